@@ -1,0 +1,160 @@
+#!/usr/bin/env python3
+"""Create the project's environments from their locks, with nothing but a bare Python at hand.
+
+Standard library only, and readable by any Python 3: an unsupported one must get its one clear line.
+Each environment carries the digest of what made it, so that a second call costs milliseconds and an
+interrupted one is repeated.
+"""
+
+import fcntl
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+SUPPORTED = ((3, 11), (3, 12))
+ROOT = Path(__file__).resolve().parent.parent
+ENVIRONMENTS = {
+    "dev": (".venv", "requirements/dev.txt"),
+    "airflow": (".venv-airflow", "airflow_image/requirements.txt"),
+    "checkov": (".venv-checkov", "requirements/checkov.txt"),
+}
+STAMP = ".made-from"
+NOT_FOUND = 127
+
+
+def fail(message):
+    """End with one line that says what is wrong and what to do."""
+    raise SystemExit("setup: " + message)
+
+
+def supported_python():
+    """Return a supported interpreter: this one, otherwise the first on PATH that runs."""
+    if sys.version_info[:2] in SUPPORTED:
+        return sys.executable
+    for major, minor in reversed(SUPPORTED):
+        name = shutil.which(f"python{major}.{minor}")
+        if name and subprocess.call([name, "-c", ""], stderr=subprocess.DEVNULL) == 0:
+            return name
+    return fail(
+        "Python {}.{} is not supported; install Python 3.11 or 3.12, or name one: "
+        "make PYTHON=/path/to/python3.12 ...".format(*sys.version_info[:2])
+    )
+
+
+def run(argv, **more):
+    """Run a command quietly; on failure show the end of what it said."""
+    try:
+        done = subprocess.run(argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False, **more)
+    except FileNotFoundError:
+        return NOT_FOUND, f"{argv[0]}: not found"
+    return done.returncode, done.stdout
+
+
+def uv_requirement(folder):
+    """Write the lock's own entry for uv, hashes and all, to a file that pip can install."""
+    lines = (ROOT / "requirements/dev.txt").read_text().splitlines()
+    start = next(i for i, line in enumerate(lines) if line.startswith("uv=="))
+    entry = [lines[start]]
+    for line in lines[start + 1 :]:
+        if not line.startswith("    --hash"):
+            break
+        entry.append(line)
+    path = Path(folder) / "uv.txt"
+    path.write_text("\n".join(entry).rstrip("\\ ") + "\n")
+    return path
+
+
+def debian_pip(folder):
+    """Fetch pip's wheel as Debian packages it, without root: where python3 comes without pip and ensurepip."""
+    if not shutil.which("apt-get") or not shutil.which("dpkg-deb"):
+        return None
+    state = Path(folder) / "apt"
+    (state / "lists/partial").mkdir(parents=True)
+    (state / "cache/archives/partial").mkdir(parents=True)
+    options = ["-qq", "-o", "Dir::State::lists=%s" % (state / "lists"), "-o", "Dir::Cache=%s" % (state / "cache")]
+    options += ["-o", "APT::Sandbox::User={}".format("root") if os.getuid() == 0 else "Debug::NoLocking=true"]
+    for command in (["update"], ["download", "python3-pip-whl"]):
+        code, _ = run(["apt-get", *options, *command], cwd=folder)
+        if code:
+            return None
+    for package in Path(folder).glob("python3-pip-whl_*.deb"):
+        run(["dpkg-deb", "-x", str(package), str(Path(folder) / "pip")])
+    return next((Path(folder) / "pip").rglob("pip-*.whl"), None)
+
+
+def pip_commands(python, folder):
+    """Yield each way this machine may have to run pip, cheapest first."""
+    environment = Path(folder) / "pip-env"
+    if run([python, "-m", "venv", str(environment)])[0] == 0:
+        yield [str(environment / "bin/python"), "-m", "pip"]
+    if run([python, "-m", "pip", "--version"])[0] == 0:
+        yield [python, "-m", "pip"]
+    wheel = debian_pip(folder)
+    if wheel:
+        yield [python, f"{wheel}/pip"]
+
+
+def find_uv(python):
+    """Return uv of the lock's version: from .venv, from PATH, or installed into .local/uv by pip."""
+    own = ROOT / ".local/uv/bin/uv"
+    for candidate in (ROOT / ".venv/bin/uv", own, shutil.which("uv")):
+        if candidate and run([str(candidate), "--version"])[0] == 0:
+            return str(candidate)
+    said = "no pip found"
+    with tempfile.TemporaryDirectory() as folder:
+        requirement = uv_requirement(folder)
+        for pip in pip_commands(python, folder):
+            target = ["--target", str(ROOT / ".local/uv"), "--upgrade"]
+            code, said = run([*pip, "install", "-q", *target, "--require-hashes", "-r", str(requirement)])
+            if code == 0:
+                return str(own)
+    return fail(f"could not install uv ({last_line(said)}); install python3-venv or uv, then try again")
+
+
+def last_line(text):
+    """Return the last line that says something."""
+    return ([line.strip() for line in text.splitlines() if line.strip()] or ["no message"])[-1]
+
+
+def make(name, python):
+    """Create one environment, unless it stands and was made from this very lock by this very Python."""
+    folder, lock = ENVIRONMENTS[name]
+    target = ROOT / folder
+    made_from = hashlib.sha256((ROOT / lock).read_bytes() + python.encode()).hexdigest()
+    stamp = target / STAMP
+    if stamp.is_file() and stamp.read_text() == made_from:
+        return
+    print(f"setup: installing {folder} from {lock}", flush=True)
+    uv = find_uv(python)
+    # uv itself may live in the environment that is made anew.
+    with tempfile.TemporaryDirectory() as copy:
+        uv = shutil.copy2(uv, copy)
+        code, said = run([uv, "venv", "-q", "--clear", "--python", python, str(target)])
+        if code == 0:
+            install = ["pip", "install", "-q", "--require-hashes", "--compile-bytecode", "-r", lock]
+            code, said = run([uv, *install, "--python", str(target / "bin/python")], cwd=str(ROOT))
+    if code:
+        fail(f"{folder} could not be installed from {lock}: {last_line(said)}")
+    stamp.write_text(made_from)
+
+
+def main():
+    """Create the environments named on the command line, by default all of them."""
+    names = sys.argv[1:] or list(ENVIRONMENTS)
+    unknown = [name for name in names if name not in ENVIRONMENTS]
+    if unknown:
+        fail("unknown environment {}; there are: {}".format(", ".join(unknown), ", ".join(ENVIRONMENTS)))
+    python = supported_python()
+    (ROOT / ".local").mkdir(exist_ok=True)
+    with (ROOT / ".local/setup.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        for name in names:
+            make(name, python)
+
+
+if __name__ == "__main__":
+    main()
