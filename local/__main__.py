@@ -1,0 +1,70 @@
+"""Runs the commands of the local stack: demo, up, down."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import signal
+import sys
+from types import FrameType
+
+from local import paths, reaper
+from local.errors import LocalError
+
+SUPPORTED = ((3, 11), (3, 12))
+INTERRUPTED = 130  # 128 + SIGINT, as a shell counts
+
+
+class Interrupted(KeyboardInterrupt):
+    """SIGINT, SIGTERM or SIGHUP: everything is taken down, once."""
+
+
+def _interrupt(number: int, _frame: FrameType | None) -> None:
+    # A second Ctrl-C must not stop the clean-up that the first one began.
+    for each in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(each, signal.SIG_IGN)
+    raise Interrupted(signal.Signals(number).name)
+
+
+def main() -> int:
+    """Run one command; every failure is one line and a non-zero exit."""
+    parser = argparse.ArgumentParser(prog="python -m local", description=__doc__)
+    parser.add_argument("command", choices=("demo", "up", "down"))
+    command = parser.parse_args().command
+    if sys.version_info[:2] not in SUPPORTED:
+        print("local: Python {}.{} is not supported; use 3.11 or 3.12".format(*sys.version_info[:2]), file=sys.stderr)
+        return 2
+    for each in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(each, _interrupt)
+    paths.LOGS.mkdir(parents=True, exist_ok=True)
+    logging.basicConfig(
+        filename=paths.STATE / "local.log", filemode="w", format="%(asctime)s %(levelname)s %(name)s: %(message)s"
+    )
+    logging.getLogger("local").setLevel(logging.INFO)
+    reaper.adopt_orphans()
+    code, said = INTERRUPTED, "interrupted; everything it started has been stopped"
+    try:
+        code, said = _run(command), ""
+    except LocalError as error:
+        code, said = 1, str(error)
+    except Interrupted:
+        pass
+    finally:
+        reaper.end_descendants()
+    if said:
+        print(f"local: {said}", file=sys.stderr)
+    return code
+
+
+def _run(command: str) -> int:
+    # Imported here, so that the checks above come before half a second of imports.
+    from local import commands
+
+    return {"demo": commands.demo, "up": commands.up, "down": commands.down}[command]()
+
+
+if __name__ == "__main__":
+    # PYTHONDONTWRITEBYTECODE would cost every Airflow process 3-5 s at start.
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+    sys.exit(main())

@@ -1,0 +1,77 @@
+"""The commands demo, up and down, as an operator sees them."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import signal
+import time
+
+from local import paths
+from local.demo import burst
+from local.demo.view import View
+from local.errors import LocalError
+from local.stack import Stack
+from local.stack import up as bring_up
+
+DOWN_TIMEOUT_S = 60
+
+
+def demo() -> int:
+    """Bring the stack up, run the burst, take everything down, report; 0 only if all of it held."""
+    began_at = time.monotonic()
+    with View() as view, bring_up(view.step) as stack:
+        _addresses(view, stack)
+        made = burst.run(stack, view, began_at=began_at)
+        view.step("stopping everything")
+    problems = made.problems(at_least_peak=burst.PEAK_WORKERS)
+    for line in problems:
+        view.say(f"[red]✗[/] {line}")
+    if not problems:
+        workers = f"workers {made.minimum_workers} → {made.peak_workers} → {made.final_workers}"
+        view.say(f"[green]✓[/] {made.tasks_succeeded} of {made.tasks_total} tasks succeeded, none killed, {workers}")
+    view.say(f"  {paths.STATE / 'demo-report.json'}  {paths.STATE / 'demo.png'}")
+    return 1 if problems else 0
+
+
+def up() -> int:
+    """Bring the stack up and keep it until a signal."""
+    with View() as view, bring_up(view.step) as stack:
+        _addresses(view, stack)
+        view.say("  Ctrl-C, or `make down` elsewhere, ends it")
+        while not stack.agent.given_up:
+            time.sleep(1)
+        raise LocalError(stack.agent.given_up)
+
+
+def down() -> int:
+    """End the stack that another terminal runs; nothing to do is fine."""
+    with contextlib.suppress(FileNotFoundError), paths.LOCK.open("r+") as lock:
+        deadline = time.monotonic() + DOWN_TIMEOUT_S
+        asked = False
+        while not _free(lock.fileno()):
+            lock.seek(0)
+            pid = lock.read().strip()
+            if pid and not asked:
+                os.kill(int(pid), signal.SIGTERM)
+                asked = True
+            if time.monotonic() > deadline:
+                raise LocalError(f"process {pid} did not end within {DOWN_TIMEOUT_S} s")
+            time.sleep(0.2)
+    return 0
+
+
+def _free(fd: int) -> bool:
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    fcntl.flock(fd, fcntl.LOCK_UN)
+    return True
+
+
+def _addresses(view: View, stack: Stack) -> None:
+    # The password is for the person at the terminal, not for a log that CI keeps.
+    sign_in = f"   user admin, password {stack.password}" if view.console.is_terminal else ""
+    view.say(f"  Airflow {stack.webserver_url}   Flower {stack.flower_url}{sign_in}")

@@ -1,0 +1,117 @@
+"""Triggers the burst, watches it, and waits until the workers have scaled out and back in."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from local import paths
+from local.demo import plot, report
+from local.demo.airflow import Airflow
+from local.demo.samples import Recorder, decisions
+from local.demo.view import View
+from local.errors import LocalError
+from local.stack import Stack
+from local.waiting import wait_until
+
+DAG_ID, TASK_ID = "burst", "work"
+TASKS, MIN_SECONDS, MAX_SECONDS = 120, 2, 10
+PEAK_WORKERS = 3
+DAG_TIMEOUT_S = 60
+BURST_TIMEOUT_S = 300
+SCALE_IN_TIMEOUT_S = 120
+LOG_TIMEOUT_S = 30
+LOOK_EVERY_S = 1.0
+STATES = ("scheduled", "queued", "running", "success", "failed", "up_for_retry")
+ADMIN = "admin"
+
+
+def run(stack: Stack, view: View, *, began_at: float) -> report.Report:
+    """Run the demonstration on a running stack; `began_at` is time.monotonic() of the command's start."""
+    airflow = Airflow(stack.webserver_url, user=ADMIN, password=stack.password)
+    recorder = Recorder(stack)
+    try:
+        view.step("waiting for the DAG")
+        wait_until(lambda: airflow.dag_exists(DAG_ID), what=f"parsing of the DAG {DAG_ID}", timeout_s=DAG_TIMEOUT_S)
+        view.step(f"running {TASKS} tasks of {MIN_SECONDS}-{MAX_SECONDS} s")
+        conf = {"tasks": TASKS, "min_seconds": MIN_SECONDS, "max_seconds": MAX_SECONDS}
+        run_id = airflow.trigger(DAG_ID, conf)
+        trigger_t = time.time() - recorder.started_at
+        _watch(stack, view, airflow, recorder, run_id)
+        view.step("reading every log")
+        instances = [i for i in airflow.task_instances(DAG_ID, run_id) if i["task_id"] == TASK_ID]
+        readable = _readable_logs(airflow, instances)
+        stored = _stored_logs(stack, run_id)
+    finally:
+        recorder.close()
+        airflow.close()
+    return _conclude(
+        stack, recorder, instances, trigger_t=trigger_t, stored=stored, readable=readable, began_at=began_at
+    )
+
+
+def _watch(stack: Stack, view: View, airflow: Airflow, recorder: Recorder, run_id: str) -> None:
+    """Wait for the run's end, then for the workers' return to the minimum; show both."""
+    minimum, maximum = int(stack.parameters["WorkerMin"]), int(stack.parameters["WorkerMax"])
+    deadline, ended = time.monotonic() + BURST_TIMEOUT_S, False
+    while True:
+        states = {s: airflow.count(DAG_ID, run_id, task_id=TASK_ID, state=s) for s in STATES}
+        history = list(recorder.samples)
+        view.burst(states=states, total=TASKS, history=history, events=list(stack.agent.events), max_workers=maximum)
+        now = recorder.latest()
+        if not ended and airflow.run_state(DAG_ID, run_id) in ("success", "failed"):
+            ended, deadline = True, time.monotonic() + SCALE_IN_TIMEOUT_S
+            view.step("scaling in")
+        if ended and now and now.desired == now.running == minimum:
+            return
+        if stack.agent.given_up:
+            raise LocalError(stack.agent.given_up)
+        if time.monotonic() > deadline:
+            what = f"scaling in to {minimum}" if ended else f"the run of {TASKS} tasks"
+            raise LocalError(f"{what} did not end in time ({states}, {now}); see {paths.LOGS}")
+        time.sleep(LOOK_EVERY_S)
+
+
+def _readable_logs(airflow: Airflow, instances: list[dict[str, Any]]) -> int:
+    """Count the task instances whose log, read through Airflow, holds the line that this very task printed."""
+    return sum(f"task {i['map_index']} " in airflow.log(i) for i in instances)
+
+
+def _stored_logs(stack: Stack, run_id: str) -> int:
+    """Count the logs of the run's mapped tasks in the bucket."""
+    pages = stack.clients.s3.get_paginator("list_objects_v2").paginate(Bucket=stack.outputs["LogBucketName"])
+    keys = [o["Key"] for page in pages for o in page.get("Contents", ())]
+    return sum(f"run_id={run_id}/task_id={TASK_ID}/map_index=" in key for key in keys)
+
+
+def _conclude(
+    stack: Stack,
+    recorder: Recorder,
+    instances: list[dict[str, Any]],
+    *,
+    trigger_t: float,
+    stored: int,
+    readable: int,
+    began_at: float,
+) -> report.Report:
+    samples = list(recorder.samples)
+    events = report.scale_events(samples, decisions(stack), started_at=recorder.started_at, trigger_t=trigger_t)
+    outwards = [e.t for e in events if e.t >= 0 and e.desired > int(stack.parameters["WorkerMin"])]
+    killed = max(report.killed(instances), stack.agent.killed_tasks)
+    made = report.Report(
+        tasks_total=TASKS,
+        tasks_succeeded=sum(i["state"] == "success" for i in instances),
+        tasks_killed=killed,
+        peak_workers=max(s.running for s in samples),
+        final_workers=samples[-1].running,
+        seconds_to_first_scale_out=outwards[0] if outwards else None,
+        seconds_total=round(time.monotonic() - began_at, 1),
+        logs_in_bucket=stored,
+        scale_events=events,
+        minimum_workers=int(stack.parameters["WorkerMin"]),
+        logs_readable=readable,
+    )
+    made.write(paths.STATE / "demo-report.json")
+    title = f"{made.tasks_succeeded} of {TASKS} tasks succeeded, {killed} killed, workers 1 → {made.peak_workers} → 1"
+    plot.draw(samples, trigger_t=trigger_t, title=title, path=paths.STATE / "demo.png")
+    return made

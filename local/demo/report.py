@@ -1,0 +1,80 @@
+"""What the demonstration writes down: the figures of this very run."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+from local.demo.samples import Sample
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScaleEvent:
+    """One change of the desired count; `t` in seconds since the burst was triggered."""
+
+    t: float
+    desired: int
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Report:
+    """The contents of .local/demo-report.json; times in seconds."""
+
+    tasks_total: int
+    tasks_succeeded: int
+    tasks_killed: int
+    peak_workers: int
+    final_workers: int
+    seconds_to_first_scale_out: float | None
+    seconds_total: float
+    logs_in_bucket: int
+    scale_events: tuple[ScaleEvent, ...]
+    minimum_workers: int
+    logs_readable: int
+
+    def problems(self, *, at_least_peak: int) -> list[str]:
+        """One line for each thing that did not hold; empty when the demonstration succeeded."""
+        found = []
+        if self.tasks_succeeded != self.tasks_total:
+            found.append(f"{self.tasks_total - self.tasks_succeeded} of {self.tasks_total} tasks did not succeed")
+        if self.tasks_killed:
+            found.append(f"{self.tasks_killed} tasks were killed")
+        if self.peak_workers < at_least_peak:
+            found.append(f"the workers went to {self.peak_workers} only, not to {at_least_peak}")
+        if self.final_workers != self.minimum_workers:
+            found.append(f"{self.final_workers} workers were left, not {self.minimum_workers}")
+        if self.logs_in_bucket < self.tasks_total:
+            found.append(f"{self.tasks_total - self.logs_in_bucket} logs are missing in the bucket")
+        if self.logs_readable < self.tasks_total:
+            found.append(f"{self.tasks_total - self.logs_readable} logs cannot be read through Airflow's API")
+        return found
+
+    def write(self, path: Path) -> None:
+        """Write it as JSON."""
+        path.write_text(json.dumps(asdict(self), indent=2) + "\n")
+
+
+def scale_events(
+    samples: list[Sample], decisions: list[dict[str, Any]], *, started_at: float, trigger_t: float
+) -> tuple[ScaleEvent, ...]:
+    """Return each change of desired that was seen, with the reason of the decision that made it.
+
+    `samples` count from `started_at` (seconds since the epoch); `decisions` are the autoscaler's own records.
+    """
+    events = []
+    for before, after in pairwise(samples):
+        if after.desired != before.desired:
+            made_at = started_at + after.t
+            reasons = [d for d in decisions if d["desired"] == after.desired and d["at"] <= made_at + 1]
+            reason = str(reasons[-1]["reason"]) if reasons else ""
+            events.append(ScaleEvent(t=round(after.t - trigger_t, 1), desired=after.desired, reason=reason))
+    return tuple(events)
+
+
+def killed(instances: list[dict[str, Any]]) -> int:
+    """Count the task instances that did not run through in one try: failed ones and those that ran again."""
+    return sum(i["state"] != "success" or int(i["try_number"]) > 1 for i in instances)

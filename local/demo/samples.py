@@ -1,0 +1,93 @@
+"""Records once a second what the stack is doing: backlog, workers and running tasks."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import threading
+import time
+from dataclasses import dataclass
+
+import redis
+from botocore.exceptions import BotoCoreError, ClientError
+
+from fleet.registry import CONSUMING, DRAINED, DRAINING
+from local.stack import Stack
+
+EVERY_S = 1.0
+DEFAULT_QUEUE = "default"
+# Airflow sends no priority, but a message with one must not be overlooked (facts of kombu's Redis transport).
+PRIORITY_SUFFIXES = ("", "\x06\x163", "\x06\x166", "\x06\x169")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sample:
+    """One moment; `t` in seconds since the recorder's start."""
+
+    t: float
+    backlog: int
+    active: int
+    desired: int
+    running: int
+    consuming: int
+    draining: int
+
+
+class Recorder:
+    """Takes samples in a thread of its own until it is closed."""
+
+    def __init__(self, stack: Stack) -> None:
+        self._stack = stack
+        self._started_at = time.time()
+        self._closing = threading.Event()
+        self.samples: list[Sample] = []
+        self._thread = threading.Thread(target=self._run, name="samples", daemon=True)
+        self._thread.start()
+
+    @property
+    def started_at(self) -> float:
+        """Seconds since the epoch."""
+        return self._started_at
+
+    def close(self) -> None:
+        """Take no more samples."""
+        self._closing.set()
+        self._thread.join()
+
+    def latest(self) -> Sample | None:
+        """Return the last sample."""
+        return self.samples[-1] if self.samples else None
+
+    def _run(self) -> None:
+        while not self._closing.is_set():
+            # A gap in the picture is honest; a zero would not be.
+            with contextlib.suppress(redis.RedisError, BotoCoreError, ClientError):
+                self.samples.append(self._take())
+            self._closing.wait(EVERY_S)
+
+    def _take(self) -> Sample:
+        service = self._stack.worker_service()
+        workers = [m for m in self._stack.registry.members().members if m.role == "worker"]
+        return Sample(
+            t=time.time() - self._started_at,
+            backlog=backlog(self._stack.broker),
+            active=sum(m.active for m in workers),
+            desired=service["desiredCount"],
+            running=service["runningCount"],
+            consuming=sum(m.state == CONSUMING for m in workers),
+            draining=sum(m.state in (DRAINING, DRAINED) for m in workers),
+        )
+
+
+def backlog(broker: redis.Redis, queue: str = DEFAULT_QUEUE) -> int:
+    """Count the messages that wait in a queue."""
+    with broker.pipeline(transaction=False) as pipe:
+        for suffix in PRIORITY_SUFFIXES:
+            pipe.llen(queue + suffix)
+        return sum(pipe.execute())
+
+
+def decisions(stack: Stack, pool: str = "worker") -> list[dict[str, object]]:
+    """Return the autoscaler's decisions, oldest first."""
+    raw = stack.broker.lrange(f"fleet:decisions:{pool}", 0, -1)
+    return [json.loads(entry) for entry in reversed(list(raw))]  # type: ignore[arg-type]

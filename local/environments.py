@@ -1,0 +1,47 @@
+"""Reads samconfig.toml's environments and their parameters, with SAM's own reader."""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import dataclass
+from typing import Any
+
+from local import paths
+from local.errors import LocalError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Environment:
+    """One environment of samconfig.toml."""
+
+    name: str
+    stack_name: str
+    region: str
+    parameters: dict[str, str]
+
+
+def load(name: str) -> Environment:
+    """Return an environment; LocalError names the ones there are."""
+    config = tomllib.loads((paths.ROOT / "samconfig.toml").read_text())
+    names = [key for key, value in config.items() if isinstance(value, dict) and "deploy" in value]
+    if name not in names:
+        raise LocalError(f"unknown environment {name!r}; samconfig.toml has: {', '.join(names)}")
+    section = config[name]["deploy"]["parameters"]
+    return Environment(
+        name=name,
+        stack_name=section["stack_name"],
+        region=section["region"],
+        parameters=_parameters(section["parameter_overrides"]),
+    )
+
+
+def _parameters(overrides: Any) -> dict[str, str]:
+    # Imported here: SAM's modules take a while to load, and only this needs them.
+    import click
+    from samcli.cli.types import CfnParameterOverridesType
+
+    try:
+        found = CfnParameterOverridesType().convert(overrides, None, None, current_file=paths.ROOT / "samconfig.toml")
+    except click.ClickException as error:
+        raise LocalError(f"samconfig.toml: {error.format_message()}") from None
+    return {str(key): str(value) for key, value in found.items()}

@@ -1,0 +1,286 @@
+"""The loop that makes the tasks on this machine be what the control plane says they should be."""
+
+from __future__ import annotations
+
+import logging
+import os
+import random
+import shutil
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from local import image, paths
+from local.fargate import secrets
+from local.fargate.container import Container
+from local.fargate.definition import ContainerDefinition, TaskDefinition
+from local.fargate.endpoint import Endpoint
+from local.fargate.network import Network
+from local.fargate.reconcile import ServiceView, TaskView, plan
+from local.fargate.task import Phase, Task
+
+log = logging.getLogger(__name__)
+
+TICK_S = 0.5
+# After this many tasks in a row that failed, bringing the stack up is given up, as a deployment's circuit breaker does.
+FAILURES_TO_GIVE_UP = 3
+BACKOFF_S = (1, 5, 15, 60)
+EVENTS_KEPT = 200
+
+
+class Agent:
+    """Runs in one thread, which starts every container: their death signal is bound to the thread's life."""
+
+    def __init__(
+        self,
+        *,
+        clients: Any,
+        cluster: str,
+        network: Network,
+        platform: dict[str, str],
+        on_deployment: Callable[..., None],
+    ) -> None:
+        self._clients, self._cluster, self._network, self._platform = clients, cluster, network, platform
+        self._on_deployment = on_deployment
+        self._tasks: dict[str, Task] = {}
+        self._definitions: dict[str, TaskDefinition] = {}
+        self._failures: dict[str, int] = {}
+        self._not_before: dict[str, float] = {}
+        self._rollouts: dict[str, tuple[str, str]] = {}
+        self._rng = random.Random(os.urandom(8))
+        self._closing = threading.Event()
+        self.events: deque[str] = deque(maxlen=EVENTS_KEPT)
+        self.given_up = ""
+        self.killed_tasks = 0
+        self._endpoint = Endpoint(ecs=clients.ecs, cluster=cluster, known=self._metadata)
+        self._thread = threading.Thread(target=self._run, name="fargate", daemon=True)
+
+    def start(self) -> None:
+        """Begin to reconcile."""
+        self._thread.start()
+
+    def close(self, grace_s: float) -> None:
+        """Stop every task: SIGTERM to all at once, SIGKILL to what is left after `grace_s`."""
+        self._closing.set()
+        if self._thread.is_alive():
+            self._thread.join()
+        deadline = time.monotonic() + grace_s
+        live = [t for t in self._tasks.values() if t.phase is not Phase.STOPPED]
+        for task in live:
+            task.stop("the stack is stopped")
+        while any(t.phase is not Phase.STOPPED for t in live) and time.monotonic() < deadline:
+            for task in live:
+                task.advance()
+            time.sleep(0.05)
+        for task in live:
+            if task.phase is not Phase.STOPPED:
+                task.kill()
+        self._endpoint.close()
+
+    def running(self, service: str) -> int:
+        """Count the service's running tasks."""
+        return sum(t.service == service and t.phase is Phase.RUNNING for t in list(self._tasks.values()))
+
+    def _run(self) -> None:
+        while not self._closing.is_set():
+            try:
+                self.tick()
+            except (BotoCoreError, ClientError) as error:
+                # The control plane may be away for a moment; the tasks go on, as they do on AWS.
+                log.warning("control plane: %s", error)
+            self._closing.wait(TICK_S)
+
+    def tick(self) -> None:
+        """Advance every task and take one step for each service."""
+        for task in list(self._tasks.values()):
+            self._advance(task)
+        services = self._services()
+        self._network.learn(services)
+        for service in services:
+            self._reconcile(service)
+
+    def _services(self) -> list[dict[str, Any]]:
+        arns = self._clients.ecs.list_services(cluster=self._cluster, maxResults=100)["serviceArns"]
+        found: list[dict[str, Any]] = []
+        for first in range(0, len(arns), 10):
+            described = self._clients.ecs.describe_services(cluster=self._cluster, services=arns[first : first + 10])
+            found += [s for s in described["services"] if s["status"] == "ACTIVE"]
+        return found
+
+    def _reconcile(self, service: dict[str, Any]) -> None:
+        name = service["serviceName"]
+        primary = next(d for d in service["deployments"] if d["status"] == "PRIMARY")
+        self._announce(service, primary)
+        mine = [t for t in self._tasks.values() if t.service == name and t.alive]
+        self._obey_stops(mine)
+        protected = self._protected([t.arn for t in mine])
+        configuration = service.get("deploymentConfiguration") or {}
+        view = ServiceView(
+            name=name,
+            desired=service["desiredCount"],
+            primary=primary["id"],
+            minimum_healthy_percent=int(configuration.get("minimumHealthyPercent", 100)),
+            maximum_percent=int(configuration.get("maximumPercent", 200)),
+        )
+        tasks = tuple(
+            TaskView(
+                arn=t.arn,
+                deployment=t.deployment,
+                running=t.phase is Phase.RUNNING and self._network.ready(t.id),
+                protected=t.arn in protected,
+            )
+            for t in mine
+            if t.alive
+        )
+        step = plan(view, tasks, self._rng)
+        for arn in step.stop:
+            self._stop(self._tasks[arn], f"scaling activity of service {name}")
+        if step.start and time.monotonic() >= self._not_before.get(name, 0):
+            self._launch(name, primary, step.start)
+
+    def _launch(self, name: str, primary: dict[str, Any], count: int) -> None:
+        answer = self._clients.ecs.run_task(
+            cluster=self._cluster,
+            taskDefinition=primary["taskDefinition"],
+            launchType="FARGATE",
+            networkConfiguration=primary.get("networkConfiguration")
+            or {"awsvpcConfiguration": {"subnets": ["subnet-local"], "securityGroups": []}},
+            startedBy=primary["id"],
+            group=f"service:{name}",
+            count=min(count, 10),
+        )
+        for failure in answer.get("failures") or ():
+            self._say(f"{name}: could not start a task: {failure.get('reason')}")
+        definition = self._definition(primary["taskDefinition"])
+        for started in answer["tasks"]:
+            task = Task(
+                arn=started["taskArn"],
+                service=name,
+                deployment=primary["id"],
+                definition=definition,
+                start=lambda container, arn=started["taskArn"]: self._start_container(arn, container),  # type: ignore[misc]
+            )
+            self._tasks[task.arn] = task
+            self._say(f"{name}: started task {task.id[:8]}")
+
+    def _start_container(self, arn: str, definition: ContainerDefinition) -> Container:
+        task = self._tasks[arn]
+        built = image.load(task.definition.image)
+        home = paths.TASKS / task.id / definition.name
+        home.mkdir(parents=True, exist_ok=True)
+        given = self._network.environment(task.service, task.id, definition.name, definition.environment)
+        env = {
+            **built.environment(home),
+            **self._platform,
+            **self._endpoint.environment(task.id, definition.name),
+            **given,
+            **secrets.resolve(definition.secrets, self._clients.secretsmanager),
+        }
+        return Container(
+            name=definition.name,
+            argv=[str(built.entrypoint), *definition.command],
+            env=env,
+            home=home,
+            log_path=self.log_path(task, definition.name),
+        )
+
+    @staticmethod
+    def log_path(task: Task, container: str) -> Path:
+        """Return where a container's output goes."""
+        path = paths.LOGS / task.service / f"{container}-{task.id[:8]}.log"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return path
+
+    def _advance(self, task: Task) -> None:
+        before = task.phase
+        try:
+            task.advance()
+        except (image.UnknownImage, ValueError) as error:
+            task.stop(str(error), failed=True)
+            self.given_up = str(error)
+        if task.phase is before:
+            return
+        if task.phase is Phase.RUNNING:
+            self._submit(task, "RUNNING")
+            self._failures[task.service] = 0
+        elif task.phase is Phase.STOPPING:
+            self._network.forget(task.id)
+        elif task.phase is Phase.STOPPED:
+            self._ended(task)
+
+    def _ended(self, task: Task) -> None:
+        self._network.forget(task.id)
+        self.killed_tasks += task.was_killed
+        del self._tasks[task.arn]
+        self._submit(task, "STOPPED", reason=task.reason)
+        shutil.rmtree(paths.TASKS / task.id, ignore_errors=True)
+        self._say(f"{task.service}: task {task.id[:8]} stopped: {task.reason}")
+        if task.failed:
+            failures = self._failures[task.service] = self._failures.get(task.service, 0) + 1
+            self._not_before[task.service] = time.monotonic() + BACKOFF_S[min(failures, len(BACKOFF_S)) - 1]
+            if failures >= FAILURES_TO_GIVE_UP and not self.given_up:
+                self.given_up = f"service {task.service} is unable to start tasks: {task.reason}"
+
+    def _stop(self, task: Task, reason: str) -> None:
+        self._network.forget(task.id)
+        self._clients.ecs.stop_task(cluster=self._cluster, task=task.arn, reason=reason)
+        task.stop(reason)
+
+    def _obey_stops(self, tasks: list[Task]) -> None:
+        """Stop what somebody stopped through the API (StopTask)."""
+        for first in range(0, len(tasks), 100):
+            chunk = {t.arn: t for t in tasks[first : first + 100]}
+            for raw in self._clients.ecs.describe_tasks(cluster=self._cluster, tasks=list(chunk))["tasks"]:
+                if raw["desiredStatus"] == "STOPPED" and chunk[raw["taskArn"]].alive:
+                    self._network.forget(chunk[raw["taskArn"]].id)
+                    chunk[raw["taskArn"]].stop(raw.get("stoppedReason") or "stopped through the API")
+
+    def _protected(self, arns: list[str]) -> set[str]:
+        found = set()
+        for first in range(0, len(arns), 100):
+            answer = self._clients.ecs.get_task_protection(cluster=self._cluster, tasks=arns[first : first + 100])
+            found |= {p["taskArn"] for p in answer["protectedTasks"] if p["protectionEnabled"]}
+        return found
+
+    def _submit(self, task: Task, status: str, *, reason: str = "") -> None:
+        self._clients.ecs.submit_task_state_change(cluster=self._cluster, task=task.arn, status=status, reason=reason)
+
+    def _definition(self, arn: str) -> TaskDefinition:
+        if arn not in self._definitions:
+            answer = self._clients.ecs.describe_task_definition(taskDefinition=arn)
+            self._definitions[arn] = TaskDefinition.of(answer["taskDefinition"])
+        return self._definitions[arn]
+
+    def _announce(self, service: dict[str, Any], primary: dict[str, Any]) -> None:
+        """Send ECS's deployment events when a rollout begins and when it has completed."""
+        state = (primary["id"], primary.get("rolloutState") or "COMPLETED")
+        if self._rollouts.get(service["serviceName"]) != state:
+            self._rollouts[service["serviceName"]] = state
+            self._on_deployment(service_arn=service["serviceArn"], deployment=state[0], state=state[1])
+
+    def _metadata(self, task_id: str) -> dict[str, Any] | None:
+        task = next((t for t in list(self._tasks.values()) if t.id == task_id), None)
+        if task is None:
+            return None
+        family, _, revision = task.definition.arn.rsplit("/", 1)[-1].partition(":")
+        return {
+            "Cluster": self._cluster,
+            "TaskARN": task.arn,
+            "Family": family,
+            "Revision": revision,
+            "ServiceName": task.service,
+            "DesiredStatus": "RUNNING" if task.alive else "STOPPED",
+            "KnownStatus": task.phase.value,
+            "LaunchType": "FARGATE",
+            "AvailabilityZone": f"{self._clients.region}a",
+            "Containers": [{"Name": c.name, "Image": task.definition.image} for c in task.definition.containers],
+        }
+
+    def _say(self, message: str) -> None:
+        log.info(message)
+        self.events.append(message)

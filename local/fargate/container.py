@@ -1,0 +1,72 @@
+"""Runs one container of a task as a session of processes."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+
+import psutil
+
+from local.servers.process import spawn
+
+
+class Container:
+    """A started container: its first process is what ECS would signal, its session is what ECS would tear down."""
+
+    def __init__(self, *, name: str, argv: list[str], env: Mapping[str, str], home: Path, log_path: Path) -> None:
+        self.name = name
+        self.log_path = log_path
+        self.process: subprocess.Popen[bytes] = spawn(argv, env=dict(env), cwd=home, log_path=log_path)
+        self.was_killed = False
+
+    @property
+    def pid(self) -> int:
+        """The first process, which is also the session's id."""
+        return self.process.pid
+
+    @property
+    def exit_code(self) -> int | None:
+        """None while it runs; 128 + signal after a signal, as Docker counts."""
+        code = self.process.poll()
+        return code if code is None or code >= 0 else 128 - code
+
+    def signal(self, number: signal.Signals) -> None:
+        """Signal the first process only: a group-wide SIGTERM would end Airflow's task processes."""
+        if self.process.poll() is None:
+            with contextlib.suppress(ProcessLookupError):
+                self.process.send_signal(number)
+
+    def kill(self) -> None:
+        """End it and everything it started, at once."""
+        if self.process.poll() is None:
+            self.was_killed = True
+        for process in self._session():
+            with contextlib.suppress(psutil.Error):
+                process.kill()
+        self.process.wait()
+
+    def sweep(self) -> None:
+        """End what an exited first process left behind, as a container's end does."""
+        if self.process.poll() is not None:
+            for process in self._session():
+                with contextlib.suppress(psutil.Error):
+                    process.kill()
+
+    def last_line(self) -> str:
+        """Return the last line it logged, for a message."""
+        with contextlib.suppress(OSError):
+            lines = self.log_path.read_text(errors="replace")[-4000:].splitlines()
+            return next((line.strip() for line in reversed(lines) if line.strip()), "")
+        return ""
+
+    def _session(self) -> list[psutil.Process]:
+        found = []
+        for pid in psutil.pids():
+            with contextlib.suppress(OSError, psutil.Error):
+                if os.getsid(pid) == self.pid and pid != os.getpid():
+                    found.append(psutil.Process(pid))
+        return found

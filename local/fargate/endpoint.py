@@ -1,0 +1,106 @@
+"""Serves what Fargate offers inside a task: metadata (v4) and the ECS agent's task protection."""
+
+from __future__ import annotations
+
+import json
+import logging
+import threading
+from collections.abc import Callable
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+log = logging.getLogger(__name__)
+
+DEFAULT_EXPIRY_MINUTES = 120
+PROTECTION_PATH = "task-protection/v1/state"
+
+
+class Endpoint:
+    """One HTTP server for all tasks; the task's id is in the path of the URIs that its containers get."""
+
+    def __init__(self, *, ecs: Any, cluster: str, known: Callable[[str], dict[str, Any] | None]) -> None:
+        self._ecs, self._cluster, self._known = ecs, cluster, known
+        endpoint = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def do_GET(self) -> None:
+                self._answer(*endpoint.get(self.path))
+
+            def do_PUT(self) -> None:
+                length = int(self.headers.get("Content-Length") or 0)
+                self._answer(*endpoint.put(self.path, self.rfile.read(length)))
+
+            def _answer(self, status: int, body: dict[str, Any]) -> None:
+                data = json.dumps(body).encode()
+                self.send_response(status)
+                self.send_header("Content-Type", "application/json")
+                self.send_header("Content-Length", str(len(data)))
+                self.end_headers()
+                self.wfile.write(data)
+
+            def log_message(self, format: str, *args: Any) -> None:
+                log.debug(format, *args)
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._server.daemon_threads = True
+        threading.Thread(target=self._server.serve_forever, name="ecs-agent-endpoint", daemon=True).start()
+
+    def environment(self, task_id: str, container: str) -> dict[str, str]:
+        """Return the variables that Fargate injects into a container."""
+        base = f"http://127.0.0.1:{self._server.server_port}"
+        return {
+            "ECS_AGENT_URI": f"{base}/api/{task_id}",
+            "ECS_CONTAINER_METADATA_URI_V4": f"{base}/v4/{task_id}/{container}",
+        }
+
+    def close(self) -> None:
+        """Stop serving."""
+        self._server.shutdown()
+        self._server.server_close()
+
+    def get(self, path: str) -> tuple[int, dict[str, Any]]:
+        """Answer a GET: metadata of a container or its task, or the task's protection."""
+        match path.strip("/").split("/"):
+            case ["v4", task_id, *rest] if (metadata := self._known(task_id)) and len(rest) in (1, 2):
+                container = {"Name": rest[0], "DockerName": rest[0], "Labels": {}, "TaskARN": metadata["TaskARN"]}
+                return 200, (metadata if rest[1:] == ["task"] else container)
+            case ["api", task_id, *rest] if "/".join(rest) == PROTECTION_PATH and (task := self._known(task_id)):
+                return self._protection(task, "get_task_protection")
+            case _:
+                return 404, _error("ResourceNotFoundException", "no such task")
+
+    def put(self, path: str, body: bytes) -> tuple[int, dict[str, Any]]:
+        """Answer a PUT of task protection as the ECS agent does: `protection`, `failure` or `error`."""
+        match path.strip("/").split("/"):
+            case ["api", task_id, *rest] if "/".join(rest) == PROTECTION_PATH and (task := self._known(task_id)):
+                try:
+                    asked = json.loads(body)
+                    enabled = bool(asked["ProtectionEnabled"])
+                    minutes = int(asked.get("ExpiresInMinutes") or DEFAULT_EXPIRY_MINUTES)
+                except (ValueError, KeyError, TypeError):
+                    return 400, _error("InvalidParameterException", "ProtectionEnabled must be true or false")
+                more = {"expiresInMinutes": minutes} if enabled else {}
+                return self._protection(task, "update_task_protection", protectionEnabled=enabled, **more)
+            case _:
+                return 404, _error("ResourceNotFoundException", "no such task")
+
+    def _protection(self, task: dict[str, Any], verb: str, **more: Any) -> tuple[int, dict[str, Any]]:
+        try:
+            answer = getattr(self._ecs, verb)(cluster=self._cluster, tasks=[task["TaskARN"]], **more)
+        except (BotoCoreError, ClientError) as error:
+            return 500, _error("ServerException", str(error))
+        for failure in answer.get("failures") or ():
+            named = {"Arn": failure.get("arn"), "Reason": failure.get("reason"), "Detail": failure.get("detail")}
+            return 200, {"failure": named}
+        protection = answer["protectedTasks"][0]
+        expires = protection.get("expirationDate")
+        state = {"TaskArn": protection["taskArn"], "ProtectionEnabled": protection["protectionEnabled"]}
+        return 200, {"protection": {**state, **({"ExpirationDate": expires.isoformat()} if expires else {})}}
+
+
+def _error(code: str, message: str) -> dict[str, Any]:
+    return {"error": {"Code": code, "Message": message}}

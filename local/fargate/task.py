@@ -1,0 +1,124 @@
+"""Takes one task from PENDING through RUNNING to STOPPED, container by container."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import time
+from collections.abc import Callable
+from enum import Enum
+
+from local.fargate.container import Container
+from local.fargate.definition import ContainerDefinition, TaskDefinition
+
+log = logging.getLogger(__name__)
+
+Start = Callable[[ContainerDefinition], Container]
+
+
+class Phase(Enum):
+    """Where a task is; the values are ECS's lastStatus."""
+
+    PENDING = "PENDING"
+    RUNNING = "RUNNING"
+    STOPPING = "STOPPING"
+    STOPPED = "STOPPED"
+
+
+class Task:
+    """One task. `advance()` is called about twice a second and never blocks."""
+
+    def __init__(self, *, arn: str, service: str, deployment: str, definition: TaskDefinition, start: Start) -> None:
+        self.arn = arn
+        self.service = service
+        self.deployment = deployment
+        self.definition = definition
+        self.phase = Phase.PENDING
+        self.containers: dict[str, Container] = {}
+        self.reason = ""
+        self.failed = False
+        self.created_at = time.monotonic()
+        self._start = start
+        self._deadlines: dict[str, float] = {}
+
+    @property
+    def id(self) -> str:
+        """The last part of the ARN."""
+        return self.arn.rsplit("/", 1)[-1]
+
+    @property
+    def alive(self) -> bool:
+        """Whether it is neither stopped nor on the way to it."""
+        return self.phase in (Phase.PENDING, Phase.RUNNING)
+
+    @property
+    def was_killed(self) -> bool:
+        """Whether a container had to be killed because it outlived its stop timeout."""
+        return any(c.was_killed for c in self.containers.values())
+
+    def advance(self) -> None:
+        """Start what may start, notice what ended, enforce stop timeouts."""
+        if self.alive:
+            self._notice_exits()
+        if self.phase is Phase.PENDING:
+            self._start_ready()
+        if self.phase is Phase.STOPPING:
+            self._enforce_deadlines()
+
+    def stop(self, reason: str, *, failed: bool = False) -> None:
+        """Begin to stop: SIGTERM to every container's first process, SIGKILL at its stop timeout."""
+        if not self.alive:
+            return
+        self.phase, self.reason, self.failed = Phase.STOPPING, reason, failed
+        now = time.monotonic()
+        for container in self.definition.containers:
+            if started := self.containers.get(container.name):
+                self._deadlines[container.name] = now + container.stop_timeout_s
+                started.signal(signal.SIGTERM)
+
+    def kill(self) -> None:
+        """End everything at once."""
+        self.stop("killed")
+        for container in self.containers.values():
+            container.kill()
+        self.phase = Phase.STOPPED
+
+    def _start_ready(self) -> None:
+        for definition in self.definition.containers:
+            if definition.name not in self.containers and self._may_start(definition):
+                self.containers[definition.name] = self._start(definition)
+        if len(self.containers) == len(self.definition.containers):
+            self.phase = Phase.RUNNING
+
+    def _may_start(self, definition: ContainerDefinition) -> bool:
+        for name, condition in definition.depends_on.items():
+            other = self.containers.get(name)
+            code = other.exit_code if other else None
+            met = {"START": other is not None, "COMPLETE": code is not None, "SUCCESS": code == 0}
+            if condition not in met:
+                raise ValueError(f"{self.definition.arn}: dependsOn {condition} of {name} is not played locally")
+            if not met[condition]:
+                return False
+        return True
+
+    def _notice_exits(self) -> None:
+        needed = {n for d in self.definition.containers for n, c in d.depends_on.items() if c == "SUCCESS"}
+        for definition in self.definition.containers:
+            container = self.containers.get(definition.name)
+            code = container.exit_code if container else None
+            if container is None or code is None:
+                continue
+            if definition.essential or (code != 0 and definition.name in needed):
+                self.stop(f"container {definition.name} exited with code {code}: {container.last_line()}", failed=True)
+                return
+
+    def _enforce_deadlines(self) -> None:
+        now = time.monotonic()
+        for name, container in self.containers.items():
+            if container.exit_code is None and now >= self._deadlines.get(name, now):
+                log.warning("task %s: container %s outlived its stop timeout and is killed", self.id, name)
+                container.kill()
+        if all(c.exit_code is not None for c in self.containers.values()):
+            for container in self.containers.values():
+                container.sweep()
+            self.phase = Phase.STOPPED

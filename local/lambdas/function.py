@@ -1,0 +1,112 @@
+"""Runs one deployed function: fetches its package from the embedded API and keeps a warm process for it."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import shutil
+import socket
+import sys
+import threading
+import urllib.request
+import zipfile
+from pathlib import Path
+from typing import Any
+
+from local import paths
+from local.servers.process import Child, spawn
+
+
+class InvocationFailed(RuntimeError):
+    """The function raised, ended or ran out of time."""
+
+
+class Throttled(RuntimeError):
+    """The function is busy with an earlier invocation, and its concurrency is 1."""
+
+
+class Function:
+    """One Lambda function; its invocations are limited as reserved concurrency 1 would."""
+
+    def __init__(self, *, clients: Any, name: str, platform: dict[str, str]) -> None:
+        answer = getattr(clients, "lambda").get_function(FunctionName=name)
+        configuration = answer["Configuration"]
+        self.name = name
+        self.arn = configuration["FunctionArn"]
+        self.handler = configuration["Handler"]
+        self.timeout_s = float(configuration["Timeout"])
+        self.log_path = paths.LOGS / "functions" / f"{name}.log"
+        self.log_path.parent.mkdir(parents=True, exist_ok=True)
+        self._code = _unpack(answer["Code"]["Location"], paths.FUNCTIONS / name)
+        self._env = {
+            **platform,
+            **(configuration.get("Environment") or {}).get("Variables", {}),
+            "AWS_LAMBDA_FUNCTION_NAME": name,
+            "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": str(configuration.get("MemorySize", 128)),
+            "LOCAL_FUNCTION_ARN": self.arn,
+            "PYTHONPATH": str(paths.ROOT),
+            "PATH": os.environ.get("PATH", os.defpath),
+        }
+        self._busy = threading.Lock()
+        self._process: Child | None = None
+        self._channel: socket.socket | None = None
+
+    def invoke(self, event: dict[str, Any]) -> Any:
+        """Return the handler's result; raise Throttled or InvocationFailed."""
+        if not self._busy.acquire(blocking=False):
+            raise Throttled(self.name)
+        try:
+            reply = self._call({"event": event, "timeout_s": self.timeout_s})
+        except (OSError, ValueError) as error:  # TimeoutError is an OSError
+            self.close()
+            raise InvocationFailed(f"{self.name}: {error or type(error).__name__}; see {self.log_path}") from error
+        finally:
+            self._busy.release()
+        if "errorType" in reply:
+            raise InvocationFailed(f"{self.name}: {reply['errorType']}: {reply['errorMessage']}")
+        return reply["result"]
+
+    def close(self) -> None:
+        """End the warm process; an invocation under way fails."""
+        process, self._process = self._process, None
+        channel, self._channel = self._channel, None
+        if process is not None:
+            process.kill()
+            process.wait()
+        if channel is not None:
+            channel.close()
+
+    def _call(self, request: dict[str, Any]) -> dict[str, Any]:
+        channel = self._warm()
+        channel.settimeout(self.timeout_s)
+        channel.sendall(json.dumps(request).encode() + b"\n")
+        data = b""
+        while not data.endswith(b"\n"):
+            chunk = channel.recv(65536)
+            if not chunk:
+                raise ConnectionError("the function's process ended")
+            data += chunk
+        reply: dict[str, Any] = json.loads(data)
+        return reply
+
+    def _warm(self) -> socket.socket:
+        if self._channel is None or self._process is None or self._process.poll() is not None:
+            self.close()
+            self._channel, theirs = socket.socketpair()
+            with theirs:
+                argv = [sys.executable, "-m", "local.lambdas.runtime", str(self._code), self.handler]
+                fd = theirs.fileno()
+                log_path, code = self.log_path, self._code
+                self._process = spawn([*argv, str(fd)], env=self._env, cwd=code, log_path=log_path, pass_fds=(fd,))
+        return self._channel
+
+
+def _unpack(location: str, target: Path) -> Path:
+    shutil.rmtree(target, ignore_errors=True)
+    target.mkdir(parents=True)
+    with urllib.request.urlopen(location, timeout=30) as answer:  # noqa: S310 - the embedded API's own address
+        package = io.BytesIO(answer.read())
+    with zipfile.ZipFile(package) as archive:
+        archive.extractall(target)
+    return target

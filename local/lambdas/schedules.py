@@ -1,0 +1,142 @@
+"""Invokes functions as the deployed EventBridge rules say: on a schedule, and on matching events."""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+import threading
+import time
+import uuid
+from collections import deque
+from datetime import UTC, datetime
+from typing import Any
+
+from local.lambdas.function import Function, InvocationFailed, Throttled
+
+log = logging.getLogger(__name__)
+
+RATE = re.compile(r"rate\((\d+) (minute|hour|day)s?\)")
+UNIT_S = {"minute": 60, "hour": 3600, "day": 86400}
+FAILURES_KEPT = 50
+
+
+class UnsupportedRule(ValueError):
+    """A rule that the local stack cannot play, named in one line."""
+
+
+def period_s(expression: str) -> int:
+    """Return the seconds between invocations of a `rate(...)` expression."""
+    match = RATE.fullmatch(expression)
+    if not match:
+        raise UnsupportedRule(f"schedule {expression!r} is not played locally; only rate(N minutes|hours|days) is")
+    return int(match.group(1)) * UNIT_S[match.group(2)]
+
+
+def matches(pattern: dict[str, Any], event: dict[str, Any]) -> bool:
+    """Whether an event has, for each field of the pattern, one of its values; operators such as prefix are refused."""
+    for key, wanted in pattern.items():
+        found = event.get(key)
+        if isinstance(wanted, dict):
+            if not isinstance(found, dict) or not matches(wanted, found):
+                return False
+            continue
+        if any(isinstance(w, dict) for w in wanted):
+            raise UnsupportedRule(f"event pattern operator in {key!r} is not played locally: {wanted}")
+        values = found if isinstance(found, list) else [found]
+        if not set(values) & set(wanted):
+            return False
+    return True
+
+
+class Rules:
+    """Every rule of the stack with its functions."""
+
+    def __init__(self, *, clients: Any, platform: dict[str, str]) -> None:
+        self._closing = threading.Event()
+        self._functions: dict[str, Function] = {}
+        self._schedules: list[tuple[int, Function]] = []
+        self._patterns: list[tuple[dict[str, Any], Function]] = []
+        self.failures: deque[str] = deque(maxlen=FAILURES_KEPT)
+        self._region = clients.region
+        for rule in clients.events.list_rules()["Rules"]:
+            for target in clients.events.list_targets_by_rule(Rule=rule["Name"])["Targets"]:
+                function = self._function(clients, target["Arn"], platform)
+                if expression := rule.get("ScheduleExpression"):
+                    self._schedules.append((period_s(expression), function))
+                if pattern := rule.get("EventPattern"):
+                    self._patterns.append((_checked(pattern), function))
+
+    def start(self) -> None:
+        """Begin to invoke on schedule; each schedule fires at once and then by its rate."""
+        for number, (seconds, function) in enumerate(self._schedules):
+            arguments = (seconds, function)
+            threading.Thread(target=self._repeat, args=arguments, name=f"schedule-{number}", daemon=True).start()
+
+    def close(self) -> None:
+        """Stop invoking and end the functions' processes."""
+        self._closing.set()
+        for function in self._functions.values():
+            function.close()
+
+    def function(self, name: str) -> Function:
+        """Return a function of the stack by its name."""
+        return next(f for f in self._functions.values() if f.name == name)
+
+    def deployment_changed(self, *, service_arn: str, deployment: str, state: str) -> None:
+        """Publish ECS's "ECS Deployment State Change" for a rollout state such as IN_PROGRESS or COMPLETED."""
+        detail = {"eventType": "INFO", "eventName": f"SERVICE_DEPLOYMENT_{state}", "deploymentId": deployment}
+        self.publish("aws.ecs", "ECS Deployment State Change", resources=[service_arn], detail=detail)
+
+    def publish(self, source: str, detail_type: str, *, resources: list[str], detail: dict[str, Any]) -> None:
+        """Invoke, each in a thread of its own, the functions whose pattern matches."""
+        event = {**_envelope(source, detail_type, self._region), "resources": resources, "detail": detail}
+        for pattern, function in self._patterns:
+            if not self._closing.is_set() and matches(pattern, event):
+                threading.Thread(target=self._invoke, args=(function, event), daemon=True).start()
+
+    def _function(self, clients: Any, arn: str, platform: dict[str, str]) -> Function:
+        if ":lambda:" not in arn:
+            raise UnsupportedRule(f"rule target {arn} is not played locally; only functions are")
+        if arn not in self._functions:
+            self._functions[arn] = Function(clients=clients, name=arn.rsplit(":", 1)[-1], platform=platform)
+        return self._functions[arn]
+
+    def _repeat(self, seconds: int, function: Function) -> None:
+        due = time.monotonic()
+        while True:
+            self._invoke(function, _envelope("aws.events", "Scheduled Event", self._region))
+            # From due time to due time, so that it does not drift; a function that overran is invoked at once.
+            due = max(due + seconds, time.monotonic())
+            if self._closing.wait(due - time.monotonic()):
+                return
+
+    def _invoke(self, function: Function, event: dict[str, Any]) -> None:
+        try:
+            function.invoke(event)
+        except Throttled:
+            log.info("%s is busy; the invocation is dropped", function.name)
+        except InvocationFailed as error:
+            if not self._closing.is_set():
+                log.warning("%s", error)
+                self.failures.append(str(error))
+
+
+def _checked(pattern: str | dict[str, Any]) -> dict[str, Any]:
+    parsed: dict[str, Any] = json.loads(pattern) if isinstance(pattern, str) else pattern
+    matches(parsed, {})
+    return parsed
+
+
+def _envelope(source: str, detail_type: str, region: str) -> dict[str, Any]:
+    return {
+        "version": "0",
+        "id": str(uuid.uuid4()),
+        "source": source,
+        "detail-type": detail_type,
+        "account": "123456789012",
+        "time": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "region": region,
+        "resources": [],
+        "detail": {},
+    }

@@ -1,0 +1,16 @@
+"""Where the local stack keeps its state, all of it below .local/ in the checkout."""
+
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+STATE = ROOT / ".local"
+LOGS = STATE / "logs"
+TASKS = STATE / "tasks"
+IMAGES = STATE / "images"
+FUNCTIONS = STATE / "functions"
+TLS = STATE / "tls"
+POSTGRES = STATE / "postgres"
+REDIS = STATE / "redis"
+RUNNING = STATE / "running.json"
+LOCK = STATE / "stack.lock"
+AIRFLOW_ENVIRONMENT = ROOT / ".venv-airflow"

@@ -1,0 +1,49 @@
+"""Sees to it that nothing outlives the local stack: its orphans become its children, and end with it."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import time
+
+import psutil
+
+PR_SET_CHILD_SUBREAPER = 36  # linux/prctl.h
+PATIENCE_S = 5.0
+
+
+def adopt_orphans() -> None:
+    """Become the parent of every descendant whose own parent ends (Linux; elsewhere orphans go to init)."""
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None, use_errno=True).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+
+def end_descendants() -> int:
+    """Kill whatever is left below this process; return how many there were."""
+    seen: set[int] = set()
+    deadline = time.monotonic() + PATIENCE_S
+    while (left := _living()) and time.monotonic() < deadline:
+        seen |= {process.pid for process in left}
+        for process in left:
+            with contextlib.suppress(psutil.Error):
+                process.kill()
+        time.sleep(0.05)
+    return len(seen)
+
+
+def reap_adopted(own: set[int]) -> None:
+    """Collect adopted processes that ended; those in `own` belong to whoever waits for them."""
+    for process in psutil.Process().children():
+        with contextlib.suppress(psutil.Error, ChildProcessError):
+            if process.pid not in own and process.status() == psutil.STATUS_ZOMBIE:
+                os.waitpid(process.pid, os.WNOHANG)
+
+
+def _living() -> list[psutil.Process]:
+    found = []
+    for process in psutil.Process().children(recursive=True):
+        with contextlib.suppress(psutil.Error):
+            if process.status() != psutil.STATUS_ZOMBIE:
+                found.append(process)
+    return found

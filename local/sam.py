@@ -1,0 +1,73 @@
+"""Runs the real SAM CLI against the embedded AWS API, as an operator runs it against AWS."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from local import paths
+from local.errors import LocalError
+from local.servers.process import spawn
+
+BUILD = paths.STATE / "sam" / "build"
+CONFIG = paths.ROOT / "samconfig.toml"
+# A build that fetches the functions' packages from a slow mirror is the longest of them.
+TIMEOUT_S = 600
+
+
+class Sam:
+    """One run of the SAM CLI; `wait()` ends it well or with a LocalError, `kill()` ends it."""
+
+    def __init__(self, verb: str, arguments: list[str], environment: dict[str, str]) -> None:
+        self._verb = verb
+        self._log_path = paths.LOGS / f"sam-{verb}.log"
+        self._log_path.parent.mkdir(parents=True, exist_ok=True)
+        kept = {k: v for k, v in os.environ.items() if not k.startswith(("AWS_", "SAM_", "PYTHON"))}
+        env = {
+            **kept,
+            "AWS_DEFAULT_REGION": "us-east-1",
+            **environment,
+            # uv, which the build calls, and a Python that SAM may look for.
+            "PATH": f"{Path(sys.executable).parent}:{os.environ.get('PATH', os.defpath)}",
+            "SAM_CLI_TELEMETRY": "0",
+            "__SAM_CLI_APP_DIR": str(paths.STATE / "sam" / "app"),
+        }
+        sam = str(Path(sys.executable).with_name("sam"))
+        argv = [sam, verb, "--config-file", str(CONFIG), *arguments]
+        self._process = spawn(argv, env=env, cwd=paths.ROOT, log_path=self._log_path)
+
+    def wait(self) -> None:
+        """Wait for its end; LocalError carries SAM's own reason."""
+        try:
+            code = self._process.wait(TIMEOUT_S)
+        except subprocess.TimeoutExpired:
+            self.kill()
+            raise LocalError(f"sam {self._verb} did not end within {TIMEOUT_S} s; see {self._log_path}") from None
+        if code:
+            raise LocalError(f"sam {self._verb} failed: {_reason(self._log_path)} (all of it: {self._log_path})")
+
+    def kill(self) -> None:
+        """End it; what it started itself is left to the reaper."""
+        if self._process.poll() is None:
+            self._process.kill()
+            self._process.wait()
+
+
+def build() -> Sam:
+    """Begin `sam build`: the functions' packages, below .local/."""
+    return Sam("build", ["--template-file", str(paths.ROOT / "template.yaml"), "--build-dir", str(BUILD)], {})
+
+
+def deploy(config_env: str, environment: dict[str, str]) -> Sam:
+    """Begin `sam deploy --config-env ...`: a change set, made and executed."""
+    return Sam("deploy", ["--template-file", str(BUILD / "template.yaml"), "--config-env", config_env], environment)
+
+
+def _reason(log_path: Path) -> str:
+    lines = [line.strip() for line in log_path.read_text(errors="replace").splitlines() if line.strip()]
+    for line in reversed(lines):
+        if line.startswith(("Error:", "make:", "setup:")):
+            return line
+    return lines[-1] if lines else "no message"

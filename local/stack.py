@@ -1,0 +1,231 @@
+"""Brings the deployed template up on this machine, piece by piece, and takes it down again."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import redis
+
+from fleet.registry import CONSUMING, Registry
+from local import environments, image, paths, sam
+from local.aws.parameters import violations
+from local.aws.template import parse
+from local.clients import Clients, environment
+from local.environments import Environment
+from local.errors import LocalError
+from local.fargate.agent import Agent
+from local.fargate.network import Network
+from local.lambdas.schedules import Rules
+from local.servers.ports import free_port
+from local.servers.postgres import Postgres
+from local.servers.process import spawn, stop
+from local.servers.redis import Redis
+from local.servers.relay import Relay
+from local.servers.tls import Authority
+from local.waiting import wait_until
+
+CONFIG_ENV = "local"
+UP_TIMEOUT_S = 240
+API_TIMEOUT_S = 30
+# Airflow's processes end within this when everything is stopped at once; whatever does not is killed.
+STOP_GRACE_S = 8
+WEBSERVER_PORT, FLOWER_PORT = 8080, 5555
+
+Report = Callable[[str], None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stack:
+    """A running local stack, as its users see it."""
+
+    clients: Clients
+    outputs: dict[str, str]
+    webserver_url: str
+    flower_url: str
+    password: str
+    broker: redis.Redis
+    registry: Registry
+    agent: Agent
+    rules: Rules
+    parameters: dict[str, str]
+
+    def worker_service(self) -> dict[str, Any]:
+        """Return the default pool's service as ECS describes it."""
+        names = {"cluster": self.outputs["ClusterName"], "services": [self.outputs["WorkerServiceName"]]}
+        service: dict[str, Any] = self.clients.ecs.describe_services(**names)["services"][0]
+        return service
+
+    def secret(self, output: str) -> str:
+        """Return the value of a secret that the stack's outputs name."""
+        return _secret(self.clients, self.outputs[output])
+
+
+@contextlib.contextmanager
+def up(report: Report) -> Iterator[Stack]:
+    """Bring everything up; `report` hears each step as it begins. Whatever was started ends with the block."""
+    config = preflight()
+    with contextlib.ExitStack() as cleanup:
+        cleanup.enter_context(_only_one())
+        for folder in (paths.LOGS, paths.TASKS, paths.FUNCTIONS, paths.POSTGRES, paths.REDIS):
+            shutil.rmtree(folder, ignore_errors=True)
+            folder.mkdir(parents=True)
+
+        report("building the functions and starting Postgres, Redis and the AWS API")
+        postgres, broker = Postgres(paths.POSTGRES), Redis(paths.REDIS)
+        authority, relay = Authority(paths.TLS), Relay()
+        cleanup.callback(relay.close)
+        building = sam.build()
+        cleanup.callback(building.kill)
+        cleanup.callback(postgres.stop)
+        postgres.start()
+        cleanup.callback(broker.stop)
+        broker.start()
+        tls = authority.server_context()
+        database_at = relay.add(
+            "database", listen_port=None, backend=lambda: ("127.0.0.1", postgres.port), tls=tls, starttls="postgres"
+        )
+        broker_at = relay.add("broker", listen_port=None, backend=lambda: ("127.0.0.1", broker.port), tls=tls)
+        endpoint = cleanup.enter_context(_aws_api(database=database_at, broker=broker_at))
+        building.wait()
+
+        report("deploying the template with sam deploy")
+        clients = Clients(endpoint, config.region)
+        aws = environment(endpoint, config.region)
+        image.build(config.parameters["ImageUri"], _revision())
+        deploying = sam.deploy(config.name, aws)
+        cleanup.callback(deploying.kill)
+        deploying.wait()
+        stacks = clients.cloudformation.describe_stacks(StackName=config.stack_name)["Stacks"]
+        outputs = {o["OutputKey"]: o["OutputValue"] for o in stacks[0]["Outputs"]}
+
+        credentials = json.loads(_secret(clients, outputs["DatabaseSecretArn"]))
+        postgres.provision(credentials["username"], credentials["password"], outputs["DatabaseName"])
+        broker.set_password(_secret(clients, outputs["BrokerSecretArn"]))
+
+        report("starting the services: airflow, worker, flower")
+        platform = {**aws, "SSL_CERT_FILE": str(authority.ca_bundle)}
+        network = Network(relay=relay, clients=clients)
+        cleanup.callback(network.close)
+        rules = Rules(clients=clients, platform=platform)
+        cleanup.callback(rules.close)
+        agent = Agent(
+            clients=clients,
+            cluster=outputs["ClusterName"],
+            network=network,
+            platform=platform,
+            on_deployment=rules.deployment_changed,
+        )
+        cleanup.callback(agent.close, STOP_GRACE_S)
+        agent.start()
+        client = broker.client()
+        cleanup.callback(client.close)
+        stack = Stack(
+            clients=clients,
+            outputs=outputs,
+            webserver_url="",
+            flower_url="",
+            password=_secret(clients, outputs["AdminSecretArn"]),
+            broker=client,
+            registry=Registry(client),
+            agent=agent,
+            rules=rules,
+            parameters=config.parameters,
+        )
+        _wait_until_healthy(stack, network)
+        rules.start()
+        urls = {"webserver_url": _url(network, outputs["AirflowServiceName"], WEBSERVER_PORT)}
+        urls["flower_url"] = _url(network, outputs["FlowerServiceName"], FLOWER_PORT)
+        report("up")
+        yield Stack(**{**stack.__dict__, **urls})
+
+
+def preflight(name: str = CONFIG_ENV) -> Environment:
+    """Check what can be checked before anything is started; return the environment."""
+    for tool in ("make",):
+        if shutil.which(tool) is None:
+            raise LocalError(f"{tool} is missing; install it (Debian: apt-get install {tool}) and try again")
+    config = environments.load(name)
+    found = violations(parse((paths.ROOT / "template.yaml").read_text()), config.parameters)
+    if found:
+        raise LocalError(f"parameters/{name}.yaml: {'; '.join(found)}")
+    return config
+
+
+@contextlib.contextmanager
+def _only_one() -> Iterator[None]:
+    """Hold the checkout's lock: two stacks would share logs and task folders."""
+    paths.STATE.mkdir(exist_ok=True)
+    with paths.LOCK.open("a+") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise LocalError("a local stack of this checkout is running already; end it with `make down`") from None
+        lock.truncate(0)
+        lock.write(str(os.getpid()))
+        lock.flush()
+        yield
+
+
+@contextlib.contextmanager
+def _aws_api(*, database: tuple[str, int], broker: tuple[str, int]) -> Iterator[str]:
+    """Run the embedded AWS API in a process of its own; yield its address."""
+    port = free_port()
+    log_path = paths.LOGS / "aws-api.log"
+    argv = [sys.executable, "-m", "local.aws", "--port", str(port)]
+    argv += ["--database", "{}:{}".format(*database), "--broker", "{}:{}".format(*broker)]
+    env = {"PATH": os.environ.get("PATH", os.defpath), "PYTHONUNBUFFERED": "1", "HOME": str(paths.STATE)}
+    process = spawn(argv, env=env, cwd=paths.ROOT, log_path=log_path)
+
+    def serving() -> bool:
+        if process.poll() is not None:
+            raise LocalError(f"the AWS API did not start; see {log_path}")
+        return "ready" in log_path.read_text(errors="replace")
+
+    try:
+        wait_until(serving, what="start of the AWS API", timeout_s=API_TIMEOUT_S)
+        # Not 127.0.0.1: SAM CLI would take its first part for a bucket's name.
+        yield f"http://localhost:{port}"
+    finally:
+        stop(process)
+
+
+def _wait_until_healthy(stack: Stack, network: Network) -> None:
+    services = {stack.outputs["AirflowServiceName"]: WEBSERVER_PORT, stack.outputs["FlowerServiceName"]: FLOWER_PORT}
+
+    def healthy() -> bool:
+        if stack.agent.given_up:
+            raise LocalError(stack.agent.given_up)
+        served = all(network.healthy(service, port) for service, port in services.items())
+        return served and any(m.state == CONSUMING for m in stack.registry.members().members)
+
+    wait_until(healthy, what="start of Airflow", timeout_s=UP_TIMEOUT_S)
+
+
+def _url(network: Network, service: str, container_port: int) -> str:
+    address = network.address(service, container_port)
+    if address is None:
+        raise LocalError(f"service {service} has no load balancer on its port {container_port}")
+    return "http://{}:{}".format(*address)
+
+
+def _secret(clients: Clients, arn: str) -> str:
+    return str(clients.secretsmanager.get_secret_value(SecretId=arn)["SecretString"])
+
+
+def _revision() -> str:
+    """Return what a build would pass as the image's version: the git revision, marked when there are changes."""
+    command = ["git", "describe", "--always", "--dirty", "--abbrev=12"]
+    with contextlib.suppress(OSError):
+        done = subprocess.run(command, cwd=paths.ROOT, capture_output=True, text=True, check=False)
+        if done.returncode == 0:
+            return done.stdout.strip()
+    return "unknown"

@@ -1,0 +1,43 @@
+"""Which rules of EventBridge the local stack plays, and how."""
+
+import pytest
+
+from local.lambdas.schedules import UnsupportedRule, matches, period_s
+
+
+@pytest.mark.parametrize(
+    ("expression", "seconds"), [("rate(1 minute)", 60), ("rate(5 minutes)", 300), ("rate(2 hours)", 7200)]
+)
+def test_rates_are_read(expression: str, seconds: int) -> None:
+    assert period_s(expression) == seconds
+
+
+@pytest.mark.parametrize("expression", ["cron(0 1 * * ? *)", "rate(1 fortnight)", "rate(minute)", ""])
+def test_other_schedules_are_refused_by_name(expression: str) -> None:
+    with pytest.raises(UnsupportedRule, match="not played locally"):
+        period_s(expression)
+
+
+EVENT = {"source": "aws.ecs", "resources": ["arn:1"], "detail": {"eventName": "SERVICE_DEPLOYMENT_COMPLETED"}}
+
+
+@pytest.mark.parametrize(
+    ("pattern", "expected"),
+    [
+        ({"source": ["aws.ecs"]}, True),
+        ({"source": ["aws.rds"]}, False),
+        ({"resources": ["arn:1", "arn:2"]}, True),
+        ({"resources": ["arn:2"]}, False),
+        ({"detail": {"eventName": ["SERVICE_DEPLOYMENT_COMPLETED"]}}, True),
+        ({"detail": {"eventName": ["SERVICE_DEPLOYMENT_FAILED"]}}, False),
+        ({"detail": {"missing": ["x"]}}, False),
+        ({"source": ["aws.ecs"], "resources": ["arn:2"]}, False),
+    ],
+)
+def test_an_event_matches_when_every_field_does(pattern: dict, expected: bool) -> None:
+    assert matches(pattern, EVENT) is expected
+
+
+def test_operators_in_patterns_are_refused() -> None:
+    with pytest.raises(UnsupportedRule, match="operator"):
+        matches({"source": [{"prefix": "aws."}]}, EVENT)
