@@ -1,0 +1,97 @@
+"""The one way to declare what CloudFormation checks before it creates anything: parameters, conditions, rules."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from troposphere import Parameter, Template
+
+
+@dataclass(frozen=True, kw_only=True)
+class OneOf:
+    """The value is one of these."""
+
+    values: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Between:
+    """The value is a number in this closed range."""
+
+    low: int
+    high: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Matching:
+    """The value matches `regex`, anchored at both ends; `says` finishes the sentence "Must be ..."."""
+
+    regex: str
+    says: str
+
+
+YES_OR_NO = OneOf(values=("true", "false"))
+
+
+def add_parameter(
+    t: Template,
+    title: str,
+    *,
+    group: str,
+    label: str,
+    description: str,
+    constraint: OneOf | Between | Matching,
+    default: str | int | None = None,
+) -> Parameter:
+    """Add a parameter together with its place in the console's form. ValueError if a text is missing or unfinished."""
+    if not (group and label and description.endswith(".")):
+        raise ValueError(f"parameter {title} needs a group, a label and a description that ends in a dot")
+    parameter = Parameter(title, Description=description, **_constraint_properties(title, constraint))
+    if default is not None:
+        parameter.Default = default
+    t.add_parameter(parameter)
+    t.add_parameter_to_group(parameter, group)
+    t.set_parameter_label(parameter, label)
+    return parameter
+
+
+def _constraint_properties(title: str, constraint: OneOf | Between | Matching) -> dict[str, Any]:
+    match constraint:
+        case OneOf(values=values):
+            says = f"Must be one of {', '.join(values)}."
+            return {"Type": "String", "AllowedValues": list(values), "ConstraintDescription": says}
+        case Between(low=low, high=high):
+            says = f"Must be a number from {low} to {high}."
+            return {"Type": "Number", "MinValue": low, "MaxValue": high, "ConstraintDescription": says}
+        case Matching(regex=regex, says=says):
+            if not (regex.startswith("^") and regex.endswith("$")):
+                raise ValueError(f"parameter {title}: the pattern {regex} is not anchored")
+            return {"Type": "String", "AllowedPattern": regex, "ConstraintDescription": f"Must be {says}."}
+
+
+def add_condition(t: Template, title: str, expression: Any) -> str:
+    """Add a condition; troposphere by itself lets a second one of the same name replace the first."""
+    if title in t.conditions:
+        raise ValueError(f"condition {title} is declared twice")
+    t.add_condition(title, expression)
+    return title
+
+
+def add_mapping(t: Template, title: str, mapping: dict[str, dict[str, Any]]) -> str:
+    """Add a mapping; troposphere by itself merges two of the same name."""
+    if title in t.mappings:
+        raise ValueError(f"mapping {title} is declared twice")
+    t.add_mapping(title, mapping)
+    return title
+
+
+def add_rule(t: Template, title: str, *, assertions: Sequence[tuple[Any, str]], when: Any = None) -> None:
+    """Add a rule over several parameters; an assertion is an expression with what is wrong when it is false."""
+    rule: dict[str, Any] = {} if when is None else {"RuleCondition": when}
+    rule["Assertions"] = [{"Assert": expression, "AssertDescription": says} for expression, says in assertions]
+    t.add_rule(title, rule)
+
+
+def hole(resource: Any, attribute: str | None = None) -> str:
+    """The placeholder by which an Fn::Sub text names a resource or parameter: `${Title}` or `${Title.Attribute}`."""
+    return f"${{{resource.title}{'.' + attribute if attribute else ''}}}"

@@ -1,0 +1,179 @@
+"""The two Lambda functions: one sizes the worker pools, the other compares the versions that run."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from troposphere import Output, Ref, Sub, Template
+from troposphere.awslambda import Environment, LoggingConfig, VPCConfig
+from troposphere.ecs import Service
+from troposphere.serverless import (
+    EventBridgeRuleEvent,
+    EventInvokeConfiguration,
+    Function,
+    ScheduleEvent,
+)
+
+from stack.airflow import Airflow, Foundation
+from stack.declare import Between, add_parameter, hole
+from stack.flower import Flower
+from stack.iam import (
+    LAMBDA,
+    Statement,
+    add_role,
+    inspect_services,
+    join_network,
+    read_secrets,
+    scale_services,
+    write_log_group,
+)
+from stack.logs import add_log_group
+from stack.paths import Group, add_api_client_group, add_path
+from stack.pools import SizedPool, pools_json
+from stack.workers import Workers
+
+GROUP = "Autoscaler"
+RUNTIME = "python3.12"
+EVERY_MINUTE = "rate(1 minute)"
+TIMEOUT_S = 60
+MEMORY_MIB = 256
+METRICS_NAMESPACE = "AirflowOnEcs"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Functions:
+    autoscaler: Function
+    version_check: Function
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Code:
+    package: str
+    environment: Mapping[str, Any]
+    statements: Sequence[Statement]
+    events: Mapping[str, Any]
+
+
+def add_functions(
+    t: Template,
+    *,
+    base: Foundation,
+    airflow: Airflow,
+    workers: Workers,
+    flower: Flower,
+    pools: Sequence[SizedPool],
+) -> Functions:
+    poll_seconds = add_parameter(
+        t,
+        "PollSeconds",
+        group=GROUP,
+        label="Seconds between looks",
+        description="Seconds between two looks of the autoscaler at the backlog.",
+        constraint=Between(low=5, high=60),
+        default=15,
+    )
+    services = {"airflow": airflow.service, **workers.services, "flower": flower.service}
+    group = add_api_client_group(t, "FunctionsGroup", network=base.network, description="Functions")
+    add_path(t, source=group, target=base.broker.group, port=base.broker.port)
+    common = {
+        **base.broker.environment,
+        "BROKER_SECRET_ARN": Ref(base.broker.secret),
+        "CLUSTER": Ref(base.cluster.ecs),
+        "POOLS": pools_json(pools, services=workers.services),
+        "POLL_SECONDS": Ref(poll_seconds),
+        "SERVICES": _services_json(services),
+    }
+    autoscaler = _add_function(
+        t,
+        "Autoscaler",
+        base=base,
+        group=group,
+        code=_Code(
+            package="autoscaler",
+            environment=common,
+            statements=[scale_services(list(workers.services.values()))],
+            events={"EveryMinute": _every_minute("Looks at the backlog, several times a minute")},
+        ),
+    )
+    version_check = _add_function(
+        t,
+        "VersionCheck",
+        base=base,
+        group=group,
+        code=_Code(
+            package="version_check",
+            environment=common,
+            statements=inspect_services(services=list(services.values()), cluster=base.cluster.ecs),
+            events={
+                "EveryMinute": _every_minute("Compares the versions that run"),
+                "Deployment": _deployment_of(list(services.values())),
+            },
+        ),
+    )
+    return Functions(autoscaler=autoscaler, version_check=version_check)
+
+
+def _services_json(services: Mapping[str, Service]) -> Sub:
+    names = {role: hole(service, "Name") for role, service in services.items()}
+    return Sub(json.dumps(names, separators=(",", ":")))
+
+
+def _every_minute(description: str) -> ScheduleEvent:
+    return ScheduleEvent("EveryMinute", Description=description, Schedule=EVERY_MINUTE)
+
+
+def _deployment_of(services: Sequence[Service]) -> EventBridgeRuleEvent:
+    return EventBridgeRuleEvent(
+        "Deployment",
+        Pattern={
+            "source": ["aws.ecs"],
+            "detail-type": ["ECS Deployment State Change"],
+            "resources": [Ref(service) for service in services],
+        },
+    )
+
+
+def _add_function(t: Template, prefix: str, *, base: Foundation, group: Group, code: _Code) -> Function:
+    log_group = add_log_group(t, f"{prefix}LogGroup", settings=base.settings)
+    role = add_role(
+        t,
+        f"{prefix}Role",
+        service=LAMBDA,
+        statements=[
+            *code.statements,
+            read_secrets([Ref(base.broker.secret)]),
+            write_log_group(log_group),
+            *join_network(),
+        ],
+    )
+    title = f"{prefix}Function"
+    function = t.add_resource(
+        Function(
+            title,
+            # make runs at the repository's root: a package also takes modules of the image.
+            Metadata={"BuildMethod": "makefile", "WorkingDirectory": "."},
+            Architectures=[base.settings.architecture],
+            CodeUri="functions/",
+            Environment=Environment(
+                Variables={
+                    **code.environment,
+                    "POWERTOOLS_LOG_LEVEL": "INFO",
+                    "POWERTOOLS_METRICS_NAMESPACE": METRICS_NAMESPACE,
+                    "POWERTOOLS_SERVICE_NAME": code.package,
+                }
+            ),
+            # A look that failed is not repeated, and one that waited too long is not made: the next minute looks anew.
+            EventInvokeConfig=EventInvokeConfiguration(MaximumEventAgeInSeconds=60, MaximumRetryAttempts=0),
+            Events=code.events,
+            Handler=f"{code.package}.handler.handler",
+            LoggingConfig=LoggingConfig(LogGroup=Ref(log_group)),
+            MemorySize=MEMORY_MIB,
+            Role=role.get_att("Arn"),
+            Runtime=RUNTIME,
+            Timeout=TIMEOUT_S,
+            VpcConfig=VPCConfig(SecurityGroupIds=[group.id], SubnetIds=base.network.private_subnets),
+        )
+    )
+    t.add_output(Output(f"{title}Name", Description=f"Lambda function {title}.", Value=Ref(function)))
+    return function

@@ -1,0 +1,120 @@
+"""Worker pools: each a set of queues, with a service and size limits of its own."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from troposphere import Parameter, Sub, Template
+
+from stack.declare import Between, add_parameter, hole
+from stack.sizes import Size, add_size
+
+MOST_WORKERS = 1000
+MOST_SLOTS = 256
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pool:
+    """A declaration; the numbers are the defaults of the pool's parameters, and `cpu`/`memory_mib` a Fargate size."""
+
+    name: str
+    queues: tuple[str, ...]
+    min: int = 1
+    max: int = 10
+    concurrency: int = 16
+    cpu: str = "2048"
+    memory_mib: str = "8192"
+
+    @property
+    def title(self) -> str:
+        """Prefix of the pool's logical ids: `heavy-sql` gives `HeavySql`."""
+        return "".join(part.capitalize() for part in self.name.split("-"))
+
+
+@dataclass(frozen=True, kw_only=True)
+class SizedPool:
+    """A pool with the parameters that an environment sets."""
+
+    pool: Pool
+    min: Parameter
+    max: Parameter
+    concurrency: Parameter
+    size: Size
+
+
+def add_pools(t: Template, pools: Sequence[Pool]) -> tuple[SizedPool, ...]:
+    _check(pools)
+    return tuple(_add_pool(t, pool) for pool in pools)
+
+
+def _check(pools: Sequence[Pool]) -> None:
+    """ValueError if two pools share a name or a queue: the backlog of a queue can be only one pool's demand."""
+    for what, names in (
+        ("name", [pool.title for pool in pools]),
+        ("queue", [queue for pool in pools for queue in pool.queues]),
+    ):
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise ValueError(f"two pools have the same {what}: {', '.join(twice)}")
+
+
+def _add_pool(t: Template, pool: Pool) -> SizedPool:
+    group = f"Workers ({pool.name})"
+    return SizedPool(
+        pool=pool,
+        min=add_parameter(
+            t,
+            f"{pool.title}Min",
+            group=group,
+            label="Fewest workers",
+            description=f"Workers of the pool {pool.name} that run even when nothing is queued.",
+            constraint=Between(low=0, high=MOST_WORKERS),
+            default=pool.min,
+        ),
+        max=add_parameter(
+            t,
+            f"{pool.title}Max",
+            group=group,
+            label="Most workers",
+            description=f"Workers of the pool {pool.name} that may run at once.",
+            constraint=Between(low=1, high=MOST_WORKERS),
+            default=pool.max,
+        ),
+        concurrency=add_parameter(
+            t,
+            f"{pool.title}Concurrency",
+            group=group,
+            label="Slots a worker",
+            description=f"Airflow tasks that one worker of the pool {pool.name} runs at once.",
+            constraint=Between(low=1, high=MOST_SLOTS),
+            default=pool.concurrency,
+        ),
+        size=add_size(
+            t,
+            pool.title,
+            group=group,
+            whose=f"a worker of the pool {pool.name}",
+            cpu=pool.cpu,
+            memory_mib=pool.memory_mib,
+        ),
+    )
+
+
+def pools_json(pools: Sequence[SizedPool], *, services: Mapping[str, Any] | None = None) -> Sub:
+    """The pools as JSON, the one format for containers and functions; `services` by pool name, for the functions."""
+    return Sub(f"[{','.join(_pool_json(sized, services=services) for sized in pools)}]")
+
+
+def _pool_json(sized: SizedPool, *, services: Mapping[str, Any] | None) -> str:
+    name = sized.pool.name
+    fields = {"name": json.dumps(name)}
+    if services is not None:
+        fields["service"] = f'"{hole(services[name], "Name")}"'
+    fields |= {
+        "queues": json.dumps(sized.pool.queues),
+        "min": hole(sized.min),
+        "max": hole(sized.max),
+        "concurrency": hole(sized.concurrency),
+    }
+    return "{" + ",".join(f'"{key}":{text}' for key, text in fields.items()) + "}"

@@ -1,0 +1,79 @@
+"""Generates template.yaml, the whole stack, from the sections in stack/.
+
+python template_gen.py            write template.yaml
+python template_gen.py --check    exit 1 if the committed template.yaml is not what would be written
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from troposphere import Template
+
+from stack.airflow import Foundation, add_airflow
+from stack.alarms import add_alarms
+from stack.balancer import add_balancer
+from stack.broker import add_broker
+from stack.cluster import add_cluster
+from stack.database import add_database
+from stack.flower import add_flower
+from stack.functions import add_functions
+from stack.logs import add_logs
+from stack.network import add_network
+from stack.pools import Pool, add_pools
+from stack.render import render
+from stack.secrets import add_secrets
+from stack.settings import add_settings
+from stack.workers import add_workers
+
+TEMPLATE_PATH = Path(__file__).parent / "template.yaml"
+
+# A pool more is an entry more: its service, parameters, scaling and version check follow from it.
+POOLS = (Pool(name="worker", queues=("default",)),)
+
+
+def build(declared: Sequence[Pool] = POOLS) -> Template:
+    """The sections in the order in which they depend on each other."""
+    t = Template()
+    t.set_version()
+    t.set_transform("AWS::Serverless-2016-10-31")
+    t.set_description("Apache Airflow on ECS Fargate, with workers that follow the backlog.")
+    base = Foundation(
+        settings=add_settings(t),
+        network=(network := add_network(t)),
+        database=add_database(t, network=network),
+        broker=add_broker(t, network=network),
+        logs=add_logs(t),
+        secrets=add_secrets(t),
+        cluster=add_cluster(t, network=network),
+    )
+    balancer = add_balancer(t, network=network)
+    pools = add_pools(t, declared)
+    airflow = add_airflow(t, base=base, balancer=balancer, pools=pools)
+    workers = add_workers(t, base=base, airflow=airflow, pools=pools)
+    flower = add_flower(t, base=base, balancer=balancer)
+    functions = add_functions(t, base=base, airflow=airflow, workers=workers, flower=flower, pools=pools)
+    add_alarms(t, database=base.database, broker=base.broker, balancer=balancer, airflow=airflow, functions=functions)
+    return t
+
+
+def main(arguments: Sequence[str]) -> int:
+    parser = argparse.ArgumentParser(description="Generate template.yaml.")
+    parser.add_argument("--check", action="store_true", help="only compare; exit 1 if template.yaml is stale")
+    parser.add_argument("--template", type=Path, default=TEMPLATE_PATH, help="the file, template.yaml by default")
+    options = parser.parse_args(arguments)
+    path: Path = options.template
+    text = render(build())
+    if not options.check:
+        path.write_text(text, encoding="utf-8")
+        return 0
+    if path.is_file() and path.read_text(encoding="utf-8") == text:
+        return 0
+    state = "is stale" if path.is_file() else "is missing"
+    print(f"{path.name} {state}: run make template and commit the result", file=sys.stderr)
+    return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

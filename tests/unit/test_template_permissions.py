@@ -1,0 +1,200 @@
+"""Who may do what in AWS: no more than the code does, on no more than its own resources."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import botocore.session
+import pytest
+from botocore import xform_name
+
+from tests import rendered
+
+ROOT = Path(__file__).parents[2]
+NETWORK_INTERFACES = "Lambda checks it on all resources before it creates the function"
+# Each action that is allowed on all resources, with the reason why it cannot be less.
+ON_ALL_RESOURCES = {
+    "ecr:GetAuthorizationToken": "the token is for the whole registry; the API takes no resource",
+    "ecs:ListTasks": "listing by service takes no resource; the cluster is a condition",
+    "ec2:AssignPrivateIpAddresses": NETWORK_INTERFACES,
+    "ec2:CreateNetworkInterface": NETWORK_INTERFACES,
+    "ec2:DeleteNetworkInterface": NETWORK_INTERFACES,
+    "ec2:DescribeNetworkInterfaces": NETWORK_INTERFACES,
+    "ec2:DescribeSubnets": NETWORK_INTERFACES,
+    "ec2:UnassignPrivateIpAddresses": NETWORK_INTERFACES,
+}
+TASKS = {"airflow": "Airflow", "worker": "Worker", "flower": "Flower"}
+FUNCTIONS = {"autoscaler": "Autoscaler", "version_check": "VersionCheck"}
+
+
+def statements(role: str, effect: str = "Allow") -> list[dict[str, Any]]:
+    policies = rendered.resources("AWS::IAM::Role")[role].get("Policies", [])
+    return [
+        statement
+        for policy in policies
+        for statement in policy["PolicyDocument"]["Statement"]
+        if statement["Effect"] == effect
+    ]
+
+
+def statement_for(role: str, action: str) -> dict[str, Any]:
+    (found,) = (statement for statement in statements(role) if action in statement["Action"])
+    return found
+
+
+def roles() -> list[str]:
+    return sorted(rendered.resources("AWS::IAM::Role"))
+
+
+def secret_arn(value_from: dict[str, str]) -> dict[str, Any]:
+    """The ARN without the JSON key that a container takes from the secret."""
+    if "Ref" in value_from:
+        return value_from
+    resource, attribute = re.fullmatch(r"\$\{(\w+)\.([\w.]+)\}:\w+::", value_from["Fn::Sub"]).groups()  # type: ignore[union-attr]
+    return {"Fn::GetAtt": [resource, attribute]}
+
+
+def test_there_is_a_role_for_each_purpose_and_no_other() -> None:
+    expected = {f"{title}ExecutionRole" for title in TASKS.values()}
+    expected |= {"AirflowTaskRole", "WorkerTaskRole", "AutoscalerRole", "VersionCheckRole"}
+    assert set(roles()) == expected
+
+
+@pytest.mark.parametrize("role", roles())
+def test_a_role_has_no_managed_policy(role: str) -> None:
+    assert rendered.resources("AWS::IAM::Role")[role].keys() == {"AssumeRolePolicyDocument", "Policies"}
+
+
+@pytest.mark.parametrize("role", roles())
+def test_a_role_names_each_action_in_full(role: str) -> None:
+    actions = [action for statement in statements(role) for action in statement["Action"]]
+    assert actions
+    assert [action for action in actions if "*" in action] == []
+
+
+@pytest.mark.parametrize("role", roles())
+def test_a_role_reaches_all_resources_only_where_the_api_knows_no_less(role: str) -> None:
+    unbounded = {
+        action for statement in statements(role) if "*" in statement["Resource"] for action in statement["Action"]
+    }
+    assert unbounded <= ON_ALL_RESOURCES.keys()
+
+
+def test_no_exception_from_least_resources_is_unused() -> None:
+    used = {
+        action
+        for role in roles()
+        for statement in statements(role)
+        if "*" in statement["Resource"]
+        for action in statement["Action"]
+    }
+    assert used == ON_ALL_RESOURCES.keys()
+
+
+def test_listing_tasks_is_bound_to_the_cluster() -> None:
+    condition = statement_for("VersionCheckRole", "ecs:ListTasks")["Condition"]
+    assert condition == {"ArnEquals": {"ecs:cluster": {"Fn::GetAtt": ["Cluster", "Arn"]}}}
+
+
+@pytest.mark.parametrize("title", TASKS.values())
+def test_an_execution_role_reads_exactly_the_secrets_of_its_task_definition(title: str) -> None:
+    definition = rendered.resources("AWS::ECS::TaskDefinition")[f"{title}TaskDefinition"]
+    assert definition["ExecutionRoleArn"] == {"Fn::GetAtt": [f"{title}ExecutionRole", "Arn"]}
+    used = [
+        secret_arn(value)
+        for container in definition["ContainerDefinitions"]
+        for value in rendered.secrets(container).values()
+    ]
+    allowed = statement_for(f"{title}ExecutionRole", "secretsmanager:GetSecretValue")["Resource"]
+    assert sorted(map(str, allowed)) == sorted({str(arn) for arn in used})
+
+
+@pytest.mark.parametrize("title", TASKS.values())
+def test_an_execution_role_writes_only_its_own_logs(title: str) -> None:
+    resource = statement_for(f"{title}ExecutionRole", "logs:PutLogEvents")["Resource"]
+    assert resource == [{"Fn::GetAtt": [f"{title}LogGroup", "Arn"]}]
+
+
+@pytest.mark.parametrize("role", ["AirflowTaskRole", "WorkerTaskRole"])
+def test_airflow_reads_and_writes_task_logs_and_nothing_else_in_the_bucket(role: str) -> None:
+    objects = statement_for(role, "s3:GetObject")
+    assert set(objects["Action"]) == {"s3:GetObject", "s3:PutObject"}
+    (resource,) = objects["Resource"]
+    assert resource == {"Fn::Sub": ["${Bucket}/logs/*", {"Bucket": {"Fn::GetAtt": ["LogBucket", "Arn"]}}]}
+    listing = statement_for(role, "s3:ListBucket")
+    assert listing["Resource"] == [{"Fn::GetAtt": ["LogBucket", "Arn"]}]
+    assert listing["Condition"] == {"StringLike": {"s3:prefix": ["logs", "logs/*"]}}
+
+
+def test_only_workers_protect_tasks_and_only_of_their_cluster() -> None:
+    protecting = [
+        role for role in roles() for s in statements(role) if any("TaskProtection" in action for action in s["Action"])
+    ]
+    assert protecting == ["WorkerTaskRole"]
+    statement = statement_for("WorkerTaskRole", "ecs:UpdateTaskProtection")
+    assert set(statement["Action"]) == {"ecs:GetTaskProtection", "ecs:UpdateTaskProtection"}
+    (resource,) = statement["Resource"]
+    assert resource["Fn::Sub"].endswith(":task/${Cluster}/*")
+
+
+def test_flower_may_do_nothing_in_aws() -> None:
+    assert "TaskRoleArn" not in rendered.resources("AWS::ECS::TaskDefinition")["FlowerTaskDefinition"]
+
+
+@pytest.mark.parametrize(("package", "title"), FUNCTIONS.items())
+def test_a_function_may_call_exactly_what_its_code_calls(package: str, title: str) -> None:
+    """Compares the role's actions with the operations, as boto3 names them, that occur in the function's modules."""
+    code = "\n".join(
+        path.read_text() for folder in (package, "shared") for path in (ROOT / "functions" / folder).glob("*.py")
+    )
+    called = set(re.findall(r"""[.("'](\w+)""", code))
+    session = botocore.session.get_session()
+    operations = {
+        f"{service}:{operation}"
+        for service in ("ecs", "secretsmanager")
+        for operation in session.get_service_model(service).operation_names
+        if xform_name(operation) in called
+    }
+    allowed = {
+        action
+        for statement in statements(f"{title}Role")
+        for action in statement["Action"]
+        if action.split(":")[0] not in ("ec2", "logs")
+    }
+    assert allowed == operations
+
+
+def test_the_autoscaler_changes_only_worker_services() -> None:
+    assert statement_for("AutoscalerRole", "ecs:UpdateService")["Resource"] == [{"Ref": "WorkerService"}]
+
+
+@pytest.mark.parametrize("title", FUNCTIONS.values())
+def test_a_function_has_the_role_of_its_own(title: str) -> None:
+    function = rendered.resources("AWS::Lambda::Function")[f"{title}Function"]
+    assert function["Role"] == {"Fn::GetAtt": [f"{title}Role", "Arn"]}
+
+
+@pytest.mark.parametrize("title", FUNCTIONS.values())
+def test_a_function_reads_only_the_brokers_secret(title: str) -> None:
+    resource = statement_for(f"{title}Role", "secretsmanager:GetSecretValue")["Resource"]
+    assert resource == [{"Ref": "BrokerSecret"}]
+
+
+@pytest.mark.parametrize("title", FUNCTIONS.values())
+def test_what_lambda_may_do_to_the_network_is_denied_to_the_functions_code(title: str) -> None:
+    (denied,) = statements(f"{title}Role", effect="Deny")
+    granted = statement_for(f"{title}Role", "ec2:CreateNetworkInterface")
+    assert denied["Action"] == granted["Action"]
+    assert denied["Condition"] == {"Null": {"lambda:SourceFunctionArn": "false"}}
+
+
+@pytest.mark.parametrize(
+    ("role", "service"),
+    [
+        (role, "ecs-tasks.amazonaws.com" if "TaskRole" in role or "Execution" in role else "lambda.amazonaws.com")
+        for role in roles()
+    ],
+)
+def test_a_role_is_assumed_by_one_service(role: str, service: str) -> None:
+    (statement,) = rendered.resources("AWS::IAM::Role")[role]["AssumeRolePolicyDocument"]["Statement"]
+    assert statement == {"Effect": "Allow", "Principal": {"Service": service}, "Action": "sts:AssumeRole"}

@@ -1,0 +1,239 @@
+"""What the containers and functions are told, and how ECS runs them."""
+
+import json
+from typing import Any
+
+import pytest
+from roles.compose import ROLES
+from roles.parts import FERNET_SECRET_LENGTH
+from roles.pools import read_pools
+
+from fleet import names
+from shared.pools import pools_from_environment
+from tests import rendered
+
+CONTAINERS = {
+    "AirflowTaskDefinition": ["migrate", "webserver", "scheduler", "dag-processor", "triggerer"],
+    "WorkerTaskDefinition": ["worker"],
+    "FlowerTaskDefinition": ["flower"],
+}
+AIRFLOW = CONTAINERS["AirflowTaskDefinition"]
+EVERY = [name for group in CONTAINERS.values() for name in group]
+LONGEST_STOP_TIMEOUT_S = 120  # Fargate grants no more
+FARGATE_INJECTS = {names.AGENT_URI, names.METADATA_URI}
+
+# The contract between template and image: variables -> containers that get them.
+PLAIN = {
+    ("DATABASE_HOST", "DATABASE_PORT", "DATABASE_NAME", "DATABASE_SSLMODE"): EVERY,
+    ("BROKER_HOST", "BROKER_PORT", "BROKER_SCHEME", "AWS_DEFAULT_REGION"): EVERY,
+    ("EXECUTION_API_URL", "LOG_BUCKET", "POOLS"): [*AIRFLOW, "worker"],
+    ("POOL",): ["worker"],
+    ("PORT",): ["webserver", "scheduler", "flower"],
+}
+SECRET = {
+    ("DATABASE_USER", "DATABASE_PASSWORD", "BROKER_PASSWORD"): EVERY,
+    ("FERNET_SECRET",): [*AIRFLOW, "worker"],
+    ("API_SECRET",): ["webserver", "scheduler", "dag-processor", "triggerer", "worker"],
+    ("JWT_SECRET",): ["webserver", "scheduler"],
+    ("ADMIN_PASSWORD",): ["webserver", "flower"],
+}
+
+
+def expected(table: dict[tuple[str, ...], list[str]], container: str) -> set[str]:
+    return {variable for variables, holders in table.items() if container in holders for variable in variables}
+
+
+def function_environment(title: str) -> dict[str, Any]:
+    variables: dict[str, Any] = rendered.resources("AWS::Lambda::Function")[title]["Environment"]["Variables"]
+    return variables
+
+
+@pytest.mark.parametrize(("definition", "roles"), CONTAINERS.items())
+def test_a_task_definition_has_its_containers(definition: str, roles: list[str]) -> None:
+    found = rendered.resources("AWS::ECS::TaskDefinition")[definition]["ContainerDefinitions"]
+    assert [container["Name"] for container in found] == roles
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_a_container_gets_the_variables_of_the_contract_and_no_other(name: str) -> None:
+    container = rendered.containers()[name]
+    assert rendered.environment(container).keys() == expected(PLAIN, name)
+    assert rendered.secrets(container).keys() == expected(SECRET, name)
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_a_container_gets_all_that_its_role_in_the_image_needs(name: str) -> None:
+    container = rendered.containers()[name]
+    given = rendered.environment(container).keys() | rendered.secrets(container).keys() | FARGATE_INJECTS
+    needed = {variable for part in ROLES[name].parts for variable in part.needs}
+    assert needed <= given
+
+
+def test_the_image_knows_every_role() -> None:
+    assert ROLES.keys() == set(EVERY)
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_a_container_runs_its_role_of_the_one_image(name: str) -> None:
+    container = rendered.containers()[name]
+    assert container["Command"] == [name]
+    assert container["Image"] == {"Ref": "ImageUri"}
+    assert "EntryPoint" not in container
+
+
+def test_the_others_wait_until_the_migration_succeeded() -> None:
+    containers = rendered.containers()
+    assert containers["migrate"]["Essential"] is False
+    for name in AIRFLOW[1:]:
+        assert containers[name]["Essential"] is True
+        assert containers[name]["DependsOn"] == [{"ContainerName": "migrate", "Condition": "SUCCESS"}]
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_no_stop_timeout_is_beyond_what_fargate_grants(name: str) -> None:
+    assert rendered.containers()[name].get("StopTimeout", 30) <= LONGEST_STOP_TIMEOUT_S
+
+
+def test_a_worker_has_as_long_to_stop_as_fargate_grants() -> None:
+    assert rendered.containers()["worker"]["StopTimeout"] == LONGEST_STOP_TIMEOUT_S
+
+
+@pytest.mark.parametrize(
+    ("name", "port", "path"),
+    [
+        ("webserver", "8080", "/api/v2/monitor/health"),
+        ("scheduler", "8974", "/health"),
+        ("flower", "5555", "/healthcheck"),
+    ],
+)
+def test_a_server_is_asked_for_its_health_on_its_own_port(name: str, port: str, path: str) -> None:
+    container = rendered.containers()[name]
+    assert rendered.environment(container)["PORT"] == port
+    kind, command = container["HealthCheck"]["Command"]
+    assert kind == "CMD-SHELL"
+    assert f"'http://localhost:$PORT{path}'" in command
+
+
+def test_fernets_secret_is_as_long_as_the_image_demands() -> None:
+    generated = rendered.resources("AWS::SecretsManager::Secret")["FernetSecret"]["GenerateSecretString"]
+    assert generated["PasswordLength"] == FERNET_SECRET_LENGTH
+
+
+@pytest.mark.parametrize("title", sorted(rendered.resources("AWS::SecretsManager::Secret")))
+def test_a_generated_secret_has_only_letters_and_digits(title: str) -> None:
+    generated = rendered.resources("AWS::SecretsManager::Secret")[title]["GenerateSecretString"]
+    assert generated.keys() == {"PasswordLength", "ExcludePunctuation"}
+    assert generated["ExcludePunctuation"] is True
+
+
+def test_the_webservers_address_for_tasks_is_the_name_in_cloud_map() -> None:
+    namespace = rendered.resources("AWS::ServiceDiscovery::PrivateDnsNamespace")["ClusterNamespace"]["Name"]["Fn::Sub"]
+    name = rendered.resources("AWS::ServiceDiscovery::Service")["WebserverName"]["Name"]
+    port = rendered.environment(rendered.containers()["webserver"])["PORT"]
+    url = rendered.environment(rendered.containers()["worker"])["EXECUTION_API_URL"]
+    assert url == {"Fn::Sub": f"http://{name}.{namespace}:{port}/execution/"}
+
+
+@pytest.mark.parametrize("name", [*AIRFLOW, "worker"])
+def test_the_pools_are_what_the_image_reads(name: str) -> None:
+    sub = rendered.environment(rendered.containers()[name])["POOLS"]
+    text = rendered.filled(sub, WorkerMin="1", WorkerMax="10", WorkerConcurrency="16")
+    assert json.loads(text) == [{"name": "worker", "queues": ["default"], "min": 1, "max": 10, "concurrency": 16}]
+    assert [pool.name for pool in read_pools(text)] == ["worker"]
+
+
+@pytest.mark.parametrize("title", ["AutoscalerFunction", "VersionCheckFunction"])
+def test_the_pools_are_what_the_functions_read(title: str) -> None:
+    text = rendered.filled(
+        function_environment(title)["POOLS"],
+        WorkerService_Name="the-service",
+        WorkerMin="1",
+        WorkerMax="10",
+        WorkerConcurrency="16",
+    )
+    (pool,) = pools_from_environment({"POOLS": text})
+    assert (pool.name, pool.service, pool.queues) == ("worker", "the-service", ("default",))
+
+
+@pytest.mark.parametrize("title", ["AutoscalerFunction", "VersionCheckFunction"])
+def test_a_function_gets_the_variables_of_the_contract(title: str) -> None:
+    assert function_environment(title).keys() == {
+        "BROKER_HOST", "BROKER_PORT", "BROKER_SCHEME", "BROKER_SECRET_ARN", "CLUSTER", "POOLS", "POLL_SECONDS",
+        "SERVICES", "POWERTOOLS_SERVICE_NAME", "POWERTOOLS_METRICS_NAMESPACE", "POWERTOOLS_LOG_LEVEL",
+    }  # fmt: skip
+
+
+def test_the_version_check_knows_every_service() -> None:
+    names_ = {"AirflowService_Name": "a", "WorkerService_Name": "w", "FlowerService_Name": "f"}
+    services = json.loads(rendered.filled(function_environment("VersionCheckFunction")["SERVICES"], **names_))
+    assert services == {"airflow": "a", "worker": "w", "flower": "f"}
+
+
+@pytest.mark.parametrize("service", ["AirflowService", "FlowerService", "WorkerService"])
+def test_a_service_rolls_back_by_itself_and_passes_its_tags_on(service: str) -> None:
+    properties = rendered.resources("AWS::ECS::Service")[service]
+    breaker = properties["DeploymentConfiguration"]["DeploymentCircuitBreaker"]
+    assert breaker == {"Enable": True, "Rollback": True}
+    assert properties["PropagateTags"] == "SERVICE"
+    assert "EnableExecuteCommand" not in properties
+
+
+def test_the_workers_are_never_sized_or_moved_by_cloudformation_or_ecs() -> None:
+    worker = rendered.resources("AWS::ECS::Service")["WorkerService"]
+    assert "DesiredCount" not in worker
+    assert worker["AvailabilityZoneRebalancing"] == "DISABLED"
+
+
+@pytest.mark.parametrize("service", ["AirflowService", "FlowerService"])
+def test_the_other_services_run_one_task(service: str) -> None:
+    assert rendered.resources("AWS::ECS::Service")[service]["DesiredCount"] == 1
+
+
+@pytest.mark.parametrize(("service", "container"), [("AirflowService", "webserver"), ("FlowerService", "flower")])
+def test_the_load_balancer_sends_to_a_container_and_port_that_exist(service: str, container: str) -> None:
+    properties = rendered.resources("AWS::ECS::Service")[service]
+    (target,) = properties["LoadBalancers"]
+    definition = rendered.resources("AWS::ECS::TaskDefinition")[properties["TaskDefinition"]["Ref"]]
+    ports = {
+        c["Name"]: [mapping["ContainerPort"] for mapping in c.get("PortMappings", [])]
+        for c in definition["ContainerDefinitions"]
+    }
+    assert target["ContainerName"] == container
+    assert target["ContainerPort"] in ports[container]
+    group = rendered.resources("AWS::ElasticLoadBalancingV2::TargetGroup")[target["TargetGroupArn"]["Ref"]]
+    assert group["Port"] == target["ContainerPort"]
+    health = rendered.containers()[container]["HealthCheck"]["Command"][1]
+    assert group["HealthCheckPath"] in health
+
+
+def test_both_functions_are_built_by_make_at_the_root() -> None:
+    functions = {
+        title: resource
+        for title, resource in rendered.template()["Resources"].items()
+        if resource["Type"] == "AWS::Serverless::Function"
+    }
+    assert functions.keys() == {"AutoscalerFunction", "VersionCheckFunction"}
+    for title, resource in functions.items():
+        package = {"AutoscalerFunction": "autoscaler", "VersionCheckFunction": "version_check"}[title]
+        assert resource["Metadata"] == {"BuildMethod": "makefile", "WorkingDirectory": "."}
+        assert resource["Properties"]["CodeUri"] == "functions/"
+        assert resource["Properties"]["Handler"] == f"{package}.handler.handler"
+
+
+def test_every_rate_is_one_that_eventbridge_knows() -> None:
+    """Neither cfn-lint nor SAM notices `rate(1 minutes)`."""
+    rules = rendered.resources("AWS::Events::Rule")
+    schedules = {title: rule["ScheduleExpression"] for title, rule in rules.items() if "ScheduleExpression" in rule}
+    assert schedules == {
+        "AutoscalerFunctionEveryMinute": "rate(1 minute)",
+        "VersionCheckFunctionEveryMinute": "rate(1 minute)",
+    }
+
+
+def test_a_deployment_of_any_service_starts_the_version_check() -> None:
+    pattern = rendered.resources("AWS::Events::Rule")["VersionCheckFunctionDeployment"]["EventPattern"]
+    assert pattern == {
+        "source": ["aws.ecs"],
+        "detail-type": ["ECS Deployment State Change"],
+        "resources": [{"Ref": "AirflowService"}, {"Ref": "WorkerService"}, {"Ref": "FlowerService"}],
+    }
