@@ -1,0 +1,89 @@
+"""What a container says of itself to the fleet that does not change while it lives."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from fleet import names
+from fleet.registry import Member
+from fleet.versions import airflow_version, code_folders, content_hash
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Identity:
+    """The unchanging part of a Member. A container has the name of its role, in every task definition."""
+
+    role: str
+    task_arn: str
+    pool: str | None
+    queues: tuple[str, ...]
+    slots: int
+    image_version: str
+    dags_hash: str
+    airflow_version: str
+
+    @property
+    def task_id(self) -> str:
+        """The task's own id."""
+        return _task_id(self.task_arn)
+
+    @property
+    def member_id(self) -> str:
+        """Unique in the fleet, and never used again: ECS gives every task a new id."""
+        return f"{self.task_id}/{self.role}"
+
+    def member(self, *, state: str, active: int, protected: bool, started_at: float) -> Member:
+        """The record to report."""
+        return Member(
+            id=self.member_id,
+            role=self.role,
+            pool=self.pool,
+            image_version=self.image_version,
+            dags_hash=self.dags_hash,
+            airflow_version=self.airflow_version,
+            state=state,
+            slots=self.slots,
+            active=active,
+            protected=protected,
+            started_at=started_at,
+            task_arn=self.task_arn,
+            container=self.role,
+            queues=self.queues,
+        )
+
+
+def read_task_id(environment: Mapping[str, str]) -> str:
+    """The id of the task that the entrypoint found; KeyError without one."""
+    return _task_id(environment[names.TASK_ARN])
+
+
+def read_identity(environment: Mapping[str, str]) -> Identity:
+    """The identity that the entrypoint left in the environment, with the versions found; KeyError without one."""
+    queues = environment.get(names.QUEUES)
+    return Identity(
+        role=environment[names.ROLE],
+        task_arn=environment[names.TASK_ARN],
+        pool=environment.get(names.POOL),
+        queues=tuple(queues.split(",")) if queues else (),
+        slots=int(environment.get(names.SLOTS, "0")),
+        image_version=environment.get(names.IMAGE_VERSION, ""),
+        dags_hash=_dags_hash(environment),
+        airflow_version=airflow_version(),
+    )
+
+
+def _task_id(task_arn: str) -> str:
+    return task_arn.rsplit("/", 1)[-1]
+
+
+def _dags_hash(environment: Mapping[str, str]) -> str:
+    """Empty when a file cannot be read: nobody may take that for equal to anything."""
+    try:
+        return content_hash(code_folders(environment))
+    except OSError as error:
+        log.warning("fleet: the DAG files cannot be hashed: %s", error)
+        return ""

@@ -1,0 +1,19 @@
+"""The variables by which the entrypoint tells the fleet's code in a container what it is."""
+
+ROLE = "FLEET_ROLE"
+TASK_ARN = "FLEET_TASK_ARN"
+POOL = "FLEET_POOL"
+QUEUES = "FLEET_QUEUES"  # separated by commas
+SLOTS = "FLEET_SLOTS"
+BROKER_URL = "AIRFLOW__CELERY__BROKER_URL"
+IMAGE_VERSION = "IMAGE_VERSION"
+DAGS_FOLDER = "AIRFLOW__CORE__DAGS_FOLDER"
+PLUGINS_FOLDER = "AIRFLOW__CORE__PLUGINS_FOLDER"
+AIRFLOW_HOME = "AIRFLOW_HOME"
+STOP_GRACE_S = "FLEET_STOP_GRACE_S"
+
+# Injected by Fargate.
+AGENT_URI = "ECS_AGENT_URI"
+METADATA_URI = "ECS_CONTAINER_METADATA_URI_V4"
+
+WORKER_MODULES = ("fleet.worker", "fleet.stop")  # what Celery imports in a worker

@@ -1,0 +1,119 @@
+"""Composes, for a role, the program to run with its environment out of what the task definition gives."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from fleet import names
+from roles import parts
+from roles.errors import MissingVariablesError
+from roles.parts import Part, Variables, bind_host, is_local
+
+COMMON = {"AIRFLOW__CORE__EXECUTOR": "CeleryExecutor", "AIRFLOW__CORE__LOAD_EXAMPLES": "False"}
+RAW_SECRETS = frozenset(
+    name for part in vars(parts).values() if isinstance(part, Part) for name in part.raw
+)  # none of them reaches a program, whether its role needs it or not
+
+
+@dataclass(frozen=True, kw_only=True)
+class Role:
+    """What a container can be told to be. `has_reporter`: a process beside Airflow's reports it to the fleet."""
+
+    name: str
+    parts: tuple[Part, ...]
+    command: Callable[[Variables], list[str]]
+    has_reporter: bool = True
+
+    @property
+    def in_fleet(self) -> bool:
+        """Whether it is a member of the fleet, by a reporter or by an agent of its own."""
+        return parts.FLEET in self.parts
+
+
+@dataclass(frozen=True, kw_only=True)
+class Program:
+    """What to execute."""
+
+    argv: list[str]
+    environment: dict[str, str]
+
+
+def _without_log_server(given: Variables) -> list[str]:
+    """Airflow's log servers listen on every interface."""
+    return ["--skip-serve-logs"] if is_local(given) else []
+
+
+def _webserver(given: Variables) -> list[str]:
+    return ["airflow", "api-server", "--host", bind_host(given), "--port", given["PORT"], "--proxy-headers"]
+
+
+def _worker(given: Variables) -> list[str]:
+    shape = ["--queues", given[names.QUEUES], "--concurrency", given[names.SLOTS]]
+    # Nothing here uses gossip or mingle: they cost a second at the start, and messages from each worker to every other.
+    return ["airflow", "celery", "worker", *shape, "--without-mingle", "--without-gossip", *_without_log_server(given)]
+
+
+def _flower(given: Variables) -> list[str]:
+    return ["airflow", "celery", "flower", "--hostname", bind_host(given), "--port", given["PORT"]]
+
+
+_AIRFLOW = (parts.DATABASE, parts.BROKER, parts.FERNET, parts.LOGS, parts.FLEET)
+
+ROLES = {
+    role.name: role
+    for role in (
+        Role(
+            name="webserver",
+            parts=(*_AIRFLOW, parts.WEB, parts.API_KEY, parts.TOKENS),
+            command=_webserver,
+        ),
+        Role(
+            name="scheduler",
+            parts=(*_AIRFLOW, parts.RESULTS, parts.TOKENS, parts.EXECUTION_API, parts.SCHEDULING),
+            command=lambda given: ["airflow", "scheduler", *_without_log_server(given)],
+        ),
+        Role(
+            name="dag-processor",
+            parts=_AIRFLOW,
+            command=lambda _: ["airflow", "dag-processor"],
+        ),
+        Role(
+            name="triggerer",
+            parts=(*_AIRFLOW, parts.API_KEY),
+            command=lambda given: ["airflow", "triggerer", *_without_log_server(given)],
+        ),
+        Role(
+            # No database of Airflow's: tasks reach it through the Execution API only.
+            name="worker",
+            parts=(
+                *(parts.BROKER, parts.RESULTS, parts.FERNET, parts.API_KEY, parts.EXECUTION_API),
+                *(parts.LOGS, parts.WORKING, parts.FLEET),
+            ),
+            command=_worker,
+            has_reporter=False,
+        ),
+        Role(name="flower", parts=(parts.BROKER, parts.RESULTS, parts.FLOWER, parts.FLEET), command=_flower),
+        Role(
+            name="migrate",
+            parts=(parts.DATABASE, parts.NEW_DATABASE),
+            command=lambda _: ["airflow", "db", "migrate"],
+            has_reporter=False,
+        ),
+    )
+}
+
+
+def compose(role: Role, given: Mapping[str, str]) -> Program:
+    """The program for `role`; raises ConfigurationError. An AIRFLOW__ variable that is set beats our default."""
+    missing = sorted({name for part in role.parts for name in part.needs if not given.get(name)})
+    if missing:
+        raise MissingVariablesError(missing)
+    environment = {**COMMON}
+    for part in role.parts:
+        environment.update(part.settings(given))
+    environment.update((name, value) for name, value in given.items() if name not in RAW_SECRETS)
+    environment[names.ROLE] = role.name
+    for part in role.parts:
+        environment.update(part.secrets(given))
+    return Program(argv=role.command(environment), environment=environment)

@@ -1,0 +1,64 @@
+"""Starts a container: checks its role, writes what must be a file, starts the reporter, becomes the program."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from fleet import names
+from fleet.metadata import MetadataUnavailableError, read_task_arn
+from roles import parts
+from roles.compose import ROLES, Program, Role, compose
+from roles.errors import ConfigurationError
+
+# Exit codes of sysexits.h.
+USAGE = 64
+UNAVAILABLE = 69
+CONFIGURATION = 78
+
+PASSWORDS_FILE = "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE"
+
+
+def main(arguments: list[str]) -> int:
+    """Becomes the program of the role that `arguments` name, or returns an exit code after one line that says why."""
+    role = ROLES.get(arguments[0]) if len(arguments) == 1 else None
+    if role is None:
+        return _refuse(f"usage: entrypoint ROLE, where ROLE is one of {', '.join(ROLES)}", USAGE)
+    try:
+        program = compose(role, os.environ)
+        if role.in_fleet:
+            program.environment[names.TASK_ARN] = read_task_arn(os.environ[names.METADATA_URI])
+    except ConfigurationError as error:
+        return _refuse(f"entrypoint {role.name}: {error}", CONFIGURATION)
+    except MetadataUnavailableError as error:
+        return _refuse(f"entrypoint {role.name}: {error}", UNAVAILABLE)
+    _become(role, program)
+    return UNAVAILABLE  # not reached: the process is the program now
+
+
+def _become(role: Role, program: Program) -> None:
+    if parts.WEB in role.parts:
+        program.environment[PASSWORDS_FILE] = str(_write_passwords(os.environ["ADMIN_PASSWORD"]))
+    if role.has_reporter:
+        reporter = [sys.executable, "-m", "fleet.reporter", str(os.getpid())]
+        subprocess.Popen(reporter, env=program.environment, stdin=subprocess.DEVNULL)
+    os.execvpe(program.argv[0], program.argv, program.environment)  # noqa: S606 - signals must reach Airflow itself
+
+
+def _write_passwords(password: str) -> Path:
+    """Writes the file that the simple auth manager reads; nobody else may."""
+    home = Path(os.environ.get(names.AIRFLOW_HOME) or Path.home() / "airflow")
+    home.mkdir(parents=True, exist_ok=True)
+    path = home / "passwords.json"
+    path.unlink(missing_ok=True)  # an existing file would keep its own mode
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+        json.dump({parts.ADMIN: password}, file)
+    return path
+
+
+def _refuse(line: str, code: int) -> int:
+    sys.stderr.write(f"{line}\n")
+    return code

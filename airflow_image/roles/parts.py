@@ -1,0 +1,197 @@
+"""The parts of a role's configuration: which variables each reads, which of Airflow's settings it gives."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from urllib.parse import quote
+
+from fleet import names
+from roles.errors import ConfigurationError
+from roles.pools import find_pool, read_pools, total_slots
+
+Variables = Mapping[str, str]
+Settings = dict[str, str]
+
+FERNET_SECRET_LENGTH = 32
+# A scheduler loop queues at most so many tasks: Airflow's 16 would stretch a burst of 1,000 over a minute.
+MAX_TASKS_QUEUED_AT_ONCE = 512
+# A slot stays taken until the supervisor's next heartbeat: 1 s instead of 5 s makes short tasks 4 times as fast.
+MIN_HEARTBEAT_INTERVAL_S = 1
+INFINITE_SLOTS = -1
+# A message unacknowledged for longer is delivered again, though its task may run. Airflow's default, said aloud: it
+# warns in every process where it is not set.
+VISIBILITY_TIMEOUT_S = 86_400
+ADMIN = "admin"
+LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Part:
+    """`needs` must be set and not empty; `settings` turns them into defaults, which an operator's own values beat.
+
+    `secrets` gives settings too, but nothing beats them; `raw` names the variables that must not reach the program.
+    """
+
+    needs: tuple[str, ...]
+    settings: Callable[[Variables], Settings] = lambda _: {}
+    secrets: Callable[[Variables], Settings] = lambda _: {}
+    raw: tuple[str, ...] = ()
+
+
+def database_url(given: Variables) -> str:
+    """The address of the database as SQLAlchemy reads it."""
+    user, password = (quote(given[name], safe="") for name in ("DATABASE_USER", "DATABASE_PASSWORD"))
+    place = f"{given['DATABASE_HOST']}:{given['DATABASE_PORT']}/{quote(given['DATABASE_NAME'], safe='')}"
+    return f"postgresql+psycopg2://{user}:{password}@{place}?sslmode={quote(given['DATABASE_SSLMODE'], safe='')}"
+
+
+def broker_url(given: Variables) -> str:
+    """The address of the broker as Celery and redis-py read it."""
+    password = quote(given["BROKER_PASSWORD"], safe="")
+    # Not every connection that kombu makes inherits Celery's settings: without the query some would trust anybody.
+    query = "?ssl_cert_reqs=required" if given["BROKER_SCHEME"] == "rediss" else ""
+    return f"{given['BROKER_SCHEME']}://:{password}@{given['BROKER_HOST']}:{given['BROKER_PORT']}/0{query}"
+
+
+def fernet_key(secret: str) -> str:
+    """The Fernet key for a secret of exactly 32 ASCII characters."""
+    if len(secret) != FERNET_SECRET_LENGTH or not secret.isascii():
+        raise ConfigurationError(f"FERNET_SECRET is not {FERNET_SECRET_LENGTH} ASCII characters long")
+    return base64.urlsafe_b64encode(secret.encode()).decode()
+
+
+def bind_host(given: Variables) -> str:
+    """The address to listen on: every interface, unless told otherwise."""
+    return given.get("BIND_HOST") or "0.0.0.0"  # noqa: S104 - the task's security group decides who may connect
+
+
+def is_local(given: Variables) -> bool:
+    """Whether nobody but this machine may connect."""
+    return bind_host(given) in LOOPBACK
+
+
+def _broker_settings(given: Variables) -> Settings:
+    settings = {"AIRFLOW__CELERY_BROKER_TRANSPORT_OPTIONS__VISIBILITY_TIMEOUT": str(VISIBILITY_TIMEOUT_S)}
+    match given["BROKER_SCHEME"]:
+        case "redis":
+            return settings
+        case "rediss":
+            # Flower's own connection to the broker needs these. No CA file: the default trust store holds.
+            return {**settings, "AIRFLOW__CELERY__SSL_ACTIVE": "True", "AIRFLOW__CELERY__SSL_MUTUAL_TLS": "False"}
+        case other:
+            raise ConfigurationError(f"BROKER_SCHEME is {other!r}, not redis or rediss")
+
+
+def _scheduler_settings(given: Variables) -> Settings:
+    parallelism = total_slots(read_pools(given["POOLS"]))
+    return {
+        # The executor puts no more messages into the broker than this: less would hide the backlog from the scaler.
+        "AIRFLOW__CORE__PARALLELISM": str(parallelism),
+        "AIRFLOW__SCHEDULER__MAX_TIS_PER_QUERY": str(min(parallelism, MAX_TASKS_QUEUED_AT_ONCE)),
+        "AIRFLOW__SCHEDULER__ENABLE_HEALTH_CHECK": "True",
+        "AIRFLOW__SCHEDULER__SCHEDULER_HEALTH_CHECK_SERVER_HOST": bind_host(given),
+        "AIRFLOW__SCHEDULER__SCHEDULER_HEALTH_CHECK_SERVER_PORT": given["PORT"],
+    }
+
+
+def _worker_settings(given: Variables) -> Settings:
+    pool = find_pool(read_pools(given["POOLS"]), given["POOL"])
+    return {
+        "AIRFLOW__WORKERS__MIN_HEARTBEAT_INTERVAL": str(MIN_HEARTBEAT_INTERVAL_S),
+        names.POOL: pool.name,
+        names.QUEUES: ",".join(pool.queues),
+        names.SLOTS: str(pool.concurrency),
+    }
+
+
+def celery_config(own: str | None) -> str:
+    """The operator's own extra Celery configuration (JSON or nothing), with the fleet's modules among the imports."""
+    try:
+        config = json.loads(own or "{}")
+    except ValueError:
+        config = None
+    if not isinstance(config, dict) or not isinstance(config.get("imports", []), list):
+        raise ConfigurationError("AIRFLOW__CELERY__EXTRA_CELERY_CONFIG is not a JSON object whose imports are a list")
+    return json.dumps({**config, "imports": [*names.WORKER_MODULES, *config.get("imports", [])]})
+
+
+def _flower_secrets(given: Variables) -> Settings:
+    if "," in given["ADMIN_PASSWORD"]:
+        raise ConfigurationError("ADMIN_PASSWORD holds a comma, which Flower takes for the next user")
+    return {"FLOWER_BASIC_AUTH": f"{ADMIN}:{given['ADMIN_PASSWORD']}"}
+
+
+DATABASE_VARIABLES = tuple(f"DATABASE_{name}" for name in ("HOST", "PORT", "NAME", "SSLMODE", "USER", "PASSWORD"))
+DATABASE_SECRETS = ("DATABASE_USER", "DATABASE_PASSWORD")
+
+DATABASE = Part(
+    needs=DATABASE_VARIABLES,
+    secrets=lambda given: {"AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": database_url(given)},
+    raw=DATABASE_SECRETS,
+)
+NEW_DATABASE = Part(
+    needs=(),
+    # Airflow's 128 slots in default_pool would clip parallelism; read only when the database is made.
+    settings=lambda _: {"AIRFLOW__CORE__DEFAULT_POOL_TASK_SLOT_COUNT": str(INFINITE_SLOTS)},
+)
+BROKER = Part(
+    needs=("BROKER_HOST", "BROKER_PORT", "BROKER_SCHEME", "BROKER_PASSWORD"),
+    settings=_broker_settings,
+    secrets=lambda given: {names.BROKER_URL: broker_url(given)},
+    raw=("BROKER_PASSWORD",),
+)
+RESULTS = Part(
+    needs=DATABASE_VARIABLES,
+    secrets=lambda given: {"AIRFLOW__CELERY__RESULT_BACKEND": f"db+{database_url(given)}"},
+    raw=DATABASE_SECRETS,
+)
+FERNET = Part(
+    needs=("FERNET_SECRET",),
+    secrets=lambda given: {"AIRFLOW__CORE__FERNET_KEY": fernet_key(given["FERNET_SECRET"])},
+    raw=("FERNET_SECRET",),
+)
+API_KEY = Part(
+    needs=("API_SECRET",),
+    secrets=lambda given: {"AIRFLOW__API__SECRET_KEY": given["API_SECRET"]},
+    raw=("API_SECRET",),
+)
+TOKENS = Part(
+    needs=("JWT_SECRET",),
+    secrets=lambda given: {"AIRFLOW__API_AUTH__JWT_SECRET": given["JWT_SECRET"]},
+    raw=("JWT_SECRET",),
+)
+EXECUTION_API = Part(
+    needs=("EXECUTION_API_URL",),
+    settings=lambda given: {"AIRFLOW__CORE__EXECUTION_API_SERVER_URL": given["EXECUTION_API_URL"]},
+)
+LOGS = Part(
+    needs=("LOG_BUCKET",),
+    settings=lambda given: {
+        "AIRFLOW__LOGGING__REMOTE_LOGGING": "True",
+        "AIRFLOW__LOGGING__REMOTE_BASE_LOG_FOLDER": f"s3://{given['LOG_BUCKET']}/logs",
+        "AIRFLOW__LOGGING__REMOTE_LOG_CONN_ID": "aws_default",
+        "AIRFLOW_CONN_AWS_DEFAULT": "aws://",  # the task role's credentials
+    },
+)
+SCHEDULING = Part(needs=("POOLS", "PORT"), settings=_scheduler_settings)
+WORKING = Part(
+    needs=("POOLS", "POOL", names.AGENT_URI),
+    settings=_worker_settings,
+    secrets=lambda given: {
+        "AIRFLOW__CELERY__EXTRA_CELERY_CONFIG": celery_config(given.get("AIRFLOW__CELERY__EXTRA_CELERY_CONFIG"))
+    },
+)
+FLOWER = Part(needs=("PORT", "ADMIN_PASSWORD"), secrets=_flower_secrets, raw=("ADMIN_PASSWORD",))
+WEB = Part(
+    needs=("PORT", "ADMIN_PASSWORD"),
+    settings=lambda _: {
+        "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": f"{ADMIN}:admin",
+        # The load balancer, alone in being let in from outside, says in its headers what the browser asked for.
+        "FORWARDED_ALLOW_IPS": "*",
+    },
+    raw=("ADMIN_PASSWORD",),
+)
+FLEET = Part(needs=(names.METADATA_URI,))

@@ -1,0 +1,150 @@
+"""The fleet registry on a real Redis."""
+
+import dataclasses
+import json
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import redis
+
+from fleet import registry
+from fleet.registry import Member, Registry
+
+A_WORKER = Member(
+    id="aaaa/worker",
+    role="worker",
+    pool="worker",
+    image_version="1.2.3",
+    dags_hash="abc",
+    airflow_version="3.3.2",
+    state=registry.CONSUMING,
+    slots=16,
+    active=3,
+    protected=True,
+    started_at=1_700_000_000.5,
+    task_arn="arn:aws:ecs:eu-central-1:123456789012:task/cluster/aaaa",
+    container="worker",
+    queues=("default",),
+)
+ANOTHER = dataclasses.replace(A_WORKER, id="bbbb/worker")
+
+
+@pytest.fixture(params=[False, True], ids=["bytes", "text"])
+def client(redis_server: Any, request: pytest.FixtureRequest) -> Iterator[redis.Redis]:
+    """A client of an empty Redis, decoding responses or not: the image and the functions differ in that."""
+    client = redis.Redis.from_url(redis_server.url, decode_responses=request.param)
+    client.flushall()
+    yield client
+    client.close()
+
+
+def test_a_reported_member_is_read_back_with_the_time_by_redis(client: redis.Redis) -> None:
+    fleet = Registry(client)
+    before = fleet.now()
+    fleet.report(A_WORKER)
+    (member,) = fleet.members().members
+    assert before <= member.last_seen <= fleet.now()
+    assert dataclasses.replace(member, last_seen=0.0) == A_WORKER
+
+
+def test_hosts_clocks_do_not_matter(client: redis.Redis, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(time, "time", lambda: 0.0)
+    fleet = Registry(client)
+    fleet.report(A_WORKER)
+    assert [member.id for member in fleet.members().members] == [A_WORKER.id]
+
+
+def test_a_member_not_seen_for_longer_than_its_time_is_gone(client: redis.Redis) -> None:
+    fleet = Registry(client)
+    fleet.report(A_WORKER)
+    client.zadd(registry.MEMBERS_KEY, {A_WORKER.id: fleet.now() - registry.MEMBER_TTL_S - 1})
+    roster = fleet.members()
+    assert (roster.members, roster.malformed) == ((), ())
+
+
+def test_reporting_drops_members_that_are_gone_from_the_list(client: redis.Redis) -> None:
+    fleet = Registry(client)
+    client.zadd(registry.MEMBERS_KEY, {"old/worker": fleet.now() - registry.MEMBER_TTL_S - 1})
+    fleet.report(A_WORKER)
+    assert client.zcard(registry.MEMBERS_KEY) == 1
+
+
+def test_a_record_outlives_its_member_only_for_a_while(client: redis.Redis) -> None:
+    Registry(client).report(A_WORKER)
+    assert 0 < client.ttl(registry.member_key(A_WORKER.id)) <= registry.RECORD_TTL_S
+
+
+def test_members_come_in_the_order_of_their_ids(client: redis.Redis) -> None:
+    fleet = Registry(client)
+    fleet.report(ANOTHER)
+    fleet.report(A_WORKER)
+    assert [member.id for member in fleet.members().members] == [A_WORKER.id, ANOTHER.id]
+
+
+def test_a_record_that_cannot_be_believed_is_named_and_hides_nobody(client: redis.Redis) -> None:
+    fleet = Registry(client)
+    fleet.report(A_WORKER)
+    for member_id in ("not-json/worker", "no-record/worker"):
+        client.zadd(registry.MEMBERS_KEY, {member_id: fleet.now()})
+    client.set(registry.member_key("not-json/worker"), "{")
+    roster = fleet.members()
+    assert [member.id for member in roster.members] == [A_WORKER.id]
+    assert roster.malformed == ("no-record/worker", "not-json/worker")
+
+
+def test_a_member_seen_in_the_future_is_not_believed(client: redis.Redis) -> None:
+    fleet = Registry(client)
+    fleet.report(A_WORKER)
+    client.zadd(registry.MEMBERS_KEY, {A_WORKER.id: fleet.now() + 3600})
+    assert fleet.members().malformed == (A_WORKER.id,)
+
+
+def test_a_member_that_ends_in_good_order_leaves_nothing(client: redis.Redis) -> None:
+    fleet = Registry(client)
+    fleet.report(A_WORKER)
+    fleet.give_orders({A_WORKER.id: registry.ORDER_DRAIN})
+    fleet.forget(A_WORKER.id)
+    assert client.keys("*") == []
+
+
+def test_an_order_is_read_by_the_member_it_was_given_to(client: redis.Redis) -> None:
+    fleet = Registry(client)
+    fleet.give_orders({A_WORKER.id: registry.ORDER_DRAIN})
+    assert fleet.order(A_WORKER.id) == registry.ORDER_DRAIN
+    assert fleet.order(ANOTHER.id) is None
+
+
+def test_an_unknown_order_is_refused_and_none_is_given(client: redis.Redis) -> None:
+    fleet = Registry(client)
+    with pytest.raises(ValueError, match="no such order: sleep"):
+        fleet.give_orders({A_WORKER.id: registry.ORDER_DRAIN, ANOTHER.id: "sleep"})
+    assert fleet.order(A_WORKER.id) is None
+
+
+def test_no_orders_is_no_work(client: redis.Redis) -> None:
+    Registry(client).give_orders({})
+    assert client.keys("*") == []
+
+
+def test_decisions_are_kept_newest_first_and_capped(client: redis.Redis) -> None:
+    fleet = Registry(client)
+    for desired in range(5):
+        fleet.record_decision("worker", {"desired": desired}, keep=3)
+    kept = client.lrange(registry.decisions_key("worker"), 0, -1)
+    assert [json.loads(entry)["desired"] for entry in kept] == [4, 3, 2]
+
+
+def test_the_scalers_memory_reads_back_per_pool(client: redis.Redis) -> None:
+    fleet = Registry(client)
+    fleet.remember("worker", {"since": 1.5})
+    assert fleet.recall("worker") == {"since": 1.5}
+    assert fleet.recall("other") == {}
+
+
+@pytest.mark.parametrize("raw", ["[]", "{"])
+def test_a_memory_that_is_no_object_is_an_error_and_not_an_empty_one(client: redis.Redis, raw: str) -> None:
+    client.set(registry.scaler_key("worker"), raw)
+    with pytest.raises(ValueError, match=r"."):
+        Registry(client).recall("worker")
