@@ -1,0 +1,1 @@
+"""The function that makes the worker services follow the backlog."""

@@ -1,0 +1,206 @@
+"""Decides how many workers a pool should have, which drain, which are recalled.
+
+Pure: the Lambda, the simulator and the tests call `decide`; time and limits are arguments.
+
+Why nothing is killed. ECS stops only unprotected tasks when desired falls; a worker is protected from before its first
+message until it is drained. Two rules keep it so:
+
+- desired falls only by workers that are drained, and never below the number of tasks that may hold protection. Tasks
+  that run but are not in the registry count as protected. (More protected tasks than desired would also make ECS
+  refuse to renew protection.)
+- a worker for which desired was lowered is *released*: not capacity, never recalled. When demand returns, desired is
+  raised instead. ECS is free to stop another unprotected worker (drained or starting) in its place; that one runs
+  nothing either, and a recall that loses this race is harmless: the worker asks for protection first, ECS refuses it,
+  the worker stays unsubscribed. A released worker that is still here after RELEASE_HOLDS_S was not the one stopped,
+  and is an ordinary drained worker again.
+
+Two decisions at once, or one decided twice, hold as well: desired and orders are absolute, not steps.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from autoscaler.memory import Memory
+from autoscaler.observation import Fleet, Observation, Service, Unreadable, Worker
+from fleet.registry import CONSUMING, MEMBER_TTL_S
+
+# ECS acts on a lower desired within seconds, an idle worker ends within 10 s, the registry forgets it after its TTL.
+RELEASE_HOLDS_S = MEMBER_TTL_S + 30.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Policy:
+    """A pool's limits in workers, its slots a worker, and how long a surplus must last before workers drain."""
+
+    minimum: int
+    maximum: int
+    concurrency: int
+    scale_in_after_s: float = 30.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Decision:
+    """`desired` is None when the service could not be read: leave it alone. `needed` is None when it is not known."""
+
+    desired: int | None
+    drain: tuple[str, ...] = ()
+    recall: tuple[str, ...] = ()
+    reason: str
+    memory: Memory
+    needed: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Crew:
+    """The pool's workers by what they are good for; those that have ended are in none."""
+
+    working: tuple[Worker, ...]  # they take messages, or will without another order
+    recallable: tuple[Worker, ...]  # ordered to drain; the first one is back soonest
+    released: tuple[Worker, ...]
+
+    @property
+    def stoppable(self) -> tuple[Worker, ...]:
+        """Drained workers for which desired is not lowered yet."""
+        return tuple(worker for worker in self.recallable if worker.may_be_stopped)
+
+    @property
+    def surely_staying(self) -> int:
+        """Members that hold protection or may soon: all but the drained ones."""
+        return len(self.working) + len(self.recallable) - len(self.stoppable)
+
+    def may_hold_protection(self, service: Service) -> int:
+        """The same of all tasks, where one that runs and is not in the registry counts as protected."""
+        return max(self.surely_staying, service.running - len(self.stoppable) - len(self.released))
+
+
+def decide(observation: Observation, policy: Policy, memory: Memory) -> Decision:
+    """Demand = queued + active; needed = ceil(demand / concurrency) within the limits.
+
+    Fewer working than needed: recall workers that drain or have drained, and raise desired to what is needed.
+    More consuming than needed for `scale_in_after_s`: the least busy drain. Drained and not needed: release.
+    An input that could not be read keeps the size; a malformed member, or a rollout, prevents scale-in only.
+    """
+    queued, fleet, service = observation.queued, observation.fleet, observation.service
+    if isinstance(queued, Unreadable) or isinstance(fleet, Unreadable) or isinstance(service, Unreadable):
+        return _hold(observation, memory)
+
+    now = observation.now
+    in_queue = sum(queued.values())
+    needed = workers_needed(in_queue + fleet.active, policy)
+    released = _still_released(memory, fleet, now=now)
+    crew = _muster(fleet, released)
+    recall = crew.recallable[: max(0, needed - len(crew.working))]
+    raised = max(service.desired, needed, _tasks_to_keep(crew, service))
+
+    surplus: tuple[Worker, ...] = ()
+    release: tuple[Worker, ...] = ()
+    obstacle = _why_no_scale_in(fleet, service)
+    if not obstacle and not recall:
+        surplus = _least_busy_beyond(needed, crew)
+        release = _releasable(crew, raised - crew.may_hold_protection(service))
+    since = _surplus_since(memory, now=now) if surplus else None
+    drain = surplus if since is not None and now - since >= policy.scale_in_after_s else ()
+    desired = raised - len(release)
+
+    changes = (
+        f"recall {len(recall)}" if recall else "",
+        f"drain {len(drain)}" if drain else "",
+        f"desired {service.desired} -> {desired}" if desired != service.desired else "",
+    )
+    waiting = f"{len(surplus)} too many for {now - since:.0f} s" if since is not None and not drain else ""
+    situation = (
+        f"{in_queue} queued + {fleet.active} active need {needed}: "
+        f"{len(crew.working)} work, {len(crew.recallable)} drain or drained, {len(crew.released)} released"
+    )
+    return Decision(
+        desired=desired,
+        drain=tuple(worker.id for worker in drain) + _to_be_told_again(crew, recall),
+        recall=tuple(worker.id for worker in recall),
+        reason="; ".join(filter(None, (situation, *changes, waiting, obstacle))),
+        memory=Memory(surplus_since=since, released={**released, **{worker.id: now for worker in release}}),
+        needed=needed,
+    )
+
+
+def workers_needed(demand: int, policy: Policy) -> int:
+    """ceil(demand / concurrency), at least the minimum, at most the maximum."""
+    return min(policy.maximum, max(policy.minimum, -(-demand // policy.concurrency)))
+
+
+def _hold(observation: Observation, memory: Memory) -> Decision:
+    """The present size. A surplus must be seen without a gap, so its time starts again."""
+    service = observation.service
+    return Decision(
+        desired=None if isinstance(service, Unreadable) else service.desired,
+        reason="size kept, unreadable: " + "; ".join(str(part) for part in observation.unreadable),
+        memory=Memory(surplus_since=None, released=memory.released),
+    )
+
+
+def _still_released(memory: Memory, fleet: Fleet, *, now: float) -> dict[str, float]:
+    """The released workers but those that ECS must have spared by now, or that somebody recalled nevertheless.
+
+    One that is not seen stays released: were it seen once more, it would be released twice.
+    """
+    back = {worker.id for worker in fleet.workers if not worker.may_be_stopped}
+    return {
+        worker: at for worker, at in memory.released.items() if worker not in back and 0 <= now - at < RELEASE_HOLDS_S
+    }
+
+
+def _muster(fleet: Fleet, released: dict[str, float]) -> _Crew:
+    alive = [worker for worker in fleet.workers if not worker.has_ended]
+    here = [worker for worker in alive if worker.id not in released]
+    leaving = [worker for worker in here if worker.is_leaving]
+    return _Crew(
+        working=tuple(worker for worker in here if not worker.is_leaving),
+        # One that still holds protection cannot lose it to ECS on the way back; then the one with most free slots.
+        recallable=tuple(sorted(leaving, key=lambda worker: (not worker.protected, worker.active, worker.id))),
+        released=tuple(worker for worker in alive if worker.id in released),
+    )
+
+
+def _tasks_to_keep(crew: _Crew, service: Service) -> int:
+    """What desired must be at least, whoever set it lower.
+
+    At most what runs: the registry shows a dead worker for a while, beside its replacement. Not in a rollout, where
+    old and new stand side by side: each raise would start more new ones.
+    """
+    return 0 if service.is_rolling_out else min(crew.surely_staying, service.running)
+
+
+def _why_no_scale_in(fleet: Fleet, service: Service) -> str:
+    if fleet.malformed:
+        return f"no scale-in: {len(fleet.malformed)} malformed members"
+    if service.is_rolling_out:
+        return "no scale-in: a deployment is rolling out"
+    return ""
+
+
+def _least_busy_beyond(needed: int, crew: _Crew) -> tuple[Worker, ...]:
+    """The consuming workers that are not needed. Those that only start are not counted on: they may take minutes."""
+    consuming = sorted(
+        (worker for worker in crew.working if worker.state == CONSUMING), key=lambda worker: (worker.active, worker.id)
+    )
+    return tuple(consuming[: max(0, len(consuming) - needed)])
+
+
+def _releasable(crew: _Crew, spare: int) -> tuple[Worker, ...]:
+    """Up to `spare` drained workers; none while a recalled one is unprotected still: ECS might choose that one.
+
+    Nobody is recalled in this look, so enough workers work, and none of the drained ones is needed.
+    """
+    if any(worker.is_being_recalled for worker in crew.working):
+        return ()
+    return crew.stoppable[: max(0, spare)]
+
+
+def _surplus_since(memory: Memory, *, now: float) -> float:
+    """Since when there is a surplus; never in the future, where a failover to a slower clock can put it."""
+    return now if memory.surplus_since is None else min(memory.surplus_since, now)
+
+
+def _to_be_told_again(crew: _Crew, recall: tuple[Worker, ...]) -> tuple[str, ...]:
+    """Workers that drain by an order that is lost or has expired."""
+    return tuple(worker.id for worker in crew.recallable if worker.order is None and worker not in recall)

@@ -1,0 +1,69 @@
+"""Entry point of the autoscaler function: looks at the pools until the schedule invokes it again."""
+
+from __future__ import annotations
+
+import functools
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from aws_lambda_powertools import Logger
+
+from autoscaler.look import look
+from autoscaler.report import publish
+from autoscaler.settings import Settings
+from shared import aws
+from shared.broker import Broker, broker_of
+from shared.settings import whole_number
+
+# An event may ask for fewer looks: {"looks": 1}.
+LOOKS = "looks"
+# A look waits at most about this long, with Redis away (its timeout and retry) or ECS slow. Cut short it does no harm.
+LOOK_TAKES_AT_MOST_S = 10
+
+logger = Logger()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wiring:
+    """What an invocation works with; kept between invocations, so connections stay open."""
+
+    settings: Settings
+    broker: Broker
+    ecs: Any
+
+
+@functools.cache
+def wiring() -> Wiring:
+    settings = Settings.from_environment(os.environ)
+    return Wiring(settings=settings, broker=broker_of(settings.broker), ecs=aws.client("ecs"))
+
+
+def handler(event: Any, context: Any) -> dict[str, Any]:
+    """Returns the last decision about each pool."""
+    parts = wiring()
+    looks = whole_number(event.get(LOOKS, parts.settings.looks), name=LOOKS, lowest=1)
+    return look_repeatedly(parts, looks=looks, seconds_left=lambda: context.get_remaining_time_in_millis() / 1000)
+
+
+def look_repeatedly(
+    parts: Wiring,
+    *,
+    looks: int,
+    seconds_left: Callable[[], float],
+    sleep: Callable[[float], None] = time.sleep,
+    clock: Callable[[], float] = time.monotonic,
+) -> dict[str, Any]:
+    """Up to `looks` looks, each `poll_seconds` after the one before began."""
+    began, done, last = clock(), 0, {}
+    while True:
+        outcomes = look(settings=parts.settings, broker=parts.broker, ecs=parts.ecs)
+        publish(outcomes, logger=logger)
+        done += 1
+        last = {outcome.pool: outcome.to_record() for outcome in outcomes}
+        pause = max(0.0, began + done * parts.settings.poll_seconds - clock())
+        if done == looks or seconds_left() < pause + LOOK_TAKES_AT_MOST_S:
+            return {LOOKS: done, "pools": last}
+        sleep(pause)

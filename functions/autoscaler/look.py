@@ -1,0 +1,108 @@
+"""One look at every pool: read, decide, act."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import redis
+
+from autoscaler.decide import decide
+from autoscaler.memory import Memory
+from autoscaler.observation import Fleet, Observation, Service, Unreadable
+from autoscaler.redis_reader import FLEET, QUEUES, read_fleet, read_queues
+from autoscaler.report import Outcome
+from autoscaler.services import read_services, set_desired
+from autoscaler.settings import Settings
+from fleet.registry import ORDER_CONSUME, ORDER_DRAIN, Registry
+from shared.aws import in_words
+from shared.broker import BROKER_ERRORS, Broker
+from shared.pools import Pool
+
+MEMORY = "memory"
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Reading:
+    """What the broker said, by pool. `registry` is None when it said nothing: there is no use in writing then."""
+
+    queues: Mapping[str, Mapping[str, int] | Unreadable]
+    fleets: Mapping[str, Fleet | Unreadable]
+    registry: Registry | None
+    now: float
+
+
+def look(*, settings: Settings, broker: Broker, ecs: Any) -> list[Outcome]:
+    """Looks at all pools once. What cannot be read or done is in the outcomes: such a pool keeps its size."""
+    services = read_services(ecs, cluster=settings.cluster, pools=settings.pools)
+    reading = _read_broker(broker, settings.pools)
+    return [
+        _scale(pool, settings=settings, service=services[pool.name], reading=reading, ecs=ecs)
+        for pool in settings.pools
+    ]
+
+
+def _read_broker(broker: Broker, pools: tuple[Pool, ...]) -> _Reading:
+    now = time.time()  # stands in for Redis's time in the record of a look without Redis
+    try:
+        client = broker.connect()
+        queues = read_queues(client, pools)
+    except BROKER_ERRORS as error:
+        silent = {source: Unreadable(source=source, why=in_words(error)) for source in (QUEUES, FLEET)}
+        return _Reading(
+            queues={pool.name: silent[QUEUES] for pool in pools},
+            fleets={pool.name: silent[FLEET] for pool in pools},
+            registry=None,
+            now=now,
+        )
+    registry = Registry(client)
+    try:
+        fleet = read_fleet(client, pools)
+    except BROKER_ERRORS as error:
+        unreadable = Unreadable(source=FLEET, why=in_words(error))
+        return _Reading(queues=queues, fleets={p.name: unreadable for p in pools}, registry=registry, now=now)
+    return _Reading(queues=queues, fleets=fleet.fleets, registry=registry, now=fleet.now)
+
+
+def _scale(pool: Pool, *, settings: Settings, service: Service | Unreadable, reading: _Reading, ecs: Any) -> Outcome:
+    observation = Observation(
+        now=reading.now, queued=reading.queues[pool.name], fleet=reading.fleets[pool.name], service=service
+    )
+    problems: list[str] = []
+    memory = Memory()
+    if reading.registry is not None:
+        try:
+            memory = Memory.from_record(reading.registry.recall(pool.name))
+        except (redis.ResponseError, ValueError) as error:
+            # Starting anew is safe (decide never goes below what may hold protection) and puts the key right.
+            problems.append(f"{MEMORY} lost: {in_words(error)}")
+        except redis.RedisError as error:
+            observation = replace(observation, fleet=Unreadable(source=MEMORY, why=in_words(error)))
+    decision = decide(observation, settings.policy(pool), memory)
+    outcome = Outcome(pool=pool.name, observation=observation, decision=decision, problems=tuple(problems))
+    if reading.registry is None:
+        return outcome
+    return _act(outcome, pool=pool, cluster=settings.cluster, registry=reading.registry, ecs=ecs)
+
+
+def _act(outcome: Outcome, *, pool: Pool, cluster: str, registry: Registry, ecs: Any) -> Outcome:
+    """Memory first: were desired lowered and the released workers forgotten, they would be recalled while ECS stops
+    them. The other way round they are only left alone for a while. Each step stands when a later one fails.
+    """
+    decision, service = outcome.decision, outcome.observation.service
+    orders = dict.fromkeys(decision.drain, ORDER_DRAIN) | dict.fromkeys(decision.recall, ORDER_CONSUME)
+    try:
+        registry.remember(pool.name, decision.memory.to_record())
+        if orders:
+            registry.give_orders(orders)
+        if decision.desired is not None and isinstance(service, Service) and decision.desired != service.desired:
+            set_desired(ecs, cluster=cluster, pool=pool, desired=decision.desired)
+    except BROKER_ERRORS as error:
+        outcome = replace(outcome, problems=(*outcome.problems, f"not carried out: {in_words(error)}"))
+    try:
+        registry.record_decision(pool.name, outcome.to_record())
+    except redis.RedisError as error:
+        outcome = replace(outcome, problems=(*outcome.problems, f"not recorded: {in_words(error)}"))
+    return outcome

@@ -1,0 +1,45 @@
+"""Reads the pools' ECS services, sets their desired count."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from autoscaler.observation import Deployment, Service, Unreadable
+from shared.ecs import Described, describe_services, live_deployments
+from shared.pools import Pool
+
+SERVICE = "service"
+
+
+def read_services(ecs: Any, *, cluster: str, pools: Sequence[Pool]) -> dict[str, Service | Unreadable]:
+    """Each pool's service, by the pool's name. Never raises for AWS."""
+    described = describe_services(ecs, cluster=cluster, services=[pool.service for pool in pools])
+    return {pool.name: _service_of(described[pool.service]) for pool in pools}
+
+
+def set_desired(ecs: Any, *, cluster: str, pool: Pool, desired: int) -> None:
+    """Raises one of AWS_ERRORS."""
+    ecs.update_service(cluster=cluster, service=pool.service, desiredCount=desired)
+
+
+def _service_of(described: Described | str) -> Service | Unreadable:
+    if isinstance(described, str):
+        return Unreadable(source=SERVICE, why=described)
+    try:
+        return Service(
+            desired=described["desiredCount"],
+            running=described["runningCount"],
+            pending=described["pendingCount"],
+            deployments=tuple(
+                Deployment(
+                    id=deployment["id"],
+                    status=deployment["status"],
+                    task_definition=deployment["taskDefinition"],
+                    running=deployment["runningCount"],
+                )
+                for deployment in live_deployments(described)
+            ),
+        )
+    except KeyError as missing:
+        return Unreadable(source=SERVICE, why=f"ECS's answer lacks {missing}")

@@ -1,0 +1,56 @@
+"""The autoscaler's settings."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from autoscaler.decide import Policy
+from shared.pools import Pool, pools_from_environment
+from shared.settings import CLUSTER, BrokerSettings, Environment, SettingsError, required, whole_number
+
+POLL_SECONDS = "POLL_SECONDS"
+SCALE_IN_AFTER_S = "SCALE_IN_AFTER_S"
+
+SCALE_IN_AFTER_DEFAULT_S = 60
+# The schedule invokes the function each minute, and EventBridge knows no shorter rate.
+SCHEDULE_PERIOD_S = 60
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """`poll_seconds`: between two looks of one invocation, at most the schedule's period."""
+
+    broker: BrokerSettings
+    cluster: str
+    pools: tuple[Pool, ...]
+    poll_seconds: int
+    scale_in_after_s: int
+
+    @classmethod
+    def from_environment(cls, environment: Environment) -> Settings:
+        """Raises SettingsError, which names the variable."""
+        settings = cls(
+            broker=BrokerSettings.from_environment(environment),
+            cluster=required(environment, CLUSTER),
+            pools=pools_from_environment(environment),
+            poll_seconds=whole_number(required(environment, POLL_SECONDS), name=POLL_SECONDS, lowest=1),
+            scale_in_after_s=whole_number(
+                environment.get(SCALE_IN_AFTER_S) or SCALE_IN_AFTER_DEFAULT_S, name=SCALE_IN_AFTER_S
+            ),
+        )
+        if settings.poll_seconds > SCHEDULE_PERIOD_S:
+            raise SettingsError(f"{POLL_SECONDS} is {settings.poll_seconds}: it must be at most {SCHEDULE_PERIOD_S}")
+        return settings
+
+    @property
+    def looks(self) -> int:
+        """Looks until the schedule invokes the function again."""
+        return -(-SCHEDULE_PERIOD_S // self.poll_seconds)
+
+    def policy(self, pool: Pool) -> Policy:
+        return Policy(
+            minimum=pool.minimum,
+            maximum=pool.maximum,
+            concurrency=pool.concurrency,
+            scale_in_after_s=self.scale_in_after_s,
+        )

@@ -1,0 +1,1 @@
+"""What both functions need: settings from the environment, the pools, connections."""

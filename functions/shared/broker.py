@@ -1,0 +1,76 @@
+"""The connection to the broker's Redis, which survives a rotation of its password."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from shared import aws
+from shared.settings import BrokerSettings
+
+CONNECT_TIMEOUT_S = 2.0
+ANSWER_TIMEOUT_S = 2.0
+# A connection that the other side closed while the function was frozen is replaced without a word.
+RETRIES = 1
+
+# What reading may raise: Redis's own errors, those of reading the secret, a name that is not text.
+BROKER_ERRORS: tuple[type[Exception], ...] = (redis.RedisError, *aws.AWS_ERRORS, UnicodeDecodeError)
+
+
+class Broker:
+    """Hands out a client that has just answered. `read_password` is called at first use, and again on a refusal."""
+
+    def __init__(self, settings: BrokerSettings, *, read_password: Callable[[], str]) -> None:
+        self._settings = settings
+        self._read_password = read_password
+        self._client: redis.Redis | None = None
+
+    def connect(self) -> redis.Redis:
+        """A client, bytes in and out. Raises redis.RedisError, or what `read_password` raises.
+
+        ElastiCache takes the old and the new password between ROTATE and SET: connections that signed in stay, and
+        only a new one can be refused. The secret is then read once more; refused again, the secret is wrong.
+        """
+        try:
+            return self._answering_client()
+        except redis.AuthenticationError:
+            self.close()
+            return self._answering_client()
+
+    def close(self) -> None:
+        if self._client is not None:
+            self._client.close()
+            self._client = None
+
+    def _answering_client(self) -> redis.Redis:
+        if self._client is None:
+            self._client = self._new_client()
+        self._client.ping()
+        return self._client
+
+    def _new_client(self) -> redis.Redis:
+        options: dict[str, Any] = {}
+        if self._settings.tls:
+            # redis-py then uses ssl.create_default_context(): the system's trust store, or SSL_CERT_FILE.
+            options = {"ssl": True, "ssl_cert_reqs": "required", "ssl_check_hostname": True}
+        return redis.Redis(
+            host=self._settings.host,
+            port=self._settings.port,
+            password=self._read_password(),
+            socket_connect_timeout=CONNECT_TIMEOUT_S,
+            socket_timeout=ANSWER_TIMEOUT_S,
+            retry=Retry(NoBackoff(), RETRIES),
+            protocol=2,  # one round trip less to connect; nothing here needs the third
+            **options,
+        )
+
+
+def broker_of(settings: BrokerSettings) -> Broker:
+    """The broker with the password of its secret. Nothing is connected or read yet."""
+    secrets = functools.cache(lambda: aws.client("secretsmanager"))
+    return Broker(settings, read_password=lambda: aws.secret_string(secrets(), settings.secret_arn))

@@ -1,0 +1,49 @@
+"""Describes ECS services, where one that cannot be described is a stated case."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import islice
+from typing import Any
+
+from shared.aws import AWS_ERRORS, in_words
+
+SERVICES_A_CALL = 10  # DescribeServices takes no more
+ACTIVE = "ACTIVE"
+# Deployments that still have tasks, the present one first; others (INACTIVE) are history.
+LIVE_DEPLOYMENTS = ("PRIMARY", "ACTIVE")
+
+Described = Mapping[str, Any]
+
+
+def describe_services(ecs: Any, *, cluster: str, services: Sequence[str]) -> dict[str, Described | str]:
+    """Each active service by the name or ARN that it was asked by; for the others, in words, why there is none.
+
+    Ten to a call. A call that fails says so of its ten, and leaves the others alone.
+    """
+    found: dict[str, Described | str] = {}
+    left = iter(services)
+    while batch := list(islice(left, SERVICES_A_CALL)):
+        try:
+            answer = ecs.describe_services(cluster=cluster, services=batch)
+        except AWS_ERRORS as error:
+            found |= dict.fromkeys(batch, in_words(error))
+        else:
+            found |= {service: _found(service, answer) for service in batch}
+    return found
+
+
+def live_deployments(described: Described) -> list[Mapping[str, Any]]:
+    """More than one in a rollout."""
+    return [deployment for deployment in described["deployments"] if deployment["status"] in LIVE_DEPLOYMENTS]
+
+
+def _found(service: str, answer: Mapping[str, Any]) -> Described | str:
+    for described in answer.get("services", ()):
+        if service in (described.get("serviceName"), described.get("serviceArn")):
+            status = described.get("status")
+            return described if status == ACTIVE else f"the service {service} is {status}"
+    for failure in answer.get("failures", ()):
+        if str(failure.get("arn", "")).rpartition("/")[2] == service.rpartition("/")[2]:
+            return f"the service {service} is {failure.get('reason')}"
+    return f"the service {service} is not in the answer"

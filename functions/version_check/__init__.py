@@ -1,0 +1,1 @@
+"""The function that says whether every process runs the code that the webserver shows."""
