@@ -1,0 +1,72 @@
+"""The command line of the local AWS API: `python -m local.aws --port P --database H:P --broker H:P`."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import signal
+import sys
+import threading
+from collections.abc import Sequence
+
+from local.aws.settings import Address, Settings
+
+DEFAULT_ACCOUNT = "123456789012"
+
+
+def _address(text: str) -> Address:
+    try:
+        return Address.parse(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+
+
+def _account(text: str) -> str:
+    if not re.fullmatch(r"\d{12}", text):
+        raise argparse.ArgumentTypeError(f"{text!r} is not an account number of 12 digits")
+    return text
+
+
+def _arguments(argv: Sequence[str] | None) -> tuple[Settings, bool]:
+    parser = argparse.ArgumentParser(prog="python -m local.aws", description="The AWS API of the local platform.")
+    parser.add_argument("--port", type=int, required=True, help="port of 127.0.0.1 to listen on")
+    parser.add_argument("--database", type=_address, required=True, help="HOST:PORT that the RDS instance has")
+    parser.add_argument("--broker", type=_address, required=True, help="HOST:PORT that the ElastiCache group has")
+    parser.add_argument("--account", type=_account, default=DEFAULT_ACCOUNT, help="account number")
+    parser.add_argument("--exit-with-parent", action="store_true", help="end when the process that started this ends")
+    given = parser.parse_args(argv)
+    settings = Settings(port=given.port, database=given.database, broker=given.broker, account=given.account)
+    return settings, given.exit_with_parent
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    parent = os.getppid()
+    settings, exit_with_parent = _arguments(argv)
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    if exit_with_parent:
+        from local.aws import parent as parent_process
+
+        parent_process.watch(parent, stop.set)
+    # Imported here: it takes a second, in which the signals and the parent are heeded already.
+    from local.aws.server import Server
+
+    try:
+        server = Server(settings)
+    except OSError as error:
+        print(f"local.aws: cannot listen on port {settings.port}: {os.strerror(error.errno or 0)}", file=sys.stderr)
+        return 1
+    server.start()
+    print("ready", flush=True)
+    stop.wait()
+    server.stop()
+    return 0
+
+
+if __name__ == "__main__":
+    code = main()
+    sys.stdout.flush()
+    # Nothing here outlives the process, and taking moto's objects apart one by one lasts two seconds.
+    os._exit(code)

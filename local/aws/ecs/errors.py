@@ -1,0 +1,30 @@
+"""The errors that ECS answers with, by the names of its API model."""
+
+from __future__ import annotations
+
+from local.aws.errors import ApiError
+
+
+class InvalidParameter(ApiError):
+    code = "InvalidParameterException"
+
+
+class ClusterNotFound(ApiError):
+    code = "ClusterNotFoundException"
+
+    def __init__(self) -> None:
+        super().__init__("Cluster not found.")
+
+
+class ServiceNotFound(ApiError):
+    code = "ServiceNotFoundException"
+
+    def __init__(self) -> None:
+        super().__init__("Service not found.")
+
+
+class ServiceNotActive(ApiError):
+    code = "ServiceNotActiveException"
+
+    def __init__(self) -> None:
+        super().__init__("Service was not ACTIVE.")

@@ -1,0 +1,88 @@
+"""ElastiCache operations that moto 5.2.5 lacks: parameter groups, and deleting what was made."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from moto.core.responses import ActionResult, EmptyResult
+from moto.elasticache.responses import ElastiCacheResponse
+
+from local.aws.errors import ApiError
+from local.aws.settings import Address
+
+
+class _NotFound(ApiError):
+    code = "CacheParameterGroupNotFoundFault"
+
+
+class _SubnetGroupNotFound(ApiError):
+    code = "CacheSubnetGroupNotFoundFault"
+
+
+class ElastiCacheApi(ElastiCacheResponse):  # type: ignore[misc]  # mypy is told not to look into moto
+    """One request; `broker` is where replication groups say they are."""
+
+    broker: ClassVar[Address]
+    _parameter_groups: ClassVar[dict[tuple[str, str], dict[str, Any]]] = {}
+
+    def create_replication_group(self) -> ActionResult:
+        result = super().create_replication_group()
+        group = self.elasticache_backend.replication_groups[self._get_param("ReplicationGroupId")]
+        group.port = self.broker.port
+        for node_group in group.node_groups:
+            endpoint = {"address": self.broker.host, "port": self.broker.port}
+            node_group["primary_endpoint"] = node_group["reader_endpoint"] = endpoint
+        return result
+
+    def delete_replication_group(self) -> ActionResult:
+        """moto leaves the group there for ever, `deleting`."""
+        result = super().delete_replication_group()
+        del self.elasticache_backend.replication_groups[self._get_param("ReplicationGroupId")]
+        return result
+
+    def delete_cache_subnet_group(self) -> ActionResult:
+        name = self._get_param("CacheSubnetGroupName")
+        if self.elasticache_backend.cache_subnet_groups.pop(name, None) is None:
+            raise _SubnetGroupNotFound(f"Cache subnet group {name} not found.")
+        return EmptyResult()
+
+    def create_cache_parameter_group(self) -> ActionResult:
+        name = self._get_param("CacheParameterGroupName")
+        group = {
+            "CacheParameterGroupName": name,
+            "CacheParameterGroupFamily": self._get_param("CacheParameterGroupFamily"),
+            "Description": self._get_param("Description"),
+            "IsGlobal": False,
+            "ARN": f"arn:{self.partition}:elasticache:{self.region}:{self.current_account}:parametergroup:{name}",
+        }
+        self._parameter_groups[self.region, name] = {"group": group, "parameters": {}}
+        return ActionResult({"CacheParameterGroup": group})
+
+    def modify_cache_parameter_group(self) -> ActionResult:
+        found = self._parameter_group()
+        for parameter in self._get_param("ParameterNameValues", []):
+            found["parameters"][parameter["ParameterName"]] = parameter["ParameterValue"]
+        return ActionResult({"CacheParameterGroupName": self._get_param("CacheParameterGroupName")})
+
+    def describe_cache_parameter_groups(self) -> ActionResult:
+        wanted = self._get_param("CacheParameterGroupName")
+        groups = [found["group"] for (region, _), found in self._parameter_groups.items() if region == self.region]
+        if wanted:
+            groups = [self._parameter_group()["group"]]
+        return ActionResult({"CacheParameterGroups": groups})
+
+    def describe_cache_parameters(self) -> ActionResult:
+        values = self._parameter_group()["parameters"].items()
+        parameters = [{"ParameterName": name, "ParameterValue": value, "Source": "user"} for name, value in values]
+        return ActionResult({"Parameters": parameters})
+
+    def delete_cache_parameter_group(self) -> ActionResult:
+        self._parameter_group()
+        del self._parameter_groups[self.region, self._get_param("CacheParameterGroupName")]
+        return EmptyResult()
+
+    def _parameter_group(self) -> dict[str, Any]:
+        name = self._get_param("CacheParameterGroupName")
+        if (self.region, name) not in self._parameter_groups:
+            raise _NotFound(f"CacheParameterGroup {name} not found.")
+        return self._parameter_groups[self.region, name]

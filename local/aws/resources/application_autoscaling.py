@@ -1,0 +1,56 @@
+"""AWS::ApplicationAutoScaling resources: recorded, so that they can be read; nothing scales by them here."""
+
+from __future__ import annotations
+
+from local.aws.cloud import Cloud
+from local.aws.resources.kind import Kind, Made, Properties, without
+
+_TARGET = ("ServiceNamespace", "ResourceId", "ScalableDimension")
+_SERVICE_ROLE = (
+    "aws-service-role/ecs.application-autoscaling.amazonaws.com/AWSServiceRoleForApplicationAutoScaling_ECSService"
+)
+
+
+def _register(cloud: Cloud, properties: Properties) -> Made:
+    role = f"arn:{cloud.partition}:iam::{cloud.account}:role/{_SERVICE_ROLE}"
+    request = {"RoleARN": role, **without(properties, "ScheduledActions")}
+    cloud.call("application-autoscaling", "register_scalable_target", request)
+    identifier = "|".join(str(properties[name]) for name in ("ResourceId", "ScalableDimension", "ServiceNamespace"))
+    return Made(id=identifier, attributes={"Id": identifier})
+
+
+def _deregister(cloud: Cloud, made: Made) -> None:
+    resource, dimension, namespace = made.id.split("|")
+    cloud.client("application-autoscaling").deregister_scalable_target(
+        ServiceNamespace=namespace, ResourceId=resource, ScalableDimension=dimension
+    )
+
+
+def _put_policy(cloud: Cloud, _name: str, properties: Properties) -> Made:
+    request = without(properties, "ScalingTargetId")
+    if "ScalingTargetId" in properties:
+        resource, dimension, namespace = str(properties["ScalingTargetId"]).split("|")
+        request.update(ResourceId=resource, ScalableDimension=dimension, ServiceNamespace=namespace)
+    arn = cloud.call("application-autoscaling", "put_scaling_policy", request)["PolicyARN"]
+    target = {name: request[name] for name in _TARGET}
+    return Made(id=arn, attributes={"Arn": arn, "_policy": {"PolicyName": request["PolicyName"], **target}})
+
+
+KINDS = (
+    Kind(
+        type="AWS::ApplicationAutoScaling::ScalableTarget",
+        create=lambda cloud, _name, properties: _register(cloud, properties),
+        update=lambda cloud, change: _register(cloud, change.new),
+        replaced_by=frozenset(_TARGET),
+        delete=_deregister,
+    ),
+    Kind(
+        type="AWS::ApplicationAutoScaling::ScalingPolicy",
+        create=_put_policy,
+        update=lambda cloud, change: _put_policy(cloud, change.made.id, change.new),
+        replaced_by=frozenset(("PolicyName", "ScalingTargetId", *_TARGET)),
+        delete=lambda cloud, made: cloud.client("application-autoscaling").delete_scaling_policy(
+            **made.attributes["_policy"]
+        ),
+    ),
+)

@@ -1,0 +1,41 @@
+"""AWS::Events::Rule: what runs on a schedule or on an event."""
+
+from __future__ import annotations
+
+from local.aws.cloud import Cloud
+from local.aws.resources.kind import Change, Kind, Made, Properties, without
+
+
+def _put(cloud: Cloud, name: str, properties: Properties) -> Made:
+    request = {"Name": name, **without(properties, "Targets")}
+    arn = cloud.call("events", "put_rule", request)["RuleArn"]
+    bus = {key: properties[key] for key in ("EventBusName",) if key in properties}
+    if targets := properties.get("Targets"):
+        cloud.call("events", "put_targets", {"Rule": request["Name"], "Targets": targets, **bus})
+    return Made(id=request["Name"], attributes={"Arn": arn, "_bus": bus})
+
+
+def _update(cloud: Cloud, change: Change) -> Made:
+    old, new = ({target["Id"] for target in side.get("Targets", [])} for side in (change.old, change.new))
+    if gone := old - new:
+        cloud.client("events").remove_targets(Rule=change.made.id, Ids=sorted(gone))
+    return _put(cloud, change.made.id, change.new)
+
+
+def _delete(cloud: Cloud, made: Made) -> None:
+    events, bus = cloud.client("events"), made.attributes["_bus"]
+    targets = events.list_targets_by_rule(Rule=made.id, **bus)["Targets"]
+    if targets:
+        events.remove_targets(Rule=made.id, Ids=[target["Id"] for target in targets], **bus)
+    events.delete_rule(Name=made.id, **bus)
+
+
+KINDS = (
+    Kind(
+        type="AWS::Events::Rule",
+        create=_put,
+        update=_update,
+        replaced_by=frozenset(("Name", "EventBusName")),
+        delete=_delete,
+    ),
+)

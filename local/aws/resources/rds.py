@@ -1,0 +1,119 @@
+"""AWS::RDS resources: the database."""
+
+from __future__ import annotations
+
+from local.aws.cloud import Cloud
+from local.aws.resources.kind import Change, Kind, Made, Properties, without
+
+# Members of modify_db_instance that CloudFormation changes in place; any other change replaces the instance.
+_CREATE_ONLY = frozenset(
+    (
+        "DBInstanceIdentifier",
+        "DBName",
+        "DBSubnetGroupName",
+        "Engine",
+        "KmsKeyId",
+        "MasterUsername",
+        "Port",
+        "StorageEncrypted",
+        "AvailabilityZone",
+        "Tags",
+    )
+)
+
+
+def _request(properties: Properties) -> dict[str, object]:
+    renamed = {"VPCSecurityGroups": "VpcSecurityGroupIds", "EnableCloudwatchLogsExports": "EnableCloudwatchLogsExports"}
+    request = {renamed.get(key, key): value for key, value in properties.items()}
+    if "MasterUserSecret" in request:
+        request["MasterUserSecretKmsKeyId"] = request.pop("MasterUserSecret")["KmsKeyId"]
+    return request
+
+
+def _described(cloud: Cloud, identifier: str) -> Made:
+    instance = cloud.client("rds").describe_db_instances(DBInstanceIdentifier=identifier)["DBInstances"][0]
+    attributes = {
+        "DBInstanceArn": instance["DBInstanceArn"],
+        "DbiResourceId": instance["DbiResourceId"],
+        "Endpoint.Address": instance["Endpoint"]["Address"],
+        "Endpoint.Port": str(instance["Endpoint"]["Port"]),
+    }
+    if "MasterUserSecret" in instance:
+        attributes["MasterUserSecret.SecretArn"] = instance["MasterUserSecret"]["SecretArn"]
+    return Made(id=identifier, attributes=attributes)
+
+
+def _create_instance(cloud: Cloud, name: str, properties: Properties) -> Made:
+    identifier = str(properties.get("DBInstanceIdentifier", name)).lower()
+    request = {"EngineVersion": None, **_request(properties), "DBInstanceIdentifier": identifier}
+    cloud.call("rds", "create_db_instance", {key: value for key, value in request.items() if value is not None})
+    return _described(cloud, identifier)
+
+
+def _update_instance(cloud: Cloud, change: Change) -> Made:
+    request = _request(change.changed("EnableCloudwatchLogsExports"))
+    cloud.call("rds", "modify_db_instance", request, DBInstanceIdentifier=change.made.id, ApplyImmediately=True)
+    return _described(cloud, change.made.id)
+
+
+def _delete_instance(cloud: Cloud, made: Made) -> None:
+    # Whatever DeletionPolicy says of snapshots: the database itself is a local server that this API never touches.
+    cloud.client("rds").delete_db_instance(DBInstanceIdentifier=made.id, SkipFinalSnapshot=True)
+
+
+def _create_subnet_group(cloud: Cloud, name: str, properties: Properties) -> Made:
+    group = str(properties.get("DBSubnetGroupName", name)).lower()
+    cloud.call("rds", "create_db_subnet_group", {**properties, "DBSubnetGroupName": group})
+    return Made(id=group)
+
+
+def _update_subnet_group(cloud: Cloud, change: Change) -> Made:
+    cloud.call("rds", "modify_db_subnet_group", without(change.new, "Tags"), DBSubnetGroupName=change.made.id)
+    return change.made
+
+
+def _set_parameters(cloud: Cloud, group: str, properties: Properties) -> None:
+    parameters = [
+        {"ParameterName": name, "ParameterValue": str(value), "ApplyMethod": "pending-reboot"}
+        for name, value in properties.get("Parameters", {}).items()
+    ]
+    if parameters:
+        cloud.client("rds").modify_db_parameter_group(DBParameterGroupName=group, Parameters=parameters)
+
+
+def _create_parameter_group(cloud: Cloud, name: str, properties: Properties) -> Made:
+    group = str(properties.get("DBParameterGroupName", name)).lower()
+    request = {**without(properties, "Family", "Parameters"), "DBParameterGroupFamily": properties["Family"]}
+    cloud.call("rds", "create_db_parameter_group", request, DBParameterGroupName=group)
+    _set_parameters(cloud, group, properties)
+    return Made(id=group, attributes={"DBParameterGroupName": group})
+
+
+def _update_parameter_group(cloud: Cloud, change: Change) -> Made:
+    _set_parameters(cloud, change.made.id, change.new)
+    return change.made
+
+
+KINDS = (
+    Kind(
+        type="AWS::RDS::DBInstance",
+        create=_create_instance,
+        update=_update_instance,
+        replaced_by=_CREATE_ONLY,
+        delete=_delete_instance,
+    ),
+    Kind(
+        type="AWS::RDS::DBSubnetGroup",
+        create=_create_subnet_group,
+        update=_update_subnet_group,
+        replaced_by=frozenset(("DBSubnetGroupName",)),
+        delete=lambda cloud, made: cloud.client("rds").delete_db_subnet_group(DBSubnetGroupName=made.id),
+    ),
+    Kind(
+        type="AWS::RDS::DBParameterGroup",
+        create=_create_parameter_group,
+        update=_update_parameter_group,
+        replaced_by=frozenset(("DBParameterGroupName", "Description", "Family")),
+        delete=lambda cloud, made: cloud.client("rds").delete_db_parameter_group(DBParameterGroupName=made.id),
+    ),
+)

@@ -1,0 +1,49 @@
+"""AWS::SecretsManager::Secret, generated values included."""
+
+from __future__ import annotations
+
+import json
+
+from local.aws.cloud import Cloud
+from local.aws.resources.kind import Change, Kind, Made, Properties, without
+
+
+def _generated(cloud: Cloud, wish: Properties) -> str:
+    plain = without(wish, "SecretStringTemplate", "GenerateStringKey")
+    password: str = cloud.call("secretsmanager", "get_random_password", plain)["RandomPassword"]
+    if "GenerateStringKey" not in wish:
+        return password
+    return json.dumps({**json.loads(wish.get("SecretStringTemplate", "{}")), wish["GenerateStringKey"]: password})
+
+
+def _create(cloud: Cloud, name: str, properties: Properties) -> Made:
+    request = {"Name": name, **without(properties, "GenerateSecretString")}
+    if "GenerateSecretString" in properties:
+        request["SecretString"] = _generated(cloud, properties["GenerateSecretString"])
+    arn = cloud.call("secretsmanager", "create_secret", request)["ARN"]
+    return Made(id=arn, attributes={"Id": arn})
+
+
+def _update(cloud: Cloud, change: Change) -> Made:
+    """A generated value stays: CloudFormation generates again only when GenerateSecretString itself changes."""
+    request = change.changed("GenerateSecretString", "Tags")
+    if change.differs("GenerateSecretString") and "GenerateSecretString" in change.new:
+        request["SecretString"] = _generated(cloud, change.new["GenerateSecretString"])
+    if request:
+        cloud.call("secretsmanager", "update_secret", request, SecretId=change.made.id)
+    if change.differs("Tags"):
+        cloud.call("secretsmanager", "tag_resource", {"Tags": change.new.get("Tags", [])}, SecretId=change.made.id)
+    return change.made
+
+
+KINDS = (
+    Kind(
+        type="AWS::SecretsManager::Secret",
+        create=_create,
+        update=_update,
+        replaced_by=frozenset(("Name",)),
+        delete=lambda cloud, made: cloud.client("secretsmanager").delete_secret(
+            SecretId=made.id, ForceDeleteWithoutRecovery=True
+        ),
+    ),
+)

@@ -1,0 +1,89 @@
+"""Serves moto's services, with what replaces and completes them, on one port of 127.0.0.1."""
+
+from __future__ import annotations
+
+import os
+import socket
+import threading
+from typing import Any
+
+from flask import Flask
+from moto.backends import get_backend
+from moto.core.utils import convert_to_flask_response
+from moto.moto_server.werkzeug_app import (
+    BackendRequest,
+    DomainDispatcherApplication,
+    MotoRequestHandler,
+    create_backend_app,
+)
+from werkzeug.serving import BaseWSGIServer, make_server
+
+from local.aws import patches
+from local.aws.cloudformation import CloudFormationApi
+from local.aws.engine import Engine
+from local.aws.settings import HOST, Settings
+
+BACKLOG = 128
+# What a deployment uses first; see _warm_up.
+SERVICES = ("s3", "ec2", "iam", "logs", "rds", "elbv2", "cloudwatch", "secretsmanager", "servicediscovery", "events")
+POLL_S = 0.1  # how soon the server notices that it is to stop
+
+
+class _QuietHandler(MotoRequestHandler):  # type: ignore[misc]  # mypy is told not to look into moto
+    """Without a line for every request; errors still appear."""
+
+    def log_request(self, *_args: Any, **_kwargs: Any) -> None:
+        pass
+
+
+def _application(service: Any) -> Flask:
+    """The Flask application of one service. CloudFormation is ours: not importing moto's saves a second."""
+    if service != "cloudformation":
+        app: Flask = create_backend_app(service)
+        # Flask's debug pages show source and variables; a one-line error is what clients of an API need.
+        app.debug = False
+        return app
+    app = Flask("cloudformation")
+    app.request_class = BackendRequest
+    view = convert_to_flask_response(CloudFormationApi.dispatch)
+    app.add_url_rule("/", endpoint="dispatch", methods=["GET", "POST"], view_func=view)
+    return app
+
+
+def _warm_up() -> None:
+    """Imports services while SAM CLI, which takes seconds to begin, starts: a deployment is 3 s shorter for it."""
+    for service in SERVICES:
+        get_backend(service)
+
+
+class Server:
+    """The API; `start` returns once it can be called. Raises OSError when the port is taken."""
+
+    def __init__(self, settings: Settings) -> None:
+        os.environ["MOTO_ACCOUNT_ID"] = settings.account
+        engine = Engine(settings)
+        CloudFormationApi.engine = engine
+        patches.apply(settings, cloud=engine.cloud)
+        # The socket is made here because werkzeug, finding the port taken, would end the process in its own way.
+        self._socket = socket.create_server((HOST, settings.port), backlog=BACKLOG)
+        self._server: BaseWSGIServer = make_server(
+            HOST,
+            settings.port,
+            DomainDispatcherApplication(_application),
+            threaded=True,
+            request_handler=_QuietHandler,
+            fd=self._socket.fileno(),
+        )
+        self._thread = threading.Thread(
+            target=self._server.serve_forever, kwargs={"poll_interval": POLL_S}, daemon=True, name="api"
+        )
+
+    def start(self) -> None:
+        self._thread.start()
+        threading.Thread(target=_warm_up, daemon=True, name="warm up").start()
+
+    def stop(self) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+        self._socket.close()
+        self._thread.join()

@@ -1,0 +1,105 @@
+"""Reads a CloudFormation template, YAML with short tags or JSON, as plain dictionaries."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import yaml
+
+SAM_TRANSFORM = "AWS::Serverless-2016-10-31"
+SECTIONS = frozenset(
+    (
+        "AWSTemplateFormatVersion",
+        "Description",
+        "Metadata",
+        "Parameters",
+        "Rules",
+        "Mappings",
+        "Conditions",
+        "Transform",
+        "Globals",
+        "Resources",
+        "Outputs",
+    )
+)
+RESOURCE_ATTRIBUTES = frozenset(
+    ("Type", "Properties", "DependsOn", "Condition", "Metadata", "DeletionPolicy", "UpdateReplacePolicy")
+)
+
+Template = dict[str, Any]
+
+
+class TemplateError(ValueError):
+    """The template, or what is asked of it, is not acceptable; the message is one line for the person deploying."""
+
+
+class _Loader(yaml.SafeLoader):
+    """A YAML loader of its own, so that the tags registered below leak into no other user of PyYAML."""
+
+
+def _tag(loader: _Loader, suffix: str, node: yaml.Node) -> dict[str, Any]:
+    value: Any
+    if isinstance(node, yaml.ScalarNode):
+        value = loader.construct_scalar(node)
+    elif isinstance(node, yaml.SequenceNode):
+        value = loader.construct_sequence(node, deep=True)
+    else:
+        assert isinstance(node, yaml.MappingNode)
+        value = loader.construct_mapping(node, deep=True)
+    if suffix in ("Ref", "Condition"):
+        return {suffix: value}
+    if suffix == "GetAtt" and isinstance(value, str):
+        value = value.split(".", 1)
+    return {f"Fn::{suffix}": value}
+
+
+def _mapping(loader: _Loader, node: yaml.MappingNode) -> dict[Any, Any]:
+    keys = [loader.construct_object(key, deep=True) for key, _ in node.value]
+    for key in keys:
+        if keys.count(key) > 1:
+            raise TemplateError(f"Template format error: duplicate key {key} (line {node.start_mark.line + 1})")
+    return {key: loader.construct_object(value, deep=True) for key, (_, value) in zip(keys, node.value, strict=True)}
+
+
+_Loader.add_multi_constructor("!", _tag)
+_Loader.add_constructor("tag:yaml.org,2002:map", _mapping)
+# CloudFormation reads 2012-10-17 as the string that it is; PyYAML would make it a date.
+_Loader.yaml_implicit_resolvers = {
+    first: [(tag, regexp) for tag, regexp in resolvers if tag != "tag:yaml.org,2002:timestamp"]
+    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+
+
+def parse(body: str) -> Template:
+    """The template in `body`; JSON is read too, being YAML. Raises TemplateError on anything but a template."""
+    try:
+        template = yaml.load(body, Loader=_Loader)  # noqa: S506 - derived from SafeLoader
+    except yaml.YAMLError as error:
+        raise TemplateError("Template format error: " + " ".join(str(error).split())) from error
+    if not isinstance(template, dict):
+        raise TemplateError("Template format error: unsupported structure.")
+    return template
+
+
+def check_structure(template: Template) -> None:
+    """Raises TemplateError for a section or resource attribute that would otherwise be skipped without a word."""
+    if unknown := sorted(set(template) - SECTIONS):
+        raise TemplateError(f"Invalid template property or properties {unknown}")
+    resources = template.get("Resources")
+    if not isinstance(resources, dict) or not resources:
+        raise TemplateError("Template format error: At least one Resources member must be defined.")
+    for name, resource in resources.items():
+        if not isinstance(resource, dict) or not isinstance(resource.get("Type"), str):
+            raise TemplateError(f"Template format error: [/Resources/{name}] Every Resource must have a Type member.")
+        if unknown := sorted(set(resource) - RESOURCE_ATTRIBUTES):
+            raise TemplateError(f"The local AWS API does not support {unknown} of resource {name}")
+    for name, output in (template.get("Outputs") or {}).items():
+        if not isinstance(output, dict) or "Value" not in output:
+            raise TemplateError(f"Template format error: every Outputs member must contain a Value: {name}")
+        if "Export" in output:
+            raise TemplateError(f"The local AWS API does not support Export of output {name}: one stack is everything")
+
+
+def transforms(template: Template) -> list[Any]:
+    declared = template.get("Transform") or []
+    return list(declared) if isinstance(declared, list) else [declared]

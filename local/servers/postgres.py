@@ -1,0 +1,198 @@
+"""A throw-away Postgres that stands in for RDS."""
+
+import contextlib
+import os
+import pwd
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, LiteralString
+
+import psycopg
+from psycopg import sql
+
+from local.servers import postgres_home, process
+from local.servers.ports import HOST, PortTakenError, start_on_a_port
+from local.servers.postgres_settings import HBA, SETTINGS, SUPERUSER
+
+START_TIMEOUT_S = 30.0
+LOOK_EVERY_S = 0.02  # a start takes 0.05 s
+PREDECESSOR_TIMEOUT_S = 10.0  # a killed `make up` leaves a server that is still shutting down
+ADDRESS_IN_USE = "Address already in use"
+FAST_SHUTDOWN = signal.SIGINT
+
+
+class Postgres:
+    """One Postgres on 127.0.0.1, below `data_dir` (made when missing, kept between starts); ends with this process.
+
+    The superuser exists only for us, through a unix socket in a directory of mode 0700; everybody else signs in over
+    TCP with a password. Without TLS: the wheel's build has none, see relay.Relay. Without `port` a free one is taken.
+    """
+
+    def __init__(self, data_dir: str | os.PathLike[str], port: int | None = None) -> None:
+        self.data_dir = Path(data_dir).absolute()
+        self._fixed_port = port
+        self._child: process.Child | None = None
+        self._home = self.data_dir
+        self._uid: int | None = None
+        self.host = HOST
+        self.port = port or 0
+
+    @property
+    def pid(self) -> int | None:
+        """The server's process id while it runs."""
+        return None if self._child is None else self._child.pid
+
+    @property
+    def log_path(self) -> Path:
+        """The log of the server and of initdb."""
+        return self._home / "postgres.log"
+
+    def start(self) -> "Postgres":
+        """Make the database cluster the first time, start, wait until ready. Raises StartError or PortTakenError."""
+        if self._child is not None:
+            raise process.StartError("Postgres has been started already")
+        self._uid = postgres_home.server_user(self.data_dir / "data")
+        self._home = postgres_home.place(self.data_dir, uid=self._uid)
+        programs = postgres_home.programs(self._home, uid=self._uid)
+        if not self._data.exists():
+            self._init(programs / "initdb")
+        self._wait_for_predecessor()
+        self._write_access_rules()
+        self._child = start_on_a_port(self._fixed_port, lambda port: self._start(programs / "postgres", port))
+        return self
+
+    def stop(self) -> None:
+        """Fast shutdown: sessions are ended, data kept. Does nothing when it does not run."""
+        if self._child is not None:
+            process.stop(self._child, stop_signal=FAST_SHUTDOWN)
+            self._child = None
+
+    def remove(self) -> None:
+        """Stop, and delete everything."""
+        self.stop()
+        postgres_home.remove(self.data_dir)
+
+    def provision(self, user: str, password: str, database: str) -> None:
+        """Make the user and the database it owns, or bring them to this state: also how a password is rotated.
+
+        Like RDS's master user, the user may make databases and roles but is no superuser. Only the password's SCRAM
+        verifier is sent. Raises ValueError for the superuser's name or an empty password.
+        """
+        if user == SUPERUSER or not password:
+            raise ValueError(f"the user must not be {SUPERUSER}, and the password not empty")
+        with self.superuser() as connection:
+            verifier = connection.pgconn.encrypt_password(password.encode(), user.encode(), b"scram-sha-256").decode()
+            if not _finds(connection, "SELECT 1 FROM pg_roles WHERE rolname = %s", user):
+                connection.execute(sql.SQL("CREATE ROLE {}").format(sql.Identifier(user)))
+            role = sql.SQL("ALTER ROLE {} LOGIN CREATEDB CREATEROLE PASSWORD {}")
+            connection.execute(role.format(sql.Identifier(user), sql.Literal(verifier)))
+            if not _finds(connection, "SELECT 1 FROM pg_database WHERE datname = %s", database):
+                connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(database)))
+            owner = sql.SQL("ALTER DATABASE {} OWNER TO {}")
+            connection.execute(owner.format(sql.Identifier(database), sql.Identifier(user)))
+
+    @contextlib.contextmanager
+    def superuser(self, database: str = "postgres") -> Iterator["psycopg.Connection[Any]"]:
+        """A connection with all rights, in autocommit mode."""
+        directory = os.open(self._data, os.O_PATH | os.O_DIRECTORY)
+        try:
+            # By the open directory, because that path is short whatever the directory's is.
+            socket_directory = f"/proc/self/fd/{directory}"
+            with psycopg.connect(
+                host=socket_directory, port=self.port, user=SUPERUSER, dbname=database, autocommit=True
+            ) as connection:
+                yield connection
+        finally:
+            os.close(directory)
+
+    @property
+    def _data(self) -> Path:
+        return self._home / "data"
+
+    def _spawn(self, *argv: str | Path) -> process.Child:
+        return process.spawn(
+            argv,
+            env={"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C", "TZ": "UTC"},
+            cwd=self._home,
+            log_path=self.log_path,
+            user=self._uid,
+            death_signal=FAST_SHUTDOWN,
+        )
+
+    def _init(self, initdb: Path) -> None:
+        # Under another name until it is complete: an interrupted initdb leaves a directory that looks like data.
+        unfinished = self._home / "data.unfinished"
+        postgres_home.remove(unfinished)
+        unfinished.mkdir(mode=0o700)
+        if self._uid is not None:
+            os.chown(unfinished, *process.user_ids(self._uid))
+        options = ("--encoding=UTF8", "--locale=C.UTF-8", "--no-sync", "--no-instructions", f"--username={SUPERUSER}")
+        authentication = ("--auth-local=peer", "--auth-host=scram-sha-256")
+        child = self._spawn(initdb, *options, *authentication, f"--pgdata={unfinished}")
+        if child.wait() != 0:
+            raise process.StartError(f"initdb: {' '.join(process.log_tail(self.log_path)[-1:])}")
+        unfinished.rename(self._data)
+
+    def _write_access_rules(self) -> None:
+        """Beside the data, not in them: root must not write where another user may have placed a link."""
+        ourselves = pwd.getpwuid(os.geteuid()).pw_name
+        for name, content in (("pg_hba.conf", HBA), ("pg_ident.conf", f'owner "{ourselves}" {SUPERUSER}\n')):
+            path = self._home / name
+            path.write_text(content)
+            path.chmod(0o644)
+
+    def _wait_for_predecessor(self) -> None:
+        lock = self._data / "postmaster.pid"
+        deadline = time.monotonic() + PREDECESSOR_TIMEOUT_S
+        while lock.exists():
+            pid = int(lock.read_text().split()[0])
+            try:
+                alive = Path(f"/proc/{pid}/cwd").samefile(self._data)
+            except OSError:
+                alive = False
+            if not alive:
+                # Postgres itself would take any process of its user with that number for its predecessor.
+                lock.unlink(missing_ok=True)
+            elif time.monotonic() > deadline:
+                raise process.StartError(f"{self.data_dir} is served already, by process {pid}")
+            else:
+                time.sleep(LOOK_EVERY_S)
+
+    def _start(self, postgres: Path, port: int) -> process.Child:
+        self.port = port
+        log_starts_at = process.log_size(self.log_path)
+        settings = {
+            **SETTINGS,
+            "port": str(port),
+            "hba_file": str(self._home / "pg_hba.conf"),
+            "ident_file": str(self._home / "pg_ident.conf"),
+        }
+        child = self._spawn(postgres, f"-D{self._data}", *(f"--{name}={value}" for name, value in settings.items()))
+        try:
+            self._wait_until_ready(child, log_starts_at)
+        except BaseException:
+            process.stop(child, stop_signal=FAST_SHUTDOWN)
+            raise
+        return child
+
+    def _wait_until_ready(self, child: process.Child, log_starts_at: int) -> None:
+        deadline = time.monotonic() + START_TIMEOUT_S
+        while time.monotonic() < deadline:
+            if child.poll() is not None:
+                lines = process.log_tail(self.log_path, since=log_starts_at)
+                if any(ADDRESS_IN_USE in line for line in lines):
+                    raise PortTakenError(self.port)
+                raise process.StartError(f"postgres ended with {child.returncode}: {' '.join(lines[-1:])}")
+            with contextlib.suppress(FileNotFoundError):
+                # Lines of postmaster.pid: the first is the process id, the eighth how far the start is.
+                lines = (self._data / "postmaster.pid").read_text().splitlines()
+                if lines[:1] == [str(child.pid)] and lines[7:] and lines[7].strip() == "ready":
+                    return
+            time.sleep(LOOK_EVERY_S)
+        raise process.StartError(f"postgres was not ready within {START_TIMEOUT_S:g} s; its log: {self.log_path}")
+
+
+def _finds(connection: "psycopg.Connection[Any]", query: LiteralString, name: str) -> bool:
+    return connection.execute(query, (name,)).fetchone() is not None

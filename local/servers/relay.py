@@ -1,0 +1,173 @@
+"""TCP relays on 127.0.0.1: TLS in front of plain servers, stable addresses in front of tasks that come and go."""
+
+import asyncio
+import errno
+import ssl
+import threading
+from collections.abc import Callable, Coroutine
+from functools import partial
+from typing import Any, Literal, TypeVar
+
+from local.servers.ports import HOST, PortTakenError
+from local.servers.postgres_door import Door
+from local.servers.relay_side import Side
+
+Address = tuple[str, int]
+Backend = Callable[[], Address | None]
+
+CONNECT_TIMEOUT_S = 5.0
+TLS_TIMEOUT_S = 10.0
+CLOSE_TIMEOUT_S = 5.0
+BACKLOG = 512  # a stack's start opens some hundred connections at once
+HTTP_503 = b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+
+Result = TypeVar("Result")
+
+
+class Relay:
+    """Relays in one thread of their own, until `close()`."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.new_event_loop()
+        self._servers: dict[str, asyncio.Server] = {}
+        self._sides: set[Side] = set()
+        self._doors: set[asyncio.Transport] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="relay", daemon=True)
+        self._thread.start()
+
+    def add(
+        self,
+        name: str,
+        *,
+        listen_port: int | None = None,
+        backend: Backend,
+        tls: ssl.SSLContext | None = None,
+        starttls: Literal["postgres"] | None = None,
+        unavailable: bytes = b"",
+    ) -> Address:
+        """Listen, and pass each connection on to where `backend()` says at that moment; the address listened on.
+
+        `backend` is called in the relay's thread: it must answer at once. When it answers None, or nobody listens where
+        it says, the client gets `unavailable` (HTTP_503, say) and the connection is closed. With `tls` clients speak
+        TLS from the first byte; with `starttls` too, after they asked for it as that protocol does, and they must ask.
+        Raises PortTakenError for a port that is taken, ValueError for a name that is, or for `starttls` without `tls`.
+        """
+        if name in self._servers:
+            raise ValueError(f"there is a relay named {name} already")
+        if starttls is not None and tls is None:
+            raise ValueError(f"{name}: starttls needs a TLS context")
+        connect = partial(self._connect, backend=backend, unavailable=unavailable)
+        factory: Callable[[], asyncio.Protocol] = partial(Side, self._sides, connect)
+        if starttls is not None and tls is not None:
+            upgrade = partial(self._upgrade, tls=tls, connect=connect)
+            factory = partial(
+                Door, upgrade=upgrade, pass_on=partial(self._pass_on, connect=connect), everyone=self._doors
+            )
+            tls = None
+        try:
+            server = self._run(self._listen(factory, port=listen_port or 0, tls=tls))
+        except OSError as error:
+            if error.errno == errno.EADDRINUSE and listen_port is not None:
+                raise PortTakenError(listen_port) from None
+            raise
+        self._servers[name] = server
+        host, port = server.sockets[0].getsockname()
+        return host, port
+
+    def close(self) -> None:
+        """End all listeners, all connections and the thread."""
+        if self._loop.is_closed():
+            return
+        self._run(self._close())
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+
+    def _run(self, coroutine: Coroutine[Any, Any, Result]) -> Result:
+        return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result()
+
+    async def _listen(
+        self, factory: Callable[[], asyncio.Protocol], *, port: int, tls: ssl.SSLContext | None
+    ) -> asyncio.Server:
+        return await self._loop.create_server(
+            factory,
+            HOST,
+            port,
+            ssl=tls,
+            backlog=BACKLOG,
+            ssl_handshake_timeout=None if tls is None else TLS_TIMEOUT_S,
+            ssl_shutdown_timeout=None if tls is None else TLS_TIMEOUT_S,
+        )
+
+    async def _close(self) -> None:
+        for server in self._servers.values():
+            server.close()
+        for task in self._tasks:
+            task.cancel()
+        for transport in [*self._doors, *(side.transport for side in self._sides)]:
+            transport.abort()
+        deadline = self._loop.time() + CLOSE_TIMEOUT_S
+        while (self._tasks or self._sides or self._doors) and self._loop.time() < deadline:
+            await asyncio.sleep(0)
+        await self._loop.shutdown_default_executor()  # resolves backends that are names
+
+    def _start(self, coroutine: Coroutine[Any, Any, None]) -> None:
+        task = self._loop.create_task(coroutine)
+        self._tasks.add(task)  # the loop itself keeps only a weak reference
+        task.add_done_callback(self._tasks.discard)
+
+    def _connect(self, client: Side, *, backend: Backend, unavailable: bytes) -> None:
+        self._start(self._join(client, backend=backend, unavailable=unavailable))
+
+    async def _join(self, client: Side, *, backend: Backend, unavailable: bytes) -> None:
+        server = None
+        try:
+            server = await self._open(backend)
+        finally:  # also when `backend` raised, which the task then reports
+            if server is None:
+                client.turn_away(unavailable)
+        if server is not None:
+            if client.is_lost:
+                server.transport.abort()
+            else:
+                client.join(server)
+
+    async def _open(self, backend: Backend) -> Side | None:
+        """A connection to the backend, or None when there is nobody."""
+        address = backend()
+        if address is None:
+            return None
+        try:
+            async with asyncio.timeout(CONNECT_TIMEOUT_S):
+                _, server = await self._loop.create_connection(partial(Side, self._sides), *address)
+        except OSError:  # TimeoutError is one too
+            return None
+        return server
+
+    def _upgrade(self, transport: asyncio.Transport, *, tls: ssl.SSLContext, connect: Callable[[Side], None]) -> None:
+        self._start(self._start_tls(transport, tls=tls, connect=connect))
+
+    async def _start_tls(
+        self, transport: asyncio.Transport, *, tls: ssl.SSLContext, connect: Callable[[Side], None]
+    ) -> None:
+        side = Side(self._sides, connect)
+        try:
+            encrypted = await self._loop.start_tls(
+                transport,
+                side,
+                tls,
+                server_side=True,
+                ssl_handshake_timeout=TLS_TIMEOUT_S,
+                ssl_shutdown_timeout=TLS_TIMEOUT_S,
+            )
+        except OSError:  # the client does not trust us, or left; asyncio has closed the connection
+            return
+        if encrypted is not None and not side.is_lost:
+            side.connection_made(encrypted)
+
+    def _pass_on(self, transport: asyncio.Transport, received: bytes, *, connect: Callable[[Side], None]) -> None:
+        side = Side(self._sides, connect)
+        transport.set_protocol(side)
+        side.connection_made(transport)
+        side.data_received(received)
