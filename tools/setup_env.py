@@ -23,6 +23,8 @@ ENVIRONMENTS = {
     "checkov": (".venv-checkov", "requirements/checkov.txt"),
 }
 STAMP = ".made-from"
+# What the tools import from the image and from the functions, as these import it themselves.
+OWN_PACKAGES = {"dev": ("airflow_image", "functions")}
 NOT_FOUND = 127
 
 
@@ -139,6 +141,8 @@ def make(name, python):
             code, said = run([uv, *install, "--python", str(target / "bin/python")], cwd=str(ROOT))
     if code:
         fail(f"{folder} could not be installed from {lock}: {last_line(said)}")
+    for site in target.glob("lib/python3*/site-packages"):
+        (site / "own-packages.pth").write_text("".join(f"{ROOT / each}\n" for each in OWN_PACKAGES.get(name, ())))
     stamp.write_text(made_from)
 
 

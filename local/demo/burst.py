@@ -56,6 +56,7 @@ def _watch(stack: Stack, view: View, airflow: Airflow, recorder: Recorder, run_i
     deadline, ended = time.monotonic() + BURST_TIMEOUT_S, False
     while True:
         states = {s: airflow.count(DAG_ID, run_id, task_id=TASK_ID, state=s) for s in STATES}
+        recorder.waiting = states["scheduled"] + states["queued"]
         history = list(recorder.samples)
         view.burst(states=states, total=TASKS, history=history, events=list(stack.agent.events), max_workers=maximum)
         now = recorder.latest()
@@ -95,8 +96,9 @@ def _conclude(
     began_at: float,
 ) -> report.Report:
     samples = list(recorder.samples)
-    events = report.scale_events(samples, decisions(stack), started_at=recorder.started_at, trigger_t=trigger_t)
-    outwards = [e.t for e in events if e.t >= 0 and e.desired > int(stack.parameters["WorkerMin"])]
+    minimum = int(stack.parameters["WorkerMin"])
+    events = report.scale_events(decisions(stack), triggered_at=recorder.started_at + trigger_t)
+    outwards = [e.t for e in events if e.desired > minimum]
     killed = max(report.killed(instances), stack.agent.killed_tasks)
     made = report.Report(
         tasks_total=TASKS,
@@ -108,10 +110,10 @@ def _conclude(
         seconds_total=round(time.monotonic() - began_at, 1),
         logs_in_bucket=stored,
         scale_events=events,
-        minimum_workers=int(stack.parameters["WorkerMin"]),
+        minimum_workers=minimum,
         logs_readable=readable,
     )
     made.write(paths.STATE / "demo-report.json")
-    title = f"{made.tasks_succeeded} of {TASKS} tasks succeeded, {killed} killed, workers 1 → {made.peak_workers} → 1"
+    title = f"{made.tasks_succeeded} of {TASKS} tasks succeeded, {killed} killed, workers {minimum} → {made.peak_workers} → {minimum}"
     plot.draw(samples, trigger_t=trigger_t, title=title, path=paths.STATE / "demo.png")
     return made

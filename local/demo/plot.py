@@ -6,7 +6,7 @@ from pathlib import Path
 
 from local.demo.samples import Sample
 
-BACKLOG, RUNNING, DESIRED, WORKERS = "#f28e2b", "#4e79a7", "#222222", "#59a14f"
+WAITING, BACKLOG, RUNNING, DESIRED, WORKERS = "#b07aa1", "#f28e2b", "#4e79a7", "#222222", "#59a14f"
 
 
 def draw(samples: list[Sample], *, trigger_t: float, title: str, path: Path) -> None:
@@ -19,8 +19,9 @@ def draw(samples: list[Sample], *, trigger_t: float, title: str, path: Path) -> 
     shown = [s for s in samples if s.t >= trigger_t - 5]
     t = [s.t - trigger_t for s in shown]
     figure, (load, fleet) = plt.subplots(2, 1, sharex=True, figsize=(10, 6), height_ratios=(3, 2), layout="constrained")
-    load.fill_between(t, [s.backlog for s in shown], color=BACKLOG, alpha=0.35, linewidth=0)
-    load.plot(t, [s.backlog for s in shown], color=BACKLOG, label="queued in Redis")
+    load.fill_between(t, [s.waiting for s in shown], color=WAITING, alpha=0.2, linewidth=0)
+    load.plot(t, [s.waiting for s in shown], color=WAITING, label="waiting in Airflow (scheduled or queued)")
+    load.plot(t, [s.backlog for s in shown], color=BACKLOG, label="backlog in Redis")
     load.plot(t, [s.active for s in shown], color=RUNNING, label="running on workers")
     load.set_ylabel("tasks")
     load.set_title(title, loc="left")

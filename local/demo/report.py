@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
-
-from local.demo.samples import Sample
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,21 +55,13 @@ class Report:
         path.write_text(json.dumps(asdict(self), indent=2) + "\n")
 
 
-def scale_events(
-    samples: list[Sample], decisions: list[dict[str, Any]], *, started_at: float, trigger_t: float
-) -> tuple[ScaleEvent, ...]:
-    """Return each change of desired that was seen, with the reason of the decision that made it.
-
-    `samples` count from `started_at` (seconds since the epoch); `decisions` are the autoscaler's own records.
-    """
-    events = []
-    for before, after in pairwise(samples):
-        if after.desired != before.desired:
-            made_at = started_at + after.t
-            reasons = [d for d in decisions if d["desired"] == after.desired and d["at"] <= made_at + 1]
-            reason = str(reasons[-1]["reason"]) if reasons else ""
-            events.append(ScaleEvent(t=round(after.t - trigger_t, 1), desired=after.desired, reason=reason))
-    return tuple(events)
+def scale_events(decisions: list[dict[str, Any]], *, triggered_at: float) -> tuple[ScaleEvent, ...]:
+    """Return the autoscaler's decisions since `triggered_at` (seconds since the epoch) that changed the desired count."""
+    return tuple(
+        ScaleEvent(t=round(d["t"] - triggered_at, 1), desired=d["desired"], reason=d["reason"])
+        for d in decisions
+        if d["t"] >= triggered_at and d["desired"] is not None and d["desired"] != d["was"]
+    )
 
 
 def killed(instances: list[dict[str, Any]]) -> int:

@@ -22,9 +22,10 @@ PRIORITY_SUFFIXES = ("", "\x06\x163", "\x06\x166", "\x06\x169")
 
 @dataclass(frozen=True, kw_only=True)
 class Sample:
-    """One moment; `t` in seconds since the recorder's start."""
+    """One moment; `t` in seconds since the recorder's start, `waiting` what Airflow has not yet given to a worker."""
 
     t: float
+    waiting: int
     backlog: int
     active: int
     desired: int
@@ -41,6 +42,7 @@ class Recorder:
         self._started_at = time.time()
         self._closing = threading.Event()
         self.samples: list[Sample] = []
+        self.waiting = 0  # set by whoever asks Airflow
         self._thread = threading.Thread(target=self._run, name="samples", daemon=True)
         self._thread.start()
 
@@ -70,6 +72,7 @@ class Recorder:
         workers = [m for m in self._stack.registry.members().members if m.role == "worker"]
         return Sample(
             t=time.time() - self._started_at,
+            waiting=self.waiting,
             backlog=backlog(self._stack.broker),
             active=sum(m.active for m in workers),
             desired=service["desiredCount"],

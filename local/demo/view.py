@@ -30,9 +30,9 @@ class View:
         self._started = time.monotonic()
         self._step: str | None = None
         self._step_started = self._started
-        self._live = Live(console=self.console, refresh_per_second=REFRESH_PER_S, get_renderable=self._render)
         self._body: Group | None = None
         self._plain_at = 0.0
+        self._live = Live(console=self.console, refresh_per_second=REFRESH_PER_S, get_renderable=self._render)
 
     def __enter__(self) -> View:
         if self.console.is_terminal:
@@ -68,8 +68,8 @@ class View:
             if now and time.monotonic() - self._plain_at >= PLAIN_EVERY_S:
                 self._plain_at = time.monotonic()
                 fleet = f"workers {now.running} (desired {now.desired}, draining {now.draining})"
-                tasks = f"queued {now.backlog:3d}  running {now.active:2d}  succeeded {done:3d}/{total}"
-                self.console.print(f"{self._elapsed():5.0f} s  {tasks}  {fleet}")
+                tasks = f"waiting {now.waiting:3d}  running {now.active:2d}  succeeded {done:3d}/{total}"
+                self.console.print(f"{self._elapsed():5.0f} s  {tasks}  {fleet}", soft_wrap=True)
             return
         table = Table.grid(padding=(0, 2))
         table.add_column(justify="right", style="bold")
@@ -78,7 +78,8 @@ class View:
         succeeded = ProgressBar(total=total, completed=done, width=TREND_WIDTH)
         table.add_row("succeeded", f"{done} / {total}", succeeded)
         if now:
-            table.add_row("queued", str(now.backlog), _trend([s.backlog for s in history], "dark_orange"))
+            table.add_row("waiting", str(now.waiting), _trend([s.waiting for s in history], "medium_purple1"))
+            table.add_row("backlog", str(now.backlog), _trend([s.backlog for s in history], "dark_orange"))
             table.add_row("running", str(now.active), _trend([s.active for s in history], "steel_blue1"))
             workers = f"{now.running} of {max_workers}"
             table.add_row("workers", workers, _trend([s.running for s in history], "green3", top=max_workers))

@@ -13,7 +13,11 @@ import sys
 import time
 import traceback
 import uuid
+from pathlib import Path
 from typing import Any
+
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 class Context:
@@ -45,7 +49,8 @@ def answer(handler: Any, event: Any, timeout_s: float) -> dict[str, Any]:
 def main() -> None:
     """Serve events until the other end of the socket is closed."""
     code, target, fd = sys.argv[1:4]
-    sys.path.insert(0, code)
+    # Only the package itself: what it forgot to bring must not be found in the checkout.
+    sys.path[:] = [code, *(path for path in sys.path if not path.startswith(str(ROOT)) or "site-packages" in path)]
     module, _, name = target.rpartition(".")
     handler = getattr(importlib.import_module(module), name)
     with socket.socket(fileno=int(fd)) as channel, channel.makefile("rw") as lines:

@@ -1,0 +1,66 @@
+"""Servers that integration tests share: one of each a test process, so also one a pytest-xdist worker."""
+
+import contextlib
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import redis
+
+from local.servers.postgres import Postgres
+from local.servers.redis import Redis
+
+
+@dataclass(frozen=True, kw_only=True)
+class RedisServer:
+    """A running Redis: tests leave no keys behind, or flush the database before they begin."""
+
+    host: str
+    port: int
+    url: str
+    client: redis.Redis
+
+
+@dataclass(frozen=True, kw_only=True)
+class PostgresServer:
+    """A running Postgres with one database; `server.provision` makes further ones."""
+
+    host: str
+    port: int
+    user: str
+    password: str
+    database: str
+    url: str
+    server: Postgres
+
+
+@pytest.fixture(scope="session")
+def redis_server() -> Iterator[RedisServer]:
+    with tempfile.TemporaryDirectory(prefix="redis-") as directory, contextlib.ExitStack() as stack:
+        server = Redis(directory).start()
+        stack.callback(server.stop)
+        client = stack.enter_context(server.client())
+        yield RedisServer(
+            host=server.host, port=server.port, url=f"redis://{server.host}:{server.port}/0", client=client
+        )
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[PostgresServer]:
+    user, password, database = "airflow", "test-password", "airflow"
+    with tempfile.TemporaryDirectory(prefix="postgres-") as directory, contextlib.ExitStack() as stack:
+        server = Postgres(Path(directory, "postgres"))
+        stack.callback(server.remove)
+        server.start()
+        server.provision(user, password, database)
+        yield PostgresServer(
+            host=server.host,
+            port=server.port,
+            user=user,
+            password=password,
+            database=database,
+            url=f"postgresql://{user}:{password}@{server.host}:{server.port}/{database}",
+            server=server,
+        )

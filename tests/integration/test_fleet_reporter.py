@@ -1,0 +1,87 @@
+"""The reporter as the process that it is, on a real Redis."""
+
+import logging
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import redis
+
+from fleet.broker import connect
+from fleet.identity import Identity
+from fleet.registry import RUNNING, Registry
+from fleet.reporter import Reporter
+from local.servers.ports import free_port
+from tests.integration.conftest import RedisServer
+from tests.integration.fake_ecs import TASK_ARN
+from tests.integration.waiting import eventually
+
+IMAGE = Path(__file__).parents[2] / "airflow_image"
+# Starts the reporter as the entrypoint does, and then is the process that the reporter belongs to.
+PARENT = (
+    "import os, subprocess, sys, time; subprocess.Popen([sys.executable, '-m', 'fleet.reporter', str(os.getpid())]); "
+)
+PARENT += "time.sleep(60)"
+
+
+@pytest.fixture
+def registry(redis_server: RedisServer) -> Registry:
+    redis_server.client.flushall()
+    return Registry(redis_server.client)
+
+
+@pytest.fixture
+def parent(redis_server: RedisServer, registry: Registry, tmp_path: Path) -> Iterator[subprocess.Popen[bytes]]:
+    environment = {
+        "PATH": os.environ["PATH"],
+        "PYTHONPATH": str(IMAGE),
+        "AIRFLOW_HOME": str(tmp_path),
+        "AIRFLOW__CELERY__BROKER_URL": redis_server.url,
+        "IMAGE_VERSION": "1.2.3",
+        "FLEET_ROLE": "scheduler",
+        "FLEET_TASK_ARN": TASK_ARN,
+    }
+    with subprocess.Popen([sys.executable, "-c", PARENT], env=environment) as process:
+        assert eventually(lambda: bool(registry.members().members))
+        yield process
+        process.kill()
+
+
+@pytest.mark.usefixtures("parent")
+def test_a_container_is_reported_as_running(registry: Registry) -> None:
+    (member,) = registry.members().members
+    assert (member.id, member.role, member.state) == ("0123456789abcdef/scheduler", "scheduler", RUNNING)
+    assert (member.image_version, member.pool, member.slots, member.protected) == ("1.2.3", None, 0, False)
+    assert abs(member.started_at - registry.now()) < 30
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_a_container_that_ends_is_forgotten_at_once(
+    parent: subprocess.Popen[bytes], registry: Registry, number: signal.Signals
+) -> None:
+    parent.send_signal(number)
+    assert eventually(lambda: not registry.members().members, within_s=5)
+
+
+def test_a_broker_that_is_away_is_mentioned_once(caplog: pytest.LogCaptureFixture) -> None:
+    identity = Identity(
+        role="scheduler",
+        task_arn=TASK_ARN,
+        pool=None,
+        queues=(),
+        slots=0,
+        image_version="1",
+        dags_hash="",
+        airflow_version="3",
+    )
+    client: redis.Redis = connect(f"redis://127.0.0.1:{free_port()}/0")
+    reporter = Reporter(identity, Registry(client))
+    with caplog.at_level(logging.INFO):
+        for _ in range(3):
+            reporter.report()
+    assert len(caplog.messages) == 1
+    assert "the broker is away" in caplog.messages[0]

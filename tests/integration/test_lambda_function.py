@@ -1,0 +1,102 @@
+"""Functions run as Lambda would run them: warm, one at a time, with a timeout."""
+
+import io
+import threading
+import time
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from local import paths
+from local.lambdas.function import Function, InvocationFailed, Throttled
+
+CODE = """
+import os, time
+calls = 0
+def handler(event, context):
+    global calls
+    calls += 1
+    print("called", calls, flush=True)
+    if event.get("sleep"): time.sleep(event["sleep"])
+    if event.get("die"): os._exit(3)
+    if event.get("raise"): raise ValueError("bad event")
+    left = context.get_remaining_time_in_millis()
+    return {"calls": calls, "region": os.environ["REGION_FROM_TEMPLATE"], "left": left}
+"""
+
+
+class FakeLambda:
+    """Answers as the embedded API does; only the package's address is a file instead of HTTP."""
+
+    def __init__(self, package: Path, timeout: int) -> None:
+        self.answer = {
+            "Configuration": {
+                "FunctionArn": "arn:aws:lambda:eu-central-1:123456789012:function:f",
+                "Handler": "app.handler",
+                "Timeout": timeout,
+                "Environment": {"Variables": {"REGION_FROM_TEMPLATE": "x"}},
+            },
+            "Code": {"Location": package.as_uri()},
+        }
+
+    def get_function(self, **_: str) -> dict:
+        return self.answer
+
+
+@pytest.fixture
+def function(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest):
+    monkeypatch.setattr(paths, "LOGS", tmp_path / "logs")
+    monkeypatch.setattr(paths, "FUNCTIONS", tmp_path / "functions")
+    data = io.BytesIO()
+    with zipfile.ZipFile(data, "w") as archive:
+        archive.writestr("app.py", CODE)
+    (tmp_path / "package.zip").write_bytes(data.getvalue())
+    clients = type("Clients", (), {"lambda": FakeLambda(tmp_path / "package.zip", getattr(request, "param", 10))})()
+    made = Function(clients=clients, name="f", platform={})
+    yield made
+    made.close()
+
+
+def test_the_process_stays_warm(function: Function) -> None:
+    assert [function.invoke({})["calls"] for _ in range(3)] == [1, 2, 3]
+
+
+def test_the_environment_and_the_deadline_are_the_deployed_ones(function: Function) -> None:
+    result = function.invoke({})
+    assert result["region"] == "x"
+    assert 5_000 < result["left"] <= 10_000
+
+
+def test_what_it_prints_goes_to_its_log(function: Function) -> None:
+    function.invoke({})
+    assert "called 1" in function.log_path.read_text()
+
+
+def test_an_exception_is_an_invocation_failure_and_keeps_the_process(function: Function) -> None:
+    with pytest.raises(InvocationFailed, match="ValueError: bad event"):
+        function.invoke({"raise": True})
+    assert function.invoke({})["calls"] == 2
+
+
+def test_a_process_that_ends_is_replaced(function: Function) -> None:
+    with pytest.raises(InvocationFailed, match="process ended"):
+        function.invoke({"die": True})
+    assert function.invoke({})["calls"] == 1
+
+
+@pytest.mark.parametrize("function", [1], indirect=True)
+def test_a_function_out_of_time_is_ended(function: Function) -> None:
+    with pytest.raises(InvocationFailed, match="timed out"):
+        function.invoke({"sleep": 30})
+    assert function.invoke({})["calls"] == 1
+
+
+def test_an_overlapping_invocation_is_throttled(function: Function) -> None:
+    first = threading.Thread(target=function.invoke, args=({"sleep": 1},))
+    first.start()
+    time.sleep(0.3)
+    with pytest.raises(Throttled):
+        function.invoke({})
+    first.join()
+    assert function.invoke({})["calls"] == 2

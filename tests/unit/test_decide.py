@@ -1,0 +1,301 @@
+"""The autoscaler's decision, case by case."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from autoscaler.decide import RELEASE_HOLDS_S, Decision, Policy, decide, workers_needed
+from autoscaler.memory import Memory
+from autoscaler.observation import SILENT_AFTER_S, Deployment, Fleet, Observation, Service, Unreadable, Worker
+from fleet.registry import CONSUMING, DRAINED, DRAINING, ORDER_CONSUME, ORDER_DRAIN, STARTING, STOPPED
+
+NOW = 1_000_000.0
+POLICY = Policy(minimum=1, maximum=10, concurrency=4, scale_in_after_s=30)
+LONG_SURPLUS = Memory(surplus_since=NOW - POLICY.scale_in_after_s)
+
+
+def worker(name: str, state: str = CONSUMING, *, active: int = 0, order: str | None = None, **other: Any) -> Worker:
+    """A worker as its agent would report it: protected while it consumes or drains."""
+    protected = other.pop("protected", state in (CONSUMING, DRAINING))
+    return Worker(
+        id=name, state=state, active=active, slots=4, protected=protected, order=order, started_at=NOW - 600, **other
+    )
+
+
+def drained(name: str, **other: Any) -> Worker:
+    return worker(name, DRAINED, **{"order": ORDER_DRAIN, **other})
+
+
+def draining(name: str, **other: Any) -> Worker:
+    return worker(name, DRAINING, **{"order": ORDER_DRAIN, **other})
+
+
+def seen(*workers: Worker, queued: int = 0, desired: int | None = None, **other: Any) -> Observation:
+    """All workers run, and as many are desired, unless stated otherwise."""
+    running = other.pop("running", len(workers))
+    desired = len(workers) if desired is None else desired
+    deployment = Deployment(id="ecs-svc/1", status="PRIMARY", task_definition="worker:1", running=running)
+    service = Service(
+        desired=desired,
+        running=running,
+        pending=max(0, desired - running),
+        deployments=other.pop("deployments", (deployment,)),
+    )
+    fleet = Fleet(workers=workers, malformed=other.pop("malformed", ()))
+    return Observation(now=NOW, queued={"default": queued}, fleet=fleet, service=service, **other)
+
+
+def decided(observation: Observation, memory: Memory | None = None, policy: Policy = POLICY) -> Decision:
+    return decide(observation, policy, Memory() if memory is None else memory)
+
+
+@pytest.mark.parametrize(
+    ("demand", "needed"),
+    [
+        (0, 1),  # the minimum
+        (4, 1),  # 4 / 4
+        (5, 2),  # 5 / 4, rounded up
+        (40, 10),  # 40 / 4
+        (41, 10),  # 11, clipped to the maximum
+    ],
+)
+def test_needed_is_demand_over_concurrency_within_the_limits(demand: int, needed: int) -> None:
+    assert workers_needed(demand, POLICY) == needed
+
+
+def test_demand_is_what_waits_on_every_queue_and_what_runs_on_every_worker() -> None:
+    observation = replace(seen(worker("a", active=4), draining("b", active=1)), queued={"default": 3, "other": 1})
+    assert decided(observation).needed == 3  # (3 + 1 + 4 + 1) / 4, rounded up
+
+
+def test_a_backlog_raises_desired_at_once_to_what_is_needed() -> None:
+    decision = decided(seen(worker("a", active=4), queued=9))
+    assert decision.desired == 4  # (9 + 4) / 4, rounded up
+    assert "9 queued + 4 active need 4" in decision.reason
+    assert "desired 1 -> 4" in decision.reason
+
+
+def test_workers_that_were_asked_for_are_not_asked_for_again() -> None:
+    assert decided(seen(worker("a", active=4), queued=9, desired=4, running=1)).desired == 4
+
+
+def test_zero_workers_become_enough_and_enough_become_zero() -> None:
+    policy = replace(POLICY, minimum=0)
+    assert decided(seen(queued=1), policy=policy).desired == 1
+    assert decided(seen(drained("a")), policy=policy).desired == 0
+
+
+def test_recalling_comes_before_launching() -> None:
+    decision = decided(seen(worker("a", active=4), drained("b"), draining("c", active=2), queued=10))
+    assert decision.recall == ("c", "b")  # 16 / 4 = 4 needed, 1 works
+    assert decision.desired == 4
+
+
+def test_a_draining_worker_is_recalled_before_a_drained_one_that_ecs_might_be_stopping() -> None:
+    assert decided(seen(worker("a", active=4), drained("b"), draining("c", active=3), queued=1)).recall == ("c",)
+
+
+def test_of_two_draining_workers_the_one_with_more_free_slots_is_recalled() -> None:
+    decision = decided(seen(worker("a", active=4), draining("b", active=2), draining("c", active=1), queued=1))
+    assert decision.recall == ("c",)  # 8 / 4 = 2 needed, 1 works
+
+
+def test_a_recalled_worker_that_is_still_drained_counts_and_is_not_recalled_again() -> None:
+    decision = decided(seen(worker("a", active=4), worker("b", DRAINED, order=ORDER_CONSUME), queued=4))
+    assert (decision.recall, decision.desired) == ((), 2)
+
+
+def test_nothing_is_released_while_a_recalled_worker_is_unprotected_or_about_to_be_recalled() -> None:
+    back_soon = worker("b", DRAINED, order=ORDER_CONSUME)
+    assert decided(seen(worker("a", active=4), back_soon, drained("c"))).desired == 3
+    decision = decided(seen(worker("a", active=4), drained("b"), drained("c"), queued=1))
+    assert (decision.recall, decision.desired) == (("b",), 3)
+
+
+def test_a_surplus_must_last_before_workers_drain() -> None:
+    observation = seen(worker("a"), worker("b"), worker("c"))
+    first = decided(observation)
+    assert first.drain == ()
+    assert first.memory.surplus_since == NOW
+    almost = decided(replace(observation, now=NOW + 29), first.memory)
+    assert (almost.drain, almost.memory) == ((), first.memory)
+    assert "2 too many for 29 s" in almost.reason
+    assert decided(replace(observation, now=NOW + 30), first.memory).drain == ("a", "b")
+
+
+def test_a_surplus_that_ends_for_one_look_starts_again() -> None:
+    assert decided(seen(worker("a", active=4), worker("b"), queued=1), LONG_SURPLUS).memory.surplus_since is None
+
+
+def test_the_least_busy_consuming_workers_drain() -> None:
+    decision = decided(seen(worker("a", active=3), worker("b", active=1), worker("c", active=0)), LONG_SURPLUS)
+    assert decision.drain == ("c", "b")  # 4 / 4 = 1 needed
+    assert decision.desired == 3
+
+
+def test_workers_that_are_still_starting_do_not_make_a_consuming_one_superfluous() -> None:
+    decision = decided(seen(worker("a"), worker("b", STARTING), worker("c", STARTING)), LONG_SURPLUS)
+    assert decision.drain == ()
+
+
+def test_drained_workers_are_released_and_remembered() -> None:
+    decision = decided(seen(worker("a"), drained("b"), drained("c")))
+    assert decision.desired == 1
+    assert decision.memory.released == {"b": NOW, "c": NOW}
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        worker("b", STARTING),
+        worker("b", STARTING, order=ORDER_DRAIN),
+        worker("b", active=1),
+        draining("b", active=1),
+        drained("b", protected=True),
+        worker("b", DRAINED, order=ORDER_CONSUME),
+        worker("b", DRAINED, order=None),
+    ],
+    ids=[
+        "starting",
+        "starting and told to drain",
+        "consuming",
+        "draining",
+        "still protected",
+        "recalled",
+        "with its order lost",
+    ],
+)
+def test_desired_never_falls_by_a_worker_that_is_not_surely_drained(other: Worker) -> None:
+    assert decided(seen(worker("a", active=1), other), LONG_SURPLUS).desired == 2
+
+
+def test_a_running_task_that_the_registry_does_not_know_counts_as_protected() -> None:
+    # Three run, two of them unknown to the registry or not yet in it: only "b" may go, and it is gone from desired.
+    assert decided(seen(worker("a"), drained("b"), running=4, desired=3)).desired == 3
+
+
+def test_a_released_worker_is_never_recalled_desired_rises_instead() -> None:
+    decision = decided(seen(worker("a", active=4), drained("b"), queued=4, desired=1), Memory(released={"b": NOW - 5}))
+    assert (decision.recall, decision.desired) == ((), 2)
+    assert decision.memory.released == {"b": NOW - 5}
+
+
+def test_a_released_worker_is_not_released_twice() -> None:
+    observation = seen(worker("a"), drained("b"), drained("c"), desired=2)
+    decision = decided(observation, Memory(released={"b": NOW - 5}))
+    assert decision.desired == 1
+    assert decision.memory.released == {"b": NOW - 5, "c": NOW}
+
+
+def test_a_released_worker_that_ecs_spared_is_a_drained_one_again() -> None:
+    observation = seen(worker("a", active=4), drained("b"), queued=1)
+    spared = Memory(released={"b": NOW - RELEASE_HOLDS_S})
+    assert decided(observation, spared).recall == ("b",)
+    assert decided(observation, Memory(released={"b": NOW - RELEASE_HOLDS_S + 1})).recall == ()
+
+
+def test_a_released_worker_that_is_not_seen_stays_released_until_ecs_must_have_acted() -> None:
+    assert decided(seen(worker("a")), Memory(released={"b": NOW - 5})).memory.released == {"b": NOW - 5}
+    assert decided(seen(worker("a")), Memory(released={"b": NOW - RELEASE_HOLDS_S})).memory.released == {}
+
+
+def test_a_released_worker_that_somebody_recalled_is_not_released_any_more() -> None:
+    assert decided(seen(worker("a"), worker("b")), Memory(released={"b": NOW - 5})).memory.released == {}
+
+
+def test_a_drained_worker_that_fell_silent_is_neither_recalled_nor_released() -> None:
+    silent = drained("b", silent_s=SILENT_AFTER_S + 0.1)
+    decision = decided(seen(worker("a", active=4), silent, queued=1))
+    assert (decision.recall, decision.desired) == ((), 2)
+    assert decided(seen(worker("a"), silent)).desired == 2
+    assert decided(seen(worker("a"), replace(silent, silent_s=SILENT_AFTER_S))).desired == 1
+
+
+def test_a_worker_that_fell_silent_with_its_tasks_counts_until_the_registry_forgets_it() -> None:
+    assert decided(seen(worker("a", silent_s=29), desired=0)).desired == 1
+
+
+def test_a_worker_whose_order_was_lost_is_told_again_to_drain() -> None:
+    decision = decided(seen(worker("a"), draining("b", order=None), drained("c", order=None)))
+    assert set(decision.drain) == {"b", "c"}
+    busy = decided(seen(worker("a", active=4), draining("b", order=None), drained("c", order=None), queued=1))
+    assert (busy.recall, busy.drain) == (("b",), ("c",))
+
+
+def test_a_stopped_worker_is_no_capacity() -> None:
+    decision = decided(seen(worker("a", active=4), worker("b", STOPPED), worker("c", STOPPED), queued=1, running=1))
+    assert "1 work" in decision.reason
+    assert decided(seen(worker("a", STOPPED), desired=1, running=0)).desired == 1
+
+
+def test_a_desired_count_below_what_is_protected_is_put_right() -> None:
+    assert decided(seen(worker("a", active=1), worker("b"), draining("c", active=1), desired=1)).desired == 3
+
+
+def test_a_dead_worker_beside_its_replacement_raises_nothing() -> None:
+    # "a" died: the registry shows it for a while, ECS counts only its replacement "b".
+    assert decided(seen(worker("a"), worker("b", STARTING), desired=1, running=1)).desired == 1
+
+
+def test_a_desired_count_above_the_maximum_falls_only_as_workers_drain() -> None:
+    policy = replace(POLICY, maximum=1)
+    decision = decided(seen(worker("a", active=4), worker("b", active=4), queued=9), LONG_SURPLUS, policy)
+    assert (decision.desired, decision.drain) == (2, ("a",))
+
+
+@pytest.mark.parametrize("part", ["queued", "fleet", "service"])
+def test_an_input_that_cannot_be_read_keeps_the_size_and_says_why(part: str) -> None:
+    away: dict[str, Any] = {part: Unreadable(source=part, why="timed out")}
+    observation = replace(seen(worker("a"), worker("b"), drained("c"), queued=100), **away)
+    decision = decided(observation, Memory(surplus_since=NOW - 999, released={"x": NOW}))
+    assert decision.desired == (None if part == "service" else 3)
+    assert (decision.drain, decision.recall) == ((), ())
+    assert f"{part}: timed out" in decision.reason
+    assert decision.memory == Memory(surplus_since=None, released={"x": NOW})
+
+
+def in_rollout(observation: Observation) -> Observation:
+    assert isinstance(observation.service, Service)
+    new, *_ = observation.service.deployments
+    both = (new, replace(new, id="ecs-svc/0", status="ACTIVE"))
+    return replace(observation, service=replace(observation.service, deployments=both))
+
+
+@pytest.mark.parametrize("kind", ["malformed", "rollout"])
+def test_a_malformed_member_or_a_rollout_prevents_scale_in_and_nothing_else(kind: str) -> None:
+    def seen_with_obstacle(*workers: Worker, **other: Any) -> Observation:
+        return seen(*workers, malformed=("?",), **other) if kind == "malformed" else in_rollout(seen(*workers, **other))
+
+    decision = decided(seen_with_obstacle(worker("a"), worker("b"), drained("c")), LONG_SURPLUS)
+    assert (decision.desired, decision.drain) == (3, ())
+    assert decision.memory.surplus_since is None
+    assert "no scale-in" in decision.reason
+    assert decided(seen_with_obstacle(worker("a"), queued=9)).desired == 3
+
+
+def test_old_and_new_workers_side_by_side_in_a_rollout_do_not_raise_desired() -> None:
+    both = [worker(name, active=1) for name in "abcd"]
+    assert decided(in_rollout(seen(*both, desired=2))).desired == 2
+
+
+def test_a_clock_that_went_back_does_not_stop_the_surplus_from_ending() -> None:
+    decision = decided(seen(worker("a"), worker("b")), Memory(surplus_since=NOW + 500))
+    assert decision.memory.surplus_since == NOW
+
+
+@pytest.mark.parametrize(
+    "record", [{}, {"surplus_since": None, "released": {}}, {"surplus_since": 2, "released": {"a": 1.5}}]
+)
+def test_memory_survives_being_stored(record: dict[str, Any]) -> None:
+    memory = Memory.from_record(record)
+    assert Memory.from_record(memory.to_record()) == memory
+
+
+@pytest.mark.parametrize(
+    "record",
+    [{"surplus_since": "noon"}, {"released": ["a"]}, {"released": {"a": True}}, {"surplus_since": float("nan")}],
+)
+def test_memory_that_makes_no_sense_is_refused(record: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=r"surplus_since|released"):
+        Memory.from_record(record)

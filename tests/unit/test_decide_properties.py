@@ -1,0 +1,284 @@
+"""What must hold of every decision, and of decisions that follow one another."""
+
+from dataclasses import dataclass, field, replace
+from random import Random
+from typing import Any
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from autoscaler.decide import RELEASE_HOLDS_S, Policy, decide, workers_needed
+from autoscaler.memory import Memory
+from autoscaler.observation import Deployment, Fleet, Observation, Service, Unreadable, Worker
+from fleet.registry import CONSUMING, DRAINED, DRAINING, ORDER_CONSUME, ORDER_DRAIN, STARTING, STATES, STOPPED
+
+NOW = 1_000_000.0
+CONCURRENCY = 4
+
+names = st.sampled_from([f"w{n:02}" for n in range(12)])
+
+
+@st.composite
+def workers(draw: st.DrawFn) -> tuple[Worker, ...]:
+    """Up to twelve in any mixture, sensible or not."""
+    return tuple(
+        Worker(
+            id=name,
+            state=draw(st.sampled_from(sorted(STATES))),
+            active=draw(st.integers(0, CONCURRENCY)),
+            slots=CONCURRENCY,
+            protected=draw(st.booleans()),
+            order=draw(st.sampled_from([None, ORDER_CONSUME, ORDER_DRAIN])),
+            started_at=NOW - 600,
+        )
+        for name in draw(st.lists(names, unique=True))
+    )
+
+
+@st.composite
+def observations(draw: st.DrawFn) -> Observation:
+    counts = st.integers(0, 20)
+    deployments = tuple(
+        Deployment(id=f"ecs-svc/{n}", status="ACTIVE" if n else "PRIMARY", task_definition="worker:1", running=1)
+        for n in range(draw(st.integers(1, 2)))
+    )
+    service = Service(desired=draw(counts), running=draw(counts), pending=draw(counts), deployments=deployments)
+    return Observation(
+        now=NOW,
+        queued={"default": draw(st.integers(0, 100))},
+        fleet=Fleet(workers=draw(workers()), malformed=draw(st.sampled_from([(), ("?",)]))),
+        service=service,
+    )
+
+
+policies = st.builds(
+    lambda minimum, more: Policy(minimum=minimum, maximum=minimum + more, concurrency=CONCURRENCY),
+    st.integers(0, 3),
+    st.integers(0, 10),
+)
+memories = st.builds(
+    Memory,
+    surplus_since=st.none() | st.floats(NOW - 120, NOW + 120),
+    released=st.dictionaries(names, st.floats(NOW - 2 * RELEASE_HOLDS_S, NOW)),
+)
+
+
+def parts(observation: Observation) -> tuple[Fleet, Service]:
+    assert isinstance(observation.fleet, Fleet)
+    assert isinstance(observation.service, Service)
+    return observation.fleet, observation.service
+
+
+def holds_work(worker: Worker) -> bool:
+    """May hold protection now or soon: everybody but the stopped and the drained."""
+    return worker.state != STOPPED and not (
+        worker.state == DRAINED and not worker.protected and worker.order == ORDER_DRAIN
+    )
+
+
+@given(observations(), policies, memories)
+def test_desired_stays_within_the_limits_unless_more_are_there_already(
+    observation: Observation, policy: Policy, memory: Memory
+) -> None:
+    fleet, service = parts(observation)
+    desired = decide(observation, policy, memory).desired
+    assert desired is not None
+    assert policy.minimum <= desired
+    assert desired <= max(policy.maximum, service.desired, sum(map(holds_work, fleet.workers)))
+
+
+@given(observations(), policies, memories)
+def test_desired_never_falls_below_the_workers_that_may_hold_a_task(
+    observation: Observation, policy: Policy, memory: Memory
+) -> None:
+    fleet, service = parts(observation)
+    desired = decide(observation, policy, memory).desired
+    assert desired is not None
+    assert desired >= min(service.desired, sum(map(holds_work, fleet.workers)))
+
+
+@given(observations(), policies, memories)
+def test_desired_falls_by_no_more_than_the_workers_newly_released(
+    observation: Observation, policy: Policy, memory: Memory
+) -> None:
+    fleet, service = parts(observation)
+    decision = decide(observation, policy, memory)
+    assert decision.desired is not None
+    released = {name for name, at in decision.memory.released.items() if memory.released.get(name) != at}
+    assert max(0, service.desired - decision.desired) <= len(released)
+    assert released <= {worker.id for worker in fleet.workers if not holds_work(worker)}
+
+
+@given(observations(), policies, memories)
+def test_orders_are_for_live_workers_and_never_contradict_each_other_or_a_release(
+    observation: Observation, policy: Policy, memory: Memory
+) -> None:
+    fleet, _ = parts(observation)
+    decision = decide(observation, policy, memory)
+    ordered = decision.drain + decision.recall
+    assert len(set(ordered)) == len(ordered)
+    assert set(ordered) <= {worker.id for worker in fleet.workers if worker.state != STOPPED}
+    assert not set(ordered) & set(decision.memory.released)
+
+
+@given(observations(), policies, memories, st.integers(1, 50))
+def test_more_work_never_means_fewer_workers(
+    observation: Observation, policy: Policy, memory: Memory, more: int
+) -> None:
+    assert not isinstance(observation.queued, Unreadable)
+    busier = replace(observation, queued={"default": observation.queued["default"] + more})
+    less, much = decide(observation, policy, memory), decide(busier, policy, memory)
+    assert less.desired is not None
+    assert much.desired is not None
+    assert less.desired <= much.desired
+    assert len(less.recall) <= len(much.recall)
+    assert len(less.drain) >= len(much.drain)
+
+
+@given(observations(), policies, memories, st.sets(st.sampled_from(["queued", "fleet", "service"]), min_size=1))
+def test_what_cannot_be_read_changes_nothing(
+    observation: Observation, policy: Policy, memory: Memory, missing: set[str]
+) -> None:
+    _, service = parts(observation)
+    away: dict[str, Any] = {part: Unreadable(source=part, why="away") for part in missing}
+    blind = replace(observation, **away)
+    decision = decide(blind, policy, memory)
+    assert decision.desired == (None if "service" in missing else service.desired)
+    assert (decision.drain, decision.recall) == ((), ())
+
+
+@given(observations(), policies, memories)
+def test_deciding_again_on_the_same_sight_changes_nothing_more(
+    observation: Observation, policy: Policy, memory: Memory
+) -> None:
+    """A duplicate invocation: it sees what the first one saw, with the first one's memory or without."""
+    first = decide(observation, policy, memory)
+    assert first.desired is not None
+    again = decide(observation, policy, first.memory)
+    assert again.desired is not None
+    # The first one's releases are not released again; nothing is raised that was not.
+    assert first.desired <= again.desired <= max(first.desired, parts(observation)[1].desired)
+    assert again.recall == first.recall
+
+
+@dataclass
+class Task:
+    """A worker in the model, whose agent keeps the protocol."""
+
+    id: str
+    state: str = STARTING
+    active: int = 0
+    protected: bool = False
+    order: str | None = None
+
+
+@dataclass
+class World:
+    """ECS at its least helpful (arbitrary victims, late), agents that obey late, a registry that remembers the dead."""
+
+    dice: Random
+    policy: Policy
+    desired: int
+    now: float = NOW
+    queued: int = 0
+    tasks: list[Task] = field(default_factory=list)
+    ghosts: list[tuple[float, Worker]] = field(default_factory=list)
+    memory: Memory = field(default_factory=Memory)
+    launched: int = 0
+
+    def step(self) -> None:
+        """15 s: each part acts, or lags, in any order."""
+        moves = [self.agents, self.ecs, self.look, self.work]
+        self.dice.shuffle(moves)
+        for move in moves:
+            if self.dice.random() < 0.7:
+                move()
+            self.check()
+        self.now += 15
+
+    def check(self) -> None:
+        protected = sum(task.protected for task in self.tasks)
+        assert protected <= self.desired, "ECS would refuse to renew protection"
+        assert all(task.protected for task in self.tasks if task.active), "ECS may stop a worker with a task"
+
+    def work(self) -> None:
+        for task in self.tasks:
+            task.active -= self.dice.randint(0, task.active)
+            if task.state == CONSUMING:
+                taken = min(self.queued, CONCURRENCY - task.active)
+                task.active, self.queued = task.active + taken, self.queued - taken
+
+    def agents(self) -> None:
+        for task in self.tasks:
+            wants_work = task.order != ORDER_DRAIN
+            if wants_work and (task.protected or sum(t.protected for t in self.tasks) < self.desired):
+                task.protected, task.state = True, CONSUMING
+            elif not wants_work and task.state == CONSUMING:
+                task.state = DRAINING
+            elif not wants_work and task.active == 0:
+                task.protected, task.state = False, DRAINED
+
+    def ecs(self) -> None:
+        while len(self.tasks) < self.desired:
+            self.launched += 1
+            self.tasks.append(Task(id=f"t{self.launched:04}"))
+        stoppable = [task for task in self.tasks if not task.protected]
+        self.dice.shuffle(stoppable)
+        for task in stoppable[: max(0, len(self.tasks) - self.desired)]:
+            assert task.active == 0, "a task was killed"
+            self.tasks.remove(task)
+            self.ghosts.append((self.now, self.reported(task)))
+
+    def look(self) -> None:
+        # The newest may not have reported yet; those that ECS stopped are shown for a while.
+        shown = [self.reported(task) for task in self.tasks if task.state != STARTING or self.dice.random() < 0.5]
+        dead = [replace(ghost, silent_s=self.now - died) for died, ghost in self.ghosts if self.now - died < 30]
+        service = Service(
+            desired=self.desired,
+            running=len(self.tasks),
+            pending=0,
+            deployments=(Deployment(id="1", status="PRIMARY", task_definition="worker:1", running=1),),
+        )
+        fleet = Fleet(workers=(*shown, *dead))
+        observation = Observation(now=self.now, queued={"default": self.queued}, fleet=fleet, service=service)
+        if self.dice.random() < 0.5:
+            self.agents()  # between looking and acting
+        decision = decide(observation, self.policy, self.memory)
+        orders = dict.fromkeys(decision.drain, ORDER_DRAIN) | dict.fromkeys(decision.recall, ORDER_CONSUME)
+        for task in self.tasks:
+            task.order = orders.get(task.id, task.order)
+        assert decision.desired is not None
+        self.desired, self.memory = decision.desired, decision.memory
+
+    def reported(self, task: Task) -> Worker:
+        return Worker(
+            id=task.id,
+            state=task.state,
+            active=task.active,
+            slots=CONCURRENCY,
+            protected=task.protected,
+            order=task.order,
+            started_at=0.0,
+        )
+
+    def settle(self, *, looks: int) -> None:
+        """Everybody acts in time; the demand stays as it is."""
+        for _ in range(looks):
+            self.agents()
+            self.ecs()
+            self.look()
+            self.check()
+            self.now += 15
+
+
+@settings(max_examples=400, deadline=None)
+@given(seed=st.integers(0, 2**32), policy=policies)
+def test_in_any_interleaving_no_busy_worker_is_stoppable_and_the_size_becomes_right(seed: int, policy: Policy) -> None:
+    world = World(dice=Random(seed), policy=policy, desired=policy.minimum)
+    for _ in range(40):
+        world.queued += world.dice.choice([0, 0, 0, 0, 1, 5, 30])
+        world.step()
+    world.settle(looks=20)
+    needed = workers_needed(world.queued + sum(task.active for task in world.tasks), policy)
+    assert sum(task.state == CONSUMING for task in world.tasks) == needed
+    assert all(task.active for task in world.tasks if task.state != CONSUMING), "an idle worker is kept"
