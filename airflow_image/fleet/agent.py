@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import redis
 
-from fleet.conduct import LEASE_MINUTES, Command, Conduct, Snapshot, Wish
+from fleet.conduct import LEASE_MINUTES, Command, Conduct, Snapshot, Wish, is_fresh
 from fleet.identity import Identity
 from fleet.outage import Outage
 from fleet.protection import TaskProtection
@@ -123,9 +123,10 @@ class Agent:
     def _report(self, identity: Identity) -> None:
         now = time.monotonic()
         active = self._count_active()
-        if self.snapshot is not None:
-            active = max(active, self.snapshot.active)
-        state = self._conduct.state(self.snapshot, active=active, now=now)
+        snapshot = self.snapshot
+        if is_fresh(snapshot, now):
+            active = max(active, snapshot.active)
+        state = self._conduct.state(snapshot, active=active, now=now)
         if state != self._state:
             log.info("fleet: %s", state)
             self._state = state

@@ -141,7 +141,7 @@ class Conduct:
             return DRAINING if active else STOPPED
         command = self.command(now)
         if command.consume:
-            if _is_fresh(snapshot, now) and snapshot.consuming and snapshot.epoch == command.epoch:
+            if is_fresh(snapshot, now) and snapshot.consuming and snapshot.epoch == command.epoch:
                 self._consumed_epoch = command.epoch
             if self._consumed_epoch == command.epoch:
                 return CONSUMING
@@ -164,12 +164,13 @@ class Conduct:
 
     def _is_idle(self, snapshot: Snapshot | None, now: float) -> bool:
         return (
-            _is_fresh(snapshot, now)
+            is_fresh(snapshot, now)
             and snapshot.idle
             and snapshot.epoch == self._command.epoch
             and not self._command.consume
         )
 
 
-def _is_fresh(snapshot: Snapshot | None, now: float) -> TypeGuard[Snapshot]:
+def is_fresh(snapshot: Snapshot | None, now: float) -> TypeGuard[Snapshot]:
+    """Whether there is a snapshot that says something about the present."""
     return snapshot is not None and now - snapshot.at <= SNAPSHOT_FRESH_S

@@ -6,7 +6,7 @@ Only the event loop's thread touches Celery's objects, in `FleetStep`; only the 
 from __future__ import annotations
 
 import os
-import time
+from time import monotonic
 from typing import Any
 
 from celery import bootsteps
@@ -84,7 +84,7 @@ class FleetStep(bootsteps.StartStopStep):  # type: ignore[misc]  # Celery is not
         unacked = len(tasks.channel.qos._delivered) - len(tasks.channel.qos._dirty)
         polling = bool(tasks.channel._in_poll)
         active = max(count_active(), unacked)
-        now = time.monotonic()
+        now = monotonic()
         quiet = not consuming and not active and not polling
         idle = self._idle.look(quiet=quiet, epoch=command.epoch, now=now)
         before = self._agent.snapshot

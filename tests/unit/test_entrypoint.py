@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from roles import main as entrypoint
 from roles.compose import RAW_SECRETS, ROLES, compose
 from roles.errors import ConfigurationError, MissingVariablesError

@@ -228,9 +228,12 @@ def test_a_worker_ordered_to_drain_before_it_ever_consumed_drains_without_a_requ
 
 
 @pytest.mark.parametrize("order", [None, "sleep", ""])
-def test_the_last_order_stands_when_none_or_an_unknown_one_is_read(draining: Worker, order: str | None) -> None:
-    draining.conduct.obey(order)
-    assert not draining.consumes
+def test_the_last_order_stands_when_none_or_an_unknown_one_is_read(consuming: Worker, order: str | None) -> None:
+    consuming.conduct.obey(order)
+    assert consuming.consumes
+    consuming.conduct.obey(ORDER_DRAIN)
+    consuming.conduct.obey(order)
+    assert not consuming.consumes
 
 
 def test_a_worker_that_is_being_stopped_unsubscribes_and_asks_for_nothing(consuming: Worker) -> None:
