@@ -13,6 +13,7 @@ from local import paths, reaper
 from local.errors import LocalError
 
 SUPPORTED = ((3, 11), (3, 12))
+SWITCH_INTERVAL_S = 0.0005
 INTERRUPTED = 130  # 128 + SIGINT, as a shell counts
 
 
@@ -42,6 +43,8 @@ def main() -> int:
         filename=paths.STATE / "local.log", filemode="w", format="%(asctime)s %(levelname)s %(name)s: %(message)s"
     )
     logging.getLogger("local").setLevel(logging.INFO)
+    # The relays share this process: with the default of 5 ms every thread that computes delays Airflow's queries.
+    sys.setswitchinterval(SWITCH_INTERVAL_S)
     reaper.adopt_orphans()
     code, said = INTERRUPTED, "interrupted; everything it started has been stopped"
     try:

@@ -12,10 +12,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from local.servers.ports import free_port
-from local.servers.relay import Relay
+from local.servers.ports import HOST, free_port
+from local.servers.relay import HTTP_503, Relay
 
-HOST = "127.0.0.1"
 PROBE_EVERY_S = 1.0
 PROBE_TIMEOUT_S = 5.0
 # A target that was healthy is probed less often: the webserver's health page asks the database.
@@ -128,7 +127,7 @@ class Network:
                 frontend = Frontend(service=service, container_port=container_port, health_path=health_path)
                 self._frontends[service, container_port] = frontend
                 name = f"{service}:{container_port}"
-                frontend.address = self._relay.add(name, listen_port=None, backend=frontend.choose)
+                frontend.address = self._relay.add(name, backend=frontend.choose, unavailable=HTTP_503)
             return frontend
 
     def _resolve(self, value: str) -> str:

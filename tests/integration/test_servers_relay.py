@@ -295,7 +295,7 @@ def test_a_reset_on_one_side_ends_the_other(relay: Relay, listener: socket.socke
 
 
 def test_a_client_that_leaves_during_the_handshake_leaves_nothing(
-    relay: Relay, postgres_server: PostgresServer, authority: Authority
+    relay: Relay, postgres_server: PostgresServer, authority: Authority, caplog: pytest.LogCaptureFixture
 ) -> None:
     port = postgres_relay(relay, postgres_server, authority)
     for said in (b"", struct.pack("!ii", 8, 80877103), struct.pack("!ii", 8, 80877103)[:5]):
@@ -303,6 +303,8 @@ def test_a_client_that_leaves_during_the_handshake_leaves_nothing(
             client.sendall(said)
             assert eventually(lambda: open_connections(relay) + len(relay._tasks) > 0)
         assert eventually(lambda: open_connections(relay) + len(relay._tasks) == 0)
+    gc.collect()
+    assert caplog.messages == []
 
 
 def test_a_client_that_resets_while_its_backend_is_connected_leaves_nothing(
