@@ -32,7 +32,7 @@ class Clients:
     def __init__(self, endpoint: str, region: str = REGION) -> None:
         self.endpoint = endpoint
         self.region = region
-        self._session = boto3.session.Session(
+        self._session: Any = boto3.session.Session(
             aws_access_key_id=CREDENTIALS["AWS_ACCESS_KEY_ID"],
             aws_secret_access_key=CREDENTIALS["AWS_SECRET_ACCESS_KEY"],
             region_name=region,

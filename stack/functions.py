@@ -73,6 +73,15 @@ def add_functions(
         constraint=Between(low=5, high=60),
         default=15,
     )
+    scale_in_after = add_parameter(
+        t,
+        "ScaleInAfterSeconds",
+        group=GROUP,
+        label="Seconds before scale-in",
+        description="Seconds for which workers must have been too many before the least busy ones are drained.",
+        constraint=Between(low=0, high=3600),
+        default=60,
+    )
     services = {"airflow": airflow.service, **workers.services, "flower": flower.service}
     group = add_api_client_group(t, "FunctionsGroup", network=base.network, description="Functions")
     add_path(t, source=group, target=base.broker.group, port=base.broker.port)
@@ -81,8 +90,6 @@ def add_functions(
         "BROKER_SECRET_ARN": Ref(base.broker.secret),
         "CLUSTER": Ref(base.cluster.ecs),
         "POOLS": pools_json(pools, services=workers.services),
-        "POLL_SECONDS": Ref(poll_seconds),
-        "SERVICES": _services_json(services),
     }
     autoscaler = _add_function(
         t,
@@ -91,7 +98,7 @@ def add_functions(
         group=group,
         code=_Code(
             package="autoscaler",
-            environment=common,
+            environment={**common, "POLL_SECONDS": Ref(poll_seconds), "SCALE_IN_AFTER_S": Ref(scale_in_after)},
             statements=[scale_services(list(workers.services.values()))],
             events={"EveryMinute": _every_minute("Looks at the backlog, several times a minute")},
         ),
@@ -103,7 +110,7 @@ def add_functions(
         group=group,
         code=_Code(
             package="version_check",
-            environment=common,
+            environment={**common, "SERVICES": _services_json(services)},
             statements=inspect_services(services=list(services.values()), cluster=base.cluster.ecs),
             events={
                 "EveryMinute": _every_minute("Compares the versions that run"),

@@ -14,7 +14,9 @@ message until it is drained. Two rules keep it so:
   the worker stays unsubscribed. A released worker that is still here after RELEASE_HOLDS_S was not the one stopped,
   and is an ordinary drained worker again.
 
-Two decisions at once, or one decided twice, hold as well: desired and orders are absolute, not steps.
+Two decisions at once, or one decided twice, hold as well: desired and orders are absolute, not steps. What counts
+cannot show is a drained worker that crashed seconds ago beside a task that has not reported yet: desired may then be
+one too low until the next look raises it, long before a protection expires.
 """
 
 from __future__ import annotations

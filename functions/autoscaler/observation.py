@@ -8,15 +8,14 @@ from dataclasses import dataclass
 from fleet.registry import (
     DRAINED,
     DRAINING,
-    MEMBER_TTL_S,
     ORDER_CONSUME,
     ORDER_DRAIN,
     STOPPED,
     Member,
 )
 
-# Containers report every few seconds; one that is silent for this long has most likely ended.
-SILENT_AFTER_S = MEMBER_TTL_S / 2
+# Containers report at least every 5 s; one that is silent for this long has most likely ended.
+SILENT_AFTER_S = 11.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,7 +33,7 @@ class Unreadable:
 class Worker:
     """A worker as the registry shows it. `order` is the last order it was given, None when there is none.
 
-    `silent_s`: seconds since its last report. The registry shows it for MEMBER_TTL_S after its end.
+    `silent_s`: seconds since its last report. The registry shows one that crashed for a while after its end.
     """
 
     id: str

@@ -62,7 +62,8 @@ def whole_number(value: Any, *, name: str, lowest: int = 0) -> int:
 
 
 def json_value(environment: Environment, name: str) -> Any:
+    value = required(environment, name)
     try:
-        return json.loads(required(environment, name))
+        return json.loads(value)
     except ValueError:
         raise SettingsError(f"the environment variable {name} is not JSON") from None

@@ -61,6 +61,8 @@ class Server:
 
     def __init__(self, settings: Settings) -> None:
         os.environ["MOTO_ACCOUNT_ID"] = settings.account
+        # Without it AWS's own policies, which SAM attaches to roles, do not exist.
+        os.environ["MOTO_IAM_LOAD_MANAGED_POLICIES"] = "true"
         engine = Engine(settings)
         CloudFormationApi.engine = engine
         patches.apply(settings, cloud=engine.cloud)

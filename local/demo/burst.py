@@ -114,6 +114,7 @@ def _conclude(
         logs_readable=readable,
     )
     made.write(paths.STATE / "demo-report.json")
-    title = f"{made.tasks_succeeded} of {TASKS} tasks succeeded, {killed} killed, workers {minimum} → {made.peak_workers} → {minimum}"
+    workers = f"workers {minimum} → {made.peak_workers} → {made.final_workers}"
+    title = f"{made.tasks_succeeded} of {TASKS} tasks succeeded, {killed} killed, {workers}"
     plot.draw(samples, trigger_t=trigger_t, title=title, path=paths.STATE / "demo.png")
     return made

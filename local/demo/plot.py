@@ -6,7 +6,8 @@ from pathlib import Path
 
 from local.demo.samples import Sample
 
-WAITING, BACKLOG, RUNNING, DESIRED, WORKERS = "#b07aa1", "#f28e2b", "#4e79a7", "#222222", "#59a14f"
+WAITING, BACKLOG, RUNNING = "#b07aa1", "#f28e2b", "#4e79a7"
+DESIRED, WORKERS, CONSUMING = "#222222", "#59a14f", "#4e79a7"
 
 
 def draw(samples: list[Sample], *, trigger_t: float, title: str, path: Path) -> None:
@@ -32,12 +33,14 @@ def draw(samples: list[Sample], *, trigger_t: float, title: str, path: Path) -> 
     )
     fleet.set_ylabel("workers")
     fleet.set_xlabel("seconds since the burst")
-    fleet.set_ylim(0, max([s.desired for s in shown] + [s.running for s in shown]) + 0.8)
+    fleet.step(t, [s.consuming for s in shown], where="post", color=CONSUMING, label="workers that take tasks")
+    # Room above the lines for the legend.
+    fleet.set_ylim(0, 1.5 * max([s.desired for s in shown] + [s.running for s in shown]))
     fleet.yaxis.get_major_locator().set_params(integer=True)
     for axes in (load, fleet):
         axes.grid(alpha=0.25)
         axes.spines[["top", "right"]].set_visible(False)
-        axes.legend(loc="upper right", frameon=False)
+        axes.legend(loc="upper right", frameon=False, ncols=3 if axes is fleet else 1)
         axes.set_ylim(bottom=0)
     figure.savefig(path, dpi=110)
     plt.close(figure)

@@ -56,7 +56,7 @@ class Report:
 
 
 def scale_events(decisions: list[dict[str, Any]], *, triggered_at: float) -> tuple[ScaleEvent, ...]:
-    """Return the autoscaler's decisions since `triggered_at` (seconds since the epoch) that changed the desired count."""
+    """Return the decisions since `triggered_at` (seconds since the epoch) that changed the desired count."""
     return tuple(
         ScaleEvent(t=round(d["t"] - triggered_at, 1), desired=d["desired"], reason=d["reason"])
         for d in decisions

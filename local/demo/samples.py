@@ -93,4 +93,4 @@ def backlog(broker: redis.Redis, queue: str = DEFAULT_QUEUE) -> int:
 def decisions(stack: Stack, pool: str = "worker") -> list[dict[str, object]]:
     """Return the autoscaler's decisions, oldest first."""
     raw = stack.broker.lrange(f"fleet:decisions:{pool}", 0, -1)
-    return [json.loads(entry) for entry in reversed(list(raw))]  # type: ignore[arg-type]
+    return [json.loads(entry) for entry in reversed(list(raw))]

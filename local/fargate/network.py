@@ -8,7 +8,7 @@ import random
 import re
 import socket
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -76,7 +76,7 @@ class Network:
         """Stop probing; the relays belong to their creator."""
         self._closing.set()
 
-    def learn(self, services: list[Mapping[str, Any]]) -> None:
+    def learn(self, services: Sequence[Mapping[str, Any]]) -> None:
         """Make the frontends that these services (as ECS describes them) are registered with."""
         for service in services:
             for attachment in service.get("loadBalancers") or ():

@@ -22,12 +22,8 @@ class InvocationFailed(RuntimeError):
     """The function raised, ended or ran out of time."""
 
 
-class Throttled(RuntimeError):
-    """The function is busy with an earlier invocation, and its concurrency is 1."""
-
-
 class Function:
-    """One Lambda function; its invocations are limited as reserved concurrency 1 would."""
+    """One Lambda function. An invocation waits for the one before it, as in Lambda's queue of asynchronous ones."""
 
     def __init__(self, *, clients: Any, name: str, platform: dict[str, str]) -> None:
         answer = getattr(clients, "lambda").get_function(FunctionName=name)
@@ -49,26 +45,28 @@ class Function:
             "PATH": os.environ.get("PATH", os.defpath),
         }
         self._busy = threading.Lock()
+        self._closed = False
         self._process: Child | None = None
         self._channel: socket.socket | None = None
 
     def invoke(self, event: dict[str, Any]) -> Any:
-        """Return the handler's result; raise Throttled or InvocationFailed."""
-        if not self._busy.acquire(blocking=False):
-            raise Throttled(self.name)
-        try:
-            reply = self._call({"event": event, "timeout_s": self.timeout_s})
-        except (OSError, ValueError) as error:  # TimeoutError is an OSError
-            self.close()
-            raise InvocationFailed(f"{self.name}: {error or type(error).__name__}; see {self.log_path}") from error
-        finally:
-            self._busy.release()
+        """Return the handler's result; raise InvocationFailed."""
+        with self._busy:
+            try:
+                reply = self._call({"event": event, "timeout_s": self.timeout_s})
+            except (OSError, ValueError) as error:  # TimeoutError is an OSError
+                self._end()
+                raise InvocationFailed(f"{self.name}: {error or type(error).__name__}; see {self.log_path}") from error
         if "errorType" in reply:
             raise InvocationFailed(f"{self.name}: {reply['errorType']}: {reply['errorMessage']}")
         return reply["result"]
 
     def close(self) -> None:
-        """End the warm process; an invocation under way fails."""
+        """End the warm process; an invocation under way fails, and so does every later one."""
+        self._closed = True
+        self._end()
+
+    def _end(self) -> None:
         process, self._process = self._process, None
         channel, self._channel = self._channel, None
         if process is not None:
@@ -91,8 +89,10 @@ class Function:
         return reply
 
     def _warm(self) -> socket.socket:
+        if self._closed:
+            raise ConnectionError("the stack is stopped")
         if self._channel is None or self._process is None or self._process.poll() is not None:
-            self.close()
+            self._end()
             self._channel, theirs = socket.socketpair()
             with theirs:
                 argv = [sys.executable, "-m", "local.lambdas.runtime", str(self._code), self.handler]

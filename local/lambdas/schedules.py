@@ -12,7 +12,7 @@ from collections import deque
 from datetime import UTC, datetime
 from typing import Any
 
-from local.lambdas.function import Function, InvocationFailed, Throttled
+from local.lambdas.function import Function, InvocationFailed
 
 log = logging.getLogger(__name__)
 
@@ -114,8 +114,6 @@ class Rules:
     def _invoke(self, function: Function, event: dict[str, Any]) -> None:
         try:
             function.invoke(event)
-        except Throttled:
-            log.info("%s is busy; the invocation is dropped", function.name)
         except InvocationFailed as error:
             if not self._closing.is_set():
                 log.warning("%s", error)

@@ -27,6 +27,7 @@ SETTLED_S = 60
 class AwsApi:
     port: int
     process: subprocess.Popen[str]
+    region: str = REGION
 
     @property
     def environment(self) -> dict[str, str]:
@@ -37,14 +38,14 @@ class AwsApi:
             "AWS_ENDPOINT_URL": f"http://localhost:{self.port}",
             "AWS_ACCESS_KEY_ID": "local",
             "AWS_SECRET_ACCESS_KEY": "local",
-            "AWS_DEFAULT_REGION": REGION,
+            "AWS_DEFAULT_REGION": self.region,
             "AWS_EC2_METADATA_DISABLED": "true",
             "SAM_CLI_TELEMETRY": "0",
         }
 
     def client(self, service: str) -> Any:
         session: Any = boto3.session.Session(
-            aws_access_key_id="local", aws_secret_access_key="local", region_name=REGION
+            aws_access_key_id="local", aws_secret_access_key="local", region_name=self.region
         )
         return session.client(service, endpoint_url=f"http://localhost:{self.port}")
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from local import paths
-from local.lambdas.function import Function, InvocationFailed, Throttled
+from local.lambdas.function import Function, InvocationFailed
 
 CODE = """
 import os, time
@@ -92,11 +92,17 @@ def test_a_function_out_of_time_is_ended(function: Function) -> None:
     assert function.invoke({})["calls"] == 1
 
 
-def test_an_overlapping_invocation_is_throttled(function: Function) -> None:
+def test_an_overlapping_invocation_waits_its_turn(function: Function) -> None:
+    began = time.monotonic()
     first = threading.Thread(target=function.invoke, args=({"sleep": 1},))
     first.start()
     time.sleep(0.3)
-    with pytest.raises(Throttled):
-        function.invoke({})
-    first.join()
     assert function.invoke({})["calls"] == 2
+    assert time.monotonic() - began >= 1
+    first.join()
+
+
+def test_a_closed_function_is_not_invoked_again(function: Function) -> None:
+    function.close()
+    with pytest.raises(InvocationFailed, match="stopped"):
+        function.invoke({})

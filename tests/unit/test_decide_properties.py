@@ -197,8 +197,6 @@ class World:
         self.now += 15
 
     def check(self) -> None:
-        protected = sum(task.protected for task in self.tasks)
-        assert protected <= self.desired, "ECS would refuse to renew protection"
         assert all(task.protected for task in self.tasks if task.active), "ECS may stop a worker with a task"
 
     def work(self) -> None:
@@ -249,6 +247,7 @@ class World:
             task.order = orders.get(task.id, task.order)
         assert decision.desired is not None
         self.desired, self.memory = decision.desired, decision.memory
+        assert sum(worker.protected for worker in shown) <= self.desired, "ECS would refuse to renew protection"
 
     def reported(self, task: Task) -> Worker:
         return Worker(

@@ -4,11 +4,11 @@ import json
 from typing import Any
 
 import pytest
+
+from fleet import names
 from roles.compose import ROLES
 from roles.parts import FERNET_SECRET_LENGTH
 from roles.pools import read_pools
-
-from fleet import names
 from shared.pools import pools_from_environment
 from tests import rendered
 
@@ -155,11 +155,14 @@ def test_the_pools_are_what_the_functions_read(title: str) -> None:
     assert (pool.name, pool.service, pool.queues) == ("worker", "the-service", ("default",))
 
 
-@pytest.mark.parametrize("title", ["AutoscalerFunction", "VersionCheckFunction"])
-def test_a_function_gets_the_variables_of_the_contract(title: str) -> None:
-    assert function_environment(title).keys() == {
-        "BROKER_HOST", "BROKER_PORT", "BROKER_SCHEME", "BROKER_SECRET_ARN", "CLUSTER", "POOLS", "POLL_SECONDS",
-        "SERVICES", "POWERTOOLS_SERVICE_NAME", "POWERTOOLS_METRICS_NAMESPACE", "POWERTOOLS_LOG_LEVEL",
+@pytest.mark.parametrize(
+    ("title", "own"),
+    [("AutoscalerFunction", {"POLL_SECONDS", "SCALE_IN_AFTER_S"}), ("VersionCheckFunction", {"SERVICES"})],
+)
+def test_a_function_gets_the_variables_of_the_contract(title: str, own: set[str]) -> None:
+    assert function_environment(title).keys() == own | {
+        "BROKER_HOST", "BROKER_PORT", "BROKER_SCHEME", "BROKER_SECRET_ARN", "CLUSTER", "POOLS",
+        "POWERTOOLS_SERVICE_NAME", "POWERTOOLS_METRICS_NAMESPACE", "POWERTOOLS_LOG_LEVEL",
     }  # fmt: skip
 
 

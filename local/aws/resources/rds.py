@@ -23,8 +23,9 @@ _CREATE_ONLY = frozenset(
 
 
 def _request(properties: Properties) -> dict[str, object]:
-    renamed = {"VPCSecurityGroups": "VpcSecurityGroupIds", "EnableCloudwatchLogsExports": "EnableCloudwatchLogsExports"}
-    request = {renamed.get(key, key): value for key, value in properties.items()}
+    request = dict(properties)
+    if "VPCSecurityGroups" in request:
+        request["VpcSecurityGroupIds"] = request.pop("VPCSecurityGroups")
     if "MasterUserSecret" in request:
         request["MasterUserSecretKmsKeyId"] = request.pop("MasterUserSecret")["KmsKeyId"]
     return request
@@ -52,6 +53,10 @@ def _create_instance(cloud: Cloud, name: str, properties: Properties) -> Made:
 
 def _update_instance(cloud: Cloud, change: Change) -> Made:
     request = _request(change.changed("EnableCloudwatchLogsExports"))
+    if change.differs("EnableCloudwatchLogsExports"):
+        old, new = (set(side.get("EnableCloudwatchLogsExports", [])) for side in (change.old, change.new))
+        exports = {"EnableLogTypes": sorted(new - old), "DisableLogTypes": sorted(old - new)}
+        request["CloudwatchLogsExportConfiguration"] = exports
     cloud.call("rds", "modify_db_instance", request, DBInstanceIdentifier=change.made.id, ApplyImmediately=True)
     return _described(cloud, change.made.id)
 

@@ -1,0 +1,108 @@
+"""What the functions make of their environment."""
+
+import json
+from typing import Any
+
+import pytest
+
+from autoscaler.settings import SCALE_IN_AFTER_DEFAULT_S, Settings
+from shared.pools import Pool
+from shared.settings import SettingsError
+from version_check.settings import Settings as VersionCheckSettings
+
+POOL: dict[str, Any] = {
+    "name": "worker",
+    "service": "stack-Worker",
+    "queues": ["default"],
+    "min": 1,
+    "max": 10,
+    "concurrency": 16,
+}
+ENVIRONMENT = {
+    "BROKER_HOST": "redis.internal",
+    "BROKER_PORT": "6379",
+    "BROKER_SCHEME": "rediss",
+    "BROKER_SECRET_ARN": "arn:aws:secretsmanager:eu-central-1:1:secret:broker",
+    "CLUSTER": "cluster",
+    "POLL_SECONDS": "15",
+    "POOLS": json.dumps([POOL]),
+    "SERVICES": json.dumps({"airflow": "a", "worker": "w", "flower": "f"}),
+}
+
+
+def test_the_autoscaler_reads_its_environment() -> None:
+    settings = Settings.from_environment(ENVIRONMENT)
+    assert settings.pools == (
+        Pool(name="worker", service="stack-Worker", queues=("default",), minimum=1, maximum=10, concurrency=16),
+    )
+    assert (settings.broker.host, settings.broker.port, settings.broker.tls) == ("redis.internal", 6379, True)
+    assert settings.policy(settings.pools[0]).scale_in_after_s == SCALE_IN_AFTER_DEFAULT_S
+    assert Settings.from_environment({**ENVIRONMENT, "SCALE_IN_AFTER_S": "5"}).scale_in_after_s == 5
+
+
+@pytest.mark.parametrize(
+    ("poll_seconds", "looks"),
+    [(15, 4), (60, 1), (5, 12), (25, 3), (1, 60)],  # 25: at 0, 25, 50
+)
+def test_looks_fill_the_minute_until_the_next_invocation(poll_seconds: int, looks: int) -> None:
+    assert Settings.from_environment({**ENVIRONMENT, "POLL_SECONDS": str(poll_seconds)}).looks == looks
+
+
+@pytest.mark.parametrize("name", [name for name in ENVIRONMENT if name != "SERVICES"])
+@pytest.mark.parametrize("value", [None, ""], ids=["missing", "empty"])
+def test_a_missing_variable_is_named(name: str, value: str | None) -> None:
+    environment = {key: val for key, val in {**ENVIRONMENT, name: value}.items() if val is not None}
+    with pytest.raises(SettingsError, match=f"{name} is missing"):
+        Settings.from_environment(environment)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("BROKER_PORT", "none"),
+        ("BROKER_PORT", "0"),
+        ("BROKER_SCHEME", "http"),
+        ("POLL_SECONDS", "0"),
+        ("POLL_SECONDS", "61"),
+        ("POLL_SECONDS", "1.5"),
+        ("SCALE_IN_AFTER_S", "-1"),
+        ("POOLS", "{"),
+        ("POOLS", "[]"),
+        ("POOLS", "{}"),
+    ],
+)
+def test_a_wrong_value_is_named(name: str, value: str) -> None:
+    with pytest.raises(SettingsError, match=name):
+        Settings.from_environment({**ENVIRONMENT, name: value})
+
+
+@pytest.mark.parametrize(
+    ("change", "complaint"),
+    [
+        ({"min": 11}, "min 11 above max 10"),
+        ({"min": -1}, "min is -1"),
+        ({"min": True}, "min is True"),
+        ({"max": None}, "max is None"),
+        ({"concurrency": 0}, "concurrency is 0"),
+        ({"queues": []}, "queues"),
+        ({"queues": "default"}, "queues"),
+        ({"service": ""}, "service"),
+        ({"name": 7}, "name is 7"),
+    ],
+)
+def test_a_wrong_pool_is_refused(change: dict[str, Any], complaint: str) -> None:
+    with pytest.raises(SettingsError, match=complaint):
+        Settings.from_environment({**ENVIRONMENT, "POOLS": json.dumps([{**POOL, **change}])})
+
+
+@pytest.mark.parametrize(("change", "what"), [({"service": "other"}, "name"), ({"name": "other"}, "service")])
+def test_two_pools_share_neither_name_nor_service(change: dict[str, Any], what: str) -> None:
+    with pytest.raises(SettingsError, match=f"two pools have the same {what}"):
+        Settings.from_environment({**ENVIRONMENT, "POOLS": json.dumps([POOL, {**POOL, **change}])})
+
+
+@pytest.mark.parametrize("value", ["[]", '{"worker": ""}', '{"worker": 1}', "nothing"])
+def test_the_version_check_wants_services_by_name(value: str) -> None:
+    assert VersionCheckSettings.from_environment(ENVIRONMENT).services["worker"] == "w"
+    with pytest.raises(SettingsError, match="SERVICES"):
+        VersionCheckSettings.from_environment({**ENVIRONMENT, "SERVICES": value})
