@@ -58,6 +58,16 @@ def test_a_connection_that_was_dropped_is_replaced(server: Redis) -> None:
     broker.close()
 
 
+def test_a_connection_that_fell_silent_is_replaced(server: Redis, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("shared.broker.ANSWER_TIMEOUT_S", 0.5)
+    broker = Broker(settings(server.host, server.port), read_password=Secret("first"))
+    broker.connect()
+    with server.client() as admin:
+        admin.client_pause(700)  # longer than the first attempt waits, shorter than both
+    assert broker.connect().ping()
+    broker.close()
+
+
 def test_after_a_rotation_the_secret_is_read_again(server: Redis) -> None:
     secret = Secret("first")
     broker = Broker(settings(server.host, server.port), read_password=secret)

@@ -80,6 +80,7 @@ def aws_environment(monkeypatch: pytest.MonkeyPatch) -> None:
         "AWS_ACCESS_KEY_ID": "testing",
         "AWS_SECRET_ACCESS_KEY": "testing",
         "POWERTOOLS_METRICS_NAMESPACE": "AirflowOnEcs",
+        "POWERTOOLS_SERVICE_NAME": "autoscaler",
     }.items():
         monkeypatch.setenv(name, value)
     monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
@@ -177,7 +178,7 @@ def test_a_draining_worker_is_recalled_by_an_order(stack: Stack) -> None:
 def test_workers_of_another_pool_and_other_roles_are_not_counted(stack: Stack) -> None:
     stack.report("a", active=1)
     stack.report("b", active=1, pool=BIG.name)
-    stack.report("c", active=1, role="triggerer", pool=None)
+    stack.report("c", active=1, role="triggerer")
     outcomes = stack.look()
     assert {pool: outcome.figures()["Active"] for pool, outcome in outcomes.items()} == {"worker": 1, "big": 1}
 

@@ -71,9 +71,9 @@ def test_any_role_that_differs_in_any_field_is_out_of_sync(role: str, field: str
 
 
 def test_the_reference_is_the_webserver_that_started_last() -> None:
-    older = member("webserver", "t0", image_version="1.0", started_at=500.0)
+    older = member("webserver", "t9", image_version="1.0", started_at=500.0)
     result = verdict(older, *EVERYBODY)
-    assert (result.reference, [each.member for each in result.out_of_sync]) == ("t1/webserver", ["t0/webserver"])
+    assert (result.reference, [each.member for each in result.out_of_sync]) == ("t1/webserver", ["t9/webserver"])
 
 
 def test_without_a_webserver_nothing_is_known() -> None:

@@ -213,7 +213,7 @@ def test_a_drained_worker_that_fell_silent_is_neither_recalled_nor_released() ->
 
 
 def test_a_worker_that_fell_silent_with_its_tasks_counts_until_the_registry_forgets_it() -> None:
-    assert decided(seen(worker("a", silent_s=29), desired=0)).desired == 1
+    assert decided(seen(worker("a", silent_s=29), worker("b"), desired=1)).desired == 2
 
 
 def test_a_worker_whose_order_was_lost_is_told_again_to_drain() -> None:
