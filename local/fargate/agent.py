@@ -29,6 +29,7 @@ log = logging.getLogger(__name__)
 TICK_S = 0.5
 # After this many tasks in a row that failed, bringing the stack up is given up, as a deployment's circuit breaker does.
 FAILURES_TO_GIVE_UP = 3
+STEADY_S = 120
 BACKOFF_S = (1, 5, 15, 60)
 EVENTS_KEPT = 200
 
@@ -207,7 +208,6 @@ class Agent:
             return
         if task.phase is Phase.RUNNING:
             self._submit(task, "RUNNING")
-            self._failures[task.service] = 0
         elif task.phase is Phase.STOPPING:
             self._network.forget(task.id)
         elif task.phase is Phase.STOPPED:
@@ -221,7 +221,9 @@ class Agent:
         shutil.rmtree(paths.TASKS / task.id, ignore_errors=True)
         self._say(f"{task.service}: task {task.id[:8]} stopped: {task.reason}")
         if task.failed:
-            failures = self._failures[task.service] = self._failures.get(task.service, 0) + 1
+            # To have started is no success: a task that served for a while before it failed begins a new count.
+            steady = time.monotonic() - task.created_at > STEADY_S
+            failures = self._failures[task.service] = 1 if steady else self._failures.get(task.service, 0) + 1
             self._not_before[task.service] = time.monotonic() + BACKOFF_S[min(failures, len(BACKOFF_S)) - 1]
             if failures >= FAILURES_TO_GIVE_UP and not self.given_up:
                 self.given_up = f"service {task.service} is unable to start tasks: {task.reason}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -28,6 +29,8 @@ SLOTS = 2
 BRPOP_S = 1.0
 # The model lets a message that was read show nowhere for so long: what CONFIRM_IDLE_S is there for.
 HIDDEN_S = 1.0
+
+_here = threading.local()  # `process`: whose code the thread runs
 
 
 class Stage(Enum):
@@ -77,7 +80,6 @@ class Process:
         with (
             patch("fleet.worker.connect", lambda _: self._client),
             patch("fleet.worker.TaskProtection", lambda _: Endpoint(ecs, task_id)),
-            patch("fleet.worker.count_active", lambda: self.count_active()),
         ):
             self.step = FleetStep(self.consumer)
         self.agent = self.step._agent
@@ -139,8 +141,8 @@ class Process:
             self._tick()
 
     def _tick(self) -> None:
-        with patch("fleet.worker.count_active", self.count_active):
-            self.step._tick(self.consumer)
+        _here.process = self
+        self.step._tick(self.consumer)
         self.tick_at = self.now()
 
     def begin_tick(self) -> None:
@@ -202,6 +204,7 @@ class Process:
             self._round()
 
     def _round(self) -> None:
+        _here.process = self
         self.agent.round(self.identity)
         self.round_at = self.now()
 
@@ -281,6 +284,7 @@ def production(now: Callable[[], float]) -> Iterator[None]:
     with ExitStack() as stack:
         for target, replacement in (
             ("fleet.worker.monotonic", now),
+            ("fleet.worker.count_active", lambda: _here.process.count_active()),
             ("fleet.worker.worker_shutting_down", Mock()),
             ("fleet.worker.worker_shutdown", Mock()),
             ("fleet.worker.Agent.start", lambda _: None),
