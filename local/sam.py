@@ -32,6 +32,7 @@ class Sam:
             # uv, which the build calls, and a Python that SAM may look for.
             "PATH": f"{Path(sys.executable).parent}:{os.environ.get('PATH', os.defpath)}",
             "SAM_CLI_TELEMETRY": "0",
+            "TMPDIR": str(paths.TEMPORARY),
             "__SAM_CLI_APP_DIR": str(paths.STATE / "sam" / "app"),
         }
         sam = str(Path(sys.executable).with_name("sam"))

@@ -77,7 +77,7 @@ def up(report: Report) -> Iterator[Stack]:
         cleanup.enter_context(_only_one())
         postgres, broker = Postgres(paths.POSTGRES), Redis(paths.REDIS)
         postgres.remove()  # left by a start that was killed; it knows where it put its files
-        for folder in (paths.LOGS, paths.TASKS, paths.FUNCTIONS, paths.REDIS):
+        for folder in (paths.LOGS, paths.TASKS, paths.FUNCTIONS, paths.REDIS, paths.TEMPORARY):
             shutil.rmtree(folder, ignore_errors=True)
             folder.mkdir(parents=True)
 
@@ -183,7 +183,8 @@ def _aws_api(*, database: tuple[str, int], broker: tuple[str, int]) -> Iterator[
     log_path = paths.LOGS / "aws-api.log"
     argv = [sys.executable, "-m", "local.aws", "--port", str(port)]
     argv += ["--database", "{}:{}".format(*database), "--broker", "{}:{}".format(*broker)]
-    env = {"PATH": os.environ.get("PATH", os.defpath), "PYTHONUNBUFFERED": "1", "HOME": str(paths.STATE)}
+    env = {"PATH": os.environ.get("PATH", os.defpath), "PYTHONUNBUFFERED": "1"}
+    env |= {"HOME": str(paths.STATE), "TMPDIR": str(paths.TEMPORARY)}
     process = spawn(argv, env=env, cwd=paths.ROOT, log_path=log_path)
 
     def serving() -> bool:

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from local.servers.ports import HOST, free_port
+from local.servers.ports import HOST, PortTakenError, free_port
 from local.servers.relay import HTTP_503, Relay
 
 PROBE_EVERY_S = 1.0
@@ -127,8 +127,15 @@ class Network:
                 frontend = Frontend(service=service, container_port=container_port, health_path=health_path)
                 self._frontends[service, container_port] = frontend
                 name = f"{service}:{container_port}"
-                frontend.address = self._relay.add(name, backend=frontend.choose, unavailable=HTTP_503)
+                frontend.address = self._listen(name, frontend, preferred_port=container_port)
             return frontend
+
+    def _listen(self, name: str, frontend: Frontend, *, preferred_port: int) -> tuple[str, int]:
+        """Listen on the container's own port, so that bookmarks last; on a free one when somebody has that."""
+        try:
+            return self._relay.add(name, listen_port=preferred_port, backend=frontend.choose, unavailable=HTTP_503)
+        except PortTakenError:
+            return self._relay.add(name, backend=frontend.choose, unavailable=HTTP_503)
 
     def _resolve(self, value: str) -> str:
         for name, service in self._names.items():

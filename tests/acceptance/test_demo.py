@@ -38,15 +38,25 @@ def test_the_demo_scales_out_and_in_and_kills_nothing(command, nothing_left_behi
     assert (ROOT / ".local/demo.png").read_bytes().startswith(b"\x89PNG")
 
 
-@pytest.mark.parametrize("moment", ["building", "deploying", "starting", "running 120 tasks"])
-def test_ctrl_c_leaves_nothing_behind(command, nothing_left_behind, moment: str) -> None:
+@pytest.mark.parametrize(
+    ("moment", "after_s", "presses"),
+    [
+        ("building the functions", 1, 1),
+        ("deploying the template", 2, 1),
+        ("starting the services", 8, 1),
+        ("running 120 tasks", 20, 2),
+    ],
+)
+def test_ctrl_c_leaves_nothing_behind(command, nothing_left_behind, moment: str, after_s: float, presses: int) -> None:
     demo = command("demo")
     deadline = time.monotonic() + DEMO_TIMEOUT_S
     while moment not in demo.said:
         assert demo.process.poll() is None, demo.said
         assert time.monotonic() < deadline, demo.said
         time.sleep(0.1)
-    time.sleep(1)
-    demo.interrupt()
+    time.sleep(after_s)
+    for _ in range(presses):
+        demo.interrupt()
+        time.sleep(0.3)
     assert demo.wait(INTERRUPT_TIMEOUT_S) != 0
     assert "interrupted; everything it started has been stopped" in demo.said

@@ -219,6 +219,21 @@ def test_a_container_gets_its_environment_secrets_and_own_port(cluster: Cluster)
     assert get(address)[0] == 503
 
 
+@pytest.mark.parametrize("taken", [False, True])
+def test_a_listener_has_the_container_s_port_unless_it_is_taken(cluster: Cluster, taken: bool) -> None:
+    with socket.socket() as somebody:
+        somebody.bind(("127.0.0.1", 0))
+        port = somebody.getsockname()[1]
+        if taken:
+            somebody.listen()
+        else:
+            somebody.close()
+        cluster.network._frontend("s", port, None)
+        address = cluster.network.address("s", port)
+    assert address is not None
+    assert (address[1] == port) is not taken
+
+
 def test_a_service_that_cannot_start_is_given_up_with_its_reason(cluster: Cluster) -> None:
     cluster.serve(cluster.define("fail"), count=1)
     cluster.until(lambda: cluster.agent.given_up)
