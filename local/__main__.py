@@ -63,11 +63,20 @@ def main() -> int:
 
 def _run(arguments: argparse.Namespace) -> int:
     # Imported here, so that the checks above come before half a second of imports.
+    import httpx
+    import redis
+    from botocore.exceptions import BotoCoreError, ClientError
+
     from local import commands
 
-    if arguments.command == "check":
-        return commands.check(arguments.env)
-    return {"demo": commands.demo, "up": commands.up, "down": commands.down}[arguments.command]()
+    try:
+        if arguments.command == "check":
+            return commands.check(arguments.env)
+        return {"demo": commands.demo, "up": commands.up, "down": commands.down}[arguments.command]()
+    except (BotoCoreError, ClientError, redis.RedisError, httpx.HTTPError) as error:
+        logging.getLogger("local").exception("a part of the stack did not answer")
+        what = " ".join(str(error).split())
+        raise LocalError(f"a part of the stack did not answer: {what}; see {paths.STATE / 'local.log'}") from error
 
 
 if __name__ == "__main__":

@@ -12,7 +12,8 @@ from local import paths
 from local.demo import burst
 from local.demo.view import View
 from local.errors import LocalError
-from local.stack import Stack, preflight
+from local.preflight import preflight
+from local.stack import Stack
 from local.stack import up as bring_up
 
 DOWN_TIMEOUT_S = 60

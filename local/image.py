@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from local import paths
+from local.errors import LocalError
 
 NOT_IN_IMAGE = shutil.ignore_patterns("__pycache__", "*.pyc", "Dockerfile", "requirements.*")
 
 
-class UnknownImage(LookupError):
+class UnknownImage(LocalError):
     """No image of that name was built on this machine."""
 
 

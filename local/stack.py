@@ -16,15 +16,13 @@ from typing import Any
 import redis
 
 from fleet.registry import CONSUMING, Registry
-from local import environments, image, paths, sam
-from local.aws.parameters import violations
-from local.aws.template import parse
+from local import image, paths, sam
 from local.clients import Clients, environment
-from local.environments import Environment
 from local.errors import LocalError
 from local.fargate.agent import Agent
 from local.fargate.network import Network
 from local.lambdas.schedules import Rules
+from local.preflight import preflight
 from local.servers.ports import free_port
 from local.servers.postgres import Postgres
 from local.servers.process import spawn, stop
@@ -72,7 +70,7 @@ class Stack:
 @contextlib.contextmanager
 def up(report: Report) -> Iterator[Stack]:
     """Bring everything up; `report` hears each step as it begins. Whatever was started ends with the block."""
-    config = preflight()
+    config = preflight(CONFIG_ENV)
     with contextlib.ExitStack() as cleanup:
         cleanup.enter_context(_only_one())
         postgres, broker = Postgres(paths.POSTGRES), Redis(paths.REDIS)
@@ -147,18 +145,6 @@ def up(report: Report) -> Iterator[Stack]:
         urls["flower_url"] = _url(network, outputs["FlowerServiceName"], FLOWER_PORT)
         report("up")
         yield Stack(**{**stack.__dict__, **urls})
-
-
-def preflight(name: str = CONFIG_ENV) -> Environment:
-    """Check what can be checked before anything is started; return the environment."""
-    for tool in ("make",):
-        if shutil.which(tool) is None:
-            raise LocalError(f"{tool} is missing; install it (Debian: apt-get install {tool}) and try again")
-    config = environments.load(name)
-    found = violations(parse((paths.ROOT / "template.yaml").read_text()), config.parameters)
-    if found:
-        raise LocalError(f"parameters/{name}.yaml: {'; '.join(found)}")
-    return config
 
 
 @contextlib.contextmanager

@@ -153,6 +153,8 @@ def main():
     if unknown:
         fail("unknown environment {}; there are: {}".format(", ".join(unknown), ", ".join(ENVIRONMENTS)))
     python = supported_python()
+    if python != sys.executable:
+        os.execv(python, [python, str(Path(__file__).resolve()), *names])  # noqa: S606 - no shell is the point
     (ROOT / ".local").mkdir(exist_ok=True)
     with (ROOT / ".local/setup.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)

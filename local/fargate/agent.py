@@ -16,6 +16,7 @@ from typing import Any
 from botocore.exceptions import BotoCoreError, ClientError
 
 from local import image, paths
+from local.errors import LocalError
 from local.fargate import secrets
 from local.fargate.container import Container
 from local.fargate.definition import ContainerDefinition, TaskDefinition
@@ -201,7 +202,7 @@ class Agent:
         before = task.phase
         try:
             task.advance()
-        except (image.UnknownImage, ValueError) as error:
+        except (LocalError, ValueError) as error:
             task.stop(str(error), failed=True)
             self.given_up = str(error)
         if task.phase is before:

@@ -12,6 +12,7 @@ from collections import deque
 from datetime import UTC, datetime
 from typing import Any
 
+from local.errors import LocalError
 from local.lambdas.function import Function, InvocationFailed
 
 log = logging.getLogger(__name__)
@@ -21,7 +22,7 @@ UNIT_S = {"minute": 60, "hour": 3600, "day": 86400}
 FAILURES_KEPT = 50
 
 
-class UnsupportedRule(ValueError):
+class UnsupportedRule(LocalError):
     """A rule that the local stack cannot play, named in one line."""
 
 

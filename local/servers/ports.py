@@ -4,13 +4,15 @@ import socket
 from collections.abc import Callable
 from typing import TypeVar
 
+from local.errors import LocalError
+
 HOST = "127.0.0.1"
 ATTEMPTS = 10
 
 Started = TypeVar("Started")
 
 
-class PortTakenError(RuntimeError):
+class PortTakenError(LocalError):
     """Something else already listens on the port."""
 
     def __init__(self, port: int) -> None:

@@ -12,6 +12,8 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from pathlib import Path
 
+from local.errors import LocalError
+
 EXEC_SCRIPT = Path(__file__).with_name("_exec.py")
 STOP_TIMEOUT_S = 10.0
 LOG_TAIL_BYTES = 4000
@@ -19,7 +21,7 @@ LOG_TAIL_BYTES = 4000
 Child = subprocess.Popen[bytes]
 
 
-class StartError(RuntimeError):
+class StartError(LocalError):
     """A server that did not start, in one line."""
 
 

@@ -1,0 +1,43 @@
+"""Checks, before anything is started, what a deployment of an environment would be refused for."""
+
+from __future__ import annotations
+
+import json
+import shutil
+
+from local import environments, paths
+from local.aws.planning import wish_for
+from local.aws.resources import kinds
+from local.aws.template import TemplateError, parse
+from local.environments import Environment
+from local.errors import LocalError
+
+TOOLS = ("make",)  # what `sam build` calls and no environment of ours brings
+# SAM's transform wants packaged code, which there is only after a build.
+PACKAGED = "s3://packaged/later"
+
+
+def preflight(name: str) -> Environment:
+    """Return the environment if tools, parameters and template are acceptable; LocalError says what is not."""
+    for tool in TOOLS:
+        if shutil.which(tool) is None:
+            raise LocalError(f"{tool} is missing; install it (Debian: apt-get install {tool}) and try again")
+    config = environments.load(name)
+    try:
+        template = parse((paths.ROOT / "template.yaml").read_text())
+        for resource in (template.get("Resources") or {}).values():
+            if resource.get("Type") == "AWS::Serverless::Function":
+                resource["Properties"]["CodeUri"] = PACKAGED
+        pseudo = {
+            "AWS::AccountId": "123456789012",
+            "AWS::NotificationARNs": [],
+            "AWS::Partition": "aws",
+            "AWS::Region": config.region,
+            "AWS::StackId": config.stack_name,
+            "AWS::StackName": config.stack_name,
+            "AWS::URLSuffix": "amazonaws.com",
+        }
+        wish_for(json.dumps(template), given=config.parameters, pseudo=pseudo, kinds=kinds(), tags={})
+    except TemplateError as error:
+        raise LocalError(f"template.yaml with parameters/{name}.yaml: {error}") from None
+    return config
