@@ -143,7 +143,6 @@ def up(report: Report) -> Iterator[Stack]:
         rules.start()
         urls = {"webserver_url": _url(network, outputs["AirflowServiceName"], WEBSERVER_PORT)}
         urls["flower_url"] = _url(network, outputs["FlowerServiceName"], FLOWER_PORT)
-        report("up")
         yield Stack(**{**stack.__dict__, **urls})
 
 

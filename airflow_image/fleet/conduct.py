@@ -19,6 +19,8 @@ RENEW_EVERY_S = 300.0
 LEASE_MARGIN_S = 60.0
 RETRY_FIRST_S = 1.0
 RETRY_MOST_S = 15.0
+# A request that nobody answered may still take effect: the ECS agent goes on asking ECS when its caller has given up.
+LATE_EFFECT_S = 10.0
 # A message can be popped just as consumption is cancelled: idleness counts only after so long without interruption.
 CONFIRM_IDLE_S = 2.0
 # The event loop looks four times a second; a snapshot older than this says nothing about the present.
@@ -72,6 +74,9 @@ class Wish(Enum):
     RELEASE = "release"
 
 
+_OPPOSITE = {Wish.PROTECT: Wish.RELEASE, Wish.RELEASE: Wish.PROTECT}
+
+
 class Protection(Enum):
     """What is known about the task's scale-in protection. UNKNOWN: asked, and no answer says what came of it."""
 
@@ -93,6 +98,7 @@ class Conduct:
         self._failed: Wish | None = None
         self._retry_at = 0.0
         self._retry_s = RETRY_FIRST_S
+        self._late = {Wish.PROTECT: 0.0, Wish.RELEASE: 0.0}  # until when an unanswered request may take effect
 
     @property
     def protected(self) -> bool:
@@ -123,7 +129,14 @@ class Conduct:
         return Wish.NOTHING if wish is self._failed and now < self._retry_at else wish
 
     def answered(self, wish: Wish, *, granted: bool | None, asked_at: float, now: float) -> None:
-        """What came of a wish: granted, refused (so nothing changed), or None when that is not known."""
+        """What came of a wish: granted, refused (so nothing changed), or None when that is not known.
+
+        What is granted is not known to last while an earlier request for the opposite may still take effect.
+        """
+        if granted is None:
+            self._late[wish] = now + LATE_EFFECT_S
+        elif granted and asked_at < self._late[_OPPOSITE[wish]]:
+            granted = None
         if granted:
             self._failed = None
             self._protection = Protection.HELD if wish is Wish.PROTECT else Protection.RELEASED

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from typing import Any
 
@@ -22,6 +23,8 @@ BURST_TIMEOUT_S = 300
 SCALE_IN_TIMEOUT_S = 120
 LOG_TIMEOUT_S = 30
 LOOK_EVERY_S = 1.0
+# <stack>-<logical id>-<12 digits>, as CloudFormation names what the template does not name
+PHYSICAL_NAME = re.compile(r"\b[\w-]+-(\w+)-[0-9A-F]{12}\b")
 STATES = ("scheduled", "queued", "running", "success", "failed", "up_for_retry")
 ADMIN = "admin"
 
@@ -58,7 +61,8 @@ def _watch(stack: Stack, view: View, airflow: Airflow, recorder: Recorder, run_i
         states = {s: airflow.count(DAG_ID, run_id, task_id=TASK_ID, state=s) for s in STATES}
         recorder.waiting = states["scheduled"] + states["queued"]
         history = list(recorder.samples)
-        view.burst(states=states, total=TASKS, history=history, events=list(stack.agent.events), max_workers=maximum)
+        events = [PHYSICAL_NAME.sub(r"\1", event) for event in stack.agent.events]
+        view.burst(states=states, total=TASKS, history=history, events=events, max_workers=maximum)
         now = recorder.latest()
         if not ended and airflow.run_state(DAG_ID, run_id) in ("success", "failed"):
             ended, deadline = True, time.monotonic() + SCALE_IN_TIMEOUT_S

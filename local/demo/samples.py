@@ -11,13 +11,12 @@ from dataclasses import dataclass
 import redis
 from botocore.exceptions import BotoCoreError, ClientError
 
-from fleet.registry import CONSUMING, DRAINED, DRAINING
+from autoscaler.redis_reader import lists_of
+from fleet.registry import CONSUMING, DRAINED, DRAINING, decisions_key
 from local.stack import Stack
 
 EVERY_S = 1.0
 DEFAULT_QUEUE = "default"
-# Airflow sends no priority, but a message with one must not be overlooked (facts of kombu's Redis transport).
-PRIORITY_SUFFIXES = ("", "\x06\x163", "\x06\x166", "\x06\x169")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,12 +84,12 @@ class Recorder:
 def backlog(broker: redis.Redis, queue: str = DEFAULT_QUEUE) -> int:
     """Count the messages that wait in a queue."""
     with broker.pipeline(transaction=False) as pipe:
-        for suffix in PRIORITY_SUFFIXES:
-            pipe.llen(queue + suffix)
+        for name in lists_of(queue):
+            pipe.llen(name)
         return sum(pipe.execute())
 
 
 def decisions(stack: Stack, pool: str = "worker") -> list[dict[str, object]]:
     """Return the autoscaler's decisions, oldest first."""
-    raw = stack.broker.lrange(f"fleet:decisions:{pool}", 0, -1)
+    raw = stack.broker.lrange(decisions_key(pool), 0, -1)
     return [json.loads(entry) for entry in reversed(list(raw))]

@@ -4,6 +4,7 @@ import pytest
 
 from fleet.conduct import (
     CONFIRM_IDLE_S,
+    LATE_EFFECT_S,
     LEASE_MARGIN_S,
     LEASE_MINUTES,
     RENEW_EVERY_S,
@@ -172,6 +173,31 @@ def test_a_release_without_an_answer_may_have_worked_so_a_recall_asks_for_protec
     draining.answer(granted=None)
     draining.conduct.obey(ORDER_CONSUME)
     assert (draining.consumes, draining.wish) == (False, Wish.PROTECT)
+
+
+def test_a_recalled_worker_waits_until_an_unanswered_release_can_no_longer_undo_its_protection(
+    draining: Worker,
+) -> None:
+    draining.idle = True
+    draining.answer(granted=None)
+    draining.conduct.obey(ORDER_CONSUME)
+    draining.answer(granted=True)
+    assert not draining.consumes
+    draining.wait(LATE_EFFECT_S)
+    draining.answer(granted=True)
+    assert draining.consumes
+
+
+def test_a_worker_is_not_drained_while_an_unanswered_renewal_may_still_protect_it(consuming: Worker) -> None:
+    consuming.wait(RENEW_EVERY_S)
+    consuming.answer(granted=None)
+    consuming.conduct.obey(ORDER_DRAIN)
+    consuming.idle = True
+    consuming.answer(granted=True)
+    assert consuming.state == DRAINING
+    consuming.wait(LATE_EFFECT_S)
+    consuming.answer(granted=True)
+    assert consuming.state == DRAINED
 
 
 def test_idleness_seen_under_an_earlier_command_confirms_nothing(draining: Worker) -> None:
