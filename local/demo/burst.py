@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from local import paths
-from local.demo import plot, report
+from local.demo import leaks, plot, report
 from local.demo.airflow import Airflow
 from local.demo.samples import Recorder, decisions
 from local.demo.view import View
@@ -96,6 +96,12 @@ def _stored_logs(stack: Stack, run_id: str) -> int:
     return sum(f"run_id={run_id}/task_id={TASK_ID}/map_index=" in key for key in keys)
 
 
+def _files_with_secrets(stack: Stack) -> tuple[str, ...]:
+    logs = [path for path in paths.LOGS.rglob("*") if path.is_file()]
+    found = leaks.leaking([*logs, paths.STATE / "local.log"], leaks.secrets(stack.clients.secretsmanager))
+    return tuple(str(path.relative_to(paths.STATE)) for path in found)
+
+
 def _conclude(
     stack: Stack,
     recorder: Recorder,
@@ -123,6 +129,7 @@ def _conclude(
         scale_events=events,
         minimum_workers=minimum,
         logs_readable=readable,
+        files_with_secrets=_files_with_secrets(stack),
     )
     made.write(paths.STATE / "demo-report.json")
     workers = f"workers {minimum} → {made.peak_workers} → {made.final_workers}"

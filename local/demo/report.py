@@ -32,6 +32,7 @@ class Report:
     scale_events: tuple[ScaleEvent, ...]
     minimum_workers: int
     logs_readable: int
+    files_with_secrets: tuple[str, ...] = ()
 
     def problems(self, *, at_least_peak: int) -> list[str]:
         """One line for each thing that did not hold; empty when the demonstration succeeded."""
@@ -48,6 +49,8 @@ class Report:
             found.append(f"{self.tasks_total - self.logs_in_bucket} logs are missing in the bucket")
         if self.logs_readable < self.tasks_total:
             found.append(f"{self.tasks_total - self.logs_readable} logs cannot be read through Airflow's API")
+        if self.files_with_secrets:
+            found.append(f"secrets were logged in {', '.join(self.files_with_secrets)}")
         return found
 
     def write(self, path: Path) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from local.demo import plot
+from local.demo.leaks import leaking
 from local.demo.report import Report, ScaleEvent, killed, scale_events
 from local.demo.samples import Sample
 
@@ -38,6 +39,7 @@ def test_a_good_run_has_no_problems() -> None:
         ({"final_workers": 2}, "2 workers were left, not 1"),
         ({"logs_in_bucket": 100}, "20 logs are missing"),
         ({"logs_readable": 0}, "120 logs cannot be read"),
+        ({"files_with_secrets": ("logs/a.log",)}, "secrets were logged in logs/a.log"),
     ],
 )
 def test_each_thing_that_does_not_hold_is_a_problem(change: dict, said: str) -> None:
@@ -63,6 +65,20 @@ def test_the_file_has_the_contract_s_fields(tmp_path: Path) -> None:
 )
 def test_a_task_that_needed_a_second_try_counts_as_killed(instance: dict, expected: int) -> None:
     assert killed([instance]) == expected
+
+
+@pytest.mark.parametrize(
+    ("logged", "leaks_it"),
+    [
+        ("connecting to redis://:Sup3rS3cretValue@host", True),
+        ("token eyJhbGciOiJIUzUxMiJ9.eyJzdWIiOiIxMjM0NSJ9.c2lnbmF0dXJlLi4u", True),
+        ("nothing to see", False),
+    ],
+)
+def test_a_secret_or_a_token_in_a_log_is_found(tmp_path: Path, logged: str, leaks_it: bool) -> None:
+    path = tmp_path / "a.log"
+    path.write_text(f"first line\n{logged}\n")
+    assert bool(leaking([path], {"Sup3rS3cretValue"})) is leaks_it
 
 
 def sample(t: float, *, desired: int = 1) -> Sample:
