@@ -99,7 +99,7 @@ def add_functions(
         code=_Code(
             package="autoscaler",
             environment={**common, "POLL_SECONDS": Ref(poll_seconds), "SCALE_IN_AFTER_S": Ref(scale_in_after)},
-            statements=[scale_services(list(workers.services.values()))],
+            statements=scale_services(services=list(workers.services.values()), cluster=base.cluster.ecs),
             events={"EveryMinute": _every_minute("Looks at the backlog, several times a minute")},
         ),
     )

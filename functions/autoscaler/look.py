@@ -14,7 +14,7 @@ from autoscaler.memory import Memory
 from autoscaler.observation import Fleet, Observation, Service, Unreadable
 from autoscaler.redis_reader import FLEET, QUEUES, read_fleet, read_queues
 from autoscaler.report import Outcome
-from autoscaler.services import read_services, set_desired
+from autoscaler.services import read_deployments, read_services, set_desired
 from autoscaler.settings import Settings
 from fleet.registry import ORDER_CONSUME, ORDER_DRAIN, Registry
 from shared.aws import in_words
@@ -70,6 +70,7 @@ def _scale(pool: Pool, *, settings: Settings, service: Service | Unreadable, rea
     observation = Observation(
         now=reading.now, queued=reading.queues[pool.name], fleet=reading.fleets[pool.name], service=service
     )
+    observation = _tell_deployments_apart(observation, settings=settings, ecs=ecs)
     problems: list[str] = []
     memory = Memory()
     if reading.registry is not None:
@@ -85,6 +86,18 @@ def _scale(pool: Pool, *, settings: Settings, service: Service | Unreadable, rea
     if reading.registry is None:
         return outcome
     return _act(outcome, pool=pool, cluster=settings.cluster, registry=reading.registry, ecs=ecs)
+
+
+def _tell_deployments_apart(observation: Observation, *, settings: Settings, ecs: Any) -> Observation:
+    """Asks, only while a deployment rolls out, which one started each worker."""
+    fleet, service = observation.fleet, observation.service
+    if not isinstance(fleet, Fleet) or not isinstance(service, Service) or not service.is_rolling_out:
+        return observation
+    arns = [worker.task_arn for worker in fleet.workers if not worker.has_ended]
+    deployments = read_deployments(ecs, cluster=settings.cluster, task_arns=arns)
+    if isinstance(deployments, Unreadable):
+        return replace(observation, tasks=deployments)
+    return replace(observation, fleet=fleet.with_deployments(deployments))
 
 
 def _act(outcome: Outcome, *, pool: Pool, cluster: str, registry: Registry, ecs: Any) -> Outcome:

@@ -1,21 +1,41 @@
-"""Reads the pools' ECS services, sets their desired count."""
+"""Reads the pools' ECS services and whose tasks are whose, sets their desired count."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from itertools import islice
 from typing import Any
 
 from autoscaler.observation import Deployment, Service, Unreadable
+from shared.aws import AWS_ERRORS, in_words
 from shared.ecs import Described, describe_services, live_deployments
 from shared.pools import Pool
 
 SERVICE = "service"
+TASKS = "tasks"
+TASKS_A_CALL = 100  # DescribeTasks takes no more
 
 
 def read_services(ecs: Any, *, cluster: str, pools: Sequence[Pool]) -> dict[str, Service | Unreadable]:
     """Each pool's service, by the pool's name. Never raises for AWS."""
     described = describe_services(ecs, cluster=cluster, services=[pool.service for pool in pools])
     return {pool.name: _service_of(described[pool.service]) for pool in pools}
+
+
+def read_deployments(ecs: Any, *, cluster: str, task_arns: Iterable[str]) -> dict[str, str] | Unreadable:
+    """The id of the deployment that started each task, by task ARN; a task that ECS does not know is not in it.
+
+    All or nothing: with half an answer, workers would be taken for old or new at random. Never raises for AWS.
+    """
+    found: dict[str, str] = {}
+    left = iter(task_arns)
+    try:
+        while batch := list(islice(left, TASKS_A_CALL)):
+            answer = ecs.describe_tasks(cluster=cluster, tasks=batch)
+            found |= {task["taskArn"]: task["startedBy"] for task in answer["tasks"] if task.get("startedBy")}
+    except AWS_ERRORS as error:
+        return Unreadable(source=TASKS, why=in_words(error))
+    return found
 
 
 def set_desired(ecs: Any, *, cluster: str, pool: Pool, desired: int) -> None:
