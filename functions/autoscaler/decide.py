@@ -21,7 +21,7 @@ one too low until the next look raises it, long before a protection expires.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from autoscaler.crew import Crew, muster
 from autoscaler.memory import Memory
@@ -35,12 +35,16 @@ RELEASE_HOLDS_S = MEMBER_TTL_S + 30.0
 
 @dataclass(frozen=True, kw_only=True)
 class Policy:
-    """A pool's limits in workers, its slots a worker, and how long a surplus must last before workers drain."""
+    """A pool's limits in workers, its slots a worker, and how long a surplus must last before workers drain.
+
+    `max_step_out`: workers that one look may add; None sets no limit.
+    """
 
     minimum: int
     maximum: int
     concurrency: int
     scale_in_after_s: float = 30.0
+    max_step_out: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,6 +68,8 @@ def decide(observation: Observation, policy: Policy, memory: Memory) -> Decision
     a malformed member, or a rollout whose workers cannot be told apart, prevents scale-in only.
     """
     queued, fleet, service = observation.queued, observation.fleet, observation.service
+    if isinstance(service, Service) and service.paused:
+        return _pause(service, memory)
     if isinstance(queued, Unreadable) or isinstance(fleet, Unreadable) or isinstance(service, Unreadable):
         return _hold(observation, memory)
 
@@ -74,27 +80,28 @@ def decide(observation: Observation, policy: Policy, memory: Memory) -> Decision
     crew = muster(fleet, service, released)
     besides = workers_needed(in_queue + fleet.active - crew.old_leaving_load, policy)
     recall = _to_recall(crew, needed=needed, besides=besides)
-    raised = max(service.desired, needed, _tasks_to_keep(crew, service), tasks_to_grant(crew, needed))
+    wanted = _at_most_a_step(needed, service, policy)
+    raised = max(service.desired, wanted, _tasks_to_keep(crew, service), tasks_to_grant(crew, needed))
 
-    replace: tuple[Worker, ...] = ()
+    replaced: tuple[Worker, ...] = ()
     surplus: tuple[Worker, ...] = ()
     release: tuple[Worker, ...] = ()
     lowered = raised
     obstacle = _why_no_scale_in(observation, fleet, crew)
     if not obstacle and not recall:
-        replace = (*to_be_replaced(crew, needed), *not_to_begin(crew, needed)) if crew.in_rollout else ()
-        surplus = _least_busy_beyond(needed, crew.consuming, but=replace)
+        replaced = (*to_be_replaced(crew, needed), *not_to_begin(crew, needed)) if crew.in_rollout else ()
+        surplus = _least_busy_beyond(needed, crew.consuming, but=replaced)
         release = _releasable(crew, raised - crew.may_hold_protection(service))
         lowered = raised - len(release)
         if crew.in_rollout and not _is_anybody_coming_back(crew):
             # What was granted for old workers that are gone by now is taken back at once.
-            lowered = min(lowered, max(needed, tasks_to_grant(crew, needed), crew.may_hold_protection(service)))
+            lowered = min(lowered, max(wanted, tasks_to_grant(crew, needed), crew.may_hold_protection(service)))
     since = _surplus_since(memory, now=now) if surplus else None
     drain = surplus if since is not None and now - since >= policy.scale_in_after_s else ()
 
     changes = (
         f"recall {len(recall)}" if recall else "",
-        f"replace {len(replace)}" if replace else "",
+        f"replace {len(replaced)}" if replaced else "",
         f"drain {len(drain)}" if drain else "",
         f"desired {service.desired} -> {lowered}" if lowered != service.desired else "",
     )
@@ -103,12 +110,13 @@ def decide(observation: Observation, policy: Policy, memory: Memory) -> Decision
         f"{in_queue} queued + {fleet.active} active need {needed}: "
         f"{len(crew.working)} work, {len(crew.recallable)} drain or drained, {len(crew.released)} released"
     )
+    step = f"at most {policy.max_step_out} more a look" if wanted < needed else ""
     rollout = f"rolling out: {crew.new_here} new, {crew.old_staying} old stay" if crew.in_rollout else ""
     return Decision(
         desired=lowered,
-        drain=tuple(worker.id for worker in (*replace, *drain)) + _to_be_told_again(crew, recall),
+        drain=tuple(worker.id for worker in (*replaced, *drain)) + _to_be_told_again(crew, recall),
         recall=tuple(worker.id for worker in recall),
-        reason="; ".join(filter(None, (situation, rollout, *changes, waiting, obstacle))),
+        reason="; ".join(filter(None, (situation, rollout, *changes, step, waiting, obstacle))),
         memory=Memory(surplus_since=since, released={**released, **{worker.id: now for worker in release}}),
         needed=needed,
     )
@@ -119,13 +127,29 @@ def workers_needed(demand: int, policy: Policy) -> int:
     return min(policy.maximum, max(policy.minimum, -(-demand // policy.concurrency)))
 
 
+def _at_most_a_step(needed: int, service: Service, policy: Policy) -> int:
+    """What is needed, or as much of it as one look may add. The minimum is no demand, and is restored at once."""
+    if policy.max_step_out is None:
+        return needed
+    return min(needed, max(policy.minimum, service.desired + policy.max_step_out))
+
+
+def _pause(service: Service, memory: Memory) -> Decision:
+    """Nothing changes, whatever is read or not."""
+    return Decision(
+        desired=service.desired,
+        reason="paused by a tag on the service: no change of size, no orders",
+        memory=replace(memory, surplus_since=None),
+    )
+
+
 def _hold(observation: Observation, memory: Memory) -> Decision:
     """The present size. A surplus must be seen without a gap, so its time starts again."""
     service = observation.service
     return Decision(
         desired=None if isinstance(service, Unreadable) else service.desired,
         reason="size kept, unreadable: " + "; ".join(str(part) for part in observation.unreadable),
-        memory=Memory(surplus_since=None, released=memory.released),
+        memory=replace(memory, surplus_since=None),
     )
 
 

@@ -115,12 +115,13 @@ class Deployment:
 
 @dataclass(frozen=True, kw_only=True)
 class Service:
-    """The pool's ECS service, in tasks."""
+    """The pool's ECS service, in tasks. `paused`: somebody asked, by a tag on it, to leave it alone."""
 
     desired: int
     running: int
     pending: int
     deployments: tuple[Deployment, ...]
+    paused: bool = False
 
     @property
     def is_rolling_out(self) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import islice
 from typing import Any
 
@@ -14,11 +14,12 @@ from shared.pools import Pool
 SERVICE = "service"
 TASKS = "tasks"
 TASKS_A_CALL = 100  # DescribeTasks takes no more
+PAUSED_TAG, PAUSED = "airflow-on-ecs:paused", "true"
 
 
 def read_services(ecs: Any, *, cluster: str, pools: Sequence[Pool]) -> dict[str, Service | Unreadable]:
     """Each pool's service, by the pool's name. Never raises for AWS."""
-    described = describe_services(ecs, cluster=cluster, services=[pool.service for pool in pools])
+    described = describe_services(ecs, cluster=cluster, services=[pool.service for pool in pools], tags=True)
     return {pool.name: _service_of(described[pool.service]) for pool in pools}
 
 
@@ -60,6 +61,11 @@ def _service_of(described: Described | str) -> Service | Unreadable:
                 )
                 for deployment in live_deployments(described)
             ),
+            paused=_is_paused(described.get("tags", ())),
         )
     except KeyError as missing:
         return Unreadable(source=SERVICE, why=f"ECS's answer lacks {missing}")
+
+
+def _is_paused(tags: Iterable[Mapping[str, str]]) -> bool:
+    return any(tag.get("key") == PAUSED_TAG and tag.get("value", "").strip().lower() == PAUSED for tag in tags)

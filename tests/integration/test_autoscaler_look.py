@@ -280,6 +280,38 @@ def test_a_memory_that_makes_no_sense_is_replaced(stack: Stack, memory: str | No
     assert stack.look()["worker"].problems == ()
 
 
+def test_a_tag_on_the_service_pauses_its_pool_and_no_other(stack: Stack) -> None:
+    (service,) = stack.ecs.describe_services(cluster=CLUSTER, services=[DEFAULT.service])["services"]
+    stack.ecs.tag_resource(resourceArn=service["serviceArn"], tags=[{"key": "airflow-on-ecs:paused", "value": " True"}])
+    stack.report("a", state=registry.DRAINING)
+    stack.enqueue("default", 9)
+    stack.enqueue("big", 1)
+    outcomes = stack.look()
+    assert (stack.desired(DEFAULT), stack.desired(BIG)) == (1, 1)
+    assert "paused" in outcomes["worker"].decision.reason
+    assert stack.registry.order("a/worker") is None
+
+    stack.ecs.untag_resource(resourceArn=service["serviceArn"], tagKeys=["airflow-on-ecs:paused"])
+    stack.look()
+    assert stack.desired(DEFAULT) == 3
+
+
+def test_a_pool_goes_from_zero_to_work_and_back_to_zero(stack: Stack) -> None:
+    stack.enqueue("big", 2)
+    stack.look()
+    assert stack.desired(BIG) == 2
+    stack.redis.delete("big")
+    for state, protected in ((registry.CONSUMING, True), (registry.DRAINED, False)):
+        for name in ("a", "b"):
+            stack.report(name, pool=BIG.name, state=state, protected=protected)
+        stack.look()
+    assert stack.desired(BIG) == 0
+    for name in ("a/worker", "b/worker"):
+        stack.registry.forget(name)
+    stack.look()
+    assert stack.desired(BIG) == 0
+
+
 def test_services_are_described_ten_to_a_call(stack: Stack) -> None:
     pools = tuple(replace(DEFAULT, name=f"p{n}", service=f"s{n}") for n in range(11))
     for pool in pools:

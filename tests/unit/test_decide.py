@@ -86,6 +86,45 @@ def test_zero_workers_become_enough_and_enough_become_zero() -> None:
     assert decided(seen(drained("a")), policy=policy).desired == 0
 
 
+def test_from_zero_to_work_and_back_to_zero() -> None:
+    policy = replace(POLICY, minimum=0)
+    assert decided(seen(desired=0), policy=policy).desired == 0
+    assert decided(seen(queued=5, desired=0, running=0), policy=policy).desired == 2  # 5 / 4, rounded up
+    idle = decided(seen(worker("a"), worker("b")), LONG_SURPLUS, policy)
+    assert (idle.drain, idle.desired) == (("a", "b"), 2)
+    assert decided(seen(drained("a"), drained("b")), policy=policy).desired == 0
+
+
+def test_one_look_adds_at_most_a_step() -> None:
+    policy = replace(POLICY, max_step_out=2)
+    first = decided(seen(worker("a", active=4), queued=30), policy=policy)
+    assert (first.desired, first.needed) == (3, 9)  # 34 / 4, rounded up
+    assert "at most 2 more a look" in first.reason
+    assert decided(seen(worker("a", active=4), queued=30, desired=8, running=1), policy=policy).desired == 9
+
+
+def test_the_step_limits_neither_recalling_nor_the_minimum() -> None:
+    policy = replace(POLICY, max_step_out=1, minimum=3)
+    leaving = [draining("b"), draining("c"), draining("d")]
+    assert len(decided(seen(worker("a", active=4), *leaving, queued=12), policy=policy).recall) == 3
+    assert decided(seen(desired=0), policy=policy).desired == 3
+
+
+@pytest.mark.parametrize("unreadable", [False, True])
+def test_a_paused_service_is_left_alone_and_the_decision_says_so(unreadable: bool) -> None:
+    observation = seen(
+        worker("a", active=4), worker("b"), drained("c"), draining("d", order=None), queued=99, desired=7
+    )
+    assert isinstance(observation.service, Service)
+    observation = replace(observation, service=replace(observation.service, paused=True))
+    if unreadable:
+        observation = replace(observation, queued=Unreadable(source="queues", why="away"))
+    decision = decided(observation, Memory(surplus_since=NOW - 99, released={"x": NOW}))
+    assert (decision.desired, decision.drain, decision.recall) == (7, (), ())
+    assert "paused" in decision.reason
+    assert decision.memory == Memory(surplus_since=None, released={"x": NOW})
+
+
 def test_recalling_comes_before_launching() -> None:
     decision = decided(seen(worker("a", active=4), drained("b"), draining("c", active=2), queued=10))
     assert decision.recall == ("c", "b")  # 16 / 4 = 4 needed, 1 works
