@@ -39,6 +39,9 @@ EVERY_MINUTE = "rate(1 minute)"
 TIMEOUT_S = 75  # a minute of looks, and a last one that has to wait for Redis or ECS
 MEMORY_MIB = 256
 METRICS_NAMESPACE = "AirflowOnEcs"
+# As autoscaler.report names them, which is not importable here; a test compares.
+CLUSTER_DIMENSION = "cluster"
+UNCONSUMED_QUEUES = "UnconsumedQueues"
 
 
 @dataclass(frozen=True, kw_only=True)

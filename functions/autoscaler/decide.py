@@ -27,6 +27,7 @@ from autoscaler.crew import Crew, muster
 from autoscaler.memory import Memory
 from autoscaler.observation import Fleet, Observation, Service, Unreadable, Worker
 from autoscaler.rollout import not_to_begin, tasks_to_grant, to_be_replaced
+from autoscaler.waits import heads_now, oldest_wait_s
 from fleet.registry import MEMBER_TTL_S
 
 # ECS acts on a lower desired within seconds, an idle worker ends within 10 s, the registry forgets it after its TTL.
@@ -49,7 +50,7 @@ class Policy:
 
 @dataclass(frozen=True, kw_only=True)
 class Decision:
-    """`desired` is None when the service could not be read: leave it alone. `needed` is None when it is not known."""
+    """`desired` is None when the service could not be read: leave it alone. The others are None when not known."""
 
     desired: int | None
     drain: tuple[str, ...] = ()
@@ -57,6 +58,7 @@ class Decision:
     reason: str
     memory: Memory
     needed: int | None = None
+    oldest_wait_s: float | None = None
 
 
 def decide(observation: Observation, policy: Policy, memory: Memory) -> Decision:
@@ -112,13 +114,17 @@ def decide(observation: Observation, policy: Policy, memory: Memory) -> Decision
     )
     step = f"at most {policy.max_step_out} more a look" if wanted < needed else ""
     rollout = f"rolling out: {crew.new_here} new, {crew.old_staying} old stay" if crew.in_rollout else ""
+    heads = heads_now(observation.heads, memory.heads, now=now)
     return Decision(
         desired=lowered,
         drain=tuple(worker.id for worker in (*replaced, *drain)) + _to_be_told_again(crew, recall),
         recall=tuple(worker.id for worker in recall),
         reason="; ".join(filter(None, (situation, rollout, *changes, step, waiting, obstacle))),
-        memory=Memory(surplus_since=since, released={**released, **{worker.id: now for worker in release}}),
+        memory=Memory(
+            surplus_since=since, released={**released, **{worker.id: now for worker in release}}, heads=heads
+        ),
         needed=needed,
+        oldest_wait_s=oldest_wait_s(heads, now=now),
     )
 
 

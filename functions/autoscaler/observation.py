@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from fleet.registry import (
     DRAINED,
@@ -136,7 +136,8 @@ class Service:
 
 @dataclass(frozen=True, kw_only=True)
 class Observation:
-    """`now` is Redis's time in seconds since the epoch; `queued` counts messages by queue.
+    """`now` is Redis's time in seconds since the epoch; `queued` counts messages by queue;
+    `heads` has a digest of the oldest message of each list that is not empty.
 
     `tasks` is set when ECS should have said of which deployments the workers are, and did not.
     """
@@ -146,7 +147,7 @@ class Observation:
     fleet: Fleet | Unreadable
     service: Service | Unreadable
     tasks: Unreadable | None = None
-    oldest_wait_s: float | None = None
+    heads: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def unreadable(self) -> tuple[Unreadable, ...]:

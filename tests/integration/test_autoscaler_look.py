@@ -11,7 +11,7 @@ from botocore.exceptions import ClientError
 from moto import mock_aws
 
 from autoscaler.handler import Wiring, look_repeatedly
-from autoscaler.look import look
+from autoscaler.look import look, look_at_all
 from autoscaler.report import Outcome
 from autoscaler.settings import Settings
 from fleet import registry
@@ -368,10 +368,92 @@ def test_every_look_explains_itself_and_no_message_is_read(stack: Stack, capsys:
     out = capsys.readouterr().out
     assert "a message" not in out
     lines = [json.loads(line) for line in out.splitlines()]
-    metrics = {line["pool"]: line for line in lines if "_aws" in line}
+    metrics = {line.get("pool", "fleet"): line for line in lines if "_aws" in line}
     worker = metrics["worker"]
-    assert worker["_aws"]["CloudWatchMetrics"][0]["Dimensions"] == [["pool"]]
+    assert worker["_aws"]["CloudWatchMetrics"][0]["Dimensions"] == [["cluster", "pool"]]
+    assert {line["cluster"] for line in metrics.values()} == {CLUSTER}
     # moto runs no task.
     names = ("Queued", "Active", "Desired", "Running", "Consuming", "Draining", "Unreadable")
     assert [worker[name][0] for name in names] == [1, 2, 1, 0, 1, 0, 0]
-    assert set(metrics) == {"worker", "big"}
+    assert set(metrics) == {"worker", "big", "fleet"}
+    fleet = metrics["fleet"]
+    assert fleet["_aws"]["CloudWatchMetrics"][0]["Dimensions"] == [["cluster"]]
+    assert (fleet["Phantoms"], fleet["UnconsumedQueues"]) == ([0], [0])
+    assert 0 < fleet["DecisionLatency"][0] < 10_000
+
+
+def test_the_oldest_message_has_waited_for_as_long_as_it_is_seen(stack: Stack) -> None:
+    secret = "a message with a token"
+    stack.redis.lpush("default", secret)
+    stack.redis.lpush("default\x06\x163", "another")
+    assert stack.look()["worker"].oldest_wait_s == 0
+    (stored,) = [stack.redis.get(registry.scaler_key(DEFAULT.name))]
+    assert isinstance(stored, bytes)
+    assert secret.encode() not in stored
+    heads = json.loads(stored)["heads"]
+    assert set(heads) == {"default", "default\x06\x163"}
+    assert [len(digest) for digest, _ in heads.values()] == [16, 16]
+
+    heads["default"][1] -= 100  # a hundred seconds later
+    stack.redis.set(registry.scaler_key(DEFAULT.name), json.dumps({"heads": heads}))
+    stack.redis.lpush("default", "a younger one")
+    wait = stack.look()["worker"].oldest_wait_s
+    assert wait is not None
+    assert 100 <= wait < 110
+    stack.redis.rpop("default")  # the oldest is taken
+    assert stack.look()["worker"].oldest_wait_s < 10  # type: ignore[operator]
+    assert json.loads(stack.redis.lindex(registry.decisions_key(DEFAULT.name), 0))["oldest_wait"] < 10  # type: ignore[arg-type]
+
+
+def test_what_redis_is_asked_depends_on_no_queues_length(stack: Stack) -> None:
+    def commands() -> int:
+        stack.look()
+        before = int(stack.redis.info("stats")["total_commands_processed"])  # type: ignore[index]
+        stack.look()
+        return int(stack.redis.info("stats")["total_commands_processed"]) - before  # type: ignore[index]
+
+    stack.enqueue("default", 1)
+    few = commands()
+    stack.enqueue("default", 50_000)
+    assert commands() == few
+
+
+def test_what_a_killed_worker_left_is_a_metric_and_no_demand(stack: Stack) -> None:
+    stack.report("a", active=2)
+    stack.redis.hset("unacked", mapping={f"tag-{n}": "a message" for n in range(5)})
+    seen = look_at_all(settings=stack.parts.settings, broker=stack.parts.broker, ecs=stack.ecs)
+    assert seen.state.phantoms == 3
+    assert seen.outcomes[0].decision.needed == 1  # 2 / 4, rounded up
+    stack.redis.set(registry.member_key("a/worker"), "no JSON")
+    seen = look_at_all(settings=stack.parts.settings, broker=stack.parts.broker, ecs=stack.ecs)
+    assert seen.state.phantoms is None  # nobody knows what that one runs
+
+
+def test_a_queue_that_nobody_listens_to_is_named(
+    stack: Stack, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    stack.report("a", active=1)
+    for name in ("default", "gpu", "gpu\x06\x163", "big", "x.reply.celery.pidbox", "celeryev.1"):
+        stack.enqueue(name, 1)
+    look_repeatedly(stack.parts, looks=1, seconds_left=lambda: 60.0)
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    (fleet,) = [line for line in lines if "UnconsumedQueues" in line]
+    assert fleet["UnconsumedQueues"] == [2]
+    (warning,) = [record for record in caplog.records if hasattr(record, "queues")]
+    assert (warning.levelname, warning.queues) == ("WARNING", ["big", "gpu"])  # big has no worker yet
+
+
+def test_a_scan_without_end_gives_no_figure(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("autoscaler.broker_state.KEYS_A_PAGE", 1)
+    stack.redis.mset({f"key-{n}": "" for n in range(200)})
+    seen = look_at_all(settings=stack.parts.settings, broker=stack.parts.broker, ecs=stack.ecs)
+    assert seen.state.unconsumed is None
+    assert not seen.outcomes[0].observation.unreadable
+
+
+def test_unacked_of_another_type_costs_its_figures_only(stack: Stack) -> None:
+    stack.redis.set("unacked", "no hash")
+    stack.enqueue("default", 9)
+    seen = look_at_all(settings=stack.parts.settings, broker=stack.parts.broker, ecs=stack.ecs)
+    assert (seen.state.phantoms, seen.state.unconsumed) == (None, None)
+    assert stack.desired(DEFAULT) == 3

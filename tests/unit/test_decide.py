@@ -318,13 +318,44 @@ def test_old_and_new_workers_side_by_side_in_a_rollout_do_not_raise_desired() ->
     assert decided(in_rollout(seen(*both, desired=2))).desired == 2
 
 
+def test_the_oldest_wait_grows_while_the_same_message_is_the_oldest() -> None:
+    observation = replace(seen(worker("a", active=4), queued=2), heads={"default": "m1", "default2": "m2"})
+    first = decided(observation)
+    assert first.oldest_wait_s == 0
+    later = replace(observation, now=NOW + 20, heads={"default": "m1", "default2": "m3"})
+    assert decided(later, first.memory).oldest_wait_s == 20
+    taken = decided(replace(later, heads={"default": "m4"}), first.memory)
+    assert taken.oldest_wait_s == 0
+    assert set(taken.memory.heads) == {"default"}
+
+
+def test_the_oldest_wait_is_not_known_while_queues_are_not_and_goes_on_after() -> None:
+    first = decided(replace(seen(worker("a"), queued=1), heads={"default": "m1"}))
+    blind = replace(seen(worker("a")), now=NOW + 15, queued=Unreadable(source="queues", why="away"))
+    held = decided(blind, first.memory)
+    assert held.oldest_wait_s is None
+    again = replace(seen(worker("a"), queued=1), now=NOW + 30, heads={"default": "m1"})
+    assert decided(again, held.memory).oldest_wait_s == 30
+
+
+def test_a_clock_that_went_back_makes_no_negative_wait() -> None:
+    first = decided(replace(seen(worker("a"), queued=1), heads={"default": "m1"}))
+    earlier = replace(seen(worker("a"), queued=1), now=NOW - 60, heads={"default": "m1"})
+    assert decided(earlier, first.memory).oldest_wait_s == 0
+
+
 def test_a_clock_that_went_back_does_not_stop_the_surplus_from_ending() -> None:
     decision = decided(seen(worker("a"), worker("b")), Memory(surplus_since=NOW + 500))
     assert decision.memory.surplus_since == NOW
 
 
 @pytest.mark.parametrize(
-    "record", [{}, {"surplus_since": None, "released": {}}, {"surplus_since": 2, "released": {"a": 1.5}}]
+    "record",
+    [
+        {},
+        {"surplus_since": None, "released": {}},
+        {"surplus_since": 2, "released": {"a": 1.5}, "heads": {"default": ["0123", 2.5]}},
+    ],
 )
 def test_memory_survives_being_stored(record: dict[str, Any]) -> None:
     memory = Memory.from_record(record)
@@ -333,8 +364,16 @@ def test_memory_survives_being_stored(record: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize(
     "record",
-    [{"surplus_since": "noon"}, {"released": ["a"]}, {"released": {"a": True}}, {"surplus_since": float("nan")}],
+    [
+        {"surplus_since": "noon"},
+        {"released": ["a"]},
+        {"released": {"a": True}},
+        {"surplus_since": float("nan")},
+        {"heads": []},
+        {"heads": {"q": ["0123"]}},
+        {"heads": {"q": [1, 2]}},
+    ],
 )
 def test_memory_that_makes_no_sense_is_refused(record: dict[str, Any]) -> None:
-    with pytest.raises(ValueError, match=r"surplus_since|released"):
+    with pytest.raises(ValueError, match=r"surplus_since|released|heads"):
         Memory.from_record(record)
