@@ -216,6 +216,86 @@ def test_a_malformed_member_prevents_scale_in_until_it_is_gone(stack: Stack) -> 
     assert stack.look()["worker"].decision.drain == ("b/worker",)
 
 
+@pytest.mark.parametrize(
+    "change",
+    [{"version": 99}, {"active": -1}, {"active": 10**9}, {"slots": True}, {"state": "dancing"}, {"queues": "default"}],
+    ids=str,
+)
+def test_a_record_that_no_worker_would_write_moves_nothing_and_is_counted(stack: Stack, change: dict[str, Any]) -> None:
+    stack.ecs.update_service(cluster=CLUSTER, service=DEFAULT.service, desiredCount=2)
+    stack.report("a", active=1)
+    stack.report("b")
+    odd = stack.report("c", active=1)
+    record = json.loads(odd.to_json()) | change
+    stack.redis.set(registry.member_key(odd.id), json.dumps(record))
+    outcome = stack.look()["worker"]
+    assert (outcome.decision.desired, outcome.decision.drain) == (2, ())
+    assert outcome.figures()["Malformed"] == 1
+    assert "1 malformed" in outcome.decision.reason
+    stack.registry.report(odd)  # the next good report
+    assert stack.look()["worker"].figures()["Malformed"] == 0
+
+
+def test_a_member_from_the_future_moves_nothing_and_is_counted(stack: Stack) -> None:
+    stack.ecs.update_service(cluster=CLUSTER, service=DEFAULT.service, desiredCount=2)
+    stack.report("a", active=1)
+    stack.report("b")
+    stack.redis.zadd(registry.MEMBERS_KEY, {"b/worker": stack.registry.now() + 3600})
+    outcome = stack.look()["worker"]
+    assert (outcome.decision.desired, outcome.decision.drain) == (2, ())
+    assert outcome.figures()["Malformed"] == 1
+    stack.report("b")
+    assert stack.look()["worker"].decision.drain == ("b/worker",)
+
+
+def test_an_absurd_backlog_asks_for_no_more_than_the_maximum(stack: Stack) -> None:
+    stack.enqueue("default", 50_000)
+    stack.look()
+    assert stack.desired(DEFAULT) == DEFAULT.maximum
+
+
+@pytest.mark.parametrize("lacking", ["desiredCount", "runningCount", "deployments"])
+def test_an_answer_of_ecs_that_lacks_something_keeps_the_size(stack: Stack, lacking: str) -> None:
+    stack.enqueue("default", 9)
+
+    def lose(parsed: dict[str, Any], **_: Any) -> None:
+        for service in parsed["services"]:
+            del service[lacking]
+
+    stack.ecs.meta.events.register("after-call.ecs.DescribeServices", lose)
+    outcome = stack.look()["worker"]
+    assert outcome.decision.desired is None
+    assert lacking in outcome.decision.reason
+    stack.ecs.meta.events.unregister("after-call.ecs.DescribeServices", lose)
+    stack.look()
+    assert stack.desired(DEFAULT) == 3
+
+
+def test_a_rotated_password_costs_no_look(stack: Stack) -> None:
+    passwords = ["old"]
+    where = stack.parts.broker._settings
+    rotating = Broker(where, read_password=lambda: passwords[-1])
+    stack.parts = replace(stack.parts, broker=rotating)
+    stack.redis.config_set("requirepass", "old")
+    try:
+        stack.redis.auth("old")
+        assert not stack.look()["worker"].observation.unreadable
+        passwords.append("new")
+        stack.redis.config_set("requirepass", "new")
+        rotating.close()  # as a failover, or a long freeze of the function, does
+        assert not stack.look()["worker"].observation.unreadable
+        passwords.append("wrong")
+        rotating.close()
+        refused = stack.look()["worker"]
+        assert refused.figures()["Unreadable"] == 2
+        assert "AuthenticationError" in refused.decision.reason
+        passwords.append("new")
+        assert not stack.look()["worker"].observation.unreadable
+    finally:
+        stack.redis.config_set("requirepass", "")
+        rotating.close()
+
+
 def test_an_order_that_is_none_is_no_order(stack: Stack) -> None:
     stack.report("a")
     stack.redis.set(registry.order_key("a/worker"), b"\xff")
