@@ -8,7 +8,7 @@ unexport PYTHONDONTWRITEBYTECODE
 unexport PYTHONPATH
 export SAM_CLI_TELEMETRY := 0
 
-.PHONY: help setup setup-dev setup-local demo up down check test test-fast lint format template lock clean
+.PHONY: help setup setup-dev setup-local demo up down decisions check test test-fast lint format template lock clean
 
 help: ## list the commands
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 12
@@ -30,6 +30,9 @@ up: setup-local ## the stack, kept running until Ctrl-C or `make down`
 
 down: setup-dev ## stop what `make up` started
 	@exec $(BIN)/python -m local down
+
+decisions: setup-dev ## the autoscaler's last decisions about the stack that `make up` runs
+	@$(BIN)/python -m local decisions
 
 check: setup-dev ## hold an environment's parameters against the template (ENV=prd)
 	@$(BIN)/python -m local check --env "$(ENV)"

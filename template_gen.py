@@ -54,7 +54,15 @@ def build(declared: Sequence[Pool] = POOLS) -> Template:
     workers = add_workers(t, base=base, airflow=airflow, pools=pools)
     flower = add_flower(t, base=base, balancer=balancer)
     functions = add_functions(t, base=base, airflow=airflow, workers=workers, flower=flower, pools=pools)
-    add_alarms(t, database=base.database, broker=base.broker, balancer=balancer, airflow=airflow, functions=functions)
+    add_alarms(
+        t,
+        database=base.database,
+        broker=base.broker,
+        balancer=balancer,
+        cluster=base.cluster,
+        airflow=airflow,
+        functions=functions,
+    )
     return t
 
 

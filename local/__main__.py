@@ -1,4 +1,4 @@
-"""Runs the commands of the local stack: demo, up, down, and the check of an environment's parameters."""
+"""Runs the commands of the local stack: demo, up, down, decisions, and the check of an environment's parameters."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ from local.errors import LocalError
 
 SUPPORTED = ((3, 11), (3, 12))
 SWITCH_INTERVAL_S = 0.0005
+# What looks at a stack that runs must not empty its log.
+LOG_MODE = {"demo": "w", "up": "w", "down": "a", "decisions": "a", "check": "a"}
 INTERRUPTED = 130  # 128 + SIGINT, as a shell counts
 
 
@@ -31,7 +33,7 @@ def _interrupt(number: int, _frame: FrameType | None) -> None:
 def main() -> int:
     """Run one command; every failure is one line and a non-zero exit."""
     parser = argparse.ArgumentParser(prog="python -m local", description=__doc__)
-    parser.add_argument("command", choices=("demo", "up", "down", "check"))
+    parser.add_argument("command", choices=("demo", "up", "down", "decisions", "check"))
     parser.add_argument("--env", default="", help="check: the environment of samconfig.toml")
     arguments = parser.parse_args()
     if sys.version_info[:2] not in SUPPORTED:
@@ -41,7 +43,9 @@ def main() -> int:
         signal.signal(each, _interrupt)
     paths.LOGS.mkdir(parents=True, exist_ok=True)
     logging.basicConfig(
-        filename=paths.STATE / "local.log", filemode="w", format="%(asctime)s %(levelname)s %(name)s: %(message)s"
+        filename=paths.STATE / "local.log",
+        filemode=LOG_MODE[arguments.command],
+        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
     )
     logging.getLogger("local").setLevel(logging.INFO)
     # The relays share this process: with the default of 5 ms every thread that computes delays Airflow's queries.
@@ -69,10 +73,11 @@ def _run(arguments: argparse.Namespace) -> int:
 
     from local import commands
 
+    known = {"demo": commands.demo, "up": commands.up, "down": commands.down, "decisions": commands.decisions}
     try:
         if arguments.command == "check":
             return commands.check(arguments.env)
-        return {"demo": commands.demo, "up": commands.up, "down": commands.down}[arguments.command]()
+        return known[arguments.command]()
     except (BotoCoreError, ClientError, redis.RedisError, httpx.HTTPError) as error:
         logging.getLogger("local").exception("a part of the stack did not answer")
         what = " ".join(str(error).split())

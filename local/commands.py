@@ -1,4 +1,4 @@
-"""The commands demo, up and down, as an operator sees them."""
+"""The commands demo, up, down and decisions, as an operator sees them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,11 @@ import os
 import signal
 import time
 
-from local import paths
+import redis
+from rich.console import Console
+
+from local import paths, running
+from local.decisions import last, line, table
 from local.demo import burst
 from local.demo.view import View
 from local.errors import LocalError
@@ -17,6 +21,7 @@ from local.stack import Stack
 from local.stack import up as bring_up
 
 DOWN_TIMEOUT_S = 60
+SHOWN, SHOWN_LIVE = 20, 8
 
 
 def demo() -> int:
@@ -27,8 +32,8 @@ def demo() -> int:
         made = burst.run(stack, view, began_at=began_at)
         view.step("stopping everything")
     problems = made.problems(at_least_peak=burst.PEAK_WORKERS)
-    for line in problems:
-        view.say(f"[red]✗[/] {line}")
+    for problem in problems:
+        view.say(f"[red]✗[/] {problem}")
     if not problems:
         workers = f"workers {made.minimum_workers} → {made.peak_workers} → {made.final_workers}"
         view.say(f"[green]✓[/] {made.tasks_succeeded} of {made.tasks_total} tasks succeeded, none killed, {workers}")
@@ -42,8 +47,27 @@ def up() -> int:
         _addresses(view, stack)
         view.say("  Ctrl-C, or `make down` elsewhere, ends it")
         while not stack.agent.given_up:
+            with contextlib.suppress(redis.RedisError):  # the picture stays as it was
+                view.decisions(last(stack.broker, SHOWN_LIVE))
             time.sleep(1)
         raise LocalError(stack.agent.given_up)
+
+
+def decisions() -> int:
+    """Print the last decisions of the stack that another terminal runs."""
+    try:
+        found = last(running.find().broker(), SHOWN)
+    except redis.RedisError as error:
+        raise LocalError(f"the local stack's Redis does not answer: {type(error).__name__}") from None
+    console = Console(highlight=False)
+    if not found:
+        console.print("the autoscaler has not decided anything yet")
+    elif console.is_terminal:
+        console.print(table(found))
+    else:
+        for decision in found:
+            print(line(decision))
+    return 0
 
 
 def check(name: str) -> int:

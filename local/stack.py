@@ -23,6 +23,7 @@ from local.fargate.agent import Agent
 from local.fargate.network import Network
 from local.lambdas.schedules import Rules
 from local.preflight import preflight
+from local.running import Running, announced
 from local.servers.ports import free_port
 from local.servers.postgres import Postgres
 from local.servers.process import spawn, stop
@@ -143,6 +144,14 @@ def up(report: Report) -> Iterator[Stack]:
         rules.start()
         urls = {"webserver_url": _url(network, outputs["AirflowServiceName"], WEBSERVER_PORT)}
         urls["flower_url"] = _url(network, outputs["FlowerServiceName"], FLOWER_PORT)
+        where = Running(
+            redis_host=broker.host,
+            redis_port=broker.port,
+            endpoint=endpoint,
+            region=config.region,
+            broker_secret_arn=outputs["BrokerSecretArn"],
+        )
+        cleanup.enter_context(announced(where))
         yield Stack(**{**stack.__dict__, **urls})
 
 

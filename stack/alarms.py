@@ -9,9 +9,10 @@ from troposphere.cloudwatch import Alarm, MetricDimension
 from stack.airflow import Airflow
 from stack.balancer import Balancer
 from stack.broker import Broker
+from stack.cluster import Cluster
 from stack.database import Database
 from stack.declare import Matching, add_condition, add_parameter, hole
-from stack.functions import Functions
+from stack.functions import CLUSTER_DIMENSION, METRICS_NAMESPACE, UNCONSUMED_QUEUES, Functions
 
 GROUP = "Alarms"
 PERIOD_S = 60
@@ -35,7 +36,14 @@ class _Watch:
 
 
 def add_alarms(
-    t: Template, *, database: Database, broker: Broker, balancer: Balancer, airflow: Airflow, functions: Functions
+    t: Template,
+    *,
+    database: Database,
+    broker: Broker,
+    balancer: Balancer,
+    cluster: Cluster,
+    airflow: Airflow,
+    functions: Functions,
 ) -> None:
     topic = add_parameter(
         t,
@@ -94,6 +102,17 @@ def add_alarms(
             comparison="GreaterThanThreshold",
             threshold=0,
             minutes=3,
+            missing="missing",
+        ),
+        # A task sent to a queue of no pool waits for ever. A pool that starts from zero needs a few minutes.
+        "AlarmQueueUnconsumed": _Watch(
+            namespace=METRICS_NAMESPACE,
+            metric=UNCONSUMED_QUEUES,
+            dimensions={CLUSTER_DIMENSION: Ref(cluster.ecs)},
+            statistic="Minimum",
+            comparison="GreaterThanThreshold",
+            threshold=0,
+            minutes=10,
             missing="missing",
         ),
     }

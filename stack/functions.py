@@ -30,7 +30,7 @@ from stack.iam import (
 )
 from stack.logs import add_log_group
 from stack.paths import Group, add_api_client_group, add_path
-from stack.pools import SizedPool, pools_json
+from stack.pools import MOST_WORKERS, SizedPool, pools_json
 from stack.workers import Workers
 
 GROUP = "Autoscaler"
@@ -39,6 +39,9 @@ EVERY_MINUTE = "rate(1 minute)"
 TIMEOUT_S = 75  # a minute of looks, and a last one that has to wait for Redis or ECS
 MEMORY_MIB = 256
 METRICS_NAMESPACE = "AirflowOnEcs"
+# As autoscaler.report names them, which is not importable here; a test compares.
+CLUSTER_DIMENSION = "cluster"
+UNCONSUMED_QUEUES = "UnconsumedQueues"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,6 +85,15 @@ def add_functions(
         constraint=Between(low=0, high=3600),
         default=60,
     )
+    max_step_out = add_parameter(
+        t,
+        "MaxStepOut",
+        group=GROUP,
+        label="Most workers added at once",
+        description="Workers that one look of the autoscaler may add to a pool; the default sets no limit of its own.",
+        constraint=Between(low=1, high=MOST_WORKERS),
+        default=MOST_WORKERS,
+    )
     services = {"airflow": airflow.service, **workers.services, "flower": flower.service}
     group = add_api_client_group(t, "FunctionsGroup", network=base.network, description="Functions")
     add_path(t, source=group, target=base.broker.group, port=base.broker.port)
@@ -98,8 +110,13 @@ def add_functions(
         group=group,
         code=_Code(
             package="autoscaler",
-            environment={**common, "POLL_SECONDS": Ref(poll_seconds), "SCALE_IN_AFTER_S": Ref(scale_in_after)},
-            statements=[scale_services(list(workers.services.values()))],
+            environment={
+                **common,
+                "POLL_SECONDS": Ref(poll_seconds),
+                "SCALE_IN_AFTER_S": Ref(scale_in_after),
+                "MAX_STEP_OUT": Ref(max_step_out),
+            },
+            statements=scale_services(services=list(workers.services.values()), cluster=base.cluster.ecs),
             events={"EveryMinute": _every_minute("Looks at the backlog, several times a minute")},
         ),
     )

@@ -73,8 +73,12 @@ def protect_tasks(cluster: Any) -> Statement:
     return allow(actions=["ecs:GetTaskProtection", "ecs:UpdateTaskProtection"], resources=[tasks_of(cluster)])
 
 
-def scale_services(services: Sequence[Any]) -> Statement:
-    return allow(actions=["ecs:DescribeServices", "ecs:UpdateService"], resources=[Ref(s) for s in services])
+def scale_services(*, services: Sequence[Any], cluster: Any) -> list[Statement]:
+    """Set how many tasks a service has; tell, in a deployment, its old tasks from its new ones."""
+    return [
+        allow(actions=["ecs:DescribeServices", "ecs:UpdateService"], resources=[Ref(s) for s in services]),
+        allow(actions=["ecs:DescribeTasks"], resources=[tasks_of(cluster)]),
+    ]
 
 
 def inspect_services(*, services: Sequence[Any], cluster: Any) -> list[Statement]:

@@ -23,6 +23,7 @@ ORDER_TTL_S = 86_400
 # `last_seen` is written and read by one clock; only a failover to a replica whose clock is behind shows the future.
 CLOCK_TOLERANCE_S = 5.0
 RECORD_VERSION = 1
+MOST_TASKS = 10_000  # of one worker; more is an error, and would raise the pool to its maximum
 
 STARTING = "starting"
 CONSUMING = "consuming"
@@ -119,7 +120,7 @@ def _plausible(name: str, value: Any) -> bool:
     """Whether a container would report this value."""
     match name:
         case "slots" | "active":
-            return type(value) is int and value >= 0
+            return type(value) is int and 0 <= value <= MOST_TASKS
         case "protected":
             return type(value) is bool
         case "started_at" | "last_seen":

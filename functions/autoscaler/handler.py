@@ -11,8 +11,8 @@ from typing import Any
 
 from aws_lambda_powertools import Logger
 
-from autoscaler.look import look
-from autoscaler.report import publish
+from autoscaler.look import look_at_all
+from autoscaler.report import publish, publish_state
 from autoscaler.settings import Settings
 from shared import aws
 from shared.broker import Broker, broker_of
@@ -59,10 +59,11 @@ def look_repeatedly(
     """Up to `looks` looks, each `poll_seconds` after the one before began."""
     began, done, last = clock(), 0, {}
     while True:
-        outcomes = look(settings=parts.settings, broker=parts.broker, ecs=parts.ecs)
-        publish(outcomes, logger=logger)
+        seen = look_at_all(settings=parts.settings, broker=parts.broker, ecs=parts.ecs)
+        publish(seen.outcomes, cluster=parts.settings.cluster, logger=logger)
+        publish_state(seen.state, took_ms=seen.took_ms, cluster=parts.settings.cluster, logger=logger)
         done += 1
-        last = {outcome.pool: outcome.to_record() for outcome in outcomes}
+        last = {outcome.pool: outcome.to_record() for outcome in seen.outcomes}
         pause = max(0.0, began + done * parts.settings.poll_seconds - clock())
         if done == looks or seconds_left() < pause + LOOK_TAKES_AT_MOST_S:
             return {LOOKS: done, "pools": last}

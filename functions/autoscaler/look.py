@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -9,12 +10,13 @@ from typing import Any
 
 import redis
 
+from autoscaler.broker_state import BrokerState, read_broker_state
 from autoscaler.decide import decide
 from autoscaler.memory import Memory
 from autoscaler.observation import Fleet, Observation, Service, Unreadable
-from autoscaler.redis_reader import FLEET, QUEUES, read_fleet, read_queues
+from autoscaler.redis_reader import FLEET, QUEUES, QueueReading, read_fleet, read_queues
 from autoscaler.report import Outcome
-from autoscaler.services import read_services, set_desired
+from autoscaler.services import read_deployments, read_services, set_desired
 from autoscaler.settings import Settings
 from fleet.registry import ORDER_CONSUME, ORDER_DRAIN, Registry
 from shared.aws import in_words
@@ -28,20 +30,37 @@ MEMORY = "memory"
 class _Reading:
     """What the broker said, by pool. `registry` is None when it said nothing: there is no use in writing then."""
 
-    queues: Mapping[str, Mapping[str, int] | Unreadable]
+    queues: QueueReading
     fleets: Mapping[str, Fleet | Unreadable]
     registry: Registry | None
     now: float
+    state: BrokerState
+
+
+@dataclass(frozen=True, kw_only=True)
+class Look:
+    """What came of one look at all pools. `took_ms`: from its begin until the last decision was carried out."""
+
+    outcomes: tuple[Outcome, ...]
+    state: BrokerState
+    took_ms: float
 
 
 def look(*, settings: Settings, broker: Broker, ecs: Any) -> list[Outcome]:
     """Looks at all pools once. What cannot be read or done is in the outcomes: such a pool keeps its size."""
+    return list(look_at_all(settings=settings, broker=broker, ecs=ecs).outcomes)
+
+
+def look_at_all(*, settings: Settings, broker: Broker, ecs: Any) -> Look:
+    """The same with what belongs to no single pool."""
+    began = time.monotonic()
     services = read_services(ecs, cluster=settings.cluster, pools=settings.pools)
     reading = _read_broker(broker, settings.pools)
-    return [
+    outcomes = tuple(
         _scale(pool, settings=settings, service=services[pool.name], reading=reading, ecs=ecs)
         for pool in settings.pools
-    ]
+    )
+    return Look(outcomes=outcomes, state=reading.state, took_ms=1000 * (time.monotonic() - began))
 
 
 def _read_broker(broker: Broker, pools: tuple[Pool, ...]) -> _Reading:
@@ -52,24 +71,34 @@ def _read_broker(broker: Broker, pools: tuple[Pool, ...]) -> _Reading:
     except BROKER_ERRORS as error:
         silent = {source: Unreadable(source=source, why=in_words(error)) for source in (QUEUES, FLEET)}
         return _Reading(
-            queues={pool.name: silent[QUEUES] for pool in pools},
+            queues=QueueReading(queued={pool.name: silent[QUEUES] for pool in pools}, heads={}),
             fleets={pool.name: silent[FLEET] for pool in pools},
             registry=None,
             now=now,
+            state=BrokerState(),
         )
     registry = Registry(client)
     try:
         fleet = read_fleet(client, pools)
     except BROKER_ERRORS as error:
         unreadable = Unreadable(source=FLEET, why=in_words(error))
-        return _Reading(queues=queues, fleets={p.name: unreadable for p in pools}, registry=registry, now=now)
-    return _Reading(queues=queues, fleets=fleet.fleets, registry=registry, now=fleet.now)
+        fleets = {pool.name: unreadable for pool in pools}
+        return _Reading(queues=queues, fleets=fleets, registry=registry, now=now, state=BrokerState())
+    state = BrokerState()
+    with contextlib.suppress(redis.RedisError):  # these figures are missing then, and no decision needs them
+        state = read_broker_state(client, fleet.roster)
+    return _Reading(queues=queues, fleets=fleet.fleets, registry=registry, now=fleet.now, state=state)
 
 
 def _scale(pool: Pool, *, settings: Settings, service: Service | Unreadable, reading: _Reading, ecs: Any) -> Outcome:
     observation = Observation(
-        now=reading.now, queued=reading.queues[pool.name], fleet=reading.fleets[pool.name], service=service
+        now=reading.now,
+        queued=reading.queues.queued[pool.name],
+        heads=reading.queues.heads.get(pool.name, {}),
+        fleet=reading.fleets[pool.name],
+        service=service,
     )
+    observation = _tell_deployments_apart(observation, settings=settings, ecs=ecs)
     problems: list[str] = []
     memory = Memory()
     if reading.registry is not None:
@@ -85,6 +114,18 @@ def _scale(pool: Pool, *, settings: Settings, service: Service | Unreadable, rea
     if reading.registry is None:
         return outcome
     return _act(outcome, pool=pool, cluster=settings.cluster, registry=reading.registry, ecs=ecs)
+
+
+def _tell_deployments_apart(observation: Observation, *, settings: Settings, ecs: Any) -> Observation:
+    """Asks, only while a deployment rolls out, which one started each worker."""
+    fleet, service = observation.fleet, observation.service
+    if not isinstance(fleet, Fleet) or not isinstance(service, Service) or not service.is_rolling_out:
+        return observation
+    arns = [worker.task_arn for worker in fleet.workers if not worker.has_ended]
+    deployments = read_deployments(ecs, cluster=settings.cluster, task_arns=arns)
+    if isinstance(deployments, Unreadable):
+        return replace(observation, tasks=deployments)
+    return replace(observation, fleet=fleet.with_deployments(deployments))
 
 
 def _act(outcome: Outcome, *, pool: Pool, cluster: str, registry: Registry, ecs: Any) -> Outcome:

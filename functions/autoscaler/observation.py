@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 from fleet.registry import (
     DRAINED,
@@ -14,6 +14,7 @@ from fleet.registry import (
     Member,
 )
 
+PRIMARY = "PRIMARY"  # a deployment's status
 # Containers report at least every 5 s; one that is silent for this long has most likely ended.
 SILENT_AFTER_S = 11.0
 
@@ -34,6 +35,7 @@ class Worker:
     """A worker as the registry shows it. `order` is the last order it was given, None when there is none.
 
     `silent_s`: seconds since its last report. The registry shows one that crashed for a while after its end.
+    `deployment`: the id of the one that started its task; None when it was not asked for, or ECS does not say.
     """
 
     id: str
@@ -44,6 +46,8 @@ class Worker:
     order: str | None
     started_at: float
     silent_s: float = 0.0
+    task_arn: str = ""
+    deployment: str | None = None
 
     @classmethod
     def from_member(cls, member: Member, *, order: str | None, now: float) -> Worker:
@@ -56,6 +60,7 @@ class Worker:
             order=order,
             started_at=member.started_at,
             silent_s=max(0.0, now - member.last_seen),
+            task_arn=member.task_arn,
         )
 
     @property
@@ -94,6 +99,11 @@ class Fleet:
         """Tasks in flight. Never counted from `unacked`, where a dead worker's tasks stay for a day."""
         return sum(worker.active for worker in self.workers)
 
+    def with_deployments(self, deployments: Mapping[str, str]) -> Fleet:
+        """The same, each worker with its deployment, by task ARN."""
+        workers = tuple(replace(worker, deployment=deployments.get(worker.task_arn)) for worker in self.workers)
+        return replace(self, workers=workers)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Deployment:
@@ -105,30 +115,41 @@ class Deployment:
 
 @dataclass(frozen=True, kw_only=True)
 class Service:
-    """The pool's ECS service, in tasks."""
+    """The pool's ECS service, in tasks. `paused`: somebody asked, by a tag on it, to leave it alone."""
 
     desired: int
     running: int
     pending: int
     deployments: tuple[Deployment, ...]
+    paused: bool = False
 
     @property
     def is_rolling_out(self) -> bool:
         """Tasks of an older deployment are still there beside the present one's."""
         return len(self.deployments) > 1
 
+    @property
+    def present(self) -> str | None:
+        """The id of the deployment that replaces all others."""
+        return next((deployment.id for deployment in self.deployments if deployment.status == PRIMARY), None)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Observation:
-    """`now` is Redis's time in seconds since the epoch; `queued` counts messages by queue."""
+    """`now` is Redis's time in seconds since the epoch; `queued` counts messages by queue;
+    `heads` has a digest of the oldest message of each list that is not empty.
+
+    `tasks` is set when ECS should have said of which deployments the workers are, and did not.
+    """
 
     now: float
     queued: Mapping[str, int] | Unreadable
     fleet: Fleet | Unreadable
     service: Service | Unreadable
-    oldest_wait_s: float | None = None
+    tasks: Unreadable | None = None
+    heads: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def unreadable(self) -> tuple[Unreadable, ...]:
-        parts = (self.queued, self.fleet, self.service)
+        parts = (self.queued, self.fleet, self.service, self.tasks)
         return tuple(part for part in parts if isinstance(part, Unreadable))

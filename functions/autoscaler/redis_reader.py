@@ -20,13 +20,32 @@ QUEUES = "queues"
 FLEET = "fleet"
 WORKER_ROLE = "worker"
 
+# 16 of the digest's 40 characters tell messages apart and are nothing to try tokens against.
+DIGESTS_OF_HEADS = """
+local digests = {}
+for i, key in ipairs(KEYS) do
+  local head = redis.pcall('LINDEX', key, -1)
+  digests[i] = type(head) == 'string' and string.sub(redis.sha1hex(head), 1, 16) or ''
+end
+return digests
+"""
+
 
 @dataclass(frozen=True, kw_only=True)
 class FleetReading:
-    """The fleets by pool, and Redis's time in seconds since the epoch."""
+    """The fleets by pool, Redis's time in seconds since the epoch, and the registry as it was read."""
 
     fleets: Mapping[str, Fleet]
     now: float
+    roster: registry.Roster
+
+
+@dataclass(frozen=True, kw_only=True)
+class QueueReading:
+    """By pool: messages by queue, or why they are not known; a digest of the oldest message by list."""
+
+    queued: Mapping[str, Mapping[str, int] | Unreadable]
+    heads: Mapping[str, Mapping[str, str]]
 
 
 def lists_of(queue: str) -> tuple[str, ...]:
@@ -34,18 +53,28 @@ def lists_of(queue: str) -> tuple[str, ...]:
     return (queue, *(f"{queue}{PRIORITY_SEPARATOR}{step}" for step in PRIORITY_STEPS))
 
 
-def read_queues(client: redis.Redis, pools: Sequence[Pool]) -> dict[str, Mapping[str, int] | Unreadable]:
-    """Messages by queue, by pool, in one round trip; a key that is no list makes its pool unreadable.
+def read_queues(client: redis.Redis, pools: Sequence[Pool]) -> QueueReading:
+    """Reads all queues in one round trip; a key that is no list makes its pool unreadable.
 
-    Only lengths are read: a message holds its task's token. Raises redis.RedisError when Redis does not answer.
+    A message holds its task's token, so none leaves Redis: lengths and digests do. Raises redis.RedisError when Redis
+    does not answer.
     """
+    names = [name for pool in pools for queue in pool.queues for name in lists_of(queue)]
     with client.pipeline(transaction=False) as pipe:
-        for pool in pools:
-            for queue in pool.queues:
-                for name in lists_of(queue):
-                    pipe.llen(name)
-        lengths = iter(pipe.execute(raise_on_error=False))
-    return {pool.name: _queues_of(pool, lengths) for pool in pools}
+        for name in names:
+            pipe.llen(name)
+        pipe.eval(DIGESTS_OF_HEADS, len(names), *names)
+        *answers, digests = pipe.execute(raise_on_error=False)
+    lengths = iter(answers)
+    queued = {pool.name: _queues_of(pool, lengths) for pool in pools}
+    # Without digests there is a metric less, and no decision.
+    digests = digests if isinstance(digests, list) else [b""] * len(names)
+    head_of = {name: digest.decode() for name, digest in zip(names, digests, strict=True) if digest}
+    heads = {
+        pool.name: {name: head_of[name] for queue in pool.queues for name in lists_of(queue) if name in head_of}
+        for pool in pools
+    }
+    return QueueReading(queued=queued, heads=heads)
 
 
 def _queues_of(pool: Pool, lengths: Iterator[Any]) -> Mapping[str, int] | Unreadable:
@@ -73,7 +102,7 @@ def read_fleet(client: redis.Redis, pools: Sequence[Pool]) -> FleetReading:
     for member, order in zip(workers, raw, strict=True):
         by_pool.setdefault(member.pool, []).append(Worker.from_member(member, order=_order(order), now=roster.read_at))
     fleets = {pool.name: Fleet(workers=tuple(by_pool.get(pool.name, ())), malformed=roster.malformed) for pool in pools}
-    return FleetReading(fleets=fleets, now=roster.read_at)
+    return FleetReading(fleets=fleets, now=roster.read_at, roster=roster)
 
 
 def _order(raw: bytes | None) -> str | None:

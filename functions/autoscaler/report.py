@@ -9,10 +9,13 @@ from typing import Any
 from aws_lambda_powertools import Logger
 from aws_lambda_powertools.metrics import EphemeralMetrics, MetricUnit
 
+from autoscaler.broker_state import BrokerState
 from autoscaler.decide import Decision
 from autoscaler.observation import Fleet, Observation, Service, Unreadable
 from fleet.registry import CONSUMING, DRAINED, DRAINING
 
+# Alarms name both: several stacks of one account share the namespace.
+CLUSTER_DIMENSION = "cluster"
 POOL_DIMENSION = "pool"
 
 QUEUED = "Queued"
@@ -26,6 +29,12 @@ DRAINED_WORKERS = "Drained"
 UNREADABLE = "Unreadable"
 MALFORMED = "Malformed"
 FAILED = "Failed"
+OLDEST_WAIT = "OldestWait"
+
+# Of the fleet as a whole, without a pool.
+PHANTOMS = "Phantoms"
+UNCONSUMED_QUEUES = "UnconsumedQueues"
+DECISION_LATENCY = "DecisionLatency"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,6 +61,12 @@ class Outcome:
             figures |= {DESIRED: self.decision.desired, RUNNING: service.running, PENDING: service.pending}
         return figures
 
+    @property
+    def oldest_wait_s(self) -> float | None:
+        """At least how long the oldest message has waited; None when the queues could not be read."""
+        wait = self.decision.oldest_wait_s
+        return None if wait is None else round(wait, 3)
+
     def to_record(self) -> dict[str, Any]:
         """The decision with its inputs, as JSON can hold it; `t` is Redis's time in seconds since the epoch."""
         service = self.observation.service
@@ -60,6 +75,7 @@ class Outcome:
             "pool": self.pool,
             "reason": self.decision.reason,
             "needed": self.decision.needed,
+            "oldest_wait": self.oldest_wait_s,
             "was": service.desired if isinstance(service, Service) else None,
             "drain": list(self.decision.drain),
             "recall": list(self.decision.recall),
@@ -69,14 +85,35 @@ class Outcome:
         }
 
 
-def publish(outcomes: Sequence[Outcome], *, logger: Logger) -> None:
+def publish(outcomes: Sequence[Outcome], *, cluster: str, logger: Logger) -> None:
     """One log line and one set of metrics a pool; the line is a warning when something went wrong."""
     for outcome in outcomes:
         is_well = not outcome.observation.unreadable and not outcome.problems
         (logger.info if is_well else logger.warning)("decision", extra={"decision": outcome.to_record()})
-        # An empty service name leaves its dimension out: alarms refer to the pool alone.
-        metrics = EphemeralMetrics(service="")
-        metrics.add_dimension(name=POOL_DIMENSION, value=outcome.pool)
+        metrics = _metrics({CLUSTER_DIMENSION: cluster, POOL_DIMENSION: outcome.pool})
         for name, figure in outcome.figures().items():
             metrics.add_metric(name=name, unit=MetricUnit.Count, value=figure)
+        if outcome.oldest_wait_s is not None:
+            metrics.add_metric(name=OLDEST_WAIT, unit=MetricUnit.Seconds, value=outcome.oldest_wait_s)
         metrics.flush_metrics()
+
+
+def publish_state(state: BrokerState, *, took_ms: float, cluster: str, logger: Logger) -> None:
+    """The metrics of the fleet as a whole; a warning that names the queues nobody listens to."""
+    metrics = _metrics({CLUSTER_DIMENSION: cluster})
+    metrics.add_metric(name=DECISION_LATENCY, unit=MetricUnit.Milliseconds, value=took_ms)
+    if state.phantoms is not None:
+        metrics.add_metric(name=PHANTOMS, unit=MetricUnit.Count, value=state.phantoms)
+    if state.unconsumed is not None:
+        metrics.add_metric(name=UNCONSUMED_QUEUES, unit=MetricUnit.Count, value=len(state.unconsumed))
+    metrics.flush_metrics()
+    if state.unconsumed:
+        logger.warning("messages wait in queues that nobody listens to", extra={"queues": list(state.unconsumed)})
+
+
+def _metrics(dimensions: dict[str, str]) -> EphemeralMetrics:
+    # An empty service name leaves its dimension out.
+    metrics = EphemeralMetrics(service="")
+    for name, value in dimensions.items():
+        metrics.add_dimension(name=name, value=value)
+    return metrics

@@ -1,21 +1,42 @@
-"""Reads the pools' ECS services, sets their desired count."""
+"""Reads the pools' ECS services and whose tasks are whose, sets their desired count."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import islice
 from typing import Any
 
 from autoscaler.observation import Deployment, Service, Unreadable
+from shared.aws import AWS_ERRORS, in_words
 from shared.ecs import Described, describe_services, live_deployments
 from shared.pools import Pool
 
 SERVICE = "service"
+TASKS = "tasks"
+TASKS_A_CALL = 100  # DescribeTasks takes no more
+PAUSED_TAG, PAUSED = "airflow-on-ecs:paused", "true"
 
 
 def read_services(ecs: Any, *, cluster: str, pools: Sequence[Pool]) -> dict[str, Service | Unreadable]:
     """Each pool's service, by the pool's name. Never raises for AWS."""
-    described = describe_services(ecs, cluster=cluster, services=[pool.service for pool in pools])
+    described = describe_services(ecs, cluster=cluster, services=[pool.service for pool in pools], tags=True)
     return {pool.name: _service_of(described[pool.service]) for pool in pools}
+
+
+def read_deployments(ecs: Any, *, cluster: str, task_arns: Iterable[str]) -> dict[str, str] | Unreadable:
+    """The id of the deployment that started each task, by task ARN; a task that ECS does not know is not in it.
+
+    All or nothing: with half an answer, workers would be taken for old or new at random. Never raises for AWS.
+    """
+    found: dict[str, str] = {}
+    left = iter(task_arns)
+    try:
+        while batch := list(islice(left, TASKS_A_CALL)):
+            answer = ecs.describe_tasks(cluster=cluster, tasks=batch)
+            found |= {task["taskArn"]: task["startedBy"] for task in answer["tasks"] if task.get("startedBy")}
+    except AWS_ERRORS as error:
+        return Unreadable(source=TASKS, why=in_words(error))
+    return found
 
 
 def set_desired(ecs: Any, *, cluster: str, pool: Pool, desired: int) -> None:
@@ -40,6 +61,11 @@ def _service_of(described: Described | str) -> Service | Unreadable:
                 )
                 for deployment in live_deployments(described)
             ),
+            paused=_is_paused(described.get("tags", ())),
         )
     except KeyError as missing:
         return Unreadable(source=SERVICE, why=f"ECS's answer lacks {missing}")
+
+
+def _is_paused(tags: Iterable[Mapping[str, str]]) -> bool:
+    return any(tag.get("key") == PAUSED_TAG and tag.get("value", "").strip().lower() == PAUSED for tag in tags)

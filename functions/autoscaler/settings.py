@@ -10,6 +10,7 @@ from shared.settings import CLUSTER, BrokerSettings, Environment, SettingsError,
 
 POLL_SECONDS = "POLL_SECONDS"
 SCALE_IN_AFTER_S = "SCALE_IN_AFTER_S"
+MAX_STEP_OUT = "MAX_STEP_OUT"
 
 SCALE_IN_AFTER_DEFAULT_S = 60
 # The schedule invokes the function each minute, and EventBridge knows no shorter rate.
@@ -18,13 +19,17 @@ SCHEDULE_PERIOD_S = 60
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """`poll_seconds`: between two looks of one invocation, at most the schedule's period."""
+    """`poll_seconds`: between two looks of one invocation, at most the schedule's period.
+
+    `max_step_out`: workers that one look may add to a pool; None sets no limit.
+    """
 
     broker: BrokerSettings
     cluster: str
     pools: tuple[Pool, ...]
     poll_seconds: int
     scale_in_after_s: int
+    max_step_out: int | None = None
 
     @classmethod
     def from_environment(cls, environment: Environment) -> Settings:
@@ -37,6 +42,7 @@ class Settings:
             scale_in_after_s=whole_number(
                 environment.get(SCALE_IN_AFTER_S) or SCALE_IN_AFTER_DEFAULT_S, name=SCALE_IN_AFTER_S
             ),
+            max_step_out=_step(environment),
         )
         if settings.poll_seconds > SCHEDULE_PERIOD_S:
             raise SettingsError(f"{POLL_SECONDS} is {settings.poll_seconds}: it must be at most {SCHEDULE_PERIOD_S}")
@@ -53,4 +59,11 @@ class Settings:
             maximum=pool.maximum,
             concurrency=pool.concurrency,
             scale_in_after_s=self.scale_in_after_s,
+            max_step_out=self.max_step_out,
         )
+
+
+def _step(environment: Environment) -> int | None:
+    """None when the variable is missing or empty."""
+    value = environment.get(MAX_STEP_OUT)
+    return whole_number(value, name=MAX_STEP_OUT, lowest=1) if value else None

@@ -16,16 +16,19 @@ LIVE_DEPLOYMENTS = ("PRIMARY", "ACTIVE")
 Described = Mapping[str, Any]
 
 
-def describe_services(ecs: Any, *, cluster: str, services: Sequence[str]) -> dict[str, Described | str]:
+def describe_services(
+    ecs: Any, *, cluster: str, services: Sequence[str], tags: bool = False
+) -> dict[str, Described | str]:
     """Each active service by the name or ARN that it was asked by; for the others, in words, why there is none.
 
     Ten to a call. A call that fails says so of its ten, and leaves the others alone.
     """
+    include: dict[str, Any] = {"include": ["TAGS"]} if tags else {}
     found: dict[str, Described | str] = {}
     left = iter(services)
     while batch := list(islice(left, SERVICES_A_CALL)):
         try:
-            answer = ecs.describe_services(cluster=cluster, services=batch)
+            answer = ecs.describe_services(cluster=cluster, services=batch, **include)
         except AWS_ERRORS as error:
             found |= dict.fromkeys(batch, in_words(error))
         else:

@@ -13,6 +13,7 @@ from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
+from local.decisions import Decision, line, table
 from local.demo.samples import Sample
 
 PLAIN_EVERY_S = 5.0
@@ -32,6 +33,7 @@ class View:
         self._step_started = self._started
         self._body: Group | None = None
         self._plain_at = 0.0
+        self._told: set[tuple[float, str]] = set()
         self._live = Live(console=self.console, refresh_per_second=REFRESH_PER_S, get_renderable=self._render)
 
     def __enter__(self) -> View:
@@ -86,6 +88,16 @@ class View:
             table.add_row("", "", Text(f"desired {now.desired}, consuming {now.consuming}, draining {now.draining}"))
         last = [Text(line, style="dim", overflow="ellipsis", no_wrap=True) for line in events[-LAST_LINES:]]
         self._body = Group(Panel(Group(table, Text(), *last), title="airflow-on-ecs", title_align="left", width=100))
+
+    def decisions(self, last: list[Decision]) -> None:
+        """Show the autoscaler's last decisions; without a terminal, each once."""
+        if self.console.is_terminal:
+            self._body = Group(table(last)) if last else None
+            return
+        for decision in last:
+            if (decision["t"], decision["pool"]) not in self._told:
+                self.console.print(line(decision), soft_wrap=True, markup=False)
+        self._told |= {(decision["t"], decision["pool"]) for decision in last}
 
     def _finish(self, how: str) -> None:
         if self._step is not None and self.console.is_terminal:

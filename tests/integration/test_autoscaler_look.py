@@ -11,7 +11,7 @@ from botocore.exceptions import ClientError
 from moto import mock_aws
 
 from autoscaler.handler import Wiring, look_repeatedly
-from autoscaler.look import look
+from autoscaler.look import look, look_at_all
 from autoscaler.report import Outcome
 from autoscaler.settings import Settings
 from fleet import registry
@@ -216,6 +216,86 @@ def test_a_malformed_member_prevents_scale_in_until_it_is_gone(stack: Stack) -> 
     assert stack.look()["worker"].decision.drain == ("b/worker",)
 
 
+@pytest.mark.parametrize(
+    "change",
+    [{"version": 99}, {"active": -1}, {"active": 10**9}, {"slots": True}, {"state": "dancing"}, {"queues": "default"}],
+    ids=str,
+)
+def test_a_record_that_no_worker_would_write_moves_nothing_and_is_counted(stack: Stack, change: dict[str, Any]) -> None:
+    stack.ecs.update_service(cluster=CLUSTER, service=DEFAULT.service, desiredCount=2)
+    stack.report("a", active=1)
+    stack.report("b")
+    odd = stack.report("c", active=1)
+    record = json.loads(odd.to_json()) | change
+    stack.redis.set(registry.member_key(odd.id), json.dumps(record))
+    outcome = stack.look()["worker"]
+    assert (outcome.decision.desired, outcome.decision.drain) == (2, ())
+    assert outcome.figures()["Malformed"] == 1
+    assert "1 malformed" in outcome.decision.reason
+    stack.registry.report(odd)  # the next good report
+    assert stack.look()["worker"].figures()["Malformed"] == 0
+
+
+def test_a_member_from_the_future_moves_nothing_and_is_counted(stack: Stack) -> None:
+    stack.ecs.update_service(cluster=CLUSTER, service=DEFAULT.service, desiredCount=2)
+    stack.report("a", active=1)
+    stack.report("b")
+    stack.redis.zadd(registry.MEMBERS_KEY, {"b/worker": stack.registry.now() + 3600})
+    outcome = stack.look()["worker"]
+    assert (outcome.decision.desired, outcome.decision.drain) == (2, ())
+    assert outcome.figures()["Malformed"] == 1
+    stack.report("b")
+    assert stack.look()["worker"].decision.drain == ("b/worker",)
+
+
+def test_an_absurd_backlog_asks_for_no_more_than_the_maximum(stack: Stack) -> None:
+    stack.enqueue("default", 50_000)
+    stack.look()
+    assert stack.desired(DEFAULT) == DEFAULT.maximum
+
+
+@pytest.mark.parametrize("lacking", ["desiredCount", "runningCount", "deployments"])
+def test_an_answer_of_ecs_that_lacks_something_keeps_the_size(stack: Stack, lacking: str) -> None:
+    stack.enqueue("default", 9)
+
+    def lose(parsed: dict[str, Any], **_: Any) -> None:
+        for service in parsed["services"]:
+            del service[lacking]
+
+    stack.ecs.meta.events.register("after-call.ecs.DescribeServices", lose)
+    outcome = stack.look()["worker"]
+    assert outcome.decision.desired is None
+    assert lacking in outcome.decision.reason
+    stack.ecs.meta.events.unregister("after-call.ecs.DescribeServices", lose)
+    stack.look()
+    assert stack.desired(DEFAULT) == 3
+
+
+def test_a_rotated_password_costs_no_look(stack: Stack) -> None:
+    passwords = ["old"]
+    where = stack.parts.broker._settings
+    rotating = Broker(where, read_password=lambda: passwords[-1])
+    stack.parts = replace(stack.parts, broker=rotating)
+    stack.redis.config_set("requirepass", "old")
+    try:
+        stack.redis.auth("old")
+        assert not stack.look()["worker"].observation.unreadable
+        passwords.append("new")
+        stack.redis.config_set("requirepass", "new")
+        rotating.close()  # as a failover, or a long freeze of the function, does
+        assert not stack.look()["worker"].observation.unreadable
+        passwords.append("wrong")
+        rotating.close()
+        refused = stack.look()["worker"]
+        assert refused.figures()["Unreadable"] == 2
+        assert "AuthenticationError" in refused.decision.reason
+        passwords.append("new")
+        assert not stack.look()["worker"].observation.unreadable
+    finally:
+        stack.redis.config_set("requirepass", "")
+        rotating.close()
+
+
 def test_an_order_that_is_none_is_no_order(stack: Stack) -> None:
     stack.report("a")
     stack.redis.set(registry.order_key("a/worker"), b"\xff")
@@ -280,6 +360,38 @@ def test_a_memory_that_makes_no_sense_is_replaced(stack: Stack, memory: str | No
     assert stack.look()["worker"].problems == ()
 
 
+def test_a_tag_on_the_service_pauses_its_pool_and_no_other(stack: Stack) -> None:
+    (service,) = stack.ecs.describe_services(cluster=CLUSTER, services=[DEFAULT.service])["services"]
+    stack.ecs.tag_resource(resourceArn=service["serviceArn"], tags=[{"key": "airflow-on-ecs:paused", "value": " True"}])
+    stack.report("a", state=registry.DRAINING)
+    stack.enqueue("default", 9)
+    stack.enqueue("big", 1)
+    outcomes = stack.look()
+    assert (stack.desired(DEFAULT), stack.desired(BIG)) == (1, 1)
+    assert "paused" in outcomes["worker"].decision.reason
+    assert stack.registry.order("a/worker") is None
+
+    stack.ecs.untag_resource(resourceArn=service["serviceArn"], tagKeys=["airflow-on-ecs:paused"])
+    stack.look()
+    assert stack.desired(DEFAULT) == 3
+
+
+def test_a_pool_goes_from_zero_to_work_and_back_to_zero(stack: Stack) -> None:
+    stack.enqueue("big", 2)
+    stack.look()
+    assert stack.desired(BIG) == 2
+    stack.redis.delete("big")
+    for state, protected in ((registry.CONSUMING, True), (registry.DRAINED, False)):
+        for name in ("a", "b"):
+            stack.report(name, pool=BIG.name, state=state, protected=protected)
+        stack.look()
+    assert stack.desired(BIG) == 0
+    for name in ("a/worker", "b/worker"):
+        stack.registry.forget(name)
+    stack.look()
+    assert stack.desired(BIG) == 0
+
+
 def test_services_are_described_ten_to_a_call(stack: Stack) -> None:
     pools = tuple(replace(DEFAULT, name=f"p{n}", service=f"s{n}") for n in range(11))
     for pool in pools:
@@ -336,10 +448,92 @@ def test_every_look_explains_itself_and_no_message_is_read(stack: Stack, capsys:
     out = capsys.readouterr().out
     assert "a message" not in out
     lines = [json.loads(line) for line in out.splitlines()]
-    metrics = {line["pool"]: line for line in lines if "_aws" in line}
+    metrics = {line.get("pool", "fleet"): line for line in lines if "_aws" in line}
     worker = metrics["worker"]
-    assert worker["_aws"]["CloudWatchMetrics"][0]["Dimensions"] == [["pool"]]
+    assert worker["_aws"]["CloudWatchMetrics"][0]["Dimensions"] == [["cluster", "pool"]]
+    assert {line["cluster"] for line in metrics.values()} == {CLUSTER}
     # moto runs no task.
     names = ("Queued", "Active", "Desired", "Running", "Consuming", "Draining", "Unreadable")
     assert [worker[name][0] for name in names] == [1, 2, 1, 0, 1, 0, 0]
-    assert set(metrics) == {"worker", "big"}
+    assert set(metrics) == {"worker", "big", "fleet"}
+    fleet = metrics["fleet"]
+    assert fleet["_aws"]["CloudWatchMetrics"][0]["Dimensions"] == [["cluster"]]
+    assert (fleet["Phantoms"], fleet["UnconsumedQueues"]) == ([0], [0])
+    assert 0 < fleet["DecisionLatency"][0] < 10_000
+
+
+def test_the_oldest_message_has_waited_for_as_long_as_it_is_seen(stack: Stack) -> None:
+    secret = "a message with a token"
+    stack.redis.lpush("default", secret)
+    stack.redis.lpush("default\x06\x163", "another")
+    assert stack.look()["worker"].oldest_wait_s == 0
+    (stored,) = [stack.redis.get(registry.scaler_key(DEFAULT.name))]
+    assert isinstance(stored, bytes)
+    assert secret.encode() not in stored
+    heads = json.loads(stored)["heads"]
+    assert set(heads) == {"default", "default\x06\x163"}
+    assert [len(digest) for digest, _ in heads.values()] == [16, 16]
+
+    heads["default"][1] -= 100  # a hundred seconds later
+    stack.redis.set(registry.scaler_key(DEFAULT.name), json.dumps({"heads": heads}))
+    stack.redis.lpush("default", "a younger one")
+    wait = stack.look()["worker"].oldest_wait_s
+    assert wait is not None
+    assert 100 <= wait < 110
+    stack.redis.rpop("default")  # the oldest is taken
+    assert stack.look()["worker"].oldest_wait_s < 10  # type: ignore[operator]
+    assert json.loads(stack.redis.lindex(registry.decisions_key(DEFAULT.name), 0))["oldest_wait"] < 10  # type: ignore[arg-type]
+
+
+def test_what_redis_is_asked_depends_on_no_queues_length(stack: Stack) -> None:
+    def commands() -> int:
+        stack.look()
+        before = int(stack.redis.info("stats")["total_commands_processed"])  # type: ignore[index]
+        stack.look()
+        return int(stack.redis.info("stats")["total_commands_processed"]) - before  # type: ignore[index]
+
+    stack.enqueue("default", 1)
+    few = commands()
+    stack.enqueue("default", 50_000)
+    assert commands() == few
+
+
+def test_what_a_killed_worker_left_is_a_metric_and_no_demand(stack: Stack) -> None:
+    stack.report("a", active=2)
+    stack.redis.hset("unacked", mapping={f"tag-{n}": "a message" for n in range(5)})
+    seen = look_at_all(settings=stack.parts.settings, broker=stack.parts.broker, ecs=stack.ecs)
+    assert seen.state.phantoms == 3
+    assert seen.outcomes[0].decision.needed == 1  # 2 / 4, rounded up
+    stack.redis.set(registry.member_key("a/worker"), "no JSON")
+    seen = look_at_all(settings=stack.parts.settings, broker=stack.parts.broker, ecs=stack.ecs)
+    assert seen.state.phantoms is None  # nobody knows what that one runs
+
+
+def test_a_queue_that_nobody_listens_to_is_named(
+    stack: Stack, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    stack.report("a", active=1)
+    for name in ("default", "gpu", "gpu\x06\x163", "big", "x.reply.celery.pidbox", "celeryev.1"):
+        stack.enqueue(name, 1)
+    look_repeatedly(stack.parts, looks=1, seconds_left=lambda: 60.0)
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    (fleet,) = [line for line in lines if "UnconsumedQueues" in line]
+    assert fleet["UnconsumedQueues"] == [2]
+    (warning,) = [record for record in caplog.records if hasattr(record, "queues")]
+    assert (warning.levelname, warning.queues) == ("WARNING", ["big", "gpu"])  # big has no worker yet
+
+
+def test_a_scan_without_end_gives_no_figure(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("autoscaler.broker_state.KEYS_A_PAGE", 1)
+    stack.redis.mset({f"key-{n}": "" for n in range(200)})
+    seen = look_at_all(settings=stack.parts.settings, broker=stack.parts.broker, ecs=stack.ecs)
+    assert seen.state.unconsumed is None
+    assert not seen.outcomes[0].observation.unreadable
+
+
+def test_unacked_of_another_type_costs_its_figures_only(stack: Stack) -> None:
+    stack.redis.set("unacked", "no hash")
+    stack.enqueue("default", 9)
+    seen = look_at_all(settings=stack.parts.settings, broker=stack.parts.broker, ecs=stack.ecs)
+    assert (seen.state.phantoms, seen.state.unconsumed) == (None, None)
+    assert stack.desired(DEFAULT) == 3

@@ -117,7 +117,7 @@ class Ecs:
             raise _throttled("DescribeServices")
         return {"services": [described], "failures": []}
 
-    def update_service(self, *, cluster: str, service: str, desiredCount: int) -> dict[str, Any]:  # noqa: N803
+    def update_service(self, *, cluster: str, service: str, desiredCount: int) -> dict[str, Any]:
         fault = self.seams.pause("ecs write")
         if self.throttled or fault is Fault.FAILS:
             raise _throttled("UpdateService")

@@ -40,7 +40,10 @@ class ProtocolMachine(RuleBasedStateMachine):
         self.deploys = self.settles = False
 
     @initialize(
-        minimum=st.integers(0, 2), queued=st.integers(0, MOST_QUEUED), periods=st.integers(0, 20), story=st.integers(0, 7)
+        minimum=st.integers(0, 2),
+        queued=st.integers(0, MOST_QUEUED),
+        periods=st.integers(0, 20),
+        story=st.integers(0, 7),
     )
     def begin(self, minimum: int, queued: int, periods: int, story: int) -> None:
         """Some stories have deployments in them, some a settled end, as both take long."""

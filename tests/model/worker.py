@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from enum import Enum
-
 from types import SimpleNamespace
 from typing import Any
 from unittest.mock import Mock, patch

@@ -51,9 +51,7 @@ class World:
         self.looked_at = START
         self.operator_at = float("-inf")  # when somebody else last changed desired
         self.done = 0
-        pool = Pool(
-            name=POOL, service=SERVICE, queues=(QUEUE,), minimum=minimum, maximum=MAXIMUM, concurrency=SLOTS
-        )
+        pool = Pool(name=POOL, service=SERVICE, queues=(QUEUE,), minimum=minimum, maximum=MAXIMUM, concurrency=SLOTS)
         broker = BrokerSettings(host="model", port=6379, tls=False, secret_arn="")
         self._settings = Settings(
             broker=broker, cluster="model", pools=(pool,), poll_seconds=POLL_S, scale_in_after_s=SCALE_IN_AFTER_S
@@ -157,9 +155,7 @@ class World:
                 self.ecs.report(task.id, "STOPPED")
                 continue
             self.ecs.report(task.id, "RUNNING")
-            self.processes[task.id] = Process(
-                task.id, seams=self.seams, store=self.store, ecs=self.ecs, now=self.now
-            )
+            self.processes[task.id] = Process(task.id, seams=self.seams, store=self.store, ecs=self.ecs, now=self.now)
 
     def deliver_stops(self) -> None:
         """SIGTERM reaches those that ECS stops; those that have nothing left exit; ECS notices who is gone."""

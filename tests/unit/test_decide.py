@@ -86,6 +86,45 @@ def test_zero_workers_become_enough_and_enough_become_zero() -> None:
     assert decided(seen(drained("a")), policy=policy).desired == 0
 
 
+def test_from_zero_to_work_and_back_to_zero() -> None:
+    policy = replace(POLICY, minimum=0)
+    assert decided(seen(desired=0), policy=policy).desired == 0
+    assert decided(seen(queued=5, desired=0, running=0), policy=policy).desired == 2  # 5 / 4, rounded up
+    idle = decided(seen(worker("a"), worker("b")), LONG_SURPLUS, policy)
+    assert (idle.drain, idle.desired) == (("a", "b"), 2)
+    assert decided(seen(drained("a"), drained("b")), policy=policy).desired == 0
+
+
+def test_one_look_adds_at_most_a_step() -> None:
+    policy = replace(POLICY, max_step_out=2)
+    first = decided(seen(worker("a", active=4), queued=30), policy=policy)
+    assert (first.desired, first.needed) == (3, 9)  # 34 / 4, rounded up
+    assert "at most 2 more a look" in first.reason
+    assert decided(seen(worker("a", active=4), queued=30, desired=8, running=1), policy=policy).desired == 9
+
+
+def test_the_step_limits_neither_recalling_nor_the_minimum() -> None:
+    policy = replace(POLICY, max_step_out=1, minimum=3)
+    leaving = [draining("b"), draining("c"), draining("d")]
+    assert len(decided(seen(worker("a", active=4), *leaving, queued=12), policy=policy).recall) == 3
+    assert decided(seen(desired=0), policy=policy).desired == 3
+
+
+@pytest.mark.parametrize("unreadable", [False, True])
+def test_a_paused_service_is_left_alone_and_the_decision_says_so(unreadable: bool) -> None:
+    observation = seen(
+        worker("a", active=4), worker("b"), drained("c"), draining("d", order=None), queued=99, desired=7
+    )
+    assert isinstance(observation.service, Service)
+    observation = replace(observation, service=replace(observation.service, paused=True))
+    if unreadable:
+        observation = replace(observation, queued=Unreadable(source="queues", why="away"))
+    decision = decided(observation, Memory(surplus_since=NOW - 99, released={"x": NOW}))
+    assert (decision.desired, decision.drain, decision.recall) == (7, (), ())
+    assert "paused" in decision.reason
+    assert decision.memory == Memory(surplus_since=None, released={"x": NOW})
+
+
 def test_recalling_comes_before_launching() -> None:
     decision = decided(seen(worker("a", active=4), drained("b"), draining("c", active=2), queued=10))
     assert decision.recall == ("c", "b")  # 16 / 4 = 4 needed, 1 works
@@ -279,13 +318,44 @@ def test_old_and_new_workers_side_by_side_in_a_rollout_do_not_raise_desired() ->
     assert decided(in_rollout(seen(*both, desired=2))).desired == 2
 
 
+def test_the_oldest_wait_grows_while_the_same_message_is_the_oldest() -> None:
+    observation = replace(seen(worker("a", active=4), queued=2), heads={"default": "m1", "default2": "m2"})
+    first = decided(observation)
+    assert first.oldest_wait_s == 0
+    later = replace(observation, now=NOW + 20, heads={"default": "m1", "default2": "m3"})
+    assert decided(later, first.memory).oldest_wait_s == 20
+    taken = decided(replace(later, heads={"default": "m4"}), first.memory)
+    assert taken.oldest_wait_s == 0
+    assert set(taken.memory.heads) == {"default"}
+
+
+def test_the_oldest_wait_is_not_known_while_queues_are_not_and_goes_on_after() -> None:
+    first = decided(replace(seen(worker("a"), queued=1), heads={"default": "m1"}))
+    blind = replace(seen(worker("a")), now=NOW + 15, queued=Unreadable(source="queues", why="away"))
+    held = decided(blind, first.memory)
+    assert held.oldest_wait_s is None
+    again = replace(seen(worker("a"), queued=1), now=NOW + 30, heads={"default": "m1"})
+    assert decided(again, held.memory).oldest_wait_s == 30
+
+
+def test_a_clock_that_went_back_makes_no_negative_wait() -> None:
+    first = decided(replace(seen(worker("a"), queued=1), heads={"default": "m1"}))
+    earlier = replace(seen(worker("a"), queued=1), now=NOW - 60, heads={"default": "m1"})
+    assert decided(earlier, first.memory).oldest_wait_s == 0
+
+
 def test_a_clock_that_went_back_does_not_stop_the_surplus_from_ending() -> None:
     decision = decided(seen(worker("a"), worker("b")), Memory(surplus_since=NOW + 500))
     assert decision.memory.surplus_since == NOW
 
 
 @pytest.mark.parametrize(
-    "record", [{}, {"surplus_since": None, "released": {}}, {"surplus_since": 2, "released": {"a": 1.5}}]
+    "record",
+    [
+        {},
+        {"surplus_since": None, "released": {}},
+        {"surplus_since": 2, "released": {"a": 1.5}, "heads": {"default": ["0123", 2.5]}},
+    ],
 )
 def test_memory_survives_being_stored(record: dict[str, Any]) -> None:
     memory = Memory.from_record(record)
@@ -294,8 +364,16 @@ def test_memory_survives_being_stored(record: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize(
     "record",
-    [{"surplus_since": "noon"}, {"released": ["a"]}, {"released": {"a": True}}, {"surplus_since": float("nan")}],
+    [
+        {"surplus_since": "noon"},
+        {"released": ["a"]},
+        {"released": {"a": True}},
+        {"surplus_since": float("nan")},
+        {"heads": []},
+        {"heads": {"q": ["0123"]}},
+        {"heads": {"q": [1, 2]}},
+    ],
 )
 def test_memory_that_makes_no_sense_is_refused(record: dict[str, Any]) -> None:
-    with pytest.raises(ValueError, match=r"surplus_since|released"):
+    with pytest.raises(ValueError, match=r"surplus_since|released|heads"):
         Memory.from_record(record)

@@ -40,6 +40,12 @@ def test_the_autoscaler_reads_its_environment() -> None:
     assert Settings.from_environment({**ENVIRONMENT, "SCALE_IN_AFTER_S": "5"}).scale_in_after_s == 5
 
 
+@pytest.mark.parametrize(("value", "step"), [(None, None), ("", None), ("3", 3)])
+def test_the_step_out_is_unlimited_unless_it_is_given(value: str | None, step: int | None) -> None:
+    settings = Settings.from_environment({**ENVIRONMENT, **({} if value is None else {"MAX_STEP_OUT": value})})
+    assert settings.policy(settings.pools[0]).max_step_out == step
+
+
 @pytest.mark.parametrize(
     ("poll_seconds", "looks"),
     [(15, 4), (60, 1), (5, 12), (25, 3), (1, 60)],  # 25: at 0, 25, 50
@@ -66,6 +72,7 @@ def test_a_missing_variable_is_named(name: str, value: str | None) -> None:
         ("POLL_SECONDS", "61"),
         ("POLL_SECONDS", "1.5"),
         ("SCALE_IN_AFTER_S", "-1"),
+        ("MAX_STEP_OUT", "0"),
         ("POOLS", "{"),
         ("POOLS", "[]"),
         ("POOLS", "{}"),

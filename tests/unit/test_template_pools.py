@@ -6,6 +6,8 @@ from typing import Any
 import pytest
 from samtranslator.yaml_helper import yaml_parse
 
+from autoscaler import report
+from stack import functions
 from stack.pools import Pool
 from stack.render import render
 from template_gen import build
@@ -81,3 +83,12 @@ def test_a_pool_more_changes_nothing_of_the_first(two_pools: dict[str, Any]) -> 
 def test_pools_that_would_be_mistaken_for_each_other_are_refused(second: Pool, what: str) -> None:
     with pytest.raises(ValueError, match=what):
         build((DEFAULT, second))
+
+
+def test_a_queue_that_nobody_listens_to_raises_an_alarm_for_this_cluster() -> None:
+    alarm = rendered.resources("AWS::CloudWatch::Alarm")["AlarmQueueUnconsumed"]
+    assert alarm["MetricName"] == report.UNCONSUMED_QUEUES == functions.UNCONSUMED_QUEUES
+    assert alarm["Dimensions"] == [{"Name": report.CLUSTER_DIMENSION, "Value": {"Ref": "Cluster"}}]
+    variables = rendered.resources("AWS::Lambda::Function")["AutoscalerFunction"]["Environment"]["Variables"]
+    assert alarm["Namespace"] == variables["POWERTOOLS_METRICS_NAMESPACE"]
+    assert variables["CLUSTER"] == {"Ref": "Cluster"}  # what the function gives as the dimension

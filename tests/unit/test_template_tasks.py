@@ -157,7 +157,10 @@ def test_the_pools_are_what_the_functions_read(title: str) -> None:
 
 @pytest.mark.parametrize(
     ("title", "own"),
-    [("AutoscalerFunction", {"POLL_SECONDS", "SCALE_IN_AFTER_S"}), ("VersionCheckFunction", {"SERVICES"})],
+    [
+        ("AutoscalerFunction", {"POLL_SECONDS", "SCALE_IN_AFTER_S", "MAX_STEP_OUT"}),
+        ("VersionCheckFunction", {"SERVICES"}),
+    ],
 )
 def test_a_function_gets_the_variables_of_the_contract(title: str, own: set[str]) -> None:
     assert function_environment(title).keys() == own | {

@@ -1,0 +1,58 @@
+"""What of the broker belongs to no single pool: tasks that nobody runs any more, queues that nobody listens to."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import redis
+
+from autoscaler.redis_reader import PRIORITY_SEPARATOR, WORKER_ROLE
+from fleet.registry import STOPPED, Member, Roster
+
+UNACKED = "unacked"  # kombu's hash of messages that are delivered and not acknowledged
+# Lists that are not queues of tasks: the registry's, and those of Celery's events and remote control.
+OTHER_PREFIXES = ("fleet:", "celeryev")
+OTHER_SUFFIX = "celery.pidbox"
+# The keys of 500 members and a few hundred queues fit into two pages.
+KEYS_A_PAGE = 1000
+MOST_PAGES = 10
+
+
+@dataclass(frozen=True, kw_only=True)
+class BrokerState:
+    """None where it is not known. `phantoms`: a killed worker's messages stay unacknowledged for a day."""
+
+    phantoms: int | None = None
+    unconsumed: tuple[str, ...] | None = None
+
+
+def read_broker_state(client: redis.Redis, roster: Roster) -> BrokerState:
+    """Costs as many commands as there are thousands of keys, however long the queues. Raises redis.RedisError."""
+    workers = [member for member in roster.members if member.role == WORKER_ROLE]
+    in_flight: Any = client.hlen(UNACKED)
+    waiting = _queues_with_messages(client)
+    # A malformed member may run tasks, and may listen to queues: without it neither figure is known.
+    if roster.malformed:
+        return BrokerState()
+    return BrokerState(
+        phantoms=max(0, in_flight - sum(worker.active for worker in workers)),
+        unconsumed=None if waiting is None else tuple(sorted(waiting - set(_listened_to(workers)))),
+    )
+
+
+def _listened_to(workers: Iterable[Member]) -> Iterable[str]:
+    return (queue for worker in workers if worker.state != STOPPED for queue in worker.queues)
+
+
+def _queues_with_messages(client: Any) -> set[str] | None:
+    """Redis keeps no empty list. None when there are too many keys to look at."""
+    found: set[str] = set()
+    cursor = 0
+    for _ in range(MOST_PAGES):
+        cursor, names = client.scan(cursor, count=KEYS_A_PAGE, _type="list")
+        found |= {name.decode(errors="replace").partition(PRIORITY_SEPARATOR)[0] for name in names}
+        if not cursor:
+            return {name for name in found if not name.startswith(OTHER_PREFIXES) and not name.endswith(OTHER_SUFFIX)}
+    return None

@@ -1,0 +1,97 @@
+"""Sorts a pool's workers by what they are good for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from autoscaler.observation import Fleet, Service, Worker
+from fleet.registry import CONSUMING
+
+
+@dataclass(frozen=True, kw_only=True)
+class Crew:
+    """The pool's workers by what they are good for; those that have ended are in none.
+
+    `old` are the ids of the workers of replaced deployments; `in_rollout` is true only when a deployment rolls out and
+    it is known of which deployment each worker is.
+    """
+
+    working: tuple[Worker, ...]  # they take messages, or will without another order
+    recallable: tuple[Worker, ...]  # ordered to drain; the first one is back soonest
+    released: tuple[Worker, ...]  # desired is lowered for them
+    replaced: tuple[Worker, ...]  # old and drained: the rollout stops them at any moment, whatever is desired
+    old: frozenset[str]
+    in_rollout: bool
+
+    @property
+    def stoppable(self) -> tuple[Worker, ...]:
+        """Drained workers for which desired is not lowered yet."""
+        return tuple(worker for worker in self.recallable if worker.may_be_stopped)
+
+    @property
+    def surely_staying(self) -> int:
+        """Members that hold protection or may soon: all but the drained ones."""
+        return len(self.working) + len(self.recallable) - len(self.stoppable)
+
+    @property
+    def old_staying(self) -> int:
+        """The same of the old ones: they keep their protection until they are drained."""
+        return sum(worker.id in self.old for worker in (*self.working, *self.recallable))
+
+    @property
+    def new_here(self) -> int:
+        """Workers of the present deployment, whatever they do."""
+        return len(self.working) + len(self.recallable) - self.old_staying
+
+    @property
+    def old_leaving_load(self) -> int:
+        """Tasks that old workers still have to end while they drain."""
+        return sum(worker.active for worker in self.recallable if worker.id in self.old)
+
+    @property
+    def protected(self) -> int:
+        """Members that said they were protected."""
+        return sum(worker.protected for worker in (*self.working, *self.recallable))
+
+    @property
+    def consuming(self) -> tuple[Worker, ...]:
+        """Those that take messages now, the least busy first."""
+        return tuple(worker for worker in by_load(self.working) if worker.state == CONSUMING)
+
+    def may_hold_protection(self, service: Service) -> int:
+        """Of all tasks, those that hold protection or may soon: one that runs and is not in the registry counts."""
+        known_idle = len(self.stoppable) + len(self.released) + len(self.replaced)
+        return max(self.surely_staying, service.running - known_idle)
+
+
+def muster(fleet: Fleet, service: Service, released: Mapping[str, float]) -> Crew:
+    alive = [worker for worker in fleet.workers if not worker.has_ended]
+    here = [worker for worker in alive if worker.id not in released]
+    known = _old(alive, service)
+    old = known or frozenset()
+    replaced = [worker for worker in here if worker.id in old and worker.may_be_stopped]
+    leaving = [w for w in here if w.is_leaving and not (w.id in old and w.may_be_stopped)]
+    return Crew(
+        working=tuple(worker for worker in here if not worker.is_leaving),
+        # First those of the present deployment. One that still holds protection cannot lose it to ECS on the way back;
+        # then the one with most free slots.
+        recallable=tuple(
+            sorted(leaving, key=lambda worker: (worker.id in old, not worker.protected, worker.active, worker.id))
+        ),
+        released=tuple(worker for worker in alive if worker.id in released),
+        replaced=tuple(replaced),
+        old=old,
+        in_rollout=known is not None,
+    )
+
+
+def by_load(workers: tuple[Worker, ...]) -> list[Worker]:
+    """The least busy first."""
+    return sorted(workers, key=lambda worker: (worker.active, worker.id))
+
+
+def _old(alive: list[Worker], service: Service) -> frozenset[str] | None:
+    if not service.is_rolling_out or any(worker.deployment is None for worker in alive):
+        return None
+    return frozenset(worker.id for worker in alive if worker.deployment != service.present)

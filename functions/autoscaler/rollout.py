@@ -1,0 +1,51 @@
+"""Leads a rolling deployment to its end: who of the old and the new workers drains, and how many tasks ECS must grant.
+
+ECS starts `desired` new tasks beside the old ones, and stops an old one only when it is unprotected. Two of its rules
+shape what follows:
+
+- more tasks can never be protected than are desired. Old workers hold their protection until they are drained, so the
+  new ones could take none. Desired is therefore raised, but only once new workers are there to use it: to the old
+  ones that stay plus as many new ones as are needed. It may exceed the pool's maximum by the old ones that drain.
+- desired is also how many new tasks ECS starts. So the raise starts more of them than are needed; they are told to
+  drain before they consume, and ECS stops them when desired falls again.
+
+Old workers consume until as many new ones do; then the least busy of them drain first. Desired falls with every old
+worker that has drained, and never below the number of tasks that may hold protection.
+"""
+
+from __future__ import annotations
+
+from autoscaler.crew import Crew, by_load
+from autoscaler.observation import Worker
+from fleet.registry import CONSUMING, STARTING
+
+
+def tasks_to_grant(crew: Crew, needed: int) -> int:
+    """What desired must be at least, so that old workers keep their protection and new ones can take it.
+
+    It does not grow with the tasks that it makes ECS start: a raise never leads to the next.
+    """
+    if not crew.in_rollout:
+        return 0
+    return max(crew.protected, crew.old_staying + min(needed, crew.new_here))
+
+
+def to_be_replaced(crew: Crew, needed: int) -> tuple[Worker, ...]:
+    """The old workers that drain now: those beyond what the new ones that consume leave to be done."""
+    new_at_work = sum(worker.id not in crew.old for worker in crew.consuming)
+    if needed and not new_at_work:
+        return ()
+    old = tuple(worker for worker in crew.working if worker.id in crew.old)
+    # One that has not begun to consume goes first.
+    order = sorted(by_load(old), key=lambda worker: worker.state == CONSUMING)
+    return tuple(order[: max(0, len(order) - max(0, needed - new_at_work))])
+
+
+def not_to_begin(crew: Crew, needed: int) -> tuple[Worker, ...]:
+    """New workers that ECS started only because desired was raised: unprotected still, and more than are needed."""
+    if not crew.in_rollout:
+        return ()
+    new = [worker for worker in crew.working if worker.id not in crew.old]
+    # Those that consume or may any moment stay; of the others, those that came first.
+    new.sort(key=lambda worker: (worker.state != CONSUMING, not worker.protected, worker.started_at, worker.id))
+    return tuple(worker for worker in new[needed:] if worker.state == STARTING and not worker.protected)

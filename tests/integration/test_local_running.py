@@ -1,0 +1,72 @@
+"""Another terminal finds the running stack: Redis by address, its password in the embedded Secrets Manager."""
+
+import json
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import redis
+
+from fleet.registry import Registry
+from local import paths, running
+from local.decisions import last
+from local.errors import LocalError
+from local.running import Running, announced
+from local.servers.redis import Redis
+from tests.integration.aws_api import AwsApi, aws_api
+
+PASSWORD = "a-password-that-no-file-may-hold"
+
+
+@pytest.fixture(scope="module")
+def api() -> Iterator[AwsApi]:
+    with aws_api() as found:
+        yield found
+
+
+@pytest.fixture
+def stack(api: AwsApi, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Running]:
+    monkeypatch.setattr(paths, "RUNNING", tmp_path / "running.json")
+    server = Redis(tmp_path / "redis", password=PASSWORD).start()
+    secret = api.client("secretsmanager").create_secret(Name=str(tmp_path), SecretString=PASSWORD)
+    yield Running(
+        redis_host=server.host,
+        redis_port=server.port,
+        endpoint=f"http://localhost:{api.port}",
+        region=api.region,
+        broker_secret_arn=secret["ARN"],
+    )
+    server.stop()
+
+
+def test_the_file_is_for_its_user_alone_holds_no_password_and_goes_with_the_stack(stack: Running) -> None:
+    paths.RUNNING.write_text("left by a stack that was killed")
+    with announced(stack):
+        assert stat.S_IMODE(paths.RUNNING.stat().st_mode) == 0o600
+        assert PASSWORD not in paths.RUNNING.read_text()
+        assert running.find() == stack
+    assert not paths.RUNNING.exists()
+
+
+def test_the_last_decisions_of_all_pools_come_in_order(stack: Running) -> None:
+    with stack.broker() as broker:
+        for t, pool in ((1.0, "worker"), (2.0, "big"), (3.0, "worker"), (4.0, "big")):
+            Registry(broker).record_decision(pool, {"t": t, "pool": pool})
+        assert [decision["t"] for decision in last(broker, 3)] == [2.0, 3.0, 4.0]
+
+
+@pytest.mark.parametrize("content", [None, "", "{}", "[]"])
+def test_without_a_stack_there_is_one_clear_line(stack: Running, content: str | None) -> None:
+    if content is not None:
+        paths.RUNNING.write_text(content)
+    with pytest.raises(LocalError, match="no local stack is running"):
+        running.find()
+
+
+def test_a_stack_that_was_killed_is_not_waited_for(stack: Running) -> None:
+    gone = Running(**{**json.loads(json.dumps(stack.__dict__)), "redis_port": 1})
+    with pytest.raises(LocalError, match="does not answer") as refused:
+        gone.broker()
+    assert not isinstance(refused.value.__cause__, redis.RedisError)
+    assert "\n" not in str(refused.value)

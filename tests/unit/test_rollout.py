@@ -1,0 +1,334 @@
+"""A rolling deployment: old workers drain as new ones consume, and it ends by itself with nothing killed."""
+
+from dataclasses import dataclass, field, replace
+from random import Random
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from autoscaler.decide import Decision, Policy, decide
+from autoscaler.memory import Memory
+from autoscaler.observation import Deployment, Fleet, Observation, Service, Unreadable, Worker
+from fleet.registry import CONSUMING, DRAINED, DRAINING, ORDER_CONSUME, ORDER_DRAIN, STARTING
+from local.fargate.reconcile import ServiceView, TaskView, plan
+
+NOW = 1_000_000.0
+SLOTS = 4
+POLICY = Policy(minimum=1, maximum=10, concurrency=SLOTS, scale_in_after_s=30)
+OLD, NEW = "ecs-svc/1", "ecs-svc/2"
+
+
+def worker(name: str, state: str = CONSUMING, *, active: int = 0, **other: Any) -> Worker:
+    """Those whose name begins with "o" are of the old deployment."""
+    plain = Worker(
+        id=name,
+        state=state,
+        active=active,
+        slots=SLOTS,
+        protected=state in (CONSUMING, DRAINING),
+        order=ORDER_DRAIN if state in (DRAINING, DRAINED) else None,
+        started_at=NOW - 600,
+        deployment=OLD if name.startswith("o") else NEW,
+    )
+    return replace(plain, **other)
+
+
+def seen(*workers: Worker, desired: int, queued: int = 0, running: int | None = None, **other: Any) -> Observation:
+    running = len(workers) if running is None else running
+    deployments = tuple(
+        Deployment(id=name, status=status, task_definition="worker:1", running=1)
+        for name, status in ((NEW, "PRIMARY"), (OLD, "ACTIVE"))
+    )
+    service = Service(desired=desired, running=running, pending=0, deployments=deployments)
+    fleet = Fleet(workers=workers, malformed=other.pop("malformed", ()))
+    return Observation(now=NOW, queued={"default": queued}, fleet=fleet, service=service, **other)
+
+
+def decided(observation: Observation, policy: Policy = POLICY, memory: Memory | None = None) -> Decision:
+    return decide(observation, policy, Memory() if memory is None else memory)
+
+
+def test_nothing_changes_before_new_workers_are_there() -> None:
+    decision = decided(seen(worker("o1", active=4), worker("o2", active=4), desired=2))
+    assert (decision.desired, decision.drain) == (2, ())
+
+
+def test_desired_rises_so_that_new_workers_can_take_protection() -> None:
+    busy = [worker("o1", active=4), worker("o2", active=4)]
+    one = decided(seen(*busy, worker("n1", STARTING), desired=2))
+    assert (one.desired, one.drain) == (3, ())  # 2 old are protected, 1 new is there
+    both = decided(seen(*busy, worker("n1", STARTING), worker("n2", STARTING), desired=2))
+    assert both.desired == 4
+    assert "desired 2 -> 4" in both.reason
+
+
+def test_the_raise_is_for_those_that_are_needed_and_does_not_lead_to_another() -> None:
+    old, new = worker("o1", active=4), [worker(f"n{n}", STARTING) for n in range(4)]
+    assert decided(seen(old, *new, desired=1)).desired == 2  # 4 / 4 = 1 needed beside 1 old
+    assert decided(seen(old, *new, desired=2)).desired == 2
+
+
+def test_the_maximum_is_exceeded_by_the_old_workers_that_stay() -> None:
+    policy = replace(POLICY, maximum=2)
+    old = [worker("o1", active=4), worker("o2", active=4)]
+    new = [worker("n1", STARTING), worker("n2", STARTING), worker("n3", STARTING)]
+    assert decided(seen(*old, *new, queued=99, desired=2), policy).desired == 4
+
+
+def test_old_workers_drain_once_new_ones_consume_and_as_many_as_do() -> None:
+    old = [worker("o1", active=4), worker("o2", active=3), worker("o3", active=4)]  # 11 / 4, rounded up: 3
+    assert decided(seen(*old, worker("n1", STARTING), desired=4)).drain == ()
+    assert decided(seen(*old, worker("n1"), worker("n2", STARTING), desired=5)).drain == ("o2",)
+    assert decided(seen(*old, worker("n1"), worker("n2"), worker("n3"), desired=6)).drain == ("o2", "o1", "o3")
+
+
+def test_old_workers_beyond_what_is_needed_wait_for_a_new_one_too() -> None:
+    idle = [worker("o1"), worker("o2")]
+    assert decided(seen(*idle, worker("n1", STARTING), desired=2)).drain == ()
+    assert decided(seen(*idle, worker("n1"), desired=3)).drain == ("o1", "o2")
+
+
+def test_an_old_worker_that_has_not_begun_to_consume_drains_first() -> None:
+    old = [worker("o1"), worker("o2", STARTING, active=0)]
+    assert decided(seen(*old, worker("n1"), queued=8, desired=3)).drain == ("o2",)
+
+
+def test_without_demand_and_with_a_minimum_of_zero_old_workers_need_no_successor() -> None:
+    assert decided(seen(worker("o1"), desired=1), replace(POLICY, minimum=0)).drain == ("o1",)
+
+
+def test_new_workers_that_only_the_raise_started_are_told_to_drain_before_they_consume() -> None:
+    new = [worker("n1"), worker("n2", STARTING), worker("n3", STARTING, protected=True)]
+    assert decided(seen(worker("o1", DRAINING, active=4), *new, desired=3)).drain == ("n2",)  # 1 needed
+    assert decided(seen(worker("o1", DRAINING, active=4), *new, desired=3, queued=4)).drain == ("n2",)
+    assert decided(seen(worker("o1", DRAINING, active=4), *new, desired=3, queued=8)).drain == ()
+
+
+def test_of_new_workers_that_start_the_first_to_come_are_kept() -> None:
+    late = worker("n1", STARTING, started_at=NOW)
+    assert decided(seen(worker("o1", active=4), late, worker("n2", STARTING), desired=2)).drain == ("n1",)
+
+
+def test_desired_falls_with_each_old_worker_that_has_drained() -> None:
+    new = [worker("n1", active=4), worker("n2", active=4)]
+    gone, going = worker("o1", DRAINED), worker("o2", DRAINING, active=1)
+    assert decided(seen(*new, going, gone, desired=4)).desired == 3  # 2 new and 1 old hold protection
+    assert decided(seen(*new, gone, replace(gone, id="o2"), desired=4)).desired == 2
+
+
+def test_desired_falls_by_tasks_that_do_not_run_yet_but_not_by_those_that_may_have_protection() -> None:
+    new = [worker("n1", active=4)]
+    assert decided(seen(*new, worker("o1", DRAINED), desired=4, running=2)).desired == 1
+    assert decided(seen(*new, worker("o1", DRAINED), desired=4, running=4)).desired == 3  # two are not in the registry
+
+
+def test_drained_old_workers_are_not_recalled_as_the_rollout_may_be_stopping_them() -> None:
+    decision = decided(seen(worker("n1", active=4), worker("o1", DRAINED), queued=4, desired=1))
+    assert (decision.recall, decision.desired) == ((), 2)
+
+
+def test_when_more_is_needed_draining_workers_come_back_the_new_ones_first() -> None:
+    leaving = [worker("o1", DRAINING, active=1), worker("n2", DRAINED)]
+    assert decided(seen(worker("n1", active=4), *leaving, queued=4, desired=3)).recall == ("n2",)  # 8 / 4 beside o1
+    assert decided(seen(worker("n1", active=4), *leaving, queued=5, desired=3)).recall == ("n2", "o1")
+
+
+def test_an_old_worker_that_ends_its_last_tasks_is_not_recalled_for_their_sake() -> None:
+    decision = decided(seen(worker("n1", active=4), worker("o1", DRAINING, active=4), desired=2))
+    assert (decision.recall, decision.needed) == ((), 2)
+
+
+def test_new_workers_beyond_what_is_needed_drain_after_the_usual_while() -> None:
+    both = [worker("n1", active=1), worker("n2"), worker("o1", DRAINING, active=1)]
+    assert decided(seen(*both, desired=3)).drain == ()
+    assert decided(seen(*both, desired=3), memory=Memory(surplus_since=NOW - 30)).drain == ("n2",)
+
+
+@pytest.mark.parametrize("obstacle", ["tasks away", "a task unknown", "malformed"])
+def test_workers_that_cannot_be_told_apart_keep_their_size(obstacle: str) -> None:
+    observation = seen(worker("o1"), worker("n1"), worker("n2", DRAINED), desired=5, running=3)
+    if obstacle == "malformed":
+        observation = seen(worker("o1"), worker("n1"), worker("n2", DRAINED), desired=5, running=3, malformed=("?",))
+    else:
+        unknown = worker("n1", deployment=None)
+        why = Unreadable(source="tasks", why="throttled") if obstacle == "tasks away" else None
+        observation = seen(worker("o1"), unknown, worker("n2", DRAINED), desired=5, running=3, tasks=why)
+    decision = decided(observation)
+    assert (decision.desired, decision.drain, decision.recall) == (5, (), ())
+    assert "no scale-in" in decision.reason
+    assert ("throttled" in decision.reason) == (obstacle == "tasks away")
+
+
+@dataclass
+class Task:
+    arn: str
+    deployment: str
+    booting: int
+    state: str = STARTING
+    protected: bool = False
+    order: str | None = None
+    left: list[int] = field(default_factory=list)  # seconds that each of its tasks still takes
+
+
+@dataclass
+class World:
+    """ECS as `local/fargate/reconcile.py` plays it, with its rule on protection; agents that keep the protocol."""
+
+    dice: Random
+    policy: Policy
+    desired: int = 0
+    now: float = NOW
+    queued: int = 0
+    primary: int = 1
+    tasks: list[Task] = field(default_factory=list)
+    gone: list[tuple[float, Task]] = field(default_factory=list)
+    memory: Memory = field(default_factory=Memory)
+    started: int = 0
+    longest_s: int = 40
+    most_tasks: int = 0
+
+    def pass_time(self, seconds: int) -> None:
+        for _ in range(seconds):
+            self.now += 1
+            for move in self.dice.sample([self.agents, self.ecs, self.work], 3):
+                move()
+            if self.now % 15 == 0:
+                self.look()
+            self.most_tasks = max(self.most_tasks, len(self.tasks))
+
+    def work(self) -> None:
+        for task in self.tasks:
+            task.left = [left - 1 for left in task.left if left > 1]
+            while task.state == CONSUMING and self.queued and len(task.left) < SLOTS:
+                self.queued -= 1
+                task.left.append(self.dice.randint(1, self.longest_s))
+
+    def agents(self) -> None:
+        for task in self.tasks:
+            task.booting -= 1
+            if task.booting > 0:
+                continue
+            if task.order != ORDER_DRAIN:
+                if task.protected or sum(t.protected for t in self.tasks) < self.desired:  # else DEPLOYMENT_BLOCKED
+                    task.protected, task.state = True, CONSUMING
+            elif task.left:
+                task.state = DRAINING
+            elif task.state == DRAINING or task.state == STARTING:
+                task.state, task.protected = DRAINED, False
+            else:
+                task.state = DRAINING if task.state == CONSUMING else task.state
+
+    def ecs(self) -> None:
+        view = ServiceView(name="worker", desired=self.desired, primary=str(self.primary))
+        views = tuple(
+            TaskView(arn=t.arn, deployment=t.deployment, running=t.booting <= 5, protected=t.protected)
+            for t in self.tasks
+        )
+        step = plan(view, views, self.dice)
+        for task in [task for task in self.tasks if task.arn in step.stop]:
+            assert not task.left, f"a task of {task.arn} was killed"
+            self.tasks.remove(task)
+            self.gone.append((self.now, task))
+        for _ in range(step.start):
+            self.started += 1
+            boot = self.dice.randint(20, 60)
+            self.tasks.append(Task(arn=f"t{self.started:04}", deployment=str(self.primary), booting=boot))
+
+    def look(self) -> None:
+        live = {task.deployment for task in self.tasks} | {str(self.primary)}
+        deployments = tuple(
+            Deployment(
+                id=name,
+                status="PRIMARY" if name == str(self.primary) else "ACTIVE",
+                task_definition="worker:1",
+                running=1,
+            )
+            for name in sorted(live, key=int, reverse=True)
+        )
+        running = sum(task.booting <= 5 for task in self.tasks)
+        service = Service(
+            desired=self.desired, running=running, pending=len(self.tasks) - running, deployments=deployments
+        )
+        here = [self.reported(task) for task in self.tasks if task.booting <= 0]
+        dead = [replace(self.reported(t), silent_s=self.now - at) for at, t in self.gone if self.now - at < 12]
+        fleet = Fleet(workers=(*here, *dead))
+        observation = Observation(now=self.now, queued={"default": self.queued}, fleet=fleet, service=service)
+        decision = decide(observation, self.policy, self.memory)
+        orders = dict.fromkeys(decision.drain, ORDER_DRAIN) | dict.fromkeys(decision.recall, ORDER_CONSUME)
+        for task in self.tasks:
+            task.order = orders.get(task.arn, task.order)
+        assert decision.desired is not None
+        self.desired, self.memory = decision.desired, decision.memory
+        assert sum(task.protected for task in self.tasks) <= self.desired, "protection would not be renewed"
+
+    def reported(self, task: Task) -> Worker:
+        return Worker(
+            id=task.arn,
+            state=task.state,
+            active=len(task.left),
+            slots=SLOTS,
+            protected=task.protected,
+            order=task.order,
+            started_at=NOW,
+            deployment=task.deployment,
+        )
+
+    @property
+    def consuming(self) -> int:
+        return sum(task.state == CONSUMING for task in self.tasks)
+
+    @property
+    def is_rolling_out(self) -> bool:
+        return any(task.deployment != str(self.primary) for task in self.tasks)
+
+
+@settings(max_examples=60, deadline=None)
+@given(seed=st.integers(0, 2**32), minimum=st.integers(0, 2), burst=st.integers(0, 60), again=st.integers(0, 120))
+def test_a_rollout_in_mid_burst_ends_by_itself_and_kills_nothing(
+    seed: int, minimum: int, burst: int, again: int
+) -> None:
+    world = World(dice=Random(seed), policy=replace(POLICY, minimum=minimum, maximum=6), desired=minimum)
+    world.queued = burst
+    world.pass_time(world.dice.randint(60, 200))
+    world.primary += 1
+    world.pass_time(again)
+    world.primary += world.dice.randint(0, 1)  # a second deployment, perhaps, in the middle of the first
+    world.queued += world.dice.choice([0, 0, 20])
+    world.pass_time(600)
+    assert not world.is_rolling_out
+    assert (world.queued, sum(len(task.left) for task in world.tasks)) == (0, 0)
+    assert world.desired == len(world.tasks) == world.consuming == minimum
+    assert world.most_tasks <= 24  # twice the maximum, and ECS's double of it at most
+
+
+@settings(max_examples=20, deadline=None)
+@given(seed=st.integers(0, 2**32), workers=st.integers(1, 6))
+def test_capacity_never_falls_below_what_is_needed_while_a_rollout_replaces_all(seed: int, workers: int) -> None:
+    world = World(dice=Random(seed), policy=replace(POLICY, minimum=workers, maximum=8), desired=workers)
+    world.pass_time(120)
+    assert world.consuming == workers
+    world.primary += 1
+    least, seconds = workers, 0
+    while world.is_rolling_out or world.desired > workers:
+        if seconds % 7 == 0:
+            world.queued += workers
+        world.pass_time(1)
+        least, seconds = min(least, world.consuming), seconds + 1
+        assert seconds < 600, "the rollout does not end"
+    assert least >= workers
+
+
+def test_old_workers_with_long_tasks_hold_up_neither_new_ones_nor_the_end() -> None:
+    world = World(dice=Random(1), policy=replace(POLICY, minimum=2), desired=2)
+    world.longest_s, world.queued = 2000, 8
+    world.pass_time(120)
+    world.primary += 1
+    world.pass_time(300)
+    old = [task for task in world.tasks if task.deployment == "1"]
+    assert old
+    assert all(task.state == DRAINING for task in old)
+    assert world.consuming >= 2
+    world.pass_time(3000)
+    assert not world.is_rolling_out
