@@ -28,6 +28,7 @@ class Target:
     task_id: str
     port: int
     healthy: bool = False
+    was_healthy: bool = False
     next_probe: float = 0.0
 
 
@@ -42,9 +43,10 @@ class Frontend:
     targets: dict[str, Target] = field(default_factory=dict)
 
     def choose(self) -> tuple[str, int] | None:
-        """Return a healthy target, or None."""
-        healthy = [t.port for t in list(self.targets.values()) if t.healthy]
-        return (HOST, random.choice(healthy)) if healthy else None
+        """Return a healthy target; with none, as a load balancer that fails open, one that was healthy before."""
+        targets = list(self.targets.values())
+        ports = [t.port for t in targets if t.healthy] or [t.port for t in targets if t.was_healthy]
+        return (HOST, random.choice(ports)) if ports else None
 
     def probe(self, target: Target) -> bool:
         """Ask the target as its target group would; without a health path, connect."""
@@ -164,4 +166,5 @@ class Network:
                 pairs = [(f, t) for f in self._frontends.values() for t in f.targets.values() if t.next_probe <= clock]
             for frontend, target in pairs:
                 target.healthy = frontend.probe(target)
+                target.was_healthy = target.was_healthy or target.healthy
                 target.next_probe = clock + (HEALTHY_PROBE_EVERY_S if target.healthy else 0)
