@@ -20,6 +20,10 @@ FERNET_SECRET_LENGTH = 32
 MAX_TASKS_QUEUED_AT_ONCE = 512
 # A slot stays taken until the supervisor's next heartbeat: 1 s instead of 5 s makes short tasks 4 times as fast.
 MIN_HEARTBEAT_INTERVAL_S = 1
+# A task that can neither start nor report its end is lost. Airflow gives up after 4 to 15 s, these attempts last for
+# at least 23 x 5 s: a new webserver is there by then. The waits are random between the two.
+EXECUTION_API_ATTEMPTS = 24
+EXECUTION_API_WAIT_S = (5, 10)
 INFINITE_SLOTS = -1
 # A message unacknowledged for longer is delivered again, though its task may run. Airflow's default, said aloud: it
 # warns in every process where it is not set.
@@ -101,6 +105,9 @@ def _worker_settings(given: Variables) -> Settings:
     pool = find_pool(read_pools(given["POOLS"]), given["POOL"])
     return {
         "AIRFLOW__WORKERS__MIN_HEARTBEAT_INTERVAL": str(MIN_HEARTBEAT_INTERVAL_S),
+        "AIRFLOW__WORKERS__EXECUTION_API_RETRIES": str(EXECUTION_API_ATTEMPTS),
+        "AIRFLOW__WORKERS__EXECUTION_API_RETRY_WAIT_MIN": str(EXECUTION_API_WAIT_S[0]),
+        "AIRFLOW__WORKERS__EXECUTION_API_RETRY_WAIT_MAX": str(EXECUTION_API_WAIT_S[1]),
         names.POOL: pool.name,
         names.QUEUES: ",".join(pool.queues),
         names.SLOTS: str(pool.concurrency),

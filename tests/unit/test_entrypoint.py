@@ -117,6 +117,10 @@ def test_an_empty_variable_counts_as_missing(role: str) -> None:
         ("scheduler", "AIRFLOW__SCHEDULER__MAX_TIS_PER_QUERY", "172"),
         ("scheduler", "AIRFLOW__SCHEDULER__SCHEDULER_HEALTH_CHECK_SERVER_PORT", "8080"),
         ("worker", "AIRFLOW__WORKERS__MIN_HEARTBEAT_INTERVAL", "1"),
+        # 23 waits of at least 5 s between 24 attempts: a webserver may be away for 115 s
+        ("worker", "AIRFLOW__WORKERS__EXECUTION_API_RETRIES", "24"),
+        ("worker", "AIRFLOW__WORKERS__EXECUTION_API_RETRY_WAIT_MIN", "5"),
+        ("worker", "AIRFLOW__WORKERS__EXECUTION_API_RETRY_WAIT_MAX", "10"),
         ("worker", "FLEET_QUEUES", "default"),
         ("worker", "FLEET_SLOTS", "16"),
         ("flower", "FLOWER_BASIC_AUTH", "admin:admin-secret"),
