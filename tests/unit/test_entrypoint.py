@@ -205,7 +205,16 @@ def test_an_operators_own_celery_configuration_keeps_the_fleets_modules() -> Non
     assert json.loads(config) == {
         "worker_max_tasks_per_child": 5,
         "imports": ["fleet.worker", "fleet.stop", "mine"],
+        "result_backend_always_retry": True,
+        "result_backend_max_retries": 60,
+        "database_create_tables_at_setup": False,
     }
+
+
+def test_an_operators_own_patience_with_the_result_database_wins() -> None:
+    own = json.dumps({"result_backend_max_retries": 5})
+    config = composed("worker", AIRFLOW__CELERY__EXTRA_CELERY_CONFIG=own)["AIRFLOW__CELERY__EXTRA_CELERY_CONFIG"]
+    assert json.loads(config)["result_backend_max_retries"] == 5
 
 
 def test_a_broker_without_tls_is_told_to_nobody_as_one_with_it() -> None:
