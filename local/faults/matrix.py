@@ -13,6 +13,7 @@ from fleet.registry import CONSUMING, ORDER_CONSUME, ORDER_DRAIN
 from local.errors import LocalError
 from local.fargate.endpoint import Answer
 from local.faults.ground import Burst, Ground, Trial
+from local.faults.watch import EVERY_S, Sight
 from local.lambdas.function import Function, InvocationFailed
 from local.stack import WEBSERVER_PORT
 
@@ -24,7 +25,8 @@ HEARTBEAT_TIMEOUT_S = 60
 SETTINGS = {"AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": str(HEARTBEAT_TIMEOUT_S)}
 REFUSED_S = 8.0  # while new workers ask for protection, and again while drained ones want to give it up
 FLIP_EVERY_S = 4.0
-MOST_SECONDS_A_TASK_WAITS_FOR_A_WORKER = 60.0
+ALL_RUNNING_TIMEOUT_S = 120.0
+LOOKS_THAT_AGREE = 2
 SERVER_ERROR: Answer = (500, {"error": {"Code": "ServerException", "Message": "injected"}})
 BLOCKED: Answer = (200, {"failure": {"Arn": "", "Reason": "DEPLOYMENT_BLOCKED", "Detail": "injected"}})
 
@@ -110,15 +112,14 @@ def webserver_away(ground: Ground, trial: Trial) -> None:
 def autoscaler_away(ground: Ground, trial: Trial, *, away_s: float) -> None:
     """It goes after it raised the count; another burst comes while nobody looks; then it is back."""
     function = ground.stack.rules.function(ground.autoscaler)
-    began = time.monotonic()
     ground.trigger(trial, Burst(tasks=40, shortest_s=2, longest_s=8))
     ground.see("more than one desired worker", lambda s: s.desired > 1)
     function.throttle()
-    began, before = time.monotonic(), len(ground.decisions_since(0))
+    began, gone_since = time.monotonic(), time.time()
     ground.finish(trial)
     ground.trigger(trial, Burst(tasks=40, shortest_s=2, longest_s=8))
     time.sleep(max(0.0, began + away_s - time.monotonic()))
-    decided = len(ground.decisions_since(0)) - before
+    decided = len(ground.decisions_since(gone_since))
     trial.require(decided == 0, f"{decided} decisions while the autoscaler was away")
     trial.figures["away_s"] = round(time.monotonic() - began)
     function.unthrottle()
@@ -188,16 +189,11 @@ def oscillate(ground: Ground, trial: Trial) -> None:
 def worker_killed(ground: Ground, trial: Trial) -> None:
     """The tasks of the killed worker are tried again, once; what it leaves in `unacked` moves no decision."""
     began = time.time()
-    tasks = 2 * ground.slots
-    run_id = ground.trigger(trial, Burst(tasks=tasks, shortest_s=25, longest_s=30))
-    deadline = time.monotonic() + MOST_SECONDS_A_TASK_WAITS_FOR_A_WORKER
-    while ground.running(run_id) < tasks:
-        if time.monotonic() > deadline:
-            raise LocalError(f"{tasks} tasks did not come to run side by side")
-        time.sleep(0.5)
-    sight = ground.see("two busy workers", lambda s: s.active == tasks and s.consuming > 1)
-    before = ground.phantoms() - tasks
-    victim = max((w for w in sight.workers), key=lambda w: (w.active, w.id))
+    run_id = ground.trigger(trial, Burst(tasks=3 * ground.slots, shortest_s=25, longest_s=30))
+    sight = _all_running(ground, run_id)
+    before = ground.phantoms() - sight.active
+    # The one that started last: none of its tasks is about to end.
+    victim = max((w for w in sight.workers if w.active), key=lambda w: w.started_at)
     ground.stack.agent.kill(victim.task_arn)
     killed_at = time.monotonic()
     trial.retries_due = victim.active
@@ -241,6 +237,18 @@ def _burst_on_several(ground: Ground, trial: Trial, burst: Burst) -> None:
     ground.trigger(trial, burst)
     sight = ground.see("several workers at work", lambda s: s.consuming > 1 and s.active > ground.slots)
     trial.figures |= {"struck_workers": sight.consuming, "struck_tasks": sight.active}
+
+
+def _all_running(ground: Ground, run_id: str) -> Sight:
+    """Wait until several workers are busy and every task that any of them has is known to Airflow as running."""
+    deadline, in_a_row = time.monotonic() + ALL_RUNNING_TIMEOUT_S, 0
+    while time.monotonic() < deadline:
+        sight = ground.see("two busy workers", lambda s: sum(w.active > 0 for w in s.workers) > 1)
+        in_a_row = in_a_row + 1 if ground.running(run_id) == sight.active else 0
+        if in_a_row == LOOKS_THAT_AGREE:
+            return sight
+        time.sleep(EVERY_S)
+    raise LocalError("the tasks of the workers and those that Airflow knows to run did not agree for a moment")
 
 
 def _set_desired(ground: Ground, count: int) -> None:

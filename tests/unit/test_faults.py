@@ -9,6 +9,7 @@ import pytest
 
 from local.errors import LocalError
 from local.fargate.endpoint import Endpoint
+from local.fargate.network import Frontend, Target
 from local.faults.matrix import faults
 from local.faults.run import choose
 from local.faults.verdict import Evidence, Tally, judge
@@ -113,3 +114,12 @@ def test_a_failing_endpoint_leaves_ecs_alone_until_it_recovers() -> None:
         assert endpoint.put(path, body)[0] == 200
     finally:
         endpoint.close()
+
+
+def test_a_port_that_is_away_has_no_target_until_it_is_back() -> None:
+    target = Target(task_id="1", port=1, healthy=True)
+    frontend = Frontend(service="airflow", container_port=8080, health_path="/", targets={"1": target})
+    frontend.is_away = True
+    assert frontend.choose() is None
+    frontend.is_away = False
+    assert frontend.choose() == ("127.0.0.1", 1)
