@@ -8,7 +8,7 @@ unexport PYTHONDONTWRITEBYTECODE
 unexport PYTHONPATH
 export SAM_CLI_TELEMETRY := 0
 
-.PHONY: help setup setup-dev setup-local demo up down decisions check test test-fast lint format template lock clean
+.PHONY: help setup setup-dev setup-local demo faults up down decisions check test test-fast lint format template lock clean
 
 help: ## list the commands
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 12
@@ -24,6 +24,9 @@ setup-local:
 
 demo: setup-local ## the whole stack on this machine, a burst of real tasks, a report
 	@exec $(BIN)/python -m local demo
+
+faults: setup-local ## what can go wrong, on the stack with real tasks: a verdict a fault (ONLY="redis ...")
+	@exec $(BIN)/python -m local faults $(if $(ONLY),--only $(ONLY)) $(FLAGS)
 
 up: setup-local ## the stack, kept running until Ctrl-C or `make down`
 	@exec $(BIN)/python -m local up

@@ -1,4 +1,4 @@
-"""Runs the commands of the local stack: demo, up, down, decisions, and the check of an environment's parameters."""
+"""Runs the commands of the local stack: demo, faults, up, down, decisions, and the check of parameters."""
 
 from __future__ import annotations
 
@@ -33,8 +33,10 @@ def _interrupt(number: int, _frame: FrameType | None) -> None:
 def main() -> int:
     """Run one command; every failure is one line and a non-zero exit."""
     parser = argparse.ArgumentParser(prog="python -m local", description=__doc__)
-    parser.add_argument("command", choices=("demo", "up", "down", "decisions", "check"))
+    parser.add_argument("command", choices=("demo", "faults", "up", "down", "decisions", "check"))
     parser.add_argument("--env", default="", help="check: the environment of samconfig.toml")
+    parser.add_argument("--only", nargs="+", default=(), metavar="NAME", help="faults: these only")
+    parser.add_argument("--autoscaler-away", type=float, metavar="S", help="faults: seconds without the autoscaler")
     arguments = parser.parse_args()
     if sys.version_info[:2] not in SUPPORTED:
         print("local: Python {}.{} is not supported; use 3.11 or 3.12".format(*sys.version_info[:2]), file=sys.stderr)
@@ -77,6 +79,8 @@ def _run(arguments: argparse.Namespace) -> int:
     try:
         if arguments.command == "check":
             return commands.check(arguments.env)
+        if arguments.command == "faults":
+            return commands.faults(arguments.only, autoscaler_away_s=arguments.autoscaler_away)
         return known[arguments.command]()
     except (BotoCoreError, ClientError, redis.RedisError, httpx.HTTPError) as error:
         logging.getLogger("local").exception("a part of the stack did not answer")

@@ -1,4 +1,4 @@
-"""The commands demo, up, down and decisions, as an operator sees them."""
+"""The commands demo, faults, up, down and decisions, as an operator sees them."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import fcntl
 import os
 import signal
 import time
+from collections.abc import Sequence
 
 import redis
 from rich.console import Console
@@ -16,6 +17,7 @@ from local.decisions import last, line, table
 from local.demo import burst
 from local.demo.view import View
 from local.errors import LocalError
+from local.faults import matrix, run
 from local.preflight import preflight
 from local.stack import Stack
 from local.stack import up as bring_up
@@ -39,6 +41,11 @@ def demo() -> int:
         view.say(f"[green]✓[/] {made.tasks_succeeded} of {made.tasks_total} tasks succeeded, none killed, {workers}")
     view.say(f"  {paths.STATE / 'demo-report.json'}  {paths.STATE / 'demo.png'}")
     return 1 if problems else 0
+
+
+def faults(only: Sequence[str], *, autoscaler_away_s: float | None) -> int:
+    """Do the faults that are named, or all, on a stack of their own; 0 only if every one holds."""
+    return run.run(only=only, autoscaler_away_s=autoscaler_away_s or matrix.AUTOSCALER_AWAY_S)
 
 
 def up() -> int:

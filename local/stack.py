@@ -9,7 +9,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -55,6 +55,9 @@ class Stack:
     registry: Registry
     agent: Agent
     rules: Rules
+    network: Network
+    database_server: Postgres
+    broker_server: Redis
     parameters: dict[str, str]
 
     def worker_service(self) -> dict[str, Any]:
@@ -69,8 +72,11 @@ class Stack:
 
 
 @contextlib.contextmanager
-def up(report: Report) -> Iterator[Stack]:
-    """Bring everything up; `report` hears each step as it begins. Whatever was started ends with the block."""
+def up(report: Report, *, settings: Mapping[str, str] | None = None) -> Iterator[Stack]:
+    """Bring everything up; `report` hears each step as it begins. Whatever was started ends with the block.
+
+    `settings` reach every container, as variables (AIRFLOW__...) that an operator adds to the task definitions.
+    """
     config = preflight(CONFIG_ENV)
     with contextlib.ExitStack() as cleanup:
         cleanup.enter_context(_only_one())
@@ -121,7 +127,7 @@ def up(report: Report) -> Iterator[Stack]:
             clients=clients,
             cluster=outputs["ClusterName"],
             network=network,
-            platform=platform,
+            platform={**platform, **(settings or {})},
             on_deployment=rules.deployment_changed,
         )
         cleanup.callback(agent.close, STOP_GRACE_S)
@@ -138,6 +144,9 @@ def up(report: Report) -> Iterator[Stack]:
             registry=Registry(client),
             agent=agent,
             rules=rules,
+            network=network,
+            database_server=postgres,
+            broker_server=broker,
             parameters=config.parameters,
         )
         _wait_until_healthy(stack, network)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import random
 import time
+from datetime import timedelta
 
 from airflow.sdk import Param, dag, get_current_context, task
 
+RETRY_DELAY = timedelta(seconds=5)
 MOST_TASKS = 1000  # Airflow's own limit for one mapped task is 1,024
 
 
@@ -14,7 +16,7 @@ MOST_TASKS = 1000  # Airflow's own limit for one mapped task is 1,024
     schedule=None,
     catchup=False,
     max_active_tasks=MOST_TASKS,  # the default, 16, would let no more than one worker's slots fill
-    default_args={"retries": 0},
+    default_args={"retries": 1, "retry_delay": RETRY_DELAY},
     tags=["example"],
     params={
         "tasks": Param(120, type="integer", minimum=1, maximum=MOST_TASKS),

@@ -20,6 +20,20 @@ FERNET_SECRET_LENGTH = 32
 MAX_TASKS_QUEUED_AT_ONCE = 512
 # A slot stays taken until the supervisor's next heartbeat: 1 s instead of 5 s makes short tasks 4 times as fast.
 MIN_HEARTBEAT_INTERVAL_S = 1
+# A task that can neither start nor report its end is lost. Airflow gives up after 4 to 15 s, these attempts last for
+# at least 23 x 5 s: a new webserver is there by then. The waits are random between the two.
+EXECUTION_API_ATTEMPTS = 24
+EXECUTION_API_WAIT_S = (5, 10)
+# Celery writes a task's state to the database before the task runs and after it. By default it makes three attempts at
+# once and gives up: the task is acknowledged, not run, and the next message follows it, so that a worker empties the
+# queue in seconds; a task that has ended would occupy one of the scheduler's slots for ever. The pauses grow to 10 s at
+# most and are random below that: the database may be away for some four minutes.
+PATIENCE = {
+    "result_backend_always_retry": True,
+    "result_backend_max_retries": 60,
+    # A process that starts meanwhile makes the tables later.
+    "database_create_tables_at_setup": False,
+}
 INFINITE_SLOTS = -1
 # A message unacknowledged for longer is delivered again, though its task may run. Airflow's default, said aloud: it
 # warns in every process where it is not set.
@@ -101,6 +115,9 @@ def _worker_settings(given: Variables) -> Settings:
     pool = find_pool(read_pools(given["POOLS"]), given["POOL"])
     return {
         "AIRFLOW__WORKERS__MIN_HEARTBEAT_INTERVAL": str(MIN_HEARTBEAT_INTERVAL_S),
+        "AIRFLOW__WORKERS__EXECUTION_API_RETRIES": str(EXECUTION_API_ATTEMPTS),
+        "AIRFLOW__WORKERS__EXECUTION_API_RETRY_WAIT_MIN": str(EXECUTION_API_WAIT_S[0]),
+        "AIRFLOW__WORKERS__EXECUTION_API_RETRY_WAIT_MAX": str(EXECUTION_API_WAIT_S[1]),
         names.POOL: pool.name,
         names.QUEUES: ",".join(pool.queues),
         names.SLOTS: str(pool.concurrency),
@@ -108,14 +125,14 @@ def _worker_settings(given: Variables) -> Settings:
 
 
 def celery_config(own: str | None) -> str:
-    """The operator's own extra Celery configuration (JSON or nothing), with the fleet's modules among the imports."""
+    """The operator's own extra Celery configuration (JSON or nothing), with the fleet's modules, and patience."""
     try:
         config = json.loads(own or "{}")
     except ValueError:
         config = None
     if not isinstance(config, dict) or not isinstance(config.get("imports", []), list):
         raise ConfigurationError("AIRFLOW__CELERY__EXTRA_CELERY_CONFIG is not a JSON object whose imports are a list")
-    return json.dumps({**config, "imports": [*names.WORKER_MODULES, *config.get("imports", [])]})
+    return json.dumps({**PATIENCE, **config, "imports": [*names.WORKER_MODULES, *config.get("imports", [])]})
 
 
 def _flower_secrets(given: Variables) -> Settings:

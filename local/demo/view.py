@@ -54,11 +54,11 @@ class View:
         self._finish("done")
         self._step, self._step_started = name, time.monotonic()
         if not self.console.is_terminal:
-            self.console.print(f"{self._elapsed():5.0f} s  {name}")
+            self.console.print(f"{self._elapsed():5.0f} s  {name}", soft_wrap=True)
 
     def say(self, line: str) -> None:
         """Print a line above the live part."""
-        self.console.print(line)
+        self.console.print(line, soft_wrap=True)
 
     def burst(
         self, *, states: dict[str, int], total: int, history: list[Sample], events: list[str], max_workers: int

@@ -6,6 +6,7 @@ import logging
 import os
 import random
 import shutil
+import signal
 import threading
 import time
 from collections import deque
@@ -59,7 +60,7 @@ class Agent:
         self.events: deque[str] = deque(maxlen=EVENTS_KEPT)
         self.given_up = ""
         self.killed_tasks = 0
-        self._endpoint = Endpoint(ecs=clients.ecs, cluster=cluster, known=self._metadata)
+        self.endpoint = Endpoint(ecs=clients.ecs, cluster=cluster, known=self._metadata)
         self._thread = threading.Thread(target=self._run, name="fargate", daemon=True)
 
     def start(self) -> None:
@@ -82,11 +83,16 @@ class Agent:
         for task in live:
             if task.phase is not Phase.STOPPED:
                 task.kill()
-        self._endpoint.close()
+        self.endpoint.close()
 
     def running(self, service: str) -> int:
         """Count the service's running tasks."""
         return sum(t.service == service and t.phase is Phase.RUNNING for t in list(self._tasks.values()))
+
+    def kill(self, task_arn: str) -> None:
+        """SIGKILL the first process of each of a task's containers, as the kernel does when memory runs out."""
+        for container in self._tasks[task_arn].containers.values():
+            container.signal(signal.SIGKILL)
 
     def _run(self) -> None:
         while not self._closing.is_set():
@@ -179,7 +185,7 @@ class Agent:
         env = {
             **built.environment(home),
             **self._platform,
-            **self._endpoint.environment(task.id, definition.name),
+            **self.endpoint.environment(task.id, definition.name),
             **given,
             **secrets.resolve(definition.secrets, self._clients.secretsmanager),
         }

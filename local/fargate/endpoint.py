@@ -14,6 +14,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 log = logging.getLogger(__name__)
 
 DEFAULT_EXPIRY_MINUTES = 120
+Answer = tuple[int, dict[str, Any]]
 PROTECTION_PATH = "task-protection/v1/state"
 
 
@@ -22,6 +23,7 @@ class Endpoint:
 
     def __init__(self, *, ecs: Any, cluster: str, known: Callable[[str], dict[str, Any] | None]) -> None:
         self._ecs, self._cluster, self._known = ecs, cluster, known
+        self._failure: Answer | None = None
         endpoint = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -57,12 +59,20 @@ class Endpoint:
             "ECS_CONTAINER_METADATA_URI_V4": f"{base}/v4/{task_id}/{container}",
         }
 
+    def fail_with(self, status: int, body: dict[str, Any]) -> None:
+        """Answer every request about protection so, and leave ECS as it is, until `recover()`."""
+        self._failure = (status, body)
+
+    def recover(self) -> None:
+        """Answer as usual again."""
+        self._failure = None
+
     def close(self) -> None:
         """Stop serving."""
         self._server.shutdown()
         self._server.server_close()
 
-    def get(self, path: str) -> tuple[int, dict[str, Any]]:
+    def get(self, path: str) -> Answer:
         """Answer a GET: metadata of a container or its task, or the task's protection."""
         match path.strip("/").split("/"):
             case ["v4", task_id, *rest] if (metadata := self._known(task_id)) and len(rest) in (1, 2):
@@ -73,7 +83,7 @@ class Endpoint:
             case _:
                 return 404, _error("ResourceNotFoundException", "no such task")
 
-    def put(self, path: str, body: bytes) -> tuple[int, dict[str, Any]]:
+    def put(self, path: str, body: bytes) -> Answer:
         """Answer a PUT of task protection as the ECS agent does: `protection`, `failure` or `error`."""
         match path.strip("/").split("/"):
             case ["api", task_id, *rest] if "/".join(rest) == PROTECTION_PATH and (task := self._known(task_id)):
@@ -88,7 +98,9 @@ class Endpoint:
             case _:
                 return 404, _error("ResourceNotFoundException", "no such task")
 
-    def _protection(self, task: dict[str, Any], verb: str, **more: Any) -> tuple[int, dict[str, Any]]:
+    def _protection(self, task: dict[str, Any], verb: str, **more: Any) -> Answer:
+        if (failure := self._failure) is not None:
+            return failure
         try:
             answer = getattr(self._ecs, verb)(cluster=self._cluster, tasks=[task["TaskARN"]], **more)
         except (BotoCoreError, ClientError) as error:

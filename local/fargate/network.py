@@ -41,9 +41,17 @@ class Frontend:
     health_path: str | None
     address: tuple[str, int] = (HOST, 0)
     targets: dict[str, Target] = field(default_factory=dict)
+    is_away: bool = False
+
+    @property
+    def name(self) -> str:
+        """What its relay is called."""
+        return f"{self.service}:{self.container_port}"
 
     def choose(self) -> tuple[str, int] | None:
         """Return a healthy target; with none, as a load balancer that fails open, one that was healthy before."""
+        if self.is_away:
+            return None
         targets = list(self.targets.values())
         ports = [t.port for t in targets if t.healthy] or [t.port for t in targets if t.was_healthy]
         return (HOST, random.choice(ports)) if ports else None
@@ -97,6 +105,16 @@ class Network:
         frontend = self._frontends.get((service, container_port))
         return sum(t.healthy for t in frontend.targets.values()) if frontend else 0
 
+    def take_away(self, service: str, container_port: int) -> None:
+        """Cut a service's port off from its clients: connections end, new ones get 503, until `bring_back()`."""
+        frontend = self._frontends[service, container_port]
+        frontend.is_away = True
+        self._relay.sever(frontend.name)
+
+    def bring_back(self, service: str, container_port: int) -> None:
+        """Let clients reach a service's port again."""
+        self._frontends[service, container_port].is_away = False
+
     def ready(self, task_id: str) -> bool:
         """Whether every target of a task is healthy; a task without targets is."""
         with self._lock:
@@ -128,16 +146,17 @@ class Network:
             if frontend is None:
                 frontend = Frontend(service=service, container_port=container_port, health_path=health_path)
                 self._frontends[service, container_port] = frontend
-                name = f"{service}:{container_port}"
-                frontend.address = self._listen(name, frontend, preferred_port=container_port)
+                frontend.address = self._listen(frontend, preferred_port=container_port)
             return frontend
 
-    def _listen(self, name: str, frontend: Frontend, *, preferred_port: int) -> tuple[str, int]:
+    def _listen(self, frontend: Frontend, *, preferred_port: int) -> tuple[str, int]:
         """Listen on the container's own port, so that bookmarks last; on a free one when somebody has that."""
         try:
-            return self._relay.add(name, listen_port=preferred_port, backend=frontend.choose, unavailable=HTTP_503)
+            return self._relay.add(
+                frontend.name, listen_port=preferred_port, backend=frontend.choose, unavailable=HTTP_503
+            )
         except PortTakenError:
-            return self._relay.add(name, backend=frontend.choose, unavailable=HTTP_503)
+            return self._relay.add(frontend.name, backend=frontend.choose, unavailable=HTTP_503)
 
     def _resolve(self, value: str) -> str:
         for name, service in self._names.items():

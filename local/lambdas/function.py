@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import io
 import json
 import os
@@ -23,7 +24,10 @@ class InvocationFailed(RuntimeError):
 
 
 class Function:
-    """One Lambda function. An invocation waits for the one before it, as in Lambda's queue of asynchronous ones."""
+    """One Lambda function. An invocation waits for the one before it, as in Lambda's queue of asynchronous ones.
+
+    Throttled, it is as with a reserved concurrency of 0: what was asked for meanwhile is done afterwards.
+    """
 
     def __init__(self, *, clients: Any, name: str, platform: dict[str, str]) -> None:
         answer = getattr(clients, "lambda").get_function(FunctionName=name)
@@ -45,6 +49,8 @@ class Function:
             "PATH": os.environ.get("PATH", os.defpath),
         }
         self._busy = threading.Lock()
+        self._allowed = threading.Event()
+        self._allowed.set()
         self._closed = False
         self._process: Child | None = None
         self._channel: socket.socket | None = None
@@ -52,6 +58,7 @@ class Function:
     def invoke(self, event: dict[str, Any]) -> Any:
         """Return the handler's result; raise InvocationFailed."""
         with self._busy:
+            self._allowed.wait()
             try:
                 reply = self._call({"event": event, "timeout_s": self.timeout_s})
             except (OSError, ValueError) as error:  # TimeoutError is an OSError
@@ -61,9 +68,27 @@ class Function:
             raise InvocationFailed(f"{self.name}: {reply['errorType']}: {reply['errorMessage']}")
         return reply["result"]
 
+    def throttle(self) -> None:
+        """Invoke it no more; an invocation under way fails."""
+        self._allowed.clear()
+        self._end()
+
+    def unthrottle(self) -> None:
+        """Let it be invoked again."""
+        self._allowed.set()
+
+    def twin(self) -> Function:
+        """Return the same function with a process of its own: what Lambda runs beside it without a limit of one."""
+        other = copy.copy(self)
+        other._busy, other._allowed = threading.Lock(), threading.Event()
+        other._allowed.set()
+        other._process = other._channel = None
+        return other
+
     def close(self) -> None:
         """End the warm process; an invocation under way fails, and so does every later one."""
         self._closed = True
+        self._allowed.set()
         self._end()
 
     def _end(self) -> None:

@@ -69,6 +69,13 @@ class Postgres:
             process.stop(self._child, stop_signal=FAST_SHUTDOWN)
             self._child = None
 
+    def restart(self, *, away_s: float = 0.0) -> None:
+        """End every session, wait, start with the same data on the same port: a reboot of the instance."""
+        self.stop()
+        time.sleep(away_s)
+        programs = postgres_home.programs(self._home, uid=self._uid)
+        self._child = self._start(programs / "postgres", self.port)
+
     def remove(self) -> None:
         """Stop, and delete everything."""
         self.stop()

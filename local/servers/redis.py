@@ -15,13 +15,14 @@ from local.servers.ports import HOST, PortTakenError, start_on_a_port
 START_TIMEOUT_S = 10.0
 LOOK_EVERY_S = 0.01  # a start takes 0.02 s
 ADDRESS_IN_USE = "Address already in use"
+DUMP = "dump.rdb"  # Redis's default name
 READY = "Ready to accept connections"
 
 
 class Redis:
     """One redis-server on 127.0.0.1 that keeps nothing on disk, evicts nothing and ends with this process.
 
-    `directory` (made when missing) holds its log only. Without `port` a free one is taken.
+    `directory` (made when missing) holds its log, and its data while it restarts. Without `port` a free one is taken.
     """
 
     def __init__(self, directory: str | os.PathLike[str], port: int | None = None, password: str | None = None) -> None:
@@ -52,6 +53,18 @@ class Redis:
         if self._child is not None:
             process.stop(self._child)
             self._child = None
+
+    def restart(self, *, away_s: float = 0.0) -> None:
+        """End it, wait, start it with the same data, port and password: a failover to a replica that had everything."""
+        if self._child is None:
+            raise process.StartError("Redis does not run")
+        with self.client() as client:
+            client.shutdown(save=True)
+        self._child.wait()
+        self._child = None
+        time.sleep(away_s)
+        self._child = self._start(redis_binary(), self.port)
+        (self._directory / DUMP).unlink(missing_ok=True)  # a later start begins empty again
 
     def set_password(self, password: str) -> None:
         """Change the password at runtime; connections that have signed in stay signed in, as on ElastiCache."""

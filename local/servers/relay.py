@@ -75,6 +75,10 @@ class Relay:
         host, port = server.sockets[0].getsockname()
         return host, port
 
+    def sever(self, name: str) -> None:
+        """End every connection that was made to this listener; it goes on listening."""
+        self._run(self._sever(self._servers[name].sockets[0].getsockname()))
+
     def close(self) -> None:
         """End all listeners, all connections and the thread."""
         if self._loop.is_closed():
@@ -99,6 +103,11 @@ class Relay:
             ssl_handshake_timeout=None if tls is None else TLS_TIMEOUT_S,
             ssl_shutdown_timeout=None if tls is None else TLS_TIMEOUT_S,
         )
+
+    async def _sever(self, address: Address) -> None:
+        for side in list(self._sides):
+            if side.transport.get_extra_info("sockname") == address:
+                side.transport.abort()
 
     async def _close(self) -> None:
         for server in self._servers.values():

@@ -172,6 +172,19 @@ def test_data_are_kept_between_starts(server: Postgres) -> None:
     assert signs_in(server, user="airflow", password="password")
 
 
+def test_a_restart_keeps_data_and_port_and_ends_sessions(server: Postgres) -> None:
+    server.start()
+    port, pid = server.port, server.pid
+    with server.superuser() as session:
+        session.execute("CREATE TABLE kept (id int)")
+        server.restart()
+        with pytest.raises(psycopg.OperationalError):
+            session.execute("SELECT 1")
+    assert (server.port, server.pid == pid) == (port, False)
+    with server.superuser() as session:
+        assert session.execute("SELECT count(*) FROM kept").fetchone() == (0,)
+
+
 def test_removing_it_leaves_nothing(server: Postgres, open_directory: Path) -> None:
     pid = server.start().pid
     server.remove()

@@ -131,3 +131,15 @@ def test_it_can_be_stopped_twice_and_started_again(server: Redis) -> None:
 def test_it_is_not_started_twice(server: Redis) -> None:
     with pytest.raises(StartError, match="started already"):
         server.start()
+
+
+def test_a_restart_keeps_data_port_and_password_but_no_connection(server: Redis) -> None:
+    port, pid = server.port, server.pid
+    with server.client() as client:
+        client.rpush("queue", "message")
+    server.restart()
+    assert (server.port, server.pid == pid) == (port, False)
+    assert signs_in(server, PASSWORD)
+    with server.client() as client:
+        assert client.lrange("queue", 0, -1) == [b"message"]
+    assert list(server.log_path.parent.iterdir()) == [server.log_path]

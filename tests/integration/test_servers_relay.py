@@ -331,6 +331,27 @@ def test_a_client_that_resets_while_its_backend_is_connected_leaves_nothing(
     assert eventually(lambda: open_connections(relay) == 0)
 
 
+def test_severing_ends_the_connections_of_one_listener_which_goes_on(relay: Relay, listener: socket.socket) -> None:
+    backend = listener.getsockname()
+    addresses = {name: relay.add(name, backend=lambda: backend) for name in ("one", "other")}
+    clients = {}
+    for name, address in addresses.items():
+        clients[name] = socket.create_connection(address, timeout=PATIENCE_S)
+        clients[name].sendall(b"?")
+        server, _ = listener.accept()
+        server.sendall(b"!")
+        assert clients[name].recv(1) == b"!"
+        clients[f"server of {name}"] = server
+    relay.sever("one")
+    assert clients["one"].recv(1) == b""
+    clients["server of other"].sendall(b"still here")
+    assert clients["other"].recv(10) == b"still here"
+    with socket.create_connection(addresses["one"], timeout=PATIENCE_S):
+        listener.accept()[0].close()
+    for each in clients.values():
+        each.close()
+
+
 def test_closing_ends_connections_listeners_and_the_thread(relay: Relay, listener: socket.socket) -> None:
     with in_front_of(relay, listener) as client, listener.accept()[0]:
         address = client.getpeername()

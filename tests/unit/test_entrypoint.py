@@ -117,6 +117,10 @@ def test_an_empty_variable_counts_as_missing(role: str) -> None:
         ("scheduler", "AIRFLOW__SCHEDULER__MAX_TIS_PER_QUERY", "172"),
         ("scheduler", "AIRFLOW__SCHEDULER__SCHEDULER_HEALTH_CHECK_SERVER_PORT", "8080"),
         ("worker", "AIRFLOW__WORKERS__MIN_HEARTBEAT_INTERVAL", "1"),
+        # 23 waits of at least 5 s between 24 attempts: a webserver may be away for 115 s
+        ("worker", "AIRFLOW__WORKERS__EXECUTION_API_RETRIES", "24"),
+        ("worker", "AIRFLOW__WORKERS__EXECUTION_API_RETRY_WAIT_MIN", "5"),
+        ("worker", "AIRFLOW__WORKERS__EXECUTION_API_RETRY_WAIT_MAX", "10"),
         ("worker", "FLEET_QUEUES", "default"),
         ("worker", "FLEET_SLOTS", "16"),
         ("flower", "FLOWER_BASIC_AUTH", "admin:admin-secret"),
@@ -201,7 +205,16 @@ def test_an_operators_own_celery_configuration_keeps_the_fleets_modules() -> Non
     assert json.loads(config) == {
         "worker_max_tasks_per_child": 5,
         "imports": ["fleet.worker", "fleet.stop", "mine"],
+        "result_backend_always_retry": True,
+        "result_backend_max_retries": 60,
+        "database_create_tables_at_setup": False,
     }
+
+
+def test_an_operators_own_patience_with_the_result_database_wins() -> None:
+    own = json.dumps({"result_backend_max_retries": 5})
+    config = composed("worker", AIRFLOW__CELERY__EXTRA_CELERY_CONFIG=own)["AIRFLOW__CELERY__EXTRA_CELERY_CONFIG"]
+    assert json.loads(config)["result_backend_max_retries"] == 5
 
 
 def test_a_broker_without_tls_is_told_to_nobody_as_one_with_it() -> None:

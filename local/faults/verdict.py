@@ -1,0 +1,115 @@
+"""Judges one fault by what was counted while it lasted; pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+SUCCESS, FAILED = "success", "failed"
+Figure = int | float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tally:
+    """The task instances of a fault's runs. `lost`: they never came to be, or never came to an end."""
+
+    tasks: int
+    succeeded: int = 0
+    failed: int = 0
+    lost: int = 0
+    tried_again: int = 0
+
+    @classmethod
+    def of(cls, instances: Sequence[Mapping[str, Any]], *, tasks: int) -> Tally:
+        """Count instances as Airflow's API describes them, out of `tasks` that were asked for."""
+        states = [instance["state"] for instance in instances]
+        succeeded, failed = states.count(SUCCESS), states.count(FAILED)
+        return cls(
+            tasks=tasks,
+            succeeded=succeeded,
+            failed=failed,
+            lost=tasks - succeeded - failed,
+            tried_again=sum(int(instance["try_number"]) > 1 for instance in instances),
+        )
+
+    def __add__(self, other: Tally) -> Tally:
+        return Tally(
+            tasks=self.tasks + other.tasks,
+            succeeded=self.succeeded + other.succeeded,
+            failed=self.failed + other.failed,
+            lost=self.lost + other.lost,
+            tried_again=self.tried_again + other.tried_again,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evidence:
+    """What a fault left behind.
+
+    `retries_due`: tasks that had to be tried again (none, but when the fault itself kills). `exposed`: workers seen
+    with a task and without protection. `outlived`: containers killed because they outlived their stop timeout.
+    `unmet`: in words, what else had to be seen and was not. `figures` are for the reader.
+    """
+
+    tally: Tally
+    retries_due: int = 0
+    exposed: int = 0
+    outlived: int = 0
+    most_workers: int = 0
+    seconds: float = 0.0
+    unmet: Sequence[str] = ()
+    figures: Mapping[str, Figure] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verdict:
+    """One line of the matrix."""
+
+    name: str
+    problems: tuple[str, ...]
+    figures: Mapping[str, Figure]
+
+    @property
+    def holds(self) -> bool:
+        """Whether nothing is wrong."""
+        return not self.problems
+
+    def line(self) -> str:
+        """Return the verdict with its figures in words."""
+        figures = ", ".join(f"{name.replace('_', ' ')} {figure:g}" for name, figure in self.figures.items())
+        return ": ".join(filter(None, (self.name, "; ".join(self.problems), figures)))
+
+    def to_record(self) -> dict[str, Any]:
+        """Return what .local/faults.json holds for it."""
+        return {"name": self.name, "holds": self.holds, "problems": list(self.problems), **self.figures}
+
+
+def judge(name: str, evidence: Evidence) -> Verdict:
+    """Hold the evidence against the promise: each task succeeded in one try, but those that the fault killed."""
+    tally = evidence.tally
+    problems = [
+        f"{count} {what}"
+        for count, what in (
+            (tally.failed, "tasks failed"),
+            (tally.lost, "tasks were lost"),
+            (evidence.exposed, "times a worker had tasks and no protection"),
+            (evidence.outlived, "containers outlived their stop timeout"),
+        )
+        if count
+    ]
+    if not tally.tasks:
+        problems.append("no task ran")
+    if tally.tried_again != evidence.retries_due:
+        problems.append(f"{tally.tried_again} tasks were tried again, not {evidence.retries_due}")
+    figures: dict[str, Figure] = {
+        "tasks": tally.tasks,
+        "succeeded": tally.succeeded,
+        "failed": tally.failed,
+        "lost": tally.lost,
+        "tried_again": tally.tried_again,
+        "most_workers": evidence.most_workers,
+        **evidence.figures,
+        "seconds": round(evidence.seconds, 1),
+    }
+    return Verdict(name=name, problems=(*problems, *evidence.unmet), figures=figures)
