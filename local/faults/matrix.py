@@ -16,6 +16,7 @@ from local.faults.ground import Burst, Ground, Trial
 from local.faults.watch import EVERY_S, Sight
 from local.lambdas.function import Function, InvocationFailed
 from local.stack import WEBSERVER_PORT
+from local.waiting import wait_until
 
 BROKER_AWAY_S, DATABASE_AWAY_S = 3.0, 3.0
 WEBSERVER_AWAY_S = 30.0
@@ -28,6 +29,7 @@ REFUSED_S = 8.0  # while new workers ask for protection, and again while drained
 FLIP_EVERY_S = 4.0
 ALL_RUNNING_TIMEOUT_S = 120.0
 LOOKS_THAT_AGREE = 2
+DECISION_TIMEOUT_S = 60.0
 SERVER_ERROR: Answer = (500, {"error": {"Code": "ServerException", "Message": "injected"}})
 BLOCKED: Answer = (200, {"failure": {"Arn": "", "Reason": "DEPLOYMENT_BLOCKED", "Detail": "injected"}})
 
@@ -189,7 +191,6 @@ def oscillate(ground: Ground, trial: Trial) -> None:
 
 def worker_killed(ground: Ground, trial: Trial) -> None:
     """The tasks of the killed worker are tried again, once; what it leaves in `unacked` moves no decision."""
-    began = time.time()
     run_id = ground.trigger(trial, Burst(tasks=3 * ground.slots, shortest_s=25, longest_s=30))
     sight = _all_running(ground, run_id)
     before = ground.phantoms() - sight.active
@@ -204,7 +205,13 @@ def worker_killed(ground: Ground, trial: Trial) -> None:
     ghosts = ground.phantoms() - before
     trial.figures["ghosts"] = ghosts
     trial.require(ghosts == victim.active, f"{ghosts} ghosts in `unacked`, not {victim.active}: nothing was proved")
-    last = ground.decisions_since(began)[-1]
+    settled_at = time.time()
+    wait_until(
+        lambda: bool(ground.decisions_since(settled_at)),
+        what="a decision after the return",
+        timeout_s=DECISION_TIMEOUT_S,
+    )
+    last = ground.decisions_since(settled_at)[-1]
     trial.require(last.get("active") == 0 and last.get("needed") == ground.minimum, f"ghosts moved a decision: {last}")
 
 
