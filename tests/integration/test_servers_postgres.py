@@ -30,6 +30,12 @@ DIFFICULT = 'it\'s a "difficult" \\one: $$ ä;--'
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root must hand Postgres to another user")
 
 
+def needs_our_python(user: str) -> None:
+    """Skip where this interpreter lies in a home that is closed to that user, so that it cannot play them."""
+    if subprocess.run(["test", "-x", sys.executable], user=user, extra_groups=[], check=False).returncode:
+        pytest.skip(f"{user} cannot run {sys.executable}")
+
+
 @pytest.fixture
 def open_directory() -> Iterator[Path]:
     """A directory that every user can enter, unlike pytest's own below /tmp."""
@@ -156,6 +162,7 @@ def test_other_users_cannot_use_the_superusers_socket(postgres_server: PostgresS
         "import psycopg, sys; psycopg.connect(host=sys.argv[1], port=sys.argv[2], user='rdsadmin', dbname='postgres')"
     )
     for user, why in ((data.owner(), "Peer authentication failed"), ("daemon", "Permission denied")):
+        needs_our_python(user)
         command = [sys.executable, "-c", connect, str(data), str(postgres_server.port)]
         result = subprocess.run(command, user=user, extra_groups=[], capture_output=True, text=True, check=False)
         assert why in result.stderr
@@ -311,6 +318,7 @@ def test_programs_that_the_other_user_cannot_read_are_copied(
 
 @needs_root
 def test_an_ordinary_user_needs_nothing_of_the_kind(open_directory: Path) -> None:
+    needs_our_python("nobody")
     shutil.chown(open_directory, "nobody")
     script = (
         "import sys; from local.servers.postgres import Postgres\n"
