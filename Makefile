@@ -8,7 +8,7 @@ unexport PYTHONDONTWRITEBYTECODE
 unexport PYTHONPATH
 export SAM_CLI_TELEMETRY := 0
 
-.PHONY: help setup setup-dev setup-local demo faults up down decisions check test test-fast lint format template lock clean
+.PHONY: help setup setup-dev setup-local demo faults up down decisions check test test-fast protocol lint format template lock clean
 
 help: ## list the commands
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 12
@@ -46,6 +46,9 @@ test: setup lint ## every test, as CI runs them
 
 test-fast: setup-dev ## the unit tests
 	@$(BIN)/python -m pytest -n 2 tests/unit
+
+protocol: setup-dev ## the protocol's model over 100,000 steps (a quarter of an hour)
+	@PROTOCOL_STEPS=100000 $(BIN)/python -m pytest tests/model -k test_no_task --log-cli-level=INFO
 
 lint: setup-dev ## ruff, mypy, cfn-lint, stale template
 	@$(BIN)/ruff check .

@@ -1,0 +1,174 @@
+"""ECS in the model: the local control plane and its choice of victims, with a network's faults in front of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from itertools import count
+from random import Random
+from types import SimpleNamespace
+from typing import Any
+from unittest.mock import patch
+
+from botocore.exceptions import ClientError
+
+from fleet.protection import Answer, TaskProtection, read_answer
+from local.aws.ecs.plane import Cluster
+from local.aws.ecs.services import Service
+from local.aws.ecs.tasks import Task
+from local.fargate.reconcile import ServiceView, TaskView, plan
+from tests.model.seams import Fault, Seams
+
+SERVICE = "worker"
+CLUSTER_ARN = "arn:aws:ecs:eu-west-1:123456789012:cluster/model"
+# A caller of the endpoint gives up after 3 s (fleet.protection.TIMEOUT_S). Its request may take effect after that.
+LATEST_EFFECT_S = 5.0
+SCALING = "scaling activity"
+
+
+class Ecs:
+    """One service. `endpoint` is what becomes of protection calls that no actor makes."""
+
+    def __init__(self, *, seams: Seams, now: Callable[[], float], desired: int) -> None:
+        self.seams = seams
+        self.endpoint = Fault.NONE
+        self.throttled = False
+        self.late: list[tuple[float, Callable[[], object]]] = []
+        self.trouble: dict[str, float] = {}  # when a protection call of a task failed last, for no fault of ours
+        self._now = now
+        self._revisions = count(1)
+        self._ids = count(1)
+        self.cluster = Cluster(arn=CLUSTER_ARN)
+        request = {"serviceName": SERVICE, "desiredCount": desired, "taskDefinition": self._definition()}
+        self.service: Service = self.cluster.create_service(request, now=self.now)
+
+    @property
+    def now(self) -> datetime:
+        return datetime.fromtimestamp(self._now(), UTC)
+
+    @property
+    def tasks(self) -> list[Task]:
+        return [task for task in self.cluster.tasks.values() if task.living]
+
+    @property
+    def protected(self) -> int:
+        return sum(task.is_protected(self.now) for task in self.tasks)
+
+    @property
+    def is_rolling_out(self) -> bool:
+        return len(self.service.deployments) > 1
+
+    # --- what ECS does
+
+    def deploy(self) -> None:
+        self.cluster.update_service({"service": SERVICE, "taskDefinition": self._definition()}, now=self.now)
+
+    def reconcile(self, dice: Random) -> tuple[str, ...]:
+        """One step towards what is desired; the ids of the tasks that it chose to stop, before anything else."""
+        primary = self.service.deployments[0].id
+        view = ServiceView(name=SERVICE, desired=self.service.desired_count, primary=primary)
+        tasks = tuple(
+            TaskView(
+                arn=task.arn,
+                deployment=task.started_by or "",
+                running=task.last_status == "RUNNING",
+                protected=task.is_protected(self.now),
+            )
+            for task in self.tasks
+            if task.wanted
+        )
+        step = plan(view, tasks, dice)
+        for arn in step.stop:
+            self.cluster.stop(arn, reason=SCALING, now=self.now)
+        if step.start:
+            self._launch(primary, step.start)
+        return tuple(arn.rsplit("/", 1)[-1] for arn in step.stop)
+
+    def report(self, task_id: str, status: str) -> None:
+        self.cluster.report(task_id, status=status, reason=None, containers=(), now=self.now)
+
+    def run_late_requests(self, *, due_only: bool = True) -> None:
+        ripe = [entry for entry in self.late if not due_only or entry[0] <= self._now()]
+        self.late = [entry for entry in self.late if entry not in ripe]
+        for _, request in ripe:
+            request()
+
+    def _launch(self, deployment: str, number: int) -> None:
+        definition = {
+            "taskDefinitionArn": self.service.properties["taskDefinition"],
+            "family": SERVICE,
+            "containerDefinitions": [{"name": SERVICE, "image": "image"}],
+        }
+        request = {"group": self.service.group, "startedBy": deployment}
+        names = SimpleNamespace(uuid4=lambda: SimpleNamespace(hex=f"t{next(self._ids):04}"))
+        with patch("local.aws.ecs.plane.uuid", names):  # the same ids in each run
+            self.cluster.run(request, definition, count=number, now=self.now)
+
+    def _definition(self) -> str:
+        return f"arn:aws:ecs:eu-west-1:123456789012:task-definition/{SERVICE}:{next(self._revisions)}"
+
+    # --- what the autoscaler calls
+
+    def describe_services(self, **_: Any) -> dict[str, Any]:
+        if self.throttled:
+            raise _throttled("DescribeServices")
+        described = self.service.described(self.cluster.tasks_of(self.service))
+        if self.seams.pause("ecs read") is not Fault.NONE:
+            raise _throttled("DescribeServices")
+        return {"services": [described], "failures": []}
+
+    def describe_tasks(self, *, tasks: list[str], **_: Any) -> dict[str, Any]:
+        found, _failures = self.cluster.find(tasks)
+        answer = {"tasks": [task.described() for task in found]}
+        if self.throttled or self.seams.pause("ecs read") is not Fault.NONE:
+            raise _throttled("DescribeTasks")
+        return answer
+
+    def update_service(self, *, service: str, desiredCount: int, **_: Any) -> dict[str, Any]:
+        fault = self.seams.pause("ecs write")
+        if self.throttled or fault is Fault.FAILS:
+            raise _throttled("UpdateService")
+        self.cluster.update_service({"service": service, "desiredCount": desiredCount}, now=self.now)
+        if fault is not Fault.NONE:
+            raise _throttled("UpdateService")
+        return {}
+
+
+def _throttled(operation: str) -> ClientError:
+    return ClientError({"Error": {"Code": "ThrottlingException", "Message": "Rate exceeded"}}, operation)
+
+
+class Endpoint(TaskProtection):
+    """The ECS agent beside one task, in front of the control plane; the client over it is production's."""
+
+    def __init__(self, ecs: Ecs, task_id: str) -> None:
+        self._ecs, self._task_id = ecs, task_id
+
+    def _put(self, state: dict[str, Any]) -> Answer:
+        ecs, now = self._ecs, self._ecs._now
+        fault = ecs.seams.pause("protection request") if ecs.seams.pausing else ecs.endpoint
+        if fault is not Fault.NONE:
+            ecs.trouble[self._task_id] = now()
+        if fault is Fault.FAILS:
+            return Answer(granted=None, reason="HTTP 500")
+        if fault is Fault.LATE:
+            ecs.late.append((now() + LATEST_EFFECT_S, lambda: self._apply(state)))
+            return Answer(granted=None, reason="timed out")
+        answer = self._apply(state)
+        if fault is Fault.NONE:
+            fault = ecs.seams.pause("protection answer")
+        if fault is not Fault.NONE:
+            ecs.trouble[self._task_id] = now()
+            return Answer(granted=None, reason="the answer is lost")
+        return read_answer(answer, asked=state["ProtectionEnabled"])
+
+    def _apply(self, state: dict[str, Any]) -> dict[str, Any]:
+        tasks, failures = self._ecs.cluster.protect(
+            [self._task_id],
+            enabled=state["ProtectionEnabled"],
+            minutes=state.get("ExpiresInMinutes"),
+            now=self._ecs.now,
+        )
+        if failures:
+            return {"failure": {"Reason": failures[0].reason, "Detail": failures[0].detail}}
+        return {"protection": {"ProtectionEnabled": tasks[0].is_protected(self._ecs.now)}}

@@ -1,0 +1,242 @@
+"""Lets hypothesis play the model's world: single moves, stretches of play in a theme, quiet times, and the end."""
+
+from __future__ import annotations
+
+import sys
+from contextlib import ExitStack
+from random import Random
+from typing import ClassVar
+
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+
+from autoscaler.decide import workers_needed
+from fleet.registry import CONSUMING, DRAINED, ORDER_DRAIN, order_key
+from tests.model.messages import Stage
+from tests.model.moves import EVERY_ACCIDENT, EVERY_MOVE, MOST_QUEUED, THEMES, Moves
+from tests.model.production import production
+from tests.model.scaler import MAXIMUM, Violation
+from tests.model.seams import Fault
+from tests.model.worker import QUEUE, Process
+from tests.model.world import World
+
+PERIOD_S = 2.5  # more than CONFIRM_IDLE_S, so that two looks of the event loop confirm idleness
+# Scale-in waits 30 s, a released worker is remembered for 60 s, a dead one shown for 30 s, a look comes each 15 s.
+SETTLE_PERIODS = 100
+LONG_S, LONG_STEP_S = 32 * 60, 20  # more than a lease; no longer than a thread may sleep
+
+which = st.integers(0, 2 * MAXIMUM)
+seeds = st.integers(0, 2**32)
+themes = st.sampled_from(sorted(THEMES))
+
+
+class ProtocolMachine(RuleBasedStateMachine):
+    """`steps` and `moves` count what was executed, over all examples; a stretch of play is one step."""
+
+    steps: ClassVar[int] = 0
+    moves: ClassVar[int] = 0
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._stack = ExitStack()
+        self.world: World
+        self.deploys = self.settles = False
+
+    @initialize(
+        minimum=st.integers(0, 2),
+        queued=st.integers(0, MOST_QUEUED),
+        periods=st.integers(2, 20),
+        story=st.integers(0, 7),
+    )
+    def begin(self, minimum: int, queued: int, periods: int, story: int) -> None:
+        """Some stories have deployments in them, and some a settled end, which takes long."""
+        self.world = World(minimum=minimum)
+        self.play = Moves(self.world)
+        self._stack.enter_context(production(self.world.now))
+        self.deploys, self.settles = story % 2 == 1, story in (1, 2, 3)
+        self.world.store.queues[QUEUE] = queued
+        for _ in range(periods):
+            self.world.orderly(PERIOD_S, work=False)
+
+    @invariant()
+    def no_task_is_where_ecs_may_stop_it(self) -> None:
+        type(self).steps += 1
+        self.world.check()
+
+    @rule(name=st.sampled_from(EVERY_MOVE), which=which, seed=seeds)
+    def a_move(self, name: str, which: int, seed: int) -> None:
+        self._make(name, which, seed)
+
+    @rule(name=st.sampled_from(EVERY_ACCIDENT), which=which, seed=seeds, rarely=st.integers(0, 2))
+    def an_accident(self, name: str, which: int, seed: int, rarely: int) -> None:
+        if not rarely:
+            self._make(name, which, seed)
+
+    @rule(theme=themes, which=which, seed=seeds, count=st.integers(1, 10))
+    def a_few_moves(self, theme: str, which: int, seed: int, count: int) -> None:
+        self._play(theme, which, seed, count)
+
+    @rule(theme=themes, which=which, seed=seeds, count=st.integers(10, 60))
+    def many_moves(self, theme: str, which: int, seed: int, count: int) -> None:
+        self._play(theme, which, seed, count)
+
+    @rule(
+        theme=themes,
+        which=which,
+        seed=seeds,
+        count=st.integers(5, 40),
+        slow=st.sampled_from(["nothing", "replies", "acks"]),
+    )
+    def a_busy_worker_is_drained(self, theme: str, which: int, seed: int, count: int, slow: str) -> None:
+        """Moves while it still has messages, with a broker that may be slow."""
+        if process := self._drain(which):
+            process.slow_replies, process.slow_acks = slow == "replies", slow == "acks"
+            self._play(theme, which, seed, count)
+
+    @rule(theme=st.sampled_from(["flips", "lost answers"]), which=which, seed=seeds, count=st.integers(5, 30))
+    def an_idle_worker_is_drained(self, theme: str, which: int, seed: int, count: int) -> None:
+        """Moves from the moment on at which it may drop its protection."""
+        if process := self._drain(which):
+            process.round()
+            for _ in range(4):
+                process.read_poll(requeue=True)
+                while process.messages and process.messages[0].stage is not Stage.POPPED:
+                    process.move(process.messages[0].stage)
+                process.tick()
+                self.world.advance(1.0)
+            process.tick()
+            self.world.store.queues[QUEUE] += 2
+            self._play(theme, which, seed, count)
+
+    @rule(which=which, seed=seeds, count=st.integers(5, 30))
+    def workers_are_too_many(self, which: int, seed: int, count: int) -> None:
+        """Moves around the moment at which desired is lowered."""
+        self.world.heal()
+        self.world.store.queues[QUEUE] = 0
+        for _ in range(30):
+            self.world.orderly(PERIOD_S, work=True)
+            if any(process.agent._state == DRAINED for process in self.world.alive):
+                break
+        self._play("scaling", which, seed, count)
+
+    @rule(periods=st.integers(1, 12), work=st.booleans(), heal=st.booleans())
+    def all_is_well_for_a_while(self, periods: int, work: bool, heal: bool) -> None:
+        if heal:
+            self.world.heal()
+        if self.world.store.up:
+            for _ in range(periods):
+                self.world.orderly(PERIOD_S, work=work)
+
+    @rule(which=which, seed=seeds, count=st.integers(5, 40), periods=st.integers(0, 16), work=st.booleans())
+    def a_deployment_rolls(self, which: int, seed: int, count: int, periods: int, work: bool) -> None:
+        """Moves somewhere between its begin and its end."""
+        if not self.deploys:
+            return
+        self.world.heal()
+        if not self.world.ecs.is_rolling_out:
+            self.world.ecs.deploy()
+        for _ in range(periods):
+            self.world.orderly(PERIOD_S, work=work)
+        self._play("scaling", which, seed, count)
+
+    @rule(fault=st.sampled_from([Fault.NONE, Fault.FAILS, Fault.LOST]), rarely=st.integers(0, 3))
+    def long_minutes_pass(self, fault: Fault, rarely: int) -> None:
+        """A lease is renewed several times, or runs out."""
+        if rarely:
+            return
+        self.world.ecs.endpoint = fault
+        for _ in range(LONG_S // LONG_STEP_S):
+            self.world.advance(LONG_STEP_S)
+            self.world.store.queues[QUEUE] = max(1, self.world.store.queues[QUEUE])
+            for process in self.world.alive:
+                process.read_poll(requeue=True)
+                for message in tuple(process.messages):
+                    process.move(message.stage)
+                process.tick()
+                process.round()
+                process.send_poll()
+                process.pop()
+            self.world.check()
+        self.world.ecs.endpoint = Fault.NONE
+
+    def _drain(self, which: int) -> Process | None:
+        """The worker, ordered to drain just when a message comes."""
+        self.world.heal()
+        self.world.orderly(PERIOD_S, work=True)
+        self.world.store.queues[QUEUE] += 2
+        if not self.world.alive:
+            return None
+        process = self.world.alive[which % len(self.world.alive)]
+        process.send_poll()
+        process.pop()
+        self.world.store.set(order_key(process.identity.member_id), ORDER_DRAIN)
+        return process
+
+    def _play(self, theme: str, which: int, seed: int, count: int) -> None:
+        type(self).moves += count
+        names, weights = tuple(THEMES[theme]), tuple(THEMES[theme].values())
+        self.play.play(names, weights, count=count, which=which, dice=Random(seed))
+
+    def _make(self, name: str, which: int, seed: int) -> None:
+        type(self).moves += 1
+        self.play.make(name, which=which, dice=Random(seed))
+
+    def teardown(self) -> None:
+        try:
+            if sys.exception() is None and self.settles:  # otherwise a step has failed already
+                self._settle()
+        finally:
+            if hasattr(self, "world"):
+                self.world.close()
+            self._stack.close()
+
+    def _settle(self) -> None:
+        """With the accidents over, the fleet becomes what is needed; and the smallest, when nothing is."""
+        world = self.world
+        world.heal()
+        for _ in range(SETTLE_PERIODS):
+            world.orderly(PERIOD_S, work=False)
+        queued, held = world.store.queues[QUEUE], sum(len(process.messages) for process in world.alive)
+        needed = workers_needed(queued + held, world.scaler.policy)
+        consuming = [process for process in world.alive if process.agent._state == CONSUMING]
+        _expect(len(consuming) == needed, f"{len(consuming)} consume, {needed} are needed")
+        _expect(not queued or len(consuming) == MAXIMUM, f"{queued} wait beside {len(consuming)} workers")
+        for _ in range(SETTLE_PERIODS):
+            world.orderly(PERIOD_S, work=True)
+        left = sum(len(process.messages) for process in world.alive)
+        _expect(world.store.queues[QUEUE] == left == 0, "tasks are left")
+        sizes = (world.ecs.service.desired_count, len(world.ecs.tasks), world.ecs.protected)
+        _expect(sizes == (world.minimum,) * 3, f"desired, tasks and protected are {sizes}, not {world.minimum}")
+
+
+def _only(*rules: str, name: str) -> type[ProtocolMachine]:
+    """The machine with a few of its rules: hypothesis takes a rule that a subclass overwrites for none."""
+    others = {rule: None for rule in EVERY_RULE if rule not in rules}
+    return type(name, (ProtocolMachine,), others)
+
+
+EVERY_RULE = (
+    "a_move",
+    "an_accident",
+    "a_few_moves",
+    "many_moves",
+    "a_busy_worker_is_drained",
+    "an_idle_worker_is_drained",
+    "workers_are_too_many",
+    "all_is_well_for_a_while",
+    "a_deployment_rolls",
+    "long_minutes_pass",
+)
+# Around the end of a worker's protection; in hours of work; around a lower desired count.
+DrainingMachine = _only(
+    "a_busy_worker_is_drained", "an_idle_worker_is_drained", "all_is_well_for_a_while", name="DrainingMachine"
+)
+LeaseMachine = _only("a_move", "a_few_moves", "all_is_well_for_a_while", "long_minutes_pass", name="LeaseMachine")
+ScalingMachine = _only(
+    "a_move", "a_few_moves", "many_moves", "workers_are_too_many", "all_is_well_for_a_while", name="ScalingMachine"
+)
+
+
+def _expect(holds: bool, otherwise: str) -> None:
+    if not holds:
+        raise Violation(otherwise)

@@ -1,0 +1,97 @@
+"""Ways to break the protocol: each changes one thing in production's code, as a mistake would."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from types import SimpleNamespace
+from typing import Any
+from unittest.mock import patch
+
+from autoscaler.crew import Crew
+from fleet.conduct import Command, Conduct, Protection, Snapshot, Wish, is_fresh
+from fleet.registry import ORDER_CONSUME
+from fleet.worker import FleetStep
+
+Mutant = Callable[[], AbstractContextManager[Any]]
+
+
+class _Blind:
+    """A task consumer whose channel shows less than there is."""
+
+    def __init__(self, tasks: Any, *, sees_unacked: bool, sees_poll: bool) -> None:
+        self._tasks = tasks
+        self._sees_unacked, self._sees_poll = sees_unacked, sees_poll
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._tasks, name)
+
+    @property
+    def channel(self) -> SimpleNamespace:
+        real = self._tasks.channel
+        none = SimpleNamespace(_delivered={}, _dirty=set())
+        return SimpleNamespace(
+            qos=real.qos if self._sees_unacked else none, _in_poll=real._in_poll if self._sees_poll else None
+        )
+
+
+def _blind(*, sees_unacked: bool, sees_poll: bool) -> Mutant:
+    look = FleetStep._tick
+
+    def tick(step: FleetStep, consumer: Any) -> None:
+        blind = _Blind(consumer.task_consumer, sees_unacked=sees_unacked, sees_poll=sees_poll)
+        look(step, SimpleNamespace(task_consumer=blind))
+
+    return lambda: patch.object(FleetStep, "_tick", tick)
+
+
+def _forget_epoch(conduct: Conduct, snapshot: Snapshot | None, now: float) -> bool:
+    return is_fresh(snapshot, now) and snapshot.idle and not conduct._command.consume
+
+
+def _consume_by_order(conduct: Conduct, now: float) -> Command:
+    consume = conduct._order == ORDER_CONSUME and not conduct._stopping
+    if consume != conduct._command.consume:
+        conduct._command = Command(consume=consume, epoch=conduct._command.epoch + 1)
+    return conduct._command
+
+
+def _release_by_order(conduct: Conduct, _snapshot: Snapshot | None, _now: float) -> Wish:
+    if conduct._order != ORDER_CONSUME:
+        return Wish.NOTHING if conduct._protection is Protection.RELEASED else Wish.RELEASE
+    return Wish.NOTHING if conduct._protection is Protection.HELD else Wish.PROTECT
+
+
+def _believe() -> AbstractContextManager[Any]:
+    answered = Conduct.answered
+
+    def believing(conduct: Conduct, wish: Wish, *, granted: bool | None, asked_at: float, now: float) -> None:
+        answered(conduct, wish, granted=True if granted is None else granted, asked_at=asked_at, now=now)
+
+    return patch.object(Conduct, "answered", believing)
+
+
+DRAINING: dict[str, Mutant] = {
+    "protection is dropped without two seconds of idleness": lambda: patch("fleet.conduct.CONFIRM_IDLE_S", 0.0),
+    "protection is dropped with a message not acknowledged": _blind(sees_unacked=False, sees_poll=True),
+    "protection is dropped while a message is being popped": _blind(sees_unacked=True, sees_poll=False),
+    "protection is dropped without the in-flight check": _blind(sees_unacked=False, sees_poll=False),
+    "protection is dropped as soon as ordered": lambda: patch.object(Conduct, "_wish", _release_by_order),
+    "a stale confirmation survives a flip": lambda: patch.object(Conduct, "_is_idle", _forget_epoch),
+    "a worker consumes before it is protected": lambda: patch.object(Conduct, "command", _consume_by_order),
+    "a lost answer is taken for a grant": _believe,
+    "a request without an answer is taken for a failed one": lambda: patch("fleet.conduct.LATE_EFFECT_S", 0.0),
+}
+LEASE: dict[str, Mutant] = {
+    "a lease is never renewed": lambda: patch("fleet.conduct.RENEW_EVERY_S", float("inf")),
+    "a lease is trusted after its end": lambda: patch("fleet.conduct.LEASE_MARGIN_S", -3600.0),
+}
+SCALING: dict[str, Mutant] = {
+    "desired is lowered by draining workers": lambda: patch.object(
+        Crew, "stoppable", property(lambda crew: crew.recallable)
+    ),
+    "desired is lowered below what may be protected": lambda: patch.object(
+        Crew, "may_hold_protection", lambda _crew, _service: 0
+    ),
+    "released workers are forgotten": lambda: patch("autoscaler.decide._still_released", lambda *_, **__: {}),
+}

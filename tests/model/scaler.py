@@ -1,0 +1,121 @@
+"""The autoscaler in the model: production's looks, one after another or several at once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from autoscaler.decide import RELEASE_HOLDS_S, Policy
+from autoscaler.look import look
+from autoscaler.memory import Memory
+from autoscaler.observation import Fleet
+from autoscaler.report import Outcome
+from autoscaler.settings import Settings
+from fleet.registry import Registry
+from shared.pools import Pool
+from shared.settings import BrokerSettings
+from tests.model.ecs import SERVICE, Ecs
+from tests.model.redis_store import Client, Store
+from tests.model.seams import Actor, Seams
+from tests.model.worker import POOL, QUEUE, SLOTS, Process
+
+MAXIMUM = 4
+SCALE_IN_AFTER_S = 30
+POLL_S = 15
+LOOK_TIMEOUT_S = 60.0  # the function's timeout in the template
+LOOKS_AT_ONCE = 3
+
+
+class Violation(AssertionError):
+    """The protocol is broken."""
+
+
+class Scaler:
+    """Looks at one pool. `looks` are those under way; it is its own Broker, too."""
+
+    def __init__(
+        self,
+        *,
+        seams: Seams,
+        store: Store,
+        ecs: Ecs,
+        processes: Mapping[str, Process],
+        now: Callable[[], float],
+        minimum: int,
+    ) -> None:
+        self.seams, self.store, self.ecs, self.now = seams, store, ecs, now
+        self._processes = processes
+        self.looks: list[Actor] = []
+        self.looked_at = now()
+        pool = Pool(name=POOL, service=SERVICE, queues=(QUEUE,), minimum=minimum, maximum=MAXIMUM, concurrency=SLOTS)
+        broker = BrokerSettings(host="model", port=6379, tls=False, secret_arn="")
+        self._settings = Settings(
+            broker=broker, cluster="model", pools=(pool,), poll_seconds=POLL_S, scale_in_after_s=SCALE_IN_AFTER_S
+        )
+        self.client: Any = Client(self.store, self.seams)  # a redis.Redis, as far as production can tell
+
+    @property
+    def policy(self) -> Policy:
+        return self._settings.policy(self._settings.pools[0])
+
+    def connect(self) -> Any:
+        """As shared.broker.Broker.connect."""
+        self.client.ping()
+        return self.client
+
+    def _look(self) -> list[Outcome]:
+        broker: Any = self
+        return look(settings=self._settings, broker=broker, ecs=self.ecs)
+
+    def look(self) -> None:
+        """A look without interruption, which knows what it does where the registry is right."""
+        self.looked_at = self.now()
+        informed = self._is_registry_right()
+        remembered = self._memory()
+        (outcome,) = self._look()
+        recalled = set(outcome.decision.recall) & set(remembered.released)
+        fleet = outcome.observation.fleet
+        if isinstance(fleet, Fleet):
+            gone = {worker.id for worker in fleet.workers if worker.may_be_stopped} & recalled
+            if any(0 <= outcome.observation.now - remembered.released[name] < RELEASE_HOLDS_S for name in gone):
+                raise Violation("a worker is recalled for which desired was lowered")
+        if informed and self.ecs.protected > self.ecs.service.desired_count:
+            raise Violation(f"{self.ecs.protected} tasks are protected, {self.ecs.service.desired_count} desired")
+
+    def begin_look(self) -> None:
+        """A look beside which other things happen, another look among them."""
+        if len(self.looks) < LOOKS_AT_ONCE:
+            self.looks.append(Actor(self.seams, self._look, now=self.now()))
+
+    def _is_registry_right(self) -> bool:
+        if not self.store.up or self.ecs.throttled:
+            return False
+        roster = Registry(self.client).members()
+        shown = {member.id: member.protected for member in roster.members}
+        tasks, now = self.ecs.cluster.tasks, self.ecs.now
+        true = {p.identity.member_id: tasks[p.task_id].is_protected(now) for p in self._processes.values()}
+        stopping = any(process.stopping for process in self._processes.values())
+        return not roster.malformed and shown == true and not stopping
+
+    def _memory(self) -> Memory:
+        if not self.store.up:
+            return Memory()
+        try:
+            return Memory.from_record(Registry(self.client).recall(POOL))
+        except ValueError:
+            return Memory()
+
+    def time_out(self) -> None:
+        """The functions that ran for too long are ended."""
+        for actor in [actor for actor in self.looks if self.now() - actor.since > LOOK_TIMEOUT_S]:
+            actor.abandon()
+        self.looks = [actor for actor in self.looks if not actor.done]
+
+    def finish(self) -> None:
+        for actor in self.looks:
+            actor.finish()
+        self.looks.clear()
+
+    def abandon(self) -> None:
+        for actor in self.looks:
+            actor.abandon()

@@ -1,0 +1,249 @@
+"""A worker's process in the model: production's step and agent on a stand-in for Celery, and the messages it holds."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from types import SimpleNamespace
+from typing import Any
+from unittest.mock import Mock, patch
+
+import redis
+
+from fleet.identity import Identity
+from fleet.worker import FleetStep
+from tests.model.ecs import Ecs, Endpoint
+from tests.model.messages import BRPOP_S, Message, Poll, Stage
+from tests.model.redis_store import Client, Store
+from tests.model.seams import Actor, Seams
+
+QUEUE = "default"
+POOL = "worker"
+SLOTS = 2
+_here = threading.local()  # `process`: whose code the thread runs
+
+
+def count_active() -> int:
+    """As fleet.worker.count_active, of the worker whose code this thread runs."""
+    process: Process = _here.process
+    return process.count_active()
+
+
+class Process:
+    """One container. `forced`: Spot takes it, whatever it does. `lease_lost_at`: when its protection ran out."""
+
+    def __init__(self, task_id: str, *, seams: Seams, store: Store, ecs: Ecs, now: Callable[[], float]) -> None:
+        self.task_id = task_id
+        self.store, self.seams, self.now = store, seams, now
+        self.messages: list[Message] = []
+        self.poll: Poll | None = None
+        self.done = 0
+        self.stopping = self.ended = self.forced = False
+        self.slow_replies = self.slow_acks = False  # its broker answers later
+        self.lease_lost_at: float | None = None
+        self.round_actor: Actor | None = None
+        self.tick_actor: Actor | None = None
+        self.round_at = self.tick_at = now()
+        self.subscribed: set[str] = set()
+        self._listed: set[str] = set()
+        self.consumer = SimpleNamespace(task_consumer=None, app=_app())
+        self._client = Client(store, seams)
+        with (
+            patch("fleet.worker.connect", lambda _: self._client),
+            patch("fleet.worker.TaskProtection", lambda _: Endpoint(ecs, task_id)),
+        ):
+            self.step = FleetStep(self.consumer)
+        self.agent = self.step._agent
+        self.identity = Identity(
+            role="worker",
+            task_arn=f"arn:aws:ecs:eu-west-1:123456789012:task/model/{task_id}",
+            pool=POOL,
+            queues=(QUEUE,),
+            slots=SLOTS,
+            image_version="1",
+            dags_hash="1",
+            airflow_version="3",
+        )
+        self.connect()
+
+    # --- what the step sees of Celery and kombu
+
+    def consuming_from(self, name: str) -> bool:
+        return name in self.subscribed
+
+    def add_queue(self, queue: Any) -> None:
+        self._listed.add(queue.name)
+
+    def consume(self) -> None:
+        self.subscribed = set(self._listed)
+        self.seams.pause("subscribed")
+
+    def cancel_by_queue(self, name: str) -> None:
+        self.seams.pause("unsubscribing")
+        self._listed.discard(name)
+        self.subscribed.discard(name)
+
+    def count_active(self) -> int:
+        """As fleet.worker.count_active: requests that run, and on this connection those that wait."""
+        return sum(
+            message.stage is Stage.ACTIVE or (message.connected and message.stage is Stage.RESERVED)
+            for message in self.messages
+        )
+
+    @property
+    def channel(self) -> SimpleNamespace:
+        on_this = [m for m in self.messages if m.connected]
+        delivered = [m for m in on_this if m.stage in (Stage.RESERVED, Stage.ACTIVE, Stage.UNACKED)]
+        qos = SimpleNamespace(_delivered=dict(enumerate(delivered)), _dirty=set())
+        return SimpleNamespace(qos=qos, _in_poll=self.poll)
+
+    # --- the event loop
+
+    @property
+    def loop_is_free(self) -> bool:
+        return not self.ended and not self.stopping and self.tick_actor is None and self.connected
+
+    @property
+    def connected(self) -> bool:
+        return self.consumer.task_consumer is not None
+
+    def tick(self) -> None:
+        if self.loop_is_free:
+            self._tick()
+
+    def _tick(self) -> None:
+        _here.process = self
+        self.step._tick(self.consumer)
+        self.tick_at = self.now()
+
+    def begin_tick(self) -> None:
+        if self.loop_is_free:
+            self.tick_actor = Actor(self.seams, self._tick, now=self.now())
+
+    def send_poll(self) -> None:
+        room = sum(m.connected for m in self.messages) < SLOTS
+        if self.loop_is_free and self.poll is None and self.subscribed and room:
+            self.poll = Poll(sent_at=self.now())
+
+    def read_poll(self, *, requeue: bool) -> None:
+        """Reads what Redis answered, if it did. A message of a queue that was left goes back, or is still taken."""
+        if not self.loop_is_free or self.poll is None or self.slow_replies:
+            return
+        if self.poll.answered:
+            self.poll = None
+            message = next(m for m in self.messages if m.stage is Stage.POPPED)
+            if requeue and not self.subscribed:
+                self.messages.remove(message)
+                self.store.queues[QUEUE] += 1
+            else:
+                message.stage, message.read_at = Stage.HIDDEN, self.now()
+        elif self.now() >= self.poll.sent_at + BRPOP_S:
+            self.poll = None
+
+    def move(self, stage: Stage) -> None:
+        """The first message at `stage` goes one stage on."""
+        message = next((m for m in self.messages if m.stage is stage), None)
+        if message is None or (stage is not Stage.ACTIVE and not self.loop_is_free):
+            return
+        if stage is Stage.UNACKED and self.slow_acks:
+            return
+        match stage:
+            case Stage.HIDDEN:
+                message.stage = Stage.RESERVED
+            case Stage.RESERVED:
+                message.stage = Stage.ACTIVE
+            case Stage.ACTIVE if message.connected and not self.stopping:
+                message.stage = Stage.UNACKED
+            case Stage.ACTIVE | Stage.UNACKED:  # on a connection that is lost, nothing can be acknowledged
+                self.messages.remove(message)
+                self.done += 1
+
+    # --- Redis's side
+
+    def pop(self) -> None:
+        """Redis gives this worker's BRPOP a message."""
+        poll = self.poll
+        if self.ended or poll is None or poll.answered or not self.store.up or self.store.queues[QUEUE] == 0:
+            return
+        if self.now() < poll.sent_at + BRPOP_S:
+            self.store.queues[QUEUE] -= 1
+            poll.answered = True
+            self.messages.append(Message(stage=Stage.POPPED, taken_at=self.now()))
+
+    # --- the agent's thread
+
+    def round(self) -> None:
+        if not self.ended and self.round_actor is None:
+            self._round()
+
+    def _round(self) -> None:
+        _here.process = self
+        self.agent.round(self.identity)
+        self.round_at = self.now()
+
+    def begin_round(self) -> None:
+        if not self.ended and self.round_actor is None:
+            self.round_actor = Actor(self.seams, self._round, now=self.now())
+
+    # --- its life
+
+    def disconnect(self) -> None:
+        """The broker's connection breaks. What waited in the worker is the visibility timeout's, tasks run on."""
+        if self.ended or self.stopping:
+            return
+        if self.tick_actor is not None:
+            self.tick_actor.abandon()
+            self.tick_actor = None
+        self.step.stop(self.consumer)
+        self.consumer.task_consumer = None
+        self._drop_waiting()
+
+    def connect(self) -> None:
+        if self.ended or self.stopping or self.connected or not self.store.up:
+            return
+        self.consumer.task_consumer = self
+        self._listed = {QUEUE}
+        self.step.start(self.consumer)
+        self.consume()  # as Celery's event loop does when it starts
+        self.step.register_with_event_loop(self.consumer, Mock())
+        self.tick_at = self.now()
+
+    def terminate(self) -> None:
+        """SIGTERM: Celery leaves its queues and waits for what runs."""
+        if self.ended or self.stopping:
+            return
+        self.agent.shut_down()
+        self.disconnect()
+        self.stopping = True
+
+    def end(self) -> None:
+        """The process is gone, and everything in it."""
+        for actor in (self.tick_actor, self.round_actor):
+            if actor is not None:
+                actor.abandon()
+        self.tick_actor = self.round_actor = None
+        self.ended = True
+        self.messages.clear()
+        self.poll = None
+
+    def leave(self) -> None:
+        """A stopping worker exits by itself once nothing runs."""
+        if self.stopping and not self.ended and not self.messages:
+            if self.round_actor is not None:
+                self.round_actor.finish()
+            with suppress(redis.RedisError):
+                self.agent._registry.forget(self.identity.member_id)
+            self.end()
+
+    def _drop_waiting(self) -> None:
+        self.poll = None
+        self.subscribed, self._listed = set(), set()
+        self.messages = [m for m in self.messages if m.stage is Stage.ACTIVE]
+        for message in self.messages:
+            message.connected = False
+
+
+def _app() -> SimpleNamespace:
+    queues = {QUEUE: SimpleNamespace(name=QUEUE)}
+    return SimpleNamespace(amqp=SimpleNamespace(queues=SimpleNamespace(consume_from=queues)))

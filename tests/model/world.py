@@ -1,0 +1,212 @@
+"""The model's world: one pool's queue, its workers, ECS and the autoscaler on one clock, and what must always hold."""
+
+from __future__ import annotations
+
+from random import Random
+
+from fleet.conduct import LEASE_MINUTES
+from fleet.registry import MEMBERS_KEY, member_key, scaler_key
+from local.aws.ecs.tasks import STARTING, Task
+from tests.model.ecs import Ecs
+from tests.model.messages import HIDDEN_S, Stage
+from tests.model.redis_store import Store
+from tests.model.scaler import MAXIMUM, POLL_S, Scaler, Violation
+from tests.model.seams import Fault, Seams
+from tests.model.worker import POOL, QUEUE, SLOTS, Process
+
+START = 1_000_000.0
+ROUND_TIMEOUT_S = 8.0  # three calls of 2 or 3 s each
+TICK_TIMEOUT_S = 5.0
+LAG_S = 20.0  # no thread of a worker sleeps longer than this; fleet.conduct.LEASE_MARGIN_S allows for it
+
+
+class World:
+    """Everything there is. Whoever changes it calls `check` afterwards."""
+
+    def __init__(self, *, minimum: int) -> None:
+        self.time = START
+        self.minimum = minimum
+        self.seams = Seams()
+        self.store = Store(self.now)
+        self.store.queues[QUEUE] = 0
+        self.ecs = Ecs(seams=self.seams, now=self.now, desired=minimum)
+        self.processes: dict[str, Process] = {}
+        self.operator_at = float("-inf")  # when somebody else last changed desired
+        self.done = 0
+        self.scaler = Scaler(
+            seams=self.seams,
+            store=self.store,
+            ecs=self.ecs,
+            processes=self.processes,
+            now=self.now,
+            minimum=minimum,
+        )
+
+    def now(self) -> float:
+        return self.time
+
+    @property
+    def alive(self) -> list[Process]:
+        return [process for process in self.processes.values() if not process.ended]
+
+    def task(self, process: Process) -> Task:
+        return self.ecs.cluster.tasks[process.task_id]
+
+    # --- time
+
+    def advance(self, seconds: float) -> None:
+        """Time passes; what cannot take any longer happens."""
+        self.time += seconds
+        self.ecs.run_late_requests()
+        for process in self.alive:
+            while any(m.stage is Stage.HIDDEN and self.time - m.read_at >= HIDDEN_S for m in process.messages):
+                self._end_tick(process)
+                process.move(Stage.HIDDEN)
+            self._time_out(process)
+            self._notice_lease(process)
+            if self.time - process.tick_at > LAG_S:
+                process.tick()
+            if self.time - process.round_at > LAG_S:
+                process.round()
+        self.scaler.time_out()
+
+    def _time_out(self, process: Process) -> None:
+        tick, round_ = process.tick_actor, process.round_actor
+        if tick is not None and self.time - tick.since > TICK_TIMEOUT_S:
+            self._end_tick(process)
+        if round_ is not None and self.time - round_.since > ROUND_TIMEOUT_S:
+            while not round_.done:
+                round_.resume(self.timeout_at(round_.place))
+            process.round_actor = None
+
+    @staticmethod
+    def timeout_at(place: str) -> Fault:
+        """What a call becomes whose caller gives up."""
+        return {"protection request": Fault.LATE, "protection answer": Fault.LOST}.get(place, Fault.FAILS)
+
+    def _end_tick(self, process: Process) -> None:
+        if process.tick_actor is not None:
+            process.tick_actor.finish()
+            process.tick_actor = None
+
+    def _notice_lease(self, process: Process) -> None:
+        """A lease that ran out is the last resort's case, if something kept it from being renewed."""
+        until = self.task(process).protected_until
+        if until is None or until > self.ecs.now or process.lease_lost_at is not None or process.forced:
+            return
+        process.lease_lost_at = until.timestamp()
+        trouble = max(self.ecs.trouble.get(process.task_id, 0.0), self.operator_at)
+        if process.messages and trouble < process.lease_lost_at - LEASE_MINUTES * 60:
+            raise Violation(f"the lease of {process.task_id} ran out and nothing was in the way of its renewal")
+
+    # --- what must hold
+
+    def check(self) -> None:
+        now = self.ecs.now
+        for process in self.alive:
+            if process.forced:
+                continue
+            if self.task(process).is_protected(now):
+                process.lease_lost_at = None
+                continue
+            for message in process.messages:
+                if process.lease_lost_at is None:
+                    raise Violation(f"ECS may stop {process.task_id}, which has a message {message.stage.value}")
+                if message.taken_at >= process.lease_lost_at:
+                    raise Violation(f"{process.task_id} took a message without protection")
+
+    # --- ECS
+
+    def reconcile(self, seed: int) -> None:
+        for task_id in self.ecs.reconcile(Random(seed)):
+            process = self.processes.get(task_id)
+            if process is None or process.ended:
+                continue
+            if process.messages and process.lease_lost_at is None and not process.forced:
+                raise Violation(f"ECS stops {task_id}, which has work")
+            process.forced = bool(process.messages)
+
+    def boot(self, *, at_most: int = MAXIMUM) -> None:
+        """Tasks that are starting run."""
+        for task in [task for task in self.ecs.tasks if task.last_status in STARTING][:at_most]:
+            if not task.wanted:
+                self.ecs.report(task.id, "STOPPED")
+                continue
+            self.ecs.report(task.id, "RUNNING")
+            self.processes[task.id] = Process(task.id, seams=self.seams, store=self.store, ecs=self.ecs, now=self.now)
+
+    def deliver_stops(self) -> None:
+        """SIGTERM reaches those that ECS stops; those that have nothing left exit; ECS notices who is gone."""
+        for process in self.alive:
+            if not self.task(process).wanted:
+                process.terminate()
+            process.leave()
+        self.notice_ends()
+
+    def notice_ends(self) -> None:
+        for process in [process for process in self.processes.values() if process.ended]:
+            self.ecs.report(process.task_id, "STOPPED")
+            self.done += process.done
+            del self.processes[process.task_id]
+
+    # --- accidents
+
+    def crash(self, process: Process) -> None:
+        """SIGKILL. ECS notices later, the registry later still."""
+        process.end()
+
+    def restart_redis(self) -> None:
+        self.store.clear()
+        for process in self.alive:
+            process.disconnect()
+
+    def corrupt(self, member_id: str) -> None:
+        self.store.set(member_key(member_id), "{", ex=60)
+        self.store.zadd(MEMBERS_KEY, {member_id: self.time})
+
+    def forget_memory(self) -> None:
+        self.store.set(scaler_key(POOL), "[]")
+
+    # --- order
+
+    def heal(self) -> None:
+        """The accidents are over, and everybody who waited goes on."""
+        self.store.up, self.store.skew, self.ecs.throttled, self.ecs.endpoint = True, 0.0, False, Fault.NONE
+        for process in self.alive:
+            process.slow_replies = process.slow_acks = False
+            self._end_tick(process)
+            if process.round_actor is not None:
+                process.round_actor.finish()
+                process.round_actor = None
+        self.scaler.finish()
+        self.ecs.run_late_requests(due_only=False)
+        self.check()
+
+    def orderly(self, seconds: float, *, work: bool) -> None:
+        """A while in which everybody does what it should, in time. Tasks end only if `work`."""
+        self.advance(seconds)
+        for process in self.alive:
+            process.connect()
+            process.read_poll(requeue=True)
+            for _ in range(SLOTS):
+                process.move(Stage.HIDDEN)
+                process.move(Stage.RESERVED)
+                if work or process.forced or process.stopping:
+                    process.move(Stage.ACTIVE)
+                    process.move(Stage.UNACKED)
+            process.tick()
+            process.round()
+            process.send_poll()
+            process.pop()
+            self.check()
+        self.reconcile(0)
+        self.boot()
+        self.deliver_stops()
+        if self.time - self.scaler.looked_at >= POLL_S:
+            self.scaler.look()
+        self.check()
+
+    def close(self) -> None:
+        for process in self.alive:
+            process.end()
+        self.scaler.abandon()
