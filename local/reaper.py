@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
-import os
 import time
 
 import psutil
@@ -30,14 +29,6 @@ def end_descendants() -> int:
                 process.kill()
         time.sleep(0.05)
     return len(seen)
-
-
-def reap_adopted(own: set[int]) -> None:
-    """Collect adopted processes that ended; those in `own` belong to whoever waits for them."""
-    for process in psutil.Process().children():
-        with contextlib.suppress(psutil.Error, ChildProcessError):
-            if process.pid not in own and process.status() == psutil.STATUS_ZOMBIE:
-                os.waitpid(process.pid, os.WNOHANG)
 
 
 def _living() -> list[psutil.Process]:

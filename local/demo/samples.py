@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import threading
 import time
 from dataclasses import dataclass
@@ -12,11 +11,13 @@ import redis
 from botocore.exceptions import BotoCoreError, ClientError
 
 from autoscaler.redis_reader import lists_of
-from fleet.registry import CONSUMING, DRAINED, DRAINING, decisions_key
+from fleet.registry import CONSUMING, DRAINED, DRAINING
+from local.decisions import Decision, last
 from local.stack import Stack
 
 EVERY_S = 1.0
 DEFAULT_QUEUE = "default"
+DECISIONS_KEPT = 500  # by the registry
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,7 +90,6 @@ def backlog(broker: redis.Redis, queue: str = DEFAULT_QUEUE) -> int:
         return sum(pipe.execute())
 
 
-def decisions(stack: Stack, pool: str = "worker") -> list[dict[str, object]]:
+def decisions(stack: Stack) -> list[Decision]:
     """Return the autoscaler's decisions, oldest first."""
-    raw = stack.broker.lrange(decisions_key(pool), 0, -1)
-    return [json.loads(entry) for entry in reversed(list(raw))]
+    return last(stack.broker, DECISIONS_KEPT)

@@ -149,7 +149,7 @@ class Ground:
 
     def decisions_since(self, at: float) -> list[dict[str, object]]:
         """Return the autoscaler's decisions since a time in seconds since the epoch."""
-        return [d for d in decisions(self.stack) if float(str(d["t"])) >= at]
+        return [d for d in decisions(self.stack) if d["t"] >= at]
 
     def _is_settled(self, sight: Sight) -> bool:
         idle = not sight.queued and not sight.active

@@ -8,7 +8,6 @@ import re
 import threading
 import time
 import uuid
-from collections import deque
 from datetime import UTC, datetime
 from typing import Any
 
@@ -19,7 +18,6 @@ log = logging.getLogger(__name__)
 
 RATE = re.compile(r"rate\((\d+) (minute|hour|day)s?\)")
 UNIT_S = {"minute": 60, "hour": 3600, "day": 86400}
-FAILURES_KEPT = 50
 
 
 class UnsupportedRule(LocalError):
@@ -58,7 +56,6 @@ class Rules:
         self._functions: dict[str, Function] = {}
         self._schedules: list[tuple[int, Function]] = []
         self._patterns: list[tuple[dict[str, Any], Function]] = []
-        self.failures: deque[str] = deque(maxlen=FAILURES_KEPT)
         self._region = clients.region
         for rule in clients.events.list_rules()["Rules"]:
             for target in clients.events.list_targets_by_rule(Rule=rule["Name"])["Targets"]:
@@ -118,7 +115,6 @@ class Rules:
         except InvocationFailed as error:
             if not self._closing.is_set():
                 log.warning("%s", error)
-                self.failures.append(str(error))
 
 
 def _checked(pattern: str | dict[str, Any]) -> dict[str, Any]:
