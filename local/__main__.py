@@ -14,8 +14,8 @@ from local.errors import LocalError
 
 SUPPORTED = ((3, 11), (3, 12))
 SWITCH_INTERVAL_S = 0.0005
-# What looks at a stack that runs must not empty its log.
-LOG_MODE = {"demo": "w", "up": "w", "down": "a", "decisions": "a", "check": "a"}
+# How each command opens the log: what looks at a stack that runs must not empty it.
+LOG_MODES = {"demo": "w", "faults": "w", "up": "w", "down": "a", "decisions": "a", "check": "a"}
 INTERRUPTED = 130  # 128 + SIGINT, as a shell counts
 
 
@@ -33,7 +33,7 @@ def _interrupt(number: int, _frame: FrameType | None) -> None:
 def main() -> int:
     """Run one command; every failure is one line and a non-zero exit."""
     parser = argparse.ArgumentParser(prog="python -m local", description=__doc__)
-    parser.add_argument("command", choices=("demo", "faults", "up", "down", "decisions", "check"))
+    parser.add_argument("command", choices=tuple(LOG_MODES))
     parser.add_argument("--env", default="", help="check: the environment of samconfig.toml")
     parser.add_argument("--only", nargs="+", default=(), metavar="NAME", help="faults: these only")
     parser.add_argument("--autoscaler-away", type=float, metavar="S", help="faults: seconds without the autoscaler")
@@ -46,7 +46,7 @@ def main() -> int:
     paths.LOGS.mkdir(parents=True, exist_ok=True)
     logging.basicConfig(
         filename=paths.STATE / "local.log",
-        filemode=LOG_MODE[arguments.command],
+        filemode=LOG_MODES[arguments.command],
         format="%(asctime)s %(levelname)s %(name)s: %(message)s",
     )
     logging.getLogger("local").setLevel(logging.INFO)
