@@ -95,6 +95,17 @@ class Ground:
         trial.runs[run_id] = burst.tasks
         return run_id
 
+    def burst_on_several(self, trial: Trial, burst: Burst) -> None:
+        """Start a burst and wait until several workers have tasks of it."""
+        self.trigger(trial, burst)
+        sight = self.see("several workers at work", lambda s: s.consuming > 1 and s.active > self.slots)
+        trial.figures |= {"struck_workers": sight.consuming, "struck_tasks": sight.active}
+
+    def stopped_workers(self) -> int:
+        """Count the workers that were stopped so far."""
+        service = self.stack.outputs["WorkerServiceName"]
+        return sum(e.startswith(f"{service}: task") and " stopped: " in e for e in list(self.stack.agent.events))
+
     def running(self, run_id: str) -> int:
         """Count the run's tasks that Airflow knows to run."""
         return self.airflow.count(DAG_ID, run_id, task_id=TASK_ID, state="running")
