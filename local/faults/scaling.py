@@ -12,6 +12,7 @@ from local.faults.ground import Burst, Ground, Trial
 from local.lambdas.function import Function, InvocationFailed
 
 FLIP_EVERY_S = 4.0
+OSCILLATION_TIMEOUT_S = 1200.0  # 1,000 Airflow tasks are some ten minutes of two cores
 OUT_OF_STEP_S = 1.7  # no multiple of the first autoscaler's PollSeconds
 
 
@@ -48,21 +49,24 @@ def two_autoscalers(ground: Ground, trial: Trial) -> None:
 def oscillate(ground: Ground, trial: Trial) -> None:
     """Each few seconds a random half of the workers is told to do the opposite; the autoscaler tells them otherwise."""
     chance = random.Random(1)
-    run_id = ground.trigger(trial, Burst(tasks=1000, shortest_s=0, longest_s=0.5))
-    flips = 0
-    ground.see("work", lambda s: s.active > 0)
-    while run_id and (sight := ground.watch.latest()) and (sight.queued or sight.active):
-        workers = chance.sample(sight.workers, k=(len(sight.workers) + 1) // 2)
+    orders_given = 0
+
+    def flip() -> None:
+        nonlocal orders_given
+        sight = ground.watch.latest()
+        workers = chance.sample(sight.workers, k=(len(sight.workers) + 1) // 2) if sight else ()
         orders = {w.id: ORDER_DRAIN if w.state == CONSUMING else ORDER_CONSUME for w in workers}
         ground.stack.registry.give_orders(orders)
-        flips += len(orders)
-        time.sleep(FLIP_EVERY_S)
-    ground.finish(trial)
+        orders_given += len(orders)
+
+    ground.trigger(trial, Burst(tasks=1000, shortest_s=0, longest_s=0.5))
+    ground.see("work", lambda s: s.active > 0)
+    ground.finish(trial, timeout_s=OSCILLATION_TIMEOUT_S, meanwhile=flip, every_s=FLIP_EVERY_S)
     states = [{w.id: w.state for w in s.workers} for s in ground.watch.since(trial.began_at)]
     turns = sum(
         now.get(worker, state) != state for then, now in itertools.pairwise(states) for worker, state in then.items()
     )
-    trial.figures |= {"orders": flips, "changes_of_state": turns}
+    trial.figures |= {"orders": orders_given, "changes_of_state": turns}
 
 
 def _set_desired(ground: Ground, count: int) -> None:
