@@ -53,7 +53,7 @@ def up() -> int:
     """Bring the stack up and keep it until a signal."""
     with View() as view, bring_up(view.step) as stack:
         _addresses(view, stack)
-        view.say("  Ctrl-C, or `make down` elsewhere, ends it")
+        view.step("the stack runs; Ctrl-C, or `make down` elsewhere, ends it")
         while not stack.agent.given_up:
             with contextlib.suppress(redis.RedisError):  # the picture stays as it was
                 view.decisions(last(stack.broker, SHOWN_LIVE))
