@@ -3,6 +3,7 @@
 import http.client
 import json
 import os
+import random
 import signal
 import socket
 import sys
@@ -113,6 +114,13 @@ def cluster(api: AwsApi, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ite
     relay.close()
 
 
+class First(random.Random):
+    """Chooses the first of those that are sorted by ARN, where ECS's choice is arbitrary."""
+
+    def sample(self, population: Any, k: int, **_: Any) -> list[Any]:
+        return list(population[:k])
+
+
 def get(address: tuple[str, int], path: str = "/", method: str = "GET", body: str | None = None) -> tuple[int, Any]:
     connection = http.client.HTTPConnection(*address, timeout=10)
     connection.request(method, path, body=body)
@@ -162,6 +170,25 @@ def test_scale_in_spares_the_task_that_protected_itself(cluster: Cluster) -> Non
     cluster.update(desiredCount=1)
     cluster.until(lambda: len(cluster.agent._tasks) == 1)
     assert [t.arn for t in cluster.tasks()] == [chosen.arn]
+
+
+def test_scale_in_spares_a_task_that_takes_protection_while_it_is_being_chosen(cluster: Cluster) -> None:
+    cluster.serve(cluster.define("sleep"), count=2)
+    tasks = cluster.until(lambda: cluster.tasks() if len(cluster.tasks()) == 2 else None)
+    victim = min(tasks, key=lambda task: task.arn)
+    late: list[dict[str, Any]] = []
+
+    def protect_too_late(**_: Any) -> None:
+        if not late:
+            late.append(protect(victim))  # after ECS was asked who is protected, before anybody is stopped
+
+    cluster.clients.ecs.meta.events.register("after-call.ecs.GetTaskProtection", protect_too_late)
+    cluster.agent._rng = First()
+    cluster.update(desiredCount=1)
+    cluster.until(lambda: late)
+    assert late[0]["protection"]["ProtectionEnabled"] is True
+    cluster.until(lambda: len(cluster.agent._tasks) == 1)
+    assert [t.arn for t in cluster.tasks()] == [victim.arn]
 
 
 def test_protection_beyond_desired_is_refused_as_by_ecs(cluster: Cluster) -> None:
