@@ -207,12 +207,14 @@ class Agent:
         return path
 
     def _advance(self, task: Task) -> None:
-        before = task.phase
+        before, restarts = task.phase, len(task.restarted)
         try:
             task.advance()
         except (LocalError, ValueError) as error:
             task.stop(str(error), failed=True)
             self.given_up = str(error)
+        for container in task.restarted[restarts:]:
+            self._say(f"{task.service}: task {task.id[:8]} lives on, its container {container} was restarted")
         if task.phase is before:
             return
         if task.phase is Phase.RUNNING:

@@ -162,6 +162,25 @@ def test_a_task_that_dies_is_reported_and_replaced(cluster: Cluster) -> None:
     assert "exited with code 137" in stopped["stoppedReason"]
 
 
+def test_a_restarted_container_keeps_its_task_and_what_that_was_given(cluster: Cluster) -> None:
+    secret = cluster.clients.secretsmanager.create_secret(Name=cluster.name, SecretString="first")
+    definition = cluster.define(
+        "sleep",
+        secrets=[{"name": "PASSWORD", "valueFrom": secret["ARN"]}],
+        restartPolicy={"enabled": True, "restartAttemptPeriod": 0},  # as no real one is: 60 s at least
+    )
+    cluster.serve(definition, count=1)
+    (task,) = cluster.until(cluster.tasks)
+    given = cluster.until(lambda: environment_of(task))
+    cluster.clients.secretsmanager.put_secret_value(SecretId=secret["ARN"], SecretString="second")
+    pid = task.containers["sleep"].pid
+    os.kill(pid, signal.SIGKILL)
+    cluster.until(lambda: task.containers["sleep"].pid != pid and environment_of(task) == given)
+    assert given["PASSWORD"] == "first"
+    assert cluster.tasks() == [task]
+    assert cluster.agent.events[-1].endswith("its container sleep was restarted")
+
+
 def test_scale_in_spares_the_task_that_protected_itself(cluster: Cluster) -> None:
     cluster.serve(cluster.define("sleep"), count=3)
     tasks = cluster.until(lambda: cluster.tasks() if len(cluster.tasks()) == 3 else None)
