@@ -140,6 +140,7 @@ def _containers(connections: Connections, *, secrets: Secrets) -> tuple[Containe
             is_reachable=True,
             health=WEBSERVER_HEALTH,
             runs_after=(MIGRATE,),
+            lives_on=True,
         ),
         Container(
             role="scheduler",
@@ -148,9 +149,14 @@ def _containers(connections: Connections, *, secrets: Secrets) -> tuple[Containe
             listens_on=SCHEDULER_HEALTH_PORT,
             health=SCHEDULER_HEALTH,
             runs_after=(MIGRATE,),
+            lives_on=True,
         ),
-        Container(role="dag-processor", environment=environment, secrets={**common, **api}, runs_after=(MIGRATE,)),
-        Container(role="triggerer", environment=environment, secrets={**common, **api}, runs_after=(MIGRATE,)),
+        *(
+            Container(
+                role=role, environment=environment, secrets={**common, **api}, runs_after=(MIGRATE,), lives_on=True
+            )
+            for role in ("dag-processor", "triggerer")
+        ),
     )
 
 

@@ -20,6 +20,7 @@ CONTAINER = {
     "portMappings": [{"containerPort": 8080, "hostPort": 8080, "protocol": "tcp", "name": "http"}],
     "logConfiguration": {"logDriver": "awslogs", "options": {"awslogs-group": "g", "awslogs-stream-prefix": "p"}},
     "stopTimeout": 120,
+    "restartPolicy": {"enabled": True, "ignoredExitCodes": [0], "restartAttemptPeriod": 60},
     "linuxParameters": {"initProcessEnabled": True},
     "readonlyRootFilesystem": True,
     "user": "50000",

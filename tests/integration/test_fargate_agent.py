@@ -3,6 +3,7 @@
 import http.client
 import json
 import os
+import random
 import signal
 import socket
 import sys
@@ -113,6 +114,13 @@ def cluster(api: AwsApi, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ite
     relay.close()
 
 
+class First(random.Random):
+    """Chooses the first of those that are sorted by ARN, where ECS's choice is arbitrary."""
+
+    def sample(self, population: Any, k: int, **_: Any) -> list[Any]:
+        return list(population[:k])
+
+
 def get(address: tuple[str, int], path: str = "/", method: str = "GET", body: str | None = None) -> tuple[int, Any]:
     connection = http.client.HTTPConnection(*address, timeout=10)
     connection.request(method, path, body=body)
@@ -154,6 +162,25 @@ def test_a_task_that_dies_is_reported_and_replaced(cluster: Cluster) -> None:
     assert "exited with code 137" in stopped["stoppedReason"]
 
 
+def test_a_restarted_container_keeps_its_task_and_what_that_was_given(cluster: Cluster) -> None:
+    secret = cluster.clients.secretsmanager.create_secret(Name=cluster.name, SecretString="first")
+    definition = cluster.define(
+        "sleep",
+        secrets=[{"name": "PASSWORD", "valueFrom": secret["ARN"]}],
+        restartPolicy={"enabled": True, "restartAttemptPeriod": 0},  # as no real one is: 60 s at least
+    )
+    cluster.serve(definition, count=1)
+    (task,) = cluster.until(cluster.tasks)
+    given = cluster.until(lambda: environment_of(task))
+    cluster.clients.secretsmanager.put_secret_value(SecretId=secret["ARN"], SecretString="second")
+    pid = task.containers["sleep"].pid
+    os.kill(pid, signal.SIGKILL)
+    cluster.until(lambda: task.containers["sleep"].pid != pid and environment_of(task) == given)
+    assert given["PASSWORD"] == "first"
+    assert cluster.tasks() == [task]
+    assert cluster.agent.events[-1].endswith("its container sleep was restarted")
+
+
 def test_scale_in_spares_the_task_that_protected_itself(cluster: Cluster) -> None:
     cluster.serve(cluster.define("sleep"), count=3)
     tasks = cluster.until(lambda: cluster.tasks() if len(cluster.tasks()) == 3 else None)
@@ -162,6 +189,25 @@ def test_scale_in_spares_the_task_that_protected_itself(cluster: Cluster) -> Non
     cluster.update(desiredCount=1)
     cluster.until(lambda: len(cluster.agent._tasks) == 1)
     assert [t.arn for t in cluster.tasks()] == [chosen.arn]
+
+
+def test_scale_in_spares_a_task_that_takes_protection_while_it_is_being_chosen(cluster: Cluster) -> None:
+    cluster.serve(cluster.define("sleep"), count=2)
+    tasks = cluster.until(lambda: cluster.tasks() if len(cluster.tasks()) == 2 else None)
+    victim = min(tasks, key=lambda task: task.arn)
+    late: list[dict[str, Any]] = []
+
+    def protect_too_late(**_: Any) -> None:
+        if not late:
+            late.append(protect(victim))  # after ECS was asked who is protected, before anybody is stopped
+
+    cluster.clients.ecs.meta.events.register("after-call.ecs.GetTaskProtection", protect_too_late)
+    cluster.agent._rng = First()
+    cluster.update(desiredCount=1)
+    cluster.until(lambda: late)
+    assert late[0]["protection"]["ProtectionEnabled"] is True
+    cluster.until(lambda: len(cluster.agent._tasks) == 1)
+    assert [t.arn for t in cluster.tasks()] == [victim.arn]
 
 
 def test_protection_beyond_desired_is_refused_as_by_ecs(cluster: Cluster) -> None:

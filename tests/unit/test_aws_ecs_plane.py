@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from local.aws.ecs.errors import InvalidParameter, ServiceNotActive, ServiceNotFound
+from local.aws.ecs.errors import InvalidParameter, ServiceNotActive, ServiceNotFound, TaskProtected
 from local.aws.ecs.plane import STOPPED_TASKS_KEPT, Cluster
 from local.aws.ecs.services import Service
 from local.aws.ecs.tasks import Task
@@ -237,6 +237,25 @@ def test_a_stopping_or_foreign_or_unknown_task_cannot_be_protected() -> None:
         alone.arn: "TASK_NOT_VALID",
         "none": "MISSING",
     }
+
+
+def test_scaling_stops_no_task_that_is_protected_by_now() -> None:
+    cluster, service = _cluster()
+    (task,) = _run(cluster, service)
+    cluster.protect([task.arn], enabled=True, minutes=5, now=NOW)
+    with pytest.raises(TaskProtected):
+        cluster.stop(task.arn, reason="Scaling activity of service worker", now=NOW)
+    assert task.wanted
+    cluster.stop(task.arn, reason="Scaling activity of service worker", now=NOW + timedelta(minutes=5))
+    assert not task.wanted
+
+
+def test_a_person_may_stop_a_protected_task() -> None:
+    cluster, service = _cluster()
+    (task,) = _run(cluster, service)
+    cluster.protect([task.arn], enabled=True, minutes=5, now=NOW)
+    cluster.stop(task.arn, reason="broken", now=NOW)
+    assert (task.wanted, task.stop_code) == (False, "UserInitiated")
 
 
 @pytest.mark.parametrize("minutes", [0, 2881])

@@ -20,6 +20,7 @@ CONTAINERS = {
 AIRFLOW = CONTAINERS["AirflowTaskDefinition"]
 EVERY = [name for group in CONTAINERS.values() for name in group]
 LONGEST_STOP_TIMEOUT_S = 120  # Fargate grants no more
+RESTART_ATTEMPT_PERIODS_S = range(60, 1801)  # that ECS takes; cfn-lint does not look
 FARGATE_INJECTS = {names.AGENT_URI, names.METADATA_URI}
 
 # The contract between template and image: variables -> containers that get them.
@@ -87,6 +88,16 @@ def test_the_others_wait_until_the_migration_succeeded() -> None:
     for name in AIRFLOW[1:]:
         assert containers[name]["Essential"] is True
         assert containers[name]["DependsOn"] == [{"ContainerName": "migrate", "Condition": "SUCCESS"}]
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_ecs_restarts_what_can_go_on_where_it_was_and_never_a_worker_or_the_migration(name: str) -> None:
+    policy = rendered.containers()[name].get("RestartPolicy")
+    if name in ("worker", "migrate"):
+        assert policy is None
+    else:
+        assert policy["Enabled"] is True
+        assert policy["RestartAttemptPeriod"] in RESTART_ATTEMPT_PERIODS_S
 
 
 @pytest.mark.parametrize("name", EVERY)

@@ -8,13 +8,14 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from local.aws.ecs.errors import InvalidParameter, ServiceNotActive, ServiceNotFound
+from local.aws.ecs.errors import InvalidParameter, ServiceNotActive, ServiceNotFound, TaskProtected
 from local.aws.ecs.services import Service, properties_of
 from local.aws.ecs.tasks import STATUSES, Task, containers_of
 
 # ECS shows stopped tasks for about an hour; a local run that loses thousands must not keep them all.
 STOPPED_TASKS_KEPT = 200
 PROTECTION_MINUTES = range(1, 2881)
+SCALING_ACTIVITY = "scaling activity"
 DEFAULT_PROTECTION_MINUTES = 120
 
 
@@ -144,8 +145,14 @@ class Cluster:
         return found, failures
 
     def stop(self, id_or_arn: str, *, reason: str | None, now: datetime) -> Task:
+        """Asks a task to stop: anybody may, but a reason that begins with SCALING_ACTIVITY says that ECS scales.
+
+        Raises TaskProtected then for a task that is protected by now, whatever was known when it was chosen.
+        """
         task = self.task(id_or_arn)
-        scaling = (reason or "").lower().startswith("scaling activity")
+        scaling = (reason or "").lower().startswith(SCALING_ACTIVITY)
+        if scaling and task.is_protected(now):
+            raise TaskProtected
         task.stop(now=now, code="ServiceSchedulerInitiated" if scaling else "UserInitiated", reason=reason)
         return task
 
