@@ -7,6 +7,7 @@ from typing import Any
 
 from troposphere import Parameter, Sub, Template
 
+from stack.capacity import SpotShare, add_spot_share
 from stack.declare import Between, add_parameter, hole
 from stack.sizes import Size, add_size
 
@@ -25,6 +26,8 @@ class Pool:
     concurrency: int = 16
     cpu: str = "2048"
     memory_mib: str = "8192"
+    spot_percent: int = 0
+    on_demand_base: int = 1
 
     @property
     def title(self) -> str:
@@ -41,6 +44,7 @@ class SizedPool:
     max: Parameter
     concurrency: Parameter
     size: Size
+    spot: SpotShare
 
 
 def add_pools(t: Template, pools: Sequence[Pool]) -> tuple[SizedPool, ...]:
@@ -97,6 +101,14 @@ def _add_pool(t: Template, pool: Pool) -> SizedPool:
             whose=f"a worker of the pool {pool.name}",
             cpu=pool.cpu,
             memory_mib=pool.memory_mib,
+        ),
+        spot=add_spot_share(
+            t,
+            pool.title,
+            group=group,
+            whose=f"the workers of the pool {pool.name}",
+            percent=pool.spot_percent,
+            base=pool.on_demand_base,
         ),
     )
 
