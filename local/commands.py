@@ -1,4 +1,4 @@
-"""The commands demo, faults, up, down and decisions, as an operator sees them."""
+"""The commands demo, faults, up, deploy, down and decisions, as an operator sees them."""
 
 from __future__ import annotations
 
@@ -12,14 +12,15 @@ from collections.abc import Sequence
 import redis
 from rich.console import Console
 
-from local import paths, running
+from local import paths, release, running, sam
+from local.clients import Clients
 from local.decisions import last, line, table
 from local.demo import burst
 from local.demo.view import View
 from local.errors import LocalError
-from local.faults import matrix, run
+from local.faults import outages, run
 from local.preflight import preflight
-from local.stack import Stack
+from local.stack import CONFIG_ENV, Stack, outputs_of
 from local.stack import up as bring_up
 
 DOWN_TIMEOUT_S = 60
@@ -45,7 +46,7 @@ def demo() -> int:
 
 def faults(only: Sequence[str], *, autoscaler_away_s: float | None) -> int:
     """Do the faults that are named, or all, on a stack of their own; 0 only if every one holds."""
-    return run.run(only=only, autoscaler_away_s=autoscaler_away_s or matrix.AUTOSCALER_AWAY_S)
+    return run.run(only=only, autoscaler_away_s=autoscaler_away_s or outages.AUTOSCALER_AWAY_S)
 
 
 def up() -> int:
@@ -74,6 +75,28 @@ def decisions() -> int:
     else:
         for decision in found:
             print(line(decision))
+    return 0
+
+
+def deploy(version: str) -> int:
+    """Roll the image `version` out on the stack that another terminal runs, and wait for the rollout's end."""
+    config = preflight(CONFIG_ENV)
+    where = running.find()
+    clients = Clients(where.endpoint, where.region)
+    with View() as view:
+        if not release.build(version, config=config):
+            view.say(f"  the image {version} is there already and is deployed as it was built")
+        view.step("building the functions")
+        building = sam.build()
+        try:
+            building.wait()
+        finally:
+            building.kill()
+        view.step("deploying the template with sam deploy")
+        release.deploy(version, config=config, clients=clients)
+        view.step("rolling the services")
+        cluster = outputs_of(clients, config.stack_name)["ClusterName"]
+        release.wait(clients, cluster=cluster, report=lambda line: view.say(f"  {line}"))
     return 0
 
 

@@ -82,7 +82,7 @@ def up(report: Report, *, settings: Mapping[str, str] | None = None) -> Iterator
         cleanup.enter_context(_only_one())
         postgres, broker = Postgres(paths.POSTGRES), Redis(paths.REDIS)
         postgres.remove()  # left by a start that was killed; it knows where it put its files
-        for folder in (paths.LOGS, paths.TASKS, paths.FUNCTIONS, paths.REDIS, paths.TEMPORARY):
+        for folder in (paths.LOGS, paths.TASKS, paths.IMAGES, paths.FUNCTIONS, paths.REDIS, paths.TEMPORARY):
             shutil.rmtree(folder, ignore_errors=True)
             folder.mkdir(parents=True)
 
@@ -110,8 +110,7 @@ def up(report: Report, *, settings: Mapping[str, str] | None = None) -> Iterator
         deploying = sam.deploy(config.name, aws)
         cleanup.callback(deploying.kill)
         deploying.wait()
-        stacks = clients.cloudformation.describe_stacks(StackName=config.stack_name)["Stacks"]
-        outputs = {o["OutputKey"]: o["OutputValue"] for o in stacks[0]["Outputs"]}
+        outputs = outputs_of(clients, config.stack_name)
 
         credentials = json.loads(_secret(clients, outputs["DatabaseSecretArn"]))
         postgres.provision(credentials["username"], credentials["password"], outputs["DatabaseName"])
@@ -162,6 +161,12 @@ def up(report: Report, *, settings: Mapping[str, str] | None = None) -> Iterator
         )
         cleanup.enter_context(announced(where))
         yield Stack(**{**stack.__dict__, **urls})
+
+
+def outputs_of(clients: Clients, stack_name: str) -> dict[str, str]:
+    """Return the outputs of a deployed stack."""
+    stacks = clients.cloudformation.describe_stacks(StackName=stack_name)["Stacks"]
+    return {o["OutputKey"]: o["OutputValue"] for o in stacks[0]["Outputs"]}
 
 
 @contextlib.contextmanager
