@@ -119,6 +119,11 @@ def test_pools_that_would_be_mistaken_for_each_other_are_refused(second: Pool, w
         build((DEFAULT, second))
 
 
+def test_without_a_pool_for_the_default_queue_nothing_is_generated() -> None:
+    with pytest.raises(ValueError, match="no pool listens to the queue default"):
+        build((HEAVY,))
+
+
 def test_a_queue_that_nobody_listens_to_raises_an_alarm_for_this_cluster() -> None:
     alarm = rendered.resources("AWS::CloudWatch::Alarm")["AlarmQueueUnconsumed"]
     assert alarm["MetricName"] == report.UNCONSUMED_QUEUES == functions.UNCONSUMED_QUEUES
