@@ -15,6 +15,7 @@ from troposphere.ecs import (
     TaskDefinition,
 )
 
+from stack.capacity import SpotShare
 from stack.cluster import Cluster
 from stack.network import Network
 from stack.paths import Group
@@ -26,13 +27,17 @@ GRACE_PERIOD_S = 300
 
 @dataclass(frozen=True, kw_only=True)
 class Workload:
-    """What a service runs, and how many; None leaves the count to the autoscaler, also when the stack is updated."""
+    """What a service runs, and how many; None leaves the count to the autoscaler, also when the stack is updated.
+
+    `spot`: the share of its tasks on Spot; without it they run on demand.
+    """
 
     definition: TaskDefinition
     group: Group
     count: int | None
     site: Site | None = None
     registry: ServiceRegistry | None = None
+    spot: SpotShare | None = None
     moves_between_zones: bool = True
     after: Sequence[str] = ()
 
@@ -50,7 +55,6 @@ def add_service(t: Template, title: str, *, network: Network, cluster: Cluster, 
                 MinimumHealthyPercent=100,
             ),
             EnableECSManagedTags=True,
-            LaunchType="FARGATE",
             NetworkConfiguration=NetworkConfiguration(
                 AwsvpcConfiguration=AwsvpcConfiguration(
                     AssignPublicIp="DISABLED",
@@ -62,6 +66,11 @@ def add_service(t: Template, title: str, *, network: Network, cluster: Cluster, 
             TaskDefinition=Ref(workload.definition),
         )
     )
+    # ECS takes one or the other.
+    if workload.spot is None:
+        service.LaunchType = "FARGATE"
+    else:
+        service.CapacityProviderStrategy = workload.spot.strategy()
     if workload.count is not None:
         service.DesiredCount = workload.count
     if workload.registry is not None:

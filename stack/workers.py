@@ -66,6 +66,7 @@ def _add_pool(t: Template, *, base: Foundation, airflow: Airflow, sized: SizedPo
             definition=definition,
             group=group,
             count=None,
+            spot=sized.spot,
             # Moving a worker to balance zones would end it for no gain.
             moves_between_zones=False,
             # The schema is migrated, and the Execution API answers, before workers of a new image start.

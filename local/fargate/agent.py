@@ -154,10 +154,11 @@ class Agent:
             self._launch(name, primary, step.start)
 
     def _launch(self, name: str, primary: dict[str, Any], count: int) -> None:
+        strategy = primary.get("capacityProviderStrategy")
         answer = self._clients.ecs.run_task(
             cluster=self._cluster,
             taskDefinition=primary["taskDefinition"],
-            launchType="FARGATE",
+            **({"capacityProviderStrategy": strategy} if strategy else {"launchType": "FARGATE"}),
             networkConfiguration=primary.get("networkConfiguration")
             or {"awsvpcConfiguration": {"subnets": ["subnet-local"], "securityGroups": []}},
             startedBy=primary["id"],

@@ -75,8 +75,9 @@ class Cluster:
         return found
 
     def serve(self, definition: str, *, count: int, **more: Any) -> None:
-        arguments = {"serviceName": "s", "taskDefinition": definition, "desiredCount": count, **more}
-        self.clients.ecs.create_service(cluster=self.name, launchType="FARGATE", **arguments)
+        capacity = {} if "capacityProviderStrategy" in more else {"launchType": "FARGATE"}
+        arguments = {"serviceName": "s", "taskDefinition": definition, "desiredCount": count, **capacity, **more}
+        self.clients.ecs.create_service(cluster=self.name, **arguments)
 
     def update(self, **more: Any) -> None:
         self.clients.ecs.update_service(cluster=self.name, service="s", **more)
@@ -149,6 +150,17 @@ def test_a_service_gets_as_many_tasks_as_desired_and_ecs_knows_them(cluster: Clu
     cluster.until(lambda: cluster.service()["runningCount"] == 2)
     assert len({t.containers["sleep"].pid for t in cluster.tasks()}) == 2
     assert cluster.service()["pendingCount"] == 0
+
+
+def test_a_service_with_capacity_providers_gets_its_tasks_on_them(cluster: Cluster) -> None:
+    cluster.clients.ecs.put_cluster_capacity_providers(
+        cluster=cluster.name, capacityProviders=["FARGATE", "FARGATE_SPOT"], defaultCapacityProviderStrategy=[]
+    )
+    strategy = [{"capacityProvider": "FARGATE", "base": 1}, {"capacityProvider": "FARGATE_SPOT", "weight": 100}]
+    cluster.serve(cluster.define("sleep"), count=2, capacityProviderStrategy=strategy)
+    tasks = cluster.until(lambda: cluster.tasks() if len(cluster.tasks()) == 2 else None)
+    described = cluster.clients.ecs.describe_tasks(cluster=cluster.name, tasks=[task.arn for task in tasks])["tasks"]
+    assert sorted(task["capacityProviderName"] for task in described) == ["FARGATE", "FARGATE_SPOT"]
 
 
 def test_a_task_that_dies_is_reported_and_replaced(cluster: Cluster) -> None:

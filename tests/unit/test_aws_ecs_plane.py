@@ -122,6 +122,7 @@ def test_an_older_deployment_stays_while_a_task_of_it_lives_and_holds_the_newer_
         ({"taskDefinition": NEW}, 2),
         ({"forceNewDeployment": True}, 2),
         ({"networkConfiguration": {"awsvpcConfiguration": {"subnets": ["s"]}}}, 2),
+        ({"capacityProviderStrategy": [{"capacityProvider": "FARGATE_SPOT", "weight": 1}]}, 1),
     ],
 )
 def test_only_what_changes_the_tasks_makes_a_deployment(request_: dict[str, Any], deployments: int) -> None:
@@ -129,6 +130,16 @@ def test_only_what_changes_the_tasks_makes_a_deployment(request_: dict[str, Any]
     _run(cluster, service)
     cluster.update_service({"service": "worker", **request_}, now=NOW)
     assert len(service.deployments) == deployments
+
+
+def test_a_changed_capacity_strategy_is_the_present_deployments_at_once() -> None:
+    cluster, service = _cluster()
+    strategy = [{"capacityProvider": "FARGATE_SPOT", "weight": 1}]
+    cluster.update_service({"service": "worker", "capacityProviderStrategy": strategy}, now=NOW)
+    (deployment,) = _described(cluster, service)["deployments"]
+    assert (deployment["launchType"], deployment["capacityProviderStrategy"]) == (None, strategy)
+    cluster.update_service({"service": "worker", "capacityProviderStrategy": []}, now=NOW)
+    assert _described(cluster, service)["deployments"][0]["launchType"] == "FARGATE"
 
 
 def test_a_task_that_stops_before_it_ran_counts_as_failed() -> None:
