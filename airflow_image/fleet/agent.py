@@ -14,6 +14,7 @@ from fleet.identity import Identity
 from fleet.outage import Outage
 from fleet.protection import TaskProtection
 from fleet.registry import Member, Registry
+from fleet.versions import CodeWatch
 
 log = logging.getLogger(__name__)
 
@@ -34,11 +35,12 @@ class Agent:
         identify: Callable[[], Identity],
         registry: Registry,
         protection: TaskProtection,
+        code: CodeWatch,
         count_active: Callable[[], int],
     ) -> None:
         self.snapshot: Snapshot | None = None
         self.command = Command(consume=False, epoch=0)
-        self._identify, self._registry, self._protection = identify, registry, protection
+        self._identify, self._registry, self._protection, self._code = identify, registry, protection, code
         self._count_active = count_active
         self._conduct = Conduct()
         self._stopping = False
@@ -134,7 +136,11 @@ class Agent:
             if self._started_at is None:
                 self._started_at = self._registry.now() - (now - self._born)
             member = identity.member(
-                state=state, active=active, protected=self._conduct.protected, started_at=self._started_at
+                dags_hash=self._code.dags_hash(),
+                state=state,
+                active=active,
+                protected=self._conduct.protected,
+                started_at=self._started_at,
             )
             if member != self._reported or now >= self._report_at:
                 self._registry.report(member)

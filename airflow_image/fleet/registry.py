@@ -25,6 +25,15 @@ CLOCK_TOLERANCE_S = 5.0
 RECORD_VERSION = 1
 MOST_TASKS = 10_000  # of one worker; more is an error, and would raise the pool to its maximum
 
+# The roles of the containers that report, which are also the containers' names.
+WEBSERVER = "webserver"
+SCHEDULER = "scheduler"
+DAG_PROCESSOR = "dag-processor"
+TRIGGERER = "triggerer"
+WORKER = "worker"
+FLOWER = "flower"
+ROLES = frozenset({WEBSERVER, SCHEDULER, DAG_PROCESSOR, TRIGGERER, WORKER, FLOWER})
+
 STARTING = "starting"
 CONSUMING = "consuming"
 DRAINING = "draining"

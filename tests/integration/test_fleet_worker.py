@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from fleet.registry import CONSUMING, DRAINED, DRAINING, ORDER_CONSUME, ORDER_DRAIN, STARTING
+from fleet.versions import code_folders, content_hash
 from local.servers.redis import Redis
 from tests.integration.celery_worker import SLOTS, Worker, running_worker
 from tests.integration.conftest import RedisServer
@@ -49,6 +50,17 @@ def test_a_worker_says_who_it_is(consuming: Worker) -> None:
     assert member is not None
     assert (member.role, member.pool, member.queues, member.slots) == ("worker", "worker", ("default",), SLOTS)
     assert (member.image_version, member.protected, member.active) == ("1.2.3", True, 0)
+
+
+def test_a_task_is_told_the_code_that_is_there_when_it_starts(consuming: Worker, tmp_path: Path) -> None:
+    (tmp_path / "dags").mkdir()
+    hashes = []
+    for number in range(2):
+        (tmp_path / "dags" / "a.py").write_text(str(number))
+        hashes.append(content_hash(code_folders({"AIRFLOW_HOME": str(tmp_path)})))
+        consuming.send(0.1, count=SLOTS)
+        assert eventually(lambda expected=SLOTS * (number + 1): consuming.finished() == expected)  # type: ignore[misc]
+    assert [consuming.log.read_text().count(f"code {each}") for each in hashes] == [SLOTS, SLOTS]
 
 
 @pytest.mark.parametrize("mode", ["error", "blocked"])
