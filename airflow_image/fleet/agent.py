@@ -50,6 +50,7 @@ class Agent:
         self._born = time.monotonic()
         self._started_at: float | None = None  # by Redis's clock, so known from its first answer on
         self._reported: Member | None = None
+        self._answer: dict[str, str] | None = None
         self._report_at = 0.0
         self._state = ""
         self._broker = Outage("the broker is away", log)
@@ -60,6 +61,10 @@ class Agent:
         if self._thread is None:
             self._thread = threading.Thread(target=self._run, name="fleet", daemon=True)
             self._thread.start()
+
+    def answer(self) -> dict[str, str] | None:
+        """What the worker says of its code when it is asked directly: what it reported last; None before that."""
+        return self._answer
 
     def kick(self) -> None:
         """Something changed that is worth a round at once. Not for signal handlers, which could deadlock here."""
@@ -132,11 +137,13 @@ class Agent:
         if state != self._state:
             log.info("fleet: %s", state)
             self._state = state
+        dags_hash = self._code.dags_hash()
+        self._answer = identity.answer(dags_hash)
         try:
             if self._started_at is None:
                 self._started_at = self._registry.now() - (now - self._born)
             member = identity.member(
-                dags_hash=self._code.dags_hash(),
+                dags_hash=dags_hash,
                 state=state,
                 active=active,
                 protected=self._conduct.protected,

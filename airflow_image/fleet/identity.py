@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 from fleet import names
-from fleet.registry import Member
+from fleet.registry import Code, Member
 from fleet.versions import airflow_version
 
 
@@ -32,8 +32,16 @@ class Identity:
         """Unique in the fleet, and never used again: ECS gives every task a new id."""
         return f"{self.task_id}/{self.role}"
 
+    def code(self, dags_hash: str) -> Code:
+        """What the container runs. The hash comes with it: DAG files can be edited in a running container."""
+        return Code(image_version=self.image_version, dags_hash=dags_hash, airflow_version=self.airflow_version)
+
+    def answer(self, dags_hash: str) -> dict[str, str]:
+        """What the container says when it is asked directly, which is nothing secret."""
+        return {"member": self.member_id, **asdict(self.code(dags_hash))}
+
     def member(self, *, dags_hash: str, state: str, active: int, protected: bool, started_at: float) -> Member:
-        """The record to report. The hash comes with it: DAG files can be edited in a running container."""
+        """The record to report."""
         return Member(
             id=self.member_id,
             role=self.role,

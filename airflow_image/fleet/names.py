@@ -17,4 +17,5 @@ STOP_GRACE_S = "FLEET_STOP_GRACE_S"
 AGENT_URI = "ECS_AGENT_URI"
 METADATA_URI = "ECS_CONTAINER_METADATA_URI_V4"
 
-WORKER_MODULES = ("fleet.worker", "fleet.stop", "fleet.task_code")  # what Celery imports in a worker
+# What Celery imports in a worker.
+WORKER_MODULES = ("fleet.worker", "fleet.stop", "fleet.task_code", "fleet.control")

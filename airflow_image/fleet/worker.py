@@ -47,6 +47,7 @@ class FleetStep(bootsteps.StartStopStep):  # type: ignore[misc]  # Celery is not
             code=CodeWatch(os.environ),
             count_active=count_active,
         )
+        consumer.fleet_agent = self._agent  # where fleet.control finds it
         self._idle = IdleWatch()
         self._queues: list[Any] = []
         self._timer: Any = None
