@@ -15,7 +15,7 @@ from typing import Any
 
 import redis
 
-from fleet.registry import CONSUMING, Registry, Roster
+from fleet.registry import CONSUMING, WORKER, Registry, Roster
 from local import image, paths, sam
 from local.clients import Clients, environment
 from local.errors import LocalError
