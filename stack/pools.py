@@ -25,6 +25,7 @@ class Pool:
     concurrency: int = 16
     cpu: str = "2048"
     memory_mib: str = "8192"
+    storage_gib: int = 21
 
     @property
     def title(self) -> str:
@@ -41,6 +42,7 @@ class SizedPool:
     max: Parameter
     concurrency: Parameter
     size: Size
+    storage_gib: Parameter
 
 
 def add_pools(t: Template, pools: Sequence[Pool]) -> tuple[SizedPool, ...]:
@@ -97,6 +99,15 @@ def _add_pool(t: Template, pool: Pool) -> SizedPool:
             whose=f"a worker of the pool {pool.name}",
             cpu=pool.cpu,
             memory_mib=pool.memory_mib,
+        ),
+        storage_gib=add_parameter(
+            t,
+            f"{pool.title}StorageGib",
+            group=group,
+            label="Disk in GiB",
+            description=f"Disk of a worker of the pool {pool.name}, gone with it; Fargate's own is one GiB less.",
+            constraint=Between(low=21, high=200),
+            default=pool.storage_gib,
         ),
     )
 

@@ -11,6 +11,7 @@ import redis
 from autoscaler.redis_reader import PRIORITY_SEPARATOR, WORKER_ROLE
 from fleet.registry import STOPPED, Member, Roster
 
+SCHEDULER_ROLE = "scheduler"
 UNACKED = "unacked"  # kombu's hash of messages that are delivered and not acknowledged
 # Lists that are not queues of tasks: the registry's, and those of Celery's events and remote control.
 OTHER_PREFIXES = ("fleet:", "celeryev")
@@ -22,9 +23,13 @@ MOST_PAGES = 10
 
 @dataclass(frozen=True, kw_only=True)
 class BrokerState:
-    """None where it is not known. `phantoms`: a killed worker's messages stay unacknowledged for a day."""
+    """None where it is not known. `phantoms`: a killed worker's messages stay unacknowledged for a day.
+
+    `schedulers`: how many report that they live.
+    """
 
     phantoms: int | None = None
+    schedulers: int | None = None
     unconsumed: tuple[str, ...] | None = None
 
 
@@ -37,6 +42,7 @@ def read_broker_state(client: redis.Redis, roster: Roster) -> BrokerState:
     if roster.malformed:
         return BrokerState()
     return BrokerState(
+        schedulers=sum(member.role == SCHEDULER_ROLE and member.state != STOPPED for member in roster.members),
         phantoms=max(0, in_flight - sum(worker.active for worker in workers)),
         unconsumed=None if waiting is None else tuple(sorted(waiting - set(_listened_to(workers)))),
     )
