@@ -63,7 +63,7 @@ def estimate(template: Template, *, load: Load) -> list[Line]:
             continue
         if kind not in PRICED:
             raise NoPrice(f"the table has no price for {kind} ({title})")
-        for what, usd in PRICED[kind](resource["Properties"], template, load):
+        for what, usd in PRICED[kind](resource.get("Properties", {}), template, load):
             lines.append(Line(resource=title, what=what, usd=usd))
     return sorted(lines, key=lambda line: (-line.usd, line.resource, line.what))
 
@@ -119,10 +119,11 @@ def _tasks(p: Resource, definition: Resource, template: Template, load: Load) ->
             first = json.loads(environment["POOLS"])[0] == pool
             least, most = pool["min"], pool["max"]
             return load.workers(concurrency=pool["concurrency"], least=least, most=most) if first else float(least)
+    service = str(p["TaskDefinition"]["Ref"]).removesuffix("TaskDefinition") + "Service"
     for resource in template["Resources"].values():
-        if resource["Type"] == "AWS::ApplicationAutoScaling::ScalableTarget":
-            if str(p["TaskDefinition"]["Ref"]).removesuffix("TaskDefinition") in str(resource["Properties"]["ResourceId"]):
-                return float(resource["Properties"]["MinCapacity"])
+        of_this = f"${{{service}.Name}}" in str(resource.get("Properties", {}).get("ResourceId", ""))
+        if resource["Type"] == "AWS::ApplicationAutoScaling::ScalableTarget" and of_this:
+            return float(resource["Properties"]["MinCapacity"])
     return 1.0
 
 

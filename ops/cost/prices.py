@@ -1,11 +1,12 @@
 """List prices of AWS in us-east-1, in US dollars, on demand, without free tiers, discounts or taxes.
 
-As known on AS_OF from the pages that are named with each group; they change, and are not read again by anything here.
+Written down as known in AS_OF, without a look at the pages that are named with each group: hold what matters to
+a decision against its page. Nothing here reads prices from AWS.
 """
 
 from collections.abc import Mapping
 
-AS_OF = "2026-11-22"
+AS_OF = "2025-06"
 REGION = "us-east-1"
 HOURS_A_MONTH = 730
 
