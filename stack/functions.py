@@ -5,9 +5,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from troposphere import Output, Ref, Sub, Template
+from troposphere import Equals, If, NoValue, Output, Ref, Sub, Template
 from troposphere.awslambda import Environment, LoggingConfig, VPCConfig
 from troposphere.ecs import Service
+from troposphere.iam import ManagedPolicy
 from troposphere.serverless import (
     EventBridgeRuleEvent,
     EventInvokeConfiguration,
@@ -16,14 +17,14 @@ from troposphere.serverless import (
 )
 
 from stack.airflow import Airflow, Foundation
-from stack.declare import Between, add_parameter, hole
+from stack.declare import YES_OR_NO, Between, add_condition, add_parameter, hole, suppress
 from stack.flower import Flower
 from stack.iam import (
     LAMBDA,
     Statement,
+    add_network_policy,
     add_role,
     inspect_services,
-    join_network,
     read_secrets,
     scale_services,
     write_log_group,
@@ -31,17 +32,23 @@ from stack.iam import (
 from stack.logs import add_log_group
 from stack.paths import Group, add_api_client_group, add_path
 from stack.pools import MOST_WORKERS, SizedPool, pools_json
-from stack.workers import Workers
+from stack.workers import METRICS_NAMESPACE, Workers
 
 GROUP = "Autoscaler"
 RUNTIME = "python3.12"
 EVERY_MINUTE = "rate(1 minute)"
 TIMEOUT_S = 75  # a minute of looks, and a last one that has to wait for Redis or ECS
 MEMORY_MIB = 256
-METRICS_NAMESPACE = "AirflowOnEcs"
+# A look that waits for Redis may last into the next minute. Deployments of several services come at once.
+AUTOSCALERS_AT_ONCE = 2
+VERSION_CHECKS_AT_ONCE = 5
 # As autoscaler.report names them, which is not importable here; a test compares.
 CLUSTER_DIMENSION = "cluster"
+POOL_DIMENSION = "pool"
 UNCONSUMED_QUEUES = "UnconsumedQueues"
+SCHEDULERS = "Schedulers"
+OLDEST_WAIT = "OldestWait"
+DESIRED = "Desired"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,10 +59,14 @@ class Functions:
 
 @dataclass(frozen=True, kw_only=True)
 class _Code:
+    """`concurrency`: invocations that may run at once, where that is reserved."""
+
     package: str
     environment: Mapping[str, Any]
     statements: Sequence[Statement]
     events: Mapping[str, Any]
+    network_policy: ManagedPolicy
+    concurrency: If
 
 
 def add_functions(
@@ -94,6 +105,8 @@ def add_functions(
         constraint=Between(low=1, high=MOST_WORKERS),
         default=MOST_WORKERS,
     )
+    is_reserved = _add_reservation(t)
+    network_policy = add_network_policy(t, "FunctionsNetworkPolicy")
     services = {"airflow": airflow.service, **workers.services, "flower": flower.service}
     group = add_api_client_group(t, "FunctionsGroup", network=base.network, description="Functions")
     add_path(t, source=group, target=base.broker.group, port=base.broker.port)
@@ -118,6 +131,8 @@ def add_functions(
             },
             statements=scale_services(services=list(workers.services.values()), cluster=base.cluster.ecs),
             events={"EveryMinute": _every_minute("Looks at the backlog, several times a minute")},
+            network_policy=network_policy,
+            concurrency=If(is_reserved, AUTOSCALERS_AT_ONCE, NoValue),
         ),
     )
     version_check = _add_function(
@@ -133,9 +148,24 @@ def add_functions(
                 "EveryMinute": _every_minute("Compares the versions that run"),
                 "Deployment": _deployment_of(list(services.values())),
             },
+            network_policy=network_policy,
+            concurrency=If(is_reserved, VERSION_CHECKS_AT_ONCE, NoValue),
         ),
     )
     return Functions(autoscaler=autoscaler, version_check=version_check)
+
+
+def _add_reservation(t: Template) -> str:
+    reserve = add_parameter(
+        t,
+        "ReserveConcurrency",
+        group=GROUP,
+        label="Reserve concurrency",
+        description="Whether a share of the account's concurrency is set aside; a new account has too little.",
+        constraint=YES_OR_NO,
+        default="false",
+    )
+    return add_condition(t, "IsConcurrencyReserved", Equals(Ref(reserve), "true"))
 
 
 def _services_json(services: Mapping[str, Service]) -> Sub:
@@ -166,10 +196,11 @@ def _add_function(t: Template, prefix: str, *, base: Foundation, group: Group, c
         service=LAMBDA,
         statements=[
             *code.statements,
-            read_secrets([Ref(base.broker.secret)]),
+            *read_secrets([Ref(base.broker.secret)], key_arn=base.settings.key_arn),
             write_log_group(log_group),
-            *join_network(),
         ],
+        boundary=base.settings.permissions_boundary,
+        shared=[code.network_policy],
     )
     title = f"{prefix}Function"
     function = t.add_resource(
@@ -190,6 +221,8 @@ def _add_function(t: Template, prefix: str, *, base: Foundation, group: Group, c
             # A look that failed is not repeated, and one that waited too long is not made: the next minute looks anew.
             EventInvokeConfig=EventInvokeConfiguration(MaximumEventAgeInSeconds=60, MaximumRetryAttempts=0),
             Events=code.events,
+            KmsKeyArn=base.settings.key_arn,
+            ReservedConcurrentExecutions=code.concurrency,
             Handler=f"{code.package}.handler.handler",
             LoggingConfig=LoggingConfig(LogGroup=Ref(log_group)),
             MemorySize=MEMORY_MIB,
@@ -199,5 +232,6 @@ def _add_function(t: Template, prefix: str, *, base: Foundation, group: Group, c
             VpcConfig=VPCConfig(SecurityGroupIds=[group.id], SubnetIds=base.network.private_subnets),
         )
     )
+    suppress(function, checkov={"CKV_AWS_116": "What failed is not worth keeping: the next minute looks anew."})
     t.add_output(Output(f"{title}Name", Description=f"Lambda function {title}.", Value=Ref(function)))
     return function

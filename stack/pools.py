@@ -30,6 +30,7 @@ class Pool:
     memory_mib: str = "8192"
     spot_percent: int = 0
     on_demand_base: int = 1
+    storage_gib: int = 21
 
     @property
     def title(self) -> str:
@@ -47,6 +48,7 @@ class SizedPool:
     concurrency: Parameter
     size: Size
     spot: SpotShare
+    storage_gib: Parameter
 
 
 def add_pools(t: Template, pools: Sequence[Pool]) -> tuple[SizedPool, ...]:
@@ -116,6 +118,15 @@ def _add_pool(t: Template, pool: Pool) -> SizedPool:
             whose=f"the workers of the pool {pool.name}",
             percent=pool.spot_percent,
             base=pool.on_demand_base,
+        ),
+        storage_gib=add_parameter(
+            t,
+            f"{pool.title}StorageGib",
+            group=group,
+            label="Disk in GiB",
+            description=f"Disk of a worker of the pool {pool.name}, gone with it; Fargate's own is one GiB less.",
+            constraint=Between(low=21, high=200),
+            default=pool.storage_gib,
         ),
     )
 

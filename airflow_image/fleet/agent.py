@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 import redis
 
+from fleet import pulse
 from fleet.conduct import LEASE_MINUTES, Command, Conduct, Snapshot, Wish, is_fresh
 from fleet.gates import Permission
 from fleet.identity import Identity
@@ -104,6 +105,7 @@ class Agent:
             started = time.monotonic()
             try:
                 self.round(identity)
+                pulse.beat()
             except Exception:
                 # Tasks depend on this thread: without it their protection would run out. It outlives its own bugs.
                 log.exception("fleet: a round failed")

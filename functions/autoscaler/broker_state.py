@@ -9,7 +9,7 @@ from typing import Any
 import redis
 
 from autoscaler.redis_reader import PRIORITY_SEPARATOR
-from fleet.registry import CONSUMING, WORKER, Member, Roster
+from fleet.registry import CONSUMING, SCHEDULER, STOPPED, WORKER, Member, Roster
 
 UNACKED = "unacked"  # kombu's hash of messages that are delivered and not acknowledged
 # Lists that are not queues of tasks: the registry's, and those of Celery's events and remote control.
@@ -24,10 +24,11 @@ MOST_PAGES = 10
 class BrokerState:
     """None where it is not known, and `problem` says in words why.
 
-    `phantoms`: a killed worker's messages stay unacknowledged for a day.
+    `phantoms`: a killed worker's messages stay unacknowledged for a day. `schedulers`: how many report that they live.
     """
 
     phantoms: int | None = None
+    schedulers: int | None = None
     unconsumed: tuple[str, ...] | None = None
     problem: str = ""
 
@@ -48,6 +49,7 @@ def read_broker_state(client: redis.Redis, roster: Roster) -> BrokerState:
     if waiting is None:
         return BrokerState(phantoms=phantoms, problem=f"more than {KEYS_A_PAGE * MOST_PAGES} keys")
     return BrokerState(
+        schedulers=sum(member.role == SCHEDULER and member.state != STOPPED for member in roster.members),
         phantoms=phantoms,
         unconsumed=tuple(sorted(waiting - set(_listened_to(workers)))),
     )

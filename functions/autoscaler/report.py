@@ -36,6 +36,7 @@ OLDEST_WAIT = "OldestWait"
 PHANTOMS = "Phantoms"
 UNCONSUMED_QUEUES = "UnconsumedQueues"
 DECISION_LATENCY = "DecisionLatency"
+SCHEDULERS = "Schedulers"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -119,6 +120,8 @@ def publish_state(state: BrokerState, *, took_ms: float, cluster: str, logger: L
     metrics.add_metric(name=DECISION_LATENCY, unit=MetricUnit.Milliseconds, value=took_ms)
     if state.phantoms is not None:
         metrics.add_metric(name=PHANTOMS, unit=MetricUnit.Count, value=state.phantoms)
+    if state.schedulers is not None:
+        metrics.add_metric(name=SCHEDULERS, unit=MetricUnit.Count, value=state.schedulers)
     if state.unconsumed is not None:
         metrics.add_metric(name=UNCONSUMED_QUEUES, unit=MetricUnit.Count, value=len(state.unconsumed))
     metrics.flush_metrics()
