@@ -72,10 +72,11 @@ def decide(observation: Observation, policy: Policy, memory: Memory) -> Decision
     a malformed member, or a rollout whose workers cannot be told apart, prevents scale-in only.
     """
     queued, fleet, service = observation.queued, observation.fleet, observation.service
+    memory, oldest_wait = _with_waits(memory, observation)
     if isinstance(service, Service) and service.paused:
-        return _pause(service, memory)
+        return _pause(service, memory, oldest_wait)
     if isinstance(queued, Unreadable) or isinstance(fleet, Unreadable) or isinstance(service, Unreadable):
-        return _hold(observation, memory)
+        return _hold(observation, memory, oldest_wait)
 
     now = observation.now
     in_queue = sum(queued.values())
@@ -122,17 +123,16 @@ def decide(observation: Observation, policy: Policy, memory: Memory) -> Decision
     )
     step = f"at most {policy.max_step_out} more a look" if wanted < needed else ""
     rollout = f"rolling out: {crew.new_here} new, {crew.old_staying} old stay" if crew.in_rollout else ""
-    heads = heads_now(observation.heads, memory.heads, now=now)
     return Decision(
         desired=lowered,
         drain=tuple(worker.id for worker in (*replaced, *drain)) + _to_be_told_again(crew, recall),
         recall=tuple(worker.id for worker in recall),
         reason="; ".join(filter(None, (situation, rollout, *changes, step, waiting, obstacle))),
-        memory=Memory(
-            surplus_since=since, released={**released, **{worker.id: now for worker in release}}, heads=heads
+        memory=replace(
+            memory, surplus_since=since, released={**released, **{worker.id: now for worker in release}}
         ),
         needed=needed,
-        oldest_wait_s=oldest_wait_s(heads, now=now),
+        oldest_wait_s=oldest_wait,
     )
 
 
@@ -148,22 +148,35 @@ def _at_most_a_step(needed: int, service: Service, policy: Policy) -> int:
     return min(needed, max(policy.minimum, service.desired + policy.max_step_out))
 
 
-def _pause(service: Service, memory: Memory) -> Decision:
+def _with_waits(memory: Memory, observation: Observation) -> tuple[Memory, float | None]:
+    """What is remembered of the lists' heads by now, and the oldest wait: also when nothing else is decided.
+
+    Without the registry's answer the time is not Redis's, so nothing is measured.
+    """
+    if isinstance(observation.queued, Unreadable) or isinstance(observation.fleet, Unreadable):
+        return memory, None
+    heads = heads_now(observation.heads, memory.heads, now=observation.now)
+    return replace(memory, heads=heads), oldest_wait_s(heads, now=observation.now)
+
+
+def _pause(service: Service, memory: Memory, oldest_wait: float | None) -> Decision:
     """Nothing changes, whatever is read or not."""
     return Decision(
         desired=service.desired,
         reason="paused by a tag on the service: no change of size, no orders",
         memory=replace(memory, surplus_since=None),
+        oldest_wait_s=oldest_wait,
     )
 
 
-def _hold(observation: Observation, memory: Memory) -> Decision:
+def _hold(observation: Observation, memory: Memory, oldest_wait: float | None) -> Decision:
     """The present size. A surplus must be seen without a gap, so its time starts again."""
     service = observation.service
     return Decision(
         desired=None if isinstance(service, Unreadable) else service.desired,
         reason="size kept, unreadable: " + "; ".join(str(part) for part in observation.unreadable),
         memory=replace(memory, surplus_since=None),
+        oldest_wait_s=oldest_wait,
     )
 
 

@@ -370,6 +370,15 @@ def test_the_oldest_wait_is_not_known_while_queues_are_not_and_goes_on_after() -
     assert decided(again, held.memory).oldest_wait_s == 30
 
 
+@pytest.mark.parametrize("kept", ["paused", "service away"])
+def test_the_oldest_wait_is_measured_also_while_the_size_is_kept(kept: str) -> None:
+    first = decided(replace(seen(worker("a"), queued=1), heads={"default": "m1"}))
+    later = replace(seen(worker("a"), queued=1), now=NOW + 20, heads={"default": "m1"})
+    assert isinstance(later.service, Service)
+    service = replace(later.service, paused=True) if kept == "paused" else Unreadable(source="service", why="away")
+    assert decided(replace(later, service=service), first.memory).oldest_wait_s == 20
+
+
 def test_a_clock_that_went_back_makes_no_negative_wait() -> None:
     first = decided(replace(seen(worker("a"), queued=1), heads={"default": "m1"}))
     earlier = replace(seen(worker("a"), queued=1), now=NOW - 60, heads={"default": "m1"})
