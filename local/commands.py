@@ -55,7 +55,7 @@ def up() -> int:
     """Bring the stack up and keep it until a signal."""
     with View() as view, bring_up(view.step) as stack:
         _addresses(view, stack)
-        view.say("  Ctrl-C, or `make down` elsewhere, ends it")
+        view.step("the stack runs; Ctrl-C, or `make down` elsewhere, ends it")
         rows: list[Repeated] = []
         while not stack.agent.given_up:
             try:
