@@ -128,9 +128,7 @@ def decide(observation: Observation, policy: Policy, memory: Memory) -> Decision
         drain=tuple(worker.id for worker in (*replaced, *drain)) + _to_be_told_again(crew, recall),
         recall=tuple(worker.id for worker in recall),
         reason="; ".join(filter(None, (situation, rollout, *changes, step, waiting, obstacle))),
-        memory=replace(
-            memory, surplus_since=since, released={**released, **{worker.id: now for worker in release}}
-        ),
+        memory=replace(memory, surplus_since=since, released={**released, **{worker.id: now for worker in release}}),
         needed=needed,
         oldest_wait_s=oldest_wait,
     )
