@@ -9,7 +9,7 @@ import tempfile
 from pathlib import Path
 
 from image_tools import builders
-from image_tools.archive import Archive
+from image_tools.archive import open_archive
 from image_tools.errors import ImageError
 from image_tools.revision import Revision, read_revision
 
@@ -69,7 +69,7 @@ def _judge(builder: builders.Builder, reference: str, *, sbom: Path) -> int:
     with tempfile.TemporaryDirectory(dir=SCRATCH) as folder:
         saved = Path(folder, "image.tar")
         builders.save(builder, reference, saved)
-        with Archive(saved) as archive:
+        with open_archive(saved) as archive:
             materials, megabytes = archive.read(SBOM), archive.compressed_bytes() / MEGABYTE
     sbom.parent.mkdir(parents=True, exist_ok=True)
     sbom.write_bytes(materials)

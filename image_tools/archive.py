@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import tarfile
 import zlib
+from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 from image_tools.errors import ImageError
 
@@ -16,26 +18,22 @@ CHUNK_BYTES = 1 << 20
 GZIP_MAGIC, ZSTD_MAGIC = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
 
 
-class Archive:
-    """One saved image, open until closed; for `with`. Raises ImageError for what is no such archive."""
-
-    def __init__(self, path: Path) -> None:
+@contextlib.contextmanager
+def open_archive(path: Path) -> Iterator[Archive]:
+    """The image saved at `path`; ImageError for what is no such archive."""
+    with contextlib.ExitStack() as stack:
         try:
-            self._tar = tarfile.open(path)  # noqa: SIM115 - closed by __exit__
-            (self._manifest,) = json.loads(self._member("manifest.json").read())
+            yield Archive(stack.enter_context(tarfile.open(path)))
         except (tarfile.TarError, KeyError, ValueError) as error:
             raise ImageError(f"{path} is not the archive of one image: {error}") from error
 
-    def __enter__(self) -> Archive:
-        return self
 
-    def __exit__(self, *_: object) -> None:
-        self._tar.close()
+class Archive:
+    """One saved image; a file of the archive that is missing raises KeyError."""
 
-    def config(self) -> dict[str, Any]:
-        """What the image says of its containers: `User`, `Env`, `Labels`, `Entrypoint`, `Volumes`..."""
-        found: dict[str, Any] = json.loads(self._member(self._manifest["Config"]).read())["config"]
-        return found
+    def __init__(self, tar: tarfile.TarFile) -> None:
+        self._tar = tar
+        (self._manifest,) = json.loads(self._member("manifest.json").read())
 
     def compressed_bytes(self) -> int:
         """What a registry stores and a task pulls: each layer as it is if compressed, else through gzip."""
@@ -52,7 +50,6 @@ class Archive:
         raise ImageError(f"the image has no file {path}")
 
     def _member(self, name: str) -> IO[bytes]:
-        """Raises KeyError when there is none."""
         file = self._tar.extractfile(name)
         if file is None:
             raise KeyError(name)

@@ -65,15 +65,12 @@ BUILDERS = (
 
 
 def find_builder(name: str | None = None) -> Builder:
-    """The first builder that works here, or the one of that name; ImageError without one."""
-    wanted = [builder for builder in BUILDERS if name in (None, builder.name)]
-    for builder in wanted:
-        if builder.is_usable:
+    """The first builder that works here, or the one of that name if it does; ImageError without one."""
+    for builder in BUILDERS:
+        if name in (None, builder.name) and builder.is_usable:
             return builder
-    names = ", ".join(builder.name for builder in BUILDERS)
-    raise ImageError(
-        f"{f'{name} does not work' if name else 'no builder works'} here: install one of {names}; docker needs its daemon"
-    )
+    tried = name or " and ".join(builder.name for builder in BUILDERS)
+    raise ImageError(f"tried {tried}, which cannot build here: install podman or buildah, or start docker's daemon")
 
 
 def build(builder: Builder, order: Order) -> None:
