@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+import psutil
+
 from tests.image.machine import Machine
 
 AS_ON_FARGATE = (
@@ -66,6 +68,13 @@ class Container:
     def is_running(self) -> bool:
         """Whether its first process lives."""
         return bool(self._state()["Running"])
+
+    @property
+    def processor_s(self) -> float:
+        """Processor time that its program has used by itself: its waits for a busy machine are not in it."""
+        (program,) = psutil.Process(self._state()["Pid"]).children()  # of the init
+        times = program.cpu_times()
+        return times.user + times.system
 
     def stop(self) -> int:
         """Signal it as ECS does, and wait; its exit code."""

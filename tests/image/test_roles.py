@@ -146,7 +146,10 @@ def worker(cluster: Cluster) -> Iterator[Container]:
         consuming = eventually(cluster.has_worker, within_s=START_TIMEOUT_S)
         seconds = time.time() - container.started_at
         assert consuming, container.log()[-3000:]
-        log.info("a worker consumed %.1f s after its container's start; load average %.1f", seconds, os.getloadavg()[0])
+        log.info(
+            "a worker consumed %.1f s after its container's start, with %.1f s of processor time; load average %.1f",
+            *(seconds, container.processor_s, os.getloadavg()[0]),
+        )
         yield container
 
 
