@@ -10,7 +10,7 @@ from pathlib import Path
 from local import paths
 from local.errors import LocalError
 
-NOT_IN_IMAGE = shutil.ignore_patterns("__pycache__", "*.pyc", "Dockerfile", "requirements.*")
+NOT_IN_IMAGE = shutil.ignore_patterns("__pycache__", "*.pyc", "Dockerfile", "requirements.*", "build.*")
 
 
 class UnknownImage(LocalError):
@@ -40,6 +40,7 @@ class Image:
             "HOME": str(home),
             "TMPDIR": str(home),
             "AIRFLOW_HOME": str(home),
+            "AIRFLOW_CONFIG": str(self.root / "airflow.cfg"),
             "AIRFLOW__CORE__DAGS_FOLDER": str(self.root / "dags"),
             "AIRFLOW__CORE__PLUGINS_FOLDER": str(self.root / "plugins"),
             "IMAGE_VERSION": self.version,
