@@ -15,13 +15,13 @@ from typing import Any
 
 import redis
 
-from autoscaler.redis_reader import WORKER_ROLE
-from fleet.registry import CONSUMING, Registry, Roster
+from fleet.registry import CONSUMING, WORKER, Registry, Roster
 from local import image, paths, sam
 from local.clients import Clients, environment
 from local.errors import LocalError
 from local.fargate.agent import Agent
 from local.fargate.network import Network
+from local.lambdas.invocations import Invocations
 from local.lambdas.schedules import Rules
 from local.preflight import preflight
 from local.running import Running, announced
@@ -71,7 +71,7 @@ class Stack:
     def workers(self) -> Roster:
         """Read the registry; of its members only the default pool's workers. Raises redis.RedisError."""
         roster = self.registry.members()
-        members = tuple(m for m in roster.members if m.role == WORKER_ROLE and m.pool == DEFAULT_POOL)
+        members = tuple(m for m in roster.members if m.role == WORKER and m.pool == DEFAULT_POOL)
         return replace(roster, members=members)
 
     def secret(self, output: str) -> str:
@@ -128,7 +128,7 @@ def up(report: Report, *, settings: Mapping[str, str] | None = None) -> Iterator
         platform = {**aws, "SSL_CERT_FILE": str(authority.ca_bundle)}
         network = Network(relay=relay, clients=clients)
         cleanup.callback(network.close)
-        rules = Rules(clients=clients, platform=platform)
+        rules = Rules(clients=clients, platform=platform, resolve=network.resolve)
         cleanup.callback(rules.close)
         agent = Agent(
             clients=clients,
@@ -158,6 +158,8 @@ def up(report: Report, *, settings: Mapping[str, str] | None = None) -> Iterator
         )
         _wait_until_healthy(stack, network)
         rules.start()
+        invocations = Invocations(rules.function)
+        cleanup.callback(invocations.close)
         urls = {"webserver_url": _url(network, outputs["AirflowServiceName"], WEBSERVER_PORT)}
         urls["flower_url"] = _url(network, outputs["FlowerServiceName"], FLOWER_PORT)
         where = Running(
@@ -166,6 +168,7 @@ def up(report: Report, *, settings: Mapping[str, str] | None = None) -> Iterator
             endpoint=endpoint,
             region=config.region,
             broker_secret_arn=outputs["BrokerSecretArn"],
+            invocations=invocations.address,
         )
         cleanup.enter_context(announced(where))
         yield Stack(**{**stack.__dict__, **urls})

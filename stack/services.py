@@ -1,6 +1,5 @@
 """Fargate services that roll back a deployment that does not become healthy."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from troposphere import Output, Ref, Template
@@ -21,7 +20,7 @@ from stack.network import Network
 from stack.paths import Group
 from stack.sites import Site
 
-# The webserver starts only after the schema is migrated; until then the load balancer's checks must not end the task.
+# Until the webserver has started, the load balancer's checks must not end the task.
 GRACE_PERIOD_S = 300
 
 
@@ -39,7 +38,6 @@ class Workload:
     registry: ServiceRegistry | None = None
     spot: SpotShare | None = None
     moves_between_zones: bool = True
-    after: Sequence[str] = ()
 
 
 def add_service(t: Template, title: str, *, network: Network, cluster: Cluster, workload: Workload) -> Service:
@@ -78,9 +76,7 @@ def add_service(t: Template, title: str, *, network: Network, cluster: Cluster, 
     if site is not None:
         service.HealthCheckGracePeriodSeconds = GRACE_PERIOD_S
         service.LoadBalancers = [_target(site)]
-    waits_for = [*workload.after, *([site.listener.title] if site else [])]
-    if waits_for:
-        service.DependsOn = waits_for
+        service.DependsOn = site.listener.title
     t.add_output(Output(f"{title}Name", Description=f"ECS service {title}.", Value=service.get_att("Name")))
     return service
 

@@ -69,7 +69,5 @@ def _add_pool(t: Template, *, base: Foundation, airflow: Airflow, sized: SizedPo
             spot=sized.spot,
             # Moving a worker to balance zones would end it for no gain.
             moves_between_zones=False,
-            # The schema is migrated, and the Execution API answers, before workers of a new image start.
-            after=[airflow.service.title],
         ),
     )

@@ -8,8 +8,8 @@ from typing import Any
 
 import redis
 
-from autoscaler.redis_reader import PRIORITY_SEPARATOR, WORKER_ROLE
-from fleet.registry import CONSUMING, Member, Roster
+from autoscaler.redis_reader import PRIORITY_SEPARATOR
+from fleet.registry import CONSUMING, WORKER, Member, Roster
 
 UNACKED = "unacked"  # kombu's hash of messages that are delivered and not acknowledged
 # Lists that are not queues of tasks: the registry's, and those of Celery's events and remote control.
@@ -38,7 +38,7 @@ def read_broker_state(client: redis.Redis, roster: Roster) -> BrokerState:
     A task's queue is any name that its author wrote, and its list exists for as long as a message waits in it. Nothing
     else in Redis names all queues (kombu's bindings do so by exchange), so the lists are looked for.
     """
-    workers = [member for member in roster.members if member.role == WORKER_ROLE]
+    workers = [member for member in roster.members if member.role == WORKER]
     in_flight: Any = client.hlen(UNACKED)
     waiting = _queues_with_messages(client)
     phantoms = max(0, in_flight - sum(worker.active for worker in workers))
