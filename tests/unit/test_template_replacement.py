@@ -19,6 +19,7 @@ STATEFUL = {
 SUBNETS = "subnet-0123abcd,subnet-4567abcd"
 # Another value for each parameter whose other values cannot be read off its constraint.
 OTHER = {
+    "AirflowCpu": "2048",
     "AirflowMax": "6",
     "AirflowMemory": "8192",
     "FlowerMemory": "2048",
@@ -36,8 +37,6 @@ OTHER = {
     "VpcCidr": "10.1.0.0/16",
     "VpcId": "vpc-0123abcd",
 }
-# A brought network takes these; production creates its own.
-WITHOUT_EFFECT: set[str] = set()
 # Set together, because a rule asks for it.
 TOGETHER = {
     "VpcId": {"PrivateSubnetIds": SUBNETS, "PublicSubnetIds": SUBNETS},
@@ -48,7 +47,6 @@ TOGETHER = {
         "OidcClientId": "airflow",
         "OidcSecretArn": "arn:aws:secretsmanager:us-east-1:123456789012:secret:oidc-a1b2c3",
     },
-    "AirflowCpu": {"AirflowMemory": "4096"},
     "WorkerCpu": {"WorkerMemory": "2048"},
     "FlowerCpu": {"FlowerMemory": "2048"},
 }
@@ -117,7 +115,7 @@ def test_no_parameter_replaces_what_keeps_state(name: str) -> None:
     """Another network replaces the VPC: CloudFormation refuses that while database and broker stand in it."""
     changes = {name: other_value(name), **TOGETHER.get(name, {})}
     after = with_values(tuple(sorted(changes.items())))
-    assert after["Resources"] != with_values(())["Resources"] or name in WITHOUT_EFFECT
+    assert after["Resources"] != with_values(())["Resources"]
     assert stateful(replaced(with_values(()), after)) == set()
 
 
