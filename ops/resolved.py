@@ -9,7 +9,7 @@ from typing import Any
 
 from local.aws import parameters as parameter_values
 from local.aws.intrinsics import choose, conditions_of
-from local.aws.template import Template, TemplateError, parse
+from local.aws.template import Template, TemplateError
 from local.aws.transform import expand
 
 # What `sam deploy` puts in CodeUri's place: nothing that is asked of a template depends on it.
@@ -20,12 +20,12 @@ PSEUDO = {"AWS::Partition": "aws", "AWS::URLSuffix": "amazonaws.com", "AWS::Acco
 _HOLE = re.compile(r"\$\{([^!${}]+)\}")
 
 
-def resolved(text: str, *, given: Mapping[str, str], region: str) -> Template:
-    """The template in `text` with the values `given`. Raises TemplateError for values that the template refuses.
+def resolved(template: Template, *, given: Mapping[str, str], region: str) -> Template:
+    """The template with the values `given`. Raises TemplateError for values that the template refuses.
 
     What only a deployment can know stays: references to resources, their attributes, and pseudo parameters.
     """
-    template = parse(text)
+    template = copy.deepcopy(template)
     if refused := parameter_values.violations(template, given):
         raise TemplateError("; ".join(refused))
     for resource in template["Resources"].values():

@@ -173,7 +173,7 @@ def _containers(connections: Connections, *, base: Foundation, memory_mib: Mappi
     return (
         Container(
             role=GATE,
-            memory_mib=memory_mib[MIGRATE],
+            memory_mib=memory_mib[GATE],
             environment=environment,
             secrets=base.broker.secrets,
             runs_once=True,

@@ -29,6 +29,8 @@ GIB = 1024**3
 LEAST_DATABASE_STORAGE_BYTES = 2 * GIB
 MOST_DATABASE_CPU_PERCENT = 85
 MOST_BROKER_MEMORY_PERCENT = 80
+MOST_REFUSALS = 5
+REFUSALS_PERIOD_S = 900
 ABOVE, BELOW, AT_LEAST = "GreaterThanThreshold", "LessThanThreshold", "GreaterThanOrEqualToThreshold"
 
 
@@ -106,7 +108,7 @@ def _of_database(database: Database, *, limits: _Limits) -> Mapping[str, Watch]:
             statistic="Minimum",
             comparison=BELOW,
             threshold=LEAST_DATABASE_STORAGE_BYTES,
-            minutes=5,
+            periods=5,
         ),
         "AlarmDatabaseCpuHigh": Watch(
             says="The database's processors are busy.",
@@ -115,7 +117,7 @@ def _of_database(database: Database, *, limits: _Limits) -> Mapping[str, Watch]:
             statistic="Average",
             comparison=ABOVE,
             threshold=MOST_DATABASE_CPU_PERCENT,
-            minutes=15,
+            periods=15,
         ),
         "AlarmDatabaseConnectionsHigh": Watch(
             says="The database has nearly as many connections as it takes.",
@@ -124,7 +126,7 @@ def _of_database(database: Database, *, limits: _Limits) -> Mapping[str, Watch]:
             statistic="Maximum",
             comparison=ABOVE,
             threshold=limits.connections,
-            minutes=5,
+            periods=5,
         ),
     }
 
@@ -140,7 +142,7 @@ def _of_broker(broker: Broker) -> Mapping[str, Watch]:
             metric="DatabaseMemoryUsagePercentage",
             statistic="Maximum",
             threshold=MOST_BROKER_MEMORY_PERCENT,
-            minutes=5,
+            periods=5,
         ),
         "AlarmBrokerEvictions": Watch(
             says="Celery's broker has thrown messages away, which it is configured never to do.",
@@ -148,7 +150,7 @@ def _of_broker(broker: Broker) -> Mapping[str, Watch]:
             metric="Evictions",
             statistic="Sum",
             threshold=0,
-            minutes=1,
+            periods=1,
         ),
     }
 
@@ -165,7 +167,7 @@ def _of_functions(functions: Functions) -> Mapping[str, Watch]:
             dimensions=autoscaler,
             comparison=ABOVE,
             threshold=0,
-            minutes=3,
+            periods=3,
         ),
         "AlarmAutoscalerSilent": Watch(
             says="Nobody starts the autoscaler.",
@@ -174,7 +176,7 @@ def _of_functions(functions: Functions) -> Mapping[str, Watch]:
             dimensions=autoscaler,
             comparison=BELOW,
             threshold=1,
-            minutes=5,
+            periods=5,
             missing="breaching",
         ),
         "AlarmVersionCheckFails": Watch(
@@ -184,7 +186,7 @@ def _of_functions(functions: Functions) -> Mapping[str, Watch]:
             dimensions={"FunctionName": Ref(functions.version_check)},
             comparison=ABOVE,
             threshold=0,
-            minutes=3,
+            periods=3,
         ),
     }
 
@@ -200,7 +202,7 @@ def _of_fleet(cluster: Cluster) -> Mapping[str, Watch]:
             statistic="Minimum",
             comparison=ABOVE,
             threshold=0,
-            minutes=10,
+            periods=10,
         ),
         "AlarmSchedulerSilent": Watch(
             says="No scheduler reports that it lives.",
@@ -209,7 +211,7 @@ def _of_fleet(cluster: Cluster) -> Mapping[str, Watch]:
             statistic="Maximum",
             comparison=BELOW,
             threshold=1,
-            minutes=5,
+            periods=5,
             missing="breaching",
         ),
     }
@@ -227,7 +229,7 @@ def _of_pool(sized: SizedPool, *, cluster: Cluster, limits: _Limits, refused: An
             statistic="Maximum",
             comparison=ABOVE,
             threshold=limits.wait_s,
-            minutes=3,
+            periods=3,
         ),
         f"Alarm{pool.title}AtMax": Watch(
             says=f"The pool {pool.name} has had all the workers it may have for long.",
@@ -236,7 +238,7 @@ def _of_pool(sized: SizedPool, *, cluster: Cluster, limits: _Limits, refused: An
             statistic="Minimum",
             comparison=AT_LEAST,
             threshold=Ref(sized.max),
-            minutes=limits.minutes_at_max,
+            periods=limits.minutes_at_max,
         ),
         f"Alarm{pool.title}Unprotected": Watch(
             says=f"ECS refuses to protect workers of the pool {pool.name} from scale-in; they take no tasks without.",
@@ -245,8 +247,10 @@ def _of_pool(sized: SizedPool, *, cluster: Cluster, limits: _Limits, refused: An
             dimensions={},
             statistic="Sum",
             comparison=ABOVE,
-            threshold=0,
-            minutes=5,
+            # The agent logs the first of a row of refusals; a few belong to every deployment.
+            threshold=MOST_REFUSALS,
+            periods=1,
+            period_s=REFUSALS_PERIOD_S,
             missing="notBreaching",
         ),
     }

@@ -25,7 +25,7 @@ def add_site_alarms(t: Template, *, topic: Topic, balancer: Balancer, site: Site
         "statistic": "Sum",
         "comparison": "GreaterThanThreshold",
         "threshold": MOST_ERRORS_A_MINUTE,
-        "minutes": 3,
+        "periods": 3,
         "missing": "notBreaching",
     }
     add_alarm(
@@ -39,7 +39,7 @@ def add_site_alarms(t: Template, *, topic: Topic, balancer: Balancer, site: Site
             statistic="Maximum",
             comparison="LessThanThreshold",
             threshold=1,
-            minutes=5,
+            periods=5,
             missing="breaching",
         ),
     )

@@ -8,12 +8,12 @@ from troposphere import Ref, Template
 from troposphere.cloudwatch import Alarm, MetricDimension
 from troposphere.sns import Topic
 
-PERIOD_S = 60
+MINUTE_S = 60
 
 
 @dataclass(frozen=True, kw_only=True)
 class Watch:
-    """Alarm when `statistic` of the metric is beyond the threshold for so many minutes; no data counts as `missing`."""
+    """Alarm when `statistic` is beyond the threshold in so many periods on end; no data counts as `missing`."""
 
     says: str
     namespace: str
@@ -22,7 +22,8 @@ class Watch:
     statistic: str
     comparison: str
     threshold: Any
-    minutes: Any
+    periods: Any
+    period_s: int = MINUTE_S
     missing: str = "missing"
 
 
@@ -35,11 +36,11 @@ def add_alarm(t: Template, title: str, *, watch: Watch, topic: Topic) -> Alarm:
             AlarmDescription=f"{watch.says} See docs/runbook/{title}.md.",
             ComparisonOperator=watch.comparison,
             Dimensions=[MetricDimension(Name=name, Value=value) for name, value in watch.dimensions.items()],
-            EvaluationPeriods=watch.minutes,
+            EvaluationPeriods=watch.periods,
             MetricName=watch.metric,
             Namespace=watch.namespace,
             OKActions=actions,
-            Period=PERIOD_S,
+            Period=watch.period_s,
             Statistic=watch.statistic,
             Threshold=watch.threshold,
             TreatMissingData=watch.missing,

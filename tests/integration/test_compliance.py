@@ -33,7 +33,7 @@ SUPPRESSED = {
 
 def _resolved(environment: str) -> dict[str, Any]:
     config = environments.load(environment)
-    return resolved(rendered.text(), given=config.parameters, region=config.region)
+    return resolved(rendered.parsed(), given=config.parameters, region=config.region)
 
 
 @pytest.fixture(scope="module", params=ENVIRONMENTS)

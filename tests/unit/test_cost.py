@@ -18,7 +18,7 @@ A_MONTH = 730  # hours
 
 def template(environment: str) -> dict[str, Any]:
     config = environments.load(environment)
-    return resolved(rendered.text(), given=config.parameters, region=config.region)
+    return resolved(rendered.parsed(), given=config.parameters, region=config.region)
 
 
 @pytest.fixture(scope="module")

@@ -124,7 +124,7 @@ def test_a_worker_has_as_long_to_stop_as_fargate_grants() -> None:
     assert rendered.containers()["worker"]["StopTimeout"] == LONGEST_STOP_TIMEOUT_S
 
 
-@pytest.mark.parametrize("name", [name for name in EVERY if name != "migrate"])
+@pytest.mark.parametrize("name", [name for name in EVERY if name not in ("gate", "migrate")])
 def test_a_container_is_asked_by_the_image_itself_whether_it_is_healthy(name: str) -> None:
     check = rendered.containers()[name]["HealthCheck"]
     assert check["Command"] == ["CMD", "/opt/airflow-on-ecs/entrypoint", "health", name]
