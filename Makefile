@@ -8,7 +8,7 @@ unexport PYTHONDONTWRITEBYTECODE
 unexport PYTHONPATH
 export SAM_CLI_TELEMETRY := 0
 
-.PHONY: help setup setup-dev setup-local demo faults up down decisions cost check test test-fast protocol lint format template lock clean
+.PHONY: help setup setup-dev setup-local demo faults up deploy-local down decisions cost check test test-fast protocol lint format template lock clean
 
 help: ## list the commands
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 12
@@ -30,6 +30,9 @@ faults: setup-local ## what can go wrong, on the stack with real tasks: a verdic
 
 up: setup-local ## the stack, kept running until Ctrl-C or `make down`
 	@exec $(BIN)/python -m local up
+
+deploy-local: setup-dev ## roll airflow_image/ as it is now out on the stack that `make up` runs (VERSION=2)
+	@$(BIN)/python -m local deploy --version "$(VERSION)"
 
 down: setup-dev ## stop what `make up` started
 	@exec $(BIN)/python -m local down

@@ -1,10 +1,13 @@
-"""The service `airflow`: UI, Execution API, scheduler, DAG processor and triggerer in one task, after a migration."""
+"""The service `airflow`: UI, Execution API, scheduler, DAG processor and triggerer in one task.
+
+In a deployment its container `gate` waits until it is the task's turn, then `migrate` runs, then the others.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from troposphere import Ref, Sub, Template
+from troposphere import Parameter, Ref, Sub, Template
 from troposphere.ecs import Service, ServiceRegistry
 from troposphere.servicediscovery import DnsConfig, DnsRecord, HealthCheckCustomConfig
 from troposphere.servicediscovery import Service as DiscoveryService
@@ -15,6 +18,7 @@ from stack.balancer import Balancer
 from stack.broker import Broker
 from stack.cluster import Cluster
 from stack.database import Database
+from stack.declare import Between, add_parameter
 from stack.iam import Statement, use_log_bucket
 from stack.logs import Logs
 from stack.memory_shares import add_memory_shares
@@ -35,10 +39,12 @@ WEBSERVER = "webserver"
 WEBSERVER_PORT = 8080
 SCHEDULER_HEALTH_PORT = 8974  # Airflow's own default
 EXECUTION_PATH = "/execution"
+GATE = "gate"
 MIGRATE = "migrate"
 # 200 whatever is in the body, which a load balancer cannot read: the container's own check does.
 WEBSERVER_HEALTH_PATH = "/api/v2/monitor/health"
 DNS_TTL_S = 10
+MOST_GATE_MINUTES = 120  # CloudFormation waits three hours for a deployment
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,10 +92,17 @@ def add_airflow(t: Template, *, base: Foundation, balancer: Balancer, pools: Seq
     # During a deployment a scheduler may reach the other task's webserver.
     add_path(t, source=group, target=group, port=WEBSERVER_PORT)
 
-    connections = _connections(base, pools=pools, kept_as_secrets=add_secret_connections(t))
-    containers = _containers(
-        connections, secrets=base.secrets, memory_mib=add_memory_shares(t, memory_mib=size.memory_mib)
+    gate_minutes = add_parameter(
+        t,
+        "GateMinutes",
+        group=GROUP,
+        label="Minutes to wait for workers",
+        description="Minutes for which a new scheduler waits, in a deployment, for workers of other code to leave.",
+        constraint=Between(low=0, high=MOST_GATE_MINUTES),
+        default=15,
     )
+    connections = _connections(base, pools=pools, gate_minutes=gate_minutes, kept_as_secrets=add_secret_connections(t))
+    containers = _containers(connections, base=base, memory_mib=add_memory_shares(t, memory_mib=size.memory_mib))
     defined = add_task(
         t,
         "Airflow",
@@ -126,7 +139,9 @@ def add_airflow(t: Template, *, base: Foundation, balancer: Balancer, pools: Seq
     return Airflow(service=service, group=group, site=site, port=WEBSERVER_PORT, connections=connections)
 
 
-def _connections(base: Foundation, *, pools: Sequence[SizedPool], kept_as_secrets: SecretConnections) -> Connections:
+def _connections(
+    base: Foundation, *, pools: Sequence[SizedPool], gate_minutes: Parameter, kept_as_secrets: SecretConnections
+) -> Connections:
     execution_api = f"http://{WEBSERVER}.{base.cluster.namespace_name}:{WEBSERVER_PORT}{EXECUTION_PATH}/"
     return Connections(
         environment={
@@ -136,6 +151,7 @@ def _connections(base: Foundation, *, pools: Sequence[SizedPool], kept_as_secret
             "EXECUTION_API_URL": Sub(execution_api),
             "LOG_BUCKET": Ref(base.logs.bucket),
             "POOLS": pools_json(pools),
+            "GATE_MINUTES": Ref(gate_minutes),
         },
         secrets={**base.database.secrets, **base.broker.secrets, "FERNET_SECRET": base.secrets.fernet},
         statements=[
@@ -148,14 +164,27 @@ def _connections(base: Foundation, *, pools: Sequence[SizedPool], kept_as_secret
     )
 
 
-def _containers(connections: Connections, *, secrets: Secrets, memory_mib: Mapping[str, Any]) -> tuple[Container, ...]:
+def _containers(connections: Connections, *, base: Foundation, memory_mib: Mapping[str, Any]) -> tuple[Container, ...]:
+    secrets = base.secrets
     api = {"API_SECRET": secrets.api}
     jwt = {"JWT_SECRET": secrets.jwt}
     admin = {"ADMIN_PASSWORD": secrets.admin}
     environment, common = connections.environment, connections.secrets
     return (
         Container(
-            role=MIGRATE, memory_mib=memory_mib[MIGRATE], environment=environment, secrets=common, runs_once=True
+            role=GATE,
+            memory_mib=memory_mib[GATE],
+            environment=environment,
+            secrets=base.broker.secrets,
+            runs_once=True,
+        ),
+        Container(
+            role=MIGRATE,
+            memory_mib=memory_mib[MIGRATE],
+            environment=environment,
+            secrets=common,
+            runs_once=True,
+            runs_after=(GATE,),
         ),
         Container(
             role=WEBSERVER,
@@ -165,6 +194,7 @@ def _containers(connections: Connections, *, secrets: Secrets, memory_mib: Mappi
             listens_on=WEBSERVER_PORT,
             is_reachable=True,
             runs_after=(MIGRATE,),
+            lives_on=True,
         ),
         Container(
             role="scheduler",
@@ -173,20 +203,18 @@ def _containers(connections: Connections, *, secrets: Secrets, memory_mib: Mappi
             secrets={**common, **api, **jwt},
             listens_on=SCHEDULER_HEALTH_PORT,
             runs_after=(MIGRATE,),
+            lives_on=True,
         ),
-        Container(
-            role="dag-processor",
-            memory_mib=memory_mib["dag-processor"],
-            environment=environment,
-            secrets={**common, **api},
-            runs_after=(MIGRATE,),
-        ),
-        Container(
-            role="triggerer",
-            memory_mib=memory_mib["triggerer"],
-            environment=environment,
-            secrets={**common, **api},
-            runs_after=(MIGRATE,),
+        *(
+            Container(
+                role=role,
+                memory_mib=memory_mib[role],
+                environment=environment,
+                secrets={**common, **api},
+                runs_after=(MIGRATE,),
+                lives_on=True,
+            )
+            for role in ("dag-processor", "triggerer")
         ),
     )
 

@@ -7,6 +7,7 @@ from troposphere.ecs import Cluster as EcsCluster
 from troposphere.ecs import ClusterSetting
 from troposphere.servicediscovery import PrivateDnsNamespace
 
+from stack.capacity import PROVIDERS
 from stack.declare import OneOf, add_parameter
 from stack.network import Network
 from stack.settings import LOGS_GROUP
@@ -34,7 +35,11 @@ def add_cluster(t: Template, *, network: Network) -> Cluster:
         default="enabled",
     )
     ecs = t.add_resource(
-        EcsCluster("Cluster", ClusterSettings=[ClusterSetting(Name="containerInsights", Value=Ref(insights))])
+        EcsCluster(
+            "Cluster",
+            CapacityProviders=list(PROVIDERS),
+            ClusterSettings=[ClusterSetting(Name="containerInsights", Value=Ref(insights))],
+        )
     )
     namespace = t.add_resource(
         PrivateDnsNamespace(

@@ -37,6 +37,7 @@ def add_flower(t: Template, *, base: Foundation, balancer: Balancer) -> Flower:
         secrets={**base.database.secrets, **base.broker.secrets, "ADMIN_PASSWORD": base.secrets.admin},
         listens_on=PORT,
         is_reachable=True,
+        lives_on=True,
     )
     defined = add_task(
         t,

@@ -7,7 +7,7 @@ from stack.sizes import MEMORY_MIB
 
 MAPPING = "AirflowMemoryMib"
 # Percent. At rest each needs some 250 MiB; the DAG processor parses in two processes more, the webserver serves.
-SHARES = {"migrate": 13, "webserver": 28, "scheduler": 23, "dag-processor": 21, "triggerer": 15}
+SHARES = {"gate": 6, "migrate": 12, "webserver": 26, "scheduler": 22, "dag-processor": 20, "triggerer": 14}
 
 
 def add_memory_shares(t: Template, *, memory_mib: Ref) -> dict[str, FindInMap]:

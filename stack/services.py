@@ -17,29 +17,31 @@ from troposphere.ecs import (
     TaskDefinition,
 )
 
+from stack.capacity import SpotShare
 from stack.cluster import Cluster
 from stack.network import Network
 from stack.paths import Group
 from stack.settings import Settings
 from stack.sites import Site
 
-# The webserver starts only after the schema is migrated; until then the load balancer's checks must not end the task.
+# Until the webserver has started, the load balancer's checks must not end the task.
 GRACE_PERIOD_S = 300
 
 
 @dataclass(frozen=True, kw_only=True)
 class Workload:
-    """What a service runs. `alarms` end its deployments: the old tasks come back.
+    """What a service runs. `spot`: the share of its tasks on Spot; without it they run on demand.
 
-    How many tasks it has is nobody's to say here: an update would undo what scaling chose.
+    `alarms` end its deployments: the old tasks come back. How many tasks it has is nobody's to say here: an update
+    would undo what scaling chose.
     """
 
     definition: TaskDefinition
     group: Group
     site: Site | None = None
     registry: ServiceRegistry | None = None
+    spot: SpotShare | None = None
     moves_between_zones: bool = True
-    after: Sequence[str] = ()
     alarms: Sequence[Alarm] = ()
 
 
@@ -59,7 +61,6 @@ def add_service(
             ),
             EnableECSManagedTags=True,
             EnableExecuteCommand=If(settings.has_exec, True, False),
-            LaunchType="FARGATE",
             NetworkConfiguration=NetworkConfiguration(
                 AwsvpcConfiguration=AwsvpcConfiguration(
                     AssignPublicIp="DISABLED",
@@ -75,14 +76,17 @@ def add_service(
         service.DeploymentConfiguration.Alarms = DeploymentAlarms(
             AlarmNames=[Ref(alarm) for alarm in workload.alarms], Enable=True, Rollback=True
         )
+    # ECS takes one or the other.
+    if workload.spot is None:
+        service.LaunchType = "FARGATE"
+    else:
+        service.CapacityProviderStrategy = workload.spot.strategy()
     if workload.registry is not None:
         service.ServiceRegistries = [workload.registry]
     if site is not None:
         service.HealthCheckGracePeriodSeconds = GRACE_PERIOD_S
         service.LoadBalancers = [_target(site)]
-    waits_for = [*workload.after, *([site.listener.title] if site else [])]
-    if waits_for:
-        service.DependsOn = waits_for
+        service.DependsOn = site.listener.title
     t.add_output(Output(f"{title}Name", Description=f"ECS service {title}.", Value=service.get_att("Name")))
     return service
 

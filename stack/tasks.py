@@ -15,6 +15,7 @@ from troposphere.ecs import (
     LogConfiguration,
     MountPoint,
     PortMapping,
+    RestartPolicy,
     RuntimePlatform,
     TaskDefinition,
     Volume,
@@ -38,11 +39,16 @@ USER = "50000"  # the image's own; as a number, so that ECS need not look it up
 # All that a container may write to. The image declares both as volumes, which makes them its user's.
 WRITABLE = {"home": "/opt/airflow", "tmp": "/tmp"}  # noqa: S108
 ENTRYPOINT = "/opt/airflow-on-ecs/entrypoint"
+# ECS's least. A container that ends sooner, because the image is broken, is not restarted again: ECS replaces the task.
+RESTART_ATTEMPT_PERIOD_S = 60
 
 
 @dataclass(frozen=True, kw_only=True)
 class Container:
-    """One container; its role is its name and the image's command. `memory_mib` is the most that it may use."""
+    """One container; its role is its name and the image's command. `memory_mib` is the most that it may use.
+
+    `lives_on`: when it ends, ECS restarts it in its task rather than replace the task with all its other containers.
+    """
 
     role: str
     memory_mib: Any
@@ -53,6 +59,7 @@ class Container:
     runs_once: bool = False
     runs_after: tuple[str, ...] = ()
     stop_timeout_s: int | None = None
+    lives_on: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -160,6 +167,8 @@ def _container(container: Container, *, settings: Settings, log_group: LogGroup)
         definition.HealthCheck = _health_check(container.role)
     if container.is_reachable:
         definition.PortMappings = [PortMapping(ContainerPort=listens_on)]
+    if container.lives_on:
+        definition.RestartPolicy = RestartPolicy(Enabled=True, RestartAttemptPeriod=RESTART_ATTEMPT_PERIOD_S)
     if container.stop_timeout_s is not None:
         definition.StopTimeout = container.stop_timeout_s
     return definition

@@ -47,6 +47,8 @@ def _add_pool(t: Template, *, base: Foundation, airflow: Airflow, sized: SizedPo
     add_path(t, source=group, target=airflow.group, port=airflow.port)
     # The webserver fetches the log of a task that still runs from its worker.
     add_path(t, source=airflow.group, target=group, port=LOG_SERVER_PORT)
+    # ECS must not restart it in its task, whose id is the worker's: a new process would obey an order that was given to
+    # the last one, and take for given up the protection that the last one held.
     worker = Container(
         role="worker",
         memory_mib=sized.size.memory_mib,
@@ -83,10 +85,9 @@ def _add_pool(t: Template, *, base: Foundation, airflow: Airflow, sized: SizedPo
         workload=Workload(
             definition=defined.definition,
             group=group,
+            spot=sized.spot,
             # Moving a worker to balance zones would end it for no gain.
             moves_between_zones=False,
-            # The schema is migrated, and the Execution API answers, before workers of a new image start.
-            after=[airflow.service.title],
         ),
     )
     return service, _count_refusals(t, pool_title=pool.title, log_group=defined.log_group)
