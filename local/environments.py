@@ -21,8 +21,9 @@ class Environment:
     parameters: dict[str, str]
 
 
-def load(name: str, *, root: Path = paths.ROOT) -> Environment:
-    """Return an environment of the project in `root`; LocalError names the ones there are."""
+def load(name: str, *, root: Path | None = None) -> Environment:
+    """Return an environment of the project in `root`, by default this one; LocalError names the ones there are."""
+    root = root or paths.ROOT
     config = tomllib.loads((root / "samconfig.toml").read_text())
     names = [key for key, value in config.items() if isinstance(value, dict) and "deploy" in value]
     if name not in names:

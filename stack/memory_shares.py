@@ -6,9 +6,8 @@ from stack.declare import add_mapping
 from stack.sizes import MEMORY_MIB
 
 MAPPING = "AirflowMemoryMib"
-# Percent. At rest each needs some 250 MiB; the DAG processor parses in two processes more, the webserver serves. The gate
-# looks at Redis and knows nothing of Airflow; it ends before the others start, but ECS counts its share.
-SHARES = {"gate": 4, "migrate": 13, "webserver": 27, "scheduler": 22, "dag-processor": 20, "triggerer": 14}
+# Percent. At rest each needs some 250 MiB; the DAG processor parses in two processes more, the webserver serves.
+SHARES = {"gate": 6, "migrate": 12, "webserver": 26, "scheduler": 22, "dag-processor": 20, "triggerer": 14}
 
 
 def add_memory_shares(t: Template, *, memory_mib: Ref) -> dict[str, FindInMap]:

@@ -28,9 +28,9 @@ class Pool:
     concurrency: int = 16
     cpu: str = "2048"
     memory_mib: str = "8192"
+    storage_gib: int = 21
     spot_percent: int = 0
     on_demand_base: int = 1
-    storage_gib: int = 21
 
     @property
     def title(self) -> str:
@@ -47,8 +47,8 @@ class SizedPool:
     max: Parameter
     concurrency: Parameter
     size: Size
-    spot: SpotShare
     storage_gib: Parameter
+    spot: SpotShare
 
 
 def add_pools(t: Template, pools: Sequence[Pool]) -> tuple[SizedPool, ...]:
@@ -111,14 +111,6 @@ def _add_pool(t: Template, pool: Pool) -> SizedPool:
             cpu=pool.cpu,
             memory_mib=pool.memory_mib,
         ),
-        spot=add_spot_share(
-            t,
-            pool.title,
-            group=group,
-            whose=f"the workers of the pool {pool.name}",
-            percent=pool.spot_percent,
-            base=pool.on_demand_base,
-        ),
         storage_gib=add_parameter(
             t,
             f"{pool.title}StorageGib",
@@ -127,6 +119,14 @@ def _add_pool(t: Template, pool: Pool) -> SizedPool:
             description=f"Disk of a worker of the pool {pool.name}, gone with it; Fargate's own is one GiB less.",
             constraint=Between(low=21, high=200),
             default=pool.storage_gib,
+        ),
+        spot=add_spot_share(
+            t,
+            pool.title,
+            group=group,
+            whose=f"the workers of the pool {pool.name}",
+            percent=pool.spot_percent,
+            base=pool.on_demand_base,
         ),
     )
 

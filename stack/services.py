@@ -30,10 +30,10 @@ GRACE_PERIOD_S = 300
 
 @dataclass(frozen=True, kw_only=True)
 class Workload:
-    """What a service runs. `alarms` end its deployments: the old tasks come back.
+    """What a service runs. `spot`: the share of its tasks on Spot; without it they run on demand.
 
-    How many tasks it has is nobody's to say here: an update would undo what scaling chose.
-    `spot`: the share of its tasks on Spot; without it they run on demand.
+    `alarms` end its deployments: the old tasks come back. How many tasks it has is nobody's to say here: an update
+    would undo what scaling chose.
     """
 
     definition: TaskDefinition
@@ -72,15 +72,15 @@ def add_service(
             TaskDefinition=Ref(workload.definition),
         )
     )
+    if workload.alarms:
+        service.DeploymentConfiguration.Alarms = DeploymentAlarms(
+            AlarmNames=[Ref(alarm) for alarm in workload.alarms], Enable=True, Rollback=True
+        )
     # ECS takes one or the other.
     if workload.spot is None:
         service.LaunchType = "FARGATE"
     else:
         service.CapacityProviderStrategy = workload.spot.strategy()
-    if workload.alarms:
-        service.DeploymentConfiguration.Alarms = DeploymentAlarms(
-            AlarmNames=[Ref(alarm) for alarm in workload.alarms], Enable=True, Rollback=True
-        )
     if workload.registry is not None:
         service.ServiceRegistries = [workload.registry]
     if site is not None:

@@ -39,8 +39,7 @@ USER = "50000"  # the image's own; as a number, so that ECS need not look it up
 # All that a container may write to. The image declares both as volumes, which makes them its user's.
 WRITABLE = {"home": "/opt/airflow", "tmp": "/tmp"}  # noqa: S108
 ENTRYPOINT = "/opt/airflow-on-ecs/entrypoint"
-# ECS's least. A restarted container keeps the secrets that its task was given: one that ends sooner, because a password
-# was rotated or the image is broken, is not restarted again, and ECS replaces the task, which reads them anew.
+# ECS's least. A container that ends sooner, because the image is broken, is not restarted again: ECS replaces the task.
 RESTART_ATTEMPT_PERIOD_S = 60
 
 

@@ -9,8 +9,9 @@ from typing import Any
 import redis
 
 from autoscaler.redis_reader import PRIORITY_SEPARATOR
-from fleet.registry import CONSUMING, SCHEDULER, STOPPED, WORKER, Member, Roster
+from fleet.registry import CONSUMING, STOPPED, WORKER, Member, Roster
 
+SCHEDULER = "scheduler"
 UNACKED = "unacked"  # kombu's hash of messages that are delivered and not acknowledged
 # Lists that are not queues of tasks: the registry's, and those of Celery's events and remote control.
 OTHER_PREFIXES = ("fleet:", "celeryev")
@@ -43,13 +44,16 @@ def read_broker_state(client: redis.Redis, roster: Roster) -> BrokerState:
     in_flight: Any = client.hlen(UNACKED)
     waiting = _queues_with_messages(client)
     phantoms = max(0, in_flight - sum(worker.active for worker in workers))
+    schedulers = sum(member.role == SCHEDULER and member.state != STOPPED for member in roster.members)
     # A malformed member may run tasks, and may listen to queues: without it neither figure is known.
     if roster.malformed:
         return BrokerState(problem=f"{len(roster.malformed)} malformed members")
     if waiting is None:
-        return BrokerState(phantoms=phantoms, problem=f"more than {KEYS_A_PAGE * MOST_PAGES} keys")
+        return BrokerState(
+            schedulers=schedulers, phantoms=phantoms, problem=f"more than {KEYS_A_PAGE * MOST_PAGES} keys"
+        )
     return BrokerState(
-        schedulers=sum(member.role == SCHEDULER and member.state != STOPPED for member in roster.members),
+        schedulers=schedulers,
         phantoms=phantoms,
         unconsumed=tuple(sorted(waiting - set(_listened_to(workers)))),
     )
