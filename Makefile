@@ -8,7 +8,7 @@ unexport PYTHONDONTWRITEBYTECODE
 unexport PYTHONPATH
 export SAM_CLI_TELEMETRY := 0
 
-.PHONY: help setup setup-dev setup-local demo faults up deploy-local down decisions cost check test test-fast protocol lint format template lock clean
+.PHONY: help setup setup-dev setup-local demo faults up deploy-local down decisions cost check image test test-fast test-image protocol lint format template lock clean
 
 help: ## list the commands
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 12

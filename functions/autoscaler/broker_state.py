@@ -9,9 +9,8 @@ from typing import Any
 import redis
 
 from autoscaler.redis_reader import PRIORITY_SEPARATOR
-from fleet.registry import CONSUMING, STOPPED, WORKER, Member, Roster
+from fleet.registry import CONSUMING, SCHEDULER, STOPPED, WORKER, Member, Roster
 
-SCHEDULER = "scheduler"
 UNACKED = "unacked"  # kombu's hash of messages that are delivered and not acknowledged
 # Lists that are not queues of tasks: the registry's, and those of Celery's events and remote control.
 OTHER_PREFIXES = ("fleet:", "celeryev")
