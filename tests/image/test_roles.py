@@ -35,8 +35,8 @@ BUCKET = "task-logs"
 SLOTS = 16
 POOLS = [{"name": "worker", "queues": ["default"], "min": 1, "max": 1, "concurrency": SLOTS}]
 # Generous: the machine may be busy with other tests.
-START_TIMEOUT_S = 300.0
-RUN_TIMEOUT_S = 300.0
+START_TIMEOUT_S = 600.0
+RUN_TIMEOUT_S = 600.0
 TASK_S = 15
 SIDE_ROLES = ("scheduler", "dag-processor", "triggerer", "flower")
 
