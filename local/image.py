@@ -42,6 +42,7 @@ class Image:
             "AIRFLOW_HOME": str(home),
             "AIRFLOW_CONFIG": str(self.root / "airflow.cfg"),
             "AIRFLOW__CORE__DAGS_FOLDER": str(self.root / "dags"),
+            "AIRFLOW__CORE__PLUGINS_FOLDER": str(self.root / "plugins"),
             "IMAGE_VERSION": self.version,
         }
 

@@ -10,17 +10,18 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import redis
 
-from fleet.registry import CONSUMING, Registry
+from fleet.registry import CONSUMING, WORKER, Registry, Roster
 from local import image, paths, sam
 from local.clients import Clients, environment
 from local.errors import LocalError
 from local.fargate.agent import Agent
 from local.fargate.network import Network
+from local.lambdas.invocations import Invocations
 from local.lambdas.schedules import Rules
 from local.preflight import preflight
 from local.running import Running, announced
@@ -38,6 +39,7 @@ API_TIMEOUT_S = 30
 # Airflow's processes end within this when everything is stopped at once; whatever does not is killed.
 STOP_GRACE_S = 8
 WEBSERVER_PORT, FLOWER_PORT = 8080, 5555
+DEFAULT_POOL = "worker"  # the one that demonstration and faults watch, whichever others are declared
 
 Report = Callable[[str], None]
 
@@ -65,6 +67,12 @@ class Stack:
         names = {"cluster": self.outputs["ClusterName"], "services": [self.outputs["WorkerServiceName"]]}
         service: dict[str, Any] = self.clients.ecs.describe_services(**names)["services"][0]
         return service
+
+    def workers(self) -> Roster:
+        """Read the registry; of its members only the default pool's workers. Raises redis.RedisError."""
+        roster = self.registry.members()
+        members = tuple(m for m in roster.members if m.role == WORKER and m.pool == DEFAULT_POOL)
+        return replace(roster, members=members)
 
     def secret(self, output: str) -> str:
         """Return the value of a secret that the stack's outputs name."""
@@ -120,7 +128,7 @@ def up(report: Report, *, settings: Mapping[str, str] | None = None) -> Iterator
         platform = {**aws, "SSL_CERT_FILE": str(authority.ca_bundle)}
         network = Network(relay=relay, clients=clients)
         cleanup.callback(network.close)
-        rules = Rules(clients=clients, platform=platform)
+        rules = Rules(clients=clients, platform=platform, resolve=network.resolve)
         cleanup.callback(rules.close)
         agent = Agent(
             clients=clients,
@@ -150,6 +158,8 @@ def up(report: Report, *, settings: Mapping[str, str] | None = None) -> Iterator
         )
         _wait_until_healthy(stack, network)
         rules.start()
+        invocations = Invocations(rules.function)
+        cleanup.callback(invocations.close)
         urls = {"webserver_url": _url(network, outputs["AirflowServiceName"], WEBSERVER_PORT)}
         urls["flower_url"] = _url(network, outputs["FlowerServiceName"], FLOWER_PORT)
         where = Running(
@@ -158,6 +168,7 @@ def up(report: Report, *, settings: Mapping[str, str] | None = None) -> Iterator
             endpoint=endpoint,
             region=config.region,
             broker_secret_arn=outputs["BrokerSecretArn"],
+            invocations=invocations.address,
         )
         cleanup.enter_context(announced(where))
         yield Stack(**{**stack.__dict__, **urls})

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +23,17 @@ ORDER_TTL_S = 86_400
 # `last_seen` is written and read by one clock; only a failover to a replica whose clock is behind shows the future.
 CLOCK_TOLERANCE_S = 5.0
 RECORD_VERSION = 1
+NAMES_A_SCAN = 1000
 MOST_TASKS = 10_000  # of one worker; more is an error, and would raise the pool to its maximum
+
+# The roles of the containers that report, which are also the containers' names.
+WEBSERVER = "webserver"
+SCHEDULER = "scheduler"
+DAG_PROCESSOR = "dag-processor"
+TRIGGERER = "triggerer"
+WORKER = "worker"
+FLOWER = "flower"
+ROLES = frozenset({WEBSERVER, SCHEDULER, DAG_PROCESSOR, TRIGGERER, WORKER, FLOWER})
 
 STARTING = "starting"
 CONSUMING = "consuming"
@@ -36,6 +46,11 @@ STATES = frozenset({STARTING, CONSUMING, DRAINING, DRAINED, STOPPED, RUNNING})
 ORDER_CONSUME = "consume"
 ORDER_DRAIN = "drain"
 ORDERS = frozenset({ORDER_CONSUME, ORDER_DRAIN})
+
+
+def member_id(task_id: str, role: str) -> str:
+    """Unique in the fleet, and never used again: ECS gives every task a new id."""
+    return f"{task_id}/{role}"
 
 
 def member_key(member_id: str) -> str:
@@ -56,6 +71,19 @@ def decisions_key(pool: str) -> str:
 
 def forecast_key(pool: str) -> str:
     return f"fleet:forecast:{pool}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Code:
+    """What code a container runs; a field is empty where it is not known, and then equal to nothing."""
+
+    image_version: str
+    dags_hash: str
+    airflow_version: str
+
+    def is_surely(self, other: Code) -> bool:
+        """Whether both are known and the same."""
+        return self == other and all(asdict(self).values())
 
 
 class MalformedMember(ValueError):
@@ -86,6 +114,10 @@ class Member:
     container: str
     queues: tuple[str, ...]
     last_seen: float = 0.0
+
+    @property
+    def code(self) -> Code:
+        return Code(image_version=self.image_version, dags_hash=self.dags_hash, airflow_version=self.airflow_version)
 
     def to_json(self) -> str:
         """The record as stored: every field but `last_seen`, which the sorted set holds."""
@@ -179,7 +211,14 @@ class Registry:
             pipe.time()
             pipe.zrange(MEMBERS_KEY, 0, -1, withscores=True)
             time, scores = pipe.execute()
-        now = _seconds(time)
+        return self._read(scores, now=_seconds(time))
+
+    def members_of(self, role: str) -> Roster:
+        """The same of one role. Redis looks through the names: cheap enough for every worker to ask now and then."""
+        now = self.now()
+        return self._read(self._redis.zscan_iter(MEMBERS_KEY, match=member_id("*", role), count=NAMES_A_SCAN), now=now)
+
+    def _read(self, scores: Iterable[tuple[bytes | str, float]], *, now: float) -> Roster:
         seen = {_text(name): score for name, score in scores if score >= now - MEMBER_TTL_S}
         ids = sorted(seen)
         records = self._redis.mget([member_key(member_id) for member_id in ids]) if ids else []
@@ -234,4 +273,4 @@ def _seconds(time: tuple[int, int]) -> float:
 
 
 def _text(raw: bytes | str) -> str:
-    return raw.decode() if isinstance(raw, bytes) else raw
+    return raw.decode(errors="replace") if isinstance(raw, bytes) else raw

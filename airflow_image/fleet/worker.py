@@ -17,9 +17,11 @@ from fleet import names
 from fleet.agent import Agent
 from fleet.broker import connect
 from fleet.conduct import IdleWatch, Snapshot
+from fleet.gates import limit_s
 from fleet.identity import read_identity, read_task_id
 from fleet.protection import TaskProtection
 from fleet.registry import Registry
+from fleet.versions import CodeWatch
 
 TICK_S = 0.25
 
@@ -43,8 +45,11 @@ class FleetStep(bootsteps.StartStopStep):  # type: ignore[misc]  # Celery is not
             identify=lambda: read_identity(os.environ),
             registry=Registry(connect(os.environ[names.BROKER_URL])),
             protection=TaskProtection(os.environ[names.AGENT_URI]),
+            code=CodeWatch(os.environ),
             count_active=count_active,
+            gate_s=limit_s(os.environ),
         )
+        consumer.fleet_agent = self._agent  # where fleet.control finds it
         self._idle = IdleWatch()
         self._queues: list[Any] = []
         self._timer: Any = None

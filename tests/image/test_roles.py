@@ -23,7 +23,7 @@ from local.servers.redis import Redis
 from roles.compose import ROLES
 from tests.image.conftest import VERSION
 from tests.image.containers import Container, Image
-from tests.integration.fake_ecs import FakeEcs
+from tests.integration.fake_ecs import MEMBER_ID, FakeEcs
 from tests.integration.waiting import eventually
 
 pytestmark = [pytest.mark.image, pytest.mark.timeout(2400)]
@@ -142,6 +142,7 @@ def cluster(image: Image) -> Iterator[Cluster]:
 
 @pytest.fixture
 def worker(cluster: Cluster, figures: list[str]) -> Iterator[Container]:
+    cluster.registry.forget(MEMBER_ID)  # an earlier one, which was ended at once, took no leave
     with cluster.running("worker") as container:
         consuming = eventually(cluster.has_worker, within_s=START_TIMEOUT_S)
         seconds = time.time() - container.started_at
@@ -201,7 +202,8 @@ def test_a_task_of_the_images_own_dag_runs_and_its_log_is_kept(cluster: Cluster,
     run = trigger(airflow, "hello")
     assert eventually(lambda: airflow.run_state("hello", run) == "success", within_s=RUN_TIMEOUT_S)
     (instance,) = airflow.task_instances("hello", run)
-    assert "hello from a worker" in airflow.log(instance)
+    # A task has succeeded before its log is uploaded.
+    assert eventually(lambda: "hello from a worker" in airflow.log(instance), within_s=RUN_TIMEOUT_S)
 
 
 def test_a_task_outlasts_the_signal_that_stops_its_container(airflow: Airflow, worker: Container) -> None:
