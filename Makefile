@@ -61,7 +61,7 @@ test-fast: setup-dev ## the unit tests
 	@$(BIN)/python -m pytest -n 2 tests/unit
 
 test-image: setup-dev ## build the image for real, run every role of it (needs buildah and podman)
-	@$(BIN)/python -m pytest -m image -rs --log-cli-level=INFO tests/image
+	@$(BIN)/python -m pytest -m image -rs tests/image
 
 protocol: setup-dev ## the protocol's model over 100,000 steps (a quarter of an hour)
 	@PROTOCOL_STEPS=100000 $(BIN)/python -m pytest tests/model -k test_no_task --log-cli-level=INFO

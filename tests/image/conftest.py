@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import sys
+import time
 from dataclasses import dataclass
+from os import getloadavg
 from pathlib import Path
 
 import pytest
@@ -16,6 +18,24 @@ REPOSITORY = "localhost/airflow-on-ecs"
 BUILD_TIMEOUT_S = 1500
 
 
+FIGURES = pytest.StashKey[list[str]]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.stash[FIGURES] = []
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """What was measured, which no test judges: a busy machine says nothing about the image."""
+    for line in terminalreporter.config.stash[FIGURES]:
+        terminalreporter.write_line(f"measured: {line}")
+
+
+@pytest.fixture(scope="session")
+def figures(request: pytest.FixtureRequest) -> list[str]:
+    return request.config.stash[FIGURES]
+
+
 @dataclass(frozen=True, kw_only=True)
 class Built:
     """The image, with what `make image` said and left."""
@@ -26,7 +46,7 @@ class Built:
 
 
 @pytest.fixture(scope="session")
-def built(tmp_path_factory: pytest.TempPathFactory) -> Built:
+def built(tmp_path_factory: pytest.TempPathFactory, figures: list[str]) -> Built:
     folder = tmp_path_factory.mktemp("image")
     try:
         host = machine.prepare()
@@ -35,8 +55,13 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Built:
         pytest.skip(f"no image can be built here: {reason}")
     place = ["--repository", REPOSITORY, "--version", VERSION, "--output", str(folder)]
     command = [sys.executable, "-m", "image_tools", "--builder", "buildah", *place, "--base", base]
+    began = time.monotonic()
     done = host.run(*command, "--", *machine.build_options(), timeout_s=BUILD_TIMEOUT_S)
     assert done.returncode == 0, f"{done.stdout[-3000:]}\n{done.stderr[-3000:]}"
+    size = done.stdout.splitlines()[-1]
+    figures.append(
+        f"built in {time.monotonic() - began:.0f} s, less what was cached; {size}; load {getloadavg()[0]:.1f}"
+    )
     return Built(
         image=Image(machine=host, reference=f"{REPOSITORY}:{VERSION}"),
         said=done.stdout,

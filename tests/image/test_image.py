@@ -69,8 +69,8 @@ def test_nothing_else_can_be_written(image: Image, folder: str) -> None:
 
 
 def test_its_code_belongs_to_root(image: Image) -> None:
-    found = image.run("find", "/opt/venv", "/opt/airflow-on-ecs", "(", "!", "-user", "root", "-o", "-perm", "-o+w", ")")
-    assert [line for line in found.stdout.splitlines() if not line.endswith(("/lib64", "/python", "/python3"))] == []
+    wrong = ("(", "!", "-user", "root", "-o", "-perm", "/022", "!", "-type", "l", ")")
+    assert image.run("find", "/opt/venv", "/opt/airflow-on-ecs", *wrong).stdout == ""
 
 
 def test_it_brings_no_installer(image: Image) -> None:

@@ -23,7 +23,7 @@ from local.servers.redis import Redis
 from roles.compose import ROLES
 from tests.image.conftest import VERSION
 from tests.image.containers import Container, Image
-from tests.integration.fake_ecs import FakeEcs
+from tests.integration.fake_ecs import MEMBER_ID, FakeEcs
 from tests.integration.waiting import eventually
 
 pytestmark = [pytest.mark.image, pytest.mark.timeout(2400)]
@@ -35,8 +35,8 @@ BUCKET = "task-logs"
 SLOTS = 16
 POOLS = [{"name": "worker", "queues": ["default"], "min": 1, "max": 1, "concurrency": SLOTS}]
 # Generous: the machine may be busy with other tests.
-START_TIMEOUT_S = 180.0
-RUN_TIMEOUT_S = 120.0
+START_TIMEOUT_S = 600.0
+RUN_TIMEOUT_S = 600.0
 TASK_S = 15
 SIDE_ROLES = ("scheduler", "dag-processor", "triggerer", "flower")
 
@@ -62,7 +62,7 @@ class Cluster:
         try:
             yield container
         finally:
-            log.info("the last lines of %s:\n%s", role, "\n".join(container.log().splitlines()[-15:]))
+            log.warning("the last lines of %s:\n%s", role, "\n".join(container.log().splitlines()[-15:]))
             container.remove()
 
     def answers(self, role: str, path: str) -> bool:
@@ -141,14 +141,15 @@ def cluster(image: Image) -> Iterator[Cluster]:
 
 
 @pytest.fixture
-def worker(cluster: Cluster) -> Iterator[Container]:
+def worker(cluster: Cluster, figures: list[str]) -> Iterator[Container]:
+    cluster.registry.forget(MEMBER_ID)  # an earlier one, which was ended at once, took no leave
     with cluster.running("worker") as container:
         consuming = eventually(cluster.has_worker, within_s=START_TIMEOUT_S)
         seconds = time.time() - container.started_at
         assert consuming, container.log()[-3000:]
-        log.info(
-            "a worker consumed %.1f s after its container's start, with %.1f s of processor time; load average %.1f",
-            *(seconds, container.processor_s, os.getloadavg()[0]),
+        figures.append(
+            f"a worker consumed {seconds:.1f} s after its container's start, {container.processor_s:.1f} s of them "
+            f"on a processor; load {os.getloadavg()[0]:.1f}"
         )
         yield container
 
@@ -201,7 +202,8 @@ def test_a_task_of_the_images_own_dag_runs_and_its_log_is_kept(cluster: Cluster,
     run = trigger(airflow, "hello")
     assert eventually(lambda: airflow.run_state("hello", run) == "success", within_s=RUN_TIMEOUT_S)
     (instance,) = airflow.task_instances("hello", run)
-    assert "hello from a worker" in airflow.log(instance)
+    # A task has succeeded before its log is uploaded.
+    assert eventually(lambda: "hello from a worker" in airflow.log(instance), within_s=RUN_TIMEOUT_S)
 
 
 def test_a_task_outlasts_the_signal_that_stops_its_container(airflow: Airflow, worker: Container) -> None:
@@ -214,8 +216,8 @@ def test_a_task_outlasts_the_signal_that_stops_its_container(airflow: Airflow, w
 
 
 @pytest.mark.parametrize("role", ["webserver", *SIDE_ROLES])
-def test_a_container_that_is_told_to_stop_stops(cluster: Cluster, role: str) -> None:
-    stopped_at = time.monotonic()
+def test_a_container_that_is_told_to_stop_stops(cluster: Cluster, figures: list[str], role: str) -> None:
+    told_at = time.monotonic()
     code = cluster.containers[role].stop()
-    log.info("%s ended %.1f s after the signal with exit code %s", role, time.monotonic() - stopped_at, code)
+    figures.append(f"{role} ended {time.monotonic() - told_at:.1f} s after the signal, with exit code {code}")
     assert code in (0, 143)  # 128 + SIGTERM
