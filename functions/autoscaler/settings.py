@@ -12,6 +12,7 @@ POLL_SECONDS = "POLL_SECONDS"
 SCALE_IN_AFTER_S = "SCALE_IN_AFTER_S"
 MAX_STEP_OUT = "MAX_STEP_OUT"
 
+POLL_SECONDS_DEFAULT = 15
 SCALE_IN_AFTER_DEFAULT_S = 60
 # The schedule invokes the function each minute, and EventBridge knows no shorter rate.
 SCHEDULE_PERIOD_S = 60

@@ -1,0 +1,1 @@
+"""Other systems' scaling rules, each as it is documented."""

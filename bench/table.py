@@ -1,0 +1,63 @@
+"""Prints results as a table."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from bench.experiment import Result
+
+HEAD = (
+    "policy",
+    "worker-hours",
+    "% of MWAA",
+    "/ LB1",
+    "boots",
+    "wait mean",
+    "p50",
+    "p95",
+    "% of MWAA",
+    "p99",
+    "> 60 s",
+    "> 600 s",
+    "delay p95",
+    "killed",
+    "redone h",
+    "completed",
+)
+
+
+def rows(results: Sequence[Result], *, base: Result) -> list[tuple[str, ...]]:
+    """A row a result; percentages are of `base`; waits and delays in seconds."""
+    return [_row(result, base) for result in results]
+
+
+def _row(result: Result, base: Result) -> tuple[str, ...]:
+    figures = result.to_record()
+    return (
+        result.policy,
+        f"{result.worker_hours:,.0f}",
+        _percent(result.worker_hours, base.worker_hours),
+        f"{result.worker_hours / result.clairvoyant_hours:.2f}",
+        f"{figures['boots']:,.0f}",
+        f"{figures['wait_mean']:.1f}",
+        f"{figures['wait_p50']:.1f}",
+        f"{figures['wait_p95']:.1f}",
+        _percent(result.wait_p95, base.wait_p95),
+        f"{figures['wait_p99']:.0f}",
+        f"{figures['long_waits']:.1%}",
+        f"{figures['too_long']:,.0f}",
+        f"{figures['delay_p95']:,.1f}",
+        f"{figures['killed']:,.0f}",
+        f"{figures['redone_hours']:,.0f}",
+        f"{figures['completed']:,.0f}",
+    )
+
+
+def _percent(value: float, of: float) -> str:
+    return f"{100 * value / of:.0f}" if of else "-"
+
+
+def markdown(head: Sequence[str], body: Sequence[Sequence[str]]) -> str:
+    """The first column is text, the others are numbers."""
+    lines = [head, ["---"] + ["---:"] * (len(head) - 1), *body]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
