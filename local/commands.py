@@ -42,6 +42,10 @@ def demo() -> int:
     if not problems:
         workers = f"workers {made.minimum_workers} → {made.peak_workers} → {made.final_workers}"
         view.say(f"[green]✓[/] {made.tasks_succeeded} of {made.tasks_total} tasks succeeded, none killed, {workers}")
+    if made.seconds_from_backlog_to_worker is not None:
+        view.say(
+            f"  the first extra worker was started {made.seconds_from_backlog_to_worker:g} s after the first backlog"
+        )
     view.say(f"  {paths.STATE / 'demo-report.json'}  {paths.STATE / 'demo.png'}")
     return 1 if problems else 0
 

@@ -122,6 +122,7 @@ def _conclude(
         peak_workers=max(s.running for s in samples),
         final_workers=samples[-1].running,
         seconds_to_first_scale_out=outwards[0] if outwards else None,
+        seconds_from_backlog_to_worker=report.backlog_to_worker(samples, minimum=minimum),
         seconds_total=round(time.monotonic() - began_at, 1),
         logs_in_bucket=stored,
         scale_events=events,

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
+
+from local.demo.samples import Sample
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,7 +22,11 @@ class ScaleEvent:
 
 @dataclass(frozen=True, kw_only=True)
 class Report:
-    """The contents of .local/demo-report.json; times in seconds."""
+    """The contents of .local/demo-report.json; times in seconds.
+
+    `seconds_from_backlog_to_worker`: from the sight of the first message that waits to that of the first extra worker,
+    which has been started and does not run yet; both were looked for each second.
+    """
 
     tasks_total: int
     tasks_succeeded: int
@@ -32,6 +39,7 @@ class Report:
     scale_events: tuple[ScaleEvent, ...]
     minimum_workers: int
     logs_readable: int
+    seconds_from_backlog_to_worker: float | None = None
     files_with_secrets: tuple[str, ...] = ()
 
     def problems(self, *, at_least_peak: int) -> list[str]:
@@ -65,6 +73,15 @@ def scale_events(decisions: list[dict[str, Any]], *, triggered_at: float) -> tup
         for d in decisions
         if d["t"] >= triggered_at and d["desired"] is not None and d["desired"] != d["was"]
     )
+
+
+def backlog_to_worker(samples: Sequence[Sample], *, minimum: int) -> float | None:
+    """Return the seconds from the first backlog until there are more than `minimum` workers; None if either is not."""
+    began = next((s.t for s in samples if s.backlog), None)
+    if began is None:
+        return None
+    started = next((s.t for s in samples if s.t >= began and s.running + s.pending > minimum), None)
+    return None if started is None else round(started - began, 1)
 
 
 def killed(instances: list[dict[str, Any]]) -> int:

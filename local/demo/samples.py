@@ -30,6 +30,7 @@ class Sample:
     active: int
     desired: int
     running: int
+    pending: int
     consuming: int
     draining: int
 
@@ -77,6 +78,7 @@ class Recorder:
             active=sum(m.active for m in workers),
             desired=service["desiredCount"],
             running=service["runningCount"],
+            pending=service["pendingCount"],
             consuming=sum(m.state == CONSUMING for m in workers),
             draining=sum(m.state in (DRAINING, DRAINED) for m in workers),
         )

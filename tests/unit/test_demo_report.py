@@ -8,7 +8,7 @@ import pytest
 
 from local.demo import plot
 from local.demo.leaks import leaking
-from local.demo.report import Report, ScaleEvent, killed, scale_events
+from local.demo.report import Report, ScaleEvent, backlog_to_worker, killed, scale_events
 from local.demo.samples import Sample
 
 GOOD = Report(
@@ -83,7 +83,17 @@ def test_a_secret_or_a_token_in_a_log_is_found(tmp_path: Path, logged: str, leak
 
 def sample(t: float, *, desired: int = 1) -> Sample:
     load = {"waiting": int(t), "backlog": int(t), "active": 1}
-    return Sample(t=t, desired=desired, running=desired, consuming=1, draining=0, **load)
+    return Sample(t=t, desired=desired, running=desired, pending=0, consuming=1, draining=0, **load)
+
+
+def test_the_first_extra_worker_is_timed_from_the_first_backlog() -> None:
+    quiet = Sample(t=1.0, waiting=0, backlog=0, active=0, desired=1, running=1, pending=0, consuming=1, draining=0)
+    # queued at 3.0, decided at 5.0, a task of ECS's is there at 6.2, and runs at 9.0
+    told = [quiet, replace(quiet, t=3.0, backlog=8), replace(quiet, t=5.0, backlog=8, desired=3)]
+    started = [*told, replace(quiet, t=6.2, desired=3, pending=2), replace(quiet, t=9.0, desired=3, running=3)]
+    assert backlog_to_worker(started, minimum=1) == 3.2
+    assert backlog_to_worker(told, minimum=1) is None
+    assert backlog_to_worker([quiet], minimum=1) is None
 
 
 def test_scale_events_are_the_decisions_since_the_trigger_that_changed_the_count() -> None:
