@@ -25,6 +25,7 @@ from stack.pools import Pool, add_pools
 from stack.render import render
 from stack.secrets import add_secrets
 from stack.settings import add_settings
+from stack.topic import add_topic
 from stack.workers import add_workers
 
 TEMPLATE_PATH = Path(__file__).parent / "template.yaml"
@@ -53,7 +54,8 @@ def build(declared: Sequence[Pool] = POOLS) -> Template:
     airflow = add_airflow(t, base=base, balancer=balancer, pools=pools)
     workers = add_workers(t, base=base, airflow=airflow, pools=pools)
     flower = add_flower(t, base=base, balancer=balancer)
-    functions = add_functions(t, base=base, airflow=airflow, workers=workers, flower=flower, pools=pools)
+    topic = add_topic(t)
+    functions = add_functions(t, base=base, airflow=airflow, workers=workers, flower=flower, pools=pools, topic=topic)
     add_alarms(
         t,
         database=base.database,
@@ -62,6 +64,7 @@ def build(declared: Sequence[Pool] = POOLS) -> Template:
         cluster=base.cluster,
         airflow=airflow,
         functions=functions,
+        topic=topic,
     )
     return t
 

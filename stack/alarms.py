@@ -1,20 +1,22 @@
-"""Alarms on what would stop Airflow unnoticed, sent to a topic if one is given."""
+"""Alarms on what would stop Airflow unnoticed."""
 
 from dataclasses import dataclass
 from typing import Any
 
-from troposphere import Equals, If, Not, NoValue, Ref, Sub, Template
-from troposphere.cloudwatch import Alarm, MetricDimension
+from troposphere import Parameter, Ref, Sub, Template
+from troposphere.cloudwatch import Alarm, Metric, MetricDataQuery, MetricDimension, MetricStat
+from troposphere.sns import Topic
 
 from stack.airflow import Airflow
 from stack.balancer import Balancer
 from stack.broker import Broker
 from stack.cluster import Cluster
 from stack.database import Database
-from stack.declare import Matching, add_condition, add_parameter, hole
-from stack.functions import CLUSTER_DIMENSION, METRICS_NAMESPACE, UNCONSUMED_QUEUES, Functions
+from stack.declare import Between, add_parameter, hole
+from stack.function import METRICS_NAMESPACE
+from stack.functions import CLUSTER_DIMENSION, SECONDS_OUT_OF_SYNC, UNCONSUMED_QUEUES, Functions
+from stack.topic import GROUP
 
-GROUP = "Alarms"
 PERIOD_S = 60
 GIB = 1024**3
 LEAST_DATABASE_STORAGE_BYTES = 2 * GIB
@@ -44,20 +46,17 @@ def add_alarms(
     cluster: Cluster,
     airflow: Airflow,
     functions: Functions,
+    topic: Topic,
 ) -> None:
-    topic = add_parameter(
+    skew = add_parameter(
         t,
-        "AlarmTopicArn",
+        "MaxSkewMinutes",
         group=GROUP,
-        label="Topic for alarms",
-        description="ARN of an SNS topic that is told of alarms; leave empty to see them in CloudWatch only.",
-        constraint=Matching(
-            regex=r"^(arn:[a-z-]+:sns:[a-z0-9-]+:[0-9]{12}:[A-Za-z0-9_-]+)?$", says="the ARN of an SNS topic, or empty"
-        ),
-        default="",
+        label="Longest skew in minutes",
+        description="Minutes for which some may run other code than the webserver, or be silent, before an alarm.",
+        constraint=Between(low=5, high=1440),
+        default=60,
     )
-    has_topic = add_condition(t, "HasAlarmTopic", Not(Equals(Ref(topic), "")))
-    actions = If(has_topic, [Ref(topic)], NoValue)
     watches = {
         "AlarmDatabaseStorageLow": _Watch(
             namespace="AWS/RDS",
@@ -117,20 +116,49 @@ def add_alarms(
         ),
     }
     for title, watch in watches.items():
-        _add_alarm(t, title, watch=watch, actions=actions)
+        _add_alarm(t, title, watch=watch, topic=topic)
+    _add_skew_alarm(t, minutes=skew, cluster=cluster, topic=topic)
 
 
-def _add_alarm(t: Template, title: str, *, watch: _Watch, actions: If) -> None:
+def _add_skew_alarm(t: Template, *, minutes: Parameter, cluster: Cluster, topic: Topic) -> None:
+    """CloudFormation cannot multiply: the metric is turned into the parameter's unit."""
+    metric = Metric(
+        Namespace=METRICS_NAMESPACE,
+        MetricName=SECONDS_OUT_OF_SYNC,
+        Dimensions=[MetricDimension(Name=CLUSTER_DIMENSION, Value=Ref(cluster.ecs))],
+    )
+    t.add_resource(
+        Alarm(
+            "AlarmVersionsSkewed",
+            AlarmActions=[Ref(topic)],
+            ComparisonOperator="GreaterThanThreshold",
+            EvaluationPeriods=1,
+            Metrics=[
+                MetricDataQuery(
+                    Id="seconds",
+                    MetricStat=MetricStat(Metric=metric, Period=PERIOD_S, Stat="Minimum"),
+                    ReturnData=False,
+                ),
+                MetricDataQuery(Id="minutes", Expression="seconds / 60", ReturnData=True),
+            ],
+            OKActions=[Ref(topic)],
+            Threshold=Ref(minutes),
+            TreatMissingData="missing",
+        )
+    )
+
+
+def _add_alarm(t: Template, title: str, *, watch: _Watch, topic: Topic) -> None:
     t.add_resource(
         Alarm(
             title,
-            AlarmActions=actions,
+            AlarmActions=[Ref(topic)],
             ComparisonOperator=watch.comparison,
             Dimensions=[MetricDimension(Name=name, Value=value) for name, value in watch.dimensions.items()],
             EvaluationPeriods=watch.minutes,
             MetricName=watch.metric,
             Namespace=watch.namespace,
-            OKActions=actions,
+            OKActions=[Ref(topic)],
             Period=PERIOD_S,
             Statistic=watch.statistic,
             Threshold=watch.threshold,

@@ -21,7 +21,7 @@ from shared.broker import BROKER_ERRORS, Broker, broker_of
 from shared.ecs import describe_services
 from shared.settings import CLUSTER, BrokerSettings, required
 from version_check.compare import Container
-from version_check.tasks import containers_of_revision
+from version_check.tasks import describe, running_containers, running_tasks
 
 SUCCEEDED = "SUCCEEDED"
 FAILED = "FAILED"
@@ -75,6 +75,16 @@ def look(parts: Wiring, *, service: str, revision: str) -> tuple[str, str]:
     except BROKER_ERRORS as error:
         return IN_PROGRESS, aws.in_words(error)
     return judge(containers, members, desired=described["desiredCount"])
+
+
+def containers_of_revision(ecs: Any, *, cluster: str, service: str, revision: str) -> tuple[Container, ...]:
+    """The containers that run of a service's revision, by its task definition. Raises one of AWS_ERRORS."""
+    revisions = ecs.describe_service_revisions(serviceRevisionArns=[revision])["serviceRevisions"]
+    wanted = {each["taskDefinition"] for each in revisions}
+    tasks = describe(ecs, cluster=cluster, tasks=running_tasks(ecs, cluster=cluster, service=service))
+    return tuple(
+        container for task in tasks if task["taskDefinitionArn"] in wanted for container in running_containers(task)
+    )
 
 
 def judge(containers: Sequence[Container], members: Sequence[Member], *, desired: int) -> tuple[str, str]:

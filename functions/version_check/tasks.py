@@ -32,8 +32,8 @@ def read_tasks(ecs: Any, *, cluster: str, services: Mapping[str, str], reported:
     tasks: list[Described] = []
     for key, service in services.items():
         try:
-            arns = _running(ecs, cluster=cluster, service=service)
-            tasks += _describe(ecs, cluster=cluster, tasks=arns)
+            arns = running_tasks(ecs, cluster=cluster, service=service)
+            tasks += describe(ecs, cluster=cluster, tasks=arns)
         except AWS_ERRORS as error:
             gaps.append(Gap(who=key, why=in_words(error)))
     known = {_id(task) for task in tasks}
@@ -41,7 +41,7 @@ def read_tasks(ecs: Any, *, cluster: str, services: Mapping[str, str], reported:
     stopping: set[str] = set()
     try:
         # One call: a registry full of strangers shall not cost more.
-        others_described = _describe(ecs, cluster=cluster, tasks=others[:TASKS_A_CALL])
+        others_described = describe(ecs, cluster=cluster, tasks=others[:TASKS_A_CALL])
         stopping = {_id(task) for task in others_described if task["lastStatus"] != STOPPED}
     except AWS_ERRORS as error:
         gaps.append(Gap(who="tasks that stop", why=in_words(error)))
@@ -51,16 +51,6 @@ def read_tasks(ecs: Any, *, cluster: str, services: Mapping[str, str], reported:
         stopping=frozenset(stopping),
         gaps=(*_unsettled(ecs, cluster=cluster, services=services), *gaps),
         is_complete=not gaps,
-    )
-
-
-def containers_of_revision(ecs: Any, *, cluster: str, service: str, revision: str) -> tuple[Container, ...]:
-    """The containers that run of a service's revision, by its task definition. Raises one of AWS_ERRORS."""
-    revisions = ecs.describe_service_revisions(serviceRevisionArns=[revision])["serviceRevisions"]
-    wanted = {each["taskDefinition"] for each in revisions}
-    tasks = _describe(ecs, cluster=cluster, tasks=_running(ecs, cluster=cluster, service=service))
-    return tuple(
-        container for task in tasks if task["taskDefinitionArn"] in wanted for container in running_containers(task)
     )
 
 
@@ -106,13 +96,13 @@ def _why_unsettled(service: Described) -> str | None:
     )
 
 
-def _running(ecs: Any, *, cluster: str, service: str) -> list[str]:
+def running_tasks(ecs: Any, *, cluster: str, service: str) -> list[str]:
     """ARNs of the tasks that shall go on. Raises one of AWS_ERRORS."""
     pages = ecs.get_paginator("list_tasks").paginate(cluster=cluster, serviceName=service)
     return [arn for page in pages for arn in page["taskArns"]]
 
 
-def _describe(ecs: Any, *, cluster: str, tasks: Sequence[str]) -> list[Described]:
+def describe(ecs: Any, *, cluster: str, tasks: Sequence[str]) -> list[Described]:
     """Those that there are. Raises one of AWS_ERRORS."""
     found: list[Described] = []
     for start in range(0, len(tasks), TASKS_A_CALL):

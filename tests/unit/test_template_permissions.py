@@ -24,7 +24,12 @@ ON_ALL_RESOURCES = {
     "ec2:UnassignPrivateIpAddresses": NETWORK_INTERFACES,
 }
 TASKS = {"airflow": "Airflow", "worker": "Worker", "flower": "Flower"}
-FUNCTIONS = {"autoscaler": "Autoscaler", "version_check": "VersionCheck"}
+# The modules of each function, by its title.
+FUNCTIONS = {
+    "Autoscaler": ["autoscaler/*.py"],
+    "VersionCheck": ["version_check/[!h]*.py", "version_check/handler.py"],
+    "DeploymentHook": ["version_check/hook.py", "version_check/tasks.py"],
+}
 
 
 def statements(role: str, effect: str = "Allow") -> list[dict[str, Any]]:
@@ -57,6 +62,7 @@ def secret_arn(value_from: dict[str, str]) -> dict[str, Any]:
 def test_there_is_a_role_for_each_purpose_and_no_other() -> None:
     expected = {f"{title}ExecutionRole" for title in TASKS.values()}
     expected |= {"AirflowTaskRole", "WorkerTaskRole", "AutoscalerRole", "VersionCheckRole"}
+    expected |= {"DeploymentHookRole", "DeploymentHookCallerRole"}
     assert set(roles()) == expected
 
 
@@ -141,17 +147,17 @@ def test_flower_may_do_nothing_in_aws() -> None:
     assert "TaskRoleArn" not in rendered.resources("AWS::ECS::TaskDefinition")["FlowerTaskDefinition"]
 
 
-@pytest.mark.parametrize(("package", "title"), FUNCTIONS.items())
-def test_a_function_may_call_exactly_what_its_code_calls(package: str, title: str) -> None:
+@pytest.mark.parametrize(("title", "modules"), FUNCTIONS.items())
+def test_a_function_may_call_exactly_what_its_code_calls(title: str, modules: list[str]) -> None:
     """Compares the role's actions with the operations, as boto3 names them, that occur in the function's modules."""
     code = "\n".join(
-        path.read_text() for folder in (package, "shared") for path in (ROOT / "functions" / folder).glob("*.py")
+        path.read_text() for pattern in (*modules, "shared/*.py") for path in (ROOT / "functions").glob(pattern)
     )
     called = set(re.findall(r"""[.("'](\w+)""", code))
     session = botocore.session.get_session()
     operations = {
         f"{service}:{operation}"
-        for service in ("ecs", "secretsmanager")
+        for service in ("ecs", "secretsmanager", "sns")
         for operation in session.get_service_model(service).operation_names
         if xform_name(operation) in called
     }
@@ -168,19 +174,19 @@ def test_the_autoscaler_changes_only_worker_services() -> None:
     assert statement_for("AutoscalerRole", "ecs:UpdateService")["Resource"] == [{"Ref": "WorkerService"}]
 
 
-@pytest.mark.parametrize("title", FUNCTIONS.values())
+@pytest.mark.parametrize("title", FUNCTIONS)
 def test_a_function_has_the_role_of_its_own(title: str) -> None:
     function = rendered.resources("AWS::Lambda::Function")[f"{title}Function"]
     assert function["Role"] == {"Fn::GetAtt": [f"{title}Role", "Arn"]}
 
 
-@pytest.mark.parametrize("title", FUNCTIONS.values())
+@pytest.mark.parametrize("title", FUNCTIONS)
 def test_a_function_reads_only_the_brokers_secret(title: str) -> None:
     resource = statement_for(f"{title}Role", "secretsmanager:GetSecretValue")["Resource"]
     assert resource == [{"Ref": "BrokerSecret"}]
 
 
-@pytest.mark.parametrize("title", FUNCTIONS.values())
+@pytest.mark.parametrize("title", FUNCTIONS)
 def test_what_lambda_may_do_to_the_network_is_denied_to_the_functions_code(title: str) -> None:
     (denied,) = statements(f"{title}Role", effect="Deny")
     granted = statement_for(f"{title}Role", "ec2:CreateNetworkInterface")
@@ -192,6 +198,8 @@ def test_what_lambda_may_do_to_the_network_is_denied_to_the_functions_code(title
     ("role", "service"),
     [
         (role, "ecs-tasks.amazonaws.com" if "TaskRole" in role or "Execution" in role else "lambda.amazonaws.com")
+        if role != "DeploymentHookCallerRole"
+        else (role, "ecs.amazonaws.com")
         for role in roles()
     ],
 )

@@ -8,7 +8,8 @@ import pytest
 from tests import rendered
 
 OUTPUTS = {
-    "WebserverUrl", "FlowerUrl", "ClusterName", "AirflowServiceName", "WorkerServiceName", "FlowerServiceName",
+    "AlarmTopicArn", "WebserverUrl", "FlowerUrl", "ClusterName",
+    "AirflowServiceName", "WorkerServiceName", "FlowerServiceName",
     "LogBucketName", "AdminSecretArn", "BrokerSecretArn", "DatabaseSecretArn", "DatabaseName",
     "AutoscalerFunctionName", "VersionCheckFunctionName",
 }  # fmt: skip
@@ -136,7 +137,7 @@ def test_network_paths_are_those_that_something_uses() -> None:
     assert paths == {
         *((f"{who}Group", "DatabaseGroup", 5432) for who in ("Airflow", "Worker", "Flower")),
         *((f"{who}Group", "BrokerGroup", 6379) for who in ("Airflow", "Worker", "Flower", "Functions")),
-        *((f"{who}Group", "AirflowGroup", 8080) for who in ("Balancer", "Airflow", "Worker")),
+        *((f"{who}Group", "AirflowGroup", 8080) for who in ("Balancer", "Airflow", "Worker", "Functions")),
         ("AirflowGroup", "WorkerGroup", 8793),
         ("BalancerGroup", "FlowerGroup", 5555),
     }
@@ -218,4 +219,4 @@ def test_nothing_is_placed_into_a_private_subnet_before_it_leads_out(zone: str) 
 def test_the_kinds_of_resources_stay_few() -> None:
     """The local AWS API has to know each of them: a new one is a decision, not an accident."""
     kinds = {entry["Type"].removeprefix("AWS::") for entry in rendered.deployed()["Resources"].values()}
-    assert len(kinds) <= 37
+    assert len(kinds) <= 39

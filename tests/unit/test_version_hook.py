@@ -14,8 +14,7 @@ from shared.broker import Broker
 from shared.settings import BrokerSettings
 from version_check import hook
 from version_check.compare import Container
-from version_check.hook import FAILED, IN_PROGRESS, LIMIT_S, SUCCEEDED, Wiring, judge
-from version_check.tasks import containers_of_revision
+from version_check.hook import FAILED, IN_PROGRESS, LIMIT_S, SUCCEEDED, Wiring, containers_of_revision, judge
 
 NEW = {"image_version": "2.0", "dags_hash": "abc", "airflow_version": "3.4.0"}
 DETAILS = {
