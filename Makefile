@@ -8,7 +8,7 @@ unexport PYTHONDONTWRITEBYTECODE
 unexport PYTHONPATH
 export SAM_CLI_TELEMETRY := 0
 
-.PHONY: help setup setup-dev setup-local demo faults up down decisions versions versions-asked bench-versions check test test-fast protocol lint format template lock clean
+.PHONY: help setup setup-dev setup-local demo faults up deploy-local down decisions versions versions-asked bench-versions cost check image test test-fast test-image protocol lint format template lock clean
 
 help: ## list the commands
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 12
@@ -30,6 +30,9 @@ faults: setup-local ## what can go wrong, on the stack with real tasks: a verdic
 
 up: setup-local ## the stack, kept running until Ctrl-C or `make down`
 	@exec $(BIN)/python -m local up
+
+deploy-local: setup-dev ## roll airflow_image/ as it is now out on the stack that `make up` runs (VERSION=2)
+	@$(BIN)/python -m local deploy --version "$(VERSION)"
 
 down: setup-dev ## stop what `make up` started
 	@exec $(BIN)/python -m local down
@@ -54,15 +57,28 @@ versions-asked:
 bench-versions: setup-dev ## the version check's and the hash's time and memory
 	@$(BIN)/python -m bench.versions
 
+COST_ARGUMENTS = --env "$(ENV)" $(if $(REV),--rev "$(REV)") $(if $(VS),--vs "$(VS)") $(if $(VS_REV),--vs-rev "$(VS_REV)") \
+  $(if $(TASKS),--tasks "$(TASKS)") $(if $(TASK_SECONDS),--task-seconds "$(TASK_SECONDS)")
+cost: setup-dev ## what a month costs, by resource (ENV=prd TASKS=10000 TASK_SECONDS=60 VS=qa VS_REV=HEAD~1)
+	@$(BIN)/python -m ops cost $(COST_ARGUMENTS)
+
 check: setup-dev ## hold an environment's parameters against the template (ENV=prd)
 	@$(BIN)/python -m local check --env "$(ENV)"
 
+image: setup-dev ## build the image with docker, podman or buildah (VERSION, TAG, REPOSITORY, BASE, BUILDER, OPTIONS)
+	@$(BIN)/python -m image_tools $(if $(VERSION),--version "$(VERSION)") $(if $(TAG),--tag "$(TAG)") \
+	  $(if $(REPOSITORY),--repository "$(REPOSITORY)") $(if $(BASE),--base "$(BASE)") \
+	  $(if $(BUILDER),--builder "$(BUILDER)") -- $(OPTIONS)
+
 test: setup lint ## every test, as CI runs them
-	@$(BIN)/python -m pytest -n 2 -m "not acceptance" tests
+	@$(BIN)/python -m pytest -n 2 -m "not acceptance and not image" tests
 	@$(BIN)/python -m pytest -m acceptance tests
 
 test-fast: setup-dev ## the unit tests
 	@$(BIN)/python -m pytest -n 2 tests/unit
+
+test-image: setup-dev ## build the image for real, run every role of it (needs buildah and podman)
+	@$(BIN)/python -m pytest -m image -rs tests/image
 
 protocol: setup-dev ## the protocol's model over 100,000 steps (a quarter of an hour)
 	@PROTOCOL_STEPS=100000 $(BIN)/python -m pytest tests/model -k test_no_task --log-cli-level=INFO
@@ -88,6 +104,7 @@ lock: setup-dev ## renew the locks from their .in files (UPGRADE=--upgrade for n
 	@$(LOCK) $(UPGRADE) requirements/dev.in -o requirements/dev.txt
 	@$(LOCK) $(UPGRADE) requirements/checkov.in -o requirements/checkov.txt
 	@$(LOCK) $(UPGRADE) functions/requirements.in -o functions/requirements.txt
+	@$(LOCK) $(UPGRADE) airflow_image/build.in -o airflow_image/build.txt
 	@$(LOCK) $(UPGRADE) --exclude-newer $(AIRFLOW_AS_OF) airflow_image/requirements.in -o airflow_image/requirements.txt
 
 clean: ## remove environments, state and build output

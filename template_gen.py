@@ -11,14 +11,17 @@ from pathlib import Path
 
 from troposphere import Template
 
+from stack.access_logs import add_access_logs
 from stack.airflow import Foundation, add_airflow
 from stack.alarms import add_alarms
 from stack.balancer import add_balancer
 from stack.broker import add_broker
 from stack.cluster import add_cluster
+from stack.dashboard import add_dashboard
 from stack.database import add_database
 from stack.flower import add_flower
 from stack.functions import add_functions
+from stack.key import add_key
 from stack.logs import add_logs
 from stack.network import add_network
 from stack.pools import Pool, add_pools
@@ -40,23 +43,35 @@ def build(declared: Sequence[Pool] = POOLS) -> Template:
     t.set_version()
     t.set_transform("AWS::Serverless-2016-10-31")
     t.set_description("Apache Airflow on ECS Fargate, with workers that follow the backlog.")
+    settings = add_settings(t, key_arn=add_key(t))
+    access_logs = add_access_logs(t)
     base = Foundation(
-        settings=add_settings(t),
+        settings=settings,
+        topic=add_topic(t, key_arn=settings.key_arn),
         network=(network := add_network(t)),
-        database=add_database(t, network=network),
-        broker=add_broker(t, network=network),
-        logs=add_logs(t),
-        secrets=add_secrets(t),
+        database=add_database(t, network=network, settings=settings),
+        broker=add_broker(t, network=network, settings=settings),
+        logs=add_logs(t, settings=settings, access_logs=access_logs),
+        secrets=add_secrets(t, settings=settings),
         cluster=add_cluster(t, network=network),
     )
-    balancer = add_balancer(t, network=network)
+    balancer = add_balancer(t, network=network, settings=settings, access_logs=access_logs)
     pools = add_pools(t, declared)
     airflow = add_airflow(t, base=base, balancer=balancer, pools=pools)
     workers = add_workers(t, base=base, airflow=airflow, pools=pools)
     flower = add_flower(t, base=base, balancer=balancer)
-    topic = add_topic(t)
-    functions = add_functions(t, base=base, airflow=airflow, workers=workers, flower=flower, pools=pools, topic=topic)
+    functions = add_functions(t, base=base, airflow=airflow, workers=workers, flower=flower, pools=pools)
     add_alarms(
+        t,
+        topic=base.topic,
+        database=base.database,
+        broker=base.broker,
+        cluster=base.cluster,
+        functions=functions,
+        workers=workers,
+        pools=pools,
+    )
+    add_dashboard(
         t,
         database=base.database,
         broker=base.broker,
@@ -64,7 +79,7 @@ def build(declared: Sequence[Pool] = POOLS) -> Template:
         cluster=base.cluster,
         airflow=airflow,
         functions=functions,
-        topic=topic,
+        pools=pools,
     )
     return t
 

@@ -1,4 +1,4 @@
-"""Runs the commands of the local stack: demo, faults, up, down, decisions, and the check of parameters."""
+"""Runs the commands of the local stack: demo, faults, up, deploy, down, decisions, and the check of parameters."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from local.errors import LocalError
 SUPPORTED = ((3, 11), (3, 12))
 SWITCH_INTERVAL_S = 0.0005
 # How each command opens the log: what looks at a stack that runs must not empty it.
-LOG_MODES = {"demo": "w", "faults": "w", "up": "w", "down": "a", "decisions": "a", "check": "a"}
+LOG_MODES = {"demo": "w", "faults": "w", "up": "w", "deploy": "a", "down": "a", "decisions": "a", "check": "a"}
 INTERRUPTED = 130  # 128 + SIGINT, as a shell counts
 
 
@@ -35,6 +35,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m local", description=__doc__)
     parser.add_argument("command", choices=tuple(LOG_MODES))
     parser.add_argument("--env", default="", help="check: the environment of samconfig.toml")
+    parser.add_argument("--version", default="", help="deploy: the image's version, which becomes its tag")
     parser.add_argument("--only", nargs="+", default=(), metavar="NAME", help="faults: these only")
     parser.add_argument("--autoscaler-away", type=float, metavar="S", help="faults: seconds without the autoscaler")
     arguments = parser.parse_args()
@@ -79,6 +80,8 @@ def _run(arguments: argparse.Namespace) -> int:
     try:
         if arguments.command == "check":
             return commands.check(arguments.env)
+        if arguments.command == "deploy":
+            return commands.deploy(arguments.version)
         if arguments.command == "faults":
             return commands.faults(arguments.only, autoscaler_away_s=arguments.autoscaler_away)
         return known[arguments.command]()

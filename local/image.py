@@ -10,7 +10,7 @@ from pathlib import Path
 from local import paths
 from local.errors import LocalError
 
-NOT_IN_IMAGE = shutil.ignore_patterns("__pycache__", "*.pyc", "Dockerfile", "requirements.*")
+NOT_IN_IMAGE = shutil.ignore_patterns("__pycache__", "*.pyc", "Dockerfile", "requirements.*", "build.*")
 
 
 class UnknownImage(LocalError):
@@ -40,6 +40,7 @@ class Image:
             "HOME": str(home),
             "TMPDIR": str(home),
             "AIRFLOW_HOME": str(home),
+            "AIRFLOW_CONFIG": str(self.root / "airflow.cfg"),
             "AIRFLOW__CORE__DAGS_FOLDER": str(self.root / "dags"),
             "AIRFLOW__CORE__PLUGINS_FOLDER": str(self.root / "plugins"),
             "IMAGE_VERSION": self.version,
@@ -51,12 +52,12 @@ def folder(uri: str) -> Path:
     return paths.IMAGES / uri.rsplit("/", 1)[-1].replace(":", "_")
 
 
-def build(uri: str, version: str) -> Image:
-    """Snapshot airflow_image/ as `uri`; a running container keeps the files it started with."""
+def build(uri: str, version: str, *, source: Path = paths.ROOT / "airflow_image") -> Image:
+    """Snapshot `source` as `uri`; a running container keeps the files it started with."""
     target = folder(uri)
     fresh = target.with_name(f"{target.name}.{os.getpid()}")
     shutil.rmtree(fresh, ignore_errors=True)
-    shutil.copytree(paths.ROOT / "airflow_image", fresh, ignore=NOT_IN_IMAGE)
+    shutil.copytree(source, fresh, ignore=NOT_IN_IMAGE)
     (fresh / "VERSION").write_text(version)
     shutil.rmtree(target, ignore_errors=True)
     fresh.rename(target)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 from local import paths
@@ -61,9 +62,13 @@ def build() -> Sam:
     return Sam("build", ["--template-file", str(paths.ROOT / "template.yaml"), "--build-dir", str(BUILD)], {})
 
 
-def deploy(config_env: str, environment: dict[str, str]) -> Sam:
-    """Begin `sam deploy --config-env ...`: a change set, made and executed."""
-    return Sam("deploy", ["--template-file", str(BUILD / "template.yaml"), "--config-env", config_env], environment)
+def deploy(config_env: str, environment: dict[str, str], *, overrides: Mapping[str, str] | None = None) -> Sam:
+    """Begin `sam deploy --config-env ...`: a change set, made and executed. `overrides` come before parameters/."""
+    arguments = ["--template-file", str(BUILD / "template.yaml"), "--config-env", config_env]
+    if overrides:
+        file = f"file://{paths.ROOT / 'parameters' / config_env}.yaml"
+        arguments += ["--parameter-overrides", file, *(f"{name}={value}" for name, value in overrides.items())]
+    return Sam("deploy", arguments, environment)
 
 
 def _reason(log_path: Path) -> str:

@@ -10,12 +10,12 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import redis
 
-from fleet.registry import CONSUMING, Registry
+from fleet.registry import CONSUMING, WORKER, Registry, Roster
 from local import image, paths, sam
 from local.clients import Clients, environment
 from local.errors import LocalError
@@ -39,6 +39,7 @@ API_TIMEOUT_S = 30
 # Airflow's processes end within this when everything is stopped at once; whatever does not is killed.
 STOP_GRACE_S = 8
 WEBSERVER_PORT, FLOWER_PORT = 8080, 5555
+DEFAULT_POOL = "worker"  # the one that demonstration and faults watch, whichever others are declared
 
 Report = Callable[[str], None]
 
@@ -67,6 +68,12 @@ class Stack:
         service: dict[str, Any] = self.clients.ecs.describe_services(**names)["services"][0]
         return service
 
+    def workers(self) -> Roster:
+        """Read the registry; of its members only the default pool's workers. Raises redis.RedisError."""
+        roster = self.registry.members()
+        members = tuple(m for m in roster.members if m.role == WORKER and m.pool == DEFAULT_POOL)
+        return replace(roster, members=members)
+
     def secret(self, output: str) -> str:
         """Return the value of a secret that the stack's outputs name."""
         return _secret(self.clients, self.outputs[output])
@@ -83,7 +90,7 @@ def up(report: Report, *, settings: Mapping[str, str] | None = None) -> Iterator
         cleanup.enter_context(_only_one())
         postgres, broker = Postgres(paths.POSTGRES), Redis(paths.REDIS)
         postgres.remove()  # left by a start that was killed; it knows where it put its files
-        for folder in (paths.LOGS, paths.TASKS, paths.FUNCTIONS, paths.REDIS, paths.TEMPORARY):
+        for folder in (paths.LOGS, paths.TASKS, paths.IMAGES, paths.FUNCTIONS, paths.REDIS, paths.TEMPORARY):
             shutil.rmtree(folder, ignore_errors=True)
             folder.mkdir(parents=True)
 
@@ -111,8 +118,7 @@ def up(report: Report, *, settings: Mapping[str, str] | None = None) -> Iterator
         deploying = sam.deploy(config.name, aws)
         cleanup.callback(deploying.kill)
         deploying.wait()
-        stacks = clients.cloudformation.describe_stacks(StackName=config.stack_name)["Stacks"]
-        outputs = {o["OutputKey"]: o["OutputValue"] for o in stacks[0]["Outputs"]}
+        outputs = outputs_of(clients, config.stack_name)
 
         credentials = json.loads(_secret(clients, outputs["DatabaseSecretArn"]))
         postgres.provision(credentials["username"], credentials["password"], outputs["DatabaseName"])
@@ -166,6 +172,12 @@ def up(report: Report, *, settings: Mapping[str, str] | None = None) -> Iterator
         )
         cleanup.enter_context(announced(where))
         yield Stack(**{**stack.__dict__, **urls})
+
+
+def outputs_of(clients: Clients, stack_name: str) -> dict[str, str]:
+    """Return the outputs of a deployed stack."""
+    stacks = clients.cloudformation.describe_stacks(StackName=stack_name)["Stacks"]
+    return {o["OutputKey"]: o["OutputValue"] for o in stacks[0]["Outputs"]}
 
 
 @contextlib.contextmanager

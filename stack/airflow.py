@@ -11,23 +11,28 @@ from troposphere import Parameter, Ref, Sub, Template
 from troposphere.ecs import Service, ServiceRegistry
 from troposphere.servicediscovery import DnsConfig, DnsRecord, HealthCheckCustomConfig
 from troposphere.servicediscovery import Service as DiscoveryService
+from troposphere.sns import Topic
 
+from stack.airflow_count import add_copies, scale_copies
 from stack.balancer import Balancer
 from stack.broker import Broker
 from stack.cluster import Cluster
 from stack.database import Database
 from stack.declare import Between, add_parameter
-from stack.iam import use_log_bucket
+from stack.iam import Statement, use_log_bucket
 from stack.logs import Logs
+from stack.memory_shares import add_memory_shares
 from stack.network import Network
 from stack.paths import Group, add_open_group, add_path
 from stack.pools import SizedPool, pools_json
+from stack.secret_connections import SecretConnections, add_secret_connections, let_read_connections
 from stack.secrets import Secrets, SecretValue
 from stack.services import Workload, add_service
 from stack.settings import Settings
+from stack.site_alarms import add_site_alarms
 from stack.sites import Site, add_hidden_path, add_site, add_url
 from stack.sizes import add_size
-from stack.tasks import Container, Health, Task, add_task
+from stack.tasks import Container, Task, add_task
 
 GROUP = "Airflow"
 WEBSERVER = "webserver"
@@ -37,18 +42,20 @@ EXECUTION_PATH = "/execution"
 VERSION_PATH = "/fleet/version"  # as the image's plugin fleet_version serves it; a test compares
 GATE = "gate"
 MIGRATE = "migrate"
-WEBSERVER_HEALTH = Health(path="/api/v2/monitor/health", start_period_s=120)
-SCHEDULER_HEALTH = Health(path="/health", start_period_s=120)
+# 200 whatever is in the body, which a load balancer cannot read: the container's own check does.
+WEBSERVER_HEALTH_PATH = "/api/v2/monitor/health"
 DNS_TTL_S = 10
 MOST_GATE_MINUTES = 120  # CloudFormation waits three hours for a deployment
 
 
 @dataclass(frozen=True, kw_only=True)
 class Connections:
-    """What every container that runs Airflow's code is given."""
+    """What every container that runs Airflow's code is given; `statements` are what that code may do in AWS."""
 
     environment: Mapping[str, Any]
     secrets: Mapping[str, SecretValue]
+    statements: Sequence[Statement]
+    kept_as_secrets: SecretConnections
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,6 +78,7 @@ class Foundation:
 
     settings: Settings
     network: Network
+    topic: Topic
     database: Database
     broker: Broker
     logs: Logs
@@ -80,6 +88,7 @@ class Foundation:
 
 def add_airflow(t: Template, *, base: Foundation, balancer: Balancer, pools: Sequence[SizedPool]) -> Airflow:
     size = add_size(t, "Airflow", group=GROUP, whose="the service airflow", cpu="1024", memory_mib="4096")
+    copies = add_copies(t, group=GROUP)
     group = add_open_group(t, "AirflowGroup", network=base.network, description="Services of Airflow")
     add_path(t, source=group, target=base.database.group, port=base.database.port)
     add_path(t, source=group, target=base.broker.group, port=base.broker.port)
@@ -96,17 +105,15 @@ def add_airflow(t: Template, *, base: Foundation, balancer: Balancer, pools: Seq
         constraint=Between(low=0, high=MOST_GATE_MINUTES),
         default=15,
     )
-    connections = _connections(base, pools=pools, gate_minutes=gate_minutes)
-    definition = add_task(
+    connections = _connections(base, pools=pools, gate_minutes=gate_minutes, kept_as_secrets=add_secret_connections(t))
+    containers = _containers(connections, base=base, memory_mib=add_memory_shares(t, memory_mib=size.memory_mib))
+    defined = add_task(
         t,
         "Airflow",
         settings=base.settings,
-        task=Task(
-            containers=_containers(connections, base=base),
-            size=size,
-            statements=use_log_bucket(bucket_arn=base.logs.bucket.get_att("Arn"), prefix=base.logs.prefix),
-        ),
+        task=Task(containers=containers, size=size, statements=connections.statements),
     )
+    let_read_connections(t, "AirflowConnectionsPolicy", role=defined.role, connections=connections.kept_as_secrets)
     site = add_site(
         t,
         "Webserver",
@@ -114,7 +121,7 @@ def add_airflow(t: Template, *, base: Foundation, balancer: Balancer, pools: Seq
         container=WEBSERVER,
         port=WEBSERVER_PORT,
         listener_port=balancer.web_port,
-        health_path=WEBSERVER_HEALTH.path,
+        health_path=WEBSERVER_HEALTH_PATH,
     )
     add_hidden_path(t, "WebserverHidesExecution", site=site, paths=[EXECUTION_PATH, f"{EXECUTION_PATH}/*"])
     add_url(t, "WebserverUrl", balancer=balancer, description="Address of Airflow's UI.")
@@ -123,10 +130,16 @@ def add_airflow(t: Template, *, base: Foundation, balancer: Balancer, pools: Seq
         "AirflowService",
         network=base.network,
         cluster=base.cluster,
+        settings=base.settings,
         workload=Workload(
-            definition=definition, group=group, count=1, site=site, registry=_add_private_name(t, cluster=base.cluster)
+            definition=defined.definition,
+            group=group,
+            site=site,
+            registry=_add_private_name(t, cluster=base.cluster),
+            alarms=add_site_alarms(t, topic=base.topic, balancer=balancer, site=site),
         ),
     )
+    scale_copies(t, service=service, cluster=base.cluster, copies=copies)
     return Airflow(
         service=service,
         group=group,
@@ -137,17 +150,27 @@ def add_airflow(t: Template, *, base: Foundation, balancer: Balancer, pools: Seq
     )
 
 
-def _connections(base: Foundation, *, pools: Sequence[SizedPool], gate_minutes: Parameter) -> Connections:
+def _connections(
+    base: Foundation, *, pools: Sequence[SizedPool], gate_minutes: Parameter, kept_as_secrets: SecretConnections
+) -> Connections:
     return Connections(
         environment={
             **base.database.environment,
             **base.broker.environment,
+            "CONNECTIONS_PREFIX": kept_as_secrets.prefix,
             "EXECUTION_API_URL": _private_url(base.cluster, f"{EXECUTION_PATH}/"),
             "LOG_BUCKET": Ref(base.logs.bucket),
             "POOLS": pools_json(pools),
             "GATE_MINUTES": Ref(gate_minutes),
         },
         secrets={**base.database.secrets, **base.broker.secrets, "FERNET_SECRET": base.secrets.fernet},
+        statements=[
+            *use_log_bucket(
+                bucket_arn=base.logs.bucket.get_att("Arn"), prefix=base.logs.prefix, key_arn=base.settings.key_arn
+            ),
+            *base.database.statements,
+        ],
+        kept_as_secrets=kept_as_secrets,
     )
 
 
@@ -156,34 +179,58 @@ def _private_url(cluster: Cluster, path: str) -> Sub:
     return Sub(f"http://{WEBSERVER}.{cluster.namespace_name}:{WEBSERVER_PORT}{path}")
 
 
-def _containers(connections: Connections, *, base: Foundation) -> tuple[Container, ...]:
+def _containers(connections: Connections, *, base: Foundation, memory_mib: Mapping[str, Any]) -> tuple[Container, ...]:
     secrets = base.secrets
     api = {"API_SECRET": secrets.api}
     jwt = {"JWT_SECRET": secrets.jwt}
     admin = {"ADMIN_PASSWORD": secrets.admin}
     environment, common = connections.environment, connections.secrets
     return (
-        Container(role=GATE, environment=environment, secrets=base.broker.secrets, runs_once=True),
-        Container(role=MIGRATE, environment=environment, secrets=common, runs_once=True, runs_after=(GATE,)),
+        Container(
+            role=GATE,
+            memory_mib=memory_mib[GATE],
+            environment=environment,
+            secrets=base.broker.secrets,
+            runs_once=True,
+        ),
+        Container(
+            role=MIGRATE,
+            memory_mib=memory_mib[MIGRATE],
+            environment=environment,
+            secrets=common,
+            runs_once=True,
+            runs_after=(GATE,),
+        ),
         Container(
             role=WEBSERVER,
+            memory_mib=memory_mib[WEBSERVER],
             environment=environment,
             secrets={**common, **api, **jwt, **admin},
             listens_on=WEBSERVER_PORT,
             is_reachable=True,
-            health=WEBSERVER_HEALTH,
             runs_after=(MIGRATE,),
+            lives_on=True,
         ),
         Container(
             role="scheduler",
+            memory_mib=memory_mib["scheduler"],
             environment=environment,
             secrets={**common, **api, **jwt},
             listens_on=SCHEDULER_HEALTH_PORT,
-            health=SCHEDULER_HEALTH,
             runs_after=(MIGRATE,),
+            lives_on=True,
         ),
-        Container(role="dag-processor", environment=environment, secrets={**common, **api}, runs_after=(MIGRATE,)),
-        Container(role="triggerer", environment=environment, secrets={**common, **api}, runs_after=(MIGRATE,)),
+        *(
+            Container(
+                role=role,
+                memory_mib=memory_mib[role],
+                environment=environment,
+                secrets={**common, **api},
+                runs_after=(MIGRATE,),
+                lives_on=True,
+            )
+            for role in ("dag-processor", "triggerer")
+        ),
     )
 
 

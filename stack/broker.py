@@ -5,13 +5,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from troposphere import Equals, FindInMap, If, Not, Output, Ref, Sub, Template
-from troposphere.elasticache import ParameterGroup, ReplicationGroup, SubnetGroup
+from troposphere.elasticache import ParameterGroup, ReplicationGroup, SubnetGroup, User, UserGroup
 from troposphere.secretsmanager import Secret
 
 from stack.declare import Matching, OneOf, add_condition, add_mapping, add_parameter, hole
 from stack.network import Network
 from stack.paths import Group, add_silent_group
 from stack.secrets import KEY_LENGTH, SecretValue, add_generated_secret, whole
+from stack.settings import Settings
 
 GROUP = "Broker"
 PORT = 6379
@@ -32,7 +33,7 @@ class Broker:
     secrets: Mapping[str, SecretValue]
 
 
-def add_broker(t: Template, *, network: Network) -> Broker:
+def add_broker(t: Template, *, network: Network, settings: Settings) -> Broker:
     node_type = add_parameter(
         t,
         "BrokerNodeType",
@@ -67,13 +68,15 @@ def add_broker(t: Template, *, network: Network) -> Broker:
             Properties={"maxmemory-policy": "noeviction"},
         )
     )
-    secret = add_generated_secret(t, "BrokerSecret", length=KEY_LENGTH, description="Password of Celery's broker")
+    secret = add_generated_secret(
+        t, "BrokerSecret", settings=settings, length=KEY_LENGTH, description="Password of Celery's broker"
+    )
+    users = _add_users(t, secret=secret)
     redis = t.add_resource(
         ReplicationGroup(
             "Broker",
             ReplicationGroupDescription="Celery's broker",
             AtRestEncryptionEnabled=True,
-            AuthToken=Sub(f"{{{{resolve:secretsmanager:{hole(secret)}}}}}"),
             AutoMinorVersionUpgrade=True,
             AutomaticFailoverEnabled=If(has_replicas, True, False),
             CacheNodeType=Ref(node_type),
@@ -81,6 +84,7 @@ def add_broker(t: Template, *, network: Network) -> Broker:
             CacheSubnetGroupName=Ref(subnets),
             Engine="redis",
             EngineVersion=REDIS_VERSION,
+            KmsKeyId=settings.key_arn,
             MultiAZEnabled=If(has_replicas, True, False),
             NumCacheClusters=FindInMap(nodes, Ref(replicas), "Count"),
             Port=PORT,
@@ -88,6 +92,7 @@ def add_broker(t: Template, *, network: Network) -> Broker:
             # Restoring old messages would run tasks again that Airflow has long settled.
             SnapshotRetentionLimit=0,
             TransitEncryptionEnabled=True,
+            UserGroupIds=[Ref(users)],
         )
     )
     t.add_output(Output("BrokerSecretArn", Description="Secret with the broker's password.", Value=Ref(secret)))
@@ -102,4 +107,22 @@ def add_broker(t: Template, *, network: Network) -> Broker:
             "BROKER_SCHEME": "rediss",
         },
         secrets={"BROKER_PASSWORD": whole(secret)},
+    )
+
+
+def _add_users(t: Template, *, secret: Secret) -> UserGroup:
+    """One user, with the name that clients without one have. A second password can be added before the first goes."""
+    user = t.add_resource(
+        User(
+            "BrokerUser",
+            # ElastiCache itself refuses what administers a server.
+            AccessString="on ~* &* +@all",
+            Engine="redis",
+            Passwords=[Sub(f"{{{{resolve:secretsmanager:{hole(secret)}}}}}")],
+            UserId=Sub("${AWS::StackName}-broker"),
+            UserName="default",
+        )
+    )
+    return t.add_resource(
+        UserGroup("BrokerUsers", Engine="redis", UserGroupId=Sub("${AWS::StackName}-brokers"), UserIds=[Ref(user)])
     )

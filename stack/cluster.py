@@ -4,9 +4,13 @@ from dataclasses import dataclass
 
 from troposphere import Output, Ref, Sub, Template
 from troposphere.ecs import Cluster as EcsCluster
+from troposphere.ecs import ClusterSetting
 from troposphere.servicediscovery import PrivateDnsNamespace
 
+from stack.capacity import PROVIDERS
+from stack.declare import OneOf, add_parameter
 from stack.network import Network
+from stack.settings import LOGS_GROUP
 
 NAMESPACE_NAME = "${AWS::StackName}.internal"
 
@@ -21,7 +25,22 @@ class Cluster:
 
 
 def add_cluster(t: Template, *, network: Network) -> Cluster:
-    ecs = t.add_resource(EcsCluster("Cluster"))
+    insights = add_parameter(
+        t,
+        "ContainerInsights",
+        group=LOGS_GROUP,
+        label="Container Insights",
+        description="Whether CloudWatch records what each service and task uses, at a price for each metric.",
+        constraint=OneOf(values=("enabled", "disabled")),
+        default="enabled",
+    )
+    ecs = t.add_resource(
+        EcsCluster(
+            "Cluster",
+            CapacityProviders=list(PROVIDERS),
+            ClusterSettings=[ClusterSetting(Name="containerInsights", Value=Ref(insights))],
+        )
+    )
     namespace = t.add_resource(
         PrivateDnsNamespace(
             "ClusterNamespace",

@@ -4,36 +4,44 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from troposphere import Output, Ref, Template
-from troposphere.rds import DBInstance, DBSubnetGroup
+from troposphere import GetAtt, Output, Ref, Template
+from troposphere.rds import DBInstance, DBParameterGroup, DBSubnetGroup, MasterUserSecret
 
-from stack.declare import YES_OR_NO, Between, Matching, add_parameter
+from stack.database_settings import DatabaseSettings, add_database_settings
+from stack.iam import Statement, add_role, read_secrets, write_os_metrics
 from stack.network import Network
 from stack.paths import Group, add_silent_group
 from stack.secrets import SecretValue, key_of
+from stack.settings import Settings
 
-GROUP = "Database"
 NAME = "airflow"
 USER = "airflow"
+PORT = 5433  # not Postgres's own, which is the first that is tried
 POSTGRES_VERSION = "18"  # the major version only: RDS chooses and updates the minor one
 SECRET_ARN = "MasterUserSecret.SecretArn"  # noqa: S105 - an attribute's name
+MONITORING = "monitoring.rds.amazonaws.com"
+INSIGHTS_DAYS = 7  # free of charge
+SLOW_QUERY_MS = 5000
+LOGS = ["postgresql", "upgrade"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Database:
-    """`environment` and `secrets` are what a container needs to connect."""
+    """`environment` and `secrets` are what a container needs to connect; `statements`, to stay connected.
+
+    RDS changes the password every week: whoever is refused then reads the secret again.
+    """
 
     instance: DBInstance
     group: Group
     port: int
     environment: Mapping[str, Any]
     secrets: Mapping[str, SecretValue]
+    statements: tuple[Statement, ...]
 
 
-PORT = 5432
-
-
-def add_database(t: Template, *, network: Network) -> Database:
+def add_database(t: Template, *, network: Network, settings: Settings) -> Database:
+    given = add_database_settings(t)
     group = add_silent_group(t, "DatabaseGroup", network=network, description="Database of Airflow")
     subnets = t.add_resource(
         DBSubnetGroup("DatabaseSubnets", DBSubnetGroupDescription="Private subnets", SubnetIds=network.private_subnets)
@@ -43,34 +51,30 @@ def add_database(t: Template, *, network: Network) -> Database:
             "Database",
             DeletionPolicy="Snapshot",
             UpdateReplacePolicy="Snapshot",
-            AllocatedStorage=Ref(_storage(t)),
+            **_capacity(given),
+            **_watched(t, given=given, settings=settings),
             AutoMinorVersionUpgrade=True,
-            BackupRetentionPeriod=Ref(_backup_days(t)),
+            BackupRetentionPeriod=given.backup_days,
             CopyTagsToSnapshot=True,
-            DBInstanceClass=Ref(_instance_class(t)),
             DBName=NAME,
+            DBParameterGroupName=Ref(_add_parameters(t)),
             DBSubnetGroupName=Ref(subnets),
-            DeletionProtection=Ref(_deletion_protection(t)),
+            DeletionProtection=settings.deletion_protection,
+            EnableIAMDatabaseAuthentication=True,
             Engine="postgres",
             EngineVersion=POSTGRES_VERSION,
+            KmsKeyId=settings.key_arn,
             ManageMasterUserPassword=True,
+            MasterUserSecret=MasterUserSecret(KmsKeyId=settings.key_arn),
             MasterUsername=USER,
-            MultiAZ=Ref(_multi_az(t)),
             Port=str(PORT),
             PubliclyAccessible=False,
             StorageEncrypted=True,
-            StorageType="gp3",
             VPCSecurityGroups=[group.id],
         )
     )
-    t.add_output(
-        Output(
-            "DatabaseSecretArn",
-            Description="Secret with the database's user name and password.",
-            Value=instance.get_att(SECRET_ARN),
-        )
-    )
-    t.add_output(Output("DatabaseName", Description="Name of the database on its server.", Value=NAME))
+    secret_arn = instance.get_att(SECRET_ARN)
+    _add_outputs(t, secret_arn=secret_arn)
     return Database(
         instance=instance,
         group=group,
@@ -79,70 +83,58 @@ def add_database(t: Template, *, network: Network) -> Database:
             "DATABASE_HOST": instance.get_att("Endpoint.Address"),
             "DATABASE_PORT": instance.get_att("Endpoint.Port"),
             "DATABASE_NAME": NAME,
+            "DATABASE_SECRET_ARN": secret_arn,
             "DATABASE_SSLMODE": "require",
         },
         secrets={
             "DATABASE_USER": key_of(owner=instance, attribute=SECRET_ARN, key="username"),
             "DATABASE_PASSWORD": key_of(owner=instance, attribute=SECRET_ARN, key="password"),
         },
+        statements=tuple(read_secrets([secret_arn], key_arn=settings.key_arn)),
     )
 
 
-def _instance_class(t: Template) -> Any:
-    return add_parameter(
+def _capacity(given: DatabaseSettings) -> dict[str, Any]:
+    return {
+        "AllocatedStorage": given.storage_gib,
+        "DBInstanceClass": given.instance_class,
+        "MaxAllocatedStorage": given.most_storage_gib,
+        "MultiAZ": given.multi_az,
+        "StorageType": "gp3",
+    }
+
+
+def _watched(t: Template, *, given: DatabaseSettings, settings: Settings) -> dict[str, Any]:
+    """Logs, the operating system's figures, and which queries load the server."""
+    role = add_role(
         t,
-        "DatabaseInstanceClass",
-        group=GROUP,
-        label="Instance class",
-        description="Size of the database server.",
-        constraint=Matching(regex=r"^db\.[a-z0-9-]+\.[a-z0-9]+$", says="an RDS instance class, such as db.t4g.small"),
-        default="db.t4g.small",
+        "DatabaseMonitoringRole",
+        service=MONITORING,
+        statements=[write_os_metrics()],
+        boundary=settings.permissions_boundary,
+    )
+    return {
+        "EnableCloudwatchLogsExports": LOGS,
+        "EnablePerformanceInsights": given.insights,
+        "MonitoringInterval": given.monitoring_s,
+        "MonitoringRoleArn": given.if_monitored(role.get_att("Arn")),
+        "PerformanceInsightsKMSKeyId": given.if_insights(settings.key_arn),
+        "PerformanceInsightsRetentionPeriod": given.if_insights(INSIGHTS_DAYS),
+    }
+
+
+def _add_parameters(t: Template) -> DBParameterGroup:
+    return t.add_resource(
+        DBParameterGroup(
+            "DatabaseParameters",
+            Description="No connection without TLS",
+            Family=f"postgres{POSTGRES_VERSION}",
+            Parameters={"log_min_duration_statement": str(SLOW_QUERY_MS), "rds.force_ssl": "1"},
+        )
     )
 
 
-def _storage(t: Template) -> Any:
-    return add_parameter(
-        t,
-        "DatabaseStorageGib",
-        group=GROUP,
-        label="Storage in GiB",
-        description="Storage of the database in GiB; it can be enlarged later, never reduced.",
-        constraint=Between(low=20, high=65536),
-        default=20,
-    )
-
-
-def _multi_az(t: Template) -> Any:
-    return add_parameter(
-        t,
-        "DatabaseMultiAz",
-        group=GROUP,
-        label="Standby in a second zone",
-        description="Whether a standby in another zone takes over when the database fails.",
-        constraint=YES_OR_NO,
-        default="false",
-    )
-
-
-def _backup_days(t: Template) -> Any:
-    return add_parameter(
-        t,
-        "DatabaseBackupDays",
-        group=GROUP,
-        label="Days to keep backups",
-        description="Days over which the database can be restored to any point in time.",
-        constraint=Between(low=1, high=35),
-        default=7,
-    )
-
-
-def _deletion_protection(t: Template) -> Any:
-    return add_parameter(
-        t,
-        "DatabaseDeletionProtection",
-        group=GROUP,
-        label="Protect from deletion",
-        description="Whether deleting the stack fails until this is set to false; a last snapshot is kept either way.",
-        constraint=YES_OR_NO,
-        default="true",
-    )
+def _add_outputs(t: Template, *, secret_arn: GetAtt) -> None:
+    secret = "Secret with the database's user name and password."  # noqa: S105 - a description
+    t.add_output(Output("DatabaseSecretArn", Description=secret, Value=secret_arn))
+    t.add_output(Output("DatabaseName", Description="Name of the database on its server.", Value=NAME))

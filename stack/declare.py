@@ -1,6 +1,6 @@
 """The one way to declare what CloudFormation checks before it creates anything: parameters, conditions, rules."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -95,3 +95,16 @@ def add_rule(t: Template, title: str, *, assertions: Sequence[tuple[Any, str]], 
 def hole(resource: Any, attribute: str | None = None) -> str:
     """The placeholder by which an Fn::Sub text names a resource or parameter: `${Title}` or `${Title.Attribute}`."""
     return f"${{{resource.title}{'.' + attribute if attribute else ''}}}"
+
+
+def suppress(
+    resource: Any, *, checkov: Mapping[str, str] | None = None, guard: Mapping[str, str] | None = None
+) -> None:
+    """Except a resource from rules of checkov or cfn-guard, each with its reason, where both tools look for it."""
+    reasons = {**(checkov or {}), **(guard or {})}
+    metadata: dict[str, Any] = {"Suppressions": reasons}
+    if checkov:
+        metadata["checkov"] = {"skip": [{"id": rule, "comment": reason} for rule, reason in checkov.items()]}
+    if guard:
+        metadata["guard"] = {"SuppressedRules": list(guard)}
+    resource.Metadata = {**getattr(resource, "Metadata", {}), **metadata}

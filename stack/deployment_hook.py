@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from troposphere import Equals, If, NoValue, Ref, Template
 from troposphere.ecs import DeploymentLifecycleHook, Service
+from troposphere.iam import ManagedPolicy
 
 from stack.airflow import Foundation
 from stack.declare import YES_OR_NO, add_condition, add_parameter
@@ -18,7 +19,9 @@ GROUP = "Versions"
 STAGE = "POST_SCALE_UP"
 
 
-def add_deployment_hook(t: Template, *, base: Foundation, group: Group, services: Sequence[Service]) -> None:
+def add_deployment_hook(
+    t: Template, *, base: Foundation, group: Group, network_policy: ManagedPolicy, services: Sequence[Service]
+) -> None:
     """The hook's function knows no service: each of them names the function, and two cannot name each other."""
     wanted = add_parameter(
         t,
@@ -44,6 +47,7 @@ def add_deployment_hook(t: Template, *, base: Foundation, group: Group, services
                 "CLUSTER": Ref(base.cluster.ecs),
             },
             statements=inspect_revisions(cluster=base.cluster.ecs),
+            network_policy=network_policy,
             condition=is_asked,
         ),
     )
@@ -52,6 +56,7 @@ def add_deployment_hook(t: Template, *, base: Foundation, group: Group, services
         "DeploymentHookCallerRole",
         service=ECS,
         statements=[allow(actions=["lambda:InvokeFunction"], resources=[function.get_att("Arn")])],
+        boundary=base.settings.permissions_boundary,
     )
     role.Condition = is_asked
     hook = DeploymentLifecycleHook(

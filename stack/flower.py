@@ -11,12 +11,12 @@ from stack.paths import add_api_client_group, add_path
 from stack.services import Workload, add_service
 from stack.sites import add_site, add_url
 from stack.sizes import add_size
-from stack.tasks import Container, Health, Task, add_task
+from stack.tasks import Container, Task, add_task
 
 GROUP = "Flower"
 ROLE = "flower"
 PORT = 5555
-HEALTH = Health(path="/healthcheck", start_period_s=60)
+HEALTH_PATH = "/healthcheck"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,13 +32,19 @@ def add_flower(t: Template, *, base: Foundation, balancer: Balancer) -> Flower:
     add_path(t, source=balancer.group, target=group, port=PORT)
     container = Container(
         role=ROLE,
+        memory_mib=size.memory_mib,
         environment={**base.database.environment, **base.broker.environment},
         secrets={**base.database.secrets, **base.broker.secrets, "ADMIN_PASSWORD": base.secrets.admin},
         listens_on=PORT,
         is_reachable=True,
-        health=HEALTH,
+        lives_on=True,
     )
-    definition = add_task(t, "Flower", settings=base.settings, task=Task(containers=(container,), size=size))
+    defined = add_task(
+        t,
+        "Flower",
+        settings=base.settings,
+        task=Task(containers=(container,), size=size, statements=base.database.statements),
+    )
     site = add_site(
         t,
         "Flower",
@@ -46,7 +52,7 @@ def add_flower(t: Template, *, base: Foundation, balancer: Balancer) -> Flower:
         container=ROLE,
         port=PORT,
         listener_port=FLOWER_LISTENER_PORT,
-        health_path=HEALTH.path,
+        health_path=HEALTH_PATH,
     )
     add_url(t, "FlowerUrl", balancer=balancer, description="Address of Celery's monitor.", port=FLOWER_LISTENER_PORT)
     service = add_service(
@@ -54,6 +60,7 @@ def add_flower(t: Template, *, base: Foundation, balancer: Balancer) -> Flower:
         "FlowerService",
         network=base.network,
         cluster=base.cluster,
-        workload=Workload(definition=definition, group=group, count=1, site=site),
+        settings=base.settings,
+        workload=Workload(definition=defined.definition, group=group, site=site),
     )
     return Flower(service=service)

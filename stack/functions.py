@@ -4,27 +4,33 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from troposphere import Ref, Sub, Template
+from troposphere import Equals, If, NoValue, Ref, Sub, Template
 from troposphere.ecs import Service
 from troposphere.serverless import EventBridgeRuleEvent, Function, ScheduleEvent
-from troposphere.sns import Topic
 
 from stack.airflow import Airflow, Foundation
-from stack.declare import Between, add_parameter, hole
+from stack.declare import YES_OR_NO, Between, add_condition, add_parameter, hole
 from stack.deployment_hook import add_deployment_hook
 from stack.flower import Flower
 from stack.function import Code, add_function
-from stack.iam import inspect_services, publish_to, scale_services
+from stack.iam import add_network_policy, inspect_services, publish_to, scale_services
 from stack.paths import add_api_client_group, add_path
 from stack.pools import MOST_WORKERS, SizedPool, pools_json
 from stack.workers import Workers
 
 GROUP = "Autoscaler"
 EVERY_MINUTE = "rate(1 minute)"
-# As the functions' modules report name them, which are not importable here; tests compare.
+# A look that waits for Redis may last into the next minute. Deployments of several services come at once.
+AUTOSCALERS_AT_ONCE = 2
+VERSION_CHECKS_AT_ONCE = 5
+# As the functions' modules `report` name them, which are not importable here; tests compare.
 CLUSTER_DIMENSION = "cluster"
+POOL_DIMENSION = "pool"
 UNCONSUMED_QUEUES = "UnconsumedQueues"
-SECONDS_OUT_OF_SYNC = "SecondsOutOfSync"
+VERSIONS_IN_SYNC = "VersionsInSync"
+SCHEDULERS = "Schedulers"
+OLDEST_WAIT = "OldestWait"
+DESIRED = "Desired"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,7 +47,6 @@ def add_functions(
     workers: Workers,
     flower: Flower,
     pools: Sequence[SizedPool],
-    topic: Topic,
 ) -> Functions:
     poll_seconds = add_parameter(
         t,
@@ -70,6 +75,8 @@ def add_functions(
         constraint=Between(low=1, high=MOST_WORKERS),
         default=MOST_WORKERS,
     )
+    is_reserved = _add_reservation(t)
+    network_policy = add_network_policy(t, "FunctionsNetworkPolicy")
     services = {"airflow": airflow.service, **workers.services, "flower": flower.service}
     group = add_api_client_group(t, "FunctionsGroup", network=base.network, description="Functions")
     add_path(t, source=group, target=base.broker.group, port=base.broker.port)
@@ -95,6 +102,8 @@ def add_functions(
             },
             statements=scale_services(services=list(workers.services.values()), cluster=base.cluster.ecs),
             events={"EveryMinute": _every_minute("Looks at the backlog, several times a minute")},
+            network_policy=network_policy,
+            concurrency=If(is_reserved, AUTOSCALERS_AT_ONCE, NoValue),
         ),
     )
     version_check = add_function(
@@ -107,21 +116,42 @@ def add_functions(
             environment={
                 **common,
                 "SERVICES": _services_json(services),
-                "TOPIC_ARN": Ref(topic),
+                "TOPIC_ARN": Ref(base.topic),
                 "WEBSERVER_URL": airflow.version_url,
             },
             statements=[
                 *inspect_services(services=list(services.values()), cluster=base.cluster.ecs),
-                publish_to(topic),
+                *publish_to(base.topic, key_arn=base.settings.key_arn),
             ],
             events={
                 "EveryMinute": _every_minute("Compares the versions that run"),
                 "Deployment": _deployment_of(list(services.values())),
             },
+            network_policy=network_policy,
+            concurrency=If(is_reserved, VERSION_CHECKS_AT_ONCE, NoValue),
         ),
     )
-    add_deployment_hook(t, base=base, group=group, services=[airflow.service, *workers.services.values()])
+    add_deployment_hook(
+        t,
+        base=base,
+        group=group,
+        network_policy=network_policy,
+        services=[airflow.service, *workers.services.values()],
+    )
     return Functions(autoscaler=autoscaler, version_check=version_check)
+
+
+def _add_reservation(t: Template) -> str:
+    reserve = add_parameter(
+        t,
+        "ReserveConcurrency",
+        group=GROUP,
+        label="Reserve concurrency",
+        description="Whether a share of the account's concurrency is set aside; a new account has too little.",
+        constraint=YES_OR_NO,
+        default="false",
+    )
+    return add_condition(t, "IsConcurrencyReserved", Equals(Ref(reserve), "true"))
 
 
 def _services_json(services: Mapping[str, Service]) -> Sub:

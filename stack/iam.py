@@ -3,12 +3,12 @@
 from collections.abc import Sequence
 from typing import Any
 
-from troposphere import GetAtt, Ref, Sub, Template
-from troposphere.iam import Policy, Role
+from troposphere import GetAtt, If, Ref, Sub, Template
+from troposphere.iam import ManagedPolicy, Policy, PolicyType, Role
 from troposphere.logs import LogGroup
 from troposphere.sns import Topic
 
-from stack.declare import hole
+from stack.declare import hole, suppress
 
 Statement = dict[str, Any]
 POLICY_VERSION = "2012-10-17"
@@ -17,13 +17,27 @@ LAMBDA = "lambda.amazonaws.com"
 ECS = "ecs.amazonaws.com"
 
 
-def add_role(t: Template, title: str, *, service: str, statements: Sequence[Statement]) -> Role:
-    """A role for `service` of this account and stack only."""
+def add_role(
+    t: Template,
+    title: str,
+    *,
+    service: str,
+    statements: Sequence[Statement],
+    boundary: If,
+    shared: Sequence[ManagedPolicy] = (),
+) -> Role:
+    """A role for `service` with statements of its own and `shared` policies of the stack, never beyond `boundary`."""
     trust: Statement = {"Effect": "Allow", "Principal": {"Service": service}, "Action": "sts:AssumeRole"}
-    role: Role = Role(title, AssumeRolePolicyDocument={"Version": POLICY_VERSION, "Statement": [trust]})
+    role: Role = Role(
+        title,
+        AssumeRolePolicyDocument={"Version": POLICY_VERSION, "Statement": [trust]},
+        PermissionsBoundary=boundary,
+    )
     if statements:
         document = {"Version": POLICY_VERSION, "Statement": list(statements)}
         role.Policies = [Policy(PolicyName="permissions", PolicyDocument=document)]
+    if shared:
+        role.ManagedPolicyArns = [Ref(policy) for policy in shared]
     return t.add_resource(role)
 
 
@@ -34,8 +48,12 @@ def allow(*, actions: Sequence[str], resources: Sequence[Any], condition: Statem
     return statement
 
 
-def read_secrets(arns: Sequence[Any]) -> Statement:
-    return allow(actions=["secretsmanager:GetSecretValue"], resources=arns)
+def read_secrets(arns: Sequence[Any], *, key_arn: GetAtt) -> list[Statement]:
+    """Read secrets that the stack's key encrypts."""
+    return [
+        allow(actions=["secretsmanager:GetSecretValue"], resources=arns),
+        allow(actions=["kms:Decrypt"], resources=[key_arn]),
+    ]
 
 
 def write_log_group(group: LogGroup) -> Statement:
@@ -53,7 +71,7 @@ def pull_image(repository_arn: Any) -> list[Statement]:
     ]
 
 
-def use_log_bucket(*, bucket_arn: GetAtt, prefix: str) -> list[Statement]:
+def use_log_bucket(*, bucket_arn: GetAtt, prefix: str, key_arn: GetAtt) -> list[Statement]:
     """Read, list, write, never delete, below the prefix."""
     objects = Sub(f"${{Bucket}}/{prefix}/*", Bucket=bucket_arn)
     return [
@@ -63,6 +81,7 @@ def use_log_bucket(*, bucket_arn: GetAtt, prefix: str) -> list[Statement]:
             resources=[bucket_arn],
             condition={"StringLike": {"s3:prefix": [prefix, f"{prefix}/*"]}},
         ),
+        allow(actions=["kms:Decrypt", "kms:GenerateDataKey"], resources=[key_arn]),
     ]
 
 
@@ -109,8 +128,12 @@ def inspect_revisions(*, cluster: Any) -> list[Statement]:
     ]
 
 
-def publish_to(topic: Topic) -> Statement:
-    return allow(actions=["sns:Publish"], resources=[Ref(topic)])
+def publish_to(topic: Topic, *, key_arn: GetAtt) -> list[Statement]:
+    """Publish to a topic that the stack's key encrypts."""
+    return [
+        allow(actions=["sns:Publish"], resources=[Ref(topic)]),
+        allow(actions=["kms:Decrypt", "kms:GenerateDataKey"], resources=[key_arn]),
+    ]
 
 
 # What Lambda itself does, with the function's role, to give the function an address in the VPC.
@@ -124,11 +147,47 @@ NETWORK_INTERFACE_ACTIONS = (
 )
 
 
-def join_network() -> list[Statement]:
-    """Lambda checks these permissions on all resources; the function's own code is denied them."""
+def add_network_policy(t: Template, title: str) -> ManagedPolicy:
+    """Lambda checks these permissions on all resources; the functions' own code is denied them."""
     from_code: Statement = {"Null": {"lambda:SourceFunctionArn": "false"}}
     deny: Statement = {"Effect": "Deny", "Action": list(NETWORK_INTERFACE_ACTIONS), "Resource": "*"}
-    return [
-        allow(actions=NETWORK_INTERFACE_ACTIONS, resources=["*"]),
-        deny | {"Condition": from_code},
-    ]
+    statements = [allow(actions=NETWORK_INTERFACE_ACTIONS, resources=["*"]), deny | {"Condition": from_code}]
+    policy = t.add_resource(ManagedPolicy(title, PolicyDocument={"Version": POLICY_VERSION, "Statement": statements}))
+    suppress(
+        policy, checkov={"CKV_AWS_111": "Lambda asks for these on all resources; the functions' code is denied them."}
+    )
+    return policy
+
+
+def add_policy(t: Template, title: str, *, role: Role, statements: Sequence[Statement], condition: str) -> None:
+    """What a role may do besides, under a condition of the template."""
+    t.add_resource(
+        PolicyType(
+            title,
+            Condition=condition,
+            PolicyName=title,
+            PolicyDocument={"Version": POLICY_VERSION, "Statement": list(statements)},
+            Roles=[Ref(role)],
+        )
+    )
+
+
+def open_shells() -> Statement:
+    """What ECS Exec needs inside the task; the API of Session Manager's channels takes no resource."""
+    channels = ("CreateControlChannel", "CreateDataChannel", "OpenControlChannel", "OpenDataChannel")
+    return allow(actions=[f"ssmmessages:{action}" for action in channels], resources=["*"])
+
+
+def read_below(prefix: Any) -> Statement:
+    """Secrets whose names begin with `prefix` and a slash, encrypted by the account's own key for secrets."""
+    named = Sub(
+        "arn:${AWS::Partition}:secretsmanager:${AWS::Region}:${AWS::AccountId}:secret:${Prefix}/*", Prefix=prefix
+    )
+    return allow(actions=["secretsmanager:GetSecretValue"], resources=[named])
+
+
+def write_os_metrics() -> Statement:
+    """What RDS itself writes, with a role of ours, into its own log group."""
+    group = Sub("arn:${AWS::Partition}:logs:${AWS::Region}:${AWS::AccountId}:log-group:RDSOSMetrics:*")
+    actions = ("CreateLogGroup", "CreateLogStream", "DescribeLogStreams", "PutLogEvents", "PutRetentionPolicy")
+    return allow(actions=[f"logs:{action}" for action in actions], resources=[group])

@@ -5,11 +5,9 @@ from dataclasses import dataclass
 from troposphere import GetAtt, Template
 from troposphere.ec2 import SecurityGroup, SecurityGroupEgress, SecurityGroupIngress, SecurityGroupRule
 
+from stack.endpoints import HTTPS_PORT, NOWHERE
 from stack.network import Network
 from stack.own_network import ANYWHERE
-
-HTTPS_PORT = 443
-NOWHERE = "127.0.0.1/32"  # a group without any outbound rule would be given one that allows everything
 
 
 @dataclass(frozen=True, kw_only=True)

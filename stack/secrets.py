@@ -7,6 +7,7 @@ from troposphere import Output, Ref, Sub, Template
 from troposphere.secretsmanager import GenerateSecretString, Secret
 
 from stack.declare import hole
+from stack.settings import Settings
 
 FERNET_LENGTH = 32  # a Fernet key is 32 bytes, base64-encoded; the image encodes these characters
 KEY_LENGTH = 64
@@ -29,29 +30,42 @@ class Secrets:
     admin: SecretValue
 
 
-def add_secrets(t: Template) -> Secrets:
+def add_secrets(t: Template, *, settings: Settings) -> Secrets:
     fernet = add_generated_secret(
-        t, "FernetSecret", length=FERNET_LENGTH, description="Encrypts connections and variables in Airflow's database"
+        t,
+        "FernetSecret",
+        settings=settings,
+        length=FERNET_LENGTH,
+        description="Encrypts connections and variables in Airflow's database",
     )
     # A database restored from its last snapshot is unreadable without this key, so it outlives the stack too.
     fernet.DeletionPolicy = "Retain"
     fernet.UpdateReplacePolicy = "Retain"
-    api = add_generated_secret(t, "ApiSecret", length=KEY_LENGTH, description="Signs the web sessions of Airflow")
-    jwt = add_generated_secret(t, "JwtSecret", length=KEY_LENGTH, description="Signs the tokens of users and tasks")
+    api = add_generated_secret(
+        t, "ApiSecret", settings=settings, length=KEY_LENGTH, description="Signs the web sessions of Airflow"
+    )
+    jwt = add_generated_secret(
+        t, "JwtSecret", settings=settings, length=KEY_LENGTH, description="Signs the tokens of users and tasks"
+    )
     admin = add_generated_secret(
-        t, "AdminSecret", length=PASSWORD_LENGTH, description="Password of the user admin in Airflow and Flower"
+        t,
+        "AdminSecret",
+        settings=settings,
+        length=PASSWORD_LENGTH,
+        description="Password of the user admin in Airflow and Flower",
     )
     t.add_output(Output("AdminSecretArn", Description="Secret with the password of the user admin.", Value=Ref(admin)))
     return Secrets(fernet=whole(fernet), api=whole(api), jwt=whole(jwt), admin=whole(admin))
 
 
-def add_generated_secret(t: Template, title: str, *, length: int, description: str) -> Secret:
+def add_generated_secret(t: Template, title: str, *, settings: Settings, length: int, description: str) -> Secret:
     """Letters and digits only: they fit into a URL, a Redis AUTH token and a Fernet key alike."""
     return t.add_resource(
         Secret(
             title,
             Description=description,
             GenerateSecretString=GenerateSecretString(PasswordLength=length, ExcludePunctuation=True),
+            KmsKeyId=settings.key_arn,
         )
     )
 

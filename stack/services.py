@@ -1,10 +1,13 @@
-"""Fargate services that roll back a deployment that does not become healthy."""
+"""Fargate services that roll back a deployment that does not become healthy, or sets off an alarm."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from troposphere import Output, Ref, Template
+from troposphere import If, Output, Ref, Template
+from troposphere.cloudwatch import Alarm
 from troposphere.ecs import (
     AwsvpcConfiguration,
+    DeploymentAlarms,
     DeploymentCircuitBreaker,
     DeploymentConfiguration,
     LoadBalancer,
@@ -14,9 +17,11 @@ from troposphere.ecs import (
     TaskDefinition,
 )
 
+from stack.capacity import SpotShare
 from stack.cluster import Cluster
 from stack.network import Network
 from stack.paths import Group
+from stack.settings import Settings
 from stack.sites import Site
 
 # Until the webserver has started, the load balancer's checks must not end the task.
@@ -25,17 +30,24 @@ GRACE_PERIOD_S = 300
 
 @dataclass(frozen=True, kw_only=True)
 class Workload:
-    """What a service runs, and how many; None leaves the count to the autoscaler, also when the stack is updated."""
+    """What a service runs. `spot`: the share of its tasks on Spot; without it they run on demand.
+
+    `alarms` end its deployments: the old tasks come back. How many tasks it has is nobody's to say here: an update
+    would undo what scaling chose.
+    """
 
     definition: TaskDefinition
     group: Group
-    count: int | None
     site: Site | None = None
     registry: ServiceRegistry | None = None
+    spot: SpotShare | None = None
     moves_between_zones: bool = True
+    alarms: Sequence[Alarm] = ()
 
 
-def add_service(t: Template, title: str, *, network: Network, cluster: Cluster, workload: Workload) -> Service:
+def add_service(
+    t: Template, title: str, *, network: Network, cluster: Cluster, settings: Settings, workload: Workload
+) -> Service:
     site = workload.site
     service = t.add_resource(
         Service(
@@ -48,7 +60,7 @@ def add_service(t: Template, title: str, *, network: Network, cluster: Cluster, 
                 MinimumHealthyPercent=100,
             ),
             EnableECSManagedTags=True,
-            LaunchType="FARGATE",
+            EnableExecuteCommand=If(settings.has_exec, True, False),
             NetworkConfiguration=NetworkConfiguration(
                 AwsvpcConfiguration=AwsvpcConfiguration(
                     AssignPublicIp="DISABLED",
@@ -60,8 +72,15 @@ def add_service(t: Template, title: str, *, network: Network, cluster: Cluster, 
             TaskDefinition=Ref(workload.definition),
         )
     )
-    if workload.count is not None:
-        service.DesiredCount = workload.count
+    if workload.alarms:
+        service.DeploymentConfiguration.Alarms = DeploymentAlarms(
+            AlarmNames=[Ref(alarm) for alarm in workload.alarms], Enable=True, Rollback=True
+        )
+    # ECS takes one or the other.
+    if workload.spot is None:
+        service.LaunchType = "FARGATE"
+    else:
+        service.CapacityProviderStrategy = workload.spot.strategy()
     if workload.registry is not None:
         service.ServiceRegistries = [workload.registry]
     if site is not None:

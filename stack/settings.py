@@ -2,11 +2,12 @@
 
 from dataclasses import dataclass
 
-from troposphere import Equals, If, Not, Parameter, Ref, Sub, Template
+from troposphere import Equals, GetAtt, If, Not, NoValue, Parameter, Ref, Sub, Template
 
-from stack.declare import Matching, OneOf, add_condition, add_parameter
+from stack.declare import YES_OR_NO, Matching, OneOf, add_condition, add_parameter
 
 IMAGE_GROUP = "Image"
+SAFETY_GROUP = "Safety"
 LOGS_GROUP = "Logs"
 
 # The periods that CloudWatch Logs accepts, up to a year.
@@ -15,16 +16,23 @@ LOG_RETENTION_DAYS = ("1", "3", "5", "7", "14", "30", "60", "90", "120", "150", 
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """`architecture` is spelled for Lambda, `cpu_architecture` for ECS; `repository_arn` may hold a pattern."""
+    """`architecture` is spelled for Lambda, `cpu_architecture` for ECS; `repository_arn` may hold a pattern.
+
+    `has_exec` is the condition under which operators may open a shell in a container.
+    """
 
     image_uri: Ref
     repository_arn: If
     architecture: Ref
     cpu_architecture: If
     log_retention_days: Ref
+    key_arn: GetAtt
+    deletion_protection: Ref
+    permissions_boundary: If
+    has_exec: str
 
 
-def add_settings(t: Template) -> Settings:
+def add_settings(t: Template, *, key_arn: GetAtt) -> Settings:
     image_uri = add_parameter(
         t,
         "ImageUri",
@@ -61,7 +69,53 @@ def add_settings(t: Template) -> Settings:
         architecture=Ref(architecture),
         cpu_architecture=If(is_arm, "ARM64", "X86_64"),
         log_retention_days=Ref(retention),
+        key_arn=key_arn,
+        deletion_protection=Ref(_deletion_protection(t)),
+        permissions_boundary=_permissions_boundary(t),
+        has_exec=_has_exec(t),
     )
+
+
+def _deletion_protection(t: Template) -> Parameter:
+    return add_parameter(
+        t,
+        "DeletionProtection",
+        group=SAFETY_GROUP,
+        label="Protect from deletion",
+        description="Whether database and load balancer refuse to be deleted until this is set to false.",
+        constraint=YES_OR_NO,
+        default="true",
+    )
+
+
+def _permissions_boundary(t: Template) -> If:
+    boundary = add_parameter(
+        t,
+        "PermissionsBoundaryArn",
+        group=SAFETY_GROUP,
+        label="Permissions boundary",
+        description="ARN of a policy that bounds every role of the stack; empty sets no boundary.",
+        constraint=Matching(
+            regex=r"^(arn:[a-z-]+:iam::([0-9]{12}|aws):policy/[A-Za-z0-9+=,.@_/-]+)?$",
+            says="the ARN of an IAM policy, or empty",
+        ),
+        default="",
+    )
+    has_boundary = add_condition(t, "HasPermissionsBoundary", Not(Equals(Ref(boundary), "")))
+    return If(has_boundary, Ref(boundary), NoValue)
+
+
+def _has_exec(t: Template) -> str:
+    allowed = add_parameter(
+        t,
+        "ExecAllowed",
+        group=SAFETY_GROUP,
+        label="Allow ECS Exec",
+        description="Whether operators may open a shell in containers, whose file systems are writable then.",
+        constraint=YES_OR_NO,
+        default="false",
+    )
+    return add_condition(t, "HasExec", Equals(Ref(allowed), "true"))
 
 
 def _repository_arn(t: Template) -> If:

@@ -6,6 +6,7 @@ from typing import Any
 from troposphere import If, NoValue, Output, Ref, Sub, Template
 from troposphere.elasticloadbalancingv2 import (
     Action,
+    AuthenticateOidcConfig,
     Certificate,
     Condition,
     FixedResponseConfig,
@@ -20,6 +21,7 @@ from troposphere.elasticloadbalancingv2 import (
 
 from stack.balancer import Balancer
 from stack.declare import hole
+from stack.sign_in import SignIn
 
 TLS_POLICY = "ELBSecurityPolicy-TLS13-1-2-2021-06"
 HEALTH_INTERVAL_S = 15
@@ -64,7 +66,7 @@ def add_site(
         Listener(
             f"{prefix}Listener",
             Certificates=If(certified, [Certificate(CertificateArn=balancer.certificate_arn)], NoValue),
-            DefaultActions=[Action(Type="forward", TargetGroupArn=Ref(target_group))],
+            DefaultActions=_actions(balancer.sign_in, target_group=target_group),
             LoadBalancerArn=Ref(balancer.resource),
             Port=listener_port,
             Protocol=If(certified, "HTTPS", "HTTP"),
@@ -72,6 +74,14 @@ def add_site(
         )
     )
     return Site(container=container, port=port, target_group=target_group, listener=listener)
+
+
+def _actions(sign_in: SignIn, *, target_group: TargetGroup) -> list[Any]:
+    authenticate = Action(
+        Type="authenticate-oidc", Order=1, AuthenticateOidcConfig=AuthenticateOidcConfig(**sign_in.config)
+    )
+    forward = Action(Type="forward", Order=2, TargetGroupArn=Ref(target_group))
+    return [If(sign_in.has_oidc, authenticate, NoValue), forward]
 
 
 def add_hidden_path(t: Template, title: str, *, site: Site, paths: list[str]) -> None:

@@ -1,15 +1,18 @@
 """The topic that people hear of: alarms and the version check publish to it."""
 
-from troposphere import Equals, Not, Output, Ref, Template
-from troposphere.sns import SubscriptionResource, Topic
+from typing import Any
+
+from troposphere import Equals, GetAtt, Not, Output, Ref, Sub, Template
+from troposphere.sns import SubscriptionResource, Topic, TopicPolicy
 
 from stack.declare import Matching, add_condition, add_parameter
+from stack.iam import POLICY_VERSION
 
 GROUP = "Alarms"
 
 
-def add_topic(t: Template) -> Topic:
-    """A topic, with a subscription by e-mail if an address is given."""
+def add_topic(t: Template, *, key_arn: GetAtt) -> Topic:
+    """An encrypted topic, with a subscription by e-mail if an address is given."""
     email = add_parameter(
         t,
         "AlarmEmail",
@@ -22,7 +25,14 @@ def add_topic(t: Template) -> Topic:
         default="",
     )
     has_email = add_condition(t, "HasAlarmEmail", Not(Equals(Ref(email), "")))
-    topic = t.add_resource(Topic("AlarmTopic"))
+    topic = t.add_resource(Topic("AlarmTopic", KmsMasterKeyId=key_arn))
+    t.add_resource(
+        TopicPolicy(
+            "AlarmTopicPolicy",
+            Topics=[Ref(topic)],
+            PolicyDocument={"Version": POLICY_VERSION, "Statement": [_alarms_publish(topic), _refuse_plain(topic)]},
+        )
+    )
     t.add_resource(
         SubscriptionResource(
             "AlarmTopicEmail", Condition=has_email, Endpoint=Ref(email), Protocol="email", TopicArn=Ref(topic)
@@ -30,3 +40,25 @@ def add_topic(t: Template) -> Topic:
     )
     t.add_output(Output("AlarmTopicArn", Description="SNS topic that is told of alarms.", Value=Ref(topic)))
     return topic
+
+
+def _alarms_publish(topic: Topic) -> dict[str, Any]:
+    return {
+        "Sid": "AlarmsOfThisAccount",
+        "Effect": "Allow",
+        "Principal": {"Service": "cloudwatch.amazonaws.com"},
+        "Action": "sns:Publish",
+        "Resource": Ref(topic),
+        "Condition": {"StringEquals": {"aws:SourceAccount": Sub("${AWS::AccountId}")}},
+    }
+
+
+def _refuse_plain(topic: Topic) -> dict[str, Any]:
+    return {
+        "Sid": "OnlyTls",
+        "Effect": "Deny",
+        "Principal": "*",
+        "Action": "sns:Publish",
+        "Resource": Ref(topic),
+        "Condition": {"Bool": {"aws:SecureTransport": "false"}},
+    }

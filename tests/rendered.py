@@ -9,6 +9,7 @@ from samtranslator.parser.parser import Parser
 from samtranslator.translator.translator import Translator
 from samtranslator.yaml_helper import yaml_parse
 
+from local.aws.template import parse
 from stack.render import render
 from template_gen import build
 
@@ -27,6 +28,12 @@ def template() -> dict[str, Any]:
     """As written, before the SAM transform. Shared: do not change it."""
     parsed: dict[str, Any] = yaml_parse(text())
     return parsed
+
+
+@cache
+def parsed() -> dict[str, Any]:
+    """As written, by the local AWS API's own reader, which `ops.resolved` wants. Shared: do not change it."""
+    return parse(text())
 
 
 def expanded(source: dict[str, Any]) -> dict[str, Any]:

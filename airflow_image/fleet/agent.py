@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import logging
+import os
 import threading
 import time
 from collections.abc import Callable
 
 import redis
 
+from fleet import pulse
 from fleet.conduct import LEASE_MINUTES, Command, Conduct, Snapshot, Wish, is_fresh
 from fleet.gates import Permission
 from fleet.identity import Identity
@@ -104,6 +106,7 @@ class Agent:
             started = time.monotonic()
             try:
                 self.round(identity)
+                pulse.beat(os.environ, pulse.ROUND)
             except Exception:
                 # Tasks depend on this thread: without it their protection would run out. It outlives its own bugs.
                 log.exception("fleet: a round failed")

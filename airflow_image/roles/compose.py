@@ -63,7 +63,7 @@ def _flower(given: Variables) -> list[str]:
     return ["airflow", "celery", "flower", "--hostname", bind_host(given), "--port", given["PORT"]]
 
 
-_AIRFLOW = (parts.DATABASE, parts.BROKER, parts.FERNET, parts.LOGS, parts.FLEET)
+_AIRFLOW = (parts.DATABASE, parts.BROKER, parts.FERNET, parts.CONNECTIONS, parts.LOGS, parts.FLEET)
 
 ROLES = {
     role.name: role
@@ -95,7 +95,7 @@ ROLES = {
             name="worker",
             parts=(
                 *(parts.BROKER, parts.RESULTS, parts.FERNET, parts.API_KEY, parts.EXECUTION_API),
-                *(parts.LOGS, parts.WORKING, parts.FLEET),
+                *(parts.CONNECTIONS, parts.LOGS, parts.WORKING, parts.FLEET),
             ),
             command=_worker,
             has_reporter=False,

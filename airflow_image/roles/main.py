@@ -11,7 +11,7 @@ from pathlib import Path
 from fleet import names
 from fleet.gates import limit_s
 from fleet.metadata import MetadataUnavailableError, read_task_arn
-from roles import parts
+from roles import health, parts
 from roles.compose import ROLES, Program, Role, compose
 from roles.errors import ConfigurationError
 
@@ -20,11 +20,17 @@ USAGE = 64
 UNAVAILABLE = 69
 CONFIGURATION = 78
 
+HEALTH = "health"
 PASSWORDS_FILE = "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE"
 
 
 def main(arguments: list[str]) -> int:
-    """Becomes the program of the role that `arguments` name, or returns an exit code after one line that says why."""
+    """Becomes the program of the role that `arguments` name, or returns an exit code after one line that says why.
+
+    `health ROLE` says instead whether the container of that role is healthy.
+    """
+    if len(arguments) == 2 and arguments[0] == HEALTH and arguments[1] in health.CHECKS:
+        return health.main(arguments[1])
     role = ROLES.get(arguments[0]) if len(arguments) == 1 else None
     if role is None:
         return _refuse(f"usage: entrypoint ROLE, where ROLE is one of {', '.join(ROLES)}", USAGE)
@@ -41,7 +47,7 @@ def main(arguments: list[str]) -> int:
         # Imported here: no other role needs what it brings in, which takes a moment.
         from roles.turn import take_turn
 
-        take_turn(role.waits_for, program.environment, limit_s=gate_s, health=_health_address(role, program))
+        take_turn(role.waits_for, program.environment, limit_s=gate_s)
     _become(role, program)
     return UNAVAILABLE  # not reached: the process is the program now
 
@@ -60,13 +66,6 @@ def _gate_limit_s() -> float:
         return limit_s(os.environ)
     except ValueError:
         raise ConfigurationError(f"{names.GATE_MINUTES} is not a number") from None
-
-
-def _health_address(role: Role, program: Program) -> tuple[str, int] | None:
-    """Where the program will answer health checks, if it does."""
-    if parts.SCHEDULING not in role.parts:
-        return None
-    return parts.bind_host(program.environment), int(program.environment["PORT"])
 
 
 def _write_passwords(password: str) -> Path:

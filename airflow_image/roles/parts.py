@@ -34,6 +34,7 @@ PATIENCE = {
     # A process that starts meanwhile makes the tables later.
     "database_create_tables_at_setup": False,
 }
+SECRETS_BACKEND = "airflow.providers.amazon.aws.secrets.secrets_manager.SecretsManagerBackend"
 INFINITE_SLOTS = -1
 # A message unacknowledged for longer is delivered again, though its task may run. Airflow's default, said aloud: it
 # warns in every process where it is not set.
@@ -85,6 +86,19 @@ def bind_host(given: Variables) -> str:
 def is_local(given: Variables) -> bool:
     """Whether nobody but this machine may connect."""
     return bind_host(given) in LOOPBACK
+
+
+def _secret_connections(given: Variables) -> Settings:
+    """Airflow asks Secrets Manager first, where the task definition names a prefix."""
+    prefix = given.get("CONNECTIONS_PREFIX")
+    if not prefix:
+        return {}
+    kwargs = {"connections_prefix": f"{prefix}/connections", "variables_prefix": f"{prefix}/variables"}
+    return {
+        "AIRFLOW__SECRETS__BACKEND": SECRETS_BACKEND,
+        # Nothing of Airflow's own configuration is looked for there.
+        "AIRFLOW__SECRETS__BACKEND_KWARGS": json.dumps({**kwargs, "config_prefix": None}),
+    }
 
 
 def _broker_settings(given: Variables) -> Settings:
@@ -154,6 +168,7 @@ NEW_DATABASE = Part(
     # Airflow's 128 slots in default_pool would clip parallelism; read only when the database is made.
     settings=lambda _: {"AIRFLOW__CORE__DEFAULT_POOL_TASK_SLOT_COUNT": str(INFINITE_SLOTS)},
 )
+CONNECTIONS = Part(needs=(), settings=_secret_connections)
 BROKER = Part(
     needs=("BROKER_HOST", "BROKER_PORT", "BROKER_SCHEME", "BROKER_PASSWORD"),
     settings=_broker_settings,

@@ -5,9 +5,9 @@ Pure: the Lambda, the simulator and the tests call `decide`; time and limits are
 Why nothing is killed. ECS stops only unprotected tasks when desired falls; a worker is protected from before its first
 message until it is drained. Two rules keep it so:
 
-- desired falls only by workers that are drained (in a rollout, also by tasks that have not begun to run), and never
-  below the number of tasks that may hold protection. Tasks that run but are not in the registry count as protected.
-  (More protected tasks than desired would also make ECS refuse to renew protection.)
+- desired falls only by workers that are drained and by tasks that have not begun to run, and never below the number of
+  tasks that may hold protection. Tasks that run but are not in the registry count as protected. (More protected tasks
+  than desired would also make ECS refuse to renew protection.)
 - a worker for which desired was lowered is *released*: not capacity, never recalled. When demand returns, desired is
   raised instead. ECS is free to stop another unprotected worker (drained or starting) in its place; that one runs
   nothing either, and a recall that loses this race is harmless: the worker asks for protection first, ECS refuses it,
@@ -65,15 +65,18 @@ def decide(observation: Observation, policy: Policy, memory: Memory) -> Decision
     """Demand = queued + active; needed = ceil(demand / concurrency) within the limits.
 
     Fewer working than needed: recall workers that drain or have drained, and raise desired to what is needed.
-    More consuming than needed for `scale_in_after_s`: the least busy drain. Drained and not needed: release.
+    More consuming than needed for `scale_in_after_s`: the least busy drain. Drained and not needed: release. More asked
+    for than needed for as long, and not running yet: no longer asked for, or they would be started for ever where there
+    is no capacity for them.
     In a rollout old workers drain as new ones consume, see `rollout`. An input that could not be read keeps the size;
     a malformed member, or a rollout whose workers cannot be told apart, prevents scale-in only.
     """
     queued, fleet, service = observation.queued, observation.fleet, observation.service
+    memory, oldest_wait = _with_waits(memory, observation)
     if isinstance(service, Service) and service.paused:
-        return _pause(service, memory)
+        return _pause(service, memory, oldest_wait)
     if isinstance(queued, Unreadable) or isinstance(fleet, Unreadable) or isinstance(service, Unreadable):
-        return _hold(observation, memory)
+        return _hold(observation, memory, oldest_wait)
 
     now = observation.now
     in_queue = sum(queued.values())
@@ -87,6 +90,7 @@ def decide(observation: Observation, policy: Policy, memory: Memory) -> Decision
     replaced: tuple[Worker, ...] = ()
     surplus: tuple[Worker, ...] = ()
     release: tuple[Worker, ...] = ()
+    unstarted = 0
     lowered = raised
     obstacle = _why_no_scale_in(observation, fleet, crew)
     if not obstacle and not recall:
@@ -94,11 +98,16 @@ def decide(observation: Observation, policy: Policy, memory: Memory) -> Decision
         surplus = _least_busy_beyond(needed, crew.consuming, but=replaced)
         release = _releasable(crew, raised - crew.may_hold_protection(service))
         lowered = raised - len(release)
-        if crew.in_rollout and not _is_anybody_coming_back(crew):
-            # What was granted for old workers that are gone by now is taken back at once.
-            lowered = min(lowered, max(wanted, tasks_to_grant(crew, needed), crew.may_hold_protection(service)))
-    since = _surplus_since(memory, now=now) if surplus else None
-    drain = surplus if since is not None and now - since >= policy.scale_in_after_s else ()
+        if not _is_anybody_coming_back(crew):
+            least = max(wanted, tasks_to_grant(crew, needed), crew.may_hold_protection(service))
+            if crew.in_rollout:
+                # What was granted for old workers that are gone by now is taken back at once.
+                lowered = min(lowered, least)
+            unstarted = max(0, lowered - least)
+    since = _surplus_since(memory, now=now) if surplus or unstarted else None
+    is_due = since is not None and now - since >= policy.scale_in_after_s
+    drain = surplus if is_due else ()
+    lowered -= unstarted if is_due else 0
 
     changes = (
         f"recall {len(recall)}" if recall else "",
@@ -106,24 +115,21 @@ def decide(observation: Observation, policy: Policy, memory: Memory) -> Decision
         f"drain {len(drain)}" if drain else "",
         f"desired {service.desired} -> {lowered}" if lowered != service.desired else "",
     )
-    waiting = f"{len(surplus)} too many for {now - since:.0f} s" if since is not None and not drain else ""
+    waiting = f"{len(surplus) + unstarted} too many for {now - since:.0f} s" if since is not None and not is_due else ""
     situation = (
         f"{in_queue} queued + {fleet.active} active need {needed}: "
         f"{len(crew.working)} work, {len(crew.recallable)} drain or drained, {len(crew.released)} released"
     )
     step = f"at most {policy.max_step_out} more a look" if wanted < needed else ""
     rollout = f"rolling out: {crew.new_here} new, {crew.old_staying} old stay" if crew.in_rollout else ""
-    heads = heads_now(observation.heads, memory.heads, now=now)
     return Decision(
         desired=lowered,
         drain=tuple(worker.id for worker in (*replaced, *drain)) + _to_be_told_again(crew, recall),
         recall=tuple(worker.id for worker in recall),
         reason="; ".join(filter(None, (situation, rollout, *changes, step, waiting, obstacle))),
-        memory=Memory(
-            surplus_since=since, released={**released, **{worker.id: now for worker in release}}, heads=heads
-        ),
+        memory=replace(memory, surplus_since=since, released={**released, **{worker.id: now for worker in release}}),
         needed=needed,
-        oldest_wait_s=oldest_wait_s(heads, now=now),
+        oldest_wait_s=oldest_wait,
     )
 
 
@@ -139,22 +145,35 @@ def _at_most_a_step(needed: int, service: Service, policy: Policy) -> int:
     return min(needed, max(policy.minimum, service.desired + policy.max_step_out))
 
 
-def _pause(service: Service, memory: Memory) -> Decision:
+def _with_waits(memory: Memory, observation: Observation) -> tuple[Memory, float | None]:
+    """What is remembered of the lists' heads by now, and the oldest wait: also when nothing else is decided.
+
+    Without the registry's answer the time is not Redis's, so nothing is measured.
+    """
+    if isinstance(observation.queued, Unreadable) or isinstance(observation.fleet, Unreadable):
+        return memory, None
+    heads = heads_now(observation.heads, memory.heads, now=observation.now)
+    return replace(memory, heads=heads), oldest_wait_s(heads, now=observation.now)
+
+
+def _pause(service: Service, memory: Memory, oldest_wait: float | None) -> Decision:
     """Nothing changes, whatever is read or not."""
     return Decision(
         desired=service.desired,
         reason="paused by a tag on the service: no change of size, no orders",
         memory=replace(memory, surplus_since=None),
+        oldest_wait_s=oldest_wait,
     )
 
 
-def _hold(observation: Observation, memory: Memory) -> Decision:
+def _hold(observation: Observation, memory: Memory, oldest_wait: float | None) -> Decision:
     """The present size. A surplus must be seen without a gap, so its time starts again."""
     service = observation.service
     return Decision(
         desired=None if isinstance(service, Unreadable) else service.desired,
         reason="size kept, unreadable: " + "; ".join(str(part) for part in observation.unreadable),
         memory=replace(memory, surplus_since=None),
+        oldest_wait_s=oldest_wait,
     )
 
 

@@ -1,4 +1,4 @@
-"""ElastiCache operations that moto 5.2.5 lacks: parameter groups, and deleting what was made."""
+"""ElastiCache operations that moto 5.2.5 lacks: parameter groups, user groups, and deleting what was made."""
 
 from __future__ import annotations
 
@@ -19,11 +19,16 @@ class _SubnetGroupNotFound(ApiError):
     code = "CacheSubnetGroupNotFoundFault"
 
 
+class _UserGroupNotFound(ApiError):
+    code = "UserGroupNotFoundFault"
+
+
 class ElastiCacheApi(ElastiCacheResponse):  # type: ignore[misc]  # mypy is told not to look into moto
     """One request; `broker` is where replication groups say they are."""
 
     broker: ClassVar[Address]
     _parameter_groups: ClassVar[dict[tuple[str, str], dict[str, Any]]] = {}
+    _user_groups: ClassVar[dict[tuple[str, str], dict[str, Any]]] = {}
 
     def create_replication_group(self) -> ActionResult:
         result = super().create_replication_group()
@@ -45,6 +50,35 @@ class ElastiCacheApi(ElastiCacheResponse):  # type: ignore[misc]  # mypy is told
         if self.elasticache_backend.cache_subnet_groups.pop(name, None) is None:
             raise _SubnetGroupNotFound(f"Cache subnet group {name} not found.")
         return EmptyResult()
+
+    def create_user_group(self) -> ActionResult:
+        name = self._get_param("UserGroupId")
+        group = {
+            "UserGroupId": name,
+            "Engine": self._get_param("Engine"),
+            "UserIds": self._get_param("UserIds", []),
+            "Status": "active",
+            "ARN": f"arn:{self.partition}:elasticache:{self.region}:{self.current_account}:usergroup:{name}",
+        }
+        self._user_groups[self.region, name] = group
+        return ActionResult(group)
+
+    def describe_user_groups(self) -> ActionResult:
+        groups = [group for (region, _), group in self._user_groups.items() if region == self.region]
+        if self._get_param("UserGroupId"):
+            groups = [self._user_group()]
+        return ActionResult({"UserGroups": groups})
+
+    def delete_user_group(self) -> ActionResult:
+        group = self._user_group()
+        del self._user_groups[self.region, group["UserGroupId"]]
+        return ActionResult(group)
+
+    def _user_group(self) -> dict[str, Any]:
+        name = self._get_param("UserGroupId")
+        if (self.region, name) not in self._user_groups:
+            raise _UserGroupNotFound(f"User group {name} not found.")
+        return self._user_groups[self.region, name]
 
     def create_cache_parameter_group(self) -> ActionResult:
         name = self._get_param("CacheParameterGroupName")

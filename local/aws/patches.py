@@ -8,11 +8,13 @@ import string
 from collections.abc import Callable
 from typing import Any
 
+import moto.applicationautoscaling.models
 import moto.awslambda.models
 import moto.ecs.urls
 import moto.elasticache.urls
 import moto.rds.models
 import moto.s3.models
+from moto.applicationautoscaling.exceptions import AWSValidationException
 from moto.iam.access_control import IAMPolicy, PermissionResult
 
 from local.aws.cloud import Cloud
@@ -60,6 +62,10 @@ def apply(settings: Settings, *, cloud: Callable[[str], Cloud]) -> None:
     # moto judges a bucket policy's statements without their conditions: "deny what comes without TLS" denies all.
     replace(moto.s3.models.FakeBucket, "get_permission", lambda _original: _permission)
 
+    # moto looks for the service among those of its own ECS, which has none.
+    autoscaling = moto.applicationautoscaling.models.ApplicationAutoscalingBackend
+    replace(autoscaling, "_ecs_service_exists_for_target", lambda _original: _is_service(cloud))
+
     # moto answers with the name of a bucket of AWS's own: nothing can be fetched from there.
     replace(moto.awslambda.models.LambdaFunction, "get_code", lambda original: _with_location(original, cloud))
 
@@ -78,6 +84,19 @@ def _permission(self: Any, action: str, resource: str) -> PermissionResult:
     statements = policy["Statement"] if isinstance(policy["Statement"], list) else [policy["Statement"]]
     policy["Statement"] = [statement for statement in statements if "Condition" not in statement]
     return IAMPolicy(json.dumps(policy)).is_action_permitted(action=action, resource=resource)
+
+
+def _is_service(cloud: Callable[[str], Cloud]) -> Callable[[Any, str], bool]:
+    """Whether there is the service that a scalable target names: `service/<cluster>/<name>`."""
+
+    def exists(self: Any, resource_id: str) -> bool:
+        _, cluster, name = resource_id.split("/")
+        ecs = cloud(self.region_name).client("ecs")
+        if not ecs.describe_services(cluster=cluster, services=[name])["services"]:
+            raise AWSValidationException(f"ECS service doesn't exist: {resource_id}")
+        return True
+
+    return exists
 
 
 def _with_location(

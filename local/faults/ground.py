@@ -95,6 +95,17 @@ class Ground:
         trial.runs[run_id] = burst.tasks
         return run_id
 
+    def burst_on_several(self, trial: Trial, burst: Burst) -> None:
+        """Start a burst and wait until several workers have tasks of it."""
+        self.trigger(trial, burst)
+        sight = self.see("several workers at work", lambda s: s.consuming > 1 and s.active > self.slots)
+        trial.figures |= {"struck_workers": sight.consuming, "struck_tasks": sight.active}
+
+    def stopped_workers(self) -> int:
+        """Count the workers that were stopped so far."""
+        service = self.stack.outputs["WorkerServiceName"]
+        return sum(e.startswith(f"{service}: task") and " stopped: " in e for e in list(self.stack.agent.events))
+
     def running(self, run_id: str) -> int:
         """Count the run's tasks that Airflow knows to run."""
         return self.airflow.count(DAG_ID, run_id, task_id=TASK_ID, state="running")
@@ -111,17 +122,28 @@ class Ground:
                 raise LocalError(f"{what} was not seen within {timeout_s:.0f} s; last: {_in_words(sight)}")
             time.sleep(LOOK_EVERY_S / 2)
 
-    def finish(self, trial: Trial, *, timeout_s: float = RUN_TIMEOUT_S) -> None:
-        """Wait until every run of the trial has ended; one that does not end in time shows as lost tasks."""
+    def finish(
+        self,
+        trial: Trial,
+        *,
+        timeout_s: float = RUN_TIMEOUT_S,
+        meanwhile: Callable[[], object] = lambda: None,
+        every_s: float = LOOK_EVERY_S,
+    ) -> None:
+        """Wait until every run of the trial has ended, and do something `meanwhile`, again and again.
+
+        A run that does not end in time shows as lost tasks.
+        """
         deadline = time.monotonic() + timeout_s
         left = set(trial.runs)
         while left and time.monotonic() < deadline:
+            meanwhile()
             for run_id in sorted(left):
                 with contextlib.suppress(LocalError):  # the webserver may be away
                     if self.airflow.run_state(DAG_ID, run_id) in ENDED:
                         left.discard(run_id)
             self._check()
-            time.sleep(LOOK_EVERY_S)
+            time.sleep(every_s)
         trial.require(not left, f"{len(left)} runs did not end within {timeout_s:.0f} s")
 
     def evidence(self, trial: Trial, *, outlived: int) -> Evidence:

@@ -277,6 +277,38 @@ def test_a_dead_worker_beside_its_replacement_raises_nothing() -> None:
     assert decided(seen(worker("a"), worker("b", STARTING), desired=1, running=1)).desired == 1
 
 
+def test_what_was_asked_for_and_does_not_run_yet_is_given_up_when_it_is_not_needed_for_as_long() -> None:
+    observation = seen(worker("a", active=4), desired=5)
+    first = decided(observation)
+    assert (first.desired, first.memory.surplus_since) == (5, NOW)
+    almost = decided(replace(observation, now=NOW + 29), first.memory)
+    assert almost.desired == 5
+    assert "4 too many for 29 s" in almost.reason
+    late = decided(replace(observation, now=NOW + 30), first.memory)
+    assert (late.desired, late.drain) == (1, ())
+    assert "desired 5 -> 1" in late.reason
+
+
+def test_a_pool_whose_first_worker_never_starts_returns_to_zero_with_its_last_task() -> None:
+    policy = replace(POLICY, minimum=0)
+    assert decided(seen(queued=1, desired=1), LONG_SURPLUS, policy).desired == 1
+    assert decided(seen(desired=1), LONG_SURPLUS, policy).desired == 0
+
+
+def test_what_is_needed_is_not_given_up_however_long_it_does_not_run() -> None:
+    assert decided(seen(worker("a", active=4), queued=8, desired=5), LONG_SURPLUS).desired == 3  # 12 / 4
+
+
+def test_what_runs_may_hold_protection_and_is_not_given_up() -> None:
+    assert decided(seen(worker("a"), desired=5, running=3), LONG_SURPLUS).desired == 3  # two have not reported
+    assert decided(seen(worker("a"), worker("b", STARTING), desired=5), LONG_SURPLUS).desired == 2
+
+
+def test_nothing_is_given_up_while_a_recalled_worker_is_unprotected() -> None:
+    back_soon = worker("b", DRAINED, order=ORDER_CONSUME)
+    assert decided(seen(worker("a", active=4), back_soon, queued=1, desired=5), LONG_SURPLUS).desired == 5
+
+
 def test_a_desired_count_above_the_maximum_falls_only_as_workers_drain() -> None:
     policy = replace(POLICY, maximum=1)
     decision = decided(seen(worker("a", active=4), worker("b", active=4), queued=9), LONG_SURPLUS, policy)
@@ -336,6 +368,15 @@ def test_the_oldest_wait_is_not_known_while_queues_are_not_and_goes_on_after() -
     assert held.oldest_wait_s is None
     again = replace(seen(worker("a"), queued=1), now=NOW + 30, heads={"default": "m1"})
     assert decided(again, held.memory).oldest_wait_s == 30
+
+
+@pytest.mark.parametrize("kept", ["paused", "service away"])
+def test_the_oldest_wait_is_measured_also_while_the_size_is_kept(kept: str) -> None:
+    first = decided(replace(seen(worker("a"), queued=1), heads={"default": "m1"}))
+    later = replace(seen(worker("a"), queued=1), now=NOW + 20, heads={"default": "m1"})
+    assert isinstance(later.service, Service)
+    service = replace(later.service, paused=True) if kept == "paused" else Unreadable(source="service", why="away")
+    assert decided(replace(later, service=service), first.memory).oldest_wait_s == 20
 
 
 def test_a_clock_that_went_back_makes_no_negative_wait() -> None:

@@ -18,11 +18,25 @@ ROOT = Path(__file__).parents[2]
 CONFIG = tomllib.loads((ROOT / "samconfig.toml").read_text())
 ENVIRONMENTS = ("local", "dev", "qa", "prd")
 PROMISED = {
-    "ImageUri", "VpcId", "PrivateSubnetIds", "PublicSubnetIds", "VpcCidr", "CertificateArn", "AllowedCidr",
+    "ImageUri", "VpcId", "PrivateSubnetIds", "PublicSubnetIds", "VpcCidr", "CertificateArn", "AllowedCidrs",
+    "BalancerScheme", "Zones", "WayOut", "DeletionProtection", "PermissionsBoundaryArn", "ConnectionsPrefix",
+    "AirflowMin", "AirflowMax", "AlarmEmail", "ExecAllowed", "OidcIssuer", "OidcClientId", "OidcSecretArn",
     "DatabaseInstanceClass", "DatabaseStorageGib", "DatabaseMultiAz", "BrokerNodeType", "BrokerReplicas",
     "WorkerMin", "WorkerMax", "WorkerConcurrency", "PollSeconds", "LogRetentionDays", "Architecture",
     "AirflowCpu", "AirflowMemory", "WorkerCpu", "WorkerMemory", "FlowerCpu", "FlowerMemory",
 }  # fmt: skip
+
+
+CERTIFIED = {"CertificateArn": "arn:aws:acm:us-east-1:123456789012:certificate/0-a"}
+BROUGHT = {"VpcId": "vpc-0123abcd", "PrivateSubnetIds": "subnet-0123abcd,subnet-4567abcd"}
+SIGN_IN = {
+    "OidcIssuer": "https://login.example.com",
+    "OidcAuthorizationEndpoint": "https://login.example.com/authorize",
+    "OidcTokenEndpoint": "https://login.example.com/token",
+    "OidcUserInfoEndpoint": "https://login.example.com/userinfo",
+    "OidcClientId": "airflow",
+    "OidcSecretArn": "arn:aws:secretsmanager:us-east-1:123456789012:secret:oidc-a1b2c3",
+}
 
 
 def parameters() -> dict[str, dict[str, Any]]:
@@ -138,6 +152,12 @@ def test_the_local_stack_is_small_and_quick() -> None:
         ({"VpcId": "vpc-0123abcd"}, "VpcId needs PrivateSubnetIds"),
         ({"PrivateSubnetIds": "subnet-0123abcd,subnet-4567abcd"}, "PrivateSubnetIds needs VpcId."),
         ({"PublicSubnetIds": "subnet-0123abcd,subnet-4567abcd"}, "PublicSubnetIds needs VpcId."),
+        ({"BalancerScheme": "internet-facing"}, "BalancerScheme internet-facing needs CertificateArn."),
+        ({**BROUGHT, **CERTIFIED, "BalancerScheme": "internet-facing"}, "needs PublicSubnetIds."),
+        ({"AirflowMin": "3", "AirflowMax": "2"}, "AirflowMin 3 needs AirflowMax 3 or more."),
+        ({**SIGN_IN, **CERTIFIED, "OidcSecretArn": ""}, "OidcIssuer needs OidcSecretArn."),
+        (SIGN_IN, "OidcIssuer needs CertificateArn."),
+        ({"DatabaseMultiAz": "true", "VpcId": "vpc-0123abcd"}, "a zone each, for Multi-AZ."),
     ],
 )
 def test_parameters_that_do_not_fit_together_are_refused(given: dict[str, str], said: str) -> None:
@@ -160,8 +180,18 @@ def test_a_brought_network_is_accepted() -> None:
         ("ImageUri", "localhost:5000/airflow:1.0", "localhost:5000/airflow: 1.0"),
         ("PrivateSubnetIds", "subnet-0123abcd,subnet-4567abcd", "subnet-0123abcd"),
         ("VpcCidr", "10.1.0.0/16", "10.1.0.0/24"),
-        ("VpcCidr", "192.168.0.0/18", "8.8.0.0/16"),
-        ("AllowedCidr", "0.0.0.0/0", "0.0.0.0/33"),
+        ("VpcCidr", "172.16.0.0/17", "8.8.0.0/16"),
+        ("AllowedCidrs", "0.0.0.0/0", "0.0.0.0/33"),
+        ("AllowedCidrs", "10.0.0.0/8,192.168.0.0/16", "10.0.0.0/8, 192.168.0.0/16"),
+        (
+            "AllowedCidrs",
+            "1.0.0.0/8,2.0.0.0/8,3.0.0.0/8,4.0.0.0/8",
+            "1.0.0.0/8,2.0.0.0/8,3.0.0.0/8,4.0.0.0/8,5.0.0.0/8",
+        ),
+        ("AlarmEmail", "ops@example.com", "ops"),
+        ("PermissionsBoundaryArn", "arn:aws:iam::123456789012:policy/boundary", "boundary"),
+        ("ConnectionsPrefix", "airflow/prd", "airflow/prd/"),
+        ("OidcIssuer", "https://login.example.com/realm", "http://login.example.com"),
         ("CertificateArn", "arn:aws:acm:us-east-1:123456789012:certificate/0-a", "certificate"),
         ("PollSeconds", "5", "4"),
         ("PollSeconds", "60", "61"),

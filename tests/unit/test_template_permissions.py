@@ -16,6 +16,10 @@ NETWORK_INTERFACES = "Lambda checks it on all resources before it creates the fu
 ON_ALL_RESOURCES = {
     "ecr:GetAuthorizationToken": "the token is for the whole registry; the API takes no resource",
     "ecs:ListTasks": "listing by service takes no resource; the cluster is a condition",
+    **{
+        f"ssmmessages:{action}": "a channel of a session has no ARN before it is there; only where ExecAllowed says so"
+        for action in ("CreateControlChannel", "CreateDataChannel", "OpenControlChannel", "OpenDataChannel")
+    },
     "ec2:AssignPrivateIpAddresses": NETWORK_INTERFACES,
     "ec2:CreateNetworkInterface": NETWORK_INTERFACES,
     "ec2:DeleteNetworkInterface": NETWORK_INTERFACES,
@@ -33,13 +37,20 @@ FUNCTIONS = {
 
 
 def statements(role: str, effect: str = "Allow") -> list[dict[str, Any]]:
-    policies = rendered.resources("AWS::IAM::Role")[role].get("Policies", [])
+    """Of the role itself, and of the policies that are attached to it under a condition."""
+    attached = [p for p in rendered.resources("AWS::IAM::Policy").values() if p["Roles"] == [{"Ref": role}]]
     return [
         statement
-        for policy in policies
+        for policy in [*rendered.resources("AWS::IAM::Role")[role].get("Policies", []), *attached]
         for statement in policy["PolicyDocument"]["Statement"]
         if statement["Effect"] == effect
     ]
+
+
+def network_statement(effect: str) -> dict[str, Any]:
+    (policy,) = rendered.resources("AWS::IAM::ManagedPolicy").values()
+    (found,) = (s for s in policy["PolicyDocument"]["Statement"] if s["Effect"] == effect)
+    return dict(found)
 
 
 def statement_for(role: str, action: str) -> dict[str, Any]:
@@ -61,14 +72,19 @@ def secret_arn(value_from: dict[str, str]) -> dict[str, Any]:
 
 def test_there_is_a_role_for_each_purpose_and_no_other() -> None:
     expected = {f"{title}ExecutionRole" for title in TASKS.values()}
-    expected |= {"AirflowTaskRole", "WorkerTaskRole", "AutoscalerRole", "VersionCheckRole"}
-    expected |= {"DeploymentHookRole", "DeploymentHookCallerRole"}
+    expected |= {f"{title}TaskRole" for title in TASKS.values()}
+    expected |= {f"{title}Role" for title in FUNCTIONS} | {"DeploymentHookCallerRole", "DatabaseMonitoringRole"}
     assert set(roles()) == expected
 
 
 @pytest.mark.parametrize("role", roles())
-def test_a_role_has_no_managed_policy(role: str) -> None:
-    assert rendered.resources("AWS::IAM::Role")[role].keys() == {"AssumeRolePolicyDocument", "Policies"}
+def test_a_role_has_no_policy_of_others_and_the_boundary(role: str) -> None:
+    properties = rendered.resources("AWS::IAM::Role")[role]
+    shared = [{"Ref": "FunctionsNetworkPolicy"}] if role in {f"{title}Role" for title in FUNCTIONS} else None
+    assert properties.get("ManagedPolicyArns") == shared
+    assert properties["PermissionsBoundary"] == {
+        "Fn::If": ["HasPermissionsBoundary", {"Ref": "PermissionsBoundaryArn"}, {"Ref": "AWS::NoValue"}]
+    }
 
 
 @pytest.mark.parametrize("role", roles())
@@ -94,7 +110,7 @@ def test_no_exception_from_least_resources_is_unused() -> None:
         if "*" in statement["Resource"]
         for action in statement["Action"]
     }
-    assert used == ON_ALL_RESOURCES.keys()
+    assert used | set(network_statement("Allow")["Action"]) == ON_ALL_RESOURCES.keys()
 
 
 def test_listing_tasks_is_bound_to_the_cluster() -> None:
@@ -123,6 +139,8 @@ def test_an_execution_role_writes_only_its_own_logs(title: str) -> None:
 
 @pytest.mark.parametrize("role", ["AirflowTaskRole", "WorkerTaskRole"])
 def test_airflow_reads_and_writes_task_logs_and_nothing_else_in_the_bucket(role: str) -> None:
+    keys = statement_for(role, "kms:GenerateDataKey")
+    assert keys["Resource"] == [{"Fn::GetAtt": ["Key", "Arn"]}]
     objects = statement_for(role, "s3:GetObject")
     assert set(objects["Action"]) == {"s3:GetObject", "s3:PutObject"}
     (resource,) = objects["Resource"]
@@ -143,8 +161,31 @@ def test_only_workers_protect_tasks_and_only_of_their_cluster() -> None:
     assert resource["Fn::Sub"].endswith(":task/${Cluster}/*")
 
 
-def test_flower_may_do_nothing_in_aws() -> None:
-    assert "TaskRoleArn" not in rendered.resources("AWS::ECS::TaskDefinition")["FlowerTaskDefinition"]
+def test_flower_may_only_read_the_databases_password_again() -> None:
+    always = [s for s in statements("FlowerTaskRole") if "ssmmessages:OpenDataChannel" not in s["Action"]]
+    assert [(s["Action"], s["Resource"]) for s in always] == [
+        (["secretsmanager:GetSecretValue"], [{"Fn::GetAtt": ["Database", "MasterUserSecret.SecretArn"]}]),
+        (["kms:Decrypt"], [{"Fn::GetAtt": ["Key", "Arn"]}]),
+    ]
+
+
+def test_shells_are_opened_only_where_it_is_allowed() -> None:
+    policies = {t: p for t, p in rendered.deployed()["Resources"].items() if p["Type"] == "AWS::IAM::Policy"}
+    conditions = {title: policy["Condition"] for title, policy in policies.items()}
+    assert conditions == {
+        **{f"{title}ExecPolicy": "HasExec" for title in TASKS.values()},
+        **{f"{title}ConnectionsPolicy": "HasConnectionsPrefix" for title in ("Airflow", "Worker")},
+    }
+
+
+@pytest.mark.parametrize("title", ["Airflow", "Worker"])
+def test_connections_are_read_below_their_prefix_only(title: str) -> None:
+    policy = rendered.resources("AWS::IAM::Policy")[f"{title}ConnectionsPolicy"]
+    (statement,) = policy["PolicyDocument"]["Statement"]
+    assert statement["Action"] == ["secretsmanager:GetSecretValue"]
+    (resource,) = statement["Resource"]
+    assert resource["Fn::Sub"][0].endswith(":secret:${Prefix}/*")
+    assert resource["Fn::Sub"][1] == {"Prefix": {"Ref": "ConnectionsPrefix"}}
 
 
 @pytest.mark.parametrize(("title", "modules"), FUNCTIONS.items())
@@ -165,7 +206,7 @@ def test_a_function_may_call_exactly_what_its_code_calls(title: str, modules: li
         action
         for statement in statements(f"{title}Role")
         for action in statement["Action"]
-        if action.split(":")[0] not in ("ec2", "logs")
+        if action.split(":")[0] not in ("kms", "logs")
     }
     assert allowed == operations
 
@@ -186,10 +227,8 @@ def test_a_function_reads_only_the_brokers_secret(title: str) -> None:
     assert resource == [{"Ref": "BrokerSecret"}]
 
 
-@pytest.mark.parametrize("title", FUNCTIONS)
-def test_what_lambda_may_do_to_the_network_is_denied_to_the_functions_code(title: str) -> None:
-    (denied,) = statements(f"{title}Role", effect="Deny")
-    granted = statement_for(f"{title}Role", "ec2:CreateNetworkInterface")
+def test_what_lambda_may_do_to_the_network_is_denied_to_the_functions_code() -> None:
+    denied, granted = network_statement("Deny"), network_statement("Allow")
     assert denied["Action"] == granted["Action"]
     assert denied["Condition"] == {"Null": {"lambda:SourceFunctionArn": "false"}}
 
@@ -197,9 +236,16 @@ def test_what_lambda_may_do_to_the_network_is_denied_to_the_functions_code(title
 @pytest.mark.parametrize(
     ("role", "service"),
     [
-        (role, "ecs-tasks.amazonaws.com" if "TaskRole" in role or "Execution" in role else "lambda.amazonaws.com")
-        if role != "DeploymentHookCallerRole"
-        else (role, "ecs.amazonaws.com")
+        (
+            role,
+            "monitoring.rds.amazonaws.com"
+            if role == "DatabaseMonitoringRole"
+            else "ecs.amazonaws.com"
+            if role == "DeploymentHookCallerRole"
+            else "ecs-tasks.amazonaws.com"
+            if "TaskRole" in role or "Execution" in role
+            else "lambda.amazonaws.com",
+        )
         for role in roles()
     ],
 )

@@ -8,10 +8,9 @@ import pytest
 from tests import rendered
 
 OUTPUTS = {
-    "AlarmTopicArn", "WebserverUrl", "FlowerUrl", "ClusterName",
-    "AirflowServiceName", "WorkerServiceName", "FlowerServiceName",
+    "WebserverUrl", "FlowerUrl", "ClusterName", "AirflowServiceName", "WorkerServiceName", "FlowerServiceName",
     "LogBucketName", "AdminSecretArn", "BrokerSecretArn", "DatabaseSecretArn", "DatabaseName",
-    "AutoscalerFunctionName", "VersionCheckFunctionName",
+    "AutoscalerFunctionName", "VersionCheckFunctionName", "AlarmTopicArn", "DashboardUrl",
 }  # fmt: skip
 SECRET_NAME = re.compile(r"password|secret|token|_key$", re.IGNORECASE)
 SECRET_VALUE = re.compile(
@@ -95,7 +94,9 @@ def test_the_broker_is_one_encrypted_primary_that_loses_nothing_for_lack_of_memo
     broker = one("AWS::ElastiCache::ReplicationGroup")
     assert broker["TransitEncryptionEnabled"] is True
     assert broker["AtRestEncryptionEnabled"] is True
-    assert broker["AuthToken"] == {"Fn::Sub": "{{resolve:secretsmanager:${BrokerSecret}}}"}
+    assert broker["UserGroupIds"] == [{"Ref": "BrokerUsers"}]
+    assert one("AWS::ElastiCache::UserGroup")["UserIds"] == [{"Ref": "BrokerUser"}]
+    assert one("AWS::ElastiCache::User")["Passwords"] == [{"Fn::Sub": "{{resolve:secretsmanager:${BrokerSecret}}}"}]
     assert broker["SnapshotRetentionLimit"] == 0
     assert "NumNodeGroups" not in broker
     assert one("AWS::ElastiCache::ParameterGroup")["Properties"] == {"maxmemory-policy": "noeviction"}
@@ -112,16 +113,39 @@ def test_the_broker_fails_over_only_to_a_replica_that_exists() -> None:
     assert list(nodes) == rendered.template()["Parameters"]["BrokerReplicas"]["AllowedValues"]
 
 
-def test_the_log_bucket_is_closed_encrypted_tls_only_and_empties_itself() -> None:
-    bucket = one("AWS::S3::Bucket")
+@pytest.mark.parametrize(("title", "days"), [("LogBucket", "TaskLogDays"), ("AccessLogBucket", "AccessLogDays")])
+def test_a_bucket_is_closed_encrypted_versioned_and_empties_itself(title: str, days: str) -> None:
+    bucket = rendered.resources("AWS::S3::Bucket")[title]
     assert set(bucket["PublicAccessBlockConfiguration"].values()) == {True}
     assert len(bucket["PublicAccessBlockConfiguration"]) == 4
     assert bucket["BucketEncryption"]["ServerSideEncryptionConfiguration"]
+    assert bucket["VersioningConfiguration"] == {"Status": "Enabled"}
     (rule,) = bucket["LifecycleConfiguration"]["Rules"]
-    assert rule["ExpirationInDays"] == {"Ref": "TaskLogDays"}
-    (statement,) = one("AWS::S3::BucketPolicy")["PolicyDocument"]["Statement"]
-    assert statement["Effect"] == "Deny"
-    assert statement["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}
+    assert rule["ExpirationInDays"] == {"Ref": days}
+    assert rule["NoncurrentVersionExpiration"]["NoncurrentDays"] == 7
+
+
+@pytest.mark.parametrize("title", ["LogBucketPolicy", "AccessLogBucketPolicy"])
+def test_a_bucket_refuses_what_comes_without_tls(title: str) -> None:
+    refused, *_ = rendered.resources("AWS::S3::BucketPolicy")[title]["PolicyDocument"]["Statement"]
+    assert refused["Effect"] == "Deny"
+    assert refused["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}
+
+
+def test_access_logs_are_delivered_only_from_this_account() -> None:
+    _, *deliveries = rendered.resources("AWS::S3::BucketPolicy")["AccessLogBucketPolicy"]["PolicyDocument"]["Statement"]
+    assert {d["Principal"]["Service"] for d in deliveries} == {
+        "logdelivery.elasticloadbalancing.amazonaws.com",
+        "logging.s3.amazonaws.com",
+    }
+    for delivery in deliveries:
+        assert delivery["Condition"] == {"StringEquals": {"aws:SourceAccount": {"Fn::Sub": "${AWS::AccountId}"}}}
+
+
+@pytest.mark.parametrize("kind", ["AWS::SecretsManager::Secret", "AWS::Logs::LogGroup"])
+def test_what_is_secret_or_logged_is_encrypted_with_the_stacks_key(kind: str) -> None:
+    keys = {str(properties["KmsKeyId"]) for properties in rendered.resources(kind).values()}
+    assert keys == {str({"Fn::GetAtt": ["Key", "Arn"]})}
 
 
 @pytest.mark.parametrize("title", sorted(rendered.resources("AWS::Logs::LogGroup")))
@@ -135,7 +159,7 @@ def test_network_paths_are_those_that_something_uses() -> None:
         for ingress in rendered.resources("AWS::EC2::SecurityGroupIngress").values()
     }
     assert paths == {
-        *((f"{who}Group", "DatabaseGroup", 5432) for who in ("Airflow", "Worker", "Flower")),
+        *((f"{who}Group", "DatabaseGroup", 5433) for who in ("Airflow", "Worker", "Flower")),
         *((f"{who}Group", "BrokerGroup", 6379) for who in ("Airflow", "Worker", "Flower", "Functions")),
         *((f"{who}Group", "AirflowGroup", 8080) for who in ("Balancer", "Airflow", "Worker", "Functions")),
         ("AirflowGroup", "WorkerGroup", 8793),
@@ -158,9 +182,15 @@ def test_a_group_that_may_not_call_anything_may_call_along_its_paths() -> None:
 
 def test_only_the_load_balancer_is_open_to_addresses_and_only_to_allowed_ones() -> None:
     groups = rendered.resources("AWS::EC2::SecurityGroup")
-    assert {title for title, group in groups.items() if "SecurityGroupIngress" in group} == {"BalancerGroup"}
-    text = str(groups["BalancerGroup"]["SecurityGroupIngress"])
-    assert text.count("'CidrIp': {'Ref': 'AllowedCidr'}") == text.count("CidrIp") == 3
+    open_to = {
+        title: group["SecurityGroupIngress"] for title, group in groups.items() if "SecurityGroupIngress" in group
+    }
+    assert open_to.keys() == {"BalancerGroup", "NetworkEndpointsGroup"}
+    (own,) = open_to["NetworkEndpointsGroup"]
+    assert (own["CidrIp"], own["FromPort"], own["ToPort"]) == ({"Ref": "VpcCidr"}, 443, 443)
+    text = str(open_to["BalancerGroup"])
+    # Three ports for each of the four ranges that AllowedCidrs may hold.
+    assert text.count("'CidrIp': {'Fn::Select': ") == text.count("'Ref': 'AllowedCidrs'") == text.count("CidrIp") == 12
 
 
 def test_only_groups_that_run_dag_code_may_call_anything() -> None:
@@ -168,24 +198,26 @@ def test_only_groups_that_run_dag_code_may_call_anything() -> None:
         title
         for title, group in rendered.resources("AWS::EC2::SecurityGroup").items()
         for rule in group["SecurityGroupEgress"]
-        if rule["CidrIp"] == "0.0.0.0/0" and rule["IpProtocol"] == "-1"
+        if rule.get("CidrIp") == "0.0.0.0/0" and rule["IpProtocol"] == "-1"
     }
     assert anything == {"AirflowGroup", "WorkerGroup"}
 
 
-def test_without_a_certificate_the_load_balancer_is_internal() -> None:
+def test_the_load_balancer_is_internal_unless_asked_otherwise() -> None:
     balancer = one("AWS::ElasticLoadBalancingV2::LoadBalancer")
-    assert balancer["Scheme"] == {
-        "Fn::If": [
-            "IsNetworkCreated",
-            {"Fn::If": ["HasCertificate", "internet-facing", "internal"]},
-            {"Fn::If": ["IsBroughtNetworkInternal", "internal", "internet-facing"]},
-        ]
-    }
-    no_certificate = {"Fn::Equals": [{"Ref": "CertificateArn"}, ""]}
-    conditions = rendered.template()["Conditions"]
-    assert conditions["HasCertificate"] == {"Fn::Not": [no_certificate]}
-    assert no_certificate in conditions["IsBroughtNetworkInternal"]["Fn::Or"]
+    assert balancer["Scheme"] == {"Ref": "BalancerScheme"}
+    assert rendered.template()["Parameters"]["BalancerScheme"]["Default"] == "internal"
+
+
+@pytest.mark.parametrize("title", ["WebserverListener", "FlowerListener"])
+def test_sign_in_comes_before_every_page(title: str) -> None:
+    first, second = rendered.resources("AWS::ElasticLoadBalancingV2::Listener")[title]["DefaultActions"]
+    condition, authenticate, nothing = first["Fn::If"]
+    assert (condition, nothing) == ("HasOidc", {"Ref": "AWS::NoValue"})
+    assert (authenticate["Type"], authenticate["Order"]) == ("authenticate-oidc", 1)
+    assert (second["Type"], second["Order"]) == ("forward", 2)
+    secret = authenticate["AuthenticateOidcConfig"]["ClientSecret"]
+    assert secret == {"Fn::Sub": "{{resolve:secretsmanager:${OidcSecretArn}:SecretString:clientSecret}}"}
 
 
 @pytest.mark.parametrize("title", ["WebserverListener", "FlowerListener"])
@@ -207,16 +239,24 @@ def test_the_execution_api_is_hidden_from_the_load_balancer() -> None:
 def test_a_brought_network_creates_none_of_the_network() -> None:
     network = {title for title in rendered.deployed()["Resources"] if title.startswith("Network")}
     assert network
-    unconditional = {title for title in network if resource(title).get("Condition") != "IsNetworkCreated"}
-    assert unconditional == set()
+    conditions = rendered.template()["Conditions"]
+
+    def implies_created(condition: str | None) -> bool:
+        if condition is None:
+            return False
+        parts = conditions[condition].get("Fn::And", [])
+        return condition == "IsNetworkCreated" or any(implies_created(part.get("Condition")) for part in parts)
+
+    assert {title for title in network if not implies_created(resource(title).get("Condition"))} == set()
 
 
-@pytest.mark.parametrize("zone", ["A", "B"])
+@pytest.mark.parametrize("zone", ["A", "B", "C"])
 def test_nothing_is_placed_into_a_private_subnet_before_it_leads_out(zone: str) -> None:
-    assert resource(f"NetworkPrivateSubnet{zone}")["DependsOn"] == "NetworkPrivateRoute"
+    tags = {tag["Key"]: tag["Value"] for tag in resource(f"NetworkPrivateSubnet{zone}")["Properties"]["Tags"]}
+    assert tags["leads-out-by"]["Fn::If"][1] == {"Ref": f"NetworkPrivateRoute{zone}"}
 
 
 def test_the_kinds_of_resources_stay_few() -> None:
     """The local AWS API has to know each of them: a new one is a decision, not an accident."""
     kinds = {entry["Type"].removeprefix("AWS::") for entry in rendered.deployed()["Resources"].values()}
-    assert len(kinds) <= 39
+    assert len(kinds) <= 51

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from fleet import names
+from roles import health
 from roles.compose import ROLES
 from roles.parts import FERNET_SECRET_LENGTH
 from roles.pools import read_pools
@@ -14,6 +15,7 @@ from shared.pools import pools_from_environment
 from tests import rendered
 from version_check import report
 
+ROOT = Path(__file__).parents[2]
 CONTAINERS = {
     "AirflowTaskDefinition": ["gate", "migrate", "webserver", "scheduler", "dag-processor", "triggerer"],
     "WorkerTaskDefinition": ["worker"],
@@ -22,13 +24,14 @@ CONTAINERS = {
 AIRFLOW = CONTAINERS["AirflowTaskDefinition"]
 EVERY = [name for group in CONTAINERS.values() for name in group]
 LONGEST_STOP_TIMEOUT_S = 120  # Fargate grants no more
+RESTART_ATTEMPT_PERIODS_S = range(60, 1801)  # that ECS takes; cfn-lint does not look
 FARGATE_INJECTS = {names.AGENT_URI, names.METADATA_URI}
 
 # The contract between template and image: variables -> containers that get them.
 PLAIN = {
-    ("DATABASE_HOST", "DATABASE_PORT", "DATABASE_NAME", "DATABASE_SSLMODE"): EVERY,
+    ("DATABASE_HOST", "DATABASE_PORT", "DATABASE_NAME", "DATABASE_SECRET_ARN", "DATABASE_SSLMODE"): EVERY,
     ("BROKER_HOST", "BROKER_PORT", "BROKER_SCHEME", "AWS_DEFAULT_REGION"): EVERY,
-    ("EXECUTION_API_URL", "LOG_BUCKET", "POOLS", "GATE_MINUTES"): [*AIRFLOW, "worker"],
+    ("CONNECTIONS_PREFIX", "EXECUTION_API_URL", "LOG_BUCKET", "POOLS", "GATE_MINUTES"): [*AIRFLOW, "worker"],
     ("POOL",): ["worker"],
     ("PORT",): ["webserver", "scheduler", "flower"],
 }
@@ -104,6 +107,16 @@ def test_the_others_wait_until_the_migration_succeeded() -> None:
 
 
 @pytest.mark.parametrize("name", EVERY)
+def test_ecs_restarts_what_can_go_on_where_it_was_and_never_a_worker_or_what_runs_once(name: str) -> None:
+    policy = rendered.containers()[name].get("RestartPolicy")
+    if name in ("worker", "gate", "migrate"):
+        assert policy is None
+    else:
+        assert policy["Enabled"] is True
+        assert policy["RestartAttemptPeriod"] in RESTART_ATTEMPT_PERIODS_S
+
+
+@pytest.mark.parametrize("name", EVERY)
 def test_no_stop_timeout_is_beyond_what_fargate_grants(name: str) -> None:
     assert rendered.containers()[name].get("StopTimeout", 30) <= LONGEST_STOP_TIMEOUT_S
 
@@ -112,20 +125,35 @@ def test_a_worker_has_as_long_to_stop_as_fargate_grants() -> None:
     assert rendered.containers()["worker"]["StopTimeout"] == LONGEST_STOP_TIMEOUT_S
 
 
-@pytest.mark.parametrize(
-    ("name", "port", "path"),
-    [
-        ("webserver", "8080", "/api/v2/monitor/health"),
-        ("scheduler", "8974", "/health"),
-        ("flower", "5555", "/healthcheck"),
-    ],
-)
-def test_a_server_is_asked_for_its_health_on_its_own_port(name: str, port: str, path: str) -> None:
+@pytest.mark.parametrize("name", [name for name in EVERY if name not in ("gate", "migrate")])
+def test_a_container_is_asked_by_the_image_itself_whether_it_is_healthy(name: str) -> None:
+    check = rendered.containers()[name]["HealthCheck"]
+    assert check["Command"] == ["CMD", "/opt/airflow-on-ecs/entrypoint", "health", name]
+    assert name in health.CHECKS
+    # Longer than a database takes to fail over, so that no container is replaced for that.
+    assert check["Interval"] * check["Retries"] > 120
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_a_container_writes_nowhere_but_into_its_own_volumes_and_is_not_root(name: str) -> None:
     container = rendered.containers()[name]
-    assert rendered.environment(container)["PORT"] == port
-    kind, command = container["HealthCheck"]["Command"]
-    assert kind == "CMD-SHELL"
-    assert f"'http://localhost:$PORT{path}'" in command
+    assert container["ReadonlyRootFilesystem"] == {"Fn::If": ["HasExec", False, True]}
+    dockerfile = (ROOT / "airflow_image" / "Dockerfile").read_text()
+    assert f"useradd --uid {container['User']} " in dockerfile
+    mounts = {mount["ContainerPath"]: mount["SourceVolume"] for mount in container["MountPoints"]}
+    assert f"VOLUME {json.dumps(sorted(mounts))}" in dockerfile
+    assert all(volume.startswith(f"{name}-") for volume in mounts.values())
+
+
+def test_no_container_may_take_the_memory_of_all() -> None:
+    sizes = rendered.template()["Mappings"]["AirflowMemoryMib"]
+    assert set(sizes) == set(rendered.template()["Parameters"]["AirflowMemory"]["AllowedValues"])
+    for mib, shares in sizes.items():
+        assert 0.98 * int(mib) < sum(shares.values()) <= int(mib)
+    for name in AIRFLOW:
+        key = "".join(part.capitalize() for part in name.split("-"))
+        memory = rendered.containers()[name]["Memory"]
+        assert memory == {"Fn::FindInMap": ["AirflowMemoryMib", {"Ref": "AirflowMemory"}, key]}
 
 
 def test_fernets_secret_is_as_long_as_the_image_demands() -> None:
@@ -195,18 +223,32 @@ def test_a_service_rolls_back_by_itself_and_passes_its_tags_on(service: str) -> 
     breaker = properties["DeploymentConfiguration"]["DeploymentCircuitBreaker"]
     assert breaker == {"Enable": True, "Rollback": True}
     assert properties["PropagateTags"] == "SERVICE"
-    assert "EnableExecuteCommand" not in properties
+    assert properties["EnableExecuteCommand"] == {"Fn::If": ["HasExec", True, False]}
 
 
-def test_the_workers_are_never_sized_or_moved_by_cloudformation_or_ecs() -> None:
+def test_the_workers_are_never_moved_by_ecs() -> None:
     worker = rendered.resources("AWS::ECS::Service")["WorkerService"]
-    assert "DesiredCount" not in worker
     assert worker["AvailabilityZoneRebalancing"] == "DISABLED"
 
 
-@pytest.mark.parametrize("service", ["AirflowService", "FlowerService"])
-def test_the_other_services_run_one_task(service: str) -> None:
-    assert rendered.resources("AWS::ECS::Service")[service]["DesiredCount"] == 1
+@pytest.mark.parametrize("service", ["AirflowService", "FlowerService", "WorkerService"])
+def test_an_update_of_the_stack_sizes_no_service(service: str) -> None:
+    assert "DesiredCount" not in rendered.resources("AWS::ECS::Service")[service]
+
+
+def test_the_copies_of_airflow_follow_their_load_between_the_limits() -> None:
+    (target,) = rendered.resources("AWS::ApplicationAutoScaling::ScalableTarget").values()
+    assert (target["MinCapacity"], target["MaxCapacity"]) == ({"Ref": "AirflowMin"}, {"Ref": "AirflowMax"})
+    assert target["ResourceId"] == {"Fn::Sub": "service/${Cluster}/${AirflowService.Name}"}
+
+
+def test_a_deployment_that_makes_the_webserver_fail_is_rolled_back() -> None:
+    configuration = rendered.resources("AWS::ECS::Service")["AirflowService"]["DeploymentConfiguration"]
+    assert configuration["Alarms"] == {
+        "AlarmNames": [{"Ref": "AlarmWebserverErrors"}],
+        "Enable": True,
+        "Rollback": True,
+    }
 
 
 @pytest.mark.parametrize(("service", "container"), [("AirflowService", "webserver"), ("FlowerService", "flower")])
@@ -222,8 +264,7 @@ def test_the_load_balancer_sends_to_a_container_and_port_that_exist(service: str
     assert target["ContainerPort"] in ports[container]
     group = rendered.resources("AWS::ElasticLoadBalancingV2::TargetGroup")[target["TargetGroupArn"]["Ref"]]
     assert group["Port"] == target["ContainerPort"]
-    health = rendered.containers()[container]["HealthCheck"]["Command"][1]
-    assert group["HealthCheckPath"] in health
+    assert group["HealthCheckPath"] == {"webserver": "/api/v2/monitor/health", "flower": "/healthcheck"}[container]
 
 
 def test_every_function_is_built_by_make_at_the_root() -> None:
@@ -239,7 +280,7 @@ def test_every_function_is_built_by_make_at_the_root() -> None:
     }
     assert functions.keys() == handlers.keys()
     for title, resource in functions.items():
-        assert resource["Metadata"] == {"BuildMethod": "makefile", "WorkingDirectory": "."}
+        assert resource["Metadata"].items() >= {"BuildMethod": "makefile", "WorkingDirectory": "."}.items()
         assert resource["Properties"]["CodeUri"] == "functions/"
         assert resource["Properties"]["Handler"] == handlers[title]
 
@@ -248,7 +289,7 @@ def test_the_version_check_asks_the_webserver_by_the_name_that_workers_use() -> 
     url = function_environment("VersionCheckFunction")["WEBSERVER_URL"]["Fn::Sub"]
     execution_api = rendered.environment(rendered.containers()["worker"])["EXECUTION_API_URL"]["Fn::Sub"]
     assert url.removesuffix("/fleet/version") == execution_api.removesuffix("/execution/")
-    plugin = (Path(__file__).parents[2] / "airflow_image" / "plugins" / "fleet_version.py").read_text()
+    plugin = (ROOT / "airflow_image" / "plugins" / "fleet_version.py").read_text()
     assert 'PREFIX = "/fleet"' in plugin
     assert 'PATH = "/version"' in plugin
 
@@ -269,14 +310,12 @@ def test_a_service_asks_the_hook_about_its_new_tasks(service: str) -> None:
     assert hook["HookTargetArn"] == {"Fn::GetAtt": ["DeploymentHookFunction", "Arn"]}
 
 
-def test_a_skew_that_lasts_raises_an_alarm_in_the_parameters_unit() -> None:
+def test_a_skew_that_lasts_raises_an_alarm_after_the_parameters_minutes() -> None:
     alarm = rendered.resources("AWS::CloudWatch::Alarm")["AlarmVersionsSkewed"]
-    seconds, minutes = alarm["Metrics"]
-    metric = seconds["MetricStat"]["Metric"]
-    assert metric["MetricName"] == report.SECONDS_OUT_OF_SYNC
-    assert metric["Dimensions"] == [{"Name": report.CLUSTER_DIMENSION, "Value": {"Ref": "Cluster"}}]
-    assert (minutes["Expression"], alarm["Threshold"]) == ("seconds / 60", {"Ref": "MaxSkewMinutes"})
-    assert alarm["AlarmActions"] == [{"Ref": "AlarmTopic"}]
+    assert alarm["MetricName"] == report.VERSIONS_IN_SYNC
+    assert alarm["Dimensions"] == [{"Name": report.CLUSTER_DIMENSION, "Value": {"Ref": "Cluster"}}]
+    assert (alarm["EvaluationPeriods"], alarm["Period"]) == ({"Ref": "MaxSkewMinutes"}, 60)
+    assert (alarm["ComparisonOperator"], alarm["Threshold"]) == ("LessThanThreshold", 1)
 
 
 def test_every_rate_is_one_that_eventbridge_knows() -> None:

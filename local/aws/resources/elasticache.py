@@ -75,7 +75,27 @@ def _update_parameter_group(cloud: Cloud, change: Change) -> Made:
     return change.made
 
 
+def _create_user(cloud: Cloud, _name: str, properties: Properties) -> Made:
+    user = cloud.call("elasticache", "create_user", properties)
+    return Made(id=user["UserId"], attributes={"Arn": user["ARN"], "Status": user["Status"]})
+
+
+def _create_user_group(cloud: Cloud, _name: str, properties: Properties) -> Made:
+    group = cloud.call("elasticache", "create_user_group", properties)
+    return Made(id=group["UserGroupId"], attributes={"Arn": group["ARN"], "Status": group["Status"]})
+
+
 KINDS = (
+    Kind(
+        type="AWS::ElastiCache::User",
+        create=_create_user,
+        delete=lambda cloud, made: cloud.client("elasticache").delete_user(UserId=made.id),
+    ),
+    Kind(
+        type="AWS::ElastiCache::UserGroup",
+        create=_create_user_group,
+        delete=lambda cloud, made: cloud.client("elasticache").delete_user_group(UserGroupId=made.id),
+    ),
     Kind(
         type="AWS::ElastiCache::ReplicationGroup",
         create=_create_group,

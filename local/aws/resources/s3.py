@@ -50,6 +50,17 @@ def _encryption(value: Properties) -> dict[str, Any]:
     return {"ServerSideEncryptionConfiguration": {"Rules": rules}}
 
 
+def _notification(value: Properties) -> dict[str, Any]:
+    if unknown := sorted(set(value) - {"EventBridgeConfiguration"}):
+        raise UnsupportedProperty(f"property NotificationConfiguration.{unknown[0]} is not supported")
+    return {"NotificationConfiguration": {"EventBridgeConfiguration": {}}}
+
+
+def _logging(value: Properties) -> dict[str, Any]:
+    target = {"TargetBucket": value["DestinationBucketName"], "TargetPrefix": value.get("LogFilePrefix", "")}
+    return {"BucketLoggingStatus": {"LoggingEnabled": target}}
+
+
 # property -> (operation, its request from the property's value)
 _SETTINGS: Mapping[str, tuple[str, Callable[[Any], dict[str, Any]]]] = {
     "PublicAccessBlockConfiguration": (
@@ -60,8 +71,13 @@ _SETTINGS: Mapping[str, tuple[str, Callable[[Any], dict[str, Any]]]] = {
     "VersioningConfiguration": ("put_bucket_versioning", lambda value: {"VersioningConfiguration": value}),
     "LifecycleConfiguration": ("put_bucket_lifecycle_configuration", _lifecycle),
     "OwnershipControls": ("put_bucket_ownership_controls", lambda value: {"OwnershipControls": value}),
+    "NotificationConfiguration": ("put_bucket_notification_configuration", _notification),
+    "LoggingConfiguration": ("put_bucket_logging", _logging),
     "Tags": ("put_bucket_tagging", lambda value: {"Tagging": {"TagSet": value}}),
 }
+
+
+_AT_CREATION = frozenset(("BucketName", "ObjectLockEnabled"))
 
 
 def _apply(cloud: Cloud, bucket: str, properties: Properties) -> None:
@@ -71,11 +87,12 @@ def _apply(cloud: Cloud, bucket: str, properties: Properties) -> None:
 
 
 def _create_bucket(cloud: Cloud, name: str, properties: Properties) -> Made:
-    if unknown := sorted(set(properties) - set(_SETTINGS) - {"BucketName"}):
+    if unknown := sorted(set(properties) - set(_SETTINGS) - _AT_CREATION):
         raise UnsupportedProperty(f"property {unknown[0]} is not supported")
     bucket = str(properties.get("BucketName", name)).lower()
     place = None if cloud.region == "us-east-1" else {"LocationConstraint": cloud.region}
-    cloud.call("s3", "create_bucket", {}, Bucket=bucket, CreateBucketConfiguration=place)
+    locks = {"ObjectLockEnabledForBucket": bool(properties.get("ObjectLockEnabled"))}
+    cloud.call("s3", "create_bucket", locks, Bucket=bucket, CreateBucketConfiguration=place)
     _apply(cloud, bucket, properties)
     domain = f"{bucket}.s3.amazonaws.com"
     attributes = {
@@ -87,7 +104,7 @@ def _create_bucket(cloud: Cloud, name: str, properties: Properties) -> Made:
 
 
 def _update_bucket(cloud: Cloud, change: Change) -> Made:
-    if unknown := sorted(set(change.new) - set(_SETTINGS) - {"BucketName"}):
+    if unknown := sorted(set(change.new) - set(_SETTINGS) - _AT_CREATION):
         raise UnsupportedProperty(f"property {unknown[0]} is not supported")
     if gone := sorted(set(change.old) - set(change.new)):
         raise UnsupportedProperty(f"taking property {gone[0]} away from a bucket is not supported")
@@ -106,7 +123,7 @@ KINDS = (
         type="AWS::S3::Bucket",
         create=_create_bucket,
         update=_update_bucket,
-        replaced_by=frozenset(("BucketName",)),
+        replaced_by=_AT_CREATION,
         delete=lambda cloud, made: cloud.client("s3").delete_bucket(Bucket=made.id),
     ),
     Kind(

@@ -1,0 +1,156 @@
+"""Says whether a container does its work: ECS replaces it when this fails several times in a row."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import json
+import os
+import socket
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from fleet import pulse
+from roles.password import rotation_of
+
+TIMEOUT_S = 5.0
+# Airflow's jobs beat every 5 s; its own pages call one unhealthy after 30 s.
+LONGEST_SILENCE_S = 90.0
+# An agent's round lasts some seconds at most, with Redis and ECS both away.
+LONGEST_PAUSE_S = 120.0
+HEARTBEAT = """
+    SELECT extract(epoch FROM now() - max(latest_heartbeat)) FROM job
+    WHERE job_type = %s AND hostname = ANY(%s) AND state = 'running'
+"""
+
+Given = Mapping[str, str]
+
+
+class Unhealthy(Exception):
+    """The container does not do its work; the message says why."""
+
+
+def check(role: str, given: Given) -> None:
+    """Raises Unhealthy if a container of that role, told `given`, does not do its work; KeyError for no such role.
+
+    One that waits for its turn in a deployment is well: ECS would end the task for anything else.
+    """
+    waits_s = pulse.age_s(given, pulse.WAITING)
+    if waits_s is None or waits_s > LONGEST_PAUSE_S:
+        CHECKS[role](given)
+
+
+def main(role: str) -> int:
+    """0 if this container is healthy, else 1 with one line that says why not."""
+    try:
+        check(role, os.environ)
+    except Unhealthy as error:
+        sys.stderr.write(f"unhealthy: {error}\n")
+        return 1
+    return 0
+
+
+def _webserver(given: Given) -> None:
+    """The page answers 200 whatever is wrong; of what it says, only the database is the webserver's own business."""
+    try:
+        status = json.loads(_get(given, "/api/v2/monitor/health"))["metadatabase"]["status"]
+    except (ValueError, KeyError, TypeError):
+        raise Unhealthy("the webserver's answer does not say how its database is") from None
+    if status != "healthy":
+        raise Unhealthy(f"the webserver calls its database {status}")
+
+
+def _scheduler(given: Given) -> None:
+    """The scheduler answers 503 unless its own heart beats."""
+    _get(given, "/health")
+
+
+def _flower(given: Given) -> None:
+    said = _get(given, "/healthcheck").strip()
+    if said != b"OK":
+        raise Unhealthy("flower does not say OK")
+
+
+def _worker(given: Given) -> None:
+    """Whether the fleet agent goes its rounds: without it a worker neither drains nor stays protected.
+
+    Deliberately nothing of Redis or the database: a worker that waits for them must not be stopped with its tasks.
+    """
+    age_s = pulse.age_s(given, pulse.ROUND)
+    if age_s is None or age_s > LONGEST_PAUSE_S:
+        raise Unhealthy("the fleet agent has gone no round " + ("yet" if age_s is None else f"for {age_s:.0f} s"))
+
+
+def _job(job_type: str) -> Callable[[Given], None]:
+    """Whether this container's job of that type wrote its heartbeat into Airflow's database."""
+
+    def beats(given: Given) -> None:
+        age_s = _heartbeat_age_s(given, job_type=job_type)
+        if age_s is None or age_s > LONGEST_SILENCE_S:
+            raise Unhealthy(f"no heartbeat of the {job_type} " + ("at all" if age_s is None else f"for {age_s:.0f} s"))
+
+    return beats
+
+
+def _own_names() -> list[str]:
+    """What Airflow may call this machine. To ask Airflow itself would cost three seconds of a processor each time."""
+    name = socket.gethostname()
+    with contextlib.suppress(OSError):
+        found = socket.getaddrinfo(name, None, 0, socket.SOCK_DGRAM, 0, socket.AI_CANONNAME)
+        return sorted({name, *(canonical for *_, canonical, _ in found if canonical)})
+    return [name]
+
+
+def _heartbeat_age_s(given: Given, *, job_type: str) -> float | None:
+    import psycopg2
+
+    how: dict[str, Any] = {
+        "host": given["DATABASE_HOST"],
+        "port": given["DATABASE_PORT"],
+        "dbname": given["DATABASE_NAME"],
+        "sslmode": given["DATABASE_SSLMODE"],
+        "user": given["DATABASE_USER"],
+        "password": given["DATABASE_PASSWORD"],
+        "connect_timeout": int(TIMEOUT_S),
+    }
+    rotation = rotation_of(given)
+    try:
+        if rotation is None:
+            connection = psycopg2.connect(**how)
+        else:
+            connection = rotation.connect(psycopg2.connect, refusals=(psycopg2.OperationalError,), **how)
+        try:
+            with connection.cursor() as cursor:
+                cursor.execute(HEARTBEAT, (job_type, _own_names()))
+                (age_s,) = cursor.fetchone()
+        finally:
+            connection.close()
+    except psycopg2.Error as error:
+        raise Unhealthy(f"the database does not answer ({type(error).__name__})") from None
+    return None if age_s is None else float(age_s)
+
+
+def _get(given: Given, path: str) -> bytes:
+    url = f"http://localhost:{given['PORT']}{path}"
+    try:
+        with urllib.request.urlopen(url, timeout=TIMEOUT_S) as answer:
+            body: bytes = answer.read()
+            return body
+    except urllib.error.HTTPError as error:
+        with error:
+            raise Unhealthy(f"{path} answers {error.code}") from None
+    except (OSError, http.client.HTTPException) as error:
+        raise Unhealthy(f"{path} does not answer ({type(error).__name__})") from None
+
+
+CHECKS: Mapping[str, Callable[[Given], None]] = {
+    "webserver": _webserver,
+    "scheduler": _scheduler,
+    "dag-processor": _job("DagProcessorJob"),
+    "triggerer": _job("TriggererJob"),
+    "worker": _worker,
+    "flower": _flower,
+}

@@ -1,0 +1,68 @@
+"""Reads the database's password again when the database refuses the one at hand, as it does after a rotation."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Mapping
+from typing import Any
+
+REFUSED = "password authentication failed"  # Postgres's words, whatever the driver makes of them
+HOST = "DATABASE_HOST"
+SECRET_ARN = "DATABASE_SECRET_ARN"  # noqa: S105 - the variable's name
+
+
+def read_password(secret_arn: str) -> str:
+    """The present password in a secret as RDS keeps it. Raises botocore's errors."""
+    import boto3  # costs half a second, which only a refused process has to spend
+
+    answer = boto3.client("secretsmanager").get_secret_value(SecretId=secret_arn)
+    return str(json.loads(answer["SecretString"])["password"])
+
+
+class Rotation:
+    """Connects to the database at `host`; `read` gives the present password. Other databases are left alone."""
+
+    def __init__(self, *, host: str, read: Callable[[], str]) -> None:
+        self._host = host
+        self._read = read
+        self._latest: str | None = None
+
+    def connect(self, open_connection: Callable[..., Any], *, refusals: tuple[type[Exception], ...], **how: Any) -> Any:
+        """What `open_connection(**how)` gives, with the present password; raises what it raises otherwise."""
+        if how.get("host") != self._host:
+            return open_connection(**how)
+        if self._latest is not None:
+            how["password"] = self._latest
+        try:
+            return open_connection(**how)
+        except refusals as error:
+            if REFUSED not in str(error):
+                raise
+        self._latest = self._read()
+        return open_connection(**{**how, "password": self._latest})
+
+
+def rotation_of(given: Mapping[str, str]) -> Rotation | None:
+    """For the database that the container was told of; None where its password has no secret."""
+    arn, host = given.get(SECRET_ARN), given.get(HOST)
+    return Rotation(host=host, read=lambda: read_password(arn)) if arn and host else None
+
+
+def follow_rotation() -> None:
+    """Make every SQLAlchemy engine of this process survive a rotation, in whichever library it is made."""
+    from sqlalchemy import event
+    from sqlalchemy.engine import Engine
+
+    rotation = rotation_of(os.environ)
+    if rotation is None:
+        return
+
+    def connect(dialect: Any, _record: Any, arguments: list[Any], parameters: dict[str, Any]) -> Any:
+        driver = dialect.loaded_dbapi
+        # SQLAlchemy's adapter lets asyncpg's own errors through while it connects.
+        own = getattr(driver, "asyncpg", None)
+        refusals = (driver.Error,) if own is None else (driver.Error, own.PostgresError)
+        return rotation.connect(lambda **how: dialect.connect(*arguments, **how), refusals=refusals, **parameters)
+
+    event.listen(Engine, "do_connect", connect)

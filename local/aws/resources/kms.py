@@ -1,0 +1,63 @@
+"""AWS::KMS resources: keys and their aliases."""
+
+from __future__ import annotations
+
+import json
+
+from local.aws.cloud import Cloud
+from local.aws.resources.kind import Change, Kind, Made, Properties
+from local.aws.shapes import UnsupportedProperty
+
+_KNOWN = frozenset(("Description", "EnableKeyRotation", "KeyPolicy", "PendingWindowInDays", "Tags"))
+_LEAST_WINDOW_DAYS = 7
+
+
+def _create_key(cloud: Cloud, _name: str, properties: Properties) -> Made:
+    if unknown := sorted(set(properties) - _KNOWN):
+        raise UnsupportedProperty(f"property {unknown[0]} is not supported")
+    kms = cloud.client("kms")
+    tags = [{"TagKey": tag["Key"], "TagValue": tag["Value"]} for tag in properties.get("Tags", [])]
+    request = {"Policy": json.dumps(properties["KeyPolicy"]), "Description": properties.get("Description", "")}
+    key = kms.create_key(**request, Tags=tags)["KeyMetadata"]
+    if properties.get("EnableKeyRotation"):
+        kms.enable_key_rotation(KeyId=key["KeyId"])
+    return Made(id=key["KeyId"], attributes={"Arn": key["Arn"], "KeyId": key["KeyId"]})
+
+
+def _update_key(cloud: Cloud, change: Change) -> Made:
+    kms = cloud.client("kms")
+    kms.put_key_policy(KeyId=change.made.id, PolicyName="default", Policy=json.dumps(change.new["KeyPolicy"]))
+    kms.update_key_description(KeyId=change.made.id, Description=change.new.get("Description", ""))
+    rotate = kms.enable_key_rotation if change.new.get("EnableKeyRotation") else kms.disable_key_rotation
+    rotate(KeyId=change.made.id)
+    return change.made
+
+
+def _create_alias(cloud: Cloud, _name: str, properties: Properties) -> Made:
+    cloud.call("kms", "create_alias", {"AliasName": properties["AliasName"], "TargetKeyId": properties["TargetKeyId"]})
+    return Made(id=str(properties["AliasName"]))
+
+
+def _update_alias(cloud: Cloud, change: Change) -> Made:
+    cloud.client("kms").update_alias(AliasName=change.made.id, TargetKeyId=change.new["TargetKeyId"])
+    return change.made
+
+
+KINDS = (
+    Kind(
+        type="AWS::KMS::Key",
+        create=_create_key,
+        update=_update_key,
+        replaced_by=frozenset(("Tags",)),
+        delete=lambda cloud, made: cloud.client("kms").schedule_key_deletion(
+            KeyId=made.id, PendingWindowInDays=_LEAST_WINDOW_DAYS
+        ),
+    ),
+    Kind(
+        type="AWS::KMS::Alias",
+        create=_create_alias,
+        update=_update_alias,
+        replaced_by=frozenset(("AliasName",)),
+        delete=lambda cloud, made: cloud.client("kms").delete_alias(AliasName=made.id),
+    ),
+)

@@ -1,0 +1,61 @@
+"""The command line for those who operate a stack: `python -m ops cost ...`."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+from rich.console import Console
+
+from local.aws.template import TemplateError
+from local.errors import LocalError
+from ops.cost.compare import compare
+from ops.cost.estimate import NoPrice, estimate
+from ops.cost.load import IDLE, Load
+from ops.cost.sources import read
+from ops.cost.view import show
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Exit code 1, after one line, when an environment, a revision or a price is missing."""
+    options = _parser().parse_args(arguments)
+    try:
+        _cost(options, Console())
+    except (LocalError, TemplateError, NoPrice) as error:
+        print(f"cost: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _cost(options: argparse.Namespace, console: Console) -> None:
+    """The environment idle and under the load; or, with another one or another revision, both under the load."""
+    load = Load(tasks_a_day=options.tasks, task_s=options.task_seconds)
+    of_load = f"{load.tasks_a_day:,} tasks a day of {load.task_s:g} s"
+    template = read(options.env, options.rev)
+    if options.vs is None and options.vs_rev is None:
+        rows = compare(estimate(template, load=IDLE), estimate(template, load=load))
+        show(rows, left=f"{options.env}, idle", right=of_load, with_difference=False, console=console)
+        return
+    other, other_rev = options.vs or options.env, options.vs_rev
+    rows = compare(estimate(template, load=load), estimate(read(other, other_rev), load=load))
+    console.print(f"Both with {of_load}.")
+    names = [f"{env} {rev or ''}".strip() for env, rev in ((options.env, options.rev), (other, other_rev))]
+    show(rows, left=names[0], right=names[1], with_difference=True, console=console)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m ops")
+    commands = parser.add_subparsers(dest="command", required=True)
+    cost = commands.add_parser("cost", help="what a month costs, by resource")
+    cost.add_argument("--env", required=True, help="environment of samconfig.toml")
+    cost.add_argument("--rev", help="git revision, the checkout by default")
+    cost.add_argument("--vs", help="another environment to compare with")
+    cost.add_argument("--vs-rev", help="another revision to compare with")
+    cost.add_argument("--tasks", type=int, default=10_000, help="tasks on an average day")
+    cost.add_argument("--task-seconds", type=float, default=60.0, help="how long one runs on average")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,199 @@
+"""Prices each resource of a template as one environment deploys it.
+
+Pure. A type that has no price here is an error, not free: FREE names those that cost nothing by themselves.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ops.cost import prices
+from ops.cost.load import Load
+
+FREE = frozenset(
+    (
+        *("AWS::ApplicationAutoScaling::ScalableTarget", "AWS::ApplicationAutoScaling::ScalingPolicy"),
+        *("AWS::EC2::InternetGateway", "AWS::EC2::Route", "AWS::EC2::RouteTable", "AWS::EC2::SecurityGroup"),
+        *("AWS::EC2::SecurityGroupEgress", "AWS::EC2::SecurityGroupIngress", "AWS::EC2::Subnet"),
+        *("AWS::EC2::SubnetRouteTableAssociation", "AWS::EC2::VPC", "AWS::EC2::VPCGatewayAttachment"),
+        *("AWS::ECS::TaskDefinition", "AWS::ElastiCache::ParameterGroup", "AWS::ElastiCache::SubnetGroup"),
+        *("AWS::ElastiCache::User", "AWS::ElastiCache::UserGroup", "AWS::ElasticLoadBalancingV2::Listener"),
+        *("AWS::ElasticLoadBalancingV2::ListenerRule", "AWS::ElasticLoadBalancingV2::TargetGroup"),
+        *("AWS::Events::Rule", "AWS::IAM::ManagedPolicy", "AWS::IAM::Policy", "AWS::IAM::Role", "AWS::KMS::Alias"),
+        *("AWS::Lambda::EventInvokeConfig", "AWS::Lambda::Permission", "AWS::Logs::LogGroup"),
+        *("AWS::Logs::MetricFilter", "AWS::RDS::DBParameterGroup", "AWS::RDS::DBSubnetGroup", "AWS::S3::BucketPolicy"),
+        *("AWS::SNS::Subscription", "AWS::SNS::Topic", "AWS::SNS::TopicPolicy"),
+        *("AWS::ECS::ClusterCapacityProviderAssociations", "AWS::ServiceDiscovery::Service"),
+    )
+)
+MINUTES_A_MONTH = prices.HOURS_A_MONTH * 60
+# Seconds of each minute that a function runs: the autoscaler looks all the time, the version check once.
+FUNCTION_BUSY_S = {"autoscaler": 60.0, "version_check": 2.0}
+# Metrics that the autoscaler and the version check publish: of the fleet, and of each pool.
+FLEET_METRICS, POOL_METRICS = 6, 12
+# Metrics of Container Insights: of the cluster, and of each service.
+CLUSTER_METRICS, SERVICE_METRICS = 4, 11
+
+Template = Mapping[str, Any]
+Resource = Mapping[str, Any]
+
+
+class NoPrice(LookupError):
+    """Something of the template has no price in the table; the message says what."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Line:
+    """What a resource costs a month, in dollars."""
+
+    resource: str
+    what: str
+    usd: float
+
+
+def estimate(template: Template, *, load: Load) -> list[Line]:
+    """A line for each resource that costs something, the dearest first. Raises NoPrice."""
+    lines: list[Line] = []
+    for title, resource in template["Resources"].items():
+        kind = resource["Type"]
+        if kind in FREE:
+            continue
+        if kind not in PRICED:
+            raise NoPrice(f"the table has no price for {kind} ({title})")
+        for what, usd in PRICED[kind](resource.get("Properties", {}), template, load):
+            lines.append(Line(resource=title, what=what, usd=usd))
+    return sorted(lines, key=lambda line: (-line.usd, line.resource, line.what))
+
+
+def total(lines: list[Line]) -> float:
+    return sum(line.usd for line in lines)
+
+
+Priced = Iterator[tuple[str, float]]
+
+
+def _look_up(table: Mapping[str, float], key: str, what: str) -> float:
+    if key not in table:
+        raise NoPrice(f"the table has no price for the {what} {key}; it has {', '.join(table)}")
+    return table[key]
+
+
+def _database(p: Resource, _template: Template, _load: Load) -> Priced:
+    servers = 2 if p["MultiAZ"] else 1
+    hour = _look_up(prices.RDS_HOUR, p["DBInstanceClass"], "database class")
+    standby = " with standby" if servers == 2 else ""
+    yield f"{p['DBInstanceClass']}{standby}", servers * hour * prices.HOURS_A_MONTH
+    yield f"{p['AllocatedStorage']} GiB{standby}", servers * p["AllocatedStorage"] * prices.RDS_GP3_GB_MONTH
+    yield "secret of the password", prices.SECRET_MONTH
+
+
+def _broker(p: Resource, _template: Template, _load: Load) -> Priced:
+    hour = _look_up(prices.ELASTICACHE_HOUR, p["CacheNodeType"], "node type")
+    nodes = p["NumCacheClusters"]
+    yield f"{nodes} x {p['CacheNodeType']}", nodes * hour * prices.HOURS_A_MONTH
+
+
+def _service(p: Resource, template: Template, load: Load) -> Priced:
+    definition = template["Resources"][p["TaskDefinition"]["Ref"]]["Properties"]
+    tasks = _tasks(p, definition, template, load)
+    processor = definition["RuntimePlatform"]["CpuArchitecture"]
+    vcpu, gb = int(definition["Cpu"]) / 1024, int(definition["Memory"]) / 1024
+    hour = vcpu * prices.FARGATE_VCPU_HOUR[processor] + gb * prices.FARGATE_GB_HOUR[processor]
+    disk = definition.get("EphemeralStorage", {}).get("SizeInGiB", prices.FARGATE_FREE_DISK_GB)
+    hour += (disk - prices.FARGATE_FREE_DISK_GB) * prices.FARGATE_DISK_GB_HOUR
+    yield f"{tasks:.1f} x {vcpu:g} vCPU, {gb:g} GB, {processor}", tasks * hour * prices.HOURS_A_MONTH
+    if "ServiceRegistries" in p:
+        yield "registered tasks", tasks * prices.REGISTERED_TASK_MONTH
+
+
+def _tasks(p: Resource, definition: Resource, template: Template, load: Load) -> float:
+    """A pool's workers follow the load; what scales by its processors is at its fewest; the rest has one task."""
+    for container in definition["ContainerDefinitions"]:
+        environment = {entry["Name"]: entry["Value"] for entry in container["Environment"]}
+        if "POOL" in environment:
+            pool = next(each for each in json.loads(environment["POOLS"]) if each["name"] == environment["POOL"])
+            # All tasks go to the first pool: what others run is not told apart here.
+            first = json.loads(environment["POOLS"])[0] == pool
+            least, most = pool["min"], pool["max"]
+            return load.workers(concurrency=pool["concurrency"], least=least, most=most) if first else float(least)
+    service = str(p["TaskDefinition"]["Ref"]).removesuffix("TaskDefinition") + "Service"
+    for resource in template["Resources"].values():
+        of_this = f"${{{service}.Name}}" in str(resource.get("Properties", {}).get("ResourceId", ""))
+        if resource["Type"] == "AWS::ApplicationAutoScaling::ScalableTarget" and of_this:
+            return float(resource["Properties"]["MinCapacity"])
+    return 1.0
+
+
+def _nat(_p: Resource, _template: Template, _load: Load) -> Priced:
+    yield "NAT gateway, without traffic", prices.NAT_GATEWAY_HOUR * prices.HOURS_A_MONTH
+
+
+def _address(_p: Resource, _template: Template, _load: Load) -> Priced:
+    yield "public address", prices.PUBLIC_ADDRESS_HOUR * prices.HOURS_A_MONTH
+
+
+def _endpoint(p: Resource, _template: Template, _load: Load) -> Priced:
+    if p["VpcEndpointType"] == "Interface":
+        zones = len(p["SubnetIds"])
+        yield f"endpoint in {zones} zones, without traffic", zones * prices.ENDPOINT_ZONE_HOUR * prices.HOURS_A_MONTH
+
+
+def _balancer(p: Resource, _template: Template, _load: Load) -> Priced:
+    yield "load balancer", prices.BALANCER_HOUR * prices.HOURS_A_MONTH
+    yield "one capacity unit", prices.BALANCER_CAPACITY_UNIT_HOUR * prices.HOURS_A_MONTH
+    if p["Scheme"] == "internet-facing":
+        zones = len(p["Subnets"])
+        yield f"{zones} public addresses", zones * prices.PUBLIC_ADDRESS_HOUR * prices.HOURS_A_MONTH
+
+
+def _function(p: Resource, _template: Template, _load: Load) -> Priced:
+    busy_s = FUNCTION_BUSY_S[p["Handler"].split(".")[0]]
+    (processor,) = p["Architectures"]
+    seconds = MINUTES_A_MONTH * busy_s * p["MemorySize"] / 1024
+    usd = seconds * prices.LAMBDA_GB_SECOND[processor] + MINUTES_A_MONTH / 1_000_000 * prices.LAMBDA_MILLION_CALLS
+    yield f"{busy_s:g} s each minute, {p['MemorySize']} MB", usd
+    if "POOLS" in p["Environment"]["Variables"] and busy_s == FUNCTION_BUSY_S["autoscaler"]:
+        yield "its metrics", (FLEET_METRICS + POOL_METRICS) * prices.METRIC_MONTH
+
+
+def _cluster(p: Resource, template: Template, _load: Load) -> Priced:
+    if {"Name": "containerInsights", "Value": "enabled"} in p.get("ClusterSettings", []):
+        services = sum(r["Type"] == "AWS::ECS::Service" for r in template["Resources"].values())
+        metrics = CLUSTER_METRICS + services * SERVICE_METRICS
+        yield f"Container Insights, {metrics} metrics", metrics * prices.METRIC_MONTH
+
+
+def _bucket(p: Resource, _template: Template, load: Load) -> Priced:
+    if "LoggingConfiguration" in p:  # the bucket of task logs; how many requests are logged is not known
+        days = p["LifecycleConfiguration"]["Rules"][0]["ExpirationInDays"]
+        kept_gb = load.log_gb_a_month * days / 30
+        yield f"{kept_gb:.0f} GB of task logs", kept_gb * prices.S3_GB_MONTH
+
+
+def _flat(what: str, usd: float) -> Callable[[Resource, Template, Load], Priced]:
+    def price(_p: Resource, _template: Template, _load: Load) -> Priced:
+        yield what, usd
+
+    return price
+
+
+PRICED: Mapping[str, Callable[[Resource, Template, Load], Priced]] = {
+    "AWS::CloudWatch::Alarm": _flat("alarm", prices.ALARM_MONTH),
+    "AWS::CloudWatch::Dashboard": _flat("dashboard", prices.DASHBOARD_MONTH),
+    "AWS::EC2::EIP": _address,
+    "AWS::EC2::NatGateway": _nat,
+    "AWS::EC2::VPCEndpoint": _endpoint,
+    "AWS::ECS::Cluster": _cluster,
+    "AWS::ECS::Service": _service,
+    "AWS::ElastiCache::ReplicationGroup": _broker,
+    "AWS::ElasticLoadBalancingV2::LoadBalancer": _balancer,
+    "AWS::KMS::Key": _flat("key", prices.KEY_MONTH),
+    "AWS::Lambda::Function": _function,
+    "AWS::RDS::DBInstance": _database,
+    "AWS::S3::Bucket": _bucket,
+    "AWS::SecretsManager::Secret": _flat("secret", prices.SECRET_MONTH),
+    "AWS::ServiceDiscovery::PrivateDnsNamespace": _flat("private zone", prices.PRIVATE_ZONE_MONTH),
+}

@@ -1,0 +1,70 @@
+"""List prices of AWS in us-east-1, in US dollars, on demand, without free tiers, discounts or taxes.
+
+Written down as known in AS_OF, without a look at the pages that are named with each group: hold what matters to
+a decision against its page. Nothing here reads prices from AWS.
+"""
+
+from collections.abc import Mapping
+
+AS_OF = "2025-06"
+REGION = "us-east-1"
+HOURS_A_MONTH = 730
+
+# aws.amazon.com/fargate/pricing: Linux, by architecture.
+FARGATE_VCPU_HOUR: Mapping[str, float] = {"X86_64": 0.04048, "ARM64": 0.03238}
+FARGATE_GB_HOUR: Mapping[str, float] = {"X86_64": 0.004445, "ARM64": 0.00356}
+FARGATE_DISK_GB_HOUR = 0.000111
+FARGATE_FREE_DISK_GB = 20
+
+# aws.amazon.com/rds/postgresql/pricing: one zone; a standby costs the same again.
+RDS_HOUR: Mapping[str, float] = {
+    "db.t4g.micro": 0.016,
+    "db.t4g.small": 0.032,
+    "db.t4g.medium": 0.065,
+    "db.t4g.large": 0.129,
+    "db.m7g.large": 0.168,
+    "db.m7g.xlarge": 0.337,
+    "db.m7g.2xlarge": 0.674,
+    "db.r7g.large": 0.239,
+}
+RDS_GP3_GB_MONTH = 0.115
+
+# aws.amazon.com/elasticache/pricing: nodes for Redis OSS.
+ELASTICACHE_HOUR: Mapping[str, float] = {
+    "cache.t4g.micro": 0.016,
+    "cache.t4g.small": 0.032,
+    "cache.t4g.medium": 0.065,
+    "cache.m7g.large": 0.158,
+    "cache.m7g.xlarge": 0.315,
+    "cache.r7g.large": 0.219,
+}
+
+# aws.amazon.com/vpc/pricing, aws.amazon.com/privatelink/pricing
+NAT_GATEWAY_HOUR = 0.045
+PUBLIC_ADDRESS_HOUR = 0.005
+ENDPOINT_ZONE_HOUR = 0.01
+
+# aws.amazon.com/elasticloadbalancing/pricing
+BALANCER_HOUR = 0.0225
+BALANCER_CAPACITY_UNIT_HOUR = 0.008
+
+# aws.amazon.com/lambda/pricing
+LAMBDA_GB_SECOND: Mapping[str, float] = {"x86_64": 0.0000166667, "arm64": 0.0000133334}
+LAMBDA_MILLION_CALLS = 0.20
+
+# aws.amazon.com/secrets-manager/pricing, aws.amazon.com/kms/pricing
+SECRET_MONTH = 0.40
+KEY_MONTH = 1.00
+
+# aws.amazon.com/cloudwatch/pricing
+ALARM_MONTH = 0.10
+DASHBOARD_MONTH = 3.00
+METRIC_MONTH = 0.30
+LOGS_GB = 0.50
+
+# aws.amazon.com/cloud-map/pricing, aws.amazon.com/route53/pricing
+PRIVATE_ZONE_MONTH = 0.50
+REGISTERED_TASK_MONTH = 0.10
+
+# aws.amazon.com/s3/pricing
+S3_GB_MONTH = 0.023

@@ -1,0 +1,54 @@
+"""Ways to AWS's services inside a network that has none to the internet."""
+
+from typing import Any
+
+from troposphere import Parameter, Ref, Sub, Template
+from troposphere.ec2 import VPC, SecurityGroup, SecurityGroupRule, VPCEndpoint
+
+HTTPS_PORT = 443
+NOWHERE = "127.0.0.1/32"  # a group without any outbound rule would be given one that allows everything
+# What tasks and functions call, or Fargate calls for them. S3 has an endpoint of another kind.
+SERVICES = {
+    "EcrApi": "ecr.api",
+    "EcrDkr": "ecr.dkr",
+    "Ecs": "ecs",
+    "Logs": "logs",
+    "SecretsManager": "secretsmanager",
+    "Sns": "sns",
+    "SsmMessages": "ssmmessages",
+}
+
+
+def add_endpoints(t: Template, *, vpc: VPC, cidr: Parameter, subnets: list[Any], condition: str) -> None:
+    """An endpoint for each of the services in every private subnet, open to the network's own addresses."""
+    group = t.add_resource(
+        SecurityGroup(
+            "NetworkEndpointsGroup",
+            Condition=condition,
+            GroupDescription="Endpoints of AWS services",
+            VpcId=Ref(vpc),
+            SecurityGroupIngress=[
+                SecurityGroupRule(
+                    IpProtocol="tcp",
+                    FromPort=HTTPS_PORT,
+                    ToPort=HTTPS_PORT,
+                    CidrIp=Ref(cidr),
+                    Description="Calls of AWS from this network",
+                )
+            ],
+            SecurityGroupEgress=[SecurityGroupRule(IpProtocol="-1", CidrIp=NOWHERE, Description="Nothing")],
+        )
+    )
+    for title, service in SERVICES.items():
+        t.add_resource(
+            VPCEndpoint(
+                f"NetworkEndpoint{title}",
+                Condition=condition,
+                PrivateDnsEnabled=True,
+                SecurityGroupIds=[group.get_att("GroupId")],
+                ServiceName=Sub(f"com.amazonaws.${{AWS::Region}}.{service}"),
+                SubnetIds=subnets,
+                VpcEndpointType="Interface",
+                VpcId=Ref(vpc),
+            )
+        )

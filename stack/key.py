@@ -1,0 +1,78 @@
+"""The one key that encrypts what the stack keeps: secrets, database, logs, alarms."""
+
+from typing import Any
+
+from troposphere import GetAtt, Ref, Sub, Template
+from troposphere.kms import Alias, Key
+
+POLICY_VERSION = "2012-10-17"
+# Days in which the deletion of the key can be undone: AWS's maximum.
+PENDING_WINDOW_DAYS = 30
+
+
+def add_key(t: Template) -> GetAtt:
+    """The key's ARN. It outlives the stack, as do the snapshot and the logs that nobody could read without it."""
+    key = t.add_resource(
+        Key(
+            "Key",
+            DeletionPolicy="Retain",
+            UpdateReplacePolicy="Retain",
+            Description=Sub("Encrypts what ${AWS::StackName} keeps"),
+            EnableKeyRotation=True,
+            PendingWindowInDays=PENDING_WINDOW_DAYS,
+            KeyPolicy={
+                "Version": POLICY_VERSION,
+                "Statement": [_iam_decides(), _only_services(), _log_groups(), _alarms()],
+            },
+        )
+    )
+    t.add_resource(Alias("KeyAlias", AliasName=Sub("alias/${AWS::StackName}"), TargetKeyId=Ref(key)))
+    return key.get_att("Arn")
+
+
+def _iam_decides() -> dict[str, Any]:
+    """Without this statement the policies of roles would count for nothing, and nobody could change the key."""
+    return {
+        "Sid": "IamDecides",
+        "Effect": "Allow",
+        "Principal": {"AWS": Sub("arn:${AWS::Partition}:iam::${AWS::AccountId}:root")},
+        "Action": "kms:*",
+        "Resource": "*",
+    }
+
+
+def _only_services() -> dict[str, Any]:
+    """Only AWS's services pass the key on, for the resources that they encrypt with it."""
+    by_a_service = {"kms:GrantIsForAWSResource": "false", "aws:PrincipalIsAWSService": "false"}
+    return {
+        "Sid": "OnlyServicesPassItOn",
+        "Effect": "Deny",
+        "Principal": "*",
+        "Action": "kms:CreateGrant",
+        "Resource": "*",
+        "Condition": {"BoolIfExists": by_a_service},
+    }
+
+
+def _log_groups() -> dict[str, Any]:
+    groups = Sub("arn:${AWS::Partition}:logs:${AWS::Region}:${AWS::AccountId}:log-group:${AWS::StackName}-*")
+    return {
+        "Sid": "LogGroupsOfThisStack",
+        "Effect": "Allow",
+        "Principal": {"Service": Sub("logs.${AWS::Region}.amazonaws.com")},
+        "Action": ["kms:Decrypt", "kms:DescribeKey", "kms:Encrypt", "kms:GenerateDataKey*", "kms:ReEncrypt*"],
+        "Resource": "*",
+        "Condition": {"ArnLike": {"kms:EncryptionContext:aws:logs:arn": groups}},
+    }
+
+
+def _alarms() -> dict[str, Any]:
+    """An alarm cannot tell an encrypted topic anything otherwise, and nothing would show that."""
+    return {
+        "Sid": "AlarmsOfThisAccount",
+        "Effect": "Allow",
+        "Principal": {"Service": "cloudwatch.amazonaws.com"},
+        "Action": ["kms:Decrypt", "kms:GenerateDataKey*"],
+        "Resource": "*",
+        "Condition": {"StringEquals": {"aws:SourceAccount": Sub("${AWS::AccountId}")}},
+    }

@@ -1,0 +1,26 @@
+"""How the containers of the service `airflow` share their task's memory: none can take all of it."""
+
+from troposphere import FindInMap, Ref, Template
+
+from stack.declare import add_mapping
+from stack.sizes import MEMORY_MIB
+
+MAPPING = "AirflowMemoryMib"
+# Percent. At rest each needs some 250 MiB; the DAG processor parses in two processes more, the webserver serves.
+SHARES = {"gate": 6, "migrate": 12, "webserver": 26, "scheduler": 22, "dag-processor": 20, "triggerer": 14}
+
+
+def add_memory_shares(t: Template, *, memory_mib: Ref) -> dict[str, FindInMap]:
+    """MiB by container: CloudFormation cannot multiply, so that every size is written out."""
+    assert sum(SHARES.values()) == 100
+    add_mapping(
+        t,
+        MAPPING,
+        {mib: {_key(role): int(mib) * share // 100 for role, share in SHARES.items()} for mib in MEMORY_MIB},
+    )
+    return {role: FindInMap(MAPPING, memory_mib, _key(role)) for role in SHARES}
+
+
+def _key(role: str) -> str:
+    """A mapping's keys are letters and digits only."""
+    return "".join(part.capitalize() for part in role.split("-"))

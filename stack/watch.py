@@ -1,0 +1,48 @@
+"""Alarms, each of which tells the topic when it begins and when it ends."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from troposphere import Ref, Template
+from troposphere.cloudwatch import Alarm, MetricDimension
+from troposphere.sns import Topic
+
+MINUTE_S = 60
+
+
+@dataclass(frozen=True, kw_only=True)
+class Watch:
+    """Alarm when `statistic` is beyond the threshold in so many periods on end; no data counts as `missing`."""
+
+    says: str
+    namespace: str
+    metric: Any
+    dimensions: Mapping[str, Any]
+    statistic: str
+    comparison: str
+    threshold: Any
+    periods: Any
+    period_s: int = MINUTE_S
+    missing: str = "missing"
+
+
+def add_alarm(t: Template, title: str, *, watch: Watch, topic: Topic) -> Alarm:
+    actions = [Ref(topic)]
+    return t.add_resource(
+        Alarm(
+            title,
+            AlarmActions=actions,
+            AlarmDescription=f"{watch.says} See docs/runbook/{title}.md.",
+            ComparisonOperator=watch.comparison,
+            Dimensions=[MetricDimension(Name=name, Value=value) for name, value in watch.dimensions.items()],
+            EvaluationPeriods=watch.periods,
+            MetricName=watch.metric,
+            Namespace=watch.namespace,
+            OKActions=actions,
+            Period=watch.period_s,
+            Statistic=watch.statistic,
+            Threshold=watch.threshold,
+            TreatMissingData=watch.missing,
+        )
+    )

@@ -1,0 +1,168 @@
+"""Unit tests of what builds the image: which builder, which revision, what a saved image holds."""
+
+import gzip
+import io
+import json
+import subprocess
+import tarfile
+from pathlib import Path
+
+import pytest
+
+from image_tools.archive import open_archive
+from image_tools.builders import find_builder
+from image_tools.errors import ImageError
+from image_tools.revision import read_revision, web_address
+from local.image import Image
+
+DOCKERFILE = Path(__file__).parents[2] / "airflow_image" / "Dockerfile"
+LARGE = b"0123456789" * 100_000
+
+
+def tar(files: dict[str, bytes]) -> bytes:
+    """An archive of these files."""
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w") as archive:
+        for name, content in files.items():
+            member = tarfile.TarInfo(name)
+            member.size = len(content)
+            archive.addfile(member, io.BytesIO(content))
+    return packed.getvalue()
+
+
+@pytest.fixture
+def saved(tmp_path: Path) -> Path:
+    """An image of two layers as it is saved, the upper one compressed."""
+    manifest = [{"RepoTags": ["i:1"], "Layers": ["lower", "upper"]}]
+    path = tmp_path / "image.tar"
+    path.write_bytes(
+        tar(
+            {
+                "manifest.json": json.dumps(manifest).encode(),
+                "lower": tar({"etc/issue": b"old", "large": LARGE}),
+                "upper": gzip.compress(tar({"./etc/issue": b"new"})),
+            }
+        )
+    )
+    return path
+
+
+def programs(folder: Path, **exit_codes: int) -> None:
+    """Puts programs into `folder` that end with these codes, whatever they are asked."""
+    for name, code in exit_codes.items():
+        program = folder / name
+        program.write_text(f"#!/bin/sh\nexit {code}\n")
+        program.chmod(0o755)
+
+
+@pytest.mark.parametrize(
+    ("exit_codes", "found"),
+    [
+        ({"docker": 0, "podman": 0, "buildah": 0}, "docker"),
+        ({"docker": 1, "podman": 0, "buildah": 0}, "podman"),  # without its daemon
+        ({"buildah": 0}, "buildah"),
+    ],
+)
+def test_the_first_builder_that_works_is_taken(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, exit_codes: dict[str, int], found: str
+) -> None:
+    programs(tmp_path, **exit_codes)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert find_builder().name == found
+
+
+def test_a_builder_can_be_chosen_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    programs(tmp_path, docker=0, buildah=0)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert find_builder("buildah").name == "buildah"
+
+
+@pytest.mark.parametrize("name", [None, "podman"])
+def test_without_a_builder_that_works_one_line_says_what_to_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str | None
+) -> None:
+    programs(tmp_path, docker=1)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(ImageError, match=r"install podman or buildah, or start docker's daemon$"):
+        find_builder(name)
+
+
+def test_a_file_is_read_from_the_uppermost_layer_that_has_it(saved: Path) -> None:
+    with open_archive(saved) as archive:
+        assert (archive.read("/etc/issue"), len(archive.read("/large"))) == (b"new", len(LARGE))
+
+
+def test_a_file_that_the_image_lacks_is_an_error(saved: Path) -> None:
+    with open_archive(saved) as archive, pytest.raises(ImageError, match="no file /etc/other"):
+        archive.read("/etc/other")
+
+
+def test_the_size_is_what_a_registry_would_hold(saved: Path) -> None:
+    lower = len(gzip.compress(tar({"etc/issue": b"old", "large": LARGE}), 6))
+    upper = len(gzip.compress(tar({"./etc/issue": b"new"})))
+    with open_archive(saved) as archive:
+        assert archive.compressed_bytes() == pytest.approx(lower + upper, abs=50)  # the length of gzip's own header
+
+
+@pytest.mark.parametrize("content", [b"not a tar", tar({"other": b""})])
+def test_what_is_no_image_is_refused(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "image.tar"
+    path.write_bytes(content)
+    with pytest.raises(ImageError, match="is not the archive of one image"), open_archive(path):
+        pass
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Path:
+    """A git checkout with one commit."""
+    git = ["git", "-c", "user.name=a", "-c", "user.email=a@b"]
+    (tmp_path / "file").write_text("one")
+    for arguments in (["init", "-q"], ["add", "file"], ["commit", "-q", "-m", "one"]):
+        subprocess.run([*git, *arguments], cwd=tmp_path, check=True)
+    return tmp_path
+
+
+def test_the_version_is_the_commit(checkout: Path) -> None:
+    revision = read_revision(checkout, version=None)
+    assert revision.commit.startswith(revision.version)
+    assert len(revision.version) >= 7
+
+
+def test_a_version_says_that_something_is_not_committed(checkout: Path) -> None:
+    (checkout / "file").write_text("two")
+    assert read_revision(checkout, version=None).version.endswith("-dirty")
+
+
+def test_an_operators_own_version_leaves_the_commit_as_it_is(checkout: Path) -> None:
+    revision = read_revision(checkout, version="1.2.3")
+    assert (revision.version, len(revision.commit)) == ("1.2.3", 40)
+
+
+def test_outside_a_checkout_the_operator_has_to_name_the_version(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
+    assert read_revision(tmp_path, version="1.2.3").commit == ""
+    with pytest.raises(ImageError, match=r"VERSION=\.\.\."):
+        read_revision(tmp_path, version=None)
+
+
+@pytest.mark.parametrize(
+    ("remote", "address"),
+    [
+        ("https://github.com/o/airflow-on-ecs.git", "https://github.com/o/airflow-on-ecs"),
+        ("https://user:token@github.com/o/r", "https://github.com/o/r"),
+        ("git@github.com:o/r.git", ""),
+        ("/srv/git/r", ""),
+        ("", ""),
+    ],
+)
+def test_a_label_shows_only_what_everybody_may_see(remote: str, address: str) -> None:
+    assert web_address(remote) == address
+
+
+def test_the_local_stack_gives_a_container_the_variables_that_the_image_sets() -> None:
+    lines = DOCKERFILE.read_text().replace("\\\n", " ").splitlines()
+    image = {pair.split("=")[0] for line in lines if line.startswith("ENV ") for pair in line.split()[1:]}
+    local = Image(root=Path("/image"), version="1", packages=Path("/venv")).environment(Path("/home"))
+    assert local.keys() - {"HOME", "TMPDIR"} == image
