@@ -8,7 +8,7 @@ unexport PYTHONDONTWRITEBYTECODE
 unexport PYTHONPATH
 export SAM_CLI_TELEMETRY := 0
 
-.PHONY: help setup setup-dev setup-local demo faults up deploy-local down decisions cost check image test test-fast test-image protocol lint format template lock clean
+.PHONY: help setup setup-dev setup-local demo faults up deploy-local down decisions versions versions-asked bench-versions cost check image test test-fast test-image protocol lint format template lock clean
 
 help: ## list the commands
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 12
@@ -39,6 +39,23 @@ down: setup-dev ## stop what `make up` started
 
 decisions: setup-dev ## the autoscaler's last decisions about the stack that `make up` runs
 	@$(BIN)/python -m local decisions
+
+# make answers 2 to whatever fails. In question mode (-q), where only lines with a + are run, it answers 1 when something
+# is left to be done: so "out of sync" gets its 1, and "unknown" keeps the 2.
+VERSIONS_CODE := .local/versions-code
+ifneq ($(filter versions,$(MAKECMDGOALS)),)
+MAKEFLAGS += -q
+endif
+versions: versions-asked ## do all run the webserver's code? exit 0 yes, 1 no, 2 unknown (ENV=prd WAIT=600)
+	$(if $(filter 1,$(shell cat $(VERSIONS_CODE))),out of sync)
+	$(if $(filter-out 0 1,$(shell cat $(VERSIONS_CODE))),$(error unknown))
+
+versions-asked:
+	+@mkdir -p .local; echo 2 >$(VERSIONS_CODE); $(PYTHON) tools/setup_env.py dev || exit 0; \
+		$(BIN)/python -m ops.versions --env "$(ENV)" $(if $(WAIT),--wait $(WAIT)); echo $$? >$(VERSIONS_CODE)
+
+bench-versions: setup-dev ## the version check's and the hash's time and memory
+	@$(BIN)/python -m bench.versions
 
 COST_ARGUMENTS = --env "$(ENV)" $(if $(REV),--rev "$(REV)") $(if $(VS),--vs "$(VS)") $(if $(VS_REV),--vs-rev "$(VS_REV)") \
   $(if $(TASKS),--tasks "$(TASKS)") $(if $(TASK_SECONDS),--task-seconds "$(TASK_SECONDS)")

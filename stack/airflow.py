@@ -39,6 +39,7 @@ WEBSERVER = "webserver"
 WEBSERVER_PORT = 8080
 SCHEDULER_HEALTH_PORT = 8974  # Airflow's own default
 EXECUTION_PATH = "/execution"
+VERSION_PATH = "/fleet/version"  # as the image's plugin fleet_version serves it; a test compares
 GATE = "gate"
 MIGRATE = "migrate"
 # 200 whatever is in the body, which a load balancer cannot read: the container's own check does.
@@ -59,13 +60,16 @@ class Connections:
 
 @dataclass(frozen=True, kw_only=True)
 class Airflow:
-    """`connections` is what a worker needs in order to work for this Airflow."""
+    """`connections` is what a worker needs in order to work for this Airflow; at `version_url` the webserver says which
+    code it runs, within the network.
+    """
 
     service: Service
     group: Group
     site: Site
     port: int
     connections: Connections
+    version_url: Sub
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -136,19 +140,25 @@ def add_airflow(t: Template, *, base: Foundation, balancer: Balancer, pools: Seq
         ),
     )
     scale_copies(t, service=service, cluster=base.cluster, copies=copies)
-    return Airflow(service=service, group=group, site=site, port=WEBSERVER_PORT, connections=connections)
+    return Airflow(
+        service=service,
+        group=group,
+        site=site,
+        port=WEBSERVER_PORT,
+        connections=connections,
+        version_url=_private_url(base.cluster, VERSION_PATH),
+    )
 
 
 def _connections(
     base: Foundation, *, pools: Sequence[SizedPool], gate_minutes: Parameter, kept_as_secrets: SecretConnections
 ) -> Connections:
-    execution_api = f"http://{WEBSERVER}.{base.cluster.namespace_name}:{WEBSERVER_PORT}{EXECUTION_PATH}/"
     return Connections(
         environment={
             **base.database.environment,
             **base.broker.environment,
             "CONNECTIONS_PREFIX": kept_as_secrets.prefix,
-            "EXECUTION_API_URL": Sub(execution_api),
+            "EXECUTION_API_URL": _private_url(base.cluster, f"{EXECUTION_PATH}/"),
             "LOG_BUCKET": Ref(base.logs.bucket),
             "POOLS": pools_json(pools),
             "GATE_MINUTES": Ref(gate_minutes),
@@ -162,6 +172,11 @@ def _connections(
         ],
         kept_as_secrets=kept_as_secrets,
     )
+
+
+def _private_url(cluster: Cluster, path: str) -> Sub:
+    """A page of the webserver, by the name that Cloud Map gives it."""
+    return Sub(f"http://{WEBSERVER}.{cluster.namespace_name}:{WEBSERVER_PORT}{path}")
 
 
 def _containers(connections: Connections, *, base: Foundation, memory_mib: Mapping[str, Any]) -> tuple[Container, ...]:

@@ -18,6 +18,7 @@ from stack.functions import (
     POOL_DIMENSION,
     SCHEDULERS,
     UNCONSUMED_QUEUES,
+    VERSIONS_IN_SYNC,
     Functions,
 )
 from stack.pools import SizedPool
@@ -41,6 +42,7 @@ class _Limits:
     connections: Ref
     wait_s: Ref
     minutes_at_max: Ref
+    minutes_skewed: Ref
 
 
 def add_alarms(
@@ -59,7 +61,7 @@ def add_alarms(
         **_of_database(database, limits=limits),
         **_of_broker(broker),
         **_of_functions(functions),
-        **_of_fleet(cluster),
+        **_of_fleet(cluster, limits=limits),
     }
     for sized in pools:
         watches |= _of_pool(sized, cluster=cluster, limits=limits, refused=workers.refused[sized.pool.name])
@@ -95,7 +97,18 @@ def _limits(t: Template) -> _Limits:
         constraint=Between(low=1, high=1440),
         default=30,
     )
-    return _Limits(connections=Ref(connections), wait_s=Ref(wait), minutes_at_max=Ref(minutes))
+    skew = add_parameter(
+        t,
+        "MaxSkewMinutes",
+        group=GROUP,
+        label="Longest skew in minutes",
+        description="Minutes for which some may run other code than the webserver, or be silent, before an alarm.",
+        constraint=Between(low=5, high=1440),
+        default=60,
+    )
+    return _Limits(
+        connections=Ref(connections), wait_s=Ref(wait), minutes_at_max=Ref(minutes), minutes_skewed=Ref(skew)
+    )
 
 
 def _of_database(database: Database, *, limits: _Limits) -> Mapping[str, Watch]:
@@ -191,7 +204,7 @@ def _of_functions(functions: Functions) -> Mapping[str, Watch]:
     }
 
 
-def _of_fleet(cluster: Cluster) -> Mapping[str, Watch]:
+def _of_fleet(cluster: Cluster, *, limits: _Limits) -> Mapping[str, Watch]:
     of: dict[str, Any] = {"namespace": METRICS_NAMESPACE, "dimensions": {CLUSTER_DIMENSION: Ref(cluster.ecs)}}
     return {
         # A task sent to a queue of no pool waits for ever. A pool that starts from zero needs a few minutes.
@@ -203,6 +216,15 @@ def _of_fleet(cluster: Cluster) -> Mapping[str, Watch]:
             comparison=ABOVE,
             threshold=0,
             periods=10,
+        ),
+        "AlarmVersionsSkewed": Watch(
+            says="For long not all containers have been known to run the webserver's code.",
+            **of,
+            metric=VERSIONS_IN_SYNC,
+            statistic="Maximum",
+            comparison=BELOW,
+            threshold=1,
+            periods=limits.minutes_skewed,
         ),
         "AlarmSchedulerSilent": Watch(
             says="No scheduler reports that it lives.",

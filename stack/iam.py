@@ -6,6 +6,7 @@ from typing import Any
 from troposphere import GetAtt, If, Ref, Sub, Template
 from troposphere.iam import ManagedPolicy, Policy, PolicyType, Role
 from troposphere.logs import LogGroup
+from troposphere.sns import Topic
 
 from stack.declare import hole, suppress
 
@@ -13,6 +14,7 @@ Statement = dict[str, Any]
 POLICY_VERSION = "2012-10-17"
 TASKS = "ecs-tasks.amazonaws.com"
 LAMBDA = "lambda.amazonaws.com"
+ECS = "ecs.amazonaws.com"
 
 
 def add_role(
@@ -85,7 +87,11 @@ def use_log_bucket(*, bucket_arn: GetAtt, prefix: str, key_arn: GetAtt) -> list[
 
 def tasks_of(cluster: Any) -> Sub:
     """ARN pattern of the cluster's tasks."""
-    return Sub(f"arn:${{AWS::Partition}}:ecs:${{AWS::Region}}:${{AWS::AccountId}}:task/{hole(cluster)}/*")
+    return _in_cluster("task", cluster)
+
+
+def _in_cluster(kind: str, cluster: Any) -> Sub:
+    return Sub(f"arn:${{AWS::Partition}}:ecs:${{AWS::Region}}:${{AWS::AccountId}}:{kind}/{hole(cluster)}/*")
 
 
 def protect_tasks(cluster: Any) -> Statement:
@@ -108,6 +114,25 @@ def inspect_services(*, services: Sequence[Any], cluster: Any) -> list[Statement
         allow(actions=["ecs:DescribeTasks"], resources=[tasks_of(cluster)]),
         # Listing by service takes no resource, only the cluster as a condition.
         allow(actions=["ecs:ListTasks"], resources=["*"], condition=in_cluster),
+    ]
+
+
+def inspect_revisions(*, cluster: Any) -> list[Statement]:
+    """Which tasks of a service's revision run, for one who cannot name the services."""
+    in_cluster = {"ArnEquals": {"ecs:cluster": cluster.get_att("Arn")}}
+    return [
+        allow(actions=["ecs:DescribeServices"], resources=[_in_cluster("service", cluster)]),
+        allow(actions=["ecs:DescribeServiceRevisions"], resources=[_in_cluster("service-revision", cluster)]),
+        allow(actions=["ecs:DescribeTasks"], resources=[tasks_of(cluster)]),
+        allow(actions=["ecs:ListTasks"], resources=["*"], condition=in_cluster),
+    ]
+
+
+def publish_to(topic: Topic, *, key_arn: GetAtt) -> list[Statement]:
+    """Publish to a topic that the stack's key encrypts."""
+    return [
+        allow(actions=["sns:Publish"], resources=[Ref(topic)]),
+        allow(actions=["kms:Decrypt", "kms:GenerateDataKey"], resources=[key_arn]),
     ]
 
 

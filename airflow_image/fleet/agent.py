@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import threading
 import time
 from collections.abc import Callable
@@ -105,7 +106,7 @@ class Agent:
             started = time.monotonic()
             try:
                 self.round(identity)
-                pulse.beat()
+                pulse.beat(os.environ, pulse.ROUND)
             except Exception:
                 # Tasks depend on this thread: without it their protection would run out. It outlives its own bugs.
                 log.exception("fleet: a round failed")

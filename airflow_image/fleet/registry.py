@@ -1,6 +1,6 @@
 """The fleet registry, in the broker's Redis: who is there, what each was ordered to do, what the scaler remembers.
 
-One file, because the Lambda package takes exactly this one from the image.
+One file without others of the fleet's, because the Lambda package takes it from the image.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     import redis
 
 MEMBERS_KEY = "fleet:members"
+VERSIONS_KEY = "fleet:versions"  # what the version check remembers
 MEMBER_TTL_S = 30
 # Longer than a member's own: a member still listed whose record is missing is an anomaly, not a race with expiry.
 RECORD_TTL_S = 2 * MEMBER_TTL_S

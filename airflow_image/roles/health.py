@@ -34,8 +34,13 @@ class Unhealthy(Exception):
 
 
 def check(role: str, given: Given) -> None:
-    """Raises Unhealthy if a container of that role, told `given`, does not do its work; KeyError for no such role."""
-    CHECKS[role](given)
+    """Raises Unhealthy if a container of that role, told `given`, does not do its work; KeyError for no such role.
+
+    One that waits for its turn in a deployment is well: ECS would end the task for anything else.
+    """
+    waits_s = pulse.age_s(given, pulse.WAITING)
+    if waits_s is None or waits_s > LONGEST_PAUSE_S:
+        CHECKS[role](given)
 
 
 def main(role: str) -> int:
@@ -74,7 +79,7 @@ def _worker(given: Given) -> None:
 
     Deliberately nothing of Redis or the database: a worker that waits for them must not be stopped with its tasks.
     """
-    age_s = pulse.age_s(given)
+    age_s = pulse.age_s(given, pulse.ROUND)
     if age_s is None or age_s > LONGEST_PAUSE_S:
         raise Unhealthy("the fleet agent has gone no round " + ("yet" if age_s is None else f"for {age_s:.0f} s"))
 

@@ -47,7 +47,7 @@ def main(arguments: list[str]) -> int:
         # Imported here: no other role needs what it brings in, which takes a moment.
         from roles.turn import take_turn
 
-        take_turn(role.waits_for, program.environment, limit_s=gate_s, health=_health_address(role, program))
+        take_turn(role.waits_for, program.environment, limit_s=gate_s)
     _become(role, program)
     return UNAVAILABLE  # not reached: the process is the program now
 
@@ -66,13 +66,6 @@ def _gate_limit_s() -> float:
         return limit_s(os.environ)
     except ValueError:
         raise ConfigurationError(f"{names.GATE_MINUTES} is not a number") from None
-
-
-def _health_address(role: Role, program: Program) -> tuple[str, int] | None:
-    """Where the program will answer health checks, if it does."""
-    if parts.SCHEDULING not in role.parts:
-        return None
-    return parts.bind_host(program.environment), int(program.environment["PORT"])
 
 
 def _write_passwords(password: str) -> Path:

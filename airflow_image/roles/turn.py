@@ -6,15 +6,13 @@ import contextlib
 import logging
 import signal
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import redis
 
-from fleet import names
+from fleet import names, pulse
 from fleet.broker import connect
 from fleet.gates import Gate, Rule
 from fleet.identity import read_code, read_identity
@@ -29,11 +27,10 @@ SAY_AGAIN_EVERY_S = 60.0
 TERMINATED = 128 + signal.SIGTERM
 
 
-def take_turn(rule: Rule, environment: Mapping[str, str], *, limit_s: float, health: tuple[str, int] | None) -> None:
+def take_turn(rule: Rule, environment: Mapping[str, str], *, limit_s: float) -> None:
     """Returns when the gate is open. One that is a member of the fleet is shown as starting meanwhile.
 
-    `health`: where the program will answer health checks; they are answered in its place. To wait is no illness, and
-    ECS would end the task for it. Ends the process when that is told to stop.
+    The container's health check is told that it waits. Ends the process when that is told to stop.
     """
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     registry, watch = Registry(connect(environment[names.BROKER_URL])), CodeWatch(environment)
@@ -43,14 +40,13 @@ def take_turn(rule: Rule, environment: Mapping[str, str], *, limit_s: float, hea
     with contextlib.ExitStack() as ends:
         if reporter is not None:
             ends.callback(reporter.forget)
-        if health is not None:
-            ends.enter_context(_healthy(*health))
+        ends.callback(pulse.end, environment, pulse.WAITING)
         ends.enter_context(_stoppable())
         wait(
             rule,
             read=registry.members,
             code=lambda: read_code(environment, watch.dags_hash()),
-            report=reporter.report if reporter is not None else lambda: None,
+            report=lambda: _report(environment, reporter),
             limit_s=limit_s,
         )
 
@@ -83,21 +79,11 @@ def wait(
         log.info("gate: open")
 
 
-@contextmanager
-def _healthy(host: str, port: int) -> Iterator[None]:
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            self.send_response(200)
-            self.end_headers()
-            self.wfile.write(b"waits for its turn in a deployment\n")
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    with HTTPServer((host, port), Handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield
-        server.shutdown()
+def _report(environment: Mapping[str, str], reporter: Reporter | None) -> None:
+    with contextlib.suppress(OSError):  # the health check then finds that nothing runs yet, and is patient at first
+        pulse.beat(environment, pulse.WAITING)
+    if reporter is not None:
+        reporter.report()
 
 
 @contextmanager

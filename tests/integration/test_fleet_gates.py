@@ -5,8 +5,6 @@ import os
 import signal
 import subprocess
 import sys
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -15,6 +13,7 @@ import pytest
 
 from fleet.registry import CONSUMING, DRAINING, RUNNING, STARTING, WEBSERVER, Member, Registry
 from local.servers.ports import free_port
+from roles import health
 from tests.integration.celery_worker import IMAGE, running_worker
 from tests.integration.conftest import RedisServer
 from tests.integration.fake_ecs import TASK_ARN, FakeEcs
@@ -25,8 +24,7 @@ WAITS = """
 import os, sys
 from fleet.gates import limit_s, other_workers
 from roles.turn import take_turn
-port = int(os.environ["PORT"])
-take_turn(other_workers, os.environ, limit_s=limit_s(os.environ), health=("127.0.0.1", port))
+take_turn(other_workers, os.environ, limit_s=limit_s(os.environ))
 print("its turn", flush=True)
 """
 
@@ -40,12 +38,7 @@ def registry(redis_server: RedisServer) -> Registry:
 
 
 @pytest.fixture
-def port() -> int:
-    return free_port()
-
-
-@pytest.fixture
-def start(redis_server: RedisServer, port: int, tmp_path: Path) -> Iterator[Start]:
+def start(redis_server: RedisServer, tmp_path: Path) -> Iterator[Start]:
     """Starts a scheduler of image 2 that waits for its turn; more variables may be given."""
     with ExitStack() as cleanup:
 
@@ -58,7 +51,6 @@ def start(redis_server: RedisServer, port: int, tmp_path: Path) -> Iterator[Star
                 "FLEET_ROLE": "scheduler",
                 "FLEET_TASK_ARN": TASK_ARN,
                 "IMAGE_VERSION": "2",
-                "PORT": str(port),
                 **more,
             }
             process = cleanup.enter_context(
@@ -102,27 +94,28 @@ def scheduler(registry: Registry) -> str | None:
     return next((m.state for m in registry.members().members if m.task_arn == TASK_ARN), None)
 
 
-def is_healthy(port: int) -> bool:
+def is_healthy(home: Path) -> bool:
+    """Whether ECS's check of a scheduler finds that it does its work, or waits; nothing serves its port here."""
     try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=2) as answer:
-            return bool(answer.status == 200)
-    except (urllib.error.URLError, ConnectionError):
+        health.check("scheduler", {"AIRFLOW_HOME": str(home), "PORT": "1"})
+    except health.Unhealthy:
         return False
+    return True
 
 
 def test_a_scheduler_starts_when_the_last_older_worker_has_left_its_queues(
-    start: Start, registry: Registry, port: int
+    start: Start, registry: Registry, tmp_path: Path
 ) -> None:
     report(registry, "worker", state=CONSUMING)
     process = start()
     assert eventually(lambda: scheduler(registry) == STARTING)
-    assert is_healthy(port)
+    assert is_healthy(tmp_path)
     assert stays(lambda: process.poll() is None, for_s=4)
     report(registry, "worker", state=DRAINING)
     said, complaint = process.communicate(timeout=15)
     assert said == "its turn\n"
     assert "gate: waits for 1-/worker (consuming, 0 tasks, image 1)" in complaint
-    assert (scheduler(registry), is_healthy(port)) == (None, False)
+    assert (scheduler(registry), is_healthy(tmp_path)) == (None, False)
 
 
 def test_a_scheduler_that_is_stopped_while_it_waits_leaves_the_fleet(start: Start, registry: Registry) -> None:

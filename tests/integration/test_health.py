@@ -75,17 +75,26 @@ def test_nobody_there_is_not_health() -> None:
         health.check("scheduler", given)
 
 
-def test_a_worker_is_healthy_while_its_agent_goes_its_rounds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_worker_is_healthy_while_its_agent_goes_its_rounds(tmp_path: Path) -> None:
     given = {names.AIRFLOW_HOME: str(tmp_path)}
     with pytest.raises(health.Unhealthy, match="no round yet"):
         health.check("worker", given)
-    monkeypatch.setenv(names.AIRFLOW_HOME, str(tmp_path))
-    pulse.beat()
+    pulse.beat(given, pulse.ROUND)
     health.check("worker", given)
     long_ago = time.time() - health.LONGEST_PAUSE_S - 10
-    os.utime(tmp_path / pulse.FILE, (long_ago, long_ago))
+    os.utime(tmp_path / pulse.ROUND, (long_ago, long_ago))
     with pytest.raises(health.Unhealthy, match="no round for 1"):
         health.check("worker", given)
+
+
+@pytest.mark.parametrize("role", ["scheduler", "dag-processor"])
+def test_a_container_that_waits_for_its_turn_is_healthy_while_it_says_so(role: str, tmp_path: Path) -> None:
+    given = {names.AIRFLOW_HOME: str(tmp_path)}
+    pulse.beat(given, pulse.WAITING)
+    health.check(role, given)
+    pulse.end(given, pulse.WAITING)
+    with pytest.raises((health.Unhealthy, KeyError)):  # it looks for the program, and is not told where that is
+        health.check(role, given)
 
 
 @pytest.fixture

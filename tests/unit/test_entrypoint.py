@@ -302,10 +302,10 @@ def test_only_those_who_would_queue_new_tasks_wait_for_their_turn(become: dict[s
     assert become.get("rule") is rules.get(role)
 
 
-def test_a_scheduler_that_waits_answers_health_checks_where_it_will_answer_them(become: dict[str, object]) -> None:
+def test_a_scheduler_waits_for_a_quarter_of_an_hour_unless_it_is_told_otherwise(become: dict[str, object]) -> None:
     with pytest.raises(Executed):
         entrypoint.main(["scheduler"])
-    assert (become["health"], become["limit_s"]) == (("0.0.0.0", 8080), 15 * 60)
+    assert become["limit_s"] == 15 * 60
 
 
 def test_a_limit_that_is_no_number_is_refused(become: dict[str, object], monkeypatch: pytest.MonkeyPatch) -> None:

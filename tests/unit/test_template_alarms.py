@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+import version_check.report
 from autoscaler import report
 from stack.workers import METRICS_NAMESPACE, REFUSED
 from tests import rendered
@@ -15,10 +16,15 @@ PROMISED = {
     "AlarmWorkerWaitLong", "AlarmWorkerAtMax", "AlarmWorkerUnprotected", "AlarmSchedulerSilent", "AlarmQueueUnconsumed",
     "AlarmDatabaseStorageLow", "AlarmDatabaseCpuHigh", "AlarmDatabaseConnectionsHigh", "AlarmBrokerMemoryHigh",
     "AlarmBrokerEvictions", "AlarmAutoscalerFails", "AlarmAutoscalerSilent", "AlarmVersionCheckFails",
-    "AlarmWebserverErrors", "AlarmBalancerErrors", "AlarmWebserverDown",
+    "AlarmVersionsSkewed", "AlarmWebserverErrors", "AlarmBalancerErrors", "AlarmWebserverDown",
 }  # fmt: skip
 ALARMS = rendered.resources("AWS::CloudWatch::Alarm")
-PUBLISHED = {value for name, value in vars(report).items() if name.isupper() and isinstance(value, str)}
+PUBLISHED = {
+    value
+    for module in (report, version_check.report)
+    for name, value in vars(module).items()
+    if name.isupper() and isinstance(value, str)
+}
 
 
 def test_every_promised_alarm_exists() -> None:

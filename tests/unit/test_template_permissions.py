@@ -28,7 +28,12 @@ ON_ALL_RESOURCES = {
     "ec2:UnassignPrivateIpAddresses": NETWORK_INTERFACES,
 }
 TASKS = {"airflow": "Airflow", "worker": "Worker", "flower": "Flower"}
-FUNCTIONS = {"autoscaler": "Autoscaler", "version_check": "VersionCheck"}
+# The modules of each function, by its title.
+FUNCTIONS = {
+    "Autoscaler": ["autoscaler/*.py"],
+    "VersionCheck": ["version_check/[!h]*.py", "version_check/handler.py"],
+    "DeploymentHook": ["version_check/hook.py", "version_check/tasks.py"],
+}
 
 
 def statements(role: str, effect: str = "Allow") -> list[dict[str, Any]]:
@@ -68,14 +73,14 @@ def secret_arn(value_from: dict[str, str]) -> dict[str, Any]:
 def test_there_is_a_role_for_each_purpose_and_no_other() -> None:
     expected = {f"{title}ExecutionRole" for title in TASKS.values()}
     expected |= {f"{title}TaskRole" for title in TASKS.values()}
-    expected |= {"AutoscalerRole", "VersionCheckRole", "DatabaseMonitoringRole"}
+    expected |= {f"{title}Role" for title in FUNCTIONS} | {"DeploymentHookCallerRole", "DatabaseMonitoringRole"}
     assert set(roles()) == expected
 
 
 @pytest.mark.parametrize("role", roles())
 def test_a_role_has_no_policy_of_others_and_the_boundary(role: str) -> None:
     properties = rendered.resources("AWS::IAM::Role")[role]
-    shared = [{"Ref": "FunctionsNetworkPolicy"}] if role in ("AutoscalerRole", "VersionCheckRole") else None
+    shared = [{"Ref": "FunctionsNetworkPolicy"}] if role in {f"{title}Role" for title in FUNCTIONS} else None
     assert properties.get("ManagedPolicyArns") == shared
     assert properties["PermissionsBoundary"] == {
         "Fn::If": ["HasPermissionsBoundary", {"Ref": "PermissionsBoundaryArn"}, {"Ref": "AWS::NoValue"}]
@@ -183,17 +188,17 @@ def test_connections_are_read_below_their_prefix_only(title: str) -> None:
     assert resource["Fn::Sub"][1] == {"Prefix": {"Ref": "ConnectionsPrefix"}}
 
 
-@pytest.mark.parametrize(("package", "title"), FUNCTIONS.items())
-def test_a_function_may_call_exactly_what_its_code_calls(package: str, title: str) -> None:
+@pytest.mark.parametrize(("title", "modules"), FUNCTIONS.items())
+def test_a_function_may_call_exactly_what_its_code_calls(title: str, modules: list[str]) -> None:
     """Compares the role's actions with the operations, as boto3 names them, that occur in the function's modules."""
     code = "\n".join(
-        path.read_text() for folder in (package, "shared") for path in (ROOT / "functions" / folder).glob("*.py")
+        path.read_text() for pattern in (*modules, "shared/*.py") for path in (ROOT / "functions").glob(pattern)
     )
     called = set(re.findall(r"""[.("'](\w+)""", code))
     session = botocore.session.get_session()
     operations = {
         f"{service}:{operation}"
-        for service in ("ecs", "secretsmanager")
+        for service in ("ecs", "secretsmanager", "sns")
         for operation in session.get_service_model(service).operation_names
         if xform_name(operation) in called
     }
@@ -210,13 +215,13 @@ def test_the_autoscaler_changes_only_worker_services() -> None:
     assert statement_for("AutoscalerRole", "ecs:UpdateService")["Resource"] == [{"Ref": "WorkerService"}]
 
 
-@pytest.mark.parametrize("title", FUNCTIONS.values())
+@pytest.mark.parametrize("title", FUNCTIONS)
 def test_a_function_has_the_role_of_its_own(title: str) -> None:
     function = rendered.resources("AWS::Lambda::Function")[f"{title}Function"]
     assert function["Role"] == {"Fn::GetAtt": [f"{title}Role", "Arn"]}
 
 
-@pytest.mark.parametrize("title", FUNCTIONS.values())
+@pytest.mark.parametrize("title", FUNCTIONS)
 def test_a_function_reads_only_the_brokers_secret(title: str) -> None:
     resource = statement_for(f"{title}Role", "secretsmanager:GetSecretValue")["Resource"]
     assert resource == [{"Ref": "BrokerSecret"}]
@@ -235,6 +240,8 @@ def test_what_lambda_may_do_to_the_network_is_denied_to_the_functions_code() -> 
             role,
             "monitoring.rds.amazonaws.com"
             if role == "DatabaseMonitoringRole"
+            else "ecs.amazonaws.com"
+            if role == "DeploymentHookCallerRole"
             else "ecs-tasks.amazonaws.com"
             if "TaskRole" in role or "Execution" in role
             else "lambda.amazonaws.com",

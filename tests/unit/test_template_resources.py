@@ -161,7 +161,7 @@ def test_network_paths_are_those_that_something_uses() -> None:
     assert paths == {
         *((f"{who}Group", "DatabaseGroup", 5433) for who in ("Airflow", "Worker", "Flower")),
         *((f"{who}Group", "BrokerGroup", 6379) for who in ("Airflow", "Worker", "Flower", "Functions")),
-        *((f"{who}Group", "AirflowGroup", 8080) for who in ("Balancer", "Airflow", "Worker")),
+        *((f"{who}Group", "AirflowGroup", 8080) for who in ("Balancer", "Airflow", "Worker", "Functions")),
         ("AirflowGroup", "WorkerGroup", 8793),
         ("BalancerGroup", "FlowerGroup", 5555),
     }

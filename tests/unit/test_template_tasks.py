@@ -13,6 +13,7 @@ from roles.parts import FERNET_SECRET_LENGTH
 from roles.pools import read_pools
 from shared.pools import pools_from_environment
 from tests import rendered
+from version_check import report
 
 ROOT = Path(__file__).parents[2]
 CONTAINERS = {
@@ -183,10 +184,9 @@ def test_the_pools_are_what_the_image_reads(name: str) -> None:
     assert [pool.name for pool in read_pools(text)] == ["worker"]
 
 
-@pytest.mark.parametrize("title", ["AutoscalerFunction", "VersionCheckFunction"])
-def test_the_pools_are_what_the_functions_read(title: str) -> None:
+def test_the_pools_are_what_the_autoscaler_reads() -> None:
     text = rendered.filled(
-        function_environment(title)["POOLS"],
+        function_environment("AutoscalerFunction")["POOLS"],
         WorkerService_Name="the-service",
         WorkerMin="1",
         WorkerMax="10",
@@ -199,13 +199,14 @@ def test_the_pools_are_what_the_functions_read(title: str) -> None:
 @pytest.mark.parametrize(
     ("title", "own"),
     [
-        ("AutoscalerFunction", {"POLL_SECONDS", "SCALE_IN_AFTER_S", "MAX_STEP_OUT"}),
-        ("VersionCheckFunction", {"SERVICES"}),
+        ("AutoscalerFunction", {"POOLS", "POLL_SECONDS", "SCALE_IN_AFTER_S", "MAX_STEP_OUT"}),
+        ("VersionCheckFunction", {"SERVICES", "TOPIC_ARN", "WEBSERVER_URL"}),
+        ("DeploymentHookFunction", set()),
     ],
 )
 def test_a_function_gets_the_variables_of_the_contract(title: str, own: set[str]) -> None:
     assert function_environment(title).keys() == own | {
-        "BROKER_HOST", "BROKER_PORT", "BROKER_SCHEME", "BROKER_SECRET_ARN", "CLUSTER", "POOLS",
+        "BROKER_HOST", "BROKER_PORT", "BROKER_SCHEME", "BROKER_SECRET_ARN", "CLUSTER",
         "POWERTOOLS_SERVICE_NAME", "POWERTOOLS_METRICS_NAMESPACE", "POWERTOOLS_LOG_LEVEL",
     }  # fmt: skip
 
@@ -266,18 +267,55 @@ def test_the_load_balancer_sends_to_a_container_and_port_that_exist(service: str
     assert group["HealthCheckPath"] == {"webserver": "/api/v2/monitor/health", "flower": "/healthcheck"}[container]
 
 
-def test_both_functions_are_built_by_make_at_the_root() -> None:
+def test_every_function_is_built_by_make_at_the_root() -> None:
+    handlers = {
+        "AutoscalerFunction": "autoscaler.handler.handler",
+        "VersionCheckFunction": "version_check.handler.handler",
+        "DeploymentHookFunction": "version_check.hook.handler",
+    }
     functions = {
         title: resource
         for title, resource in rendered.template()["Resources"].items()
         if resource["Type"] == "AWS::Serverless::Function"
     }
-    assert functions.keys() == {"AutoscalerFunction", "VersionCheckFunction"}
+    assert functions.keys() == handlers.keys()
     for title, resource in functions.items():
-        package = {"AutoscalerFunction": "autoscaler", "VersionCheckFunction": "version_check"}[title]
         assert resource["Metadata"].items() >= {"BuildMethod": "makefile", "WorkingDirectory": "."}.items()
         assert resource["Properties"]["CodeUri"] == "functions/"
-        assert resource["Properties"]["Handler"] == f"{package}.handler.handler"
+        assert resource["Properties"]["Handler"] == handlers[title]
+
+
+def test_the_version_check_asks_the_webserver_by_the_name_that_workers_use() -> None:
+    url = function_environment("VersionCheckFunction")["WEBSERVER_URL"]["Fn::Sub"]
+    execution_api = rendered.environment(rendered.containers()["worker"])["EXECUTION_API_URL"]["Fn::Sub"]
+    assert url.removesuffix("/fleet/version") == execution_api.removesuffix("/execution/")
+    plugin = (ROOT / "airflow_image" / "plugins" / "fleet_version.py").read_text()
+    assert 'PREFIX = "/fleet"' in plugin
+    assert 'PATH = "/version"' in plugin
+
+
+def test_nothing_of_the_deployment_hook_exists_unless_it_is_asked_for() -> None:
+    resources = rendered.template()["Resources"]
+    own = {title for title in resources if title.startswith("DeploymentHook")}
+    assert {resources[title]["Condition"] for title in own} == {"IsDeploymentHooked"}
+    assert rendered.template()["Parameters"]["DeploymentHook"]["Default"] == "false"
+
+
+@pytest.mark.parametrize("service", ["AirflowService", "WorkerService"])
+def test_a_service_asks_the_hook_about_its_new_tasks(service: str) -> None:
+    configuration = rendered.resources("AWS::ECS::Service")[service]["DeploymentConfiguration"]
+    condition, (hook,), otherwise = configuration["LifecycleHooks"]["Fn::If"]
+    assert (condition, otherwise) == ("IsDeploymentHooked", {"Ref": "AWS::NoValue"})
+    assert hook["LifecycleStages"] == ["POST_SCALE_UP"]
+    assert hook["HookTargetArn"] == {"Fn::GetAtt": ["DeploymentHookFunction", "Arn"]}
+
+
+def test_a_skew_that_lasts_raises_an_alarm_after_the_parameters_minutes() -> None:
+    alarm = rendered.resources("AWS::CloudWatch::Alarm")["AlarmVersionsSkewed"]
+    assert alarm["MetricName"] == report.VERSIONS_IN_SYNC
+    assert alarm["Dimensions"] == [{"Name": report.CLUSTER_DIMENSION, "Value": {"Ref": "Cluster"}}]
+    assert (alarm["EvaluationPeriods"], alarm["Period"]) == ({"Ref": "MaxSkewMinutes"}, 60)
+    assert (alarm["ComparisonOperator"], alarm["Threshold"]) == ("LessThanThreshold", 1)
 
 
 def test_every_rate_is_one_that_eventbridge_knows() -> None:

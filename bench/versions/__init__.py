@@ -1,0 +1,1 @@
+"""What the version check and the hash of the DAG files cost."""

@@ -1,0 +1,1 @@
+"""The version check as a gate that a pipeline waits on."""

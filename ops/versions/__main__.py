@@ -1,0 +1,38 @@
+"""Says whether every process of an environment runs the webserver's code: exit 0 in sync, 1 out of sync, 2 unknown."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from local.errors import LocalError
+from ops.reach import reach
+from ops.versions.ask import CheckFailed, Record, ask, wait_until_in_sync
+from ops.versions.view import UNKNOWN_CODE, exit_code, line, lines
+
+
+def main(arguments: Sequence[str]) -> int:
+    parser = argparse.ArgumentParser(prog="python -m ops.versions", description=__doc__)
+    parser.add_argument("--env", required=True, help="the environment of samconfig.toml")
+    parser.add_argument("--wait", type=float, default=0.0, metavar="SECONDS", help="for as long as not all are in sync")
+    options = parser.parse_args(arguments)
+    try:
+        stack = reach(options.env)
+        record = wait_until_in_sync(lambda: ask(stack), seconds=options.wait, progress=_say)
+    except (LocalError, CheckFailed, KeyError, BotoCoreError, ClientError) as error:
+        print(f"unknown: {error}", file=sys.stderr)
+        return UNKNOWN_CODE
+    for each in lines(record):
+        print(each)
+    return exit_code(record)
+
+
+def _say(record: Record, seconds: float) -> None:
+    print(f"{seconds:5.0f} s  {line(record)}", file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,43 @@
+"""Shows a version check's answer to people. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from ops.versions.ask import IN_SYNC, OUT_OF_SYNC, Record
+
+EXIT_CODES = {IN_SYNC: 0, OUT_OF_SYNC: 1}
+UNKNOWN_CODE = 2
+SHORT = 12  # characters of a hash that tell it from others
+
+
+def exit_code(record: Record) -> int:
+    """0 in sync, 1 out of sync, 2 unknown."""
+    return EXIT_CODES.get(record["status"], UNKNOWN_CODE)
+
+
+def line(record: Record) -> str:
+    """The answer in a few words."""
+    return f"{record['status']}: {record['differences']} differ, {record['gaps']} not known"
+
+
+def lines(record: Record) -> Iterator[str]:
+    """All of it."""
+    webserver = record["webserver"] or {"member": "none", "image_version": "", "dags_hash": "", "airflow_version": ""}
+    yield (
+        f"{record['status']}: {record['compared']} containers compared with {webserver['member']} "
+        f"(image {webserver['image_version']}, dags {webserver['dags_hash'][:SHORT]}, "
+        f"Airflow {webserver['airflow_version']})"
+    )
+    for each in record["out_of_sync"]:
+        doing = "draining" if each["is_draining"] else each["state"] or "not reporting"
+        yield (
+            f"  {each['member']}: {each['field']} {each['value'][:SHORT]} instead of {each['expected'][:SHORT]} "
+            f"({doing}, {each['active']} tasks run)"
+        )
+    for each in record["unknown"]:
+        since = "" if each["seconds"] is None else f", for {each['seconds']} s"
+        yield f"  {each['who']}: {each['why']}{since}"
+    yield from (f"  {note}" for note in record["notes"])
+    if record["seconds_out_of_sync"]:
+        yield f"  not in sync for {record['seconds_out_of_sync']:.0f} s"

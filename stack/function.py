@@ -1,0 +1,92 @@
+"""One Lambda function of the stack, which lives in the network and logs to a group of its own."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from troposphere import If, NoValue, Output, Ref, Template
+from troposphere.awslambda import Environment, LoggingConfig, VPCConfig
+from troposphere.iam import ManagedPolicy
+from troposphere.serverless import EventInvokeConfiguration, Function
+
+from stack.airflow import Foundation
+from stack.declare import suppress
+from stack.iam import LAMBDA, Statement, add_role, read_secrets, write_log_group
+from stack.logs import add_log_group
+from stack.paths import Group
+from stack.workers import METRICS_NAMESPACE
+
+RUNTIME = "python3.12"
+TIMEOUT_S = 75  # a minute of looks, and a last one that has to wait for Redis or ECS
+MEMORY_MIB = 256
+
+
+@dataclass(frozen=True, kw_only=True)
+class Code:
+    """`module` holds the function `handler`; with a `condition`, all of the function exists only if that holds.
+
+    `concurrency`: invocations that may run at once, where that is reserved.
+    """
+
+    package: str
+    environment: Mapping[str, Any]
+    statements: Sequence[Statement]
+    network_policy: ManagedPolicy
+    events: Mapping[str, Any] = field(default_factory=dict)
+    concurrency: If | type = NoValue
+    module: str = "handler"
+    condition: str | None = None
+
+
+def add_function(t: Template, prefix: str, *, base: Foundation, group: Group, code: Code) -> Function:
+    log_group = add_log_group(t, f"{prefix}LogGroup", settings=base.settings)
+    role = add_role(
+        t,
+        f"{prefix}Role",
+        service=LAMBDA,
+        statements=[
+            *code.statements,
+            *read_secrets([Ref(base.broker.secret)], key_arn=base.settings.key_arn),
+            write_log_group(log_group),
+        ],
+        boundary=base.settings.permissions_boundary,
+        shared=[code.network_policy],
+    )
+    title = f"{prefix}Function"
+    function = t.add_resource(
+        Function(
+            title,
+            # make runs at the repository's root: a package also takes modules of the image.
+            Metadata={"BuildMethod": "makefile", "WorkingDirectory": "."},
+            Architectures=[base.settings.architecture],
+            CodeUri="functions/",
+            Environment=Environment(
+                Variables={
+                    **code.environment,
+                    "POWERTOOLS_LOG_LEVEL": "INFO",
+                    "POWERTOOLS_METRICS_NAMESPACE": METRICS_NAMESPACE,
+                    "POWERTOOLS_SERVICE_NAME": code.package,
+                }
+            ),
+            # A look that failed is not repeated, and one that waited too long is not made: the next minute looks anew.
+            EventInvokeConfig=EventInvokeConfiguration(MaximumEventAgeInSeconds=60, MaximumRetryAttempts=0),
+            KmsKeyArn=base.settings.key_arn,
+            ReservedConcurrentExecutions=code.concurrency,
+            Handler=f"{code.package}.{code.module}.handler",
+            LoggingConfig=LoggingConfig(LogGroup=Ref(log_group)),
+            MemorySize=MEMORY_MIB,
+            Role=role.get_att("Arn"),
+            Runtime=RUNTIME,
+            Timeout=TIMEOUT_S,
+            VpcConfig=VPCConfig(SecurityGroupIds=[group.id], SubnetIds=base.network.private_subnets),
+        )
+    )
+    suppress(function, checkov={"CKV_AWS_116": "What failed is not worth keeping: the next minute looks anew."})
+    if code.events:
+        function.Events = code.events
+    if code.condition is not None:
+        for resource in (log_group, role, function):
+            resource.Condition = code.condition
+        return function
+    t.add_output(Output(f"{title}Name", Description=f"Lambda function {title}.", Value=Ref(function)))
+    return function
