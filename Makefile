@@ -8,7 +8,7 @@ unexport PYTHONDONTWRITEBYTECODE
 unexport PYTHONPATH
 export SAM_CLI_TELEMETRY := 0
 
-.PHONY: help setup setup-dev setup-local demo faults up deploy-local down decisions versions versions-asked bench-versions cost check image test test-fast test-image protocol lint format template lock clean
+.PHONY: help setup setup-dev setup-local demo faults up deploy-local down decisions versions versions-asked cost check image test test-fast test-image protocol bench lint format template lock clean
 
 help: ## list the commands
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 12
@@ -54,9 +54,6 @@ versions-asked:
 	+@mkdir -p .local; echo 2 >$(VERSIONS_CODE); $(PYTHON) tools/setup_env.py dev || exit 0; \
 		$(BIN)/python -m ops.versions --env "$(ENV)" $(if $(WAIT),--wait $(WAIT)); echo $$? >$(VERSIONS_CODE)
 
-bench-versions: setup-dev ## the version check's and the hash's time and memory
-	@$(BIN)/python -m bench.versions
-
 COST_ARGUMENTS = --env "$(ENV)" $(if $(REV),--rev "$(REV)") $(if $(VS),--vs "$(VS)") $(if $(VS_REV),--vs-rev "$(VS_REV)") \
   $(if $(TASKS),--tasks "$(TASKS)") $(if $(TASK_SECONDS),--task-seconds "$(TASK_SECONDS)")
 cost: setup-dev ## what a month costs, by resource (ENV=prd TASKS=10000 TASK_SECONDS=60 VS=qa VS_REV=HEAD~1)
@@ -82,6 +79,10 @@ test-image: setup-dev ## build the image for real, run every role of it (needs b
 
 protocol: setup-dev ## the protocol's model over 100,000 steps (a quarter of an hour)
 	@PROTOCOL_STEPS=100000 $(BIN)/python -m pytest tests/model -k test_no_task --log-cli-level=INFO
+
+bench: setup-dev ## hold the functions against their limits (FLAGS=--docs: the autoscaler's into the documentation)
+	@$(BIN)/python -m bench.function $(FLAGS)
+	@$(BIN)/python -m bench.versions
 
 lint: setup-dev ## ruff, mypy, cfn-lint, stale template
 	@$(BIN)/ruff check .

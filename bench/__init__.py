@@ -1,1 +1,1 @@
-"""What the project measures about itself without AWS."""
+"""Benchmarks: each figure is measured in the run that prints it."""

@@ -21,7 +21,7 @@ TIMEOUT_S = 600
 class Sam:
     """One run of the SAM CLI; `wait()` ends it well or with a LocalError, `kill()` ends it."""
 
-    def __init__(self, verb: str, arguments: list[str], environment: dict[str, str]) -> None:
+    def __init__(self, verb: str, arguments: list[str], environment: Mapping[str, str]) -> None:
         self._verb = verb
         self._log_path = paths.LOGS / f"sam-{verb}.log"
         self._log_path.parent.mkdir(parents=True, exist_ok=True)
@@ -57,9 +57,11 @@ class Sam:
             self._process.wait()
 
 
-def build() -> Sam:
-    """Begin `sam build`: the functions' packages, below .local/."""
-    return Sam("build", ["--template-file", str(paths.ROOT / "template.yaml"), "--build-dir", str(BUILD)], {})
+def build(function: str | None = None, *, folder: Path = BUILD, environment: Mapping[str, str] | None = None) -> Sam:
+    """Begin `sam build`: the functions' packages, or that of one named by its logical id, below .local/."""
+    only = [function] if function else []
+    arguments = ["--template-file", str(paths.ROOT / "template.yaml"), "--build-dir", str(folder)]
+    return Sam("build", [*only, *arguments], environment or {})
 
 
 def deploy(config_env: str, environment: dict[str, str], *, overrides: Mapping[str, str] | None = None) -> Sam:

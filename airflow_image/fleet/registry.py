@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import TYPE_CHECKING, Any
 
@@ -131,43 +131,69 @@ class Member:
         """The member that a record describes, which must be `member_id` if given; raises MalformedMember."""
         named = member_id or "?"
         try:
-            record = json.loads(raw)
+            record = json.loads(raw.decode() if isinstance(raw, bytes) else raw)  # bytes: no guess at the encoding
         except (ValueError, RecursionError):
             raise MalformedMember(named, "the record is not JSON") from None
         if not isinstance(record, dict):
             raise MalformedMember(named, "the record is not an object")
         if record.get("version") != RECORD_VERSION:
             raise MalformedMember(named, f"unknown record version {record.get('version')!r}")
-        values: dict[str, Any] = {field.name: record.get(field.name) for field in fields(cls)}
+        values: dict[str, Any] = {name: record.get(name) for name in _PLAUSIBLE}
         values["last_seen"] = last_seen
-        for name, value in values.items():
-            if not _plausible(name, value):
-                raise MalformedMember(named, f"{name} is {value!r}")
+        for name, is_plausible in _PLAUSIBLE.items():
+            if not is_plausible(values[name]):
+                raise MalformedMember(named, f"{name} is {values[name]!r}")
         if member_id not in (None, values["id"]):
             raise MalformedMember(named, f"the record says that it is {values['id']!r}")
         values["queues"] = tuple(values["queues"])
         return cls(**values)
 
 
-def _plausible(name: str, value: Any) -> bool:
-    """Whether a container would report this value."""
-    match name:
-        case "slots" | "active":
-            return type(value) is int and 0 <= value <= MOST_TASKS
-        case "protected":
-            return type(value) is bool
-        case "started_at" | "last_seen":
-            return type(value) in (int, float) and math.isfinite(value)
-        case "queues":
-            return isinstance(value, list) and all(isinstance(queue, str) for queue in value)
-        case "pool":
-            return value is None or isinstance(value, str)
-        case "state":
-            return isinstance(value, str) and value in STATES
-        case "id" | "role":
-            return isinstance(value, str) and value != ""
-        case _:
-            return isinstance(value, str)
+def _is_text(value: object) -> bool:
+    return isinstance(value, str)
+
+
+def _is_name(value: object) -> bool:
+    return isinstance(value, str) and value != ""
+
+
+def _is_text_or_none(value: object) -> bool:
+    return value is None or isinstance(value, str)
+
+
+def _is_state(value: object) -> bool:
+    return isinstance(value, str) and value in STATES
+
+
+def _is_count(value: object) -> bool:
+    return type(value) is int and 0 <= value <= MOST_TASKS
+
+
+def _is_flag(value: object) -> bool:
+    return type(value) is bool
+
+
+def _is_time(value: Any) -> bool:
+    return type(value) in (int, float) and -math.inf < value < math.inf  # false of NaN; no int is too large for it
+
+
+def _is_list_of_text(value: object) -> bool:
+    return isinstance(value, list) and all(map(_is_text, value))
+
+
+# What a container would report, by field. A table, because the autoscaler reads hundreds of records at every look.
+_PLAUSIBLE: Mapping[str, Callable[[Any], bool]] = {field.name: _is_text for field in fields(Member)} | {
+    "id": _is_name,
+    "role": _is_name,
+    "pool": _is_text_or_none,
+    "state": _is_state,
+    "slots": _is_count,
+    "active": _is_count,
+    "protected": _is_flag,
+    "started_at": _is_time,
+    "last_seen": _is_time,
+    "queues": _is_list_of_text,
+}
 
 
 @dataclass(frozen=True, kw_only=True)

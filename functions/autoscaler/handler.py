@@ -12,6 +12,7 @@ from typing import Any
 from aws_lambda_powertools import Logger
 
 from autoscaler.look import look_at_all
+from autoscaler.origins import Origins
 from autoscaler.report import publish, publish_state
 from autoscaler.settings import Settings
 from shared import aws
@@ -28,17 +29,23 @@ logger = Logger()
 
 @dataclass(frozen=True, kw_only=True)
 class Wiring:
-    """What an invocation works with; kept between invocations, so connections stay open."""
+    """What an invocation works with; kept between invocations, so connections stay open and answers known."""
 
     settings: Settings
     broker: Broker
     ecs: Any
+    origins: Origins
 
 
 @functools.cache
 def wiring() -> Wiring:
-    settings = Settings.from_environment(os.environ)
-    return Wiring(settings=settings, broker=broker_of(settings.broker), ecs=aws.client("ecs"))
+    settings, ecs = Settings.from_environment(os.environ), aws.client("ecs")
+    return Wiring(
+        settings=settings,
+        broker=broker_of(settings.broker),
+        ecs=ecs,
+        origins=Origins(ecs, cluster=settings.cluster),
+    )
 
 
 def handler(event: Any, context: Any) -> dict[str, Any]:
@@ -59,7 +66,7 @@ def look_repeatedly(
     """Up to `looks` looks, each `poll_seconds` after the one before began."""
     began, done, last = clock(), 0, {}
     while True:
-        seen = look_at_all(settings=parts.settings, broker=parts.broker, ecs=parts.ecs)
+        seen = look_at_all(settings=parts.settings, broker=parts.broker, ecs=parts.ecs, origins=parts.origins)
         publish(seen.outcomes, cluster=parts.settings.cluster, logger=logger)
         publish_state(seen.state, took_ms=seen.took_ms, cluster=parts.settings.cluster, logger=logger)
         done += 1

@@ -13,9 +13,10 @@ from autoscaler.broker_state import BrokerState, read_broker_state
 from autoscaler.decide import decide
 from autoscaler.memory import Memory
 from autoscaler.observation import Fleet, Observation, Service, Unreadable
+from autoscaler.origins import Origins
 from autoscaler.redis_reader import FLEET, QUEUES, QueueReading, read_fleet, read_queues
 from autoscaler.report import Outcome
-from autoscaler.services import read_deployments, read_services, set_desired
+from autoscaler.services import read_services, set_desired
 from autoscaler.settings import Settings
 from fleet.registry import ORDER_CONSUME, ORDER_DRAIN, Registry
 from shared.aws import in_words
@@ -50,13 +51,14 @@ def look(*, settings: Settings, broker: Broker, ecs: Any) -> list[Outcome]:
     return list(look_at_all(settings=settings, broker=broker, ecs=ecs).outcomes)
 
 
-def look_at_all(*, settings: Settings, broker: Broker, ecs: Any) -> Look:
-    """The same with what belongs to no single pool."""
+def look_at_all(*, settings: Settings, broker: Broker, ecs: Any, origins: Origins | None = None) -> Look:
+    """The same with what belongs to no single pool. `origins`: what earlier looks learned of tasks."""
     began = time.monotonic()
+    origins = origins or Origins(ecs, cluster=settings.cluster)
     services = read_services(ecs, cluster=settings.cluster, pools=settings.pools)
     reading = _read_broker(broker, settings.pools)
     outcomes = tuple(
-        _scale(pool, settings=settings, service=services[pool.name], reading=reading, ecs=ecs)
+        _scale(pool, settings=settings, service=services[pool.name], reading=reading, ecs=ecs, origins=origins)
         for pool in settings.pools
     )
     return Look(outcomes=outcomes, state=reading.state, took_ms=1000 * (time.monotonic() - began))
@@ -92,7 +94,15 @@ def _read_broker(broker: Broker, pools: tuple[Pool, ...]) -> _Reading:
     return _Reading(queues=queues, fleets=fleet.fleets, registry=registry, now=fleet.now, state=state)
 
 
-def _scale(pool: Pool, *, settings: Settings, service: Service | Unreadable, reading: _Reading, ecs: Any) -> Outcome:
+def _scale(
+    pool: Pool,
+    *,
+    settings: Settings,
+    service: Service | Unreadable,
+    reading: _Reading,
+    ecs: Any,
+    origins: Origins,
+) -> Outcome:
     observation = Observation(
         now=reading.now,
         queued=reading.queues.queued[pool.name],
@@ -100,7 +110,7 @@ def _scale(pool: Pool, *, settings: Settings, service: Service | Unreadable, rea
         fleet=reading.fleets[pool.name],
         service=service,
     )
-    observation = _tell_deployments_apart(observation, settings=settings, ecs=ecs)
+    observation = _tell_deployments_apart(observation, pool=pool, origins=origins)
     problems: list[str] = []
     memory = Memory()
     if reading.registry is not None:
@@ -118,13 +128,13 @@ def _scale(pool: Pool, *, settings: Settings, service: Service | Unreadable, rea
     return _act(outcome, pool=pool, cluster=settings.cluster, registry=reading.registry, ecs=ecs)
 
 
-def _tell_deployments_apart(observation: Observation, *, settings: Settings, ecs: Any) -> Observation:
+def _tell_deployments_apart(observation: Observation, *, pool: Pool, origins: Origins) -> Observation:
     """Asks, only while a deployment rolls out, which one started each worker."""
     fleet, service = observation.fleet, observation.service
     if not isinstance(fleet, Fleet) or not isinstance(service, Service) or not service.is_rolling_out:
         return observation
     arns = [worker.task_arn for worker in fleet.workers if not worker.has_ended]
-    deployments = read_deployments(ecs, cluster=settings.cluster, task_arns=arns)
+    deployments = origins.read(pool=pool.name, task_arns=arns)
     if isinstance(deployments, Unreadable):
         return replace(observation, tasks=deployments)
     return replace(observation, fleet=fleet.with_deployments(deployments))

@@ -5,6 +5,7 @@ botocore rather than boto3: the same clients for half the import time (boto3 bri
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import botocore.session
@@ -25,7 +26,13 @@ def client(service: str) -> Any:
         read_timeout=READ_TIMEOUT_S,
         retries={"mode": "standard", "total_max_attempts": ATTEMPTS},
     )
-    return botocore.session.get_session().create_client(service, config=config)
+    return _session().create_client(service, config=config)
+
+
+@functools.cache
+def _session() -> botocore.session.Session:
+    """One for all clients: what it reads, of partitions and endpoints, takes as long as the rest of a client."""
+    return botocore.session.get_session()
 
 
 def secret_string(secrets: Any, arn: str) -> str:

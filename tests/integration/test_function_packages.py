@@ -1,5 +1,6 @@
 """The packages that `sam build` makes: complete, small, and run by their handlers' names alone."""
 
+import importlib.util
 import json
 import os
 import re
@@ -17,10 +18,15 @@ from moto.server import ThreadedMotoServer
 from fleet.registry import ROLES
 from local.servers.redis import Redis
 from shared import aws
+from stack.function import RUNTIME
 
 ROOT = Path(__file__).parents[2]
 TARGETS = {"autoscaler": "build-AutoscalerFunction", "version_check": "build-VersionCheckFunction"}
 PACKAGE_LIMIT_BYTES = 20_000_000
+# The runtime's own is not on every machine; one that surely is builds and loads in the same way.
+PYTHON = "{}.{}".format(*sys.version_info[:2])
+NOT_THERE = "3.99"
+UNCHECKED_HASH = 0b01  # a .pyc file's flags, PEP 552: made from a hash, loaded without a look at the source
 PASSWORD = "a-password-that-no-log-may-show"
 
 # Only the package, then what the Lambda runtime brings: nothing of the checkout, no path of the environment.
@@ -49,7 +55,7 @@ def make(target: str, artifacts: Path | str, *arguments: str) -> subprocess.Comp
 @pytest.fixture(scope="module", params=sorted(TARGETS))
 def package(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     artifacts = tmp_path_factory.mktemp("artifacts") / str(request.param)
-    made = make(TARGETS[request.param], artifacts)
+    made = make(TARGETS[request.param], artifacts, f"RUNTIME={PYTHON}")
     assert made.returncode == 0, made.stderr
     return artifacts
 
@@ -130,11 +136,50 @@ def test_the_package_runs_alone_and_shows_no_password(package: Path, environment
 def test_the_package_is_small_and_brings_nothing_that_lambda_has_or_cannot_use(package: Path) -> None:
     files = [path for path in package.rglob("*") if path.is_file()]
     assert sum(path.stat().st_size for path in files) <= PACKAGE_LIMIT_BYTES
-    unwanted = re.compile(r"(^|/)(boto3|botocore|tests|bin|__pycache__)(/|$)|\.(pyc|so)$")
+    unwanted = re.compile(r"(^|/)(boto3|botocore|tests|bin)(/|$)|\.so$")
     assert [str(path) for path in files if unwanted.search(str(path.relative_to(package)))] == []
     (other,) = set(TARGETS) - {package.name}
     assert not (package / other).exists()
-    assert sorted(path.name for path in (package / "fleet").iterdir()) == ["__init__.py", "registry.py", "releases.py"]
+    assert sorted(path.name for path in (package / "fleet").glob("*.py")) == [
+        "__init__.py",
+        "registry.py",
+        "releases.py",
+    ]
+
+
+def test_every_module_is_compiled_for_the_runtimes_python_and_needs_no_look_at_its_source(package: Path) -> None:
+    sources = list(package.rglob("*.py"))
+    assert len(sources) > 100  # with its libraries
+    for source in sources:
+        compiled = Path(importlib.util.cache_from_source(str(source))).read_bytes()
+        assert compiled[:4] == importlib.util.MAGIC_NUMBER
+        assert int.from_bytes(compiled[4:8], "little") == UNCHECKED_HASH
+    assert len(list(package.rglob("*.pyc"))) == len(sources)
+
+
+def test_two_builds_are_equal_to_the_byte(package: Path, tmp_path: Path) -> None:
+    again = tmp_path / "another" / "directory"
+    assert make(TARGETS[package.name], again, f"RUNTIME={PYTHON}").returncode == 0
+    contents = [
+        {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+        for folder in (package, again)
+    ]
+    assert sorted(contents[0]) == sorted(contents[1])
+    assert [name for name, content in contents[0].items() if content != contents[1][name]] == []
+
+
+def test_without_the_runtimes_python_the_package_is_complete_and_one_line_says_what_it_lacks(tmp_path: Path) -> None:
+    assert make("runtime-python", "", f"RUNTIME={NOT_THERE}").returncode != 0
+    made = make(TARGETS["autoscaler"], tmp_path, f"RUNTIME={PYTHON}", "FIND_PYTHON=false")
+    assert made.returncode == 0, made.stderr
+    (line,) = made.stdout.splitlines()
+    assert f"no Python {PYTHON}" in line
+    assert (tmp_path / "autoscaler" / "handler.py").is_file()
+    assert list(tmp_path.rglob("*.pyc")) == []
+
+
+def test_packages_are_made_for_the_runtime_of_the_template() -> None:
+    assert make("runtime", "").stdout.strip() == RUNTIME.removeprefix("python")
 
 
 def test_without_a_directory_or_without_uv_one_line_says_so(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from moto import mock_aws
 
 from autoscaler.handler import Wiring
 from autoscaler.look import Look, look_at_all
+from autoscaler.origins import Origins
 from autoscaler.report import Outcome
 from autoscaler.settings import Settings
 from fleet import registry
@@ -130,7 +131,8 @@ def two_pools(server: RedisServer, monkeypatch: pytest.MonkeyPatch) -> Iterator[
         where = BrokerSettings(host=server.host, port=server.port, tls=False, secret_arn="-")
         settings = Settings(broker=where, cluster=CLUSTER, pools=(DEFAULT, BIG), poll_seconds=15, scale_in_after_s=0)
         broker = Broker(where, read_password=lambda: "")
-        found = Stack(redis=server.client, ecs=ecs, parts=Wiring(settings=settings, broker=broker, ecs=ecs))
+        parts = Wiring(settings=settings, broker=broker, ecs=ecs, origins=Origins(ecs, cluster=CLUSTER))
+        found = Stack(redis=server.client, ecs=ecs, parts=parts)
         for pool in (DEFAULT, BIG):
             found.serve(pool, desired=pool.minimum)
 

@@ -1,0 +1,1 @@
+"""Measures the autoscaler's Lambda function against its limits."""

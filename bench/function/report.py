@@ -1,0 +1,151 @@
+"""Shows the measurements: tables for the terminal, JSON for machines, the same tables for the documentation."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from rich import box
+from rich.table import Table
+
+from bench.function.figures import Cold, Looks, best_median
+from bench.function.limits import Verdict
+from bench.function.measure import Measured
+from bench.function.package import Package
+from local import paths
+
+JSON_PATH = paths.STATE / "bench-function.json"
+DOCS_PATH = paths.ROOT / "docs" / "benchmarks-function.md"
+BEGIN, END = "<!-- make bench writes the figures from here -->", "<!-- to here -->"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sheet:
+    """A table of text; the first column is to the left, the others to the right."""
+
+    title: str
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+
+    def to_rich(self) -> Table:
+        table = Table(title=self.title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+        for number, name in enumerate(self.columns):
+            table.add_column(name, justify="right" if number else "left")
+        for row in self.rows:
+            table.add_row(*row)
+        return table
+
+    def to_markdown(self) -> str:
+        rule = ["---", *["--:"] * (len(self.columns) - 1)]
+        lines = ["| " + " | ".join(cells) + " |" for cells in (self.columns, rule, *self.rows)]
+        return "\n".join([f"{self.title}:", "", *lines])
+
+
+@dataclass(frozen=True, kw_only=True)
+class Report:
+    """All of one run. `load`: the machine's load average before and after it."""
+
+    package: Package
+    measured: Measured
+    verdicts: Sequence[Verdict]
+    load: tuple[float, float]
+
+    def sheets(self) -> tuple[Sheet, ...]:
+        return (_of_looks(self.measured.looks), _of_cold_starts(self.measured.cold), _of_limits(self.verdicts))
+
+    @property
+    def circumstances(self) -> str:
+        kind = "Lambda's version" if self.package.is_lambdas_python else "not Lambda's version, which is not here"
+        load = "load average {:.1f} before, {:.1f} after".format(*self.load)
+        return f"Python {self.package.version} ({kind}), {os.cpu_count()} processors, {load}"
+
+    def write_json(self, path: Path = JSON_PATH) -> None:
+        """Every measured value, and the verdicts."""
+        record = {
+            "python": self.package.version,
+            "is_lambdas_python": self.package.is_lambdas_python,
+            "load_average": self.load,
+            "package_bytes": self.package.size,
+            "limits": [{**asdict(verdict), "holds": verdict.holds} for verdict in self.verdicts],
+            "looks": [each.to_record() for each in self.measured.looks],
+            "cold_starts": [[asdict(start) for start in batch] for batch in self.measured.cold],
+        }
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(record, indent=1) + "\n")
+
+    def write_docs(self, path: Path = DOCS_PATH) -> None:
+        """Replaces what stands between the two marks. Raises ValueError when they are not there."""
+        before, begun, rest = path.read_text().partition(BEGIN)
+        _, ended, after = rest.partition(END)
+        if not begun or not ended:
+            raise ValueError(f"{path} lacks the marks between which the figures belong")
+        figures = "\n\n".join([f"Measured with {self.circumstances}.", *(s.to_markdown() for s in self.sheets())])
+        path.write_text(f"{before}{BEGIN}\n\n{figures}\n\n{END}{after}")
+
+
+def _of_looks(looks: Sequence[Looks]) -> Sheet:
+    return Sheet(
+        title="Warm looks: ms of the function's own and Redis's time, the processor's part, the wait for AWS",
+        columns=(
+            "what happens",
+            "queued",
+            "members",
+            "median",
+            "p95",
+            "CPU",
+            "ratio",
+            "AWS",
+            "calls",
+            "commands",
+        ),
+        rows=tuple(
+            (
+                each.scene.name,
+                f"{each.scene.queued:,}",
+                f"{each.scene.members}",
+                f"{each.own_ms:.1f}",
+                f"{each.own_p95_ms:.1f}",
+                f"{each.cpu_ms:.1f}",
+                f"{each.ratio:.2f}",
+                f"{each.aws_ms:.1f}",
+                f"{len(each.calls)}",
+                f"{sum(each.commands.values())}",
+            )
+            for each in looks
+        ),
+    )
+
+
+def _of_cold_starts(cold: Sequence[Sequence[Cold]]) -> Sheet:
+    parts = {
+        "import": [[start.import_ms for start in batch] for batch in cold],
+        "of it processor time": [[start.import_cpu_ms for start in batch] for batch in cold],
+        "settings and clients": [[start.wiring_ms for start in batch] for batch in cold],
+        "first look": [[start.first_look_ms for start in batch] for batch in cold],
+    }
+    return Sheet(
+        title="Cold starts, in ms",
+        columns=("part", "median", "slowest"),
+        rows=tuple(
+            (name, f"{best_median(batches):.0f}", f"{max(map(max, batches)):.0f}") for name, batches in parts.items()
+        ),
+    )
+
+
+def _of_limits(verdicts: Sequence[Verdict]) -> Sheet:
+    return Sheet(
+        title="Limits",
+        columns=("what", "measured", "limit", "holds"),
+        rows=tuple(
+            (
+                each.what,
+                f"{each.measured:.3g} {each.unit}".strip(),
+                f"{each.limit:g} {each.unit}".strip(),
+                "yes" if each.holds else "NO",
+            )
+            for each in verdicts
+        ),
+    )
