@@ -105,8 +105,6 @@ def _own_names() -> list[str]:
 
 
 def _heartbeat_age_s(given: Given, *, job_type: str) -> float | None:
-    import psycopg2
-
     how: dict[str, Any] = {
         "host": given["DATABASE_HOST"],
         "port": given["DATABASE_PORT"],
@@ -117,6 +115,8 @@ def _heartbeat_age_s(given: Given, *, job_type: str) -> float | None:
         "connect_timeout": int(TIMEOUT_S),
     }
     rotation = rotation_of(given)
+    import psycopg2
+
     try:
         if rotation is None:
             connection = psycopg2.connect(**how)

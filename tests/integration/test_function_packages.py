@@ -48,7 +48,16 @@ print(json.dumps({"answers": answers, "foreign": foreign}))
 
 
 def make(target: str, artifacts: Path | str, *arguments: str) -> subprocess.CompletedProcess[str]:
-    command = ["make", "-f", "functions/Makefile", target, f"ARTIFACTS_DIR={artifacts}", *arguments]
+    # Below another make this one would say where it works.
+    command = [
+        "make",
+        "--no-print-directory",
+        "-f",
+        "functions/Makefile",
+        target,
+        f"ARTIFACTS_DIR={artifacts}",
+        *arguments,
+    ]
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=120)
 
 
