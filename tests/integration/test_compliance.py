@@ -28,6 +28,7 @@ SUPPRESSED = {
     ("FunctionsNetworkPolicy", "CKV_AWS_111"),
     ("AutoscalerFunction", "CKV_AWS_116"),
     ("VersionCheckFunction", "CKV_AWS_116"),
+    ("DeploymentHookFunction", "CKV_AWS_116"),
 }
 
 
