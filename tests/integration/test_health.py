@@ -88,13 +88,23 @@ def test_a_worker_is_healthy_while_its_agent_goes_its_rounds(tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("role", ["scheduler", "dag-processor"])
-def test_a_container_that_waits_for_its_turn_is_healthy_while_it_says_so(role: str, tmp_path: Path) -> None:
+def test_a_container_that_waits_for_its_turn_is_healthy(role: str, tmp_path: Path) -> None:
     given = {names.AIRFLOW_HOME: str(tmp_path)}
     pulse.beat(given, pulse.WAITING)
     health.check(role, given)
-    pulse.end(given, pulse.WAITING)
-    with pytest.raises((health.Unhealthy, KeyError)):  # it looks for the program, and is not told where that is
-        health.check(role, given)
+
+
+@pytest.mark.parametrize("ended", [True, False], ids=["has waited", "hangs"])
+def test_a_container_that_waits_no_more_must_do_its_work(ended: bool, tmp_path: Path) -> None:
+    given = {names.AIRFLOW_HOME: str(tmp_path), "PORT": "1"}
+    pulse.beat(given, pulse.WAITING)
+    if ended:
+        pulse.end(given, pulse.WAITING)
+    else:
+        long_ago = time.time() - health.LONGEST_PAUSE_S - 10
+        os.utime(tmp_path / pulse.WAITING, (long_ago, long_ago))
+    with pytest.raises(health.Unhealthy):
+        health.check("scheduler", given)
 
 
 @pytest.fixture
