@@ -24,7 +24,7 @@ from stack.render import render
 from template_gen import build
 from tests.integration.aws_api import AwsApi, aws_api, outputs
 from tests.integration.conftest import RedisServer
-from version_check.tasks import expected_members
+from version_check.tasks import read_tasks
 
 DECLARED = (
     Pool(name="worker", queues=("default",), min=1, max=10, concurrency=4),
@@ -244,5 +244,5 @@ def test_the_executor_may_queue_as_many_tasks_as_all_pools_together_can_run(pool
 def test_the_version_check_expects_a_report_of_every_pools_workers(pools: Pools, deployed: Deployed) -> None:
     tasks = {name: pools.start(name).rsplit("/", 1)[-1] for name in ("worker", "heavy-sql", "gpu")}
     services = json.loads(deployed.variables("VersionCheckFunctionName")["SERVICES"])
-    expected = expected_members(pools.ecs, cluster=pools.settings.cluster, services=services)
-    assert {f"{task}/worker" for task in tasks.values()} <= set(expected.members)
+    expected = read_tasks(pools.ecs, cluster=pools.settings.cluster, services=services, reported=())
+    assert {f"{task}/worker" for task in tasks.values()} <= {container.member for container in expected.containers}
