@@ -12,6 +12,7 @@ import pytest
 
 from autoscaler.handler import Wiring, look_repeatedly
 from autoscaler.look import look_at_all
+from autoscaler.origins import Origins
 from autoscaler.report import Outcome
 from autoscaler.settings import Settings
 from fleet import registry
@@ -74,7 +75,8 @@ class Pools:
 
     @property
     def wiring(self) -> Wiring:
-        return Wiring(settings=self.settings, broker=self.broker, ecs=self.ecs)
+        origins = Origins(self.ecs, cluster=self.settings.cluster)
+        return Wiring(settings=self.settings, broker=self.broker, ecs=self.ecs, origins=origins)
 
     def look(self) -> dict[str, Outcome]:
         seen = look_at_all(settings=self.settings, broker=self.broker, ecs=self.ecs)
