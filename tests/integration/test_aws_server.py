@@ -1,5 +1,6 @@
 """The local AWS API starts, listens on 127.0.0.1 only, and ends when it should."""
 
+import contextlib
 import signal
 import socket
 import subprocess
@@ -32,10 +33,20 @@ def test_a_signal_ends_it_cleanly_and_soon(number: signal.Signals) -> None:
         assert time.monotonic() - began < EXIT_S
 
 
+def _sockets(pid: int) -> set[str]:
+    """The inodes of a process' sockets. A descriptor that it closes meanwhile is none of its listeners."""
+    inodes = set()
+    for link in Path(f"/proc/{pid}/fd").iterdir():
+        with contextlib.suppress(FileNotFoundError):
+            name = link.readlink().name
+            if name.startswith("socket:"):
+                inodes.add(name.removeprefix("socket:[").removesuffix("]"))
+    return inodes
+
+
 def test_it_listens_on_the_loopback_only() -> None:
     with aws_api() as api:
-        inodes = {link.readlink().name for link in Path(f"/proc/{api.process.pid}/fd").iterdir()}
-        sockets = {name.removeprefix("socket:[").removesuffix("]") for name in inodes if name.startswith("socket:")}
+        sockets = _sockets(api.process.pid)
         listening = set()
         for table in ("tcp", "tcp6"):
             for line in Path(f"/proc/{api.process.pid}/net/{table}").read_text().splitlines()[1:]:
