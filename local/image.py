@@ -41,6 +41,7 @@ class Image:
             "TMPDIR": str(home),
             "AIRFLOW_HOME": str(home),
             "AIRFLOW__CORE__DAGS_FOLDER": str(self.root / "dags"),
+            "AIRFLOW__CORE__PLUGINS_FOLDER": str(self.root / "plugins"),
             "IMAGE_VERSION": self.version,
         }
 

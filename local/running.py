@@ -19,13 +19,17 @@ NOBODY = "no local stack is running in this checkout; start one with `make up`"
 
 @dataclass(frozen=True, kw_only=True)
 class Running:
-    """Where Redis and the AWS API of the stack are; the secret with Redis's password is in the latter."""
+    """Where Redis and the AWS API of the stack are; the secret with Redis's password is in the latter.
+
+    `invocations` is the address of Lambda's Invoke, which the AWS API does not play.
+    """
 
     redis_host: str
     redis_port: int
     endpoint: str
     region: str
     broker_secret_arn: str
+    invocations: str
 
     def broker(self) -> redis.Redis:
         """A client that has just answered; LocalError when there is none to be had."""

@@ -21,6 +21,7 @@ from local.clients import Clients, environment
 from local.errors import LocalError
 from local.fargate.agent import Agent
 from local.fargate.network import Network
+from local.lambdas.invocations import Invocations
 from local.lambdas.schedules import Rules
 from local.preflight import preflight
 from local.running import Running, announced
@@ -120,7 +121,7 @@ def up(report: Report, *, settings: Mapping[str, str] | None = None) -> Iterator
         platform = {**aws, "SSL_CERT_FILE": str(authority.ca_bundle)}
         network = Network(relay=relay, clients=clients)
         cleanup.callback(network.close)
-        rules = Rules(clients=clients, platform=platform)
+        rules = Rules(clients=clients, platform=platform, resolve=network.resolve)
         cleanup.callback(rules.close)
         agent = Agent(
             clients=clients,
@@ -150,6 +151,8 @@ def up(report: Report, *, settings: Mapping[str, str] | None = None) -> Iterator
         )
         _wait_until_healthy(stack, network)
         rules.start()
+        invocations = Invocations(rules.function)
+        cleanup.callback(invocations.close)
         urls = {"webserver_url": _url(network, outputs["AirflowServiceName"], WEBSERVER_PORT)}
         urls["flower_url"] = _url(network, outputs["FlowerServiceName"], FLOWER_PORT)
         where = Running(
@@ -158,6 +161,7 @@ def up(report: Report, *, settings: Mapping[str, str] | None = None) -> Iterator
             endpoint=endpoint,
             region=config.region,
             broker_secret_arn=outputs["BrokerSecretArn"],
+            invocations=invocations.address,
         )
         cleanup.enter_context(announced(where))
         yield Stack(**{**stack.__dict__, **urls})

@@ -14,6 +14,7 @@ from fleet.identity import Identity
 from fleet.outage import Outage
 from fleet.protection import TaskProtection
 from fleet.registry import Member, Registry
+from fleet.versions import CodeWatch
 
 log = logging.getLogger(__name__)
 
@@ -34,11 +35,12 @@ class Agent:
         identify: Callable[[], Identity],
         registry: Registry,
         protection: TaskProtection,
+        code: CodeWatch,
         count_active: Callable[[], int],
     ) -> None:
         self.snapshot: Snapshot | None = None
         self.command = Command(consume=False, epoch=0)
-        self._identify, self._registry, self._protection = identify, registry, protection
+        self._identify, self._registry, self._protection, self._code = identify, registry, protection, code
         self._count_active = count_active
         self._conduct = Conduct()
         self._stopping = False
@@ -48,6 +50,7 @@ class Agent:
         self._born = time.monotonic()
         self._started_at: float | None = None  # by Redis's clock, so known from its first answer on
         self._reported: Member | None = None
+        self._answer: dict[str, str] | None = None
         self._report_at = 0.0
         self._state = ""
         self._broker = Outage("the broker is away", log)
@@ -58,6 +61,10 @@ class Agent:
         if self._thread is None:
             self._thread = threading.Thread(target=self._run, name="fleet", daemon=True)
             self._thread.start()
+
+    def answer(self) -> dict[str, str] | None:
+        """What the worker says of its code when it is asked directly: what it reported last; None before that."""
+        return self._answer
 
     def kick(self) -> None:
         """Something changed that is worth a round at once. Not for signal handlers, which could deadlock here."""
@@ -130,11 +137,17 @@ class Agent:
         if state != self._state:
             log.info("fleet: %s", state)
             self._state = state
+        dags_hash = self._code.dags_hash()
+        self._answer = identity.answer(dags_hash)
         try:
             if self._started_at is None:
                 self._started_at = self._registry.now() - (now - self._born)
             member = identity.member(
-                state=state, active=active, protected=self._conduct.protected, started_at=self._started_at
+                dags_hash=dags_hash,
+                state=state,
+                active=active,
+                protected=self._conduct.protected,
+                started_at=self._started_at,
             )
             if member != self._reported or now >= self._report_at:
                 self._registry.report(member)

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 from fleet import names
-from fleet.registry import Member
-from fleet.versions import airflow_version, code_folders, content_hash
-
-log = logging.getLogger(__name__)
+from fleet.registry import Code, Member
+from fleet.versions import airflow_version
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,7 +20,6 @@ class Identity:
     queues: tuple[str, ...]
     slots: int
     image_version: str
-    dags_hash: str
     airflow_version: str
 
     @property
@@ -36,14 +32,22 @@ class Identity:
         """Unique in the fleet, and never used again: ECS gives every task a new id."""
         return f"{self.task_id}/{self.role}"
 
-    def member(self, *, state: str, active: int, protected: bool, started_at: float) -> Member:
+    def code(self, dags_hash: str) -> Code:
+        """What the container runs. The hash comes with it: DAG files can be edited in a running container."""
+        return Code(image_version=self.image_version, dags_hash=dags_hash, airflow_version=self.airflow_version)
+
+    def answer(self, dags_hash: str) -> dict[str, str]:
+        """What the container says when it is asked directly, which is nothing secret."""
+        return {"member": self.member_id, **asdict(self.code(dags_hash))}
+
+    def member(self, *, dags_hash: str, state: str, active: int, protected: bool, started_at: float) -> Member:
         """The record to report."""
         return Member(
             id=self.member_id,
             role=self.role,
             pool=self.pool,
             image_version=self.image_version,
-            dags_hash=self.dags_hash,
+            dags_hash=dags_hash,
             airflow_version=self.airflow_version,
             state=state,
             slots=self.slots,
@@ -62,7 +66,7 @@ def read_task_id(environment: Mapping[str, str]) -> str:
 
 
 def read_identity(environment: Mapping[str, str]) -> Identity:
-    """The identity that the entrypoint left in the environment, with the versions found; KeyError without one."""
+    """The identity that the entrypoint left in the environment; KeyError without one."""
     queues = environment.get(names.QUEUES)
     return Identity(
         role=environment[names.ROLE],
@@ -71,19 +75,9 @@ def read_identity(environment: Mapping[str, str]) -> Identity:
         queues=tuple(queues.split(",")) if queues else (),
         slots=int(environment.get(names.SLOTS, "0")),
         image_version=environment.get(names.IMAGE_VERSION, ""),
-        dags_hash=_dags_hash(environment),
         airflow_version=airflow_version(),
     )
 
 
 def _task_id(task_arn: str) -> str:
     return task_arn.rsplit("/", 1)[-1]
-
-
-def _dags_hash(environment: Mapping[str, str]) -> str:
-    """Empty when a file cannot be read: nobody may take that for equal to anything."""
-    try:
-        return content_hash(code_folders(environment))
-    except OSError as error:
-        log.warning("fleet: the DAG files cannot be hashed: %s", error)
-        return ""

@@ -8,6 +8,7 @@ SLOTS = "FLEET_SLOTS"
 BROKER_URL = "AIRFLOW__CELERY__BROKER_URL"
 IMAGE_VERSION = "IMAGE_VERSION"
 DAGS_FOLDER = "AIRFLOW__CORE__DAGS_FOLDER"
+DAGS_HASH = "FLEET_DAGS_HASH"  # in a task's process: of the code that the task runs
 PLUGINS_FOLDER = "AIRFLOW__CORE__PLUGINS_FOLDER"
 AIRFLOW_HOME = "AIRFLOW_HOME"
 STOP_GRACE_S = "FLEET_STOP_GRACE_S"
@@ -16,4 +17,5 @@ STOP_GRACE_S = "FLEET_STOP_GRACE_S"
 AGENT_URI = "ECS_AGENT_URI"
 METADATA_URI = "ECS_CONTAINER_METADATA_URI_V4"
 
-WORKER_MODULES = ("fleet.worker", "fleet.stop")  # what Celery imports in a worker
+# What Celery imports in a worker.
+WORKER_MODULES = ("fleet.worker", "fleet.stop", "fleet.task_code", "fleet.control")

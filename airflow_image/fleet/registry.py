@@ -25,6 +25,15 @@ CLOCK_TOLERANCE_S = 5.0
 RECORD_VERSION = 1
 MOST_TASKS = 10_000  # of one worker; more is an error, and would raise the pool to its maximum
 
+# The roles of the containers that report, which are also the containers' names.
+WEBSERVER = "webserver"
+SCHEDULER = "scheduler"
+DAG_PROCESSOR = "dag-processor"
+TRIGGERER = "triggerer"
+WORKER = "worker"
+FLOWER = "flower"
+ROLES = frozenset({WEBSERVER, SCHEDULER, DAG_PROCESSOR, TRIGGERER, WORKER, FLOWER})
+
 STARTING = "starting"
 CONSUMING = "consuming"
 DRAINING = "draining"
@@ -58,6 +67,19 @@ def forecast_key(pool: str) -> str:
     return f"fleet:forecast:{pool}"
 
 
+@dataclass(frozen=True, kw_only=True)
+class Code:
+    """What code a container runs; a field is empty where it is not known, and then equal to nothing."""
+
+    image_version: str
+    dags_hash: str
+    airflow_version: str
+
+    def is_surely(self, other: Code) -> bool:
+        """Whether both are known and the same."""
+        return self == other and all(asdict(self).values())
+
+
 class MalformedMember(ValueError):
     """A record in the registry that cannot be believed."""
 
@@ -86,6 +108,10 @@ class Member:
     container: str
     queues: tuple[str, ...]
     last_seen: float = 0.0
+
+    @property
+    def code(self) -> Code:
+        return Code(image_version=self.image_version, dags_hash=self.dags_hash, airflow_version=self.airflow_version)
 
     def to_json(self) -> str:
         """The record as stored: every field but `last_seen`, which the sorted set holds."""

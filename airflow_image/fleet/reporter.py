@@ -17,6 +17,7 @@ from fleet.broker import connect
 from fleet.identity import Identity, read_identity
 from fleet.outage import Outage
 from fleet.registry import RUNNING, Registry
+from fleet.versions import CodeWatch
 
 log = logging.getLogger(__name__)
 
@@ -29,9 +30,10 @@ PR_SET_PDEATHSIG = 1  # from <linux/prctl.h>
 class Reporter:
     """Reports `identity`; `report` never raises for a broker that is away."""
 
-    def __init__(self, identity: Identity, registry: Registry) -> None:
+    def __init__(self, identity: Identity, registry: Registry, code: CodeWatch) -> None:
         self._identity = identity
         self._registry = registry
+        self._code = code
         self._born = time.monotonic()
         self._started_at: float | None = None  # by Redis's clock, so known from the first answer on
         self._broker = Outage("the broker is away", log)
@@ -41,7 +43,13 @@ class Reporter:
         try:
             if self._started_at is None:
                 self._started_at = self._registry.now() - (time.monotonic() - self._born)
-            member = self._identity.member(state=RUNNING, active=0, protected=False, started_at=self._started_at)
+            member = self._identity.member(
+                dags_hash=self._code.dags_hash(),
+                state=RUNNING,
+                active=0,
+                protected=False,
+                started_at=self._started_at,
+            )
             self._registry.report(member)
         except redis.RedisError as error:
             self._broker.begin(repr(error))
@@ -73,7 +81,7 @@ def main(parent: int) -> None:
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     registry = Registry(connect(os.environ[names.BROKER_URL]))
-    run(Reporter(read_identity(os.environ), registry), parent=parent)
+    run(Reporter(read_identity(os.environ), registry, CodeWatch(os.environ)), parent=parent)
 
 
 if __name__ == "__main__":

@@ -20,6 +20,7 @@ from fleet.conduct import IdleWatch, Snapshot
 from fleet.identity import read_identity, read_task_id
 from fleet.protection import TaskProtection
 from fleet.registry import Registry
+from fleet.versions import CodeWatch
 
 TICK_S = 0.25
 
@@ -43,8 +44,10 @@ class FleetStep(bootsteps.StartStopStep):  # type: ignore[misc]  # Celery is not
             identify=lambda: read_identity(os.environ),
             registry=Registry(connect(os.environ[names.BROKER_URL])),
             protection=TaskProtection(os.environ[names.AGENT_URI]),
+            code=CodeWatch(os.environ),
             count_active=count_active,
         )
+        consumer.fleet_agent = self._agent  # where fleet.control finds it
         self._idle = IdleWatch()
         self._queues: list[Any] = []
         self._timer: Any = None

@@ -8,8 +8,8 @@ from typing import Any
 
 import redis
 
-from autoscaler.redis_reader import PRIORITY_SEPARATOR, WORKER_ROLE
-from fleet.registry import STOPPED, Member, Roster
+from autoscaler.redis_reader import PRIORITY_SEPARATOR
+from fleet.registry import STOPPED, WORKER, Member, Roster
 
 UNACKED = "unacked"  # kombu's hash of messages that are delivered and not acknowledged
 # Lists that are not queues of tasks: the registry's, and those of Celery's events and remote control.
@@ -30,7 +30,7 @@ class BrokerState:
 
 def read_broker_state(client: redis.Redis, roster: Roster) -> BrokerState:
     """Costs as many commands as there are thousands of keys, however long the queues. Raises redis.RedisError."""
-    workers = [member for member in roster.members if member.role == WORKER_ROLE]
+    workers = [member for member in roster.members if member.role == WORKER]
     in_flight: Any = client.hlen(UNACKED)
     waiting = _queues_with_messages(client)
     # A malformed member may run tasks, and may listen to queues: without it neither figure is known.

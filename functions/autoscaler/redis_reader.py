@@ -18,7 +18,6 @@ PRIORITY_STEPS = (3, 6, 9)
 
 QUEUES = "queues"
 FLEET = "fleet"
-WORKER_ROLE = "worker"
 
 # 16 of the digest's 40 characters tell messages apart and are nothing to try tokens against.
 DIGESTS_OF_HEADS = """
@@ -95,7 +94,7 @@ def read_fleet(client: redis.Redis, pools: Sequence[Pool]) -> FleetReading:
     A malformed member belongs to no pool that one could know, so each pool gets it. Raises redis.RedisError.
     """
     roster = registry.Registry(client).members()
-    workers = [member for member in roster.members if member.role == WORKER_ROLE]
+    workers = [member for member in roster.members if member.role == registry.WORKER]
     # The stubs of redis-py say that this may be awaitable.
     raw: Any = client.mget([registry.order_key(member.id) for member in workers]) if workers else []
     by_pool: dict[str | None, list[Worker]] = {}

@@ -122,7 +122,7 @@ class Network:
 
     def environment(self, service: str, task_id: str, name: str, given: Mapping[str, str]) -> dict[str, str]:
         """Return a container's environment with its own port and every discovered name as they are on this host."""
-        env = {variable: self._resolve(value) for variable, value in given.items()}
+        env = self.resolve(given)
         if "PORT" in env:
             container_port, port = int(env["PORT"]), self._port(task_id, name)
             env["PORT"] = str(port)
@@ -130,6 +130,10 @@ class Network:
                 if frontend := self._frontends.get((service, container_port)):
                     frontend.targets[task_id] = Target(task_id=task_id, port=port)
         return {**env, "BIND_HOST": HOST}
+
+    def resolve(self, given: Mapping[str, str]) -> dict[str, str]:
+        """Return an environment with every discovered name, where a port follows it, as an address of this host."""
+        return {variable: self._resolve(value) for variable, value in given.items()}
 
     def forget(self, task_id: str) -> None:
         """Deregister a task, as ECS does before it sends the stop signal."""

@@ -12,6 +12,7 @@ import sys
 import threading
 import urllib.request
 import zipfile
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,15 @@ class Function:
     Throttled, it is as with a reserved concurrency of 0: what was asked for meanwhile is done afterwards.
     """
 
-    def __init__(self, *, clients: Any, name: str, platform: dict[str, str]) -> None:
+    def __init__(
+        self,
+        *,
+        clients: Any,
+        name: str,
+        platform: dict[str, str],
+        resolve: Callable[[Mapping[str, str]], dict[str, str]],
+    ) -> None:
+        """`resolve` puts this machine's addresses in the place of names that only the VPC's DNS knows."""
         answer = getattr(clients, "lambda").get_function(FunctionName=name)
         configuration = answer["Configuration"]
         self.name = name
@@ -48,6 +57,7 @@ class Function:
             "PYTHONPATH": str(paths.ROOT),
             "PATH": os.environ.get("PATH", os.defpath),
         }
+        self._resolve = resolve
         self._busy = threading.Lock()
         self._allowed = threading.Event()
         self._allowed.set()
@@ -122,8 +132,13 @@ class Function:
             with theirs:
                 argv = [sys.executable, "-m", "local.lambdas.runtime", str(self._code), self.handler]
                 fd = theirs.fileno()
-                log_path, code = self.log_path, self._code
-                self._process = spawn([*argv, str(fd)], env=self._env, cwd=code, log_path=log_path, pass_fds=(fd,))
+                self._process = spawn(
+                    [*argv, str(fd)],
+                    env=self._resolve(self._env),
+                    cwd=self._code,
+                    log_path=self.log_path,
+                    pass_fds=(fd,),
+                )
         return self._channel
 
 

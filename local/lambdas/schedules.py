@@ -8,6 +8,7 @@ import re
 import threading
 import time
 import uuid
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -51,7 +52,14 @@ def matches(pattern: dict[str, Any], event: dict[str, Any]) -> bool:
 class Rules:
     """Every rule of the stack with its functions."""
 
-    def __init__(self, *, clients: Any, platform: dict[str, str]) -> None:
+    def __init__(
+        self,
+        *,
+        clients: Any,
+        platform: dict[str, str],
+        resolve: Callable[[Mapping[str, str]], dict[str, str]],
+    ) -> None:
+        self._clients, self._platform, self._resolve = clients, platform, resolve
         self._closing = threading.Event()
         self._functions: dict[str, Function] = {}
         self._schedules: list[tuple[int, Function]] = []
@@ -59,7 +67,7 @@ class Rules:
         self._region = clients.region
         for rule in clients.events.list_rules()["Rules"]:
             for target in clients.events.list_targets_by_rule(Rule=rule["Name"])["Targets"]:
-                function = self._function(clients, target["Arn"], platform)
+                function = self._function(target["Arn"])
                 if expression := rule.get("ScheduleExpression"):
                     self._schedules.append((period_s(expression), function))
                 if pattern := rule.get("EventPattern"):
@@ -93,11 +101,14 @@ class Rules:
             if not self._closing.is_set() and matches(pattern, event):
                 threading.Thread(target=self._invoke, args=(function, event), daemon=True).start()
 
-    def _function(self, clients: Any, arn: str, platform: dict[str, str]) -> Function:
+    def _function(self, arn: str) -> Function:
         if ":lambda:" not in arn:
             raise UnsupportedRule(f"rule target {arn} is not played locally; only functions are")
         if arn not in self._functions:
-            self._functions[arn] = Function(clients=clients, name=arn.rsplit(":", 1)[-1], platform=platform)
+            name = arn.rsplit(":", 1)[-1]
+            self._functions[arn] = Function(
+                clients=self._clients, name=name, platform=self._platform, resolve=self._resolve
+            )
         return self._functions[arn]
 
     def _repeat(self, seconds: int, function: Function) -> None:

@@ -30,6 +30,7 @@ app.conf.update(task_acks_late=True, worker_prefetch_multiplier=1, imports=list(
 
 @app.task(name="nap", ignore_result=True)
 def nap(seconds):
+    print('code ' + os.environ['FLEET_DAGS_HASH'])
     time.sleep(seconds)
 """
 

@@ -15,6 +15,7 @@ from fleet.broker import connect
 from fleet.identity import Identity
 from fleet.registry import RUNNING, Registry
 from fleet.reporter import Reporter
+from fleet.versions import CodeWatch
 from local.servers.ports import free_port
 from tests.integration.conftest import RedisServer
 from tests.integration.fake_ecs import TASK_ARN
@@ -59,6 +60,14 @@ def test_a_container_is_reported_as_running(registry: Registry) -> None:
     assert abs(member.started_at - registry.now()) < 30
 
 
+@pytest.mark.usefixtures("parent")
+def test_a_dag_that_is_edited_in_a_running_container_is_reported(registry: Registry, tmp_path: Path) -> None:
+    before = registry.members().members[0].dags_hash
+    (tmp_path / "dags").mkdir()
+    (tmp_path / "dags" / "a.py").write_text("edited")
+    assert eventually(lambda: registry.members().members[0].dags_hash != before)
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
 def test_a_container_that_ends_is_forgotten_at_once(
     parent: subprocess.Popen[bytes], registry: Registry, number: signal.Signals
@@ -67,7 +76,7 @@ def test_a_container_that_ends_is_forgotten_at_once(
     assert eventually(lambda: not registry.members().members, within_s=5)
 
 
-def test_a_broker_that_is_away_is_mentioned_once(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_broker_that_is_away_is_mentioned_once(caplog: pytest.LogCaptureFixture, tmp_path: Path) -> None:
     identity = Identity(
         role="scheduler",
         task_arn=TASK_ARN,
@@ -75,11 +84,10 @@ def test_a_broker_that_is_away_is_mentioned_once(caplog: pytest.LogCaptureFixtur
         queues=(),
         slots=0,
         image_version="1",
-        dags_hash="",
         airflow_version="3",
     )
     client: redis.Redis = connect(f"redis://127.0.0.1:{free_port()}/0")
-    reporter = Reporter(identity, Registry(client))
+    reporter = Reporter(identity, Registry(client), CodeWatch({"AIRFLOW_HOME": str(tmp_path)}))
     with caplog.at_level(logging.INFO):
         for _ in range(3):
             reporter.report()

@@ -1,6 +1,9 @@
 """The fleet agent inside a real Celery worker, on a real Redis."""
 
+import json
+import os
 import signal
+import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,13 +11,15 @@ from pathlib import Path
 import pytest
 
 from fleet.registry import CONSUMING, DRAINED, DRAINING, ORDER_CONSUME, ORDER_DRAIN, STARTING
+from fleet.versions import code_folders, content_hash
 from local.servers.redis import Redis
-from tests.integration.celery_worker import SLOTS, Worker, running_worker
+from tests.integration.celery_worker import IMAGE, SLOTS, Worker, running_worker
 from tests.integration.conftest import RedisServer
 from tests.integration.fake_ecs import FakeEcs
 from tests.integration.waiting import eventually, stays
 
 OBEYED_WITHIN_S = 2.0
+PYTHON = Path(__file__).parents[2] / ".venv-airflow" / "bin" / "python"
 
 
 @pytest.fixture
@@ -49,6 +54,39 @@ def test_a_worker_says_who_it_is(consuming: Worker) -> None:
     assert member is not None
     assert (member.role, member.pool, member.queues, member.slots) == ("worker", "worker", ("default",), SLOTS)
     assert (member.image_version, member.protected, member.active) == ("1.2.3", True, 0)
+
+
+def test_a_task_is_told_the_code_that_is_there_when_it_starts(consuming: Worker, tmp_path: Path) -> None:
+    (tmp_path / "dags").mkdir()
+    hashes = []
+    for number in range(2):
+        (tmp_path / "dags" / "a.py").write_text(str(number))
+        hashes.append(content_hash(code_folders({"AIRFLOW_HOME": str(tmp_path)})))
+        consuming.send(0.1, count=SLOTS)
+        assert eventually(lambda expected=SLOTS * (number + 1): consuming.finished() == expected)  # type: ignore[misc]
+    assert [consuming.log.read_text().count(f"code {each}") for each in hashes] == [SLOTS, SLOTS]
+
+
+def test_celerys_own_tool_asks_a_worker_which_code_it_runs(
+    consuming: Worker, redis_server: RedisServer, tmp_path: Path
+) -> None:
+    environment = {
+        "PATH": os.environ["PATH"],
+        "PYTHONPATH": str(IMAGE),
+        "AIRFLOW_HOME": str(tmp_path),
+        "AIRFLOW__CELERY__BROKER_URL": redis_server.url,
+    }
+    argv = [PYTHON, "-m", "celery", "-A", "fleet.celery_app", "inspect", "fleet_version", "--json", "--timeout", "5"]
+    said = subprocess.run(argv, env=environment, capture_output=True, text=True, check=True).stdout
+    (answer,) = json.loads(said.splitlines()[-1]).values()
+    member = consuming.member
+    assert member is not None
+    assert answer == {
+        "member": member.id,
+        "image_version": "1.2.3",
+        "dags_hash": member.dags_hash,
+        "airflow_version": member.airflow_version,
+    }
 
 
 @pytest.mark.parametrize("mode", ["error", "blocked"])

@@ -4,6 +4,7 @@ import io
 import threading
 import time
 import zipfile
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -22,8 +23,12 @@ def handler(event, context):
     if event.get("die"): os._exit(3)
     if event.get("raise"): raise ValueError("bad event")
     left = context.get_remaining_time_in_millis()
-    return {"calls": calls, "region": os.environ["REGION_FROM_TEMPLATE"], "left": left}
+    return {"calls": calls, "region": os.environ["REGION_FROM_TEMPLATE"], "left": left, "url": os.environ["URL"]}
 """
+
+
+def on_this_machine(environment: Mapping[str, str]) -> dict[str, str]:
+    return {name: value.replace("webserver.stack:8080", "127.0.0.1:1") for name, value in environment.items()}
 
 
 class FakeLambda:
@@ -35,7 +40,7 @@ class FakeLambda:
                 "FunctionArn": "arn:aws:lambda:eu-central-1:123456789012:function:f",
                 "Handler": "app.handler",
                 "Timeout": timeout,
-                "Environment": {"Variables": {"REGION_FROM_TEMPLATE": "x"}},
+                "Environment": {"Variables": {"REGION_FROM_TEMPLATE": "x", "URL": "http://webserver.stack:8080/"}},
             },
             "Code": {"Location": package.as_uri()},
         }
@@ -53,7 +58,7 @@ def function(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.Fi
         archive.writestr("app.py", CODE)
     (tmp_path / "package.zip").write_bytes(data.getvalue())
     clients = type("Clients", (), {"lambda": FakeLambda(tmp_path / "package.zip", getattr(request, "param", 10))})()
-    made = Function(clients=clients, name="f", platform={})
+    made = Function(clients=clients, name="f", platform={}, resolve=on_this_machine)
     yield made
     made.close()
 
@@ -66,6 +71,10 @@ def test_the_environment_and_the_deadline_are_the_deployed_ones(function: Functi
     result = function.invoke({})
     assert result["region"] == "x"
     assert 5_000 < result["left"] <= 10_000
+
+
+def test_a_name_of_service_discovery_is_an_address_of_this_machine(function: Function) -> None:
+    assert function.invoke({})["url"] == "http://127.0.0.1:1/"
 
 
 def test_what_it_prints_goes_to_its_log(function: Function) -> None:

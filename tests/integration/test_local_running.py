@@ -36,6 +36,7 @@ def stack(api: AwsApi, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Itera
         endpoint=f"http://localhost:{api.port}",
         region=api.region,
         broker_secret_arn=secret["ARN"],
+        invocations="http://127.0.0.1:1",
     )
     server.stop()
 

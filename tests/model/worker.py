@@ -62,7 +62,6 @@ class Process:
             queues=(QUEUE,),
             slots=SLOTS,
             image_version="1",
-            dags_hash="1",
             airflow_version="3",
         )
         self.connect()

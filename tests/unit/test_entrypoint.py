@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from fleet.names import WORKER_MODULES
 from roles import main as entrypoint
 from roles.compose import RAW_SECRETS, ROLES, compose
 from roles.errors import ConfigurationError, MissingVariablesError
@@ -204,7 +205,7 @@ def test_an_operators_own_celery_configuration_keeps_the_fleets_modules() -> Non
     config = composed("worker", AIRFLOW__CELERY__EXTRA_CELERY_CONFIG=own)["AIRFLOW__CELERY__EXTRA_CELERY_CONFIG"]
     assert json.loads(config) == {
         "worker_max_tasks_per_child": 5,
-        "imports": ["fleet.worker", "fleet.stop", "mine"],
+        "imports": [*WORKER_MODULES, "mine"],
         "result_backend_always_retry": True,
         "result_backend_max_retries": 60,
         "database_create_tables_at_setup": False,

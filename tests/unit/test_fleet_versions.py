@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from fleet.versions import code_folders, content_hash
+from fleet.versions import CodeHash, CodeWatch, code_folders, content_hash
 
 
 @pytest.fixture
@@ -78,6 +78,75 @@ def test_a_linked_folder_counts_and_a_loop_ends(dags: Path, tmp_path: Path) -> N
     (dags / "loop").symlink_to(dags)
     (dags / "dangling").symlink_to(tmp_path / "none")
     assert hashed(dags) != before
+
+
+@pytest.mark.parametrize("change", ["content", "content at the same time", "name", "replaced", "removed"])
+def test_a_change_is_seen_at_the_next_look(dags: Path, change: str) -> None:
+    code = CodeHash({"dags": dags})
+    file = dags / "a.py"
+    before, times = code.read(), file.stat()
+    match change:
+        case "content":
+            file.write_text("b")
+        case "content at the same time":  # as copying tools do that keep a file's times
+            file.write_text("b")
+            os.utime(file, ns=(times.st_atime_ns, times.st_mtime_ns))
+        case "name":
+            file.rename(dags / "c.py")
+        case "replaced":
+            (dags / "new").write_text("b")
+            (dags / "new").rename(file)
+        case "removed":
+            file.unlink()
+    assert code.read() == hashed(dags) != before
+
+
+def test_a_look_at_files_that_did_not_change_reads_none(dags: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    code = CodeHash({"dags": dags})
+    before = code.read()
+    monkeypatch.setattr("fleet.versions._digest", lambda path: pytest.fail(f"{path} was read"))
+    assert code.read() == before
+
+
+def test_a_folder_that_may_not_be_read_is_not_an_empty_one(dags: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def denied(path: object) -> None:
+        raise PermissionError(path)
+
+    monkeypatch.setattr("os.scandir", denied)
+    with pytest.raises(PermissionError):
+        hashed(dags)
+
+
+def test_files_that_cannot_be_read_give_an_empty_hash_which_is_said_once(
+    dags: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def denied(path: object) -> None:
+        raise PermissionError(path)
+
+    watch = CodeWatch({"AIRFLOW_HOME": str(dags.parent)})
+    monkeypatch.setattr("fleet.versions.LOOKING_SHARE", 1e9)  # look each time
+    assert watch.dags_hash() == content_hash(code_folders({"AIRFLOW_HOME": str(dags.parent)}))
+    monkeypatch.setattr("os.scandir", denied)
+    assert [watch.dags_hash(), watch.dags_hash()] == ["", ""]
+    assert len(caplog.messages) == 1
+
+
+def test_looking_takes_its_share_of_a_processor_and_no_more(dags: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    now, looks = [100.0], []
+
+    def read(_: CodeHash) -> str:
+        looks.append(now[0])
+        return "hash"
+
+    monkeypatch.setattr("fleet.versions.CodeHash.read", read)
+    monkeypatch.setattr("fleet.versions.time.monotonic", lambda: now[0])
+    monkeypatch.setattr("fleet.versions.time.thread_time", lambda: 0.05 * len(looks))  # 50 ms a look
+    watch = CodeWatch({"AIRFLOW_HOME": str(dags.parent)})
+    for _ in range(30):
+        watch.dags_hash()
+        now[0] += 1
+    # 0.05 s / 0.005 = a look each 10 s
+    assert looks == [100.0, 110.0, 120.0]
 
 
 def test_two_thousand_files_take_at_most_a_second_of_work(tmp_path: Path) -> None:

@@ -1,0 +1,31 @@
+"""Writes into every task's log which code the task ran with."""
+
+from __future__ import annotations
+
+import logging
+import os
+
+from airflow.listeners import hookimpl
+from airflow.plugins_manager import AirflowPlugin
+
+from fleet import names
+from fleet.registry import WORKER
+
+log = logging.getLogger("airflow.task")
+
+
+class TaskCode:
+    """Called in the task's own process, on a worker."""
+
+    @hookimpl  # type: ignore[untyped-decorator]
+    def on_task_instance_running(self) -> None:
+        """One line, of which both figures can be read by a program."""
+        versions = (os.environ.get(names.DAGS_HASH, ""), os.environ.get(names.IMAGE_VERSION, ""))
+        log.info("dags_hash=%s image_version=%s", *versions)
+
+
+class FleetTasks(AirflowPlugin):  # type: ignore[misc]  # Airflow is not looked into
+    """Nothing but the listener, and only where tasks run."""
+
+    name = "fleet_tasks"
+    listeners = [TaskCode()] if os.environ.get(names.ROLE) == WORKER else []

@@ -1,0 +1,76 @@
+"""Serves Lambda's Invoke for the deployed functions, so that another terminal calls them with any SDK of AWS."""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+import threading
+from collections.abc import Callable
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+from local.lambdas.function import Function, InvocationFailed
+
+log = logging.getLogger(__name__)
+
+INVOKE = re.compile(r"/2015-03-31/functions/([^/]+)/invocations")
+
+
+class Invocations:
+    """The server. What is asked for here runs beside what the rules invoke, as it does on Lambda."""
+
+    def __init__(self, function: Callable[[str], Function]) -> None:
+        """`function` gives a function by its name; StopIteration when there is none."""
+        self._function = function
+        self._twins: dict[str, Function] = {}
+        self._lock = threading.Lock()
+        server = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def do_POST(self) -> None:
+                body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+                status, headers, answer = server.answer(self.path, body)
+                data = json.dumps(answer).encode()
+                self.send_response(status)
+                for name, value in {**headers, "Content-Length": str(len(data))}.items():
+                    self.send_header(name, value)
+                self.end_headers()
+                self.wfile.write(data)
+
+            def log_message(self, format: str, *args: Any) -> None:
+                log.debug(format, *args)
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._server.daemon_threads = True
+        self.address = f"http://127.0.0.1:{self._server.server_port}"
+        threading.Thread(target=self._server.serve_forever, name="invocations", daemon=True).start()
+
+    def close(self) -> None:
+        """Stop serving, and end the processes that were started for it."""
+        self._server.shutdown()
+        self._server.server_close()
+        for twin in self._twins.values():
+            twin.close()
+
+    def answer(self, path: str, body: bytes) -> tuple[int, dict[str, str], Any]:
+        """Return status, headers and JSON of one request, as Lambda answers a synchronous one."""
+        asked = INVOKE.fullmatch(path)
+        try:
+            twin = self._twin(asked.group(1) if asked else "")
+        except StopIteration:
+            return HTTPStatus.NOT_FOUND, {"X-Amzn-ErrorType": "ResourceNotFoundException"}, {"Message": "no function"}
+        try:
+            return HTTPStatus.OK, {}, twin.invoke(json.loads(body or b"{}"))
+        except InvocationFailed as error:
+            said = {"errorType": "InvocationFailed", "errorMessage": str(error)}
+            return HTTPStatus.OK, {"X-Amz-Function-Error": "Unhandled"}, said
+
+    def _twin(self, name: str) -> Function:
+        with self._lock:
+            if name not in self._twins:
+                self._twins[name] = self._function(name).twin()
+            return self._twins[name]
