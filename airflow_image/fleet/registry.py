@@ -1,15 +1,16 @@
 """The fleet registry, in the broker's Redis: who is there, what each was ordered to do, what the scaler remembers.
 
-One file, because the Lambda package takes exactly this one from the image.
+One file, because the Lambda package takes this one whole from the image.
 """
 
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import TYPE_CHECKING, Any
+
+from fleet import history
 
 if TYPE_CHECKING:
     import redis
@@ -61,6 +62,10 @@ def scaler_key(pool: str) -> str:
 
 def decisions_key(pool: str) -> str:
     return f"fleet:decisions:{pool}"
+
+
+def history_key(pool: str) -> str:
+    return f"fleet:history:{pool}"
 
 
 def forecast_key(pool: str) -> str:
@@ -150,7 +155,7 @@ def _plausible(name: str, value: Any) -> bool:
         case "protected":
             return type(value) is bool
         case "started_at" | "last_seen":
-            return type(value) in (int, float) and math.isfinite(value)
+            return history.is_time(value)
         case "queues":
             return isinstance(value, list) and all(isinstance(queue, str) for queue in value)
         case "pool":
@@ -236,10 +241,14 @@ class Registry:
             pipe.execute()
 
     def record_decision(self, pool: str, decision: Mapping[str, Any], keep: int = 500) -> None:
-        """Puts a decision (JSON-serialisable) at the head of the pool's list, which keeps the last `keep`."""
+        """Puts a decision (JSON-serialisable, `t` its time) at the head of the pool's list, which keeps `keep` of them.
+
+        Its figures go into the pool's history.
+        """
         with self._redis.pipeline(transaction=True) as pipe:
             pipe.lpush(decisions_key(pool), json.dumps(decision, separators=(",", ":")))
             pipe.ltrim(decisions_key(pool), 0, keep - 1)
+            pipe.hset(history_key(pool), history.slot_of(decision["t"]), history.sample_of(decision))
             pipe.execute()
 
     def remember(self, pool: str, memory: Mapping[str, Any]) -> None:

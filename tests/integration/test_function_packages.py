@@ -132,7 +132,8 @@ def test_the_package_is_small_and_brings_nothing_that_lambda_has_or_cannot_use(p
     assert [str(path) for path in files if unwanted.search(str(path.relative_to(package)))] == []
     (other,) = set(TARGETS) - {package.name}
     assert not (package / other).exists()
-    assert sorted(path.name for path in (package / "fleet").iterdir()) == ["__init__.py", "registry.py"]
+    shared = sorted(path.name for path in (package / "fleet").iterdir())
+    assert shared == ["__init__.py", "history.py", "queues.py", "registry.py"]
 
 
 def test_without_a_directory_or_without_uv_one_line_says_so(tmp_path: Path) -> None:
