@@ -17,11 +17,11 @@ from tests.integration.waiting import eventually
 ROOT = Path(__file__).parents[2]
 IMAGE = ROOT / "airflow_image"
 PYTHON = ROOT / ".venv-airflow" / "bin" / "python"
-STARTS_WITHIN_S = 120.0
+STARTS_WITHIN_S = 240.0
 ANSWERS_WITHIN_S = 20.0
 
 POOLS = (
-    {"name": "worker", "queues": ["default"], "max": 500, "concurrency": 16},
+    {"name": "worker", "queues": ["default"], "max": 40, "concurrency": 16},
     {"name": "heavy", "queues": ["heavy", "heavier"], "max": 8, "concurrency": 2},
 )
 # Airflow's simple auth manager knows these by role; somebody without a role may nothing.
@@ -53,11 +53,13 @@ class Webserver:
     """A running webserver: its address and what it has logged."""
 
     url: str
+    pid: int
     log: Path
 
-    def get(self, path: str, *, user: str | None = None) -> httpx.Response:
-        """The answer to GET `path`, as this user, or signed out."""
-        headers = {} if user is None else {"Authorization": f"Bearer {self.token(user)}"}
+    def get(self, path: str, *, user: str | None = None, token: str | None = None) -> httpx.Response:
+        """The answer to GET `path`, as this user, or as the one of the token, or signed out."""
+        token = token if user is None else self.token(user)
+        headers = {"Authorization": f"Bearer {token}"} if token else {}
         return httpx.get(self.url + path, headers=headers, timeout=ANSWERS_WITHIN_S)
 
     def token(self, user: str) -> str:
@@ -79,7 +81,7 @@ def running_webserver(*, home: Path, broker_url: str) -> Iterator[Webserver]:
     assert migrate.wait(STARTS_WITHIN_S) == 0, log.read_text()
     argv = [airflow, "api-server", "--host", HOST, "--port", str(port), "--workers", "1"]
     child = process.spawn(argv, env=variables, cwd=home, log_path=log)
-    server = Webserver(url=f"http://{HOST}:{port}", log=log)
+    server = Webserver(url=f"http://{HOST}:{port}", pid=child.pid, log=log)
     try:
         assert eventually(lambda: child.poll() is not None or _answers(server), within_s=STARTS_WITHIN_S)
         assert child.poll() is None, log.read_text()

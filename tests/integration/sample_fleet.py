@@ -1,5 +1,6 @@
 """A fleet as the registry would hold it, for tests of who reads it."""
 
+import hashlib
 import json
 import math
 from collections.abc import Iterable
@@ -18,7 +19,7 @@ AIRFLOW_ROLES = (WEBSERVER, "scheduler", "dag-processor", "triggerer")
 
 def a_member(number: int, *, role: str = WORKER, pool: str | None = "worker", now: float, **changes: object) -> Member:
     """One that reports well; `changes` replace its fields."""
-    task = f"{number:032x}"
+    task = hashlib.sha256(str(number).encode()).hexdigest()[:32]
     is_worker = role == WORKER
     member = Member(
         id=f"{task}/{role}",
@@ -57,32 +58,53 @@ def queue(client: redis.Redis, name: str, count: int) -> None:
 
 
 def write_past(client: redis.Redis, pool: str, *, now: float, workers: int, slots: int) -> None:
-    """Some hours with a wave of work, one decision each STEP_S, and a forecast of the next hour."""
+    """Some hours with waves of work up to `workers`, a decision each STEP_S, and a forecast of the next hour."""
     fleet = Registry(client)
-    reasons = ("demand 5 of 16 slots: the size suits", "demand grows: 2 more", "surplus for 60 s: 1 drains")
-    for step in range(history.SLOTS - 1, -1, -1):
-        t = now - step * history.STEP_S
-        wave = 0.5 + 0.5 * math.sin(step / 45) * math.cos(step / 160)
-        active = round(wave * workers * slots * 0.9)
+    for step in range(history.SLOTS - 1, 0, -1):
+        wave = 0.5 + 0.5 * math.cos(step / 60) * math.cos(step / 400)
+        active = round(wave * workers * slots * 0.95)
         consuming = max(1, math.ceil(active / slots))
-        queued = round(max(0.0, wave - 0.8) * workers * slots * 2)
-        decision = {"t": t, "pool": pool, "reason": reasons[step % 3], "queued": queued, "active": active}
-        decision |= {"consuming": consuming, "draining": step % 7 // 5, "drained": 0, "desired": consuming + step % 2}
-        decision |= {"was": consuming, "needed": consuming, "drain": [], "recall": [], "unreadable": [], "problems": []}
-        fleet.record_decision(pool, decision)
-    expected = [[now + 60 * m, round(slots * workers * (0.4 + 0.3 * math.sin(m / 9)), 1)] for m in range(0, 90, 3)]
+        queued = round(max(0.0, wave - 0.75) * workers * slots)
+        draining = 1 if math.sin(step / 60) < -0.5 else 0
+        figures = {"queued": queued, "active": active, "consuming": consuming, "draining": draining}
+        decide(fleet, pool, t=now - step * history.STEP_S, was=consuming, desired=consuming + draining, **figures)
+    expected = [[now + 60 * m, round(slots * workers * (0.6 + 0.35 * math.cos(m / 25)), 1)] for m in range(0, 75, 3)]
     client.set(registry.forecast_key(pool), json.dumps(expected))
 
 
-def a_fleet(client: redis.Redis) -> float:
-    """A fleet amid a deployment, as one would like to look at it; Redis's time when it reported."""
-    now = Registry(client).now()
-    workers = [a_member(n, now=now) for n in range(1, 11)]
-    old = [replace(a_member(n, now=now, state=DRAINING, active=3), **OLDER) for n in (11, 12)]
-    heavy = [a_member(n, pool="heavy", now=now, slots=2, active=2) for n in (21, 22, 23)]
+def decide(fleet: Registry, pool: str, *, t: float, was: int, desired: int, **figures: int) -> None:
+    """Records a decision as the autoscaler does."""
+    needed = f"{figures['queued']} queued + {figures['active']} active need {desired}"
+    moved = f"; desired {was} -> {desired}" if was != desired else ""
+    reason = f"{needed}: {figures['consuming']} work, {figures['draining']} drain or drained, 0 released{moved}"
+    lists: dict[str, list[str]] = {"drain": [], "recall": [], "unreadable": [], "problems": []}
+    fleet.record_decision(
+        pool, {"t": t, "pool": pool, "reason": reason, "was": was, "desired": desired, **figures, **lists}
+    )
+
+
+def a_fleet(client: redis.Redis) -> None:
+    """A fleet amid a deployment, as one would like to look at it."""
+    fleet = Registry(client)
+    now = fleet.now()
+    workers = [a_member(n, now=now, active=16 - n % 3) for n in range(1, 11)]
+    old = [replace(a_member(n, now=now, state=DRAINING, active=n - 10), **OLDER) for n in (11, 13)]
+    heavy = [a_member(n, pool="heavy", now=now, slots=2, active=n % 3) for n in (21, 22, 23, 25)]
     report(client, [*airflow_members(now=now), *workers, *old, *heavy])
     queue(client, "default", 27)
-    queue(client, "heavy", 4)
-    write_past(client, "worker", now=now, workers=12, slots=16)
+    queue(client, "heavy", 0)
+    write_past(client, "worker", now=now, workers=13, slots=16)
     write_past(client, "heavy", now=now, workers=5, slots=2)
-    return now
+    active = sum(worker.active for worker in (*workers, *old))
+    decide(fleet, "worker", t=now - 1, was=11, desired=13, queued=27, active=active, consuming=10, draining=2)
+    decide(
+        fleet,
+        "heavy",
+        t=now - 1,
+        was=4,
+        desired=4,
+        queued=0,
+        active=sum(m.active for m in heavy),
+        consuming=4,
+        draining=0,
+    )

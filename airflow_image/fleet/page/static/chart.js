@@ -7,7 +7,8 @@ const { Box, Flex, HStack, Text } = ChakraUI;
 const HEIGHT = 200;
 const MARGIN = { top: 10, right: 8, bottom: 24, left: 44 };
 const GAP_STEPS = 4;
-const PIXELS_A_TICK = 90;
+const PIXELS_A_TICK = 70;
+const HALF_A_LABEL = 16;
 const colour = (token) => `var(--chakra-colors-${token.replace(".", "-")})`;
 // A sample: [t, queued, active, consuming, draining, desired].
 const SERIES = [
@@ -64,7 +65,8 @@ function Lines({ lines, forecast, x, y }) {
 }
 
 function Axes({ width, from, to, levels, x, y }) {
-  const label = { fill: colour("fg.muted"), fontSize: 11 };
+  const label = { fill: colour("fg.muted"), style: { fontSize: "11px" } };
+  const inside = (t) => Math.min(x(t), width - MARGIN.right - HALF_A_LABEL);
   return h(
     "g",
     { "aria-hidden": true },
@@ -76,8 +78,8 @@ function Axes({ width, from, to, levels, x, y }) {
         h("text", { x: MARGIN.left - 8, y: y(level) + 4, textAnchor: "end", ...label }, figure(level)),
       ),
     ),
-    hourTicks(from, to, Math.max(1, Math.floor(width / PIXELS_A_TICK))).map((t) =>
-      h("text", { key: t, x: x(t), y: HEIGHT - 6, textAnchor: "middle", ...label }, clock(t)),
+    hourTicks(from, to, Math.max(1, Math.floor((width - MARGIN.left) / PIXELS_A_TICK))).map((t) =>
+      h("text", { key: t, x: inside(t), y: HEIGHT - 6, textAnchor: "middle", ...label }, clock(t)),
     ),
   );
 }

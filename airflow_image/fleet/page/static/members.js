@@ -6,6 +6,8 @@ import { count, duration, memberName, shortHash } from "./words.js";
 const { Box, Input, Text } = ChakraUI;
 const COLUMNS = ["Member", "Role", "Pool", "State", "Tasks", "Protected", "Image", "DAGs", "Heard"];
 
+const CODE = ["image_version", "dags_hash", "airflow_version"];
+
 const isKnownToDiffer = (value, wanted) => Boolean(value && wanted && value !== wanted);
 
 const Row = React.memo(
@@ -27,6 +29,12 @@ const Row = React.memo(
   },
   (before, after) => JSON.stringify(before) === JSON.stringify(after),
 );
+
+// Who runs other code comes first.
+function inOrder(members, reference) {
+  const differs = (member) => CODE.some((field) => isKnownToDiffer(member[field], reference?.[field]));
+  return [...members.filter(differs), ...members.filter((member) => !differs(member))];
+}
 
 const words = (member) => [member.id, member.role, member.pool, member.state, member.image_version].join(" ").toLowerCase();
 
@@ -55,7 +63,7 @@ export function Members({ members, reference }) {
     h(
       Table,
       { label: "Members", columns: COLUMNS, maxH: "30rem", "data-testid": "fleet-members" },
-      found.map((member) => h(Row, { key: member.id, member, reference })),
+      inOrder(found, reference).map((member) => h(Row, { key: member.id, member, reference })),
     ),
   );
 }

@@ -1,5 +1,5 @@
 // The Fleet page: who runs which code, what the pools do and why, everybody in the registry.
-import { ChakraUI, Guard, React, h } from "./kit.js";
+import { ChakraUI, Guard, h } from "./kit.js";
 import { useLive } from "./live.js";
 import { CodeByRole } from "./code.js";
 import { Members } from "./members.js";
@@ -91,4 +91,4 @@ function Page() {
 
 const broken = () => h(Notice, { status: "error", text: "The Fleet page has an error of its own: reload it.", m: 6 });
 
-globalThis.Fleet = () => h(Guard, { instead: h(broken) }, h(React.StrictMode, null, h(Page)));
+globalThis.Fleet = () => h(Guard, { instead: h(broken) }, h(Page));

@@ -64,7 +64,7 @@ function Expected({ past }) {
   return h(
     Text,
     { fontSize: "sm" },
-    `The forecast expects at most ${count(Math.round(slots), "busy slot")}, at ${clock(t)}, in what it knows of (until ${clock(until)}).`,
+    `Until ${clock(until)} the forecast expects at most ${count(Math.round(slots), "busy slot")}, at ${clock(t)}.`,
   );
 }
 
@@ -93,7 +93,7 @@ export function Pool({ pool, workers, past, hours, step, readAt }) {
         h(Alert.Root, { status: "warning", size: "sm" }, h(Alert.Indicator), h(Alert.Content, null, `${troubles.join("; ")}.`)),
       h(
         Box,
-        { as: "dl", display: "grid", gridTemplateColumns: "repeat(auto-fill, minmax(9.5rem, 1fr))", rowGap: 4, columnGap: 3 },
+        { as: "dl", display: "grid", gridTemplateColumns: "repeat(auto-fill, minmax(7rem, 1fr))", rowGap: 4, columnGap: 3 },
         h(Figure, { name: "Queued", value: figure(pool.queued), detail: "tasks", accent: "orange.solid" }),
         h(Figure, { name: "Active", value: figure(pool.active), detail: `of ${count(pool.slots, "slot")}`, accent: "blue.solid" }),
         h(Figure, { name: "Consuming", value: figure(pool.consuming), detail: moving.join(", "), accent: "green.solid" }),

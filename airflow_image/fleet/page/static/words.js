@@ -36,7 +36,7 @@ export function verdict(code) {
   if (code.status === "out_of_sync") {
     const who = code.groups
       .filter((group) => group.differs.length > 0)
-      .map((group) => `${group.members} × ${group.role} (${group.differs.map(fieldName).join(", ")})`);
+      .map((group) => `${count(group.members, group.role)} (${group.differs.map(fieldName).join(", ")})`);
     const running = code.differing_active ? `, with ${count(code.differing_active, "running task")}` : "";
     return {
       status: "warning",
