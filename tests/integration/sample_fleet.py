@@ -1,9 +1,11 @@
 """A fleet as the registry would hold it, for tests of who reads it."""
 
+import contextlib
 import hashlib
 import json
 import math
-from collections.abc import Iterable
+import threading
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 import redis
@@ -14,6 +16,7 @@ from fleet.registry import CONSUMING, DRAINING, RUNNING, WEBSERVER, WORKER, Memb
 CODE = {"image_version": "1.4.0", "dags_hash": "4c1f0e6a" * 8, "airflow_version": "3.3.2"}
 OLDER = {**CODE, "image_version": "1.3.2", "dags_hash": "9b07aa31" * 8}
 HOSTILE = "<img src=x onerror=\"document.title='injected'\"><script>document.title='injected'</script>"
+HEARTBEAT_S = 5.0
 AIRFLOW_ROLES = (WEBSERVER, "scheduler", "dag-processor", "triggerer")
 
 
@@ -89,22 +92,34 @@ def a_fleet(client: redis.Redis) -> None:
     now = fleet.now()
     workers = [a_member(n, now=now, active=16 - n % 3) for n in range(1, 11)]
     old = [replace(a_member(n, now=now, state=DRAINING, active=n - 10), **OLDER) for n in (11, 13)]
-    heavy = [a_member(n, pool="heavy", now=now, slots=2, active=n % 3) for n in (21, 22, 23, 25)]
+    heavy = [a_member(n, pool="heavy", now=now, slots=2, active=2) for n in (21, 22, 23, 25)]
     report(client, [*airflow_members(now=now), *workers, *old, *heavy])
     queue(client, "default", 27)
-    queue(client, "heavy", 0)
-    write_past(client, "worker", now=now, workers=13, slots=16)
-    write_past(client, "heavy", now=now, workers=5, slots=2)
+    queue(client, "heavy", 2)
+    write_past(client, "worker", now=now, workers=10, slots=16)
+    write_past(client, "heavy", now=now, workers=4, slots=2)
     active = sum(worker.active for worker in (*workers, *old))
     decide(fleet, "worker", t=now - 1, was=11, desired=13, queued=27, active=active, consuming=10, draining=2)
-    decide(
-        fleet,
-        "heavy",
-        t=now - 1,
-        was=4,
-        desired=4,
-        queued=0,
-        active=sum(m.active for m in heavy),
-        consuming=4,
-        draining=0,
-    )
+    decide(fleet, "heavy", t=now - 1, was=4, desired=5, queued=2, active=8, consuming=4, draining=0)
+
+
+@contextlib.contextmanager
+def kept_alive(client: redis.Redis) -> Iterator[None]:
+    """Whoever has reported goes on reporting, however long the test takes."""
+    ended = threading.Event()
+
+    def go_on() -> None:
+        while not ended.wait(HEARTBEAT_S):
+            with contextlib.suppress(redis.ConnectionError):  # the broker is away in some tests
+                now = Registry(client).now()
+                for name in client.zrange(registry.MEMBERS_KEY, 0, -1):
+                    client.zadd(registry.MEMBERS_KEY, {name: now}, xx=True)
+                    client.expire(registry.member_key(name.decode()), registry.RECORD_TTL_S)
+
+    thread = threading.Thread(target=go_on)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()

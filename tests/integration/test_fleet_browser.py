@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 import pytest
 import redis
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
 from fleet import registry
 from fleet.registry import Registry
@@ -30,6 +30,8 @@ MANY = 500
 MOST_S_TO_RENDER = 1.0
 SERIOUS = {"serious", "critical"}
 
+Contexts = Callable[..., BrowserContext]
+
 
 @dataclass
 class Visit:
@@ -38,7 +40,7 @@ class Visit:
     page: Page
     url: str
     complaints: list[str]
-    hosts: set[str]
+    hosts: set[str | None]  # None: made by the page itself
 
     def open(self, path: str = "/plugin/fleet") -> Page:
         self.page.goto(self.url + path)
@@ -54,29 +56,46 @@ def browser() -> Iterator[Browser]:
     path = find_chromium()
     if path is None:
         pytest.skip("NO BROWSER: the Fleet page is not tested. Install chromium, or run as root where apt-get can")
+    expect.set_options(timeout=SHOWN_WITHIN_MS)
     with sync_playwright() as playwright:
         started = playwright.chromium.launch(executable_path=path)
         yield started
         started.close()
 
 
+@pytest.fixture(scope="module")
+def contexts(browser: Browser, webserver: Webserver) -> Iterator[Contexts]:
+    """Made once for each look and user: Airflow's own files are then loaded once."""
+    made: dict[str, BrowserContext] = {}
+
+    def context_of(*, user: str, **look: Any) -> BrowserContext:
+        key = json.dumps([user, look])
+        if key not in made:
+            made[key] = browser.new_context(**look)
+            if user:
+                made[key].add_cookies([{"name": "_token", "value": webserver.token(user), "url": webserver.url}])
+        return made[key]
+
+    yield context_of
+    for context in made.values():
+        context.close()
+
+
 @pytest.fixture
 def visit(
-    request: pytest.FixtureRequest, browser: Browser, webserver: Webserver, store: redis.Redis
+    request: pytest.FixtureRequest, contexts: Contexts, webserver: Webserver, store: redis.Redis
 ) -> Iterator[Visit]:
     """A desk's screen in light colours, unless the test's parameter says otherwise; `store` is empty at first."""
-    look = {"viewport": DESK, "color_scheme": "light", "user": "viewer", **getattr(request, "param", {})}
-    user = look.pop("user")
-    context = browser.new_context(**look)
-    context.set_default_timeout(SHOWN_WITHIN_MS)
-    if user:
-        context.add_cookies([{"name": "_token", "value": webserver.token(user), "url": webserver.url}])
-    made = Visit(page=context.new_page(), url=webserver.url, complaints=[], hosts=set())
-    made.page.on("console", lambda said: made.complaints.append(said.text) if said.type == "error" else None)
-    made.page.on("pageerror", lambda error: made.complaints.append(str(error)))
-    made.page.on("request", lambda asked: made.hosts.add(urlsplit(asked.url).netloc))
-    yield made
-    context.close()
+    wanted = {"viewport": DESK, "color_scheme": "light", "user": "viewer", **getattr(request, "param", {})}
+    page = contexts(**wanted).new_page()
+    page.set_default_timeout(SHOWN_WITHIN_MS)
+    made = Visit(page=page, url=webserver.url, complaints=[], hosts=set())
+    page.on("console", lambda said: made.complaints.append(said.text) if said.type == "error" else None)
+    page.on("pageerror", lambda error: made.complaints.append(str(error)))
+    page.on("request", lambda asked: made.hosts.add(urlsplit(asked.url).hostname))
+    with sample_fleet.kept_alive(store):
+        yield made
+    page.close()
 
 
 def figures(visit: Visit, pool: str) -> dict[str, str]:
@@ -89,7 +108,7 @@ def figures(visit: Visit, pool: str) -> dict[str, str]:
 def test_the_page_shows_what_the_registry_holds(visit: Visit, store: redis.Redis, webserver: Webserver) -> None:
     sample_fleet.a_fleet(store)
     visit.open()
-    expect(visit.shown("fleet-verdict")).to_contain_text("Out of sync", timeout=SHOWN_WITHIN_MS)
+    expect(visit.shown("fleet-verdict")).to_contain_text("Out of sync")
     workers = [m for m in Registry(store).members().members if m.pool == "worker"]
     assert figures(visit, "worker") == {
         "Queued": str(store.llen("default")),
@@ -102,7 +121,7 @@ def test_the_page_shows_what_the_registry_holds(visit: Visit, store: redis.Redis
     expect(visit.shown("fleet-pool-worker")).to_contain_text("need 13: 10 work, 2 drain or drained")
     expect(visit.shown("fleet-pool-worker")).to_contain_text("the forecast expects at most")
     assert visit.complaints == []
-    assert visit.hosts == {urlsplit(webserver.url).netloc}
+    assert visit.hosts - {None} == {urlsplit(webserver.url).hostname}
 
 
 @pytest.mark.parametrize(("path", "banner"), [("/plugin/fleet", "fleet-verdict"), ("/", "fleet-banner")])
@@ -111,12 +130,12 @@ def test_the_banner_turns_and_turns_back(visit: Visit, store: redis.Redis, path:
     worker = a_member(1, now=now, active=3)
     sample_fleet.report(store, [*airflow_members(now=now), worker])
     visit.open(path)
-    expect(visit.shown(banner)).to_contain_text("n sync", timeout=SHOWN_WITHIN_MS)
+    expect(visit.shown(banner)).to_contain_text("n sync")
     sample_fleet.report(store, [*airflow_members(now=now), replace(worker, **OLDER)])
-    expect(visit.shown(banner)).to_contain_text("ut of sync", timeout=SHOWN_WITHIN_MS)
+    expect(visit.shown(banner)).to_contain_text("ut of sync")
     expect(visit.shown(banner)).to_contain_text("with 3 running tasks: 1 worker (image version, DAGs)")
     sample_fleet.report(store, [*airflow_members(now=Registry(store).now()), worker])
-    expect(visit.shown(banner)).to_contain_text("All 6 processes run 1.4.0", timeout=SHOWN_WITHIN_MS)
+    expect(visit.shown(banner)).to_contain_text("All 6 processes run 1.4.0")
     assert visit.complaints == []
 
 
@@ -128,7 +147,7 @@ def test_a_hostile_name_is_text_wherever_it_comes_from(visit: Visit, store: redi
     decision = {"t": now, "reason": HOSTILE, "problems": [HOSTILE]}
     Registry(store).record_decision("worker", decision)
     visit.open()
-    expect(visit.shown("fleet-malformed")).to_contain_text(HOSTILE + "2", timeout=SHOWN_WITHIN_MS)
+    expect(visit.shown("fleet-malformed")).to_contain_text(HOSTILE + "2")
     expect(visit.shown("fleet-members")).to_contain_text(HOSTILE)
     expect(visit.shown("fleet-pool-worker").get_by_text(HOSTILE)).to_have_count(2)
     assert visit.page.locator("img[src='x']").count() == 0
@@ -151,7 +170,7 @@ def test_500_workers_are_rendered_within_a_second(visit: Visit, store: redis.Red
     now = Registry(store).now()
     before = busy_s()
     sample_fleet.report(store, [a_member(n, now=now) for n in range(1000, 1000 + MANY)])
-    expect(visit.shown("fleet-members").locator("tbody tr")).to_have_count(MANY + 21, timeout=SHOWN_WITHIN_MS)
+    expect(visit.shown("fleet-members").locator("tbody tr")).to_have_count(MANY + 21)
     assert busy_s() - before <= MOST_S_TO_RENDER
     assert visit.complaints == []
 
@@ -168,7 +187,7 @@ def test_500_workers_are_rendered_within_a_second(visit: Visit, store: redis.Red
 def test_nobody_is_shut_out(visit: Visit, store: redis.Redis, request: pytest.FixtureRequest) -> None:
     sample_fleet.a_fleet(store)
     visit.open()
-    expect(visit.shown("fleet-pool-worker").locator("svg path")).to_have_count(5, timeout=SHOWN_WITHIN_MS)
+    expect(visit.shown("fleet-pool-worker").locator("svg path")).to_have_count(5)
     found = Axe().run(visit.page, context="[data-testid=fleet-page]").response["violations"]
     faults = [(fault["id"], fault["nodes"][0]["html"]) for fault in found if fault["impact"] in SERIOUS]
     assert faults == []
@@ -199,11 +218,19 @@ def test_everything_can_be_reached_and_used_with_the_keyboard(visit: Visit, stor
 
 
 @pytest.mark.parametrize("visit", [{"user": "nobody"}], indirect=True, ids=["nobody"])
-def test_a_user_without_permission_reads_why_there_is_nothing(visit: Visit, store: redis.Redis) -> None:
+def test_a_user_without_permission_gets_neither_page_nor_data(visit: Visit, store: redis.Redis) -> None:
     sample_fleet.a_fleet(store)
     visit.open()
-    expect(visit.shown("fleet-error")).to_contain_text("You may not see the fleet", timeout=SHOWN_WITHIN_MS)
+    expect(visit.page.get_by_text("Page Not Found")).to_be_visible()
     assert "1.3.2" not in visit.page.content()
+
+
+@pytest.mark.parametrize(("status", "says"), [(401, "You are signed out"), (403, "You may not see the fleet")])
+def test_who_is_refused_reads_why(visit: Visit, status: int, says: str) -> None:
+    visit.page.route("**/fleet/api/*", lambda route: route.fulfill(status=status, body="{}"))
+    visit.open()
+    expect(visit.shown("fleet-error")).to_contain_text(says)
+    expect(visit.shown("fleet-verdict")).to_have_count(0)
 
 
 @pytest.mark.parametrize("visit", [{"user": ""}], indirect=True, ids=["signed-out"])
@@ -232,18 +259,18 @@ def test_without_the_broker_the_page_says_so_and_keeps_what_it_read(
     expect(visit.shown("fleet-verdict")).to_be_visible(timeout=SHOWN_WITHIN_MS)
     broker.stop()
     try:
-        expect(visit.shown("fleet-error")).to_contain_text("the broker does not answer", timeout=SHOWN_WITHIN_MS)
+        expect(visit.shown("fleet-error")).to_contain_text("the broker does not answer")
         expect(visit.shown("fleet-freshness")).to_contain_text("Not live, as of")
         expect(visit.shown("fleet-members").locator("tbody tr")).to_have_count(21)
     finally:
         broker.start()
-    expect(visit.shown("fleet-freshness")).to_contain_text("Live", timeout=SHOWN_WITHIN_MS)
+    expect(visit.shown("fleet-freshness")).to_contain_text("Live")
 
 
 def test_the_documentations_picture(visit: Visit, store: redis.Redis) -> None:
     sample_fleet.a_fleet(store)
     visit.open()
-    expect(visit.shown("fleet-pool-worker").locator("svg path")).to_have_count(5, timeout=SHOWN_WITHIN_MS)
+    expect(visit.shown("fleet-pool-worker").locator("svg path")).to_have_count(5)
     take_picture(visit, "fleet.png", until="fleet-pool-worker")
     assert (PICTURES / "fleet.png").stat().st_size > 0
 

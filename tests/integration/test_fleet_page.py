@@ -58,7 +58,7 @@ def test_the_figures_are_those_of_the_registry_and_the_queues(webserver: Webserv
         name: sum(worker.active for worker in workers if worker.pool == name) for name in shown
     }
     assert (shown["worker"]["consuming"], shown["worker"]["draining"], shown["worker"]["desired"]) == (10, 2, 13)
-    assert (shown["worker"]["queued"], shown["heavy"]["queued"]) == (27, 1)
+    assert (shown["worker"]["queued"], shown["heavy"]["queued"]) == (27, 3)
     assert [member["id"] for member in said["members"]] == [m.id for m in Registry(store).members().members]
     assert (said["code"]["status"], said["code"]["differing"]) == ("out_of_sync", 2)
 

@@ -28,7 +28,7 @@ function Decision({ decision }) {
     h(
       Box,
       { overflowWrap: "anywhere", minW: 0 },
-      decision.reason,
+      h(Text, null, decision.reason),
       decision.troubles.map((trouble, n) => h(Text, { key: n, color: "fg.warning" }, trouble)),
     ),
     h(

@@ -93,7 +93,7 @@ export function Pool({ pool, workers, past, hours, step, readAt }) {
         h(Alert.Root, { status: "warning", size: "sm" }, h(Alert.Indicator), h(Alert.Content, null, `${troubles.join("; ")}.`)),
       h(
         Box,
-        { as: "dl", display: "grid", gridTemplateColumns: "repeat(auto-fill, minmax(7rem, 1fr))", rowGap: 4, columnGap: 3 },
+        { as: "dl", display: "grid", gridTemplateColumns: { base: "repeat(2, 1fr)", md: "repeat(5, 1fr)" }, rowGap: 4, columnGap: 3 },
         h(Figure, { name: "Queued", value: figure(pool.queued), detail: "tasks", accent: "orange.solid" }),
         h(Figure, { name: "Active", value: figure(pool.active), detail: `of ${count(pool.slots, "slot")}`, accent: "blue.solid" }),
         h(Figure, { name: "Consuming", value: figure(pool.consuming), detail: moving.join(", "), accent: "green.solid" }),
