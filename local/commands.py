@@ -14,7 +14,8 @@ from rich.console import Console
 
 from local import paths, release, running, sam
 from local.clients import Clients
-from local.decisions import last, line, table
+from local.decisions import Repeated, find, without_repetition
+from local.decisions_view import line, note_of, table
 from local.demo import burst
 from local.demo.view import View
 from local.errors import LocalError
@@ -24,7 +25,8 @@ from local.stack import CONFIG_ENV, Stack, outputs_of
 from local.stack import up as bring_up
 
 DOWN_TIMEOUT_S = 60
-SHOWN, SHOWN_LIVE = 20, 8
+SHOWN, SHOWN_LIVE = 20, 8  # rows
+LOOKED_THROUGH = 200  # decisions of each pool; most say the same as the one before
 
 
 def demo() -> int:
@@ -53,10 +55,16 @@ def up() -> int:
     """Bring the stack up and keep it until a signal."""
     with View() as view, bring_up(view.step) as stack:
         _addresses(view, stack)
-        view.say("  Ctrl-C, or `make down` elsewhere, ends it")
+        view.step("the stack runs; Ctrl-C, or `make down` elsewhere, ends it")
+        rows: list[Repeated] = []
         while not stack.agent.given_up:
-            with contextlib.suppress(redis.RedisError):  # the picture stays as it was
-                view.decisions(last(stack.broker, SHOWN_LIVE))
+            try:
+                found = find(stack.broker, LOOKED_THROUGH)
+            except redis.RedisError as error:
+                note = f"Redis does not answer ({type(error).__name__}): this is the last that was seen"
+            else:
+                rows, note = without_repetition(found.decisions)[-SHOWN_LIVE:], note_of(found.unreadable)
+            view.decisions(rows, note=note)
             time.sleep(1)
         raise LocalError(stack.agent.given_up)
 
@@ -64,17 +72,21 @@ def up() -> int:
 def decisions() -> int:
     """Print the last decisions of the stack that another terminal runs."""
     try:
-        found = last(running.find().broker(), SHOWN)
+        with running.find().broker() as broker:
+            found = find(broker, LOOKED_THROUGH)
     except redis.RedisError as error:
         raise LocalError(f"the local stack's Redis does not answer: {type(error).__name__}") from None
+    rows, note = without_repetition(found.decisions)[-SHOWN:], note_of(found.unreadable)
     console = Console(highlight=False)
-    if not found:
-        console.print("the autoscaler has not decided anything yet")
+    if not rows:
+        console.print(note or "the autoscaler has not decided anything yet")
     elif console.is_terminal:
-        console.print(table(found))
+        console.print(table(rows, note=note))
     else:
-        for decision in found:
-            print(line(decision))
+        for row in rows:
+            print(line(row))
+        if note:
+            print(note)
     return 0
 
 

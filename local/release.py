@@ -13,6 +13,7 @@ from local import image, paths, sam
 from local.clients import Clients, environment
 from local.environments import Environment
 from local.errors import LocalError
+from local.names import logical_name
 
 IMAGE_PARAMETER = "ImageUri"
 SOURCE = paths.ROOT / "airflow_image"
@@ -65,7 +66,7 @@ def wait(clients: Clients, *, cluster: str, report: Report) -> None:
     deadline, said = time.monotonic() + ROLL_TIMEOUT_S, ""
     while True:
         now = rollouts(clients, cluster=cluster)
-        text = ", ".join(f"{r.service}: {r.new} new" + (f", {r.old} old" if r.old else "") for r in now)
+        text = "   ".join(f"{r.service} {r.new} new" + (f" + {r.old} old" if r.old else "") for r in now)
         if text != said:
             report(text)
             said = text
@@ -88,7 +89,7 @@ def rollouts(clients: Clients, *, cluster: str) -> tuple[Rollout, ...]:
 def _rollout(service: dict[str, Any]) -> Rollout:
     primary, *older = sorted(service["deployments"], key=lambda d: d["status"] != "PRIMARY")
     return Rollout(
-        service=service["serviceName"],
+        service=logical_name(service["serviceName"]),
         new=primary["runningCount"],
         old=sum(d["runningCount"] + d["pendingCount"] for d in older),
         completed=not older and primary["rolloutState"] == "COMPLETED",

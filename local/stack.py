@@ -10,12 +10,12 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import redis
 
-from fleet.registry import CONSUMING, Registry
+from fleet.registry import CONSUMING, WORKER, Registry, Roster
 from local import image, paths, sam
 from local.clients import Clients, environment
 from local.errors import LocalError
@@ -39,6 +39,7 @@ API_TIMEOUT_S = 30
 # Airflow's processes end within this when everything is stopped at once; whatever does not is killed.
 STOP_GRACE_S = 8
 WEBSERVER_PORT, FLOWER_PORT = 8080, 5555
+DEFAULT_POOL = "worker"  # the one that demonstration and faults watch, whichever others are declared
 
 Report = Callable[[str], None]
 
@@ -66,6 +67,12 @@ class Stack:
         names = {"cluster": self.outputs["ClusterName"], "services": [self.outputs["WorkerServiceName"]]}
         service: dict[str, Any] = self.clients.ecs.describe_services(**names)["services"][0]
         return service
+
+    def workers(self) -> Roster:
+        """Read the registry; of its members only the default pool's workers. Raises redis.RedisError."""
+        roster = self.registry.members()
+        members = tuple(m for m in roster.members if m.role == WORKER and m.pool == DEFAULT_POOL)
+        return replace(roster, members=members)
 
     def secret(self, output: str) -> str:
         """Return the value of a secret that the stack's outputs name."""

@@ -1,10 +1,13 @@
-"""The service `airflow`: UI, Execution API, scheduler, DAG processor and triggerer in one task, after a migration."""
+"""The service `airflow`: UI, Execution API, scheduler, DAG processor and triggerer in one task.
+
+In a deployment its container `gate` waits until it is the task's turn, then `migrate` runs, then the others.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from troposphere import Ref, Sub, Template
+from troposphere import Parameter, Ref, Sub, Template
 from troposphere.ecs import Service, ServiceRegistry
 from troposphere.servicediscovery import DnsConfig, DnsRecord, HealthCheckCustomConfig
 from troposphere.servicediscovery import Service as DiscoveryService
@@ -13,6 +16,7 @@ from stack.balancer import Balancer
 from stack.broker import Broker
 from stack.cluster import Cluster
 from stack.database import Database
+from stack.declare import Between, add_parameter
 from stack.iam import use_log_bucket
 from stack.logs import Logs
 from stack.network import Network
@@ -30,10 +34,12 @@ WEBSERVER = "webserver"
 WEBSERVER_PORT = 8080
 SCHEDULER_HEALTH_PORT = 8974  # Airflow's own default
 EXECUTION_PATH = "/execution"
+GATE = "gate"
 MIGRATE = "migrate"
 WEBSERVER_HEALTH = Health(path="/api/v2/monitor/health", start_period_s=120)
 SCHEDULER_HEALTH = Health(path="/health", start_period_s=120)
 DNS_TTL_S = 10
+MOST_GATE_MINUTES = 120  # CloudFormation waits three hours for a deployment
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,13 +83,22 @@ def add_airflow(t: Template, *, base: Foundation, balancer: Balancer, pools: Seq
     # During a deployment a scheduler may reach the other task's webserver.
     add_path(t, source=group, target=group, port=WEBSERVER_PORT)
 
-    connections = _connections(base, pools=pools)
+    gate_minutes = add_parameter(
+        t,
+        "GateMinutes",
+        group=GROUP,
+        label="Minutes to wait for workers",
+        description="Minutes for which a new scheduler waits, in a deployment, for workers of other code to leave.",
+        constraint=Between(low=0, high=MOST_GATE_MINUTES),
+        default=15,
+    )
+    connections = _connections(base, pools=pools, gate_minutes=gate_minutes)
     definition = add_task(
         t,
         "Airflow",
         settings=base.settings,
         task=Task(
-            containers=_containers(connections, secrets=base.secrets),
+            containers=_containers(connections, base=base),
             size=size,
             statements=use_log_bucket(bucket_arn=base.logs.bucket.get_att("Arn"), prefix=base.logs.prefix),
         ),
@@ -111,7 +126,7 @@ def add_airflow(t: Template, *, base: Foundation, balancer: Balancer, pools: Seq
     return Airflow(service=service, group=group, site=site, port=WEBSERVER_PORT, connections=connections)
 
 
-def _connections(base: Foundation, *, pools: Sequence[SizedPool]) -> Connections:
+def _connections(base: Foundation, *, pools: Sequence[SizedPool], gate_minutes: Parameter) -> Connections:
     execution_api = f"http://{WEBSERVER}.{base.cluster.namespace_name}:{WEBSERVER_PORT}{EXECUTION_PATH}/"
     return Connections(
         environment={
@@ -120,18 +135,21 @@ def _connections(base: Foundation, *, pools: Sequence[SizedPool]) -> Connections
             "EXECUTION_API_URL": Sub(execution_api),
             "LOG_BUCKET": Ref(base.logs.bucket),
             "POOLS": pools_json(pools),
+            "GATE_MINUTES": Ref(gate_minutes),
         },
         secrets={**base.database.secrets, **base.broker.secrets, "FERNET_SECRET": base.secrets.fernet},
     )
 
 
-def _containers(connections: Connections, *, secrets: Secrets) -> tuple[Container, ...]:
+def _containers(connections: Connections, *, base: Foundation) -> tuple[Container, ...]:
+    secrets = base.secrets
     api = {"API_SECRET": secrets.api}
     jwt = {"JWT_SECRET": secrets.jwt}
     admin = {"ADMIN_PASSWORD": secrets.admin}
     environment, common = connections.environment, connections.secrets
     return (
-        Container(role=MIGRATE, environment=environment, secrets=common, runs_once=True),
+        Container(role=GATE, environment=environment, secrets=base.broker.secrets, runs_once=True),
+        Container(role=MIGRATE, environment=environment, secrets=common, runs_once=True, runs_after=(GATE,)),
         Container(
             role=WEBSERVER,
             environment=environment,
@@ -140,6 +158,7 @@ def _containers(connections: Connections, *, secrets: Secrets) -> tuple[Containe
             is_reachable=True,
             health=WEBSERVER_HEALTH,
             runs_after=(MIGRATE,),
+            lives_on=True,
         ),
         Container(
             role="scheduler",
@@ -148,9 +167,14 @@ def _containers(connections: Connections, *, secrets: Secrets) -> tuple[Containe
             listens_on=SCHEDULER_HEALTH_PORT,
             health=SCHEDULER_HEALTH,
             runs_after=(MIGRATE,),
+            lives_on=True,
         ),
-        Container(role="dag-processor", environment=environment, secrets={**common, **api}, runs_after=(MIGRATE,)),
-        Container(role="triggerer", environment=environment, secrets={**common, **api}, runs_after=(MIGRATE,)),
+        *(
+            Container(
+                role=role, environment=environment, secrets={**common, **api}, runs_after=(MIGRATE,), lives_on=True
+            )
+            for role in ("dag-processor", "triggerer")
+        ),
     )
 
 

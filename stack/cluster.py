@@ -6,6 +6,7 @@ from troposphere import Output, Ref, Sub, Template
 from troposphere.ecs import Cluster as EcsCluster
 from troposphere.servicediscovery import PrivateDnsNamespace
 
+from stack.capacity import PROVIDERS
 from stack.network import Network
 
 NAMESPACE_NAME = "${AWS::StackName}.internal"
@@ -21,7 +22,7 @@ class Cluster:
 
 
 def add_cluster(t: Template, *, network: Network) -> Cluster:
-    ecs = t.add_resource(EcsCluster("Cluster"))
+    ecs = t.add_resource(EcsCluster("Cluster", CapacityProviders=list(PROVIDERS)))
     namespace = t.add_resource(
         PrivateDnsNamespace(
             "ClusterNamespace",

@@ -37,6 +37,7 @@ def add_flower(t: Template, *, base: Foundation, balancer: Balancer) -> Flower:
         listens_on=PORT,
         is_reachable=True,
         health=HEALTH,
+        lives_on=True,
     )
     definition = add_task(t, "Flower", settings=base.settings, task=Task(containers=(container,), size=size))
     site = add_site(

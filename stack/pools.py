@@ -7,9 +7,12 @@ from typing import Any
 
 from troposphere import Parameter, Sub, Template
 
+from stack.capacity import SpotShare, add_spot_share
 from stack.declare import Between, add_parameter, hole
 from stack.sizes import Size, add_size
 
+# Airflow's own name for the queue of a task whose author names none.
+DEFAULT_QUEUE = "default"
 MOST_WORKERS = 1000
 MOST_SLOTS = 256
 
@@ -25,6 +28,8 @@ class Pool:
     concurrency: int = 16
     cpu: str = "2048"
     memory_mib: str = "8192"
+    spot_percent: int = 0
+    on_demand_base: int = 1
 
     @property
     def title(self) -> str:
@@ -41,6 +46,7 @@ class SizedPool:
     max: Parameter
     concurrency: Parameter
     size: Size
+    spot: SpotShare
 
 
 def add_pools(t: Template, pools: Sequence[Pool]) -> tuple[SizedPool, ...]:
@@ -49,7 +55,10 @@ def add_pools(t: Template, pools: Sequence[Pool]) -> tuple[SizedPool, ...]:
 
 
 def _check(pools: Sequence[Pool]) -> None:
-    """ValueError if two pools share a name or a queue: the backlog of a queue can be only one pool's demand."""
+    """ValueError if two pools share a name or a queue: the backlog of a queue can be only one pool's demand.
+
+    Or if no pool has the default queue: most tasks would wait for ever.
+    """
     for what, names in (
         ("name", [pool.title for pool in pools]),
         ("queue", [queue for pool in pools for queue in pool.queues]),
@@ -57,6 +66,8 @@ def _check(pools: Sequence[Pool]) -> None:
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:
             raise ValueError(f"two pools have the same {what}: {', '.join(twice)}")
+    if not any(DEFAULT_QUEUE in pool.queues for pool in pools):
+        raise ValueError(f"no pool listens to the queue {DEFAULT_QUEUE}")
 
 
 def _add_pool(t: Template, pool: Pool) -> SizedPool:
@@ -77,7 +88,7 @@ def _add_pool(t: Template, pool: Pool) -> SizedPool:
             f"{pool.title}Max",
             group=group,
             label="Most workers",
-            description=f"Workers of the pool {pool.name} that may run at once.",
+            description=f"Workers of the pool {pool.name} that may run at once, also where the fewest are more.",
             constraint=Between(low=1, high=MOST_WORKERS),
             default=pool.max,
         ),
@@ -97,6 +108,14 @@ def _add_pool(t: Template, pool: Pool) -> SizedPool:
             whose=f"a worker of the pool {pool.name}",
             cpu=pool.cpu,
             memory_mib=pool.memory_mib,
+        ),
+        spot=add_spot_share(
+            t,
+            pool.title,
+            group=group,
+            whose=f"the workers of the pool {pool.name}",
+            percent=pool.spot_percent,
+            base=pool.on_demand_base,
         ),
     )
 

@@ -1,6 +1,5 @@
 """Fargate services that roll back a deployment that does not become healthy."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from troposphere import Output, Ref, Template
@@ -15,26 +14,30 @@ from troposphere.ecs import (
     TaskDefinition,
 )
 
+from stack.capacity import SpotShare
 from stack.cluster import Cluster
 from stack.network import Network
 from stack.paths import Group
 from stack.sites import Site
 
-# The webserver starts only after the schema is migrated; until then the load balancer's checks must not end the task.
+# Until the webserver has started, the load balancer's checks must not end the task.
 GRACE_PERIOD_S = 300
 
 
 @dataclass(frozen=True, kw_only=True)
 class Workload:
-    """What a service runs, and how many; None leaves the count to the autoscaler, also when the stack is updated."""
+    """What a service runs, and how many; None leaves the count to the autoscaler, also when the stack is updated.
+
+    `spot`: the share of its tasks on Spot; without it they run on demand.
+    """
 
     definition: TaskDefinition
     group: Group
     count: int | None
     site: Site | None = None
     registry: ServiceRegistry | None = None
+    spot: SpotShare | None = None
     moves_between_zones: bool = True
-    after: Sequence[str] = ()
 
 
 def add_service(t: Template, title: str, *, network: Network, cluster: Cluster, workload: Workload) -> Service:
@@ -50,7 +53,6 @@ def add_service(t: Template, title: str, *, network: Network, cluster: Cluster, 
                 MinimumHealthyPercent=100,
             ),
             EnableECSManagedTags=True,
-            LaunchType="FARGATE",
             NetworkConfiguration=NetworkConfiguration(
                 AwsvpcConfiguration=AwsvpcConfiguration(
                     AssignPublicIp="DISABLED",
@@ -62,6 +64,11 @@ def add_service(t: Template, title: str, *, network: Network, cluster: Cluster, 
             TaskDefinition=Ref(workload.definition),
         )
     )
+    # ECS takes one or the other.
+    if workload.spot is None:
+        service.LaunchType = "FARGATE"
+    else:
+        service.CapacityProviderStrategy = workload.spot.strategy()
     if workload.count is not None:
         service.DesiredCount = workload.count
     if workload.registry is not None:
@@ -69,9 +76,7 @@ def add_service(t: Template, title: str, *, network: Network, cluster: Cluster, 
     if site is not None:
         service.HealthCheckGracePeriodSeconds = GRACE_PERIOD_S
         service.LoadBalancers = [_target(site)]
-    waits_for = [*workload.after, *([site.listener.title] if site else [])]
-    if waits_for:
-        service.DependsOn = waits_for
+        service.DependsOn = site.listener.title
     t.add_output(Output(f"{title}Name", Description=f"ECS service {title}.", Value=service.get_att("Name")))
     return service
 

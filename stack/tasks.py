@@ -13,6 +13,7 @@ from troposphere.ecs import (
     LinuxParameters,
     LogConfiguration,
     PortMapping,
+    RestartPolicy,
     RuntimePlatform,
     TaskDefinition,
 )
@@ -29,6 +30,9 @@ HEALTH_INTERVAL_S = 30
 HEALTH_TIMEOUT_S = 10
 HEALTH_RETRIES = 3
 PROBE_TIMEOUT_S = 8  # below HEALTH_TIMEOUT_S, so that a slow answer is reported as such
+# ECS's least. A restarted container keeps the secrets that its task was given: one that ends sooner, because a password
+# was rotated or the image is broken, is not restarted again, and ECS replaces the task, which reads them anew.
+RESTART_ATTEMPT_PERIOD_S = 60
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,7 +45,10 @@ class Health:
 
 @dataclass(frozen=True, kw_only=True)
 class Container:
-    """One container; its role is its name and the image's command."""
+    """One container; its role is its name and the image's command.
+
+    `lives_on`: when it ends, ECS restarts it in its task rather than replace the task with all its other containers.
+    """
 
     role: str
     environment: Mapping[str, Any]
@@ -52,6 +59,7 @@ class Container:
     runs_once: bool = False
     runs_after: tuple[str, ...] = ()
     stop_timeout_s: int | None = None
+    lives_on: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -135,6 +143,8 @@ def _container(container: Container, *, settings: Settings, log_group: LogGroup)
         definition.HealthCheck = _health_check(container.health)
     if container.is_reachable:
         definition.PortMappings = [PortMapping(ContainerPort=listens_on)]
+    if container.lives_on:
+        definition.RestartPolicy = RestartPolicy(Enabled=True, RestartAttemptPeriod=RESTART_ATTEMPT_PERIOD_S)
     if container.stop_timeout_s is not None:
         definition.StopTimeout = container.stop_timeout_s
     return definition

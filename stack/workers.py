@@ -36,6 +36,8 @@ def _add_pool(t: Template, *, base: Foundation, airflow: Airflow, sized: SizedPo
     add_path(t, source=group, target=airflow.group, port=airflow.port)
     # The webserver fetches the log of a task that still runs from its worker.
     add_path(t, source=airflow.group, target=group, port=LOG_SERVER_PORT)
+    # ECS must not restart it in its task, whose id is the worker's: a new process would obey an order that was given to
+    # the last one, and take for given up the protection that the last one held.
     worker = Container(
         role="worker",
         environment={**airflow.connections.environment, "POOL": pool.name},
@@ -64,9 +66,8 @@ def _add_pool(t: Template, *, base: Foundation, airflow: Airflow, sized: SizedPo
             definition=definition,
             group=group,
             count=None,
+            spot=sized.spot,
             # Moving a worker to balance zones would end it for no gain.
             moves_between_zones=False,
-            # The schema is migrated, and the Execution API answers, before workers of a new image start.
-            after=[airflow.service.title],
         ),
     )

@@ -10,10 +10,11 @@ from collections.abc import Callable
 import redis
 
 from fleet.conduct import LEASE_MINUTES, Command, Conduct, Snapshot, Wish, is_fresh
+from fleet.gates import Permission
 from fleet.identity import Identity
 from fleet.outage import Outage
 from fleet.protection import TaskProtection
-from fleet.registry import Member, Registry
+from fleet.registry import WEBSERVER, Member, Registry
 from fleet.versions import CodeWatch
 
 log = logging.getLogger(__name__)
@@ -21,12 +22,15 @@ log = logging.getLogger(__name__)
 ROUND_S = 1.0  # an order is read within this, and the event loop reacts within 0.25 s
 REPORT_EVERY_S = 5.0  # while nothing changes
 FAREWELL_S = 3.0
+# A webserver can become older than its workers only by a rollback, which takes a minute.
+PERMITTED_FOR_S = 10.0
 
 
 class Agent:
     """Between Redis, the ECS agent and the event loop, which sets `snapshot` and reads `command`, each replaced whole.
 
     `count_active` says how many tasks there are, from any thread: the event loop's snapshots end when Celery stops.
+    `gate_s`: see fleet.gates.limit_s.
     """
 
     def __init__(
@@ -37,12 +41,15 @@ class Agent:
         protection: TaskProtection,
         code: CodeWatch,
         count_active: Callable[[], int],
+        gate_s: float,
     ) -> None:
         self.snapshot: Snapshot | None = None
         self.command = Command(consume=False, epoch=0)
         self._identify, self._registry, self._protection, self._code = identify, registry, protection, code
-        self._count_active = count_active
+        self._count_active, self._gate_s = count_active, gate_s
         self._conduct = Conduct()
+        self._permission: Permission | None = None
+        self._ask_again_at = 0.0
         self._stopping = False
         self._ended = False
         self._kick = threading.Event()
@@ -82,8 +89,8 @@ class Agent:
             self._thread.join(FAREWELL_S)
 
     def round(self, identity: Identity) -> None:
-        """Reads the order, moves the state machine on, reports."""
-        self._read_order(identity)
+        """Reads what is wanted of the worker, moves the state machine on, reports."""
+        self._read_wishes(identity)
         if self._stopping:
             self._conduct.shut_down()
         self.command = self._conduct.command(time.monotonic())
@@ -107,13 +114,28 @@ class Agent:
         except redis.RedisError as error:
             self._broker.begin(repr(error))
 
-    def _read_order(self, identity: Identity) -> None:
+    def _read_wishes(self, identity: Identity) -> None:
         try:
             self._conduct.obey(self._registry.order(identity.member_id))
+            self._ask_permission(identity)
         except redis.RedisError as error:
-            self._broker.begin(repr(error))  # the last order stands
+            self._broker.begin(repr(error))  # the last order and permission stand
         else:
             self._broker.end()
+
+    def _ask_permission(self, identity: Identity) -> None:
+        now = time.monotonic()
+        if self._permission is None:
+            self._permission = Permission(identity.airflow_version, limit_s=self._gate_s)
+        if now < self._ask_again_at:
+            return
+        before = self._permission.why
+        self._permission.look(self._registry.members_of(WEBSERVER).members, now=now)
+        self._conduct.permit(self._permission.is_given)
+        if self._permission.is_given:
+            self._ask_again_at = now + PERMITTED_FOR_S
+        if self._permission.why != before:
+            log.warning("fleet: %s", self._permission.why or "takes tasks: the webserver's Airflow is new enough")
 
     def _ask_ecs(self) -> None:
         asked_at = time.monotonic()

@@ -90,6 +90,7 @@ class Conduct:
 
     def __init__(self) -> None:
         self._order = ORDER_CONSUME  # until the first order is read
+        self._permitted = False
         self._stopping = False
         self._protection = Protection.RELEASED  # a task is not protected when it starts
         self._lease_until = self._renew_at = 0.0
@@ -111,14 +112,20 @@ class Conduct:
             self._order = order
             self._failed = None  # a recalled worker does not wait for the pause after an earlier failure to end
 
+    def permit(self, permitted: bool) -> None:
+        """Whether the worker may take tasks at all, whatever it is ordered: see fleet.gates.Permission."""
+        self._permitted = permitted
+
     def shut_down(self) -> None:
         """The process is being stopped, and there is no way back."""
         self._stopping = True
 
     def command(self, now: float) -> Command:
-        """What the event loop must do: consume by order, with a lease that is known to hold, and never at the end."""
+        """What the event loop must do: consume by order, if permitted, with a lease that is known to hold, and never at
+        the end.
+        """
         held = self._protection is Protection.HELD and now < self._lease_until
-        consume = self._order == ORDER_CONSUME and held and not self._stopping
+        consume = self._order == ORDER_CONSUME and self._permitted and held and not self._stopping
         if consume != self._command.consume:
             self._command = Command(consume=consume, epoch=self._command.epoch + 1)
         return self._command
@@ -172,6 +179,8 @@ class Conduct:
                 return Wish.NOTHING
             if self._is_idle(snapshot, now):
                 return Wish.RELEASE
+        elif not self._permitted and self._protection is Protection.RELEASED:
+            return Wish.NOTHING  # ECS may replace a worker that waits, and others need the protection more
         due = self._protection is not Protection.HELD or now >= self._renew_at
         return Wish.PROTECT if due else Wish.NOTHING
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 
 from fleet import names
-from fleet.registry import Code, Member
+from fleet.registry import Code, Member, member_id
 from fleet.versions import airflow_version
 
 
@@ -29,8 +29,8 @@ class Identity:
 
     @property
     def member_id(self) -> str:
-        """Unique in the fleet, and never used again: ECS gives every task a new id."""
-        return f"{self.task_id}/{self.role}"
+        """The id in the registry."""
+        return member_id(self.task_id, self.role)
 
     def code(self, dags_hash: str) -> Code:
         """What the container runs. The hash comes with it: DAG files can be edited in a running container."""
@@ -58,6 +58,13 @@ class Identity:
             container=self.role,
             queues=self.queues,
         )
+
+
+def read_code(environment: Mapping[str, str], dags_hash: str) -> Code:
+    """What code a container with this environment runs. The hash comes with it: DAG files can be edited meanwhile."""
+    return Code(
+        image_version=environment.get(names.IMAGE_VERSION, ""), dags_hash=dags_hash, airflow_version=airflow_version()
+    )
 
 
 def read_task_id(environment: Mapping[str, str]) -> str:

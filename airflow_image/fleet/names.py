@@ -12,6 +12,7 @@ DAGS_HASH = "FLEET_DAGS_HASH"  # in a task's process: of the code that the task 
 PLUGINS_FOLDER = "AIRFLOW__CORE__PLUGINS_FOLDER"
 AIRFLOW_HOME = "AIRFLOW_HOME"
 STOP_GRACE_S = "FLEET_STOP_GRACE_S"
+GATE_MINUTES = "GATE_MINUTES"  # given by the task definition
 
 # Injected by Fargate.
 AGENT_URI = "ECS_AGENT_URI"

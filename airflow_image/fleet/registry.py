@@ -6,7 +6,7 @@ One file, because the Lambda package takes this one whole from the image.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +24,7 @@ ORDER_TTL_S = 86_400
 # `last_seen` is written and read by one clock; only a failover to a replica whose clock is behind shows the future.
 CLOCK_TOLERANCE_S = 5.0
 RECORD_VERSION = 1
+NAMES_A_SCAN = 1000
 MOST_TASKS = 10_000  # of one worker; more is an error, and would raise the pool to its maximum
 
 # The roles of the containers that report, which are also the containers' names.
@@ -46,6 +47,11 @@ STATES = frozenset({STARTING, CONSUMING, DRAINING, DRAINED, STOPPED, RUNNING})
 ORDER_CONSUME = "consume"
 ORDER_DRAIN = "drain"
 ORDERS = frozenset({ORDER_CONSUME, ORDER_DRAIN})
+
+
+def member_id(task_id: str, role: str) -> str:
+    """Unique in the fleet, and never used again: ECS gives every task a new id."""
+    return f"{task_id}/{role}"
 
 
 def member_key(member_id: str) -> str:
@@ -210,7 +216,14 @@ class Registry:
             pipe.time()
             pipe.zrange(MEMBERS_KEY, 0, -1, withscores=True)
             time, scores = pipe.execute()
-        now = _seconds(time)
+        return self._read(scores, now=_seconds(time))
+
+    def members_of(self, role: str) -> Roster:
+        """The same of one role. Redis looks through the names: cheap enough for every worker to ask now and then."""
+        now = self.now()
+        return self._read(self._redis.zscan_iter(MEMBERS_KEY, match=member_id("*", role), count=NAMES_A_SCAN), now=now)
+
+    def _read(self, scores: Iterable[tuple[bytes | str, float]], *, now: float) -> Roster:
         seen = {_text(name): score for name, score in scores if score >= now - MEMBER_TTL_S}
         ids = sorted(seen)
         records = self._redis.mget([member_key(member_id) for member_id in ids]) if ids else []
@@ -269,4 +282,4 @@ def _seconds(time: tuple[int, int]) -> float:
 
 
 def _text(raw: bytes | str) -> str:
-    return raw.decode() if isinstance(raw, bytes) else raw
+    return raw.decode(errors="replace") if isinstance(raw, bytes) else raw

@@ -28,10 +28,11 @@ PR_SET_PDEATHSIG = 1  # from <linux/prctl.h>
 
 
 class Reporter:
-    """Reports `identity`; `report` never raises for a broker that is away."""
+    """Reports `identity` in `state`; `report` never raises for a broker that is away."""
 
-    def __init__(self, identity: Identity, registry: Registry, code: CodeWatch) -> None:
+    def __init__(self, identity: Identity, registry: Registry, code: CodeWatch, *, state: str = RUNNING) -> None:
         self._identity = identity
+        self._state = state
         self._registry = registry
         self._code = code
         self._born = time.monotonic()
@@ -45,7 +46,7 @@ class Reporter:
                 self._started_at = self._registry.now() - (time.monotonic() - self._born)
             member = self._identity.member(
                 dags_hash=self._code.dags_hash(),
-                state=RUNNING,
+                state=self._state,
                 active=0,
                 protected=False,
                 started_at=self._started_at,

@@ -17,6 +17,7 @@ from fleet import names
 from fleet.agent import Agent
 from fleet.broker import connect
 from fleet.conduct import IdleWatch, Snapshot
+from fleet.gates import limit_s
 from fleet.identity import read_identity, read_task_id
 from fleet.protection import TaskProtection
 from fleet.registry import Registry
@@ -46,6 +47,7 @@ class FleetStep(bootsteps.StartStopStep):  # type: ignore[misc]  # Celery is not
             protection=TaskProtection(os.environ[names.AGENT_URI]),
             code=CodeWatch(os.environ),
             count_active=count_active,
+            gate_s=limit_s(os.environ),
         )
         consumer.fleet_agent = self._agent  # where fleet.control finds it
         self._idle = IdleWatch()

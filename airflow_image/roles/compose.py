@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from fleet import names
+from fleet.gates import Rule, other_workers, other_workers_unless_newer
 from roles import parts
 from roles.errors import MissingVariablesError
 from roles.parts import Part, Variables, bind_host, is_local
@@ -18,12 +19,16 @@ RAW_SECRETS = frozenset(
 
 @dataclass(frozen=True, kw_only=True)
 class Role:
-    """What a container can be told to be. `has_reporter`: a process beside Airflow's reports it to the fleet."""
+    """What a container can be told to be. `has_reporter`: a process beside Airflow's reports it to the fleet.
+
+    `waits_for`: who must be out of the way, in a deployment, before it starts.
+    """
 
     name: str
     parts: tuple[Part, ...]
     command: Callable[[Variables], list[str]]
     has_reporter: bool = True
+    waits_for: Rule | None = None
 
     @property
     def in_fleet(self) -> bool:
@@ -72,11 +77,13 @@ ROLES = {
             name="scheduler",
             parts=(*_AIRFLOW, parts.RESULTS, parts.TOKENS, parts.EXECUTION_API, parts.SCHEDULING),
             command=lambda given: ["airflow", "scheduler", *_without_log_server(given)],
+            waits_for=other_workers,
         ),
         Role(
             name="dag-processor",
             parts=_AIRFLOW,
             command=lambda _: ["airflow", "dag-processor"],
+            waits_for=other_workers,
         ),
         Role(
             name="triggerer",
@@ -94,6 +101,14 @@ ROLES = {
             has_reporter=False,
         ),
         Role(name="flower", parts=(parts.BROKER, parts.RESULTS, parts.FLOWER, parts.FLEET), command=_flower),
+        Role(
+            # Ends when it is the turn of its task, whose other containers start after it.
+            name="gate",
+            parts=(parts.BROKER,),
+            command=lambda _: ["true"],
+            has_reporter=False,
+            waits_for=other_workers_unless_newer,
+        ),
         Role(
             name="migrate",
             parts=(parts.DATABASE, parts.NEW_DATABASE),

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 from fleet import names
+from fleet.gates import limit_s
 from fleet.metadata import MetadataUnavailableError, read_task_arn
 from roles import parts
 from roles.compose import ROLES, Program, Role, compose
@@ -29,12 +30,18 @@ def main(arguments: list[str]) -> int:
         return _refuse(f"usage: entrypoint ROLE, where ROLE is one of {', '.join(ROLES)}", USAGE)
     try:
         program = compose(role, os.environ)
+        gate_s = _gate_limit_s()
         if role.in_fleet:
             program.environment[names.TASK_ARN] = read_task_arn(os.environ[names.METADATA_URI])
     except ConfigurationError as error:
         return _refuse(f"entrypoint {role.name}: {error}", CONFIGURATION)
     except MetadataUnavailableError as error:
         return _refuse(f"entrypoint {role.name}: {error}", UNAVAILABLE)
+    if role.waits_for is not None:
+        # Imported here: no other role needs what it brings in, which takes a moment.
+        from roles.turn import take_turn
+
+        take_turn(role.waits_for, program.environment, limit_s=gate_s, health=_health_address(role, program))
     _become(role, program)
     return UNAVAILABLE  # not reached: the process is the program now
 
@@ -46,6 +53,20 @@ def _become(role: Role, program: Program) -> None:
         reporter = [sys.executable, "-m", "fleet.reporter", str(os.getpid())]
         subprocess.Popen(reporter, env=program.environment, stdin=subprocess.DEVNULL)
     os.execvpe(program.argv[0], program.argv, program.environment)  # noqa: S606 - signals must reach Airflow itself
+
+
+def _gate_limit_s() -> float:
+    try:
+        return limit_s(os.environ)
+    except ValueError:
+        raise ConfigurationError(f"{names.GATE_MINUTES} is not a number") from None
+
+
+def _health_address(role: Role, program: Program) -> tuple[str, int] | None:
+    """Where the program will answer health checks, if it does."""
+    if parts.SCHEDULING not in role.parts:
+        return None
+    return parts.bind_host(program.environment), int(program.environment["PORT"])
 
 
 def _write_passwords(password: str) -> Path:

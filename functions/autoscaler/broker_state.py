@@ -9,7 +9,7 @@ from typing import Any
 import redis
 
 from fleet.queues import PRIORITY_SEPARATOR
-from fleet.registry import STOPPED, WORKER, Member, Roster
+from fleet.registry import CONSUMING, WORKER, Member, Roster
 
 UNACKED = "unacked"  # kombu's hash of messages that are delivered and not acknowledged
 # Lists that are not queues of tasks: the registry's, and those of Celery's events and remote control.
@@ -22,28 +22,40 @@ MOST_PAGES = 10
 
 @dataclass(frozen=True, kw_only=True)
 class BrokerState:
-    """None where it is not known. `phantoms`: a killed worker's messages stay unacknowledged for a day."""
+    """None where it is not known, and `problem` says in words why.
+
+    `phantoms`: a killed worker's messages stay unacknowledged for a day.
+    """
 
     phantoms: int | None = None
     unconsumed: tuple[str, ...] | None = None
+    problem: str = ""
 
 
 def read_broker_state(client: redis.Redis, roster: Roster) -> BrokerState:
-    """Costs as many commands as there are thousands of keys, however long the queues. Raises redis.RedisError."""
+    """Costs as many commands as there are thousands of keys, however long the queues. Raises redis.RedisError.
+
+    A task's queue is any name that its author wrote, and its list exists for as long as a message waits in it. Nothing
+    else in Redis names all queues (kombu's bindings do so by exchange), so the lists are looked for.
+    """
     workers = [member for member in roster.members if member.role == WORKER]
     in_flight: Any = client.hlen(UNACKED)
     waiting = _queues_with_messages(client)
+    phantoms = max(0, in_flight - sum(worker.active for worker in workers))
     # A malformed member may run tasks, and may listen to queues: without it neither figure is known.
     if roster.malformed:
-        return BrokerState()
+        return BrokerState(problem=f"{len(roster.malformed)} malformed members")
+    if waiting is None:
+        return BrokerState(phantoms=phantoms, problem=f"more than {KEYS_A_PAGE * MOST_PAGES} keys")
     return BrokerState(
-        phantoms=max(0, in_flight - sum(worker.active for worker in workers)),
-        unconsumed=None if waiting is None else tuple(sorted(waiting - set(_listened_to(workers)))),
+        phantoms=phantoms,
+        unconsumed=tuple(sorted(waiting - set(_listened_to(workers)))),
     )
 
 
 def _listened_to(workers: Iterable[Member]) -> Iterable[str]:
-    return (queue for worker in workers if worker.state != STOPPED for queue in worker.queues)
+    """One that starts may never get protection, and one that drains may stay so for hours: neither listens."""
+    return (queue for worker in workers if worker.state == CONSUMING for queue in worker.queues)
 
 
 def _queues_with_messages(client: Any) -> set[str] | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -75,7 +74,7 @@ def _read_broker(broker: Broker, pools: tuple[Pool, ...]) -> _Reading:
             fleets={pool.name: silent[FLEET] for pool in pools},
             registry=None,
             now=now,
-            state=BrokerState(),
+            state=BrokerState(problem=in_words(error)),
         )
     registry = Registry(client)
     try:
@@ -83,10 +82,13 @@ def _read_broker(broker: Broker, pools: tuple[Pool, ...]) -> _Reading:
     except BROKER_ERRORS as error:
         unreadable = Unreadable(source=FLEET, why=in_words(error))
         fleets = {pool.name: unreadable for pool in pools}
-        return _Reading(queues=queues, fleets=fleets, registry=registry, now=now, state=BrokerState())
-    state = BrokerState()
-    with contextlib.suppress(redis.RedisError):  # these figures are missing then, and no decision needs them
+        return _Reading(
+            queues=queues, fleets=fleets, registry=registry, now=now, state=BrokerState(problem=in_words(error))
+        )
+    try:
         state = read_broker_state(client, fleet.roster)
+    except redis.RedisError as error:  # no decision needs these figures
+        state = BrokerState(problem=in_words(error))
     return _Reading(queues=queues, fleets=fleet.fleets, registry=registry, now=fleet.now, state=state)
 
 
@@ -104,7 +106,7 @@ def _scale(pool: Pool, *, settings: Settings, service: Service | Unreadable, rea
     if reading.registry is not None:
         try:
             memory = Memory.from_record(reading.registry.recall(pool.name))
-        except (redis.ResponseError, ValueError) as error:
+        except (redis.ResponseError, ValueError, RecursionError) as error:
             # Starting anew is safe (decide never goes below what may hold protection) and puts the key right.
             problems.append(f"{MEMORY} lost: {in_words(error)}")
         except redis.RedisError as error:

@@ -17,6 +17,7 @@ from fleet.registry import CONSUMING, DRAINED, DRAINING
 # Alarms name both: several stacks of one account share the namespace.
 CLUSTER_DIMENSION = "cluster"
 POOL_DIMENSION = "pool"
+INPUT_DIMENSION = "input"  # of UNREADABLE, beside those two: which one it was
 
 QUEUED = "Queued"
 ACTIVE = "Active"
@@ -62,6 +63,13 @@ class Outcome:
         return figures
 
     @property
+    def is_well(self) -> bool:
+        """Everything could be read, believed and carried out."""
+        fleet = self.observation.fleet
+        malformed = fleet.malformed if isinstance(fleet, Fleet) else ()
+        return not (self.observation.unreadable or malformed or self.problems)
+
+    @property
     def oldest_wait_s(self) -> float | None:
         """At least how long the oldest message has waited; None when the queues could not be read."""
         wait = self.decision.oldest_wait_s
@@ -86,20 +94,27 @@ class Outcome:
 
 
 def publish(outcomes: Sequence[Outcome], *, cluster: str, logger: Logger) -> None:
-    """One log line and one set of metrics a pool; the line is a warning when something went wrong."""
+    """One log line and one set of metrics a pool, and one more for each input that could not be read.
+
+    The line is a warning when something went wrong.
+    """
     for outcome in outcomes:
-        is_well = not outcome.observation.unreadable and not outcome.problems
-        (logger.info if is_well else logger.warning)("decision", extra={"decision": outcome.to_record()})
-        metrics = _metrics({CLUSTER_DIMENSION: cluster, POOL_DIMENSION: outcome.pool})
+        (logger.info if outcome.is_well else logger.warning)("decision", extra={"decision": outcome.to_record()})
+        whose = {CLUSTER_DIMENSION: cluster, POOL_DIMENSION: outcome.pool}
+        metrics = _metrics(whose)
         for name, figure in outcome.figures().items():
             metrics.add_metric(name=name, unit=MetricUnit.Count, value=figure)
         if outcome.oldest_wait_s is not None:
             metrics.add_metric(name=OLDEST_WAIT, unit=MetricUnit.Seconds, value=outcome.oldest_wait_s)
         metrics.flush_metrics()
+        for part in outcome.observation.unreadable:
+            metrics = _metrics({**whose, INPUT_DIMENSION: part.source})
+            metrics.add_metric(name=UNREADABLE, unit=MetricUnit.Count, value=1)
+            metrics.flush_metrics()
 
 
 def publish_state(state: BrokerState, *, took_ms: float, cluster: str, logger: Logger) -> None:
-    """The metrics of the fleet as a whole; a warning that names the queues nobody listens to."""
+    """The metrics of the fleet as a whole; warnings that say which are missing, and which queues nobody listens to."""
     metrics = _metrics({CLUSTER_DIMENSION: cluster})
     metrics.add_metric(name=DECISION_LATENCY, unit=MetricUnit.Milliseconds, value=took_ms)
     if state.phantoms is not None:
@@ -107,6 +122,8 @@ def publish_state(state: BrokerState, *, took_ms: float, cluster: str, logger: L
     if state.unconsumed is not None:
         metrics.add_metric(name=UNCONSUMED_QUEUES, unit=MetricUnit.Count, value=len(state.unconsumed))
     metrics.flush_metrics()
+    if state.problem:
+        logger.warning("figures of the fleet are missing", extra={"problem": state.problem})
     if state.unconsumed:
         logger.warning("messages wait in queues that nobody listens to", extra={"queues": list(state.unconsumed)})
 

@@ -12,7 +12,10 @@ POOLS = "POOLS"
 
 @dataclass(frozen=True, kw_only=True)
 class Pool:
-    """A set of queues with its own ECS service (name or ARN), its limits and its slots a worker."""
+    """A set of queues with its own ECS service (name or ARN), its limits and its slots a worker.
+
+    A `minimum` above the `maximum` means the maximum: one pool's parameters must not stop the other pools' scaling.
+    """
 
     name: str
     service: str
@@ -40,7 +43,7 @@ def _pool(entry: Any) -> Pool:
     queues = entry.get("queues")
     if not isinstance(queues, list) or not queues or not all(isinstance(q, str) and q for q in queues):
         raise SettingsError(f"{POOLS}: queues is {queues!r}: it must be a list of at least one name")
-    pool = Pool(
+    return Pool(
         name=_text(entry, "name"),
         service=_text(entry, "service"),
         queues=tuple(dict.fromkeys(queues)),
@@ -48,9 +51,6 @@ def _pool(entry: Any) -> Pool:
         maximum=whole_number(entry.get("max"), name=f"{POOLS}: max"),
         concurrency=whole_number(entry.get("concurrency"), name=f"{POOLS}: concurrency", lowest=1),
     )
-    if pool.minimum > pool.maximum:
-        raise SettingsError(f"{POOLS}: the pool {pool.name} has min {pool.minimum} above max {pool.maximum}")
-    return pool
 
 
 def _text(entry: dict[str, Any], name: str) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -13,6 +12,7 @@ from local.demo.airflow import Airflow
 from local.demo.samples import Recorder, decisions
 from local.demo.view import View
 from local.errors import LocalError
+from local.names import logical_name
 from local.stack import Stack
 from local.waiting import wait_until
 
@@ -24,8 +24,6 @@ BURST_TIMEOUT_S = 300
 SCALE_IN_TIMEOUT_S = 120
 LOG_READERS = 4
 LOOK_EVERY_S = 1.0
-# <stack>-<logical id>-<12 digits>, as CloudFormation names what the template does not name
-PHYSICAL_NAME = re.compile(r"\b[\w-]+-(\w+)-[0-9A-F]{12}\b")
 STATES = ("scheduled", "queued", "running", "success", "failed", "up_for_retry")
 ADMIN = "admin"
 
@@ -62,7 +60,7 @@ def _watch(stack: Stack, view: View, airflow: Airflow, recorder: Recorder, run_i
         states = {s: airflow.count(DAG_ID, run_id, task_id=TASK_ID, state=s) for s in STATES}
         recorder.waiting = states["scheduled"] + states["queued"]
         history = list(recorder.samples)
-        events = [PHYSICAL_NAME.sub(r"\1", event) for event in stack.agent.events]
+        events = [logical_name(event) for event in stack.agent.events]
         view.burst(states=states, total=TASKS, history=history, events=events, max_workers=maximum)
         now = recorder.latest()
         if not ended and airflow.run_state(DAG_ID, run_id) in ("success", "failed"):

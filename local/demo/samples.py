@@ -12,8 +12,8 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from fleet.queues import lists_of
 from fleet.registry import CONSUMING, DRAINED, DRAINING
-from local.decisions import Decision, last
-from local.stack import Stack
+from local.decisions import Decision, find
+from local.stack import DEFAULT_POOL, Stack
 
 EVERY_S = 1.0
 DEFAULT_QUEUE = "default"
@@ -69,7 +69,7 @@ class Recorder:
 
     def _take(self) -> Sample:
         service = self._stack.worker_service()
-        workers = [m for m in self._stack.registry.members().members if m.role == "worker"]
+        workers = self._stack.workers().members
         return Sample(
             t=time.time() - self._started_at,
             waiting=self.waiting,
@@ -91,5 +91,5 @@ def backlog(broker: redis.Redis, queue: str = DEFAULT_QUEUE) -> int:
 
 
 def decisions(stack: Stack) -> list[Decision]:
-    """Return the autoscaler's decisions, oldest first."""
-    return last(stack.broker, DECISIONS_KEPT)
+    """Return the autoscaler's decisions about the default pool, oldest first."""
+    return [decision for decision in find(stack.broker, DECISIONS_KEPT).decisions if decision["pool"] == DEFAULT_POOL]

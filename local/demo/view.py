@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
+from dataclasses import replace
 from types import TracebackType
 
 from rich.console import Console, Group
@@ -13,7 +15,8 @@ from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
-from local.decisions import Decision, line, table
+from local.decisions import Decision, Repeated, says_the_same
+from local.decisions_view import line, table
 from local.demo.samples import Sample
 
 PLAIN_EVERY_S = 5.0
@@ -33,7 +36,8 @@ class View:
         self._step_started = self._started
         self._body: Group | None = None
         self._plain_at = 0.0
-        self._told: set[tuple[float, str]] = set()
+        self._told: dict[str, Decision] = {}  # the last one told, by pool
+        self._noted = ""
         self._live = Live(console=self.console, refresh_per_second=REFRESH_PER_S, get_renderable=self._render)
 
     def __enter__(self) -> View:
@@ -89,15 +93,19 @@ class View:
         last = [Text(line, style="dim", overflow="ellipsis", no_wrap=True) for line in events[-LAST_LINES:]]
         self._body = Group(Panel(Group(table, Text(), *last), title="airflow-on-ecs", title_align="left", width=100))
 
-    def decisions(self, last: list[Decision]) -> None:
-        """Show the autoscaler's last decisions; without a terminal, each once."""
+    def decisions(self, rows: Sequence[Repeated], *, note: str = "") -> None:
+        """Show the autoscaler's last decisions; without a terminal, each that says something new, and once."""
         if self.console.is_terminal:
-            self._body = Group(table(last)) if last else None
+            self._body = Group(table(rows, note=note)) if rows or note else None
             return
-        for decision in last:
-            if (decision["t"], decision["pool"]) not in self._told:
-                self.console.print(line(decision), soft_wrap=True, markup=False)
-        self._told |= {(decision["t"], decision["pool"]) for decision in last}
+        for row in rows:
+            before = self._told.get(row.decision["pool"])
+            if before is None or (before["t"] < row.decision["t"] and not says_the_same(before, row.decision)):
+                self.console.print(line(replace(row, times=1)), soft_wrap=True, markup=False)
+                self._told[row.decision["pool"]] = row.decision
+        if note and note != self._noted:
+            self.console.print(note, soft_wrap=True, markup=False)
+        self._noted = note
 
     def _finish(self, how: str) -> None:
         if self._step is not None and self.console.is_terminal:

@@ -17,6 +17,8 @@ from typing import Any
 from botocore.exceptions import BotoCoreError, ClientError
 
 from local import image, paths
+from local.aws.ecs.errors import TaskProtected
+from local.aws.ecs.plane import SCALING_ACTIVITY
 from local.errors import LocalError
 from local.fargate import secrets
 from local.fargate.container import Container
@@ -147,15 +149,16 @@ class Agent:
         )
         step = plan(view, tasks, self._rng)
         for arn in step.stop:
-            self._stop(self._tasks[arn], f"scaling activity of service {name}")
+            self._stop(self._tasks[arn], f"{SCALING_ACTIVITY} of service {name}")
         if step.start and time.monotonic() >= self._not_before.get(name, 0):
             self._launch(name, primary, step.start)
 
     def _launch(self, name: str, primary: dict[str, Any], count: int) -> None:
+        strategy = primary.get("capacityProviderStrategy")
         answer = self._clients.ecs.run_task(
             cluster=self._cluster,
             taskDefinition=primary["taskDefinition"],
-            launchType="FARGATE",
+            **({"capacityProviderStrategy": strategy} if strategy else {"launchType": "FARGATE"}),
             networkConfiguration=primary.get("networkConfiguration")
             or {"awsvpcConfiguration": {"subnets": ["subnet-local"], "securityGroups": []}},
             startedBy=primary["id"],
@@ -205,12 +208,14 @@ class Agent:
         return path
 
     def _advance(self, task: Task) -> None:
-        before = task.phase
+        before, restarts = task.phase, len(task.restarted)
         try:
             task.advance()
         except (LocalError, ValueError) as error:
             task.stop(str(error), failed=True)
             self.given_up = str(error)
+        for container in task.restarted[restarts:]:
+            self._say(f"{task.service}: task {task.id[:8]} lives on, its container {container} was restarted")
         if task.phase is before:
             return
         if task.phase is Phase.RUNNING:
@@ -236,8 +241,14 @@ class Agent:
                 self.given_up = f"service {task.service} is unable to start tasks: {task.reason}"
 
     def _stop(self, task: Task, reason: str) -> None:
+        """Stop a task unless it has taken protection since it was chosen: the control plane does both in one step."""
+        try:
+            self._clients.ecs.stop_task(cluster=self._cluster, task=task.arn, reason=reason)
+        except ClientError as error:
+            if error.response["Error"]["Code"] != TaskProtected.code:
+                raise
+            return
         self._network.forget(task.id)
-        self._clients.ecs.stop_task(cluster=self._cluster, task=task.arn, reason=reason)
         task.stop(reason)
 
     def _obey_stops(self, tasks: list[Task]) -> None:

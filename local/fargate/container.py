@@ -6,6 +6,7 @@ import contextlib
 import os
 import signal
 import subprocess
+import time
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -20,8 +21,9 @@ class Container:
     def __init__(self, *, name: str, argv: list[str], env: Mapping[str, str], home: Path, log_path: Path) -> None:
         self.name = name
         self.log_path = log_path
-        self.process: subprocess.Popen[bytes] = spawn(argv, env=dict(env), cwd=home, log_path=log_path)
+        self._argv, self._env, self._home = argv, dict(env), home
         self.was_killed = False
+        self._start()
 
     @property
     def pid(self) -> int:
@@ -39,6 +41,16 @@ class Container:
         if self.process.poll() is None:
             with contextlib.suppress(ProcessLookupError):
                 self.process.send_signal(number)
+
+    @property
+    def ran_s(self) -> float:
+        """Seconds since it was started last."""
+        return time.monotonic() - self._started_at
+
+    def restart(self) -> None:
+        """Start one that has exited again: where it was, with what it was given, nothing of its last life left."""
+        self.sweep()
+        self._start()
 
     def kill(self) -> None:
         """End it and everything it started, at once."""
@@ -62,6 +74,10 @@ class Container:
             lines = self.log_path.read_text(errors="replace")[-4000:].splitlines()
             return next((line.strip() for line in reversed(lines) if line.strip()), "")
         return ""
+
+    def _start(self) -> None:
+        self.process: subprocess.Popen[bytes] = spawn(self._argv, env=self._env, cwd=self._home, log_path=self.log_path)
+        self._started_at = time.monotonic()
 
     def _session(self) -> list[psutil.Process]:
         found = []

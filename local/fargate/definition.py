@@ -7,6 +7,32 @@ from dataclasses import dataclass
 from typing import Any
 
 DEFAULT_STOP_TIMEOUT_S = 30  # ECS's default on Fargate
+DEFAULT_RESTART_ATTEMPT_PERIOD_S = 300  # ECS's default
+
+
+@dataclass(frozen=True, kw_only=True)
+class RestartPolicy:
+    """When a container that ended is started again in its task, as ECS's agent decides it.
+
+    `attempt_period_s`: for how long it must have run since it was started last.
+    """
+
+    attempt_period_s: int
+    ignored_exit_codes: frozenset[int] = frozenset()
+
+    @classmethod
+    def of(cls, raw: Mapping[str, Any] | None) -> RestartPolicy | None:
+        """Read `restartPolicy` of a container definition; None when there is none, or it is not enabled."""
+        if not raw or not raw["enabled"]:
+            return None
+        return cls(
+            attempt_period_s=int(raw.get("restartAttemptPeriod", DEFAULT_RESTART_ATTEMPT_PERIOD_S)),
+            ignored_exit_codes=frozenset(raw.get("ignoredExitCodes") or ()),
+        )
+
+    def allows(self, *, exit_code: int, ran_s: float) -> bool:
+        """Whether a container that ended so after so long is started again."""
+        return exit_code not in self.ignored_exit_codes and ran_s >= self.attempt_period_s
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,6 +47,7 @@ class ContainerDefinition:
     essential: bool
     depends_on: Mapping[str, str]  # container -> START | COMPLETE | SUCCESS | HEALTHY
     stop_timeout_s: int
+    restart_policy: RestartPolicy | None = None
 
     @classmethod
     def of(cls, raw: Mapping[str, Any]) -> ContainerDefinition:
@@ -34,6 +61,7 @@ class ContainerDefinition:
             essential=bool(raw.get("essential", True)),
             depends_on={d["containerName"]: d["condition"] for d in raw.get("dependsOn") or ()},
             stop_timeout_s=int(raw.get("stopTimeout") or DEFAULT_STOP_TIMEOUT_S),
+            restart_policy=RestartPolicy.of(raw.get("restartPolicy")),
         )
 
 

@@ -38,6 +38,7 @@ class Task:
         self.reason = ""
         self.failed = False
         self.created_at = time.monotonic()
+        self.restarted: list[str] = []  # names of containers, one for each restart in place
         self._start = start
         self._deadlines: dict[str, float] = {}
 
@@ -57,7 +58,7 @@ class Task:
         return any(c.was_killed for c in self.containers.values())
 
     def advance(self) -> None:
-        """Start what may start, notice what ended, enforce stop timeouts."""
+        """Start what may start, notice what ended, restart what its policy lets live on, enforce stop timeouts."""
         if self.alive:
             self._notice_exits()
         if self.phase is Phase.PENDING:
@@ -107,6 +108,12 @@ class Task:
             container = self.containers.get(definition.name)
             code = container.exit_code if container else None
             if container is None or code is None:
+                continue
+            policy = definition.restart_policy
+            if policy is not None and policy.allows(exit_code=code, ran_s=container.ran_s):
+                log.warning("task %s: container %s exited with code %d, restarting it", self.id, container.name, code)
+                container.restart()
+                self.restarted.append(container.name)
                 continue
             if definition.essential or (code != 0 and definition.name in needed):
                 self.stop(f"container {definition.name} exited with code {code}: {container.last_line()}", failed=True)

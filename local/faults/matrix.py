@@ -21,8 +21,8 @@ from local.faults.outages import (
 from local.faults.refusals import BLOCKED, SERVER_ERROR, protection_fails
 from local.faults.scaling import oscillate, scale_in, two_autoscalers
 
-# Airflow's 300 s would be much of the run. It must outlast the replacement of the service airflow that a restart of
-# Postgres brings about (75 s on a busy machine): with 60 s tasks that ran were taken for dead.
+# Airflow's 300 s would be much of the run. It must outlast the restart of what a restart of Postgres ends, and,
+# on a busy machine, a new task of `airflow` (75 s): with 60 s tasks that ran were taken for dead.
 HEARTBEAT_TIMEOUT_S = 120
 SETTINGS = {"AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": str(HEARTBEAT_TIMEOUT_S)}
 

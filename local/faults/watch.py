@@ -17,7 +17,6 @@ from local.stack import Stack
 EVERY_S = 1.0
 # An idle worker waits 2 s before it gives protection up, so what it said this recently still holds when ECS is asked.
 FRESH_S = 1.5
-WORKER = "worker"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,8 +93,8 @@ class Watch:
 
     def _look(self) -> Sight:
         service = self._stack.worker_service()
-        roster = self._stack.registry.members()
-        workers = tuple(member for member in roster.members if member.role == WORKER)
+        roster = self._stack.workers()
+        workers = roster.members
         busy = {w.task_arn: w.id for w in workers if w.active and roster.read_at - w.last_seen <= FRESH_S}
         return Sight(
             at=time.monotonic(),

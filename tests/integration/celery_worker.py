@@ -81,8 +81,10 @@ class Worker:
 
 
 @contextlib.contextmanager
-def running_worker(*, client: redis.Redis, url: str, ecs: FakeEcs, folder: Path) -> Iterator[Worker]:
-    """A worker that is killed in the end, if it still runs."""
+def running_worker(
+    *, client: redis.Redis, url: str, ecs: FakeEcs, folder: Path, python: str | Path = sys.executable
+) -> Iterator[Worker]:
+    """A worker that is killed in the end, if it still runs. By default Airflow is not installed where it runs."""
     (folder / "probe.py").write_text(APP)
     log = folder / "worker.log"
     environment = {
@@ -99,7 +101,7 @@ def running_worker(*, client: redis.Redis, url: str, ecs: FakeEcs, folder: Path)
         "IMAGE_VERSION": "1.2.3",
     }
     shape = ["--concurrency", str(SLOTS), "--queues", QUEUE, "--without-mingle", "--without-gossip"]
-    argv = [sys.executable, "-m", "celery", "-A", "probe", "worker", "--loglevel", "INFO", *shape]
+    argv = [python, "-m", "celery", "-A", "probe", "worker", "--loglevel", "INFO", *shape]
     with log.open("wb") as output:
         process = subprocess.Popen(
             argv, env=environment, cwd=folder, stdout=output, stderr=output, start_new_session=True

@@ -20,6 +20,7 @@ CONTAINER = {
     "portMappings": [{"containerPort": 8080, "hostPort": 8080, "protocol": "tcp", "name": "http"}],
     "logConfiguration": {"logDriver": "awslogs", "options": {"awslogs-group": "g", "awslogs-stream-prefix": "p"}},
     "stopTimeout": 120,
+    "restartPolicy": {"enabled": True, "ignoredExitCodes": [0], "restartAttemptPeriod": 60},
     "linuxParameters": {"initProcessEnabled": True},
     "readonlyRootFilesystem": True,
     "user": "50000",
@@ -83,6 +84,12 @@ def _serve(ecs: Any, desired: int = 1, **more: Any) -> dict[str, Any]:
     return service
 
 
+SPREAD = [
+    {"capacityProvider": "FARGATE", "base": 1, "weight": 0},
+    {"capacityProvider": "FARGATE_SPOT", "base": 0, "weight": 100},
+]
+
+
 def _run(ecs: Any, service: dict[str, Any], count: int = 1) -> list[str]:
     answer = ecs.run_task(
         cluster=ecs.default_cluster,
@@ -119,6 +126,28 @@ def test_a_service_comes_back_as_it_went_in(ecs: Any) -> None:
     configuration = described["deploymentConfiguration"]
     assert (configuration["maximumPercent"], configuration["minimumHealthyPercent"]) == (150, 50)
     assert "tags" not in _describe(ecs)
+
+
+def test_a_service_with_capacity_providers_needs_them_in_its_cluster_and_no_launch_type(ecs: Any) -> None:
+    request = {"serviceName": "spread", "taskDefinition": _define(ecs), "capacityProviderStrategy": SPREAD}
+    with pytest.raises(ecs.exceptions.InvalidParameterException, match="not associated"):
+        ecs.create_service(cluster=ecs.default_cluster, **request)
+    ecs.put_cluster_capacity_providers(
+        cluster=ecs.default_cluster, capacityProviders=["FARGATE", "FARGATE_SPOT"], defaultCapacityProviderStrategy=[]
+    )
+    with pytest.raises(ecs.exceptions.InvalidParameterException, match="both"):
+        ecs.create_service(cluster=ecs.default_cluster, launchType="FARGATE", **request)
+    service = ecs.create_service(cluster=ecs.default_cluster, desiredCount=3, **request)["service"]
+    assert "launchType" not in service
+    assert service["capacityProviderStrategy"] == service["deployments"][0]["capacityProviderStrategy"] == SPREAD
+    tasks = ecs.run_task(
+        cluster=ecs.default_cluster,
+        taskDefinition=service["taskDefinition"],
+        group="service:spread",
+        capacityProviderStrategy=SPREAD,
+        count=3,
+    )["tasks"]
+    assert [task["capacityProviderName"] for task in tasks] == ["FARGATE", "FARGATE_SPOT", "FARGATE_SPOT"]
 
 
 def test_a_task_does_nothing_until_the_agent_says_so(ecs: Any) -> None:

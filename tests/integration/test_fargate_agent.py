@@ -3,6 +3,7 @@
 import http.client
 import json
 import os
+import random
 import signal
 import socket
 import sys
@@ -74,8 +75,9 @@ class Cluster:
         return found
 
     def serve(self, definition: str, *, count: int, **more: Any) -> None:
-        arguments = {"serviceName": "s", "taskDefinition": definition, "desiredCount": count, **more}
-        self.clients.ecs.create_service(cluster=self.name, launchType="FARGATE", **arguments)
+        capacity = {} if "capacityProviderStrategy" in more else {"launchType": "FARGATE"}
+        arguments = {"serviceName": "s", "taskDefinition": definition, "desiredCount": count, **capacity, **more}
+        self.clients.ecs.create_service(cluster=self.name, **arguments)
 
     def update(self, **more: Any) -> None:
         self.clients.ecs.update_service(cluster=self.name, service="s", **more)
@@ -113,6 +115,13 @@ def cluster(api: AwsApi, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ite
     relay.close()
 
 
+class First(random.Random):
+    """Chooses the first of those that are sorted by ARN, where ECS's choice is arbitrary."""
+
+    def sample(self, population: Any, k: int, **_: Any) -> list[Any]:
+        return list(population[:k])
+
+
 def get(address: tuple[str, int], path: str = "/", method: str = "GET", body: str | None = None) -> tuple[int, Any]:
     connection = http.client.HTTPConnection(*address, timeout=10)
     connection.request(method, path, body=body)
@@ -143,6 +152,17 @@ def test_a_service_gets_as_many_tasks_as_desired_and_ecs_knows_them(cluster: Clu
     assert cluster.service()["pendingCount"] == 0
 
 
+def test_a_service_with_capacity_providers_gets_its_tasks_on_them(cluster: Cluster) -> None:
+    cluster.clients.ecs.put_cluster_capacity_providers(
+        cluster=cluster.name, capacityProviders=["FARGATE", "FARGATE_SPOT"], defaultCapacityProviderStrategy=[]
+    )
+    strategy = [{"capacityProvider": "FARGATE", "base": 1}, {"capacityProvider": "FARGATE_SPOT", "weight": 100}]
+    cluster.serve(cluster.define("sleep"), count=2, capacityProviderStrategy=strategy)
+    tasks = cluster.until(lambda: cluster.tasks() if len(cluster.tasks()) == 2 else None)
+    described = cluster.clients.ecs.describe_tasks(cluster=cluster.name, tasks=[task.arn for task in tasks])["tasks"]
+    assert sorted(task["capacityProviderName"] for task in described) == ["FARGATE", "FARGATE_SPOT"]
+
+
 def test_a_task_that_dies_is_reported_and_replaced(cluster: Cluster) -> None:
     cluster.serve(cluster.define("sleep"), count=1)
     (first,) = cluster.until(cluster.tasks)
@@ -154,6 +174,25 @@ def test_a_task_that_dies_is_reported_and_replaced(cluster: Cluster) -> None:
     assert "exited with code 137" in stopped["stoppedReason"]
 
 
+def test_a_restarted_container_keeps_its_task_and_what_that_was_given(cluster: Cluster) -> None:
+    secret = cluster.clients.secretsmanager.create_secret(Name=cluster.name, SecretString="first")
+    definition = cluster.define(
+        "sleep",
+        secrets=[{"name": "PASSWORD", "valueFrom": secret["ARN"]}],
+        restartPolicy={"enabled": True, "restartAttemptPeriod": 0},  # as no real one is: 60 s at least
+    )
+    cluster.serve(definition, count=1)
+    (task,) = cluster.until(cluster.tasks)
+    given = cluster.until(lambda: environment_of(task))
+    cluster.clients.secretsmanager.put_secret_value(SecretId=secret["ARN"], SecretString="second")
+    pid = task.containers["sleep"].pid
+    os.kill(pid, signal.SIGKILL)
+    cluster.until(lambda: task.containers["sleep"].pid != pid and environment_of(task) == given)
+    assert given["PASSWORD"] == "first"
+    assert cluster.tasks() == [task]
+    assert cluster.agent.events[-1].endswith("its container sleep was restarted")
+
+
 def test_scale_in_spares_the_task_that_protected_itself(cluster: Cluster) -> None:
     cluster.serve(cluster.define("sleep"), count=3)
     tasks = cluster.until(lambda: cluster.tasks() if len(cluster.tasks()) == 3 else None)
@@ -162,6 +201,25 @@ def test_scale_in_spares_the_task_that_protected_itself(cluster: Cluster) -> Non
     cluster.update(desiredCount=1)
     cluster.until(lambda: len(cluster.agent._tasks) == 1)
     assert [t.arn for t in cluster.tasks()] == [chosen.arn]
+
+
+def test_scale_in_spares_a_task_that_takes_protection_while_it_is_being_chosen(cluster: Cluster) -> None:
+    cluster.serve(cluster.define("sleep"), count=2)
+    tasks = cluster.until(lambda: cluster.tasks() if len(cluster.tasks()) == 2 else None)
+    victim = min(tasks, key=lambda task: task.arn)
+    late: list[dict[str, Any]] = []
+
+    def protect_too_late(**_: Any) -> None:
+        if not late:
+            late.append(protect(victim))  # after ECS was asked who is protected, before anybody is stopped
+
+    cluster.clients.ecs.meta.events.register("after-call.ecs.GetTaskProtection", protect_too_late)
+    cluster.agent._rng = First()
+    cluster.update(desiredCount=1)
+    cluster.until(lambda: late)
+    assert late[0]["protection"]["ProtectionEnabled"] is True
+    cluster.until(lambda: len(cluster.agent._tasks) == 1)
+    assert [t.arn for t in cluster.tasks()] == [victim.arn]
 
 
 def test_protection_beyond_desired_is_refused_as_by_ecs(cluster: Cluster) -> None:

@@ -10,7 +10,7 @@ import psutil
 import pytest
 
 from local.fargate.container import Container
-from local.fargate.definition import ContainerDefinition, TaskDefinition
+from local.fargate.definition import ContainerDefinition, RestartPolicy, TaskDefinition
 from local.fargate.task import Phase, Task
 
 WAIT_S = 20.0
@@ -36,7 +36,15 @@ def make_task(tmp_path: Path):
         task.kill()
 
 
-def container(name: str, code: str, *, essential: bool = True, after: str = "", stop_timeout_s: int = 30):
+def container(
+    name: str,
+    code: str,
+    *,
+    essential: bool = True,
+    after: str = "",
+    stop_timeout_s: int = 30,
+    restart_policy: RestartPolicy | None = None,
+):
     return ContainerDefinition(
         name=name,
         command=(code,),
@@ -46,6 +54,7 @@ def container(name: str, code: str, *, essential: bool = True, after: str = "", 
         essential=essential,
         depends_on={after: "SUCCESS"} if after else {},
         stop_timeout_s=stop_timeout_s,
+        restart_policy=restart_policy,
     )
 
 
@@ -57,6 +66,18 @@ child = subprocess.Popen([sys.executable, '-c', {SLEEP!r}])
 print(child.pid, flush=True)
 child.wait()
 """
+# Its first life ends with code 3 and leaves a process behind; its second lasts.
+TWO_LIVES = f"""
+import pathlib, subprocess, sys, time
+mark = pathlib.Path('lived')
+if not mark.exists():
+    mark.touch()
+    print(subprocess.Popen([sys.executable, '-c', {SLEEP!r}]).pid, flush=True)
+    raise SystemExit(3)
+print('again', flush=True)
+time.sleep(600)
+"""
+AT_ONCE = RestartPolicy(attempt_period_s=0)  # ECS takes 60 s at least, for which no test waits
 
 
 def advance_until(task: Task, condition: Callable[[], bool]) -> None:
@@ -65,6 +86,13 @@ def advance_until(task: Task, condition: Callable[[], bool]) -> None:
         assert time.monotonic() < deadline, f"task is {task.phase}: {task.reason}"
         task.advance()
         time.sleep(0.02)
+
+
+def has_ended(pid: int) -> bool:
+    try:
+        return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
 
 
 def log_of(task: Task, name: str) -> str:
@@ -119,7 +147,47 @@ def test_a_clean_stop_is_not_a_kill(make_task) -> None:
 def test_what_a_container_left_behind_ends_with_it(make_task) -> None:
     task = make_task(container("a", PARENT))
     advance_until(task, lambda: task.phase is Phase.RUNNING and log_of(task, "a").strip().splitlines()[:1] != [])
-    child = psutil.Process(int(log_of(task, "a").split()[0]))
+    child = int(log_of(task, "a").split()[0])
     task.stop("scale in")
     advance_until(task, lambda: task.phase is Phase.STOPPED)
-    advance_until(task, lambda: not child.is_running() or child.status() == psutil.STATUS_ZOMBIE)
+    advance_until(task, lambda: has_ended(child))
+
+
+def test_a_container_with_a_restart_policy_lives_on_in_its_task(make_task) -> None:
+    task = make_task(container("a", TWO_LIVES, restart_policy=AT_ONCE), container("b", SLEEP))
+    advance_until(task, lambda: task.restarted == ["a"] and "again" in log_of(task, "a"))
+    assert task.phase is Phase.RUNNING
+    assert task.containers["b"].exit_code is None
+    left_behind = int(log_of(task, "a").split()[0])
+    advance_until(task, lambda: has_ended(left_behind))
+
+
+@pytest.mark.parametrize(
+    "policy",
+    [RestartPolicy(attempt_period_s=60), RestartPolicy(attempt_period_s=0, ignored_exit_codes=frozenset({3}))],
+    ids=["it ran too briefly", "its exit code is ignored"],
+)
+def test_an_essential_container_that_is_not_restarted_stops_its_task(make_task, policy: RestartPolicy) -> None:
+    task = make_task(container("a", TWO_LIVES, restart_policy=policy))
+    advance_until(task, lambda: task.phase is Phase.STOPPED)
+    assert task.restarted == []
+    assert task.reason.startswith("container a exited with code 3")
+
+
+def test_a_container_that_is_told_to_stop_is_not_restarted(make_task) -> None:
+    task = make_task(container("a", SLEEP, restart_policy=AT_ONCE))
+    advance_until(task, lambda: task.phase is Phase.RUNNING and "up" in log_of(task, "a"))
+    task.stop("scale in")
+    advance_until(task, lambda: task.phase is Phase.STOPPED)
+    assert task.restarted == []
+
+
+@pytest.mark.parametrize(("exit_code", "ran_s", "allowed"), [(1, 60, True), (1, 59.9, False), (0, 600, False)])
+def test_a_restart_policy_is_read_as_ecs_describes_it(exit_code: int, ran_s: float, allowed: bool) -> None:
+    policy = RestartPolicy.of({"enabled": True, "restartAttemptPeriod": 60, "ignoredExitCodes": [0]})
+    assert policy is not None
+    assert policy.allows(exit_code=exit_code, ran_s=ran_s) is allowed
+
+
+def test_a_restart_policy_that_is_not_enabled_is_none() -> None:
+    assert RestartPolicy.of({"enabled": False, "restartAttemptPeriod": 60}) is None

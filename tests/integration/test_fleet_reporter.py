@@ -36,8 +36,8 @@ def registry(redis_server: RedisServer) -> Registry:
 
 
 @pytest.fixture
-def parent(redis_server: RedisServer, registry: Registry, tmp_path: Path) -> Iterator[subprocess.Popen[bytes]]:
-    environment = {
+def environment(redis_server: RedisServer, tmp_path: Path) -> dict[str, str]:
+    return {
         "PATH": os.environ["PATH"],
         "PYTHONPATH": str(IMAGE),
         "AIRFLOW_HOME": str(tmp_path),
@@ -46,6 +46,10 @@ def parent(redis_server: RedisServer, registry: Registry, tmp_path: Path) -> Ite
         "FLEET_ROLE": "scheduler",
         "FLEET_TASK_ARN": TASK_ARN,
     }
+
+
+@pytest.fixture
+def parent(registry: Registry, environment: dict[str, str]) -> Iterator[subprocess.Popen[bytes]]:
     with subprocess.Popen([sys.executable, "-c", PARENT], env=environment) as process:
         assert eventually(lambda: bool(registry.members().members))
         yield process
@@ -74,6 +78,19 @@ def test_a_container_that_ends_is_forgotten_at_once(
 ) -> None:
     parent.send_signal(number)
     assert eventually(lambda: not registry.members().members, within_s=5)
+
+
+def test_a_container_that_is_restarted_in_its_task_is_the_same_member_with_a_new_beginning(
+    parent: subprocess.Popen[bytes], registry: Registry, environment: dict[str, str]
+) -> None:
+    (before,) = registry.members().members
+    parent.kill()
+    with subprocess.Popen([sys.executable, "-c", PARENT], env=environment) as again:
+        # Also when the first life's reporter takes the member out after the second has put it in.
+        assert eventually(lambda: [m.started_at > before.started_at for m in registry.members().members] == [True])
+        (after,) = registry.members().members
+        assert after.id == before.id
+        again.kill()
 
 
 def test_a_broker_that_is_away_is_mentioned_once(caplog: pytest.LogCaptureFixture, tmp_path: Path) -> None:

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 import redis
 
-from fleet.registry import Registry
+from fleet.registry import Registry, decisions_key
 from local import paths, running
-from local.decisions import last
+from local.decisions import find
 from local.errors import LocalError
 from local.running import Running, announced
 from local.servers.redis import Redis
@@ -50,11 +50,34 @@ def test_the_file_is_for_its_user_alone_holds_no_password_and_goes_with_the_stac
     assert not paths.RUNNING.exists()
 
 
-def test_the_last_decisions_of_all_pools_come_in_order(stack: Running) -> None:
+def record(broker: redis.Redis, t: object, pool: object = "worker", **other: object) -> None:
+    Registry(broker).record_decision("worker", {"t": t, "pool": pool, "reason": "", "problems": [], **other})
+
+
+def test_the_last_decisions_of_each_pool_come_in_order(stack: Running) -> None:
     with stack.broker() as broker:
-        for t, pool in ((1.0, "worker"), (2.0, "big"), (3.0, "worker"), (4.0, "big")):
-            Registry(broker).record_decision(pool, {"t": t, "pool": pool})
-        assert [decision["t"] for decision in last(broker, 3)] == [2.0, 3.0, 4.0]
+        for t, pool in ((1.0, "worker"), (2.0, "big"), (3.0, "worker"), (4.0, "big"), (5.0, "worker")):
+            Registry(broker).record_decision(pool, {"t": t, "pool": pool, "reason": "", "problems": []})
+        assert [decision["t"] for decision in find(broker, 2).decisions] == [2.0, 3.0, 4.0, 5.0]
+
+
+def test_what_is_no_decision_is_counted_and_hides_no_other(stack: Running) -> None:
+    with stack.broker() as broker:
+        record(broker, 1.0)
+        record(broker, "noon")
+        record(broker, True)
+        record(broker, -1)
+        record(broker, 1e300)
+        record(broker, 2.0, pool=None)
+        record(broker, 2.0, reason=7)
+        record(broker, 2.0, problems="many")
+        for entry in ("no JSON", "[]", "null", b"\xff", "[" * 100_000):
+            broker.lpush(decisions_key("worker"), entry)
+        broker.set(decisions_key("big"), "no list")
+        record(broker, 3.0)
+        found = find(broker, 100)
+        assert [decision["t"] for decision in found.decisions] == [1.0, 3.0]
+        assert found.unreadable == 13
 
 
 @pytest.mark.parametrize("content", [None, "", "{}", "[]"])

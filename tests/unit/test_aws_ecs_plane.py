@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from local.aws.ecs.errors import InvalidParameter, ServiceNotActive, ServiceNotFound
+from local.aws.ecs.errors import InvalidParameter, ServiceNotActive, ServiceNotFound, TaskProtected
 from local.aws.ecs.plane import STOPPED_TASKS_KEPT, Cluster
 from local.aws.ecs.services import Service
 from local.aws.ecs.tasks import Task
@@ -122,6 +122,7 @@ def test_an_older_deployment_stays_while_a_task_of_it_lives_and_holds_the_newer_
         ({"taskDefinition": NEW}, 2),
         ({"forceNewDeployment": True}, 2),
         ({"networkConfiguration": {"awsvpcConfiguration": {"subnets": ["s"]}}}, 2),
+        ({"capacityProviderStrategy": [{"capacityProvider": "FARGATE_SPOT", "weight": 1}]}, 1),
     ],
 )
 def test_only_what_changes_the_tasks_makes_a_deployment(request_: dict[str, Any], deployments: int) -> None:
@@ -129,6 +130,16 @@ def test_only_what_changes_the_tasks_makes_a_deployment(request_: dict[str, Any]
     _run(cluster, service)
     cluster.update_service({"service": "worker", **request_}, now=NOW)
     assert len(service.deployments) == deployments
+
+
+def test_a_changed_capacity_strategy_is_the_present_deployments_at_once() -> None:
+    cluster, service = _cluster()
+    strategy = [{"capacityProvider": "FARGATE_SPOT", "weight": 1}]
+    cluster.update_service({"service": "worker", "capacityProviderStrategy": strategy}, now=NOW)
+    (deployment,) = _described(cluster, service)["deployments"]
+    assert (deployment["launchType"], deployment["capacityProviderStrategy"]) == (None, strategy)
+    cluster.update_service({"service": "worker", "capacityProviderStrategy": []}, now=NOW)
+    assert _described(cluster, service)["deployments"][0]["launchType"] == "FARGATE"
 
 
 def test_a_task_that_stops_before_it_ran_counts_as_failed() -> None:
@@ -237,6 +248,25 @@ def test_a_stopping_or_foreign_or_unknown_task_cannot_be_protected() -> None:
         alone.arn: "TASK_NOT_VALID",
         "none": "MISSING",
     }
+
+
+def test_scaling_stops_no_task_that_is_protected_by_now() -> None:
+    cluster, service = _cluster()
+    (task,) = _run(cluster, service)
+    cluster.protect([task.arn], enabled=True, minutes=5, now=NOW)
+    with pytest.raises(TaskProtected):
+        cluster.stop(task.arn, reason="Scaling activity of service worker", now=NOW)
+    assert task.wanted
+    cluster.stop(task.arn, reason="Scaling activity of service worker", now=NOW + timedelta(minutes=5))
+    assert not task.wanted
+
+
+def test_a_person_may_stop_a_protected_task() -> None:
+    cluster, service = _cluster()
+    (task,) = _run(cluster, service)
+    cluster.protect([task.arn], enabled=True, minutes=5, now=NOW)
+    cluster.stop(task.arn, reason="broken", now=NOW)
+    assert (task.wanted, task.stop_code) == (False, "UserInitiated")
 
 
 @pytest.mark.parametrize("minutes", [0, 2881])

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from fleet.gates import other_workers, other_workers_unless_newer
 from fleet.names import WORKER_MODULES
 from roles import main as entrypoint
 from roles.compose import RAW_SECRETS, ROLES, compose
@@ -51,7 +52,7 @@ DATABASE_URL = (
     "postgresql+psycopg2://airflow:p%40ss%3Aw%2Fr%25d%20%24HOME@database.internal:5432/airflow?sslmode=require"
 )
 EVERY_ROLE = list(ROLES)
-FLEET_ROLES = [name for name in EVERY_ROLE if name != "migrate"]
+FLEET_ROLES = [name for name in EVERY_ROLE if name not in ("gate", "migrate")]
 
 
 def composed(role: str, **changes: str) -> dict[str, str]:
@@ -69,7 +70,7 @@ def run(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_there_is_a_role_for_every_container_of_the_template() -> None:
-    assert set(ROLES) == {"webserver", "scheduler", "dag-processor", "triggerer", "worker", "flower", "migrate"}
+    assert set(ROLES) == {"webserver", "scheduler", "dag-processor", "triggerer", "worker", "flower", "gate", "migrate"}
 
 
 @pytest.mark.parametrize("arguments", [(), ("celery",), ("worker", "worker"), ("--help",)])
@@ -177,6 +178,7 @@ def test_no_secret_stands_on_a_command_line(role: str) -> None:
         ("worker", "airflow celery worker --queues default --concurrency 16 --without-mingle --without-gossip"),
         ("flower", "airflow celery flower --hostname 0.0.0.0 --port 8080"),
         ("migrate", "airflow db migrate"),
+        ("gate", "true"),
     ],
 )
 def test_a_role_is_a_program_of_airflow(role: str, expected: str) -> None:
@@ -270,6 +272,9 @@ def become(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> dict[str, object]
     monkeypatch.setattr(os, "execvpe", execute)
     monkeypatch.setattr(entrypoint, "read_task_arn", lambda _: "arn:aws:ecs:eu-central-1:1:task/cluster/abc")
     monkeypatch.setattr(subprocess, "Popen", lambda argv, **_: seen.update(reporter=argv))
+    monkeypatch.setattr(
+        "roles.turn.take_turn", lambda rule, environment, **more: seen.update(rule=rule, waited=environment, **more)
+    )
     return seen
 
 
@@ -286,7 +291,26 @@ def test_a_member_of_the_fleet_knows_its_task(become: dict[str, object], role: s
 def test_every_long_running_role_but_the_worker_gets_a_reporter(become: dict[str, object], role: str) -> None:
     with pytest.raises(Executed):
         entrypoint.main([role])
-    assert ("reporter" in become) == (role not in ("worker", "migrate"))
+    assert ("reporter" in become) == (role not in ("worker", "gate", "migrate"))
+
+
+@pytest.mark.parametrize("role", EVERY_ROLE)
+def test_only_those_who_would_queue_new_tasks_wait_for_their_turn(become: dict[str, object], role: str) -> None:
+    with pytest.raises(Executed):
+        entrypoint.main([role])
+    rules = {"gate": other_workers_unless_newer, "scheduler": other_workers, "dag-processor": other_workers}
+    assert become.get("rule") is rules.get(role)
+
+
+def test_a_scheduler_that_waits_answers_health_checks_where_it_will_answer_them(become: dict[str, object]) -> None:
+    with pytest.raises(Executed):
+        entrypoint.main(["scheduler"])
+    assert (become["health"], become["limit_s"]) == (("0.0.0.0", 8080), 15 * 60)
+
+
+def test_a_limit_that_is_no_number_is_refused(become: dict[str, object], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(os.environ, "GATE_MINUTES", "soon")
+    assert entrypoint.main(["gate"]) == 78
 
 
 def test_the_webservers_password_is_in_a_file_that_nobody_else_can_read(become: dict[str, object]) -> None:

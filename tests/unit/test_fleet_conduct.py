@@ -25,6 +25,7 @@ class Worker:
 
     def __init__(self) -> None:
         self.conduct = Conduct()
+        self.conduct.permit(True)
         self.now = 1000.0
         self.active = 0
         self.idle = False
@@ -86,6 +87,38 @@ def test_a_worker_asks_for_protection_before_it_consumes(starting: Worker) -> No
     assert (starting.state, starting.wish, starting.consumes) == (STARTING, Wish.PROTECT, False)
     starting.answer(granted=True)
     assert (starting.state, starting.wish, starting.consumes) == (CONSUMING, Wish.NOTHING, True)
+
+
+def test_a_worker_that_is_not_permitted_leaves_protection_to_others(starting: Worker) -> None:
+    starting.conduct.permit(False)
+    assert (starting.state, starting.wish, starting.consumes) == (STARTING, Wish.NOTHING, False)
+    starting.conduct.permit(True)
+    assert starting.wish is Wish.PROTECT
+
+
+def test_a_worker_consumes_nothing_before_it_is_permitted() -> None:
+    conduct = Conduct()
+    conduct.answered(Wish.PROTECT, granted=True, asked_at=0.0, now=0.0)
+    assert not conduct.command(0.0).consume
+
+
+def test_a_worker_that_loses_its_permission_unsubscribes_and_keeps_its_tasks_protected(consuming: Worker) -> None:
+    consuming.active = 1
+    consuming.conduct.permit(False)
+    assert (consuming.state, consuming.consumes, consuming.conduct.protected) == (DRAINING, False, True)
+    consuming.wait(RENEW_EVERY_S)
+    assert consuming.wish is Wish.PROTECT
+    consuming.conduct.permit(True)
+    assert consuming.consumes
+
+
+def test_a_worker_without_permission_drains_by_order(consuming: Worker) -> None:
+    consuming.conduct.permit(False)
+    consuming.conduct.obey(ORDER_DRAIN)
+    consuming.idle = True
+    assert consuming.wish is Wish.RELEASE
+    consuming.answer(granted=True)
+    assert consuming.state == DRAINED
 
 
 @pytest.mark.parametrize("granted", [False, None], ids=["refused", "no answer"])

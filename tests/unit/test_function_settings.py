@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from autoscaler.decide import workers_needed
 from autoscaler.settings import SCALE_IN_AFTER_DEFAULT_S, Settings
 from shared.pools import Pool
 from shared.settings import SettingsError
@@ -86,7 +87,6 @@ def test_a_wrong_value_is_named(name: str, value: str) -> None:
 @pytest.mark.parametrize(
     ("change", "complaint"),
     [
-        ({"min": 11}, "min 11 above max 10"),
         ({"min": -1}, "min is -1"),
         ({"min": True}, "min is True"),
         ({"max": None}, "max is None"),
@@ -100,6 +100,14 @@ def test_a_wrong_value_is_named(name: str, value: str) -> None:
 def test_a_wrong_pool_is_refused(change: dict[str, Any], complaint: str) -> None:
     with pytest.raises(SettingsError, match=complaint):
         Settings.from_environment({**ENVIRONMENT, "POOLS": json.dumps([{**POOL, **change}])})
+
+
+def test_a_minimum_above_the_maximum_means_the_maximum_and_stops_no_other_pools_scaling() -> None:
+    other = {**POOL, "name": "other", "service": "stack-Other", "queues": ["other"]}
+    pools = json.dumps([{**POOL, "min": 11}, other])
+    settings = Settings.from_environment({**ENVIRONMENT, "POOLS": pools})
+    needed = [workers_needed(0, settings.policy(pool)) for pool in settings.pools]
+    assert needed == [10, 1]
 
 
 @pytest.mark.parametrize(("change", "what"), [({"service": "other"}, "name"), ({"name": "other"}, "service")])

@@ -14,7 +14,17 @@ from template_gen import build
 from tests import rendered
 
 DEFAULT = Pool(name="worker", queues=("default",))
-HEAVY = Pool(name="heavy-sql", queues=("sql", "reports"), min=0, max=3, concurrency=2, cpu="4096", memory_mib="16384")
+HEAVY = Pool(
+    name="heavy-sql",
+    queues=("sql", "reports"),
+    min=0,
+    max=3,
+    concurrency=2,
+    cpu="4096",
+    memory_mib="16384",
+    spot_percent=70,
+    on_demand_base=0,
+)
 
 
 @pytest.fixture(scope="module")
@@ -33,9 +43,33 @@ def test_a_pool_has_a_service_that_runs_its_worker(two_pools: dict[str, Any]) ->
 
 
 def test_a_pool_has_parameters_of_its_own(two_pools: dict[str, Any]) -> None:
-    declared = ("Min", "Max", "Concurrency", "Cpu", "Memory")
+    declared = ("Min", "Max", "Concurrency", "Cpu", "Memory", "SpotPercent", "OnDemandBase")
     defaults = [two_pools["Parameters"][f"HeavySql{what}"]["Default"] for what in declared]
-    assert defaults == [0, 3, 2, "4096", "16384"]
+    assert defaults == [0, 3, 2, "4096", "16384", 70, 0]
+
+
+def test_a_pools_share_on_spot_is_its_own_and_excludes_a_launch_type(two_pools: dict[str, Any]) -> None:
+    service = two_pools["Resources"]["HeavySqlService"]["Properties"]
+    assert "LaunchType" not in service
+    on_demand, spot = service["CapacityProviderStrategy"]
+    assert (on_demand["CapacityProvider"], on_demand["Base"]) == ("FARGATE", {"Ref": "HeavySqlOnDemandBase"})
+    assert spot == {"CapacityProvider": "FARGATE_SPOT", "Weight": {"Ref": "HeavySqlSpotPercent"}}
+    index, choices = on_demand["Weight"]["Fn::Select"]
+    assert index == {"Ref": "HeavySqlSpotPercent"}
+    separator, text = choices["Fn::Split"]
+    assert [int(weight) for weight in text.split(separator)] == [100 - percent for percent in range(101)]
+
+
+def test_the_cluster_has_the_capacity_providers_that_services_name(two_pools: dict[str, Any]) -> None:
+    cluster = two_pools["Resources"]["Cluster"]["Properties"]
+    assert cluster["CapacityProviders"] == ["FARGATE", "FARGATE_SPOT"]
+
+
+@pytest.mark.parametrize("service", ["AirflowService", "FlowerService"])
+def test_what_is_no_worker_never_runs_on_spot(two_pools: dict[str, Any], service: str) -> None:
+    properties = two_pools["Resources"][service]["Properties"]
+    assert properties["LaunchType"] == "FARGATE"
+    assert "CapacityProviderStrategy" not in properties
 
 
 def test_all_pools_are_told_to_all(two_pools: dict[str, Any]) -> None:
@@ -83,6 +117,11 @@ def test_a_pool_more_changes_nothing_of_the_first(two_pools: dict[str, Any]) -> 
 def test_pools_that_would_be_mistaken_for_each_other_are_refused(second: Pool, what: str) -> None:
     with pytest.raises(ValueError, match=what):
         build((DEFAULT, second))
+
+
+def test_without_a_pool_for_the_default_queue_nothing_is_generated() -> None:
+    with pytest.raises(ValueError, match="no pool listens to the queue default"):
+        build((HEAVY,))
 
 
 def test_a_queue_that_nobody_listens_to_raises_an_alarm_for_this_cluster() -> None:

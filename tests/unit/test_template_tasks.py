@@ -13,26 +13,28 @@ from shared.pools import pools_from_environment
 from tests import rendered
 
 CONTAINERS = {
-    "AirflowTaskDefinition": ["migrate", "webserver", "scheduler", "dag-processor", "triggerer"],
+    "AirflowTaskDefinition": ["gate", "migrate", "webserver", "scheduler", "dag-processor", "triggerer"],
     "WorkerTaskDefinition": ["worker"],
     "FlowerTaskDefinition": ["flower"],
 }
 AIRFLOW = CONTAINERS["AirflowTaskDefinition"]
 EVERY = [name for group in CONTAINERS.values() for name in group]
 LONGEST_STOP_TIMEOUT_S = 120  # Fargate grants no more
+RESTART_ATTEMPT_PERIODS_S = range(60, 1801)  # that ECS takes; cfn-lint does not look
 FARGATE_INJECTS = {names.AGENT_URI, names.METADATA_URI}
 
 # The contract between template and image: variables -> containers that get them.
 PLAIN = {
     ("DATABASE_HOST", "DATABASE_PORT", "DATABASE_NAME", "DATABASE_SSLMODE"): EVERY,
     ("BROKER_HOST", "BROKER_PORT", "BROKER_SCHEME", "AWS_DEFAULT_REGION"): EVERY,
-    ("EXECUTION_API_URL", "LOG_BUCKET", "POOLS"): [*AIRFLOW, "worker"],
+    ("EXECUTION_API_URL", "LOG_BUCKET", "POOLS", "GATE_MINUTES"): [*AIRFLOW, "worker"],
     ("POOL",): ["worker"],
     ("PORT",): ["webserver", "scheduler", "flower"],
 }
 SECRET = {
-    ("DATABASE_USER", "DATABASE_PASSWORD", "BROKER_PASSWORD"): EVERY,
-    ("FERNET_SECRET",): [*AIRFLOW, "worker"],
+    ("BROKER_PASSWORD",): EVERY,
+    ("DATABASE_USER", "DATABASE_PASSWORD"): [name for name in EVERY if name != "gate"],
+    ("FERNET_SECRET",): [*AIRFLOW[1:], "worker"],
     ("API_SECRET",): ["webserver", "scheduler", "dag-processor", "triggerer", "worker"],
     ("JWT_SECRET",): ["webserver", "scheduler"],
     ("ADMIN_PASSWORD",): ["webserver", "flower"],
@@ -81,12 +83,33 @@ def test_a_container_runs_its_role_of_the_one_image(name: str) -> None:
     assert "EntryPoint" not in container
 
 
+def test_the_migration_waits_until_it_is_the_tasks_turn() -> None:
+    containers = rendered.containers()
+    assert containers["gate"]["Essential"] is False
+    assert "DependsOn" not in containers["gate"]
+    assert containers["migrate"]["DependsOn"] == [{"ContainerName": "gate", "Condition": "SUCCESS"}]
+
+
+def test_nothing_waits_for_a_container_for_a_limited_time() -> None:
+    assert not [name for name, container in rendered.containers().items() if "StartTimeout" in container]
+
+
 def test_the_others_wait_until_the_migration_succeeded() -> None:
     containers = rendered.containers()
     assert containers["migrate"]["Essential"] is False
-    for name in AIRFLOW[1:]:
+    for name in AIRFLOW[2:]:
         assert containers[name]["Essential"] is True
         assert containers[name]["DependsOn"] == [{"ContainerName": "migrate", "Condition": "SUCCESS"}]
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_ecs_restarts_what_can_go_on_where_it_was_and_never_a_worker_or_what_runs_once(name: str) -> None:
+    policy = rendered.containers()[name].get("RestartPolicy")
+    if name in ("worker", "gate", "migrate"):
+        assert policy is None
+    else:
+        assert policy["Enabled"] is True
+        assert policy["RestartAttemptPeriod"] in RESTART_ATTEMPT_PERIODS_S
 
 
 @pytest.mark.parametrize("name", EVERY)

@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 from moto.core.responses import ActionResult, EmptyResult
 from moto.ecs.responses import EC2ContainerServiceResponse
 
+from local.aws.ecs.capacity import check_capacity
 from local.aws.ecs.errors import ClusterNotFound, InvalidParameter
 from local.aws.ecs.plane import Cluster, Failure, short
 from local.aws.ecs.services import Service
@@ -59,6 +60,10 @@ class EcsApi(EC2ContainerServiceResponse):  # type: ignore[misc]  # mypy is told
             "memory": definition.memory,
         }
 
+    def _check_capacity(self, request: dict[str, Any]) -> None:
+        cluster = self.ecs_backend.clusters[short(self._get_param("cluster") or "default")]
+        check_capacity(request, associated=cluster.capacity_providers or ())
+
     def _several(self, member: str, limit: int) -> list[str]:
         values: list[str] = self._get_param(member, [])
         if not values or len(values) > limit:
@@ -98,6 +103,7 @@ class EcsApi(EC2ContainerServiceResponse):  # type: ignore[misc]  # mypy is told
     def create_service(self) -> ActionResult:
         request, cluster = self._request(), self._cluster()
         self._definition(request)
+        self._check_capacity(request)
         service = cluster.create_service(request, now=_now())
         return ActionResult({"service": self._service(cluster, service, tags=True)})
 
@@ -105,6 +111,7 @@ class EcsApi(EC2ContainerServiceResponse):  # type: ignore[misc]  # mypy is told
         request, cluster = self._request(), self._cluster()
         if request.get("taskDefinition"):
             self._definition(request)
+        self._check_capacity(request)
         service = cluster.update_service(request, now=_now())
         return ActionResult({"service": self._service(cluster, service, tags=True)})
 
@@ -142,6 +149,7 @@ class EcsApi(EC2ContainerServiceResponse):  # type: ignore[misc]  # mypy is told
         count = self._get_int_param("count") or 1
         if count > RUN_AT_ONCE:
             raise InvalidParameter(f"count must be at most {RUN_AT_ONCE}")
+        self._check_capacity(request)
         tasks = cluster.run(request, self._definition(request), count=count, now=_now())
         return ActionResult({"tasks": [_task(task, tags=True) for task in tasks], "failures": []})
 

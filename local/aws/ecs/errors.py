@@ -28,3 +28,12 @@ class ServiceNotActive(ApiError):
 
     def __init__(self) -> None:
         super().__init__("Service was not ACTIVE.")
+
+
+class TaskProtected(ApiError):
+    """Not an error of ECS's API: it is how this control plane refuses what ECS's own scheduler never does."""
+
+    code = "TaskProtectedException"
+
+    def __init__(self) -> None:
+        super().__init__("Scaling cannot stop a task that is protected.")

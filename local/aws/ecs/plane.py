@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import uuid
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from local.aws.ecs.errors import InvalidParameter, ServiceNotActive, ServiceNotFound
+from local.aws.ecs.capacity import PROVIDER, STRATEGY, next_provider
+from local.aws.ecs.errors import InvalidParameter, ServiceNotActive, ServiceNotFound, TaskProtected
 from local.aws.ecs.services import Service, properties_of
 from local.aws.ecs.tasks import STATUSES, Task, containers_of
 
 # ECS shows stopped tasks for about an hour; a local run that loses thousands must not keep them all.
 STOPPED_TASKS_KEPT = 200
 PROTECTION_MINUTES = range(1, 2881)
+SCALING_ACTIVITY = "scaling activity"
 DEFAULT_PROTECTION_MINUTES = 120
 
 
@@ -105,7 +108,15 @@ class Cluster:
     def run(
         self, request: Mapping[str, Any], definition: Mapping[str, Any], *, count: int, now: datetime
     ) -> list[Task]:
-        return [self._start(request, definition, now) for _ in range(count)]
+        return [self._start(self._placed(request), definition, now) for _ in range(count)]
+
+    def _placed(self, request: Mapping[str, Any]) -> Mapping[str, Any]:
+        """The request for one task, with its capacity provider if there is a strategy."""
+        if not request.get(STRATEGY):
+            return request
+        group = [task for task in self.tasks.values() if task.living and task.group == request.get("group")]
+        placed = Counter(str(task.request.get(PROVIDER)) for task in group)
+        return {**request, PROVIDER: next_provider(request[STRATEGY], placed=placed)}
 
     def _start(self, request: Mapping[str, Any], definition: Mapping[str, Any], now: datetime) -> Task:
         task_id = uuid.uuid4().hex
@@ -144,8 +155,14 @@ class Cluster:
         return found, failures
 
     def stop(self, id_or_arn: str, *, reason: str | None, now: datetime) -> Task:
+        """Asks a task to stop: anybody may, but a reason that begins with SCALING_ACTIVITY says that ECS scales.
+
+        Raises TaskProtected then for a task that is protected by now, whatever was known when it was chosen.
+        """
         task = self.task(id_or_arn)
-        scaling = (reason or "").lower().startswith("scaling activity")
+        scaling = (reason or "").lower().startswith(SCALING_ACTIVITY)
+        if scaling and task.is_protected(now):
+            raise TaskProtected
         task.stop(now=now, code="ServiceSchedulerInitiated" if scaling else "UserInitiated", reason=reason)
         return task
 

@@ -8,16 +8,17 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from local.aws.ecs.capacity import LAUNCH_TYPE, STRATEGY
 from local.aws.ecs.tasks import STARTING, Task
 
-# A change of one of these rolls the tasks; of anything else (counts, deployment configuration, tags) it does not.
+# A change of one of these rolls the tasks; of anything else (counts, capacity providers, deployment configuration,
+# tags) it does not.
 ROLLING = (
     "taskDefinition",
     "networkConfiguration",
     "loadBalancers",
     "serviceRegistries",
     "platformVersion",
-    "capacityProviderStrategy",
     "enableExecuteCommand",
     "propagateTags",
     "enableECSManagedTags",
@@ -61,6 +62,11 @@ class Service:
     def group(self) -> str:
         return f"service:{self.name}"
 
+    @property
+    def _launch_type(self) -> str | None:
+        """None where a strategy takes its place; an empty one leads back to it."""
+        return None if self.properties.get(STRATEGY) else "FARGATE"
+
     def deploy(self, now: datetime) -> None:
         kept = {name: self.properties[name] for name in ROLLING if name in self.properties}
         number = random.randrange(10**18, 10**19)
@@ -91,7 +97,7 @@ class Service:
     def described(self, tasks: Sequence[Task]) -> dict[str, Any]:
         """As DescribeServices gives it; `tasks` are the service's, stopped ones may be among them."""
         return {
-            "launchType": None if "capacityProviderStrategy" in self.properties else "FARGATE",
+            LAUNCH_TYPE: self._launch_type,
             "schedulingStrategy": "REPLICA",
             "loadBalancers": [],
             "serviceRegistries": [],
@@ -123,7 +129,8 @@ class Service:
         own = [task for task in tasks if task.started_by == deployment.id]
         state = "COMPLETED" if deployment.completed and primary else "IN_PROGRESS"
         return {
-            "launchType": None if "capacityProviderStrategy" in deployment.properties else "FARGATE",
+            LAUNCH_TYPE: self._launch_type,
+            STRATEGY: self.properties.get(STRATEGY),
             **{k: v for k, v in deployment.properties.items() if k in _OF_DEPLOYMENT},
             "id": deployment.id,
             "status": "PRIMARY" if primary else "ACTIVE",
@@ -141,7 +148,6 @@ _OF_DEPLOYMENT = (
     "taskDefinition",
     "networkConfiguration",
     "platformVersion",
-    "capacityProviderStrategy",
     "serviceConnectConfiguration",
     "volumeConfigurations",
 )

@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
+from local.aws.ecs.capacity import LAUNCH_TYPE, PROVIDER
+
 STARTING = ("PROVISIONING", "PENDING", "ACTIVATING")
 STATUSES = (*STARTING, "RUNNING", "DEACTIVATING", "STOPPING", "DEPROVISIONING", "STOPPED")
 
@@ -107,11 +109,11 @@ class Task:
 
     def described(self) -> dict[str, Any]:
         """As DescribeTasks gives it."""
-        copied = ("launchType", "platformVersion", "overrides", "tags", "enableExecuteCommand", "capacityProviderName")
+        copied = (LAUNCH_TYPE, PROVIDER, "platformVersion", "overrides", "tags", "enableExecuteCommand")
         described = {key: self.request[key] for key in copied if self.request.get(key) is not None}
         network = (self.request.get("networkConfiguration") or {}).get("awsvpcConfiguration") or {}
         return {
-            "launchType": "FARGATE",
+            LAUNCH_TYPE: "FARGATE",
             "overrides": {"containerOverrides": []},
             "tags": [],
             **described,

@@ -1,0 +1,108 @@
+"""Holds a container back at its start until it is its turn in a deployment, and says whom it waits for."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, HTTPServer
+
+import redis
+
+from fleet import names
+from fleet.broker import connect
+from fleet.gates import Gate, Rule
+from fleet.identity import read_code, read_identity
+from fleet.registry import STARTING, Code, Registry, Roster
+from fleet.reporter import REPORT_EVERY_S, Reporter
+from fleet.versions import CodeWatch
+
+log = logging.getLogger(__name__)
+
+LOOK_EVERY_S = 1.0
+SAY_AGAIN_EVERY_S = 60.0
+TERMINATED = 128 + signal.SIGTERM
+
+
+def take_turn(rule: Rule, environment: Mapping[str, str], *, limit_s: float, health: tuple[str, int] | None) -> None:
+    """Returns when the gate is open. One that is a member of the fleet is shown as starting meanwhile.
+
+    `health`: where the program will answer health checks; they are answered in its place. To wait is no illness, and
+    ECS would end the task for it. Ends the process when that is told to stop.
+    """
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    registry, watch = Registry(connect(environment[names.BROKER_URL])), CodeWatch(environment)
+    reporter = None
+    if names.TASK_ARN in environment:
+        reporter = Reporter(read_identity(environment), registry, watch, state=STARTING)
+    with contextlib.ExitStack() as ends:
+        if reporter is not None:
+            ends.callback(reporter.forget)
+        if health is not None:
+            ends.enter_context(_healthy(*health))
+        ends.enter_context(_stoppable())
+        wait(
+            rule,
+            read=registry.members,
+            code=lambda: read_code(environment, watch.dags_hash()),
+            report=reporter.report if reporter is not None else lambda: None,
+            limit_s=limit_s,
+        )
+
+
+def wait(
+    rule: Rule, *, read: Callable[[], Roster], code: Callable[[], Code], report: Callable[[], None], limit_s: float
+) -> None:
+    """Looks at the fleet until the gate is open. `read` may raise redis.RedisError."""
+    gate = Gate(limit_s=limit_s, now=time.monotonic())
+    said, say_at, report_at = "", 0.0, 0.0
+    while True:
+        try:
+            roster = read()
+        except redis.RedisError:
+            roster = None
+        now = time.monotonic()
+        passage = gate.look(roster, rule=rule, code=code(), now=now)
+        if passage.is_open:
+            break
+        if now >= report_at:
+            report()
+            report_at = now + REPORT_EVERY_S
+        if passage.why and (passage.why != said or now >= say_at):
+            log.warning("gate: waits for %s", passage.why)
+            said, say_at = passage.why, now + SAY_AGAIN_EVERY_S
+        time.sleep(LOOK_EVERY_S)
+    if passage.why:
+        log.error("gate: time is up, tasks may start on a worker of other code: goes on in spite of %s", passage.why)
+    else:
+        log.info("gate: open")
+
+
+@contextmanager
+def _healthy(host: str, port: int) -> Iterator[None]:
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(b"waits for its turn in a deployment\n")
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with HTTPServer((host, port), Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield
+        server.shutdown()
+
+
+@contextmanager
+def _stoppable() -> Iterator[None]:
+    """SIGTERM ends the process in good order; afterwards it is the program's again."""
+    before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(TERMINATED))
+    yield
+    signal.signal(signal.SIGTERM, before)

@@ -1,0 +1,144 @@
+"""The autoscaler on a real Redis and an ECS by moto, with two pools of workers, for tests."""
+
+import contextlib
+import functools
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import pytest
+import redis
+from botocore.exceptions import ClientError
+from moto import mock_aws
+
+from autoscaler.handler import Wiring
+from autoscaler.look import Look, look_at_all
+from autoscaler.report import Outcome
+from autoscaler.settings import Settings
+from fleet import registry
+from fleet.registry import Member, Registry
+from shared import aws
+from shared.broker import Broker
+from shared.pools import Pool
+from shared.settings import BrokerSettings
+from tests.integration.conftest import RedisServer
+
+CLUSTER = "stack-Cluster"
+DEFAULT = Pool(name="worker", service="stack-Worker", queues=("default",), minimum=1, maximum=10, concurrency=4)
+BIG = Pool(name="big", service="stack-Big", queues=("big", "huge"), minimum=0, maximum=3, concurrency=1)
+ENVIRONMENT = {
+    "AWS_DEFAULT_REGION": "eu-central-1",
+    "AWS_ACCESS_KEY_ID": "testing",
+    "AWS_SECRET_ACCESS_KEY": "testing",
+    "POWERTOOLS_METRICS_NAMESPACE": "AirflowOnEcs",
+    "POWERTOOLS_SERVICE_NAME": "autoscaler",
+}
+
+
+@dataclass
+class Stack:
+    """Two pools on a real Redis; `calls` are the names of the ECS operations that were called."""
+
+    redis: redis.Redis
+    ecs: Any
+    parts: Wiring
+    calls: list[str] = field(default_factory=list)
+
+    @property
+    def registry(self) -> Registry:
+        return Registry(self.redis)
+
+    def look_at_all(self) -> Look:
+        self.calls.clear()
+        return look_at_all(settings=self.parts.settings, broker=self.parts.broker, ecs=self.ecs)
+
+    def look(self) -> dict[str, Outcome]:
+        return {outcome.pool: outcome for outcome in self.look_at_all().outcomes}
+
+    def serve(self, pool: Pool, *, desired: int) -> None:
+        """The pool's service, as a deployment of the stack makes it."""
+        self.ecs.create_service(
+            cluster=CLUSTER, serviceName=pool.service, taskDefinition="worker", desiredCount=desired
+        )
+
+    def set_desired(self, pool: Pool, desired: int) -> None:
+        self.ecs.update_service(cluster=CLUSTER, service=pool.service, desiredCount=desired)
+
+    def desired(self, pool: Pool) -> int:
+        (service,) = self.ecs.describe_services(cluster=CLUSTER, services=[pool.service])["services"]
+        return int(service["desiredCount"])
+
+    def enqueue(self, name: str, count: int) -> None:
+        self.redis.lpush(name, *["a message"] * count)
+
+    def report(self, name: str, **other: Any) -> Member:
+        plain = Member(
+            id=f"{name}/worker",
+            role="worker",
+            pool=DEFAULT.name,
+            image_version="1",
+            dags_hash="1",
+            airflow_version="3.3.2",
+            state=registry.CONSUMING,
+            slots=4,
+            active=0,
+            protected=True,
+            started_at=0.0,
+            task_arn=f"arn:aws:ecs:eu-central-1:123456789012:task/{CLUSTER}/{name}",
+            container="worker",
+            queues=DEFAULT.queues,
+        )
+        member = replace(plain, **other)
+        self.registry.report(member)
+        return member
+
+    @contextlib.contextmanager
+    def refusing(self, operation: str, *, of: str | None = None) -> Iterator[None]:
+        """Every call of the operation, or each that concerns the service `of`, is throttled."""
+
+        def throttled(params: dict[str, Any], **_: Any) -> None:
+            if of is None or f'"{of}"' in str(params["body"]):
+                raise ClientError({"Error": {"Code": "ThrottlingException", "Message": "Rate exceeded"}}, operation)
+
+        name = f"before-call.ecs.{operation}"
+        self.ecs.meta.events.register_first(name, throttled)
+        try:
+            yield
+        finally:
+            self.ecs.meta.events.unregister(name, throttled)
+
+
+@functools.cache
+def _ecs() -> Any:
+    """One for all tests: to make a client takes longer than a test. Whoever hooks into its events unhooks again."""
+    return aws.client("ecs")
+
+
+@contextlib.contextmanager
+def two_pools(server: RedisServer, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stack]:
+    """At their minimum, with nothing queued and no worker registered."""
+    for name, value in ENVIRONMENT.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
+    server.client.flushall()
+    with mock_aws():
+        ecs = _ecs()
+        ecs.create_cluster(clusterName=CLUSTER)
+        ecs.register_task_definition(
+            family="worker", containerDefinitions=[{"name": "worker", "image": "i", "memory": 1, "cpu": 1}]
+        )
+        where = BrokerSettings(host=server.host, port=server.port, tls=False, secret_arn="-")
+        settings = Settings(broker=where, cluster=CLUSTER, pools=(DEFAULT, BIG), poll_seconds=15, scale_in_after_s=0)
+        broker = Broker(where, read_password=lambda: "")
+        found = Stack(redis=server.client, ecs=ecs, parts=Wiring(settings=settings, broker=broker, ecs=ecs))
+        for pool in (DEFAULT, BIG):
+            found.serve(pool, desired=pool.minimum)
+
+        def count(model: Any, **_: Any) -> None:
+            found.calls.append(model.name)
+
+        ecs.meta.events.register("before-call.ecs", count)
+        yield found
+        ecs.meta.events.unregister("before-call.ecs", count)
+        broker.close()
+        server.client.flushall()
