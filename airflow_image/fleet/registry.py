@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     import redis
 
 MEMBERS_KEY = "fleet:members"
+VERSIONS_KEY = "fleet:versions"  # what the version check remembers
 MEMBER_TTL_S = 30
 # Longer than a member's own: a member still listed whose record is missing is an anomaly, not a race with expiry.
 RECORD_TTL_S = 2 * MEMBER_TTL_S

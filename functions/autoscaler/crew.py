@@ -18,7 +18,7 @@ class Crew:
     """
 
     working: tuple[Worker, ...]  # they take messages, or will without another order
-    recallable: tuple[Worker, ...]  # ordered to drain; the first one is back soonest
+    recallable: tuple[Worker, ...]  # ordered to drain; of the present deployment's, the first one is back soonest
     released: tuple[Worker, ...]  # desired is lowered for them
     replaced: tuple[Worker, ...]  # old and drained: the rollout stops them at any moment, whatever is desired
     old: frozenset[str]
@@ -45,11 +45,6 @@ class Crew:
         return len(self.working) + len(self.recallable) - self.old_staying
 
     @property
-    def old_leaving_load(self) -> int:
-        """Tasks that old workers still have to end while they drain."""
-        return sum(worker.active for worker in self.recallable if worker.id in self.old)
-
-    @property
     def protected(self) -> int:
         """Members that said they were protected."""
         return sum(worker.protected for worker in (*self.working, *self.recallable))
@@ -74,11 +69,8 @@ def muster(fleet: Fleet, service: Service, released: Mapping[str, float]) -> Cre
     leaving = [w for w in here if w.is_leaving and not (w.id in old and w.may_be_stopped)]
     return Crew(
         working=tuple(worker for worker in here if not worker.is_leaving),
-        # First those of the present deployment. One that still holds protection cannot lose it to ECS on the way back;
-        # then the one with most free slots.
-        recallable=tuple(
-            sorted(leaving, key=lambda worker: (worker.id in old, not worker.protected, worker.active, worker.id))
-        ),
+        # One that still holds protection cannot lose it to ECS on the way back; then the one with most free slots.
+        recallable=tuple(sorted(leaving, key=lambda worker: (not worker.protected, worker.active, worker.id))),
         released=tuple(worker for worker in alive if worker.id in released),
         replaced=tuple(replaced),
         old=old,

@@ -80,8 +80,7 @@ def decide(observation: Observation, policy: Policy, memory: Memory) -> Decision
     needed = workers_needed(in_queue + fleet.active, policy)
     released = _still_released(memory, fleet, now=now)
     crew = muster(fleet, service, released)
-    besides = workers_needed(in_queue + fleet.active - crew.old_leaving_load, policy)
-    recall = _to_recall(crew, needed=needed, besides=besides)
+    recall = _to_recall(crew, service, needed=needed)
     wanted = _at_most_a_step(needed, service, policy)
     raised = max(service.desired, wanted, _tasks_to_keep(crew, service), tasks_to_grant(crew, needed))
 
@@ -170,15 +169,15 @@ def _still_released(memory: Memory, fleet: Fleet, *, now: float) -> dict[str, fl
     }
 
 
-def _to_recall(crew: Crew, *, needed: int, besides: int) -> tuple[Worker, ...]:
-    """Leaving workers that are needed; old ones only for what is to be done `besides` the tasks that they end anyway.
+def _to_recall(crew: Crew, service: Service, *, needed: int) -> tuple[Worker, ...]:
+    """Leaving workers that are needed, never one of a replaced deployment.
 
-    Else a rollout under steady load would recall each old worker until its last task is done.
+    The new scheduler starts when the old workers have left their queues, and counts on it that they stay away.
     """
-    new = tuple(worker for worker in crew.recallable if worker.id not in crew.old)
-    new = new[: max(0, needed - len(crew.working))]
-    old = tuple(worker for worker in crew.recallable if worker.id in crew.old)
-    return (*new, *old[: max(0, besides - len(crew.working) - len(new))])
+    if service.is_rolling_out and not crew.in_rollout:
+        return ()  # who is old is not known
+    present = tuple(worker for worker in crew.recallable if worker.id not in crew.old)
+    return present[: max(0, needed - len(crew.working))]
 
 
 def _tasks_to_keep(crew: Crew, service: Service) -> int:

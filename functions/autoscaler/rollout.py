@@ -9,7 +9,9 @@ shape what follows:
 - desired is also how many new tasks ECS starts. So the raise starts more of them than are needed; they are told to
   drain before they consume, and ECS stops them when desired falls again.
 
-Old workers consume until as many new ones do; then the least busy of them drain first. Desired falls with every old
+Old workers consume until as many new ones do; then the least busy of them drain first, and none of them comes back:
+new schedulers wait for the last one to leave (see fleet.gates). A new worker that waits for a newer webserver does not
+consume yet, so it replaces nobody. Desired falls with every old
 worker that has drained, and never below the number of tasks that may hold protection.
 """
 

@@ -1,97 +1,193 @@
-"""Compares what every member of the fleet runs with what the webserver runs.
+"""Compares what every container runs with what the webserver runs.
 
-Pure. No reply is never taken for equal: who should report and did not, or said nothing, makes the result unknown.
+Pure. No reply is never taken for equal: who should report and did not, or said nothing, makes the result unknown. Only
+members whose tasks ECS knows are compared, so that nothing else in the registry changes the result.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, fields
 
-from fleet.registry import STOPPED, Member
+from fleet.registry import DRAINED, DRAINING, RUNNING, STOPPED, WEBSERVER, Code, Member, Roster
+from version_check.notes import notes_on
+from version_check.verdict import Difference, Gap, Reference, Verdict
 
-REFERENCE_ROLE = "webserver"
-FIELDS = ("image_version", "dags_hash", "airflow_version")
-
-IN_SYNC = "in_sync"
-OUT_OF_SYNC = "out_of_sync"
-UNKNOWN = "unknown"
+FIELDS = tuple(each.name for each in fields(Code))
+IMAGE_DIGEST = "image_digest"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Difference:
-    """A member whose `field` is not the webserver's, which is `expected`; it runs `active` tasks."""
+class Container:
+    """A container that runs, as ECS describes it, and that must report as `member`.
+
+    `digest` is empty when ECS does not say it. `started_at`: seconds since the epoch, of its task.
+    """
 
     member: str
     role: str
-    field: str
-    value: str
-    expected: str
-    active: int
+    image: str
+    digest: str
+    started_at: float
 
 
 @dataclass(frozen=True, kw_only=True)
-class Gap:
-    """Something that is not known, of whom, and why."""
+class Tasks:
+    """What ECS says: the containers that must report, the ids of all tasks that are not gone, and what it did not say.
 
-    who: str
-    why: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class Verdict:
-    """`status` is one of IN_SYNC, OUT_OF_SYNC, UNKNOWN; a difference is certain, so it comes before any gap."""
-
-    reference: str | None
-    compared: int
-    out_of_sync: tuple[Difference, ...]
-    unknown: tuple[Gap, ...]
-
-    @property
-    def status(self) -> str:
-        if self.out_of_sync:
-            return OUT_OF_SYNC
-        return UNKNOWN if self.unknown else IN_SYNC
-
-    def to_record(self) -> dict[str, Any]:
-        """As JSON can hold it."""
-        return {"status": self.status, **asdict(self)}
-
-
-def compare(
-    members: Iterable[Member], *, malformed: Iterable[str], expected: Iterable[str], gaps: Sequence[Gap] = ()
-) -> Verdict:
-    """The verdict over all live members. `expected`: ids of the members that ECS's running tasks should be.
-
-    The reference is the webserver that started last: in a rollout an older one differs from it like anybody else.
+    `stopping`: tasks on their way out; they may report still. `is_complete` is false when ECS did not tell all tasks.
     """
-    alive = sorted((member for member in members if member.state != STOPPED), key=lambda member: member.id)
-    unknown = [*gaps, *(Gap(who=member, why="its record is malformed") for member in sorted(set(malformed)))]
-    heard = {member.id for member in alive} | set(malformed)
-    unknown += (Gap(who=who, why="runs, and has not reported") for who in sorted(set(expected) - heard))
-    webservers = [member for member in alive if member.role == REFERENCE_ROLE]
-    if not webservers:
-        unknown.append(Gap(who=REFERENCE_ROLE, why="none has reported: there is nothing to compare with"))
-        return Verdict(reference=None, compared=0, out_of_sync=(), unknown=tuple(unknown))
 
-    reference = max(webservers, key=lambda member: (member.started_at, member.id))
-    differences = []
-    for field in FIELDS:
-        wanted = getattr(reference, field)
-        for member in alive:
-            value = getattr(member, field)
+    containers: tuple[Container, ...]
+    known: frozenset[str]
+    stopping: frozenset[str] = frozenset()
+    gaps: tuple[Gap, ...] = ()
+    is_complete: bool = True
+
+
+@dataclass(frozen=True, kw_only=True)
+class Seen:
+    """All that one check reads. `roster` is a gap without Redis, `answer` what the webserver says over HTTP.
+
+    `silent_since`: since when containers that should report have not, by member id, as far as that is remembered.
+    """
+
+    now: float
+    tasks: Tasks
+    roster: Roster | Gap
+    answer: Reference | Gap
+    silent_since: Mapping[str, float] = field(default_factory=dict)
+
+
+def compare(seen: Seen) -> Verdict:
+    """The verdict over all containers of the fleet."""
+    roster = seen.roster if isinstance(seen.roster, Roster) else Roster(members=(), malformed=())
+    alive = [member for member in roster.members if member.state != STOPPED]
+    real = sorted((m for m in alive if task_of(m.id) in seen.tasks.known), key=lambda member: member.id)
+    reference = _reference(seen.answer, real)
+    differences: list[Difference] = []
+    gaps = [*seen.tasks.gaps, *_silent(seen, real), *_doubts(seen.answer, seen.tasks)]
+    if reference is None:
+        gaps.append(Gap(who=WEBSERVER, why="none has reported: there is nothing to compare with"))
+    else:
+        differences += _code_differences(real, reference, seen.tasks, gaps)
+        differences += _digest_differences(real, reference, seen.tasks, gaps)
+    return Verdict(
+        at=seen.now,
+        reference=reference,
+        compared=len(real),
+        out_of_sync=tuple(differences),
+        unknown=tuple(gaps),
+        notes=notes_on(real, reference=reference, images=_moved_tags(seen.tasks.containers)),
+        strays=tuple(sorted(member.id for member in alive if task_of(member.id) not in seen.tasks.known)),
+        malformed=len(set(roster.malformed) - {container.member for container in seen.tasks.containers}),
+    )
+
+
+def task_of(member: str) -> str:
+    """The id of the task that a member belongs to."""
+    return member.partition("/")[0]
+
+
+def _reference(answer: Reference | Gap, real: Sequence[Member]) -> Reference | None:
+    """What the webserver answered; else the record of the one that started last, which can still show differences."""
+    if isinstance(answer, Reference):
+        return answer
+    webservers = [member for member in real if member.role == WEBSERVER and member.state == RUNNING]
+    if not webservers:
+        return None
+    last = max(webservers, key=lambda member: (member.started_at, member.id))
+    return Reference(member=last.id, code=last.code)
+
+
+def _silent(seen: Seen, real: Sequence[Member]) -> Iterator[Gap]:
+    if isinstance(seen.roster, Gap):
+        yield seen.roster
+        return
+    heard, malformed = {member.id for member in real}, set(seen.roster.malformed)
+    for container in sorted(seen.tasks.containers, key=lambda container: container.member):
+        if container.member in malformed:
+            yield Gap(who=container.member, why="its record is malformed")
+        elif container.member not in heard:
+            since = seen.silent_since.get(container.member, container.started_at)
+            yield Gap(who=container.member, why="runs, and does not report", since=since)
+
+
+def _doubts(answer: Reference | Gap, tasks: Tasks) -> Iterator[Gap]:
+    """What is not known about the webserver's answer."""
+    if isinstance(answer, Gap):
+        yield answer
+        return
+    if tasks.is_complete and task_of(answer.member) not in tasks.known:
+        yield Gap(who=answer.member, why="answers as the webserver, and ECS knows no such task")
+    for name in FIELDS:
+        if not getattr(answer.code, name):
+            yield Gap(who=answer.member, why=f"does not know its {name}")
+
+
+def _code_differences(
+    members: Iterable[Member], reference: Reference, tasks: Tasks, gaps: list[Gap]
+) -> Iterator[Difference]:
+    """By what the containers say. What is not known is added to `gaps`."""
+    for member in members:
+        for name in FIELDS:
+            value, wanted = getattr(member, name), getattr(reference.code, name)
             if not value:
-                unknown.append(Gap(who=member.id, why=f"does not know its {field}"))
+                gaps.append(Gap(who=member.id, why=f"does not know its {name}"))
             elif wanted and value != wanted:
-                differences.append(
-                    Difference(
-                        member=member.id,
-                        role=member.role,
-                        field=field,
-                        value=value,
-                        expected=wanted,
-                        active=member.active,
-                    )
+                yield _difference(
+                    member.id, member.role, field=name, values=(value, wanted), member=member, tasks=tasks
                 )
-    return Verdict(reference=reference.id, compared=len(alive), out_of_sync=tuple(differences), unknown=tuple(unknown))
+
+
+def _digest_differences(
+    members: Iterable[Member], reference: Reference, tasks: Tasks, gaps: list[Gap]
+) -> Iterator[Difference]:
+    """By the images that ECS started, whatever the containers say. What is not known is added to `gaps`."""
+    by_id = {member.id: member for member in members}
+    wanted = _webservers_digest(tasks.containers, reference)
+    for container in tasks.containers:
+        if not container.digest:
+            gaps.append(Gap(who=container.member, why="ECS does not say which image it runs"))
+        elif wanted and container.digest != wanted:
+            yield _difference(
+                container.member,
+                container.role,
+                field=IMAGE_DIGEST,
+                values=(container.digest, wanted),
+                member=by_id.get(container.member),
+                tasks=tasks,
+            )
+
+
+def _webservers_digest(containers: Iterable[Container], reference: Reference) -> str:
+    """Of the webserver that answered; of the last one, when ECS does not count that one as running (any more)."""
+    webservers = [container for container in containers if container.role == WEBSERVER and container.digest]
+    last = max(webservers, key=lambda c: (c.member == reference.member, c.started_at, c.member), default=None)
+    return "" if last is None else last.digest
+
+
+def _difference(
+    name: str, role: str, *, field: str, values: tuple[str, str], member: Member | None, tasks: Tasks
+) -> Difference:
+    state = "" if member is None else member.state
+    return Difference(
+        member=name,
+        role=role,
+        pool=None if member is None else member.pool,
+        field=field,
+        value=values[0],
+        expected=values[1],
+        active=0 if member is None else member.active,
+        state=state,
+        is_draining=state in (DRAINING, DRAINED) or task_of(name) in tasks.stopping,
+    )
+
+
+def _moved_tags(containers: Iterable[Container]) -> tuple[str, ...]:
+    """Names of images that are run with more than one digest."""
+    digests: dict[str, set[str]] = {}
+    for container in containers:
+        if container.digest:
+            digests.setdefault(container.image, set()).add(container.digest)
+    return tuple(sorted(image for image, found in digests.items() if len(found) > 1))

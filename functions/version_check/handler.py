@@ -1,67 +1,70 @@
-"""Entry point of the version check: by schedule, on ECS deployments, on demand, as a gate."""
+"""Entry point of the version check: by schedule, on ECS deployments, on demand."""
 
 from __future__ import annotations
 
 import functools
 import os
-from dataclasses import dataclass
+import time
+from collections.abc import Callable
 from typing import Any
 
 from aws_lambda_powertools import Logger
-from aws_lambda_powertools.metrics import EphemeralMetrics, MetricUnit
 
-from fleet.registry import Registry, Roster
 from shared import aws
-from shared.broker import BROKER_ERRORS, Broker, broker_of
-from version_check.compare import IN_SYNC, UNKNOWN, Gap, Verdict, compare
+from shared.broker import broker_of
+from shared.settings import whole_number
+from version_check.check import Outcome, Wiring, check
+from version_check.report import publish
 from version_check.settings import Settings
-from version_check.tasks import expected_members
+from version_check.verdict import IN_SYNC
 
-VERSIONS_IN_SYNC = "VersionsInSync"
-VERSIONS_UNKNOWN = "VersionsUnknown"
+# An event may ask for fewer looks: {"looks": 1}.
+LOOKS = "looks"
+# The schedule comes each minute: while all is well one look is enough, otherwise these follow each other until then.
+MOST_LOOKS = 4
+LOOK_EVERY_S = 15.0
+# A look waits at most about this long, with Redis, ECS and the webserver slow.
+LOOK_TAKES_AT_MOST_S = 15.0
 
 logger = Logger()
-
-
-@dataclass(frozen=True, kw_only=True)
-class Wiring:
-    """What an invocation works with; kept between invocations, so connections stay open."""
-
-    settings: Settings
-    broker: Broker
-    ecs: Any
 
 
 @functools.cache
 def wiring() -> Wiring:
     settings = Settings.from_environment(os.environ)
-    return Wiring(settings=settings, broker=broker_of(settings.broker), ecs=aws.client("ecs"))
+    return Wiring(
+        settings=settings,
+        broker=broker_of(settings.broker),
+        ecs=aws.client("ecs"),
+        sns=functools.cache(lambda: aws.client("sns")),
+    )
 
 
-def handler(event: Any, context: Any) -> dict[str, Any]:  # noqa: ARG001 - Lambda's signature
-    """Returns the verdict: {"status", "reference", "compared", "out_of_sync": [...], "unknown": [...]}."""
-    verdict = check(wiring())
-    publish(verdict)
-    return verdict.to_record()
+def handler(event: Any, context: Any) -> dict[str, Any]:
+    """Returns the last look's verdict, see Verdict.to_record, with `since` and `seconds_out_of_sync`."""
+    looks = whole_number(event.get(LOOKS, MOST_LOOKS), name=LOOKS, lowest=1)
+    outcome = look_repeatedly(
+        lambda: check(wiring()),
+        looks=looks,
+        publish=lambda seen: publish(seen, cluster=wiring().settings.cluster, logger=logger),
+        seconds_left=lambda: context.get_remaining_time_in_millis() / 1000,
+    )
+    return outcome.to_record()
 
 
-def check(parts: Wiring) -> Verdict:
-    expected = expected_members(parts.ecs, cluster=parts.settings.cluster, services=parts.settings.services)
-    gaps = list(expected.gaps)
-    # ECS first: a container that starts in between has then reported without being expected, not the other way round.
-    try:
-        roster = Registry(parts.broker.connect()).members()
-    except BROKER_ERRORS as error:
-        gaps.append(Gap(who="fleet", why=aws.in_words(error)))
-        roster = Roster(members=(), malformed=())
-    return compare(roster.members, malformed=roster.malformed, expected=expected.members, gaps=gaps)
-
-
-def publish(verdict: Verdict) -> None:
-    """One log line, a warning unless in sync, and the metrics."""
-    is_well = verdict.status == IN_SYNC
-    (logger.info if is_well else logger.warning)("versions", extra={"versions": verdict.to_record()})
-    metrics = EphemeralMetrics(service="")
-    metrics.add_metric(name=VERSIONS_IN_SYNC, unit=MetricUnit.Count, value=int(is_well))
-    metrics.add_metric(name=VERSIONS_UNKNOWN, unit=MetricUnit.Count, value=int(verdict.status == UNKNOWN))
-    metrics.flush_metrics()
+def look_repeatedly(
+    look: Callable[[], Outcome],
+    *,
+    looks: int,
+    publish: Callable[[Outcome], None],
+    seconds_left: Callable[[], float],
+    sleep: Callable[[float], None] = time.sleep,
+) -> Outcome:
+    """Looks until all run the same code, and `looks` times at most."""
+    while True:
+        outcome = look()
+        publish(outcome)
+        looks -= 1
+        if not looks or outcome.verdict.status == IN_SYNC or seconds_left() < LOOK_EVERY_S + LOOK_TAKES_AT_MOST_S:
+            return outcome
+        sleep(LOOK_EVERY_S)

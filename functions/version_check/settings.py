@@ -8,15 +8,19 @@ from dataclasses import dataclass
 from shared.settings import CLUSTER, BrokerSettings, Environment, SettingsError, json_value, required
 
 SERVICES = "SERVICES"
+TOPIC_ARN = "TOPIC_ARN"
+WEBSERVER_URL = "WEBSERVER_URL"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """`services`: {"airflow": name, "flower": name, <pool>: name, ...}."""
+    """`services`: {"airflow": name, "flower": name, <pool>: name, ...}; `topic_arn` is None when nobody is told."""
 
     broker: BrokerSettings
     cluster: str
     services: Mapping[str, str]
+    webserver_url: str
+    topic_arn: str | None = None
 
     @classmethod
     def from_environment(cls, environment: Environment) -> Settings:
@@ -24,8 +28,13 @@ class Settings:
         services = json_value(environment, SERVICES)
         if not isinstance(services, dict) or not all(isinstance(name, str) and name for name in services.values()):
             raise SettingsError(f"{SERVICES} must be an object of services' names")
+        url = required(environment, WEBSERVER_URL)
+        if not url.startswith("http://"):
+            raise SettingsError(f"{WEBSERVER_URL} is {url!r}: it must be an address that begins with http://")
         return cls(
             broker=BrokerSettings.from_environment(environment),
             cluster=required(environment, CLUSTER),
             services=services,
+            webserver_url=url,
+            topic_arn=environment.get(TOPIC_ARN) or None,
         )

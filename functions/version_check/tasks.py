@@ -1,44 +1,82 @@
-"""Asks ECS which members should report: one for every container of every task that runs."""
+"""Reads from ECS which containers run, from which images, and which deployments are under way."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+from fleet.registry import ROLES, member_id
 from shared.aws import AWS_ERRORS, in_words
 from shared.ecs import describe_services, live_deployments
-from version_check.compare import Gap
-
-# A service's containers that report, by the service's key in SERVICES; every other service is a pool of workers.
-# (`migrate` ends before the others start.)
-ROLES = {"airflow": ("webserver", "scheduler", "dag-processor", "triggerer"), "flower": ("flower",)}
-POOL_ROLES = ("worker",)
+from version_check.compare import Container, Tasks, task_of
+from version_check.verdict import Gap
 
 TASKS_A_CALL = 100  # DescribeTasks takes no more
 RUNNING = "RUNNING"
+STOPPED = "STOPPED"
+IN_PROGRESS = "IN_PROGRESS"
+FAILED = "FAILED"
+TASK_ID = re.compile(r"[0-9a-f]{32}")
+
+Described = Mapping[str, Any]
 
 
-@dataclass(frozen=True, kw_only=True)
-class Expected:
-    """Ids of the members that should report, and what ECS could not say."""
+def read_tasks(ecs: Any, *, cluster: str, services: Mapping[str, str], reported: Iterable[str]) -> Tasks:
+    """Of `services`, {key: name or ARN}, and of the members that have `reported`. Never raises for AWS.
 
-    members: tuple[str, ...]
-    gaps: tuple[Gap, ...]
-
-
-def expected_members(ecs: Any, *, cluster: str, services: Mapping[str, str]) -> Expected:
-    """Of `services`, {key: name or ARN}. Never raises for AWS: what it does not say is a gap."""
-    gaps = _unsettled(ecs, cluster=cluster, services=services)
-    members: list[str] = []
+    What ECS does not say is a gap. A task on its way out is in no list of running tasks, but its members still report:
+    those are asked for by their ids.
+    """
+    gaps: list[Gap] = []
+    tasks: list[Described] = []
     for key, service in services.items():
         try:
-            tasks = list(_running_tasks(ecs, cluster=cluster, service=service))
+            arns = _running(ecs, cluster=cluster, service=service)
+            tasks += _describe(ecs, cluster=cluster, tasks=arns)
         except AWS_ERRORS as error:
             gaps.append(Gap(who=key, why=in_words(error)))
-        else:
-            members += (f"{task.rpartition('/')[2]}/{role}" for task in tasks for role in ROLES.get(key, POOL_ROLES))
-    return Expected(members=tuple(members), gaps=tuple(gaps))
+    known = {_id(task) for task in tasks}
+    others = sorted({task for task in map(task_of, reported) if TASK_ID.fullmatch(task)} - known)
+    stopping: set[str] = set()
+    try:
+        # One call: a registry full of strangers shall not cost more.
+        others_described = _describe(ecs, cluster=cluster, tasks=others[:TASKS_A_CALL])
+        stopping = {_id(task) for task in others_described if task["lastStatus"] != STOPPED}
+    except AWS_ERRORS as error:
+        gaps.append(Gap(who="tasks that stop", why=in_words(error)))
+    return Tasks(
+        containers=tuple(container for task in tasks for container in running_containers(task)),
+        known=frozenset(known | stopping),
+        stopping=frozenset(stopping),
+        gaps=(*_unsettled(ecs, cluster=cluster, services=services), *gaps),
+        is_complete=not gaps,
+    )
+
+
+def containers_of_revision(ecs: Any, *, cluster: str, service: str, revision: str) -> tuple[Container, ...]:
+    """The containers that run of a service's revision, by its task definition. Raises one of AWS_ERRORS."""
+    revisions = ecs.describe_service_revisions(serviceRevisionArns=[revision])["serviceRevisions"]
+    wanted = {each["taskDefinition"] for each in revisions}
+    tasks = _describe(ecs, cluster=cluster, tasks=_running(ecs, cluster=cluster, service=service))
+    return tuple(
+        container for task in tasks if task["taskDefinitionArn"] in wanted for container in running_containers(task)
+    )
+
+
+def running_containers(task: Described) -> Iterator[Container]:
+    """Of a described task, the containers that run and must report: not the sidecars that others put there."""
+    if task["lastStatus"] != RUNNING:
+        return
+    for container in task["containers"]:
+        if container["name"] in ROLES and container.get("lastStatus") == RUNNING:
+            yield Container(
+                member=member_id(_id(task), container["name"]),
+                role=container["name"],
+                image=container.get("image", ""),
+                digest=container.get("imageDigest", ""),
+                started_at=task["startedAt"].timestamp(),
+            )
 
 
 def _unsettled(ecs: Any, *, cluster: str, services: Mapping[str, str]) -> list[Gap]:
@@ -49,22 +87,38 @@ def _unsettled(ecs: Any, *, cluster: str, services: Mapping[str, str]) -> list[G
         entry = described[service]
         if isinstance(entry, str):
             gaps.append(Gap(who=key, why=entry))
-        elif len(live_deployments(entry)) > 1:
-            gaps.append(Gap(who=key, why="a deployment is rolling out"))
+        elif (why := _why_unsettled(entry)) is not None:
+            gaps.append(Gap(who=key, why=why, since=live_deployments(entry)[0]["createdAt"].timestamp()))
     return gaps
 
 
-def _running_tasks(ecs: Any, *, cluster: str, service: str) -> Iterator[str]:
-    """ARNs of the tasks whose containers run. Raises one of AWS_ERRORS."""
-    arns: list[str] = []
-    for page in ecs.get_paginator("list_tasks").paginate(cluster=cluster, serviceName=service):
-        arns += page["taskArns"]
-    for batch in _batches(arns, size=TASKS_A_CALL):
-        for task in ecs.describe_tasks(cluster=cluster, tasks=batch)["tasks"]:
-            if task["lastStatus"] == RUNNING:
-                yield task["taskArn"]
+def _why_unsettled(service: Described) -> str | None:
+    newest, *older = live_deployments(service)
+    state = newest.get("rolloutState", "")
+    if state == FAILED:
+        return f"its deployment failed: {newest.get('rolloutStateReason', '')}"
+    if not older and state != IN_PROGRESS:
+        return None
+    left = sum(deployment["runningCount"] for deployment in older)
+    return (
+        f"a deployment is rolling out: {newest['runningCount']} of {newest['desiredCount']} new tasks run, "
+        f"{left} old ones are left"
+    )
 
 
-def _batches(items: Sequence[str], *, size: int) -> Iterator[Sequence[str]]:
-    for start in range(0, len(items), size):
-        yield items[start : start + size]
+def _running(ecs: Any, *, cluster: str, service: str) -> list[str]:
+    """ARNs of the tasks that shall go on. Raises one of AWS_ERRORS."""
+    pages = ecs.get_paginator("list_tasks").paginate(cluster=cluster, serviceName=service)
+    return [arn for page in pages for arn in page["taskArns"]]
+
+
+def _describe(ecs: Any, *, cluster: str, tasks: Sequence[str]) -> list[Described]:
+    """Those that there are. Raises one of AWS_ERRORS."""
+    found: list[Described] = []
+    for start in range(0, len(tasks), TASKS_A_CALL):
+        found += ecs.describe_tasks(cluster=cluster, tasks=list(tasks[start : start + TASKS_A_CALL]))["tasks"]
+    return found
+
+
+def _id(task: Described) -> str:
+    return str(task["taskArn"]).rpartition("/")[2]

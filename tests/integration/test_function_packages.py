@@ -14,9 +14,9 @@ import pytest
 import yaml
 from moto.server import ThreadedMotoServer
 
+from fleet.registry import ROLES
 from local.servers.redis import Redis
 from shared import aws
-from version_check.tasks import POOL_ROLES, ROLES
 
 ROOT = Path(__file__).parents[2]
 TARGETS = {"autoscaler": "build-AutoscalerFunction", "version_check": "build-VersionCheckFunction"}
@@ -34,7 +34,8 @@ class Context:
         return 60_000
 function = importlib.import_module(handler).handler
 answers = [function(json.loads(event), Context()) for event in sys.argv[4:]]
-foreign = sorted(name for name in ("autoscaler", "version_check", "shared", "fleet", "redis", "aws_lambda_powertools")
+foreign = sorted(name for name in ("autoscaler", "version_check", "shared", "fleet", "redis", "packaging",
+                                     "aws_lambda_powertools")
                  if name in sys.modules and not sys.modules[name].__file__.startswith(package))
 print(json.dumps({"answers": answers, "foreign": foreign}))
 """
@@ -88,6 +89,7 @@ def environment(tmp_path: Path) -> Iterator[dict[str, str]]:
         "POLL_SECONDS": "15",
         "POOLS": json.dumps([pool]),
         "SERVICES": json.dumps({"airflow": "airflow", "worker": "worker"}),
+        "WEBSERVER_URL": f"http://{host}:{port}/fleet/version",
         "POWERTOOLS_SERVICE_NAME": "test",
         "POWERTOOLS_METRICS_NAMESPACE": "AirflowOnEcs",
         "POWERTOOLS_LOG_LEVEL": "DEBUG",
@@ -133,7 +135,7 @@ def test_the_package_is_small_and_brings_nothing_that_lambda_has_or_cannot_use(p
     (other,) = set(TARGETS) - {package.name}
     assert not (package / other).exists()
     shared = sorted(path.name for path in (package / "fleet").iterdir())
-    assert shared == ["__init__.py", "history.py", "queues.py", "registry.py"]
+    assert shared == ["__init__.py", "history.py", "queues.py", "registry.py", "releases.py"]
 
 
 def test_without_a_directory_or_without_uv_one_line_says_so(tmp_path: Path) -> None:
@@ -154,10 +156,9 @@ class _TemplateLoader(yaml.SafeLoader):
 _TemplateLoader.add_multi_constructor("!", lambda *_: None)
 
 
-def test_the_containers_expected_to_report_are_those_of_the_template() -> None:
+def test_the_containers_that_must_report_are_those_of_the_template_that_go_on() -> None:
     # The loader is a safe one.
     template = yaml.load((ROOT / "template.yaml").read_text(), _TemplateLoader)  # noqa: S506
     definitions = [r for r in template["Resources"].values() if r["Type"] == "AWS::ECS::TaskDefinition"]
-    containers = [{c["Name"] for c in d["Properties"]["ContainerDefinitions"]} - {"migrate"} for d in definitions]
-    expected = [set(roles) for roles in (*ROLES.values(), POOL_ROLES)]
-    assert sorted(containers, key=sorted) == sorted(expected, key=sorted)
+    containers = {c["Name"] for d in definitions for c in d["Properties"]["ContainerDefinitions"] if c["Essential"]}
+    assert containers == ROLES

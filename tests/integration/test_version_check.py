@@ -1,264 +1,332 @@
-"""The version check on a real Redis, with ECS's answers scripted call by call."""
+"""The version check on a real Redis, the local ECS control plane and HTTP."""
 
-from collections.abc import Callable, Iterator, Sequence
+import json
+import uuid
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-import redis
 from botocore.stub import Stubber
 
-from fleet import registry
-from fleet.registry import Member, Registry
+from fleet.registry import DRAINING, MEMBERS_KEY, Registry, member_key
+from local.servers.ports import free_port
 from shared import aws
 from shared.broker import Broker
 from shared.settings import BrokerSettings
-from version_check.compare import IN_SYNC, OUT_OF_SYNC, UNKNOWN
-from version_check.handler import Wiring, check, publish
+from tests.integration.aws_api import AwsApi, aws_api
+from tests.integration.conftest import RedisServer
+from tests.integration.version_world import CODE, FakeWebserver, World
+from version_check.check import Outcome, Wiring, check
+from version_check.memory import UNKNOWN_SETTLES_S, Store
 from version_check.settings import Settings
-
-CLUSTER = "stack-Cluster"
-SERVICES = {"airflow": "stack-Airflow", "worker": "stack-Worker", "flower": "stack-Flower"}
-AIRFLOW_ROLES = ("webserver", "scheduler", "dag-processor", "triggerer")
-ARN = "arn:aws:ecs:eu-central-1:123456789012"
+from version_check.verdict import IN_SYNC, OUT_OF_SYNC, UNKNOWN
 
 
-@pytest.fixture
-def ecs(monkeypatch: pytest.MonkeyPatch) -> Iterator[Stubber]:
-    """A client whose every call must be the next one scripted."""
-    monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-central-1")
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "testing")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "testing")
-    with Stubber(aws.client("ecs")) as stubber:
-        yield stubber
-        stubber.assert_no_pending_responses()
+@pytest.fixture(scope="module")
+def api() -> Iterator[AwsApi]:
+    with aws_api() as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def clients(api: AwsApi) -> dict[str, Any]:
+    return {name: api.client(name) for name in ("ecs", "sns", "sqs")}
 
 
 @pytest.fixture
-def client(redis_server: Any) -> Iterator[redis.Redis]:
+def world(clients: dict[str, Any], redis_server: RedisServer) -> Iterator[World]:
     redis_server.client.flushall()
-    yield redis_server.client
-    redis_server.client.flushall()
+    webserver = FakeWebserver()
+    name = f"c{uuid.uuid4().hex}"
+    yield World(ecs=clients["ecs"], redis=redis_server.client, webserver=webserver, cluster=name).build()
+    webserver.close()
 
 
 @pytest.fixture
-def parts(redis_server: Any, ecs: Stubber) -> Iterator[Wiring]:
+def inbox(clients: dict[str, Any]) -> tuple[str, Callable[[], list[dict[str, str]]]]:
+    """A topic, and what it was sent since the last time that one looked."""
+    sns, sqs = clients["sns"], clients["sqs"]
+    name = uuid.uuid4().hex
+    topic = sns.create_topic(Name=name)["TopicArn"]
+    queue = sqs.create_queue(QueueName=name)["QueueUrl"]
+    arn = sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+    sns.subscribe(TopicArn=topic, Protocol="sqs", Endpoint=arn)
+
+    def read() -> list[dict[str, str]]:
+        found = []
+        while messages := sqs.receive_message(QueueUrl=queue, MaxNumberOfMessages=10).get("Messages"):
+            for message in messages:
+                sqs.delete_message(QueueUrl=queue, ReceiptHandle=message["ReceiptHandle"])
+                found.append(json.loads(message["Body"]))
+        return found
+
+    return topic, read
+
+
+@pytest.fixture
+def parts(clients: dict[str, Any], world: World, inbox: Any, redis_server: RedisServer) -> Iterator[Wiring]:
     where = BrokerSettings(host=redis_server.host, port=redis_server.port, tls=False, secret_arn="-")
     broker = Broker(where, read_password=lambda: "")
-    yield Wiring(settings=Settings(broker=where, cluster=CLUSTER, services=SERVICES), broker=broker, ecs=ecs.client)
+    settings = Settings(
+        broker=where,
+        cluster=world.cluster,
+        services=world.services,
+        webserver_url=world.webserver.url,
+        topic_arn=inbox[0],
+    )
+    yield Wiring(settings=settings, broker=broker, ecs=world.ecs, sns=lambda: clients["sns"])
     broker.close()
 
 
-def describes_services(ecs: Stubber, **deployments: int) -> None:
-    """The three services, with one live deployment each unless stated otherwise, and an old one that is history."""
-    ecs.add_response(
-        "describe_services",
-        {
-            "services": [
-                {
-                    "serviceName": name,
-                    "serviceArn": f"{ARN}:service/{CLUSTER}/{name}",
-                    "status": "ACTIVE",
-                    "deployments": [
-                        *({"status": "ACTIVE" if n else "PRIMARY"} for n in range(deployments.get(key, 1))),
-                        {"status": "INACTIVE"},
-                    ],
-                }
-                for key, name in SERVICES.items()
-            ]
-        },
-        {"cluster": CLUSTER, "services": list(SERVICES.values())},
-    )
+@pytest.fixture
+def look(parts: Wiring) -> Callable[[], Outcome]:
+    return lambda: check(parts)
 
 
-def lists(ecs: Stubber, service: str, *tasks: str, status: str = "RUNNING") -> None:
-    asked = {"cluster": CLUSTER, "serviceName": SERVICES[service]}
-    arns = [f"{ARN}:task/{CLUSTER}/{task}" for task in tasks]
-    ecs.add_response("list_tasks", {"taskArns": arns}, asked)
-    if tasks:
-        answer = [{"taskArn": arn, "lastStatus": status} for arn in arns]
-        ecs.add_response("describe_tasks", {"tasks": answer}, {"cluster": CLUSTER, "tasks": arns})
+Look = Callable[[], Outcome]
 
 
-def one_of_each(ecs: Stubber) -> None:
-    describes_services(ecs)
-    for service, task in (("airflow", "t1"), ("worker", "t2"), ("flower", "t3")):
-        lists(ecs, service, task)
+def gaps(outcome: Outcome) -> dict[str, str]:
+    assert outcome.verdict.status == UNKNOWN, outcome.verdict
+    return {gap.who: gap.why for gap in outcome.verdict.unknown}
 
 
-def report(client: redis.Redis, task: str, *roles: str, **other: Any) -> None:
-    for role in roles:
-        values: dict[str, Any] = {
-            "id": f"{task}/{role}",
-            "role": role,
-            "pool": None,
-            "image_version": "2.0",
-            "dags_hash": "abc",
-            "airflow_version": "3.3.2",
-            "state": registry.CONSUMING if role == "worker" else registry.RUNNING,
-            "slots": 0,
-            "active": 0,
-            "protected": False,
-            "started_at": 0.0,
-            "task_arn": f"{ARN}:task/{CLUSTER}/{task}",
-            "container": role,
-            "queues": (),
-        }
-        Registry(client).report(Member(**(values | other)))
+def odd(outcome: Outcome) -> set[tuple[str, str, str]]:
+    assert outcome.verdict.status == OUT_OF_SYNC, outcome.verdict
+    return {(each.member, each.field, each.value) for each in outcome.verdict.out_of_sync}
 
 
-def report_all(client: redis.Redis) -> None:
-    report(client, "t1", *AIRFLOW_ROLES)
-    report(client, "t2", "worker")
-    report(client, "t3", "flower")
+def remembers(world: World, **changes: Any) -> None:
+    """As if the last check had left other figures."""
+    store = Store(world.redis)
+    memory, raw = store.read()
+    assert raw is not None
+    world.redis.set("fleet:versions", json.dumps({**json.loads(raw), **changes}))
+    assert store.read()[0] != memory
 
 
-def unknown(parts: Wiring) -> dict[str, str]:
-    verdict = check(parts)
-    assert verdict.status == UNKNOWN
-    return {gap.who: gap.why for gap in verdict.unknown}
+def test_all_who_run_report_and_answer_the_same(look: Look) -> None:
+    outcome = look()
+    assert (outcome.verdict.status, outcome.verdict.compared) == (IN_SYNC, 6)
+    assert outcome.memory is not None
+    assert outcome.memory.seconds_out_of_sync() == 0
 
 
-def test_all_who_run_have_reported_the_same(parts: Wiring, ecs: Stubber, client: redis.Redis) -> None:
-    one_of_each(ecs)
-    report_all(client)
-    verdict = check(parts)
-    assert (verdict.status, verdict.compared) == (IN_SYNC, 6)
+def test_a_worker_with_the_same_image_and_an_edited_dag_is_found(world: World, look: Look) -> None:
+    (task,) = world.tasks["worker"]
+    world.report("worker", task, dags_hash="edited", active=7)
+    outcome = look()
+    assert odd(outcome) == {(f"{task}/worker", "dags_hash", "edited")}
+    (difference,) = outcome.verdict.out_of_sync
+    assert (difference.expected, difference.active, difference.is_draining) == (CODE["dags_hash"], 7, False)
 
 
-def test_a_worker_with_other_dags_is_named_with_its_tasks(parts: Wiring, ecs: Stubber, client: redis.Redis) -> None:
-    one_of_each(ecs)
-    report_all(client)
-    report(client, "t2", "worker", dags_hash="old", active=7)
-    verdict = check(parts)
-    assert verdict.status == OUT_OF_SYNC
-    (odd,) = verdict.out_of_sync
-    assert (odd.member, odd.field, odd.value, odd.expected, odd.active) == (
-        "t2/worker",
-        "dags_hash",
-        "old",
-        "abc",
-        7,
-    )
-
-
-def test_a_running_container_that_has_not_reported_is_unknown(parts: Wiring, ecs: Stubber, client: redis.Redis) -> None:
-    one_of_each(ecs)
-    report(client, "t1", *AIRFLOW_ROLES[:3])
-    report(client, "t3", "flower")
-    assert set(unknown(parts)) == {"t1/triggerer", "t2/worker"}
-
-
-def test_a_task_that_does_not_run_yet_need_not_report(parts: Wiring, ecs: Stubber, client: redis.Redis) -> None:
-    describes_services(ecs)
-    lists(ecs, "airflow", "t1")
-    lists(ecs, "worker", "t2", status="PENDING")
-    lists(ecs, "flower")
-    report(client, "t1", *AIRFLOW_ROLES)
-    assert check(parts).status == IN_SYNC
-
-
-def test_a_rollout_is_unknown_what_comes_has_not_reported(parts: Wiring, ecs: Stubber, client: redis.Redis) -> None:
-    describes_services(ecs, worker=2)
-    for service, task in (("airflow", "t1"), ("worker", "t2"), ("flower", "t3")):
-        lists(ecs, service, task)
-    report_all(client)
-    assert unknown(parts) == {"worker": "a deployment is rolling out"}
-
-
-def test_a_malformed_record_is_unknown(parts: Wiring, ecs: Stubber, client: redis.Redis) -> None:
-    one_of_each(ecs)
-    report_all(client)
-    client.set(registry.member_key("t2/worker"), "no JSON")
-    assert unknown(parts) == {"t2/worker": "its record is malformed"}
-
-
-@pytest.mark.parametrize("operation", ["describe_services", "list_tasks", "describe_tasks"])
-def test_what_ecs_does_not_say_is_unknown(parts: Wiring, ecs: Stubber, client: redis.Redis, operation: str) -> None:
-    calls: Sequence[Callable[[], None]] = (
-        lambda: describes_services(ecs),
-        lambda: lists(ecs, "airflow", "t1"),
-        lambda: lists(ecs, "worker"),
-        lambda: lists(ecs, "flower"),
-    )
-    if operation == "describe_services":
-        ecs.add_client_error(operation, service_error_code="ThrottlingException")
-    else:
-        calls[0]()
-    if operation == "list_tasks":
-        ecs.add_client_error(operation, service_error_code="ThrottlingException")
-    elif operation == "describe_tasks":
-        arn = f"{ARN}:task/{CLUSTER}/t1"
-        ecs.add_response("list_tasks", {"taskArns": [arn]})
-        ecs.add_client_error(operation, service_error_code="ThrottlingException")
-    else:
-        calls[1]()
-    for call in calls[2:]:
-        call()
-    report(client, "t1", *AIRFLOW_ROLES)
-    gaps = unknown(parts)
-    assert "airflow" in gaps
-    assert all("ThrottlingException" in why for why in gaps.values())
-
-
-def test_a_service_that_is_gone_is_unknown(parts: Wiring, ecs: Stubber, client: redis.Redis) -> None:
-    ecs.add_response(
-        "describe_services", {"services": [], "failures": [{"arn": "x/stack-Worker", "reason": "MISSING"}]}
-    )
-    lists(ecs, "airflow", "t1")
-    lists(ecs, "worker")
-    lists(ecs, "flower")
-    report(client, "t1", *AIRFLOW_ROLES)
-    gaps = unknown(parts)
-    assert set(gaps) == set(SERVICES)
-    assert gaps["worker"].endswith("is MISSING")
-
-
-def test_redis_away_is_unknown(parts: Wiring, ecs: Stubber) -> None:
-    one_of_each(ecs)
-    where = BrokerSettings(host="127.0.0.1", port=1, tls=False, secret_arn="-")
-    away = Wiring(settings=parts.settings, broker=Broker(where, read_password=lambda: ""), ecs=parts.ecs)
-    assert "ConnectionError" in unknown(away)["fleet"]
-    away.broker.close()
-
-
-def test_more_tasks_than_one_page_and_one_call_hold(parts: Wiring, ecs: Stubber, client: redis.Redis) -> None:
-    tasks = [f"{ARN}:task/{CLUSTER}/w{n}" for n in range(150)]
-    describes_services(ecs)
-    lists(ecs, "airflow", "t1")
-    asked = {"cluster": CLUSTER, "serviceName": SERVICES["worker"]}
-    ecs.add_response("list_tasks", {"taskArns": tasks[:100], "nextToken": "more"}, asked)
-    ecs.add_response("list_tasks", {"taskArns": tasks[100:]}, {**asked, "nextToken": "more"})
-    for batch in (tasks[:100], tasks[100:]):
-        answer = [{"taskArn": arn, "lastStatus": "RUNNING"} for arn in batch]
-        ecs.add_response("describe_tasks", {"tasks": answer}, {"cluster": CLUSTER, "tasks": batch})
-    lists(ecs, "flower")
-    report(client, "t1", *AIRFLOW_ROLES)
-    assert len(unknown(parts)) == 150
+def test_a_worker_that_stops_reporting_makes_it_unknown(world: World, look: Look) -> None:
+    assert look().verdict.status == IN_SYNC
+    world.forget("worker")
+    (task,) = world.tasks["worker"]
+    outcome = look()
+    assert gaps(outcome) == {f"{task}/worker": "runs, and does not report"}
+    assert outcome.verdict.unknown[0].since is not None
 
 
 @pytest.mark.parametrize(
-    ("reported", "in_sync", "is_unknown"),
-    [(("same",), 1, 0), (("other",), 0, 0), ((), 0, 1)],
-    ids=["in sync", "out of sync", "unknown"],
+    ("mode", "why"),
+    [
+        ("html", "answers text/html, not application/json"),
+        ("redirect", "answers HTTP 302"),
+        ("error", "answers HTTP 500"),
+        ("garbage", "answers what is not application/json"),
+        ("nonsense", "answers without its version"),
+        ("nothing", "does not answer: RemoteDisconnected"),
+    ],
 )
-def test_the_metrics_say_it_with_two_figures(
-    parts: Wiring,
-    ecs: Stubber,
-    client: redis.Redis,
-    capsys: pytest.CaptureFixture[str],
-    monkeypatch: pytest.MonkeyPatch,
-    reported: tuple[str, ...],
-    in_sync: int,
-    is_unknown: int,
+def test_a_webserver_that_answers_anything_else_makes_it_unknown(world: World, look: Look, mode: str, why: str) -> None:
+    world.webserver.mode = mode
+    (found,) = gaps(look()).items()
+    assert found[0] == "webserver"
+    assert found[1].startswith(why)
+
+
+def test_a_webserver_that_nobody_reaches_makes_it_unknown(world: World, look: Look) -> None:
+    world.webserver.close()
+    assert gaps(look())["webserver"].startswith("does not answer: ConnectionRefusedError")
+
+
+def test_a_webserver_that_shows_other_code_than_its_container_reports_is_found(world: World, look: Look) -> None:
+    world.webserver.answer["dags_hash"] = "newer"
+    assert {field for _, field, _ in odd(look())} == {"dags_hash"}
+
+
+def test_a_rollout_is_unknown_until_what_comes_has_reported(world: World, look: Look) -> None:
+    world.deploy("worker", image="airflow:2.0")
+    (why,) = gaps(look()).values()
+    assert why == "a deployment is rolling out: 0 of 1 new tasks run, 1 old ones are left"
+
+
+def test_a_rollout_ends_in_sync_when_the_last_old_worker_is_gone(world: World, look: Look) -> None:
+    (old,) = world.tasks["worker"]
+    for key in ("airflow", "worker", "flower"):
+        world.deploy(key, image="airflow:3.0")
+    new = world.start("worker", image_version="3.0", dags_hash="def")
+    world.report("worker", old, state=DRAINING, active=2)
+    mixed = {(f"{new}/worker", "image_version", "3.0"), (f"{new}/worker", "dags_hash", "def")}
+    assert mixed < odd(look())
+
+    previous = {key: world.tasks[key][0] for key in ("airflow", "flower")}
+    for key in previous:
+        world.start(key, image_version="3.0", dags_hash="def")
+    for key, task in previous.items():
+        world.stop(key, task)
+    outcome = look()
+    assert {(f"{old}/worker", "image_version", "2.0")} < odd(outcome)
+    draining = [each for each in outcome.verdict.out_of_sync if each.member.startswith(old)]
+    assert all(each.is_draining and each.active == 2 for each in draining if each.field != "image_digest")
+
+    world.stop("worker", old)
+    Registry(world.redis).forget(f"{old}/worker")
+    assert look().verdict.status == IN_SYNC
+
+
+def test_a_tag_that_was_moved_is_found_though_all_report_the_same(world: World, look: Look) -> None:
+    task = world.start("worker")
+    moved = [{"containerName": "worker", "imageDigest": "sha256:other"}]
+    world.ecs.submit_task_state_change(cluster=world.cluster, task=task, containers=moved)
+    outcome = look()
+    assert odd(outcome) == {(f"{task}/worker", "image_digest", "sha256:other")}
+    assert outcome.verdict.notes == ("the image airflow:2.0 is run with two digests: its tag was moved",)
+
+
+def test_a_new_task_that_has_not_reported_is_found_by_the_image_that_ecs_started(world: World, look: Look) -> None:
+    world.deploy("worker", image="airflow:3.0")
+    task = world.start("worker", reports=False)
+    assert {(member, field) for member, field, _ in odd(look())} == {(f"{task}/worker", "image_digest")}
+
+
+def test_a_worker_that_is_stopped_and_still_runs_tasks_is_compared(world: World, look: Look) -> None:
+    task = world.start("worker", image_version="1.0")
+    world.stop("worker", task, gone=False)
+    (difference,) = look().verdict.out_of_sync
+    assert (difference.member, difference.is_draining) == (f"{task}/worker", True)
+
+
+def test_stale_malformed_and_foreign_entries_change_nothing_but_a_figure(world: World, look: Look) -> None:
+    before = look().verdict
+    now = Registry(world.redis).now()
+    for number in range(300):
+        world.report_one(f"{number:032x}", "worker", image_version="0.1")
+        world.report_one(f"no task {number}", "webserver", airflow_version="9.9")
+        world.redis.set(member_key(f"malformed {number}"), b"\xff{")
+        world.redis.zadd(MEMBERS_KEY, {f"malformed {number}": now, b"\xff\xfe%d" % number: now, f"stale {number}": 1.0})
+    world.report("airflow", world.tasks["airflow"][0])  # whose answer the strangers have taken over in this test
+    after = look().verdict
+    assert (after.status, after.compared, after.unknown) == (before.status, before.compared, before.unknown)
+    assert (len(after.strays), after.malformed) == (600, 600)
+
+
+def test_a_malformed_record_of_a_running_container_is_unknown(world: World, look: Look) -> None:
+    (task,) = world.tasks["worker"]
+    world.redis.set(member_key(f"{task}/worker"), "no JSON")
+    assert gaps(look()) == {f"{task}/worker": "its record is malformed"}
+
+
+def test_redis_away_is_unknown_and_nothing_is_remembered(parts: Wiring) -> None:
+    where = BrokerSettings(host="127.0.0.1", port=free_port(), tls=False, secret_arn="-")
+    away = Wiring(settings=parts.settings, broker=Broker(where, read_password=lambda: ""), ecs=parts.ecs, sns=parts.sns)
+    outcome = check(away)
+    assert "ConnectionError" in gaps(outcome)["fleet registry"]
+    assert outcome.memory is None
+
+
+def test_a_service_that_is_gone_is_unknown(world: World, look: Look) -> None:
+    world.ecs.delete_service(cluster=world.cluster, service=world.services["worker"], force=True)
+    assert gaps(look())["worker"].endswith("is DRAINING")
+
+
+@pytest.mark.parametrize("operation", ["describe_services", "list_tasks", "describe_tasks"])
+def test_what_ecs_does_not_say_is_unknown(
+    world: World, parts: Wiring, operation: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("POWERTOOLS_METRICS_NAMESPACE", "AirflowOnEcs")
-    one_of_each(ecs)
-    report_all(client)
-    for version in reported:
-        report(client, "t2", "worker", image_version="2.0" if version == "same" else version)
-    if not reported:
-        Registry(client).forget("t2/worker")
-    publish(check(parts))
-    out = capsys.readouterr().out
-    assert f'"VersionsInSync":[{in_sync}.0]' in out
-    assert f'"VersionsUnknown":[{is_unknown}.0]' in out
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_DEFAULT_REGION"):
+        monkeypatch.setenv(name, "eu-central-1")
+    with Stubber(aws.client("ecs")) as stubbed:
+        throttled = stubbed.client
+
+        class Ecs:
+            """The world's, with one operation throttled."""
+
+            def __getattr__(self, name: str) -> Any:
+                if name == operation or (operation == "list_tasks" and name == "get_paginator"):
+                    stubbed.add_client_error(operation, service_error_code="ThrottlingException")
+                    return getattr(throttled, name)
+                return getattr(world.ecs, name)
+
+        outcome = check(Wiring(settings=parts.settings, broker=parts.broker, ecs=Ecs(), sns=parts.sns))
+    assert all("ThrottlingException" in why for why in gaps(outcome).values())
+
+
+def test_people_are_told_once_of_a_skew_and_once_of_its_end(world: World, look: Look, inbox: Any) -> None:
+    (task,) = world.tasks["worker"]
+    look()
+    assert inbox[1]() == []
+    world.report("worker", task, image_version="1.0", active=3)
+    look(), look()
+    (message,) = inbox[1]()
+    assert "not all run the webserver's code" in message["Subject"]
+    assert f"{task}/worker: image_version 1.0 instead of 2.0 (consuming, 3 tasks run)" in message["Message"]
+    world.report("worker", task)
+    look(), look()
+    (message,) = inbox[1]()
+    assert "all run the same code again" in message["Subject"]
+
+
+def test_people_are_told_of_silence_that_lasts(world: World, look: Look, inbox: Any) -> None:
+    look()
+    world.forget("worker")
+    since = Registry(world.redis).now()
+    look()
+    assert inbox[1]() == []
+    remembers(world, since=since - UNKNOWN_SETTLES_S)
+    look()
+    (message,) = inbox[1]()
+    assert "runs, and does not report" in message["Message"]
+
+
+def test_who_cannot_be_told_is_told_at_the_next_look(
+    world: World, parts: Wiring, inbox: Any, clients: dict[str, Any]
+) -> None:
+    check(parts)
+    world.report("worker", world.tasks["worker"][0], image_version="1.0")
+    with Stubber(clients["sns"]) as stubbed:
+        stubbed.add_client_error("publish", service_error_code="AuthorizationError")
+        assert check(parts).problems[0].startswith("nobody was told")
+    check(parts)
+    assert len(inbox[1]()) == 1
+
+
+def test_the_time_out_of_sync_survives_silence_and_the_functions_end(world: World, look: Look) -> None:
+    (task,) = world.tasks["worker"]
+    world.report("worker", task, image_version="1.0")
+    look()
+    remembers(world, skewed_since=Registry(world.redis).now() - 600)
+    world.forget("worker")
+    memory = look().memory
+    assert memory is not None
+    assert 600 <= memory.seconds_out_of_sync() < 700
+
+
+@pytest.mark.parametrize("garbage", ["", "[]", "no JSON", '{"status": "well"}', '{"since": "now"}', '{"silent": []}'])
+def test_a_memory_that_cannot_be_read_is_put_right(world: World, look: Look, garbage: str) -> None:
+    world.redis.set("fleet:versions", garbage)
+    assert look().verdict.status == IN_SYNC
+    assert Store(world.redis).read()[0].status == IN_SYNC
+
+
+def test_of_two_checks_at_once_one_tells(world: World, look: Look) -> None:
+    look()
+    store = Store(world.redis)
+    memory, raw = store.read()
+    assert store.replace(raw, memory) == store.replace(raw, memory)  # the same again is the same
+    world.report("worker", world.tasks["worker"][0], image_version="1.0")
+    look()
+    assert not store.replace(raw, memory)

@@ -17,7 +17,8 @@ from tests.model.moves import EVERY_ACCIDENT, EVERY_MOVE, MOST_QUEUED, THEMES, M
 from tests.model.production import production
 from tests.model.scaler import MAXIMUM, Violation
 from tests.model.seams import Fault
-from tests.model.worker import QUEUE, Process
+from tests.model.webserver import OLDER_RELEASE
+from tests.model.worker import QUEUE, WORKERS_RELEASE, Process
 from tests.model.world import World
 
 PERIOD_S = 2.5  # more than CONFIRM_IDLE_S, so that two looks of the event loop confirm idleness
@@ -139,12 +140,22 @@ class ProtocolMachine(RuleBasedStateMachine):
             self.world.orderly(PERIOD_S, work=work)
         self._play("scaling", which, seed, count)
 
+    @rule(release=st.sampled_from([OLDER_RELEASE, WORKERS_RELEASE]), periods=st.integers(1, 40))
+    def the_webserver_is_replaced(self, release: str, periods: int) -> None:
+        """A while with another release of Airflow, in which workers start, and the queue is never empty."""
+        self.world.heal()
+        self.world.webserver.runs(release)
+        for _ in range(periods):
+            self.world.store.queues[QUEUE] += 1
+            self.world.orderly(PERIOD_S, work=True)
+
     @rule(fault=st.sampled_from([Fault.NONE, Fault.FAILS, Fault.LOST]), rarely=st.integers(0, 3))
     def long_minutes_pass(self, fault: Fault, rarely: int) -> None:
         """A lease is renewed several times, or runs out."""
         if rarely:
             return
         self.world.ecs.endpoint = fault
+        self.world.webserver.runs(WORKERS_RELEASE)
         for _ in range(LONG_S // LONG_STEP_S):
             self.world.advance(LONG_STEP_S)
             self.world.store.queues[QUEUE] = max(1, self.world.store.queues[QUEUE])
@@ -225,6 +236,7 @@ EVERY_RULE = (
     "workers_are_too_many",
     "all_is_well_for_a_while",
     "a_deployment_rolls",
+    "the_webserver_is_replaced",
     "long_minutes_pass",
 )
 # Around the end of a worker's protection; in hours of work; around a lower desired count.
@@ -235,6 +247,7 @@ LeaseMachine = _only("a_move", "a_few_moves", "all_is_well_for_a_while", "long_m
 ScalingMachine = _only(
     "a_move", "a_few_moves", "many_moves", "workers_are_too_many", "all_is_well_for_a_while", name="ScalingMachine"
 )
+GatesMachine = _only("a_few_moves", "all_is_well_for_a_while", "the_webserver_is_replaced", name="GatesMachine")
 
 
 def _expect(holds: bool, otherwise: str) -> None:

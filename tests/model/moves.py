@@ -9,7 +9,8 @@ from random import Random
 from fleet.registry import ORDER_CONSUME, ORDER_DRAIN, order_key
 from tests.model.scaler import MAXIMUM
 from tests.model.seams import Actor, Fault
-from tests.model.worker import QUEUE, Process
+from tests.model.webserver import OLDER_RELEASE
+from tests.model.worker import QUEUE, WORKERS_RELEASE, Process
 from tests.model.world import World
 
 MOST_QUEUED = 12
@@ -166,6 +167,9 @@ class Moves:
     def ecs_is_throttled_or_not(self, _process: Process, _dice: Random) -> None:
         self.world.ecs.throttled = not self.world.ecs.throttled
 
+    def the_webserver_changes(self, _process: Process, dice: Random) -> None:
+        self.world.webserver.runs(dice.choice([OLDER_RELEASE, WORKERS_RELEASE, WORKERS_RELEASE]))
+
     def somebody_else_sets_desired(self, _process: Process, dice: Random) -> None:
         ecs, self.world.operator_at = self.world.ecs, self.world.time
         request = {"service": ecs.service.name, "desiredCount": dice.randint(0, MAXIMUM + 2)}
@@ -211,6 +215,7 @@ ACCIDENTS = dict.fromkeys(
         "the_endpoint_changes",
         "ecs_is_throttled_or_not",
         "somebody_else_sets_desired",
+        "the_webserver_changes",
     ),
     1,
 )

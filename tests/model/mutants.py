@@ -10,6 +10,7 @@ from unittest.mock import patch
 
 from autoscaler.crew import Crew
 from fleet.conduct import Command, Conduct, Protection, Snapshot, Wish, is_fresh
+from fleet.gates import Permission
 from fleet.registry import ORDER_CONSUME
 from fleet.worker import FleetStep
 
@@ -56,6 +57,14 @@ def _consume_by_order(conduct: Conduct, now: float) -> Command:
     return conduct._command
 
 
+def _consume_without_permission(conduct: Conduct, now: float) -> Command:
+    held = conduct._protection is Protection.HELD and now < conduct._lease_until
+    consume = conduct._order == ORDER_CONSUME and held and not conduct._stopping
+    if consume != conduct._command.consume:
+        conduct._command = Command(consume=consume, epoch=conduct._command.epoch + 1)
+    return conduct._command
+
+
 def _release_by_order(conduct: Conduct, _snapshot: Snapshot | None, _now: float) -> Wish:
     if conduct._order != ORDER_CONSUME:
         return Wish.NOTHING if conduct._protection is Protection.RELEASED else Wish.RELEASE
@@ -85,6 +94,19 @@ DRAINING: dict[str, Mutant] = {
 LEASE: dict[str, Mutant] = {
     "a lease is never renewed": lambda: patch("fleet.conduct.RENEW_EVERY_S", float("inf")),
     "a lease is trusted after its end": lambda: patch("fleet.conduct.LEASE_MARGIN_S", -3600.0),
+}
+
+
+def _permit_always(permission: Permission, _webservers: object, *, now: float) -> None:
+    permission.is_given = True
+
+
+GATES: dict[str, Mutant] = {
+    "a worker takes tasks of an older webserver": lambda: patch.object(Permission, "look", _permit_always),
+    "a permission is for ever": lambda: patch("fleet.agent.PERMITTED_FOR_S", float("inf")),
+    "a worker without permission only asks for no protection": lambda: patch.object(
+        Conduct, "command", _consume_without_permission
+    ),
 }
 SCALING: dict[str, Mutant] = {
     "desired is lowered by draining workers": lambda: patch.object(

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from fnmatch import fnmatchcase
 from typing import Any
 
 import redis
 
 from tests.model.seams import Fault, Seams
 
-READS = frozenset({"time", "get", "mget", "zrange", "llen", "hlen", "scan", "eval", "ping"})
+READS = frozenset({"time", "get", "mget", "zrange", "zscan_iter", "llen", "hlen", "scan", "eval", "ping"})
 
 
 class Store:
@@ -69,6 +70,10 @@ class Store:
     def zrange(self, key: str, _first: int, _last: int, *, withscores: bool) -> list[tuple[bytes, float]]:
         assert withscores
         return [(name.encode(), score) for name, score in self._sets.get(key, {}).items()]
+
+    def zscan_iter(self, key: str, *, match: str, count: int) -> list[tuple[bytes, float]]:
+        assert count > 0
+        return [(name.encode(), score) for name, score in self._sets.get(key, {}).items() if fnmatchcase(name, match)]
 
     def llen(self, key: str) -> int:
         return self.queues.get(key, 0)

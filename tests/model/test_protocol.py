@@ -13,8 +13,8 @@ import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
 
-from tests.model.machine import DrainingMachine, LeaseMachine, ProtocolMachine, ScalingMachine
-from tests.model.mutants import DRAINING, LEASE, SCALING, Mutant
+from tests.model.machine import DrainingMachine, GatesMachine, LeaseMachine, ProtocolMachine, ScalingMachine
+from tests.model.mutants import DRAINING, GATES, LEASE, SCALING, Mutant
 from tests.model.scaler import Violation
 
 log = logging.getLogger(__name__)
@@ -54,7 +54,12 @@ def test_no_task_is_ever_on_a_worker_that_ecs_may_stop(record_property: RecordPr
 
 MUTANTS: dict[str, tuple[Mutant, type[ProtocolMachine]]] = {
     name: (mutant, machine)
-    for mutants, machine in ((DRAINING, DrainingMachine), (LEASE, LeaseMachine), (SCALING, ScalingMachine))
+    for mutants, machine in (
+        (DRAINING, DrainingMachine),
+        (LEASE, LeaseMachine),
+        (SCALING, ScalingMachine),
+        (GATES, GatesMachine),
+    )
     for name, mutant in mutants.items()
 }
 

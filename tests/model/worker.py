@@ -21,6 +21,7 @@ from tests.model.seams import Actor, Seams
 QUEUE = "default"
 POOL = "worker"
 SLOTS = 2
+WORKERS_RELEASE = "3"
 _here = threading.local()  # `process`: whose code the thread runs
 
 
@@ -44,7 +45,7 @@ class Process:
         self.lease_lost_at: float | None = None
         self.round_actor: Actor | None = None
         self.tick_actor: Actor | None = None
-        self.round_at = self.tick_at = now()
+        self.round_at = self.tick_at = self.born = now()
         self.subscribed: set[str] = set()
         self._listed: set[str] = set()
         self.consumer = SimpleNamespace(task_consumer=None, app=_app())
@@ -62,7 +63,7 @@ class Process:
             queues=(QUEUE,),
             slots=SLOTS,
             image_version="1",
-            airflow_version="3",
+            airflow_version=WORKERS_RELEASE,
         )
         self.connect()
 

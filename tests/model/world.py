@@ -12,7 +12,8 @@ from tests.model.messages import HIDDEN_S, Stage
 from tests.model.redis_store import Store
 from tests.model.scaler import MAXIMUM, POLL_S, Scaler, Violation
 from tests.model.seams import Fault, Seams
-from tests.model.worker import POOL, QUEUE, SLOTS, Process
+from tests.model.webserver import Webserver
+from tests.model.worker import POOL, QUEUE, SLOTS, WORKERS_RELEASE, Process
 
 START = 1_000_000.0
 ROUND_TIMEOUT_S = 8.0  # three calls of 2 or 3 s each
@@ -31,6 +32,7 @@ class World:
         self.store.queues[QUEUE] = 0
         self.ecs = Ecs(seams=self.seams, now=self.now, desired=minimum)
         self.processes: dict[str, Process] = {}
+        self.webserver = Webserver(self.store, self.now)
         self.operator_at = float("-inf")  # when somebody else last changed desired
         self.done = 0
         self.scaler = Scaler(
@@ -57,6 +59,7 @@ class World:
     def advance(self, seconds: float) -> None:
         """Time passes; what cannot take any longer happens."""
         self.time += seconds
+        self.webserver.report()
         self.ecs.run_late_requests()
         for process in self.alive:
             while any(m.stage is Stage.HIDDEN and self.time - m.read_at >= HIDDEN_S for m in process.messages):
@@ -104,6 +107,8 @@ class World:
     def check(self) -> None:
         now = self.ecs.now
         for process in self.alive:
+            if any(message.stage is Stage.POPPED for message in process.messages):
+                self.webserver.check(process)
             if process.forced:
                 continue
             if self.task(process).is_protected(now):
@@ -172,6 +177,7 @@ class World:
     def heal(self) -> None:
         """The accidents are over, and everybody who waited goes on."""
         self.store.up, self.store.skew, self.ecs.throttled, self.ecs.endpoint = True, 0.0, False, Fault.NONE
+        self.webserver.runs(WORKERS_RELEASE)
         for process in self.alive:
             process.slow_replies = process.slow_acks = False
             self._end_tick(process)

@@ -27,7 +27,11 @@ ENVIRONMENT = {
     "CLUSTER": "cluster",
     "POLL_SECONDS": "15",
     "POOLS": json.dumps([POOL]),
+}
+VERSION_CHECK = {
+    **{name: value for name, value in ENVIRONMENT.items() if name not in ("POLL_SECONDS", "POOLS")},
     "SERVICES": json.dumps({"airflow": "a", "worker": "w", "flower": "f"}),
+    "WEBSERVER_URL": "http://webserver.stack.internal:8080/fleet/version",
 }
 
 
@@ -55,7 +59,7 @@ def test_looks_fill_the_minute_until_the_next_invocation(poll_seconds: int, look
     assert Settings.from_environment({**ENVIRONMENT, "POLL_SECONDS": str(poll_seconds)}).looks == looks
 
 
-@pytest.mark.parametrize("name", [name for name in ENVIRONMENT if name != "SERVICES"])
+@pytest.mark.parametrize("name", ENVIRONMENT)
 @pytest.mark.parametrize("value", [None, ""], ids=["missing", "empty"])
 def test_a_missing_variable_is_named(name: str, value: str | None) -> None:
     environment = {key: val for key, val in {**ENVIRONMENT, name: value}.items() if val is not None}
@@ -118,6 +122,18 @@ def test_two_pools_share_neither_name_nor_service(change: dict[str, Any], what: 
 
 @pytest.mark.parametrize("value", ["[]", '{"worker": ""}', '{"worker": 1}', "nothing"])
 def test_the_version_check_wants_services_by_name(value: str) -> None:
-    assert VersionCheckSettings.from_environment(ENVIRONMENT).services["worker"] == "w"
+    assert VersionCheckSettings.from_environment(VERSION_CHECK).services["worker"] == "w"
     with pytest.raises(SettingsError, match="SERVICES"):
-        VersionCheckSettings.from_environment({**ENVIRONMENT, "SERVICES": value})
+        VersionCheckSettings.from_environment({**VERSION_CHECK, "SERVICES": value})
+
+
+@pytest.mark.parametrize("value", ["", "webserver:8080", "https://webserver/fleet/version"])
+def test_the_version_check_wants_an_address_in_the_network(value: str) -> None:
+    with pytest.raises(SettingsError, match="WEBSERVER_URL"):
+        VersionCheckSettings.from_environment({**VERSION_CHECK, "WEBSERVER_URL": value})
+
+
+@pytest.mark.parametrize(("value", "topic"), [(None, None), ("", None), ("arn:topic", "arn:topic")])
+def test_without_a_topic_nobody_is_told(value: str | None, topic: str | None) -> None:
+    more = {} if value is None else {"TOPIC_ARN": value}
+    assert VersionCheckSettings.from_environment({**VERSION_CHECK, **more}).topic_arn == topic

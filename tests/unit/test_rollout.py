@@ -131,15 +131,21 @@ def test_drained_old_workers_are_not_recalled_as_the_rollout_may_be_stopping_the
     assert (decision.recall, decision.desired) == ((), 2)
 
 
-def test_when_more_is_needed_draining_workers_come_back_the_new_ones_first() -> None:
+def test_when_more_is_needed_new_workers_that_drain_come_back_and_old_ones_never() -> None:
     leaving = [worker("o1", DRAINING, active=1), worker("n2", DRAINED)]
-    assert decided(seen(worker("n1", active=4), *leaving, queued=4, desired=3)).recall == ("n2",)  # 8 / 4 beside o1
-    assert decided(seen(worker("n1", active=4), *leaving, queued=5, desired=3)).recall == ("n2", "o1")
+    assert decided(seen(worker("n1", active=4), *leaving, queued=4, desired=3)).recall == ("n2",)
+    much = decided(seen(worker("n1", active=4), *leaving, queued=50, desired=3))
+    assert (much.recall, much.desired) == (("n2",), POLICY.maximum)  # a new scheduler may count on o1 being gone
 
 
-def test_an_old_worker_that_ends_its_last_tasks_is_not_recalled_for_their_sake() -> None:
-    decision = decided(seen(worker("n1", active=4), worker("o1", DRAINING, active=4), desired=2))
-    assert (decision.recall, decision.needed) == ((), 2)
+def test_nobody_is_recalled_while_it_is_not_known_who_is_old() -> None:
+    unknown = [worker("n1", active=4), worker("n2", DRAINED, deployment=None)]
+    assert decided(seen(*unknown, queued=8, desired=2)).recall == ()
+
+
+def test_new_workers_that_wait_for_a_newer_webserver_replace_nobody() -> None:
+    waiting = [worker("n1", STARTING), worker("n2", STARTING)]
+    assert decided(seen(worker("o1", active=4), worker("o2", active=4), *waiting, desired=2)).drain == ()
 
 
 def test_new_workers_beyond_what_is_needed_drain_after_the_usual_while() -> None:

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from dataclasses import asdict
 from typing import Any
 
-from fleet.registry import ROLES, STOPPED, WEBSERVER, Code, Member
+from fleet.registry import ROLES, RUNNING, STOPPED, WEBSERVER, Code, Member
 
 IN_SYNC = "in_sync"
 OUT_OF_SYNC = "out_of_sync"
@@ -22,10 +22,10 @@ def code_by_role(members: Iterable[Member], *, malformed: Iterable[str]) -> dict
     """As JSON can hold it: `status`, `reference` (the webserver's code or None), `groups`, `unknown` (in words).
 
     A group: role, code, how many `members`, how many `active` tasks, the fields in which it `differs`.
-    The reference is the webserver that started last: in a rollout an older one differs from it like anybody else.
+    The reference is the running webserver that started last: in a rollout an older one differs from it like anybody else.
     """
     alive = [member for member in members if member.state != STOPPED]
-    webservers = [member for member in alive if member.role == WEBSERVER]
+    webservers = [member for member in alive if member.role == WEBSERVER and member.state == RUNNING]
     reference = max(webservers, key=lambda member: (member.started_at, member.id)).code if webservers else None
     groups = _groups(alive, reference)
     unknown = [f"{member}: its record is malformed" for member in sorted(set(malformed))]

@@ -1,0 +1,103 @@
+"""One check of the versions: read, compare, remember, tell people of news."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import redis
+
+from fleet.registry import Registry, Roster
+from shared.aws import AWS_ERRORS, in_words
+from shared.broker import BROKER_ERRORS, Broker
+from version_check.compare import Seen, compare
+from version_check.memory import Memory, Store, is_news, remember, silent_since, when_told
+from version_check.message import message_on
+from version_check.settings import Settings
+from version_check.tasks import read_tasks
+from version_check.verdict import Gap, Verdict
+from version_check.webserver import ask
+
+FLEET = "fleet registry"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wiring:
+    """What an invocation works with; kept between invocations, so connections stay open.
+
+    `sns` is asked for only when there is something to tell.
+    """
+
+    settings: Settings
+    broker: Broker
+    ecs: Any
+    sns: Callable[[], Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """`memory` is None when it could not be kept: nobody knows since when then. `problems` in words."""
+
+    verdict: Verdict
+    memory: Memory | None
+    problems: tuple[str, ...] = ()
+
+    def to_record(self, *, at_most: int | None = None) -> dict[str, Any]:
+        """The verdict's, with since when it holds and how long the versions have not been in sync."""
+        memory = self.memory
+        return {
+            **self.verdict.to_record(at_most=at_most),
+            "since": None if memory is None else memory.since,
+            "seconds_out_of_sync": None if memory is None else memory.seconds_out_of_sync(),
+            "problems": list(self.problems),
+        }
+
+
+def check(parts: Wiring) -> Outcome:
+    """Never raises for AWS, Redis or the webserver: what they do not say makes the verdict unknown."""
+    store: Store | None = None
+    memory, raw, now = Memory(), None, time.time()
+    roster: Roster | Gap
+    try:
+        client = parts.broker.connect()
+        store = Store(client)
+        roster = Registry(client).members()
+        memory, raw = store.read()
+        now = roster.read_at
+    except BROKER_ERRORS as error:
+        roster, store = Gap(who=FLEET, why=in_words(error)), None
+    settings = parts.settings
+    reported = [member.id for member in roster.members] if isinstance(roster, Roster) else []
+    tasks = read_tasks(parts.ecs, cluster=settings.cluster, services=settings.services, reported=reported)
+    silent = silent_since(memory, tasks.containers, reported, now=now)
+    verdict = compare(
+        Seen(now=now, tasks=tasks, roster=roster, answer=ask(settings.webserver_url), silent_since=silent)
+    )
+    if store is None:
+        return Outcome(verdict=verdict, memory=None)
+    after = remember(memory, verdict, silent)
+    try:
+        return _announce(parts, store, before=raw, after=after, verdict=verdict)
+    except redis.RedisError as error:
+        return Outcome(verdict=verdict, memory=None, problems=(f"not remembered: {in_words(error)}",))
+
+
+def _announce(parts: Wiring, store: Store, *, before: bytes | None, after: Memory, verdict: Verdict) -> Outcome:
+    """Stores the memory, and tells people if it is news: exactly one of several checks at a time, for it stores first.
+
+    When people could not be told, that is forgotten again, so that the next check tells them.
+    """
+    told = when_told(after)
+    is_mine = store.replace(before, told)
+    if not (is_mine and is_news(after)) or parts.settings.topic_arn is None:
+        return Outcome(verdict=verdict, memory=told)
+    message = message_on(verdict, after, cluster=parts.settings.cluster)
+    try:
+        parts.sns().publish(TopicArn=parts.settings.topic_arn, Subject=message.subject, Message=message.body)
+    except AWS_ERRORS as error:
+        _, raw = store.read()
+        store.replace(raw, after)
+        return Outcome(verdict=verdict, memory=after, problems=(f"nobody was told: {in_words(error)}",))
+    return Outcome(verdict=verdict, memory=told)

@@ -1,0 +1,130 @@
+"""What the version check remembers from one look to the next: since when the fleet is as it is, and what was announced.
+
+Pure, but for `Store`, which keeps it in the broker's Redis.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
+
+import redis
+
+from fleet.registry import MEMBER_TTL_S, VERSIONS_KEY
+from version_check.compare import Container
+from version_check.verdict import IN_SYNC, OUT_OF_SYNC, UNKNOWN, Verdict
+
+STATUSES = (IN_SYNC, OUT_OF_SYNC, UNKNOWN)
+# A new container runs for some seconds before it reports, and a deployment is under way for minutes: nobody wants to
+# read of that. What is still not known after so long is worth a message.
+UNKNOWN_SETTLES_S = 300.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Memory:
+    """Times are seconds since the epoch by Redis's clock.
+
+    `since`: of the status. `skewed_since`: since when the versions were not in sync, None while they are.
+    `announced`: the status that people were told last. `silent`: since when a container that runs has not reported.
+    """
+
+    status: str = ""
+    since: float = 0.0
+    skewed_since: float | None = None
+    announced: str = ""
+    silent: Mapping[str, float] = field(default_factory=dict)
+    looked_at: float = 0.0
+
+    def seconds_out_of_sync(self) -> float:
+        """0 while in sync. What is not known counts as out of sync: silence is never agreement."""
+        return 0.0 if self.skewed_since is None else max(0.0, self.looked_at - self.skewed_since)
+
+
+def silent_since(
+    memory: Memory, containers: Iterable[Container], reported: Iterable[str], *, now: float
+) -> dict[str, float]:
+    """Since when each container that runs and has not reported is silent.
+
+    One that was there at the last look, and not silent, reported until MEMBER_TTL_S ago; a new one never has.
+    """
+    heard = set(reported)
+    found = {}
+    for container in containers:
+        if container.member not in heard:
+            reported_before = container.started_at < memory.looked_at and container.member not in memory.silent
+            first = now - MEMBER_TTL_S if reported_before else container.started_at
+            found[container.member] = memory.silent.get(container.member, max(first, container.started_at))
+    return found
+
+
+def remember(memory: Memory, verdict: Verdict, silent: Mapping[str, float]) -> Memory:
+    """The memory after this verdict, before anything is announced."""
+    same = memory.status == verdict.status
+    skewed = None if verdict.status == IN_SYNC else min(memory.skewed_since or verdict.at, verdict.at)
+    return Memory(
+        status=verdict.status,
+        since=min(memory.since, verdict.at) if same else verdict.at,
+        skewed_since=skewed,
+        announced=memory.announced,
+        silent=silent,
+        looked_at=verdict.at,
+    )
+
+
+def is_news(memory: Memory) -> bool:
+    """Whether people should be told of the status: a change since they were told last, and one that lasts."""
+    if memory.status == memory.announced or (memory.status == IN_SYNC and not memory.announced):
+        return False
+    return memory.status != UNKNOWN or memory.looked_at - memory.since >= UNKNOWN_SETTLES_S
+
+
+def when_told(memory: Memory) -> Memory:
+    """The memory once people have been told what is news; that all is well from the first look on is none."""
+    well_from_the_start = memory.status == IN_SYNC and not memory.announced
+    return replace(memory, announced=memory.status) if is_news(memory) or well_from_the_start else memory
+
+
+class Store:
+    """The memory in Redis. Every method may raise redis.RedisError."""
+
+    def __init__(self, client: redis.Redis) -> None:
+        self._redis: Any = client
+
+    def read(self) -> tuple[Memory, bytes | None]:
+        """The memory with its raw form, for `replace`. One that cannot be read is an empty one: it is put right."""
+        raw = self._redis.get(VERSIONS_KEY)
+        return _parse(raw), raw
+
+    def replace(self, raw: bytes | None, memory: Memory) -> bool:
+        """Puts `memory` in the place of what was read as `raw`; False when somebody else did so meanwhile."""
+        with self._redis.pipeline() as pipe:
+            pipe.watch(VERSIONS_KEY)
+            if pipe.get(VERSIONS_KEY) != raw:
+                return False
+            pipe.multi()
+            pipe.set(VERSIONS_KEY, json.dumps(asdict(memory), separators=(",", ":")))
+            try:
+                pipe.execute()
+            except redis.WatchError:
+                return False
+        return True
+
+
+def _parse(raw: bytes | None) -> Memory:
+    try:
+        record = json.loads(raw or b"{}")
+        memory = Memory(**record)
+    except (ValueError, TypeError):
+        return Memory()
+    times = [memory.since, memory.looked_at, *([] if memory.skewed_since is None else [memory.skewed_since])]
+    known = memory.status in ("", *STATUSES) and memory.announced in ("", *STATUSES)
+    if not known or not isinstance(memory.silent, dict):
+        return Memory()
+    return memory if all(map(_is_time, [*times, *memory.silent.values()])) else Memory()
+
+
+def _is_time(value: object) -> bool:
+    return type(value) in (int, float) and math.isfinite(value)  # type: ignore[arg-type]

@@ -1,0 +1,262 @@
+"""The version check's comparison."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from fleet.registry import CONSUMING, DRAINED, DRAINING, RUNNING, STARTING, STOPPED, Member, Roster
+from version_check.compare import FIELDS, IMAGE_DIGEST, Container, Seen, Tasks, compare, task_of
+from version_check.verdict import IN_SYNC, OUT_OF_SYNC, UNKNOWN, Difference, Gap, Reference, Verdict
+
+NOW = 1_000_000.0
+STARTED = NOW - 600
+
+
+def member(role: str, task: str = "t1", **other: Any) -> Member:
+    plain = Member(
+        id=f"{task}/{role}",
+        role=role,
+        pool="worker" if role == "worker" else None,
+        image_version="2.0",
+        dags_hash="abc",
+        airflow_version="3.3.2",
+        state=CONSUMING if role == "worker" else RUNNING,
+        slots=16,
+        active=0,
+        protected=False,
+        started_at=STARTED,
+        task_arn=f"arn:aws:ecs:eu-central-1:1:task/c/{task}",
+        container=role,
+        queues=(),
+    )
+    return replace(plain, **other)
+
+
+AIRFLOW = tuple(member(role) for role in ("webserver", "scheduler", "dag-processor", "triggerer"))
+WORKER = member("worker", "t2")
+EVERYBODY = (*AIRFLOW, WORKER, member("flower", "t3"))
+ANSWER = Reference(member="t1/webserver", code=AIRFLOW[0].code)
+
+
+def container(name: str, **other: Any) -> Container:
+    role = name.partition("/")[2]
+    return replace(
+        Container(member=name, role=role, image="airflow:2.0", digest="sha256:2", started_at=STARTED), **other
+    )
+
+
+RUNNING_ONES = tuple(container(each.id) for each in EVERYBODY)
+
+
+def verdict(
+    *members: Member,
+    containers: tuple[Container, ...] = RUNNING_ONES,
+    malformed: tuple[str, ...] = (),
+    answer: Reference | Gap = ANSWER,
+    **other: Any,
+) -> Verdict:
+    stopping = other.pop("stopping", frozenset())
+    tasks = Tasks(
+        containers=containers,
+        known=frozenset(task_of(each.member) for each in containers) | stopping,
+        stopping=stopping,
+        gaps=other.pop("gaps", ()),
+    )
+    roster = other.pop("roster", Roster(members=members, malformed=malformed, read_at=NOW))
+    return compare(Seen(now=NOW, tasks=tasks, roster=roster, answer=answer, **other))
+
+
+def changed(role: str, **values: Any) -> list[Member]:
+    return [replace(each, **values) if each.role == role else each for each in EVERYBODY]
+
+
+def test_all_equal_and_everybody_heard_is_in_sync() -> None:
+    result = verdict(*EVERYBODY)
+    assert (result.status, result.compared, result.unknown, result.notes) == (IN_SYNC, 6, (), ())
+    assert result.reference == ANSWER
+
+
+@pytest.mark.parametrize("field", FIELDS)
+@pytest.mark.parametrize("role", ["scheduler", "dag-processor", "triggerer", "worker", "flower"])
+def test_any_role_that_differs_in_any_field_is_out_of_sync(role: str, field: str) -> None:
+    old: dict[str, Any] = {field: "0", "active": 3}
+    members = changed(role, **old)
+    odd = next(each for each in members if each.role == role)
+    result = verdict(*members)
+    assert result.status == OUT_OF_SYNC
+    assert result.out_of_sync == (
+        Difference(
+            member=odd.id,
+            role=role,
+            pool=odd.pool,
+            field=field,
+            value="0",
+            expected=getattr(ANSWER.code, field),
+            active=3,
+            state=odd.state,
+            is_draining=False,
+        ),
+    )
+
+
+@pytest.mark.parametrize(
+    ("state", "draining"), [(STARTING, False), (CONSUMING, False), (DRAINING, True), (DRAINED, True)]
+)
+def test_a_difference_tells_whether_the_worker_is_on_its_way_out(state: str, draining: bool) -> None:
+    (odd,) = verdict(*changed("worker", dags_hash="old", state=state)).out_of_sync
+    assert odd.is_draining is draining
+
+
+def test_what_the_webserver_answers_is_compared_with_not_what_its_container_reports() -> None:
+    answer = replace(ANSWER, code=replace(ANSWER.code, dags_hash="newer"))
+    assert {each.member for each in verdict(*EVERYBODY, answer=answer).out_of_sync} == {each.id for each in EVERYBODY}
+
+
+@pytest.mark.parametrize(
+    "why",
+    [
+        "answers text/html, not application/json",
+        "answers HTTP 302",
+        "answers HTTP 500",
+        "does not answer: ConnectionRefusedError",
+    ],
+)
+def test_a_webserver_that_does_not_answer_is_unknown_though_it_reports(why: str) -> None:
+    result = verdict(*EVERYBODY, answer=Gap(who="webserver", why=why))
+    assert (result.status, result.unknown) == (UNKNOWN, (Gap(who="webserver", why=why),))
+
+
+def test_without_an_answer_the_last_webservers_record_still_shows_a_difference() -> None:
+    older = member("webserver", "t9", started_at=STARTED - 100, image_version="1.0")
+    result = verdict(older, *EVERYBODY, answer=Gap(who="webserver", why="-"), stopping=frozenset({"t9"}))
+    assert result.status == OUT_OF_SYNC
+    assert [(each.member, each.is_draining) for each in result.out_of_sync] == [("t9/webserver", True)]
+
+
+def test_an_answer_that_no_task_stands_behind_is_doubted() -> None:
+    result = verdict(*EVERYBODY, answer=replace(ANSWER, member="t9/webserver"))
+    assert result.unknown == (Gap(who="t9/webserver", why="answers as the webserver, and ECS knows no such task"),)
+
+
+def test_without_a_webserver_nothing_is_known() -> None:
+    result = verdict(WORKER, containers=(container("t2/worker"),), answer=Gap(who="webserver", why="-"))
+    assert (result.status, result.reference) == (UNKNOWN, None)
+
+
+def test_nobody_at_all_is_unknown_not_in_sync() -> None:
+    assert verdict(containers=(), answer=Gap(who="webserver", why="-")).status == UNKNOWN
+
+
+def test_a_container_that_does_not_report_is_unknown_and_for_how_long() -> None:
+    result = verdict(*AIRFLOW, silent_since={"t2/worker": NOW - 90})
+    assert result.status == UNKNOWN
+    gaps = {gap["who"]: gap["seconds"] for gap in result.to_record()["unknown"]}
+    assert gaps == {"t2/worker": 90, "t3/flower": 600}  # flower is not remembered: since its task started
+
+
+def test_a_malformed_record_of_a_running_container_is_unknown() -> None:
+    others = tuple(each for each in EVERYBODY if each.id != "t2/worker")
+    result = verdict(*others, malformed=("t2/worker",))
+    assert (result.unknown, result.malformed) == ((Gap(who="t2/worker", why="its record is malformed"),), 0)
+
+
+def test_a_registry_full_of_strangers_changes_nothing_but_a_figure() -> None:
+    strangers = [member("worker", f"x{number}", image_version="0.1") for number in range(500)]
+    garbage = tuple(f"garbage {number}" for number in range(500))
+    result = verdict(*EVERYBODY, *strangers, malformed=garbage)
+    assert replace(result, strays=(), malformed=0) == verdict(*EVERYBODY)
+    assert (len(result.strays), result.malformed) == (500, 500)
+
+
+def test_members_are_not_compared_when_ecs_does_not_say_that_they_are_there() -> None:
+    gap = Gap(who="worker", why="ThrottlingException")
+    known = tuple(each for each in RUNNING_ONES if each.role != "worker")
+    result = verdict(*changed("worker", dags_hash="old"), containers=known, gaps=(gap,))
+    assert (result.status, result.unknown) == (UNKNOWN, (gap,))
+
+
+def test_redis_away_is_one_gap_not_one_a_container() -> None:
+    gap = Gap(who="fleet registry", why="ConnectionError")
+    result = verdict(roster=gap)
+    assert (result.status, result.unknown) == (UNKNOWN, (gap,))
+
+
+@pytest.mark.parametrize("field", FIELDS)
+def test_an_empty_version_is_equal_to_nothing_not_even_to_another_empty_one(field: str) -> None:
+    empty: dict[str, Any] = {field: ""}
+    one = verdict(*changed("worker", **empty))
+    assert (one.status, [gap.why for gap in one.unknown]) == (UNKNOWN, [f"does not know its {field}"])
+    answer = replace(ANSWER, code=replace(ANSWER.code, **empty))
+    nobody = verdict(*(replace(each, **empty) for each in EVERYBODY), answer=answer)
+    assert (nobody.status, len(nobody.unknown)) == (UNKNOWN, 1 + len(EVERYBODY))
+
+
+def test_a_difference_is_certain_whatever_else_is_unknown() -> None:
+    result = verdict(AIRFLOW[0], replace(WORKER, dags_hash="old"))
+    assert (result.status, len(result.unknown)) == (OUT_OF_SYNC, 4)
+
+
+def test_a_worker_that_has_stopped_is_not_compared() -> None:
+    stopped = replace(WORKER, id="t8/worker", image_version="1.0", state=STOPPED)
+    assert verdict(*EVERYBODY, stopped, stopping=frozenset({"t8"})).status == IN_SYNC
+
+
+def test_a_task_on_its_way_out_is_compared_while_it_reports() -> None:
+    old = replace(WORKER, id="t8/worker", image_version="1.0", active=2)
+    (odd,) = verdict(*EVERYBODY, old, stopping=frozenset({"t8"})).out_of_sync
+    assert (odd.member, odd.active, odd.is_draining) == ("t8/worker", 2, True)
+
+
+def test_an_image_that_ecs_started_is_another_one_though_it_says_the_same_of_itself() -> None:
+    containers = tuple(replace(each, digest="sha256:1") if each.role == "worker" else each for each in RUNNING_ONES)
+    result = verdict(*EVERYBODY, containers=containers)
+    (odd,) = result.out_of_sync
+    assert (odd.member, odd.field, odd.value, odd.expected) == ("t2/worker", IMAGE_DIGEST, "sha256:1", "sha256:2")
+    assert result.notes == ("the image airflow:2.0 is run with two digests: its tag was moved",)
+
+
+def test_the_same_image_by_two_names_is_one_image() -> None:
+    pinned = {"t2/worker": "airflow@sha256:2"}
+    containers = tuple(replace(each, image=pinned.get(each.member, each.image)) for each in RUNNING_ONES)
+    assert verdict(*EVERYBODY, containers=containers).status == IN_SYNC
+
+
+def test_an_image_that_ecs_does_not_tell_is_unknown() -> None:
+    containers = tuple(replace(each, digest="") if each.role == "worker" else each for each in RUNNING_ONES)
+    assert verdict(*EVERYBODY, containers=containers).unknown == (
+        Gap(who="t2/worker", why="ECS does not say which image it runs"),
+    )
+
+
+def test_a_worker_newer_than_the_webserver_is_a_wrong_order() -> None:
+    result = verdict(*changed("worker", airflow_version="3.4.0"))
+    assert result.notes == (
+        "wrong order: t2/worker runs Airflow 3.4.0, newer than the webserver's 3.3.2: "
+        "an upgrade needs the webserver first",
+    )
+
+
+@pytest.mark.parametrize(
+    ("state", "active", "wrong"), [(STARTING, 0, False), (DRAINING, 0, False), (DRAINING, 1, True)]
+)
+def test_a_newer_worker_that_waits_is_in_good_order(state: str, active: int, wrong: bool) -> None:
+    result = verdict(*changed("worker", airflow_version="3.4.0", state=state, active=active))
+    assert bool(result.notes) is wrong
+
+
+@pytest.mark.parametrize(
+    ("state", "started_at", "wrong"),
+    [(CONSUMING, STARTED - 1, True), (CONSUMING, STARTED + 1, False), (DRAINING, STARTED - 1, False)],
+)
+def test_a_worker_that_takes_tasks_of_a_later_scheduler_is_a_wrong_order(
+    state: str, started_at: float, wrong: bool
+) -> None:
+    result = verdict(*changed("worker", image_version="1.0", state=state, started_at=started_at))
+    assert bool(result.notes) is wrong
+    assert all("t2/worker takes tasks of t1/scheduler" in note for note in result.notes)
+
+
+def test_a_record_is_cut_and_counts_all() -> None:
+    record = verdict(*changed("worker", image_version="1.0", dags_hash="old")).to_record(at_most=1)
+    assert (record["differences"], len(record["out_of_sync"])) == (2, 1)
