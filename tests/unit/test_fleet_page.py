@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from fleet.page.code import code_by_role
-from fleet.page.entries import MalformedEntry, read_decisions, read_forecast
+from fleet.page.entries import MalformedEntry, read_check, read_decisions, read_forecast
 from fleet.registry import STOPPED, WEBSERVER, Member
 from tests.integration.sample_fleet import CODE, OLDER, a_member
 
@@ -53,6 +53,29 @@ def test_a_difference_is_certain_whatever_else_is_not_known() -> None:
 def test_the_webserver_that_started_last_is_the_reference() -> None:
     older = replace(A_WEBSERVER, id="older/webserver", started_at=A_WEBSERVER.started_at - 1, **OLDER)
     assert code_by_role([older, A_WEBSERVER], malformed=())["reference"] == CODE
+
+
+@pytest.mark.parametrize(("check", "expected"), [(None, "in_sync"), ("in_sync", "in_sync"), ("unknown", "unknown")])
+def test_what_the_version_check_knows_from_ecs_is_not_passed_over(check: str | None, expected: str) -> None:
+    assert code_by_role([A_WEBSERVER, A_WORKER], malformed=(), check=check)["status"] == expected
+
+
+@pytest.mark.parametrize(
+    ("raw", "status"),
+    [
+        (None, None),
+        (json.dumps({"status": "unknown", "looked_at": NOW - 100}), "unknown"),
+        (json.dumps({"status": "in_sync", "looked_at": NOW - 100}), "in_sync"),
+        (json.dumps({"status": "out_of_sync", "looked_at": NOW - 1000}), None),
+        (json.dumps({"status": "in_sync"}), "unknown"),
+        ("{", "unknown"),
+        ("[]", "unknown"),
+    ],
+)
+def test_the_version_checks_status_counts_while_it_is_fresh_and_can_be_believed(
+    raw: str | None, status: str | None
+) -> None:
+    assert read_check(raw, now=NOW) == status
 
 
 def test_a_stopped_member_is_not_compared() -> None:

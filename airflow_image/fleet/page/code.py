@@ -18,11 +18,12 @@ UNKNOWN = "unknown"
 ORDER_OF_ROLES = (WEBSERVER, *sorted(ROLES - {WEBSERVER}))
 
 
-def code_by_role(members: Iterable[Member], *, malformed: Iterable[str]) -> dict[str, Any]:
+def code_by_role(members: Iterable[Member], *, malformed: Iterable[str], check: str | None = None) -> dict[str, Any]:
     """As JSON can hold it: `status`, `reference` (the webserver's code or None), `groups`, `unknown` (in words).
 
     A group: role, code, how many `members`, how many `active` tasks, the fields in which it `differs`.
-    The reference is the running webserver that started last: in a rollout an older one differs from it like anybody else.
+    The reference is the running webserver that started last: in a rollout an older one differs from it like another.
+    `check`: the version check's last status, which also knows what ECS runs; None where there is no fresh one.
     """
     alive = [member for member in members if member.state != STOPPED]
     webservers = [member for member in alive if member.role == WEBSERVER and member.state == RUNNING]
@@ -33,6 +34,8 @@ def code_by_role(members: Iterable[Member], *, malformed: Iterable[str]) -> dict
         unknown.append("no webserver has reported: there is nothing to compare with")
     for group in groups:
         unknown += (f"{group['role']}: does not know its {name}" for name, value in group["code"].items() if not value)
+    if check not in (None, IN_SYNC):
+        unknown.append(f"the version check, which also asks ECS, says {str(check).replace('_', ' ')}")
     differing = [group for group in groups if group["differs"]]
     return {
         "status": OUT_OF_SYNC if differing else UNKNOWN if unknown else IN_SYNC,

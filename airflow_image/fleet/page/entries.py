@@ -11,6 +11,9 @@ from fleet.history import is_figure, is_time
 
 FIGURES = ("queued", "active", "consuming", "draining", "drained", "desired", "was", "needed")
 
+# The version check looks each minute.
+CHECK_COUNTS_FOR_S = 150.0
+
 
 class MalformedEntry(ValueError):
     """An entry that cannot be believed; the message says why and quotes nothing of it."""
@@ -43,6 +46,26 @@ def read_forecast(raw: str | bytes | None) -> list[list[float]] | None:
     if not isinstance(points, list) or not all(map(_is_point, points)):
         raise MalformedEntry("the forecast is not a list of times and slots")
     return sorted(points)
+
+
+def read_check(raw: str | bytes | None, *, now: float) -> str | None:
+    """The status that the version check came to last; None when it is too old to count, or there is none.
+
+    "unknown" when the entry cannot be believed.
+    """
+    if raw is None:
+        return None
+    try:
+        memory = _json(raw)
+    except MalformedEntry:
+        return "unknown"
+    if (
+        not isinstance(memory, dict)
+        or not isinstance(memory.get("status"), str)
+        or not is_time(memory.get("looked_at"))
+    ):
+        return "unknown"
+    return memory["status"] if now - memory["looked_at"] <= CHECK_COUNTS_FOR_S else None
 
 
 def _decision(raw: str | bytes) -> dict[str, Any]:

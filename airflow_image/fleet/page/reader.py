@@ -10,9 +10,9 @@ import redis
 
 from fleet import history, registry
 from fleet.page.code import code_by_role
-from fleet.page.entries import MalformedEntry, read_decisions, read_forecast
+from fleet.page.entries import MalformedEntry, read_check, read_decisions, read_forecast
 from fleet.queues import lists_of
-from fleet.registry import CONSUMING, DRAINED, DRAINING, STARTING, STOPPED, WORKER, Member, Registry
+from fleet.registry import CONSUMING, DRAINED, DRAINING, STARTING, STOPPED, WORKER, Member, Registry, Roster
 from roles.pools import Pool
 
 DECISIONS_SHOWN = 20  # of each pool
@@ -22,6 +22,7 @@ WORKER_STATES = (STARTING, CONSUMING, DRAINING, DRAINED)
 def read_fleet(client: redis.Redis, pools: Sequence[Pool]) -> dict[str, Any]:
     """What is now, as JSON can hold it. Raises redis.RedisError when Redis does not answer."""
     roster = Registry(client).members()
+    code = _code(client, roster)
     with client.pipeline(transaction=False) as pipe:
         for pool in pools:
             for name in _lists(pool):
@@ -32,7 +33,7 @@ def read_fleet(client: redis.Redis, pools: Sequence[Pool]) -> dict[str, Any]:
     undeclared = {member.pool for member in _workers(roster.members)} - {pool.name for pool in pools}
     return {
         "read_at": roster.read_at,
-        "code": code_by_role(roster.members, malformed=roster.malformed),
+        "code": code,
         "pools": shown,
         "undeclared_pools": sorted(str(name) for name in undeclared),
         "members": [_member(member, now=roster.read_at) for member in roster.members],
@@ -43,7 +44,7 @@ def read_fleet(client: redis.Redis, pools: Sequence[Pool]) -> dict[str, Any]:
 def read_code(client: redis.Redis, _: Sequence[Pool]) -> dict[str, Any]:
     """Who runs which code, as JSON can hold it. Raises redis.RedisError when Redis does not answer."""
     roster = Registry(client).members()
-    return {"read_at": roster.read_at, "code": code_by_role(roster.members, malformed=roster.malformed)}
+    return {"read_at": roster.read_at, "code": _code(client, roster)}
 
 
 def read_history(client: redis.Redis, pools: Sequence[Pool]) -> dict[str, Any]:
@@ -61,6 +62,11 @@ def read_history(client: redis.Redis, pools: Sequence[Pool]) -> dict[str, Any]:
         "figures": history.FIGURES,
         "pools": [_past(pool, answers, now=now) for pool in pools],
     }
+
+
+def _code(client: redis.Redis, roster: Roster) -> dict[str, Any]:
+    raw: Any = client.get(registry.VERSIONS_KEY)  # redis-py's stubs say that this may be awaitable
+    return code_by_role(roster.members, malformed=roster.malformed, check=read_check(raw, now=roster.read_at))
 
 
 def _lists(pool: Pool) -> list[str]:
