@@ -8,7 +8,7 @@ unexport PYTHONDONTWRITEBYTECODE
 unexport PYTHONPATH
 export SAM_CLI_TELEMETRY := 0
 
-.PHONY: help setup setup-dev setup-local demo faults up deploy-local down decisions versions versions-asked cost check image test test-fast test-image protocol bench lint format template lock clean
+.PHONY: help setup setup-dev setup-local demo faults up deploy-local down decisions versions versions-asked cost check image test test-fast test-image protocol pictures bench lint format template lock clean
 
 help: ## list the commands
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 12
@@ -83,6 +83,9 @@ protocol: setup-dev ## the protocol's model over 100,000 steps (a quarter of an 
 bench: setup-dev ## hold the functions against their limits (FLAGS=--docs: the autoscaler's into the documentation)
 	@$(BIN)/python -m bench.function $(FLAGS)
 	@$(BIN)/python -m bench.versions
+
+pictures: setup-local ## the documentation's picture of the Fleet page (needs chromium)
+	@FLEET_PICTURES=docs/images $(BIN)/python -m pytest -q tests/integration/test_fleet_browser.py -k documentations
 
 lint: setup-dev ## ruff, mypy, cfn-lint, stale template
 	@$(BIN)/ruff check .
