@@ -26,6 +26,11 @@ CLOCK_TOLERANCE_S = 5.0
 RECORD_VERSION = 1
 NAMES_A_SCAN = 1000
 MOST_TASKS = 10_000  # of one worker; more is an error, and would raise the pool to its maximum
+# The forecaster writes each minute. Once it has missed two, nobody may count on what it said.
+FORECAST_TTL_S = 180
+MOST_FORECAST_PAIRS = 5_000  # one a second for an hour is 3,600
+MOST_FORECAST_SLOTS = 1_000_000  # far beyond any pool's maximum
+LATEST_EPOCH_S = 10**11  # the year 5138: milliseconds are beyond it
 
 # The roles of the containers that report, which are also the containers' names.
 WEBSERVER = "webserver"
@@ -33,8 +38,9 @@ SCHEDULER = "scheduler"
 DAG_PROCESSOR = "dag-processor"
 TRIGGERER = "triggerer"
 WORKER = "worker"
+FORECASTER = "forecaster"
 FLOWER = "flower"
-ROLES = frozenset({WEBSERVER, SCHEDULER, DAG_PROCESSOR, TRIGGERER, WORKER, FLOWER})
+ROLES = frozenset({WEBSERVER, SCHEDULER, DAG_PROCESSOR, TRIGGERER, FORECASTER, WORKER, FLOWER})
 
 STARTING = "starting"
 CONSUMING = "consuming"
@@ -72,6 +78,10 @@ def decisions_key(pool: str) -> str:
 
 def forecast_key(pool: str) -> str:
     return f"fleet:forecast:{pool}"
+
+
+Forecast = tuple[tuple[int, int], ...]
+"""Of one pool: (epoch_s, slots), ascending, each time once. fleet.forecast says what it means."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -293,6 +303,45 @@ class Registry:
         if not isinstance(memory, dict):
             raise ValueError(f"{scaler_key(pool)} holds no JSON object")
         return memory
+
+    def foretell(self, pool: str, forecast: Forecast) -> None:
+        """Replaces the pool's forecast, which expires after FORECAST_TTL_S; ValueError for one to disbelieve."""
+        raw = json.dumps(forecast, separators=(",", ":"))
+        parse_forecast(raw)
+        self._redis.set(forecast_key(pool), raw, ex=FORECAST_TTL_S)
+
+    def forecast(self, pool: str) -> Forecast | None:
+        """What `foretell` stored last; None when there is none, or it has expired; ValueError as parse_forecast."""
+        return parse_forecast(self._redis.get(forecast_key(pool)))
+
+
+def parse_forecast(raw: bytes | str | None) -> Forecast | None:
+    """The forecast stored as `raw`, in order; None for no forecast, which is not the empty one: nothing is due then.
+
+    Raises ValueError when it cannot be believed. That is no reason to keep a size: without a forecast the scaler goes
+    by what it sees.
+    """
+    if raw is None:
+        return None
+    try:
+        pairs = json.loads(raw)
+    except (ValueError, RecursionError):
+        raise ValueError("the forecast is not JSON") from None
+    if not isinstance(pairs, list) or len(pairs) > MOST_FORECAST_PAIRS:
+        raise ValueError(f"the forecast is not a list of at most {MOST_FORECAST_PAIRS} pairs")
+    for pair in pairs:
+        if not _is_forecast_pair(pair):
+            raise ValueError(f"the forecast holds {pair!r:.80}")
+    if len({at for at, _ in pairs}) < len(pairs):
+        raise ValueError("the forecast names a time twice")
+    return tuple(sorted((at, slots) for at, slots in pairs))
+
+
+def _is_forecast_pair(pair: Any) -> bool:
+    if not isinstance(pair, list) or len(pair) != 2 or not all(type(number) is int for number in pair):
+        return False
+    at, slots = pair
+    return 0 < int(at) <= LATEST_EPOCH_S and 1 <= int(slots) <= MOST_FORECAST_SLOTS
 
 
 def _seconds(time: tuple[int, int]) -> float:

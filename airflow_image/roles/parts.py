@@ -10,6 +10,7 @@ from urllib.parse import quote
 
 from fleet import names
 from roles.errors import ConfigurationError
+from roles.forecasting import forecast_settings
 from roles.pools import find_pool, read_pools, total_slots
 
 Variables = Mapping[str, str]
@@ -160,7 +161,7 @@ DATABASE_SECRETS = ("DATABASE_USER", "DATABASE_PASSWORD")
 
 DATABASE = Part(
     needs=DATABASE_VARIABLES,
-    secrets=lambda given: {"AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": database_url(given)},
+    secrets=lambda given: {names.DATABASE_URL: database_url(given)},
     raw=DATABASE_SECRETS,
 )
 NEW_DATABASE = Part(
@@ -209,6 +210,7 @@ LOGS = Part(
     },
 )
 SCHEDULING = Part(needs=("POOLS", "PORT"), settings=_scheduler_settings)
+FORECASTING = Part(needs=("POOLS",), settings=forecast_settings)
 WORKING = Part(
     needs=("POOLS", "POOL", names.AGENT_URI),
     settings=_worker_settings,
