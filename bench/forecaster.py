@@ -1,127 +1,85 @@
-"""Measures what the forecaster costs on a database of Airflow's with a million task instances.
+"""The forecaster beside the simulated scheduler: the image's own forecast, learned from the runs simulated so far."""
 
-`python -m bench.forecaster` takes some minutes, most of them to make the database, and is no part of `make bench`.
-"""
+from __future__ import annotations
 
-import argparse
-import json
-import os
-import subprocess
-import tempfile
-from collections.abc import Sequence
-from pathlib import Path
-from typing import Any
+from bisect import bisect_left, bisect_right, insort
+from collections.abc import Iterator
+from random import Random
 
-import psycopg
+from bench.calendar import Calendar, ScheduledRun
+from bench.forecast_error import NO_ERROR, ForecastError
+from bench.order import NONE
+from bench.past_run import PastTask, slots_wanted
+from bench.site import Site
+from fleet import names
+from fleet.forecast import LATE_S, LOOK_EVERY_S, DueRun, PastUse, forecast
+from fleet.registry import FORECAST_TTL_S, Forecast
+from roles.forecasting import forecast_settings
 
-from fleet.registry import Registry
-from local.paths import AIRFLOW_ENVIRONMENT, ROOT
-from local.servers.postgres import Postgres
-from local.servers.redis import Redis
-
-PROGRAM = ROOT / "tests" / "integration" / "airflow_forecaster.py"
-USER, PASSWORD, DATABASE = "airflow", "airflow", "airflow"
-TASKS_A_RUN = 20
-DAGS = 900  # with a history; of them, so many are due:
-DUE = 255
-LOOKS = 4  # the first reads the timetables
-LOOK_EVERY_S = 60
-
-# Hourly runs, each a fan-out: one task, and after 20 s the others at once, for up to half a minute.
-RUNS = """
-insert into dag_run (dag_id, run_id, run_type, state, run_after)
-select 'dag' || dag, 'run' || run, 'scheduled', 'success', timestamptz '2026-02-01' + run * interval '1 hour'
-from generate_series(0, %(dags)s - 1) as dag, generate_series(1, %(runs)s) as run
-"""
-TASKS = """
-insert into task_instance (id, dag_id, run_id, task_id, map_index, try_number, pool, pool_slots, queue, state,
-                           queued_dttm, start_date, end_date)
-select gen_random_uuid(), dag_id, run_id, 'task' || task, -1, 1, 'default_pool', 1, 'default', 'success',
-       run_after + least(task, 1) * interval '20 s', run_after + least(task, 1) * interval '20 s' + interval '1 s',
-       run_after + least(task, 1) * interval '20 s' + (10 + task) * interval '1 s'
-from dag_run, generate_series(0, %(tasks)s - 1) as task
-"""
-DUE_SOON = """
-update dag set is_paused = false, next_dagrun = later.at, next_dagrun_create_after = later.at,
-               next_dagrun_data_interval_start = later.at, next_dagrun_data_interval_end = later.at
-from (select date_bin('5 min', now(), '2026-01-01') + interval '5 min' as at) as later
-"""
+QUEUE, POOL = "default", "worker"
+# What the container runs with where nobody sets anything.
+DEFAULTS = forecast_settings(
+    {"POOLS": f'[{{"name": "{POOL}", "queues": ["{QUEUE}"], "max": 1, "concurrency": 1}}]'},
+)
+AHEAD_S = 60.0 * int(DEFAULTS[names.FORECAST_MINUTES])
+WINDOW_S = float(DEFAULTS[names.FORECAST_WINDOW_S])
+QUANTILE = float(DEFAULTS[names.FORECAST_QUANTILE])
+RUNS = int(DEFAULTS[names.FORECAST_RUNS])
 
 
-def measure(rows: int) -> list[dict[str, float]]:
-    """What each of LOOKS looks took: wall_s and cpu_s of the process, memory_mib at its most so far."""
-    with tempfile.TemporaryDirectory(prefix="forecast-") as folder:
-        postgres, redis = Postgres(Path(folder, "postgres")).start(), Redis(Path(folder, "redis")).start()
-        try:
-            postgres.provision(USER, PASSWORD, DATABASE)
-            place = f"{USER}:{PASSWORD}@{postgres.host}:{postgres.port}/{DATABASE}"
-            variables = {
-                "PATH": os.environ["PATH"],
-                "PYTHONPATH": str(ROOT / "airflow_image"),
-                "AIRFLOW_HOME": folder,
-                "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"postgresql+psycopg2://{place}",
-                "AIRFLOW__CELERY__BROKER_URL": f"redis://{redis.host}:{redis.port}/0",
-                "FLEET_POOL_OF_QUEUE": '{"default":"worker"}',
-                "FORECAST_MINUTES": "15",
-                "FORECAST_QUANTILE": "0.9",
-                "FORECAST_RUNS": "10",
-                "FORECAST_WINDOW_S": "60",
-            }
-            looks = _measure(variables, f"postgresql://{place}", runs=-(-rows // (DAGS * TASKS_A_RUN)))
-            with redis.client() as client:
-                if not Registry(client).forecast("worker"):
-                    raise RuntimeError("nothing was forecast: the figures are those of an idle forecaster")
-            return looks
-        finally:
-            redis.stop()
-            postgres.remove()
+class Forecaster:
+    """Looks each minute, at a random phase, and learns from each scheduled run that ends."""
 
+    def __init__(self, calendar: Calendar, *, error: ForecastError = NO_ERROR) -> None:
+        self._calendar, self._error = calendar, error
+        self._due_at = [run.due_at for run in calendar.runs]
+        self._run_of = {run.last_stage: run for run in calendar.runs if run.last_stage != NONE}
+        # By DAG: (when the run was due, the slots it wanted), ascending, the last RUNS of them.
+        self._past = {
+            dag_id: [(-1.0, peak) for peak in peaks][-RUNS:] for dag_id, peaks in calendar.peaks.items() if peaks
+        }
+        self._written: Forecast | None = None
+        self._written_at = 0.0
 
-def _measure(variables: dict[str, str], url: str, *, runs: int) -> list[dict[str, float]]:
-    with (
-        subprocess.Popen(
-            [AIRFLOW_ENVIRONMENT / "bin" / "python", PROGRAM],
-            env=variables,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            text=True,
-        ) as program,
-        psycopg.connect(url, autocommit=True) as connection,
-    ):
-        ask(program, migrate=True)
-        for number in range(DUE):
-            ask(program, dags={f"dag{number}": {"schedule": "*/5 * * * *", "end": None, "tasks": TASKS_A_RUN}})
-        connection.execute(RUNS, {"dags": DAGS, "runs": runs})
-        connection.execute(TASKS, {"tasks": TASKS_A_RUN})
-        connection.execute("vacuum analyze dag_run, task_instance")
-        connection.execute(DUE_SOON)
-        looks = [ask(program, look=True) for _ in range(LOOKS)]
-        program.kill()
-    return looks
+    def begin(self, site: Site) -> None:
+        self._site = site
+        site.fleet.when_last_stage_ends = self._learn
+        site.clock.at(Random(f"forecasts {site.seed}").random() * LOOK_EVERY_S, self._look)
 
+    def read(self) -> Forecast | None:
+        """What the registry holds now."""
+        return self._written if self._site.clock.now - self._written_at < FORECAST_TTL_S else None
 
-def ask(program: subprocess.Popen[str], **command: Any) -> Any:
-    """The program's answer to one command."""
-    assert program.stdin is not None
-    assert program.stdout is not None
-    program.stdin.write(json.dumps(command) + "\n")
-    program.stdin.flush()
-    return json.loads(program.stdout.readline())
+    def _look(self, _: None) -> None:
+        clock, error = self._site.clock, self._error
+        due = [DueRun(dag_id=run.dag_id, at=run.due_at) for run in self._due(clock.now - error.behind_s)]
+        past = [
+            PastUse(dag_id=dag_id, queue=QUEUE, runs=len(runs), peaks=tuple(sorted(peak for _, peak in runs)))
+            for dag_id in sorted({run.dag_id for run in due})
+            if (runs := self._past.get(dag_id))
+        ]
+        exact = forecast(due, past, pool_of={QUEUE: POOL}, quantile=QUANTILE)[POOL]
+        self._written = tuple((at, max(1, round(slots * error.factor))) for at, slots in exact)
+        self._written_at = clock.now
+        clock.after(LOOK_EVERY_S, self._look)
 
+    def _due(self, now: float) -> Iterator[ScheduledRun]:
+        """The runs that Airflow has not created by then."""
+        begin, end = bisect_left(self._due_at, now - LATE_S), bisect_right(self._due_at, now + AHEAD_S)
+        return (run for run in self._calendar.runs[begin:end] if run.created_at > now)
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Prints a line a look."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rows", type=int, default=1_000_000, help="task instances")
-    rows = parser.parse_args(arguments).rows
-    for number, look in enumerate(measure(rows), start=1):
-        share = 100 * look["cpu_s"] / LOOK_EVERY_S
-        print(
-            f"look {number} over {DUE} due DAGs and {rows:,} task instances: {look['wall_s']:.2f} s, of them "
-            f"{look['cpu_s']:.2f} s here ({share:.1f} % of a processor, once a minute), {look['memory_mib']:.0f} MiB"
-        )
-
-
-if __name__ == "__main__":
-    main()
+    def _learn(self, last_stage: int) -> None:
+        run = self._run_of.get(last_stage)
+        if run is None:
+            return
+        fleet = self._site.fleet
+        order = fleet.load.order
+        assert order is not None
+        tasks = [
+            PastTask(queued=fleet.arrived[task], started=fleet.started[task], ended=fleet.ended[task])
+            for stage in order.chain_to(last_stage)
+            for task in order.tasks_of[stage]
+        ]
+        past = self._past.setdefault(run.dag_id, [])
+        insort(past, (run.due_at, slots_wanted(tasks, window_s=WINDOW_S)))
+        del past[:-RUNS]

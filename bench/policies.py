@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 
 from autoscaler.decide import Policy
 from autoscaler.settings import POLL_SECONDS_DEFAULT, SCALE_IN_AFTER_DEFAULT_S
+from bench.forecaster import Forecaster
 from bench.load import Load
 from bench.ours import Ours
 from bench.peers.celery_ecs_autoscaler import CeleryEcsAutoscaler
@@ -18,9 +19,11 @@ from bench.site import Scaler
 from bench.trial import Setting
 
 OURS = "ours"
+OURS_FORECAST = "ours-forecast"
 MWAA_TODAY = MwaaToday.name
 MAKERS: Mapping[str, Callable[[Load, Setting], Scaler]] = {
     OURS: lambda _, setting: ours(setting),
+    OURS_FORECAST: lambda load, setting: ours(setting, name=OURS_FORECAST, forecaster=forecaster_of(load, setting)),
     MWAA_TODAY: lambda *_: MwaaToday(),
     f"{MWAA_TODAY} {POLL_SECONDS_DEFAULT} s": lambda *_: _faster_mwaa(),
     Mwaa2023.name: lambda *_: Mwaa2023(),
@@ -31,7 +34,25 @@ MAKERS: Mapping[str, Callable[[Load, Setting], Scaler]] = {
 }
 
 
-def ours(setting: Setting, *, poll_s: float = POLL_SECONDS_DEFAULT, name: str = OURS) -> Ours:
+def known(load: Load) -> list[str]:
+    """The policies that can be compared under the load: one that forecasts needs a schedule."""
+    return [name for name in MAKERS if name != OURS_FORECAST or load.calendar is not None]
+
+
+def forecaster_of(load: Load, setting: Setting) -> Forecaster:
+    """Raises ValueError for a load without a schedule."""
+    if load.calendar is None:
+        raise ValueError(f"{load.name} has no schedule to forecast from")
+    return Forecaster(load.calendar, error=setting.forecast_error)
+
+
+def ours(
+    setting: Setting,
+    *,
+    poll_s: float = POLL_SECONDS_DEFAULT,
+    name: str = OURS,
+    forecaster: Forecaster | None = None,
+) -> Ours:
     """The autoscaler with the template's defaults, but for the pool's limits, which all policies share."""
     policy = Policy(
         minimum=setting.minimum,
@@ -39,7 +60,7 @@ def ours(setting: Setting, *, poll_s: float = POLL_SECONDS_DEFAULT, name: str = 
         concurrency=setting.slots,
         scale_in_after_s=SCALE_IN_AFTER_DEFAULT_S,
     )
-    return Ours(policy, period_s=poll_s, name=name)
+    return Ours(policy, period_s=poll_s, name=name, forecaster=forecaster)
 
 
 def make(name: str, load: Load, setting: Setting) -> Scaler:

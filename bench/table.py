@@ -1,10 +1,11 @@
-"""Prints results as a table."""
+"""Results as a table."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 from bench.experiment import Result
+from bench.sheet import Sheet
 
 HEAD = (
     "policy",
@@ -26,9 +27,9 @@ HEAD = (
 )
 
 
-def rows(results: Sequence[Result], *, base: Result) -> list[tuple[str, ...]]:
+def sheet(title: str, results: Sequence[Result], *, base: Result) -> Sheet:
     """A row a result; percentages are of `base`; waits and delays in seconds."""
-    return [_row(result, base) for result in results]
+    return Sheet(title=title, columns=HEAD, rows=tuple(_row(result, base) for result in results))
 
 
 def _row(result: Result, base: Result) -> tuple[str, ...]:
@@ -55,9 +56,3 @@ def _row(result: Result, base: Result) -> tuple[str, ...]:
 
 def _percent(value: float, of: float) -> str:
     return f"{100 * value / of:.0f}" if of else "-"
-
-
-def markdown(head: Sequence[str], body: Sequence[Sequence[str]]) -> str:
-    """The first column is text, the others are numbers."""
-    lines = [head, ["---"] + ["---:"] * (len(head) - 1), *body]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)

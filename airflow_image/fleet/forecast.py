@@ -20,6 +20,10 @@ from dataclasses import dataclass
 
 from fleet.registry import MOST_FORECAST_SLOTS, Forecast
 
+LOOK_EVERY_S = 60.0
+# The scheduler may be a little late. A run that it has not created by then is not awaited any longer.
+LATE_S = 60.0
+
 
 @dataclass(frozen=True, kw_only=True)
 class DueRun:

@@ -21,7 +21,7 @@ from sqlalchemy.pool import NullPool
 
 from fleet import names, pulse
 from fleet.broker import connect
-from fleet.forecast import forecast
+from fleet.forecast import LATE_S, LOOK_EVERY_S, forecast
 from fleet.history import past_use
 from fleet.outage import Outage
 from fleet.registry import Registry
@@ -29,9 +29,6 @@ from fleet.schedule import Schedule
 
 log = logging.getLogger(__name__)
 
-LOOK_EVERY_S = 60.0
-# The scheduler may be a little late. A run that it has not created by then is not awaited any longer.
-LATE_S = 60.0
 CONNECT_TIMEOUT_S = 5
 ANSWER_TIMEOUT_MS = 10_000
 # A statement takes a fraction of a second over a million task instances; a slower one is in the scheduler's way.

@@ -8,40 +8,16 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from rich import box
-from rich.table import Table
-
 from bench.function.figures import Cold, Looks, best_median
 from bench.function.limits import Verdict
 from bench.function.measure import Measured
 from bench.function.package import Package
+from bench.marks import put_between
+from bench.sheet import Sheet
 from local import paths
 
 JSON_PATH = paths.STATE / "bench-function.json"
 DOCS_PATH = paths.ROOT / "docs" / "benchmarks-function.md"
-BEGIN, END = "<!-- make bench writes the figures from here -->", "<!-- to here -->"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Sheet:
-    """A table of text; the first column is to the left, the others to the right."""
-
-    title: str
-    columns: tuple[str, ...]
-    rows: tuple[tuple[str, ...], ...]
-
-    def to_rich(self) -> Table:
-        table = Table(title=self.title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
-        for number, name in enumerate(self.columns):
-            table.add_column(name, justify="right" if number else "left")
-        for row in self.rows:
-            table.add_row(*row)
-        return table
-
-    def to_markdown(self) -> str:
-        rule = ["---", *["--:"] * (len(self.columns) - 1)]
-        lines = ["| " + " | ".join(cells) + " |" for cells in (self.columns, rule, *self.rows)]
-        return "\n".join([f"{self.title}:", "", *lines])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,12 +54,8 @@ class Report:
 
     def write_docs(self, path: Path = DOCS_PATH) -> None:
         """Replaces what stands between the two marks. Raises ValueError when they are not there."""
-        before, begun, rest = path.read_text().partition(BEGIN)
-        _, ended, after = rest.partition(END)
-        if not begun or not ended:
-            raise ValueError(f"{path} lacks the marks between which the figures belong")
-        figures = "\n\n".join([f"Measured with {self.circumstances}.", *(s.to_markdown() for s in self.sheets())])
-        path.write_text(f"{before}{BEGIN}\n\n{figures}\n\n{END}{after}")
+        figures = [f"Measured with {self.circumstances}.", *(sheet.to_markdown() for sheet in self.sheets())]
+        put_between(path, "\n\n".join(figures))
 
 
 def _of_looks(looks: Sequence[Looks]) -> Sheet:

@@ -8,7 +8,6 @@ import subprocess
 import tempfile
 import uuid
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -21,6 +20,7 @@ from fleet.registry import Forecast, Registry
 from local.servers.ports import free_port
 from tests.integration.conftest import PostgresServer, RedisServer
 from tests.integration.waiting import eventually
+from tests.past_runs import CASES, Past, at_once
 
 ROOT = Path(__file__).parents[2]
 IMAGE = ROOT / "airflow_image"
@@ -34,16 +34,6 @@ LONG_AGO = datetime(2026, 2, 1, tzinfo=UTC)
 PAST_S = 3600  # between two past runs
 
 pytestmark = pytest.mark.skipif(not AIRFLOWS_PYTHON.exists(), reason="needs the image's environment (make setup)")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Past:
-    """A past task: seconds after its run was due at which it was queued and started, and for how long it ran."""
-
-    queued: float | None
-    started: float
-    ran: float
-    queue: str = "default"
 
 
 def environment(*, database: str, broker: str, home: str) -> dict[str, str]:
@@ -163,11 +153,6 @@ def site(prepared: Site, redis_server: RedisServer) -> Site:
     return prepared
 
 
-def at_once(count: int, *, ran: float = 10, queue: str = "default") -> list[Past]:
-    """Tasks that found enough slots when the run began."""
-    return [Past(queued=1, started=1.5, ran=ran, queue=queue)] * count
-
-
 def slots(found: dict[str, Forecast | None], pool: str = "worker") -> int:
     """Of the first run that is forecast; 0 when none is."""
     forecast = found[pool]
@@ -261,30 +246,7 @@ def test_of_a_dag_that_airflow_cannot_read_the_next_run_is_known(site: Site) -> 
     assert len(forecast) == 1
 
 
-@pytest.mark.parametrize(
-    ("tasks", "wanted"),
-    [
-        pytest.param(at_once(5), 5, id="all at once"),
-        # 0-10 s, 11-21 s, 22-32 s: never two at a time
-        pytest.param(
-            [Past(queued=11 * step, started=11 * step + 1, ran=10) for step in range(3)], 1, id="one after the other"
-        ),
-        # Nobody was there for 90 s; then one worker of 2 slots took them. All 6 wanted a slot at once.
-        pytest.param(
-            [Past(queued=1, started=90 + 10 * (index // 2), ran=10) for index in range(6)], 6, id="no worker was there"
-        ),
-        # The first task waited for 90 s, so the 4 that follow it came 5 s after the run could begin, not 95.
-        pytest.param(
-            [Past(queued=1, started=90, ran=4), *[Past(queued=95, started=96, ran=10)] * 4], 4, id="a later start"
-        ),
-        pytest.param(
-            [Past(queued=1, started=2, ran=70), *[Past(queued=72, started=73, ran=10)] * 4], 1, id="a later stage"
-        ),
-        pytest.param([Past(queued=None, started=2, ran=0)] * 7, 0, id="never queued"),
-        pytest.param(at_once(4, ran=0), 4, id="over at once"),
-        pytest.param([], 0, id="no task"),
-    ],
-)
+@pytest.mark.parametrize(("tasks", "wanted"), CASES)
 def test_a_run_wants_as_many_slots_as_it_would_have_used_in_its_beginning(
     site: Site, tasks: Sequence[Past], wanted: int
 ) -> None:
