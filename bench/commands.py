@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from bench import table
+from bench.arguments import at_least_one, at_least_zero
 from bench.cron_load import DAYS, cron_load
 from bench.experiment import compare
 from bench.load import Load, LoadError, read_load
@@ -22,7 +23,7 @@ def main(arguments: Sequence[str]) -> int:
     options = _parser().parse_args(arguments)
     try:
         load = _load(options)
-    except (LoadError, OSError) as error:
+    except LoadError as error:
         print(f"bench: {error}", file=sys.stderr)
         return 2
     setting = Setting(slots=options.concurrency, minimum=options.minimum, maximum=options.maximum)
@@ -53,17 +54,12 @@ def _parser() -> argparse.ArgumentParser:
     source.add_argument("--trace", type=Path, help="CSV: arrival_s,duration_s, or task_instance's columns")
     source.add_argument("--load", choices=["cron"], help="generated: 200 DAGs with known schedules")
     parser.add_argument("--queue", help="of an export: the tasks of this queue only")
-    parser.add_argument("--days", type=_at_least_one, default=DAYS, help="of a generated load")
-    parser.add_argument("--concurrency", type=_at_least_one, default=16, help="slots a worker")
-    parser.add_argument("--seeds", type=_at_least_one, default=3, help="how often each policy runs")
-    parser.add_argument("--minimum", type=int, default=0, help="workers that always run; the bounds know no minimum")
-    parser.add_argument("--maximum", type=_at_least_one, default=1000, help="workers that may run")
+    parser.add_argument("--days", type=at_least_one, default=DAYS, help="of a generated load")
+    parser.add_argument("--concurrency", type=at_least_one, default=16, help="slots a worker")
+    parser.add_argument("--seeds", type=at_least_one, default=3, help="how often each policy runs")
+    parser.add_argument(
+        "--minimum", type=at_least_zero, default=0, help="workers that always run; the bounds know no minimum"
+    )
+    parser.add_argument("--maximum", type=at_least_one, default=1000, help="workers that may run")
     parser.add_argument("--json", action="store_true", help="print an array with an object a policy")
     return parser
-
-
-def _at_least_one(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"{text} is below 1")
-    return number

@@ -67,7 +67,7 @@ def read_load(path: Path, *, queue: str | None = None) -> Load:
     """A CSV file, gzipped or not: `arrival_s,duration_s`, or an export of Airflow's task_instance.
 
     Of the latter, tasks that have not ended are left out, and those of other queues when `queue` is given. Raises
-    LoadError, or OSError.
+    LoadError.
     """
     name = path.name.removesuffix(".gz").removesuffix(".csv")
     rows = csv.DictReader(io.StringIO(_text(path)))
@@ -91,8 +91,16 @@ def read_load(path: Path, *, queue: str | None = None) -> Load:
     return load_of(name if queue is None else f"{name} (queue {queue})", tasks)
 
 
+def read_bytes(path: Path) -> bytes:
+    """Raises LoadError for a file that cannot be read."""
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise LoadError(f"{path}: {error.strerror}") from None
+
+
 def _text(path: Path) -> str:
-    raw = path.read_bytes()
+    raw = read_bytes(path)
     try:
         return (gzip.decompress(raw) if raw[:2] == GZIP else raw).decode()
     except (UnicodeDecodeError, EOFError, zlib.error, gzip.BadGzipFile):

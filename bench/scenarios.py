@@ -12,17 +12,17 @@ from bench.load import Load
 from bench.trial import Setting
 
 
-def _same(calendar: Calendar) -> Calendar | None:
+def _same(calendar: Calendar) -> Calendar:
     return calendar
 
 
 @dataclass(frozen=True, kw_only=True)
 class Scenario:
-    """`change`: fields of Setting by name. `calendar`: what is known of the schedule; None for nothing."""
+    """`change`: fields of Setting by name. `calendar`: what is known of the schedule."""
 
     name: str
     change: dict[str, object]
-    calendar: Callable[[Calendar], Calendar | None] = _same
+    calendar: Callable[[Calendar], Calendar] = _same
 
     def setting(self, base: Setting) -> Setting:
         return replace(base, **self.change)  # type: ignore[arg-type]
@@ -31,6 +31,7 @@ class Scenario:
         return base if base.calendar is None else replace(base, calendar=self.calendar(base.calendar))
 
 
+FIFTH_UNKNOWN, WITHHELD = "a fifth of the DAGs unknown", "schedule withheld"
 SCENARIOS = (
     Scenario(name="nothing", change={}),
     Scenario(name="boots constant", change={"boots": Boots(p95_s=MEDIAN_S)}),
@@ -43,6 +44,6 @@ SCENARIOS = (
     Scenario(name="forecast half of what comes", change={"forecast_error": ForecastError(factor=0.5)}),
     Scenario(name="forecast 10 min stale", change={"forecast_error": ForecastError(behind_s=600.0)}),
     Scenario(name="a fifth more runs forecast", change={}, calendar=lambda calendar: calendar.with_missed(0.2)),
-    Scenario(name="a fifth of the DAGs unknown", change={}, calendar=lambda calendar: calendar.knowing(0.8)),
-    Scenario(name="schedule withheld", change={}, calendar=lambda _: None),
+    Scenario(name=FIFTH_UNKNOWN, change={}, calendar=lambda calendar: calendar.knowing(0.8)),
+    Scenario(name=WITHHELD, change={}, calendar=lambda calendar: calendar.knowing(0.0)),
 )

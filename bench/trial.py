@@ -100,8 +100,10 @@ def run_trial(scaler: Scaler, *, load: Load, setting: Setting, seed: int) -> Out
 
 
 def _look_regularly(scaler: Scaler, clock: Clock, *, lost: float, seed: int) -> None:
-    """The phase is random: a load that follows the clock would favour one phase over another."""
-    dice = Random(f"looks {scaler.name} {seed}")
+    """The phase is random, and the same share of its period for each policy: a load that follows the clock would favour
+    one phase over another.
+    """
+    dice = Random(f"looks {seed}")
 
     def look(_: None) -> None:
         clock.after(scaler.period_s, look)

@@ -8,12 +8,13 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from bench import verdict
 from bench.function.figures import Cold, Looks, best_median
-from bench.function.limits import Verdict
 from bench.function.measure import Measured
 from bench.function.package import Package
 from bench.marks import put_between
 from bench.sheet import Sheet
+from bench.verdict import Verdict
 from local import paths
 
 JSON_PATH = paths.STATE / "bench-function.json"
@@ -45,7 +46,7 @@ class Report:
             "is_lambdas_python": self.package.is_lambdas_python,
             "load_average": self.load,
             "package_bytes": self.package.size,
-            "limits": [{**asdict(verdict), "holds": verdict.holds} for verdict in self.verdicts],
+            "limits": [{**asdict(each), "holds": each.holds} for each in self.verdicts],
             "looks": [each.to_record() for each in self.measured.looks],
             "cold_starts": [[asdict(start) for start in batch] for batch in self.measured.cold],
         }
@@ -108,16 +109,4 @@ def _of_cold_starts(cold: Sequence[Sequence[Cold]]) -> Sheet:
 
 
 def _of_limits(verdicts: Sequence[Verdict]) -> Sheet:
-    return Sheet(
-        title="Limits",
-        columns=("what", "measured", "limit", "holds"),
-        rows=tuple(
-            (
-                each.what,
-                f"{each.measured:.3g} {each.unit}".strip(),
-                f"{each.limit:g} {each.unit}".strip(),
-                "yes" if each.holds else "NO",
-            )
-            for each in verdicts
-        ),
-    )
+    return Sheet(title="Limits", columns=verdict.COLUMNS, rows=tuple(each.to_row() for each in verdicts))

@@ -10,7 +10,7 @@ from bench.boots import Boots
 from bench.bounds import work_hours
 from bench.experiment import compare
 from bench.load import Load, load_of
-from bench.policies import known, make
+from bench.policies import MAKERS, known, make
 from bench.trial import Outcome, Setting, run_trial
 
 ROUGH = Setting(slots=4, minimum=0, boots=Boots(correlated=0.5, failing=0.1), lost_looks=0.2, launch_burst=5)
@@ -28,7 +28,7 @@ def trial(policy: str, load: Load, setting: Setting, *, seed: int = 1) -> Outcom
     return run_trial(make(policy, load, setting), load=load, setting=setting, seed=seed)
 
 
-@pytest.mark.parametrize("policy", known(load_of("bursts", [(0, 0)])))
+@pytest.mark.parametrize("policy", list(known(load_of("bursts", [(0, 0)]))))
 def test_every_policy_completes_every_task_of_a_quiet_day(policy: str) -> None:
     load = bursts(1)
     outcome = trial(policy, load, Setting(slots=4, minimum=0))
@@ -52,7 +52,7 @@ def test_policies_that_let_ecs_choose_kill_tasks() -> None:
 
 def test_the_same_seed_gives_the_same_results_in_any_number_of_processes() -> None:
     load, setting = bursts(2), Setting(slots=4)
-    policies = ["ours", "keda"]
+    policies = {name: MAKERS[name] for name in ("ours", "keda")}
     alone = compare(policies, load=load, setting=setting, seeds=(1, 2))
     assert compare(policies, load=load, setting=setting, seeds=(1, 2), processes=2) == alone
     assert alone[0].outcomes[0] != alone[0].outcomes[1]
