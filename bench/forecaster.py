@@ -13,7 +13,7 @@ from bench.past_run import PastTask, slots_wanted
 from bench.site import Site
 from fleet import names
 from fleet.forecast import LATE_S, LOOK_EVERY_S, DueRun, PastUse, forecast
-from fleet.registry import FORECAST_TTL_S, Forecast
+from fleet.foretold import FORECAST_TTL_S, Forecast
 from roles.forecasting import forecast_settings
 
 QUEUE, POOL = "default", "worker"

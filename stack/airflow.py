@@ -40,7 +40,7 @@ WEBSERVER = "webserver"
 WEBSERVER_PORT = 8080
 SCHEDULER_HEALTH_PORT = 8974  # Airflow's own default
 EXECUTION_PATH = "/execution"
-VERSION_PATH = "/fleet/version"  # as the image's plugin fleet_version serves it; a test compares
+VERSION_PATH = "/fleet/version"  # as the image's plugin fleet_web serves it; a test compares
 GATE = "gate"
 MIGRATE = "migrate"
 # 200 whatever is in the body, which a load balancer cannot read: the container's own check does.

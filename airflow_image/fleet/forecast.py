@@ -18,7 +18,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from fleet.registry import MOST_FORECAST_SLOTS, Forecast
+from fleet.foretold import MOST_FORECAST_SLOTS, Forecast
 
 LOOK_EVERY_S = 60.0
 # The scheduler may be a little late. A run that it has not created by then is not awaited any longer.

@@ -219,7 +219,7 @@ WORKING = Part(
 )
 FLOWER = Part(needs=("PORT", "ADMIN_PASSWORD"), secrets=_flower_secrets, raw=("ADMIN_PASSWORD",))
 WEB = Part(
-    needs=("PORT", "ADMIN_PASSWORD"),
+    needs=("PORT", "ADMIN_PASSWORD", "POOLS"),  # the Fleet page shows the pools
     settings=lambda _: {
         "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": f"{ADMIN}:admin",
         # The load balancer, alone in being let in from outside, says in its headers what the browser asked for.

@@ -131,7 +131,7 @@ def test_no_orders_is_no_work(client: redis.Redis) -> None:
 def test_decisions_are_kept_newest_first_and_capped(client: redis.Redis) -> None:
     fleet = Registry(client)
     for desired in range(5):
-        fleet.record_decision("worker", {"desired": desired}, keep=3)
+        fleet.record_decision("worker", {"t": 1000.0, "desired": desired}, keep=3)
     kept = client.lrange(registry.decisions_key("worker"), 0, -1)
     assert [json.loads(entry)["desired"] for entry in kept] == [4, 3, 2]
 

@@ -18,7 +18,7 @@ from bench.policies import MAKERS, OURS_FORECAST, known, make
 from bench.site import Site
 from bench.trial import Outcome, Setting, run_trial
 from fleet.forecast import LOOK_EVERY_S
-from fleet.registry import FORECAST_TTL_S, Forecast
+from fleet.foretold import FORECAST_TTL_S, Forecast
 from tests.past_runs import CASES, Past
 
 BOOT_S = 60.0

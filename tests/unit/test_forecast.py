@@ -3,7 +3,7 @@
 import pytest
 
 from fleet.forecast import DueRun, PastUse, forecast, slots_wanted
-from fleet.registry import MOST_FORECAST_SLOTS, Forecast
+from fleet.foretold import MOST_FORECAST_SLOTS, Forecast
 
 POOL_OF = {"default": "worker", "long": "long", "longer": "long"}
 TEN_O_CLOCK = 1_800_000_000

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from fleet import registry
-from fleet.registry import MOST_FORECAST_PAIRS, MOST_FORECAST_SLOTS, MalformedMember, Member, parse_forecast
+from fleet.foretold import MOST_FORECAST_PAIRS, MOST_FORECAST_SLOTS, parse_forecast
+from fleet.registry import MalformedMember, Member
 
 A_WORKER = Member(
     id="0123456789abcdef/worker",

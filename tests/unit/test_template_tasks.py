@@ -303,7 +303,7 @@ def test_the_version_check_asks_the_webserver_by_the_name_that_workers_use() -> 
     url = function_environment("VersionCheckFunction")["WEBSERVER_URL"]["Fn::Sub"]
     execution_api = rendered.environment(rendered.containers()["worker"])["EXECUTION_API_URL"]["Fn::Sub"]
     assert url.removesuffix("/fleet/version") == execution_api.removesuffix("/execution/")
-    plugin = (ROOT / "airflow_image" / "plugins" / "fleet_version.py").read_text()
+    plugin = (ROOT / "airflow_image" / "plugins" / "fleet_web.py").read_text()
     assert 'PREFIX = "/fleet"' in plugin
     assert 'PATH = "/version"' in plugin
 
