@@ -62,10 +62,10 @@ cost: setup-dev ## what a month costs, by resource (ENV=prd TASKS=10000 TASK_SEC
 check: setup-dev ## hold an environment's parameters against the template (ENV=prd)
 	@$(BIN)/python -m local check --env "$(ENV)"
 
-image: setup-dev ## build the image with docker, podman or buildah (VERSION, TAG, REPOSITORY, BASE, BUILDER, OPTIONS)
+image: setup-dev ## build the image with docker, podman or buildah (VERSION, TAG, REPOSITORY, BASE, AUTHORITIES, BUILDER, OPTIONS)
 	@$(BIN)/python -m image_tools $(if $(VERSION),--version "$(VERSION)") $(if $(TAG),--tag "$(TAG)") \
 	  $(if $(REPOSITORY),--repository "$(REPOSITORY)") $(if $(BASE),--base "$(BASE)") \
-	  $(if $(BUILDER),--builder "$(BUILDER)") -- $(OPTIONS)
+	  $(if $(AUTHORITIES),--authorities "$(AUTHORITIES)") $(if $(BUILDER),--builder "$(BUILDER)") -- $(OPTIONS)
 
 package: setup-dev ## the functions' packages and the template, for a deployment to AWS (sam build)
 	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/sam build

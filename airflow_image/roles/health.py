@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from fleet import pulse
+from roles import database
 from roles.password import rotation_of
 
 TIMEOUT_S = 5.0
@@ -109,7 +110,7 @@ def _heartbeat_age_s(given: Given, *, job_type: str) -> float | None:
         "host": given["DATABASE_HOST"],
         "port": given["DATABASE_PORT"],
         "dbname": given["DATABASE_NAME"],
-        "sslmode": given["DATABASE_SSLMODE"],
+        **database.tls(given),
         "user": given["DATABASE_USER"],
         "password": given["DATABASE_PASSWORD"],
         "connect_timeout": int(TIMEOUT_S),

@@ -124,6 +124,7 @@ def ask_image(role: str, server: PostgresServer, **more: str) -> tuple[int, str]
         "DATABASE_PORT": str(server.port),
         "DATABASE_NAME": server.database,
         "DATABASE_SSLMODE": "disable",
+        "DATABASE_AUTHORITIES": "authorities/rds.pem",
         "DATABASE_USER": server.user,
         "DATABASE_PASSWORD": server.password,
         **more,

@@ -7,6 +7,7 @@ import stat
 import subprocess
 import sys
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 
@@ -26,7 +27,8 @@ GIVEN = {
     "DATABASE_HOST": "database.internal",
     "DATABASE_PORT": "5432",
     "DATABASE_NAME": "airflow",
-    "DATABASE_SSLMODE": "require",
+    "DATABASE_SSLMODE": "verify-full",
+    "DATABASE_AUTHORITIES": "authorities/rds.pem",
     "DATABASE_USER": "airflow",
     "DATABASE_PASSWORD": "p@ss:w/r%d $HOME",
     "BROKER_HOST": "broker.internal",
@@ -48,9 +50,9 @@ GIVEN = {
     "IMAGE_VERSION": "1.2.3",
     "PATH": "/usr/bin",
 }
-DATABASE_URL = (
-    "postgresql+psycopg2://airflow:p%40ss%3Aw%2Fr%25d%20%24HOME@database.internal:5432/airflow?sslmode=require"
-)
+DATABASE = "airflow:p%40ss%3Aw%2Fr%25d%20%24HOME@database.internal:5432/airflow"
+AUTHORITIES = PROGRAM.parent / "authorities" / "rds.pem"
+DATABASE_URL = f"postgresql+psycopg2://{DATABASE}?sslmode=verify-full&sslrootcert={quote(str(AUTHORITIES), safe='')}"
 EVERY_ROLE = list(ROLES)
 FLEET_ROLES = [name for name in EVERY_ROLE if name not in ("gate", "migrate")]
 
@@ -85,8 +87,8 @@ def test_missing_variables_are_named_in_one_line_and_exit_78() -> None:
     ended = run("migrate")
     assert ended.returncode == 78
     assert ended.stderr == (
-        "entrypoint migrate: not set: DATABASE_HOST, DATABASE_NAME, DATABASE_PASSWORD, DATABASE_PORT, "
-        "DATABASE_SSLMODE, DATABASE_USER\n"
+        "entrypoint migrate: not set: DATABASE_AUTHORITIES, DATABASE_HOST, DATABASE_NAME, DATABASE_PASSWORD, "
+        "DATABASE_PORT, DATABASE_SSLMODE, DATABASE_USER\n"
     )
 
 
@@ -102,6 +104,8 @@ def test_an_empty_variable_counts_as_missing(role: str) -> None:
     ("role", "name", "value"),
     [
         ("webserver", "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN", DATABASE_URL),
+        ("webserver", "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN_ASYNC", f"postgresql+asyncpg://{DATABASE}"),
+        ("webserver", "AIRFLOW__DATABASE__SQL_ALCHEMY_CONNECT_ARGS_ASYNC", "roles.database_async.ARGUMENTS"),
         ("worker", "AIRFLOW__CELERY__RESULT_BACKEND", f"db+{DATABASE_URL}"),
         ("worker", "AIRFLOW__CELERY__BROKER_URL", "rediss://:token@broker.internal:6379/0?ssl_cert_reqs=required"),
         ("flower", "AIRFLOW__CELERY__SSL_ACTIVE", "True"),
@@ -134,6 +138,11 @@ def test_an_empty_variable_counts_as_missing(role: str) -> None:
 )
 def test_a_role_gets_what_its_program_reads(role: str, name: str, value: str) -> None:
     assert composed(role)[name] == value
+
+
+def test_authorities_may_lie_anywhere_in_the_image() -> None:
+    url = composed("migrate", DATABASE_AUTHORITIES="/etc/ssl/own.crt")["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"]
+    assert url.endswith("?sslmode=verify-full&sslrootcert=%2Fetc%2Fssl%2Fown.crt")
 
 
 @pytest.mark.parametrize(
