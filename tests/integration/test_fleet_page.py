@@ -9,12 +9,12 @@ import psutil
 import pytest
 import redis
 
+from bench.page import fleet as sample_fleet
+from bench.page.fleet import HOSTILE, OLDER, a_member, airflow_members
+from bench.page.webserver import Webserver
 from fleet import registry
 from fleet.registry import Registry
 from local.servers.redis import Redis
-from tests.integration import sample_fleet
-from tests.integration.airflow_webserver import Webserver
-from tests.integration.sample_fleet import HOSTILE, OLDER, a_member, airflow_members
 
 log = logging.getLogger(__name__)
 

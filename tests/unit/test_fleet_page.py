@@ -5,10 +5,10 @@ from dataclasses import replace
 
 import pytest
 
+from bench.page.fleet import CODE, OLDER, a_member
 from fleet.page.code import code_by_role
 from fleet.page.entries import MalformedEntry, read_check, read_decisions, read_forecast
 from fleet.registry import STOPPED, WEBSERVER, Member
-from tests.integration.sample_fleet import CODE, OLDER, a_member
 
 NOW = 1_700_000_000.0
 A_WEBSERVER = a_member(1, role=WEBSERVER, now=NOW)
@@ -110,7 +110,7 @@ def test_a_malformed_decision_is_counted_and_left_out(raw: str | bytes) -> None:
 
 
 def test_a_forecast_is_read_in_the_order_of_time() -> None:
-    assert read_forecast(b"[[20, 1.5], [10, 2]]") == [[10, 2], [20, 1.5]]
+    assert read_forecast(b"[[20, 15], [10, 2]]") == [[10, 2], [20, 15]]
 
 
 def test_no_forecast_is_none_and_not_an_empty_one() -> None:
@@ -118,7 +118,7 @@ def test_no_forecast_is_none_and_not_an_empty_one() -> None:
 
 
 @pytest.mark.parametrize(
-    "raw", ["{", "{}", "[1]", "[[1]]", '[["a", 1]]', "[[1, NaN]]", "[[1, -1]]", f"[[{10**400}, 1]]"]
+    "raw", ["{", "{}", "[1]", "[[1]]", '[["a", 1]]', "[[1, NaN]]", "[[1, -1]]", "[[1, 1.5]]", f"[[{10**400}, 1]]"]
 )
 def test_a_malformed_forecast_is_an_error_that_quotes_nothing(raw: str) -> None:
     with pytest.raises(MalformedEntry) as caught:

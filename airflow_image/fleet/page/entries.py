@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from fleet.plausible import is_figure, is_time
+from fleet.plausible import is_count, is_figure, is_time
 
 FIGURES = ("queued", "active", "consuming", "draining", "drained", "desired", "was", "needed")
 
@@ -39,7 +39,10 @@ def read_decisions(raw: Sequence[str | bytes]) -> Decisions:
 
 
 def read_forecast(raw: str | bytes | None) -> list[list[float]] | None:
-    """[[seconds since the epoch, slots], ...] in order; None when there is no forecast. Raises MalformedEntry."""
+    """[[seconds since the epoch, more slots wanted from then on], ...] in order; None when there is no forecast.
+
+    Raises MalformedEntry.
+    """
     if raw is None:
         return None
     points = _json(raw)
@@ -91,5 +94,4 @@ def _json(raw: str | bytes) -> Any:
 
 
 def _is_point(value: object) -> bool:
-    # A forecast's slots may be fractions; what bounds a time bounds them well enough.
-    return isinstance(value, list) and len(value) == 2 and all(map(is_time, value))
+    return isinstance(value, list) and len(value) == 2 and is_time(value[0]) and is_count(value[1])

@@ -9,6 +9,7 @@ const { Alert, Badge, Box, HStack, Stack, Text } = ChakraUI;
 const COLOURS = { starting: "blue.solid", consuming: "green.solid", draining: "orange.solid", drained: "gray.solid" };
 // The autoscaler looks several times a minute: it is silent, then.
 const SILENT_AFTER_S = 180;
+const NAMED = 3; // times of the forecast that are written out
 
 const Workers = React.memo(
   function Workers({ workers }) {
@@ -58,14 +59,10 @@ function Expected({ past }) {
   if (!past.forecast) {
     return h(Text, { color: "fg.muted", fontSize: "sm" }, "No forecast is written for this pool.");
   }
-  if (past.forecast.length === 0) return h(Text, { fontSize: "sm" }, "The forecast expects nothing.");
-  const [t, slots] = past.forecast.reduce((most, point) => (point[1] > most[1] ? point : most));
-  const [until] = past.forecast.at(-1);
-  return h(
-    Text,
-    { fontSize: "sm" },
-    `Until ${clock(until)} the forecast expects at most ${count(Math.round(slots), "busy slot")}, at ${clock(t)}.`,
-  );
+  if (past.forecast.length === 0) return h(Text, { fontSize: "sm" }, "The forecast expects no runs soon.");
+  const first = past.forecast.slice(0, NAMED).map(([t, slots]) => `${count(slots, "more slot")} at ${clock(t)}`);
+  const others = past.forecast.length - first.length;
+  return h(Text, { fontSize: "sm" }, `The forecast expects runs that want ${first.join(", ")}${others > 0 ? `, and ${others} times later` : ""}.`);
 }
 
 export function Pool({ pool, workers, past, hours, step, readAt }) {
