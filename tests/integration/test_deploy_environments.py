@@ -61,7 +61,7 @@ def folder(api: AwsApi, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def _deploy(api: AwsApi, folder: Path, environment: str, *more: str) -> None:
-    command = ("deploy", "--template-file", str(folder / "template.yaml"), "--no-confirm-changeset")
+    command = ("deploy", "--template-file", str(folder / "template.yaml"), "--use-json", "--no-confirm-changeset")
     config = ("--config-file", str(folder / "samconfig.toml"), "--config-env", environment)
     done = api.sam(*command, *config, *more, cwd=folder)
     assert done.returncode == 0, _events(api, environment) or done.stderr[-2000:]

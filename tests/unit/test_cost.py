@@ -1,44 +1,36 @@
 """What a month costs: the arithmetic, and that nothing is forgotten."""
 
-from typing import Any
+import copy
 
 import pytest
 
-from local import environments
 from ops.__main__ import main
 from ops.cost import prices
 from ops.cost.compare import compare
 from ops.cost.estimate import FREE, PRICED, Line, NoPrice, estimate, total
 from ops.cost.load import IDLE, Load
-from ops.resolved import resolved
-from tests import rendered
+from tests.rendered import in_environment
 
 A_MONTH = 730  # hours
-
-
-def template(environment: str) -> dict[str, Any]:
-    config = environments.load(environment)
-    return resolved(rendered.parsed(), given=config.parameters, region=config.region)
-
-
-@pytest.fixture(scope="module")
-def prd() -> dict[str, Any]:
-    return template("prd")
 
 
 def dollars(lines: list[Line], resource: str) -> list[float]:
     return [round(line.usd, 2) for line in lines if line.resource == resource]
 
 
-def test_a_database_with_a_standby_costs_two_servers_and_two_disks(prd: dict[str, Any]) -> None:
+def test_a_database_with_a_standby_costs_two_servers_and_two_disks() -> None:
     hour, gb = prices.RDS_HOUR["db.m7g.large"], prices.RDS_GP3_GB_MONTH
-    assert dollars(estimate(prd, load=IDLE), "Database") == [round(2 * hour * A_MONTH, 2), round(2 * 100 * gb, 2), 0.4]
+    assert dollars(estimate(in_environment("prd"), load=IDLE), "Database") == [
+        round(2 * hour * A_MONTH, 2),
+        round(2 * 100 * gb, 2),
+        0.4,
+    ]
 
 
-def test_idle_workers_are_the_fewest_and_copies_of_airflow_too(prd: dict[str, Any]) -> None:
+def test_idle_workers_are_the_fewest_and_copies_of_airflow_too() -> None:
     vcpu, gb = prices.FARGATE_VCPU_HOUR["X86_64"], prices.FARGATE_GB_HOUR["X86_64"]
     disk = 1 * prices.FARGATE_DISK_GB_HOUR  # 21 GiB, of which 20 are free
-    idle = estimate(prd, load=IDLE)
+    idle = estimate(in_environment("prd"), load=IDLE)
     assert dollars(idle, "WorkerService") == [round(2 * (2 * vcpu + 8 * gb + disk) * A_MONTH, 2)]
     assert dollars(idle, "AirflowService")[0] == round(2 * (4 * vcpu + 16 * gb) * A_MONTH, 2)
 
@@ -58,7 +50,7 @@ def test_workers_follow_the_load_between_their_limits(tasks_a_day: int, task_s: 
 
 @pytest.mark.parametrize("environment", ["dev", "qa", "prd", "local"])
 def test_every_resource_of_an_environment_has_a_price_or_is_free(environment: str) -> None:
-    assert total(estimate(template(environment), load=IDLE)) > 50
+    assert total(estimate(in_environment(environment), load=IDLE)) > 50
 
 
 def test_nothing_is_both_free_and_priced() -> None:
@@ -73,7 +65,7 @@ def test_nothing_is_both_free_and_priced() -> None:
     ],
 )
 def test_a_size_without_a_price_is_named_and_not_taken_for_free(title: str, broken: dict[str, str]) -> None:
-    changed = template("dev")
+    changed = copy.deepcopy(in_environment("dev"))
     changed["Resources"][title]["Properties"] |= broken
     with pytest.raises(NoPrice, match=next(iter(broken.values()))):
         estimate(changed, load=IDLE)
