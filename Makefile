@@ -55,8 +55,9 @@ versions-asked:
 		$(BIN)/python -m ops.versions --env "$(ENV)" $(if $(WAIT),--wait $(WAIT)); echo $$? >$(VERSIONS_CODE)
 
 COST_ARGUMENTS = --env "$(ENV)" $(if $(REV),--rev "$(REV)") $(if $(VS),--vs "$(VS)") $(if $(VS_REV),--vs-rev "$(VS_REV)") \
-  $(if $(TASKS),--tasks "$(TASKS)") $(if $(TASK_SECONDS),--task-seconds "$(TASK_SECONDS)")
-cost: setup-dev ## what a month costs, by resource (ENV=prd TASKS=10000 TASK_SECONDS=60 VS=qa VS_REV=HEAD~1)
+  $(if $(TASKS),--tasks "$(TASKS)") $(if $(TASK_SECONDS),--task-seconds "$(TASK_SECONDS)") \
+  $(if $(DEPLOYMENTS),--deployments "$(DEPLOYMENTS)")
+cost: setup-dev ## what a month costs, by resource (ENV=prd TASKS=10000 TASK_SECONDS=60 DEPLOYMENTS=20 VS=qa VS_REV=HEAD~1)
 	@$(BIN)/python -m ops cost $(COST_ARGUMENTS)
 
 check: setup-dev ## hold an environment's parameters against the template (ENV=prd)

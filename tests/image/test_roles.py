@@ -20,6 +20,8 @@ from local.demo.airflow import Airflow
 from local.servers.ports import free_port
 from local.servers.postgres import Postgres
 from local.servers.redis import Redis
+from local.servers.relay import Relay
+from local.servers.tls import Authority
 from roles.compose import ROLES
 from tests.image.conftest import VERSION
 from tests.image.containers import Container, Image
@@ -76,8 +78,11 @@ class Cluster:
 
 
 @contextlib.contextmanager
-def servers() -> Iterator[tuple[dict[str, str], Redis]]:
-    """What a task definition would give every container, from servers that run; and the broker."""
+def servers(authority: Authority) -> Iterator[tuple[dict[str, str], Redis]]:
+    """What a task definition would give every container, from servers that run; and the broker.
+
+    The database proves who it is by a certificate of `authority`.
+    """
     with tempfile.TemporaryDirectory(prefix="image-") as folder, contextlib.ExitStack() as stack:
         redis = Redis(Path(folder, "redis"), password=PASSWORD).start()
         stack.callback(redis.stop)
@@ -85,6 +90,14 @@ def servers() -> Iterator[tuple[dict[str, str], Redis]]:
         stack.callback(postgres.remove)
         postgres.start()
         postgres.provision("airflow", PASSWORD, "airflow")
+        relay = Relay()
+        stack.callback(relay.close)
+        _, database_port = relay.add(
+            "database",
+            backend=lambda: (postgres.host, postgres.port),
+            tls=authority.server_context(),
+            starttls="postgres",
+        )
         ecs = FakeEcs()
         stack.callback(ecs.close)
         aws = ThreadedMotoServer(ip_address="127.0.0.1", port=0)
@@ -97,10 +110,11 @@ def servers() -> Iterator[tuple[dict[str, str], Redis]]:
             {
                 **environment,
                 "BIND_HOST": "127.0.0.1",
-                "DATABASE_HOST": postgres.host,
-                "DATABASE_PORT": str(postgres.port),
+                "DATABASE_HOST": "localhost",
+                "DATABASE_PORT": str(database_port),
                 "DATABASE_NAME": "airflow",
-                "DATABASE_SSLMODE": "disable",
+                "DATABASE_SSLMODE": "verify-full",
+                "DATABASE_AUTHORITIES": "authorities/rds.pem",
                 "DATABASE_USER": "airflow",
                 "DATABASE_PASSWORD": PASSWORD,
                 "BROKER_HOST": redis.host,
@@ -122,8 +136,8 @@ def servers() -> Iterator[tuple[dict[str, str], Redis]]:
 
 
 @pytest.fixture(scope="module")
-def cluster(image: Image) -> Iterator[Cluster]:
-    with servers() as (variables, redis), contextlib.ExitStack() as stack:
+def cluster(image: Image, authority: Authority) -> Iterator[Cluster]:
+    with servers(authority) as (variables, redis), contextlib.ExitStack() as stack:
         ports = {role: free_port() for role in ("webserver", "scheduler", "flower")}
         made = Cluster(
             image=image,
@@ -193,7 +207,7 @@ def test_every_role_reports_the_images_version_to_the_fleet(cluster: Cluster) ->
     def versions() -> dict[str, str]:
         return {member.role: member.image_version for member in cluster.registry.members().members}
 
-    everyone = dict.fromkeys(ROLES.keys() - {"migrate"}, VERSION)
+    everyone = dict.fromkeys((name for name, role in ROLES.items() if role.in_fleet), VERSION)
     assert eventually(lambda: versions() == everyone, within_s=START_TIMEOUT_S), versions()
 
 

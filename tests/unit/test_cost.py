@@ -8,7 +8,9 @@ from ops.__main__ import main
 from ops.cost import prices
 from ops.cost.compare import compare
 from ops.cost.estimate import FREE, PRICED, Line, NoPrice, estimate, total
+from ops.cost.fargate import Split, split
 from ops.cost.load import IDLE, Load
+from stack.capacity import REMAINDERS
 from tests.rendered import in_environment
 
 A_MONTH = 730  # hours
@@ -84,6 +86,48 @@ def test_rows_stand_side_by_side_with_nothing_left_out() -> None:
         ("B", "three", 0, 9.0),
         ("A", "one, two", 4.0, 0),
     ]
+
+
+def strategy(*, base: int, spot_percent: int) -> list[dict[str, object]]:
+    return [
+        {"CapacityProvider": "FARGATE", "Base": base, "Weight": {"Fn::Select": [spot_percent, REMAINDERS.split(",")]}},
+        {"CapacityProvider": "FARGATE_SPOT", "Weight": spot_percent},
+    ]
+
+
+@pytest.mark.parametrize(
+    ("tasks", "base", "spot_percent", "on_demand", "spot"),
+    [
+        (10, 2, 0, 10, 0),
+        (10, 2, 75, 4, 6),  # of the eight beyond the base, six
+        (10, 0, 100, 0, 10),
+        (1, 2, 100, 1, 0),  # the base is not reached
+    ],
+)
+def test_tasks_beyond_the_base_are_split_by_the_share_of_spot(
+    tasks: int, base: int, spot_percent: int, on_demand: float, spot: float
+) -> None:
+    assert split(tasks, strategy(base=base, spot_percent=spot_percent)) == Split(on_demand=on_demand, spot=spot)
+
+
+def test_workers_on_spot_cost_less() -> None:
+    template = copy.deepcopy(in_environment("prd"))
+    template["Resources"]["WorkerService"]["Properties"]["CapacityProviderStrategy"] = strategy(
+        base=1, spot_percent=100
+    )
+    vcpu, gb = prices.FARGATE_VCPU_HOUR["X86_64"], prices.FARGATE_GB_HOUR["X86_64"]
+    processor, disk = 2 * vcpu + 8 * gb, 1 * prices.FARGATE_DISK_GB_HOUR
+    assert dollars(estimate(template, load=IDLE), "WorkerService") == [
+        round((processor + disk) * A_MONTH, 2),
+        round((0.3 * processor + disk) * A_MONTH, 2),
+    ]
+
+
+def test_a_deployment_runs_old_and_new_tasks_for_as_long_as_new_ones_wait() -> None:
+    vcpu, gb = prices.FARGATE_VCPU_HOUR["X86_64"], prices.FARGATE_GB_HOUR["X86_64"]
+    lines = estimate(in_environment("prd"), load=Load(tasks_a_day=0, task_s=0.0, deployments_a_month=20))
+    # Two copies, a quarter of an hour each time.
+    assert round(20 * 0.25 * 2 * (4 * vcpu + 16 * gb), 2) in dollars(lines, "AirflowService")
 
 
 def test_production_costs_more_than_development(capsys: pytest.CaptureFixture[str]) -> None:
