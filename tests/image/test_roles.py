@@ -40,7 +40,7 @@ POOLS = [{"name": "worker", "queues": ["default"], "min": 1, "max": 1, "concurre
 START_TIMEOUT_S = 600.0
 RUN_TIMEOUT_S = 600.0
 TASK_S = 15
-SIDE_ROLES = ("scheduler", "dag-processor", "triggerer", "flower")
+SIDE_ROLES = ("scheduler", "dag-processor", "triggerer", "forecaster", "flower")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -127,6 +127,7 @@ def servers(authority: Authority) -> Iterator[tuple[dict[str, str], Redis]]:
                 "ADMIN_PASSWORD": PASSWORD,
                 "LOG_BUCKET": BUCKET,
                 "POOLS": json.dumps(POOLS),
+                "FORECAST_MINUTES": "15",
                 "POOL": "worker",
                 "ECS_AGENT_URI": ecs.agent_uri,
                 "ECS_CONTAINER_METADATA_URI_V4": ecs.metadata_uri,

@@ -9,6 +9,7 @@ from typing import Any
 from unittest.mock import patch
 
 from autoscaler.crew import Crew
+from autoscaler.observation import Worker
 from fleet.conduct import Command, Conduct, Protection, Snapshot, Wish, is_fresh
 from fleet.gates import Permission
 from fleet.registry import ORDER_CONSUME
@@ -108,10 +109,16 @@ GATES: dict[str, Mutant] = {
         Conduct, "command", _consume_without_permission
     ),
 }
+
+
+def _release_draining(crew: Crew, spare: int) -> tuple[Worker, ...]:
+    """Draining workers are taken for drained ones, and no longer for some that may hold protection."""
+    draining = len(crew.recallable) - len(crew.stoppable)
+    return crew.recallable[: max(0, spare + draining)]
+
+
 SCALING: dict[str, Mutant] = {
-    "desired is lowered by draining workers": lambda: patch.object(
-        Crew, "stoppable", property(lambda crew: crew.recallable)
-    ),
+    "desired is lowered by draining workers": lambda: patch("autoscaler.decide._releasable", _release_draining),
     "desired is lowered below what may be protected": lambda: patch.object(
         Crew, "may_hold_protection", lambda _crew, _service: 0
     ),

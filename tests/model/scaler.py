@@ -11,7 +11,7 @@ from autoscaler.memory import Memory
 from autoscaler.observation import Fleet
 from autoscaler.report import Outcome
 from autoscaler.settings import Settings
-from fleet.registry import Registry
+from fleet.registry import WORKER, Registry
 from shared.pools import Pool
 from shared.settings import BrokerSettings
 from tests.model.ecs import SERVICE, Ecs
@@ -91,7 +91,7 @@ class Scaler:
         if not self.store.up or self.ecs.throttled:
             return False
         roster = Registry(self.client).members()
-        shown = {member.id: member.protected for member in roster.members}
+        shown = {member.id: member.protected for member in roster.members if member.role == WORKER}
         tasks, now = self.ecs.cluster.tasks, self.ecs.now
         true = {p.identity.member_id: tasks[p.task_id].is_protected(now) for p in self._processes.values()}
         stopping = any(process.stopping for process in self._processes.values())
