@@ -23,6 +23,7 @@ from local.servers.redis import Redis
 from local.servers.relay import Relay
 from local.servers.tls import Authority
 from roles.compose import ROLES
+from roles.health import CHECKS
 from tests.image.conftest import VERSION
 from tests.image.containers import Container, Image
 from tests.integration.fake_ecs import MEMBER_ID, FakeEcs
@@ -201,6 +202,14 @@ def test_airflow_finds_all_its_parts_healthy(cluster: Cluster) -> None:
 @pytest.mark.parametrize(("role", "path"), [("scheduler", "/health"), ("flower", "/healthcheck")])
 def test_a_role_with_a_port_answers_its_health_check(cluster: Cluster, role: str, path: str) -> None:
     assert eventually(lambda: cluster.answers(role, path), within_s=START_TIMEOUT_S)
+
+
+@pytest.mark.usefixtures("worker")
+def test_every_containers_own_health_check_finds_it_well(cluster: Cluster) -> None:
+    def said() -> dict[str, str]:
+        return {role: cluster.containers[role].health() for role in CHECKS}
+
+    assert eventually(lambda: not any(said().values()), within_s=START_TIMEOUT_S), said()
 
 
 @pytest.mark.usefixtures("worker")
