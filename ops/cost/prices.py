@@ -1,8 +1,8 @@
 """List prices of AWS in us-east-1, in US dollars, on demand, without free tiers, discounts or taxes.
 
-Written down from memory of AWS's own pages, which are named with each group. In AS_OF each group was held against the
-pages of others, of 2026, that quote those prices: they are named after "checked". What says "not checked" was found on
-none. Hold what matters to a decision against AWS's page. Nothing here reads prices from AWS.
+Written down from memory of AWS's own pages, which are named with each group. In AS_OF the groups were held against pages
+of others that quote AWS's prices, of 2026 where they have a date: they are named after "checked". "Not checked" was found
+on none. Hold what matters to a decision against AWS's page. Nothing here reads prices from AWS.
 """
 
 from collections.abc import Mapping
@@ -22,7 +22,7 @@ FARGATE_SPOT_SHARE = 0.30
 
 # aws.amazon.com/rds/postgresql/pricing: one zone; a standby costs the same again. Checked, up to db.t4g.medium:
 # infratally.com/articles/aws-rds-pricing-explained-2026.html; the disk: usage.ai/blogs/aws/reserved-instances/rds.
-# The larger classes: not checked.
+# The larger classes: not checked; several public tables have these very numbers, others differ by some percent.
 RDS_HOUR: Mapping[str, float] = {
     "db.t4g.micro": 0.016,
     "db.t4g.small": 0.032,
@@ -35,7 +35,7 @@ RDS_HOUR: Mapping[str, float] = {
 }
 RDS_GP3_GB_MONTH = 0.115
 
-# aws.amazon.com/elasticache/pricing: nodes for Redis OSS. Not checked.
+# aws.amazon.com/elasticache/pricing: nodes for Redis OSS. Not checked; public tables as for RDS.
 ELASTICACHE_HOUR: Mapping[str, float] = {
     "cache.t4g.micro": 0.016,
     "cache.t4g.small": 0.032,
@@ -55,11 +55,12 @@ ENDPOINT_ZONE_HOUR = 0.01
 BALANCER_HOUR = 0.0225
 BALANCER_CAPACITY_UNIT_HOUR = 0.008
 
-# aws.amazon.com/lambda/pricing. Not checked.
+# aws.amazon.com/lambda/pricing. Checked: wring.co/blog/aws-lambda-pricing-guide.
 LAMBDA_GB_SECOND: Mapping[str, float] = {"x86_64": 0.0000166667, "arm64": 0.0000133334}
 LAMBDA_MILLION_CALLS = 0.20
 
-# aws.amazon.com/secrets-manager/pricing, aws.amazon.com/kms/pricing. Not checked.
+# aws.amazon.com/secrets-manager/pricing: not checked.
+# aws.amazon.com/kms/pricing, checked: cloudburn.io/blog/aws-kms-pricing.
 SECRET_MONTH = 0.40
 KEY_MONTH = 1.00
 
