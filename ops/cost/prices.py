@@ -1,8 +1,8 @@
 """List prices of AWS in us-east-1, in US dollars, on demand, without free tiers, discounts or taxes.
 
-Written down from memory of AWS's own pages, which are named with each group. In AS_OF the groups were held against pages
-of others that quote AWS's prices, of 2026 where they have a date: they are named after "checked". "Not checked" was found
-on none. Hold what matters to a decision against AWS's page. Nothing here reads prices from AWS.
+Written down from memory of AWS's own pages, which are named with each group. In AS_OF the groups were held against
+pages of others that quote AWS's prices, of 2026 where they have a date: they are named after "checked". What says "not
+checked" was found on none. Hold what matters to a decision against AWS's page. Nothing here reads prices from AWS.
 """
 
 from collections.abc import Mapping
