@@ -8,7 +8,7 @@ unexport PYTHONDONTWRITEBYTECODE
 unexport PYTHONPATH
 export SAM_CLI_TELEMETRY := 0
 
-.PHONY: help setup setup-dev setup-local demo faults up deploy-local down decisions versions versions-asked cost check image package release promote rollback releases settle pipeline-role test test-fast test-image protocol pictures bench lint format template lock clean
+.PHONY: help setup setup-dev setup-local demo faults up deploy-local down decisions versions versions-asked cost check image package release promote rollback releases settle pipeline-role test test-fast test-image protocol pictures bench replay lint format template lock clean
 
 help: ## list the commands
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 12
@@ -105,10 +105,16 @@ test-image: setup-dev ## build the image for real, run every role of it (needs b
 protocol: setup-dev ## the protocol's model over 100,000 steps (a quarter of an hour)
 	@PROTOCOL_STEPS=100000 $(BIN)/python -m pytest tests/model -k test_no_task --log-cli-level=INFO
 
-bench: setup-local ## hold the functions and the Fleet page against their limits (FLAGS=--docs: the autoscaler's into the documentation)
-	@$(BIN)/python -m bench.function $(FLAGS)
-	@$(BIN)/python -m bench.versions
-	@$(BIN)/python -m bench.page
+bench: setup-local ## what a look costs, how policies compare: into docs/benchmarks*.md (FLAGS="--seeds 1 --days 2": quickly)
+	@failed=0; for part in "report $(FLAGS)" "function --docs" versions page; do \
+	  $(BIN)/python -m bench.$$part || failed=1; done; exit $$failed
+
+REPLAY_ARGUMENTS = "$(HISTORY)" $(if $(QUEUE),--queue "$(QUEUE)") $(if $(WAIT),--wait "$(WAIT)") \
+  $(if $(CONCURRENCY),--concurrency "$(CONCURRENCY)") $(if $(MINIMUM),--minimum "$(MINIMUM)") \
+  $(if $(MAXIMUM),--maximum "$(MAXIMUM)") $(if $(BOOT_MEDIAN),--boot-median "$(BOOT_MEDIAN)") \
+  $(if $(BOOT_P95),--boot-p95 "$(BOOT_P95)") $(if $(SEEDS),--seeds "$(SEEDS)")
+replay: setup-dev ## which settings suit your own history (HISTORY=task_instance.csv WAIT=60, see docs/replay.md)
+	@$(BIN)/python -m bench.replay $(REPLAY_ARGUMENTS)
 
 pictures: setup-local ## the documentation's picture of the Fleet page (needs chromium)
 	@FLEET_PICTURES=docs/images $(BIN)/python -m pytest -q tests/integration/test_fleet_browser.py -k documentations

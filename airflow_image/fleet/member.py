@@ -18,8 +18,9 @@ SCHEDULER = "scheduler"
 DAG_PROCESSOR = "dag-processor"
 TRIGGERER = "triggerer"
 WORKER = "worker"
+FORECASTER = "forecaster"
 FLOWER = "flower"
-ROLES = frozenset({WEBSERVER, SCHEDULER, DAG_PROCESSOR, TRIGGERER, WORKER, FLOWER})
+ROLES = frozenset({WEBSERVER, SCHEDULER, DAG_PROCESSOR, TRIGGERER, FORECASTER, WORKER, FLOWER})
 
 STARTING = "starting"
 CONSUMING = "consuming"

@@ -11,12 +11,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from fleet import timeline
+from fleet.foretold import FORECAST_TTL_S, Forecast, parse_forecast
 from fleet.member import (
     CONSUMING,
     DAG_PROCESSOR,
     DRAINED,
     DRAINING,
     FLOWER,
+    FORECASTER,
     ROLES,
     RUNNING,
     SCHEDULER,
@@ -42,6 +44,7 @@ __all__ = [
     "DRAINED",
     "DRAINING",
     "FLOWER",
+    "FORECASTER",
     "ROLES",
     "RUNNING",
     "SCHEDULER",
@@ -52,11 +55,13 @@ __all__ = [
     "WEBSERVER",
     "WORKER",
     "Code",
+    "Forecast",
     "MalformedMember",
     "Member",
     "Registry",
     "Roster",
     "member_id",
+    "parse_forecast",
 ]
 
 MEMBERS_KEY = "fleet:members"
@@ -200,6 +205,16 @@ class Registry:
         if not isinstance(memory, dict):
             raise ValueError(f"{scaler_key(pool)} holds no JSON object")
         return memory
+
+    def foretell(self, pool: str, forecast: Forecast) -> None:
+        """Replaces the pool's forecast, which expires after FORECAST_TTL_S; ValueError for one to disbelieve."""
+        raw = json.dumps(forecast, separators=(",", ":"))
+        parse_forecast(raw)
+        self._redis.set(forecast_key(pool), raw, ex=FORECAST_TTL_S)
+
+    def forecast(self, pool: str) -> Forecast | None:
+        """What `foretell` stored last; None when there is none, or it has expired; ValueError as parse_forecast."""
+        return parse_forecast(self._redis.get(forecast_key(pool)))
 
 
 def _seconds(time: tuple[int, int]) -> float:

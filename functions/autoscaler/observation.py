@@ -11,6 +11,7 @@ from fleet.registry import (
     ORDER_CONSUME,
     ORDER_DRAIN,
     STOPPED,
+    Forecast,
     Member,
 )
 
@@ -140,6 +141,7 @@ class Observation:
     `heads` has a digest of the oldest message of each list that is not empty.
 
     `tasks` is set when ECS should have said of which deployments the workers are, and did not.
+    `forecast` says when runs will want how many slots more; None when nobody knows.
     """
 
     now: float
@@ -148,6 +150,7 @@ class Observation:
     service: Service | Unreadable
     tasks: Unreadable | None = None
     heads: Mapping[str, str] = field(default_factory=dict)
+    forecast: Forecast | None = None
 
     @property
     def unreadable(self) -> tuple[Unreadable, ...]:
