@@ -89,10 +89,8 @@ def main(arguments: Sequence[str]) -> int:
 def _show(found: Found) -> None:
     print(f"the Fleet page at {MEMBERS} members: median, 95 of 100, processor, size")
     for path in ENDPOINTS:
-        times = (
-            f"{found[path]['median_ms']:6.1f} ms {found[path]['p95_ms']:6.1f} ms {found[path]['processor_ms']:6.1f} ms"
-        )
-        print(f"  /fleet/api/{path:8} {times} {found[path]['kib']:6.0f} KiB")
+        times = (f"{found[path][figure]:6.1f} ms" for figure in ("median_ms", "p95_ms", "processor_ms"))
+        print(f"  /fleet/api/{path:8} {' '.join(times)} {found[path]['kib']:6.0f} KiB")
     if "page" in found:
         print(f"  {MEMBERS} workers more rendered in {found['page']['render_s']:.2f} s of the page's thread")
     else:

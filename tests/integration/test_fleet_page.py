@@ -109,7 +109,7 @@ def test_what_cannot_be_read_is_not_known_and_said(webserver: Webserver, store: 
     assert heavy["troubles"] == ["1 of the last 1 decisions are malformed"]
     worker, heavy = webserver.get("/fleet/api/history", user="viewer").json()["pools"]
     assert worker["troubles"] == ["the history cannot be read"]
-    assert heavy["troubles"] == ["the entry is not JSON"]
+    assert heavy["troubles"] == ["the forecast is not JSON"]
 
 
 def test_workers_of_a_pool_that_is_not_declared_are_not_passed_over(webserver: Webserver, store: redis.Redis) -> None:
