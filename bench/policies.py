@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from autoscaler.decide import Policy
-from autoscaler.settings import POLL_SECONDS_DEFAULT, SCALE_IN_AFTER_DEFAULT_S
+from autoscaler.policy import Policy
+from autoscaler.settings import POLL_SECONDS_DEFAULT, RACED_BOOTS_DEFAULT_PERCENT, SCALE_IN_AFTER_DEFAULT_S
 from bench.load import Load
 from bench.ours import Ours
 from bench.peers.celery_ecs_autoscaler import CeleryEcsAutoscaler
@@ -38,6 +38,7 @@ def ours(setting: Setting, *, poll_s: float = POLL_SECONDS_DEFAULT, name: str = 
         maximum=setting.maximum,
         concurrency=setting.slots,
         scale_in_after_s=SCALE_IN_AFTER_DEFAULT_S,
+        boots_per_task=RACED_BOOTS_DEFAULT_PERCENT / 100,
     )
     return Ours(policy, period_s=poll_s, name=name)
 

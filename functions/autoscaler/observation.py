@@ -64,6 +64,11 @@ class Worker:
         )
 
     @property
+    def free_slots(self) -> int:
+        """A worker may hold more than it has slots for: it took them from an earlier connection."""
+        return max(0, self.slots - self.active)
+
+    @property
     def is_leaving(self) -> bool:
         """Ordered to drain. A worker keeps its last order, so a lost one (Redis restarted) shows in its state."""
         return self.order == ORDER_DRAIN or (self.order is None and self.state in (DRAINING, DRAINED))
@@ -139,7 +144,8 @@ class Observation:
     """`now` is Redis's time in seconds since the epoch; `queued` counts messages by queue;
     `heads` has a digest of the oldest message of each list that is not empty.
 
-    `tasks` is set when ECS should have said of which deployments the workers are, and did not.
+    `tasks` is set when ECS should have said of which deployments the workers are, and did not. `forecast`: pairs of the
+    time at which runs are due and the slots that they will want; None when none is known.
     """
 
     now: float
@@ -148,6 +154,7 @@ class Observation:
     service: Service | Unreadable
     tasks: Unreadable | None = None
     heads: Mapping[str, str] = field(default_factory=dict)
+    forecast: tuple[tuple[int, int], ...] | None = None
 
     @property
     def unreadable(self) -> tuple[Unreadable, ...]:
