@@ -19,6 +19,7 @@ from stack.broker import add_broker
 from stack.cluster import add_cluster
 from stack.dashboard import add_dashboard
 from stack.database import add_database
+from stack.flow_logs import add_flow_logs
 from stack.flower import add_flower
 from stack.functions import add_functions
 from stack.key import add_key
@@ -55,6 +56,7 @@ def build(declared: Sequence[Pool] = POOLS) -> Template:
         secrets=add_secrets(t, settings=settings),
         cluster=add_cluster(t, network=network),
     )
+    add_flow_logs(t, network=network, access_logs=access_logs)
     balancer = add_balancer(t, network=network, settings=settings, access_logs=access_logs)
     pools = add_pools(t, declared)
     airflow = add_airflow(t, base=base, balancer=balancer, pools=pools)

@@ -9,6 +9,7 @@ from autoscaler.memory import Memory
 from autoscaler.observation import Deployment, Fleet, Observation, Service, Worker
 from autoscaler.policy import Policy
 from bench.ecs import CONTAINER_START_S, STOP_TIMEOUT_S
+from bench.forecaster import Forecaster
 from bench.site import Site
 from bench.worker import SimWorker, Stage
 from fleet.registry import CONSUMING, DRAINED, DRAINING, ORDER_CONSUME, ORDER_DRAIN, STARTING
@@ -27,12 +28,15 @@ STATES = {
 
 
 class Ours:
-    """The fleet agent's protocol around the Lambda's decision."""
+    """The fleet agent's protocol around the Lambda's decision; `forecaster`: the one beside the scheduler, if any."""
 
     grace_s = STOP_TIMEOUT_S
 
-    def __init__(self, policy: Policy, *, period_s: float, name: str = "ours") -> None:
+    def __init__(
+        self, policy: Policy, *, period_s: float, name: str = "ours", forecaster: Forecaster | None = None
+    ) -> None:
         self.name, self.period_s = name, period_s
+        self._forecaster = forecaster
         self._policy = policy
         self._memory = Memory()
         self._deployment = (Deployment(id="ecs-svc/1", status="PRIMARY", task_definition="worker:1", running=0),)
@@ -42,6 +46,8 @@ class Ours:
     def begin(self, site: Site) -> None:
         self.site = site
         self._dice = Random(f"orders {site.seed}")
+        if self._forecaster is not None:
+            self._forecaster.begin(site)
 
     def look(self) -> None:
         decision = decide(self._observation(), self._policy, self._memory)
@@ -83,6 +89,7 @@ class Ours:
                 pending=ecs.desired - ecs.running,
                 deployments=self._deployment,
             ),
+            forecast=None if self._forecaster is None else self._forecaster.read(),
         )
 
     def _view(self, worker: SimWorker) -> Worker:

@@ -8,13 +8,14 @@ import sys
 import tempfile
 from pathlib import Path
 
-from image_tools import builders
+from image_tools import authorities, builders
 from image_tools.archive import open_archive
 from image_tools.errors import ImageError
 from image_tools.revision import Revision, read_revision
 
 ROOT = Path(__file__).resolve().parent.parent
 CONTEXT = ROOT / "airflow_image"
+AUTHORITIES = CONTEXT / "authorities" / "rds.pem"
 SCRATCH = ROOT / ".local"
 SBOM = "/opt/airflow-on-ecs/sbom.cdx.json"
 MEGABYTE = 1_000_000
@@ -30,7 +31,8 @@ def main(arguments: list[str]) -> int:
         tag = given.tag or revision.version
         reference = f"{given.repository}:{tag}"
         builder = builders.find_builder(given.builder)
-        print(f"image: building {reference} with {builder.name}", flush=True)
+        known = authorities.put(given.authorities, AUTHORITIES)
+        print(f"image: building {reference} with {builder.name}, {known} authorities of databases in it", flush=True)
         builders.build(
             builder,
             builders.Order(
@@ -52,6 +54,9 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--tag", help="default: the version")
     parser.add_argument("--repository", default="airflow-on-ecs", help="default: %(default)s")
     parser.add_argument("--base", help="the image to build on, instead of the Dockerfile's own")
+    parser.add_argument(
+        "--authorities", default=authorities.PUBLISHED, help="of the database's certificate; default: %(default)s"
+    )
     parser.add_argument("--builder", choices=[builder.name for builder in builders.BUILDERS])
     parser.add_argument("--output", type=Path, default=ROOT / "dist", help="folder for the bill of materials")
     parser.add_argument("options", nargs="*", help="after --: what the builder gets besides")

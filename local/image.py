@@ -10,7 +10,8 @@ from pathlib import Path
 from local import paths
 from local.errors import LocalError
 
-NOT_IN_IMAGE = shutil.ignore_patterns("__pycache__", "*.pyc", "Dockerfile", "requirements.*", "build.*")
+AUTHORITIES = Path("authorities/rds.pem")  # where `make image` puts RDS's
+NOT_IN_IMAGE = shutil.ignore_patterns("__pycache__", "*.pyc", "Dockerfile", "requirements.*", "build.*", "authorities")
 
 
 class UnknownImage(LocalError):
@@ -53,11 +54,16 @@ def folder(uri: str) -> Path:
 
 
 def build(uri: str, version: str, *, source: Path = paths.ROOT / "airflow_image") -> Image:
-    """Snapshot `source` as `uri`; a running container keeps the files it started with."""
+    """Snapshot `source` as `uri`; a running container keeps the files it started with.
+
+    As an image for AWS brings the authorities of RDS, one for this machine brings those of its database.
+    """
     target = folder(uri)
     fresh = target.with_name(f"{target.name}.{os.getpid()}")
     shutil.rmtree(fresh, ignore_errors=True)
     shutil.copytree(source, fresh, ignore=NOT_IN_IMAGE)
+    (fresh / AUTHORITIES.parent).mkdir()
+    shutil.copy(paths.AUTHORITY, fresh / AUTHORITIES)
     (fresh / "VERSION").write_text(version)
     shutil.rmtree(target, ignore_errors=True)
     fresh.rename(target)

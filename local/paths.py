@@ -9,6 +9,7 @@ TASKS = STATE / "tasks"
 IMAGES = STATE / "images"
 FUNCTIONS = STATE / "functions"
 TLS = STATE / "tls"
+AUTHORITY = TLS / "ca.pem"  # as local.servers.tls.Authority names it
 POSTGRES = STATE / "postgres"
 REDIS = STATE / "redis"
 TEMPORARY = STATE / "tmp"

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Mapping
 
 from local import environments, paths
 from local.aws.planning import wish_for
 from local.aws.resources import kinds
-from local.aws.template import TemplateError, parse
+from local.aws.template import Template, TemplateError, parse
 from local.environments import Environment
 from local.errors import LocalError
 
@@ -37,7 +38,21 @@ def preflight(name: str) -> Environment:
             "AWS::StackName": config.stack_name,
             "AWS::URLSuffix": "amazonaws.com",
         }
+        if above := min_above_max(template, config.parameters):
+            raise TemplateError("; ".join(above))
         wish_for(json.dumps(template), given=config.parameters, pseudo=pseudo, kinds=kinds(), tags={})
     except TemplateError as error:
         raise LocalError(f"template.yaml with parameters/{name}.yaml: {error}") from None
     return config
+
+
+def min_above_max(template: Template, given: Mapping[str, str]) -> list[str]:
+    """Each pair of whole numbers `<X>Min`, `<X>Max` in the wrong order: CloudFormation's rules see only small ones."""
+    declared = template.get("Parameters") or {}
+    values = {name: str(given.get(name, entry.get("Default"))) for name, entry in declared.items()}
+    pairs = [(name, f"{name.removesuffix('Min')}Max") for name in declared if name.endswith("Min")]
+    return [
+        f"{low} is {values[low]}, above {high}, which is {values[high]}"
+        for low, high in pairs
+        if values.get(high, "").isdigit() and values[low].isdigit() and int(values[low]) > int(values[high])
+    ]

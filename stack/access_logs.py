@@ -1,6 +1,7 @@
-"""Where it is written down who asked the load balancer and the log bucket for what."""
+"""Where it is written down who asked the load balancer, the log bucket and the network for what."""
 
 from dataclasses import dataclass
+from typing import Any
 
 from troposphere import Ref, Sub, Template
 from troposphere.s3 import Bucket, BucketPolicy, ServerSideEncryptionByDefault
@@ -12,6 +13,8 @@ from stack.settings import LOGS_GROUP
 
 BALANCER_PREFIX = "balancer"
 BUCKET_PREFIX = "bucket/"
+NETWORK_PREFIX = "network"
+FLOW_LOGS = "delivery.logs.amazonaws.com"
 ENDLESS = "This is where access logs go: to log their delivery would never end."
 
 
@@ -29,7 +32,7 @@ def add_access_logs(t: Template) -> AccessLogs:
         "AccessLogDays",
         group=LOGS_GROUP,
         label="Days to keep access logs",
-        description="Days after which the logs of requests to the load balancer and the log bucket are deleted.",
+        description="Days after which logs of requests to load balancer and log bucket, and flow logs, are deleted.",
         constraint=Between(low=1, high=3650),
         default=90,
     )
@@ -47,6 +50,9 @@ def add_access_logs(t: Template) -> AccessLogs:
     deliveries = [
         _deliver("logdelivery.elasticloadbalancing.amazonaws.com", bucket=bucket, prefix=f"{BALANCER_PREFIX}/AWSLogs/"),
         _deliver("logging.s3.amazonaws.com", bucket=bucket, prefix=BUCKET_PREFIX),
+        _deliver(FLOW_LOGS, bucket=bucket, prefix=f"{NETWORK_PREFIX}/"),
+        # Asked before a flow log is created; the answer is the same for every bucket without access lists.
+        _of_this_account(FLOW_LOGS, action="s3:GetBucketAcl", resource=bucket.get_att("Arn")),
     ]
     return AccessLogs(
         bucket=bucket, policy=add_bucket_policy(t, "AccessLogBucketPolicy", bucket=bucket, statements=deliveries)
@@ -54,10 +60,14 @@ def add_access_logs(t: Template) -> AccessLogs:
 
 
 def _deliver(service: str, *, bucket: Bucket, prefix: str) -> Statement:
+    return _of_this_account(service, action="s3:PutObject", resource=objects(bucket, prefix))
+
+
+def _of_this_account(service: str, *, action: str, resource: Any) -> Statement:
     return {
         "Effect": "Allow",
         "Principal": {"Service": service},
-        "Action": "s3:PutObject",
-        "Resource": objects(bucket, prefix),
+        "Action": action,
+        "Resource": resource,
         "Condition": {"StringEquals": {"aws:SourceAccount": Sub("${AWS::AccountId}")}},
     }

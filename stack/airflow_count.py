@@ -12,7 +12,8 @@ from troposphere.applicationautoscaling import (
 from troposphere.ecs import Service
 
 from stack.cluster import Cluster
-from stack.declare import OneOf, add_parameter, add_rule, hole
+from stack.declare import OneOf, add_parameter, hole
+from stack.order import add_order
 
 MOST_COPIES = 6
 TARGET_CPU_PERCENT = 60
@@ -49,23 +50,7 @@ def add_copies(t: Template, *, group: str) -> Copies:
         constraint=OneOf(values=counts),
         default="2",
     )
-    add_rule(
-        t,
-        "AirflowMinIsNotAboveMax",
-        # Rules cannot compare numbers: for each number, what may stand on the other side is listed.
-        assertions=[
-            (
-                {
-                    "Fn::Or": [
-                        {"Fn::Not": [{"Fn::Equals": [Ref(fewest), low]}]},
-                        {"Fn::Contains": [counts[i:], Ref(most)]},
-                    ]
-                },
-                f"AirflowMin {low} needs AirflowMax {low} or more.",
-            )
-            for i, low in enumerate(counts)
-        ],
-    )
+    add_order(t, "Airflow", low=fewest, high=most, exact_to=MOST_COPIES)
     return Copies(fewest=Ref(fewest), most=Ref(most))
 
 

@@ -84,7 +84,8 @@ def add_database(t: Template, *, network: Network, settings: Settings) -> Databa
             "DATABASE_PORT": instance.get_att("Endpoint.Port"),
             "DATABASE_NAME": NAME,
             "DATABASE_SECRET_ARN": secret_arn,
-            "DATABASE_SSLMODE": "require",
+            "DATABASE_SSLMODE": "verify-full",
+            "DATABASE_AUTHORITIES": given.authorities,
         },
         secrets={
             "DATABASE_USER": key_of(owner=instance, attribute=SECRET_ARN, key="username"),

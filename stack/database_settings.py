@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-from troposphere import Equals, If, Not, NoValue, Ref, Template
+from troposphere import Equals, If, Not, NoValue, Parameter, Ref, Template
 
 from stack.declare import YES_OR_NO, Between, Matching, OneOf, add_condition, add_parameter
 
@@ -21,6 +21,7 @@ class DatabaseSettings:
     has_insights: str
     monitoring_s: Ref
     is_monitored: str
+    authorities: Ref
 
     def if_insights(self, value: Any) -> If:
         """The value where Performance Insights is on; AWS refuses it where it is off."""
@@ -72,6 +73,22 @@ def add_database_settings(t: Template) -> DatabaseSettings:
         has_insights=add_condition(t, "HasDatabaseInsights", Equals(Ref(insights), "true")),
         monitoring_s=Ref(monitoring),
         is_monitored=add_condition(t, "IsDatabaseMonitored", Not(Equals(Ref(monitoring), "0"))),
+        authorities=Ref(_add_authorities(t)),
+    )
+
+
+def _add_authorities(t: Template) -> Parameter:
+    return add_parameter(
+        t,
+        "DatabaseAuthorities",
+        group=GROUP,
+        label="Authorities of its certificate",
+        description="File of the image with the authorities that may sign the database's certificate.",
+        constraint=Matching(
+            regex=r"^/?[A-Za-z0-9._-]+(/[A-Za-z0-9._-]+)*\.(pem|crt)$",
+            says="a .pem or .crt file, by its path or by that below the image's own folder",
+        ),
+        default="authorities/rds.pem",
     )
 
 

@@ -9,12 +9,15 @@ from troposphere import Parameter, Sub, Template
 
 from stack.capacity import SpotShare, add_spot_share
 from stack.declare import Between, add_parameter, hole
+from stack.order import add_order
 from stack.sizes import Size, add_size
 
 # Airflow's own name for the queue of a task whose author names none.
 DEFAULT_QUEUE = "default"
 MOST_WORKERS = 1000
 MOST_SLOTS = 256
+# Fewest workers up to which the template itself holds them against the most: each number costs a list in it.
+ORDER_EXACT_TO = 10
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,26 +77,11 @@ def _check(pools: Sequence[Pool]) -> None:
 
 def _add_pool(t: Template, pool: Pool) -> SizedPool:
     group = f"Workers ({pool.name})"
+    fewest, most = _add_limits(t, pool, group=group)
     return SizedPool(
         pool=pool,
-        min=add_parameter(
-            t,
-            f"{pool.title}Min",
-            group=group,
-            label="Fewest workers",
-            description=f"Workers of the pool {pool.name} that run even when nothing is queued.",
-            constraint=Between(low=0, high=MOST_WORKERS),
-            default=pool.min,
-        ),
-        max=add_parameter(
-            t,
-            f"{pool.title}Max",
-            group=group,
-            label="Most workers",
-            description=f"Workers of the pool {pool.name} that may run at once, also where the fewest are more.",
-            constraint=Between(low=1, high=MOST_WORKERS),
-            default=pool.max,
-        ),
+        min=fewest,
+        max=most,
         concurrency=add_parameter(
             t,
             f"{pool.title}Concurrency",
@@ -129,6 +117,29 @@ def _add_pool(t: Template, pool: Pool) -> SizedPool:
             base=pool.on_demand_base,
         ),
     )
+
+
+def _add_limits(t: Template, pool: Pool, *, group: str) -> tuple[Parameter, Parameter]:
+    fewest = add_parameter(
+        t,
+        f"{pool.title}Min",
+        group=group,
+        label="Fewest workers",
+        description=f"Workers of the pool {pool.name} that run even when nothing is queued.",
+        constraint=Between(low=0, high=MOST_WORKERS),
+        default=pool.min,
+    )
+    most = add_parameter(
+        t,
+        f"{pool.title}Max",
+        group=group,
+        label="Most workers",
+        description=f"Workers of the pool {pool.name} that may run at once; not below the fewest.",
+        constraint=Between(low=1, high=MOST_WORKERS),
+        default=pool.max,
+    )
+    add_order(t, pool.title, low=fewest, high=most, exact_to=ORDER_EXACT_TO)
+    return fewest, most
 
 
 def pools_json(pools: Sequence[SizedPool], *, services: Mapping[str, Any] | None = None) -> Sub:

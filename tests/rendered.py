@@ -66,10 +66,15 @@ def containers() -> dict[str, Resource]:
     """Every container definition by its name; a name in two task definitions is an error."""
     found: dict[str, Resource] = {}
     for definition in resources("AWS::ECS::TaskDefinition").values():
-        for container in definition["ContainerDefinitions"]:
+        for container in containers_of(definition):
             assert container["Name"] not in found
             found[container["Name"]] = container
     return found
+
+
+def containers_of(definition: Resource) -> list[Resource]:
+    """The container definitions of a task definition, with those that are there under a condition only."""
+    return [entry["Fn::If"][1] if "Fn::If" in entry else entry for entry in definition["ContainerDefinitions"]]
 
 
 def environment(container: Resource) -> dict[str, Any]:

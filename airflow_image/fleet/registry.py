@@ -1,18 +1,68 @@
 """The fleet registry, in the broker's Redis: who is there, what each was ordered to do, what the scaler remembers.
 
-One file without others of the fleet's, because the Lambda package takes it from the image.
+functions/Makefile takes it, with what it imports, into the Lambda packages.
 """
 
 from __future__ import annotations
 
 import json
-import math
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+from fleet import timeline
+from fleet.foretold import FORECAST_TTL_S, Forecast, parse_forecast
+from fleet.member import (
+    CONSUMING,
+    DAG_PROCESSOR,
+    DRAINED,
+    DRAINING,
+    FLOWER,
+    FORECASTER,
+    ROLES,
+    RUNNING,
+    SCHEDULER,
+    STARTING,
+    STATES,
+    STOPPED,
+    TRIGGERER,
+    WEBSERVER,
+    WORKER,
+    Code,
+    MalformedMember,
+    Member,
+    member_id,
+)
 
 if TYPE_CHECKING:
     import redis
+
+# Who reads the registry needs the words that its members use: they may come from here.
+__all__ = [
+    "CONSUMING",
+    "DAG_PROCESSOR",
+    "DRAINED",
+    "DRAINING",
+    "FLOWER",
+    "FORECASTER",
+    "ROLES",
+    "RUNNING",
+    "SCHEDULER",
+    "STARTING",
+    "STATES",
+    "STOPPED",
+    "TRIGGERER",
+    "WEBSERVER",
+    "WORKER",
+    "Code",
+    "Forecast",
+    "MalformedMember",
+    "Member",
+    "Registry",
+    "Roster",
+    "member_id",
+    "parse_forecast",
+]
 
 MEMBERS_KEY = "fleet:members"
 VERSIONS_KEY = "fleet:versions"  # what the version check remembers
@@ -23,35 +73,11 @@ RECORD_TTL_S = 2 * MEMBER_TTL_S
 ORDER_TTL_S = 86_400
 # `last_seen` is written and read by one clock; only a failover to a replica whose clock is behind shows the future.
 CLOCK_TOLERANCE_S = 5.0
-RECORD_VERSION = 1
 NAMES_A_SCAN = 1000
-MOST_TASKS = 10_000  # of one worker; more is an error, and would raise the pool to its maximum
-
-# The roles of the containers that report, which are also the containers' names.
-WEBSERVER = "webserver"
-SCHEDULER = "scheduler"
-DAG_PROCESSOR = "dag-processor"
-TRIGGERER = "triggerer"
-WORKER = "worker"
-FLOWER = "flower"
-ROLES = frozenset({WEBSERVER, SCHEDULER, DAG_PROCESSOR, TRIGGERER, WORKER, FLOWER})
-
-STARTING = "starting"
-CONSUMING = "consuming"
-DRAINING = "draining"
-DRAINED = "drained"
-STOPPED = "stopped"
-RUNNING = "running"  # the only state of a member that is no worker
-STATES = frozenset({STARTING, CONSUMING, DRAINING, DRAINED, STOPPED, RUNNING})
 
 ORDER_CONSUME = "consume"
 ORDER_DRAIN = "drain"
 ORDERS = frozenset({ORDER_CONSUME, ORDER_DRAIN})
-
-
-def member_id(task_id: str, role: str) -> str:
-    """Unique in the fleet, and never used again: ECS gives every task a new id."""
-    return f"{task_id}/{role}"
 
 
 def member_key(member_id: str) -> str:
@@ -70,130 +96,12 @@ def decisions_key(pool: str) -> str:
     return f"fleet:decisions:{pool}"
 
 
+def history_key(pool: str) -> str:
+    return f"fleet:history:{pool}"
+
+
 def forecast_key(pool: str) -> str:
     return f"fleet:forecast:{pool}"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Code:
-    """What code a container runs; a field is empty where it is not known, and then equal to nothing."""
-
-    image_version: str
-    dags_hash: str
-    airflow_version: str
-
-    def is_surely(self, other: Code) -> bool:
-        """Whether both are known and the same."""
-        return self == other and all(asdict(self).values())
-
-
-class MalformedMember(ValueError):
-    """A record in the registry that cannot be believed."""
-
-    def __init__(self, member_id: str, why: str) -> None:
-        super().__init__(f"fleet member {member_id}: {why}")
-        self.member_id = member_id
-        self.why = why
-
-
-@dataclass(frozen=True, kw_only=True)
-class Member:
-    """One container. Times are seconds since the epoch by Redis's clock; `last_seen` is 0 until read back."""
-
-    id: str
-    role: str
-    pool: str | None
-    image_version: str
-    dags_hash: str
-    airflow_version: str
-    state: str
-    slots: int
-    active: int
-    protected: bool
-    started_at: float
-    task_arn: str
-    container: str
-    queues: tuple[str, ...]
-    last_seen: float = 0.0
-
-    @property
-    def code(self) -> Code:
-        return Code(image_version=self.image_version, dags_hash=self.dags_hash, airflow_version=self.airflow_version)
-
-    def to_json(self) -> str:
-        """The record as stored: every field but `last_seen`, which the sorted set holds."""
-        record = asdict(self)
-        del record["last_seen"]
-        return json.dumps({"version": RECORD_VERSION, **record}, separators=(",", ":"))
-
-    @classmethod
-    def from_json(cls, raw: str | bytes, *, member_id: str | None = None, last_seen: float = 0.0) -> Member:
-        """The member that a record describes, which must be `member_id` if given; raises MalformedMember."""
-        named = member_id or "?"
-        try:
-            record = json.loads(raw.decode() if isinstance(raw, bytes) else raw)  # bytes: no guess at the encoding
-        except (ValueError, RecursionError):
-            raise MalformedMember(named, "the record is not JSON") from None
-        if not isinstance(record, dict):
-            raise MalformedMember(named, "the record is not an object")
-        if record.get("version") != RECORD_VERSION:
-            raise MalformedMember(named, f"unknown record version {record.get('version')!r}")
-        values: dict[str, Any] = {name: record.get(name) for name in _PLAUSIBLE}
-        values["last_seen"] = last_seen
-        for name, is_plausible in _PLAUSIBLE.items():
-            if not is_plausible(values[name]):
-                raise MalformedMember(named, f"{name} is {values[name]!r}")
-        if member_id not in (None, values["id"]):
-            raise MalformedMember(named, f"the record says that it is {values['id']!r}")
-        values["queues"] = tuple(values["queues"])
-        return cls(**values)
-
-
-def _is_text(value: object) -> bool:
-    return isinstance(value, str)
-
-
-def _is_name(value: object) -> bool:
-    return isinstance(value, str) and value != ""
-
-
-def _is_text_or_none(value: object) -> bool:
-    return value is None or isinstance(value, str)
-
-
-def _is_state(value: object) -> bool:
-    return isinstance(value, str) and value in STATES
-
-
-def _is_count(value: object) -> bool:
-    return type(value) is int and 0 <= value <= MOST_TASKS
-
-
-def _is_flag(value: object) -> bool:
-    return type(value) is bool
-
-
-def _is_time(value: Any) -> bool:
-    return type(value) in (int, float) and -math.inf < value < math.inf  # false of NaN; no int is too large for it
-
-
-def _is_list_of_text(value: object) -> bool:
-    return isinstance(value, list) and all(map(_is_text, value))
-
-
-# What a container would report, by field. A table, because the autoscaler reads hundreds of records at every look.
-_PLAUSIBLE: Mapping[str, Callable[[Any], bool]] = {field.name: _is_text for field in fields(Member)} | {
-    "id": _is_name,
-    "role": _is_name,
-    "pool": _is_text_or_none,
-    "state": _is_state,
-    "slots": _is_count,
-    "active": _is_count,
-    "protected": _is_flag,
-    "started_at": _is_time,
-    "last_seen": _is_time,
-    "queues": _is_list_of_text,
-}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -248,16 +156,16 @@ class Registry:
     def _read(self, scores: Iterable[tuple[bytes | str, float]], *, now: float) -> Roster:
         seen = {_text(name): score for name, score in scores if score >= now - MEMBER_TTL_S}
         ids = sorted(seen)
-        records = self._redis.mget([member_key(member_id) for member_id in ids]) if ids else []
+        records = self._redis.mget([member_key(name) for name in ids]) if ids else []
         members, malformed = [], []
-        for member_id, record in zip(ids, records, strict=True):
-            if record is None or seen[member_id] > now + CLOCK_TOLERANCE_S:
-                malformed.append(member_id)
+        for name, record in zip(ids, records, strict=True):
+            if record is None or seen[name] > now + CLOCK_TOLERANCE_S:
+                malformed.append(name)
                 continue
             try:
-                members.append(Member.from_json(record, member_id=member_id, last_seen=seen[member_id]))
+                members.append(Member.from_json(record, member_id=name, last_seen=seen[name]))
             except MalformedMember:
-                malformed.append(member_id)
+                malformed.append(name)
         return Roster(members=tuple(members), malformed=tuple(malformed), read_at=now)
 
     def order(self, member_id: str) -> str | None:
@@ -276,10 +184,14 @@ class Registry:
             pipe.execute()
 
     def record_decision(self, pool: str, decision: Mapping[str, Any], keep: int = 500) -> None:
-        """Puts a decision (JSON-serialisable) at the head of the pool's list, which keeps the last `keep`."""
+        """Puts a decision (JSON-serialisable, `t` its time) at the head of the pool's list of the last `keep`.
+
+        Its figures go into the pool's timeline.
+        """
         with self._redis.pipeline(transaction=True) as pipe:
             pipe.lpush(decisions_key(pool), json.dumps(decision, separators=(",", ":")))
             pipe.ltrim(decisions_key(pool), 0, keep - 1)
+            pipe.hset(history_key(pool), timeline.slot_of(decision["t"]), timeline.sample_of(decision))
             pipe.execute()
 
     def remember(self, pool: str, memory: Mapping[str, Any]) -> None:
@@ -293,6 +205,16 @@ class Registry:
         if not isinstance(memory, dict):
             raise ValueError(f"{scaler_key(pool)} holds no JSON object")
         return memory
+
+    def foretell(self, pool: str, forecast: Forecast) -> None:
+        """Replaces the pool's forecast, which expires after FORECAST_TTL_S; ValueError for one to disbelieve."""
+        raw = json.dumps(forecast, separators=(",", ":"))
+        parse_forecast(raw)
+        self._redis.set(forecast_key(pool), raw, ex=FORECAST_TTL_S)
+
+    def forecast(self, pool: str) -> Forecast | None:
+        """What `foretell` stored last; None when there is none, or it has expired; ValueError as parse_forecast."""
+        return parse_forecast(self._redis.get(forecast_key(pool)))
 
 
 def _seconds(time: tuple[int, int]) -> float:

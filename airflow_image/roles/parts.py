@@ -9,7 +9,9 @@ from dataclasses import dataclass
 from urllib.parse import quote
 
 from fleet import names
+from roles import database
 from roles.errors import ConfigurationError
+from roles.forecasting import forecast_settings
 from roles.pools import find_pool, read_pools, total_slots
 
 Variables = Mapping[str, str]
@@ -34,6 +36,7 @@ PATIENCE = {
     # A process that starts meanwhile makes the tables later.
     "database_create_tables_at_setup": False,
 }
+ASYNC_ARGUMENTS = "roles.database_async.ARGUMENTS"  # not imported here: it reads the environment
 SECRETS_BACKEND = "airflow.providers.amazon.aws.secrets.secrets_manager.SecretsManagerBackend"
 INFINITE_SLOTS = -1
 # A message unacknowledged for longer is delivered again, though its task may run. Airflow's default, said aloud: it
@@ -54,13 +57,6 @@ class Part:
     settings: Callable[[Variables], Settings] = lambda _: {}
     secrets: Callable[[Variables], Settings] = lambda _: {}
     raw: tuple[str, ...] = ()
-
-
-def database_url(given: Variables) -> str:
-    """The address of the database as SQLAlchemy reads it."""
-    user, password = (quote(given[name], safe="") for name in ("DATABASE_USER", "DATABASE_PASSWORD"))
-    place = f"{given['DATABASE_HOST']}:{given['DATABASE_PORT']}/{quote(given['DATABASE_NAME'], safe='')}"
-    return f"postgresql+psycopg2://{user}:{password}@{place}?sslmode={quote(given['DATABASE_SSLMODE'], safe='')}"
 
 
 def broker_url(given: Variables) -> str:
@@ -155,12 +151,16 @@ def _flower_secrets(given: Variables) -> Settings:
     return {"FLOWER_BASIC_AUTH": f"{ADMIN}:{given['ADMIN_PASSWORD']}"}
 
 
-DATABASE_VARIABLES = tuple(f"DATABASE_{name}" for name in ("HOST", "PORT", "NAME", "SSLMODE", "USER", "PASSWORD"))
 DATABASE_SECRETS = ("DATABASE_USER", "DATABASE_PASSWORD")
 
 DATABASE = Part(
-    needs=DATABASE_VARIABLES,
-    secrets=lambda given: {"AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": database_url(given)},
+    needs=database.VARIABLES,
+    # Airflow would make the second address of the first one, whose query asyncpg does not understand.
+    settings=lambda _: {"AIRFLOW__DATABASE__SQL_ALCHEMY_CONNECT_ARGS_ASYNC": ASYNC_ARGUMENTS},
+    secrets=lambda given: {
+        names.DATABASE_URL: database.sync_url(given),
+        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN_ASYNC": database.async_url(given),
+    },
     raw=DATABASE_SECRETS,
 )
 NEW_DATABASE = Part(
@@ -176,8 +176,8 @@ BROKER = Part(
     raw=("BROKER_PASSWORD",),
 )
 RESULTS = Part(
-    needs=DATABASE_VARIABLES,
-    secrets=lambda given: {"AIRFLOW__CELERY__RESULT_BACKEND": f"db+{database_url(given)}"},
+    needs=database.VARIABLES,
+    secrets=lambda given: {"AIRFLOW__CELERY__RESULT_BACKEND": f"db+{database.sync_url(given)}"},
     raw=DATABASE_SECRETS,
 )
 FERNET = Part(
@@ -209,6 +209,7 @@ LOGS = Part(
     },
 )
 SCHEDULING = Part(needs=("POOLS", "PORT"), settings=_scheduler_settings)
+FORECASTING = Part(needs=("POOLS",), settings=forecast_settings)
 WORKING = Part(
     needs=("POOLS", "POOL", names.AGENT_URI),
     settings=_worker_settings,
@@ -218,7 +219,7 @@ WORKING = Part(
 )
 FLOWER = Part(needs=("PORT", "ADMIN_PASSWORD"), secrets=_flower_secrets, raw=("ADMIN_PASSWORD",))
 WEB = Part(
-    needs=("PORT", "ADMIN_PASSWORD"),
+    needs=("PORT", "ADMIN_PASSWORD", "POOLS"),  # the Fleet page shows the pools
     settings=lambda _: {
         "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": f"{ADMIN}:admin",
         # The load balancer, alone in being let in from outside, says in its headers what the browser asked for.

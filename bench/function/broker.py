@@ -10,9 +10,9 @@ from typing import Any
 import redis
 
 from autoscaler.broker_state import UNACKED
-from autoscaler.redis_reader import lists_of
 from bench.function.scenes import CLUSTER, POOL_NAME, QUEUES, SLOTS, Crew, Scene
 from fleet import registry
+from fleet.queues import lists_of
 from fleet.registry import DRAINED, Member, Registry
 
 # Only the oldest message of a list is looked at, so only that one is as long as Airflow's are.

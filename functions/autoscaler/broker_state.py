@@ -8,7 +8,7 @@ from typing import Any
 
 import redis
 
-from autoscaler.redis_reader import PRIORITY_SEPARATOR
+from fleet.queues import PRIORITY_SEPARATOR
 from fleet.registry import CONSUMING, SCHEDULER, STOPPED, WORKER, Member, Roster
 
 UNACKED = "unacked"  # kombu's hash of messages that are delivered and not acknowledged

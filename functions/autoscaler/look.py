@@ -11,6 +11,7 @@ import redis
 
 from autoscaler.broker_state import BrokerState, read_broker_state
 from autoscaler.decide import decide
+from autoscaler.forewarning import is_out_of_date
 from autoscaler.memory import Memory
 from autoscaler.observation import Fleet, Observation, Service, Unreadable
 from autoscaler.origins import Origins
@@ -24,6 +25,7 @@ from shared.broker import BROKER_ERRORS, Broker
 from shared.pools import Pool
 
 MEMORY = "memory"
+FORECAST = "forecast"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,6 +116,7 @@ def _scale(
     problems: list[str] = []
     memory = Memory()
     if reading.registry is not None:
+        observation = _with_forecast(observation, reading.registry, pool=pool, problems=problems)
         try:
             memory = Memory.from_record(reading.registry.recall(pool.name))
         except (redis.ResponseError, ValueError, RecursionError) as error:
@@ -126,6 +129,19 @@ def _scale(
     if reading.registry is None:
         return outcome
     return _act(outcome, pool=pool, cluster=settings.cluster, registry=reading.registry, ecs=ecs)
+
+
+def _with_forecast(observation: Observation, registry: Registry, *, pool: Pool, problems: list[str]) -> Observation:
+    """One that cannot be read, or not believed, is none: the decision then follows what waits and runs alone."""
+    try:
+        forecast = registry.forecast(pool.name)
+    except (redis.RedisError, ValueError) as error:
+        problems.append(f"no {FORECAST}: {in_words(error)}")
+        return observation
+    if forecast is not None and is_out_of_date(forecast, now=observation.now):
+        problems.append(f"no {FORECAST}: it ended long ago")
+        return observation
+    return replace(observation, forecast=forecast)
 
 
 def _tell_deployments_apart(observation: Observation, *, pool: Pool, origins: Origins) -> Observation:

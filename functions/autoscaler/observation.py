@@ -11,6 +11,7 @@ from fleet.registry import (
     ORDER_CONSUME,
     ORDER_DRAIN,
     STOPPED,
+    Forecast,
     Member,
 )
 
@@ -144,8 +145,8 @@ class Observation:
     """`now` is Redis's time in seconds since the epoch; `queued` counts messages by queue;
     `heads` has a digest of the oldest message of each list that is not empty.
 
-    `tasks` is set when ECS should have said of which deployments the workers are, and did not. `forecast`: pairs of the
-    time at which runs are due and the slots that they will want; None when none is known.
+    `tasks` is set when ECS should have said of which deployments the workers are, and did not.
+    `forecast` says when runs will want how many slots more; None when nobody knows.
     """
 
     now: float
@@ -154,7 +155,7 @@ class Observation:
     service: Service | Unreadable
     tasks: Unreadable | None = None
     heads: Mapping[str, str] = field(default_factory=dict)
-    forecast: tuple[tuple[int, int], ...] | None = None
+    forecast: Forecast | None = None
 
     @property
     def unreadable(self) -> tuple[Unreadable, ...]:

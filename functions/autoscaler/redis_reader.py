@@ -10,11 +10,8 @@ import redis
 
 from autoscaler.observation import Fleet, Unreadable, Worker
 from fleet import registry
+from fleet.queues import lists_of
 from shared.pools import Pool
-
-# How kombu's Redis transport spreads a queue over lists (its default sep and priority_steps; step 0 has no suffix).
-PRIORITY_SEPARATOR = "\x06\x16"
-PRIORITY_STEPS = (3, 6, 9)
 
 QUEUES = "queues"
 FLEET = "fleet"
@@ -45,11 +42,6 @@ class QueueReading:
 
     queued: Mapping[str, Mapping[str, int] | Unreadable]
     heads: Mapping[str, Mapping[str, str]]
-
-
-def lists_of(queue: str) -> tuple[str, ...]:
-    """The Redis lists that hold a queue's messages."""
-    return (queue, *(f"{queue}{PRIORITY_SEPARATOR}{step}" for step in PRIORITY_STEPS))
 
 
 def read_queues(client: redis.Redis, pools: Sequence[Pool]) -> QueueReading:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import redis
 from botocore.exceptions import BotoCoreError, ClientError
 
-from autoscaler.redis_reader import lists_of
+from fleet.queues import lists_of
 from fleet.registry import CONSUMING, DRAINED, DRAINING
 from local.decisions import Decision, find
 from local.stack import DEFAULT_POOL, Stack

@@ -15,6 +15,7 @@ from ops.cost.load import Load
 
 FREE = frozenset(
     (
+        "AWS::EC2::FlowLog",  # paid for by traffic, which no estimate here knows
         *("AWS::ApplicationAutoScaling::ScalableTarget", "AWS::ApplicationAutoScaling::ScalingPolicy"),
         *("AWS::EC2::InternetGateway", "AWS::EC2::Route", "AWS::EC2::RouteTable", "AWS::EC2::SecurityGroup"),
         *("AWS::EC2::SecurityGroupEgress", "AWS::EC2::SecurityGroupIngress", "AWS::EC2::Subnet"),

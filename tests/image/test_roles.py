@@ -38,7 +38,7 @@ POOLS = [{"name": "worker", "queues": ["default"], "min": 1, "max": 1, "concurre
 START_TIMEOUT_S = 600.0
 RUN_TIMEOUT_S = 600.0
 TASK_S = 15
-SIDE_ROLES = ("scheduler", "dag-processor", "triggerer", "flower")
+SIDE_ROLES = ("scheduler", "dag-processor", "triggerer", "forecaster", "flower")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,6 +113,7 @@ def servers() -> Iterator[tuple[dict[str, str], Redis]]:
                 "ADMIN_PASSWORD": PASSWORD,
                 "LOG_BUCKET": BUCKET,
                 "POOLS": json.dumps(POOLS),
+                "FORECAST_MINUTES": "15",
                 "POOL": "worker",
                 "ECS_AGENT_URI": ecs.agent_uri,
                 "ECS_CONTAINER_METADATA_URI_V4": ecs.metadata_uri,
@@ -193,7 +194,7 @@ def test_every_role_reports_the_images_version_to_the_fleet(cluster: Cluster) ->
     def versions() -> dict[str, str]:
         return {member.role: member.image_version for member in cluster.registry.members().members}
 
-    everyone = dict.fromkeys(ROLES.keys() - {"migrate"}, VERSION)
+    everyone = dict.fromkeys(ROLES.keys() - {"gate", "migrate"}, VERSION)
     assert eventually(lambda: versions() == everyone, within_s=START_TIMEOUT_S), versions()
 
 

@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 import redis
 
+from bench.page.webserver import Webserver, running_webserver
+from local.servers.ports import free_port
 from local.servers.postgres import Postgres
 from local.servers.redis import Redis
 
@@ -64,3 +66,28 @@ def postgres_server() -> Iterator[PostgresServer]:
             url=f"postgresql://{user}:{password}@{server.host}:{server.port}/{database}",
             server=server,
         )
+
+
+@pytest.fixture(scope="session")
+def broker() -> Iterator[Redis]:
+    """The broker of `webserver`, which a test may stop if it starts it again."""
+    with tempfile.TemporaryDirectory(prefix="redis-") as directory:
+        server = Redis(directory, port=free_port()).start()  # the same port after a restart
+        yield server
+        server.stop()
+
+
+@pytest.fixture(scope="session")
+def webserver(broker: Redis, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Webserver]:
+    """Airflow's webserver with the image's plugins. It is ready after some 15 s."""
+    url = f"redis://{broker.host}:{broker.port}/0"
+    with running_webserver(home=tmp_path_factory.mktemp("airflow"), broker_url=url) as server:
+        yield server
+
+
+@pytest.fixture
+def store(broker: Redis) -> Iterator[redis.Redis]:
+    """A client of the empty `broker`."""
+    with broker.client() as client:
+        client.flushdb()
+        yield client

@@ -5,12 +5,9 @@ import os
 import subprocess
 from pathlib import Path
 
+from bench.page.webserver import IMAGE, POOLS, PYTHON
 from fleet.versions import code_folders, content_hash
 from tests.integration.fake_ecs import TASK_ARN
-
-ROOT = Path(__file__).parents[2]
-IMAGE = ROOT / "airflow_image"
-PYTHON = ROOT / ".venv-airflow" / "bin" / "python"
 
 WEBSERVER = """
 import json, sys
@@ -40,6 +37,8 @@ def airflow(code: str, *, role: str, home: Path) -> subprocess.CompletedProcess[
         "AIRFLOW_HOME": str(home),
         "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
         "AIRFLOW__CORE__PLUGINS_FOLDER": str(IMAGE / "plugins"),
+        "AIRFLOW__CELERY__BROKER_URL": "redis://127.0.0.1:1/0",  # nothing listens there
+        "POOLS": json.dumps(POOLS),
         "FLEET_ROLE": role,
         "FLEET_TASK_ARN": TASK_ARN,
         "FLEET_DAGS_HASH": "0123abcd",

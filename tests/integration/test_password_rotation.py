@@ -34,6 +34,7 @@ class Rotated:
             "DATABASE_USER": "airflow",
             "DATABASE_PASSWORD": FIRST,
             "DATABASE_SSLMODE": "disable",
+            "DATABASE_AUTHORITIES": "authorities/rds.pem",
             "DATABASE_SECRET_ARN": self.arn,
         }
         postgres.provision("airflow", FIRST, "airflow")

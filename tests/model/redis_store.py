@@ -93,6 +93,9 @@ class Store:
     def ltrim(self, _key: str, _first: int, _last: int) -> bool:
         return True
 
+    def hset(self, _key: str, _field: str, _value: str) -> int:
+        return 1
+
 
 class Client:
     """A connection, with the commands of redis-py. One that reads waits with its answer, one that writes before it."""

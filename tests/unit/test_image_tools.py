@@ -1,5 +1,6 @@
 """Unit tests of what builds the image: which builder, which revision, what a saved image holds."""
 
+import datetime
 import gzip
 import io
 import json
@@ -9,11 +10,16 @@ from pathlib import Path
 
 import pytest
 
+from image_tools import authorities
+from image_tools.__main__ import AUTHORITIES as AUTHORITIES_IN_CONTEXT
 from image_tools.archive import open_archive
 from image_tools.builders import find_builder
 from image_tools.errors import ImageError
 from image_tools.revision import read_revision, web_address
-from local.image import Image
+from local.image import AUTHORITIES, Image
+from local.servers import tls
+from local.servers.ports import free_port
+from local.servers.tls import Authority
 
 DOCKERFILE = Path(__file__).parents[2] / "airflow_image" / "Dockerfile"
 LARGE = b"0123456789" * 100_000
@@ -166,3 +172,43 @@ def test_the_local_stack_gives_a_container_the_variables_that_the_image_sets() -
     image = {pair.split("=")[0] for line in lines if line.startswith("ENV ") for pair in line.split()[1:]}
     local = Image(root=Path("/image"), version="1", packages=Path("/venv")).environment(Path("/home"))
     assert local.keys() - {"HOME", "TMPDIR"} == image
+
+
+def test_authorities_are_put_where_the_dockerfile_takes_them_from(tmp_path: Path) -> None:
+    source, target = Authority(tmp_path / "tls").ca_path, tmp_path / "context" / "rds.pem"
+    assert authorities.put(str(source), target) == 1
+    assert target.read_bytes() == source.read_bytes()
+    assert DOCKERFILE.parent / AUTHORITIES == AUTHORITIES_IN_CONTEXT
+    assert f"COPY {AUTHORITIES} {AUTHORITIES.parent}/" in DOCKERFILE.read_text()
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("no certificate", "is no file of certificates"),
+        ("server", "holds a certificate that is no authority's"),
+        (None, r"cannot read .* \(FileNotFoundError\): say AUTHORITIES=FILE"),
+    ],
+)
+def test_what_is_no_authority_is_refused_and_changes_nothing(tmp_path: Path, content: str | None, said: str) -> None:
+    source, target = tmp_path / "given.pem", tmp_path / "rds.pem"
+    target.write_text("as before")
+    if content is not None:
+        server = Authority(tmp_path / "tls").certificate_path.read_text()
+        source.write_text(server if content == "server" else content)
+    with pytest.raises(ImageError, match=said):
+        authorities.put(str(source), target)
+    assert target.read_text() == "as before"
+
+
+def test_authorities_that_nobody_serves_are_one_line() -> None:
+    with pytest.raises(ImageError, match=r"\(ConnectError\): say AUTHORITIES=FILE for a copy of it$"):
+        authorities.put(f"https://127.0.0.1:{free_port()}/rds.pem", Path("never-written"))
+
+
+def test_authorities_that_have_all_expired_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(tls, "LIFETIME", datetime.timedelta(hours=-1))
+        source = Authority(tmp_path / "tls").ca_path
+    with pytest.raises(ImageError, match="only certificates that have expired"):
+        authorities.put(str(source), tmp_path / "rds.pem")

@@ -43,6 +43,13 @@ def test_every_environment_of_the_project_is_acceptable(name: str) -> None:
     [
         ("parameters/local.yaml", "PollSeconds: 5", "PollSeconds: 900", "PollSeconds failed to satisfy constraint"),
         ("parameters/local.yaml", "PollSeconds: 5", "PollSecond: 5", r"\[PollSecond\] do not exist in the template"),
+        # CloudFormation's rules know no numbers above 10
+        (
+            "parameters/local.yaml",
+            "WorkerMin: 1\nWorkerMax: 4",
+            "WorkerMin: 40\nWorkerMax: 39",
+            "WorkerMin is 40, above",
+        ),
         ("parameters/local.yaml", "ImageUri:", "# ImageUri:", r"\[ImageUri\] must have values"),
         ("template.yaml", "Type: AWS::Logs::LogGroup", "Type: AWS::SQS::Queue", "resource type AWS::SQS::Queue"),
         ("template.yaml", "Type: AWS::Logs::LogGroup", "Type: [", "Template format error"),

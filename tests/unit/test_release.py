@@ -10,6 +10,8 @@ from local import image, release
 from local.environments import Environment
 from local.errors import LocalError
 from local.release import Rollout
+from local.servers.tls import Authority
+from tests import rendered
 
 CONFIG = Environment(name="local", stack_name="s", region="us-east-1", parameters={"ImageUri": "airflow:local"})
 
@@ -52,6 +54,8 @@ def test_what_can_be_no_tag_is_refused_in_one_line(version: str) -> None:
 
 def test_a_version_that_was_built_is_not_built_again(tmp_path, monkeypatch) -> None:
     monkeypatch.setattr(image.paths, "IMAGES", tmp_path / "images")
+    monkeypatch.setattr(image.paths, "AUTHORITY", tmp_path / "ca.pem")
+    image.paths.AUTHORITY.write_text("a certificate")
     source = tmp_path / "source"
     (source / "dags").mkdir(parents=True)
     dag = source / "dags" / "a.py"
@@ -60,6 +64,16 @@ def test_a_version_that_was_built_is_not_built_again(tmp_path, monkeypatch) -> N
     dag.write_text("second")
     assert not release.build("2", config=CONFIG, source=source)
     assert (image.load("airflow:2").root / "dags" / "a.py").read_text() == "first"
+
+
+def test_an_image_brings_the_authority_of_this_machines_database(tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(image.paths, "IMAGES", tmp_path / "images")
+    authority = Authority(tmp_path)
+    monkeypatch.setattr(image.paths, "AUTHORITY", authority.ca_path)
+    (tmp_path / "source").mkdir()
+    built = image.build("airflow:2", "2", source=tmp_path / "source")
+    default = rendered.template()["Parameters"]["DatabaseAuthorities"]["Default"]
+    assert (built.root / default).read_text() == authority.ca_path.read_text()
 
 
 def test_a_rollout_ends_when_the_newest_deployment_is_complete_and_alone() -> None:

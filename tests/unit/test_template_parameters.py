@@ -157,6 +157,9 @@ def test_the_local_stack_is_small_and_quick() -> None:
         ({"AirflowMin": "3", "AirflowMax": "2"}, "AirflowMin 3 needs AirflowMax 3 or more."),
         ({**SIGN_IN, **CERTIFIED, "OidcSecretArn": ""}, "OidcIssuer needs OidcSecretArn."),
         (SIGN_IN, "OidcIssuer needs CertificateArn."),
+        ({"WorkerMin": "2", "WorkerMax": "1"}, "WorkerMin 2 needs WorkerMax 2 or more."),
+        ({"WorkerMin": "10", "WorkerMax": "9"}, "WorkerMin 10 needs WorkerMax 10 or more."),
+        ({"WorkerMin": "11", "WorkerMax": "10"}, "WorkerMin above 10 needs WorkerMax above 10."),
         ({"DatabaseMultiAz": "true", "VpcId": "vpc-0123abcd"}, "a zone each, for Multi-AZ."),
     ],
 )
@@ -164,6 +167,12 @@ def test_parameters_that_do_not_fit_together_are_refused(given: dict[str, str], 
     found = violations(rendered.template(), {"ImageUri": "image:tag", **given})
     assert len(found) == 1
     assert said in found[0]
+
+
+@pytest.mark.parametrize(("fewest", "most"), [(0, 1), (1, 1), (3, 3), (10, 10), (10, 11), (11, 11), (1000, 1000)])
+def test_the_fewest_workers_may_be_all_that_may_run(fewest: int, most: int) -> None:
+    given = {"ImageUri": "image:tag", "WorkerMin": str(fewest), "WorkerMax": str(most)}
+    assert violations(rendered.template(), given) == []
 
 
 def test_a_brought_network_is_accepted() -> None:

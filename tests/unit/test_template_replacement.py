@@ -29,6 +29,7 @@ OTHER = {
     "BrokerNodeType": "cache.m7g.xlarge",
     "CertificateArn": "arn:aws:acm:us-east-1:123456789012:certificate/11111111-1111-1111-1111-111111111111",
     "ConnectionsPrefix": "others",
+    "DatabaseAuthorities": "/etc/ssl/others.pem",
     "DatabaseInstanceClass": "db.m7g.xlarge",
     "ImageRepositoryArn": "arn:aws:ecr:us-east-1:123456789012:repository/others",
     "ImageUri": "others:2",
@@ -36,6 +37,7 @@ OTHER = {
     "PermissionsBoundaryArn": "arn:aws:iam::123456789012:policy/others",
     "VpcCidr": "10.1.0.0/16",
     "VpcId": "vpc-0123abcd",
+    "WorkerMax": "60",
 }
 # Set together, because a rule asks for it.
 TOGETHER = {

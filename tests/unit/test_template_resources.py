@@ -12,6 +12,8 @@ OUTPUTS = {
     "LogBucketName", "AdminSecretArn", "BrokerSecretArn", "DatabaseSecretArn", "DatabaseName",
     "AutoscalerFunctionName", "VersionCheckFunctionName", "AlarmTopicArn", "DashboardUrl",
 }  # fmt: skip
+ACCESS_LOGS_ARN = {"Fn::GetAtt": ["AccessLogBucket", "Arn"]}
+FLOW_LOGS = "delivery.logs.amazonaws.com"
 SECRET_NAME = re.compile(r"password|secret|token|_key$", re.IGNORECASE)
 SECRET_VALUE = re.compile(
     r"AKIA[0-9A-Z]{16}|-----BEGIN|://[^/\s:@$]+:[^@\s/]+@"
@@ -137,6 +139,7 @@ def test_access_logs_are_delivered_only_from_this_account() -> None:
     assert {d["Principal"]["Service"] for d in deliveries} == {
         "logdelivery.elasticloadbalancing.amazonaws.com",
         "logging.s3.amazonaws.com",
+        FLOW_LOGS,
     }
     for delivery in deliveries:
         assert delivery["Condition"] == {"StringEquals": {"aws:SourceAccount": {"Fn::Sub": "${AWS::AccountId}"}}}
@@ -250,6 +253,22 @@ def test_a_brought_network_creates_none_of_the_network() -> None:
     assert {title for title in network if not implies_created(resource(title).get("Condition"))} == set()
 
 
+def test_flow_logs_go_where_access_logs_are_and_may_be_delivered_there() -> None:
+    log = resource("NetworkFlowLog")
+    assert log["Condition"] == "IsTrafficLogged"
+    assert log["Properties"]["TrafficType"] == {"Ref": "FlowLogTraffic"}
+    assert log["Properties"]["LogDestination"] == {
+        "Fn::Join": ["", [ACCESS_LOGS_ARN, "/network/", {"Ref": "FlowLogTraffic"}]]
+    }
+    assert log["DependsOn"] == "AccessLogBucketPolicy"
+    policy = resource("AccessLogBucketPolicy")["Properties"]["PolicyDocument"]["Statement"]
+    granted = {s["Action"]: s["Resource"] for s in policy if s["Principal"] == {"Service": FLOW_LOGS}}
+    assert granted == {
+        "s3:PutObject": {"Fn::Join": ["", [ACCESS_LOGS_ARN, "/network/*"]]},
+        "s3:GetBucketAcl": ACCESS_LOGS_ARN,
+    }
+
+
 @pytest.mark.parametrize("zone", ["A", "B", "C"])
 def test_nothing_is_placed_into_a_private_subnet_before_it_leads_out(zone: str) -> None:
     tags = {tag["Key"]: tag["Value"] for tag in resource(f"NetworkPrivateSubnet{zone}")["Properties"]["Tags"]}
@@ -259,4 +278,4 @@ def test_nothing_is_placed_into_a_private_subnet_before_it_leads_out(zone: str) 
 def test_the_kinds_of_resources_stay_few() -> None:
     """The local AWS API has to know each of them: a new one is a decision, not an accident."""
     kinds = {entry["Type"].removeprefix("AWS::") for entry in rendered.deployed()["Resources"].values()}
-    assert len(kinds) <= 51
+    assert len(kinds) <= 52

@@ -122,6 +122,18 @@ def _create_endpoint(cloud: Cloud, _name: str, properties: Properties) -> Made:
     return Made(id=endpoint, attributes={"Id": endpoint})
 
 
+def _create_flow_log(cloud: Cloud, _name: str, properties: Properties) -> Made:
+    # moto takes all of the destination for the bucket's name; a folder in it makes no difference here.
+    bucket = properties["LogDestination"].partition("/")[0]
+    plain = {**without(properties, "ResourceId", "Tags"), "LogDestination": bucket}
+    tags = _tags("vpc-flow-log", properties)
+    answer = cloud.call(
+        "ec2", "create_flow_logs", plain, ResourceIds=[properties["ResourceId"]], TagSpecifications=tags
+    )
+    (log,) = answer["FlowLogIds"]
+    return Made(id=log, attributes={"Id": log})
+
+
 KINDS = (
     Kind(
         type="AWS::EC2::VPC",
@@ -179,5 +191,10 @@ KINDS = (
         type="AWS::EC2::VPCEndpoint",
         create=_create_endpoint,
         delete=lambda cloud, made: cloud.client("ec2").delete_vpc_endpoints(VpcEndpointIds=[made.id]),
+    ),
+    Kind(
+        type="AWS::EC2::FlowLog",
+        create=_create_flow_log,
+        delete=lambda cloud, made: cloud.client("ec2").delete_flow_logs(FlowLogIds=[made.id]),
     ),
 )

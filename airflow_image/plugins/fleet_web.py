@@ -1,4 +1,4 @@
-"""Lets the webserver say which code it runs: `/fleet/version`, without sign-in, and nothing secret in it."""
+"""What the fleet adds to the webserver: `/fleet/version` for everybody, and the Fleet page for who may see it."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ from fleet.registry import WEBSERVER
 
 PREFIX = "/fleet"
 PATH = "/version"
+PAGE = "Fleet"
+BANNER = "Fleet banner"
 
 
 def make_app() -> Any:
@@ -21,6 +23,7 @@ def make_app() -> Any:
     from fastapi.responses import JSONResponse
 
     from fleet.identity import read_identity
+    from fleet.page.app import add_page
     from fleet.versions import CodeWatch
 
     app = FastAPI(openapi_url=None)
@@ -32,13 +35,32 @@ def make_app() -> Any:
     def version() -> Any:  # FastAPI could not look up a name that is only known in this function
         return JSONResponse(identity.answer(code.dags_hash()), headers={"Cache-Control": "no-store"})
 
+    add_page(app)
     return app
 
 
-class FleetVersion(AirflowPlugin):  # type: ignore[misc]  # Airflow is not looked into
-    """Nothing but the application, and only in the webserver."""
+def make_react_apps() -> list[dict[str, Any]]:
+    """The page in the navigation, and its banner on Home. A module sets the global that has its app's name."""
+    from fleet.page.app import static_path
 
-    name = "fleet_version"
+    files = f"{PREFIX}{static_path()}".lstrip("/")  # relative: Airflow may live below a path of its own
+    page = {
+        "name": PAGE,
+        "bundle_url": f"{files}/page.js",
+        "destination": "nav",
+        "url_route": "fleet",
+        "nav_top_level": True,
+        "icon": f"{files}/icon.svg",
+        "icon_dark_mode": f"{files}/icon_dark.svg",
+    }
+    return [page, {"name": BANNER, "bundle_url": f"{files}/banner.js", "destination": "dashboard"}]
+
+
+class FleetWeb(AirflowPlugin):  # type: ignore[misc]  # Airflow is not looked into
+    """Something only in the webserver."""
+
+    name = "fleet_web"
     fastapi_apps = (
         [{"name": name, "url_prefix": PREFIX, "app": make_app()}] if os.environ.get(names.ROLE) == WEBSERVER else []
     )
+    react_apps = make_react_apps() if os.environ.get(names.ROLE) == WEBSERVER else []

@@ -1,0 +1,1 @@
+"""The Fleet page in Airflow's own UI."""

@@ -1,0 +1,92 @@
+"""The Fleet page's part of the webserver: its files for everybody, the fleet's data for who may see it."""
+
+import functools
+import hashlib
+import json
+import logging
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import redis
+from airflow.api_fastapi.auth.managers.models.resource_details import AccessView
+from airflow.api_fastapi.core_api.security import requires_access_view
+from fastapi import APIRouter, Depends, FastAPI, Response
+from fastapi.staticfiles import StaticFiles
+
+from fleet import names
+from fleet.broker import connect
+from fleet.outage import Outage
+from fleet.page.reader import read_code, read_fleet, read_history
+from roles.pools import Pool, read_pools
+
+log = logging.getLogger(__name__)
+
+STATIC = Path(__file__).with_name("static")
+A_YEAR_S = 31_536_000
+Read = Callable[[redis.Redis, tuple[Pool, ...]], dict[str, Any]]
+
+
+def static_path() -> str:
+    """Where the page's files are served, below the application: other contents have another path."""
+    digest = hashlib.sha256()
+    for path in sorted(STATIC.iterdir()):
+        digest.update(path.name.encode() + hashlib.sha256(path.read_bytes()).digest())
+    return f"/static/{digest.hexdigest()[:16]}"
+
+
+class KeptFiles(StaticFiles):  # type: ignore[misc]  # FastAPI is not looked into
+    """Files that a browser may keep, because their path changes with their contents."""
+
+    def file_response(self, *args: Any, **kwargs: Any) -> Response:
+        response: Response = super().file_response(*args, **kwargs)
+        response.headers["Cache-Control"] = f"public, max-age={A_YEAR_S}, immutable"
+        return response
+
+
+def add_page(app: FastAPI) -> None:
+    """Adds the page's routes to the application."""
+    app.include_router(_routes())
+    app.mount(static_path(), KeptFiles(directory=STATIC))
+
+
+def _routes() -> APIRouter:
+    """Whoever may read Airflow's cluster activity may see the fleet: 401 and 403 come from Airflow."""
+    may_see = Depends(requires_access_view(AccessView.CLUSTER_ACTIVITY))
+    routes = APIRouter(prefix="/api", dependencies=[may_see])
+    pools = read_pools(os.environ["POOLS"])
+    outage = Outage("the Fleet page cannot read the broker", log)
+
+    @functools.cache
+    def client() -> redis.Redis:
+        return connect(os.environ[names.BROKER_URL])
+
+    def answer(read: Read) -> Response:
+        try:
+            said = read(client(), pools)
+        except redis.RedisError as error:
+            outage.begin(type(error).__name__)  # a broker's message may hold its address
+            return _json({"detail": "The broker cannot be read."}, status=503)
+        outage.end()
+        return _json(said, status=200)
+
+    @routes.get("/fleet")  # type: ignore[untyped-decorator]
+    def fleet() -> Response:
+        return answer(read_fleet)
+
+    @routes.get("/code")  # type: ignore[untyped-decorator]
+    def code() -> Response:
+        return answer(read_code)
+
+    @routes.get("/history")  # type: ignore[untyped-decorator]
+    def past() -> Response:
+        return answer(read_history)
+
+    return routes
+
+
+def _json(content: Any, *, status: int) -> Response:
+    # ASCII only: text in the registry may hold what UTF-8 cannot (a lone surrogate).
+    body = json.dumps(content, allow_nan=False, separators=(",", ":"))
+    return Response(body, status_code=status, media_type="application/json", headers={"Cache-Control": "no-store"})

@@ -1,0 +1,76 @@
+"""Groups the fleet's live members by the code they run, and holds each group against the webserver.
+
+Pure. What is not known is never taken for equal.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import asdict
+from typing import Any
+
+from fleet.registry import ROLES, RUNNING, STOPPED, WEBSERVER, Code, Member
+
+IN_SYNC = "in_sync"
+OUT_OF_SYNC = "out_of_sync"
+UNKNOWN = "unknown"
+# As a deployment goes: what people look at first.
+ORDER_OF_ROLES = (WEBSERVER, *sorted(ROLES - {WEBSERVER}))
+
+
+def code_by_role(members: Iterable[Member], *, malformed: Iterable[str], check: str | None = None) -> dict[str, Any]:
+    """As JSON can hold it: `status`, `reference` (the webserver's code or None), `groups`, `unknown` (in words).
+
+    A group: role, code, how many `members`, how many `active` tasks, the fields in which it `differs`.
+    The reference is the running webserver that started last: in a rollout an older one differs from it like another.
+    `check`: the version check's last status, which also knows what ECS runs; None where there is no fresh one.
+    """
+    alive = [member for member in members if member.state != STOPPED]
+    webservers = [member for member in alive if member.role == WEBSERVER and member.state == RUNNING]
+    reference = max(webservers, key=lambda member: (member.started_at, member.id)).code if webservers else None
+    groups = _groups(alive, reference)
+    unknown = [f"{member}: its record is malformed" for member in sorted(set(malformed))]
+    if reference is None:
+        unknown.append("no webserver has reported: there is nothing to compare with")
+    for group in groups:
+        unknown += (f"{group['role']}: does not know its {name}" for name, value in group["code"].items() if not value)
+    if check not in (None, IN_SYNC):
+        unknown.append(f"the version check, which also asks ECS, says {str(check).replace('_', ' ')}")
+    differing = [group for group in groups if group["differs"]]
+    return {
+        "status": OUT_OF_SYNC if differing else UNKNOWN if unknown else IN_SYNC,
+        "reference": None if reference is None else asdict(reference),
+        "compared": len(alive),
+        "differing": sum(group["members"] for group in differing),
+        "differing_active": sum(group["active"] for group in differing),
+        "groups": groups,
+        "unknown": unknown,
+    }
+
+
+def differences(code: Code, reference: Code | None) -> list[str]:
+    """The fields that are known of both and not the same."""
+    known = asdict(reference) if reference else {}
+    return [name for name, value in asdict(code).items() if value and known.get(name) and value != known[name]]
+
+
+def _groups(alive: Iterable[Member], reference: Code | None) -> list[dict[str, Any]]:
+    found: dict[tuple[str, Code], list[Member]] = {}
+    for member in alive:
+        found.setdefault((member.role, member.code), []).append(member)
+    groups = [
+        {
+            "role": role,
+            "code": asdict(code),
+            "members": len(members),
+            "active": sum(member.active for member in members),
+            "differs": differences(code, reference),
+        }
+        for (role, code), members in found.items()
+    ]
+    return sorted(groups, key=lambda group: (_rank(str(group["role"])), str(group["code"])))
+
+
+def _rank(role: str) -> tuple[int, str]:
+    known = ORDER_OF_ROLES.index(role) if role in ORDER_OF_ROLES else len(ORDER_OF_ROLES)
+    return known, role

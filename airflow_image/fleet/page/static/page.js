@@ -1,0 +1,94 @@
+// The Fleet page: who runs which code, what the pools do and why, everybody in the registry.
+import { ChakraUI, Guard, h } from "./kit.js";
+import { useLive } from "./live.js";
+import { CodeByRole } from "./code.js";
+import { Members } from "./members.js";
+import { Pool } from "./pool.js";
+import { clock, trouble, verdict } from "./words.js";
+
+const FLEET_EVERY_MS = 2_000;
+const HISTORY_EVERY_MS = 15_000;
+const { Alert, Box, Flex, Heading, Skeleton, Stack, Status, Text } = ChakraUI;
+
+function Notice({ status, title, text, ...props }) {
+  return h(
+    Alert.Root,
+    { status, ...props },
+    h(Alert.Indicator),
+    h(
+      Alert.Content,
+      null,
+      title && h(Alert.Title, { fontSize: "md" }, title),
+      h(Alert.Description, { overflowWrap: "anywhere" }, text),
+    ),
+  );
+}
+
+function Freshness({ data, error }) {
+  const text = error ? "Not live" : data ? "Live" : "Reading";
+  const when = data ? `, as of ${clock(data.read_at, true)}` : "";
+  return h(
+    Status.Root,
+    { colorPalette: error ? "red" : data ? "green" : "gray", "data-testid": "fleet-freshness" },
+    h(Status.Indicator),
+    h(Text, { as: "span", color: "fg.muted", fontSize: "sm", fontVariantNumeric: "tabular-nums" }, text + when),
+  );
+}
+
+function Malformed({ ids }) {
+  if (ids.length === 0) return null;
+  return h(Notice, {
+    status: "error",
+    title: `${ids.length === 1 ? "One record" : `${ids.length} records`} in the registry cannot be believed`,
+    text: ids.join(", "),
+    "data-testid": "fleet-malformed",
+  });
+}
+
+function Page() {
+  const fleet = useLive("fleet", FLEET_EVERY_MS);
+  const past = useLive("history", HISTORY_EVERY_MS);
+  const { data, error } = fleet;
+  return h(
+    Box,
+    { "data-testid": "fleet-page", p: { base: 3, md: 6 }, maxW: "90rem", mx: "auto", w: "full" },
+    h(
+      Flex,
+      { justify: "space-between", align: "center", mb: 4, gap: 3, wrap: "wrap" },
+      h(Heading, { as: "h1", size: "2xl" }, "Fleet"),
+      h(Freshness, fleet),
+    ),
+    h(
+      Stack,
+      { gap: 5 },
+      error && h(Notice, { status: "error", text: trouble(error), role: "alert", "data-testid": "fleet-error" }),
+      !data && !error && h(Stack, { gap: 5, "aria-hidden": true }, h(Skeleton, { h: 16 }), h(Skeleton, { h: 72 })),
+      data && h(Notice, { ...verdict(data.code), role: "status", "data-testid": "fleet-verdict" }),
+      data && h(Malformed, { ids: data.malformed }),
+      data &&
+        data.undeclared_pools.length > 0 &&
+        h(Notice, {
+          status: "warning",
+          text: `Workers report for a pool that is not declared: ${data.undeclared_pools.join(", ")}.`,
+        }),
+      data &&
+        data.pools.map((pool) =>
+          h(Pool, {
+            key: pool.name,
+            pool,
+            workers: data.members.filter((member) => member.role === "worker" && member.pool === pool.name),
+            past: past.data?.pools.find((each) => each.name === pool.name),
+            hours: past.data?.hours,
+            step: past.data?.step_s,
+            readAt: data.read_at,
+          }),
+        ),
+      data && h(CodeByRole, { code: data.code }),
+      data && h(Members, { members: data.members, reference: data.code.reference }),
+    ),
+  );
+}
+
+const broken = () => h(Notice, { status: "error", text: "The Fleet page has an error of its own: reload it.", m: 6 });
+
+globalThis.Fleet = () => h(Guard, { instead: h(broken) }, h(Page));

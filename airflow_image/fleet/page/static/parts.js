@@ -1,0 +1,64 @@
+// The frame around a section of the page, and its figures.
+import { ChakraUI, h } from "./kit.js";
+
+const { Box, Flex, Heading, Text } = ChakraUI;
+
+export function Section({ title, aside, children, ...props }) {
+  return h(
+    Box,
+    { as: "section", "aria-label": title, borderWidth: 1, borderRadius: "lg", bg: "bg.panel", ...props },
+    h(
+      Flex,
+      {
+        justify: "space-between",
+        align: { base: "flex-start", md: "center" },
+        direction: { base: "column", md: "row" },
+        gap: 2,
+        px: { base: 4, md: 5 },
+        pt: 4,
+        pb: 3,
+      },
+      h(Heading, { as: "h2", size: "lg" }, title),
+      aside,
+    ),
+    h(Box, { px: { base: 4, md: 5 }, pb: 5 }, children),
+  );
+}
+
+export function Figure({ name, value, detail, accent }) {
+  return h(
+    Box,
+    { as: "div", borderLeftWidth: 3, borderColor: accent ?? "border", pl: 3, minW: 0 },
+    h(Text, { as: "dt", color: "fg.muted", fontSize: "sm" }, name),
+    h(
+      Box,
+      { as: "dd" },
+      h(Text, { as: "span", fontSize: "2xl", fontWeight: "semibold", fontVariantNumeric: "tabular-nums" }, value),
+      detail && h(Text, { as: "span", color: "fg.muted", fontSize: "sm", ml: 1.5 }, detail),
+    ),
+  );
+}
+
+// Plain rows: a component of Chakra UI for each cell of hundreds of rows takes seconds.
+const TABLE = {
+  "& table": { width: "100%", borderCollapse: "collapse", fontSize: "sm" },
+  "& th": { textAlign: "left", fontWeight: "medium", color: "fg.muted", whiteSpace: "nowrap", py: 2, pr: 5 },
+  "& td": { borderTopWidth: "1px", py: 1.5, pr: 5, whiteSpace: "nowrap", fontVariantNumeric: "tabular-nums" },
+  "& td.code": { fontFamily: "mono", fontSize: "xs" },
+  "& td.name": { whiteSpace: "normal", overflowWrap: "anywhere", minWidth: "12rem" },
+  "& .differs": { color: "fg.warning", fontWeight: "semibold" },
+  "& thead th": { position: "sticky", top: 0, bg: "bg.panel" },
+};
+
+export function Table({ label, columns, children, ...props }) {
+  return h(
+    Box,
+    { css: TABLE, overflow: "auto", tabIndex: 0, role: "region", "aria-label": label, ...props },
+    h(
+      "table",
+      null,
+      h("thead", null, h("tr", null, ...columns.map((column) => h("th", { key: column, scope: "col" }, column)))),
+      h("tbody", null, children),
+    ),
+  );
+}

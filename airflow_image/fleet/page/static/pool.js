@@ -1,0 +1,106 @@
+// One pool: its figures, its workers, its last hours, why it has the size that it has.
+import { ChakraUI, React, h } from "./kit.js";
+import { Chart } from "./chart.js";
+import { Decisions } from "./decisions.js";
+import { Figure, Section } from "./parts.js";
+import { clock, count, duration, figure, memberName } from "./words.js";
+
+const { Alert, Badge, Box, HStack, Stack, Text } = ChakraUI;
+const COLOURS = { starting: "blue.solid", consuming: "green.solid", draining: "orange.solid", drained: "gray.solid" };
+// The autoscaler looks several times a minute: it is silent, then.
+const SILENT_AFTER_S = 180;
+const NAMED = 3; // times of the forecast that are written out
+
+const Workers = React.memo(
+  function Workers({ workers }) {
+    if (workers.length === 0) return null;
+    return h(
+      Box,
+      {
+        role: "img",
+        "aria-label": `${count(workers.length, "worker")}, each as busy as its square is filled`,
+        display: "flex",
+        flexWrap: "wrap",
+        gap: "3px",
+        css: {
+          "& i": { width: "18px", height: "18px", borderRadius: "4px", overflow: "hidden", display: "flex", bg: "bg.emphasized" },
+          "& i > b": { alignSelf: "flex-end", width: "100%", minHeight: "3px" },
+          ...Object.fromEntries(Object.entries(COLOURS).map(([state, colour]) => [`& i.${state} > b`, { bg: colour }])),
+        },
+      },
+      workers.map((worker) =>
+        h(
+          "i",
+          {
+            key: worker.id,
+            className: worker.state,
+            title: `${memberName(worker.id)}: ${worker.state}, ${worker.active} of ${worker.slots} slots busy`,
+          },
+          h("b", { style: { height: `${Math.min(100, (100 * worker.active) / Math.max(1, worker.slots))}%` } }),
+        ),
+      ),
+    );
+  },
+  (before, after) => JSON.stringify(before) === JSON.stringify(after),
+);
+
+function Legend() {
+  return h(
+    HStack,
+    { gap: 4, wrap: "wrap", color: "fg.muted", fontSize: "xs", "aria-hidden": true },
+    Object.entries(COLOURS).map(([state, colour]) =>
+      h(HStack, { key: state, gap: 1.5 }, h(Box, { boxSize: 2.5, borderRadius: "sm", bg: colour }), state),
+    ),
+  );
+}
+
+function Expected({ past }) {
+  if (!past) return null;
+  if (!past.forecast) {
+    return h(Text, { color: "fg.muted", fontSize: "sm" }, "No forecast is written for this pool.");
+  }
+  if (past.forecast.length === 0) return h(Text, { fontSize: "sm" }, "The forecast expects no runs soon.");
+  const first = past.forecast.slice(0, NAMED).map(([t, slots]) => `${count(slots, "more slot")} at ${clock(t)}`);
+  const others = past.forecast.length - first.length;
+  return h(Text, { fontSize: "sm" }, `The forecast expects runs that want ${first.join(", ")}${others > 0 ? `, and ${others} times later` : ""}.`);
+}
+
+export function Pool({ pool, workers, past, hours, step, readAt }) {
+  const age = pool.decided_at === null ? null : readAt - pool.decided_at;
+  const troubles = [...pool.troubles, ...(past?.troubles ?? [])];
+  if (age === null) troubles.push("no decision is recorded");
+  else if (age > SILENT_AFTER_S) troubles.push(`the autoscaler has decided nothing for ${duration(age)}`);
+  const moving = [pool.starting && `${pool.starting} starting`, pool.drained && `${pool.drained} drained`].filter(Boolean);
+  return h(
+    Section,
+    {
+      title: `Pool ${pool.name}`,
+      "data-testid": `fleet-pool-${pool.name}`,
+      aside: h(
+        HStack,
+        { wrap: "wrap" },
+        pool.queues.map((queue) => h(Badge, { key: queue, variant: "subtle" }, queue)),
+        h(Text, { color: "fg.muted", fontSize: "sm" }, `${pool.concurrency} slots a worker, at most ${count(pool.maximum, "worker")}`),
+      ),
+    },
+    h(
+      Stack,
+      { gap: 5 },
+      troubles.length > 0 &&
+        h(Alert.Root, { status: "warning", size: "sm" }, h(Alert.Indicator), h(Alert.Content, null, `${troubles.join("; ")}.`)),
+      h(
+        Box,
+        { as: "dl", display: "grid", gridTemplateColumns: { base: "repeat(2, 1fr)", md: "repeat(5, 1fr)" }, rowGap: 4, columnGap: 3 },
+        h(Figure, { name: "Queued", value: figure(pool.queued), detail: "tasks", accent: "orange.solid" }),
+        h(Figure, { name: "Active", value: figure(pool.active), detail: `of ${count(pool.slots, "slot")}`, accent: "blue.solid" }),
+        h(Figure, { name: "Consuming", value: figure(pool.consuming), detail: moving.join(", "), accent: "green.solid" }),
+        h(Figure, { name: "Draining", value: figure(pool.draining), accent: pool.draining ? "orange.solid" : undefined }),
+        h(Figure, { name: "Desired", value: figure(pool.desired), detail: "workers", accent: "purple.solid" }),
+      ),
+      h(Stack, { gap: 2 }, h(Workers, { workers }), h(Legend)),
+      past && h(Chart, { past, hours, step, concurrency: pool.concurrency, name: pool.name, now: readAt }),
+      h(Expected, { past }),
+      h(Decisions, { decisions: pool.decisions }),
+    ),
+  );
+}

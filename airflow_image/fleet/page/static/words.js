@@ -1,0 +1,56 @@
+// Says what the figures mean.
+const FIELDS = { image_version: "image version", dags_hash: "DAGs", airflow_version: "Airflow" };
+const HASH_SHOWN = 8;
+
+export const fieldName = (field) => FIELDS[field] ?? field;
+
+export const shortHash = (hash) => hash.slice(0, HASH_SHOWN);
+
+export const figure = (value) => (value === null || value === undefined ? "–" : value.toLocaleString());
+
+export const count = (number, one, many = `${one}s`) => `${figure(number)} ${number === 1 ? one : many}`;
+
+export const clock = (t, seconds = false) =>
+  new Date(t * 1000).toLocaleTimeString([], {
+    hour: "2-digit",
+    minute: "2-digit",
+    ...(seconds && { second: "2-digit" }),
+    hourCycle: "h23",
+  });
+
+export function duration(seconds) {
+  if (seconds < 90) return `${Math.max(0, Math.round(seconds))} s`;
+  if (seconds < 90 * 60) return `${Math.round(seconds / 60)} min`;
+  if (seconds < 36 * 3600) return `${Math.round(seconds / 3600)} h`;
+  return `${Math.round(seconds / 86400)} days`;
+}
+
+export const memberName = (id) => (id.length > 24 ? `${id.slice(0, 8)}…${id.slice(id.indexOf("/"))}` : id);
+
+// {status, title, text}: the fleet's code in one sentence; `status` is one of Chakra UI's.
+export function verdict(code) {
+  const all = count(code.compared, "process", "processes");
+  if (code.status === "in_sync") {
+    return { status: "success", title: "In sync", text: `All ${all} run ${code.reference.image_version}.` };
+  }
+  if (code.status === "out_of_sync") {
+    const who = code.groups
+      .filter((group) => group.differs.length > 0)
+      .map((group) => `${count(group.members, group.role)} (${group.differs.map(fieldName).join(", ")})`);
+    const running = code.differing_active ? `, with ${count(code.differing_active, "running task")}` : "";
+    return {
+      status: "warning",
+      title: "Out of sync",
+      text: `${code.differing} of ${all} differ from the webserver${running}: ${who.join("; ")}.`,
+    };
+  }
+  return { status: "info", title: "Not known", text: `${code.unknown.slice(0, 3).join("; ")}.` };
+}
+
+// Why there is nothing newer to see.
+export function trouble(error) {
+  if (error.status === 401) return "You are signed out. Sign in again to see the fleet.";
+  if (error.status === 403) return "You may not see the fleet: it takes Airflow's permission to read cluster activity.";
+  if (error.status === 503) return "The fleet registry cannot be read: the broker does not answer the webserver.";
+  return "The webserver does not answer.";
+}
