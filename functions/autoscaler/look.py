@@ -19,7 +19,7 @@ from autoscaler.redis_reader import FLEET, QUEUES, QueueReading, read_fleet, rea
 from autoscaler.report import Outcome
 from autoscaler.services import read_services, set_desired
 from autoscaler.settings import Settings
-from fleet.registry import ORDER_CONSUME, ORDER_DRAIN, Registry
+from fleet.registry import ORDER_CONSUME, ORDER_DRAIN, Forecast, Registry
 from shared.aws import in_words
 from shared.broker import BROKER_ERRORS, Broker
 from shared.pools import Pool
@@ -116,7 +116,9 @@ def _scale(
     problems: list[str] = []
     memory = Memory()
     if reading.registry is not None:
-        observation = _with_forecast(observation, reading.registry, pool=pool, problems=problems)
+        forecast, problem = _read_forecast(reading.registry, pool=pool, now=reading.now)
+        observation = replace(observation, forecast=forecast)
+        problems += [problem] if problem else []
         try:
             memory = Memory.from_record(reading.registry.recall(pool.name))
         except (redis.ResponseError, ValueError, RecursionError) as error:
@@ -131,17 +133,18 @@ def _scale(
     return _act(outcome, pool=pool, cluster=settings.cluster, registry=reading.registry, ecs=ecs)
 
 
-def _with_forecast(observation: Observation, registry: Registry, *, pool: Pool, problems: list[str]) -> Observation:
-    """One that cannot be read, or not believed, is none: the decision then follows what waits and runs alone."""
+def _read_forecast(registry: Registry, *, pool: Pool, now: float) -> tuple[Forecast | None, str]:
+    """One that cannot be read, or not believed, is none, and in words why.
+
+    The decision then follows what waits and runs alone.
+    """
     try:
         forecast = registry.forecast(pool.name)
     except (redis.RedisError, ValueError) as error:
-        problems.append(f"no {FORECAST}: {in_words(error)}")
-        return observation
-    if forecast is not None and is_out_of_date(forecast, now=observation.now):
-        problems.append(f"no {FORECAST}: it ended long ago")
-        return observation
-    return replace(observation, forecast=forecast)
+        return None, f"no {FORECAST}: {in_words(error)}"
+    if forecast is not None and is_out_of_date(forecast, now=now):
+        return None, f"no {FORECAST}: it ended long ago"
+    return forecast, ""
 
 
 def _tell_deployments_apart(observation: Observation, *, pool: Pool, origins: Origins) -> Observation:

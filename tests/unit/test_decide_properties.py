@@ -151,6 +151,19 @@ def test_more_work_never_means_fewer_workers(
     assert len(less.drain) >= len(much.drain)
 
 
+@given(observations(), policies, memories, st.lists(st.tuples(st.integers(-30, 120), st.integers(1, 40)), max_size=3))
+def test_a_forecast_only_adds(
+    observation: Observation, policy: Policy, memory: Memory, coming: list[tuple[int, int]]
+) -> None:
+    forecast = tuple((int(NOW) + in_s, slots) for in_s, slots in coming)
+    without, given = (decide(replace(observation, forecast=each), policy, memory) for each in (None, forecast))
+    assert without.desired is not None
+    assert given.desired is not None
+    assert without.desired <= given.desired
+    assert set(without.recall) <= set(given.recall)
+    assert set(given.drain) <= set(without.drain)
+
+
 @given(observations(), policies, memories, st.sets(st.sampled_from(["queued", "fleet", "service"]), min_size=1))
 def test_what_cannot_be_read_changes_nothing(
     observation: Observation, policy: Policy, memory: Memory, missing: set[str]
