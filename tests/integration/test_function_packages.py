@@ -151,6 +151,7 @@ def test_the_package_is_small_and_brings_nothing_that_lambda_has_or_cannot_use(p
     assert not (package / other).exists()
     assert sorted(path.name for path in (package / "fleet").glob("*.py")) == [
         "__init__.py",
+        "foretold.py",
         "member.py",
         "plausible.py",
         "queues.py",
