@@ -55,8 +55,9 @@ versions-asked:
 		$(BIN)/python -m ops.versions --env "$(ENV)" $(if $(WAIT),--wait $(WAIT)); echo $$? >$(VERSIONS_CODE)
 
 COST_ARGUMENTS = --env "$(ENV)" $(if $(REV),--rev "$(REV)") $(if $(VS),--vs "$(VS)") $(if $(VS_REV),--vs-rev "$(VS_REV)") \
-  $(if $(TASKS),--tasks "$(TASKS)") $(if $(TASK_SECONDS),--task-seconds "$(TASK_SECONDS)")
-cost: setup-dev ## what a month costs, by resource (ENV=prd TASKS=10000 TASK_SECONDS=60 VS=qa VS_REV=HEAD~1)
+  $(if $(TASKS),--tasks "$(TASKS)") $(if $(TASK_SECONDS),--task-seconds "$(TASK_SECONDS)") \
+  $(if $(DEPLOYMENTS),--deployments "$(DEPLOYMENTS)")
+cost: setup-dev ## what a month costs, by resource (ENV=prd TASKS=10000 TASK_SECONDS=60 DEPLOYMENTS=20 VS=qa VS_REV=HEAD~1)
 	@$(BIN)/python -m ops cost $(COST_ARGUMENTS)
 
 check: setup-dev ## hold an environment's parameters against the template (ENV=prd)
@@ -93,7 +94,7 @@ pipeline-role: setup-dev ## let a role of sam pipeline bootstrap deliver to an e
 	@$(DELIVERY) role --env "$(ENV)" --role "$(ROLE)" --repository "$(REPO)"
 
 test: setup lint ## every test, as CI runs them
-	@$(BIN)/python -m pytest -n 2 -m "not acceptance and not image" tests
+	@$(BIN)/python -m pytest -n 2 --dist loadgroup -m "not acceptance and not image" tests
 	@$(BIN)/python -m pytest -m acceptance tests
 
 test-fast: setup-dev ## the unit tests

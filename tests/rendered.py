@@ -9,7 +9,9 @@ from samtranslator.parser.parser import Parser
 from samtranslator.translator.translator import Translator
 from samtranslator.yaml_helper import yaml_parse
 
+from local import environments
 from local.aws.template import parse
+from ops.resolved import resolved
 from stack.render import render
 from template_gen import build
 
@@ -51,6 +53,13 @@ def expanded(source: dict[str, Any]) -> dict[str, Any]:
 def deployed() -> dict[str, Any]:
     """After the SAM transform. Shared: do not change it."""
     return expanded(yaml_parse(text()))
+
+
+@cache
+def in_environment(name: str) -> dict[str, Any]:
+    """As an environment of samconfig.toml deploys it, everything decided. Shared: do not change it."""
+    config = environments.load(name)
+    return resolved(parsed(), given=config.parameters, region=config.region)
 
 
 def resources(kind: str) -> dict[str, Resource]:

@@ -73,7 +73,8 @@ def write_past(client: redis.Redis, pool: str, *, now: float, workers: int, slot
         queued = round(max(0.0, wave - 0.75) * workers * slots)
         draining = 1 if math.sin(step / 60) < -0.5 else 0
         figures = {"queued": queued, "active": active, "consuming": consuming, "draining": draining}
-        decide(fleet, pool, t=now - step * timeline.STEP_S, was=consuming, desired=consuming + draining, **figures)
+        desired = max(consuming + draining, math.ceil((queued + active) / slots))
+        decide(fleet, pool, t=now - step * timeline.STEP_S, was=desired, desired=desired, **figures)
     expected = [[int(now) + 60 * minutes, slots * workers // minutes] for minutes in (2, 5, 9, 14)]
     client.set(registry.forecast_key(pool), json.dumps(expected))
 

@@ -5,24 +5,21 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
-import time
 import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from botocore.exceptions import ClientError
 
 from ops.delivery.errors import Failed, Refused
-from ops.delivery.patience import pauses
+from ops.delivery.stack_events import follow, latest_event
 
 IMAGE = "ImageUri"
 ARN = re.compile(r"arn:[a-z-]+:cloudformation:\S+:changeSet/\S+")
 # What a change set of nothing is called: there is none to execute.
 NOTHING = "none"
-GOOD = ("CREATE_COMPLETE", "UPDATE_COMPLETE", "UPDATE_COMPLETE_CLEANUP_IN_PROGRESS")
 # A stack in one of these holds nothing, or nothing any more.
 EMPTY = ("REVIEW_IN_PROGRESS", "DELETE_COMPLETE")
 SAM_TIMEOUT_S = 900
@@ -122,30 +119,9 @@ class Stack:
         """Executes it and waits; Failed, with the first reason, when CloudFormation rolls it back."""
         if proposal.arn == NOTHING:
             return
-        began = datetime.now(UTC)
+        before = latest_event(self.cloudformation, self.name)
         self.cloudformation.execute_change_set(ChangeSetName=proposal.arn)
-        status = self._settled()
-        if status not in GOOD:
-            raise Failed(f"the stack {self.name} is {status}: {self._first_failure(began)}")
-
-    def _settled(self) -> str:
-        for pause_s in pauses():
-            (stack,) = self.cloudformation.describe_stacks(StackName=self.name)["Stacks"]
-            status = str(stack["StackStatus"])
-            if status in GOOD or not status.endswith("_IN_PROGRESS"):
-                break
-            time.sleep(pause_s)
-        return status
-
-    def _first_failure(self, since: datetime) -> str:
-        pages = self.cloudformation.get_paginator("describe_stack_events").paginate(StackName=self.name)
-        failed = [
-            f"{event['LogicalResourceId']}: {event.get('ResourceStatusReason', event['ResourceStatus'])}"
-            for page in pages
-            for event in page["StackEvents"]
-            if event["ResourceStatus"].endswith("_FAILED") and event["Timestamp"] >= since
-        ]
-        return failed[-1] if failed else "no reason was given"  # CloudFormation tells the latest first
+        follow(self.cloudformation, self.name, after=before)
 
 
 def _change(entry: dict[str, Any]) -> Change:

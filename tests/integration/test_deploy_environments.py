@@ -18,7 +18,8 @@ from local import environments
 from tests import rendered
 from tests.integration.aws_api import ROOT, AwsApi, aws_api
 
-ENVIRONMENTS = ("dev", "qa", "prd")
+# One process deploys an environment for all its tests.
+ENVIRONMENTS = [pytest.param(name, marks=pytest.mark.xdist_group(f"deploy-{name}")) for name in ("dev", "qa", "prd")]
 NEXT_IMAGE = "123456789012.dkr.ecr.us-east-1.amazonaws.com/airflow-on-ecs:0.1.1"
 PLACEHOLDER = re.compile(r"arn:aws:acm:us-east-1:123456789012:certificate/0[0-]+")
 SCALED = 3
@@ -61,7 +62,7 @@ def folder(api: AwsApi, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def _deploy(api: AwsApi, folder: Path, environment: str, *more: str) -> None:
-    command = ("deploy", "--template-file", str(folder / "template.yaml"), "--no-confirm-changeset")
+    command = ("deploy", "--template-file", str(folder / "template.yaml"), "--use-json", "--no-confirm-changeset")
     config = ("--config-file", str(folder / "samconfig.toml"), "--config-env", environment)
     done = api.sam(*command, *config, *more, cwd=folder)
     assert done.returncode == 0, _events(api, environment) or done.stderr[-2000:]
