@@ -8,7 +8,7 @@ unexport PYTHONDONTWRITEBYTECODE
 unexport PYTHONPATH
 export SAM_CLI_TELEMETRY := 0
 
-.PHONY: help setup setup-dev setup-local demo faults up deploy-local down decisions versions versions-asked cost check image package release promote rollback releases settle pipeline-role test test-fast test-image protocol pictures bench replay lint format template lock clean
+.PHONY: help setup setup-dev setup-local demo faults prewarm up deploy-local down decisions versions versions-asked cost check image package release promote rollback releases settle pipeline-role test test-fast test-image protocol pictures bench replay lint format template lock clean
 
 help: ## list the commands
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 12
@@ -27,6 +27,9 @@ demo: setup-local ## the whole stack on this machine, a burst of real tasks, a r
 
 faults: setup-local ## what can go wrong, on the stack with real tasks: a verdict a fault (ONLY="redis ...")
 	@exec $(BIN)/python -m local faults $(if $(ONLY),--only $(ONLY)) $(FLAGS)
+
+prewarm: setup-local ## a scheduled run on the stack, unforeseen and with its workers waiting: both waits (eight minutes)
+	@exec $(BIN)/python -m local prewarm
 
 up: setup-local ## the stack, kept running until Ctrl-C or `make down`
 	@exec $(BIN)/python -m local up

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from autoscaler.settings import POLL_SECONDS_DEFAULT, SCALE_IN_AFTER_DEFAULT_S
+from autoscaler.settings import POLL_SECONDS_DEFAULT, RACED_BOOTS_DEFAULT_PERCENT, SCALE_IN_AFTER_DEFAULT_S
 from bench.experiment import Result
 from bench.load import Load
 from bench.ours import Ours
@@ -13,37 +13,50 @@ from bench.policies import default_policy
 from bench.site import Scaler
 from bench.trial import Setting
 
-POLL_S = (5, 15, 30, 60)
-SCALE_IN_AFTER_S = (0, 60, 300)
+POLL_S = (5, 15, 60)
+SCALE_IN_AFTER_S = (0, 60)
+RACED_PERCENT = (0, 35, 70)
 MORE_WORKERS = (1, 2, 4)  # than the least there are now
+PERCENT = 100
 
 
 @dataclass(frozen=True, kw_only=True)
 class Candidate:
-    """Values of the template's parameters PollSeconds, ScaleInAfterSeconds and WorkerMin."""
+    """Values of the template's parameters PollSeconds, ScaleInAfterSeconds, RacedBootsPercent and WorkerMin."""
 
-    poll_s: int
-    scale_in_after_s: int
+    poll_s: int = POLL_SECONDS_DEFAULT
+    scale_in_after_s: int = SCALE_IN_AFTER_DEFAULT_S
+    raced_percent: int = RACED_BOOTS_DEFAULT_PERCENT
     minimum: int
 
     @property
     def name(self) -> str:
-        return f"PollSeconds {self.poll_s}, ScaleInAfterSeconds {self.scale_in_after_s}, WorkerMin {self.minimum}"
+        return (
+            f"PollSeconds {self.poll_s}, ScaleInAfterSeconds {self.scale_in_after_s}, "
+            f"RacedBootsPercent {self.raced_percent}, WorkerMin {self.minimum}"
+        )
 
     def make(self, _: Load, setting: Setting) -> Scaler:
-        policy = replace(default_policy(setting), scale_in_after_s=float(self.scale_in_after_s), minimum=self.minimum)
+        policy = replace(
+            default_policy(setting),
+            scale_in_after_s=float(self.scale_in_after_s),
+            boots_per_task=self.raced_percent / PERCENT,
+            minimum=self.minimum,
+        )
         return Ours(policy, period_s=float(self.poll_s), name=self.name)
 
 
 def candidates(*, minimum: int, maximum: int) -> list[Candidate]:
-    """Each period with each patience, and more workers that always run with the defaults of both."""
+    """Each period with each patience and each eagerness, and more workers that always run with the defaults of all."""
     chosen = [
-        Candidate(poll_s=poll_s, scale_in_after_s=after_s, minimum=minimum)
+        Candidate(poll_s=poll_s, scale_in_after_s=after_s, raced_percent=percent, minimum=minimum)
         for poll_s in POLL_S
-        for after_s in sorted({*SCALE_IN_AFTER_S, SCALE_IN_AFTER_DEFAULT_S})
+        for after_s in SCALE_IN_AFTER_S
+        for percent in RACED_PERCENT
     ]
-    default = Candidate(poll_s=POLL_SECONDS_DEFAULT, scale_in_after_s=SCALE_IN_AFTER_DEFAULT_S, minimum=minimum)
-    return chosen + [replace(default, minimum=minimum + more) for more in MORE_WORKERS if minimum + more <= maximum]
+    default = Candidate(minimum=minimum)
+    fuller = [replace(default, minimum=minimum + more) for more in MORE_WORKERS if minimum + more <= maximum]
+    return list(dict.fromkeys((default, *chosen, *fuller)))
 
 
 def recommended(results: Sequence[Result], *, wait_s: float) -> Result:

@@ -18,7 +18,8 @@ DAYS = 14
 LATE_S = (1.0, 6.0)
 BACKFILL_AT_S = 10 * HOUR_S  # of a day in the middle
 BACKFILL_OF = "nightly_0"
-BACKFILL_RUNS, BACKFILL_AT_ONCE = 90, 16
+# One of 84 runs in a fortnight; a shorter load has a smaller one, or it would be all that its quantiles show.
+BACKFILL_RUNS_A_DAY, BACKFILL_AT_ONCE = 6, 16
 
 
 @dataclass
@@ -51,17 +52,18 @@ def cron_load(*, seed: int = 1, days: int = DAYS) -> Load:
             created_at = due_at + dice.uniform(*LATE_S)
             last = draft.add_chain(created_at, dag.draw_run(dice))
             runs.append(ScheduledRun(dag_id=dag.dag_id, due_at=due_at, created_at=created_at, last_stage=last))
-    _add_backfill(draft, next(dag for dag in dags if dag.dag_id == BACKFILL_OF), dice, day=days // 2)
+    _add_backfill(draft, next(dag for dag in dags if dag.dag_id == BACKFILL_OF), dice, days=days)
     peaks = {dag.dag_id: [_peak(dag.draw_run(dice)) for _ in range(RUNS)] for dag in dags}
     runs.sort(key=lambda run: (run.due_at, run.dag_id))
     return _load_of(draft, Calendar(runs=runs, peaks=peaks))
 
 
-def _add_backfill(draft: _Draft, dag: Dag, dice: Random, *, day: int) -> None:
+def _add_backfill(draft: _Draft, dag: Dag, dice: Random, *, days: int) -> None:
     """Runs of the past, so many at once: the next one follows when one has ended. The schedule knows nothing of it."""
-    for lane in range(BACKFILL_AT_ONCE):
-        runs = range(lane, BACKFILL_RUNS, BACKFILL_AT_ONCE)
-        draft.add_chain(day * DAY_S + BACKFILL_AT_S + lane, [stage for _ in runs for stage in dag.draw_run(dice)])
+    count, begin = BACKFILL_RUNS_A_DAY * days, days // 2 * DAY_S + BACKFILL_AT_S
+    for lane in range(min(count, BACKFILL_AT_ONCE)):
+        runs = range(lane, count, BACKFILL_AT_ONCE)
+        draft.add_chain(begin + lane, [stage for _ in runs for stage in dag.draw_run(dice)])
 
 
 def _peak(stages: Sequence[list[float]]) -> int:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right, insort
-from collections.abc import Iterator
+from collections.abc import Sequence
 from random import Random
 
-from bench.calendar import Calendar, ScheduledRun
+from bench.calendar import Calendar
 from bench.forecast_error import NO_ERROR, ForecastError
 from bench.order import NONE
 from bench.past_run import PastTask, slots_wanted
@@ -33,11 +33,13 @@ class Forecaster:
     def __init__(self, calendar: Calendar, *, error: ForecastError = NO_ERROR) -> None:
         self._calendar, self._error = calendar, error
         self._due_at = [run.due_at for run in calendar.runs]
+        self._due_runs = [DueRun(dag_id=run.dag_id, at=run.due_at) for run in calendar.runs]
         self._run_of = {run.last_stage: run for run in calendar.runs if run.last_stage != NONE}
         # By DAG: (when the run was due, the slots it wanted), ascending, the last RUNS of them.
         self._past = {
             dag_id: [(-1.0, peak) for peak in peaks][-RUNS:] for dag_id, peaks in calendar.peaks.items() if peaks
         }
+        self._uses = {dag_id: _use(dag_id, runs) for dag_id, runs in self._past.items()}
         self._written: Forecast | None = None
         self._written_at = 0.0
 
@@ -52,21 +54,18 @@ class Forecaster:
 
     def _look(self, _: None) -> None:
         clock, error = self._site.clock, self._error
-        due = [DueRun(dag_id=run.dag_id, at=run.due_at) for run in self._due(clock.now - error.behind_s)]
-        past = [
-            PastUse(dag_id=dag_id, queue=QUEUE, runs=len(runs), peaks=tuple(sorted(peak for _, peak in runs)))
-            for dag_id in sorted({run.dag_id for run in due})
-            if (runs := self._past.get(dag_id))
-        ]
+        due = self._due(clock.now - error.behind_s)
+        past = [self._uses[dag_id] for dag_id in sorted({run.dag_id for run in due}) if dag_id in self._uses]
         exact = forecast(due, past, pool_of={QUEUE: POOL}, quantile=QUANTILE)[POOL]
         self._written = tuple((at, max(1, round(slots * error.factor))) for at, slots in exact)
         self._written_at = clock.now
         clock.after(LOOK_EVERY_S, self._look)
 
-    def _due(self, now: float) -> Iterator[ScheduledRun]:
+    def _due(self, now: float) -> list[DueRun]:
         """The runs that Airflow has not created by then."""
         begin, end = bisect_left(self._due_at, now - LATE_S), bisect_right(self._due_at, now + AHEAD_S)
-        return (run for run in self._calendar.runs[begin:end] if run.created_at > now)
+        runs = self._calendar.runs
+        return [self._due_runs[number] for number in range(begin, end) if runs[number].created_at > now]
 
     def _learn(self, last_stage: int) -> None:
         run = self._run_of.get(last_stage)
@@ -83,3 +82,9 @@ class Forecaster:
         past = self._past.setdefault(run.dag_id, [])
         insort(past, (run.due_at, slots_wanted(tasks, window_s=WINDOW_S)))
         del past[:-RUNS]
+        self._uses[run.dag_id] = _use(run.dag_id, past)
+
+
+def _use(dag_id: str, runs: Sequence[tuple[float, int]]) -> PastUse:
+    """`runs`: when each was due, and the slots it wanted."""
+    return PastUse(dag_id=dag_id, queue=QUEUE, runs=len(runs), peaks=tuple(peak for _, peak in runs))

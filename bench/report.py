@@ -22,7 +22,7 @@ from bench.load import Load, LoadError, read_load
 from bench.marks import put_between
 from bench.plots import draw_comparisons, draw_troubles
 from bench.sheet import Sheet
-from bench.suite import Extent, Suite, run_suite
+from bench.suite import Comparison, Extent, Suite, run_suite
 from bench.verdict import Verdict
 from local import paths
 
@@ -47,10 +47,14 @@ def main(arguments: Sequence[str]) -> int:
     extent = Extent(
         seeds=options.seeds, days=options.days, troubled_days=options.troubled_days, processes=options.processes
     )
+
+    def show(title: str, comparison: Comparison) -> None:
+        console.print(table.sheet(title, comparison.results, base=comparison.base).to_rich())
+
     with console.status("") as status:
-        suite = run_suite(traces, extent=extent, say=status.update)
+        suite = run_suite(traces, extent=extent, say=status.update, show=show)
     verdicts = claims(suite)
-    console.print(*(sheet.to_rich() for sheet in (*sheets(suite), _of_claims(verdicts))), sep="\n")
+    console.print(_of_claims(verdicts).to_rich())
     _write_json(suite, verdicts)
     if not options.no_docs:
         write_docs(suite, verdicts)

@@ -63,19 +63,24 @@ class Extent:
     processes: int
 
 
-def run_suite(traces: Sequence[Load], *, extent: Extent, say: Callable[[str], None]) -> Suite:
-    """`say` is told what is simulated next."""
+def run_suite(
+    traces: Sequence[Load], *, extent: Extent, say: Callable[[str], None], show: Callable[[str, Comparison], None]
+) -> Suite:
+    """`say` is told what is simulated next; `show` is given each comparison, with its title, as soon as it is there."""
     seeds = range(1, extent.seeds + 1)
     comparisons = []
     for load in (cron_load(days=extent.days), *traces):
         for slots in CONCURRENCIES:
-            say(f"{load.name}, {slots} slots a worker")
+            title = f"{load.name}, {len(load):,} tasks, {slots} slots a worker"
+            say(title)
             setting = Setting(slots=slots, minimum=0)
             results = compare(known(load), load=load, setting=setting, seeds=seeds, processes=extent.processes)
             comparisons.append(_comparison(load, slots, results))
+            show(title, comparisons[-1])
     calm, setting, troubles = cron_load(days=extent.troubled_days), Setting(slots=TROUBLED_SLOTS, minimum=0), []
     for scenario in SCENARIOS:
-        say(f"{calm.name}, what goes wrong: {scenario.name}")
+        title = f"{calm.name}, what goes wrong: {scenario.name}"
+        say(title)
         load = scenario.load(calm)
         results = compare(
             {name: MAKERS[name] for name in TROUBLED},
@@ -85,6 +90,7 @@ def run_suite(traces: Sequence[Load], *, extent: Extent, say: Callable[[str], No
             processes=extent.processes,
         )
         troubles.append(Trouble(name=scenario.name, comparison=_comparison(load, TROUBLED_SLOTS, results)))
+        show(title, troubles[-1].comparison)
     return Suite(seeds=extent.seeds, comparisons=comparisons, troubles=troubles, troubled_days=extent.troubled_days)
 
 

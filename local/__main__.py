@@ -1,4 +1,4 @@
-"""Runs the commands of the local stack: demo, faults, up, deploy, down, decisions, and the check of parameters."""
+"""Runs the commands of the local stack, from `demo` to the check of parameters."""
 
 from __future__ import annotations
 
@@ -15,7 +15,10 @@ from local.errors import LocalError
 SUPPORTED = ((3, 11), (3, 12))
 SWITCH_INTERVAL_S = 0.0005
 # How each command opens the log: what looks at a stack that runs must not empty it.
-LOG_MODES = {"demo": "w", "faults": "w", "up": "w", "deploy": "a", "down": "a", "decisions": "a", "check": "a"}
+LOG_MODES = {
+    **dict.fromkeys(("demo", "faults", "prewarm", "up"), "w"),
+    **dict.fromkeys(("deploy", "down", "decisions", "check"), "a"),
+}
 INTERRUPTED = 130  # 128 + SIGINT, as a shell counts
 
 
@@ -76,7 +79,13 @@ def _run(arguments: argparse.Namespace) -> int:
 
     from local import commands
 
-    known = {"demo": commands.demo, "up": commands.up, "down": commands.down, "decisions": commands.decisions}
+    known = {
+        "demo": commands.demo,
+        "prewarm": commands.prewarm,
+        "up": commands.up,
+        "down": commands.down,
+        "decisions": commands.decisions,
+    }
     try:
         if arguments.command == "check":
             return commands.check(arguments.env)

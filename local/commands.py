@@ -1,4 +1,4 @@
-"""The commands demo, faults, up, deploy, down and decisions, as an operator sees them."""
+"""The commands demo, faults, prewarm, up, deploy, down and decisions, as an operator sees them."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ from local.demo.view import View
 from local.errors import LocalError
 from local.faults import outages, run
 from local.preflight import preflight
+from local.prewarm import run as foreseen
 from local.stack import CONFIG_ENV, Stack, outputs_of
 from local.stack import up as bring_up
 
@@ -53,6 +54,11 @@ def demo() -> int:
 def faults(only: Sequence[str], *, autoscaler_away_s: float | None) -> int:
     """Do the faults that are named, or all, on a stack of their own; 0 only if every one holds."""
     return run.run(only=only, autoscaler_away_s=autoscaler_away_s or outages.AUTOSCALER_AWAY_S)
+
+
+def prewarm() -> int:
+    """Show a scheduled run that is foreseen beside one that is not; 0 only if its workers waited for it."""
+    return foreseen.run()
 
 
 def up() -> int:

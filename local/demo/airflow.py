@@ -35,9 +35,19 @@ class Airflow:
 
     def trigger(self, dag_id: str, conf: dict[str, Any]) -> str:
         """Unpause the DAG, start a run with `conf`, return the run's id."""
-        self._call("PATCH", f"/api/v2/dags/{dag_id}", json={"is_paused": False})
+        self.unpause(dag_id)
         run = self._call("POST", f"/api/v2/dags/{dag_id}/dagRuns", json={"logical_date": None, "conf": conf})
         return str(run["dag_run_id"])
+
+    def unpause(self, dag_id: str) -> None:
+        """Let the DAG run by its schedule."""
+        self._call("PATCH", f"/api/v2/dags/{dag_id}", json={"is_paused": False})
+
+    def runs(self, dag_id: str) -> list[dict[str, Any]]:
+        """Return the DAG's last runs, the latest first."""
+        answer = self._call("GET", f"/api/v2/dags/{dag_id}/dagRuns", params={"order_by": "-run_after", "limit": PAGE})
+        found: list[dict[str, Any]] = answer["dag_runs"]
+        return found
 
     def run_state(self, dag_id: str, run_id: str) -> str:
         """Return the run's state."""
