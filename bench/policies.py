@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from autoscaler.decide import Policy
-from autoscaler.settings import POLL_SECONDS_DEFAULT, SCALE_IN_AFTER_DEFAULT_S
+from autoscaler.policy import Policy
+from autoscaler.settings import POLL_SECONDS_DEFAULT, RACED_BOOTS_DEFAULT_PERCENT, SCALE_IN_AFTER_DEFAULT_S
 from bench.forecaster import Forecaster
 from bench.load import Load
 from bench.ours import Ours
@@ -67,6 +67,7 @@ def default_policy(setting: Setting) -> Policy:
         maximum=setting.maximum,
         concurrency=setting.slots,
         scale_in_after_s=SCALE_IN_AFTER_DEFAULT_S,
+        boots_per_task=RACED_BOOTS_DEFAULT_PERCENT / 100,
     )
 
 

@@ -31,6 +31,7 @@ from fleet.member import (
     Code,
     MalformedMember,
     Member,
+    loads_of_members,
     member_id,
 )
 
@@ -78,6 +79,12 @@ NAMES_A_SCAN = 1000
 ORDER_CONSUME = "consume"
 ORDER_DRAIN = "drain"
 ORDERS = frozenset({ORDER_CONSUME, ORDER_DRAIN})
+# All or none of them, and one answer instead of one each: hundreds of workers may get an order at once.
+GIVE_ORDERS = """
+for i, key in ipairs(KEYS) do
+  redis.call('SET', key, ARGV[i + 1], 'EX', ARGV[1])
+end
+"""
 
 
 def member_key(member_id: str) -> str:
@@ -158,12 +165,12 @@ class Registry:
         ids = sorted(seen)
         records = self._redis.mget([member_key(name) for name in ids]) if ids else []
         members, malformed = [], []
-        for name, record in zip(ids, records, strict=True):
+        for name, record in zip(ids, loads_of_members(records), strict=True):
             if record is None or seen[name] > now + CLOCK_TOLERANCE_S:
                 malformed.append(name)
                 continue
             try:
-                members.append(Member.from_json(record, member_id=name, last_seen=seen[name]))
+                members.append(Member.from_record(record, member_id=name, last_seen=seen[name]))
             except MalformedMember:
                 malformed.append(name)
         return Roster(members=tuple(members), malformed=tuple(malformed), read_at=now)
@@ -178,10 +185,9 @@ class Registry:
         unknown = sorted(set(orders.values()) - ORDERS)
         if unknown:
             raise ValueError(f"no such order: {', '.join(unknown)}")
-        with self._redis.pipeline(transaction=True) as pipe:
-            for member_id, order in orders.items():
-                pipe.set(order_key(member_id), order, ex=ORDER_TTL_S)
-            pipe.execute()
+        if orders:
+            keys = [order_key(name) for name in orders]
+            self._redis.eval(GIVE_ORDERS, len(keys), *keys, ORDER_TTL_S, *orders.values())
 
     def record_decision(self, pool: str, decision: Mapping[str, Any], keep: int = 500) -> None:
         """Puts a decision (JSON-serialisable, `t` its time) at the head of the pool's list of the last `keep`.

@@ -65,6 +65,11 @@ class Worker:
         )
 
     @property
+    def free_slots(self) -> int:
+        """A worker may hold more than it has slots for: it took them from an earlier connection."""
+        return max(0, self.slots - self.active)
+
+    @property
     def is_leaving(self) -> bool:
         """Ordered to drain. A worker keeps its last order, so a lost one (Redis restarted) shows in its state."""
         return self.order == ORDER_DRAIN or (self.order is None and self.state in (DRAINING, DRAINED))
