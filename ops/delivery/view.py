@@ -17,7 +17,7 @@ def plan_lines(plan: Plan, proposal: Proposal) -> Iterator[str]:
     if plan.migrates:
         yield f"  the database may be migrated to revision {plan.release.revision}, after a snapshot"
     else:
-        yield f"  the database stays at revision {plan.release.revision}"
+        yield f"  no migration: database revision {plan.release.revision}"
     if proposal.arn == NOTHING:
         yield "  nothing changes in the stack"
         return

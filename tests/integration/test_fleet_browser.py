@@ -14,7 +14,7 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
 from bench.page import fleet as sample_fleet
-from bench.page.chromium import find_chromium
+from bench.page.chromium import INSTALLS_WITHIN_S, find_chromium
 from bench.page.fleet import HOSTILE, OLDER, a_member, airflow_members
 from bench.page.webserver import Webserver
 from fleet import registry
@@ -27,6 +27,9 @@ DESK = {"width": 1280, "height": 900}
 PHONE = {"width": 390, "height": 844}
 SHOWN_WITHIN_MS = 60_000  # the machine may be busy
 SERIOUS = {"serious", "critical"}
+
+# Two turns of apt-get may come first, where Chromium is to be installed.
+pytestmark = pytest.mark.timeout(2 * INSTALLS_WITHIN_S + 300)
 
 Contexts = Callable[..., BrowserContext]
 

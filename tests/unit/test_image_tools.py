@@ -182,6 +182,19 @@ def test_authorities_are_put_where_the_dockerfile_takes_them_from(tmp_path: Path
     assert f"COPY {AUTHORITIES} {AUTHORITIES.parent}/" in DOCKERFILE.read_text()
 
 
+def test_whatever_the_dockerfile_copies_reaches_the_build() -> None:
+    """The context holds nothing but what is named: a build would find out only after minutes."""
+    copied = {
+        source.split("/")[0]
+        for line in DOCKERFILE.read_text().splitlines()
+        if line.startswith("COPY ") and "--from" not in line
+        for source in line.split()[1:-1]
+    }
+    nothing_but, *names = DOCKERFILE.with_name(".dockerignore").read_text().split()
+    assert nothing_but == "*"
+    assert copied <= {name.removeprefix("!") for name in names if name.startswith("!")}
+
+
 @pytest.mark.parametrize(
     ("content", "said"),
     [
