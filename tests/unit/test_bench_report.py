@@ -6,14 +6,16 @@ from pathlib import Path
 import pytest
 
 from bench import report
+from bench.calendar import Calendar, ScheduledRun
 from bench.claims import claims
 from bench.cron_load import cron_load
 from bench.experiment import Result, compare
 from bench.load import load_of
 from bench.marks import BEGIN, END
+from bench.order import NONE, Order
 from bench.policies import FASTER_MWAA, MAKERS, MWAA_TODAY, OURS, OURS_FORECAST
 from bench.scenarios import FIFTH_UNKNOWN, SCENARIOS, WITHHELD, Scenario
-from bench.suite import Comparison, Suite, Trouble
+from bench.suite import Comparison, Extent, Suite, Trouble, run_suite
 from bench.trial import Setting
 
 DAY = cron_load(days=1)
@@ -119,6 +121,28 @@ def test_the_same_figures_give_the_same_document_and_plots(tmp_path: Path, monke
     assert "processor time" not in text  # this machine's
     for shown in ("tasks killed, anywhere", "| unheard-of |", "one.png", FIFTH_UNKNOWN):
         assert shown in text
+
+
+def test_every_load_is_compared_and_every_trouble_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    run = ScheduledRun(dag_id="d", due_at=700.0, created_at=700.0, last_stage=0)
+    order = Order(stage_of=[0] * 4, tasks_of=[range(4)], next_of=[NONE], first_tasks=range(4))
+    scheduled = replace(LOAD, name="cron", order=order, calendar=Calendar(runs=[run], peaks={"d": [4]}))
+    monkeypatch.setattr("bench.suite.cron_load", lambda **_: scheduled)
+    shown: list[str] = []
+    found = run_suite(
+        [LOAD],
+        extent=Extent(seeds=1, days=1, troubled_days=1, concurrencies=(4, 16), processes=1),
+        say=lambda _: None,
+        show=lambda title, _: shown.append(title),
+    )
+    assert [(each.load, each.slots) for each in found.comparisons] == [
+        (n, c) for n in ("cron", "test") for c in (4, 16)
+    ]
+    assert [each.has_schedule for each in found.comparisons] == [True, True, False, False]
+    assert [trouble.name for trouble in found.troubles] == [scenario.name for scenario in SCENARIOS]
+    assert len(shown) == len(found.comparisons) + len(found.troubles)
+    assert verdict_of("tasks killed", found) == (0, True)
+    assert verdict_of("tasks not completed", found) == (0, True)
 
 
 def test_without_a_folder_there_are_no_traces(tmp_path: Path) -> None:
