@@ -109,7 +109,7 @@ test-image: setup-dev ## build the image for real, run every role of it (needs b
 protocol: setup-dev ## the protocol's model over 100,000 steps (a quarter of an hour)
 	@PROTOCOL_STEPS=100000 $(BIN)/python -m pytest tests/model -k test_no_task --log-cli-level=INFO
 
-bench: setup-local ## what a look costs, how policies compare: into docs/benchmarks*.md (FLAGS="--seeds 1 --days 2": quickly)
+bench: setup-local ## what a look costs, how policies compare: into docs/benchmarks*.md (FLAGS="--seeds 1 --days 2 --concurrency 16": quickly)
 	@failed=0; for part in "report $(FLAGS)" "function --docs" versions page; do \
 	  $(BIN)/python -m bench.$$part || failed=1; done; exit $$failed
 

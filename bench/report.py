@@ -1,6 +1,6 @@
 """Compares all policies under all loads and in trouble, and writes docs/benchmarks.md with its plots.
 
-python -m bench.report [--seeds N] [--days N] [--traces FOLDER] [--no-docs]
+python -m bench.report [--seeds N] [--days N] [--concurrency N ...] [--traces FOLDER] [--no-docs]
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from bench.load import Load, LoadError, read_load
 from bench.marks import put_between
 from bench.plots import draw_comparisons, draw_troubles
 from bench.sheet import Sheet
-from bench.suite import Comparison, Extent, Suite, run_suite
+from bench.suite import CONCURRENCIES, Comparison, Extent, Suite, run_suite
 from bench.verdict import Verdict
 from local import paths
 
@@ -45,7 +45,11 @@ def main(arguments: Sequence[str]) -> int:
         print(f"bench: {error}", file=sys.stderr)
         return 2
     extent = Extent(
-        seeds=options.seeds, days=options.days, troubled_days=options.troubled_days, processes=options.processes
+        seeds=options.seeds,
+        days=options.days,
+        troubled_days=options.troubled_days,
+        concurrencies=options.concurrency,
+        processes=options.processes,
     )
 
     def show(title: str, comparison: Comparison) -> None:
@@ -125,6 +129,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--seeds", type=at_least_one, default=3, help="how often each policy runs")
     parser.add_argument("--days", type=at_least_one, default=14, help="of the generated load")
     parser.add_argument("--troubled-days", type=at_least_one, default=2, help="of the load in which things go wrong")
+    parser.add_argument("--concurrency", type=at_least_one, nargs="+", default=CONCURRENCIES, help="slots a worker")
     parser.add_argument(
         "--processes", type=at_least_one, default=min(2, os.cpu_count() or 1), help="that simulate at once"
     )

@@ -55,11 +55,12 @@ class Suite:
 
 @dataclass(frozen=True, kw_only=True)
 class Extent:
-    """How much is simulated: seeds, days of the generated load, days of it in trouble, processes at once."""
+    """How much is simulated: seeds, days of the generated load and of it in trouble, slots a worker, processes."""
 
     seeds: int
     days: int
     troubled_days: int
+    concurrencies: Sequence[int]
     processes: int
 
 
@@ -70,7 +71,7 @@ def run_suite(
     seeds = range(1, extent.seeds + 1)
     comparisons = []
     for load in (cron_load(days=extent.days), *traces):
-        for slots in CONCURRENCIES:
+        for slots in extent.concurrencies:
             title = f"{load.name}, {len(load):,} tasks, {slots} slots a worker"
             say(title)
             setting = Setting(slots=slots, minimum=0)
