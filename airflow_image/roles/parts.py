@@ -6,12 +6,14 @@ import base64
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 from urllib.parse import quote
 
 from fleet import names
-from roles import database
+from roles import database, patience
 from roles.errors import ConfigurationError
 from roles.forecasting import forecast_settings
+from roles.patience import celery_config
 from roles.pools import find_pool, read_pools, total_slots
 
 Variables = Mapping[str, str]
@@ -26,16 +28,7 @@ MIN_HEARTBEAT_INTERVAL_S = 1
 # at least 23 x 5 s: a new webserver is there by then. The waits are random between the two.
 EXECUTION_API_ATTEMPTS = 24
 EXECUTION_API_WAIT_S = (5, 10)
-# Celery writes a task's state to the database before the task runs and after it. By default it makes three attempts at
-# once and gives up: the task is acknowledged, not run, and the next message follows it, so that a worker empties the
-# queue in seconds; a task that has ended would occupy one of the scheduler's slots for ever. The pauses grow to 10 s at
-# most and are random below that: the database may be away for some four minutes.
-PATIENCE = {
-    "result_backend_always_retry": True,
-    "result_backend_max_retries": 60,
-    # A process that starts meanwhile makes the tables later.
-    "database_create_tables_at_setup": False,
-}
+EXTRA_CELERY_CONFIG = "AIRFLOW__CELERY__EXTRA_CELERY_CONFIG"
 ASYNC_ARGUMENTS = "roles.database_async.ARGUMENTS"  # not imported here: it reads the environment
 SECRETS_BACKEND = "airflow.providers.amazon.aws.secrets.secrets_manager.SecretsManagerBackend"
 INFINITE_SLOTS = -1
@@ -115,6 +108,7 @@ def _scheduler_settings(given: Variables) -> Settings:
         # The executor puts no more messages into the broker than this: less would hide the backlog from the scaler.
         "AIRFLOW__CORE__PARALLELISM": str(parallelism),
         "AIRFLOW__SCHEDULER__MAX_TIS_PER_QUERY": str(min(parallelism, MAX_TASKS_QUEUED_AT_ONCE)),
+        "AIRFLOW__CELERY__TASK_PUBLISH_MAX_RETRIES": str(patience.PUBLISH_ATTEMPTS),
         "AIRFLOW__SCHEDULER__ENABLE_HEALTH_CHECK": "True",
         "AIRFLOW__SCHEDULER__SCHEDULER_HEALTH_CHECK_SERVER_HOST": bind_host(given),
         "AIRFLOW__SCHEDULER__SCHEDULER_HEALTH_CHECK_SERVER_PORT": given["PORT"],
@@ -134,15 +128,8 @@ def _worker_settings(given: Variables) -> Settings:
     }
 
 
-def celery_config(own: str | None) -> str:
-    """The operator's own extra Celery configuration (JSON or nothing), with the fleet's modules, and patience."""
-    try:
-        config = json.loads(own or "{}")
-    except ValueError:
-        config = None
-    if not isinstance(config, dict) or not isinstance(config.get("imports", []), list):
-        raise ConfigurationError("AIRFLOW__CELERY__EXTRA_CELERY_CONFIG is not a JSON object whose imports are a list")
-    return json.dumps({**PATIENCE, **config, "imports": [*names.WORKER_MODULES, *config.get("imports", [])]})
+def _extra_celery_config(patience: Mapping[str, Any], *modules: str) -> Callable[[Variables], Settings]:
+    return lambda given: {EXTRA_CELERY_CONFIG: celery_config(given.get(EXTRA_CELERY_CONFIG), patience, modules=modules)}
 
 
 def _flower_secrets(given: Variables) -> Settings:
@@ -208,14 +195,16 @@ LOGS = Part(
         "AIRFLOW_CONN_AWS_DEFAULT": "aws://",  # the task role's credentials
     },
 )
-SCHEDULING = Part(needs=("POOLS", "PORT"), settings=_scheduler_settings)
+SCHEDULING = Part(
+    needs=("POOLS", "PORT"),
+    settings=_scheduler_settings,
+    secrets=_extra_celery_config(patience.WITH_THE_BROKER),
+)
 FORECASTING = Part(needs=("POOLS",), settings=forecast_settings)
 WORKING = Part(
     needs=("POOLS", "POOL", names.AGENT_URI),
     settings=_worker_settings,
-    secrets=lambda given: {
-        "AIRFLOW__CELERY__EXTRA_CELERY_CONFIG": celery_config(given.get("AIRFLOW__CELERY__EXTRA_CELERY_CONFIG"))
-    },
+    secrets=_extra_celery_config(patience.WITH_RESULTS, *names.WORKER_MODULES),
 )
 FLOWER = Part(needs=("PORT", "ADMIN_PASSWORD"), secrets=_flower_secrets, raw=("ADMIN_PASSWORD",))
 WEB = Part(

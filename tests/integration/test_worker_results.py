@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from roles.parts import celery_config
+from roles.patience import WITH_RESULTS, celery_config
 
 IMAGE = Path(__file__).parents[2] / "airflow_image"
 AIRFLOWS_PYTHON = IMAGE.parent / ".venv-airflow" / "bin" / "python"
@@ -33,7 +33,9 @@ def test_a_worker_tries_again_and_again_while_the_database_is_away(tmp_path: Pat
         "PYTHONPATH": str(IMAGE),
         "AIRFLOW_HOME": str(tmp_path),
         "AIRFLOW__CELERY__RESULT_BACKEND": NOBODY_LISTENS,
-        "AIRFLOW__CELERY__EXTRA_CELERY_CONFIG": celery_config(json.dumps({"result_backend_max_retries": 4})),
+        "AIRFLOW__CELERY__EXTRA_CELERY_CONFIG": celery_config(
+            json.dumps({"result_backend_max_retries": 4}), WITH_RESULTS
+        ),
     }
     ended = subprocess.run(
         [AIRFLOWS_PYTHON, "-c", PROGRAM], env=environment, capture_output=True, text=True, check=True

@@ -246,6 +246,14 @@ def test_an_operators_own_patience_with_the_result_database_wins() -> None:
     assert json.loads(config)["result_backend_max_retries"] == 5
 
 
+def test_a_scheduler_sends_a_message_again_for_as_long_as_the_broker_is_away() -> None:
+    environment = composed("scheduler", AIRFLOW__CELERY__EXTRA_CELERY_CONFIG='{"task_acks_late": true}')
+    assert environment["AIRFLOW__CELERY__TASK_PUBLISH_MAX_RETRIES"] == "120"
+    config = json.loads(environment["AIRFLOW__CELERY__EXTRA_CELERY_CONFIG"])
+    assert config.pop("task_publish_retry_policy")["max_retries"] is None
+    assert config == {"task_acks_late": True}
+
+
 def test_a_broker_without_tls_is_told_to_nobody_as_one_with_it() -> None:
     environment = composed("worker", BROKER_SCHEME="redis")
     assert environment["AIRFLOW__CELERY__BROKER_URL"] == "redis://:token@broker.internal:6379/0"
