@@ -6,6 +6,10 @@ from __future__ import annotations
 ENDS_COUNTED = 0.5
 # ECS launches so many tasks of an account at once, and more only slowly: beyond it a race would hold others up.
 LAUNCH_BURST = 100
+# A small deficit may be raced by many boots, a large one by three times what it needs: beyond that, each task gains
+# little from one more racer, and every loser costs a minute.
+RACED_AT_MOST = 30
+RACERS_A_NEEDED_BOOT = 3
 
 
 def boots_wanted(*, queued: int, free: int, ended: int, concurrency: int, boots_per_task: float) -> int:
@@ -19,8 +23,9 @@ def boots_wanted(*, queued: int, free: int, ended: int, concurrency: int, boots_
     short = without_slot - ENDS_COUNTED * ended
     if without_slot <= 0 or short <= 0:
         return 0
-    raced = min(LAUNCH_BURST, rounded_up(short * boots_per_task))
-    return max(rounded_up(short / concurrency), raced)
+    needed = rounded_up(short / concurrency)
+    most = min(LAUNCH_BURST, max(RACED_AT_MOST, RACERS_A_NEEDED_BOOT * needed))
+    return max(needed, min(most, rounded_up(short * boots_per_task)))
 
 
 def rounded_up(number: float) -> int:
