@@ -1,9 +1,6 @@
 """Messages of a scheduler, configured as in the image and in its own environment, to a broker that answers nothing."""
 
-import json
-import os
 import socket
-import subprocess
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,11 +8,9 @@ from pathlib import Path
 import pytest
 
 from roles.patience import WITH_THE_BROKER, celery_config
+from tests.integration.airflows_python import asked, needs_airflow
 
-IMAGE = Path(__file__).parents[2] / "airflow_image"
-AIRFLOWS_PYTHON = IMAGE.parent / ".venv-airflow" / "bin" / "python"
 PROGRAM = """
-import json, sys
 from airflow.providers.celery.executors.celery_executor_utils import OPERATION_TIMEOUT, app
 from airflow.sdk.execution_time.timeout import timeout
 
@@ -29,7 +24,7 @@ for _ in range(4):
             nothing.apply_async()
     except BaseException as error:
         ends.append(type(error).__name__)
-sys.stdout.write("RESULT" + json.dumps(ends))
+answer(ends)
 """
 
 
@@ -53,19 +48,15 @@ def failing_over() -> Iterator[str]:
         thread.join()
 
 
-@pytest.mark.skipif(not AIRFLOWS_PYTHON.exists(), reason="needs the image's environment (make setup)")
+@needs_airflow
 def test_a_message_to_a_broker_that_fails_over_ends_as_airflow_sends_it_again(
     failing_over: str, tmp_path: Path
 ) -> None:
-    environment = {
-        "PATH": os.environ["PATH"],
-        "PYTHONPATH": str(IMAGE),
-        "AIRFLOW_HOME": str(tmp_path),
-        "AIRFLOW__CELERY__BROKER_URL": failing_over,
-        "AIRFLOW__CELERY__EXTRA_CELERY_CONFIG": celery_config(None, WITH_THE_BROKER),
-    }
-    ended = subprocess.run(
-        [AIRFLOWS_PYTHON, "-c", PROGRAM], env=environment, capture_output=True, text=True, check=True
+    ends = asked(
+        PROGRAM,
+        home=tmp_path,
+        AIRFLOW__CELERY__BROKER_URL=failing_over,
+        AIRFLOW__CELERY__EXTRA_CELERY_CONFIG=celery_config(None, WITH_THE_BROKER),
     )
     # Without the patience those after the first are OperationalError, which fails the task
-    assert json.loads(ended.stdout.rpartition("RESULT")[2]) == ["AirflowTaskTimeout"] * 4
+    assert ends == ["AirflowTaskTimeout"] * 4
