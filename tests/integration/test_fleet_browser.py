@@ -14,11 +14,11 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
 from bench.page import fleet as sample_fleet
-from bench.page.chromium import INSTALLS_WITHIN_S, find_chromium
 from bench.page.fleet import HOSTILE, OLDER, a_member, airflow_members
 from bench.page.webserver import Webserver
 from fleet import registry
 from fleet.registry import Registry
+from local.chromium import INSTALLS_WITHIN_S, find_chromium
 from local.servers.redis import Redis
 
 # Where the documentation's picture goes; by default with the other output.
