@@ -179,7 +179,7 @@ def test_nobody_is_shut_out(visit: Visit, store: redis.Redis, request: pytest.Fi
     faults = [(fault["id"], fault["nodes"][0]["html"]) for fault in found if fault["impact"] in SERIOUS]
     assert faults == []
     assert visit.page.evaluate("document.documentElement.scrollWidth <= innerWidth")
-    take_picture(visit, f"fleet-{request.node.callspec.id}.png")
+    take_picture(visit, f"whole-page-{request.node.callspec.id}.png")
 
 
 def test_everything_can_be_reached_and_used_with_the_keyboard(visit: Visit, store: redis.Redis) -> None:
@@ -254,12 +254,18 @@ def test_without_the_broker_the_page_says_so_and_keeps_what_it_read(
     expect(visit.shown("fleet-freshness")).to_contain_text("Live")
 
 
-def test_the_documentations_picture(visit: Visit, store: redis.Redis) -> None:
+@pytest.mark.parametrize(
+    ("visit", "name"),
+    [({}, "fleet.png"), ({"color_scheme": "dark"}, "fleet-dark.png")],
+    indirect=["visit"],
+    ids=["light", "dark"],
+)
+def test_the_documentations_picture(visit: Visit, store: redis.Redis, name: str) -> None:
     sample_fleet.a_fleet(store)
     visit.open()
     expect(visit.shown("fleet-pool-worker").locator("svg path")).to_have_count(5)
-    take_picture(visit, "fleet.png", until="fleet-pool-worker")
-    assert (PICTURES / "fleet.png").stat().st_size > 0
+    take_picture(visit, name, until="fleet-pool-worker")
+    assert (PICTURES / name).stat().st_size > 0
 
 
 def take_picture(visit: Visit, name: str, *, until: str = "fleet-page") -> None:
