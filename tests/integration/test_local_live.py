@@ -84,6 +84,10 @@ def test_without_a_terminal_what_is_new_is_told_once(fleet: redis.Redis) -> None
     lines.tell(take(fleet, DECLARED))
     (told,) = said
     assert told.endswith("desired 13 -> 12")
+    said.clear()
+    sample_fleet.decide(Registry(fleet), "worker", t=now + 1, was=13, desired=12, **figures)
+    lines.tell(take(fleet, DECLARED))
+    assert said == []
 
 
 def test_a_trouble_that_came_back_is_told_again() -> None:
