@@ -63,11 +63,15 @@ def prewarm() -> int:
 
 
 def up() -> int:
-    """Bring the stack up and keep it until a signal."""
+    """Bring the stack up and keep it until a signal, which is how it is meant to end."""
     with View() as view, bring_up(view.step) as stack:
         _addresses(view, stack)
         view.step("the stack runs; Ctrl-C, or `make down` elsewhere, ends it")
-        watch(stack, view)
+        try:
+            watch(stack, view)
+        except KeyboardInterrupt:
+            view.step("stopping everything")
+            return 0
         raise LocalError(stack.agent.given_up)
 
 
