@@ -61,7 +61,7 @@ def run(stack: Stack, view: View, *, began_at: float) -> report.Report:
 
 def _watch(stack: Stack, view: View, airflow: Airflow, recorder: Recorder, run_id: str) -> None:
     """Wait for the run's end, then for the workers' return to the minimum; show both, keep a picture of the peak."""
-    pools, peak = declared_pools(stack), 0
+    pools, peak = declared_pools(stack), (0, 0)
     minimum, maximum = int(stack.parameters["WorkerMin"]), int(stack.parameters["WorkerMax"])
     deadline, ended = time.monotonic() + BURST_TIMEOUT_S, False
     while True:
@@ -74,8 +74,8 @@ def _watch(stack: Stack, view: View, airflow: Airflow, recorder: Recorder, run_i
         look = take(stack.broker, pools)
         view.now_and_then(moment.line())
         view.show(_drawn(moment, look, view.console))
-        if now and now.running >= peak:
-            peak = now.running
+        if now and (now.running, now.active) >= peak:
+            peak = (now.running, now.active)
             save(partial(_drawn, moment, look), paths.STATE / "demo.svg", title="make demo")
         if not ended and airflow.run_state(DAG_ID, run_id) in ("success", "failed"):
             ended, deadline = True, time.monotonic() + SCALE_IN_TIMEOUT_S

@@ -123,7 +123,10 @@ def _expected(pool: dict[str, Any], *, named: bool) -> Text:
 
 
 def _who(group: dict[str, Any]) -> str:
-    who = differing(group) if group["differs"] else count(group["members"], group["role"])
+    if group["differs"]:
+        who = differing(group)
+    else:
+        who = group["role"] if group["members"] == 1 else count(group["members"], group["role"])
     return f"{who} with {count(group['active'], 'running task')}" if group["active"] else who
 
 

@@ -41,6 +41,8 @@ def test_the_screen_shows_code_pools_forecast_and_decisions(fleet: redis.Redis) 
     assert "Out of sync  2 of 21 processes differ from the webserver, with 4 running tasks" in lines[0]
     (older,) = (line for line in lines if line.startswith("1.3.2"))
     assert "2 workers (image version, DAGs) with 4 running tasks" in older
+    (current,) = (line for line in lines if line.startswith("1.4.0"))
+    assert "webserver, dag-processor, flower, scheduler, triggerer, 14 workers with 158 running tasks" in current
     pool = next(line for line in lines if line.startswith("worker "))
     assert pool.split()[:8] == ["worker", "27", "154", "of", "160", "10", "2", "13"]
     assert "11 → 13  27 queued + 154 active need 13: 10 work, 2 drain or drained" in lines[-1]
