@@ -2,6 +2,7 @@
 
 import io
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -25,10 +26,19 @@ DECLARED = read_pools(json.dumps(POOLS))
 
 
 @pytest.fixture
-def fleet(redis_server: Any) -> redis.Redis:
+def fleet(redis_server: Any) -> Iterator[redis.Redis]:
     redis_server.client.flushdb()
     sample_fleet.a_fleet(redis_server.client)
-    return redis_server.client
+    with sample_fleet.kept_alive(redis_server.client):
+        yield redis_server.client
+
+
+@pytest.fixture(scope="module")
+def look(redis_server: Any) -> Look:
+    redis_server.client.flushdb()
+    sample_fleet.a_fleet(redis_server.client)
+    with sample_fleet.kept_alive(redis_server.client):
+        return take(redis_server.client, DECLARED)
 
 
 def drawn(look: Look, *, width: int = 140, height: int = 60) -> list[str]:
@@ -36,8 +46,8 @@ def drawn(look: Look, *, width: int = 140, height: int = 60) -> list[str]:
     return ["".join(part.text for part in line) for line in console.render_lines(fitting(look, console), pad=False)]
 
 
-def test_the_screen_shows_code_pools_forecast_and_decisions(fleet: redis.Redis) -> None:
-    lines = drawn(take(fleet, DECLARED))
+def test_the_screen_shows_code_pools_forecast_and_decisions(look: Look) -> None:
+    lines = drawn(look)
     assert "Out of sync  2 of 21 processes differ from the webserver, with 4 running tasks" in lines[0]
     (older,) = (line for line in lines if line.startswith("1.3.2"))
     assert "2 workers (image version, DAGs) with 4 running tasks" in older
@@ -50,10 +60,8 @@ def test_the_screen_shows_code_pools_forecast_and_decisions(fleet: redis.Redis) 
 
 
 @pytest.mark.parametrize(("width", "height"), [(200, 60), (120, 40), (80, 24), (60, 40), (40, 30)])
-def test_it_fits_on_terminals_of_every_size_with_its_verdict_and_its_pools(
-    fleet: redis.Redis, width: int, height: int
-) -> None:
-    lines = drawn(take(fleet, DECLARED), width=width, height=height)
+def test_it_fits_on_terminals_of_every_size_with_its_verdict_and_its_pools(look: Look, width: int, height: int) -> None:
+    lines = drawn(look, width=width, height=height)
     assert len(lines) <= height - LINES_ELSEWHERE
     assert max(map(len, lines)) <= width
     assert lines[0].startswith("● Out of sync")
@@ -100,8 +108,7 @@ def test_a_trouble_that_came_back_is_told_again() -> None:
     assert said == ["Redis is away", "Redis is away"]
 
 
-def test_the_picture_is_an_svg_that_asks_nobody_for_anything(fleet: redis.Redis, tmp_path: Path) -> None:
-    look = take(fleet, DECLARED)
+def test_the_picture_is_an_svg_that_asks_nobody_for_anything(look: Look, tmp_path: Path) -> None:
     save(lambda console: fitting(look, console), tmp_path / "live.svg", title="make up")
     text = (tmp_path / "live.svg").read_text()
     assert "url(http" not in text
