@@ -32,13 +32,13 @@ NOTHING = Expected()
 
 def expected(forecast: Forecast, *, now: float, lead_s: float) -> Expected:
     """Of pairs of the time (Redis's, in seconds) at which runs are due and the slots that they will want."""
-    if not forecast:
-        return NOTHING
     coming = [(at, slots) for at, slots in forecast if now - HELD_AFTER_S < at <= now + lead_s]
+    if not coming:
+        return NOTHING
     return Expected(
-        to_start_for=sum(slots for at, slots in coming if at > now),
-        to_keep=sum(slots for _, slots in coming),
-        to_free=sum(slots for at, slots in coming if at <= now + RECALLED_BEFORE_S),
+        to_start_for=sum([slots for at, slots in coming if at > now]),
+        to_keep=sum([slots for _, slots in coming]),
+        to_free=sum([slots for at, slots in coming if at <= now + RECALLED_BEFORE_S]),
     )
 
 
