@@ -28,7 +28,7 @@ demo: setup-local ## the whole stack on this machine, a burst of real tasks, a r
 faults: setup-local ## what can go wrong, on the stack with real tasks: a verdict a fault (ONLY="redis ...")
 	@exec $(BIN)/python -m local faults $(if $(ONLY),--only $(ONLY)) $(FLAGS)
 
-prewarm: setup-local ## a scheduled run on the stack, unforeseen and with its workers waiting: both waits (eight minutes)
+prewarm: setup-local ## a scheduled run on the stack, unforeseen and with its workers waiting: both waits (five minutes)
 	@exec $(BIN)/python -m local prewarm
 
 up: setup-local ## the stack, kept running until Ctrl-C or `make down`

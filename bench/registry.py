@@ -35,7 +35,8 @@ class SimRegistry:
         self._site.fleet.changed(worker)
 
     def read(self) -> Fleet:
-        for name in [name for name, worker in self._workers.items() if worker.stage not in STATES]:
+        changed = [name for name, worker in self._workers.items() if worker.view is None]
+        for name in [name for name in changed if self._workers[name].stage not in STATES]:
             del self._workers[name]
             del self._started_at[name]
         return Fleet(workers=tuple([worker.view or self._view(worker) for worker in self._workers.values()]))
