@@ -62,7 +62,7 @@ def test_spared_looks_change_nothing(period_s: float) -> None:
 
 
 def test_spared_looks_change_nothing_with_a_forecast() -> None:
-    load = replace(BURSTS, calendar=Calendar(runs=DUE, peaks={"a": [20]}))
+    load = replace(BURSTS, calendar=Calendar(runs=DUE, courses={"a": [((0, 20),)]}))
     outcome = ran(Ours, load)
     assert outcome == ran(Restless, load)
     assert outcome != ran(Ours, BURSTS)
