@@ -120,8 +120,9 @@ REPLAY_ARGUMENTS = "$(HISTORY)" $(if $(QUEUE),--queue "$(QUEUE)") $(if $(WAIT),-
 replay: setup-dev ## which settings suit your own history (HISTORY=task_instance.csv WAIT=60, see docs/replay.md)
 	@$(BIN)/python -m bench.replay $(REPLAY_ARGUMENTS)
 
-pictures: setup-local ## the documentation's picture of the Fleet page (needs chromium)
+pictures: setup-local ## the documentation's pictures of the Fleet page (needs chromium) and of make demo, which it runs
 	@FLEET_PICTURES=docs/images $(BIN)/python -m pytest -q tests/integration/test_fleet_browser.py -k documentations
+	@$(BIN)/python -m local demo && cp .local/demo.png .local/demo.svg docs/images/
 
 lint: setup-dev ## ruff, mypy, cfn-lint, stale template
 	@$(BIN)/ruff check .

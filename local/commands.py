@@ -14,20 +14,21 @@ from rich.console import Console
 
 from local import paths, release, running, sam
 from local.clients import Clients
-from local.decisions import Repeated, find, without_repetition
+from local.decisions import find, without_repetition
 from local.decisions_view import line, note_of, table
 from local.demo import burst
 from local.demo.view import View
 from local.errors import LocalError
 from local.faults import outages, run
+from local.live.look import LOOKED_THROUGH
+from local.live.watch import watch
 from local.preflight import preflight
 from local.prewarm import run as foreseen
 from local.stack import CONFIG_ENV, Stack, outputs_of
 from local.stack import up as bring_up
 
 DOWN_TIMEOUT_S = 60
-SHOWN, SHOWN_LIVE = 20, 8  # rows
-LOOKED_THROUGH = 200  # decisions of each pool; most say the same as the one before
+SHOWN = 20  # rows
 
 
 def demo() -> int:
@@ -47,7 +48,7 @@ def demo() -> int:
         view.say(
             f"  the first extra worker was started {made.seconds_from_backlog_to_worker:g} s after the first backlog"
         )
-    view.say(f"  {paths.STATE / 'demo-report.json'}  {paths.STATE / 'demo.png'}")
+    view.say("  ".join(["", *(str(paths.STATE / name) for name in ("demo-report.json", "demo.png", "demo.svg"))]))
     return 1 if problems else 0
 
 
@@ -62,20 +63,15 @@ def prewarm() -> int:
 
 
 def up() -> int:
-    """Bring the stack up and keep it until a signal."""
+    """Bring the stack up and keep it until a signal, which is how it is meant to end."""
     with View() as view, bring_up(view.step) as stack:
         _addresses(view, stack)
         view.step("the stack runs; Ctrl-C, or `make down` elsewhere, ends it")
-        rows: list[Repeated] = []
-        while not stack.agent.given_up:
-            try:
-                found = find(stack.broker, LOOKED_THROUGH)
-            except redis.RedisError as error:
-                note = f"Redis does not answer ({type(error).__name__}): this is the last that was seen"
-            else:
-                rows, note = without_repetition(found.decisions)[-SHOWN_LIVE:], note_of(found.unreadable)
-            view.decisions(rows, note=note)
-            time.sleep(1)
+        try:
+            watch(stack, view)
+        except KeyboardInterrupt:
+            view.step("stopping everything")
+            return 0
         raise LocalError(stack.agent.given_up)
 
 

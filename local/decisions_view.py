@@ -12,20 +12,32 @@ from rich.text import Text
 from local.decisions import Decision, Repeated
 
 COLUMNS = ("queued", "wait", "active", "consuming", "draining", "desired")
+NARROW_COLUMNS = ("desired",)
 NOT_KNOWN = "-"
 
 
-def table(rows: Sequence[Repeated], *, note: str = "") -> Table:
-    """A row each; a figure that was not known is a dash, and `note` says what else the reader should know."""
-    made = Table(box=box.SIMPLE_HEAD, pad_edge=False, caption=Text(note) if note else None, caption_justify="left")
+def table(rows: Sequence[Repeated], *, note: str = "", wide: bool = True) -> Table:
+    """A row each; a figure that was not known is a dash, and `note` says what else the reader should know.
+
+    Where there is no room for all figures, the reason has to name those that mattered.
+    """
+    columns = COLUMNS if wide else NARROW_COLUMNS
+    made = Table(
+        box=box.SIMPLE_HEAD,
+        pad_edge=False,
+        show_edge=False,
+        collapse_padding=True,
+        caption=Text(note) if note else None,
+        caption_justify="left",
+    )
     for name in ("time", "pool"):
         made.add_column(name, no_wrap=True)
-    for name in COLUMNS:
+    for name in columns:
         made.add_column(name, justify="right", no_wrap=True)
     made.add_column("reason", overflow="fold")
     for row in rows:
         decision = row.decision
-        cells = [_time(decision), decision["pool"], *(_figure(decision, name) for name in COLUMNS), _reason(row)]
+        cells = [_time(decision), decision["pool"], *(_figure(decision, name) for name in columns), _reason(row)]
         made.add_row(*(Text(cell) for cell in cells), style="yellow" if _is_troubled(decision) else "")
     return made
 

@@ -16,11 +16,11 @@ from pathlib import Path
 import redis
 
 from bench.page import fleet
-from bench.page.chromium import find_chromium
 from bench.page.endpoints import ENDPOINTS, measure_endpoint
 from bench.page.rendering import measure_rendering
 from bench.page.webserver import Webserver, running_webserver
 from fleet.registry import Registry
+from local.chromium import find_chromium
 from local.servers.ports import free_port
 from local.servers.redis import Redis
 

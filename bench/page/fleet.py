@@ -75,7 +75,7 @@ def write_past(client: redis.Redis, pool: str, *, now: float, workers: int, slot
         figures = {"queued": queued, "active": active, "consuming": consuming, "draining": draining}
         desired = max(consuming + draining, math.ceil((queued + active) / slots))
         decide(fleet, pool, t=now - step * timeline.STEP_S, was=desired, desired=desired, **figures)
-    expected = [[int(now) + 60 * minutes, slots * workers // minutes] for minutes in (2, 5, 9, 14)]
+    expected = [[int(now) + 60 * minutes, max(1, slots * workers // minutes)] for minutes in (2, 5, 9, 14)]
     client.set(registry.forecast_key(pool), json.dumps(expected))
 
 

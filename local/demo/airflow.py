@@ -22,7 +22,8 @@ class Airflow:
         answer = self._http.post("/auth/token", json={"username": user, "password": password})
         if answer.status_code != httpx.codes.CREATED:
             raise LocalError(f"Airflow refused the sign-in of {user}: HTTP {answer.status_code}")
-        self._http.headers["Authorization"] = f"Bearer {answer.json()['access_token']}"
+        self.token = str(answer.json()["access_token"])  # what the user's browser would hold
+        self._http.headers["Authorization"] = f"Bearer {self.token}"
 
     def close(self) -> None:
         """Close its connections."""

@@ -4,14 +4,21 @@ from __future__ import annotations
 
 import time
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any
+
+from rich.console import Console, Group
 
 from local import paths
 from local.demo import leaks, plot, report
 from local.demo.airflow import Airflow
+from local.demo.moment import Moment
 from local.demo.samples import Recorder, decisions
 from local.demo.view import View
 from local.errors import LocalError
+from local.live.look import Look, declared_pools, take
+from local.live.picture import save
+from local.live.screen import LINES_ELSEWHERE, fitting
 from local.names import logical_name
 from local.stack import Stack
 from local.waiting import wait_until
@@ -53,7 +60,8 @@ def run(stack: Stack, view: View, *, began_at: float) -> report.Report:
 
 
 def _watch(stack: Stack, view: View, airflow: Airflow, recorder: Recorder, run_id: str) -> None:
-    """Wait for the run's end, then for the workers' return to the minimum; show both."""
+    """Wait for the run's end, then for the workers' return to the minimum; show both, keep a picture of the peak."""
+    pools, peak = declared_pools(stack), (0, 0)
     minimum, maximum = int(stack.parameters["WorkerMin"]), int(stack.parameters["WorkerMax"])
     deadline, ended = time.monotonic() + BURST_TIMEOUT_S, False
     while True:
@@ -61,8 +69,14 @@ def _watch(stack: Stack, view: View, airflow: Airflow, recorder: Recorder, run_i
         recorder.waiting = states["scheduled"] + states["queued"]
         history = list(recorder.samples)
         events = [logical_name(event) for event in stack.agent.events]
-        view.burst(states=states, total=TASKS, history=history, events=events, max_workers=maximum)
         now = recorder.latest()
+        moment = Moment(states=states, total=TASKS, history=history, events=events, max_workers=maximum)
+        look = take(stack.broker, pools)
+        view.now_and_then(moment.line())
+        view.show(_drawn(moment, look, view.console))
+        if now and (now.running, now.active) >= peak:
+            peak = (now.running, now.active)
+            save(partial(_drawn, moment, look), paths.STATE / "demo.svg", title="make demo")
         if not ended and airflow.run_state(DAG_ID, run_id) in ("success", "failed"):
             ended, deadline = True, time.monotonic() + SCALE_IN_TIMEOUT_S
             view.step("scaling in")
@@ -74,6 +88,12 @@ def _watch(stack: Stack, view: View, airflow: Airflow, recorder: Recorder, run_i
             what = f"scaling in to {minimum}" if ended else f"the run of {TASKS} tasks"
             raise LocalError(f"{what} did not end in time ({states}, {now}); see {paths.LOGS}")
         time.sleep(LOOK_EVERY_S)
+
+
+def _drawn(moment: Moment, look: Look, console: Console) -> Group:
+    panel = moment.panel(width=console.width)
+    lines = len(console.render_lines(panel, pad=False))
+    return Group(panel, fitting(look, console, taken=lines + LINES_ELSEWHERE))
 
 
 def _readable_logs(airflow: Airflow, instances: list[dict[str, Any]]) -> int:

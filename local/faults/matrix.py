@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from local.faults.deployment import deployed
 from local.faults.ground import Ground, Trial
 from local.faults.kills import worker_killed
+from local.faults.onlookers import with_the_page_open
 from local.faults.outages import (
     AUTOSCALER_AWAY_S,
     BROKER_AWAY_S,
@@ -57,6 +58,10 @@ def faults(*, autoscaler_away_s: float = AUTOSCALER_AWAY_S) -> tuple[Fault, ...]
             harm=lambda g, t: protection_fails(g, t, answer=BLOCKED),
         ),
         Fault(name="oscillation", what="1,000 short tasks while orders flip every 4 s", harm=oscillate),
-        Fault(name="deployment", what="another image, with a changed DAG, is rolled out in mid-burst", harm=deployed),
+        Fault(
+            name="deployment",
+            what="another image, with a changed DAG, is rolled out in mid-burst, with the Fleet page open",
+            harm=with_the_page_open(deployed),
+        ),
         Fault(name="sigkill", what="SIGKILL of a worker with running tasks", harm=worker_killed),
     )

@@ -2,6 +2,7 @@
 
 import json
 import time
+from xml.etree import ElementTree
 
 import pytest
 
@@ -15,7 +16,8 @@ INTERRUPT_TIMEOUT_S = 45
 
 def test_the_demo_scales_out_and_in_and_kills_nothing(command, nothing_left_behind) -> None:
     (ROOT / ".local/demo-report.json").unlink(missing_ok=True)
-    (ROOT / ".local/demo.png").unlink(missing_ok=True)
+    for picture in ("demo.png", "demo.svg"):
+        (ROOT / ".local" / picture).unlink(missing_ok=True)
     before = listening()
     demo = command("demo")
     addresses = set()
@@ -36,6 +38,9 @@ def test_the_demo_scales_out_and_in_and_kills_nothing(command, nothing_left_behi
     assert report["scale_events"]
     assert all(event["reason"] for event in report["scale_events"])
     assert (ROOT / ".local/demo.png").read_bytes().startswith(b"\x89PNG")
+    svg = ElementTree.parse(ROOT / ".local/demo.svg")  # noqa: S314 - made by the demo
+    drawn = "".join(svg.getroot().itertext()).replace("\xa0", " ")
+    assert {word for word in ("succeeded", "consuming", "desired", "reason") if word not in drawn} == set()
 
 
 @pytest.mark.parametrize(

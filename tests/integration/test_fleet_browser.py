@@ -14,11 +14,11 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
 from bench.page import fleet as sample_fleet
-from bench.page.chromium import INSTALLS_WITHIN_S, find_chromium
 from bench.page.fleet import HOSTILE, OLDER, a_member, airflow_members
 from bench.page.webserver import Webserver
 from fleet import registry
 from fleet.registry import Registry
+from local.chromium import INSTALLS_WITHIN_S, find_chromium
 from local.servers.redis import Redis
 
 # Where the documentation's picture goes; by default with the other output.
@@ -179,7 +179,7 @@ def test_nobody_is_shut_out(visit: Visit, store: redis.Redis, request: pytest.Fi
     faults = [(fault["id"], fault["nodes"][0]["html"]) for fault in found if fault["impact"] in SERIOUS]
     assert faults == []
     assert visit.page.evaluate("document.documentElement.scrollWidth <= innerWidth")
-    take_picture(visit, f"fleet-{request.node.callspec.id}.png")
+    take_picture(visit, f"whole-page-{request.node.callspec.id}.png")
 
 
 def test_everything_can_be_reached_and_used_with_the_keyboard(visit: Visit, store: redis.Redis) -> None:
@@ -254,12 +254,18 @@ def test_without_the_broker_the_page_says_so_and_keeps_what_it_read(
     expect(visit.shown("fleet-freshness")).to_contain_text("Live")
 
 
-def test_the_documentations_picture(visit: Visit, store: redis.Redis) -> None:
+@pytest.mark.parametrize(
+    ("visit", "name"),
+    [({}, "fleet.png"), ({"color_scheme": "dark"}, "fleet-dark.png")],
+    indirect=["visit"],
+    ids=["light", "dark"],
+)
+def test_the_documentations_picture(visit: Visit, store: redis.Redis, name: str) -> None:
     sample_fleet.a_fleet(store)
     visit.open()
     expect(visit.shown("fleet-pool-worker").locator("svg path")).to_have_count(5)
-    take_picture(visit, "fleet.png", until="fleet-pool-worker")
-    assert (PICTURES / "fleet.png").stat().st_size > 0
+    take_picture(visit, name, until="fleet-pool-worker")
+    assert (PICTURES / name).stat().st_size > 0
 
 
 def take_picture(visit: Visit, name: str, *, until: str = "fleet-page") -> None:

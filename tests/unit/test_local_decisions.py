@@ -8,7 +8,6 @@ from rich.console import Console
 
 from local.decisions import Decision, Repeated, without_repetition
 from local.decisions_view import line, note_of, table
-from local.demo.view import View
 
 DECISION: Decision = {
     "t": 1_000_000.0,
@@ -75,17 +74,9 @@ def test_entries_that_hold_no_decision_are_mentioned(unreadable: int, note: str)
     assert note_of(unreadable) == note
 
 
-def test_without_a_terminal_a_decision_is_told_when_it_says_something_new() -> None:
+def test_where_there_is_no_room_the_reason_speaks_for_the_figures() -> None:
     out = io.StringIO()
-    view = View(Console(file=out, width=80))
-    first, again = decision(1.0), decision(2.0)
-    other = decision(2.0, pool="big")
-    later = decision(3.0, reason="[later]")
-    for seen in ([first], [first, again, other], [first, again, other, later]):
-        view.decisions(without_repetition(seen), note="Redis does not answer" if later in seen else "")
-    lines = out.getvalue().splitlines()
-    assert len(lines) == 4
-    assert "worker" in lines[0]
-    assert "big" in lines[1]
-    assert lines[2].endswith("[later]")
-    assert lines[3] == "Redis does not answer"
+    Console(file=out, width=80).print(table([Repeated(decision=DECISION)], wide=False))
+    header, _, row = (text.split() for text in out.getvalue().splitlines())
+    assert header == ["time", "pool", "desired", "reason"]
+    assert row[2:] == ["1", "→", "4", *DECISION["reason"].split()]

@@ -10,6 +10,7 @@ import redis
 
 from fleet import registry, timeline
 from fleet.foretold import Forecast, parse_forecast
+from fleet.page import words
 from fleet.page.code import code_by_role
 from fleet.page.entries import read_check, read_decisions
 from fleet.queues import lists_of
@@ -17,6 +18,7 @@ from fleet.registry import CONSUMING, DRAINED, DRAINING, STARTING, STOPPED, WORK
 from roles.pools import Pool
 
 DECISIONS_SHOWN = 20  # of each pool
+SILENT_AFTER_S = 180  # the autoscaler looks several times a minute
 WORKER_STATES = (STARTING, CONSUMING, DRAINING, DRAINED)
 
 
@@ -30,7 +32,7 @@ def read_fleet(client: redis.Redis, pools: Sequence[Pool]) -> dict[str, Any]:
                 pipe.llen(name)
             pipe.lrange(registry.decisions_key(pool.name), 0, DECISIONS_SHOWN - 1)
         answers = iter(pipe.execute(raise_on_error=False))
-    shown = [_pool(pool, roster.members, answers) for pool in pools]
+    shown = [_pool(pool, roster, answers) for pool in pools]
     undeclared = {member.pool for member in _workers(roster.members)} - {pool.name for pool in pools}
     return {
         "read_at": roster.read_at,
@@ -67,7 +69,8 @@ def read_history(client: redis.Redis, pools: Sequence[Pool]) -> dict[str, Any]:
 
 def _code(client: redis.Redis, roster: Roster) -> dict[str, Any]:
     raw: Any = client.get(registry.VERSIONS_KEY)  # redis-py's stubs say that this may be awaitable
-    return code_by_role(roster.members, malformed=roster.malformed, check=read_check(raw, now=roster.read_at))
+    code = code_by_role(roster.members, malformed=roster.malformed, check=read_check(raw, now=roster.read_at))
+    return {**code, **words.verdict(code)}
 
 
 def _lists(pool: Pool) -> list[str]:
@@ -78,7 +81,7 @@ def _workers(members: Iterable[Member]) -> list[Member]:
     return [member for member in members if member.role == WORKER and member.state != STOPPED]
 
 
-def _pool(pool: Pool, members: Sequence[Member], answers: Any) -> dict[str, Any]:
+def _pool(pool: Pool, roster: Roster, answers: Any) -> dict[str, Any]:
     troubles: list[str] = []
     lengths = [next(answers) for _ in _lists(pool)]
     queued = None if any(isinstance(length, Exception) for length in lengths) else sum(lengths)
@@ -91,9 +94,13 @@ def _pool(pool: Pool, members: Sequence[Member], answers: Any) -> dict[str, Any]
     decisions = read_decisions(raw)
     if decisions.malformed:
         troubles.append(f"{decisions.malformed} of the last {len(raw)} decisions are malformed")
-    workers = [member for member in _workers(members) if member.pool == pool.name]
+    workers = [member for member in _workers(roster.members) if member.pool == pool.name]
     states = Counter(worker.state for worker in workers)
     latest = decisions.entries[0] if decisions.entries else {}
+    if not latest:
+        troubles.append("no decision is recorded")
+    elif roster.read_at - latest["t"] > SILENT_AFTER_S:
+        troubles.append(f"the autoscaler has decided nothing for more than {SILENT_AFTER_S} s")
     return {
         "name": pool.name,
         "queues": pool.queues,
@@ -120,14 +127,22 @@ def _past(pool: Pool, answers: Any, *, now: float) -> dict[str, Any]:
     if malformed:
         troubles.append(f"{malformed} samples of the history are malformed")
     forecast: Forecast | None = None
+    said: words.Parts = []
     if isinstance(expected, Exception):
         troubles.append("the forecast cannot be read")
     else:
         try:
             forecast = parse_forecast(expected)
+            said = words.expected(forecast)
         except ValueError as error:
             troubles.append(str(error))
-    return {"name": pool.name, "samples": samples, "forecast": forecast, "troubles": troubles}
+    return {
+        "name": pool.name,
+        "samples": samples,
+        "forecast": forecast,
+        "expected": said,
+        "troubles": troubles,
+    }
 
 
 def _member(member: Member, *, now: float) -> dict[str, Any]:

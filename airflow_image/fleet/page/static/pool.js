@@ -3,13 +3,10 @@ import { ChakraUI, React, h } from "./kit.js";
 import { Chart } from "./chart.js";
 import { Decisions } from "./decisions.js";
 import { Figure, Section } from "./parts.js";
-import { clock, count, duration, figure, memberName, sentence } from "./words.js";
+import { count, figure, memberName, sentence, timed } from "./words.js";
 
 const { Alert, Badge, Box, HStack, Stack, Text } = ChakraUI;
 const COLOURS = { starting: "blue.solid", consuming: "green.solid", draining: "orange.solid", drained: "gray.solid" };
-// The autoscaler looks several times a minute: it is silent, then.
-const SILENT_AFTER_S = 180;
-const NAMED = 3; // times of the forecast that are written out
 
 const Workers = React.memo(
   function Workers({ workers }) {
@@ -54,22 +51,8 @@ function Legend() {
   );
 }
 
-function Expected({ past }) {
-  if (!past) return null;
-  if (!past.forecast) {
-    return h(Text, { color: "fg.muted", fontSize: "sm" }, "No forecast is written for this pool.");
-  }
-  if (past.forecast.length === 0) return h(Text, { fontSize: "sm" }, "The forecast expects no runs soon.");
-  const first = past.forecast.slice(0, NAMED).map(([t, slots]) => `${count(slots, "more slot")} at ${clock(t, true)}`);
-  const others = past.forecast.length - first.length;
-  return h(Text, { fontSize: "sm" }, `The forecast expects runs that want ${first.join(", ")}${others > 0 ? `, and others at ${count(others, "later time")}` : ""}.`);
-}
-
 export function Pool({ pool, workers, past, hours, step, readAt }) {
-  const age = pool.decided_at === null ? null : readAt - pool.decided_at;
   const troubles = [...pool.troubles, ...(past?.troubles ?? [])];
-  if (age === null) troubles.push("no decision is recorded");
-  else if (age > SILENT_AFTER_S) troubles.push(`the autoscaler has decided nothing for ${duration(age)}`);
   const moving = [pool.starting && `${pool.starting} starting`, pool.drained && `${pool.drained} drained`].filter(Boolean);
   return h(
     Section,
@@ -99,7 +82,7 @@ export function Pool({ pool, workers, past, hours, step, readAt }) {
       ),
       h(Stack, { gap: 2 }, h(Workers, { workers }), h(Legend)),
       past && h(Chart, { past, hours, step, concurrency: pool.concurrency, name: pool.name, now: readAt }),
-      h(Expected, { past }),
+      past && h(Text, { fontSize: "sm", color: past.forecast ? undefined : "fg.muted" }, timed(past.expected)),
       h(Decisions, { decisions: pool.decisions }),
     ),
   );

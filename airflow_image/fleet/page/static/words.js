@@ -20,6 +20,9 @@ export const clock = (t, seconds = false) =>
     hourCycle: "h23",
   });
 
+// Text with times in it, by the viewer's clock; a forecast tells parts of a minute apart.
+export const timed = (parts) => parts.map((part) => (typeof part === "number" ? clock(part, true) : part)).join("");
+
 export function duration(seconds) {
   if (seconds < 90) return `${Math.max(0, Math.round(seconds))} s`;
   if (seconds < 90 * 60) return `${Math.round(seconds / 60)} min`;
@@ -30,24 +33,8 @@ export function duration(seconds) {
 export const memberName = (id) => (id.length > 24 ? `${id.slice(0, 8)}…${id.slice(id.indexOf("/"))}` : id);
 
 // {status, title, text}: the fleet's code in one sentence; `status` is one of Chakra UI's.
-export function verdict(code) {
-  const all = count(code.compared, "process", "processes");
-  if (code.status === "in_sync") {
-    return { status: "success", title: "In sync", text: `All ${all} run ${code.reference.image_version}.` };
-  }
-  if (code.status === "out_of_sync") {
-    const who = code.groups
-      .filter((group) => group.differs.length > 0)
-      .map((group) => `${count(group.members, group.role)} (${group.differs.map(fieldName).join(", ")})`);
-    const running = code.differing_active ? `, with ${count(code.differing_active, "running task")}` : "";
-    return {
-      status: "warning",
-      title: "Out of sync",
-      text: `${code.differing} of ${all} differ from the webserver${running}: ${who.join("; ")}.`,
-    };
-  }
-  return { status: "info", title: "Not known", text: `${code.unknown.slice(0, 3).join("; ")}.` };
-}
+const STATUS = { in_sync: "success", out_of_sync: "warning", unknown: "info" };
+export const verdict = ({ status, title, text }) => ({ status: STATUS[status], title, text });
 
 // Why there is nothing newer to see.
 export function trouble(error) {

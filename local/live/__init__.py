@@ -1,0 +1,1 @@
+"""The running stack, live on a terminal."""
