@@ -114,7 +114,7 @@ def pools(look: Look, *, wide: bool) -> Group:
 
 def by_the_clock(parts: Parts) -> str:
     """A sentence with its times by this machine's clock."""
-    return "".join(part if isinstance(part, str) else time.strftime("%H:%M", time.localtime(part)) for part in parts)
+    return "".join(part if isinstance(part, str) else time.strftime("%H:%M:%S", time.localtime(part)) for part in parts)
 
 
 def _expected(pool: dict[str, Any], *, named: bool) -> Text:

@@ -20,8 +20,8 @@ export const clock = (t, seconds = false) =>
     hourCycle: "h23",
   });
 
-// Text with times in it, by the viewer's clock.
-export const timed = (parts) => parts.map((part) => (typeof part === "number" ? clock(part) : part)).join("");
+// Text with times in it, by the viewer's clock; a forecast tells parts of a minute apart.
+export const timed = (parts) => parts.map((part) => (typeof part === "number" ? clock(part, true) : part)).join("");
 
 export function duration(seconds) {
   if (seconds < 90) return `${Math.max(0, Math.round(seconds))} s`;
