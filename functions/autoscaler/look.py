@@ -10,7 +10,7 @@ from typing import Any
 import redis
 
 from autoscaler.broker_state import BrokerState, read_broker_state
-from autoscaler.decide import decide
+from autoscaler.decide import Policy, decide
 from autoscaler.memory import Memory
 from autoscaler.observation import Fleet, Observation, Service, Unreadable
 from autoscaler.origins import Origins
@@ -121,11 +121,19 @@ def _scale(
             problems.append(f"{MEMORY} lost: {in_words(error)}")
         except redis.RedisError as error:
             observation = replace(observation, fleet=Unreadable(source=MEMORY, why=in_words(error)))
-    decision = decide(observation, settings.policy(pool), memory)
+    decision = decide(observation, _policy(pool, settings=settings, service=service), memory)
     outcome = Outcome(pool=pool.name, observation=observation, decision=decision, problems=tuple(problems))
     if reading.registry is None:
         return outcome
     return _act(outcome, pool=pool, cluster=settings.cluster, registry=reading.registry, ecs=ecs)
+
+
+def _policy(pool: Pool, *, settings: Settings, service: Service | Unreadable) -> Policy:
+    """The pool's; of one that is put to sleep, none at all and at once: its workers drain, and nothing starts any."""
+    policy = settings.policy(pool)
+    if isinstance(service, Service) and service.asleep:
+        return replace(policy, minimum=0, maximum=0, scale_in_after_s=0.0)
+    return policy
 
 
 def _tell_deployments_apart(observation: Observation, *, pool: Pool, origins: Origins) -> Observation:
