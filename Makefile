@@ -8,7 +8,7 @@ unexport PYTHONDONTWRITEBYTECODE
 unexport PYTHONPATH
 export SAM_CLI_TELEMETRY := 0
 
-.PHONY: help setup setup-dev setup-local demo faults up deploy-local down decisions versions versions-asked sleep wake cost check image test test-fast test-image protocol pictures bench lint format template lock clean
+.PHONY: help setup setup-dev setup-local demo faults up deploy-local down decisions versions versions-asked sleep wake cost check image package release promote rollback releases settle pipeline-role test test-fast test-image protocol pictures bench replay lint format template lock clean
 
 help: ## list the commands
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 12
@@ -61,8 +61,9 @@ wake: setup-dev ## start it again, in order (ENV=dev)
 	@$(BIN)/python -m ops.sleep awake --env "$(ENV)" $(if $(WAIT),--wait $(WAIT))
 
 COST_ARGUMENTS = --env "$(ENV)" $(if $(REV),--rev "$(REV)") $(if $(VS),--vs "$(VS)") $(if $(VS_REV),--vs-rev "$(VS_REV)") \
-  $(if $(TASKS),--tasks "$(TASKS)") $(if $(TASK_SECONDS),--task-seconds "$(TASK_SECONDS)")
-cost: setup-dev ## what a month costs, by resource (ENV=prd TASKS=10000 TASK_SECONDS=60 VS=qa VS_REV=HEAD~1)
+  $(if $(TASKS),--tasks "$(TASKS)") $(if $(TASK_SECONDS),--task-seconds "$(TASK_SECONDS)") \
+  $(if $(DEPLOYMENTS),--deployments "$(DEPLOYMENTS)")
+cost: setup-dev ## what a month costs, by resource (ENV=prd TASKS=10000 TASK_SECONDS=60 DEPLOYMENTS=20 VS=qa VS_REV=HEAD~1)
 	@$(BIN)/python -m ops cost $(COST_ARGUMENTS)
 
 check: setup-dev ## hold an environment's parameters against the template (ENV=prd)
@@ -73,8 +74,33 @@ image: setup-dev ## build the image with docker, podman or buildah (VERSION, TAG
 	  $(if $(REPOSITORY),--repository "$(REPOSITORY)") $(if $(BASE),--base "$(BASE)") \
 	  $(if $(AUTHORITIES),--authorities "$(AUTHORITIES)") $(if $(BUILDER),--builder "$(BUILDER)") -- $(OPTIONS)
 
+package: setup-dev ## the functions' packages and the template, for a deployment to AWS (sam build)
+	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/sam build
+
+# All of them work with the bucket DELIVERY_BUCKET and the caller's credentials, see docs/delivery.md.
+DELIVERY = $(BIN)/python -m ops.delivery
+release: setup-dev ## build and push a version's image, once (VERSION, REPOSITORY)
+	@$(DELIVERY) release --version "$(VERSION)" --repository "$(REPOSITORY)"
+
+DEPLOYMENT = --env "$(ENV)" $(if $(VERSION),--version "$(VERSION)") $(if $(PLAN),--plan-only --output "$(PLAN)") \
+  $(if $(CHANGE_SET),--change-set "$(CHANGE_SET)") $(if $(YES),--yes) $(if $(WAIT),--wait "$(WAIT)")
+promote: setup-dev ## bring a release to an environment, after a look at its change set (ENV, VERSION)
+	@$(DELIVERY) promote $(DEPLOYMENT)
+
+rollback: setup-dev ## go back to a version that ran well there, by default the one before (ENV, VERSION)
+	@$(DELIVERY) rollback $(DEPLOYMENT)
+
+releases: setup-dev ## what runs where, and what was deployed there
+	@$(DELIVERY) status
+
+settle: setup-dev ## tell at which revision an environment's database is (ENV, REVISION)
+	@$(DELIVERY) settle --env "$(ENV)" --revision "$(REVISION)"
+
+pipeline-role: setup-dev ## let a role of sam pipeline bootstrap deliver to an environment (ENV, ROLE, REPO=owner/name)
+	@$(DELIVERY) role --env "$(ENV)" --role "$(ROLE)" --repository "$(REPO)"
+
 test: setup lint ## every test, as CI runs them
-	@$(BIN)/python -m pytest -n 2 -m "not acceptance and not image" tests
+	@$(BIN)/python -m pytest -n 2 --dist loadgroup -m "not acceptance and not image" tests
 	@$(BIN)/python -m pytest -m acceptance tests
 
 test-fast: setup-dev ## the unit tests
@@ -86,9 +112,16 @@ test-image: setup-dev ## build the image for real, run every role of it (needs b
 protocol: setup-dev ## the protocol's model over 100,000 steps (a quarter of an hour)
 	@PROTOCOL_STEPS=100000 $(BIN)/python -m pytest tests/model -k test_no_task --log-cli-level=INFO
 
-bench: setup-dev ## hold the functions against their limits (FLAGS=--docs: the autoscaler's into the documentation)
-	@$(BIN)/python -m bench.function $(FLAGS)
-	@$(BIN)/python -m bench.versions
+bench: setup-local ## what a look costs, how policies compare: into docs/benchmarks*.md (FLAGS="--seeds 1 --days 2": quickly)
+	@failed=0; for part in "report $(FLAGS)" "function --docs" versions page; do \
+	  $(BIN)/python -m bench.$$part || failed=1; done; exit $$failed
+
+REPLAY_ARGUMENTS = "$(HISTORY)" $(if $(QUEUE),--queue "$(QUEUE)") $(if $(WAIT),--wait "$(WAIT)") \
+  $(if $(CONCURRENCY),--concurrency "$(CONCURRENCY)") $(if $(MINIMUM),--minimum "$(MINIMUM)") \
+  $(if $(MAXIMUM),--maximum "$(MAXIMUM)") $(if $(BOOT_MEDIAN),--boot-median "$(BOOT_MEDIAN)") \
+  $(if $(BOOT_P95),--boot-p95 "$(BOOT_P95)") $(if $(SEEDS),--seeds "$(SEEDS)")
+replay: setup-dev ## which settings suit your own history (HISTORY=task_instance.csv WAIT=60, see docs/replay.md)
+	@$(BIN)/python -m bench.replay $(REPLAY_ARGUMENTS)
 
 pictures: setup-local ## the documentation's picture of the Fleet page (needs chromium)
 	@FLEET_PICTURES=docs/images $(BIN)/python -m pytest -q tests/integration/test_fleet_browser.py -k documentations

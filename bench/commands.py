@@ -1,27 +1,34 @@
-"""The commands of `python -m bench`."""
+"""The command `python -m bench`: every policy under one load."""
 
 from __future__ import annotations
 
 import argparse
 import json
 import os
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from bench import table
+from bench.arguments import at_least_one, at_least_zero
+from bench.cron_load import DAYS, cron_load
 from bench.experiment import compare
-from bench.load import read_load
-from bench.policies import MAKERS, MWAA_TODAY
+from bench.load import Load, LoadError, read_load
+from bench.policies import MWAA_TODAY, known
 from bench.trial import Setting
 
 
 def main(arguments: Sequence[str]) -> int:
-    """0 when done; a file that cannot be read or understood ends with a message."""
+    """0 when done; 2 with one line on stderr for a file that cannot be read or understood."""
     options = _parser().parse_args(arguments)
-    load = read_load(options.trace, queue=options.queue)
+    try:
+        load = _load(options)
+    except LoadError as error:
+        print(f"bench: {error}", file=sys.stderr)
+        return 2
     setting = Setting(slots=options.concurrency, minimum=options.minimum, maximum=options.maximum)
     results = compare(
-        list(MAKERS),
+        known(load),
         load=load,
         setting=setting,
         seeds=range(1, options.seeds + 1),
@@ -31,17 +38,28 @@ def main(arguments: Sequence[str]) -> int:
         print(json.dumps([result.to_record() for result in results], indent=1))
     else:
         base = next(result for result in results if result.policy == MWAA_TODAY)
-        print(table.markdown(table.HEAD, table.rows(results, base=base)))
+        print(table.sheet(f"{load.name}, {options.concurrency} slots a worker", results, base=base).to_markdown())
     return 0
+
+
+def _load(options: argparse.Namespace) -> Load:
+    if options.trace is not None:
+        return read_load(options.trace, queue=options.queue)
+    return cron_load(days=options.days)
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m bench", description="Compares scaling policies by simulation.")
-    parser.add_argument("--trace", type=Path, required=True, help="arrival_s,duration_s, or an export of task_instance")
+    source = parser.add_mutually_exclusive_group(required=True)
+    source.add_argument("--trace", type=Path, help="CSV: arrival_s,duration_s, or task_instance's columns")
+    source.add_argument("--load", choices=["cron"], help="generated: 200 DAGs with known schedules")
     parser.add_argument("--queue", help="of an export: the tasks of this queue only")
-    parser.add_argument("--concurrency", type=int, default=16, help="slots a worker")
-    parser.add_argument("--seeds", type=int, default=3, help="how often each policy runs")
-    parser.add_argument("--minimum", type=int, default=0, help="workers that always run; the bounds know no minimum")
-    parser.add_argument("--maximum", type=int, default=1000, help="workers that may run")
+    parser.add_argument("--days", type=at_least_one, default=DAYS, help="of a generated load")
+    parser.add_argument("--concurrency", type=at_least_one, default=16, help="slots a worker")
+    parser.add_argument("--seeds", type=at_least_one, default=3, help="how often each policy runs")
+    parser.add_argument(
+        "--minimum", type=at_least_zero, default=0, help="workers that always run; the bounds know no minimum"
+    )
+    parser.add_argument("--maximum", type=at_least_one, default=1000, help="workers that may run")
     parser.add_argument("--json", action="store_true", help="print an array with an object a policy")
     return parser

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from array import array
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from random import Random
 
 from bench.clock import Clock
 from bench.load import Load
 from bench.metrics import Waits
+from bench.order import FOLLOWS_AFTER_S, NONE, Progress
 from bench.worker import SimWorker, Stage
 
 
@@ -16,7 +18,9 @@ class Fleet:
     """First come, first served; a waiting task goes to the slot that is freed, a new one to any with a free slot.
 
     Any: each worker's BRPOP stands in Redis's line of clients, so which of them is served first is as good as random.
-    `when_idle` is called with a worker that has just ended its last task, `when_done` when all tasks have ended.
+    `when_idle` is called with a worker that has just ended its last task, `when_done` when all tasks have ended,
+    `when_last_stage_ends` with the last stage of each run, where the load has an order. `arrived`, `started`, `ended`:
+    times by task; of one that was killed, of its last attempt.
     """
 
     def __init__(self, *, clock: Clock, load: Load, slots: int, seed: int, when_done: Callable[[], None]) -> None:
@@ -25,12 +29,17 @@ class Fleet:
         self.active = 0
         self.waits = Waits(len(load))
         self.when_idle: Callable[[SimWorker], None] = _nothing
+        self.when_last_stage_ends: Callable[[int], None] = _nothing
+        self.arrived = array("d", load.arrivals)
+        self.started = array("d", load.arrivals)
+        self.ended = array("d", load.arrivals)
         self._when_done = when_done
         self._dice = Random(f"line {seed}")
         self._free: list[SimWorker] = []  # consuming workers with a free slot
         self._attempts = [0] * len(load)
-        self._started = [0.0] * len(load)
-        clock.at(load.arrivals[0], self._arrive, 0)
+        self._progress = None if load.order is None else Progress(load.order)
+        self._first = range(len(load)) if load.order is None else load.order.first_tasks
+        clock.at(load.arrivals[self._first[0]], self._arrive, 0)
 
     @property
     def queued(self) -> int:
@@ -57,22 +66,28 @@ class Fleet:
         """Its tasks start again, from the end of the queue; their work so far is lost."""
         for task in sorted(worker.tasks):
             self._attempts[task] += 1  # its end, planned already, is that of an attempt that is no more
-            self.waits.kill(ran_s=self.clock.now - self._started[task])
+            self.waits.kill(ran_s=self.clock.now - self.started[task])
             self.active -= 1
             self._offer(task)
         worker.tasks.clear()
 
     def give_up(self) -> None:
         """Tasks that have not begun, or not ended, count as if they did now."""
-        now, load, waits = self.clock.now, self.load, self.waits
+        now, waits = self.clock.now, self.waits
         for task in waits.unfinished():
-            waits.give_up(task, now - load.arrivals[task])
+            waits.give_up(task, now - self.arrived[task])
 
-    def _arrive(self, task: int) -> None:
-        following = task + 1
-        if following < len(self.load.arrivals):
-            self.clock.at(self.load.arrivals[following], self._arrive, following)
-        self._offer(task)
+    def _arrive(self, nth: int) -> None:
+        """The nth of the tasks that come by themselves."""
+        following = nth + 1
+        if following < len(self._first):
+            self.clock.at(self.load.arrivals[self._first[following]], self._arrive, following)
+        self._offer(self._first[nth])
+
+    def _arrive_together(self, tasks: Sequence[int]) -> None:
+        for task in tasks:
+            self.arrived[task] = self.clock.now
+            self._offer(task)
 
     def _offer(self, task: int) -> None:
         free = self._free
@@ -88,9 +103,9 @@ class Fleet:
         self.active += 1
         if worker.place >= 0 and len(worker.tasks) >= self.slots:
             self._take(worker)
-        self._started[task] = clock.now
+        self.started[task] = clock.now
         if not self._attempts[task]:
-            self.waits.start(task, clock.now - self.load.arrivals[task])
+            self.waits.start(task, clock.now - self.arrived[task])
         clock.at(clock.now + self.load.durations[task], self._end, (task, self._attempts[task], worker))
 
     def _end(self, ended: tuple[int, int, SimWorker]) -> None:
@@ -101,7 +116,10 @@ class Fleet:
         worker.view = None
         self.active -= 1
         load, waits = self.load, self.waits
-        waits.end(task, self.clock.now - load.arrivals[task] - load.durations[task])
+        self.ended[task] = self.clock.now
+        waits.end(task, self.clock.now - self.arrived[task] - load.durations[task])
+        if self._progress is not None:
+            self._go_on(self._progress, task)
         if worker.stage is Stage.CONSUMING:
             if self.queue:
                 self._start(self.queue.popleft(), worker)
@@ -111,6 +129,16 @@ class Fleet:
             self.when_idle(worker)
         if waits.completed == len(load):
             self._when_done()
+
+    def _go_on(self, progress: Progress, task: int) -> None:
+        stage = progress.end(task)
+        if stage is None:
+            return
+        following = progress.order.next_of[stage]
+        if following == NONE:
+            self.when_last_stage_ends(stage)
+        else:
+            self.clock.after(FOLLOWS_AFTER_S, self._arrive_together, progress.order.tasks_of[following])
 
     def _put(self, worker: SimWorker) -> None:
         worker.place = len(self._free)
@@ -126,5 +154,5 @@ class Fleet:
         worker.place = -1
 
 
-def _nothing(_: SimWorker) -> None:
+def _nothing(_: object) -> None:
     """Nobody asked to be told."""

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from random import Random
 
-from autoscaler.decide import Policy, decide
+from autoscaler.decide import decide
 from autoscaler.memory import Memory
 from autoscaler.observation import Deployment, Fleet, Observation, Service, Worker
-from bench.ecs import STOP_TIMEOUT_S
+from autoscaler.policy import Policy
+from bench.ecs import CONTAINER_START_S, STOP_TIMEOUT_S
+from bench.forecaster import Forecaster
 from bench.site import Site
 from bench.worker import SimWorker, Stage
 from fleet.registry import CONSUMING, DRAINED, DRAINING, ORDER_CONSUME, ORDER_DRAIN, STARTING
@@ -26,20 +28,26 @@ STATES = {
 
 
 class Ours:
-    """The fleet agent's protocol around the Lambda's decision."""
+    """The fleet agent's protocol around the Lambda's decision; `forecaster`: the one beside the scheduler, if any."""
 
     grace_s = STOP_TIMEOUT_S
 
-    def __init__(self, policy: Policy, *, period_s: float, name: str = "ours") -> None:
+    def __init__(
+        self, policy: Policy, *, period_s: float, name: str = "ours", forecaster: Forecaster | None = None
+    ) -> None:
         self.name, self.period_s = name, period_s
+        self._forecaster = forecaster
         self._policy = policy
         self._memory = Memory()
         self._deployment = (Deployment(id="ecs-svc/1", status="PRIMARY", task_definition="worker:1", running=0),)
         self._registered: dict[str, SimWorker] = {}
+        self._started_at: dict[str, float] = {}
 
     def begin(self, site: Site) -> None:
         self.site = site
         self._dice = Random(f"orders {site.seed}")
+        if self._forecaster is not None:
+            self._forecaster.begin(site)
 
     def look(self) -> None:
         decision = decide(self._observation(), self._policy, self._memory)
@@ -56,6 +64,7 @@ class Ours:
         """Registered as starting; it consumes once it is protected."""
         worker.stage = Stage.WAITING
         self._registered[str(worker.number)] = worker
+        self._started_at[str(worker.number)] = self.site.clock.now - CONTAINER_START_S
         self._begin_to_consume(worker)
 
     def idle(self, worker: SimWorker) -> None:
@@ -68,6 +77,7 @@ class Ours:
         gone = [name for name, worker in self._registered.items() if worker.stage not in STATES]
         for name in gone:
             del self._registered[name]
+            del self._started_at[name]
         views = tuple([worker.view or self._view(worker) for worker in self._registered.values()])
         return Observation(
             now=site.clock.now,
@@ -79,6 +89,7 @@ class Ours:
                 pending=ecs.desired - ecs.running,
                 deployments=self._deployment,
             ),
+            forecast=None if self._forecaster is None else self._forecaster.read(),
         )
 
     def _view(self, worker: SimWorker) -> Worker:
@@ -89,7 +100,7 @@ class Ours:
             slots=self.site.slots,
             protected=worker.protected,
             order=worker.order,
-            started_at=worker.launched_at,
+            started_at=self._started_at[str(worker.number)],
         )
         worker.view = view
         return view

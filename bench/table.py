@@ -1,10 +1,12 @@
-"""Prints results as a table."""
+"""Results as a table."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 from bench.experiment import Result
+from bench.sheet import Sheet
+from bench.suite import Trouble
 
 HEAD = (
     "policy",
@@ -24,11 +26,45 @@ HEAD = (
     "redone h",
     "completed",
 )
+TROUBLES_HEAD = (
+    "what goes wrong",
+    "policy",
+    "worker-hours",
+    "% of MWAA",
+    "wait p95",
+    "p99",
+    "> 60 s",
+    "killed",
+    "completed",
+)
 
 
-def rows(results: Sequence[Result], *, base: Result) -> list[tuple[str, ...]]:
+def sheet(title: str, results: Sequence[Result], *, base: Result) -> Sheet:
     """A row a result; percentages are of `base`; waits and delays in seconds."""
-    return [_row(result, base) for result in results]
+    return Sheet(title=title, columns=HEAD, rows=tuple(_row(result, base) for result in results))
+
+
+def troubles_sheet(troubles: Sequence[Trouble]) -> Sheet:
+    """A row a policy in each trouble; percentages are of MWAA today in the same trouble."""
+    rows = []
+    for trouble in troubles:
+        for result in trouble.comparison.results:
+            base, figures = trouble.comparison.base, result.to_record()
+            first = result is trouble.comparison.results[0]
+            rows.append(
+                (
+                    trouble.name if first else "",
+                    result.policy,
+                    f"{result.worker_hours:,.0f}",
+                    _percent(result.worker_hours, base.worker_hours),
+                    f"{result.wait_p95:.1f}",
+                    f"{figures['wait_p99']:.0f}",
+                    f"{figures['long_waits']:.1%}",
+                    f"{figures['killed']:,.0f}",
+                    f"{figures['completed']:,.0f}",
+                )
+            )
+    return Sheet(title="What goes wrong", columns=TROUBLES_HEAD, rows=tuple(rows))
 
 
 def _row(result: Result, base: Result) -> tuple[str, ...]:
@@ -55,9 +91,3 @@ def _row(result: Result, base: Result) -> tuple[str, ...]:
 
 def _percent(value: float, of: float) -> str:
     return f"{100 * value / of:.0f}" if of else "-"
-
-
-def markdown(head: Sequence[str], body: Sequence[Sequence[str]]) -> str:
-    """The first column is text, the others are numbers."""
-    lines = [head, ["---"] + ["---:"] * (len(head) - 1), *body]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)

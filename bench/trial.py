@@ -9,6 +9,7 @@ from bench.boots import Boots, BootSequence
 from bench.clock import Clock
 from bench.ecs import Ecs
 from bench.fleet import Fleet
+from bench.forecast_error import NO_ERROR, ForecastError
 from bench.launch_bucket import BURST, REFILL_PER_S, LaunchBucket
 from bench.load import Load
 from bench.metrics import Figures
@@ -26,7 +27,8 @@ LOG_NORMAL = Boots()
 class Setting:
     """The world that all policies share: slots a worker, limits in workers, boots, ECS's launches, lost looks.
 
-    `lost_looks`: the probability that a policy's look does not take place.
+    `lost_looks`: the probability that a policy's look does not take place. `forecast_error`: what is wrong with the
+    forecast, for policies that read it.
     """
 
     slots: int
@@ -36,6 +38,7 @@ class Setting:
     launch_burst: float = BURST
     launch_per_s: float = REFILL_PER_S
     lost_looks: float = 0.0
+    forecast_error: ForecastError = NO_ERROR
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,8 +100,10 @@ def run_trial(scaler: Scaler, *, load: Load, setting: Setting, seed: int) -> Out
 
 
 def _look_regularly(scaler: Scaler, clock: Clock, *, lost: float, seed: int) -> None:
-    """The phase is random: a load that follows the clock would favour one phase over another."""
-    dice = Random(f"looks {scaler.name} {seed}")
+    """The phase is random, and the same share of its period for each policy: a load that follows the clock would favour
+    one phase over another.
+    """
+    dice = Random(f"looks {seed}")
 
     def look(_: None) -> None:
         clock.after(scaler.period_s, look)

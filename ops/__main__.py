@@ -30,8 +30,8 @@ def main(arguments: Sequence[str]) -> int:
 
 def _cost(options: argparse.Namespace, console: Console) -> None:
     """The environment idle and under the load; or, with another one or another revision, both under the load."""
-    load = Load(tasks_a_day=options.tasks, task_s=options.task_seconds)
-    of_load = f"{load.tasks_a_day:,} tasks a day of {load.task_s:g} s"
+    load = Load(tasks_a_day=options.tasks, task_s=options.task_seconds, deployments_a_month=options.deployments)
+    of_load = f"{load.tasks_a_day:,} tasks a day of {load.task_s:g} s, {load.deployments_a_month} deployments a month"
     template = read(options.env, options.rev)
     if options.vs is None and options.vs_rev is None:
         rows = compare(estimate(template, load=IDLE), estimate(template, load=load))
@@ -54,6 +54,7 @@ def _parser() -> argparse.ArgumentParser:
     cost.add_argument("--vs-rev", help="another revision to compare with")
     cost.add_argument("--tasks", type=int, default=10_000, help="tasks on an average day")
     cost.add_argument("--task-seconds", type=float, default=60.0, help="how long one runs on average")
+    cost.add_argument("--deployments", type=int, default=20, help="deployments of the image a month")
     return parser
 
 

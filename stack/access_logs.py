@@ -50,7 +50,7 @@ def add_access_logs(t: Template) -> AccessLogs:
     deliveries = [
         _deliver("logdelivery.elasticloadbalancing.amazonaws.com", bucket=bucket, prefix=f"{BALANCER_PREFIX}/AWSLogs/"),
         _deliver("logging.s3.amazonaws.com", bucket=bucket, prefix=BUCKET_PREFIX),
-        _deliver(FLOW_LOGS, bucket=bucket, prefix=f"{NETWORK_PREFIX}/AWSLogs/"),
+        _deliver(FLOW_LOGS, bucket=bucket, prefix=f"{NETWORK_PREFIX}/"),
         # Asked before a flow log is created; the answer is the same for every bucket without access lists.
         _of_this_account(FLOW_LOGS, action="s3:GetBucketAcl", resource=bucket.get_att("Arn")),
     ]

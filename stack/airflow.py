@@ -1,4 +1,4 @@
-"""The service `airflow`: UI, Execution API, scheduler, DAG processor and triggerer in one task.
+"""The service `airflow`: UI, Execution API, scheduler and what works beside it in one task.
 
 In a deployment its container `gate` waits until it is the task's turn, then `migrate` runs, then the others.
 """
@@ -19,6 +19,7 @@ from stack.broker import Broker
 from stack.cluster import Cluster
 from stack.database import Database
 from stack.declare import Between, add_parameter
+from stack.forecaster import FORECASTER, add_forecaster
 from stack.iam import Statement, use_log_bucket
 from stack.logs import Logs
 from stack.memory_shares import add_memory_shares
@@ -106,7 +107,16 @@ def add_airflow(t: Template, *, base: Foundation, balancer: Balancer, pools: Seq
         default=15,
     )
     connections = _connections(base, pools=pools, gate_minutes=gate_minutes, kept_as_secrets=add_secret_connections(t))
-    containers = _containers(connections, base=base, memory_mib=add_memory_shares(t, memory_mib=size.memory_mib))
+    memory_mib = add_memory_shares(t, memory_mib=size.memory_mib)
+    forecaster = add_forecaster(
+        t,
+        group=GROUP,
+        environment={**base.database.environment, **base.broker.environment, "POOLS": pools_json(pools)},
+        secrets={**base.database.secrets, **base.broker.secrets},
+        runs_after=MIGRATE,
+        memory_mib=memory_mib[FORECASTER],
+    )
+    containers = (*_containers(connections, base=base, memory_mib=memory_mib), forecaster)
     defined = add_task(
         t,
         "Airflow",

@@ -31,10 +31,11 @@ def add_flow_logs(t: Template, *, network: Network, access_logs: AccessLogs) -> 
             "NetworkFlowLog",
             Condition=is_logged,
             DependsOn=access_logs.policy.title,
-            LogDestination=Join("", [access_logs.bucket.get_att("Arn"), f"/{NETWORK_PREFIX}"]),
+            # A folder for each kind: two flow logs of one VPC may not share one, and a change makes the new one first.
+            LogDestination=Join("", [access_logs.bucket.get_att("Arn"), f"/{NETWORK_PREFIX}/", Ref(traffic)]),
             LogDestinationType="s3",
             MaxAggregationInterval=AGGREGATION_S,
-            ResourceId=network.vpc,
+            ResourceId=network.created_vpc,
             ResourceType="VPC",
             TrafficType=Ref(traffic),
         )

@@ -56,16 +56,16 @@ def add_functions(
         label="Seconds between looks",
         description="Seconds between two looks of the autoscaler at the backlog.",
         constraint=Between(low=5, high=60),
-        default=15,
+        default=5,
     )
     scale_in_after = add_parameter(
         t,
         "ScaleInAfterSeconds",
         group=GROUP,
         label="Seconds before scale-in",
-        description="Seconds for which workers must have been too many before the least busy ones are drained.",
+        description="Seconds for which workers must have been too many before those not needed are drained.",
         constraint=Between(low=0, high=3600),
-        default=60,
+        default=0,
     )
     max_step_out = add_parameter(
         t,
@@ -75,6 +75,16 @@ def add_functions(
         description="Workers that one look of the autoscaler may add to a pool; the default sets no limit of its own.",
         constraint=Between(low=1, high=MOST_WORKERS),
         default=MOST_WORKERS,
+    )
+    raced_boots = add_parameter(
+        t,
+        "RacedBootsPercent",
+        group=GROUP,
+        label="Workers started for a hundred waiting tasks",
+        description="Workers started at once for a hundred tasks without a slot, if that is more than are needed; the "
+        "first ones ready take the tasks, the last are given up. 0 starts no more than are needed.",
+        constraint=Between(low=0, high=100),
+        default=70,
     )
     is_reserved = _add_reservation(t)
     network_policy = add_network_policy(t, "FunctionsNetworkPolicy")
@@ -100,6 +110,7 @@ def add_functions(
                 "POLL_SECONDS": Ref(poll_seconds),
                 "SCALE_IN_AFTER_S": Ref(scale_in_after),
                 "MAX_STEP_OUT": Ref(max_step_out),
+                "RACED_BOOTS_PERCENT": Ref(raced_boots),
             },
             statements=scale_services(services=list(workers.services.values()), cluster=base.cluster.ecs),
             events={"EveryMinute": _every_minute("Looks at the backlog, several times a minute")},

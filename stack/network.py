@@ -26,9 +26,11 @@ class Network:
     """The network, created where the condition `is_created` holds; a brought one may have no public subnets.
 
     `vpc_id` and `public_ids` are the parameters that bring it, empty when it is created.
+    `created_vpc` may be named only where `is_created` holds.
     """
 
     vpc: If
+    created_vpc: Ref
     is_created: str
     created: Subnets
     brought: Subnets
@@ -90,6 +92,7 @@ def add_network(t: Template) -> Network:
     own = add_own_network(t, shape=_shape(t), is_created=is_created)
     return Network(
         vpc=If(is_created, Ref(own.vpc), Ref(vpc_id)),
+        created_vpc=Ref(own.vpc),
         is_created=is_created,
         created=Subnets(private=own.private_subnets, public=own.public_subnets),
         brought=Subnets(private=Split(",", Ref(private_ids)), public=Split(",", Ref(public_ids))),

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from troposphere import If, Ref, Region, Template
+from troposphere import If, NoValue, Ref, Region, Template
 from troposphere.ecs import (
     ContainerDefinition,
     ContainerDependency,
@@ -48,6 +48,8 @@ class Container:
     """One container; its role is its name and the image's command. `memory_mib` is the most that it may use.
 
     `lives_on`: when it ends, ECS restarts it in its task rather than replace the task with all its other containers.
+    `is_optional`: the others go on without it, also when it can no longer be restarted.
+    `condition`: the name of the one without which the task has no such container.
     """
 
     role: str
@@ -60,6 +62,8 @@ class Container:
     runs_after: tuple[str, ...] = ()
     stop_timeout_s: int | None = None
     lives_on: bool = False
+    is_optional: bool = False
+    condition: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,7 +106,7 @@ def add_task(t: Template, prefix: str, *, settings: Settings, task: Task) -> Def
     add_policy(t, f"{prefix}ExecPolicy", role=role, statements=[open_shells()], condition=settings.has_exec)
     definition = TaskDefinition(
         f"{prefix}TaskDefinition",
-        ContainerDefinitions=[_container(c, settings=settings, log_group=log_group) for c in task.containers],
+        ContainerDefinitions=[_entry(c, settings=settings, log_group=log_group) for c in task.containers],
         Cpu=task.size.cpu,
         ExecutionRoleArn=execution.get_att("Arn"),
         Memory=task.size.memory_mib,
@@ -126,6 +130,11 @@ def _secret_arns(containers: Sequence[Container]) -> list[Any]:
     return arns
 
 
+def _entry(container: Container, *, settings: Settings, log_group: LogGroup) -> ContainerDefinition | If:
+    definition = _container(container, settings=settings, log_group=log_group)
+    return definition if container.condition is None else If(container.condition, definition, NoValue)
+
+
 def _container(container: Container, *, settings: Settings, log_group: LogGroup) -> ContainerDefinition:
     listens_on = container.listens_on
     environment = dict(container.environment) | {"AWS_DEFAULT_REGION": Region}
@@ -135,7 +144,7 @@ def _container(container: Container, *, settings: Settings, log_group: LogGroup)
         Name=container.role,
         Image=settings.image_uri,
         Command=[container.role],
-        Essential=not container.runs_once,
+        Essential=not (container.runs_once or container.is_optional),
         Environment=[Environment(Name=name, Value=environment[name]) for name in sorted(environment)],
         # An init process of its own forwards the stop signal to the one main process, and reaps orphans.
         LinuxParameters=LinuxParameters(InitProcessEnabled=True),

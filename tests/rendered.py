@@ -9,7 +9,9 @@ from samtranslator.parser.parser import Parser
 from samtranslator.translator.translator import Translator
 from samtranslator.yaml_helper import yaml_parse
 
+from local import environments
 from local.aws.template import parse
+from ops.resolved import resolved
 from stack.render import render
 from template_gen import build
 
@@ -53,6 +55,13 @@ def deployed() -> dict[str, Any]:
     return expanded(yaml_parse(text()))
 
 
+@cache
+def in_environment(name: str) -> dict[str, Any]:
+    """As an environment of samconfig.toml deploys it, everything decided. Shared: do not change it."""
+    config = environments.load(name)
+    return resolved(parsed(), given=config.parameters, region=config.region)
+
+
 def resources(kind: str) -> dict[str, Resource]:
     """Properties by logical id of the resources of a type, after the transform."""
     return {
@@ -66,10 +75,15 @@ def containers() -> dict[str, Resource]:
     """Every container definition by its name; a name in two task definitions is an error."""
     found: dict[str, Resource] = {}
     for definition in resources("AWS::ECS::TaskDefinition").values():
-        for container in definition["ContainerDefinitions"]:
+        for container in containers_of(definition):
             assert container["Name"] not in found
             found[container["Name"]] = container
     return found
+
+
+def containers_of(definition: Resource) -> list[Resource]:
+    """The container definitions of a task definition, with those that are there under a condition only."""
+    return [entry["Fn::If"][1] if "Fn::If" in entry else entry for entry in definition["ContainerDefinitions"]]
 
 
 def environment(container: Resource) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from pathlib import Path
 from fleet import names
 
 ROUND = "fleet-pulse"  # a worker's agent has gone a round
+LOOK = "fleet-forecast"  # the forecaster has looked at the schedule
 WAITING = "fleet-waits"  # the program has not been started: it is not its turn yet
 
 

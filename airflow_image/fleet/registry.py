@@ -11,12 +11,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from fleet import timeline
+from fleet.foretold import FORECAST_TTL_S, Forecast, parse_forecast
 from fleet.member import (
     CONSUMING,
     DAG_PROCESSOR,
     DRAINED,
     DRAINING,
     FLOWER,
+    FORECASTER,
     ROLES,
     RUNNING,
     SCHEDULER,
@@ -29,6 +31,7 @@ from fleet.member import (
     Code,
     MalformedMember,
     Member,
+    loads_of_members,
     member_id,
 )
 
@@ -42,6 +45,7 @@ __all__ = [
     "DRAINED",
     "DRAINING",
     "FLOWER",
+    "FORECASTER",
     "ROLES",
     "RUNNING",
     "SCHEDULER",
@@ -52,11 +56,13 @@ __all__ = [
     "WEBSERVER",
     "WORKER",
     "Code",
+    "Forecast",
     "MalformedMember",
     "Member",
     "Registry",
     "Roster",
     "member_id",
+    "parse_forecast",
 ]
 
 MEMBERS_KEY = "fleet:members"
@@ -73,6 +79,12 @@ NAMES_A_SCAN = 1000
 ORDER_CONSUME = "consume"
 ORDER_DRAIN = "drain"
 ORDERS = frozenset({ORDER_CONSUME, ORDER_DRAIN})
+# All or none of them, and one answer instead of one each: hundreds of workers may get an order at once.
+GIVE_ORDERS = """
+for i, key in ipairs(KEYS) do
+  redis.call('SET', key, ARGV[i + 1], 'EX', ARGV[1])
+end
+"""
 
 
 def member_key(member_id: str) -> str:
@@ -153,12 +165,12 @@ class Registry:
         ids = sorted(seen)
         records = self._redis.mget([member_key(name) for name in ids]) if ids else []
         members, malformed = [], []
-        for name, record in zip(ids, records, strict=True):
+        for name, record in zip(ids, loads_of_members(records), strict=True):
             if record is None or seen[name] > now + CLOCK_TOLERANCE_S:
                 malformed.append(name)
                 continue
             try:
-                members.append(Member.from_json(record, member_id=name, last_seen=seen[name]))
+                members.append(Member.from_record(record, member_id=name, last_seen=seen[name]))
             except MalformedMember:
                 malformed.append(name)
         return Roster(members=tuple(members), malformed=tuple(malformed), read_at=now)
@@ -173,10 +185,9 @@ class Registry:
         unknown = sorted(set(orders.values()) - ORDERS)
         if unknown:
             raise ValueError(f"no such order: {', '.join(unknown)}")
-        with self._redis.pipeline(transaction=True) as pipe:
-            for member_id, order in orders.items():
-                pipe.set(order_key(member_id), order, ex=ORDER_TTL_S)
-            pipe.execute()
+        if orders:
+            keys = [order_key(name) for name in orders]
+            self._redis.eval(GIVE_ORDERS, len(keys), *keys, ORDER_TTL_S, *orders.values())
 
     def record_decision(self, pool: str, decision: Mapping[str, Any], keep: int = 500) -> None:
         """Puts a decision (JSON-serialisable, `t` its time) at the head of the pool's list of the last `keep`.
@@ -200,6 +211,16 @@ class Registry:
         if not isinstance(memory, dict):
             raise ValueError(f"{scaler_key(pool)} holds no JSON object")
         return memory
+
+    def foretell(self, pool: str, forecast: Forecast) -> None:
+        """Replaces the pool's forecast, which expires after FORECAST_TTL_S; ValueError for one to disbelieve."""
+        raw = json.dumps(forecast, separators=(",", ":"))
+        parse_forecast(raw)
+        self._redis.set(forecast_key(pool), raw, ex=FORECAST_TTL_S)
+
+    def forecast(self, pool: str) -> Forecast | None:
+        """What `foretell` stored last; None when there is none, or it has expired; ValueError as parse_forecast."""
+        return parse_forecast(self._redis.get(forecast_key(pool)))
 
 
 def _seconds(time: tuple[int, int]) -> float:

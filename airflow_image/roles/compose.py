@@ -91,6 +91,12 @@ ROLES = {
             command=lambda given: ["airflow", "triggerer", *_without_log_server(given)],
         ),
         Role(
+            name="forecaster",
+            parts=(parts.DATABASE, parts.BROKER, parts.FLEET, parts.FORECASTING),
+            # The scheduler, in the same task, goes first.
+            command=lambda _: ["nice", "-n", "10", "python", "-m", "fleet.forecaster"],
+        ),
+        Role(
             # No database of Airflow's: tasks reach it through the Execution API only.
             name="worker",
             parts=(

@@ -22,6 +22,8 @@ TIMEOUT_S = 5.0
 LONGEST_SILENCE_S = 90.0
 # An agent's round lasts some seconds at most, with Redis and ECS both away.
 LONGEST_PAUSE_S = 120.0
+# The forecaster looks each minute, and a look takes some 30 s at most, with the database or Redis away.
+LONGEST_LOOK_S = 180.0
 HEARTBEAT = """
     SELECT extract(epoch FROM now() - max(latest_heartbeat)) FROM job
     WHERE job_type = %s AND hostname = ANY(%s) AND state = 'running'
@@ -83,6 +85,13 @@ def _worker(given: Given) -> None:
     age_s = pulse.age_s(given, pulse.ROUND)
     if age_s is None or age_s > LONGEST_PAUSE_S:
         raise Unhealthy("the fleet agent has gone no round " + ("yet" if age_s is None else f"for {age_s:.0f} s"))
+
+
+def _forecaster(given: Given) -> None:
+    """Whether it looks. What it cannot see is no fault of its container's, which a new one would not see either."""
+    age_s = pulse.age_s(given, pulse.LOOK)
+    if age_s is None or age_s > LONGEST_LOOK_S:
+        raise Unhealthy("the forecaster has not looked " + ("yet" if age_s is None else f"for {age_s:.0f} s"))
 
 
 def _job(job_type: str) -> Callable[[Given], None]:
@@ -152,6 +161,7 @@ CHECKS: Mapping[str, Callable[[Given], None]] = {
     "scheduler": _scheduler,
     "dag-processor": _job("DagProcessorJob"),
     "triggerer": _job("TriggererJob"),
+    "forecaster": _forecaster,
     "worker": _worker,
     "flower": _flower,
 }

@@ -11,7 +11,7 @@ from pathlib import Path
 from fleet import names
 from fleet.gates import limit_s
 from fleet.metadata import MetadataUnavailableError, read_task_arn
-from roles import health, parts
+from roles import health, parts, schema
 from roles.compose import ROLES, Program, Role, compose
 from roles.errors import ConfigurationError
 
@@ -21,16 +21,19 @@ UNAVAILABLE = 69
 CONFIGURATION = 78
 
 HEALTH = "health"
+SCHEMA = "schema"
 PASSWORDS_FILE = "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE"
 
 
 def main(arguments: list[str]) -> int:
     """Becomes the program of the role that `arguments` name, or returns an exit code after one line that says why.
 
-    `health ROLE` says instead whether the container of that role is healthy.
+    `health ROLE` says instead whether the container of that role is healthy; `schema`, what roles.schema reads.
     """
     if len(arguments) == 2 and arguments[0] == HEALTH and arguments[1] in health.CHECKS:
         return health.main(arguments[1])
+    if arguments == [SCHEMA]:
+        return schema.main()
     role = ROLES.get(arguments[0]) if len(arguments) == 1 else None
     if role is None:
         return _refuse(f"usage: entrypoint ROLE, where ROLE is one of {', '.join(ROLES)}", USAGE)

@@ -11,6 +11,7 @@ from urllib.parse import quote
 from fleet import names
 from roles import database
 from roles.errors import ConfigurationError
+from roles.forecasting import forecast_settings
 from roles.pools import find_pool, read_pools, total_slots
 
 Variables = Mapping[str, str]
@@ -157,7 +158,7 @@ DATABASE = Part(
     # Airflow would make the second address of the first one, whose query asyncpg does not understand.
     settings=lambda _: {"AIRFLOW__DATABASE__SQL_ALCHEMY_CONNECT_ARGS_ASYNC": ASYNC_ARGUMENTS},
     secrets=lambda given: {
-        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": database.sync_url(given),
+        names.DATABASE_URL: database.sync_url(given),
         "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN_ASYNC": database.async_url(given),
     },
     raw=DATABASE_SECRETS,
@@ -208,6 +209,7 @@ LOGS = Part(
     },
 )
 SCHEDULING = Part(needs=("POOLS", "PORT"), settings=_scheduler_settings)
+FORECASTING = Part(needs=("POOLS",), settings=forecast_settings)
 WORKING = Part(
     needs=("POOLS", "POOL", names.AGENT_URI),
     settings=_worker_settings,

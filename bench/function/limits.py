@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
 from bench.function.figures import Cold, Looks, best_median
 from bench.function.scenes import MOST_MEMBERS, MOST_QUEUED
+from bench.verdict import Verdict
 
 MB = 1_000_000
 MEMBERS_A_CALL = 100  # DescribeTasks takes no more tasks
@@ -16,18 +16,6 @@ LOOK_MS = 50
 PACKAGE_MB = 20
 PEAK_MEMORY_MB = 128
 CALLS_WHEN_NOTHING_CHANGES = ("DescribeServices",)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Verdict:
-    what: str
-    measured: float
-    limit: float
-    unit: str = ""
-
-    @property
-    def holds(self) -> bool:
-        return self.measured <= self.limit
 
 
 def most_calls(members: int) -> int:

@@ -8,40 +8,17 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from rich import box
-from rich.table import Table
-
+from bench import verdict
 from bench.function.figures import Cold, Looks, best_median
-from bench.function.limits import Verdict
 from bench.function.measure import Measured
 from bench.function.package import Package
+from bench.marks import put_between
+from bench.sheet import Sheet
+from bench.verdict import Verdict
 from local import paths
 
 JSON_PATH = paths.STATE / "bench-function.json"
 DOCS_PATH = paths.ROOT / "docs" / "benchmarks-function.md"
-BEGIN, END = "<!-- make bench writes the figures from here -->", "<!-- to here -->"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Sheet:
-    """A table of text; the first column is to the left, the others to the right."""
-
-    title: str
-    columns: tuple[str, ...]
-    rows: tuple[tuple[str, ...], ...]
-
-    def to_rich(self) -> Table:
-        table = Table(title=self.title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
-        for number, name in enumerate(self.columns):
-            table.add_column(name, justify="right" if number else "left")
-        for row in self.rows:
-            table.add_row(*row)
-        return table
-
-    def to_markdown(self) -> str:
-        rule = ["---", *["--:"] * (len(self.columns) - 1)]
-        lines = ["| " + " | ".join(cells) + " |" for cells in (self.columns, rule, *self.rows)]
-        return "\n".join([f"{self.title}:", "", *lines])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,7 +46,7 @@ class Report:
             "is_lambdas_python": self.package.is_lambdas_python,
             "load_average": self.load,
             "package_bytes": self.package.size,
-            "limits": [{**asdict(verdict), "holds": verdict.holds} for verdict in self.verdicts],
+            "limits": [{**asdict(each), "holds": each.holds} for each in self.verdicts],
             "looks": [each.to_record() for each in self.measured.looks],
             "cold_starts": [[asdict(start) for start in batch] for batch in self.measured.cold],
         }
@@ -78,12 +55,8 @@ class Report:
 
     def write_docs(self, path: Path = DOCS_PATH) -> None:
         """Replaces what stands between the two marks. Raises ValueError when they are not there."""
-        before, begun, rest = path.read_text().partition(BEGIN)
-        _, ended, after = rest.partition(END)
-        if not begun or not ended:
-            raise ValueError(f"{path} lacks the marks between which the figures belong")
-        figures = "\n\n".join([f"Measured with {self.circumstances}.", *(s.to_markdown() for s in self.sheets())])
-        path.write_text(f"{before}{BEGIN}\n\n{figures}\n\n{END}{after}")
+        figures = [f"Measured with {self.circumstances}.", *(sheet.to_markdown() for sheet in self.sheets())]
+        put_between(path, "\n\n".join(figures))
 
 
 def _of_looks(looks: Sequence[Looks]) -> Sheet:
@@ -136,16 +109,4 @@ def _of_cold_starts(cold: Sequence[Sequence[Cold]]) -> Sheet:
 
 
 def _of_limits(verdicts: Sequence[Verdict]) -> Sheet:
-    return Sheet(
-        title="Limits",
-        columns=("what", "measured", "limit", "holds"),
-        rows=tuple(
-            (
-                each.what,
-                f"{each.measured:.3g} {each.unit}".strip(),
-                f"{each.limit:g} {each.unit}".strip(),
-                "yes" if each.holds else "NO",
-            )
-            for each in verdicts
-        ),
-    )
+    return Sheet(title="Limits", columns=verdict.COLUMNS, rows=tuple(each.to_row() for each in verdicts))

@@ -25,6 +25,11 @@ class Crew:
     in_rollout: bool
 
     @property
+    def here(self) -> tuple[Worker, ...]:
+        """Those that have slots, whether they take messages now or could be told to."""
+        return (*self.working, *self.recallable)
+
+    @property
     def stoppable(self) -> tuple[Worker, ...]:
         """Drained workers for which desired is not lowered yet."""
         return tuple(worker for worker in self.recallable if worker.may_be_stopped)
@@ -37,7 +42,7 @@ class Crew:
     @property
     def old_staying(self) -> int:
         """The same of the old ones: they keep their protection until they are drained."""
-        return sum(worker.id in self.old for worker in (*self.working, *self.recallable))
+        return sum(worker.id in self.old for worker in self.here)
 
     @property
     def new_here(self) -> int:
@@ -47,7 +52,12 @@ class Crew:
     @property
     def protected(self) -> int:
         """Members that said they were protected."""
-        return sum(worker.protected for worker in (*self.working, *self.recallable))
+        return sum(worker.protected for worker in self.here)
+
+    @property
+    def is_anybody_coming_back(self) -> bool:
+        """Recalled, and unprotected still."""
+        return any(worker.is_being_recalled for worker in self.working)
 
     @property
     def consuming(self) -> tuple[Worker, ...]:

@@ -23,29 +23,20 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from autoscaler.boots import Boots
 from autoscaler.crew import Crew, muster
+from autoscaler.demand import Sight, ended, remember
+from autoscaler.forewarning import expected
+from autoscaler.lowering import to_give_up, to_release
 from autoscaler.memory import Memory
 from autoscaler.observation import Fleet, Observation, Service, Unreadable, Worker
-from autoscaler.rollout import not_to_begin, tasks_to_grant, to_be_replaced
+from autoscaler.plan import Demand, booting_of, plan_as_usual
+from autoscaler.policy import Policy, workers_needed
+from autoscaler.raising import raised
+from autoscaler.reason import Changes, in_words
+from autoscaler.releases import still_released
+from autoscaler.rollout import plan_rollout
 from autoscaler.waits import heads_now, oldest_wait_s
-from fleet.registry import MEMBER_TTL_S
-
-# ECS acts on a lower desired within seconds, an idle worker ends within 10 s, the registry forgets it after its TTL.
-RELEASE_HOLDS_S = MEMBER_TTL_S + 30.0
-
-
-@dataclass(frozen=True, kw_only=True)
-class Policy:
-    """A pool's limits in workers, its slots a worker, and how long a surplus must last before workers drain.
-
-    `max_step_out`: workers that one look may add; None sets no limit.
-    """
-
-    minimum: int
-    maximum: int
-    concurrency: int
-    scale_in_after_s: float = 30.0
-    max_step_out: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,87 +53,82 @@ class Decision:
 
 
 def decide(observation: Observation, policy: Policy, memory: Memory) -> Decision:
-    """Demand = queued + active; needed = ceil(demand / concurrency) within the limits.
+    """As few workers consume as have free slots for what waits, and the others drain, see `plan`.
 
-    Fewer working than needed: recall workers that drain or have drained, and raise desired to what is needed.
-    More consuming than needed for `scale_in_after_s`: the least busy drain. Drained and not needed: release. More asked
-    for than needed for as long, and not running yet: no longer asked for, or they would be started for ever where there
-    is no capacity for them.
-    In a rollout old workers drain as new ones consume, see `rollout`. An input that could not be read keeps the size;
-    a malformed member, or a rollout whose workers cannot be told apart, prevents scale-in only.
+    More waits than is free anywhere: desired rises. What is not needed any more is given up once it has not been for
+    `scale_in_after_s`, see `lowering`. In a rollout old workers drain as new ones consume, see `rollout`. An input that
+    could not be read keeps the size; a malformed member, or a rollout whose workers cannot be told apart, prevents
+    scale-in only. Without a forecast the decision follows what waits and runs alone.
     """
-    queued, fleet, service = observation.queued, observation.fleet, observation.service
     memory, oldest_wait = _with_waits(memory, observation)
+    queued, fleet, service = observation.queued, observation.fleet, observation.service
     if isinstance(service, Service) and service.paused:
-        return _pause(service, memory, oldest_wait)
-    if isinstance(queued, Unreadable) or isinstance(fleet, Unreadable) or isinstance(service, Unreadable):
-        return _hold(observation, memory, oldest_wait)
+        decision = _pause(service, memory)
+    elif isinstance(queued, Unreadable) or isinstance(fleet, Unreadable) or isinstance(service, Unreadable):
+        decision = _hold(observation, memory)
+    else:
+        decision = _decide(observation, policy, memory, queued=sum(queued.values()), fleet=fleet, service=service)
+    return replace(decision, oldest_wait_s=oldest_wait)
 
+
+def _decide(
+    observation: Observation, policy: Policy, memory: Memory, *, queued: int, fleet: Fleet, service: Service
+) -> Decision:
     now = observation.now
-    in_queue = sum(queued.values())
-    needed = workers_needed(in_queue + fleet.active, policy)
-    released = _still_released(memory, fleet, now=now)
+    needed = workers_needed(queued + fleet.active, policy)
+    released = still_released(memory.released, fleet, now=now)
     crew = muster(fleet, service, released)
-    recall = _to_recall(crew, service, needed=needed)
-    wanted = _at_most_a_step(needed, service, policy)
-    raised = max(service.desired, wanted, _tasks_to_keep(crew, service), tasks_to_grant(crew, needed))
-
-    replaced: tuple[Worker, ...] = ()
-    surplus: tuple[Worker, ...] = ()
-    release: tuple[Worker, ...] = ()
-    unstarted = 0
-    lowered = raised
+    sights = remember(memory.sights, Sight(at=now, demand=queued + fleet.active))
+    boots = _boots(memory, crew, service, now=now)
+    if service.is_rolling_out:
+        plan = plan_rollout(crew, service, needed=needed)
+    else:
+        coming = expected(observation.forecast or (), now=now, lead_s=boots.lead_s)
+        demand = Demand(queued=queued, ended=ended(sights), expected=coming)
+        plan = plan_as_usual(crew, service, policy, demand=demand, boots=boots, now=now)
     obstacle = _why_no_scale_in(observation, fleet, crew)
-    if not obstacle and not recall:
-        replaced = (*to_be_replaced(crew, needed), *not_to_begin(crew, needed)) if crew.in_rollout else ()
-        surplus = _least_busy_beyond(needed, crew.consuming, but=replaced)
-        release = _releasable(crew, raised - crew.may_hold_protection(service))
-        lowered = raised - len(release)
-        if not _is_anybody_coming_back(crew):
-            least = max(wanted, tasks_to_grant(crew, needed), crew.may_hold_protection(service))
-            if crew.in_rollout:
-                # What was granted for old workers that are gone by now is taken back at once.
-                lowered = min(lowered, least)
-            unstarted = max(0, lowered - least)
-    since = _surplus_since(memory, now=now) if surplus or unstarted else None
+    if obstacle:
+        plan = replace(plan, surplus=(), replaced=(), releasable=0, give_up=0, take_back=0)
+
+    too_many = len(plan.surplus) + plan.give_up
+    since = _surplus_since(memory, now=now) if too_many else None
     is_due = since is not None and now - since >= policy.scale_in_after_s
-    drain = surplus if is_due else ()
-    lowered -= unstarted if is_due else 0
-
-    changes = (
-        f"recall {len(recall)}" if recall else "",
-        f"replace {len(replaced)}" if replaced else "",
-        f"drain {len(drain)}" if drain else "",
-        f"desired {service.desired} -> {lowered}" if lowered != service.desired else "",
+    drain = (*plan.replaced, *(plan.surplus if is_due else ()))
+    desired = raised(crew, service, plan, policy, needed=needed)
+    release = to_release(crew, service, plan, desired=desired)
+    desired -= len(release)
+    given_up = to_give_up(crew, service, plan, desired=desired, is_due=is_due)
+    desired -= given_up
+    booting = max(0, desired - (len(crew.here) - len(release)))
+    changes = Changes(
+        desired=desired,
+        recall=len(plan.recall),
+        replace=len(plan.replaced),
+        drain=len(drain) - len(plan.replaced),
+        too_many_for_s=None if since is None or is_due else now - since,
+        obstacle=obstacle,
     )
-    waiting = f"{len(surplus) + unstarted} too many for {now - since:.0f} s" if since is not None and not is_due else ""
-    situation = (
-        f"{in_queue} queued + {fleet.active} active need {needed}: "
-        f"{len(crew.working)} work, {len(crew.recallable)} drain or drained, {len(crew.released)} released"
-    )
-    step = f"at most {policy.max_step_out} more a look" if wanted < needed else ""
-    rollout = f"rolling out: {crew.new_here} new, {crew.old_staying} old stay" if crew.in_rollout else ""
     return Decision(
-        desired=lowered,
-        drain=tuple(worker.id for worker in (*replaced, *drain)) + _to_be_told_again(crew, recall),
-        recall=tuple(worker.id for worker in recall),
-        reason="; ".join(filter(None, (situation, rollout, *changes, step, waiting, obstacle))),
-        memory=replace(memory, surplus_since=since, released={**released, **{worker.id: now for worker in release}}),
+        desired=desired,
+        drain=tuple(worker.id for worker in drain) + _to_be_told_again(crew, plan.recall),
+        recall=tuple(worker.id for worker in plan.recall),
+        reason=in_words(crew, service, plan, policy, changes, queued=queued, active=fleet.active, needed=needed),
+        memory=replace(
+            memory,
+            surplus_since=since,
+            released={**released, **{worker.id: now for worker in release}},
+            sights=sights,
+            boots=boots if service.is_rolling_out else boots.without(given_up).seen(booting, now=now),
+        ),
         needed=needed,
-        oldest_wait_s=oldest_wait,
     )
 
 
-def workers_needed(demand: int, policy: Policy) -> int:
-    """ceil(demand / concurrency), at least the minimum, at most the maximum."""
-    return min(policy.maximum, max(policy.minimum, -(-demand // policy.concurrency)))
-
-
-def _at_most_a_step(needed: int, service: Service, policy: Policy) -> int:
-    """What is needed, or as much of it as one look may add. The minimum is no demand, and is restored at once."""
-    if policy.max_step_out is None:
-        return needed
-    return min(needed, max(policy.minimum, service.desired + policy.max_step_out))
+def _boots(memory: Memory, crew: Crew, service: Service, *, now: float) -> Boots:
+    """In a rollout no boot is followed: old and new tasks count alike for desired."""
+    if service.is_rolling_out:
+        return Boots(took_s=memory.boots.took_s)
+    return memory.boots.seen(booting_of(crew, service), now=now)
 
 
 def _with_waits(memory: Memory, observation: Observation) -> tuple[Memory, float | None]:
@@ -156,56 +142,23 @@ def _with_waits(memory: Memory, observation: Observation) -> tuple[Memory, float
     return replace(memory, heads=heads), oldest_wait_s(heads, now=observation.now)
 
 
-def _pause(service: Service, memory: Memory, oldest_wait: float | None) -> Decision:
+def _pause(service: Service, memory: Memory) -> Decision:
     """Nothing changes, whatever is read or not."""
     return Decision(
         desired=service.desired,
         reason="paused by a tag on the service: no change of size, no orders",
         memory=replace(memory, surplus_since=None),
-        oldest_wait_s=oldest_wait,
     )
 
 
-def _hold(observation: Observation, memory: Memory, oldest_wait: float | None) -> Decision:
+def _hold(observation: Observation, memory: Memory) -> Decision:
     """The present size. A surplus must be seen without a gap, so its time starts again."""
     service = observation.service
     return Decision(
         desired=None if isinstance(service, Unreadable) else service.desired,
         reason="size kept, unreadable: " + "; ".join(str(part) for part in observation.unreadable),
         memory=replace(memory, surplus_since=None),
-        oldest_wait_s=oldest_wait,
     )
-
-
-def _still_released(memory: Memory, fleet: Fleet, *, now: float) -> dict[str, float]:
-    """The released workers but those that ECS must have spared by now, or that somebody recalled nevertheless.
-
-    One that is not seen stays released: were it seen once more, it would be released twice.
-    """
-    back = {worker.id for worker in fleet.workers if not worker.may_be_stopped}
-    return {
-        worker: at for worker, at in memory.released.items() if worker not in back and 0 <= now - at < RELEASE_HOLDS_S
-    }
-
-
-def _to_recall(crew: Crew, service: Service, *, needed: int) -> tuple[Worker, ...]:
-    """Leaving workers that are needed, never one of a replaced deployment.
-
-    The new scheduler starts when the old workers have left their queues, and counts on it that they stay away.
-    """
-    if service.is_rolling_out and not crew.in_rollout:
-        return ()  # who is old is not known
-    present = tuple(worker for worker in crew.recallable if worker.id not in crew.old)
-    return present[: max(0, needed - len(crew.working))]
-
-
-def _tasks_to_keep(crew: Crew, service: Service) -> int:
-    """What desired must be at least, whoever set it lower.
-
-    At most what runs: the registry shows a dead worker for a while, beside its replacement. Not in a rollout, where
-    old and new stand side by side: each raise would start more new ones.
-    """
-    return 0 if service.is_rolling_out else min(crew.surely_staying, service.running)
 
 
 def _why_no_scale_in(observation: Observation, fleet: Fleet, crew: Crew) -> str:
@@ -216,25 +169,6 @@ def _why_no_scale_in(observation: Observation, fleet: Fleet, crew: Crew) -> str:
         why = f" ({observation.tasks})" if observation.tasks else ""
         return f"no scale-in: a deployment is rolling out, and which workers are old is not known{why}"
     return ""
-
-
-def _least_busy_beyond(needed: int, consuming: tuple[Worker, ...], *, but: tuple[Worker, ...]) -> tuple[Worker, ...]:
-    """The consuming workers that are not needed. Those that only start are not counted on: they may take minutes."""
-    leaving = {worker.id for worker in but}
-    staying = [worker for worker in consuming if worker.id not in leaving]
-    return tuple(staying[: max(0, len(staying) - needed)])
-
-
-def _releasable(crew: Crew, spare: int) -> tuple[Worker, ...]:
-    """Up to `spare` drained workers; none while a recalled one is unprotected still: ECS might choose that one.
-
-    Nobody is recalled in this look, so enough workers work, and none of the drained ones is needed.
-    """
-    return () if _is_anybody_coming_back(crew) else crew.stoppable[: max(0, spare)]
-
-
-def _is_anybody_coming_back(crew: Crew) -> bool:
-    return any(worker.is_being_recalled for worker in crew.working)
 
 
 def _surplus_since(memory: Memory, *, now: float) -> float:

@@ -39,6 +39,7 @@ class Wiring:
 
 @functools.cache
 def wiring() -> Wiring:
+    aws.leave_times_as_numbers()  # no decision needs them
     settings, ecs = Settings.from_environment(os.environ), aws.client("ecs")
     return Wiring(
         settings=settings,

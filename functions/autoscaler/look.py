@@ -10,20 +10,23 @@ from typing import Any
 import redis
 
 from autoscaler.broker_state import BrokerState, read_broker_state
-from autoscaler.decide import Policy, decide
+from autoscaler.decide import decide
+from autoscaler.forewarning import is_out_of_date
 from autoscaler.memory import Memory
 from autoscaler.observation import Fleet, Observation, Service, Unreadable
 from autoscaler.origins import Origins
+from autoscaler.policy import Policy
 from autoscaler.redis_reader import FLEET, QUEUES, QueueReading, read_fleet, read_queues
 from autoscaler.report import Outcome
 from autoscaler.services import read_services, set_desired
 from autoscaler.settings import Settings
-from fleet.registry import ORDER_CONSUME, ORDER_DRAIN, Registry
+from fleet.registry import ORDER_CONSUME, ORDER_DRAIN, Forecast, Registry
 from shared.aws import in_words
 from shared.broker import BROKER_ERRORS, Broker
 from shared.pools import Pool
 
 MEMORY = "memory"
+FORECAST = "forecast"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,6 +117,9 @@ def _scale(
     problems: list[str] = []
     memory = Memory()
     if reading.registry is not None:
+        forecast, problem = _read_forecast(reading.registry, pool=pool, now=reading.now)
+        observation = replace(observation, forecast=forecast)
+        problems += [problem] if problem else []
         try:
             memory = Memory.from_record(reading.registry.recall(pool.name))
         except (redis.ResponseError, ValueError, RecursionError) as error:
@@ -134,6 +140,20 @@ def _policy(pool: Pool, *, settings: Settings, service: Service | Unreadable) ->
     if isinstance(service, Service) and service.asleep:
         return replace(policy, minimum=0, maximum=0, scale_in_after_s=0.0)
     return policy
+
+
+def _read_forecast(registry: Registry, *, pool: Pool, now: float) -> tuple[Forecast | None, str]:
+    """One that cannot be read, or not believed, is none, and in words why.
+
+    The decision then follows what waits and runs alone.
+    """
+    try:
+        forecast = registry.forecast(pool.name)
+    except (redis.RedisError, ValueError) as error:
+        return None, f"no {FORECAST}: {in_words(error)}"
+    if forecast is not None and is_out_of_date(forecast, now=now):
+        return None, f"no {FORECAST}: it ended long ago"
+    return forecast, ""
 
 
 def _tell_deployments_apart(observation: Observation, *, pool: Pool, origins: Origins) -> Observation:

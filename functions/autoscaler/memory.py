@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from autoscaler.boots import MOST_LAUNCHES, REMEMBERED, Boots, Launch
+from autoscaler.demand import MOST_SIGHTS, Sight
 from autoscaler.waits import Head
 
 
@@ -15,16 +17,25 @@ class Memory:
     """`surplus_since`: since when more workers consume than are needed, None when they do not.
 
     `released`: workers for which desired was lowered, and when. ECS stops them, or has by now.
-    `heads`: the oldest message of each list, see `waits`.
+    `heads`: the oldest message of each list, see `waits`. `sights`: the demand of the last minute, see `demand`.
+    `boots`: those under way and how long the last ones took.
     """
 
     surplus_since: float | None = None
     released: Mapping[str, float] = field(default_factory=dict)
     heads: Mapping[str, Head] = field(default_factory=dict)
+    sights: tuple[Sight, ...] = ()
+    boots: Boots = field(default_factory=Boots)
 
     def to_record(self) -> dict[str, Any]:
-        heads = {name: [head.digest, head.since] for name, head in self.heads.items()}
-        return {"surplus_since": self.surplus_since, "released": dict(self.released), "heads": heads}
+        return {
+            "surplus_since": self.surplus_since,
+            "released": dict(self.released),
+            "heads": {name: [head.digest, head.since] for name, head in self.heads.items()},
+            "sights": [[sight.at, sight.demand] for sight in self.sights],
+            "launches": [[launch.at, launch.tasks] for launch in self.boots.launches],
+            "boots_took": [round(seconds, 1) for seconds in self.boots.took_s],
+        }
 
     @classmethod
     def from_record(cls, record: Mapping[str, Any]) -> Memory:
@@ -34,13 +45,40 @@ class Memory:
             raise ValueError(f"surplus_since is {since!r}")
         if not isinstance(released, dict) or not all(_is_time(at) for at in released.values()):
             raise ValueError("released is not a map of times")
-        return cls(surplus_since=since, released=released, heads=_heads(record.get("heads", {})))
+        took = record.get("boots_took", [])
+        if not isinstance(took, list) or len(took) > REMEMBERED or not all(_is_time(s) and s >= 0 for s in took):
+            raise ValueError("boots_took is not a short list of seconds")
+        launches = _counts(record.get("launches", []), name="launches", most=MOST_LAUNCHES)
+        sights = _counts(record.get("sights", []), name="sights", most=MOST_SIGHTS)
+        return cls(
+            surplus_since=since,
+            released=released,
+            heads=_heads(record.get("heads", {})),
+            sights=tuple(Sight(at=at, demand=count) for at, count in sights),
+            boots=Boots(
+                launches=tuple(Launch(at=at, tasks=count) for at, count in launches),
+                took_s=tuple(took),
+            ),
+        )
 
 
 def _heads(record: Any) -> dict[str, Head]:
     if not isinstance(record, dict) or not all(map(_is_head, record.values())):
         raise ValueError("heads is not a map of digests and times")
     return {name: Head(digest=digest, since=since) for name, (digest, since) in record.items()}
+
+
+def _counts(record: Any, *, name: str, most: int) -> list[tuple[float, int]]:
+    if not isinstance(record, list) or len(record) > most or not all(map(_is_count, record)):
+        raise ValueError(f"{name} is not a short list of times and counts")
+    return [(at, count) for at, count in record]
+
+
+def _is_count(value: object) -> bool:
+    if not isinstance(value, list) or len(value) != 2:
+        return False
+    at, count = value
+    return _is_time(at) and type(count) is int and count >= 0
 
 
 def _is_head(value: object) -> bool:

@@ -11,6 +11,7 @@ from fleet.registry import (
     ORDER_CONSUME,
     ORDER_DRAIN,
     STOPPED,
+    Forecast,
     Member,
 )
 
@@ -62,6 +63,11 @@ class Worker:
             silent_s=max(0.0, now - member.last_seen),
             task_arn=member.task_arn,
         )
+
+    @property
+    def free_slots(self) -> int:
+        """A worker may hold more than it has slots for: it took them from an earlier connection."""
+        return max(0, self.slots - self.active)
 
     @property
     def is_leaving(self) -> bool:
@@ -143,6 +149,7 @@ class Observation:
     `heads` has a digest of the oldest message of each list that is not empty.
 
     `tasks` is set when ECS should have said of which deployments the workers are, and did not.
+    `forecast` says when runs will want how many slots more; None when nobody knows.
     """
 
     now: float
@@ -151,6 +158,7 @@ class Observation:
     service: Service | Unreadable
     tasks: Unreadable | None = None
     heads: Mapping[str, str] = field(default_factory=dict)
+    forecast: Forecast | None = None
 
     @property
     def unreadable(self) -> tuple[Unreadable, ...]:

@@ -18,8 +18,31 @@ worker that has drained, and never below the number of tasks that may hold prote
 from __future__ import annotations
 
 from autoscaler.crew import Crew, by_load
-from autoscaler.observation import Worker
+from autoscaler.observation import Service, Worker
+from autoscaler.plan import Plan
 from fleet.registry import CONSUMING, STARTING
+
+
+def plan_rollout(crew: Crew, service: Service, *, needed: int) -> Plan:
+    """Old and new workers by count alone, `needed` of them; no boot is raced.
+
+    What was granted for old workers that are gone by now is taken back at once.
+    """
+    least = max(needed, tasks_to_grant(crew, needed))
+    recall = _to_recall(crew, needed)
+    if recall or not crew.in_rollout:
+        return Plan(recall=recall, workers=needed, least=least)
+    replaced = (*to_be_replaced(crew, needed), *not_to_begin(crew, needed))
+    leaving = {worker.id for worker in replaced}
+    staying = tuple(worker for worker in crew.consuming if worker.id not in leaving)
+    return Plan(
+        surplus=staying[: max(0, len(staying) - needed)],
+        replaced=replaced,
+        workers=needed,
+        least=least,
+        releasable=len(crew.stoppable),
+        take_back=service.desired,
+    )
 
 
 def tasks_to_grant(crew: Crew, needed: int) -> int:
@@ -51,3 +74,14 @@ def not_to_begin(crew: Crew, needed: int) -> tuple[Worker, ...]:
     # Those that consume or may any moment stay; of the others, those that came first.
     new.sort(key=lambda worker: (worker.state != CONSUMING, not worker.protected, worker.started_at, worker.id))
     return tuple(worker for worker in new[needed:] if worker.state == STARTING and not worker.protected)
+
+
+def _to_recall(crew: Crew, needed: int) -> tuple[Worker, ...]:
+    """Leaving workers that are needed, never one of a replaced deployment, and none while it is not known who is old.
+
+    The new scheduler starts when the old workers have left their queues, and counts on it that they stay away.
+    """
+    if not crew.in_rollout:
+        return ()
+    present = tuple(worker for worker in crew.recallable if worker.id not in crew.old)
+    return present[: max(0, needed - len(crew.working))]

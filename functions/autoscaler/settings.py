@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from autoscaler.decide import Policy
+from autoscaler.policy import Policy
 from shared.pools import Pool, pools_from_environment
 from shared.settings import CLUSTER, BrokerSettings, Environment, SettingsError, required, whole_number
 
 POLL_SECONDS = "POLL_SECONDS"
 SCALE_IN_AFTER_S = "SCALE_IN_AFTER_S"
 MAX_STEP_OUT = "MAX_STEP_OUT"
+RACED_BOOTS_PERCENT = "RACED_BOOTS_PERCENT"
 
-POLL_SECONDS_DEFAULT = 15
-SCALE_IN_AFTER_DEFAULT_S = 60
+POLL_SECONDS_DEFAULT = 5
+SCALE_IN_AFTER_DEFAULT_S = 0
+# Workers started per hundred tasks that wait without a slot, chosen by simulation; 0 starts no more than are needed.
+RACED_BOOTS_DEFAULT_PERCENT = 70
 # The schedule invokes the function each minute, and EventBridge knows no shorter rate.
 SCHEDULE_PERIOD_S = 60
 
@@ -22,7 +25,7 @@ SCHEDULE_PERIOD_S = 60
 class Settings:
     """`poll_seconds`: between two looks of one invocation, at most the schedule's period.
 
-    `max_step_out`: workers that one look may add to a pool; None sets no limit.
+    `max_step_out`: workers that one look may add to a pool; None sets no limit. `boots_per_task`: see `launching`.
     """
 
     broker: BrokerSettings
@@ -31,6 +34,7 @@ class Settings:
     poll_seconds: int
     scale_in_after_s: int
     max_step_out: int | None = None
+    boots_per_task: float = 0.0
 
     @classmethod
     def from_environment(cls, environment: Environment) -> Settings:
@@ -44,6 +48,10 @@ class Settings:
                 environment.get(SCALE_IN_AFTER_S) or SCALE_IN_AFTER_DEFAULT_S, name=SCALE_IN_AFTER_S
             ),
             max_step_out=_step(environment),
+            boots_per_task=whole_number(
+                environment.get(RACED_BOOTS_PERCENT) or RACED_BOOTS_DEFAULT_PERCENT, name=RACED_BOOTS_PERCENT
+            )
+            / 100,
         )
         if settings.poll_seconds > SCHEDULE_PERIOD_S:
             raise SettingsError(f"{POLL_SECONDS} is {settings.poll_seconds}: it must be at most {SCHEDULE_PERIOD_S}")
@@ -61,6 +69,7 @@ class Settings:
             concurrency=pool.concurrency,
             scale_in_after_s=self.scale_in_after_s,
             max_step_out=self.max_step_out,
+            boots_per_task=self.boots_per_task,
         )
 
 

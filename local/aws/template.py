@@ -33,7 +33,7 @@ class TemplateError(ValueError):
     """The template, or what is asked of it, is not acceptable; the message is one line for the person deploying."""
 
 
-class _Loader(yaml.SafeLoader):
+class _Loader(yaml.CSafeLoader):
     """A YAML loader of its own, so that the tags registered below leak into no other user of PyYAML."""
 
 

@@ -5,12 +5,12 @@ Pure. A type that has no price here is an error, not free: FREE names those that
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from ops.cost import prices
+from ops.cost.fargate import price_service
 from ops.cost.load import Load
 
 FREE = frozenset(
@@ -97,37 +97,6 @@ def _broker(p: Resource, _template: Template, _load: Load) -> Priced:
     yield f"{nodes} x {p['CacheNodeType']}", nodes * hour * prices.HOURS_A_MONTH
 
 
-def _service(p: Resource, template: Template, load: Load) -> Priced:
-    definition = template["Resources"][p["TaskDefinition"]["Ref"]]["Properties"]
-    tasks = _tasks(p, definition, template, load)
-    processor = definition["RuntimePlatform"]["CpuArchitecture"]
-    vcpu, gb = int(definition["Cpu"]) / 1024, int(definition["Memory"]) / 1024
-    hour = vcpu * prices.FARGATE_VCPU_HOUR[processor] + gb * prices.FARGATE_GB_HOUR[processor]
-    disk = definition.get("EphemeralStorage", {}).get("SizeInGiB", prices.FARGATE_FREE_DISK_GB)
-    hour += (disk - prices.FARGATE_FREE_DISK_GB) * prices.FARGATE_DISK_GB_HOUR
-    yield f"{tasks:.1f} x {vcpu:g} vCPU, {gb:g} GB, {processor}", tasks * hour * prices.HOURS_A_MONTH
-    if "ServiceRegistries" in p:
-        yield "registered tasks", tasks * prices.REGISTERED_TASK_MONTH
-
-
-def _tasks(p: Resource, definition: Resource, template: Template, load: Load) -> float:
-    """A pool's workers follow the load; what scales by its processors is at its fewest; the rest has one task."""
-    for container in definition["ContainerDefinitions"]:
-        environment = {entry["Name"]: entry["Value"] for entry in container["Environment"]}
-        if "POOL" in environment:
-            pool = next(each for each in json.loads(environment["POOLS"]) if each["name"] == environment["POOL"])
-            # All tasks go to the first pool: what others run is not told apart here.
-            first = json.loads(environment["POOLS"])[0] == pool
-            least, most = pool["min"], pool["max"]
-            return load.workers(concurrency=pool["concurrency"], least=least, most=most) if first else float(least)
-    service = str(p["TaskDefinition"]["Ref"]).removesuffix("TaskDefinition") + "Service"
-    for resource in template["Resources"].values():
-        of_this = f"${{{service}.Name}}" in str(resource.get("Properties", {}).get("ResourceId", ""))
-        if resource["Type"] == "AWS::ApplicationAutoScaling::ScalableTarget" and of_this:
-            return float(resource["Properties"]["MinCapacity"])
-    return 1.0
-
-
 def _nat(_p: Resource, _template: Template, _load: Load) -> Priced:
     yield "NAT gateway, without traffic", prices.NAT_GATEWAY_HOUR * prices.HOURS_A_MONTH
 
@@ -188,7 +157,7 @@ PRICED: Mapping[str, Callable[[Resource, Template, Load], Priced]] = {
     "AWS::EC2::NatGateway": _nat,
     "AWS::EC2::VPCEndpoint": _endpoint,
     "AWS::ECS::Cluster": _cluster,
-    "AWS::ECS::Service": _service,
+    "AWS::ECS::Service": price_service,
     "AWS::ElastiCache::ReplicationGroup": _broker,
     "AWS::ElasticLoadBalancingV2::LoadBalancer": _balancer,
     "AWS::KMS::Key": _flat("key", prices.KEY_MONTH),

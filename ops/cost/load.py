@@ -14,10 +14,11 @@ LOG_KB_A_TASK = 20
 
 @dataclass(frozen=True, kw_only=True)
 class Load:
-    """Tasks on the average day, and how long one runs on average."""
+    """Tasks on the average day, how long one runs on average, and how often the image is deployed anew."""
 
     tasks_a_day: int
     task_s: float
+    deployments_a_month: int = 0
 
     def workers(self, *, concurrency: int, least: int, most: int) -> float:
         """The mean number of workers of a pool that runs all of it: within its limits, as the autoscaler keeps it."""

@@ -1,22 +1,28 @@
 """List prices of AWS in us-east-1, in US dollars, on demand, without free tiers, discounts or taxes.
 
-Written down as known in AS_OF, without a look at the pages that are named with each group: hold what matters to
-a decision against its page. Nothing here reads prices from AWS.
+Written down from memory of AWS's own pages, which are named with each group. In AS_OF the groups were held against
+pages of others that quote AWS's prices, of 2026 where they have a date: they are named after "checked". What says "not
+checked" was found on none. Hold what matters to a decision against AWS's page. Nothing here reads prices from AWS.
 """
 
 from collections.abc import Mapping
 
-AS_OF = "2025-06"
+AS_OF = "2026-11"
 REGION = "us-east-1"
 HOURS_A_MONTH = 730
 
-# aws.amazon.com/fargate/pricing: Linux, by architecture.
+# aws.amazon.com/fargate/pricing: Linux, by architecture. Checked: vantage.sh/blog/fargate-pricing.
 FARGATE_VCPU_HOUR: Mapping[str, float] = {"X86_64": 0.04048, "ARM64": 0.03238}
 FARGATE_GB_HOUR: Mapping[str, float] = {"X86_64": 0.004445, "ARM64": 0.00356}
 FARGATE_DISK_GB_HOUR = 0.000111
 FARGATE_FREE_DISK_GB = 20
+# Spot's price moves: AWS promises up to 70 % off for processors and memory.
+# Checked: wring.co/blog/aws-fargate-pricing-guide.
+FARGATE_SPOT_SHARE = 0.30
 
-# aws.amazon.com/rds/postgresql/pricing: one zone; a standby costs the same again.
+# aws.amazon.com/rds/postgresql/pricing: one zone; a standby costs the same again. Checked, up to db.t4g.medium:
+# infratally.com/articles/aws-rds-pricing-explained-2026.html; the disk: usage.ai/blogs/aws/reserved-instances/rds.
+# The larger classes: not checked; several public tables have these very numbers, others differ by some percent.
 RDS_HOUR: Mapping[str, float] = {
     "db.t4g.micro": 0.016,
     "db.t4g.small": 0.032,
@@ -29,7 +35,7 @@ RDS_HOUR: Mapping[str, float] = {
 }
 RDS_GP3_GB_MONTH = 0.115
 
-# aws.amazon.com/elasticache/pricing: nodes for Redis OSS.
+# aws.amazon.com/elasticache/pricing: nodes for Redis OSS. Not checked; public tables as for RDS.
 ELASTICACHE_HOUR: Mapping[str, float] = {
     "cache.t4g.micro": 0.016,
     "cache.t4g.small": 0.032,
@@ -39,32 +45,35 @@ ELASTICACHE_HOUR: Mapping[str, float] = {
     "cache.r7g.large": 0.219,
 }
 
-# aws.amazon.com/vpc/pricing, aws.amazon.com/privatelink/pricing
+# aws.amazon.com/vpc/pricing, aws.amazon.com/privatelink/pricing. Checked: cloudburn.io/blog/aws-nat-gateway-pricing,
+# egresscost.com/nat-gateway.
 NAT_GATEWAY_HOUR = 0.045
 PUBLIC_ADDRESS_HOUR = 0.005
 ENDPOINT_ZONE_HOUR = 0.01
 
-# aws.amazon.com/elasticloadbalancing/pricing
+# aws.amazon.com/elasticloadbalancing/pricing. Not checked.
 BALANCER_HOUR = 0.0225
 BALANCER_CAPACITY_UNIT_HOUR = 0.008
 
-# aws.amazon.com/lambda/pricing
+# aws.amazon.com/lambda/pricing. Checked: wring.co/blog/aws-lambda-pricing-guide.
 LAMBDA_GB_SECOND: Mapping[str, float] = {"x86_64": 0.0000166667, "arm64": 0.0000133334}
 LAMBDA_MILLION_CALLS = 0.20
 
-# aws.amazon.com/secrets-manager/pricing, aws.amazon.com/kms/pricing
+# aws.amazon.com/secrets-manager/pricing: not checked.
+# aws.amazon.com/kms/pricing, checked: cloudburn.io/blog/aws-kms-pricing.
 SECRET_MONTH = 0.40
 KEY_MONTH = 1.00
 
-# aws.amazon.com/cloudwatch/pricing
+# aws.amazon.com/cloudwatch/pricing. Metrics, dashboards and logs checked: signoz.io/guides/cloudwatch-pricing,
+# factualminds.com/blog/amazon-cloudwatch-pricing-metrics-logs-alarms-dashboards. Alarms: not checked.
 ALARM_MONTH = 0.10
 DASHBOARD_MONTH = 3.00
 METRIC_MONTH = 0.30
 LOGS_GB = 0.50
 
-# aws.amazon.com/cloud-map/pricing, aws.amazon.com/route53/pricing
+# aws.amazon.com/cloud-map/pricing, aws.amazon.com/route53/pricing. Not checked.
 PRIVATE_ZONE_MONTH = 0.50
 REGISTERED_TASK_MONTH = 0.10
 
-# aws.amazon.com/s3/pricing
+# aws.amazon.com/s3/pricing. Not checked.
 S3_GB_MONTH = 0.023

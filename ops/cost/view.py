@@ -12,8 +12,8 @@ from ops.cost.compare import Row
 
 SMALL_USD = 2.0  # what costs less shares a line
 NOTE = (
-    f"List prices of {prices.REGION}, on demand, as known in {prices.AS_OF}; see ops/cost/prices.py. Without "
-    "traffic, requests, container logs, snapshots, free tiers, discounts and taxes. "
+    f"List prices of {prices.REGION}, on demand, as of {prices.AS_OF}; ops/cost/prices.py says which were checked, and "
+    "how. Without traffic, requests, container logs, snapshots, free tiers, discounts and taxes. "
     "What scales by its processors is at its fewest."
 )
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from local.servers.tls import Authority
 from tests.image import machine
 from tests.image.containers import Image
 
@@ -36,6 +37,12 @@ def figures(request: pytest.FixtureRequest) -> list[str]:
     return request.config.stash[FIGURES]
 
 
+@pytest.fixture(scope="session")
+def authority() -> Authority:
+    """Who signs the database's certificate, as far as the image knows; kept, so that the image's layers can be."""
+    return Authority(machine.FOLDER / "tls")
+
+
 @dataclass(frozen=True, kw_only=True)
 class Built:
     """The image, with what `make image` said and left."""
@@ -46,7 +53,7 @@ class Built:
 
 
 @pytest.fixture(scope="session")
-def built(tmp_path_factory: pytest.TempPathFactory, figures: list[str]) -> Built:
+def built(tmp_path_factory: pytest.TempPathFactory, figures: list[str], authority: Authority) -> Built:
     folder = tmp_path_factory.mktemp("image")
     try:
         host = machine.prepare()
@@ -54,6 +61,7 @@ def built(tmp_path_factory: pytest.TempPathFactory, figures: list[str]) -> Built
     except machine.CannotBuild as reason:
         pytest.skip(f"no image can be built here: {reason}")
     place = ["--repository", REPOSITORY, "--version", VERSION, "--output", str(folder)]
+    place += ["--authorities", str(authority.ca_path)]
     command = [sys.executable, "-m", "image_tools", "--builder", "buildah", *place, "--base", base]
     began = time.monotonic()
     done = host.run(*command, "--", *machine.build_options(), timeout_s=BUILD_TIMEOUT_S)

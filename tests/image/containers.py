@@ -20,6 +20,7 @@ AS_ON_FARGATE = (
     *("--network", "host"),
 )
 STOP_TIMEOUT_S = 120
+HEALTH_CHECK = ("/opt/airflow-on-ecs/entrypoint", "health")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,6 +76,11 @@ class Container:
         (program,) = psutil.Process(self._state()["Pid"]).children()  # of the init
         times = program.cpu_times()
         return times.user + times.system
+
+    def health(self) -> str:
+        """What its own health check has to say, as its task definition asks: nothing when it is well."""
+        asked = self.machine.run("podman", "exec", self.id, *HEALTH_CHECK, self.role)
+        return "" if asked.returncode == 0 else asked.stderr.strip() or f"exit code {asked.returncode}"
 
     def stop(self) -> int:
         """Signal it as ECS does, and wait; its exit code."""

@@ -5,6 +5,7 @@ import re
 
 import pytest
 
+from local.servers.tls import Authority
 from tests.image.conftest import VERSION, Built
 from tests.image.containers import Image
 from tests.image.machine import ROOT
@@ -48,6 +49,11 @@ def test_every_package_in_it_is_in_the_lock_with_that_version(built: Built) -> N
 def test_its_bill_of_materials_lists_what_is_installed(built: Built) -> None:
     count = "from importlib.metadata import distributions; print(len({d.name for d in distributions()}))"
     assert int(built.image.run("python", "-c", count).stdout) == len(json.loads(built.sbom.read_text())["components"])
+
+
+def test_it_knows_who_may_sign_the_databases_certificate(image: Image, authority: Authority) -> None:
+    shown = image.run("cat", "/opt/airflow-on-ecs/authorities/rds.pem").stdout
+    assert shown == authority.ca_path.read_text()
 
 
 def test_it_does_not_run_as_root(image: Image) -> None:

@@ -20,7 +20,10 @@ from local.demo.airflow import Airflow
 from local.servers.ports import free_port
 from local.servers.postgres import Postgres
 from local.servers.redis import Redis
+from local.servers.relay import Relay
+from local.servers.tls import Authority
 from roles.compose import ROLES
+from roles.health import CHECKS
 from tests.image.conftest import VERSION
 from tests.image.containers import Container, Image
 from tests.integration.fake_ecs import MEMBER_ID, FakeEcs
@@ -38,7 +41,7 @@ POOLS = [{"name": "worker", "queues": ["default"], "min": 1, "max": 1, "concurre
 START_TIMEOUT_S = 600.0
 RUN_TIMEOUT_S = 600.0
 TASK_S = 15
-SIDE_ROLES = ("scheduler", "dag-processor", "triggerer", "flower")
+SIDE_ROLES = ("scheduler", "dag-processor", "triggerer", "forecaster", "flower")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,8 +79,11 @@ class Cluster:
 
 
 @contextlib.contextmanager
-def servers() -> Iterator[tuple[dict[str, str], Redis]]:
-    """What a task definition would give every container, from servers that run; and the broker."""
+def servers(authority: Authority) -> Iterator[tuple[dict[str, str], Redis]]:
+    """What a task definition would give every container, from servers that run; and the broker.
+
+    The database proves who it is by a certificate of `authority`.
+    """
     with tempfile.TemporaryDirectory(prefix="image-") as folder, contextlib.ExitStack() as stack:
         redis = Redis(Path(folder, "redis"), password=PASSWORD).start()
         stack.callback(redis.stop)
@@ -85,6 +91,14 @@ def servers() -> Iterator[tuple[dict[str, str], Redis]]:
         stack.callback(postgres.remove)
         postgres.start()
         postgres.provision("airflow", PASSWORD, "airflow")
+        relay = Relay()
+        stack.callback(relay.close)
+        _, database_port = relay.add(
+            "database",
+            backend=lambda: (postgres.host, postgres.port),
+            tls=authority.server_context(),
+            starttls="postgres",
+        )
         ecs = FakeEcs()
         stack.callback(ecs.close)
         aws = ThreadedMotoServer(ip_address="127.0.0.1", port=0)
@@ -97,10 +111,11 @@ def servers() -> Iterator[tuple[dict[str, str], Redis]]:
             {
                 **environment,
                 "BIND_HOST": "127.0.0.1",
-                "DATABASE_HOST": postgres.host,
-                "DATABASE_PORT": str(postgres.port),
+                "DATABASE_HOST": "localhost",
+                "DATABASE_PORT": str(database_port),
                 "DATABASE_NAME": "airflow",
-                "DATABASE_SSLMODE": "disable",
+                "DATABASE_SSLMODE": "verify-full",
+                "DATABASE_AUTHORITIES": "authorities/rds.pem",
                 "DATABASE_USER": "airflow",
                 "DATABASE_PASSWORD": PASSWORD,
                 "BROKER_HOST": redis.host,
@@ -113,6 +128,7 @@ def servers() -> Iterator[tuple[dict[str, str], Redis]]:
                 "ADMIN_PASSWORD": PASSWORD,
                 "LOG_BUCKET": BUCKET,
                 "POOLS": json.dumps(POOLS),
+                "FORECAST_MINUTES": "15",
                 "POOL": "worker",
                 "ECS_AGENT_URI": ecs.agent_uri,
                 "ECS_CONTAINER_METADATA_URI_V4": ecs.metadata_uri,
@@ -122,8 +138,8 @@ def servers() -> Iterator[tuple[dict[str, str], Redis]]:
 
 
 @pytest.fixture(scope="module")
-def cluster(image: Image) -> Iterator[Cluster]:
-    with servers() as (variables, redis), contextlib.ExitStack() as stack:
+def cluster(image: Image, authority: Authority) -> Iterator[Cluster]:
+    with servers(authority) as (variables, redis), contextlib.ExitStack() as stack:
         ports = {role: free_port() for role in ("webserver", "scheduler", "flower")}
         made = Cluster(
             image=image,
@@ -189,11 +205,19 @@ def test_a_role_with_a_port_answers_its_health_check(cluster: Cluster, role: str
 
 
 @pytest.mark.usefixtures("worker")
+def test_every_containers_own_health_check_finds_it_well(cluster: Cluster) -> None:
+    def said() -> dict[str, str]:
+        return {role: cluster.containers[role].health() for role in CHECKS}
+
+    assert eventually(lambda: not any(said().values()), within_s=START_TIMEOUT_S), said()
+
+
+@pytest.mark.usefixtures("worker")
 def test_every_role_reports_the_images_version_to_the_fleet(cluster: Cluster) -> None:
     def versions() -> dict[str, str]:
         return {member.role: member.image_version for member in cluster.registry.members().members}
 
-    everyone = dict.fromkeys(ROLES.keys() - {"migrate"}, VERSION)
+    everyone = dict.fromkeys((name for name, role in ROLES.items() if role.in_fleet), VERSION)
     assert eventually(lambda: versions() == everyone, within_s=START_TIMEOUT_S), versions()
 
 

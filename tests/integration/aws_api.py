@@ -15,6 +15,7 @@ from typing import Any
 
 import boto3
 
+from local import sam
 from local.servers.ports import free_port
 
 ROOT = Path(__file__).parents[2]
@@ -41,6 +42,7 @@ class AwsApi:
             "AWS_DEFAULT_REGION": self.region,
             "AWS_EC2_METADATA_DISABLED": "true",
             "SAM_CLI_TELEMETRY": "0",
+            "SAM_CLI_POLL_DELAY": sam.POLL_DELAY_S,
         }
 
     def client(self, service: str) -> Any:
@@ -50,9 +52,15 @@ class AwsApi:
         return session.client(service, endpoint_url=f"http://localhost:{self.port}")
 
     def sam(self, *arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
-        sam = str(Path(sys.executable).with_name("sam"))
+        program = str(Path(sys.executable).with_name("sam"))
         return subprocess.run(
-            [sam, *arguments], cwd=cwd, env=self.environment, capture_output=True, text=True, check=False, timeout=200
+            [program, *arguments],
+            cwd=cwd,
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=200,
         )
 
     def carry_out(self, stack: str, template: str, kind: str = "CREATE", **parameters: str) -> dict[str, Any]:

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 import redis
 
+from bench.page.webserver import Webserver, running_webserver
 from local.servers.ports import free_port
 from local.servers.postgres import Postgres
 from local.servers.redis import Redis
-from tests.integration.airflow_webserver import Webserver, running_webserver
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,8 +5,8 @@ import os
 import subprocess
 from pathlib import Path
 
+from bench.page.webserver import IMAGE, POOLS, PYTHON
 from fleet.versions import code_folders, content_hash
-from tests.integration.airflow_webserver import IMAGE, POOLS, PYTHON
 from tests.integration.fake_ecs import TASK_ARN
 
 WEBSERVER = """

@@ -12,8 +12,11 @@ from typing import Any
 
 import pytest
 
+from tests import rendered
 from tests.integration.aws_api import BROKER, DATABASE, ROOT, AwsApi, aws_api, outputs
 
+# One process deploys for all tests here.
+pytestmark = pytest.mark.xdist_group("sam")
 TEMPLATE = """
 AWSTemplateFormatVersion: 2010-09-09
 Transform: AWS::Serverless-2016-10-31
@@ -182,14 +185,15 @@ def test_a_parameter_that_breaks_a_constraint_ends_sam_with_its_name(api: AwsApi
 def project(api: AwsApi, tmp_path_factory: pytest.TempPathFactory) -> Deployed:
     """This project's template by its own configuration; its functions are not built, a folder takes their place."""
     folder = tmp_path_factory.mktemp("real")
-    (folder / "template.yaml").write_text((ROOT / "template.yaml").read_text())
+    # As JSON, which is YAML too: SAM reads it seven times a deployment, and what it takes for YAML a second each time.
+    (folder / "template.yaml").write_text(json.dumps(rendered.parsed()))
     (folder / "functions").mkdir()
     (folder / "functions" / "handler.py").write_text("")
     config = tomllib.loads((ROOT / "samconfig.toml").read_text())["local"]["deploy"]["parameters"]
     name, region = config["stack_name"], config["region"]
     there = replace(api, region=region)
     config_file = ("--config-file", str(ROOT / "samconfig.toml"), "--config-env", "local")
-    deploy = ("deploy", "--template-file", str(folder / "template.yaml"), *config_file)
+    deploy = ("deploy", "--template-file", str(folder / "template.yaml"), "--use-json", *config_file)
     for overrides in ((), ("--parameter-overrides", f"ImageUri={UPDATED_IMAGE}")):
         done = there.sam(*deploy, *overrides, cwd=ROOT)
         assert done.returncode == 0, done.stderr[-2000:]

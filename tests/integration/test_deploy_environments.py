@@ -1,6 +1,7 @@
 """The real SAM CLI creates and updates dev, qa and prd, each from its own files, in the local AWS API."""
 
 import functools
+import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -14,9 +15,11 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from local import environments
+from tests import rendered
 from tests.integration.aws_api import ROOT, AwsApi, aws_api
 
-ENVIRONMENTS = ("dev", "qa", "prd")
+# One process deploys an environment for all its tests.
+ENVIRONMENTS = [pytest.param(name, marks=pytest.mark.xdist_group(f"deploy-{name}")) for name in ("dev", "qa", "prd")]
 NEXT_IMAGE = "123456789012.dkr.ecr.us-east-1.amazonaws.com/airflow-on-ecs:0.1.1"
 PLACEHOLDER = re.compile(r"arn:aws:acm:us-east-1:123456789012:certificate/0[0-]+")
 SCALED = 3
@@ -46,8 +49,9 @@ def api() -> Iterator[AwsApi]:
 def folder(api: AwsApi, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The project, with a stand-in for the built functions, and a certificate of this account as its operator's."""
     made = tmp_path_factory.mktemp("project")
-    for name in ("template.yaml", "samconfig.toml"):
-        (made / name).write_text((ROOT / name).read_text())
+    (made / "samconfig.toml").write_text((ROOT / "samconfig.toml").read_text())
+    # As JSON, which is YAML too: SAM reads it seven times a deployment, and what it takes for YAML a second each time.
+    (made / "template.yaml").write_text(json.dumps(rendered.parsed()))
     (made / "parameters").mkdir()
     certificate = _certificate(replace(api, region="us-east-1"))
     for path in (ROOT / "parameters").iterdir():
@@ -58,7 +62,7 @@ def folder(api: AwsApi, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def _deploy(api: AwsApi, folder: Path, environment: str, *more: str) -> None:
-    command = ("deploy", "--template-file", str(folder / "template.yaml"), "--no-confirm-changeset")
+    command = ("deploy", "--template-file", str(folder / "template.yaml"), "--use-json", "--no-confirm-changeset")
     config = ("--config-file", str(folder / "samconfig.toml"), "--config-env", environment)
     done = api.sam(*command, *config, *more, cwd=folder)
     assert done.returncode == 0, _events(api, environment) or done.stderr[-2000:]

@@ -13,21 +13,19 @@ import redis
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
+from bench.page import fleet as sample_fleet
+from bench.page.chromium import find_chromium
+from bench.page.fleet import HOSTILE, OLDER, a_member, airflow_members
+from bench.page.webserver import Webserver
 from fleet import registry
 from fleet.registry import Registry
 from local.servers.redis import Redis
-from tests.integration import sample_fleet
-from tests.integration.airflow_webserver import Webserver
-from tests.integration.chromium import find_chromium
-from tests.integration.sample_fleet import HOSTILE, OLDER, a_member, airflow_members
 
 # Where the documentation's picture goes; by default with the other output.
 PICTURES = Path(os.environ.get("FLEET_PICTURES") or Path(__file__).parents[2] / ".local" / "pictures")
 DESK = {"width": 1280, "height": 900}
 PHONE = {"width": 390, "height": 844}
 SHOWN_WITHIN_MS = 60_000  # the machine may be busy
-MANY = 500
-MOST_S_TO_RENDER = 1.0
 SERIOUS = {"serious", "critical"}
 
 Contexts = Callable[..., BrowserContext]
@@ -45,6 +43,10 @@ class Visit:
     def open(self, path: str = "/plugin/fleet") -> Page:
         self.page.goto(self.url + path)
         return self.page
+
+    def look_again(self) -> None:
+        """As if somebody came back to the tab: what is shown is read at once, and not at its next turn."""
+        self.page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
 
     def shown(self, name: str) -> Any:
         """The part of the page with this test id."""
@@ -119,7 +121,7 @@ def test_the_page_shows_what_the_registry_holds(visit: Visit, store: redis.Redis
     }
     expect(visit.shown("fleet-members").locator("tbody tr")).to_have_count(len(Registry(store).members().members))
     expect(visit.shown("fleet-pool-worker")).to_contain_text("need 13: 10 work, 2 drain or drained")
-    expect(visit.shown("fleet-pool-worker")).to_contain_text("the forecast expects at most")
+    expect(visit.shown("fleet-pool-worker")).to_contain_text("The forecast expects runs that want 80 more slots at")
     assert visit.complaints == []
     assert visit.hosts - {None} == {urlsplit(webserver.url).hostname}
 
@@ -132,9 +134,11 @@ def test_the_banner_turns_and_turns_back(visit: Visit, store: redis.Redis, path:
     visit.open(path)
     expect(visit.shown(banner)).to_contain_text("n sync")
     sample_fleet.report(store, [*airflow_members(now=now), replace(worker, **OLDER)])
+    visit.look_again()
     expect(visit.shown(banner)).to_contain_text("ut of sync")
     expect(visit.shown(banner)).to_contain_text("with 3 running tasks: 1 worker (image version, DAGs)")
     sample_fleet.report(store, [*airflow_members(now=Registry(store).now()), worker])
+    visit.look_again()
     expect(visit.shown(banner)).to_contain_text("All 6 processes run 1.4.0")
     assert visit.complaints == []
 
@@ -152,26 +156,6 @@ def test_a_hostile_name_is_text_wherever_it_comes_from(visit: Visit, store: redi
     expect(visit.shown("fleet-pool-worker").get_by_text(HOSTILE)).to_have_count(2)
     assert visit.page.locator("img[src='x']").count() == 0
     assert visit.page.title() != "injected"
-    assert visit.complaints == []
-
-
-def test_500_workers_are_rendered_within_a_second(visit: Visit, store: redis.Redis) -> None:
-    sample_fleet.a_fleet(store)
-    visit.open()
-    expect(visit.shown("fleet-verdict")).to_be_visible(timeout=SHOWN_WITHIN_MS)
-    # Of the page's own thread, whatever else this machine does; the answer of the webserver is not part of it.
-    devtools = visit.page.context.new_cdp_session(visit.page)
-    devtools.send("Performance.enable", {"timeDomain": "threadTicks"})
-
-    def busy_s() -> float:
-        metrics = {each["name"]: each["value"] for each in devtools.send("Performance.getMetrics")["metrics"]}
-        return float(metrics["TaskDuration"])
-
-    now = Registry(store).now()
-    before = busy_s()
-    sample_fleet.report(store, [a_member(n, now=now) for n in range(1000, 1000 + MANY)])
-    expect(visit.shown("fleet-members").locator("tbody tr")).to_have_count(MANY + 21)
-    assert busy_s() - before <= MOST_S_TO_RENDER
     assert visit.complaints == []
 
 
@@ -241,7 +225,7 @@ def test_the_signed_out_are_asked_to_sign_in(visit: Visit, store: redis.Redis) -
     assert "1.3.2" not in visit.page.content()
 
 
-@pytest.mark.parametrize("answer", ["{}", "[1]", "no JSON", '{"code": {"status": "out_of_sync"}}'])
+@pytest.mark.parametrize("answer", ["no JSON", '{"code": {"status": "out_of_sync"}}'])
 def test_a_banner_that_fails_leaves_home_as_it_is(visit: Visit, answer: str) -> None:
     visit.page.route("**/fleet/api/code", lambda route: route.fulfill(body=answer, content_type="application/json"))
     with visit.page.expect_response("**/fleet/api/code"):

@@ -75,16 +75,25 @@ def test_nobody_there_is_not_health() -> None:
         health.check("scheduler", given)
 
 
-def test_a_worker_is_healthy_while_its_agent_goes_its_rounds(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("role", "sign", "longest_s", "silence"),
+    [
+        ("worker", pulse.ROUND, health.LONGEST_PAUSE_S, "gone no round"),
+        ("forecaster", pulse.LOOK, health.LONGEST_LOOK_S, "not looked"),
+    ],
+)
+def test_what_answers_nobody_is_healthy_while_it_leaves_signs_of_life(
+    role: str, sign: str, longest_s: float, silence: str, tmp_path: Path
+) -> None:
     given = {names.AIRFLOW_HOME: str(tmp_path)}
-    with pytest.raises(health.Unhealthy, match="no round yet"):
-        health.check("worker", given)
-    pulse.beat(given, pulse.ROUND)
-    health.check("worker", given)
-    long_ago = time.time() - health.LONGEST_PAUSE_S - 10
-    os.utime(tmp_path / pulse.ROUND, (long_ago, long_ago))
-    with pytest.raises(health.Unhealthy, match="no round for 1"):
-        health.check("worker", given)
+    with pytest.raises(health.Unhealthy, match=f"{silence} yet"):
+        health.check(role, given)
+    pulse.beat(given, sign)
+    health.check(role, given)
+    long_ago = time.time() - longest_s - 10
+    os.utime(tmp_path / sign, (long_ago, long_ago))
+    with pytest.raises(health.Unhealthy, match=f"{silence} for 1"):
+        health.check(role, given)
 
 
 @pytest.mark.parametrize("role", ["scheduler", "dag-processor"])

@@ -50,8 +50,10 @@ def test_the_file_is_for_its_user_alone_holds_no_password_and_goes_with_the_stac
     assert not paths.RUNNING.exists()
 
 
-def record(broker: redis.Redis, t: object, pool: object = "worker", **other: object) -> None:
-    Registry(broker).record_decision("worker", {"t": t, "pool": pool, "reason": "", "problems": [], **other})
+def push(broker: redis.Redis, t: object, pool: object = "worker", **other: object) -> None:
+    """As another writer than ours might: with a time or a pool that is none."""
+    decision = {"t": t, "pool": pool, "reason": "", "problems": [], **other}
+    broker.lpush(decisions_key("worker"), json.dumps(decision))
 
 
 def test_the_last_decisions_of_each_pool_come_in_order(stack: Running) -> None:
@@ -63,18 +65,18 @@ def test_the_last_decisions_of_each_pool_come_in_order(stack: Running) -> None:
 
 def test_what_is_no_decision_is_counted_and_hides_no_other(stack: Running) -> None:
     with stack.broker() as broker:
-        record(broker, 1.0)
-        record(broker, "noon")
-        record(broker, True)
-        record(broker, -1)
-        record(broker, 1e300)
-        record(broker, 2.0, pool=None)
-        record(broker, 2.0, reason=7)
-        record(broker, 2.0, problems="many")
+        push(broker, 1.0)
+        push(broker, "noon")
+        push(broker, True)
+        push(broker, -1)
+        push(broker, 1e300)
+        push(broker, 2.0, pool=None)
+        push(broker, 2.0, reason=7)
+        push(broker, 2.0, problems="many")
         for entry in ("no JSON", "[]", "null", b"\xff", "[" * 100_000):
             broker.lpush(decisions_key("worker"), entry)
         broker.set(decisions_key("big"), "no list")
-        record(broker, 3.0)
+        push(broker, 3.0)
         found = find(broker, 100)
         assert [decision["t"] for decision in found.decisions] == [1.0, 3.0]
         assert found.unreadable == 13

@@ -148,3 +148,38 @@ def test_a_memory_that_is_no_object_is_an_error_and_not_an_empty_one(client: red
     client.set(registry.scaler_key("worker"), raw)
     with pytest.raises(ValueError, match=r"."):
         Registry(client).recall("worker")
+
+
+def test_a_forecast_is_read_back(client: redis.Redis) -> None:
+    fleet = Registry(client)
+    fleet.foretell("worker", ((1_800_000_000, 8), (1_800_000_300, 4)))
+    assert fleet.forecast("worker") == ((1_800_000_000, 8), (1_800_000_300, 4))
+    assert json.loads(client.get("fleet:forecast:worker")) == [[1_800_000_000, 8], [1_800_000_300, 4]]
+    assert fleet.forecast("long") is None
+
+
+def test_a_forecast_replaces_the_one_before(client: redis.Redis) -> None:
+    fleet = Registry(client)
+    fleet.foretell("worker", ((1_800_000_000, 8),))
+    fleet.foretell("worker", ())
+    assert fleet.forecast("worker") == ()
+
+
+def test_a_forecast_expires_with_the_one_who_made_it(client: redis.Redis) -> None:
+    Registry(client).foretell("worker", ((1_800_000_000, 8),))
+    assert 0 < client.ttl("fleet:forecast:worker") <= registry.FORECAST_TTL_S
+    client.pexpire("fleet:forecast:worker", 1)
+    time.sleep(0.01)
+    assert Registry(client).forecast("worker") is None
+
+
+def test_what_nobody_would_believe_is_not_foretold(client: redis.Redis) -> None:
+    with pytest.raises(ValueError, match="the forecast holds"):
+        Registry(client).foretell("worker", ((1_800_000_000, -1),))
+    assert not client.exists("fleet:forecast:worker")
+
+
+def test_a_forecast_that_somebody_else_wrote_is_not_believed(client: redis.Redis) -> None:
+    client.set("fleet:forecast:worker", "soon")
+    with pytest.raises(ValueError, match="not JSON"):
+        Registry(client).forecast("worker")

@@ -107,7 +107,7 @@ def remembers(world: World, **changes: Any) -> None:
 
 def test_all_who_run_report_and_answer_the_same(look: Look) -> None:
     outcome = look()
-    assert (outcome.verdict.status, outcome.verdict.compared) == (IN_SYNC, 6)
+    assert (outcome.verdict.status, outcome.verdict.compared) == (IN_SYNC, 7)
     assert outcome.memory is not None
     assert outcome.memory.seconds_out_of_sync() == 0
 

@@ -10,7 +10,7 @@ from typing import ClassVar
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from autoscaler.decide import workers_needed
+from autoscaler.policy import workers_needed
 from fleet.registry import CONSUMING, DRAINED, ORDER_DRAIN, order_key
 from tests.model.messages import Stage
 from tests.model.moves import EVERY_ACCIDENT, EVERY_MOVE, MOST_QUEUED, THEMES, Moves

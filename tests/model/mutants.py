@@ -9,7 +9,8 @@ from typing import Any
 from unittest.mock import patch
 
 from autoscaler.crew import Crew
-from autoscaler.observation import Worker
+from autoscaler.observation import Service, Worker
+from autoscaler.plan import Plan
 from fleet.conduct import Command, Conduct, Protection, Snapshot, Wish, is_fresh
 from fleet.gates import Permission
 from fleet.registry import ORDER_CONSUME
@@ -111,16 +112,17 @@ GATES: dict[str, Mutant] = {
 }
 
 
-def _release_draining(crew: Crew, spare: int) -> tuple[Worker, ...]:
+def _release_draining(crew: Crew, service: Service, plan: Plan, *, desired: int) -> tuple[Worker, ...]:
     """Draining workers are taken for drained ones, and no longer for some that may hold protection."""
     draining = len(crew.recallable) - len(crew.stoppable)
-    return crew.recallable[: max(0, spare + draining)]
+    floor = max(plan.least, crew.may_hold_protection(service) - draining)
+    return crew.recallable[: max(0, desired - floor)]
 
 
 SCALING: dict[str, Mutant] = {
-    "desired is lowered by draining workers": lambda: patch("autoscaler.decide._releasable", _release_draining),
+    "desired is lowered by draining workers": lambda: patch("autoscaler.decide.to_release", _release_draining),
     "desired is lowered below what may be protected": lambda: patch.object(
         Crew, "may_hold_protection", lambda _crew, _service: 0
     ),
-    "released workers are forgotten": lambda: patch("autoscaler.decide._still_released", lambda *_, **__: {}),
+    "released workers are forgotten": lambda: patch("autoscaler.decide.still_released", lambda *_, **__: {}),
 }

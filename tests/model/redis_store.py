@@ -8,6 +8,7 @@ from typing import Any
 
 import redis
 
+from fleet.registry import GIVE_ORDERS
 from tests.model.seams import Fault, Seams
 
 READS = frozenset({"time", "get", "mget", "zrange", "zscan_iter", "llen", "hlen", "scan", "eval", "ping"})
@@ -84,7 +85,12 @@ class Store:
     def scan(self, _cursor: int, **_: Any) -> tuple[int, list[bytes]]:
         return 0, []  # queues of no pool make a metric, too
 
-    def eval(self, _script: str, number: int, *_keys: str) -> list[bytes]:
+    def eval(self, script: str, number: int, *arguments: Any) -> list[bytes]:
+        if script == GIVE_ORDERS:
+            keys, ttl_s, orders = arguments[:number], arguments[number], arguments[number + 1 :]
+            for key, order in zip(keys, orders, strict=True):
+                self.set(key, order, ex=ttl_s)
+            return []
         return [b""] * number  # nor do digests of messages change a decision
 
     def lpush(self, _key: str, *values: str) -> int:
@@ -110,7 +116,7 @@ class Client:
         return lambda *args, **options: self.run([(command, args, options)])[0]
 
     def run(self, commands: list[tuple[str, Any, Any]]) -> list[Any]:
-        writes = not all(command in READS for command, _, _ in commands)
+        writes = not all(command in READS and GIVE_ORDERS not in args for command, args, _ in commands)
         fault = self._seams.pause("redis write") if writes else Fault.NONE
         if not self._store.up or fault is Fault.FAILS:
             raise redis.ConnectionError("away")

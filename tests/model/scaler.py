@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from autoscaler.decide import RELEASE_HOLDS_S, Policy
 from autoscaler.look import look
 from autoscaler.memory import Memory
 from autoscaler.observation import Fleet
+from autoscaler.policy import Policy
+from autoscaler.releases import RELEASE_HOLDS_S
 from autoscaler.report import Outcome
 from autoscaler.settings import Settings
 from fleet.registry import WORKER, Registry

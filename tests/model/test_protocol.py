@@ -22,7 +22,7 @@ log = logging.getLogger(__name__)
 RecordProperty = Callable[[str, object], None]
 
 STEPS = int(os.environ.get("PROTOCOL_STEPS") or 3_000)
-STEPS_TO_FIND_A_MUTANT = 10_000
+STEPS_TO_FIND_A_MUTANT = 30_000
 STEPS_AN_EXAMPLE = 100
 
 

@@ -7,11 +7,13 @@ from pathlib import Path
 import pytest
 
 from bench.function.figures import Batch, Cold, Looks
-from bench.function.limits import Verdict, most_calls, verdicts
+from bench.function.limits import most_calls, verdicts
 from bench.function.measure import Measured
 from bench.function.package import Package
-from bench.function.report import BEGIN, END, Report
+from bench.function.report import Report
 from bench.function.scenes import MOST_MEMBERS, MOST_QUEUED, Scene, changing, steady
+from bench.marks import BEGIN, END
+from bench.verdict import Verdict
 
 STEADY = steady(queued=MOST_QUEUED, members=MOST_MEMBERS)
 SHORT = steady(queued=0, members=MOST_MEMBERS)

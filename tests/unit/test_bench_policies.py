@@ -1,6 +1,5 @@
 """The compared policies in the simulated world."""
 
-from pathlib import Path
 from random import Random
 
 import pytest
@@ -10,8 +9,8 @@ from hypothesis import strategies as st
 from bench.boots import Boots
 from bench.bounds import work_hours
 from bench.experiment import compare
-from bench.load import Load, UnknownFormat, load_of, read_load
-from bench.policies import MAKERS, make
+from bench.load import Load, load_of
+from bench.policies import MAKERS, known, make
 from bench.trial import Outcome, Setting, run_trial
 
 ROUGH = Setting(slots=4, minimum=0, boots=Boots(correlated=0.5, failing=0.1), lost_looks=0.2, launch_burst=5)
@@ -29,7 +28,7 @@ def trial(policy: str, load: Load, setting: Setting, *, seed: int = 1) -> Outcom
     return run_trial(make(policy, load, setting), load=load, setting=setting, seed=seed)
 
 
-@pytest.mark.parametrize("policy", list(MAKERS))
+@pytest.mark.parametrize("policy", list(known(load_of("bursts", [(0, 0)]))))
 def test_every_policy_completes_every_task_of_a_quiet_day(policy: str) -> None:
     load = bursts(1)
     outcome = trial(policy, load, Setting(slots=4, minimum=0))
@@ -53,26 +52,7 @@ def test_policies_that_let_ecs_choose_kill_tasks() -> None:
 
 def test_the_same_seed_gives_the_same_results_in_any_number_of_processes() -> None:
     load, setting = bursts(2), Setting(slots=4)
-    policies = ["ours", "keda"]
+    policies = {name: MAKERS[name] for name in ("ours", "keda")}
     alone = compare(policies, load=load, setting=setting, seeds=(1, 2))
     assert compare(policies, load=load, setting=setting, seeds=(1, 2), processes=2) == alone
     assert alone[0].outcomes[0] != alone[0].outcomes[1]
-
-
-def test_an_export_of_airflows_task_instances_is_a_load(tmp_path: Path) -> None:
-    export = tmp_path / "export.csv"
-    export.write_text(
-        "task_id,queue,queued_dttm,start_date,end_date\n"
-        "a,default,2026-01-01T00:00:00+00:00,2026-01-01T00:00:05+00:00,2026-01-01T00:01:05+00:00\n"
-        "b,big,2026-01-01T00:00:00+00:00,2026-01-01T00:00:05+00:00,2026-01-01T00:01:05+00:00\n"
-        "c,default,2026-01-01T00:00:30+00:00,2026-01-01T00:00:31+00:00,2026-01-01T00:00:33.5+00:00\n"
-        "d,default,2026-01-01T00:00:40+00:00,,\n"
-    )
-    load = read_load(export, queue="default")
-    assert (load.arrivals, load.durations) == ([0.0, 30.0], [60.0, 2.5])
-
-
-def test_a_file_with_other_columns_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "x.csv").write_text("a,b\n1,2\n")
-    with pytest.raises(UnknownFormat, match=r"x\.csv has the columns"):
-        read_load(tmp_path / "x.csv")

@@ -1,44 +1,38 @@
 """What a month costs: the arithmetic, and that nothing is forgotten."""
 
-from typing import Any
+import copy
 
 import pytest
 
-from local import environments
 from ops.__main__ import main
 from ops.cost import prices
 from ops.cost.compare import compare
 from ops.cost.estimate import FREE, PRICED, Line, NoPrice, estimate, total
+from ops.cost.fargate import Split, split
 from ops.cost.load import IDLE, Load
-from ops.resolved import resolved
-from tests import rendered
+from stack.capacity import REMAINDERS
+from tests.rendered import in_environment
 
 A_MONTH = 730  # hours
-
-
-def template(environment: str) -> dict[str, Any]:
-    config = environments.load(environment)
-    return resolved(rendered.parsed(), given=config.parameters, region=config.region)
-
-
-@pytest.fixture(scope="module")
-def prd() -> dict[str, Any]:
-    return template("prd")
 
 
 def dollars(lines: list[Line], resource: str) -> list[float]:
     return [round(line.usd, 2) for line in lines if line.resource == resource]
 
 
-def test_a_database_with_a_standby_costs_two_servers_and_two_disks(prd: dict[str, Any]) -> None:
+def test_a_database_with_a_standby_costs_two_servers_and_two_disks() -> None:
     hour, gb = prices.RDS_HOUR["db.m7g.large"], prices.RDS_GP3_GB_MONTH
-    assert dollars(estimate(prd, load=IDLE), "Database") == [round(2 * hour * A_MONTH, 2), round(2 * 100 * gb, 2), 0.4]
+    assert dollars(estimate(in_environment("prd"), load=IDLE), "Database") == [
+        round(2 * hour * A_MONTH, 2),
+        round(2 * 100 * gb, 2),
+        0.4,
+    ]
 
 
-def test_idle_workers_are_the_fewest_and_copies_of_airflow_too(prd: dict[str, Any]) -> None:
+def test_idle_workers_are_the_fewest_and_copies_of_airflow_too() -> None:
     vcpu, gb = prices.FARGATE_VCPU_HOUR["X86_64"], prices.FARGATE_GB_HOUR["X86_64"]
     disk = 1 * prices.FARGATE_DISK_GB_HOUR  # 21 GiB, of which 20 are free
-    idle = estimate(prd, load=IDLE)
+    idle = estimate(in_environment("prd"), load=IDLE)
     assert dollars(idle, "WorkerService") == [round(2 * (2 * vcpu + 8 * gb + disk) * A_MONTH, 2)]
     assert dollars(idle, "AirflowService")[0] == round(2 * (4 * vcpu + 16 * gb) * A_MONTH, 2)
 
@@ -58,7 +52,7 @@ def test_workers_follow_the_load_between_their_limits(tasks_a_day: int, task_s: 
 
 @pytest.mark.parametrize("environment", ["dev", "qa", "prd", "local"])
 def test_every_resource_of_an_environment_has_a_price_or_is_free(environment: str) -> None:
-    assert total(estimate(template(environment), load=IDLE)) > 50
+    assert total(estimate(in_environment(environment), load=IDLE)) > 50
 
 
 def test_nothing_is_both_free_and_priced() -> None:
@@ -73,7 +67,7 @@ def test_nothing_is_both_free_and_priced() -> None:
     ],
 )
 def test_a_size_without_a_price_is_named_and_not_taken_for_free(title: str, broken: dict[str, str]) -> None:
-    changed = template("dev")
+    changed = copy.deepcopy(in_environment("dev"))
     changed["Resources"][title]["Properties"] |= broken
     with pytest.raises(NoPrice, match=next(iter(broken.values()))):
         estimate(changed, load=IDLE)
@@ -92,6 +86,48 @@ def test_rows_stand_side_by_side_with_nothing_left_out() -> None:
         ("B", "three", 0, 9.0),
         ("A", "one, two", 4.0, 0),
     ]
+
+
+def strategy(*, base: int, spot_percent: int) -> list[dict[str, object]]:
+    return [
+        {"CapacityProvider": "FARGATE", "Base": base, "Weight": {"Fn::Select": [spot_percent, REMAINDERS.split(",")]}},
+        {"CapacityProvider": "FARGATE_SPOT", "Weight": spot_percent},
+    ]
+
+
+@pytest.mark.parametrize(
+    ("tasks", "base", "spot_percent", "on_demand", "spot"),
+    [
+        (10, 2, 0, 10, 0),
+        (10, 2, 75, 4, 6),  # of the eight beyond the base, six
+        (10, 0, 100, 0, 10),
+        (1, 2, 100, 1, 0),  # the base is not reached
+    ],
+)
+def test_tasks_beyond_the_base_are_split_by_the_share_of_spot(
+    tasks: int, base: int, spot_percent: int, on_demand: float, spot: float
+) -> None:
+    assert split(tasks, strategy(base=base, spot_percent=spot_percent)) == Split(on_demand=on_demand, spot=spot)
+
+
+def test_workers_on_spot_cost_less() -> None:
+    template = copy.deepcopy(in_environment("prd"))
+    template["Resources"]["WorkerService"]["Properties"]["CapacityProviderStrategy"] = strategy(
+        base=1, spot_percent=100
+    )
+    vcpu, gb = prices.FARGATE_VCPU_HOUR["X86_64"], prices.FARGATE_GB_HOUR["X86_64"]
+    processor, disk = 2 * vcpu + 8 * gb, 1 * prices.FARGATE_DISK_GB_HOUR
+    assert dollars(estimate(template, load=IDLE), "WorkerService") == [
+        round((processor + disk) * A_MONTH, 2),
+        round((0.3 * processor + disk) * A_MONTH, 2),
+    ]
+
+
+def test_a_deployment_runs_old_and_new_tasks_for_as_long_as_new_ones_wait() -> None:
+    vcpu, gb = prices.FARGATE_VCPU_HOUR["X86_64"], prices.FARGATE_GB_HOUR["X86_64"]
+    lines = estimate(in_environment("prd"), load=Load(tasks_a_day=0, task_s=0.0, deployments_a_month=20))
+    # Two copies, a quarter of an hour each time.
+    assert round(20 * 0.25 * 2 * (4 * vcpu + 16 * gb), 2) in dollars(lines, "AirflowService")
 
 
 def test_production_costs_more_than_development(capsys: pytest.CaptureFixture[str]) -> None:

@@ -5,9 +5,13 @@ from typing import Any
 
 import pytest
 
-from autoscaler.decide import RELEASE_HOLDS_S, Decision, Policy, decide, workers_needed
+from autoscaler.boots import GIVEN_UP_AFTER_S, Boots, Launch
+from autoscaler.decide import Decision, decide
+from autoscaler.demand import Sight
 from autoscaler.memory import Memory
 from autoscaler.observation import SILENT_AFTER_S, Deployment, Fleet, Observation, Service, Unreadable, Worker
+from autoscaler.policy import Policy, workers_needed
+from autoscaler.releases import RELEASE_HOLDS_S
 from fleet.registry import CONSUMING, DRAINED, DRAINING, ORDER_CONSUME, ORDER_DRAIN, STARTING, STOPPED
 
 NOW = 1_000_000.0
@@ -80,6 +84,57 @@ def test_workers_that_were_asked_for_are_not_asked_for_again() -> None:
     assert decided(seen(worker("a", active=4), queued=9, desired=4, running=1)).desired == 4
 
 
+RACING = replace(POLICY, boots_per_task=0.65, maximum=1000)
+
+
+@pytest.mark.parametrize(
+    ("queued", "desired"),
+    [
+        (1, 2),  # ceil(0.65 x 1) = 1 more
+        (20, 14),  # ceil(0.65 x 20) = 13 more, where ceil(20 / 4) = 5 would do
+        (200, 101),  # 130 more would be beyond ECS's burst of 100 launches
+        (600, 151),  # but 600 / 4 are needed
+    ],
+)
+def test_more_workers_are_started_than_are_needed_so_that_the_first_ones_are_early(queued: int, desired: int) -> None:
+    assert decided(seen(worker("a", active=4), queued=queued), policy=RACING).desired == desired
+
+
+def test_tasks_that_others_ends_will_serve_within_a_boot_need_no_boot() -> None:
+    ending = Memory(sights=(Sight(at=NOW - 30, demand=28),))
+    busy = worker("a", active=4)
+    assert decided(seen(busy, queued=8), ending).desired == 1  # 28 -> 12: 16 ended, half of them free 8 slots
+    assert decided(seen(busy, queued=9), ending).desired == 2  # 15 ended: 9 - 7.5 tasks need ceil(1.5 / 4)
+
+
+def test_what_ended_more_than_a_minute_ago_frees_no_slot_any_more() -> None:
+    ended = Memory(sights=(Sight(at=NOW - 61, demand=28),))
+    assert decided(seen(worker("a", active=4), queued=8), ended).desired == 3
+
+
+def test_a_raise_of_desired_is_remembered_until_its_boots_have_reported() -> None:
+    raised = decided(seen(worker("a", active=4), queued=9))
+    assert raised.memory.boots.launches == (Launch(at=NOW, tasks=3),)
+    later = replace(seen(worker("a", active=4), worker("b"), queued=4, desired=4), now=NOW + 50)
+    memory = decided(later, raised.memory).memory
+    assert memory.boots.launches == (Launch(at=NOW, tasks=2),)
+    assert memory.boots.took_s == (50,)
+
+
+def test_the_longest_running_workers_consume_and_the_newest_drain() -> None:
+    newer = replace(worker("a", active=3), started_at=NOW - 60)
+    assert decided(seen(newer, worker("b", active=1)), LONG_SURPLUS).drain == ("a",)  # "b" has 3 free slots
+
+
+def test_a_worker_without_a_free_slot_is_not_needed_to_take_messages() -> None:
+    decision = decided(seen(worker("a", active=1), worker("b", active=4)), LONG_SURPLUS)
+    assert (decision.drain, decision.desired) == (("b",), 2)
+
+
+def test_an_empty_worker_is_not_kept_for_the_spare_slot_of_others() -> None:
+    assert decided(seen(worker("a", active=3), worker("b")), LONG_SURPLUS).drain == ("b",)
+
+
 def test_zero_workers_become_enough_and_enough_become_zero() -> None:
     policy = replace(POLICY, minimum=0)
     assert decided(seen(queued=1), policy=policy).desired == 1
@@ -135,9 +190,10 @@ def test_a_draining_worker_is_recalled_before_a_drained_one_that_ecs_might_be_st
     assert decided(seen(worker("a", active=4), drained("b"), draining("c", active=3), queued=1)).recall == ("c",)
 
 
-def test_of_two_draining_workers_the_one_with_more_free_slots_is_recalled() -> None:
-    decision = decided(seen(worker("a", active=4), draining("b", active=2), draining("c", active=1), queued=1))
-    assert decision.recall == ("c",)  # 8 / 4 = 2 needed, 1 works
+def test_of_two_draining_workers_the_one_that_runs_longer_is_recalled() -> None:
+    younger = replace(draining("b", active=1), started_at=NOW - 60)
+    decision = decided(seen(worker("a", active=4), younger, draining("c", active=2), queued=1))
+    assert decision.recall == ("c",)  # 2 free slots: one for what waits, one spare
 
 
 def test_a_recalled_worker_that_is_still_drained_counts_and_is_not_recalled_again() -> None:
@@ -158,9 +214,9 @@ def test_a_surplus_must_last_before_workers_drain() -> None:
     assert first.drain == ()
     assert first.memory.surplus_since == NOW
     almost = decided(replace(observation, now=NOW + 29), first.memory)
-    assert (almost.drain, almost.memory) == ((), first.memory)
+    assert (almost.drain, almost.memory.surplus_since) == ((), NOW)
     assert "2 too many for 29 s" in almost.reason
-    assert decided(replace(observation, now=NOW + 30), first.memory).drain == ("a", "b")
+    assert decided(replace(observation, now=NOW + 30), first.memory).drain == ("b", "c")
 
 
 def test_a_surplus_that_ends_for_one_look_starts_again() -> None:
@@ -280,39 +336,58 @@ def test_a_dead_worker_beside_its_replacement_raises_nothing() -> None:
 def test_what_was_asked_for_and_does_not_run_yet_is_given_up_when_it_is_not_needed_for_as_long() -> None:
     observation = seen(worker("a", active=4), desired=5)
     first = decided(observation)
-    assert (first.desired, first.memory.surplus_since) == (5, NOW)
-    almost = decided(replace(observation, now=NOW + 29), first.memory)
-    assert almost.desired == 5
-    assert "4 too many for 29 s" in almost.reason
-    late = decided(replace(observation, now=NOW + 30), first.memory)
+    assert first.desired == 5
+    paid = replace(observation, now=NOW + GIVEN_UP_AFTER_S)
+    due = decided(paid, first.memory)
+    assert (due.desired, due.memory.surplus_since) == (5, NOW + GIVEN_UP_AFTER_S)
+    assert "4 too many for 0 s" in due.reason
+    late = decided(replace(paid, now=paid.now + 30), due.memory)
     assert (late.desired, late.drain) == (1, ())
     assert "desired 5 -> 1" in late.reason
 
 
+def waited_for(tasks: int) -> Memory:
+    """Boots whose minute is paid, and that have not been needed for long."""
+    return replace(LONG_SURPLUS, boots=Boots(launches=(Launch(at=NOW - GIVEN_UP_AFTER_S, tasks=tasks),)))
+
+
+def test_boots_are_not_given_up_before_their_minute_is_paid() -> None:
+    both = (Launch(at=NOW - GIVEN_UP_AFTER_S, tasks=1), Launch(at=NOW - GIVEN_UP_AFTER_S + 1, tasks=3))
+    decision = decided(seen(worker("a", active=4), desired=5), replace(LONG_SURPLUS, boots=Boots(launches=both)))
+    assert decision.desired == 4
+    assert decision.memory.boots.launches == (both[1],)
+
+
 def test_a_pool_whose_first_worker_never_starts_returns_to_zero_with_its_last_task() -> None:
     policy = replace(POLICY, minimum=0)
-    assert decided(seen(queued=1, desired=1), LONG_SURPLUS, policy).desired == 1
-    assert decided(seen(desired=1), LONG_SURPLUS, policy).desired == 0
+    assert decided(seen(queued=1, desired=1), waited_for(1), policy).desired == 1
+    assert decided(seen(desired=1), waited_for(1), policy).desired == 0
 
 
 def test_what_is_needed_is_not_given_up_however_long_it_does_not_run() -> None:
-    assert decided(seen(worker("a", active=4), queued=8, desired=5), LONG_SURPLUS).desired == 3  # 12 / 4
+    assert decided(seen(worker("a", active=4), queued=8, desired=5), waited_for(4)).desired == 3  # 8 / 4 beside "a"
+
+
+def test_boots_that_race_still_are_not_given_up() -> None:
+    racing = seen(worker("a", active=4), queued=4, desired=4)  # ceil(0.65 x 4) = 3 boots, where 1 would do
+    assert decided(racing, waited_for(3), RACING).desired == 4
 
 
 def test_what_runs_may_hold_protection_and_is_not_given_up() -> None:
-    assert decided(seen(worker("a"), desired=5, running=3), LONG_SURPLUS).desired == 3  # two have not reported
-    assert decided(seen(worker("a"), worker("b", STARTING), desired=5), LONG_SURPLUS).desired == 2
+    two_unknown = seen(worker("a"), desired=5, running=3)
+    assert decided(two_unknown, waited_for(4)).desired == 3
+    assert decided(seen(worker("a"), worker("b", STARTING), desired=5), waited_for(3)).desired == 2
 
 
 def test_nothing_is_given_up_while_a_recalled_worker_is_unprotected() -> None:
     back_soon = worker("b", DRAINED, order=ORDER_CONSUME)
-    assert decided(seen(worker("a", active=4), back_soon, queued=1, desired=5), LONG_SURPLUS).desired == 5
+    assert decided(seen(worker("a", active=4), back_soon, queued=1, desired=5), waited_for(3)).desired == 5
 
 
 def test_a_desired_count_above_the_maximum_falls_only_as_workers_drain() -> None:
     policy = replace(POLICY, maximum=1)
     decision = decided(seen(worker("a", active=4), worker("b", active=4), queued=9), LONG_SURPLUS, policy)
-    assert (decision.desired, decision.drain) == (2, ("a",))
+    assert (decision.desired, decision.drain) == (2, ("b",))
 
 
 @pytest.mark.parametrize("part", ["queued", "fleet", "service"])
@@ -396,6 +471,7 @@ def test_a_clock_that_went_back_does_not_stop_the_surplus_from_ending() -> None:
         {},
         {"surplus_since": None, "released": {}},
         {"surplus_since": 2, "released": {"a": 1.5}, "heads": {"default": ["0123", 2.5]}},
+        {"sights": [[1.5, 3], [6.5, 0]], "launches": [[1.5, 2]], "boots_took": [61.5, 0]},
     ],
 )
 def test_memory_survives_being_stored(record: dict[str, Any]) -> None:
@@ -413,8 +489,16 @@ def test_memory_survives_being_stored(record: dict[str, Any]) -> None:
         {"heads": []},
         {"heads": {"q": ["0123"]}},
         {"heads": {"q": [1, 2]}},
+        {"sights": {}},
+        {"sights": [[1.5, -1]]},
+        {"sights": [[1.5, 1]] * 65},
+        {"launches": [[1.5]]},
+        {"launches": [[float("inf"), 1]]},
+        {"boots_took": [-1]},
+        {"boots_took": [1] * 51},
+        {"boots_took": None},
     ],
 )
 def test_memory_that_makes_no_sense_is_refused(record: dict[str, Any]) -> None:
-    with pytest.raises(ValueError, match=r"surplus_since|released|heads"):
+    with pytest.raises(ValueError, match=r"surplus_since|released|heads|sights|launches|boots_took"):
         Memory.from_record(record)

@@ -7,9 +7,12 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from autoscaler.decide import RELEASE_HOLDS_S, Policy, decide, workers_needed
+from autoscaler.boots import Boots, Launch
+from autoscaler.decide import decide
 from autoscaler.memory import Memory
 from autoscaler.observation import Deployment, Fleet, Observation, Service, Unreadable, Worker
+from autoscaler.policy import Policy
+from autoscaler.releases import RELEASE_HOLDS_S
 from fleet.registry import CONSUMING, DRAINED, DRAINING, ORDER_CONSUME, ORDER_DRAIN, STARTING, STATES, STOPPED
 
 NOW = 1_000_000.0
@@ -53,14 +56,22 @@ def observations(draw: st.DrawFn) -> Observation:
 
 
 policies = st.builds(
-    lambda minimum, more: Policy(minimum=minimum, maximum=minimum + more, concurrency=CONCURRENCY),
+    lambda minimum, more, raced: Policy(
+        minimum=minimum, maximum=minimum + more, concurrency=CONCURRENCY, boots_per_task=raced
+    ),
     st.integers(0, 3),
     st.integers(0, 10),
+    st.sampled_from([0.0, 0.65]),
 )
 memories = st.builds(
     Memory,
     surplus_since=st.none() | st.floats(NOW - 120, NOW + 120),
     released=st.dictionaries(names, st.floats(NOW - 2 * RELEASE_HOLDS_S, NOW)),
+    boots=st.builds(
+        Boots,
+        launches=st.lists(st.builds(Launch, at=st.floats(NOW - 120, NOW + 120), tasks=st.integers(1, 9))).map(tuple),
+        took_s=st.lists(st.floats(0, 600), max_size=9).map(tuple),
+    ),
 )
 
 
@@ -138,6 +149,19 @@ def test_more_work_never_means_fewer_workers(
     assert less.desired <= much.desired
     assert len(less.recall) <= len(much.recall)
     assert len(less.drain) >= len(much.drain)
+
+
+@given(observations(), policies, memories, st.lists(st.tuples(st.integers(-30, 120), st.integers(1, 40)), max_size=3))
+def test_a_forecast_only_adds(
+    observation: Observation, policy: Policy, memory: Memory, coming: list[tuple[int, int]]
+) -> None:
+    forecast = tuple((int(NOW) + in_s, slots) for in_s, slots in coming)
+    without, given = (decide(replace(observation, forecast=each), policy, memory) for each in (None, forecast))
+    assert without.desired is not None
+    assert given.desired is not None
+    assert without.desired <= given.desired
+    assert set(without.recall) <= set(given.recall)
+    assert set(given.drain) <= set(without.drain)
 
 
 @given(observations(), policies, memories, st.sets(st.sampled_from(["queued", "fleet", "service"]), min_size=1))
@@ -283,6 +307,10 @@ def test_in_any_interleaving_no_busy_worker_is_stoppable_and_the_size_becomes_ri
         world.queued += world.dice.choice([0, 0, 0, 0, 1, 5, 30])
         world.step()
     world.settle(looks=20)
-    needed = workers_needed(world.queued + sum(task.active for task in world.tasks), policy)
-    assert sum(task.state == CONSUMING for task in world.tasks) == needed
+    consuming = [task for task in world.tasks if task.state == CONSUMING]
+    free = sum(CONCURRENCY - task.active for task in consuming)
+    assert free >= world.queued or len(consuming) >= policy.maximum, "tasks wait that could run"
+    assert len(consuming) >= policy.minimum
+    empty = sum(not task.active for task in consuming)
+    assert empty <= max(policy.minimum, -(-world.queued // CONCURRENCY)), "an empty worker is kept"
     assert all(task.active for task in world.tasks if task.state != CONSUMING), "an idle worker is kept"

@@ -72,7 +72,10 @@ def run(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_there_is_a_role_for_every_container_of_the_template() -> None:
-    assert set(ROLES) == {"webserver", "scheduler", "dag-processor", "triggerer", "worker", "flower", "gate", "migrate"}
+    assert set(ROLES) == {
+        *("webserver", "scheduler", "dag-processor", "triggerer", "forecaster"),
+        *("worker", "flower", "gate", "migrate"),
+    }
 
 
 @pytest.mark.parametrize("arguments", [(), ("celery",), ("worker", "worker"), ("--help",)])
@@ -134,6 +137,12 @@ def test_an_empty_variable_counts_as_missing(role: str) -> None:
         ("dag-processor", "AIRFLOW__CORE__EXECUTOR", "CeleryExecutor"),
         ("dag-processor", "AIRFLOW__CORE__LOAD_EXAMPLES", "False"),
         ("triggerer", "FLEET_ROLE", "triggerer"),
+        ("forecaster", "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN", DATABASE_URL),
+        ("forecaster", "FLEET_POOL_OF_QUEUE", '{"default":"worker","long":"long","longer":"long"}'),
+        ("forecaster", "FORECAST_MINUTES", "15"),
+        ("forecaster", "FORECAST_QUANTILE", "0.9"),
+        ("forecaster", "FORECAST_RUNS", "10"),
+        ("forecaster", "FORECAST_WINDOW_S", "60"),
     ],
 )
 def test_a_role_gets_what_its_program_reads(role: str, name: str, value: str) -> None:
@@ -153,6 +162,8 @@ def test_authorities_may_lie_anywhere_in_the_image() -> None:
         ("worker", "AIRFLOW__API_AUTH__JWT_SECRET"),
         ("dag-processor", "AIRFLOW__API_AUTH__JWT_SECRET"),
         ("flower", "AIRFLOW__CORE__FERNET_KEY"),
+        ("forecaster", "AIRFLOW__CORE__FERNET_KEY"),
+        ("forecaster", "AIRFLOW__API_AUTH__JWT_SECRET"),
         ("migrate", "AIRFLOW__CELERY__BROKER_URL"),
         ("webserver", "AIRFLOW__CELERY__RESULT_BACKEND"),
         ("webserver", "FLOWER_BASIC_AUTH"),
@@ -187,10 +198,12 @@ def test_no_secret_stands_on_a_command_line(role: str) -> None:
         ("worker", "airflow celery worker --queues default --concurrency 16 --without-mingle --without-gossip"),
         ("flower", "airflow celery flower --hostname 0.0.0.0 --port 8080"),
         ("migrate", "airflow db migrate"),
+        # Behind the scheduler, which shares its processor.
+        ("forecaster", "nice -n 10 python -m fleet.forecaster"),
         ("gate", "true"),
     ],
 )
-def test_a_role_is_a_program_of_airflow(role: str, expected: str) -> None:
+def test_a_role_is_a_program(role: str, expected: str) -> None:
     assert command(role) == expected
 
 
@@ -205,6 +218,10 @@ def test_a_worker_has_the_queues_and_slots_of_its_pool() -> None:
 
 def test_an_operators_own_setting_beats_a_default() -> None:
     assert composed("scheduler", AIRFLOW__CORE__PARALLELISM="7")["AIRFLOW__CORE__PARALLELISM"] == "7"
+
+
+def test_an_operator_says_how_to_forecast() -> None:
+    assert composed("forecaster", FORECAST_QUANTILE="0.5")["FORECAST_QUANTILE"] == "0.5"
 
 
 def test_an_operators_own_setting_does_not_beat_a_secret() -> None:
@@ -245,6 +262,12 @@ def test_a_broker_without_tls_is_told_to_nobody_as_one_with_it() -> None:
         ("worker", "POOL", "other", "POOL is 'other', and POOLS declares only worker, long"),
         ("worker", "AIRFLOW__CELERY__EXTRA_CELERY_CONFIG", "[", "EXTRA_CELERY_CONFIG is not a JSON object"),
         ("worker", "AIRFLOW__CELERY__EXTRA_CELERY_CONFIG", '{"imports": "x"}', "whose imports are a list"),
+        ("forecaster", "FORECAST_MINUTES", "0", "FORECAST_MINUTES is '0', not a number from 1 to 60"),
+        ("forecaster", "FORECAST_MINUTES", "1.5", "FORECAST_MINUTES is '1.5', not a number"),
+        ("forecaster", "FORECAST_QUANTILE", "1.01", "FORECAST_QUANTILE is '1.01', not a number from 0.01 to 1"),
+        ("forecaster", "FORECAST_QUANTILE", "nan", "FORECAST_QUANTILE is 'nan', not a number"),
+        ("forecaster", "FORECAST_RUNS", "many", "FORECAST_RUNS is 'many', not a number"),
+        ("forecaster", "FORECAST_WINDOW_S", "3601", "FORECAST_WINDOW_S is '3601', not a number"),
         ("scheduler", "POOLS", "{", "POOLS is not JSON"),
         ("scheduler", "POOLS", "[]", "at least one pool"),
         ("scheduler", "POOLS", "[1]", "not an object"),

@@ -5,10 +5,10 @@ from dataclasses import replace
 
 import pytest
 
+from bench.page.fleet import CODE, OLDER, a_member
 from fleet.page.code import code_by_role
-from fleet.page.entries import MalformedEntry, read_check, read_decisions, read_forecast
+from fleet.page.entries import read_check, read_decisions
 from fleet.registry import STOPPED, WEBSERVER, Member
-from tests.integration.sample_fleet import CODE, OLDER, a_member
 
 NOW = 1_700_000_000.0
 A_WEBSERVER = a_member(1, role=WEBSERVER, now=NOW)
@@ -107,20 +107,3 @@ def test_a_decision_is_shown_with_its_figures_its_reason_and_its_troubles() -> N
 def test_a_malformed_decision_is_counted_and_left_out(raw: str | bytes) -> None:
     read = read_decisions([raw, json.dumps(A_DECISION)])
     assert (len(read.entries), read.malformed) == (1, 1)
-
-
-def test_a_forecast_is_read_in_the_order_of_time() -> None:
-    assert read_forecast(b"[[20, 1.5], [10, 2]]") == [[10, 2], [20, 1.5]]
-
-
-def test_no_forecast_is_none_and_not_an_empty_one() -> None:
-    assert read_forecast(None) is None
-
-
-@pytest.mark.parametrize(
-    "raw", ["{", "{}", "[1]", "[[1]]", '[["a", 1]]', "[[1, NaN]]", "[[1, -1]]", f"[[{10**400}, 1]]"]
-)
-def test_a_malformed_forecast_is_an_error_that_quotes_nothing(raw: str) -> None:
-    with pytest.raises(MalformedEntry) as caught:
-        read_forecast(raw)
-    assert raw not in str(caught.value)

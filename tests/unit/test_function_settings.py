@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from autoscaler.decide import workers_needed
+from autoscaler.policy import workers_needed
 from autoscaler.settings import SCALE_IN_AFTER_DEFAULT_S, Settings
 from shared.pools import Pool
 from shared.settings import SettingsError
@@ -51,6 +51,12 @@ def test_the_step_out_is_unlimited_unless_it_is_given(value: str | None, step: i
     assert settings.policy(settings.pools[0]).max_step_out == step
 
 
+@pytest.mark.parametrize(("value", "boots"), [(None, 0.7), ("", 0.7), ("0", 0.0), ("100", 1.0)])
+def test_boots_race_by_default_and_not_when_that_is_set_to_zero(value: str | None, boots: float) -> None:
+    settings = Settings.from_environment({**ENVIRONMENT, **({} if value is None else {"RACED_BOOTS_PERCENT": value})})
+    assert settings.policy(settings.pools[0]).boots_per_task == boots
+
+
 @pytest.mark.parametrize(
     ("poll_seconds", "looks"),
     [(15, 4), (60, 1), (5, 12), (25, 3), (1, 60)],  # 25: at 0, 25, 50
@@ -78,6 +84,7 @@ def test_a_missing_variable_is_named(name: str, value: str | None) -> None:
         ("POLL_SECONDS", "1.5"),
         ("SCALE_IN_AFTER_S", "-1"),
         ("MAX_STEP_OUT", "0"),
+        ("RACED_BOOTS_PERCENT", "some"),
         ("POOLS", "{"),
         ("POOLS", "[]"),
         ("POOLS", "{}"),

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from fleet import registry
+from fleet.foretold import MOST_FORECAST_PAIRS, MOST_FORECAST_SLOTS, parse_forecast
 from fleet.registry import MalformedMember, Member
 
 A_WORKER = Member(
@@ -84,3 +85,36 @@ def test_keys_are_those_that_the_design_names() -> None:
     assert registry.scaler_key("p") == "fleet:scaler:p"
     assert registry.decisions_key("p") == "fleet:decisions:p"
     assert registry.forecast_key("p") == "fleet:forecast:p"
+
+
+def test_a_forecast_is_read_in_order() -> None:
+    assert parse_forecast(b"[[1800000300,4],[1800000000,8]]") == ((1_800_000_000, 8), (1_800_000_300, 4))
+
+
+def test_no_forecast_is_not_the_same_as_nothing_due() -> None:
+    assert parse_forecast(None) is None
+    assert parse_forecast("[]") == ()
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        *("", "x", "{}", "1", "null", "[" * 100_000),
+        *("[1]", "[[]]", "[[1800000000]]", "[[1800000000,1,1]]", '[{"at":1}]'),
+        *('[["1800000000",1]]', "[[1800000000,1.5]]", "[[1800000000,true]]", "[[1800000000,null]]", "[[NaN,1]]"),
+        *("[[0,1]]", "[[-1,1]]", "[[1800000000,0]]", "[[1800000000,-4]]"),
+        # Milliseconds, and more slots than there can be.
+        *("[[1800000000000,1]]", f"[[1800000000,{MOST_FORECAST_SLOTS + 1}]]", "[[1e400,1]]"),
+        "[[1800000000,1],[1800000000,2]]",
+        json.dumps([[1_800_000_000 + second, 1] for second in range(MOST_FORECAST_PAIRS + 1)]),
+    ],
+    ids=lambda raw: raw[:24],
+)
+def test_a_forecast_that_cannot_be_is_not_believed(raw: str) -> None:
+    with pytest.raises(ValueError, match=r"^the forecast "):
+        parse_forecast(raw)
+
+
+def test_the_longest_forecast_is_believed() -> None:
+    pairs = [[1_800_000_000 + second, MOST_FORECAST_SLOTS] for second in range(MOST_FORECAST_PAIRS)]
+    assert len(parse_forecast(json.dumps(pairs)) or ()) == MOST_FORECAST_PAIRS

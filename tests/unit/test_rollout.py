@@ -8,9 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from autoscaler.decide import Decision, Policy, decide
+from autoscaler.decide import Decision, decide
 from autoscaler.memory import Memory
 from autoscaler.observation import Deployment, Fleet, Observation, Service, Unreadable, Worker
+from autoscaler.policy import Policy
 from fleet.registry import CONSUMING, DRAINED, DRAINING, ORDER_CONSUME, ORDER_DRAIN, STARTING
 from local.fargate.reconcile import ServiceView, TaskView, plan
 

@@ -128,7 +128,7 @@ def test_an_execution_role_reads_exactly_the_secrets_of_its_task_definition(titl
     assert definition["ExecutionRoleArn"] == {"Fn::GetAtt": [f"{title}ExecutionRole", "Arn"]}
     used = [
         secret_arn(value)
-        for container in definition["ContainerDefinitions"]
+        for container in rendered.containers_of(definition)
         for value in rendered.secrets(container).values()
     ]
     allowed = statement_for(f"{title}ExecutionRole", "secretsmanager:GetSecretValue")["Resource"]

@@ -80,7 +80,8 @@ def other_value(name: str) -> str:
 
 @cache
 def with_values(changes: tuple[tuple[str, str], ...]) -> dict[str, Any]:
-    return resolved(rendered.parsed(), given={**given(), **dict(changes)}, region=rendered.REGION)
+    """SAM's transform, most of the work, is done once: what it makes of functions keeps no state."""
+    return resolved(rendered.deployed(), given={**given(), **dict(changes)}, region=rendered.REGION)
 
 
 @cache

@@ -257,12 +257,14 @@ def test_flow_logs_go_where_access_logs_are_and_may_be_delivered_there() -> None
     log = resource("NetworkFlowLog")
     assert log["Condition"] == "IsTrafficLogged"
     assert log["Properties"]["TrafficType"] == {"Ref": "FlowLogTraffic"}
-    assert log["Properties"]["LogDestination"] == {"Fn::Join": ["", [ACCESS_LOGS_ARN, "/network"]]}
+    assert log["Properties"]["LogDestination"] == {
+        "Fn::Join": ["", [ACCESS_LOGS_ARN, "/network/", {"Ref": "FlowLogTraffic"}]]
+    }
     assert log["DependsOn"] == "AccessLogBucketPolicy"
     policy = resource("AccessLogBucketPolicy")["Properties"]["PolicyDocument"]["Statement"]
     granted = {s["Action"]: s["Resource"] for s in policy if s["Principal"] == {"Service": FLOW_LOGS}}
     assert granted == {
-        "s3:PutObject": {"Fn::Join": ["", [ACCESS_LOGS_ARN, "/network/AWSLogs/*"]]},
+        "s3:PutObject": {"Fn::Join": ["", [ACCESS_LOGS_ARN, "/network/*"]]},
         "s3:GetBucketAcl": ACCESS_LOGS_ARN,
     }
 

@@ -17,11 +17,12 @@ from version_check import report
 
 ROOT = Path(__file__).parents[2]
 CONTAINERS = {
-    "AirflowTaskDefinition": ["gate", "migrate", "webserver", "scheduler", "dag-processor", "triggerer"],
+    "AirflowTaskDefinition": ["gate", "migrate", "webserver", "scheduler", "dag-processor", "triggerer", "forecaster"],
     "WorkerTaskDefinition": ["worker"],
     "FlowerTaskDefinition": ["flower"],
 }
 AIRFLOW = CONTAINERS["AirflowTaskDefinition"]
+CORE = AIRFLOW[:-1]  # what there is always
 EVERY = [name for group in CONTAINERS.values() for name in group]
 LONGEST_STOP_TIMEOUT_S = 120  # Fargate grants no more
 RESTART_ATTEMPT_PERIODS_S = range(60, 1801)  # that ECS takes; cfn-lint does not look
@@ -32,14 +33,16 @@ PLAIN = {
     ("DATABASE_HOST", "DATABASE_PORT", "DATABASE_NAME", "DATABASE_SECRET_ARN"): EVERY,
     ("DATABASE_SSLMODE", "DATABASE_AUTHORITIES"): EVERY,
     ("BROKER_HOST", "BROKER_PORT", "BROKER_SCHEME", "AWS_DEFAULT_REGION"): EVERY,
-    ("CONNECTIONS_PREFIX", "EXECUTION_API_URL", "LOG_BUCKET", "POOLS", "GATE_MINUTES"): [*AIRFLOW, "worker"],
+    ("CONNECTIONS_PREFIX", "EXECUTION_API_URL", "LOG_BUCKET", "GATE_MINUTES"): [*CORE, "worker"],
+    ("POOLS",): [*AIRFLOW, "worker"],
+    ("FORECAST_MINUTES",): ["forecaster"],
     ("POOL",): ["worker"],
     ("PORT",): ["webserver", "scheduler", "flower"],
 }
 SECRET = {
     ("BROKER_PASSWORD",): EVERY,
     ("DATABASE_USER", "DATABASE_PASSWORD"): [name for name in EVERY if name != "gate"],
-    ("FERNET_SECRET",): [*AIRFLOW[1:], "worker"],
+    ("FERNET_SECRET",): [*CORE[1:], "worker"],
     ("API_SECRET",): ["webserver", "scheduler", "dag-processor", "triggerer", "worker"],
     ("JWT_SECRET",): ["webserver", "scheduler"],
     ("ADMIN_PASSWORD",): ["webserver", "flower"],
@@ -57,7 +60,7 @@ def function_environment(title: str) -> dict[str, Any]:
 
 @pytest.mark.parametrize(("definition", "roles"), CONTAINERS.items())
 def test_a_task_definition_has_its_containers(definition: str, roles: list[str]) -> None:
-    found = rendered.resources("AWS::ECS::TaskDefinition")[definition]["ContainerDefinitions"]
+    found = rendered.containers_of(rendered.resources("AWS::ECS::TaskDefinition")[definition])
     assert [container["Name"] for container in found] == roles
 
 
@@ -103,7 +106,7 @@ def test_the_others_wait_until_the_migration_succeeded() -> None:
     containers = rendered.containers()
     assert containers["migrate"]["Essential"] is False
     for name in AIRFLOW[2:]:
-        assert containers[name]["Essential"] is True
+        assert containers[name]["Essential"] is (name != "forecaster")
         assert containers[name]["DependsOn"] == [{"ContainerName": "migrate", "Condition": "SUCCESS"}]
 
 
@@ -115,6 +118,16 @@ def test_ecs_restarts_what_can_go_on_where_it_was_and_never_a_worker_or_what_run
     else:
         assert policy["Enabled"] is True
         assert policy["RestartAttemptPeriod"] in RESTART_ATTEMPT_PERIODS_S
+
+
+def test_no_container_forecasts_where_nobody_asks_for_it() -> None:
+    definition = rendered.resources("AWS::ECS::TaskDefinition")["AirflowTaskDefinition"]
+    (conditional,) = (entry for entry in definition["ContainerDefinitions"] if "Fn::If" in entry)
+    condition, forecaster, otherwise = conditional["Fn::If"]
+    assert rendered.template()["Conditions"][condition] == {
+        "Fn::Not": [{"Fn::Equals": [{"Ref": "PrewarmMinutes"}, "0"]}]
+    }
+    assert (forecaster["Name"], otherwise) == ("forecaster", {"Ref": "AWS::NoValue"})
 
 
 @pytest.mark.parametrize("name", EVERY)
@@ -259,7 +272,7 @@ def test_the_load_balancer_sends_to_a_container_and_port_that_exist(service: str
     definition = rendered.resources("AWS::ECS::TaskDefinition")[properties["TaskDefinition"]["Ref"]]
     ports = {
         c["Name"]: [mapping["ContainerPort"] for mapping in c.get("PortMappings", [])]
-        for c in definition["ContainerDefinitions"]
+        for c in rendered.containers_of(definition)
     }
     assert target["ContainerName"] == container
     assert target["ContainerPort"] in ports[container]

@@ -1,4 +1,4 @@
-"""Reads what the autoscaler and the forecast left in Redis, believing nothing that could not be."""
+"""Reads what the functions left in Redis, believing nothing that could not be."""
 
 from __future__ import annotations
 
@@ -36,16 +36,6 @@ def read_decisions(raw: Sequence[str | bytes]) -> Decisions:
         except MalformedEntry:
             continue
     return Decisions(entries=tuple(entries), malformed=len(raw) - len(entries))
-
-
-def read_forecast(raw: str | bytes | None) -> list[list[float]] | None:
-    """[[seconds since the epoch, slots], ...] in order; None when there is no forecast. Raises MalformedEntry."""
-    if raw is None:
-        return None
-    points = _json(raw)
-    if not isinstance(points, list) or not all(map(_is_point, points)):
-        raise MalformedEntry("the forecast is not a list of times and slots")
-    return sorted(points)
 
 
 def read_check(raw: str | bytes | None, *, now: float) -> str | None:
@@ -88,8 +78,3 @@ def _json(raw: str | bytes) -> Any:
         return json.loads(raw)
     except (ValueError, RecursionError):
         raise MalformedEntry("the entry is not JSON") from None
-
-
-def _is_point(value: object) -> bool:
-    # A forecast's slots may be fractions; what bounds a time bounds them well enough.
-    return isinstance(value, list) and len(value) == 2 and all(map(is_time, value))

@@ -9,8 +9,9 @@ from typing import Any
 import redis
 
 from fleet import registry, timeline
+from fleet.foretold import Forecast, parse_forecast
 from fleet.page.code import code_by_role
-from fleet.page.entries import MalformedEntry, read_check, read_decisions, read_forecast
+from fleet.page.entries import read_check, read_decisions
 from fleet.queues import lists_of
 from fleet.registry import CONSUMING, DRAINED, DRAINING, STARTING, STOPPED, WORKER, Member, Registry, Roster
 from roles.pools import Pool
@@ -118,13 +119,14 @@ def _past(pool: Pool, answers: Any, *, now: float) -> dict[str, Any]:
     samples, malformed = timeline.read_samples(raw, now=now)
     if malformed:
         troubles.append(f"{malformed} samples of the history are malformed")
-    forecast = None
-    try:
-        if isinstance(expected, Exception):
-            raise MalformedEntry("the forecast cannot be read")
-        forecast = read_forecast(expected)
-    except MalformedEntry as error:
-        troubles.append(str(error))
+    forecast: Forecast | None = None
+    if isinstance(expected, Exception):
+        troubles.append("the forecast cannot be read")
+    else:
+        try:
+            forecast = parse_forecast(expected)
+        except ValueError as error:
+            troubles.append(str(error))
     return {"name": pool.name, "samples": samples, "forecast": forecast, "troubles": troubles}
 
 

@@ -123,7 +123,9 @@ def _create_endpoint(cloud: Cloud, _name: str, properties: Properties) -> Made:
 
 
 def _create_flow_log(cloud: Cloud, _name: str, properties: Properties) -> Made:
-    plain = without(properties, "ResourceId", "Tags")
+    # moto takes all of the destination for the bucket's name; a folder in it makes no difference here.
+    bucket = properties["LogDestination"].partition("/")[0]
+    plain = {**without(properties, "ResourceId", "Tags"), "LogDestination": bucket}
     tags = _tags("vpc-flow-log", properties)
     answer = cloud.call(
         "ec2", "create_flow_logs", plain, ResourceIds=[properties["ResourceId"]], TagSpecifications=tags

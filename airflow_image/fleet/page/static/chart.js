@@ -1,6 +1,6 @@
 // A pool's last hours and what the forecast expects. Drawn as SVG: the host has no chart library to offer.
 import { ChakraUI, React, h } from "./kit.js";
-import { area, hourTicks, path, runs, ticks } from "./scale.js";
+import { area, hourTicks, path, runs, stems, ticks } from "./scale.js";
 import { clock, figure } from "./words.js";
 
 const { Box, Flex, HStack, Text } = ChakraUI;
@@ -16,7 +16,8 @@ const SERIES = [
   { name: "Active", token: "blue.solid", of: (sample) => sample[2], filled: true },
   { name: "Queued", token: "orange.solid", of: (sample) => sample[1] },
 ];
-const FORECAST = { name: "Forecast", token: "purple.solid", dash: "5 4" };
+// Of a forecast: [t, slots], how many more slots the runs of that moment are expected to want.
+const FORECAST = { name: "Expected", token: "purple.solid" };
 
 function useWidth() {
   const ref = React.useRef(null);
@@ -53,14 +54,7 @@ function Lines({ lines, forecast, x, y }) {
         ),
       ),
     ),
-    forecast.length > 1 &&
-      h("path", {
-        d: path(forecast, x, y),
-        fill: "none",
-        stroke: colour(FORECAST.token),
-        strokeWidth: 1.75,
-        strokeDasharray: FORECAST.dash,
-      }),
+    forecast.length > 0 && h("path", { d: stems(forecast, x, y), stroke: colour(FORECAST.token), strokeWidth: 3, strokeLinecap: "round" }),
   );
 }
 
@@ -123,7 +117,7 @@ export function Chart({ past, hours, step, concurrency, name, now }) {
       Flex,
       { gap: 4, wrap: "wrap", fontSize: "xs", mb: 1, align: "center", fontVariantNumeric: "tabular-nums", minH: 5 },
       lines.map((line) => h(Key, { key: line.name, series: line, value: at === null ? undefined : line.points[at][1] })),
-      forecast.length > 1 && h(Key, { series: FORECAST }),
+      forecast.length > 0 && h(Key, { series: FORECAST }),
       at !== null && h(Text, { as: "span", color: "fg.muted" }, `at ${clock(samples[at][0])}`),
     ),
     h(

@@ -3,12 +3,13 @@ import { ChakraUI, React, h } from "./kit.js";
 import { Chart } from "./chart.js";
 import { Decisions } from "./decisions.js";
 import { Figure, Section } from "./parts.js";
-import { clock, count, duration, figure, memberName } from "./words.js";
+import { clock, count, duration, figure, memberName, sentence } from "./words.js";
 
 const { Alert, Badge, Box, HStack, Stack, Text } = ChakraUI;
 const COLOURS = { starting: "blue.solid", consuming: "green.solid", draining: "orange.solid", drained: "gray.solid" };
 // The autoscaler looks several times a minute: it is silent, then.
 const SILENT_AFTER_S = 180;
+const NAMED = 3; // times of the forecast that are written out
 
 const Workers = React.memo(
   function Workers({ workers }) {
@@ -58,14 +59,10 @@ function Expected({ past }) {
   if (!past.forecast) {
     return h(Text, { color: "fg.muted", fontSize: "sm" }, "No forecast is written for this pool.");
   }
-  if (past.forecast.length === 0) return h(Text, { fontSize: "sm" }, "The forecast expects nothing.");
-  const [t, slots] = past.forecast.reduce((most, point) => (point[1] > most[1] ? point : most));
-  const [until] = past.forecast.at(-1);
-  return h(
-    Text,
-    { fontSize: "sm" },
-    `Until ${clock(until)} the forecast expects at most ${count(Math.round(slots), "busy slot")}, at ${clock(t)}.`,
-  );
+  if (past.forecast.length === 0) return h(Text, { fontSize: "sm" }, "The forecast expects no runs soon.");
+  const first = past.forecast.slice(0, NAMED).map(([t, slots]) => `${count(slots, "more slot")} at ${clock(t)}`);
+  const others = past.forecast.length - first.length;
+  return h(Text, { fontSize: "sm" }, `The forecast expects runs that want ${first.join(", ")}${others > 0 ? `, and others at ${count(others, "later time")}` : ""}.`);
 }
 
 export function Pool({ pool, workers, past, hours, step, readAt }) {
@@ -90,7 +87,7 @@ export function Pool({ pool, workers, past, hours, step, readAt }) {
       Stack,
       { gap: 5 },
       troubles.length > 0 &&
-        h(Alert.Root, { status: "warning", size: "sm" }, h(Alert.Indicator), h(Alert.Content, null, `${troubles.join("; ")}.`)),
+        h(Alert.Root, { status: "warning", size: "sm" }, h(Alert.Indicator), h(Alert.Content, null, sentence(troubles.join("; ")))),
       h(
         Box,
         { as: "dl", display: "grid", gridTemplateColumns: { base: "repeat(2, 1fr)", md: "repeat(5, 1fr)" }, rowGap: 4, columnGap: 3 },

@@ -34,6 +34,9 @@ export function runs(points, gap) {
 
 export const path = (run, x, y) => run.map(([t, value], n) => `${n ? "L" : "M"}${x(t).toFixed(1)} ${y(value).toFixed(1)}`).join("");
 
+// From the ground up to each point.
+export const stems = (points, x, y) => points.map(([t, value]) => `M${x(t).toFixed(1)} ${y(0)}V${y(value).toFixed(1)}`).join("");
+
 export function area(run, x, y) {
   return `${path(run, x, y)}L${x(run.at(-1)[0]).toFixed(1)} ${y(0)}L${x(run[0][0]).toFixed(1)} ${y(0)}Z`;
 }

@@ -10,6 +10,8 @@ export const figure = (value) => (value === null || value === undefined ? "–" 
 
 export const count = (number, one, many = `${one}s`) => `${figure(number)} ${number === 1 ? one : many}`;
 
+export const sentence = (text) => `${text.charAt(0).toUpperCase()}${text.slice(1)}.`;
+
 export const clock = (t, seconds = false) =>
   new Date(t * 1000).toLocaleTimeString([], {
     hour: "2-digit",

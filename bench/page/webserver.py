@@ -1,22 +1,27 @@
-"""A real Airflow webserver with the image's plugins, for tests: SQLite, a Redis of the test's, three users."""
+"""A real Airflow webserver with the image's plugins, to measure and to test: SQLite, three users."""
+
+from __future__ import annotations
 
 import contextlib
 import json
 import os
+import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import httpx
 
+from local.errors import LocalError
 from local.servers import process
 from local.servers.ports import HOST, free_port
-from tests.integration.fake_ecs import TASK_ARN
-from tests.integration.waiting import eventually
+from local.waiting import wait_until
 
 ROOT = Path(__file__).parents[2]
 IMAGE = ROOT / "airflow_image"
 PYTHON = ROOT / ".venv-airflow" / "bin" / "python"
+TASK_ARN = "arn:aws:ecs:eu-central-1:123456789012:task/cluster/0123456789abcdef"
 STARTS_WITHIN_S = 240.0
 ANSWERS_WITHIN_S = 20.0
 
@@ -26,7 +31,7 @@ POOLS = (
 )
 # Airflow's simple auth manager knows these by role; somebody without a role may nothing.
 USERS = {"admin": "admin", "viewer": "viewer", "nobody": ""}
-PASSWORD = "a-password-of-this-test"
+PASSWORD = "a-password-of-nobody"  # noqa: S105 - of servers that live for a minute
 
 
 def environment(*, home: Path, broker_url: str, role: str = "webserver") -> dict[str, str]:
@@ -39,7 +44,7 @@ def environment(*, home: Path, broker_url: str, role: str = "webserver") -> dict
         "AIRFLOW__CORE__PLUGINS_FOLDER": str(IMAGE / "plugins"),
         "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": ",".join(f"{user}:{role}" for user, role in USERS.items()),
         "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(home / "passwords.json"),
-        "AIRFLOW__API_AUTH__JWT_SECRET": "a-secret-of-this-test-that-is-long-enough",
+        "AIRFLOW__API_AUTH__JWT_SECRET": "a-secret-of-nobody-that-is-long-enough",
         "AIRFLOW__CELERY__BROKER_URL": broker_url,
         "FLEET_ROLE": role,
         "FLEET_TASK_ARN": TASK_ARN,
@@ -65,8 +70,7 @@ class Webserver:
     def token(self, user: str) -> str:
         """What the user's browser holds once signed in."""
         credentials = {"username": user, "password": PASSWORD}
-        answer = httpx.post(f"{self.url}/auth/token", json=credentials, timeout=ANSWERS_WITHIN_S)
-        assert answer.status_code == 201, answer.text
+        answer = httpx.post(f"{self.url}/auth/token", json=credentials, timeout=ANSWERS_WITHIN_S).raise_for_status()
         return str(answer.json()["access_token"])
 
 
@@ -78,16 +82,23 @@ def running_webserver(*, home: Path, broker_url: str) -> Iterator[Webserver]:
     log, port = home / "webserver.log", free_port()
     airflow = str(PYTHON.with_name("airflow"))
     migrate = process.spawn([airflow, "db", "migrate"], env=variables, cwd=home, log_path=log)
-    assert migrate.wait(STARTS_WITHIN_S) == 0, log.read_text()
+    if migrate.wait(STARTS_WITHIN_S):
+        raise LocalError(log.read_text())
     argv = [airflow, "api-server", "--host", HOST, "--port", str(port), "--workers", "1"]
     child = process.spawn(argv, env=variables, cwd=home, log_path=log)
     server = Webserver(url=f"http://{HOST}:{port}", pid=child.pid, log=log)
     try:
-        assert eventually(lambda: child.poll() is not None or _answers(server), within_s=STARTS_WITHIN_S)
-        assert child.poll() is None, log.read_text()
+        is_settled = partial(_is_settled, child, server)
+        wait_until(is_settled, what="the start of the webserver", timeout_s=STARTS_WITHIN_S)
+        if child.poll() is not None:
+            raise LocalError(log.read_text())
         yield server
     finally:
         process.stop(child)
+
+
+def _is_settled(child: subprocess.Popen[bytes], server: Webserver) -> bool:
+    return child.poll() is not None or _answers(server)
 
 
 def _answers(server: Webserver) -> bool:

@@ -1,4 +1,6 @@
-"""Finds a Chromium for the tests that need a browser, or installs Debian's where that is allowed."""
+"""Finds a Chromium for what needs a browser, or installs Debian's where that is allowed."""
+
+from __future__ import annotations
 
 import fcntl
 import os

@@ -1,4 +1,6 @@
-"""A fleet as the registry would hold it, for tests of who reads it."""
+"""A fleet as the registry would hold it, for whoever reads it."""
+
+from __future__ import annotations
 
 import contextlib
 import hashlib
@@ -7,20 +9,21 @@ import math
 import threading
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from typing import Any
 
 import redis
 
 from fleet import registry, timeline
 from fleet.registry import CONSUMING, DRAINING, RUNNING, WEBSERVER, WORKER, Member, Registry
 
-CODE = {"image_version": "1.4.0", "dags_hash": "4c1f0e6a" * 8, "airflow_version": "3.3.2"}
-OLDER = {**CODE, "image_version": "1.3.2", "dags_hash": "9b07aa31" * 8}
+CODE: dict[str, Any] = {"image_version": "1.4.0", "dags_hash": "4c1f0e6a" * 8, "airflow_version": "3.3.2"}
+OLDER: dict[str, Any] = {**CODE, "image_version": "1.3.2", "dags_hash": "9b07aa31" * 8}
 HOSTILE = "<img src=x onerror=\"document.title='injected'\"><script>document.title='injected'</script>"
 HEARTBEAT_S = 5.0
 AIRFLOW_ROLES = (WEBSERVER, "scheduler", "dag-processor", "triggerer")
 
 
-def a_member(number: int, *, role: str = WORKER, pool: str | None = "worker", now: float, **changes: object) -> Member:
+def a_member(number: int, *, role: str = WORKER, pool: str | None = "worker", now: float, **changes: Any) -> Member:
     """One that reports well; `changes` replace its fields."""
     task = hashlib.sha256(str(number).encode()).hexdigest()[:32]
     is_worker = role == WORKER
@@ -38,7 +41,7 @@ def a_member(number: int, *, role: str = WORKER, pool: str | None = "worker", no
         container=role,
         queues=("default",) if is_worker else (),
     )
-    return replace(member, **changes)  # type: ignore[arg-type]
+    return replace(member, **changes)
 
 
 def airflow_members(*, now: float) -> list[Member]:
@@ -61,7 +64,7 @@ def queue(client: redis.Redis, name: str, count: int) -> None:
 
 
 def write_past(client: redis.Redis, pool: str, *, now: float, workers: int, slots: int) -> None:
-    """Some hours with waves of work up to `workers`, a decision each STEP_S, and a forecast of the next hour."""
+    """Some hours with waves of work up to `workers`, a decision each STEP_S, and a forecast of what is next."""
     fleet = Registry(client)
     for step in range(timeline.SLOTS - 1, 0, -1):
         wave = 0.5 + 0.5 * math.cos(step / 60) * math.cos(step / 400)
@@ -70,8 +73,9 @@ def write_past(client: redis.Redis, pool: str, *, now: float, workers: int, slot
         queued = round(max(0.0, wave - 0.75) * workers * slots)
         draining = 1 if math.sin(step / 60) < -0.5 else 0
         figures = {"queued": queued, "active": active, "consuming": consuming, "draining": draining}
-        decide(fleet, pool, t=now - step * timeline.STEP_S, was=consuming, desired=consuming + draining, **figures)
-    expected = [[now + 60 * m, round(slots * workers * (0.6 + 0.35 * math.cos(m / 25)), 1)] for m in range(0, 75, 3)]
+        desired = max(consuming + draining, math.ceil((queued + active) / slots))
+        decide(fleet, pool, t=now - step * timeline.STEP_S, was=desired, desired=desired, **figures)
+    expected = [[int(now) + 60 * minutes, slots * workers // minutes] for minutes in (2, 5, 9, 14)]
     client.set(registry.forecast_key(pool), json.dumps(expected))
 
 
@@ -105,14 +109,15 @@ def a_fleet(client: redis.Redis) -> None:
 
 @contextlib.contextmanager
 def kept_alive(client: redis.Redis) -> Iterator[None]:
-    """Whoever has reported goes on reporting, however long the test takes."""
+    """Whoever has reported goes on reporting, however long it takes."""
     ended = threading.Event()
 
     def go_on() -> None:
         while not ended.wait(HEARTBEAT_S):
             with contextlib.suppress(redis.ConnectionError):  # the broker is away in some tests
                 now = Registry(client).now()
-                for name in client.zrange(registry.MEMBERS_KEY, 0, -1):
+                names: Any = client.zrange(registry.MEMBERS_KEY, 0, -1)  # the stubs know no type for it
+                for name in names:
                     client.zadd(registry.MEMBERS_KEY, {name: now}, xx=True)
                     client.expire(registry.member_key(name.decode()), registry.RECORD_TTL_S)
 

@@ -1,0 +1,67 @@
+"""The settings of a pool that an operator can choose from, and which of them to choose."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from autoscaler.settings import POLL_SECONDS_DEFAULT, SCALE_IN_AFTER_DEFAULT_S
+from bench.experiment import Result
+from bench.load import Load
+from bench.ours import Ours
+from bench.policies import default_policy
+from bench.site import Scaler
+from bench.trial import Setting
+
+POLL_S = (5, 15, 30, 60)
+SCALE_IN_AFTER_S = (0, 60, 300)
+MORE_WORKERS = (1, 2, 4)  # than the least there are now
+
+
+@dataclass(frozen=True, kw_only=True)
+class Candidate:
+    """Values of the template's parameters PollSeconds, ScaleInAfterSeconds and WorkerMin."""
+
+    poll_s: int
+    scale_in_after_s: int
+    minimum: int
+
+    @property
+    def name(self) -> str:
+        return f"PollSeconds {self.poll_s}, ScaleInAfterSeconds {self.scale_in_after_s}, WorkerMin {self.minimum}"
+
+    def make(self, _: Load, setting: Setting) -> Scaler:
+        policy = replace(default_policy(setting), scale_in_after_s=float(self.scale_in_after_s), minimum=self.minimum)
+        return Ours(policy, period_s=float(self.poll_s), name=self.name)
+
+
+def candidates(*, minimum: int, maximum: int) -> list[Candidate]:
+    """Each period with each patience, and more workers that always run with the defaults of both."""
+    chosen = [
+        Candidate(poll_s=poll_s, scale_in_after_s=after_s, minimum=minimum)
+        for poll_s in POLL_S
+        for after_s in sorted({*SCALE_IN_AFTER_S, SCALE_IN_AFTER_DEFAULT_S})
+    ]
+    default = Candidate(poll_s=POLL_SECONDS_DEFAULT, scale_in_after_s=SCALE_IN_AFTER_DEFAULT_S, minimum=minimum)
+    return chosen + [replace(default, minimum=minimum + more) for more in MORE_WORKERS if minimum + more <= maximum]
+
+
+def recommended(results: Sequence[Result], *, wait_s: float) -> Result:
+    """The cheapest whose 95 % quantile of waits is within `wait_s`; where none is, the one with the shortest.
+
+    None that kills tasks, or leaves some undone, is recommended; `results` has one that does neither.
+    """
+    sound = [result for result in results if not result.killed and result.completed == result.tasks]
+    within = [result for result in sound if result.wait_p95 <= wait_s]
+    if within:
+        return min(within, key=lambda result: (result.worker_hours, result.wait_p95))
+    return min(sound, key=lambda result: (result.wait_p95, result.worker_hours))
+
+
+def frontier(results: Sequence[Result]) -> list[Result]:
+    """Those than which no other is both cheaper and quicker, the cheapest first."""
+    best: list[Result] = []
+    for result in sorted(results, key=lambda result: (result.worker_hours, result.wait_p95)):
+        if not best or result.wait_p95 < best[-1].wait_p95:
+            best.append(result)
+    return best

@@ -1,0 +1,172 @@
+"""A DAG of the generated load: when it runs, which stages of tasks a run has."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from random import Random
+
+DAY_S, HOUR_S, MINUTE_S = 86_400, 3_600, 60
+WORKDAYS = range(5)
+EVERY_DAY = range(7)  # 0 is Monday
+LEAST_S, MOST_S = 1.0, 4 * 3600.0  # of a task
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rhythm:
+    """As a cron expression says it: each `every_min` minutes from `minute` on, in these hours, on these days."""
+
+    every_min: int
+    minute: int
+    hours: range
+    days: range
+
+    def due(self, days: int) -> Iterator[float]:
+        """Seconds since the first midnight, which begins a Monday."""
+        for day in range(days):
+            if day % 7 in self.days:
+                yield from self._due_of(day)
+
+    def _due_of(self, day: int) -> Iterator[float]:
+        for minute in range(self.minute, DAY_S // MINUTE_S, self.every_min):
+            if minute * MINUTE_S // HOUR_S in self.hours:
+                yield float(day * DAY_S + minute * MINUTE_S)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Dag:
+    """`widths`: tasks by stage, of which a run has as many; where `varies`, fan-outs differ from run to run, by the
+    standard deviation of the logarithm. Durations are log-normal about `median_s`.
+    """
+
+    dag_id: str
+    rhythm: Rhythm
+    widths: tuple[int, ...]
+    varies: float
+    median_s: float
+    spread: float
+
+    def draw_run(self, dice: Random) -> list[list[float]]:
+        """The durations of a run's tasks, by stage."""
+        return [[self._duration(dice) for _ in range(self._width(width, dice))] for width in self.widths]
+
+    def _width(self, width: int, dice: Random) -> int:
+        return max(1, round(width * math.exp(dice.gauss(0, self.varies)))) if width > 1 else 1
+
+    def _duration(self, dice: Random) -> float:
+        return min(MOST_S, max(LEAST_S, self.median_s * math.exp(dice.gauss(0, self.spread))))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Kind:
+    """A kind of DAGs: `dags` of them, `on_the_hour` the share that begins at minute 0, `workdays` the share that
+    rests at weekends, `fan_out` the least and the most tasks of a fan-out, `median_s` that of its DAGs' medians.
+    """
+
+    dags: int
+    every_min: int
+    on_the_hour: float
+    hours: tuple[range, ...]
+    workdays: float
+    shapes: tuple[str, ...]
+    fan_out: tuple[int, int]
+    median_s: float
+
+
+ALL_DAY, OFFICE, NIGHT = range(24), range(6, 20), range(7)
+# A shape is a stage a letter: 1 is one task, n a fan-out.
+KINDS = {
+    "frequent": Kind(
+        dags=10,
+        every_min=5,
+        on_the_hour=1.0,
+        hours=(ALL_DAY,),
+        workdays=0.0,
+        shapes=("1", "11"),
+        fan_out=(1, 1),
+        median_s=20,
+    ),
+    "quarter": Kind(
+        dags=28,
+        every_min=15,
+        on_the_hour=0.7,
+        hours=(ALL_DAY, OFFICE),
+        workdays=0.4,
+        shapes=("11", "1n", "n1"),
+        fan_out=(2, 5),
+        median_s=40,
+    ),
+    "hourly": Kind(
+        dags=56,
+        every_min=60,
+        on_the_hour=0.6,
+        hours=(ALL_DAY, ALL_DAY, OFFICE),
+        workdays=0.3,
+        shapes=("111", "1n1", "n1", "1n"),
+        fan_out=(3, 12),
+        median_s=60,
+    ),
+    "four-hourly": Kind(
+        dags=20,
+        every_min=240,
+        on_the_hour=0.7,
+        hours=(ALL_DAY,),
+        workdays=0.2,
+        shapes=("1n1", "1n1n1", "1111"),
+        fan_out=(5, 20),
+        median_s=90,
+    ),
+    "nightly": Kind(
+        dags=71,
+        every_min=1440,
+        on_the_hour=0.6,
+        hours=(NIGHT,),
+        workdays=0.2,
+        shapes=("1n1", "1n1n1", "11n11", "1111"),
+        fan_out=(8, 60),
+        median_s=150,
+    ),
+    "weekly": Kind(
+        dags=15,
+        every_min=1440,
+        on_the_hour=0.6,
+        hours=(NIGHT,),
+        workdays=0.0,
+        shapes=("1n1", "1n1n1"),
+        fan_out=(40, 150),
+        median_s=200,
+    ),
+}
+OTHER_MINUTES = (30, 15, 10, 5)  # people's next choices
+MEDIANS_SPREAD = 0.8  # of a kind's DAGs
+
+
+def draw_dags(dice: Random) -> Iterator[Dag]:
+    """The DAGs of every kind."""
+    for name, kind in KINDS.items():
+        for number in range(kind.dags):
+            yield _draw_dag(f"{name}_{number}", kind, dice, weekly=name == "weekly")
+
+
+def _draw_dag(dag_id: str, kind: Kind, dice: Random, *, weekly: bool) -> Dag:
+    hours = dice.choice(kind.hours)
+    minute = 0 if dice.random() < kind.on_the_hour else dice.choice((*OTHER_MINUTES, dice.randrange(60)))
+    if kind.every_min >= DAY_S // MINUTE_S:
+        minute += 60 * dice.choice(hours)
+    resting = WORKDAYS if dice.random() < kind.workdays else EVERY_DAY
+    day = dice.randrange(7)
+    shape = dice.choice(kind.shapes)
+    return Dag(
+        dag_id=dag_id,
+        rhythm=Rhythm(
+            every_min=kind.every_min,
+            minute=minute % kind.every_min,
+            hours=hours,
+            days=range(day, day + 1) if weekly else resting,
+        ),
+        widths=tuple(1 if stage == "1" else dice.randint(*kind.fan_out) for stage in shape),
+        varies=dice.choice((0.0, 0.0, 0.3)),
+        median_s=kind.median_s * math.exp(dice.gauss(0, MEDIANS_SPREAD)),
+        spread=dice.uniform(0.2, 0.7),
+    )

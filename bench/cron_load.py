@@ -1,0 +1,98 @@
+"""Generates a load as Airflow's schedules make it: DAG runs by the clock, with chains and fan-outs, and a backfill."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from random import Random
+
+from bench.calendar import Calendar, ScheduledRun
+from bench.cron_dag import DAY_S, HOUR_S, Dag, draw_dags
+from bench.forecaster import RUNS, WINDOW_S
+from bench.load import Load
+from bench.order import FOLLOWS_AFTER_S, NONE, Order
+from bench.past_run import PastTask, slots_wanted
+
+DAYS = 14
+# Airflow's scheduler creates some runs at a time, so their first tasks are queued a little after the minute.
+LATE_S = (1.0, 6.0)
+BACKFILL_AT_S = 10 * HOUR_S  # of a day in the middle
+BACKFILL_OF = "nightly_0"
+BACKFILL_RUNS, BACKFILL_AT_ONCE = 90, 16
+
+
+@dataclass
+class _Draft:
+    """Stages as they are drawn: when each comes at the earliest, its durations, the number of the next one."""
+
+    arrivals: list[float] = field(default_factory=list)
+    durations: list[list[float]] = field(default_factory=list)
+    next_of: list[int] = field(default_factory=list)
+
+    def add_chain(self, begin: float, stages: Sequence[list[float]]) -> int:
+        """The number of its last stage."""
+        arrival = begin
+        for durations in stages:
+            self.arrivals.append(arrival)
+            self.durations.append(durations)
+            self.next_of.append(len(self.next_of) + 1)
+            arrival += max(durations) + FOLLOWS_AFTER_S
+        self.next_of[-1] = NONE
+        return len(self.next_of) - 1
+
+
+def cron_load(*, seed: int = 1, days: int = DAYS) -> Load:
+    """From a Monday's midnight on, with its calendar. The same seed gives the same load."""
+    dice = Random(f"cron {seed}")
+    dags = list(draw_dags(dice))
+    draft, runs = _Draft(), []
+    for dag in dags:
+        for due_at in dag.rhythm.due(days):
+            created_at = due_at + dice.uniform(*LATE_S)
+            last = draft.add_chain(created_at, dag.draw_run(dice))
+            runs.append(ScheduledRun(dag_id=dag.dag_id, due_at=due_at, created_at=created_at, last_stage=last))
+    _add_backfill(draft, next(dag for dag in dags if dag.dag_id == BACKFILL_OF), dice, day=days // 2)
+    peaks = {dag.dag_id: [_peak(dag.draw_run(dice)) for _ in range(RUNS)] for dag in dags}
+    runs.sort(key=lambda run: (run.due_at, run.dag_id))
+    return _load_of(draft, Calendar(runs=runs, peaks=peaks))
+
+
+def _add_backfill(draft: _Draft, dag: Dag, dice: Random, *, day: int) -> None:
+    """Runs of the past, so many at once: the next one follows when one has ended. The schedule knows nothing of it."""
+    for lane in range(BACKFILL_AT_ONCE):
+        runs = range(lane, BACKFILL_RUNS, BACKFILL_AT_ONCE)
+        draft.add_chain(day * DAY_S + BACKFILL_AT_S + lane, [stage for _ in runs for stage in dag.draw_run(dice)])
+
+
+def _peak(stages: Sequence[list[float]]) -> int:
+    """Of a run whose tasks did not wait."""
+    tasks, begin = [], 0.0
+    for durations in stages:
+        tasks += [PastTask(queued=begin, started=begin, ended=begin + duration) for duration in durations]
+        begin += max(durations) + FOLLOWS_AFTER_S
+    return slots_wanted(tasks, window_s=WINDOW_S)
+
+
+def _load_of(draft: _Draft, calendar: Calendar) -> Load:
+    tasks = sorted(
+        (arrival, stage, duration)
+        for stage, (arrival, durations) in enumerate(zip(draft.arrivals, draft.durations, strict=True))
+        for duration in durations
+    )
+    stage_of = [stage for _, stage, _ in tasks]
+    tasks_of: list[list[int]] = [[] for _ in draft.next_of]
+    for task, stage in enumerate(stage_of):
+        tasks_of[stage].append(task)
+    later = {following for following in draft.next_of if following != NONE}
+    return Load(
+        name="cron",
+        arrivals=[arrival for arrival, _, _ in tasks],
+        durations=[duration for _, _, duration in tasks],
+        order=Order(
+            stage_of=stage_of,
+            tasks_of=tasks_of,
+            next_of=draft.next_of,
+            first_tasks=[task for task, stage in enumerate(stage_of) if stage not in later],
+        ),
+        calendar=calendar,
+    )

@@ -1,0 +1,50 @@
+"""Which tasks come only when others have ended."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+NONE = -1  # no stage follows
+# Airflow's scheduler looks about once a second, and queues what may run now.
+FOLLOWS_AFTER_S = 1.5
+
+
+@dataclass(frozen=True, kw_only=True)
+class Order:
+    """Stages of tasks, by number; all tasks of one come FOLLOWS_AFTER_S after the last of the stage before has ended.
+
+    `stage_of`: by task. `tasks_of`: by stage. `next_of`: by stage, or NONE. `first_tasks`: those that come by
+    themselves, in the order of their arrival.
+    """
+
+    stage_of: Sequence[int]
+    tasks_of: Sequence[Sequence[int]]
+    next_of: Sequence[int]
+    first_tasks: Sequence[int]
+
+    @cached_property
+    def _before(self) -> dict[int, int]:
+        return {following: stage for stage, following in enumerate(self.next_of) if following != NONE}
+
+    def chain_to(self, stage: int) -> list[int]:
+        """The stage and all that came before it."""
+        chain = [stage]
+        while (before := self._before.get(chain[-1])) is not None:
+            chain.append(before)
+        return chain
+
+
+class Progress:
+    """How far the stages of an order have come."""
+
+    def __init__(self, order: Order) -> None:
+        self.order = order
+        self._left = [len(tasks) for tasks in order.tasks_of]
+
+    def end(self, task: int) -> int | None:
+        """The stage that ends with this task, if one does."""
+        stage = self.order.stage_of[task]
+        self._left[stage] -= 1
+        return None if self._left[stage] else stage

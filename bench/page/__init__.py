@@ -1,0 +1,1 @@
+"""What the Fleet page costs the webserver."""

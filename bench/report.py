@@ -1,0 +1,132 @@
+"""Compares all policies under all loads and in trouble, and writes docs/benchmarks.md with its plots.
+
+python -m bench.report [--seeds N] [--days N] [--traces FOLDER] [--no-docs]
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+from rich.console import Console
+
+from bench import table, verdict
+from bench.arguments import at_least_one
+from bench.claims import claims
+from bench.load import Load, LoadError, read_load
+from bench.marks import put_between
+from bench.plots import draw_comparisons, draw_troubles
+from bench.sheet import Sheet
+from bench.suite import Extent, Suite, run_suite
+from bench.verdict import Verdict
+from local import paths
+
+TRACES = "BENCH_TRACES"  # names a folder of traces
+DEFAULT_TRACES = paths.ROOT.parent / "shared" / "traces"
+DOCS_PATH = paths.ROOT / "docs" / "benchmarks.md"
+PLOT_PATH = paths.ROOT / "docs" / "images" / "benchmarks.png"
+TROUBLES_PLOT_PATH = paths.ROOT / "docs" / "images" / "benchmarks-troubles.png"
+JSON_PATH = paths.STATE / "bench-policies.json"
+PIPED_WIDTH = 200  # characters, where there is no terminal to ask
+
+
+def main(arguments: Sequence[str]) -> int:
+    """0 when every claim holds, 1 when one does not, 2 for a trace that cannot be read."""
+    options = _parser().parse_args(arguments)
+    console = Console(width=None if sys.stdout.isatty() else PIPED_WIDTH)
+    try:
+        traces = list(read_traces(options.traces))
+    except LoadError as error:
+        print(f"bench: {error}", file=sys.stderr)
+        return 2
+    extent = Extent(
+        seeds=options.seeds, days=options.days, troubled_days=options.troubled_days, processes=options.processes
+    )
+    with console.status("") as status:
+        suite = run_suite(traces, extent=extent, say=status.update)
+    verdicts = claims(suite)
+    console.print(*(sheet.to_rich() for sheet in (*sheets(suite), _of_claims(verdicts))), sep="\n")
+    _write_json(suite, verdicts)
+    if not options.no_docs:
+        write_docs(suite, verdicts)
+    return 0 if all(each.holds for each in verdicts) else 1
+
+
+def read_traces(folder: Path) -> Iterable[Load]:
+    """Those that are in the folder, by name; none when there is no such folder. Raises LoadError."""
+    for path in sorted((*folder.glob("*.csv"), *folder.glob("*.csv.gz"))):
+        yield read_load(path)
+
+
+def sheets(suite: Suite) -> list[Sheet]:
+    return [
+        *(
+            table.sheet(f"{each.load}, {each.tasks:,} tasks, {each.slots} slots a worker", each.results, base=each.base)
+            for each in suite.comparisons
+        ),
+        table.troubles_sheet(suite.troubles),
+    ]
+
+
+def write_docs(suite: Suite, verdicts: Sequence[Verdict], *, path: Path = DOCS_PATH) -> None:
+    """Raises ValueError when the document lacks its marks."""
+    draw_comparisons(suite.comparisons, PLOT_PATH)
+    draw_troubles(suite.troubles, TROUBLES_PLOT_PATH)
+    *compared, troubled = (sheet.to_markdown() for sheet in sheets(suite))
+    # How fast this machine was is no property of the policies: the same seeds must give the same document.
+    steady = [each for each in verdicts if each.unit != "s" or "processor" not in each.what]
+    put_between(
+        path,
+        "\n\n".join(
+            [
+                f"Means of {suite.seeds} seeds. {_of_claims(steady).to_markdown()}",
+                f"![cost against wait](images/{PLOT_PATH.name})",
+                *compared,
+                f"![what goes wrong](images/{TROUBLES_PLOT_PATH.name})",
+                troubled,
+            ]
+        ),
+    )
+
+
+def _of_claims(verdicts: Sequence[Verdict]) -> Sheet:
+    return Sheet(title="Claims", columns=verdict.COLUMNS, rows=tuple(each.to_row() for each in verdicts))
+
+
+def _write_json(suite: Suite, verdicts: Sequence[Verdict]) -> None:
+    record = {
+        "seeds": suite.seeds,
+        "comparisons": [
+            {"load": each.load, "slots": each.slots, "results": [result.to_record() for result in each.results]}
+            for each in suite.comparisons
+        ],
+        "troubles": [
+            {"name": each.name, "results": [result.to_record() for result in each.comparison.results]}
+            for each in suite.troubles
+        ],
+        "claims": [{**asdict(each), "holds": each.holds} for each in verdicts],
+    }
+    JSON_PATH.parent.mkdir(parents=True, exist_ok=True)
+    JSON_PATH.write_text(json.dumps(record, indent=1) + "\n")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m bench.report", description="Compares policies under every load.")
+    parser.add_argument("--traces", type=Path, default=Path(os.environ.get(TRACES) or DEFAULT_TRACES))
+    parser.add_argument("--seeds", type=at_least_one, default=3, help="how often each policy runs")
+    parser.add_argument("--days", type=at_least_one, default=14, help="of the generated load")
+    parser.add_argument("--troubled-days", type=at_least_one, default=2, help="of the load in which things go wrong")
+    parser.add_argument(
+        "--processes", type=at_least_one, default=min(2, os.cpu_count() or 1), help="that simulate at once"
+    )
+    parser.add_argument("--no-docs", action="store_true", help="leave the documentation as it is")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,49 @@
+"""What goes wrong in the simulated world, one thing at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from bench.boots import MEDIAN_S, P95_S, Boots
+from bench.calendar import Calendar
+from bench.forecast_error import ForecastError
+from bench.load import Load
+from bench.trial import Setting
+
+
+def _same(calendar: Calendar) -> Calendar:
+    return calendar
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scenario:
+    """`change`: fields of Setting by name. `calendar`: what is known of the schedule."""
+
+    name: str
+    change: dict[str, object]
+    calendar: Callable[[Calendar], Calendar] = _same
+
+    def setting(self, base: Setting) -> Setting:
+        return replace(base, **self.change)  # type: ignore[arg-type]
+
+    def load(self, base: Load) -> Load:
+        return base if base.calendar is None else replace(base, calendar=self.calendar(base.calendar))
+
+
+FIFTH_UNKNOWN, WITHHELD = "a fifth of the DAGs unknown", "schedule withheld"
+SCENARIOS = (
+    Scenario(name="nothing", change={}),
+    Scenario(name="boots constant", change={"boots": Boots(p95_s=MEDIAN_S)}),
+    Scenario(name="boots alike within 5 min", change={"boots": Boots(correlated=1.0)}),
+    Scenario(name="boots twice as long", change={"boots": Boots(median_s=2 * MEDIAN_S, p95_s=2 * P95_S)}),
+    Scenario(name="a tenth of the boots fails", change={"boots": Boots(failing=0.1)}),
+    Scenario(name="a tenth of the looks lost", change={"lost_looks": 0.1}),
+    Scenario(name="launches: 10 at once, 2/s", change={"launch_burst": 10.0, "launch_per_s": 2.0}),
+    Scenario(name="forecast twice too high", change={"forecast_error": ForecastError(factor=2.0)}),
+    Scenario(name="forecast half of what comes", change={"forecast_error": ForecastError(factor=0.5)}),
+    Scenario(name="forecast 10 min stale", change={"forecast_error": ForecastError(behind_s=600.0)}),
+    Scenario(name="a fifth more runs forecast", change={}, calendar=lambda calendar: calendar.with_missed(0.2)),
+    Scenario(name=FIFTH_UNKNOWN, change={}, calendar=lambda calendar: calendar.knowing(0.8)),
+    Scenario(name=WITHHELD, change={}, calendar=lambda calendar: calendar.knowing(0.0)),
+)

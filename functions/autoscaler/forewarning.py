@@ -1,0 +1,42 @@
+"""What a forecast asks of the fleet now."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from fleet.foretold import FORECAST_TTL_S, Forecast
+
+# A run's tasks come some seconds after it was due. Until then its slots are held, then reality is the measure.
+HELD_AFTER_S = 15.0
+# So long before a run, draining workers are called back: an order is obeyed in 2 s, a look comes each 5 s or 15 s.
+RECALLED_BEFORE_S = 20.0
+# The forecaster awaits a run that the scheduler has not created for so long, and no longer.
+AWAITED_S = 60.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Expected:
+    """Slots wanted beyond what waits and runs.
+
+    `to_start_for`: of runs that are due within a boot's time; `to_keep`: the same with those that were due just now,
+    whose tasks may have come or not; `to_free`: of `to_keep`, those of runs so near that workers must take messages.
+    """
+
+    to_start_for: int = 0
+    to_keep: int = 0
+    to_free: int = 0
+
+
+def expected(forecast: Forecast, *, now: float, lead_s: float) -> Expected:
+    """Of pairs of the time (Redis's, in seconds) at which runs are due and the slots that they will want."""
+    coming = [(at, slots) for at, slots in forecast if now - HELD_AFTER_S < at <= now + lead_s]
+    return Expected(
+        to_start_for=sum(slots for at, slots in coming if at > now),
+        to_keep=sum(slots for _, slots in coming),
+        to_free=sum(slots for at, slots in coming if at <= now + RECALLED_BEFORE_S),
+    )
+
+
+def is_out_of_date(forecast: Forecast, *, now: float) -> bool:
+    """Its last run was due before its writer's previous words could still have been stored: clocks differ."""
+    return bool(forecast) and max(at for at, _ in forecast) < now - AWAITED_S - FORECAST_TTL_S

@@ -1,0 +1,35 @@
+"""Chooses which workers take messages."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from autoscaler.crew import Crew
+from autoscaler.observation import Worker
+from fleet.registry import STARTING
+
+# A message that comes between two looks finds a slot at once; more of them may wait for the next look, and a recall.
+SPARE_SLOTS = 1
+
+
+def to_consume(crew: Crew, *, slots: int, minimum: int, maximum: int) -> frozenset[str]:
+    """The ids of as few workers as have `slots` free ones and SPARE_SLOTS more; the others may drain.
+
+    The longest-running come first: tasks gather on workers that stay anyway, and the newest become empty. A drained
+    worker comes last, because ECS might be stopping it. None is kept empty for nothing but the spare slots, apart from
+    the minimum. Those that only start are not counted on: they may take minutes.
+    """
+    workers = [worker for worker in crew.here if worker.state != STARTING]
+    workers.sort(key=lambda worker: (worker.may_be_stopped, worker.started_at, worker.id))
+    chosen: list[str] = []
+    missing = slots + SPARE_SLOTS
+    for worker in workers[:maximum]:
+        if len(chosen) < minimum or missing > (0 if worker.active else SPARE_SLOTS):
+            chosen.append(worker.id)
+            missing -= worker.free_slots
+    return frozenset(chosen)
+
+
+def free_slots(workers: Iterable[Worker]) -> int:
+    """Of all of them together."""
+    return sum([worker.free_slots for worker in workers])

@@ -1,0 +1,84 @@
+"""Says what a pool wants while no deployment rolls out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from autoscaler.boots import Boots
+from autoscaler.crew import Crew
+from autoscaler.forewarning import Expected
+from autoscaler.launching import boots_wanted, rounded_up
+from autoscaler.observation import Service, Worker
+from autoscaler.packing import free_slots, to_consume
+from autoscaler.policy import Policy
+
+
+@dataclass(frozen=True, kw_only=True)
+class Demand:
+    """Tasks that wait, and that have ended in the last minute; slots that a forecast wants besides."""
+
+    queued: int
+    ended: int = 0
+    expected: Expected = field(default_factory=Expected)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """What is wanted, before a look's limits and what stands in the way of scale-in.
+
+    `surplus`: consuming workers that are not needed; `replaced`: those that a rollout replaces. The others are counts
+    for desired: it should be at least `workers`, and never fall below `least`. Not needed are `releasable` drained
+    workers, `give_up` tasks that do not run yet, and up to `take_back` of what was asked for only for a rollout.
+    `expected`: slots that the forecast adds.
+    """
+
+    recall: tuple[Worker, ...] = ()
+    surplus: tuple[Worker, ...] = ()
+    replaced: tuple[Worker, ...] = ()
+    workers: int
+    least: int
+    releasable: int = 0
+    give_up: int = 0
+    take_back: int = 0
+    expected: int = 0
+
+
+def plan_as_usual(crew: Crew, service: Service, policy: Policy, *, demand: Demand, boots: Boots, now: float) -> Plan:
+    """Free slots anywhere hold what waits: workers are recalled, the oldest first. They do not: workers are started."""
+    queued, expected = demand.queued, demand.expected
+    free = free_slots(crew.here)
+    booting = booting_of(crew, service)
+    consuming = to_consume(
+        crew,
+        slots=queued + expected.to_free,
+        minimum=policy.minimum,
+        maximum=policy.maximum,
+    )
+    reactive = boots_wanted(
+        queued=queued,
+        free=free,
+        ended=demand.ended,
+        concurrency=policy.concurrency,
+        boots_per_task=policy.boots_per_task,
+    )
+    ahead = rounded_up((queued + expected.to_start_for - free) / policy.concurrency) if expected.to_start_for else 0
+    wanted = max(reactive, ahead, 0)
+    lacking = max(0, rounded_up((queued + expected.to_keep - free) / policy.concurrency))
+    spare = max(0, (free + policy.concurrency * booting - queued - expected.to_keep) // policy.concurrency)
+    unneeded = booting - max(lacking, wanted, boots.paid_for(now=now))
+    give_up = max(0, min(unneeded, service.desired - service.running))
+    most = max(policy.maximum, service.desired)
+    return Plan(
+        recall=tuple(worker for worker in crew.recallable if worker.id in consuming),
+        surplus=tuple(worker for worker in crew.consuming if worker.id not in consuming),
+        workers=max(policy.minimum, min(most, service.desired + max(0, wanted - booting))),
+        least=policy.minimum,
+        releasable=max(0, spare - give_up, service.desired - policy.maximum),
+        give_up=give_up,
+        expected=expected.to_keep,
+    )
+
+
+def booting_of(crew: Crew, service: Service) -> int:
+    """Tasks that were asked for and have not reported yet."""
+    return max(0, service.desired - len(crew.here))

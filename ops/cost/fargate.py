@@ -1,0 +1,94 @@
+"""What the tasks of an ECS service cost a month: those that always run, and those of deployments."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ops.cost import prices
+from ops.cost.load import Load
+
+SPOT = "FARGATE_SPOT"
+MINUTES_AN_HOUR = 60
+
+Properties = Mapping[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Split:
+    """So many tasks on demand, so many on Spot."""
+
+    on_demand: float
+    spot: float
+
+
+def price_service(p: Properties, template: Mapping[str, Any], load: Load) -> Iterator[tuple[str, float]]:
+    """What each part is, and its dollars a month."""
+    definition = template["Resources"][p["TaskDefinition"]["Ref"]]["Properties"]
+    tasks = _tasks(p, definition, template, load)
+    parts = split(tasks, p.get("CapacityProviderStrategy", ()))
+    processor = definition["RuntimePlatform"]["CpuArchitecture"]
+    vcpu, gb = int(definition["Cpu"]) / 1024, int(definition["Memory"]) / 1024
+    hour = vcpu * prices.FARGATE_VCPU_HOUR[processor] + gb * prices.FARGATE_GB_HOUR[processor]
+    disk = definition.get("EphemeralStorage", {}).get("SizeInGiB", prices.FARGATE_FREE_DISK_GB)
+    disk_hour = (disk - prices.FARGATE_FREE_DISK_GB) * prices.FARGATE_DISK_GB_HOUR
+    size = f"{vcpu:g} vCPU, {gb:g} GB, {processor}"
+    if parts.on_demand or not parts.spot:
+        yield f"{parts.on_demand:.1f} x {size}", parts.on_demand * (hour + disk_hour) * prices.HOURS_A_MONTH
+    if parts.spot:
+        spot_hour = hour * prices.FARGATE_SPOT_SHARE + disk_hour
+        yield f"{parts.spot:.1f} x {size} on Spot", parts.spot * spot_hour * prices.HOURS_A_MONTH
+    gate_minutes = _gate_minutes(definition)
+    if gate_minutes and load.deployments_a_month:
+        twice = load.deployments_a_month * gate_minutes / MINUTES_AN_HOUR * tasks * (hour + disk_hour)
+        yield f"{load.deployments_a_month} deployments, old and new for {gate_minutes} min", twice
+    if "ServiceRegistries" in p:
+        yield "registered tasks", tasks * prices.REGISTERED_TASK_MONTH
+
+
+def split(tasks: float, strategy: Any) -> Split:
+    """As ECS divides them: the base on demand first, the rest by weight."""
+    items = {item["CapacityProvider"]: item for item in strategy}
+    weights = {name: _number(item.get("Weight", 0)) for name, item in items.items()}
+    base = sum(_number(item.get("Base", 0)) for item in items.values())
+    if not weights.get(SPOT):
+        return Split(on_demand=tasks, spot=0.0)
+    spot = max(tasks - base, 0.0) * weights[SPOT] / sum(weights.values())
+    return Split(on_demand=tasks - spot, spot=spot)
+
+
+def _number(value: Any) -> float:
+    """A number, or the one that the template selects from a list."""
+    if isinstance(value, Mapping):
+        index, choices = value["Fn::Select"]
+        return float(choices[index])
+    return float(value)
+
+
+def _environment(container: Properties) -> dict[str, Any]:
+    return {entry["Name"]: entry["Value"] for entry in container["Environment"]}
+
+
+def _gate_minutes(definition: Properties) -> int:
+    """For how long, at most, a deployment's new tasks run beside the old ones; 0 where they do not wait."""
+    return max(int(_environment(c).get("GATE_MINUTES", 0)) for c in definition["ContainerDefinitions"])
+
+
+def _tasks(p: Properties, definition: Properties, template: Mapping[str, Any], load: Load) -> float:
+    """A pool's workers follow the load; what scales by its processors is at its fewest; the rest has one task."""
+    for environment in map(_environment, definition["ContainerDefinitions"]):
+        if "POOL" in environment:
+            pools = json.loads(environment["POOLS"])
+            pool = next(each for each in pools if each["name"] == environment["POOL"])
+            # All tasks go to the first pool: what others run is not told apart here.
+            if pool != pools[0]:
+                return float(pool["min"])
+            return load.workers(concurrency=pool["concurrency"], least=pool["min"], most=pool["max"])
+    service = str(p["TaskDefinition"]["Ref"]).removesuffix("TaskDefinition") + "Service"
+    for resource in template["Resources"].values():
+        of_this = f"${{{service}.Name}}" in str(resource.get("Properties", {}).get("ResourceId", ""))
+        if resource["Type"] == "AWS::ApplicationAutoScaling::ScalableTarget" and of_this:
+            return float(resource["Properties"]["MinCapacity"])
+    return 1.0

@@ -1,0 +1,135 @@
+"""The command line for releases and where they run: `python -m ops.delivery promote ...`."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from local import environments
+from local.errors import LocalError
+from ops.delivery import role, view, wire
+from ops.delivery.build import build_once
+from ops.delivery.errors import DeliveryError, Refused
+from ops.delivery.gate import WAITS_S
+from ops.delivery.ledger import PROMOTION, ROLLBACK
+from ops.delivery.plan import ENVIRONMENTS, Plan, plan_promotion, plan_rollback, predecessor
+
+UNCHANGED, ENDED_BADLY = 1, 2
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Exit code 0 when it is done, 1 when nothing was changed, 2 when what was begun did not end well."""
+    options = _parser().parse_args(arguments)
+    try:
+        options.run(options)
+    except (Refused, LocalError) as error:
+        print(f"refused: {error}", file=sys.stderr)
+        return UNCHANGED
+    except (DeliveryError, BotoCoreError, ClientError) as error:
+        print(f"failed: {error}", file=sys.stderr)
+        return ENDED_BADLY
+    return 0
+
+
+def _release(options: argparse.Namespace) -> None:
+    store = wire.make_store(options.bucket, ENVIRONMENTS[0])
+    release = build_once(options.version, repository=options.repository, store=store)
+    print(f"release {release.version}: {release.image}, database revision {release.revision}")
+
+
+def _deploy(options: argparse.Namespace) -> None:
+    store = wire.make_store(options.bucket, options.env)
+    stack = wire.make_stack(options.env, bucket=options.bucket, role=options.cloudformation_role)
+    plan = _decide(options, exists=stack.exists())
+    image = plan.release.image
+    proposal = stack.read(options.change_set, image=image) if options.change_set else stack.propose(image)
+    print("\n".join(view.plan_lines(plan, proposal)), flush=True)
+    if options.output:
+        with options.output.open("a") as file:
+            file.write(f"change_set={proposal.arn}\nversion={plan.release.version}\n")
+    if options.plan_only:
+        return
+    if not options.change_set and not options.yes and input("Go on? [y/N] ").strip().lower() not in ("y", "yes"):
+        raise Refused("nothing was deployed")
+    wire.make_delivery(stack, store, gate_s=options.wait, say=_say).carry_out(plan, proposal)
+
+
+def _decide(options: argparse.Namespace, *, exists: bool) -> Plan:
+    before, store = predecessor(options.env), wire.make_store(options.bucket, options.env)
+    ledger, now = store.ledger(options.env), time.time()
+    if options.kind == ROLLBACK:
+        return plan_rollback(options.version, ledger=ledger, exists=exists, now=now)
+    earlier = store.ledger(before) if before else None
+    return plan_promotion(store.release(options.version), ledger=ledger, before=earlier, exists=exists, now=now)
+
+
+def _settle(options: argparse.Namespace) -> None:
+    predecessor(options.env)  # refuses what is no environment of the pipeline
+    store = wire.make_store(options.bucket, options.env)
+    store.keep(store.ledger(options.env).settle(revision=options.revision, at=time.time()))
+
+
+def _status(options: argparse.Namespace) -> None:
+    for environment in ENVIRONMENTS:
+        ledger = wire.make_store(options.bucket, environment).ledger(environment)
+        print("\n".join(view.ledger_lines(ledger)))
+
+
+def _role(options: argparse.Namespace) -> None:
+    predecessor(options.env)
+    stack_name = environments.load(options.env).stack_name
+    iam = wire.client("iam", options.env)
+    role.equip(iam, options.role, environment=options.env, stack_name=stack_name, repository=options.repository)
+
+
+def _say(text: str) -> None:
+    print(text, flush=True)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m ops.delivery", description=__doc__)
+    commands = parser.add_subparsers(required=True)
+    bucket = argparse.ArgumentParser(add_help=False)
+    kept = os.environ.get("DELIVERY_BUCKET")
+    bucket.add_argument("--bucket", default=kept, required=not kept, help="the pipeline's; default: $DELIVERY_BUCKET")
+
+    release = commands.add_parser("release", parents=[bucket], help="build and push a version's image, once")
+    release.add_argument("--version", required=True)
+    release.add_argument("--repository", required=True, metavar="REGISTRY/NAME")
+    release.set_defaults(run=_release)
+
+    for name, kind in (("promote", PROMOTION), ("rollback", ROLLBACK)):
+        deploy = commands.add_parser(name, parents=[bucket], help=f"{kind} of an environment")
+        deploy.add_argument("--env", required=True)
+        deploy.add_argument("--version", required=kind == PROMOTION)
+        deploy.add_argument("--cloudformation-role", default=os.environ.get("CLOUDFORMATION_ROLE", ""), metavar="ARN")
+        deploy.add_argument("--plan-only", action="store_true", help="make and show the change set, and leave it")
+        deploy.add_argument("--output", type=Path, help="file to add change_set=... and version=... to")
+        deploy.add_argument("--change-set", default="", metavar="ARN", help="that was shown before, or 'none'")
+        deploy.add_argument("--yes", action="store_true", help="do not ask")
+        deploy.add_argument("--wait", type=float, default=WAITS_S, metavar="SECONDS", help="for the version check")
+        deploy.set_defaults(run=_deploy, kind=kind)
+
+    settle = commands.add_parser("settle", parents=[bucket], help="tell at which revision a database is")
+    settle.add_argument("--env", required=True)
+    settle.add_argument("--revision", required=True)
+    settle.set_defaults(run=_settle)
+
+    commands.add_parser("status", parents=[bucket], help="what runs where").set_defaults(run=_status)
+
+    equip = commands.add_parser("role", help="let a role of sam pipeline bootstrap deliver to an environment")
+    equip.add_argument("--env", required=True)
+    equip.add_argument("--role", required=True, metavar="ARN")
+    equip.add_argument("--repository", required=True, metavar="OWNER/NAME")
+    equip.set_defaults(run=_role)
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,59 @@
+"""Builds and pushes a version's image once, and keeps what was built as a release."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from local import paths
+from ops.delivery.errors import Failed, Refused
+from ops.delivery.release import PINNED, Release
+from ops.delivery.store import Store
+
+Run = Callable[[Sequence[str]], str]
+
+
+def run(argv: Sequence[str]) -> str:
+    """What a program prints, which the terminal shows, too. Raises Failed."""
+    try:
+        said = subprocess.run(argv, cwd=paths.ROOT, check=True, stdout=subprocess.PIPE, text=True).stdout
+    except (OSError, subprocess.CalledProcessError) as error:
+        raise Failed(f"{' '.join(argv[:3])}: {error}") from None
+    sys.stderr.write(said)
+    return said
+
+
+def build_once(version: str, *, repository: str, store: Store, run: Run = run) -> Release:
+    """The version's release: the one that is kept, or one that is built and pushed now. Raises Refused and Failed."""
+    kept = store.find(version)
+    if kept is not None:
+        return kept
+    tag = f"{repository}:{version}"
+    run(["make", "image", f"REPOSITORY={repository}", f"TAG={version}", f"VERSION={version}", "BUILDER=docker"])
+    run(["docker", "push", "--quiet", tag])
+    image = _digest_of(run(["docker", "image", "inspect", "--format", "{{json .RepoDigests}}", tag]), repository)
+    # The image itself says what it knows; nothing else is believed.
+    facts = _facts(run(["docker", "run", "--rm", "--network", "none", tag, "schema"]))
+    release = Release.from_record({**facts, "version": version, "image": image})
+    store.add(release)
+    return release
+
+
+def _digest_of(names: str, repository: str) -> str:
+    found = [name for name in json.loads(names) if name.startswith(f"{repository}@") and PINNED.fullmatch(name)]
+    if len(found) != 1:
+        raise Failed(f"the pushed image has no digest in {repository}: {names.strip()}")
+    return str(found[0])
+
+
+def _facts(said: str) -> dict[str, Any]:
+    try:
+        facts = json.loads(said)
+    except ValueError:
+        facts = None
+    if not isinstance(facts, dict):
+        raise Refused("the image does not say which revisions it knows (entrypoint schema)")
+    return facts

@@ -1,0 +1,120 @@
+"""What was deployed to one environment, and what its database may therefore hold."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+from ops.delivery.errors import Refused
+from ops.delivery.release import Release
+
+PROMOTION, ROLLBACK, SETTLED = "promotion", "rollback", "settled"
+UNDER_WAY, DONE, FAILED = "under way", "done", "failed"
+KINDS, OUTCOMES = frozenset({PROMOTION, ROLLBACK}), frozenset({UNDER_WAY, DONE, FAILED})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Deployment:
+    """One attempt. Times are seconds since the epoch. `snapshot`: of the database before it, empty if there is none."""
+
+    release: Release
+    kind: str
+    began_at: float
+    outcome: str = UNDER_WAY
+    why: str = ""
+    snapshot: str = ""
+
+    def to_record(self) -> dict[str, Any]:
+        return {**vars(self), "release": self.release.to_record()}
+
+    @classmethod
+    def from_record(cls, record: dict[str, Any]) -> Deployment:
+        made = cls(**{**record, "release": Release.from_record(record["release"])})
+        if made.kind not in KINDS or made.outcome not in OUTCOMES:
+            raise ValueError(made.kind)
+        return made
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settled:
+    """Somebody looked into the database, or restored or downgraded it: `revision` is what it holds since `at`."""
+
+    revision: str
+    at: float
+
+    def to_record(self) -> dict[str, Any]:
+        return {**vars(self), "kind": SETTLED}
+
+
+Entry = Deployment | Settled
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ledger:
+    """Of one environment, the latest entry first."""
+
+    environment: str
+    entries: tuple[Entry, ...] = ()
+
+    @property
+    def deployments(self) -> Iterator[Deployment]:
+        return (entry for entry in self.entries if isinstance(entry, Deployment))
+
+    @property
+    def done(self) -> tuple[Deployment, ...]:
+        """Those that passed their gate, the latest first."""
+        return tuple(entry for entry in self.deployments if entry.outcome == DONE)
+
+    def possible_revisions(self) -> frozenset[str]:
+        """The revisions that the database may have; empty for one that no deployment has touched.
+
+        A deployment that ended well left its own. One that did not may have failed before its migration or after it.
+        """
+        found: set[str] = set()
+        for entry in self.entries:
+            if isinstance(entry, Settled):
+                return frozenset(found | {entry.revision})
+            found.add(entry.release.revision)
+            if entry.outcome == DONE:
+                break
+        return frozenset(found)
+
+    def under_way(self, *, now: float, longest_s: float) -> Deployment | None:
+        """The deployment that is not over, unless it is so old that whoever made it must be gone."""
+        latest = next(self.deployments, None)
+        is_open = latest is not None and latest.outcome == UNDER_WAY and now - latest.began_at < longest_s
+        return latest if is_open else None
+
+    def begin(self, deployment: Deployment) -> Ledger:
+        return replace(self, entries=(deployment, *self.entries))
+
+    def end(self, *, outcome: str, why: str = "") -> Ledger:
+        """With the latest entry, a deployment, ended."""
+        latest, *others = self.entries
+        if not isinstance(latest, Deployment):
+            raise ValueError("the latest entry is no deployment")
+        return replace(self, entries=(replace(latest, outcome=outcome, why=why), *others))
+
+    def settle(self, *, revision: str, at: float) -> Ledger:
+        return replace(self, entries=(Settled(revision=revision, at=at), *self.entries))
+
+    def to_record(self) -> dict[str, Any]:
+        """As JSON can hold it."""
+        return {"environment": self.environment, "entries": [entry.to_record() for entry in self.entries]}
+
+    @classmethod
+    def from_record(cls, record: Any, *, environment: str) -> Ledger:
+        """What `to_record` gave; Refused when it cannot be that: a malformed ledger is not an empty one."""
+        try:
+            if record["environment"] != environment:
+                raise ValueError(record["environment"])
+            return cls(environment=environment, entries=tuple(map(_entry, record["entries"])))
+        except (KeyError, TypeError, ValueError):
+            raise Refused(f"the ledger of {environment} is malformed") from None
+
+
+def _entry(record: dict[str, Any]) -> Entry:
+    if record["kind"] == SETTLED:
+        return Settled(revision=str(record["revision"]), at=float(record["at"]))
+    return Deployment.from_record(record)

@@ -1,0 +1,103 @@
+"""Decides what may be deployed where: pure, by what the ledgers say."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ops.delivery.errors import Refused
+from ops.delivery.ledger import PROMOTION, ROLLBACK, Deployment, Ledger
+from ops.delivery.release import Release
+
+# Who must have run a release well before whom.
+ENVIRONMENTS = ("dev", "qa", "prd")
+# CloudFormation gives up on a service's deployment after three hours; the snapshot and the gate come on top.
+LONGEST_DEPLOYMENT_S = 4 * 3600.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """A deployment that may begin. `migrates`: the database may change, so that a snapshot comes first."""
+
+    environment: str
+    release: Release
+    kind: str
+    migrates: bool
+
+
+def predecessor(environment: str) -> str | None:
+    """The environment whose approval this one needs; Refused for one that no release goes to."""
+    if environment not in ENVIRONMENTS:
+        raise Refused(f"no release goes to {environment!r}, only to {', '.join(ENVIRONMENTS)}")
+    place = ENVIRONMENTS.index(environment)
+    return ENVIRONMENTS[place - 1] if place else None
+
+
+def plan_promotion(release: Release, *, ledger: Ledger, before: Ledger | None, exists: bool, now: float) -> Plan:
+    """The plan to bring a release forward; Refused, with the reason, when it may not be.
+
+    `before`: the predecessor's ledger, None for the first environment. `exists`: whether the environment's stack does.
+    """
+    if before is not None and not any(each.release.image == release.image for each in before.done):
+        raise Refused(
+            f"{ledger.environment} takes only what {before.environment} ran well, and {release.image} has not "
+            f"passed the version check there"
+        )
+    return _plan(release, ledger=ledger, kind=PROMOTION, exists=exists, now=now)
+
+
+def plan_rollback(version: str | None, *, ledger: Ledger, exists: bool, now: float) -> Plan:
+    """The plan to go back to a version that ran well here, by default the one before; Refused if it is not safe."""
+    if not exists:
+        raise Refused(f"the stack of {ledger.environment} does not exist: there is nothing to roll back")
+    target = _earlier(version, ledger)
+    return _plan(target.release, ledger=ledger, kind=ROLLBACK, exists=exists, now=now)
+
+
+def _earlier(version: str | None, ledger: Ledger) -> Deployment:
+    if version is not None:
+        found = next((each for each in ledger.done if each.release.version == version), None)
+        if found is None:
+            raise Refused(f"version {version} never ran well in {ledger.environment}: promote it instead")
+        return found
+    latest = next(ledger.deployments, None)
+    found = next((each for each in ledger.done if latest and each.release.image != latest.release.image), None)
+    if found is None:
+        raise Refused(f"nothing else ran well in {ledger.environment}: there is nothing to go back to")
+    return found
+
+
+def _plan(release: Release, *, ledger: Ledger, kind: str, exists: bool, now: float) -> Plan:
+    other = ledger.under_way(now=now, longest_s=LONGEST_DEPLOYMENT_S)
+    if other is not None:
+        raise Refused(f"{ledger.environment} is being deployed to: version {other.release.version} is under way")
+    revisions = ledger.possible_revisions() if exists else frozenset()  # a stack that is made brings an empty database
+    if exists and not revisions:
+        raise Refused(
+            f"{ledger.environment} was not deployed by this pipeline, so nobody knows its database's revision: "
+            f"ask it (airflow db shell: table alembic_version), then make settle ENV={ledger.environment} REVISION=..."
+        )
+    foreign = sorted(revisions - set(release.lineage))
+    if foreign:
+        raise Refused(_unknown_revision(release, ledger=ledger, foreign=foreign))
+    return Plan(
+        environment=ledger.environment,
+        release=release,
+        kind=kind,
+        migrates=any(r != release.revision for r in revisions),
+    )
+
+
+def _unknown_revision(release: Release, *, ledger: Ledger, foreign: list[str]) -> str:
+    """Why, and the two ways out: only the newer image can downgrade, and a snapshot holds the older database."""
+    newer = next((each for each in ledger.deployments if each.release.revision in foreign), None)
+    first = "find out who brought it, for no deployment did"
+    if newer is not None:
+        downgrade = f"airflow db downgrade --to-revision {release.revision}"
+        first = f"with the image of version {newer.release.version}, {downgrade}"
+        if newer.snapshot:
+            first += f"; or restore the snapshot {newer.snapshot}, without what has happened since"
+    return (
+        f"the database of {ledger.environment} may be at revision {', '.join(foreign)}, which Airflow "
+        f"{release.airflow_version} in version {release.version} does not know: it could neither run on it nor "
+        f"downgrade it. First: {first}. Then: make settle ENV={ledger.environment} REVISION={release.revision}"
+    )

@@ -1,0 +1,53 @@
+"""A release: an image by its digest, with the revision of Airflow's database that its code belongs to."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from ops.delivery.errors import Refused
+
+# A tag can be moved to another image; a digest cannot.
+PINNED = re.compile(r"[^\s@]+@sha256:[0-9a-f]{64}")
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]{0,127}")
+REVISION = re.compile(r"[0-9a-z_]{4,64}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Release:
+    """`version`: as the version check shows it. `image`: repository@sha256:digest.
+
+    `revision`: of the database, where the image's `airflow db migrate` leads. `lineage`: all revisions that the image
+    knows, the latest first; Airflow can bring a database from any of them to `revision`, and from no other.
+    """
+
+    version: str
+    image: str
+    airflow_version: str
+    revision: str
+    lineage: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        if not NAME.fullmatch(self.version):
+            raise Refused(f"{self.version!r} is no version")
+        if not PINNED.fullmatch(self.image):
+            raise Refused(f"{self.image!r} does not name an image by its digest (repository@sha256:...)")
+        if not self.airflow_version or not all(map(REVISION.fullmatch, self.lineage)):
+            raise Refused(f"release {self.version} does not say which Airflow and which revisions are in its image")
+        if self.revision not in self.lineage:
+            raise Refused(f"release {self.version} does not know its own revision {self.revision!r}")
+
+    def to_record(self) -> dict[str, Any]:
+        """As JSON can hold it."""
+        return {**asdict(self), "lineage": list(self.lineage)}
+
+    @classmethod
+    def from_record(cls, record: Any) -> Release:
+        """What `to_record` gave; Refused when it cannot be that."""
+        try:
+            given: Mapping[str, Any] = {name: record[name] for name in cls.__dataclass_fields__}
+            return cls(**{**given, "lineage": tuple(given["lineage"])})
+        except (KeyError, TypeError, AttributeError):
+            raise Refused("the record of a release is malformed") from None

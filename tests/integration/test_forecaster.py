@@ -1,0 +1,314 @@
+"""The forecaster on Airflow's real schema and schedule, in a real Postgres and Redis."""
+
+import itertools
+import json
+import os
+import signal
+import subprocess
+import tempfile
+import uuid
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+
+from fleet import pulse
+from fleet.registry import Forecast, Registry
+from local.servers.ports import free_port
+from tests.integration.conftest import PostgresServer, RedisServer
+from tests.integration.waiting import eventually
+from tests.past_runs import CASES, Past, at_once
+
+ROOT = Path(__file__).parents[2]
+IMAGE = ROOT / "airflow_image"
+AIRFLOWS_PYTHON = ROOT / ".venv-airflow" / "bin" / "python"
+PROGRAM = Path(__file__).with_name("airflow_forecaster.py")
+DATABASE = "forecasts"
+AHEAD_S = 15 * 60
+FIVE_MINUTES_S = 300
+LITTLE_S = 5
+LONG_AGO = datetime(2026, 2, 1, tzinfo=UTC)
+PAST_S = 3600  # between two past runs
+
+pytestmark = pytest.mark.skipif(not AIRFLOWS_PYTHON.exists(), reason="needs the image's environment (make setup)")
+
+
+def environment(*, database: str, broker: str, home: str) -> dict[str, str]:
+    return {
+        "PATH": os.environ["PATH"],
+        "PYTHONPATH": str(IMAGE),
+        "AIRFLOW_HOME": home,
+        "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": database,
+        "AIRFLOW__CELERY__BROKER_URL": broker,
+        "FLEET_POOL_OF_QUEUE": json.dumps({"default": "worker", "long": "long"}),
+        "FORECAST_MINUTES": str(AHEAD_S // 60),
+        "FORECAST_QUANTILE": "0.9",
+        "FORECAST_RUNS": "10",
+        "FORECAST_WINDOW_S": "60",
+    }
+
+
+class Site:
+    """Airflow's database with DAGs that run each five minutes, and a forecaster that looks when told to."""
+
+    def __init__(self, program: subprocess.Popen[str], connection: psycopg.Connection[Any], registry: Registry) -> None:
+        self._program, self._connection, self._registry = program, connection, registry
+        self._numbers = itertools.count()
+        self.first = 0
+
+    def ask(self, **command: Any) -> Any:
+        """The program's answer to one command."""
+        assert self._program.stdin is not None
+        assert self._program.stdout is not None
+        self._program.stdin.write(json.dumps(command) + "\n")
+        self._program.stdin.flush()
+        return json.loads(self._program.stdout.readline())
+
+    def execute(self, statement: str, *arguments: Any) -> None:
+        self._connection.execute(statement.encode(), arguments)
+
+    def dag(self, *, schedule: str = "*/5 * * * *", end: str | None = None) -> str:
+        """A new DAG, as it is when it is not paused and the scheduler has created the run that was due last."""
+        dag_id = f"dag{next(self._numbers)}"
+        self.write(dag_id, schedule=schedule, end=end)
+        return dag_id
+
+    def write(self, dag_id: str, *, schedule: str, end: str | None = None) -> None:
+        self.ask(dags={dag_id: {"schedule": schedule, "end": end, "tasks": 1}})
+        at = datetime.fromtimestamp(self.first, tz=UTC)
+        self.execute(
+            "update dag set is_paused = false, next_dagrun = %s, next_dagrun_create_after = %s, "
+            "next_dagrun_data_interval_start = %s, next_dagrun_data_interval_end = %s where dag_id = %s",
+            *(at, at, at, at, dag_id),
+        )
+
+    def past(self, dag_id: str, *tasks: Past, kind: str = "scheduled", state: str = "success") -> None:
+        """A run later than those before it."""
+        number = next(self._numbers)
+        due, run_id = LONG_AGO + timedelta(seconds=PAST_S * number), f"run{number}"
+        self.execute(
+            "insert into dag_run (dag_id, run_id, run_type, state, run_after) values (%s, %s, %s, %s, %s)",
+            *(dag_id, run_id, kind, state, due),
+        )
+        for index, task in enumerate(tasks):
+            times = (task.queued, task.started, task.started + task.ran)
+            self.execute(
+                "insert into task_instance (id, dag_id, run_id, task_id, map_index, try_number, pool, pool_slots, "
+                "queue, state, queued_dttm, start_date, end_date) "
+                "values (%s, %s, %s, 'task', %s, 1, 'default_pool', 1, %s, 'success', %s, %s, %s)",
+                *(uuid.uuid4(), dag_id, run_id, index, task.queue),
+                *(None if time is None else due + timedelta(seconds=time) for time in times),
+            )
+
+    def look(self) -> dict[str, Forecast | None]:
+        """What is forecast now."""
+        self.ask(look=True)
+        return {pool: self._registry.forecast(pool) for pool in ("worker", "long")}
+
+    def begin(self) -> None:
+        """No DAG is left. `first`: when the next run of one is due that runs each five minutes, or was just now."""
+        self.execute("truncate dag, dag_run, task_instance cascade")
+        now = self._registry.now()
+        self.first = int(now // FIVE_MINUTES_S + (now % FIVE_MINUTES_S > LITTLE_S)) * FIVE_MINUTES_S
+
+
+@pytest.fixture(scope="module")
+def home() -> Iterator[str]:
+    with tempfile.TemporaryDirectory(prefix="airflow-") as folder:
+        yield folder
+
+
+@pytest.fixture(scope="module")
+def prepared(postgres_server: PostgresServer, redis_server: RedisServer, home: str) -> Iterator[Site]:
+    given = postgres_server
+    given.server.provision(given.user, given.password, DATABASE)
+    place = f"{given.user}:{given.password}@{given.host}:{given.port}/{DATABASE}"
+    variables = environment(database=f"postgresql+psycopg2://{place}", broker=redis_server.url, home=home)
+    with (
+        Path(home, "log").open("w") as log,
+        subprocess.Popen(
+            [AIRFLOWS_PYTHON, PROGRAM],
+            env=variables,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=log,
+            text=True,
+        ) as program,
+        psycopg.connect(f"postgresql://{place}", autocommit=True) as connection,
+    ):
+        site = Site(program, connection, Registry(redis_server.client))
+        site.ask(migrate=True)
+        yield site
+        program.kill()
+
+
+@pytest.fixture
+def site(prepared: Site, redis_server: RedisServer) -> Site:
+    redis_server.client.flushall()
+    prepared.begin()
+    return prepared
+
+
+def slots(found: dict[str, Forecast | None], pool: str = "worker") -> int:
+    """Of the first run that is forecast; 0 when none is."""
+    forecast = found[pool]
+    assert forecast is not None
+    return forecast[0][1] if forecast else 0
+
+
+def test_every_run_of_the_next_quarter_of_an_hour_is_forecast(site: Site) -> None:
+    site.past(site.dag(), *at_once(12))
+    forecast = site.look()["worker"]
+    # At 10:02: 10:05, 10:10, 10:15. A run of 10:00 that is a few seconds late makes it four.
+    assert forecast is not None
+    assert [slots for _, slots in forecast] == [12] * len(forecast)
+    assert [at for at, _ in forecast][:3] == [site.first + step * FIVE_MINUTES_S for step in range(3)]
+    assert len(forecast) <= 4
+
+
+def test_more_dags_are_forecast_than_one_query_asks_for(site: Site) -> None:
+    # One more than DAGS_A_QUERY, which is 50: 51 runs of 2 slots each.
+    for _ in range(51):
+        site.past(site.dag(), *at_once(2))
+    assert slots(site.look()) == 102
+
+
+def test_each_pool_has_its_own_forecast(site: Site) -> None:
+    site.past(site.dag(), *at_once(3), *at_once(2, queue="long"), *at_once(9, queue="elsewhere"))
+    found = site.look()
+    assert (slots(found), slots(found, "long")) == (3, 2)
+
+
+def test_a_second_writer_changes_nothing(site: Site) -> None:
+    # Each copy of Airflow has a forecaster: each replaces what the other wrote with the same.
+    site.past(site.dag(), *at_once(3))
+    assert slots(site.look()) == slots(site.look()) == 3
+
+
+def test_where_nothing_is_due_that_is_said(site: Site) -> None:
+    site.past(site.dag(schedule="0 0 1 1 *"), *at_once(3))
+    site.execute("update dag set next_dagrun_create_after = now() + interval '30 days'")
+    assert site.look() == {"worker": (), "long": ()}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "update dag set is_paused = true",
+        "update dag set is_stale = true",
+        "update dag set has_import_errors = true",
+        "update dag set exceeds_max_non_backfill = true",
+        """update dag set allowed_run_types = '["manual"]'""",
+        "update dag set next_dagrun_create_after = null",
+        # Missed: the scheduler did not create it within a minute.
+        "update dag set next_dagrun_create_after = now() - interval '61 s'",
+    ],
+)
+def test_a_dag_that_the_scheduler_will_not_run_is_not_forecast(site: Site, change: str) -> None:
+    site.past(site.dag(), *at_once(3))
+    assert slots(site.look()) == 3
+    site.execute(change)
+    assert slots(site.look()) == 0
+
+
+def test_a_run_that_is_a_little_late_is_still_expected(site: Site) -> None:
+    site.past(site.dag(), *at_once(3))
+    site.execute("update dag set next_dagrun_create_after = now() - interval '30 s'")
+    assert slots(site.look()) == 3
+
+
+def test_no_run_is_expected_beyond_a_dags_end(site: Site) -> None:
+    last = datetime.fromtimestamp(site.first, tz=UTC)
+    site.past(site.dag(end=last.isoformat()), *at_once(3))
+    assert site.look()["worker"] == ((int(last.timestamp()), 3),)
+
+
+def test_a_changed_schedule_is_followed(site: Site) -> None:
+    dag_id = site.dag()
+    site.past(dag_id, *at_once(3))
+    before = site.look()["worker"]
+    site.write(dag_id, schedule="*/1 * * * *")
+    after = site.look()["worker"]
+    assert before is not None
+    assert after is not None
+    assert [after[1][0] - after[0][0], before[1][0] - before[0][0]] == [60, FIVE_MINUTES_S]
+
+
+def test_of_a_dag_that_airflow_cannot_read_the_next_run_is_known(site: Site) -> None:
+    site.past(site.dag(), *at_once(3))
+    site.execute("""update serialized_dag set data = '{"__version": 3, "dag": {}}', dag_hash = 'changed'""")
+    forecast = site.look()["worker"]
+    assert forecast is not None
+    assert len(forecast) == 1
+
+
+@pytest.mark.parametrize(("tasks", "wanted"), CASES)
+def test_a_run_wants_as_many_slots_as_it_would_have_used_in_its_beginning(
+    site: Site, tasks: Sequence[Past], wanted: int
+) -> None:
+    site.past(site.dag(), *tasks)
+    assert slots(site.look()) == wanted
+
+
+def test_the_last_ten_runs_count(site: Site) -> None:
+    dag_id = site.dag()
+    for count in (50, 50, 3, 3, 3, 3, 3, 3, 3, 3, 3, 4):
+        site.past(dag_id, *at_once(count))
+    # Of the last ten, nine times 3 and a 4: the ninth in order is 3.
+    assert slots(site.look()) == 3
+
+
+def test_a_run_without_a_task_on_the_queue_counts_as_none(site: Site) -> None:
+    dag_id = site.dag()
+    for count in (7, 0, 0, 0, 0, 0, 0, 0, 0, 0):
+        site.past(dag_id, *at_once(count))
+    assert slots(site.look()) == 0
+
+
+@pytest.mark.parametrize(
+    ("kind", "state"), [("manual", "success"), ("backfill", "success"), ("scheduled", "running"), ("scheduled", None)]
+)
+def test_only_scheduled_runs_that_have_ended_are_learned_from(site: Site, kind: str, state: str) -> None:
+    dag_id = site.dag()
+    site.past(dag_id, *at_once(3))
+    site.past(dag_id, *at_once(40), kind=kind, state=state)
+    assert slots(site.look()) == 3
+
+
+def test_a_failed_run_is_learned_from(site: Site) -> None:
+    dag_id = site.dag()
+    site.past(dag_id, *at_once(3), state="failed")
+    assert slots(site.look()) == 3
+
+
+def test_the_forecaster_cannot_write_to_airflows_database(site: Site) -> None:
+    assert "read-only transaction" in site.ask(sql="create table mine (id int)")
+
+
+def test_postgres_ends_a_query_that_takes_long(site: Site) -> None:
+    assert site.ask(sql="show statement_timeout") == "5s"
+
+
+def test_without_its_database_it_lives_on_and_forecasts_nothing(redis_server: RedisServer, tmp_path: Path) -> None:
+    redis_server.client.flushall()
+    nobody = f"postgresql+psycopg2://user:secret-password@127.0.0.1:{free_port()}/none"
+    variables = environment(database=nobody, broker=redis_server.url, home=str(tmp_path))
+    log = tmp_path / "log"
+    with (
+        log.open("w") as output,
+        subprocess.Popen(
+            [AIRFLOWS_PYTHON, "-m", "fleet.forecaster"], env=variables, stdout=output, stderr=output
+        ) as process,
+    ):
+        assert eventually(lambda: "nothing can be forecast" in log.read_text(), within_s=60)
+        assert process.poll() is None
+        # Nothing is wrong with its container, so it is not called unhealthy.
+        assert eventually(lambda: pulse.age_s({"AIRFLOW_HOME": str(tmp_path)}, pulse.LOOK) is not None, within_s=60)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(timeout=10) == 0
+    assert Registry(redis_server.client).forecast("worker") is None
+    assert "secret-password" not in log.read_text()
