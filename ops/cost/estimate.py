@@ -31,8 +31,9 @@ FREE = frozenset(
     )
 )
 MINUTES_A_MONTH = prices.HOURS_A_MONTH * 60
-# Seconds of each minute that a function runs: the autoscaler looks all the time, the version check once.
-FUNCTION_BUSY_S = {"autoscaler": 60.0, "version_check": 2.0}
+# Seconds of each minute that a function runs: the autoscaler looks all the time, the others once.
+AUTOSCALER = "autoscaler"
+FUNCTION_BUSY_S = {AUTOSCALER: 60.0, "version_check": 2.0, "sleeper": 2.0}
 # Metrics that the autoscaler and the version check publish: of the fleet, and of each pool.
 FLEET_METRICS, POOL_METRICS = 6, 12
 # Metrics of Container Insights: of the cluster, and of each service.
@@ -120,12 +121,13 @@ def _balancer(p: Resource, _template: Template, _load: Load) -> Priced:
 
 
 def _function(p: Resource, _template: Template, _load: Load) -> Priced:
-    busy_s = FUNCTION_BUSY_S[p["Handler"].split(".")[0]]
+    package = p["Handler"].split(".")[0]
+    busy_s = _look_up(FUNCTION_BUSY_S, package, "function of the package")
     (processor,) = p["Architectures"]
     seconds = MINUTES_A_MONTH * busy_s * p["MemorySize"] / 1024
     usd = seconds * prices.LAMBDA_GB_SECOND[processor] + MINUTES_A_MONTH / 1_000_000 * prices.LAMBDA_MILLION_CALLS
     yield f"{busy_s:g} s each minute, {p['MemorySize']} MB", usd
-    if "POOLS" in p["Environment"]["Variables"] and busy_s == FUNCTION_BUSY_S["autoscaler"]:
+    if package == AUTOSCALER:
         yield "its metrics", (FLEET_METRICS + POOL_METRICS) * prices.METRIC_MONTH
 
 
