@@ -83,11 +83,11 @@ def _look_up(table: Mapping[str, float], key: str, what: str) -> float:
     return table[key]
 
 
-def _database(p: Resource, _template: Template, _load: Load) -> Priced:
+def _database(p: Resource, _template: Template, load: Load) -> Priced:
     servers = 2 if p["MultiAZ"] else 1
     hour = _look_up(prices.RDS_HOUR, p["DBInstanceClass"], "database class")
     standby = " with standby" if servers == 2 else ""
-    yield f"{p['DBInstanceClass']}{standby}", servers * hour * prices.HOURS_A_MONTH
+    yield f"{p['DBInstanceClass']}{standby}", servers * hour * prices.HOURS_A_MONTH * load.awake
     yield f"{p['AllocatedStorage']} GiB{standby}", servers * p["AllocatedStorage"] * prices.RDS_GP3_GB_MONTH
     yield "secret of the password", prices.SECRET_MONTH
 
