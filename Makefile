@@ -28,7 +28,7 @@ demo: setup-local ## the whole stack on this machine, a burst of real tasks, a r
 faults: setup-local ## what can go wrong, on the stack with real tasks: a verdict a fault (ONLY="redis ...")
 	@exec $(BIN)/python -m local faults $(if $(ONLY),--only $(ONLY)) $(FLAGS)
 
-prewarm: setup-local ## a scheduled run on the stack, unforeseen and with its workers waiting: both waits (eight minutes)
+prewarm: setup-local ## a scheduled run on the stack, unforeseen and with its workers waiting: both waits (five minutes)
 	@exec $(BIN)/python -m local prewarm
 
 up: setup-local ## the stack, kept running until Ctrl-C or `make down`
@@ -116,7 +116,7 @@ protocol: setup-dev ## the protocol's model over 100,000 steps (a quarter of an 
 	@PROTOCOL_STEPS=100000 $(BIN)/python -m pytest tests/model -k test_no_task --log-cli-level=INFO
 
 bench: setup-local ## what a look costs, how policies compare: into docs/benchmarks*.md (FLAGS="--seeds 1 --days 2 --concurrency 16": quickly)
-	@failed=0; for part in "report $(FLAGS)" "function --docs" versions page; do \
+	@failed=0; for part in "report $(FLAGS)" "function --docs" versions page template; do \
 	  $(BIN)/python -m bench.$$part || failed=1; done; exit $$failed
 
 REPLAY_ARGUMENTS = "$(HISTORY)" $(if $(QUEUE),--queue "$(QUEUE)") $(if $(WAIT),--wait "$(WAIT)") \

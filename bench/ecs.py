@@ -115,6 +115,7 @@ class Ecs:
         if worker.stage is Stage.PENDING:
             worker.stage = Stage.RUNNING
             self.pending -= 1
+            self._fleet.changed(worker)
 
     def _ready(self, worker: SimWorker) -> None:
         if worker.stage is Stage.RUNNING:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from bench.bounds import clairvoyant_hours, work_hours
+from bench.first_fit import first_fit_hours
 from bench.load import Load
 from bench.policies import Maker
 from bench.trial import Outcome, Setting, run_trial
@@ -16,7 +17,7 @@ from bench.trial import Outcome, Setting, run_trial
 
 @dataclass(frozen=True, kw_only=True)
 class Result:
-    """A policy's outcomes, one a seed, with the load's bounds in worker-hours (see `bounds`).
+    """A policy's outcomes, one a seed, with the load's bounds in worker-hours (see `bounds`, `first_fit`).
 
     `tasks`: of the load. `cpu_s`: what each trial took of a processor, which is no part of the result.
     """
@@ -26,6 +27,7 @@ class Result:
     outcomes: tuple[Outcome, ...]
     work_hours: float
     clairvoyant_hours: float
+    first_fit_hours: float
     cpu_s: tuple[float, ...] = field(compare=False)
 
     def mean(self, figure: Callable[[Outcome], float]) -> float:
@@ -60,6 +62,7 @@ class Result:
             "boots": self.mean(lambda outcome: outcome.boots),
             "lower_bound_worker_hours": self.clairvoyant_hours,
             "work_hours": self.work_hours,
+            "first_fit_worker_hours": self.first_fit_hours,
         }
 
 
@@ -110,6 +113,7 @@ def compare(
     every = run_all(jobs, processes=processes)
     work = work_hours(load, slots=setting.slots)
     clairvoyant = clairvoyant_hours(load, slots=setting.slots, boot_s=setting.boots.median_s)
+    first_fit = first_fit_hours(load, slots=setting.slots, boot_s=setting.boots.median_s)
     results = []
     for number, policy in enumerate(policies):
         ran = every[number * len(seeds) : (number + 1) * len(seeds)]
@@ -120,6 +124,7 @@ def compare(
                 outcomes=tuple(each.outcome for each in ran),
                 work_hours=work,
                 clairvoyant_hours=clairvoyant,
+                first_fit_hours=first_fit,
                 cpu_s=tuple(each.cpu_s for each in ran),
             )
         )

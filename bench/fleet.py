@@ -20,13 +20,14 @@ class Fleet:
     Any: each worker's BRPOP stands in Redis's line of clients, so which of them is served first is as good as random.
     `when_idle` is called with a worker that has just ended its last task, `when_done` when all tasks have ended,
     `when_last_stage_ends` with the last stage of each run, where the load has an order. `arrived`, `started`, `ended`:
-    times by task; of one that was killed, of its last attempt.
+    times by task; of one that was killed, of its last attempt. `changes` counts whatever a policy could see change.
     """
 
     def __init__(self, *, clock: Clock, load: Load, slots: int, seed: int, when_done: Callable[[], None]) -> None:
         self.clock, self.load, self.slots = clock, load, slots
         self.queue: deque[int] = deque()
         self.active = 0
+        self.changes = 0
         self.waits = Waits(len(load))
         self.when_idle: Callable[[SimWorker], None] = _nothing
         self.when_last_stage_ends: Callable[[int], None] = _nothing
@@ -45,10 +46,16 @@ class Fleet:
     def queued(self) -> int:
         return len(self.queue)
 
+    def changed(self, worker: SimWorker) -> None:
+        """Who looks at the worker finds something new."""
+        worker.view = None
+        self.changes += 1
+
     def consume(self, worker: SimWorker) -> None:
         """The worker takes tasks from now on."""
         worker.stage = Stage.CONSUMING
         worker.change += 1
+        self.changed(worker)
         queue = self.queue
         while queue and len(worker.tasks) < self.slots:
             self._start(queue.popleft(), worker)
@@ -59,7 +66,7 @@ class Fleet:
         """The worker takes no more tasks, and ends those it has."""
         worker.stage = stage
         worker.change += 1
-        worker.view = None
+        self.changed(worker)
         self._take(worker)
 
     def kill(self, worker: SimWorker) -> None:
@@ -93,13 +100,14 @@ class Fleet:
         free = self._free
         if not free:
             self.queue.append(task)
+            self.changes += 1
             return
         self._start(task, free[int(self._dice.random() * len(free))])
 
     def _start(self, task: int, worker: SimWorker) -> None:
         clock = self.clock
         worker.tasks.add(task)
-        worker.view = None
+        self.changed(worker)
         self.active += 1
         if worker.place >= 0 and len(worker.tasks) >= self.slots:
             self._take(worker)
@@ -113,7 +121,7 @@ class Fleet:
         if attempt != self._attempts[task]:
             return
         worker.tasks.discard(task)
-        worker.view = None
+        self.changed(worker)
         self.active -= 1
         load, waits = self.load, self.waits
         self.ended[task] = self.clock.now

@@ -6,25 +6,22 @@ from random import Random
 
 from autoscaler.decide import decide
 from autoscaler.memory import Memory
-from autoscaler.observation import Deployment, Fleet, Observation, Service, Worker
+from autoscaler.observation import Deployment, Observation, Service
 from autoscaler.policy import Policy
-from bench.ecs import CONTAINER_START_S, STOP_TIMEOUT_S
+from bench.ecs import STOP_TIMEOUT_S
 from bench.forecaster import Forecaster
+from bench.registry import SimRegistry
+from bench.rest import after_rest, is_at_rest
 from bench.site import Site
 from bench.worker import SimWorker, Stage
-from fleet.registry import CONSUMING, DRAINED, DRAINING, ORDER_CONSUME, ORDER_DRAIN, STARTING
+from fleet.foretold import Forecast
+from fleet.registry import ORDER_CONSUME, ORDER_DRAIN
 
 # Measured of the agent: an order is obeyed within 1.2 s; contract: 2 s.
 OBEYS_WITHIN_S = 2.0
 IDLE_CONFIRMED_AFTER_S = 2.0
 ASKS_AGAIN_AFTER_S = 2.0  # for protection that was refused
 QUEUE = "default"
-STATES = {
-    Stage.WAITING: STARTING,
-    Stage.CONSUMING: CONSUMING,
-    Stage.DRAINING: DRAINING,
-    Stage.DRAINED: DRAINED,
-}
 
 
 class Ours:
@@ -40,18 +37,30 @@ class Ours:
         self._policy = policy
         self._memory = Memory()
         self._deployment = (Deployment(id="ecs-svc/1", status="PRIMARY", task_definition="worker:1", running=0),)
-        self._registered: dict[str, SimWorker] = {}
-        self._started_at: dict[str, float] = {}
+        self._rests_since: int | None = None  # the fleet's count of changes that left nothing to do
+        self._rested_until: float | None = None  # the last look that was spared since
 
     def begin(self, site: Site) -> None:
         self.site = site
+        self._registry = SimRegistry(site)
         self._dice = Random(f"orders {site.seed}")
         if self._forecaster is not None:
             self._forecaster.begin(site)
 
     def look(self) -> None:
-        decision = decide(self._observation(), self._policy, self._memory)
+        """A look that could only repeat the last decision is spared."""
+        changes, forecast = self.site.fleet.changes, self._forecast()
+        if changes == self._rests_since and not forecast:
+            self._rested_until = self.site.clock.now
+            return
+        memory = self._memory
+        if self._rested_until is not None:
+            memory = after_rest(memory, until=self._rested_until)
+        observation = self._observation(forecast)
+        decision = decide(observation, self._policy, memory)
         self._memory = decision.memory
+        self._rests_since = changes if is_at_rest(observation, decision) else None
+        self._rested_until = None
         for name in decision.drain:
             self._order(name, ORDER_DRAIN)
         for name in decision.recall:
@@ -63,52 +72,35 @@ class Ours:
     def ready(self, worker: SimWorker) -> None:
         """Registered as starting; it consumes once it is protected."""
         worker.stage = Stage.WAITING
-        self._registered[str(worker.number)] = worker
-        self._started_at[str(worker.number)] = self.site.clock.now - CONTAINER_START_S
+        self._registry.add(worker)
         self._begin_to_consume(worker)
 
     def idle(self, worker: SimWorker) -> None:
         if worker.stage is Stage.DRAINING:
             self.site.clock.after(IDLE_CONFIRMED_AFTER_S, self._drained, (worker, worker.change))
 
-    def _observation(self) -> Observation:
-        site = self.site
-        ecs = site.ecs
-        gone = [name for name, worker in self._registered.items() if worker.stage not in STATES]
-        for name in gone:
-            del self._registered[name]
-            del self._started_at[name]
-        views = tuple([worker.view or self._view(worker) for worker in self._registered.values()])
+    def _forecast(self) -> Forecast | None:
+        return None if self._forecaster is None else self._forecaster.read()
+
+    def _observation(self, forecast: Forecast | None) -> Observation:
+        site, ecs = self.site, self.site.ecs
         return Observation(
             now=site.clock.now,
             queued={QUEUE: len(site.fleet.queue)},
-            fleet=Fleet(workers=views),
+            fleet=self._registry.read(),
             service=Service(
                 desired=ecs.desired,
                 running=ecs.running,
                 pending=ecs.desired - ecs.running,
                 deployments=self._deployment,
             ),
-            forecast=None if self._forecaster is None else self._forecaster.read(),
+            forecast=forecast,
         )
-
-    def _view(self, worker: SimWorker) -> Worker:
-        view = Worker(
-            id=str(worker.number),
-            state=STATES[worker.stage],
-            active=len(worker.tasks),
-            slots=self.site.slots,
-            protected=worker.protected,
-            order=worker.order,
-            started_at=self._started_at[str(worker.number)],
-        )
-        worker.view = view
-        return view
 
     def _order(self, name: str, order: str) -> None:
-        worker = self._registered[name]
+        worker = self._registry[name]
         worker.order = order
-        worker.view = None
+        self.site.fleet.changed(worker)
         self.site.clock.after(self._dice.random() * OBEYS_WITHIN_S, self._obey, (worker, order))
 
     def _obey(self, ordered: tuple[SimWorker, str]) -> None:
@@ -124,7 +116,6 @@ class Ours:
             fleet.cancel(worker, stage=Stage.DRAINED)
         elif order == ORDER_CONSUME and stage is Stage.DRAINING:
             fleet.consume(worker)
-            worker.view = None
         elif order == ORDER_CONSUME and stage is Stage.DRAINED:
             self._begin_to_consume(worker)
 
@@ -134,7 +125,6 @@ class Ours:
             return
         if self.site.ecs.protect(worker):
             self.site.fleet.consume(worker)
-            worker.view = None
         else:
             self.site.clock.after(ASKS_AGAIN_AFTER_S, self._begin_to_consume, worker)
 

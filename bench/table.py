@@ -8,6 +8,7 @@ from bench.experiment import Result
 from bench.sheet import Sheet
 from bench.suite import Trouble
 
+FIRST_FIT = "(first fit, no waits)"
 HEAD = (
     "policy",
     "worker-hours",
@@ -40,8 +41,9 @@ TROUBLES_HEAD = (
 
 
 def sheet(title: str, results: Sequence[Result], *, base: Result) -> Sheet:
-    """A row a result; percentages are of `base`; waits and delays in seconds."""
-    return Sheet(title=title, columns=HEAD, rows=tuple(_row(result, base) for result in results))
+    """A row a result, one of the reference; percentages are of `base`; waits and delays in seconds."""
+    rows = [_row(result, base) for result in results]
+    return Sheet(title=title, columns=HEAD, rows=(*rows, _first_fit_row(base)))
 
 
 def troubles_sheet(troubles: Sequence[Trouble]) -> Sheet:
@@ -87,6 +89,16 @@ def _row(result: Result, base: Result) -> tuple[str, ...]:
         f"{figures['redone_hours']:,.0f}",
         f"{figures['completed']:,.0f}",
     )
+
+
+def _first_fit_row(base: Result) -> tuple[str, ...]:
+    """It has no boots to wait for, so it has a cost alone."""
+    costs = (
+        f"{base.first_fit_hours:,.0f}",
+        _percent(base.first_fit_hours, base.worker_hours),
+        f"{base.first_fit_hours / base.clairvoyant_hours:.2f}",
+    )
+    return (FIRST_FIT, *costs, *["-"] * (len(HEAD) - len(costs) - 1))
 
 
 def _percent(value: float, of: float) -> str:

@@ -7,7 +7,7 @@ import time
 from airflow.sdk import dag, task
 from pendulum import datetime
 
-EVERY_MINUTES = 3
+EVERY_MINUTES = 2
 TASKS = 12
 TASK_S = 10
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from fleet.plausible import is_count, is_flag, is_list_of_text, is_name, is_text, is_text_or_none, is_time
+from fleet.texts import NO_JSON, loads
 
 RECORD_VERSION = 1
-NO_JSON = object()
 MOST_TASKS = 10_000  # of one worker; more is an error, and would raise the pool to its maximum
 
 # The roles of the containers that report, which are also the containers' names.
@@ -92,11 +92,11 @@ class Member:
     @classmethod
     def from_json(cls, raw: str | bytes, *, member_id: str | None = None, last_seen: float = 0.0) -> Member:
         """The member that a record describes, which must be `member_id` if given; raises MalformedMember."""
-        return cls.from_record(_loads(raw), member_id=member_id, last_seen=last_seen)
+        return cls.from_record(loads(raw), member_id=member_id, last_seen=last_seen)
 
     @classmethod
     def from_record(cls, record: object, *, member_id: str | None = None, last_seen: float = 0.0) -> Member:
-        """The same of what a record's JSON says, see `loads_of_members`."""
+        """The same of what a record's JSON says, see fleet.texts."""
         named = member_id or "?"
         if record is NO_JSON:
             raise MalformedMember(named, "the record is not JSON")
@@ -113,34 +113,6 @@ class Member:
             raise MalformedMember(named, f"the record says that it is {values['id']!r}")
         values["queues"] = tuple(values["queues"])
         return cls(**values)
-
-
-def loads_of_members(records: Sequence[bytes | str | None]) -> list[object]:
-    """What the JSON of each record says; None where there is no record, NO_JSON where it is something else.
-
-    All are read at once, as one array, because for hundreds of records calling json.loads takes as long as what it
-    does. Two records that are JSON only together would be seen as others than they are: each still has to say whose
-    it is.
-    """
-    there = [record for record in records if record is not None]
-    try:
-        found = json.loads(f"[{','.join(map(_text, there))}]")
-    except (ValueError, RecursionError):
-        found = []
-    said = iter(found if len(found) == len(there) else map(_loads, there))
-    return [None if record is None else next(said) for record in records]
-
-
-def _loads(raw: bytes | str) -> object:
-    try:
-        return json.loads(_text(raw))
-    except (ValueError, RecursionError):
-        return NO_JSON
-
-
-def _text(raw: bytes | str) -> str:
-    """Without a guess at the encoding, which json.loads makes of bytes."""
-    return raw.decode() if isinstance(raw, bytes) else raw
 
 
 def _is_state(value: object) -> bool:

@@ -31,9 +31,9 @@ from fleet.member import (
     Code,
     MalformedMember,
     Member,
-    loads_of_members,
     member_id,
 )
+from fleet.texts import loads_each
 
 if TYPE_CHECKING:
     import redis
@@ -165,7 +165,7 @@ class Registry:
         ids = sorted(seen)
         records = self._redis.mget([member_key(name) for name in ids]) if ids else []
         members, malformed = [], []
-        for name, record in zip(ids, loads_of_members(records), strict=True):
+        for name, record in zip(ids, loads_each(records), strict=True):
             if record is None or seen[name] > now + CLOCK_TOLERANCE_S:
                 malformed.append(name)
                 continue

@@ -7,10 +7,12 @@ writers do no harm, and the size is bounded without anybody trimming, 720 sample
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
+from operator import itemgetter
 from typing import Any
 
 from fleet.plausible import is_figure, is_time
+from fleet.texts import loads_each
 
 STEP_S = 30
 HOURS = 6
@@ -19,6 +21,7 @@ FIGURES = ("queued", "active", "consuming", "draining", "desired")  # as a decis
 
 # [t, *FIGURES]; a figure is None where it was not known.
 Sample = list[float | int | None]
+_time_of = itemgetter(0)
 
 
 def slot_of(t: float) -> str:
@@ -31,20 +34,12 @@ def sample_of(decision: Mapping[str, Any]) -> str:
     return json.dumps([decision["t"], *(decision.get(figure) for figure in FIGURES)], separators=(",", ":"))
 
 
-def read_samples(raw: Iterable[str | bytes], *, now: float) -> tuple[list[Sample], int]:
+def read_samples(raw: Sequence[str | bytes], *, now: float) -> tuple[list[Sample], int]:
     """The samples of the last HOURS, oldest first, with the count of entries that are none."""
-    samples: list[Sample] = []
-    malformed = 0
-    for entry in raw:
-        try:
-            sample = json.loads(entry)
-        except (ValueError, RecursionError):
-            sample = None
-        if not _is_sample(sample):
-            malformed += 1
-        elif now - HOURS * 3600 < sample[0] <= now + STEP_S:
-            samples.append(sample)
-    return sorted(samples, key=lambda sample: sample[0] or 0), malformed
+    said: list[Any] = loads_each(raw)
+    samples: list[Sample] = [sample for sample in said if _is_sample(sample)]
+    recent = [sample for sample in samples if now - HOURS * 3600 < _time_of(sample) <= now + STEP_S]
+    return sorted(recent, key=_time_of), len(said) - len(samples)
 
 
 def _is_sample(value: object) -> bool:

@@ -8,19 +8,20 @@ import time
 import httpx
 import psutil
 
-from bench.page.webserver import Webserver
+from bench.page.webserver import ANEW, Webserver
 
 ENDPOINTS = ("fleet", "code", "history")
 WARM_UP, BLOCKS, ROUNDS = 5, 5, 20
 ANSWERS_WITHIN_S = 30.0
 
 
-def measure_endpoint(webserver: Webserver, path: str, *, user: str) -> dict[str, float]:
+def measure_endpoint(webserver: Webserver, path: str, *, user: str, anew: bool = True) -> dict[str, float]:
     """Milliseconds until an answer is read, over one connection as a browser keeps it; the webserver's; KiB.
 
-    Of several blocks the calmest: the machine may be busy with other things.
+    Each answer is read `anew` from the broker, or is mostly one that others share. Of several blocks the calmest: the
+    machine may be busy with other things.
     """
-    headers = {"Authorization": f"Bearer {webserver.token(user)}"}
+    headers = {"Authorization": f"Bearer {webserver.token(user)}"} | (ANEW if anew else {})
     with httpx.Client(base_url=webserver.url, headers=headers, timeout=ANSWERS_WITHIN_S) as client:
 
         def ask() -> tuple[float, int]:

@@ -24,6 +24,7 @@ PYTHON = ROOT / ".venv-airflow" / "bin" / "python"
 TASK_ARN = "arn:aws:ecs:eu-central-1:123456789012:task/cluster/0123456789abcdef"
 STARTS_WITHIN_S = 240.0
 ANSWERS_WITHIN_S = 20.0
+ANEW = {"Cache-Control": "no-cache"}  # not what was read for others a moment ago
 
 POOLS = (
     {"name": "worker", "queues": ["default"], "max": 40, "concurrency": 16},
@@ -62,10 +63,10 @@ class Webserver:
     log: Path
 
     def get(self, path: str, *, user: str | None = None, token: str | None = None) -> httpx.Response:
-        """The answer to GET `path`, as this user, or as the one of the token, or signed out."""
+        """The answer of now to GET `path`, as this user, or as the one of the token, or signed out."""
         token = token if user is None else self.token(user)
         headers = {"Authorization": f"Bearer {token}"} if token else {}
-        return httpx.get(self.url + path, headers=headers, timeout=ANSWERS_WITHIN_S)
+        return httpx.get(self.url + path, headers=headers | ANEW, timeout=ANSWERS_WITHIN_S)
 
     def token(self, user: str) -> str:
         """What the user's browser holds once signed in."""

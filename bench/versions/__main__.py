@@ -9,11 +9,11 @@ import argparse
 import json
 import sys
 import tempfile
-import time
 import tracemalloc
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
+from bench.processor import cpu_s
 from bench.versions.fleet import compare_all
 from fleet.versions import LOOKING_SHARE, CodeHash
 
@@ -23,17 +23,6 @@ MOST_HASH_S, MOST_COMPARE_S = 1.0, 1.0
 MOST_COMPARE_MIB = 128
 REPORT_EVERY_S = 5.0
 MIB = 1024 * 1024
-REPEATS = 3
-
-
-def cpu_s(work: Callable[[], object]) -> float:
-    """The least processor time of a few runs: the machine may be busy with other things."""
-    times = []
-    for _ in range(REPEATS):
-        began = time.process_time()
-        work()
-        times.append(time.process_time() - began)
-    return min(times)
 
 
 def measure_hash() -> dict[str, float]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from functools import cached_property
 
 # Fargate bills a minute at least, so giving a boot up earlier saves nothing; the next look would be too late.
 GIVEN_UP_AFTER_S = 55.0
@@ -41,25 +42,28 @@ class Boots:
         Which boot has ended, nothing says: the oldest is taken. What nobody here has asked for (a replacement of
         ECS's, a count set by hand) was launched now.
         """
-        # Never in the future, where a failover to a slower clock can put it.
-        launches = [replace(launch, at=min(launch.at, now)) for launch in self.launches]
-        ended = sum(launch.tasks for launch in launches) - booting
+        launches = _not_in_the_future(self.launches, now=now)
+        ended = sum([launch.tasks for launch in launches]) - booting
+        if ended == 0 and launches is self.launches:
+            return self
         if ended < 0:
-            return replace(self, launches=_few((*launches, Launch(at=now, tasks=-ended))))
+            return Boots(launches=_few((*launches, Launch(at=now, tasks=-ended))), took_s=self.took_s)
         left, gone = _split(launches, ended)
         took = [now - launch.at for launch in gone for _ in range(launch.tasks) if now - launch.at < LONGEST_BOOT_S]
         return Boots(launches=left, took_s=(*self.took_s, *took)[-REMEMBERED:])
 
     def without(self, tasks: int) -> Boots:
         """After `tasks` of them were given up."""
+        if not tasks:
+            return self
         left, _ = _split(self.launches, tasks)
-        return replace(self, launches=left)
+        return Boots(launches=left, took_s=self.took_s)
 
     def paid_for(self, *, now: float) -> int:
         """Those in their first minute, which is billed whatever becomes of them."""
-        return sum(launch.tasks for launch in self.launches if now - launch.at < GIVEN_UP_AFTER_S)
+        return sum([launch.tasks for launch in self.launches if now - launch.at < GIVEN_UP_AFTER_S])
 
-    @property
+    @cached_property
     def lead_s(self) -> float:
         """So long before it is to take tasks, a worker must be launched: nine of ten are in time."""
         if len(self.took_s) < FEWEST_TO_LEARN_FROM:
@@ -74,9 +78,18 @@ def _split(launches: Sequence[Launch], tasks: int) -> tuple[tuple[Launch, ...], 
     for launch in launches:
         of_this = min(tasks, launch.tasks)
         tasks -= of_this
-        gone.append(replace(launch, tasks=of_this))
-        left.append(replace(launch, tasks=launch.tasks - of_this))
-    return tuple(launch for launch in left if launch.tasks), tuple(launch for launch in gone if launch.tasks)
+        if of_this:
+            gone.append(Launch(at=launch.at, tasks=of_this))
+        if of_this < launch.tasks:
+            left.append(Launch(at=launch.at, tasks=launch.tasks - of_this))
+    return tuple(left), tuple(gone)
+
+
+def _not_in_the_future(launches: tuple[Launch, ...], *, now: float) -> tuple[Launch, ...]:
+    """A failover to a slower clock can put them there."""
+    if not launches or max([launch.at for launch in launches]) <= now:
+        return launches
+    return tuple(Launch(at=min(launch.at, now), tasks=launch.tasks) for launch in launches)
 
 
 def _few(launches: tuple[Launch, ...]) -> tuple[Launch, ...]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 from autoscaler.observation import Fleet, Service, Worker
 from fleet.registry import CONSUMING
@@ -24,15 +25,15 @@ class Crew:
     old: frozenset[str]
     in_rollout: bool
 
-    @property
+    @cached_property
     def here(self) -> tuple[Worker, ...]:
         """Those that have slots, whether they take messages now or could be told to."""
         return (*self.working, *self.recallable)
 
-    @property
+    @cached_property
     def stoppable(self) -> tuple[Worker, ...]:
         """Drained workers for which desired is not lowered yet."""
-        return tuple(worker for worker in self.recallable if worker.may_be_stopped)
+        return tuple([worker for worker in self.recallable if worker.may_be_stopped])
 
     @property
     def surely_staying(self) -> int:
@@ -72,23 +73,30 @@ class Crew:
 
 def muster(fleet: Fleet, service: Service, released: Mapping[str, float]) -> Crew:
     alive = [worker for worker in fleet.workers if not worker.has_ended]
-    here = [worker for worker in alive if worker.id not in released]
     known = _old(alive, service)
     old = known or frozenset()
-    replaced = [worker for worker in here if worker.id in old and worker.may_be_stopped]
-    leaving = [w for w in here if w.is_leaving and not (w.id in old and w.may_be_stopped)]
+    working, leaving, replaced, gone = [], [], [], []
+    for worker in alive:
+        if worker.id in released:
+            gone.append(worker)
+        elif not worker.is_leaving:
+            working.append(worker)
+        elif worker.id in old and worker.may_be_stopped:
+            replaced.append(worker)
+        else:
+            leaving.append(worker)
     return Crew(
-        working=tuple(worker for worker in here if not worker.is_leaving),
+        working=tuple(working),
         # One that still holds protection cannot lose it to ECS on the way back; then the one with most free slots.
         recallable=tuple(sorted(leaving, key=lambda worker: (not worker.protected, worker.active, worker.id))),
-        released=tuple(worker for worker in alive if worker.id in released),
+        released=tuple(gone),
         replaced=tuple(replaced),
         old=old,
         in_rollout=known is not None,
     )
 
 
-def by_load(workers: tuple[Worker, ...]) -> list[Worker]:
+def by_load(workers: Iterable[Worker]) -> list[Worker]:
     """The least busy first."""
     return sorted(workers, key=lambda worker: (worker.active, worker.id))
 

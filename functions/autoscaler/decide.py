@@ -61,17 +61,15 @@ def decide(observation: Observation, policy: Policy, memory: Memory) -> Decision
     scale-in only. Without a forecast the decision follows what waits and runs alone. A pool that sleeps has all of its
     workers drain, starts none and follows no forecast.
     """
-    memory, oldest_wait = _with_waits(memory, observation)
+    memory = _with_heads(memory, observation)
     queued, fleet, service = observation.queued, observation.fleet, observation.service
     if isinstance(service, Service) and service.asleep:
         observation, policy = replace(observation, forecast=None), policy.asleep
     if isinstance(service, Service) and service.paused:
-        decision = _pause(service, memory)
-    elif isinstance(queued, Unreadable) or isinstance(fleet, Unreadable) or isinstance(service, Unreadable):
-        decision = _hold(observation, memory)
-    else:
-        decision = _decide(observation, policy, memory, queued=sum(queued.values()), fleet=fleet, service=service)
-    return replace(decision, oldest_wait_s=oldest_wait)
+        return _pause(observation, memory, service=service)
+    if isinstance(queued, Unreadable) or isinstance(fleet, Unreadable) or isinstance(service, Unreadable):
+        return _hold(observation, memory)
+    return _decide(observation, policy, memory, queued=sum(queued.values()), fleet=fleet, service=service)
 
 
 def _decide(
@@ -116,14 +114,15 @@ def _decide(
         drain=tuple(worker.id for worker in drain) + _to_be_told_again(crew, plan.recall),
         recall=tuple(worker.id for worker in plan.recall),
         reason=in_words(crew, service, plan, policy, changes, queued=queued, active=fleet.active, needed=needed),
-        memory=replace(
-            memory,
+        memory=Memory(
             surplus_since=since,
             released={**released, **{worker.id: now for worker in release}},
+            heads=memory.heads,
             sights=sights,
             boots=boots if service.is_rolling_out else boots.without(given_up).seen(booting, now=now),
         ),
         needed=needed,
+        oldest_wait_s=_oldest_wait_s(observation, memory),
     )
 
 
@@ -134,23 +133,30 @@ def _boots(memory: Memory, crew: Crew, service: Service, *, now: float) -> Boots
     return memory.boots.seen(booting_of(crew, service), now=now)
 
 
-def _with_waits(memory: Memory, observation: Observation) -> tuple[Memory, float | None]:
-    """What is remembered of the lists' heads by now, and the oldest wait: also when nothing else is decided.
-
-    Without the registry's answer the time is not Redis's, so nothing is measured.
-    """
-    if isinstance(observation.queued, Unreadable) or isinstance(observation.fleet, Unreadable):
-        return memory, None
+def _with_heads(memory: Memory, observation: Observation) -> Memory:
+    """With what is remembered of the lists' heads by now: also when nothing else is decided."""
+    if not _is_timed(observation):
+        return memory
     heads = heads_now(observation.heads, memory.heads, now=observation.now)
-    return replace(memory, heads=heads), oldest_wait_s(heads, now=observation.now)
+    return memory if heads == memory.heads else replace(memory, heads=heads)
 
 
-def _pause(service: Service, memory: Memory) -> Decision:
+def _oldest_wait_s(observation: Observation, memory: Memory) -> float | None:
+    return oldest_wait_s(memory.heads, now=observation.now) if _is_timed(observation) else None
+
+
+def _is_timed(observation: Observation) -> bool:
+    """Without the registry's answer the time is not Redis's, so nothing is measured."""
+    return not isinstance(observation.queued, Unreadable) and not isinstance(observation.fleet, Unreadable)
+
+
+def _pause(observation: Observation, memory: Memory, *, service: Service) -> Decision:
     """Nothing changes, whatever is read or not."""
     return Decision(
         desired=service.desired,
         reason="paused by a tag on the service: no change of size, no orders",
         memory=replace(memory, surplus_since=None),
+        oldest_wait_s=_oldest_wait_s(observation, memory),
     )
 
 
@@ -161,6 +167,7 @@ def _hold(observation: Observation, memory: Memory) -> Decision:
         desired=None if isinstance(service, Unreadable) else service.desired,
         reason="size kept, unreadable: " + "; ".join(str(part) for part in observation.unreadable),
         memory=replace(memory, surplus_since=None),
+        oldest_wait_s=_oldest_wait_s(observation, memory),
     )
 
 

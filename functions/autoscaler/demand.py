@@ -27,4 +27,5 @@ def remember(sights: Sequence[Sight], sight: Sight) -> tuple[Sight, ...]:
 
 def ended(sights: Sequence[Sight]) -> int:
     """Tasks that have ended between the sights, at least: an arrival between two of them hides an end."""
-    return sum(max(0, before.demand - after.demand) for before, after in itertools.pairwise(sights))
+    demands = [sight.demand for sight in sights]
+    return sum([before - after for before, after in itertools.pairwise(demands) if before > after])

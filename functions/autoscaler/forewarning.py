@@ -27,8 +27,13 @@ class Expected:
     to_free: int = 0
 
 
+NOTHING = Expected()
+
+
 def expected(forecast: Forecast, *, now: float, lead_s: float) -> Expected:
     """Of pairs of the time (Redis's, in seconds) at which runs are due and the slots that they will want."""
+    if not forecast:
+        return NOTHING
     coming = [(at, slots) for at, slots in forecast if now - HELD_AFTER_S < at <= now + lead_s]
     return Expected(
         to_start_for=sum(slots for at, slots in coming if at > now),

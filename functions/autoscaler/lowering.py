@@ -12,10 +12,10 @@ def to_release(crew: Crew, service: Service, plan: Plan, *, desired: int) -> tup
 
     None while a recalled worker is unprotected still, or about to be recalled: ECS might choose that one.
     """
-    if crew.is_anybody_coming_back or any(worker.may_be_stopped for worker in plan.recall):
+    spare = min(plan.releasable, len(crew.stoppable), desired - _floor(crew, service, plan))
+    if spare <= 0 or crew.is_anybody_coming_back or any(worker.may_be_stopped for worker in plan.recall):
         return ()
-    spare = min(plan.releasable, desired - _floor(crew, service, plan))
-    return crew.stoppable[: max(0, spare)]
+    return crew.stoppable[:spare]
 
 
 def to_give_up(crew: Crew, service: Service, plan: Plan, *, desired: int, is_due: bool) -> int:
@@ -23,9 +23,9 @@ def to_give_up(crew: Crew, service: Service, plan: Plan, *, desired: int, is_due
 
     Those that are not needed any more, once that `is_due`; those that a rollout asked for, at once.
     """
-    if crew.is_anybody_coming_back:
-        return 0
     unneeded = plan.take_back + (plan.give_up if is_due else 0)
+    if not unneeded or crew.is_anybody_coming_back:
+        return 0
     return max(0, min(unneeded, desired - _floor(crew, service, plan)))
 
 

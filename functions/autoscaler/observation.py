@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 from fleet.registry import (
     DRAINED,
@@ -100,10 +101,10 @@ class Fleet:
     workers: tuple[Worker, ...]
     malformed: tuple[str, ...] = ()
 
-    @property
+    @cached_property
     def active(self) -> int:
         """Tasks in flight. Never counted from `unacked`, where a dead worker's tasks stay for a day."""
-        return sum(worker.active for worker in self.workers)
+        return sum([worker.active for worker in self.workers])
 
     def with_deployments(self, deployments: Mapping[str, str]) -> Fleet:
         """The same, each worker with its deployment, by task ARN."""

@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from autoscaler.boots import Boots
-from autoscaler.crew import Crew
+from autoscaler.crew import Crew, by_load
 from autoscaler.forewarning import Expected
 from autoscaler.launching import boots_wanted, rounded_up
 from autoscaler.observation import Service, Worker
 from autoscaler.packing import free_slots, to_consume
 from autoscaler.policy import Policy
+from fleet.registry import CONSUMING
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,8 +70,8 @@ def plan_as_usual(crew: Crew, service: Service, policy: Policy, *, demand: Deman
     give_up = max(0, min(unneeded, service.desired - service.running))
     most = max(policy.maximum, service.desired)
     return Plan(
-        recall=tuple(worker for worker in crew.recallable if worker.id in consuming),
-        surplus=tuple(worker for worker in crew.consuming if worker.id not in consuming),
+        recall=tuple([worker for worker in crew.recallable if worker.id in consuming]),
+        surplus=tuple(by_load([w for w in crew.working if w.state == CONSUMING and w.id not in consuming])),
         workers=max(policy.minimum, min(most, service.desired + max(0, wanted - booting))),
         least=policy.minimum,
         releasable=max(0, spare - give_up, service.desired - policy.maximum),

@@ -19,12 +19,6 @@ END_TIMEOUT_S = 45
 Address = tuple[str, int]
 
 
-def listening() -> set[Address]:
-    """Return every listening TCP address of this machine."""
-    found = psutil.net_connections(kind="tcp")
-    return {(c.laddr.ip, c.laddr.port) for c in found if c.status == psutil.CONN_LISTEN}
-
-
 def below_checkout() -> set[int]:
     """Return the processes that belong to this checkout by their program, arguments or working directory."""
     mine = {p.pid for p in [psutil.Process(), *psutil.Process().parents(), *psutil.Process().children(recursive=True)]}
@@ -35,6 +29,13 @@ def below_checkout() -> set[int]:
             if process.pid not in mine and f"{ROOT}/" in text and process.status() != psutil.STATUS_ZOMBIE:
                 found.add(process.pid)
     return found
+
+
+def listening() -> set[Address]:
+    """Return every TCP address on which a process of this checkout listens; others may come and go meanwhile."""
+    mine = below_checkout()
+    found = psutil.net_connections(kind="tcp")
+    return {(c.laddr.ip, c.laddr.port) for c in found if c.status == psutil.CONN_LISTEN and c.pid in mine}
 
 
 class Command:

@@ -58,5 +58,5 @@ def test_other_processes_are_left_alone() -> None:
     with worker(("log server", SLEEP)) as main:
         ended = threading.Thread(target=end_tasks, args=(main,), kwargs={"kill_after_s": 0})
         ended.start()
-        ended.join(5)
+        ended.join(30)
         assert len(main.children(recursive=True)) == 2

@@ -173,6 +173,7 @@ def test_the_package_is_small_and_brings_nothing_that_lambda_has_or_cannot_use(p
         "queues.py",
         "registry.py",
         "releases.py",
+        "texts.py",
         "timeline.py",
     ]
 

@@ -122,31 +122,30 @@ def test_throttled_it_ends_what_is_under_way_and_does_the_rest_afterwards(functi
 
     def long() -> None:
         with pytest.raises(InvocationFailed):
-            function.invoke({"sleep": 8})
+            function.invoke({"sleep": 60})
         ended.append("first")
 
     first = threading.Thread(target=long)
     first.start()
     time.sleep(1)
     function.throttle()
-    first.join(3)
+    first.join(30)
     second = threading.Thread(target=lambda: ended.append(function.invoke({})["calls"]))
     second.start()
     second.join(0.5)
     assert ended == ["first"]
     function.unthrottle()
-    second.join(5)
+    second.join(30)
     assert ended == ["first", 1]
 
 
 def test_a_twin_runs_beside_it_in_a_process_of_its_own(function: Function) -> None:
     function.invoke({})
     twin = function.twin()
-    slow = threading.Thread(target=function.invoke, args=({"sleep": 3},))
+    slow = threading.Thread(target=function.invoke, args=({"sleep": 6},))
     slow.start()
-    began = time.monotonic()
     assert twin.invoke({})["calls"] == 1
-    assert time.monotonic() - began < 2
+    assert slow.is_alive()
     twin.close()
     slow.join()
     assert function.invoke({})["calls"] == 3

@@ -6,6 +6,7 @@ from bench.billing import Bill
 from bench.boots import Boots, BootSequence
 from bench.bounds import clairvoyant_hours, work_hours
 from bench.clock import Clock
+from bench.first_fit import first_fit_hours
 from bench.launch_bucket import LaunchBucket
 from bench.load import Load, load_of
 from bench.metrics import quantile
@@ -118,6 +119,23 @@ def test_the_bound_lets_tasks_move_between_workers() -> None:
     # Two slots, three tasks at once, one longer: two workers for 10 s, then one for 90 s.
     load = load_of("moves", [(0, 100), (0, 10), (0, 10)])
     assert clairvoyant_hours(load, slots=2, boot_s=60) == pytest.approx((20 + 90 + 120) / 3600)
+
+
+def test_first_fit_keeps_a_worker_for_its_longest_task() -> None:
+    # Two slots, three tasks at once: one worker for 100 s, one for 10 s, a boot each.
+    load = load_of("stays", [(0, 100), (0, 10), (0, 10)])
+    assert first_fit_hours(load, slots=2, boot_s=60) == pytest.approx((100 + 10 + 120) / 3600)
+
+
+def test_first_fit_takes_the_longest_running_worker_with_a_free_slot() -> None:
+    # At 20 s both workers have a free slot: the first one takes the task, so the second one ends at 50 s.
+    load = load_of("gathers", [(0, 100), (0, 20), (10, 40), (20, 60)])
+    assert first_fit_hours(load, slots=2, boot_s=0) == pytest.approx((100 + 40) / 3600)
+
+
+def test_first_fit_boots_again_when_no_worker_is_left() -> None:
+    load = load_of("gaps", [(0, 100), (130, 70)])
+    assert first_fit_hours(load, slots=4, boot_s=60) == pytest.approx((170 + 120) / 3600)
 
 
 @pytest.mark.parametrize("tasks", [[], [(0.0, -1.0)]])

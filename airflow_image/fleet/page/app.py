@@ -6,26 +6,37 @@ import json
 import logging
 import os
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import redis
 from airflow.api_fastapi.auth.managers.models.resource_details import AccessView
 from airflow.api_fastapi.core_api.security import requires_access_view
-from fastapi import APIRouter, Depends, FastAPI, Response
+from fastapi import APIRouter, Depends, FastAPI, Request, Response
 from fastapi.staticfiles import StaticFiles
 
 from fleet import names
 from fleet.broker import connect
 from fleet.outage import Outage
 from fleet.page.reader import read_code, read_fleet, read_history
+from fleet.page.shared import Shared
 from roles.pools import Pool, read_pools
 
 log = logging.getLogger(__name__)
 
 STATIC = Path(__file__).with_name("static")
 A_YEAR_S = 31_536_000
+NO_CACHE = "no-cache"  # asked so, as HTTP has it, an endpoint reads the broker again
 Read = Callable[[redis.Redis, tuple[Pool, ...]], dict[str, Any]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answer:
+    """What an endpoint says: an HTTP status and JSON."""
+
+    status: int
+    body: str
 
 
 def static_path() -> str:
@@ -62,31 +73,30 @@ def _routes() -> APIRouter:
     def client() -> redis.Redis:
         return connect(os.environ[names.BROKER_URL])
 
-    def answer(read: Read) -> Response:
+    def ask(read: Read) -> Answer:
         try:
             said = read(client(), pools)
         except redis.RedisError as error:
             outage.begin(type(error).__name__)  # a broker's message may hold its address
-            return _json({"detail": "The broker cannot be read."}, status=503)
+            return Answer(status=503, body=_json({"detail": "The broker cannot be read."}))
         outage.end()
-        return _json(said, status=200)
+        return Answer(status=200, body=_json(said))
 
-    @routes.get("/fleet")  # type: ignore[untyped-decorator]
-    def fleet() -> Response:
-        return answer(read_fleet)
+    def add(path: str, read: Read) -> None:
+        shared = Shared(lambda: ask(read))
 
-    @routes.get("/code")  # type: ignore[untyped-decorator]
-    def code() -> Response:
-        return answer(read_code)
+        def endpoint(request: Request) -> Response:
+            answer = shared.get(anew=NO_CACHE in request.headers.get("cache-control", ""))
+            return Response(answer.body, answer.status, {"Cache-Control": "no-store"}, media_type="application/json")
 
-    @routes.get("/history")  # type: ignore[untyped-decorator]
-    def past() -> Response:
-        return answer(read_history)
+        routes.add_api_route(path, endpoint)
 
+    add("/fleet", read_fleet)
+    add("/code", read_code)
+    add("/history", read_history)
     return routes
 
 
-def _json(content: Any, *, status: int) -> Response:
+def _json(content: Any) -> str:
     # ASCII only: text in the registry may hold what UTF-8 cannot (a lone surrogate).
-    body = json.dumps(content, allow_nan=False, separators=(",", ":"))
-    return Response(body, status_code=status, media_type="application/json", headers={"Cache-Control": "no-store"})
+    return json.dumps(content, allow_nan=False, separators=(",", ":"))

@@ -6,7 +6,8 @@ Pure. What is not known is never taken for equal.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import asdict
+from dataclasses import asdict, fields
+from operator import attrgetter
 from typing import Any
 
 from fleet.registry import ROLES, RUNNING, STOPPED, WEBSERVER, Code, Member
@@ -14,6 +15,7 @@ from fleet.registry import ROLES, RUNNING, STOPPED, WEBSERVER, Code, Member
 IN_SYNC = "in_sync"
 OUT_OF_SYNC = "out_of_sync"
 UNKNOWN = "unknown"
+_role_with_code = attrgetter("role", *(field.name for field in fields(Code)))  # a Code for each member takes longer
 # As a deployment goes: what people look at first.
 ORDER_OF_ROLES = (WEBSERVER, *sorted(ROLES - {WEBSERVER}))
 
@@ -55,18 +57,18 @@ def differences(code: Code, reference: Code | None) -> list[str]:
 
 
 def _groups(alive: Iterable[Member], reference: Code | None) -> list[dict[str, Any]]:
-    found: dict[tuple[str, Code], list[Member]] = {}
+    found: dict[tuple[str, ...], list[Member]] = {}
     for member in alive:
-        found.setdefault((member.role, member.code), []).append(member)
+        found.setdefault(_role_with_code(member), []).append(member)
     groups = [
         {
-            "role": role,
-            "code": asdict(code),
+            "role": members[0].role,
+            "code": asdict(members[0].code),
             "members": len(members),
             "active": sum(member.active for member in members),
-            "differs": differences(code, reference),
+            "differs": differences(members[0].code, reference),
         }
-        for (role, code), members in found.items()
+        for members in found.values()
     ]
     return sorted(groups, key=lambda group: (_rank(str(group["role"])), str(group["code"])))
 

@@ -139,7 +139,9 @@ def _member(member: Member, *, now: float) -> dict[str, Any]:
         "active": member.active,
         "slots": member.slots,
         "protected": member.protected,
-        **vars(member.code),
+        "image_version": member.image_version,
+        "dags_hash": member.dags_hash,
+        "airflow_version": member.airflow_version,
         "started_at": member.started_at,
         "seen_s_ago": round(max(0.0, now - member.last_seen), 1),
     }

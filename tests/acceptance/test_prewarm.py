@@ -1,0 +1,24 @@
+"""`make prewarm` as an operator runs it: a scheduled run finds its workers consuming."""
+
+import re
+import sys
+import time
+
+import pytest
+
+pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(900)]
+
+PREWARM_TIMEOUT_S = 800
+WAITS = re.compile(r"^with(?:out)? a forecast: .*$", re.MULTILINE)
+
+
+def test_a_run_due_at_a_known_minute_finds_its_workers_consuming(command, nothing_left_behind, capsys) -> None:
+    prewarm = command("prewarm")
+    deadline = time.monotonic() + PREWARM_TIMEOUT_S
+    while prewarm.process.poll() is None and time.monotonic() < deadline:
+        time.sleep(1)
+    found = WAITS.findall(prewarm.said)
+    with capsys.disabled():
+        sys.stdout.write("\n".join(["", *found, ""]))
+    assert prewarm.process.poll() == 0, prewarm.said[-4000:]
+    assert [waits.split(" ", 1)[0] for waits in found] == ["without", "with"]
