@@ -1,4 +1,4 @@
-"""The Lambda functions: one sizes the worker pools, one compares the versions that run, two are for others."""
+"""The Lambda functions: one sizes the pools, one compares what runs, one answers ECS's hook, one lets all sleep."""
 
 import json
 from collections.abc import Mapping, Sequence

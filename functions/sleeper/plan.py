@@ -19,7 +19,9 @@ from enum import Enum
 from shared.tags import ASLEEP, AWAKE, Wish
 from sleeper.world import Service, Work, World
 
-AVAILABLE, STOPPED = "available", "stopped"  # RDS's words
+# RDS's words. One that serves can be used; only one that is available can be stopped.
+AVAILABLE, STOPPED = "available", "stopped"
+SERVING = (AVAILABLE, "backing-up", "storage-optimization")
 # Alarms look at up to five minutes, and a webserver needs some to start: one that rings for longer is right.
 ALARMS_SETTLE_S = 900
 FALLING, WAKING = "falling asleep", "waking"
@@ -148,7 +150,7 @@ def _wake(world: World, wish: Wish) -> Plan:
     """Each waits for what it needs: the database, then airflow, then the workers, then Flower."""
     if world.database == STOPPED:
         return Plan(phase=WAKING, says="the database starts", steps=(Step(verb=Verb.START_DATABASE),))
-    if world.database != AVAILABLE:
+    if world.database not in SERVING:
         return Plan(phase=WAKING, says=f"waits for the database, which is {world.database}")
     for services in ((world.airflow,), world.pools, (world.flower,)):
         names = ", ".join(service.name for service in services)

@@ -178,6 +178,10 @@ class TestWaking:
         found = decide(self.waking(database="stopping"))
         assert (found.steps, found.is_settled) == ((), False)
 
+    @pytest.mark.parametrize("database", ["backing-up", "storage-optimization"])
+    def test_a_database_that_is_busy_with_itself_serves_all_the_same(self, database: str) -> None:
+        assert verbs(decide(self.waking(database=database)))[0] == ("open", "airflow")
+
     def test_then_airflow_with_the_size_it_had(self) -> None:
         found = decide(self.waking(database=AVAILABLE))
         assert verbs(found) == [("open", "airflow"), ("resume scaling", "")]
