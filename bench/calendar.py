@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from random import Random
 
 from bench.order import NONE
+from bench.past_run import Rises
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,13 +26,13 @@ class ScheduledRun:
 
 @dataclass(frozen=True, kw_only=True)
 class Calendar:
-    """`runs` by the time they are due; `peaks`: of each DAG's runs before the load's begin, the last one last.
+    """`runs` by the time they are due; `courses`: of each DAG's runs before the load's begin, the last one last.
 
     A run of the load that is not in its calendar is one that nobody could foresee.
     """
 
     runs: Sequence[ScheduledRun]
-    peaks: Mapping[str, Sequence[int]]
+    courses: Mapping[str, Sequence[Rises]]
 
     def knowing(self, share: float, *, seed: int = 1) -> Calendar:
         """Of the DAGs only such a share, chosen at random."""

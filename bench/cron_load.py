@@ -11,7 +11,7 @@ from bench.cron_dag import DAY_S, HOUR_S, Dag, draw_dags
 from bench.forecaster import RUNS, WINDOW_S
 from bench.load import Load
 from bench.order import FOLLOWS_AFTER_S, NONE, Order
-from bench.past_run import PastTask, slots_wanted
+from bench.past_run import PastTask, Rises, rises_of
 
 DAYS = 14
 # Airflow's scheduler creates some runs at a time, so their first tasks are queued a little after the minute.
@@ -53,9 +53,9 @@ def cron_load(*, seed: int = 1, days: int = DAYS) -> Load:
             last = draft.add_chain(created_at, dag.draw_run(dice))
             runs.append(ScheduledRun(dag_id=dag.dag_id, due_at=due_at, created_at=created_at, last_stage=last))
     _add_backfill(draft, next(dag for dag in dags if dag.dag_id == BACKFILL_OF), dice, days=days)
-    peaks = {dag.dag_id: [_peak(dag.draw_run(dice)) for _ in range(RUNS)] for dag in dags}
+    courses = {dag.dag_id: [_course(dag.draw_run(dice)) for _ in range(RUNS)] for dag in dags}
     runs.sort(key=lambda run: (run.due_at, run.dag_id))
-    return _load_of(draft, Calendar(runs=runs, peaks=peaks))
+    return _load_of(draft, Calendar(runs=runs, courses=courses))
 
 
 def _add_backfill(draft: _Draft, dag: Dag, dice: Random, *, days: int) -> None:
@@ -66,13 +66,13 @@ def _add_backfill(draft: _Draft, dag: Dag, dice: Random, *, days: int) -> None:
         draft.add_chain(begin + lane, [stage for _ in runs for stage in dag.draw_run(dice)])
 
 
-def _peak(stages: Sequence[list[float]]) -> int:
+def _course(stages: Sequence[list[float]]) -> Rises:
     """Of a run whose tasks did not wait."""
     tasks, begin = [], 0.0
     for durations in stages:
         tasks += [PastTask(queued=begin, started=begin, ended=begin + duration) for duration in durations]
         begin += max(durations) + FOLLOWS_AFTER_S
-    return slots_wanted(tasks, window_s=WINDOW_S)
+    return rises_of(tasks, window_s=WINDOW_S)
 
 
 def _load_of(draft: _Draft, calendar: Calendar) -> Load:

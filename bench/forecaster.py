@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right, insort
+from collections import defaultdict
 from collections.abc import Sequence
 from random import Random
 
-from bench.calendar import Calendar
+from bench.calendar import Calendar, ScheduledRun
 from bench.forecast_error import NO_ERROR, ForecastError
 from bench.order import NONE
-from bench.past_run import PastTask, slots_wanted
+from bench.past_run import PastTask, Rises, rises_of
 from bench.site import Site
 from fleet import names
 from fleet.forecast import LATE_S, LOOK_EVERY_S, DueRun, PastUse, forecast
@@ -23,7 +24,6 @@ DEFAULTS = forecast_settings(
 )
 AHEAD_S = 60.0 * int(DEFAULTS[names.FORECAST_MINUTES])
 WINDOW_S = float(DEFAULTS[names.FORECAST_WINDOW_S])
-QUANTILE = float(DEFAULTS[names.FORECAST_QUANTILE])
 RUNS = int(DEFAULTS[names.FORECAST_RUNS])
 
 
@@ -35,9 +35,12 @@ class Forecaster:
         self._due_at = [run.due_at for run in calendar.runs]
         self._due_runs = [DueRun(dag_id=run.dag_id, at=run.due_at) for run in calendar.runs]
         self._run_of = {run.last_stage: run for run in calendar.runs if run.last_stage != NONE}
-        # By DAG: (when the run was due, the slots it wanted), ascending, the last RUNS of them.
+        self._ended: set[int] = set()
+        # By DAG: (when the run was due, its course), ascending, the last RUNS of them.
         self._past = {
-            dag_id: [(-1.0, peak) for peak in peaks][-RUNS:] for dag_id, peaks in calendar.peaks.items() if peaks
+            dag_id: [(-1.0, course) for course in courses][-RUNS:]
+            for dag_id, courses in calendar.courses.items()
+            if courses
         }
         self._uses = {dag_id: _use(dag_id, runs) for dag_id, runs in self._past.items()}
         self._written: Forecast | None = None
@@ -54,23 +57,30 @@ class Forecaster:
 
     def _look(self, _: None) -> None:
         clock, error = self._site.clock, self._error
-        due = self._due(clock.now - error.behind_s)
-        past = [self._uses[dag_id] for dag_id in sorted({run.dag_id for run in due}) if dag_id in self._uses]
-        exact = forecast(due, past, pool_of={QUEUE: POOL}, quantile=QUANTILE)[POOL]
+        now = clock.now - error.behind_s
+        runs = self._runs(now)
+        past = [self._uses[dag_id] for dag_id in sorted({run.dag_id for run in runs}) if dag_id in self._uses]
+        exact = forecast(runs, past, pool_of={QUEUE: POOL}, since=now - LATE_S)[POOL]
         self._written = tuple((at, max(1, round(slots * error.factor))) for at, slots in exact)
         self._written_at = clock.now
         clock.after(LOOK_EVERY_S, self._look)
 
-    def _due(self, now: float) -> list[DueRun]:
-        """The runs that Airflow has not created by then."""
-        begin, end = bisect_left(self._due_at, now - LATE_S), bisect_right(self._due_at, now + AHEAD_S)
+    def _runs(self, now: float) -> list[DueRun]:
+        """Those that Airflow has not created by then, and those that are under way."""
         runs = self._calendar.runs
-        return [self._due_runs[number] for number in range(begin, end) if runs[number].created_at > now]
+        begin, end = bisect_left(self._due_at, now - max(LATE_S, WINDOW_S)), bisect_right(self._due_at, now + AHEAD_S)
+        return [self._due_runs[number] for number in range(begin, end) if self._is_expected(runs[number], now)]
+
+    def _is_expected(self, run: ScheduledRun, now: float) -> bool:
+        if run.created_at > now:
+            return run.due_at >= now - LATE_S
+        return run.due_at >= now - WINDOW_S and run.last_stage not in self._ended
 
     def _learn(self, last_stage: int) -> None:
         run = self._run_of.get(last_stage)
         if run is None:
             return
+        self._ended.add(last_stage)
         fleet = self._site.fleet
         order = fleet.load.order
         assert order is not None
@@ -80,11 +90,15 @@ class Forecaster:
             for task in order.tasks_of[stage]
         ]
         past = self._past.setdefault(run.dag_id, [])
-        insort(past, (run.due_at, slots_wanted(tasks, window_s=WINDOW_S)))
+        insort(past, (run.due_at, rises_of(tasks, window_s=WINDOW_S)))
         del past[:-RUNS]
         self._uses[run.dag_id] = _use(run.dag_id, past)
 
 
-def _use(dag_id: str, runs: Sequence[tuple[float, int]]) -> PastUse:
-    """`runs`: when each was due, and the slots it wanted."""
-    return PastUse(dag_id=dag_id, queue=QUEUE, runs=len(runs), peaks=tuple(peak for _, peak in runs))
+def _use(dag_id: str, runs: Sequence[tuple[float, Rises]]) -> PastUse:
+    """`runs`: when each was due, and its course."""
+    total: dict[int, int] = defaultdict(int)
+    for _, rises in runs:
+        for after_s, slots in rises:
+            total[after_s] += slots
+    return PastUse(dag_id=dag_id, queue=QUEUE, runs=len(runs), rises=tuple(sorted(total.items())))

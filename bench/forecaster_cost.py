@@ -63,9 +63,8 @@ def measure(rows: int) -> list[dict[str, float]]:
                 "AIRFLOW__CELERY__BROKER_URL": f"redis://{redis.host}:{redis.port}/0",
                 "FLEET_POOL_OF_QUEUE": '{"default":"worker"}',
                 "FORECAST_MINUTES": "15",
-                "FORECAST_QUANTILE": "0.9",
                 "FORECAST_RUNS": "10",
-                "FORECAST_WINDOW_S": "60",
+                "FORECAST_WINDOW_S": "300",
             }
             looks = _measure(variables, f"postgresql://{place}", runs=-(-rows // (DAGS * TASKS_A_RUN)))
             with redis.client() as client:

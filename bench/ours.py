@@ -11,7 +11,7 @@ from autoscaler.policy import Policy
 from bench.ecs import STOP_TIMEOUT_S
 from bench.forecaster import Forecaster
 from bench.registry import SimRegistry
-from bench.rest import after_rest, is_at_rest
+from bench.rest import after_rest, awaits_run, is_at_rest
 from bench.site import Site
 from bench.worker import SimWorker, Stage
 from fleet.foretold import Forecast
@@ -49,11 +49,10 @@ class Ours:
 
     def look(self) -> None:
         """A look that could only repeat the last decision is spared."""
-        changes, forecast = self.site.fleet.changes, self._forecast()
-        if changes == self._rests_since and not forecast:
-            self._rested_until = self.site.clock.now
+        now, changes, forecast, memory = self.site.clock.now, self.site.fleet.changes, self._forecast(), self._memory
+        if changes == self._rests_since and not awaits_run(forecast, memory, now=now):
+            self._rested_until = now
             return
-        memory = self._memory
         if self._rested_until is not None:
             memory = after_rest(memory, until=self._rested_until)
         observation = self._observation(forecast)

@@ -1,11 +1,15 @@
-"""How many slots a past run wanted in its beginning: what `fleet.history` asks Postgres for, of simulated tasks."""
+"""What a past run wanted in its course: what `fleet.history` asks Postgres for, of simulated tasks."""
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from fleet.forecast import BUCKET_S
+
 LEAST_S = 1.0  # as fleet.history: a slot is taken for so long by the shortest task
+Rises = tuple[tuple[int, int], ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -17,10 +21,11 @@ class PastTask:
     ended: float
 
 
-def slots_wanted(tasks: Sequence[PastTask], *, window_s: float) -> int:
-    """The most tasks at once had none waited, in the first `window_s` seconds; `tasks` is not empty.
+def rises_of(tasks: Sequence[PastTask], *, window_s: float) -> Rises:
+    """Pairs of a second of the run and the slots that it wanted more than before in the BUCKET_S from then on.
 
-    The clock stands still until the first one starts. A test holds this against the statement that Postgres runs.
+    Of the first `window_s` seconds, as if no task had waited; `tasks` is not empty. The clock stands still until the
+    first one starts. A test holds this against the statement that Postgres runs.
     """
     begin = min(task.started for task in tasks)
     steps = []
@@ -28,8 +33,11 @@ def slots_wanted(tasks: Sequence[PastTask], *, window_s: float) -> int:
         wanted_at = max(0.0, task.queued - begin)
         if wanted_at < window_s:
             steps += [(wanted_at, 1), (wanted_at + max(LEAST_S, task.ended - task.started), -1)]
+    rises: dict[int, int] = defaultdict(int)
     wanted = most = 0
-    for _, step in sorted(steps):
+    for at, step in sorted(steps):
         wanted += step
-        most = max(most, wanted)
-    return most
+        if wanted > most:
+            most = wanted
+            rises[int(at // BUCKET_S) * BUCKET_S] += 1
+    return tuple(rises.items())

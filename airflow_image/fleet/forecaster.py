@@ -26,6 +26,7 @@ from fleet.history import past_use
 from fleet.outage import Outage
 from fleet.registry import Registry
 from fleet.schedule import Schedule
+from fleet.under_way import runs_under_way
 
 log = logging.getLogger(__name__)
 
@@ -38,11 +39,10 @@ STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """`pool_of`: by queue. Slots are a `quantile` over `runs` past runs, in the first `window_s` seconds of each."""
+    """`pool_of`: by queue. Slots are the mean of `runs` past runs, over the first `window_s` seconds of each."""
 
     pool_of: Mapping[str, str]
     ahead_s: float
-    quantile: float
     runs: int
     window_s: float
 
@@ -52,7 +52,6 @@ class Settings:
         return cls(
             pool_of=json.loads(environment[names.POOL_OF_QUEUE]),
             ahead_s=60.0 * int(environment[names.FORECAST_MINUTES]),
-            quantile=float(environment[names.FORECAST_QUANTILE]),
             runs=int(environment[names.FORECAST_RUNS]),
             window_s=float(environment[names.FORECAST_WINDOW_S]),
         )
@@ -78,10 +77,13 @@ class Forecaster:
     def _look(self) -> None:
         settings, now = self._settings, self._registry.now()
         with Session(self._engine) as session:
+            under_way = runs_under_way(session, since=now - settings.window_s, until=now)
             due = self._schedule.due_runs(session, since=now - LATE_S, until=now + settings.ahead_s)
-            dag_ids = {run.dag_id for run in due}
+            # Between the two statements the scheduler may create a run, which is still one run.
+            runs = dict.fromkeys((*under_way, *due))
+            dag_ids = {run.dag_id for run in runs}
             past = past_use(session, dag_ids, runs=settings.runs, window_s=settings.window_s)
-        forecasts = forecast(due, past, pool_of=settings.pool_of, quantile=settings.quantile)
+        forecasts = forecast(runs, past, pool_of=settings.pool_of, since=now - LATE_S)
         for pool, expected in forecasts.items():
             self._registry.foretell(pool, expected)
 

@@ -18,7 +18,6 @@ POOL_OF_QUEUE = "FLEET_POOL_OF_QUEUE"  # a JSON object
 
 # How the forecaster forecasts, see fleet.forecaster.
 FORECAST_MINUTES = "FORECAST_MINUTES"  # given by the task definition
-FORECAST_QUANTILE = "FORECAST_QUANTILE"
 FORECAST_RUNS = "FORECAST_RUNS"
 FORECAST_WINDOW_S = "FORECAST_WINDOW_S"
 

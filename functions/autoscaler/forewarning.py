@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from fleet.foretold import FORECAST_TTL_S, Forecast
 
-# A run's tasks come some seconds after it was due. Until then its slots are held, then reality is the measure.
-HELD_AFTER_S = 15.0
+# A run's tasks come some seconds after it was due, and its later stages vary more. For so long slots are held, then
+# reality is the measure.
+HELD_AFTER_S = 20.0
 # So long before a run, draining workers are called back: an order is obeyed in 2 s, a look comes each 5 s or 15 s.
 RECALLED_BEFORE_S = 20.0
+# Of what is expected within it, so much is opened ahead: it is a mean, and each worker that is opened for too much is
+# held by a few tasks. The rest is started, waits drained, and is called back within a look when tasks have come.
+OPENED_AHEAD = 0.7
 # The forecaster awaits a run that the scheduler has not created for so long, and no longer.
 AWAITED_S = 60.0
 
@@ -18,8 +23,8 @@ AWAITED_S = 60.0
 class Expected:
     """Slots wanted beyond what waits and runs.
 
-    `to_start_for`: of runs that are due within a boot's time; `to_keep`: the same with those that were due just now,
-    whose tasks may have come or not; `to_free`: of `to_keep`, those of runs so near that workers must take messages.
+    `to_start_for`: those expected within a boot's time; `to_keep`: the same with those that were expected just now,
+    whose tasks may have come or not; `to_free`: a share of those so near that workers must take messages.
     """
 
     to_start_for: int = 0
@@ -31,14 +36,14 @@ NOTHING = Expected()
 
 
 def expected(forecast: Forecast, *, now: float, lead_s: float) -> Expected:
-    """Of pairs of the time (Redis's, in seconds) at which runs are due and the slots that they will want."""
-    if not forecast:
-        return NOTHING
+    """Of pairs of a time (Redis's, in seconds) and the slots more that are expected from then on."""
     coming = [(at, slots) for at, slots in forecast if now - HELD_AFTER_S < at <= now + lead_s]
+    if not coming:
+        return NOTHING
     return Expected(
-        to_start_for=sum(slots for at, slots in coming if at > now),
-        to_keep=sum(slots for _, slots in coming),
-        to_free=sum(slots for at, slots in coming if at <= now + RECALLED_BEFORE_S),
+        to_start_for=sum([slots for at, slots in coming if at > now]),
+        to_keep=sum([slots for _, slots in coming]),
+        to_free=math.ceil(OPENED_AHEAD * sum([slots for at, slots in coming if at <= now + RECALLED_BEFORE_S])),
     )
 
 

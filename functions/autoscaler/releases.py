@@ -18,5 +18,5 @@ def still_released(released: Mapping[str, float], fleet: Fleet, *, now: float) -
     """
     if not released:
         return {}
-    back = {worker.id for worker in fleet.workers if not worker.may_be_stopped}
+    back = {worker.id for worker in fleet.workers if worker.id in released and not worker.may_be_stopped}
     return {worker: at for worker, at in released.items() if worker not in back and 0 <= now - at < RELEASE_HOLDS_S}

@@ -32,6 +32,12 @@ FIVE_MINUTES_S = 300
 LITTLE_S = 5
 LONG_AGO = datetime(2026, 2, 1, tzinfo=UTC)
 PAST_S = 3600  # between two past runs
+# A run of three stages: 2 tasks at once, one more after 30 s, and in the end 4 more than ever before.
+STAGES = (
+    *at_once(2, ran=50),
+    Past(queued=31.5, started=32, ran=10),
+    *[Past(queued=151.5, started=152, ran=10)] * 7,
+)
 
 pytestmark = pytest.mark.skipif(not AIRFLOWS_PYTHON.exists(), reason="needs the image's environment (make setup)")
 
@@ -46,9 +52,8 @@ def environment(*, database: str, broker: str, home: str) -> dict[str, str]:
         "AIRFLOW__CELERY__BROKER_URL": broker,
         "FLEET_POOL_OF_QUEUE": json.dumps({"default": "worker", "long": "long"}),
         "FORECAST_MINUTES": str(AHEAD_S // 60),
-        "FORECAST_QUANTILE": "0.9",
         "FORECAST_RUNS": "10",
-        "FORECAST_WINDOW_S": "60",
+        "FORECAST_WINDOW_S": "300",
     }
 
 
@@ -104,6 +109,16 @@ class Site:
                 *(None if time is None else due + timedelta(seconds=time) for time in times),
             )
 
+    def under_way(self, dag_id: str, *, due_ago_s: float, state: str = "running") -> tuple[str, int]:
+        """Its id, and when it was due, in whole seconds. It has no tasks yet."""
+        run_id, due = f"run{next(self._numbers)}", int(self._registry.now() - due_ago_s)
+        self.execute(
+            "insert into dag_run (dag_id, run_id, run_type, state, run_after) "
+            "values (%s, %s, 'scheduled', %s, to_timestamp(%s))",
+            *(dag_id, run_id, state, due),
+        )
+        return run_id, due
+
     def look(self) -> dict[str, Forecast | None]:
         """What is forecast now."""
         self.ask(look=True)
@@ -158,6 +173,13 @@ def slots(found: dict[str, Forecast | None], pool: str = "worker") -> int:
     forecast = found[pool]
     assert forecast is not None
     return forecast[0][1] if forecast else 0
+
+
+def first_course(site: Site) -> tuple[tuple[int, int], ...]:
+    """Of the first run that is forecast: seconds after it is due, and slots."""
+    forecast = site.look()["worker"]
+    assert forecast is not None
+    return tuple((at - site.first, slots) for at, slots in forecast if at < site.first + FIVE_MINUTES_S)
 
 
 def test_every_run_of_the_next_quarter_of_an_hour_is_forecast(site: Site) -> None:
@@ -246,27 +268,85 @@ def test_of_a_dag_that_airflow_cannot_read_the_next_run_is_known(site: Site) -> 
     assert len(forecast) == 1
 
 
-@pytest.mark.parametrize(("tasks", "wanted"), CASES)
-def test_a_run_wants_as_many_slots_as_it_would_have_used_in_its_beginning(
-    site: Site, tasks: Sequence[Past], wanted: int
+@pytest.mark.parametrize(("tasks", "course"), CASES)
+def test_a_run_is_expected_to_take_the_course_that_the_last_one_took(
+    site: Site, tasks: Sequence[Past], course: tuple[tuple[int, int], ...]
 ) -> None:
     site.past(site.dag(), *tasks)
-    assert slots(site.look()) == wanted
+    assert first_course(site) == course
 
 
 def test_the_last_ten_runs_count(site: Site) -> None:
     dag_id = site.dag()
-    for count in (50, 50, 3, 3, 3, 3, 3, 3, 3, 3, 3, 4):
+    for count in (500, 500, 3, 3, 3, 3, 3, 3, 3, 3, 3, 23):
         site.past(dag_id, *at_once(count))
-    # Of the last ten, nine times 3 and a 4: the ninth in order is 3.
-    assert slots(site.look()) == 3
+    # Of the last ten, nine times 3 and a 23: 50 / 10.
+    assert slots(site.look()) == 5
+
+
+def test_each_stage_is_that_of_the_mean_run(site: Site) -> None:
+    # Three runs, of 4, 4 and 7 tasks; in two of them 3 and 6 more after 30 s: 15 / 3 and 9 / 3.
+    dag_id = site.dag()
+    for first, later in ((4, 0), (4, 3), (7, 6)):
+        site.past(dag_id, *at_once(first, ran=200), *[Past(queued=31.5, started=32, ran=10)] * later)
+    assert first_course(site) == ((0, 5), (30, 3))
 
 
 def test_a_run_without_a_task_on_the_queue_counts_as_none(site: Site) -> None:
     dag_id = site.dag()
-    for count in (7, 0, 0, 0, 0, 0, 0, 0, 0, 0):
+    for count in (30, 0, 0, 0, 0, 0, 0, 0, 0, 0):
         site.past(dag_id, *at_once(count))
-    assert slots(site.look()) == 0
+    assert slots(site.look()) == 3
+
+
+def test_the_later_stages_of_a_run_under_way_are_expected(site: Site) -> None:
+    dag_id = site.dag(schedule="0 0 1 1 *")
+    site.past(dag_id, *STAGES)
+    site.execute("update dag set next_dagrun_create_after = now() + interval '30 days'")
+    _, due = site.under_way(dag_id, due_ago_s=100)
+    # At 0, 30 and 150 s. What is a minute ago is over.
+    assert site.look()["worker"] == ((due + 150, 4),)
+
+
+def test_a_run_that_waits_for_its_turn_is_under_way(site: Site) -> None:
+    dag_id = site.dag(schedule="0 0 1 1 *")
+    site.past(dag_id, *STAGES)
+    site.execute("update dag set next_dagrun_create_after = now() + interval '30 days'")
+    _, due = site.under_way(dag_id, due_ago_s=10, state="queued")
+    assert site.look()["worker"] == ((due, 2), (due + 30, 1), (due + 150, 4))
+
+
+def test_a_run_that_is_created_while_the_forecaster_reads_is_one_run(site: Site) -> None:
+    # As between two statements: under way already, and next as the scheduler left it.
+    dag_id = site.dag(schedule="0 0 1 1 *")
+    site.past(dag_id, *STAGES)
+    _, due = site.under_way(dag_id, due_ago_s=10)
+    site.execute("update dag set next_dagrun_create_after = to_timestamp(%s)", due)
+    assert site.look()["worker"] == ((due, 2), (due + 30, 1), (due + 150, 4))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "update dag set is_paused = true",
+        "update dag set is_stale = true",
+        "update dag_run set state = 'success' where run_id = %s",
+        "update dag_run set state = 'failed' where run_id = %s",
+        "update dag_run set run_type = 'manual' where run_id = %s",
+        "update dag_run set run_type = 'backfill' where run_id = %s",
+        # Beyond the window: whatever it still wants, past runs do not tell.
+        "update dag_run set run_after = now() - interval '301 s' where run_id = %s",
+    ],
+)
+def test_of_a_run_that_does_not_go_on_nothing_is_expected(site: Site, change: str) -> None:
+    dag_id = site.dag(schedule="0 0 1 1 *")
+    # The longest course there is, so that only the change can be the reason.
+    site.past(dag_id, Past(queued=1, started=1.5, ran=500), Past(queued=300, started=301, ran=10))
+    site.execute("update dag set next_dagrun_create_after = now() + interval '30 days'")
+    run_id, due = site.under_way(dag_id, due_ago_s=100)
+    assert site.look()["worker"] == ((due + 285, 1),)
+    site.execute(change, *([run_id] if "%s" in change else []))
+    assert site.look()["worker"] == ()
 
 
 @pytest.mark.parametrize(

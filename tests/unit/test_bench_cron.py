@@ -1,5 +1,6 @@
 """The generated load, its schedule, and what the simulated forecaster makes of it."""
 
+import math
 from dataclasses import replace
 from typing import Any
 
@@ -12,12 +13,12 @@ from bench.forecast_error import NO_ERROR, ForecastError
 from bench.forecaster import AHEAD_S, WINDOW_S, Forecaster
 from bench.load import Load
 from bench.order import FOLLOWS_AFTER_S, NONE, Order
-from bench.past_run import PastTask, slots_wanted
+from bench.past_run import PastTask, Rises, rises_of
 from bench.peers.base import Peer
 from bench.policies import MAKERS, OURS_FORECAST, known, make
 from bench.site import Site
 from bench.trial import Outcome, Setting, run_trial
-from fleet.forecast import LOOK_EVERY_S
+from fleet.forecast import LATE_S, LOOK_EVERY_S
 from fleet.foretold import FORECAST_TTL_S, Forecast
 from tests.past_runs import CASES, Past
 
@@ -25,6 +26,9 @@ BOOT_S = 60.0
 SETTING = Setting(slots=2, minimum=0, boots=Boots(median_s=BOOT_S, p95_s=BOOT_S))
 EVERY_S = 600.0
 RUNS = 6
+COURSE: Rises = ((0, 3),)
+LATER_S = 285
+WITH_LATER_STAGE: Rises = ((0, 3), (LATER_S, 1))
 
 
 class OneWorker(Peer):
@@ -48,7 +52,7 @@ class OneWorker(Peer):
             self.read.append((self.site.clock.now, self._forecaster.read()))
 
 
-def regular(*, peaks: tuple[int, ...] = ()) -> Load:
+def regular(*, courses: tuple[Rises, ...] = ()) -> Load:
     """A DAG of three tasks of 30 s at once and one after them, each ten minutes, six times."""
     arrivals, tasks_of, runs = [], [], []
     for run in range(RUNS):
@@ -62,12 +66,12 @@ def regular(*, peaks: tuple[int, ...] = ()) -> Load:
         next_of=[stage + 1 if stage % 2 == 0 else NONE for stage in range(2 * RUNS)],
         first_tasks=[task for tasks in tasks_of[::2] for task in tasks],
     )
-    calendar = Calendar(runs=runs, peaks={"d": peaks})
+    calendar = Calendar(runs=runs, courses={"d": courses})
     return Load(name="regular", arrivals=arrivals, durations=[30.0] * len(arrivals), order=order, calendar=calendar)
 
 
-def watched(*, peaks: tuple[int, ...] = (), error: ForecastError = NO_ERROR) -> list[tuple[float, Forecast | None]]:
-    load = regular(peaks=peaks)
+def watched(*, courses: tuple[Rises, ...] = (), error: ForecastError = NO_ERROR) -> list[tuple[float, Forecast | None]]:
+    load = regular(courses=courses)
     assert load.calendar is not None
     policy = OneWorker(Forecaster(load.calendar, error=error))
     run_trial(policy, load=load, setting=SETTING, seed=1)
@@ -79,10 +83,10 @@ def ran(load: Load) -> Outcome:
 
 
 @pytest.mark.parametrize(("tasks", "wanted"), CASES)
-def test_a_past_run_counts_as_postgres_counts_it(tasks: list[Past], wanted: int) -> None:
+def test_a_past_run_took_the_course_that_postgres_says(tasks: list[Past], wanted: Rises) -> None:
     queued: list[Any] = [task for task in tasks if task.queued is not None]
     past = [PastTask(queued=task.queued, started=task.started, ended=task.started + task.ran) for task in queued]
-    assert (slots_wanted(past, window_s=60) if past else 0) == wanted
+    assert (rises_of(past, window_s=WINDOW_S) if past else ()) == wanted
 
 
 def test_a_stage_comes_when_all_of_the_one_before_have_ended() -> None:
@@ -97,15 +101,27 @@ def test_without_an_order_tasks_come_at_their_arrival() -> None:
     assert ran(replace(regular(), order=None)).figures.wait_p95 == 30
 
 
-def test_a_run_is_forecast_until_it_is_there() -> None:
-    for now, forecast in watched(peaks=(3,)):
+def test_a_run_is_forecast_until_it_is_a_minute_old() -> None:
+    for now, forecast in watched(courses=(COURSE,)):
         if now < LOOK_EVERY_S:
             continue  # the forecaster has not looked yet
         assert forecast is not None
         for at, slots in forecast:
             assert slots == 3
-            assert now - at < LOOK_EVERY_S + 2
+            assert now - at < LATE_S + LOOK_EVERY_S
             assert at - now <= AHEAD_S
+
+
+def foretold(seen: list[tuple[float, Forecast | None]], expected_at: float) -> list[float]:
+    """The times at which that was forecast for then."""
+    return [now for now, forecast in seen for at, _ in forecast or () if at == expected_at]
+
+
+def test_the_later_stages_of_a_run_are_forecast_for_as_long_as_it_runs() -> None:
+    # Created 2 s after it was due, it lasts 2 x 30 s for three tasks on two slots, and 31.5 s more.
+    begin, end = EVERY_S + 2, EVERY_S + 2 + 60 + FOLLOWS_AFTER_S + 30
+    last = max(foretold(watched(courses=(WITH_LATER_STAGE,)), EVERY_S + LATER_S))
+    assert begin + LOOK_EVERY_S - 10 < last <= end + LOOK_EVERY_S
 
 
 def test_a_dag_is_forecast_once_it_has_run() -> None:
@@ -117,18 +133,17 @@ def test_a_dag_is_forecast_once_it_has_run() -> None:
 
 
 def test_a_forecast_may_be_wrong_by_a_factor() -> None:
-    assert {
-        slots for _, forecast in watched(peaks=(3,), error=ForecastError(factor=2)) for _, slots in forecast or ()
-    } == {6}
+    doubled = watched(courses=(COURSE,), error=ForecastError(factor=2))
+    assert {slots for _, forecast in doubled for _, slots in forecast or ()} == {6}
 
 
 def test_a_stale_forecast_speaks_of_runs_that_are_there() -> None:
-    stale = watched(peaks=(3,), error=ForecastError(behind_s=300))
+    stale = watched(courses=(COURSE,), error=ForecastError(behind_s=300))
     assert any(at < now - LOOK_EVERY_S - 10 for now, forecast in stale for at, _ in forecast or ())
 
 
 def test_nothing_is_forecast_before_the_first_look() -> None:
-    load = regular(peaks=(3,))
+    load = regular(courses=(COURSE,))
     assert load.calendar is not None
     forecaster = Forecaster(load.calendar)
     policy = OneWorker(forecaster)
@@ -138,18 +153,26 @@ def test_nothing_is_forecast_before_the_first_look() -> None:
 
 
 def test_a_run_that_never_begins_is_forecast_until_it_is_a_minute_late() -> None:
-    load = regular(peaks=(3,))
+    load = regular(courses=(WITH_LATER_STAGE,))
     assert load.calendar is not None
-    policy = OneWorker(Forecaster(load.calendar.with_missed(1.0)))
+    missed = [replace(run, created_at=math.inf, last_stage=NONE) for run in load.calendar.runs]
+    policy = OneWorker(Forecaster(replace(load.calendar, runs=missed)))
     outcome = run_trial(policy, load=load, setting=SETTING, seed=1)
     assert outcome.completed == len(load)
-    ahead = {slots for now, forecast in policy.read for at, slots in forecast or () if at > now}
-    late = {slots for now, forecast in policy.read for at, slots in forecast or () if now > at + LOOK_EVERY_S}
-    assert (ahead, late) == ({6}, {3})
+    last = max(foretold(policy.read, EVERY_S + LATER_S))
+    assert EVERY_S + LATE_S - 10 < last <= EVERY_S + LATE_S + LOOK_EVERY_S
+
+
+def test_runs_that_never_begin_are_forecast_beside_those_that_do() -> None:
+    load = regular(courses=(COURSE,))
+    assert load.calendar is not None
+    policy = OneWorker(Forecaster(load.calendar.with_missed(1.0)))
+    run_trial(policy, load=load, setting=SETTING, seed=1)
+    assert {slots for _, forecast in policy.read for _, slots in forecast or ()} == {6}
 
 
 def test_of_an_unknown_dag_nothing_is_forecast() -> None:
-    calendar = regular(peaks=(3,)).calendar
+    calendar = regular(courses=(COURSE,)).calendar
     assert calendar is not None
     assert calendar.knowing(0.0).runs == []
     assert calendar.knowing(1.0) == calendar
@@ -169,7 +192,7 @@ def test_a_generated_load_is_in_order_and_its_schedule_knows_all_but_the_backfil
     scheduled = {run.last_stage for run in load.calendar.runs}
     assert len(lasts - scheduled) == 6  # the backfill's runs of a day, all at once
     assert scheduled < lasts
-    assert load.calendar.peaks.keys() >= {run.dag_id for run in load.calendar.runs}
+    assert load.calendar.courses.keys() >= {run.dag_id for run in load.calendar.runs}
 
 
 def test_a_forecast_is_compared_only_where_a_schedule_is_known() -> None:
@@ -181,4 +204,4 @@ def test_a_forecast_is_compared_only_where_a_schedule_is_known() -> None:
 
 
 def test_the_window_is_that_of_the_image() -> None:
-    assert (AHEAD_S, WINDOW_S) == (900, 60)
+    assert (AHEAD_S, WINDOW_S) == (900, 300)

@@ -126,7 +126,7 @@ def test_the_same_figures_give_the_same_document_and_plots(tmp_path: Path, monke
 def test_every_load_is_compared_and_every_trouble_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     run = ScheduledRun(dag_id="d", due_at=700.0, created_at=700.0, last_stage=0)
     order = Order(stage_of=[0] * 4, tasks_of=[range(4)], next_of=[NONE], first_tasks=range(4))
-    scheduled = replace(LOAD, name="cron", order=order, calendar=Calendar(runs=[run], peaks={"d": [4]}))
+    scheduled = replace(LOAD, name="cron", order=order, calendar=Calendar(runs=[run], courses={"d": [((0, 4),)]}))
     monkeypatch.setattr("bench.suite.cron_load", lambda **_: scheduled)
     shown: list[str] = []
     found = run_suite(

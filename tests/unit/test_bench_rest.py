@@ -17,6 +17,7 @@ from bench.ours import Ours
 from bench.policies import default_policy, forecaster_of
 from bench.rest import after_rest, is_at_rest
 from bench.trial import Outcome, Setting, run_trial
+from fleet.foretold import Forecast
 
 NOW, DEMAND = 1000.0, 3
 SETTING = Setting(slots=4, minimum=0, lost_looks=0.1)
@@ -48,7 +49,10 @@ def with_memory(**changes: object) -> Decision:
     return replace(DECIDED, memory=replace(REMEMBERED, **changes))  # type: ignore[arg-type]
 
 
-BURSTS = load_of("bursts", [(600.0 * burst + task, 37.0 * task) for burst in range(8) for task in range(20)])
+# A second burst comes while the first one's tasks end, a third to an idle pool, and so on.
+BURSTS = load_of(
+    "bursts", [(600.0 * n + task, (11.0 if n % 2 else 37.0) * task) for n in range(8) for task in range(20)]
+)
 DUE = [ScheduledRun(dag_id="a", due_at=600.0 * hour, created_at=600.0 * hour, last_stage=NONE) for hour in (1, 2, 6)]
 
 
@@ -58,21 +62,22 @@ def test_spared_looks_change_nothing(period_s: float) -> None:
 
 
 def test_spared_looks_change_nothing_with_a_forecast() -> None:
-    load = replace(BURSTS, calendar=Calendar(runs=DUE, peaks={"a": [20]}))
+    load = replace(BURSTS, calendar=Calendar(runs=DUE, courses={"a": [((0, 20),)]}))
     outcome = ran(Ours, load)
     assert outcome == ran(Restless, load)
     assert outcome != ran(Ours, BURSTS)
 
 
-def test_a_pool_that_needs_nothing_rests() -> None:
-    assert is_at_rest(SEEN, DECIDED)
+@pytest.mark.parametrize("forecast", [None, (), ((int(NOW) + 3600, 1),)])
+def test_a_pool_that_needs_nothing_rests(forecast: Forecast | None) -> None:
+    assert is_at_rest(replace(SEEN, forecast=forecast), DECIDED)
 
 
 @pytest.mark.parametrize(
     "seen",
     [
         pytest.param(replace(SEEN, queued={"default": 0, "long": 1}), id="a message waits"),
-        pytest.param(replace(SEEN, forecast=((NOW + 3600, 1),)), id="a run is foretold"),
+        pytest.param(replace(SEEN, forecast=((int(NOW) + 20, 1),)), id="a run is near"),
         pytest.param(replace(SEEN, queued=Unreadable(source="queues", why="away")), id="queues not read"),
         pytest.param(replace(SEEN, service=Unreadable(source="service", why="away")), id="service not read"),
     ],

@@ -37,8 +37,8 @@ def test_no_launch_is_in_the_future() -> None:
     assert under_way((NOW + 500, 1)).seen(1, now=NOW) == under_way((NOW, 1))
 
 
-def test_nine_of_ten_boots_are_in_time_with_the_learned_lead() -> None:
-    assert Boots(took_s=tuple(range(1, 51))).lead_s == 45 + 10
+def test_seven_of_ten_boots_are_in_time_with_the_learned_lead() -> None:
+    assert Boots(took_s=tuple(range(1, 51))).lead_s == 35 + 10
     assert Boots(took_s=(1.0,) * (FEWEST_TO_LEARN_FROM - 1)).lead_s == 90 + 10
 
 

@@ -94,6 +94,16 @@ def test_workers_that_drain_are_called_back_shortly_before_a_run() -> None:
     assert (before.recall, before.desired) == (("b",), 2)  # "b" for the spare slot; "a" is not stopped meanwhile
 
 
+def test_of_what_is_expected_a_part_waits_drained_until_tasks_have_come() -> None:
+    ready = (worker("a"), worker("b"), worker("c"))
+    # Of 12 slots 9 are opened, of 10 they are 7; with a spare one, that is three workers and two.
+    assert decided(seen(*ready, forecast=((NOW + 5, 12),))).drain == ()
+    ahead = decided(seen(*ready, forecast=((NOW + 5, 10),)))
+    assert (ahead.drain, ahead.desired) == (("c",), 3)
+    come = seen(*ready[:2], worker("c", DRAINED), queued=10, forecast=((NOW + 5, 10),))
+    assert decided(come).recall == ("c",)
+
+
 def test_what_was_held_ready_stays_until_the_run_had_time_to_begin() -> None:
     ready = (worker("a"), worker("b"))
     due = NOW - int(HELD_AFTER_S)

@@ -140,9 +140,8 @@ def test_an_empty_variable_counts_as_missing(role: str) -> None:
         ("forecaster", "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN", DATABASE_URL),
         ("forecaster", "FLEET_POOL_OF_QUEUE", '{"default":"worker","long":"long","longer":"long"}'),
         ("forecaster", "FORECAST_MINUTES", "15"),
-        ("forecaster", "FORECAST_QUANTILE", "0.9"),
         ("forecaster", "FORECAST_RUNS", "10"),
-        ("forecaster", "FORECAST_WINDOW_S", "60"),
+        ("forecaster", "FORECAST_WINDOW_S", "300"),
     ],
 )
 def test_a_role_gets_what_its_program_reads(role: str, name: str, value: str) -> None:
@@ -221,7 +220,7 @@ def test_an_operators_own_setting_beats_a_default() -> None:
 
 
 def test_an_operator_says_how_to_forecast() -> None:
-    assert composed("forecaster", FORECAST_QUANTILE="0.5")["FORECAST_QUANTILE"] == "0.5"
+    assert composed("forecaster", FORECAST_RUNS="20")["FORECAST_RUNS"] == "20"
 
 
 def test_an_operators_own_setting_does_not_beat_a_secret() -> None:
@@ -272,10 +271,9 @@ def test_a_broker_without_tls_is_told_to_nobody_as_one_with_it() -> None:
         ("worker", "AIRFLOW__CELERY__EXTRA_CELERY_CONFIG", '{"imports": "x"}', "whose imports are a list"),
         ("forecaster", "FORECAST_MINUTES", "0", "FORECAST_MINUTES is '0', not a number from 1 to 60"),
         ("forecaster", "FORECAST_MINUTES", "1.5", "FORECAST_MINUTES is '1.5', not a number"),
-        ("forecaster", "FORECAST_QUANTILE", "1.01", "FORECAST_QUANTILE is '1.01', not a number from 0.01 to 1"),
-        ("forecaster", "FORECAST_QUANTILE", "nan", "FORECAST_QUANTILE is 'nan', not a number"),
+        ("forecaster", "FORECAST_RUNS", "nan", "FORECAST_RUNS is 'nan', not a number"),
         ("forecaster", "FORECAST_RUNS", "many", "FORECAST_RUNS is 'many', not a number"),
-        ("forecaster", "FORECAST_WINDOW_S", "3601", "FORECAST_WINDOW_S is '3601', not a number"),
+        ("forecaster", "FORECAST_WINDOW_S", "901", "FORECAST_WINDOW_S is '901', not a number from 1 to 900"),
         ("scheduler", "POOLS", "{", "POOLS is not JSON"),
         ("scheduler", "POOLS", "[]", "at least one pool"),
         ("scheduler", "POOLS", "[1]", "not an object"),

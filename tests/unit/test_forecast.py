@@ -1,8 +1,8 @@
-"""What is forecast from runs that are due and from what such runs wanted before."""
+"""What is forecast from runs that are due or under way and from what such runs wanted before."""
 
 import pytest
 
-from fleet.forecast import DueRun, PastUse, forecast, slots_wanted
+from fleet.forecast import DueRun, PastUse, forecast
 from fleet.foretold import MOST_FORECAST_SLOTS, Forecast
 
 POOL_OF = {"default": "worker", "long": "long", "longer": "long"}
@@ -13,74 +13,87 @@ def run(dag_id: str, at: float = TEN_O_CLOCK) -> DueRun:
     return DueRun(dag_id=dag_id, at=at)
 
 
-def use(dag_id: str, *peaks: int, queue: str = "default", runs: int | None = None) -> PastUse:
-    return PastUse(dag_id=dag_id, queue=queue, runs=len(peaks) if runs is None else runs, peaks=peaks)
+def use(dag_id: str, *rises: tuple[int, int], queue: str = "default", runs: int = 1) -> PastUse:
+    return PastUse(dag_id=dag_id, queue=queue, runs=runs, rises=rises)
 
 
-def forecast_of(*given: DueRun | PastUse, quantile: float = 0.9) -> dict[str, Forecast]:
-    due = [item for item in given if isinstance(item, DueRun)]
+def forecast_of(*given: DueRun | PastUse, since: float = TEN_O_CLOCK - 60) -> dict[str, Forecast]:
+    runs = [item for item in given if isinstance(item, DueRun)]
     past = [item for item in given if isinstance(item, PastUse)]
-    return forecast(due, past, pool_of=POOL_OF, quantile=quantile)
+    return forecast(runs, past, pool_of=POOL_OF, since=since)
 
 
 @pytest.mark.parametrize(
-    ("peaks", "runs", "quantile", "slots"),
+    ("wanted", "runs", "slots"),
     [
-        # The 9th of 10 in order: one run that wanted more is left out, two are not.
-        ((4, 4, 4, 4, 4, 4, 4, 4, 4, 90), 10, 0.9, 4),
-        ((4, 4, 4, 4, 4, 4, 4, 4, 80, 90), 10, 0.9, 80),
-        # ceil(0.9 x 3) = 3, the last
-        ((3, 1, 2), 3, 0.9, 3),
-        # ceil(0.5 x 4) = 2
-        ((9, 1, 7, 3), 4, 0.5, 3),
-        ((7,), 1, 0.9, 7),
-        ((5, 6), 2, 1.0, 6),
-        # One run of ten used the queue at all: in order nine zeros, then 50. The 9th is 0.
-        ((50,), 10, 0.9, 0),
-        ((50,), 10, 1.0, 50),
-        ((), 10, 0.9, 0),
-        ((), 0, 0.9, 0),
+        (7, 1, 7),
+        (50, 10, 5),
+        (52, 10, 5),  # 5.2
+        (53, 10, 6),  # 5.3
+        (3, 10, 1),  # 0.3
     ],
 )
-def test_a_run_is_expected_to_want_a_quantile_of_what_past_runs_wanted(
-    peaks: tuple[int, ...], runs: int, quantile: float, slots: int
+def test_a_run_is_expected_to_want_what_past_runs_wanted_on_average_rather_more(
+    wanted: int, runs: int, slots: int
 ) -> None:
-    assert slots_wanted(use("a", *peaks, runs=runs), quantile) == slots
+    assert forecast_of(run("a"), use("a", (0, wanted), runs=runs))["worker"] == ((TEN_O_CLOCK, slots),)
+
+
+def test_a_run_is_expected_to_take_the_course_of_past_runs() -> None:
+    found = forecast_of(run("a"), use("a", (0, 2), (45, 20), (120, 1), runs=2))
+    assert found["worker"] == ((TEN_O_CLOCK, 1), (TEN_O_CLOCK + 45, 10), (TEN_O_CLOCK + 120, 1))
+
+
+def test_fractions_add_up_before_they_are_rounded() -> None:
+    # 10 x 0.2 = 2; each alone is rounded to 0.
+    dags = [f"dag{number}" for number in range(10)]
+    uses = [use(dag_id, (30, 1), runs=5) for dag_id in dags]
+    assert forecast_of(*map(run, dags), *uses)["worker"] == ((TEN_O_CLOCK + 30, 2),)
+
+
+def test_stages_of_runs_that_were_due_at_different_times_add_up_where_they_meet() -> None:
+    found = forecast_of(run("a"), run("b", TEN_O_CLOCK + 60), use("a", (60, 3)), use("b", (0, 4)))
+    assert found["worker"] == ((TEN_O_CLOCK + 60, 7),)
+
+
+def test_of_a_run_under_way_what_is_over_is_not_expected() -> None:
+    found = forecast_of(run("a"), use("a", (0, 2), (45, 20), (120, 1)), since=TEN_O_CLOCK + 45)
+    assert found["worker"] == ((TEN_O_CLOCK + 120, 1),)
 
 
 def test_runs_that_are_due_at_once_add_up() -> None:
     # 8 + 3
-    assert forecast_of(run("a"), run("b"), use("a", 8), use("b", 3))["worker"] == ((TEN_O_CLOCK, 11),)
+    assert forecast_of(run("a"), run("b"), use("a", (0, 8)), use("b", (0, 3)))["worker"] == ((TEN_O_CLOCK, 11),)
 
 
 def test_each_time_has_its_own_slots_in_order() -> None:
     later = TEN_O_CLOCK + 300
-    found = forecast_of(run("a", later), run("b"), run("a"), use("a", 8), use("b", 3))
+    found = forecast_of(run("a", later), run("b"), run("a"), use("a", (0, 8)), use("b", (0, 3)))
     assert found["worker"] == ((TEN_O_CLOCK, 11), (later, 8))
 
 
 def test_times_within_a_second_are_one() -> None:
-    found = forecast_of(run("a", TEN_O_CLOCK + 0.2), run("b", TEN_O_CLOCK + 0.9), use("a", 1), use("b", 2))
+    found = forecast_of(run("a", TEN_O_CLOCK + 0.2), run("b", TEN_O_CLOCK + 0.9), use("a", (0, 1)), use("b", (0, 2)))
     assert found["worker"] == ((TEN_O_CLOCK, 3),)
 
 
 def test_a_pool_gets_what_is_wanted_of_its_queues() -> None:
-    uses = (use("a", 2, queue="default"), use("a", 5, queue="long"), use("a", 7, queue="longer"))
+    uses = (use("a", (0, 2)), use("a", (0, 5), queue="long"), use("a", (0, 7), queue="longer"))
     assert forecast_of(run("a"), *uses) == {"worker": ((TEN_O_CLOCK, 2),), "long": ((TEN_O_CLOCK, 12),)}
 
 
 def test_a_queue_of_no_pool_is_nobodys() -> None:
-    assert forecast_of(run("a"), use("a", 9, queue="elsewhere")) == {"worker": (), "long": ()}
+    assert forecast_of(run("a"), use("a", (0, 9), queue="elsewhere")) == {"worker": (), "long": ()}
 
 
 def test_a_dag_that_never_ran_is_not_guessed_at() -> None:
-    assert forecast_of(run("new"), use("a", 9)) == {"worker": (), "long": ()}
+    assert forecast_of(run("new"), use("a", (0, 9))) == {"worker": (), "long": ()}
 
 
 def test_runs_that_want_nothing_are_not_mentioned() -> None:
-    assert forecast_of(run("a"), use("a", 50, runs=10))["worker"] == ()
+    assert forecast_of(run("a"), use("a", (0, 2), runs=10))["worker"] == ()
 
 
 def test_nothing_is_foretold_that_a_reader_would_not_believe() -> None:
-    found = forecast_of(run("a"), run("b"), use("a", MOST_FORECAST_SLOTS), use("b", 1))
+    found = forecast_of(run("a"), run("b"), use("a", (0, MOST_FORECAST_SLOTS)), use("b", (0, 1)))
     assert found["worker"] == ((TEN_O_CLOCK, MOST_FORECAST_SLOTS),)

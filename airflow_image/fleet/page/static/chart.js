@@ -16,7 +16,7 @@ const SERIES = [
   { name: "Active", token: "blue.solid", of: (sample) => sample[2], filled: true },
   { name: "Queued", token: "orange.solid", of: (sample) => sample[1] },
 ];
-// Of a forecast: [t, slots], how many more slots the runs of that moment are expected to want.
+// Of a forecast: [t, slots], how many slots more are expected from that moment on.
 const FORECAST = { name: "Expected", token: "purple.solid" };
 
 function useWidth() {

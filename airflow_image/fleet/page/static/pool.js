@@ -60,7 +60,7 @@ function Expected({ past }) {
     return h(Text, { color: "fg.muted", fontSize: "sm" }, "No forecast is written for this pool.");
   }
   if (past.forecast.length === 0) return h(Text, { fontSize: "sm" }, "The forecast expects no runs soon.");
-  const first = past.forecast.slice(0, NAMED).map(([t, slots]) => `${count(slots, "more slot")} at ${clock(t)}`);
+  const first = past.forecast.slice(0, NAMED).map(([t, slots]) => `${count(slots, "more slot")} at ${clock(t, true)}`);
   const others = past.forecast.length - first.length;
   return h(Text, { fontSize: "sm" }, `The forecast expects runs that want ${first.join(", ")}${others > 0 ? `, and others at ${count(others, "later time")}` : ""}.`);
 }
