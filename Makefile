@@ -8,7 +8,7 @@ unexport PYTHONDONTWRITEBYTECODE
 unexport PYTHONPATH
 export SAM_CLI_TELEMETRY := 0
 
-.PHONY: help setup setup-dev setup-local demo faults prewarm up deploy-local down decisions versions versions-asked cost check image package release promote rollback releases settle pipeline-role test test-fast test-image protocol pictures bench replay lint format template lock clean
+.PHONY: help setup setup-dev setup-local demo faults prewarm up deploy-local down decisions versions versions-asked sleep wake cost check image package release promote rollback releases settle pipeline-role test test-fast test-image protocol pictures bench replay lint format template lock clean
 
 help: ## list the commands
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 12
@@ -57,10 +57,16 @@ versions-asked:
 	+@mkdir -p .local; echo 2 >$(VERSIONS_CODE); $(PYTHON) tools/setup_env.py dev || exit 0; \
 		$(BIN)/python -m ops.versions --env "$(ENV)" $(if $(WAIT),--wait $(WAIT)); echo $$? >$(VERSIONS_CODE)
 
+sleep: setup-dev ## stop a whole environment, when nothing runs in it (ENV=dev WAIT=3600)
+	@$(BIN)/python -m ops.sleep asleep --env "$(ENV)" $(if $(WAIT),--wait $(WAIT))
+
+wake: setup-dev ## start it again, in order (ENV=dev)
+	@$(BIN)/python -m ops.sleep awake --env "$(ENV)" $(if $(WAIT),--wait $(WAIT))
+
 COST_ARGUMENTS = --env "$(ENV)" $(if $(REV),--rev "$(REV)") $(if $(VS),--vs "$(VS)") $(if $(VS_REV),--vs-rev "$(VS_REV)") \
   $(if $(TASKS),--tasks "$(TASKS)") $(if $(TASK_SECONDS),--task-seconds "$(TASK_SECONDS)") \
-  $(if $(DEPLOYMENTS),--deployments "$(DEPLOYMENTS)")
-cost: setup-dev ## what a month costs, by resource (ENV=prd TASKS=10000 TASK_SECONDS=60 DEPLOYMENTS=20 VS=qa VS_REV=HEAD~1)
+  $(if $(DEPLOYMENTS),--deployments "$(DEPLOYMENTS)") $(if $(AWAKE_HOURS),--awake-hours "$(AWAKE_HOURS)")
+cost: setup-dev ## what a month costs, by resource (ENV=prd TASKS=10000 TASK_SECONDS=60 DEPLOYMENTS=20 AWAKE_HOURS=55 VS=qa VS_REV=HEAD~1)
 	@$(BIN)/python -m ops cost $(COST_ARGUMENTS)
 
 check: setup-dev ## hold an environment's parameters against the template (ENV=prd)

@@ -18,6 +18,7 @@ import redis
 from fleet.registry import CONSUMING, WORKER, Registry, Roster
 from local import image, paths, sam
 from local.clients import Clients, environment
+from local.database import DatabaseKeeper
 from local.errors import LocalError
 from local.fargate.agent import Agent
 from local.fargate.network import Network
@@ -123,6 +124,8 @@ def up(report: Report, *, settings: Mapping[str, str] | None = None) -> Iterator
         credentials = json.loads(_secret(clients, outputs["DatabaseSecretArn"]))
         postgres.provision(credentials["username"], credentials["password"], outputs["DatabaseName"])
         broker.set_password(_secret(clients, outputs["BrokerSecretArn"]))
+        keeper = DatabaseKeeper(rds=clients.rds, server=postgres)
+        cleanup.callback(keeper.close)
 
         report("starting the services: airflow, worker, flower")
         platform = {**aws, "SSL_CERT_FILE": str(authority.ca_bundle)}

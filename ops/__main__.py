@@ -12,7 +12,7 @@ from local.aws.template import TemplateError
 from local.errors import LocalError
 from ops.cost.compare import compare
 from ops.cost.estimate import NoPrice, estimate
-from ops.cost.load import IDLE, Load
+from ops.cost.load import HOURS_A_WEEK, IDLE, Load
 from ops.cost.sources import read
 from ops.cost.view import show
 
@@ -30,8 +30,15 @@ def main(arguments: Sequence[str]) -> int:
 
 def _cost(options: argparse.Namespace, console: Console) -> None:
     """The environment idle and under the load; or, with another one or another revision, both under the load."""
-    load = Load(tasks_a_day=options.tasks, task_s=options.task_seconds, deployments_a_month=options.deployments)
+    load = Load(
+        tasks_a_day=options.tasks,
+        task_s=options.task_seconds,
+        deployments_a_month=options.deployments,
+        awake_hours_a_week=options.awake_hours,
+    )
     of_load = f"{load.tasks_a_day:,} tasks a day of {load.task_s:g} s, {load.deployments_a_month} deployments a month"
+    if load.awake < 1:
+        of_load += f", awake for {load.awake_hours_a_week:g} hours a week"
     template = read(options.env, options.rev)
     if options.vs is None and options.vs_rev is None:
         rows = compare(estimate(template, load=IDLE), estimate(template, load=load))
@@ -55,7 +62,17 @@ def _parser() -> argparse.ArgumentParser:
     cost.add_argument("--tasks", type=int, default=10_000, help="tasks on an average day")
     cost.add_argument("--task-seconds", type=float, default=60.0, help="how long one runs on average")
     cost.add_argument("--deployments", type=int, default=20, help="deployments of the image a month")
+    cost.add_argument(
+        "--awake-hours", type=_hours_a_week, default=float(HOURS_A_WEEK), help="hours a week in which it does not sleep"
+    )
     return parser
+
+
+def _hours_a_week(text: str) -> float:
+    hours = float(text)
+    if not 0 < hours <= HOURS_A_WEEK:
+        raise argparse.ArgumentTypeError(f"a week has {HOURS_A_WEEK} hours, and one without any has no tasks")
+    return hours
 
 
 if __name__ == "__main__":

@@ -9,10 +9,13 @@ HTTPS_PORT = 443
 NOWHERE = "127.0.0.1/32"  # a group without any outbound rule would be given one that allows everything
 # What tasks and functions call, or Fargate calls for them. S3 has an endpoint of another kind.
 SERVICES = {
+    "ApplicationAutoscaling": "application-autoscaling",
+    "CloudWatch": "monitoring",
     "EcrApi": "ecr.api",
     "EcrDkr": "ecr.dkr",
     "Ecs": "ecs",
     "Logs": "logs",
+    "Rds": "rds",
     "SecretsManager": "secretsmanager",
     "Sns": "sns",
     "SsmMessages": "ssmmessages",

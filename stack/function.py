@@ -7,11 +7,12 @@ from typing import Any
 from troposphere import If, NoValue, Output, Ref, Template
 from troposphere.awslambda import Environment, LoggingConfig, VPCConfig
 from troposphere.iam import ManagedPolicy
-from troposphere.serverless import EventInvokeConfiguration, Function
+from troposphere.serverless import DeadLetterQueue, EventInvokeConfiguration, Function
+from troposphere.sns import Topic
 
 from stack.airflow import Foundation
 from stack.declare import suppress
-from stack.iam import LAMBDA, Statement, add_role, read_secrets, write_log_group
+from stack.iam import LAMBDA, Statement, add_role, publish_to, read_secrets, write_log_group
 from stack.logs import add_log_group
 from stack.paths import Group
 from stack.workers import METRICS_NAMESPACE
@@ -19,13 +20,18 @@ from stack.workers import METRICS_NAMESPACE
 RUNTIME = "python3.12"
 TIMEOUT_S = 75  # a minute of looks, and a last one that has to wait for Redis or ECS
 MEMORY_MIB = 256
+# A look that failed is not repeated, and one that waited too long is not made: the next minute looks anew.
+ANOTHER_COMES = EventInvokeConfiguration(MaximumEventAgeInSeconds=60, MaximumRetryAttempts=0)
+# An event of which there is only one is tried again, by Lambda one and two minutes later.
+NO_OTHER_COMES = EventInvokeConfiguration(MaximumEventAgeInSeconds=900, MaximumRetryAttempts=2)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Code:
     """`module` holds the function `handler`; with a `condition`, all of the function exists only if that holds.
 
-    `concurrency`: invocations that may run at once, where that is reserved.
+    `concurrency`: invocations that may run at once, where that is reserved. `told_of_failures`: the topic that hears of
+    events that were lost for good, where no other comes in a minute.
     """
 
     package: str
@@ -36,9 +42,11 @@ class Code:
     concurrency: If | type = NoValue
     module: str = "handler"
     condition: str | None = None
+    told_of_failures: Topic | None = None
 
 
 def add_function(t: Template, prefix: str, *, base: Foundation, group: Group, code: Code) -> Function:
+    topic = code.told_of_failures
     log_group = add_log_group(t, f"{prefix}LogGroup", settings=base.settings)
     role = add_role(
         t,
@@ -46,6 +54,7 @@ def add_function(t: Template, prefix: str, *, base: Foundation, group: Group, co
         service=LAMBDA,
         statements=[
             *code.statements,
+            *(publish_to(topic, key_arn=base.settings.key_arn) if topic else ()),
             *read_secrets([Ref(base.broker.secret)], key_arn=base.settings.key_arn),
             write_log_group(log_group),
         ],
@@ -68,8 +77,7 @@ def add_function(t: Template, prefix: str, *, base: Foundation, group: Group, co
                     "POWERTOOLS_SERVICE_NAME": code.package,
                 }
             ),
-            # A look that failed is not repeated, and one that waited too long is not made: the next minute looks anew.
-            EventInvokeConfig=EventInvokeConfiguration(MaximumEventAgeInSeconds=60, MaximumRetryAttempts=0),
+            EventInvokeConfig=NO_OTHER_COMES if topic else ANOTHER_COMES,
             KmsKeyArn=base.settings.key_arn,
             ReservedConcurrentExecutions=code.concurrency,
             Handler=f"{code.package}.{code.module}.handler",
@@ -81,7 +89,10 @@ def add_function(t: Template, prefix: str, *, base: Foundation, group: Group, co
             VpcConfig=VPCConfig(SecurityGroupIds=[group.id], SubnetIds=base.network.private_subnets),
         )
     )
-    suppress(function, checkov={"CKV_AWS_116": "What failed is not worth keeping: the next minute looks anew."})
+    if topic:
+        function.DeadLetterQueue = DeadLetterQueue(Type="SNS", TargetArn=Ref(topic))
+    else:
+        suppress(function, checkov={"CKV_AWS_116": "What failed is not worth keeping: the next minute looks anew."})
     if code.events:
         function.Events = code.events
     if code.condition is not None:

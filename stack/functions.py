@@ -1,4 +1,4 @@
-"""The Lambda functions: one sizes the worker pools, one compares the versions that run, one answers ECS's hook."""
+"""The Lambda functions: one sizes the pools, one compares what runs, one answers ECS's hook, one lets all sleep."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -16,6 +16,7 @@ from stack.function import Code, add_function
 from stack.iam import add_network_policy, inspect_services, publish_to, scale_services
 from stack.paths import add_api_client_group, add_path
 from stack.pools import MOST_WORKERS, SizedPool, pools_json
+from stack.sleep import add_sleeper
 from stack.workers import Workers
 
 GROUP = "Autoscaler"
@@ -148,6 +149,16 @@ def add_functions(
         group=group,
         network_policy=network_policy,
         services=[airflow.service, *workers.services.values()],
+    )
+    add_sleeper(
+        t,
+        base=base,
+        airflow=airflow,
+        workers=workers,
+        flower=flower,
+        pools=pools,
+        group=group,
+        network_policy=network_policy,
     )
     return Functions(autoscaler=autoscaler, version_check=version_check)
 

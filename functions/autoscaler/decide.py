@@ -58,10 +58,13 @@ def decide(observation: Observation, policy: Policy, memory: Memory) -> Decision
     More waits than is free anywhere: desired rises. What is not needed any more is given up once it has not been for
     `scale_in_after_s`, see `lowering`. In a rollout old workers drain as new ones consume, see `rollout`. An input that
     could not be read keeps the size; a malformed member, or a rollout whose workers cannot be told apart, prevents
-    scale-in only. Without a forecast the decision follows what waits and runs alone.
+    scale-in only. Without a forecast the decision follows what waits and runs alone. A pool that sleeps has all of its
+    workers drain, starts none and follows no forecast.
     """
     memory = _with_heads(memory, observation)
     queued, fleet, service = observation.queued, observation.fleet, observation.service
+    if isinstance(service, Service) and service.asleep:
+        observation, policy = replace(observation, forecast=None), policy.asleep
     if isinstance(service, Service) and service.paused:
         return _pause(observation, memory, service=service)
     if isinstance(queued, Unreadable) or isinstance(fleet, Unreadable) or isinstance(service, Unreadable):

@@ -122,13 +122,16 @@ class Deployment:
 
 @dataclass(frozen=True, kw_only=True)
 class Service:
-    """The pool's ECS service, in tasks. `paused`: somebody asked, by a tag on it, to leave it alone."""
+    """The pool's ECS service, in tasks. By tags on it somebody asked to leave it alone (`paused`), or to have no worker
+    of it (`asleep`).
+    """
 
     desired: int
     running: int
     pending: int
     deployments: tuple[Deployment, ...]
     paused: bool = False
+    asleep: bool = False
 
     @property
     def is_rolling_out(self) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,6 +18,11 @@ class Policy:
     scale_in_after_s: float = 0.0
     max_step_out: int | None = None
     boots_per_task: float = 0.0
+
+    @property
+    def asleep(self) -> Policy:
+        """Of a pool that is put to sleep: no worker at all, and at once. Those that are there drain as always."""
+        return replace(self, minimum=0, maximum=0, scale_in_after_s=0.0)
 
 
 def workers_needed(demand: int, policy: Policy) -> int:

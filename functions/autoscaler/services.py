@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from itertools import islice
 from typing import Any
 
@@ -10,11 +10,11 @@ from autoscaler.observation import Deployment, Service, Unreadable
 from shared.aws import AWS_ERRORS, in_words
 from shared.ecs import Described, describe_services, live_deployments
 from shared.pools import Pool
+from shared.tags import is_paused, size_asleep
 
 SERVICE = "service"
 TASKS = "tasks"
 TASKS_A_CALL = 100  # DescribeTasks takes no more
-PAUSED_TAG, PAUSED = "airflow-on-ecs:paused", "true"
 
 
 def read_services(ecs: Any, *, cluster: str, pools: Sequence[Pool]) -> dict[str, Service | Unreadable]:
@@ -61,11 +61,8 @@ def _service_of(described: Described | str) -> Service | Unreadable:
                 )
                 for deployment in live_deployments(described)
             ),
-            paused=_is_paused(described.get("tags", ())),
+            paused=is_paused(described.get("tags", ())),
+            asleep=size_asleep(described.get("tags", ())) is not None,
         )
     except KeyError as missing:
         return Unreadable(source=SERVICE, why=f"ECS's answer lacks {missing}")
-
-
-def _is_paused(tags: Iterable[Mapping[str, str]]) -> bool:
-    return any(tag.get("key") == PAUSED_TAG and tag.get("value", "").strip().lower() == PAUSED for tag in tags)

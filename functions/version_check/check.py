@@ -71,6 +71,8 @@ def check(parts: Wiring) -> Outcome:
     settings = parts.settings
     reported = [member.id for member in roster.members] if isinstance(roster, Roster) else []
     tasks = read_tasks(parts.ecs, cluster=settings.cluster, services=settings.services, reported=reported)
+    if tasks.is_asleep:
+        return _rest(store, raw=raw, now=now)
     silent = silent_since(memory, tasks.containers, reported, now=now)
     verdict = compare(
         Seen(now=now, tasks=tasks, roster=roster, answer=ask(settings.webserver_url), silent_since=silent)
@@ -82,6 +84,17 @@ def check(parts: Wiring) -> Outcome:
         return _announce(parts, store, before=raw, after=after, verdict=verdict)
     except redis.RedisError as error:
         return Outcome(verdict=verdict, memory=None, problems=(f"not remembered: {in_words(error)}",))
+
+
+def _rest(store: Store | None, *, raw: bytes | None, now: float) -> Outcome:
+    """Nobody is there to be compared. What was is forgotten: a night is no time out of sync."""
+    verdict = Verdict(at=now, reference=None, compared=0, out_of_sync=(), unknown=(), is_asleep=True)
+    if store is not None:
+        try:
+            store.replace(raw, Memory())
+        except redis.RedisError as error:
+            return Outcome(verdict=verdict, memory=None, problems=(f"not forgotten: {in_words(error)}",))
+    return Outcome(verdict=verdict, memory=None)
 
 
 def _announce(parts: Wiring, store: Store, *, before: bytes | None, after: Memory, verdict: Verdict) -> Outcome:

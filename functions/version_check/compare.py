@@ -36,6 +36,7 @@ class Tasks:
     """What ECS says: the containers that must report, the ids of all tasks that are not gone, and what it did not say.
 
     `stopping`: tasks on their way out; they may report still. `is_complete` is false when ECS did not tell all tasks.
+    `is_asleep`: the environment was put to sleep.
     """
 
     containers: tuple[Container, ...]
@@ -43,6 +44,7 @@ class Tasks:
     stopping: frozenset[str] = frozenset()
     gaps: tuple[Gap, ...] = ()
     is_complete: bool = True
+    is_asleep: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

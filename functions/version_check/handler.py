@@ -16,7 +16,7 @@ from shared.settings import whole_number
 from version_check.check import Outcome, Wiring, check
 from version_check.report import publish
 from version_check.settings import Settings
-from version_check.verdict import IN_SYNC
+from version_check.verdict import ASLEEP, IN_SYNC
 
 # An event may ask for fewer looks: {"looks": 1}.
 LOOKS = "looks"
@@ -60,11 +60,15 @@ def look_repeatedly(
     seconds_left: Callable[[], float],
     sleep: Callable[[float], None] = time.sleep,
 ) -> Outcome:
-    """Looks until all run the same code, and `looks` times at most."""
+    """Looks until all run the same code, or sleep, and `looks` times at most."""
     while True:
         outcome = look()
         publish(outcome)
         looks -= 1
-        if not looks or outcome.verdict.status == IN_SYNC or seconds_left() < LOOK_EVERY_S + LOOK_TAKES_AT_MOST_S:
+        if (
+            not looks
+            or outcome.verdict.status in (ASLEEP, IN_SYNC)
+            or seconds_left() < LOOK_EVERY_S + LOOK_TAKES_AT_MOST_S
+        ):
             return outcome
         sleep(LOOK_EVERY_S)

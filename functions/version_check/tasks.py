@@ -9,6 +9,7 @@ from typing import Any
 from fleet.registry import ROLES, member_id
 from shared.aws import AWS_ERRORS, in_words
 from shared.ecs import describe_services, live_deployments
+from shared.tags import size_asleep
 from version_check.compare import Container, Tasks, task_of
 from version_check.verdict import Gap
 
@@ -17,6 +18,7 @@ RUNNING = "RUNNING"
 STOPPED = "STOPPED"
 IN_PROGRESS = "IN_PROGRESS"
 FAILED = "FAILED"
+AIRFLOW = "airflow"  # the key of its service
 TASK_ID = re.compile(r"[0-9a-f]{32}")
 
 Described = Mapping[str, Any]
@@ -45,12 +47,14 @@ def read_tasks(ecs: Any, *, cluster: str, services: Mapping[str, str], reported:
         stopping = {_id(task) for task in others_described if task["lastStatus"] != STOPPED}
     except AWS_ERRORS as error:
         gaps.append(Gap(who="tasks that stop", why=in_words(error)))
+    described = describe_services(ecs, cluster=cluster, services=list(services.values()), tags=True)
     return Tasks(
         containers=tuple(container for task in tasks for container in running_containers(task)),
         known=frozenset(known | stopping),
         stopping=frozenset(stopping),
-        gaps=(*_unsettled(ecs, cluster=cluster, services=services), *gaps),
+        gaps=(*_unsettled(services, described), *gaps),
         is_complete=not gaps,
+        is_asleep=_is_asleep(described[services[AIRFLOW]]),
     )
 
 
@@ -69,9 +73,13 @@ def running_containers(task: Described) -> Iterator[Container]:
             )
 
 
-def _unsettled(ecs: Any, *, cluster: str, services: Mapping[str, str]) -> list[Gap]:
+def _is_asleep(service: Described | str) -> bool:
+    """Not, where it cannot be described: that is a gap."""
+    return not isinstance(service, str) and size_asleep(service.get("tags", ())) is not None
+
+
+def _unsettled(services: Mapping[str, str], described: Mapping[str, Described | str]) -> list[Gap]:
     """Services that cannot be described, or are in a rollout: what will run there has not reported yet."""
-    described = describe_services(ecs, cluster=cluster, services=list(services.values()))
     gaps = []
     for key, service in services.items():
         entry = described[service]

@@ -10,6 +10,7 @@ from fleet.registry import Code
 IN_SYNC = "in_sync"
 OUT_OF_SYNC = "out_of_sync"
 UNKNOWN = "unknown"
+ASLEEP = "asleep"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,7 +53,8 @@ class Verdict:
     """A difference is certain, so it comes before any gap. `at`: seconds since the epoch.
 
     `notes`: what is wrong in words, for people. `strays`: members of the registry that no task of ECS stands behind;
-    like `malformed` records of nobody they are counted, and change nothing.
+    like `malformed` records of nobody they are counted, and change nothing. `is_asleep`: nobody was compared, because
+    the environment sleeps.
     """
 
     at: float
@@ -63,9 +65,12 @@ class Verdict:
     notes: tuple[str, ...] = ()
     strays: tuple[str, ...] = ()
     malformed: int = 0
+    is_asleep: bool = False
 
     @property
     def status(self) -> str:
+        if self.is_asleep:
+            return ASLEEP
         if self.out_of_sync:
             return OUT_OF_SYNC
         return UNKNOWN if self.unknown else IN_SYNC

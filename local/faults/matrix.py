@@ -21,6 +21,7 @@ from local.faults.outages import (
 )
 from local.faults.refusals import BLOCKED, SERVER_ERROR, protection_fails
 from local.faults.scaling import oscillate, scale_in, two_autoscalers
+from local.faults.sleep import put_to_sleep
 
 # Airflow's 300 s would be much of the run. It must outlast the restart of what a restart of Postgres ends, and,
 # on a busy machine, a new task of `airflow` (75 s): with 60 s tasks that ran were taken for dead.
@@ -63,5 +64,6 @@ def faults(*, autoscaler_away_s: float = AUTOSCALER_AWAY_S) -> tuple[Fault, ...]
             what="another image, with a changed DAG, is rolled out in mid-burst, with the Fleet page open",
             harm=with_the_page_open(deployed),
         ),
+        Fault(name="asleep", what="everything is put to sleep in mid-burst, and woken", harm=put_to_sleep),
         Fault(name="sigkill", what="SIGKILL of a worker with running tasks", harm=worker_killed),
     )

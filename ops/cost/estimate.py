@@ -31,8 +31,9 @@ FREE = frozenset(
     )
 )
 MINUTES_A_MONTH = prices.HOURS_A_MONTH * 60
-# Seconds of each minute that a function runs: the autoscaler looks all the time, the version check once.
-FUNCTION_BUSY_S = {"autoscaler": 60.0, "version_check": 2.0}
+# Seconds of each minute that a function runs: the autoscaler looks all the time, the others once.
+AUTOSCALER = "autoscaler"
+FUNCTION_BUSY_S = {AUTOSCALER: 60.0, "version_check": 2.0, "sleeper": 2.0}
 # Metrics that the autoscaler and the version check publish: of the fleet, and of each pool.
 FLEET_METRICS, POOL_METRICS = 6, 12
 # Metrics of Container Insights: of the cluster, and of each service.
@@ -82,11 +83,11 @@ def _look_up(table: Mapping[str, float], key: str, what: str) -> float:
     return table[key]
 
 
-def _database(p: Resource, _template: Template, _load: Load) -> Priced:
+def _database(p: Resource, _template: Template, load: Load) -> Priced:
     servers = 2 if p["MultiAZ"] else 1
     hour = _look_up(prices.RDS_HOUR, p["DBInstanceClass"], "database class")
     standby = " with standby" if servers == 2 else ""
-    yield f"{p['DBInstanceClass']}{standby}", servers * hour * prices.HOURS_A_MONTH
+    yield f"{p['DBInstanceClass']}{standby}", servers * hour * prices.HOURS_A_MONTH * load.awake
     yield f"{p['AllocatedStorage']} GiB{standby}", servers * p["AllocatedStorage"] * prices.RDS_GP3_GB_MONTH
     yield "secret of the password", prices.SECRET_MONTH
 
@@ -120,12 +121,13 @@ def _balancer(p: Resource, _template: Template, _load: Load) -> Priced:
 
 
 def _function(p: Resource, _template: Template, _load: Load) -> Priced:
-    busy_s = FUNCTION_BUSY_S[p["Handler"].split(".")[0]]
+    package = p["Handler"].split(".")[0]
+    busy_s = _look_up(FUNCTION_BUSY_S, package, "function of the package")
     (processor,) = p["Architectures"]
     seconds = MINUTES_A_MONTH * busy_s * p["MemorySize"] / 1024
     usd = seconds * prices.LAMBDA_GB_SECOND[processor] + MINUTES_A_MONTH / 1_000_000 * prices.LAMBDA_MILLION_CALLS
     yield f"{busy_s:g} s each minute, {p['MemorySize']} MB", usd
-    if "POOLS" in p["Environment"]["Variables"] and busy_s == FUNCTION_BUSY_S["autoscaler"]:
+    if package == AUTOSCALER:
         yield "its metrics", (FLEET_METRICS + POOL_METRICS) * prices.METRIC_MONTH
 
 

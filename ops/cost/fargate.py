@@ -42,7 +42,8 @@ def price_service(p: Properties, template: Mapping[str, Any], load: Load) -> Ite
         yield f"{parts.spot:.1f} x {size} on Spot", parts.spot * spot_hour * prices.HOURS_A_MONTH
     gate_minutes = _gate_minutes(definition)
     if gate_minutes and load.deployments_a_month:
-        twice = load.deployments_a_month * gate_minutes / MINUTES_AN_HOUR * tasks * (hour + disk_hour)
+        while_awake = tasks / load.awake  # nobody deploys into sleep
+        twice = load.deployments_a_month * gate_minutes / MINUTES_AN_HOUR * while_awake * (hour + disk_hour)
         yield f"{load.deployments_a_month} deployments, old and new for {gate_minutes} min", twice
     if "ServiceRegistries" in p:
         yield "registered tasks", tasks * prices.REGISTERED_TASK_MONTH
@@ -77,18 +78,21 @@ def _gate_minutes(definition: Properties) -> int:
 
 
 def _tasks(p: Properties, definition: Properties, template: Mapping[str, Any], load: Load) -> float:
-    """A pool's workers follow the load; what scales by its processors is at its fewest; the rest has one task."""
+    """A pool's workers follow the load; what scales by its processors is at its fewest; the rest has one task.
+
+    The mean over all hours: asleep there is none.
+    """
     for environment in map(_environment, definition["ContainerDefinitions"]):
         if "POOL" in environment:
             pools = json.loads(environment["POOLS"])
             pool = next(each for each in pools if each["name"] == environment["POOL"])
             # All tasks go to the first pool: what others run is not told apart here.
             if pool != pools[0]:
-                return float(pool["min"])
+                return load.awake * float(pool["min"])
             return load.workers(concurrency=pool["concurrency"], least=pool["min"], most=pool["max"])
     service = str(p["TaskDefinition"]["Ref"]).removesuffix("TaskDefinition") + "Service"
     for resource in template["Resources"].values():
         of_this = f"${{{service}.Name}}" in str(resource.get("Properties", {}).get("ResourceId", ""))
         if resource["Type"] == "AWS::ApplicationAutoScaling::ScalableTarget" and of_this:
-            return float(resource["Properties"]["MinCapacity"])
-    return 1.0
+            return load.awake * float(resource["Properties"]["MinCapacity"])
+    return load.awake

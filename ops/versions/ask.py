@@ -10,7 +10,7 @@ from typing import Any
 from ops.reach import Stack
 
 OUTPUT = "VersionCheckFunctionName"
-IN_SYNC, OUT_OF_SYNC = "in_sync", "out_of_sync"
+IN_SYNC, OUT_OF_SYNC, ASLEEP = "in_sync", "out_of_sync", "asleep"
 ASK_EVERY_S = 5.0
 
 Record = dict[str, Any]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ops.versions.ask import IN_SYNC, OUT_OF_SYNC, Record
+from ops.versions.ask import ASLEEP, IN_SYNC, OUT_OF_SYNC, Record
 
 EXIT_CODES = {IN_SYNC: 0, OUT_OF_SYNC: 1}
 UNKNOWN_CODE = 2
@@ -12,7 +12,7 @@ SHORT = 12  # characters of a hash that tell it from others
 
 
 def exit_code(record: Record) -> int:
-    """0 in sync, 1 out of sync, 2 unknown."""
+    """0 in sync, 1 out of sync, 2 unknown, or asleep: nobody was compared."""
     return EXIT_CODES.get(record["status"], UNKNOWN_CODE)
 
 
@@ -23,6 +23,9 @@ def line(record: Record) -> str:
 
 def lines(record: Record) -> Iterator[str]:
     """All of it."""
+    if record["status"] == ASLEEP:
+        yield f"{ASLEEP}: nobody is there to be compared; make wake starts the environment"
+        return
     webserver = record["webserver"] or {"member": "none", "image_version": "", "dags_hash": "", "airflow_version": ""}
     yield (
         f"{record['status']}: {record['compared']} containers compared with {webserver['member']} "

@@ -21,7 +21,11 @@ from stack.function import RUNTIME
 from tests import rendered
 
 ROOT = Path(__file__).parents[2]
-TARGETS = {"autoscaler": "build-AutoscalerFunction", "version_check": "build-VersionCheckFunction"}
+TARGETS = {
+    "autoscaler": "build-AutoscalerFunction",
+    "sleeper": "build-SleeperFunction",
+    "version_check": "build-VersionCheckFunction",
+}
 PACKAGE_LIMIT_BYTES = 20_000_000
 # The runtime's own is not on every machine; one that surely is builds and loads in the same way.
 PYTHON = "{}.{}".format(*sys.version_info[:2])
@@ -40,8 +44,8 @@ class Context:
         return 60_000
 function = importlib.import_module(handler).handler
 answers = [function(json.loads(event), Context()) for event in sys.argv[4:]]
-foreign = sorted(name for name in ("autoscaler", "version_check", "shared", "fleet", "redis", "packaging",
-                                     "aws_lambda_powertools")
+foreign = sorted(name for name in ("autoscaler", "sleeper", "version_check", "shared", "fleet", "redis",
+                                     "packaging", "aws_lambda_powertools")
                  if name in sys.modules and not sys.modules[name].__file__.startswith(package))
 print(json.dumps({"answers": answers, "foreign": foreign}))
 """
@@ -91,8 +95,14 @@ def environment(tmp_path: Path) -> Iterator[dict[str, str]]:
         ecs.create_cluster(clusterName="cluster")
         container = {"name": "any", "image": "i", "memory": 1, "cpu": 1}
         ecs.register_task_definition(family="any", containerDefinitions=[container])
-        for service in ("airflow", "worker"):
+        for service in ("airflow", "worker", "flower"):
             ecs.create_service(cluster="cluster", serviceName=service, taskDefinition="any", desiredCount=0)
+        aws.client("application-autoscaling").register_scalable_target(
+            ServiceNamespace="ecs", ResourceId="service/cluster/airflow", ScalableDimension="ecs:service:DesiredCount"
+        )
+        aws.client("rds").create_db_instance(
+            DBInstanceIdentifier="database", DBInstanceClass="db.t4g.small", Engine="postgres", AllocatedStorage=20
+        )
     pool = {"name": "worker", "service": "worker", "queues": ["default"], "min": 2, "max": 9, "concurrency": 4}
     yield {
         **own,
@@ -104,6 +114,11 @@ def environment(tmp_path: Path) -> Iterator[dict[str, str]]:
         "POLL_SECONDS": "15",
         "POOLS": json.dumps([pool]),
         "SERVICES": json.dumps({"airflow": "airflow", "worker": "worker"}),
+        "AIRFLOW_SERVICE": "airflow",
+        "FLOWER_SERVICE": "flower",
+        "DATABASE": "database",
+        "ALARM_PREFIX": "stack-Alarm",
+        "PATIENCE_MINUTES": "60",
         "WEBSERVER_URL": f"http://{host}:{port}/fleet/version",
         "POWERTOOLS_SERVICE_NAME": "test",
         "POWERTOOLS_METRICS_NAMESPACE": "AirflowOnEcs",
@@ -137,6 +152,8 @@ def test_the_package_runs_alone_and_shows_no_password(package: Path, environment
     if package.name == "autoscaler":
         assert (first["pools"]["worker"]["was"], first["pools"]["worker"]["desired"]) == (0, 2)
         assert (second["pools"]["worker"]["was"], second["pools"]["worker"]["desired"]) == (2, 2)
+    elif package.name == "sleeper":
+        assert (first["phase"], first["steps"]) == ("awake", [])
     else:
         assert first["status"] == "unknown"  # nobody has reported
     assert PASSWORD not in printed
@@ -147,8 +164,7 @@ def test_the_package_is_small_and_brings_nothing_that_lambda_has_or_cannot_use(p
     assert sum(path.stat().st_size for path in files) <= PACKAGE_LIMIT_BYTES
     unwanted = re.compile(r"(^|/)(boto3|botocore|tests|bin)(/|$)|\.so$")
     assert [str(path) for path in files if unwanted.search(str(path.relative_to(package)))] == []
-    (other,) = set(TARGETS) - {package.name}
-    assert not (package / other).exists()
+    assert [name for name in TARGETS if (package / name).exists()] == [package.name]
     assert sorted(path.name for path in (package / "fleet").glob("*.py")) == [
         "__init__.py",
         "foretold.py",

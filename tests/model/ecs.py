@@ -17,6 +17,7 @@ from local.aws.ecs.plane import Cluster
 from local.aws.ecs.services import Service
 from local.aws.ecs.tasks import Task
 from local.fargate.reconcile import ServiceView, TaskView, plan
+from shared.tags import asleep_tag, size_asleep
 from tests.model.seams import Fault, Seams
 
 SERVICE = "worker"
@@ -57,6 +58,18 @@ class Ecs:
     @property
     def is_rolling_out(self) -> bool:
         return len(self.service.deployments) > 1
+
+    @property
+    def is_asleep(self) -> bool:
+        return size_asleep(self.service.properties.get("tags", ())) is not None
+
+    # --- what the sleeper does
+
+    def put_to_sleep(self) -> None:
+        self.service.properties["tags"] = [asleep_tag(self.service.desired_count)]
+
+    def wake(self) -> None:
+        del self.service.properties["tags"]
 
     # --- what ECS does
 

@@ -140,6 +140,16 @@ class ProtocolMachine(RuleBasedStateMachine):
             self.world.orderly(PERIOD_S, work=work)
         self._play("scaling", which, seed, count)
 
+    @rule(which=which, seed=seeds, count=st.integers(5, 40), periods=st.integers(0, 16), work=st.booleans())
+    def the_pool_sleeps(self, which: int, seed: int, count: int, periods: int, work: bool) -> None:
+        """Moves somewhere between the moment at which it is told to sleep and the one at which nobody is left."""
+        self.world.heal()
+        self.world.ecs.put_to_sleep()
+        for _ in range(periods):
+            self.world.orderly(PERIOD_S, work=work)
+        self._play("scaling", which, seed, count)
+        self.world.ecs.wake()
+
     @rule(release=st.sampled_from([OLDER_RELEASE, WORKERS_RELEASE]), periods=st.integers(1, 40))
     def the_webserver_is_replaced(self, release: str, periods: int) -> None:
         """A while with another release of Airflow, in which workers start, and the queue is never empty."""
@@ -239,10 +249,12 @@ EVERY_RULE = (
     "workers_are_too_many",
     "all_is_well_for_a_while",
     "a_deployment_rolls",
+    "the_pool_sleeps",
     "the_webserver_is_replaced",
     "long_minutes_pass",
 )
-# Around the end of a worker's protection; in hours of work; around a lower desired count.
+# Around the end of a worker's protection; in hours of work; around a lower desired count; around a webserver's
+# release; in sleep.
 DrainingMachine = _only(
     "a_busy_worker_is_drained", "an_idle_worker_is_drained", "all_is_well_for_a_while", name="DrainingMachine"
 )
@@ -251,6 +263,7 @@ ScalingMachine = _only(
     "a_move", "a_few_moves", "many_moves", "workers_are_too_many", "all_is_well_for_a_while", name="ScalingMachine"
 )
 GatesMachine = _only("a_few_moves", "all_is_well_for_a_while", "the_webserver_is_replaced", name="GatesMachine")
+SleepMachine = _only("a_few_moves", "all_is_well_for_a_while", "the_pool_sleeps", name="SleepMachine")
 
 
 def _expect(holds: bool, otherwise: str) -> None:

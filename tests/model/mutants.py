@@ -11,6 +11,7 @@ from unittest.mock import patch
 from autoscaler.crew import Crew
 from autoscaler.observation import Service, Worker
 from autoscaler.plan import Plan
+from autoscaler.policy import Policy
 from fleet.conduct import Command, Conduct, Protection, Snapshot, Wish, is_fresh
 from fleet.gates import Permission
 from fleet.registry import ORDER_CONSUME
@@ -125,4 +126,8 @@ SCALING: dict[str, Mutant] = {
         Crew, "may_hold_protection", lambda _crew, _service: 0
     ),
     "released workers are forgotten": lambda: patch("autoscaler.decide.still_released", lambda *_, **__: {}),
+}
+
+SLEEP: dict[str, Mutant] = {
+    "a pool asleep is scaled like any other": lambda: patch.object(Policy, "asleep", property(lambda policy: policy)),
 }

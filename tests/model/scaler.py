@@ -73,6 +73,7 @@ class Scaler:
         self.looked_at = self.now()
         informed = self._is_registry_right()
         remembered = self._memory()
+        most = max(self.ecs.service.desired_count, len(self.ecs.tasks))
         (outcome,) = self._look()
         recalled = set(outcome.decision.recall) & set(remembered.released)
         fleet = outcome.observation.fleet
@@ -80,6 +81,8 @@ class Scaler:
             gone = {worker.id for worker in fleet.workers if worker.may_be_stopped} & recalled
             if any(0 <= outcome.observation.now - remembered.released[name] < RELEASE_HOLDS_S for name in gone):
                 raise Violation("a worker is recalled for which desired was lowered")
+        if self.ecs.is_asleep and not self.ecs.is_rolling_out and self.ecs.service.desired_count > most:
+            raise Violation("a worker is started for a pool that is asleep")
         if informed and self.ecs.protected > self.ecs.service.desired_count:
             raise Violation(f"{self.ecs.protected} tasks are protected, {self.ecs.service.desired_count} desired")
 

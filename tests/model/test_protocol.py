@@ -13,8 +13,15 @@ import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
 
-from tests.model.machine import DrainingMachine, GatesMachine, LeaseMachine, ProtocolMachine, ScalingMachine
-from tests.model.mutants import DRAINING, GATES, LEASE, SCALING, Mutant
+from tests.model.machine import (
+    DrainingMachine,
+    GatesMachine,
+    LeaseMachine,
+    ProtocolMachine,
+    ScalingMachine,
+    SleepMachine,
+)
+from tests.model.mutants import DRAINING, GATES, LEASE, SCALING, SLEEP, Mutant
 from tests.model.scaler import Violation
 
 log = logging.getLogger(__name__)
@@ -59,6 +66,7 @@ MUTANTS: dict[str, tuple[Mutant, type[ProtocolMachine]]] = {
         (LEASE, LeaseMachine),
         (SCALING, ScalingMachine),
         (GATES, GatesMachine),
+        (SLEEP, SleepMachine),
     )
     for name, mutant in mutants.items()
 }

@@ -1,6 +1,7 @@
 """What a month costs: the arithmetic, and that nothing is forgotten."""
 
 import copy
+from dataclasses import replace
 
 import pytest
 
@@ -48,6 +49,23 @@ def test_idle_workers_are_the_fewest_and_copies_of_airflow_too() -> None:
 def test_workers_follow_the_load_between_their_limits(tasks_a_day: int, task_s: float, workers: float) -> None:
     load = Load(tasks_a_day=tasks_a_day, task_s=task_s)
     assert load.workers(concurrency=16, least=2, most=50) == pytest.approx(workers)
+
+
+def test_what_sleeps_is_paid_for_while_it_is_awake_and_its_disk_always() -> None:
+    idle, asleep = (
+        estimate(in_environment("prd"), load=replace(IDLE, awake_hours_a_week=hours)) for hours in (168.0, 42.0)
+    )
+    for service in ("AirflowService", "FlowerService", "WorkerService"):
+        assert dollars(asleep, service)[0] == pytest.approx(dollars(idle, service)[0] / 4, abs=0.01)
+    (server, disk, secret), (resting, *kept) = dollars(idle, "Database"), dollars(asleep, "Database")
+    assert (resting, kept) == (pytest.approx(server / 4, abs=0.01), [disk, secret])
+    assert dollars(asleep, "Broker") == dollars(idle, "Broker")
+
+
+def test_a_week_has_no_more_hours(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["cost", "--env", "dev", "--awake-hours", "169"])
+    assert "a week has 168 hours" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("environment", ["dev", "qa", "prd", "local"])

@@ -214,6 +214,7 @@ class World:
     ghosts: list[tuple[float, Worker]] = field(default_factory=list)
     memory: Memory = field(default_factory=Memory)
     launched: int = 0
+    asleep: bool = False
 
     def step(self) -> None:
         """15 s: each part acts, or lags, in any order."""
@@ -265,6 +266,7 @@ class World:
             running=len(self.tasks),
             pending=0,
             deployments=(Deployment(id="1", status="PRIMARY", task_definition="worker:1", running=1),),
+            asleep=self.asleep,
         )
         fleet = Fleet(workers=(*shown, *dead))
         observation = Observation(now=self.now, queued={"default": self.queued}, fleet=fleet, service=service)

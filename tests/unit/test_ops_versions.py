@@ -119,6 +119,13 @@ def test_it_says_who_differs_in_what_and_who_is_silent_for_how_long() -> None:
     ]
 
 
+def test_an_environment_that_sleeps_is_not_in_sync_and_is_told_in_one_line() -> None:
+    verdict = Verdict(at=1000.0, reference=None, compared=0, out_of_sync=(), unknown=(), is_asleep=True)
+    answer = Outcome(verdict=verdict, memory=None).to_record()
+    assert exit_code(answer) == 2
+    assert list(lines(answer)) == ["asleep: nobody is there to be compared; make wake starts the environment"]
+
+
 @pytest.mark.parametrize("environment", ["nowhere", "local"])
 def test_a_stack_that_cannot_be_reached_is_unknown(
     environment: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path

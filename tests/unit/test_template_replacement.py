@@ -19,6 +19,8 @@ STATEFUL = {
 SUBNETS = "subnet-0123abcd,subnet-4567abcd"
 # Another value for each parameter whose other values cannot be read off its constraint.
 OTHER = {
+    "SleepSchedule": "cron(0 19 ? * MON-FRI *)",
+    "WakeSchedule": "cron(0 6 ? * MON-FRI *)",
     "AirflowCpu": "2048",
     "AirflowMax": "6",
     "AirflowMemory": "8192",

@@ -10,7 +10,7 @@ from tests import rendered
 OUTPUTS = {
     "WebserverUrl", "FlowerUrl", "ClusterName", "AirflowServiceName", "WorkerServiceName", "FlowerServiceName",
     "LogBucketName", "AdminSecretArn", "BrokerSecretArn", "DatabaseSecretArn", "DatabaseName",
-    "AutoscalerFunctionName", "VersionCheckFunctionName", "AlarmTopicArn", "DashboardUrl",
+    "AutoscalerFunctionName", "SleeperFunctionName", "VersionCheckFunctionName", "AlarmTopicArn", "DashboardUrl",
 }  # fmt: skip
 ACCESS_LOGS_ARN = {"Fn::GetAtt": ["AccessLogBucket", "Arn"]}
 FLOW_LOGS = "delivery.logs.amazonaws.com"

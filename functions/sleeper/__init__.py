@@ -1,0 +1,1 @@
+"""Puts a whole environment to sleep, and wakes it."""

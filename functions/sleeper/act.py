@@ -1,0 +1,85 @@
+"""Carries the steps of a plan out, one call of an API each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from shared.tags import ASLEEP_TAG, WISH_TAG, Wish, asleep_tag
+from sleeper.plan import Step, Verb
+from sleeper.read import SUSPENDED, Clients, cluster, queue_lists, scalable_target
+from sleeper.settings import Settings
+
+ALARMS_A_CALL = 100  # the API takes no more
+UNSETTLED = "INSUFFICIENT_DATA"
+REARMED = "Looked at anew after waking, so that one that rings still tells people."
+
+
+class Hands:
+    """Acts on one environment. Every step may be repeated; each raises one of AWS_ERRORS or BROKER_ERRORS."""
+
+    def __init__(self, clients: Clients, settings: Settings) -> None:
+        self._clients, self._settings = clients, settings
+        self._verbs: Mapping[Verb, Callable[[Step], object]] = {
+            Verb.MARK: self._mark,
+            Verb.EMPTY: lambda step: self._set_desired(step, 0),
+            Verb.OPEN: self._open,
+            Verb.SUSPEND_SCALING: lambda _: self._suspend(True),
+            Verb.RESUME_SCALING: lambda _: self._suspend(False),
+            Verb.SILENCE_ALARMS: lambda step: self._switch_alarms("disable_alarm_actions", step),
+            Verb.ARM_ALARMS: lambda step: self._switch_alarms("enable_alarm_actions", step),
+            Verb.REARM_ALARMS: self._rearm,
+            Verb.DROP_MESSAGES: lambda _: self._drop_messages(),
+            Verb.STOP_DATABASE: lambda _: clients.rds.stop_db_instance(DBInstanceIdentifier=settings.database),
+            Verb.START_DATABASE: lambda _: clients.rds.start_db_instance(DBInstanceIdentifier=settings.database),
+            Verb.FORGET_WISH: lambda _: self._forget_wish(),
+        }
+
+    def take(self, step: Step) -> None:
+        self._verbs[step.verb](step)
+
+    def wish(self, wish: Wish) -> None:
+        """Writes down what is wanted."""
+        self._clients.ecs.tag_resource(resourceArn=self._cluster_arn(), tags=[wish.to_tag()])
+
+    def _forget_wish(self) -> None:
+        self._clients.ecs.untag_resource(resourceArn=self._cluster_arn(), tagKeys=[WISH_TAG])
+
+    def _cluster_arn(self) -> str:
+        return str(cluster(self._clients.ecs, self._settings.cluster)["clusterArn"])
+
+    def _mark(self, step: Step) -> None:
+        self._clients.ecs.tag_resource(resourceArn=_arn(step), tags=[asleep_tag(step.size)])
+
+    def _open(self, step: Step) -> None:
+        """The size first: were it lost, nobody would know it."""
+        self._set_desired(step, step.size)
+        self._clients.ecs.untag_resource(resourceArn=_arn(step), tagKeys=[ASLEEP_TAG])
+
+    def _set_desired(self, step: Step, desired: int) -> None:
+        self._clients.ecs.update_service(cluster=self._settings.cluster, service=_arn(step), desiredCount=desired)
+
+    def _suspend(self, suspended: bool) -> None:
+        target = scalable_target(self._settings.cluster, self._settings.airflow)
+        state = dict.fromkeys(SUSPENDED, suspended)
+        self._clients.scaling.register_scalable_target(**target, SuspendedState=state)
+
+    def _switch_alarms(self, call: str, step: Step) -> None:
+        for start in range(0, len(step.names), ALARMS_A_CALL):
+            getattr(self._clients.alarms, call)(AlarmNames=list(step.names[start : start + ALARMS_A_CALL]))
+
+    def _rearm(self, step: Step) -> None:
+        """An alarm tells people when it begins to ring, so one that rings already has to begin again."""
+        for name in step.names:
+            self._clients.alarms.set_alarm_state(AlarmName=name, StateValue=UNSETTLED, StateReason=REARMED)
+        self._switch_alarms("enable_alarm_actions", step)
+
+    def _drop_messages(self) -> None:
+        client: Any = self._clients.broker.connect()
+        client.delete(*queue_lists(self._settings.pools))
+
+
+def _arn(step: Step) -> str:
+    if step.service is None:
+        raise ValueError(f"the step {step.verb.value} names no service")
+    return step.service.arn

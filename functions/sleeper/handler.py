@@ -1,0 +1,105 @@
+"""Entry point of the sleeper: each minute, by its two schedules, and on demand."""
+
+from __future__ import annotations
+
+import functools
+import os
+import time
+from collections.abc import Callable
+from typing import Any
+
+from aws_lambda_powertools import Logger
+
+from shared import aws
+from shared.aws import AWS_ERRORS, in_words
+from shared.broker import BROKER_ERRORS, broker_of
+from shared.settings import SettingsError, whole_number
+from shared.tags import WISHES, Wish
+from sleeper.act import Hands
+from sleeper.plan import Plan, plan
+from sleeper.read import Clients, Unreadable, read
+from sleeper.settings import Settings
+
+# An event may say what is wanted from now on, and ask for fewer looks: {"want": "asleep", "looks": 1}.
+WANT = "want"
+LOOKS = "looks"
+# The schedule comes each minute: while something is under way, looks follow each other until then.
+MOST_LOOKS = 11
+LOOK_EVERY_S = 5.0
+# A look waits at most about this long, with Redis and two APIs slow.
+LOOK_TAKES_AT_MOST_S = 15.0
+UNKNOWN = "unknown"
+PROBLEMS: tuple[type[Exception], ...] = (Unreadable, *AWS_ERRORS, *BROKER_ERRORS)
+
+logger = Logger()
+
+
+@functools.cache
+def wiring() -> tuple[Settings, Clients]:
+    settings = Settings.from_environment(os.environ)
+    return settings, Clients(
+        ecs=aws.client("ecs"),
+        rds=aws.client("rds"),
+        alarms=aws.client("cloudwatch"),
+        scaling=aws.client("application-autoscaling"),
+        broker=broker_of(settings.broker),
+    )
+
+
+def handler(event: Any, context: Any) -> dict[str, Any]:
+    """Returns the last look: {phase, says, is_settled, gave_up, steps}."""
+    settings, clients = wiring()
+    looks = whole_number(event.get(LOOKS, MOST_LOOKS), name=LOOKS, lowest=1)
+    if (wanted := event.get(WANT)) is not None:
+        ask(wanted, settings=settings, clients=clients, now=time.time())
+    return look_repeatedly(
+        lambda: look(settings=settings, clients=clients, now=time.time()),
+        looks=looks,
+        seconds_left=lambda: context.get_remaining_time_in_millis() / 1000,
+    )
+
+
+def ask(wanted: object, *, settings: Settings, clients: Clients, now: float) -> None:
+    """Writes down what is wanted. Raises SettingsError for anything but asleep and awake, or one of PROBLEMS."""
+    if wanted not in WISHES:
+        raise SettingsError(f"{WANT} is {wanted!r}: it must be one of {', '.join(WISHES)}")
+    Hands(clients, settings).wish(Wish(state=str(wanted), since=int(now)))
+
+
+def look_repeatedly(
+    look: Callable[[], dict[str, Any]],
+    *,
+    looks: int,
+    seconds_left: Callable[[], float],
+    sleep: Callable[[float], None] = time.sleep,
+) -> dict[str, Any]:
+    """Looks until nothing is left to wait for, and `looks` times at most."""
+    while True:
+        record = look()
+        looks -= 1
+        if not looks or record["is_settled"] or seconds_left() < LOOK_EVERY_S + LOOK_TAKES_AT_MOST_S:
+            return record
+        sleep(LOOK_EVERY_S)
+
+
+def look(*, settings: Settings, clients: Clients, now: float) -> dict[str, Any]:
+    """One look: read, plan, act. What cannot be read or done is said; the next look goes on from what is there then."""
+    taken: list[str] = []
+    try:
+        found = plan(read(clients, settings, now=now), patience_s=settings.patience_s)
+        hands = Hands(clients, settings)
+        for step in found.steps:
+            hands.take(step)
+            taken.append(step.verb.value)
+    except PROBLEMS as error:
+        found = Plan(phase=UNKNOWN, says=in_words(error))
+    record = {
+        "phase": found.phase,
+        "says": found.says,
+        "is_settled": found.is_settled,
+        "gave_up": found.gave_up,
+        "steps": taken,
+    }
+    is_well = found.phase != UNKNOWN and not found.gave_up
+    (logger.info if is_well else logger.warning)("sleep", extra={"sleep": record})
+    return record

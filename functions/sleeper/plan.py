@@ -1,0 +1,198 @@
+"""Decides the next steps towards an environment that sleeps, or is awake.
+
+Pure. A plan looks at the world as it is and not at what was done before: so a step may be repeated, a step that failed
+is taken again, and what changes while an environment sleeps (RDS starts a database by itself after seven days, an
+update of the stack makes alarms loud) is put right.
+
+Why nothing is killed. The workers go only when for a moment nothing is queued and nothing runs, and they go by the
+autoscaler, which drains them. A task that comes meanwhile opens the pools again. The scheduler is stopped only when all
+pools are empty; what it queues in its last second waits in Airflow's database and not in the broker, where its token
+would expire: the scheduler queues it anew when it wakes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from enum import Enum
+
+from shared.tags import ASLEEP, AWAKE, Wish
+from sleeper.world import Service, Work, World
+
+# RDS's words. One that serves can be used; only one that is available can be stopped.
+AVAILABLE, STOPPED = "available", "stopped"
+SERVING = (AVAILABLE, "backing-up", "storage-optimization")
+# Alarms look at up to five minutes, and a webserver needs some to start: one that rings for longer is right.
+ALARMS_SETTLE_S = 900
+FALLING, WAKING = "falling asleep", "waking"
+
+
+class Verb(Enum):
+    """What a step does. MARK writes a service's size down, and that it sleeps; OPEN gives it that size again."""
+
+    MARK = "mark"
+    EMPTY = "empty"
+    OPEN = "open"
+    SUSPEND_SCALING = "suspend scaling"
+    RESUME_SCALING = "resume scaling"
+    SILENCE_ALARMS = "silence alarms"
+    ARM_ALARMS = "arm alarms"
+    REARM_ALARMS = "rearm alarms"
+    DROP_MESSAGES = "drop messages"
+    STOP_DATABASE = "stop database"
+    START_DATABASE = "start database"
+    FORGET_WISH = "forget wish"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Step:
+    """`service` and its new `size` where the verb is about one; `names` of alarms."""
+
+    verb: Verb
+    service: Service | None = None
+    size: int = 0
+    names: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """`is_settled`: nothing is left to wait for. `gave_up`: it could not fall asleep in time, and is awake."""
+
+    phase: str
+    says: str
+    steps: tuple[Step, ...] = ()
+    is_settled: bool = False
+    gave_up: bool = False
+
+
+def plan(world: World, *, patience_s: int) -> Plan:
+    """The next steps. `patience_s`: for so long it may be too busy to fall asleep."""
+    if world.wish is None:
+        return _leave(world)
+    if world.wish.state == AWAKE:
+        return _wake(world, world.wish)
+    if world.airflow.is_marked:
+        return _rest(world)
+    obstacle = _why_awake(world)
+    if obstacle and world.now - world.wish.since > patience_s:
+        steps = (*_open(world.pools), Step(verb=Verb.FORGET_WISH))
+        return Plan(phase=AWAKE, says=f"stays awake, gave up: {obstacle}", steps=steps, is_settled=True, gave_up=True)
+    return _close(world, obstacle)
+
+
+def _leave(world: World) -> Plan:
+    marked = [service.name for service in world.services if service.is_marked]
+    says = f"nothing is wanted, and {', '.join(marked)} sleep: ask for one or the other" if marked else "awake"
+    return Plan(phase=AWAKE, says=says, is_settled=True)
+
+
+def _why_awake(world: World) -> str:
+    """What keeps it from closing, or empty. Once the pools are closed, only what is queued."""
+    if rolling := [service.name for service in world.services if service.is_rolling_out]:
+        return f"a deployment of {', '.join(rolling)} is under way"
+    if paused := [pool.name for pool in world.pools if pool.paused and not pool.is_empty]:
+        return f"the autoscaler is paused for {', '.join(paused)}"
+    if isinstance(world.work, str):
+        return f"what runs is not known: {world.work}"
+    if world.work.queued or not (world.work.is_none or _are_closed(world)):
+        return str(world.work)
+    return _why_not_empty(world) if _are_closed(world) else ""
+
+
+def _why_not_empty(world: World) -> str:
+    left = [f"{pool.name} ({max(pool.running, pool.desired)})" for pool in world.pools if not pool.is_empty]
+    busy = f"; {world.work}" if isinstance(world.work, Work) and world.work.busy else ""
+    return f"workers drain: {', '.join(left)}{busy}" if left else ""
+
+
+def _are_closed(world: World) -> bool:
+    return all(pool.is_marked for pool in world.pools)
+
+
+def _close(world: World, obstacle: str) -> Plan:
+    """The pools first; then what queues tasks for them."""
+    if isinstance(world.work, Work) and world.work.queued:
+        return Plan(phase=FALLING, says=f"waits for quiet: {obstacle}", steps=_open(world.pools))
+    if obstacle:
+        return Plan(phase=FALLING, says=f"waits: {obstacle}")
+    if not _are_closed(world):
+        return Plan(phase=FALLING, says="quiet: the workers are told to drain", steps=_mark(world.pools))
+    steps = (
+        *_silence(world),
+        *_mark((world.airflow, world.flower)),
+        *(Step(verb=Verb.EMPTY, service=service) for service in (world.airflow, world.flower)),
+    )
+    return Plan(phase=FALLING, says="all workers are gone: airflow and flower stop", steps=steps)
+
+
+def _rest(world: World) -> Plan:
+    """There is no way back but to wake: the scheduler is told to stop."""
+    steps = (
+        *_silence(world),
+        *_mark(world.services),
+        *(Step(verb=Verb.EMPTY, service=s) for s in (world.airflow, world.flower) if s.desired),
+    )
+    left = [service.name for service in world.services if not service.is_empty]
+    if left:
+        return Plan(phase=FALLING, says=f"stops: {', '.join(left)}", steps=steps)
+    if isinstance(world.work, str):
+        return Plan(phase=FALLING, says=f"waits: what is queued is not known: {world.work}", steps=steps)
+    if world.work.queued:
+        steps = (*steps, Step(verb=Verb.DROP_MESSAGES))
+    if world.database == AVAILABLE:
+        steps = (*steps, Step(verb=Verb.STOP_DATABASE))
+    if world.database != STOPPED:
+        return Plan(phase=FALLING, says=f"the database stops; it is {world.database}", steps=steps)
+    return Plan(phase=ASLEEP, says="asleep", steps=steps, is_settled=True)
+
+
+def _wake(world: World, wish: Wish) -> Plan:
+    """Each waits for what it needs: the database, then airflow, then the workers, then Flower."""
+    if world.database == STOPPED:
+        return Plan(phase=WAKING, says="the database starts", steps=(Step(verb=Verb.START_DATABASE),))
+    if world.database not in SERVING:
+        return Plan(phase=WAKING, says=f"waits for the database, which is {world.database}")
+    for services in ((world.airflow,), world.pools, (world.flower,)):
+        names = ", ".join(service.name for service in services)
+        if any(service.is_marked for service in services):
+            resume = () if world.is_scaling else (Step(verb=Verb.RESUME_SCALING),)
+            return Plan(phase=WAKING, says=f"starts {names}", steps=(*_open(services), *resume))
+        if not all(service.is_up for service in services):
+            return Plan(phase=WAKING, says=f"waits for {names}")
+    return _arm(world, wish)
+
+
+def _arm(world: World, wish: Wish) -> Plan:
+    """Alarms that still ring for the night must not tell anybody; one that never stops is right, and must."""
+    ringing = world.alarms.ringing
+    calm = tuple(name for name in world.alarms.silent if name not in ringing)
+    steps = [Step(verb=Verb.ARM_ALARMS, names=calm)] if calm else []
+    if not world.is_scaling:
+        steps.append(Step(verb=Verb.RESUME_SCALING))
+    if ringing and world.now - wish.since <= ALARMS_SETTLE_S:
+        says = f"awake; silent until they have seen it: {', '.join(ringing)}"
+        return Plan(phase=AWAKE, says=says, steps=tuple(steps), is_settled=True)
+    if ringing:
+        steps.append(Step(verb=Verb.REARM_ALARMS, names=ringing))
+    return Plan(phase=AWAKE, says="awake", steps=(*steps, Step(verb=Verb.FORGET_WISH)), is_settled=True)
+
+
+def _mark(services: Iterable[Service]) -> tuple[Step, ...]:
+    """A size that is written down already is the one to wake with, and stays."""
+    return tuple(
+        Step(verb=Verb.MARK, service=service, size=service.desired) for service in services if not service.is_marked
+    )
+
+
+def _open(services: Sequence[Service]) -> tuple[Step, ...]:
+    return tuple(
+        Step(verb=Verb.OPEN, service=service, size=service.size_asleep)
+        for service in services
+        if service.size_asleep is not None
+    )
+
+
+def _silence(world: World) -> tuple[Step, ...]:
+    scaling = (Step(verb=Verb.SUSPEND_SCALING),) if world.is_scaling else ()
+    alarms = (Step(verb=Verb.SILENCE_ALARMS, names=world.alarms.loud),) if world.alarms.loud else ()
+    return (*alarms, *scaling)

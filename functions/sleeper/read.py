@@ -1,0 +1,137 @@
+"""Reads an environment from ECS, RDS, CloudWatch, Application Auto Scaling and the broker's Redis."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from fleet.queues import lists_of
+from fleet.registry import STOPPED, WORKER, Registry
+from shared.aws import in_words
+from shared.broker import BROKER_ERRORS, Broker
+from shared.ecs import Described, describe_services, live_deployments
+from shared.pools import Pool
+from shared.tags import is_paused, size_asleep, wish_in
+from sleeper.settings import Settings
+from sleeper.world import Alarms, Service, Work, World
+
+IN_PROGRESS = "IN_PROGRESS"
+RINGING = "ALARM"
+ECS_NAMESPACE, DESIRED_COUNT = "ecs", "ecs:service:DesiredCount"
+SUSPENDED = ("DynamicScalingInSuspended", "DynamicScalingOutSuspended", "ScheduledScalingSuspended")
+
+
+class Unreadable(Exception):
+    """A part of the environment that is not as it must be, in words."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Clients:
+    """Of the APIs that are read and told; kept between invocations."""
+
+    ecs: Any
+    rds: Any
+    alarms: Any
+    scaling: Any
+    broker: Broker
+
+
+def read(clients: Clients, settings: Settings, *, now: float) -> World:
+    """All of it; what Redis does not say is said in words. Raises Unreadable, or one of AWS_ERRORS."""
+    services = _services(clients.ecs, settings)
+    return World(
+        now=now,
+        wish=wish_in(cluster(clients.ecs, settings.cluster).get("tags", ())),
+        airflow=services[settings.airflow],
+        flower=services[settings.flower],
+        pools=tuple(services[pool.service] for pool in settings.pools),
+        work=_work(clients.broker, settings.pools),
+        database=_database(clients.rds, settings.database),
+        is_scaling=_is_scaling(clients.scaling, cluster=settings.cluster, service=settings.airflow),
+        alarms=_alarms(clients.alarms, settings.alarm_prefix),
+    )
+
+
+def cluster(ecs: Any, name: str) -> Mapping[str, Any]:
+    """As ECS describes it, with its tags. Raises Unreadable, or one of AWS_ERRORS."""
+    for found in ecs.describe_clusters(clusters=[name], include=["TAGS"])["clusters"]:
+        return dict(found)
+    raise Unreadable(f"there is no cluster {name}")
+
+
+def queue_lists(pools: Sequence[Pool]) -> list[str]:
+    """The Redis lists of all pools' queues."""
+    return [name for pool in pools for queue in pool.queues for name in lists_of(queue)]
+
+
+def scalable_target(cluster: str, service: str) -> dict[str, str]:
+    """What names the scaling of a service to Application Auto Scaling."""
+    resource = f"service/{cluster}/{service}"
+    return {"ServiceNamespace": ECS_NAMESPACE, "ResourceId": resource, "ScalableDimension": DESIRED_COUNT}
+
+
+def _services(ecs: Any, settings: Settings) -> dict[str, Service]:
+    names = [settings.airflow, settings.flower, *(pool.service for pool in settings.pools)]
+    described = describe_services(ecs, cluster=settings.cluster, services=names, tags=True)
+    return {name: _service(entry) for name, entry in described.items()}
+
+
+def _service(described: Described | str) -> Service:
+    if isinstance(described, str):
+        raise Unreadable(described)
+    tags, deployments = described.get("tags", ()), live_deployments(described)
+    return Service(
+        name=described["serviceName"],
+        arn=described["serviceArn"],
+        desired=described["desiredCount"],
+        running=described["runningCount"],
+        pending=described["pendingCount"],
+        size_asleep=size_asleep(tags),
+        is_rolling_out=len(deployments) > 1 or any(d.get("rolloutState") == IN_PROGRESS for d in deployments),
+        paused=is_paused(tags),
+    )
+
+
+def _work(broker: Broker, pools: Sequence[Pool]) -> Work | str:
+    try:
+        client: Any = broker.connect()
+        with client.pipeline(transaction=False) as pipe:
+            for name in queue_lists(pools):
+                pipe.llen(name)
+            lengths = pipe.execute()
+        roster = Registry(client).members()
+    except BROKER_ERRORS as error:
+        return in_words(error)
+    if roster.malformed:
+        return f"{len(roster.malformed)} malformed members"
+    workers = (member for member in roster.members if member.role == WORKER and member.state != STOPPED)
+    busy = (f"{worker.id} of {worker.pool} runs {worker.active}" for worker in workers if worker.active)
+    return Work(queued=sum(lengths), busy=tuple(sorted(busy)))
+
+
+def _database(rds: Any, identifier: str) -> str:
+    (instance,) = rds.describe_db_instances(DBInstanceIdentifier=identifier)["DBInstances"]
+    return str(instance["DBInstanceStatus"])
+
+
+def _is_scaling(scaling: Any, *, cluster: str, service: str) -> bool:
+    target = scalable_target(cluster, service)
+    asked = {"ServiceNamespace": target["ServiceNamespace"], "ResourceIds": [target["ResourceId"]]}
+    for found in scaling.describe_scalable_targets(**asked)["ScalableTargets"]:
+        suspended = found.get("SuspendedState") or {}
+        return not all(suspended.get(name, False) for name in SUSPENDED)
+    raise Unreadable(f"{service} is no scalable target")
+
+
+def _alarms(alarms: Any, prefix: str) -> Alarms:
+    found = list(_pages(alarms, prefix))
+    loud = tuple(alarm["AlarmName"] for alarm in found if alarm["ActionsEnabled"])
+    silent = tuple(alarm["AlarmName"] for alarm in found if not alarm["ActionsEnabled"])
+    ringing = {alarm["AlarmName"] for alarm in found if alarm["StateValue"] == RINGING}
+    return Alarms(loud=loud, silent=silent, ringing=tuple(name for name in silent if name in ringing))
+
+
+def _pages(alarms: Any, prefix: str) -> Iterator[Mapping[str, Any]]:
+    for page in alarms.get_paginator("describe_alarms").paginate(AlarmNamePrefix=prefix, AlarmTypes=["MetricAlarm"]):
+        yield from page["MetricAlarms"]

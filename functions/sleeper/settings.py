@@ -1,0 +1,47 @@
+"""The sleeper's settings."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from shared.pools import Pool, pools_from_environment
+from shared.settings import CLUSTER, BrokerSettings, Environment, required, whole_number
+
+AIRFLOW_SERVICE = "AIRFLOW_SERVICE"
+FLOWER_SERVICE = "FLOWER_SERVICE"
+DATABASE = "DATABASE"
+ALARM_PREFIX = "ALARM_PREFIX"
+PATIENCE_MINUTES = "PATIENCE_MINUTES"
+MINUTE_S = 60
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """`database`: the instance's identifier. `alarm_prefix`: how the names of the stack's alarms begin.
+
+    `patience_s`: for so long the environment may be too busy to fall asleep.
+    """
+
+    broker: BrokerSettings
+    cluster: str
+    airflow: str
+    flower: str
+    pools: tuple[Pool, ...]
+    database: str
+    alarm_prefix: str
+    patience_s: int
+
+    @classmethod
+    def from_environment(cls, environment: Environment) -> Settings:
+        """Raises SettingsError, which names the variable."""
+        return cls(
+            broker=BrokerSettings.from_environment(environment),
+            cluster=required(environment, CLUSTER),
+            airflow=required(environment, AIRFLOW_SERVICE),
+            flower=required(environment, FLOWER_SERVICE),
+            pools=pools_from_environment(environment),
+            database=required(environment, DATABASE),
+            alarm_prefix=required(environment, ALARM_PREFIX),
+            patience_s=MINUTE_S
+            * whole_number(required(environment, PATIENCE_MINUTES), name=PATIENCE_MINUTES, lowest=1),
+        )

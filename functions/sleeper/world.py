@@ -1,0 +1,82 @@
+"""What the sleeper sees of an environment: the input of a plan."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from shared.tags import Wish
+
+
+@dataclass(frozen=True, kw_only=True)
+class Service:
+    """An ECS service, in tasks. `size_asleep`: how many it had when it was put to sleep; None when it was not.
+
+    `paused`: the autoscaler was told to leave it alone.
+    """
+
+    name: str
+    arn: str
+    desired: int
+    running: int
+    pending: int
+    size_asleep: int | None = None
+    is_rolling_out: bool = False
+    paused: bool = False
+
+    @property
+    def is_marked(self) -> bool:
+        return self.size_asleep is not None
+
+    @property
+    def is_empty(self) -> bool:
+        return self.desired == self.running == self.pending == 0
+
+    @property
+    def is_up(self) -> bool:
+        return self.running >= self.desired
+
+
+@dataclass(frozen=True, kw_only=True)
+class Work:
+    """Messages in the queues of all pools, and in words each worker with running tasks."""
+
+    queued: int
+    busy: tuple[str, ...]
+
+    @property
+    def is_none(self) -> bool:
+        return not self.queued and not self.busy
+
+    def __str__(self) -> str:
+        return ", ".join(filter(None, (f"{self.queued} queued" if self.queued else "", *self.busy)))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Alarms:
+    """Names of the stack's alarms: those that tell people, those that do not, and of the latter those in alarm."""
+
+    loud: tuple[str, ...] = ()
+    silent: tuple[str, ...] = ()
+    ringing: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class World:
+    """`now`: seconds since the epoch. `work` is, in words, why it is not known, when it is not.
+
+    `database`: RDS's word for its state. `is_scaling`: whether `airflow` is scaled by its load.
+    """
+
+    now: float
+    wish: Wish | None
+    airflow: Service
+    flower: Service
+    pools: tuple[Service, ...]
+    work: Work | str
+    database: str
+    is_scaling: bool
+    alarms: Alarms
+
+    @property
+    def services(self) -> tuple[Service, ...]:
+        return (self.airflow, *self.pools, self.flower)

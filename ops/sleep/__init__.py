@@ -1,0 +1,1 @@
+"""Asks for an environment to sleep, or to wake, and waits until it does."""

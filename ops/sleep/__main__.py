@@ -1,0 +1,38 @@
+"""Puts an environment to sleep, or wakes it: exit 0 when it is done, 1 when it stayed awake, 2 when it is not known."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from local.errors import LocalError
+from ops.reach import reach
+from ops.sleep.ask import ASLEEP, AWAKE, SleeperFailed, ask, exit_code, wait_until
+
+UNKNOWN_CODE = 2
+
+
+def main(arguments: Sequence[str]) -> int:
+    parser = argparse.ArgumentParser(prog="python -m ops.sleep", description=__doc__)
+    parser.add_argument("state", choices=(ASLEEP, AWAKE))
+    parser.add_argument("--env", required=True, help="the environment of samconfig.toml")
+    parser.add_argument("--wait", type=float, default=7200.0, metavar="SECONDS", help="for as long as it takes")
+    options = parser.parse_args(arguments)
+    try:
+        stack = reach(options.env)
+        record = wait_until(options.state, ask=lambda want: ask(stack, want), seconds=options.wait, progress=_say)
+    except (LocalError, SleeperFailed, KeyError, BotoCoreError, ClientError) as error:
+        print(f"not known: {error}", file=sys.stderr)
+        return UNKNOWN_CODE
+    return exit_code(record, wanted=options.state)
+
+
+def _say(line: str) -> None:
+    print(line, flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,99 @@
+"""The command that puts an environment to sleep: what it asks, how long it waits, what it says, how it exits."""
+
+import io
+import json
+from typing import Any
+
+import pytest
+
+from ops.reach import Stack
+from ops.sleep.__main__ import main
+from ops.sleep.ask import ASK_EVERY_S, ASLEEP, AWAKE, SleeperFailed, ask, exit_code, wait_until
+from shared import tags
+from sleeper import handler
+
+
+def record(phase: str, says: str = "", *, is_settled: bool = False) -> dict[str, Any]:
+    """As the function answers it."""
+    return {"phase": phase, "says": says or phase, "is_settled": is_settled, "gave_up": False, "steps": []}
+
+
+SLEEPS, IS_AWAKE = record(ASLEEP, is_settled=True), record(AWAKE, is_settled=True)
+WAITS = record("falling asleep", "waits: 3 queued")
+
+
+class FakeStack:
+    """A stack whose function gives this answer."""
+
+    def __init__(self, answer: dict[str, Any], *, failed: bool = False) -> None:
+        self.asked: list[dict[str, Any]] = []
+        self._answer, self._failed = answer, failed
+
+    def invoke(self, *, FunctionName: str, Payload: str) -> dict[str, Any]:
+        assert FunctionName == "f"
+        self.asked.append(json.loads(Payload))
+        failed = {"FunctionError": "Unhandled"} if self._failed else {}
+        return {"Payload": io.BytesIO(json.dumps(self._answer).encode()), **failed}
+
+    def describe_stacks(self, **_: Any) -> dict[str, Any]:
+        return {"Stacks": [{"Outputs": [{"OutputKey": "SleeperFunctionName", "OutputValue": "f"}]}]}
+
+    @property
+    def stack(self) -> Stack:
+        return Stack(name="s", cloudformation=self, functions=self)
+
+
+def waited(*answers: dict[str, Any], seconds: float) -> tuple[list[str | None], list[str], dict[str, Any]]:
+    """What was asked, what was said, and the last answer."""
+    now, asked, said = [0.0], [], list[str]()
+    given = iter(answers)
+
+    def asking(want: str | None) -> dict[str, Any]:
+        asked.append(want)
+        return next(given)
+
+    last = wait_until(
+        ASLEEP,
+        ask=asking,
+        seconds=seconds,
+        progress=said.append,
+        clock=lambda: now[0],
+        sleep=lambda pause: now.__setitem__(0, now[0] + pause),
+    )
+    return asked, said, last
+
+
+def test_it_speaks_the_functions_words() -> None:
+    assert (ASLEEP, AWAKE) == tags.WISHES
+    given = FakeStack(SLEEPS)
+    assert ask(given.stack, ASLEEP) == SLEEPS
+    assert given.asked == [{handler.LOOKS: 1, handler.WANT: ASLEEP}]
+
+
+def test_a_function_that_fails_is_no_answer() -> None:
+    with pytest.raises(SleeperFailed, match="POOLS is missing"):
+        ask(FakeStack({"errorMessage": "POOLS is missing"}, failed=True).stack, None)
+
+
+def test_what_is_wanted_is_said_once_and_each_new_line_is_shown_once() -> None:
+    asked, said, last = waited(WAITS, WAITS, SLEEPS, seconds=60)
+    assert asked == [ASLEEP, None, None]
+    assert said == ["    0 s  waits: 3 queued", "   10 s  asleep"]
+    assert last == SLEEPS
+
+
+def test_it_waits_no_longer_than_it_is_told() -> None:
+    asked, _, last = waited(*[WAITS] * 9, seconds=2 * ASK_EVERY_S)
+    assert (len(asked), last) == (3, WAITS)  # at 0, 5 and 10 s
+
+
+@pytest.mark.parametrize(
+    ("answer", "wanted", "code"), [(SLEEPS, ASLEEP, 0), (IS_AWAKE, AWAKE, 0), (IS_AWAKE, ASLEEP, 1), (WAITS, ASLEEP, 2)]
+)
+def test_the_exit_code_tells_done_stayed_and_not_yet_apart(answer: dict[str, Any], wanted: str, code: int) -> None:
+    assert exit_code(answer, wanted=wanted) == code
+
+
+def test_an_environment_that_is_not_there_is_not_known(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([ASLEEP, "--env", "nowhere"]) == 2
+    assert capsys.readouterr().err.startswith("not known: ")

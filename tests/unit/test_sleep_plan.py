@@ -1,0 +1,243 @@
+"""The sleeper's plan: which steps follow from what is seen, and in which order."""
+
+from dataclasses import replace
+
+import pytest
+
+from shared.tags import ASLEEP, AWAKE, Wish, asleep_tag, is_paused, size_asleep, wish_in
+from sleeper.plan import ALARMS_SETTLE_S, AVAILABLE, STOPPED, Plan, Step, Verb, plan
+from sleeper.world import Alarms, Service, Work, World
+
+PATIENCE_S = 600
+ASKED = 1_000_000
+QUIET = Work(queued=0, busy=())
+WORLD = World(
+    now=ASKED + 10.0,
+    wish=Wish(state=ASLEEP, since=ASKED),
+    airflow=Service(name="airflow", arn="a", desired=2, running=2, pending=0),
+    flower=Service(name="flower", arn="f", desired=1, running=1, pending=0),
+    pools=(
+        Service(name="worker", arn="w", desired=3, running=3, pending=0),
+        Service(name="sql", arn="s", desired=0, running=0, pending=0),
+    ),
+    work=QUIET,
+    database=AVAILABLE,
+    is_scaling=True,
+    alarms=Alarms(loud=("Skewed", "Silent")),
+)
+TO_WAKE = Wish(state=AWAKE, since=ASKED)
+
+
+def empty(service: Service, *, size_asleep: int | None) -> Service:
+    return replace(service, desired=0, running=0, pending=0, size_asleep=size_asleep)
+
+
+def asleep(world: World = WORLD) -> World:
+    """Everything is off."""
+    return replace(
+        world,
+        airflow=empty(world.airflow, size_asleep=2),
+        flower=empty(world.flower, size_asleep=1),
+        pools=tuple(empty(pool, size_asleep=pool.desired) for pool in world.pools),
+        database=STOPPED,
+        is_scaling=False,
+        alarms=Alarms(silent=("Skewed", "Silent"), ringing=("Silent",)),
+    )
+
+
+def closed(world: World = WORLD) -> World:
+    """The pools are told to go."""
+    return replace(world, pools=tuple(replace(pool, size_asleep=pool.desired) for pool in world.pools))
+
+
+def decide(world: World) -> Plan:
+    return plan(world, patience_s=PATIENCE_S)
+
+
+def verbs(found: Plan) -> list[tuple[str, str]]:
+    return [(step.verb.value, step.service.name if step.service else "") for step in found.steps]
+
+
+class TestFallingAsleep:
+    def test_nothing_happens_while_nothing_is_wanted(self) -> None:
+        found = decide(replace(WORLD, wish=None))
+        assert (found.phase, found.steps, found.is_settled) == (AWAKE, (), True)
+
+    def test_the_pools_close_when_nothing_is_queued_and_nothing_runs(self) -> None:
+        assert decide(WORLD).steps == (
+            Step(verb=Verb.MARK, service=WORLD.pools[0], size=3),
+            Step(verb=Verb.MARK, service=WORLD.pools[1], size=0),
+        )
+
+    @pytest.mark.parametrize(
+        ("work", "says"),
+        [
+            (Work(queued=2, busy=()), "2 queued"),
+            (Work(queued=0, busy=("t/worker of worker runs 3",)), "t/worker of worker runs 3"),
+            ("ConnectionError: away", "what runs is not known: ConnectionError: away"),
+        ],
+    )
+    def test_it_waits_while_there_is_work_or_nobody_knows(self, work: Work | str, says: str) -> None:
+        found = decide(replace(WORLD, work=work))
+        assert (found.steps, found.is_settled) == ((), False)
+        assert says in found.says
+
+    def test_it_waits_for_the_end_of_a_deployment(self) -> None:
+        found = decide(replace(WORLD, airflow=replace(WORLD.airflow, is_rolling_out=True)))
+        assert found.steps == ()
+        assert "a deployment of airflow is under way" in found.says
+
+    def test_it_waits_for_a_pool_whose_autoscaler_is_paused(self) -> None:
+        paused = replace(WORLD.pools[0], paused=True)
+        found = decide(replace(WORLD, pools=(paused, WORLD.pools[1])))
+        assert found.steps == ()
+        assert "paused for worker" in found.says
+
+    def test_it_waits_for_workers_that_drain_with_the_tasks_that_they_still_took(self) -> None:
+        found = decide(replace(closed(), work=Work(queued=0, busy=("t/worker of worker runs 1",))))
+        assert found.steps == ()
+        assert "workers drain: worker (3); t/worker of worker runs 1" in found.says
+
+    def test_a_task_that_comes_while_workers_drain_opens_the_pools_again(self) -> None:
+        found = decide(replace(closed(), work=Work(queued=1, busy=())))
+        assert verbs(found) == [("open", "worker"), ("open", "sql")]
+        assert [step.size for step in found.steps] == [3, 0]
+
+    def test_the_scheduler_stops_only_when_all_pools_are_empty(self) -> None:
+        world = closed()
+        gone = replace(world, pools=tuple(empty(pool, size_asleep=pool.size_asleep) for pool in world.pools))
+        assert verbs(decide(gone)) == [
+            ("silence alarms", ""),
+            ("suspend scaling", ""),
+            ("mark", "airflow"),
+            ("mark", "flower"),
+            ("empty", "airflow"),
+            ("empty", "flower"),
+        ]
+        starting = replace(gone, pools=(replace(gone.pools[0], pending=1), gone.pools[1]))
+        assert decide(starting).steps == ()
+
+    def test_it_gives_up_in_time_and_says_who_was_busy(self) -> None:
+        late = replace(closed(), now=ASKED + PATIENCE_S + 1.0, work=Work(queued=0, busy=("t/worker of worker runs 1",)))
+        found = decide(late)
+        assert verbs(found) == [("open", "worker"), ("open", "sql"), ("forget wish", "")]
+        assert (found.gave_up, found.is_settled, found.phase) == (True, True, AWAKE)
+        assert "t/worker of worker runs 1" in found.says
+
+    def test_a_quiet_environment_is_never_given_up(self) -> None:
+        assert not decide(replace(WORLD, now=ASKED + PATIENCE_S + 1.0)).gave_up
+
+
+class TestAsleep:
+    def test_the_database_stops_only_when_no_task_is_left(self) -> None:
+        stopping = replace(asleep(), database=AVAILABLE, airflow=replace(asleep().airflow, running=1))
+        assert decide(stopping).steps == ()
+        assert verbs(decide(replace(asleep(), database=AVAILABLE))) == [("stop database", "")]
+
+    def test_what_the_scheduler_queued_in_its_last_second_is_dropped_before_the_database_stops(self) -> None:
+        late = replace(asleep(), database=AVAILABLE, work=Work(queued=1, busy=()))
+        assert verbs(decide(late)) == [("drop messages", ""), ("stop database", "")]
+
+    def test_the_database_goes_on_while_nobody_knows_what_is_queued(self) -> None:
+        assert decide(replace(asleep(), database=AVAILABLE, work="TimeoutError")).steps == ()
+
+    def test_it_is_settled_when_the_database_has_stopped(self) -> None:
+        assert decide(asleep()) == Plan(phase=ASLEEP, says="asleep", is_settled=True)
+        assert not decide(replace(asleep(), database="stopping")).is_settled
+
+    def test_a_database_that_rds_starts_after_seven_days_is_stopped_again(self) -> None:
+        assert decide(replace(asleep(), database="starting")).steps == ()
+        assert verbs(decide(replace(asleep(), now=ASKED + 7 * 86400.0, database=AVAILABLE))) == [("stop database", "")]
+
+    def test_what_an_update_of_the_stack_undoes_is_put_right(self) -> None:
+        new_pool = Service(name="new", arn="n", desired=1, running=0, pending=1)
+        changed = replace(
+            asleep(),
+            flower=replace(asleep().flower, desired=1),
+            pools=(*asleep().pools, new_pool),
+            alarms=Alarms(loud=("Skewed",)),
+            is_scaling=True,
+        )
+        expected = [("silence alarms", ""), ("suspend scaling", ""), ("mark", "new"), ("empty", "flower")]
+        assert verbs(decide(changed)) == expected
+
+    def test_a_size_that_is_written_down_is_not_written_again(self) -> None:
+        again = replace(asleep(), airflow=replace(asleep().airflow, desired=5))
+        assert verbs(decide(again)) == [("empty", "airflow")]
+
+
+class TestWaking:
+    def waking(self, **changes: object) -> World:
+        return replace(asleep(), wish=TO_WAKE, **changes)  # type: ignore[arg-type]
+
+    def test_the_database_comes_first(self) -> None:
+        assert verbs(decide(self.waking())) == [("start database", "")]
+        assert decide(self.waking(database="starting")).steps == ()
+
+    def test_a_database_that_still_stops_is_waited_for(self) -> None:
+        found = decide(self.waking(database="stopping"))
+        assert (found.steps, found.is_settled) == ((), False)
+
+    @pytest.mark.parametrize("database", ["backing-up", "storage-optimization"])
+    def test_a_database_that_is_busy_with_itself_serves_all_the_same(self, database: str) -> None:
+        assert verbs(decide(self.waking(database=database)))[0] == ("open", "airflow")
+
+    def test_then_airflow_with_the_size_it_had(self) -> None:
+        found = decide(self.waking(database=AVAILABLE))
+        assert verbs(found) == [("open", "airflow"), ("resume scaling", "")]
+        assert found.steps[0].size == 2
+
+    def test_then_the_workers_when_airflow_runs(self) -> None:
+        starting = replace(WORLD.airflow, running=1)
+        assert decide(self.waking(database=AVAILABLE, airflow=starting, is_scaling=True)).steps == ()
+        found = decide(self.waking(database=AVAILABLE, airflow=WORLD.airflow, is_scaling=True))
+        assert verbs(found) == [("open", "worker"), ("open", "sql")]
+        assert [step.size for step in found.steps] == [3, 0]
+
+    def test_then_flower_when_the_workers_run(self) -> None:
+        up: dict[str, object] = {"database": AVAILABLE, "airflow": WORLD.airflow, "is_scaling": True}
+        starting = replace(WORLD.pools[0], running=1)
+        assert decide(self.waking(**up, pools=(starting, WORLD.pools[1]))).steps == ()
+        assert verbs(decide(self.waking(**up, pools=WORLD.pools))) == [("open", "flower")]
+
+    def test_an_alarm_that_rings_for_the_night_stays_silent_until_it_has_seen_the_day(self) -> None:
+        awake = replace(WORLD, wish=TO_WAKE, alarms=Alarms(silent=("Skewed", "Silent"), ringing=("Silent",)))
+        found = decide(awake)
+        assert found.steps == (Step(verb=Verb.ARM_ALARMS, names=("Skewed",)),)
+        assert (found.phase, found.is_settled) == (AWAKE, True)
+
+    def test_an_alarm_that_never_stops_ringing_tells_people(self) -> None:
+        late = ASKED + ALARMS_SETTLE_S + 1.0
+        awake = replace(WORLD, now=late, wish=TO_WAKE, alarms=Alarms(silent=("Silent",), ringing=("Silent",)))
+        assert decide(awake).steps == (Step(verb=Verb.REARM_ALARMS, names=("Silent",)), Step(verb=Verb.FORGET_WISH))
+
+    def test_nothing_is_wanted_any_more_when_all_is_as_before(self) -> None:
+        awake = replace(WORLD, wish=TO_WAKE)
+        assert decide(awake) == Plan(phase=AWAKE, says="awake", steps=(Step(verb=Verb.FORGET_WISH),), is_settled=True)
+
+    def test_pools_that_were_only_told_to_go_come_back(self) -> None:
+        assert verbs(decide(replace(closed(), wish=TO_WAKE))) == [("open", "worker"), ("open", "sql")]
+
+
+def test_a_service_that_sleeps_although_nothing_is_wanted_is_named() -> None:
+    assert "airflow, worker, sql, flower sleep" in decide(replace(asleep(), wish=None)).says
+
+
+def test_a_wish_is_read_as_it_was_written() -> None:
+    wish = Wish(state=ASLEEP, since=ASKED)
+    assert wish_in([{"key": "owner", "value": "x"}, wish.to_tag()]) == wish
+
+
+@pytest.mark.parametrize("value", ["", "asleep", "asleep soon", "dead 1000", "asleep -1"])
+def test_a_wish_that_cannot_be_understood_is_none(value: str) -> None:
+    assert wish_in([{"key": "airflow-on-ecs:sleep", "value": value}]) is None
+
+
+def test_a_size_of_nothing_is_no_missing_one() -> None:
+    assert size_asleep([asleep_tag(0)]) == 0
+    assert size_asleep([]) is None
+
+
+@pytest.mark.parametrize(("value", "paused"), [("true", True), (" True ", True), ("false", False), ("", False)])
+def test_a_pool_is_paused_by_its_tag(value: str, paused: bool) -> None:
+    assert is_paused([{"key": "airflow-on-ecs:paused", "value": value}]) is paused
