@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 
+WINDOW_S = 300  # of the cases
+
 
 @dataclass(frozen=True, kw_only=True)
 class Past:

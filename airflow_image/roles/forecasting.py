@@ -15,8 +15,9 @@ LIMITS = {
     # Any boot ends within this.
     names.FORECAST_MINUTES: ("15", 1, 60),
     names.FORECAST_RUNS: ("10", 1, 100),
-    # Measured: what a run wants later is seen early enough without. More would be more pairs than a reader believes.
-    names.FORECAST_WINDOW_S: ("300", 1, 900),
+    # Measured: with less, tasks of later stages wait longer, and more costs more. Above 900 s there might be more pairs
+    # than a reader believes.
+    names.FORECAST_WINDOW_S: ("600", 1, 900),
 }
 
 

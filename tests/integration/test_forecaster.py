@@ -20,7 +20,7 @@ from fleet.registry import Forecast, Registry
 from local.servers.ports import free_port
 from tests.integration.conftest import PostgresServer, RedisServer
 from tests.integration.waiting import eventually
-from tests.past_runs import CASES, Past, at_once
+from tests.past_runs import CASES, WINDOW_S, Past, at_once
 
 ROOT = Path(__file__).parents[2]
 IMAGE = ROOT / "airflow_image"
@@ -53,7 +53,7 @@ def environment(*, database: str, broker: str, home: str) -> dict[str, str]:
         "FLEET_POOL_OF_QUEUE": json.dumps({"default": "worker", "long": "long"}),
         "FORECAST_MINUTES": str(AHEAD_S // 60),
         "FORECAST_RUNS": "10",
-        "FORECAST_WINDOW_S": "300",
+        "FORECAST_WINDOW_S": str(WINDOW_S),
     }
 
 

@@ -20,6 +20,7 @@ from bench.site import Site
 from bench.trial import Outcome, Setting, run_trial
 from fleet.forecast import LATE_S, LOOK_EVERY_S
 from fleet.foretold import FORECAST_TTL_S, Forecast
+from tests import past_runs
 from tests.past_runs import CASES, Past
 
 BOOT_S = 60.0
@@ -86,7 +87,7 @@ def ran(load: Load) -> Outcome:
 def test_a_past_run_took_the_course_that_postgres_says(tasks: list[Past], wanted: Rises) -> None:
     queued: list[Any] = [task for task in tasks if task.queued is not None]
     past = [PastTask(queued=task.queued, started=task.started, ended=task.started + task.ran) for task in queued]
-    assert (rises_of(past, window_s=WINDOW_S) if past else ()) == wanted
+    assert (rises_of(past, window_s=past_runs.WINDOW_S) if past else ()) == wanted
 
 
 def test_a_stage_comes_when_all_of_the_one_before_have_ended() -> None:
@@ -204,4 +205,4 @@ def test_a_forecast_is_compared_only_where_a_schedule_is_known() -> None:
 
 
 def test_the_window_is_that_of_the_image() -> None:
-    assert (AHEAD_S, WINDOW_S) == (900, 300)
+    assert (AHEAD_S, WINDOW_S) == (900, 600)
