@@ -24,6 +24,7 @@ EVERY_MINUTE = "rate(1 minute)"
 # A look that waits for Redis may last into the next minute. Deployments of several services come at once.
 AUTOSCALERS_AT_ONCE = 2
 VERSION_CHECKS_AT_ONCE = 5
+SLEEPERS_AT_ONCE = 2  # a command while the minute's look goes on
 # As the functions' modules `report` name them, which are not importable here; tests compare.
 CLUSTER_DIMENSION = "cluster"
 POOL_DIMENSION = "pool"
@@ -159,6 +160,7 @@ def add_functions(
         pools=pools,
         group=group,
         network_policy=network_policy,
+        concurrency=If(is_reserved, SLEEPERS_AT_ONCE, NoValue),
     )
     return Functions(autoscaler=autoscaler, version_check=version_check)
 

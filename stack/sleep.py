@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from troposphere import Equals, Not, Parameter, Ref, Sub, Template
+from troposphere import Equals, If, Not, Parameter, Ref, Sub, Template
 from troposphere.awslambda import Permission
 from troposphere.events import Rule, Target
 from troposphere.iam import ManagedPolicy
@@ -34,6 +34,7 @@ def add_sleeper(
     pools: Sequence[SizedPool],
     group: Group,
     network_policy: ManagedPolicy,
+    concurrency: If,
 ) -> Function:
     patience = add_parameter(
         t,
@@ -76,6 +77,7 @@ def add_sleeper(
                 )
             },
             network_policy=network_policy,
+            concurrency=concurrency,
             # Lost, the schedule's word would let the environment be awake all night, or asleep all day.
             told_of_failures=base.topic,
         ),

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from bisect import bisect_right
 from dataclasses import dataclass
+from operator import itemgetter
 
 from fleet.foretold import FORECAST_TTL_S, Forecast
 
@@ -36,8 +38,9 @@ NOTHING = Expected()
 
 
 def expected(forecast: Forecast, *, now: float, lead_s: float) -> Expected:
-    """Of pairs of a time (Redis's, in seconds) and the slots more that are expected from then on."""
-    coming = [(at, slots) for at, slots in forecast if now - HELD_AFTER_S < at <= now + lead_s]
+    """Of pairs of a time (Redis's, in seconds) and the slots more that are expected from then on, ascending."""
+    begin, end = (bisect_right(forecast, at, key=itemgetter(0)) for at in (now - HELD_AFTER_S, now + lead_s))
+    coming = forecast[begin:end]
     if not coming:
         return NOTHING
     return Expected(

@@ -91,15 +91,15 @@ def _pool(pool: Pool, roster: Roster, answers: Any) -> dict[str, Any]:
     if isinstance(raw, Exception):
         raw = []
         troubles.append("the decisions cannot be read")
+    elif not raw:
+        troubles.append("no decision is recorded")
     decisions = read_decisions(raw)
     if decisions.malformed:
         troubles.append(f"{decisions.malformed} of the last {len(raw)} decisions are malformed")
     workers = [member for member in _workers(roster.members) if member.pool == pool.name]
     states = Counter(worker.state for worker in workers)
     latest = decisions.entries[0] if decisions.entries else {}
-    if not latest:
-        troubles.append("no decision is recorded")
-    elif roster.read_at - latest["t"] > SILENT_AFTER_S:
+    if latest and roster.read_at - latest["t"] > SILENT_AFTER_S:
         troubles.append(f"the autoscaler has decided nothing for more than {SILENT_AFTER_S} s")
     return {
         "name": pool.name,
