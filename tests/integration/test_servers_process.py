@@ -82,7 +82,8 @@ def test_it_works_in_a_fork_of_a_process_that_has_used_it(tmp_path: Path) -> Non
     spawn_true = (
         f"spawn(['true'], env={{'PATH': os.environ['PATH']}}, cwd='/', log_path={str(tmp_path / 'log')!r}).wait()"
     )
-    with a_parent(f"{spawn_true}\npid = os.fork()\nprint('exit', {spawn_true}, flush=True)") as parent:
+    # One text a process: unbuffered, what is printed in parts would mix with the other's.
+    with a_parent(f"{spawn_true}\npid = os.fork()\nprint('exit ' + str({spawn_true}), flush=True)") as parent:
         assert parent.communicate(timeout=PATIENCE_S)[0].count("exit 0") == 2
 
 
