@@ -19,21 +19,26 @@ END_TIMEOUT_S = 45
 Address = tuple[str, int]
 
 
-def below_checkout() -> set[int]:
+def of_checkout() -> set[int]:
     """Return the processes that belong to this checkout by their program, arguments or working directory."""
-    mine = {p.pid for p in [psutil.Process(), *psutil.Process().parents(), *psutil.Process().children(recursive=True)]}
     found = set()
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.Error):
             text = " ".join([*process.cmdline(), process.cwd()])
-            if process.pid not in mine and f"{ROOT}/" in text and process.status() != psutil.STATUS_ZOMBIE:
+            if f"{ROOT}/" in text and process.status() != psutil.STATUS_ZOMBIE:
                 found.add(process.pid)
     return found
 
 
+def strangers() -> set[int]:
+    """Return those of them that neither run the tests nor were started, and are still held, by them."""
+    me = psutil.Process()
+    return of_checkout() - {process.pid for process in [me, *me.parents(), *me.children(recursive=True)]}
+
+
 def listening() -> set[Address]:
     """Return every TCP address on which a process of this checkout listens; others may come and go meanwhile."""
-    mine = below_checkout()
+    mine = of_checkout()
     found = psutil.net_connections(kind="tcp")
     return {(c.laddr.ip, c.laddr.port) for c in found if c.status == psutil.CONN_LISTEN and c.pid in mine}
 
@@ -92,11 +97,11 @@ def command(tmp_path: Path) -> Iterator[Callable[[str], Command]]:
 @pytest.fixture
 def nothing_left_behind() -> Iterator[None]:
     """Fail when the test leaves a process of this checkout or a listening port behind."""
-    before, ports = below_checkout(), listening()
+    before, ports = strangers(), listening()
     yield
     deadline = time.monotonic() + 5
-    while (below_checkout() - before or listening() - ports) and time.monotonic() < deadline:
+    while (strangers() - before or listening() - ports) and time.monotonic() < deadline:
         time.sleep(0.2)
-    left = [" ".join(psutil.Process(pid).cmdline())[:200] for pid in below_checkout() - before]
+    left = [" ".join(psutil.Process(pid).cmdline())[:200] for pid in strangers() - before]
     assert not left
     assert not listening() - ports
