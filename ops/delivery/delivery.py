@@ -8,6 +8,7 @@ from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from ops.ask import FunctionFailed, Record
 from ops.delivery.change_set import Proposal, Stack
 from ops.delivery.errors import DeliveryError, Failed
 from ops.delivery.gate import WAITS_S, pass_gate
@@ -15,7 +16,6 @@ from ops.delivery.ledger import DONE, FAILED, Deployment
 from ops.delivery.plan import Plan
 from ops.delivery.snapshot import snapshot_name, take_snapshot
 from ops.delivery.store import Store
-from ops.versions.ask import CheckFailed, Record
 from ops.versions.view import line
 
 Say = Callable[[str], None]
@@ -42,7 +42,7 @@ class Delivery:
         self.store.keep(ledger)
         try:
             self._deploy(plan, proposal, snapshot=name)
-        except (DeliveryError, CheckFailed, KeyError, BotoCoreError, ClientError) as error:
+        except (DeliveryError, FunctionFailed, KeyError, BotoCoreError, ClientError) as error:
             self.store.keep(ledger.end(outcome=FAILED, why=str(error)))
             raise Failed(str(error)) from error
         self.store.keep(ledger.end(outcome=DONE))

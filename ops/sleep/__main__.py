@@ -9,8 +9,9 @@ from collections.abc import Sequence
 from botocore.exceptions import BotoCoreError, ClientError
 
 from local.errors import LocalError
+from ops.ask import FunctionFailed
 from ops.reach import reach
-from ops.sleep.ask import ASLEEP, AWAKE, SleeperFailed, ask, exit_code, wait_until
+from ops.sleep.ask import ASLEEP, AWAKE, ask, exit_code, wait_until
 
 UNKNOWN_CODE = 2
 
@@ -24,7 +25,7 @@ def main(arguments: Sequence[str]) -> int:
     try:
         stack = reach(options.env)
         record = wait_until(options.state, ask=lambda want: ask(stack, want), seconds=options.wait, progress=_say)
-    except (LocalError, SleeperFailed, KeyError, BotoCoreError, ClientError) as error:
+    except (LocalError, FunctionFailed, KeyError, BotoCoreError, ClientError) as error:
         print(f"not known: {error}", file=sys.stderr)
         return UNKNOWN_CODE
     return exit_code(record, wanted=options.state)

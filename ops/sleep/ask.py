@@ -1,37 +1,26 @@
-"""Asks the deployed sleeper, again and again, until what was wanted has come."""
+"""Asks the deployed sleeper, until what was wanted has come."""
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable
-from typing import Any
+from itertools import chain, repeat
 
+from ops.ask import Record, ask_function, ask_until
 from ops.reach import Stack
 
 OUTPUT = "SleeperFunctionName"
 ASLEEP, AWAKE = "asleep", "awake"
-ASK_EVERY_S = 5.0
 DONE, STAYED, LATE = 0, 1, 2
-
-Record = dict[str, Any]
-
-
-class SleeperFailed(Exception):
-    """The function answered with an error."""
 
 
 def ask(stack: Stack, want: str | None) -> Record:
     """The answer to one look, see sleeper.handler; `want` says what is wanted from now on.
 
-    Raises SleeperFailed, KeyError, what boto3 raises.
+    Raises what `ask_function` raises.
     """
     event = {"looks": 1} if want is None else {"looks": 1, "want": want}
-    answer = stack.functions.invoke(FunctionName=stack.output(OUTPUT), Payload=json.dumps(event))
-    record: Record = json.load(answer["Payload"])
-    if "FunctionError" in answer:
-        raise SleeperFailed(f"the sleeper failed: {record.get('errorMessage', record)}")
-    return record
+    return ask_function(stack, output=OUTPUT, event=event, who="the sleeper")
 
 
 def wait_until(
@@ -47,18 +36,23 @@ def wait_until(
 
     What is wanted is said once: the sleeper goes on by itself, also when nobody asks any more.
     """
-    began, said = clock(), ""
-    want: str | None = wanted
-    while True:
-        record = ask(want)
-        want = None
-        passed = clock() - began
+    wants = chain([wanted], repeat(None))
+    said = ""
+
+    def show(record: Record, passed: float) -> None:
+        nonlocal said
         if record["says"] != said:
             said = record["says"]
             progress(f"{passed:5.0f} s  {said}")
-        if record["is_settled"] or passed + ASK_EVERY_S > seconds:
-            return record
-        sleep(ASK_EVERY_S)
+
+    return ask_until(
+        lambda: ask(next(wants)),
+        is_done=lambda record: bool(record["is_settled"]),
+        seconds=seconds,
+        progress=show,
+        clock=clock,
+        sleep=sleep,
+    )
 
 
 def exit_code(record: Record, *, wanted: str) -> int:

@@ -9,8 +9,9 @@ from collections.abc import Sequence
 from botocore.exceptions import BotoCoreError, ClientError
 
 from local.errors import LocalError
+from ops.ask import FunctionFailed, Record, ask_until
 from ops.reach import reach
-from ops.versions.ask import CheckFailed, Record, ask, wait_until_in_sync
+from ops.versions.ask import ask, is_in_sync
 from ops.versions.view import UNKNOWN_CODE, exit_code, line, lines
 
 
@@ -21,8 +22,8 @@ def main(arguments: Sequence[str]) -> int:
     options = parser.parse_args(arguments)
     try:
         stack = reach(options.env)
-        record = wait_until_in_sync(lambda: ask(stack), seconds=options.wait, progress=_say)
-    except (LocalError, CheckFailed, KeyError, BotoCoreError, ClientError) as error:
+        record = ask_until(lambda: ask(stack), is_done=is_in_sync, seconds=options.wait, progress=_say)
+    except (LocalError, FunctionFailed, KeyError, BotoCoreError, ClientError) as error:
         print(f"unknown: {error}", file=sys.stderr)
         return UNKNOWN_CODE
     for each in lines(record):

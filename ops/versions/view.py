@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ops.versions.ask import ASLEEP, IN_SYNC, OUT_OF_SYNC, Record
+from ops.ask import Record
+from ops.versions.ask import ASLEEP, IN_SYNC, OUT_OF_SYNC
 
 EXIT_CODES = {IN_SYNC: 0, OUT_OF_SYNC: 1}
 UNKNOWN_CODE = 2

@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 
+from ops.ask import ASK_EVERY_S, FunctionFailed
 from ops.reach import Stack
 from ops.sleep.__main__ import main
-from ops.sleep.ask import ASK_EVERY_S, ASLEEP, AWAKE, SleeperFailed, ask, exit_code, wait_until
+from ops.sleep.ask import ASLEEP, AWAKE, ask, exit_code, wait_until
 from shared import tags
 from sleeper import handler
 
@@ -71,7 +72,7 @@ def test_it_speaks_the_functions_words() -> None:
 
 
 def test_a_function_that_fails_is_no_answer() -> None:
-    with pytest.raises(SleeperFailed, match="POOLS is missing"):
+    with pytest.raises(FunctionFailed, match="POOLS is missing"):
         ask(FakeStack({"errorMessage": "POOLS is missing"}, failed=True).stack, None)
 
 

@@ -11,9 +11,10 @@ from typing import Any
 import pytest
 
 from fleet.registry import Code
+from ops.ask import ASK_EVERY_S, FunctionFailed, ask_until
 from ops.reach import Stack
 from ops.versions.__main__ import main
-from ops.versions.ask import ASK_EVERY_S, CheckFailed, ask, wait_until_in_sync
+from ops.versions.ask import ask, is_in_sync
 from ops.versions.view import exit_code, lines
 from version_check.check import Outcome
 from version_check.memory import Memory
@@ -75,8 +76,14 @@ def test_the_function_that_the_stacks_outputs_name_is_asked_for_one_look() -> No
 
 
 def test_a_function_that_fails_is_no_answer() -> None:
-    with pytest.raises(CheckFailed, match="SERVICES is missing"):
+    with pytest.raises(FunctionFailed, match="SERVICES is missing"):
         ask(FakeStack({"errorMessage": "SERVICES is missing"}, failed=True).stack)
+
+
+def test_a_failure_is_told_in_one_line_whatever_the_function_said() -> None:
+    with pytest.raises(FunctionFailed) as failure:
+        ask(FakeStack({"errorMessage": "SERVICES is missing\n  set it"}, failed=True).stack)
+    assert str(failure.value) == "the version check failed: SERVICES is missing set it"
 
 
 @pytest.mark.parametrize(
@@ -93,8 +100,9 @@ def test_it_waits_until_all_are_in_sync_or_the_time_is_up(
 ) -> None:
     now, heard = [0.0], []
     given = iter(answers)
-    last = wait_until_in_sync(
+    last = ask_until(
         lambda: next(given),
+        is_done=is_in_sync,
         seconds=seconds,
         progress=lambda answer, _: heard.append(answer["status"]),
         clock=lambda: now[0],
