@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import os
 import time
-from collections.abc import Callable
 from typing import Any
 
 from aws_lambda_powertools import Logger
@@ -13,6 +12,7 @@ from aws_lambda_powertools import Logger
 from shared import aws
 from shared.aws import AWS_ERRORS, in_words
 from shared.broker import BROKER_ERRORS, broker_of
+from shared.looks import look_until
 from shared.settings import SettingsError, whole_number
 from shared.tags import WISHES, Wish
 from sleeper.act import Hands
@@ -52,9 +52,12 @@ def handler(event: Any, context: Any) -> dict[str, Any]:
     looks = whole_number(event.get(LOOKS, MOST_LOOKS), name=LOOKS, lowest=1)
     if (wanted := event.get(WANT)) is not None:
         ask(wanted, settings=settings, clients=clients, now=time.time())
-    return look_repeatedly(
+    return look_until(
         lambda: look(settings=settings, clients=clients, now=time.time()),
+        is_done=lambda record: bool(record["is_settled"]),
         looks=looks,
+        every_s=LOOK_EVERY_S,
+        takes_at_most_s=LOOK_TAKES_AT_MOST_S,
         seconds_left=lambda: context.get_remaining_time_in_millis() / 1000,
     )
 
@@ -64,22 +67,6 @@ def ask(wanted: object, *, settings: Settings, clients: Clients, now: float) -> 
     if wanted not in WISHES:
         raise SettingsError(f"{WANT} is {wanted!r}: it must be one of {', '.join(WISHES)}")
     Hands(clients, settings).wish(Wish(state=str(wanted), since=int(now)))
-
-
-def look_repeatedly(
-    look: Callable[[], dict[str, Any]],
-    *,
-    looks: int,
-    seconds_left: Callable[[], float],
-    sleep: Callable[[float], None] = time.sleep,
-) -> dict[str, Any]:
-    """Looks until nothing is left to wait for, and `looks` times at most."""
-    while True:
-        record = look()
-        looks -= 1
-        if not looks or record["is_settled"] or seconds_left() < LOOK_EVERY_S + LOOK_TAKES_AT_MOST_S:
-            return record
-        sleep(LOOK_EVERY_S)
 
 
 def look(*, settings: Settings, clients: Clients, now: float) -> dict[str, Any]:

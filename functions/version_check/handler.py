@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import functools
 import os
-import time
-from collections.abc import Callable
 from typing import Any
 
 from aws_lambda_powertools import Logger
 
 from shared import aws
 from shared.broker import broker_of
+from shared.looks import look_until
 from shared.settings import whole_number
 from version_check.check import Outcome, Wiring, check
 from version_check.report import publish
@@ -43,32 +42,20 @@ def wiring() -> Wiring:
 def handler(event: Any, context: Any) -> dict[str, Any]:
     """Returns the last look's verdict, see Verdict.to_record, with `since` and `seconds_out_of_sync`."""
     looks = whole_number(event.get(LOOKS, MOST_LOOKS), name=LOOKS, lowest=1)
-    outcome = look_repeatedly(
-        lambda: check(wiring()),
+    outcome = look_until(
+        look,
+        is_done=lambda seen: seen.verdict.status in (ASLEEP, IN_SYNC),
         looks=looks,
-        publish=lambda seen: publish(seen, cluster=wiring().settings.cluster, logger=logger),
+        every_s=LOOK_EVERY_S,
+        takes_at_most_s=LOOK_TAKES_AT_MOST_S,
         seconds_left=lambda: context.get_remaining_time_in_millis() / 1000,
     )
     return outcome.to_record()
 
 
-def look_repeatedly(
-    look: Callable[[], Outcome],
-    *,
-    looks: int,
-    publish: Callable[[Outcome], None],
-    seconds_left: Callable[[], float],
-    sleep: Callable[[float], None] = time.sleep,
-) -> Outcome:
-    """Looks until all run the same code, or sleep, and `looks` times at most."""
-    while True:
-        outcome = look()
-        publish(outcome)
-        looks -= 1
-        if (
-            not looks
-            or outcome.verdict.status in (ASLEEP, IN_SYNC)
-            or seconds_left() < LOOK_EVERY_S + LOOK_TAKES_AT_MOST_S
-        ):
-            return outcome
-        sleep(LOOK_EVERY_S)
+def look() -> Outcome:
+    """One look, published."""
+    parts = wiring()
+    outcome = check(parts)
+    publish(outcome, cluster=parts.settings.cluster, logger=logger)
+    return outcome
