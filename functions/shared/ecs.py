@@ -12,6 +12,7 @@ SERVICES_A_CALL = 10  # DescribeServices takes no more
 ACTIVE = "ACTIVE"
 # Deployments that still have tasks, the present one first; others (INACTIVE) are history.
 LIVE_DEPLOYMENTS = ("PRIMARY", "ACTIVE")
+IN_PROGRESS = "IN_PROGRESS"  # a deployment's rollout state until it is steady, or has failed
 
 Described = Mapping[str, Any]
 
@@ -39,6 +40,12 @@ def describe_services(
 def live_deployments(described: Described) -> list[Mapping[str, Any]]:
     """More than one in a rollout."""
     return [deployment for deployment in described["deployments"] if deployment["status"] in LIVE_DEPLOYMENTS]
+
+
+def is_rolling_out(described: Described) -> bool:
+    """Whether tasks of an older deployment are left, or the newest one is not steady yet."""
+    live = live_deployments(described)
+    return len(live) > 1 or any(deployment.get("rolloutState") == IN_PROGRESS for deployment in live)
 
 
 def _found(service: str, answer: Mapping[str, Any]) -> Described | str:

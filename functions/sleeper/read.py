@@ -10,13 +10,12 @@ from fleet.queues import lists_of
 from fleet.registry import STOPPED, WORKER, Registry
 from shared.aws import in_words
 from shared.broker import BROKER_ERRORS, Broker
-from shared.ecs import Described, describe_services, live_deployments
+from shared.ecs import Described, describe_services, is_rolling_out
 from shared.pools import Pool
 from shared.tags import is_paused, size_asleep, wish_in
 from sleeper.settings import Settings
 from sleeper.world import Alarms, Service, Work, World
 
-IN_PROGRESS = "IN_PROGRESS"
 RINGING = "ALARM"
 ECS_NAMESPACE, DESIRED_COUNT = "ecs", "ecs:service:DesiredCount"
 SUSPENDED = ("DynamicScalingInSuspended", "DynamicScalingOutSuspended", "ScheduledScalingSuspended")
@@ -80,7 +79,7 @@ def _services(ecs: Any, settings: Settings) -> dict[str, Service]:
 def _service(described: Described | str) -> Service:
     if isinstance(described, str):
         raise Unreadable(described)
-    tags, deployments = described.get("tags", ()), live_deployments(described)
+    tags = described.get("tags", ())
     return Service(
         name=described["serviceName"],
         arn=described["serviceArn"],
@@ -88,7 +87,7 @@ def _service(described: Described | str) -> Service:
         running=described["runningCount"],
         pending=described["pendingCount"],
         size_asleep=size_asleep(tags),
-        is_rolling_out=len(deployments) > 1 or any(d.get("rolloutState") == IN_PROGRESS for d in deployments),
+        is_rolling_out=is_rolling_out(described),
         paused=is_paused(tags),
     )
 

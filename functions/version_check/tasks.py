@@ -8,7 +8,7 @@ from typing import Any
 
 from fleet.registry import ROLES, member_id
 from shared.aws import AWS_ERRORS, in_words
-from shared.ecs import describe_services, live_deployments
+from shared.ecs import describe_services, is_rolling_out, live_deployments
 from shared.tags import size_asleep
 from version_check.compare import Container, Tasks, task_of
 from version_check.verdict import Gap
@@ -16,7 +16,6 @@ from version_check.verdict import Gap
 TASKS_A_CALL = 100  # DescribeTasks takes no more
 RUNNING = "RUNNING"
 STOPPED = "STOPPED"
-IN_PROGRESS = "IN_PROGRESS"
 FAILED = "FAILED"
 AIRFLOW = "airflow"  # the key of its service
 TASK_ID = re.compile(r"[0-9a-f]{32}")
@@ -92,10 +91,9 @@ def _unsettled(services: Mapping[str, str], described: Mapping[str, Described | 
 
 def _why_unsettled(service: Described) -> str | None:
     newest, *older = live_deployments(service)
-    state = newest.get("rolloutState", "")
-    if state == FAILED:
+    if newest.get("rolloutState") == FAILED:
         return f"its deployment failed: {newest.get('rolloutStateReason', '')}"
-    if not older and state != IN_PROGRESS:
+    if not is_rolling_out(service):
         return None
     left = sum(deployment["runningCount"] for deployment in older)
     return (
