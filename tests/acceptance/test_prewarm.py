@@ -2,7 +2,6 @@
 
 import re
 import sys
-import time
 
 import pytest
 
@@ -14,11 +13,9 @@ WAITS = re.compile(r"^with(?:out)? a forecast: .*$", re.MULTILINE)
 
 def test_a_run_due_at_a_known_minute_finds_its_workers_consuming(command, nothing_left_behind, capsys) -> None:
     prewarm = command("prewarm")
-    deadline = time.monotonic() + PREWARM_TIMEOUT_S
-    while prewarm.process.poll() is None and time.monotonic() < deadline:
-        time.sleep(1)
+    code = prewarm.wait(PREWARM_TIMEOUT_S)
     found = WAITS.findall(prewarm.said)
     with capsys.disabled():
         sys.stdout.write("\n".join(["", *found, ""]))
-    assert prewarm.process.poll() == 0, prewarm.said[-4000:]
+    assert code == 0, prewarm.said[-4000:]
     assert [waits.split(" ", 1)[0] for waits in found] == ["without", "with"]
