@@ -70,11 +70,6 @@ class CodeHash:
         return total.hexdigest()
 
 
-def content_hash(folders: Mapping[str, Path]) -> str:
-    """The hash as `CodeHash` gives it, once. Raises OSError."""
-    return CodeHash(folders).read()
-
-
 class CodeWatch:
     """The hash of the code that is present now, so that an edited file is noticed while the container runs."""
 

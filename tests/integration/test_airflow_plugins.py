@@ -6,7 +6,7 @@ import subprocess
 from pathlib import Path
 
 from bench.page.webserver import IMAGE, POOLS, PYTHON
-from fleet.versions import code_folders, content_hash
+from fleet.versions import CodeHash, code_folders
 from tests.integration.fake_ecs import TASK_ARN
 
 WEBSERVER = """
@@ -60,7 +60,7 @@ def test_the_webserver_says_which_code_it_runs_with_and_without_a_slash(tmp_path
     assert answer == {
         "member": "0123456789abcdef/webserver",
         "image_version": "1.2.3",
-        "dags_hash": content_hash(folders),
+        "dags_hash": CodeHash(folders).read(),
     }
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from fleet.registry import CONSUMING, DRAINED, DRAINING, ORDER_CONSUME, ORDER_DRAIN, STARTING
-from fleet.versions import code_folders, content_hash
+from fleet.versions import CodeHash, code_folders
 from local.servers.redis import Redis
 from tests.integration.celery_worker import IMAGE, SLOTS, Worker, running_worker
 from tests.integration.conftest import RedisServer
@@ -61,7 +61,7 @@ def test_a_task_is_told_the_code_that_is_there_when_it_starts(consuming: Worker,
     hashes = []
     for number in range(2):
         (tmp_path / "dags" / "a.py").write_text(str(number))
-        hashes.append(content_hash(code_folders({"AIRFLOW_HOME": str(tmp_path)})))
+        hashes.append(CodeHash(code_folders({"AIRFLOW_HOME": str(tmp_path)})).read())
         consuming.send(0.1, count=SLOTS)
         assert eventually(lambda expected=SLOTS * (number + 1): consuming.finished() == expected)  # type: ignore[misc]
     assert [consuming.log.read_text().count(f"code {each}") for each in hashes] == [SLOTS, SLOTS]

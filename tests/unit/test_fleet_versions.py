@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from fleet.versions import CodeHash, CodeWatch, code_folders, content_hash
+from fleet.versions import CodeHash, CodeWatch, code_folders
 
 
 @pytest.fixture
@@ -18,7 +18,7 @@ def dags(tmp_path: Path) -> Path:
 
 
 def hashed(folder: Path) -> str:
-    return content_hash({"dags": folder})
+    return CodeHash({"dags": folder}).read()
 
 
 def test_the_same_files_have_the_same_hash_on_another_host(dags: Path, tmp_path: Path) -> None:
@@ -61,11 +61,11 @@ def test_text_that_moves_from_one_file_to_the_next_changes_the_hash(tmp_path: Pa
 
 
 def test_a_plugin_is_not_a_dag(dags: Path) -> None:
-    assert content_hash({"plugins": dags}) != content_hash({"dags": dags})
+    assert CodeHash({"plugins": dags}).read() != CodeHash({"dags": dags}).read()
 
 
 def test_a_missing_folder_is_an_empty_one(dags: Path, tmp_path: Path) -> None:
-    assert content_hash({"dags": dags, "plugins": tmp_path / "none"}) == hashed(dags)
+    assert CodeHash({"dags": dags, "plugins": tmp_path / "none"}).read() == hashed(dags)
 
 
 def test_a_linked_folder_counts_and_a_loop_ends(dags: Path, tmp_path: Path) -> None:
@@ -124,7 +124,7 @@ def test_files_that_cannot_be_read_give_an_empty_hash_which_is_said_once(
 
     watch = CodeWatch({"AIRFLOW_HOME": str(dags.parent)})
     monkeypatch.setattr("fleet.versions.LOOKING_SHARE", 1e9)  # look each time
-    assert watch.dags_hash() == content_hash(code_folders({"AIRFLOW_HOME": str(dags.parent)}))
+    assert watch.dags_hash() == CodeHash(code_folders({"AIRFLOW_HOME": str(dags.parent)})).read()
     monkeypatch.setattr("os.scandir", denied)
     assert [watch.dags_hash(), watch.dags_hash()] == ["", ""]
     assert len(caplog.messages) == 1
