@@ -14,6 +14,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from local import environments
 from local.errors import LocalError
 from ops.delivery import role, view, wire
+from ops.delivery.asleep import refuse_asleep
 from ops.delivery.build import build_once
 from ops.delivery.errors import DeliveryError, Refused
 from ops.delivery.gate import WAITS_S
@@ -46,7 +47,10 @@ def _release(options: argparse.Namespace) -> None:
 def _deploy(options: argparse.Namespace) -> None:
     store = wire.make_store(options.bucket, options.env)
     stack = wire.make_stack(options.env, bucket=options.bucket, role=options.cloudformation_role)
-    plan = _decide(options, exists=stack.exists())
+    exists = stack.exists()
+    plan = _decide(options, exists=exists)
+    if exists:
+        refuse_asleep(options.env, look=wire.make_look(options.env), say=_say)
     image = plan.release.image
     proposal = stack.read(options.change_set, image=image) if options.change_set else stack.propose(image)
     print("\n".join(view.plan_lines(plan, proposal)), flush=True)

@@ -9,6 +9,7 @@ from typing import Any
 import boto3
 
 from local import environments, paths
+from ops.ask import Record
 from ops.delivery.change_set import Stack
 from ops.delivery.delivery import Delivery
 from ops.delivery.store import Store
@@ -41,13 +42,18 @@ def make_stack(environment: str, *, bucket: str, role: str) -> Stack:
     )
 
 
+def make_look(environment: str) -> Callable[[], Record]:
+    """One look of the environment's version check."""
+    return lambda: ask(reach(environment))
+
+
 def make_delivery(stack: Stack, store: Store, *, gate_s: float, say: Callable[[str], None]) -> Delivery:
     """A delivery to this stack."""
     return Delivery(
         store=store,
         stack=stack,
         rds=client("rds", stack.environment),
-        look=lambda: ask(reach(stack.environment)),
+        look=make_look(stack.environment),
         clock=time.time,
         say=say,
         gate_s=gate_s,

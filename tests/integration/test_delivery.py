@@ -64,6 +64,7 @@ class VersionCheck:
 
     api: AwsApi
     stuck: set[str] = field(default_factory=set)  # versions that some worker never comes to run
+    asleep: set[str] = field(default_factory=set)  # stacks
 
     def __call__(self, stack: str) -> "Answering":
         return Answering(lambda: self.answer(stack))
@@ -88,6 +89,7 @@ class VersionCheck:
             compared=6,
             out_of_sync=(late,) if runs in self.stuck else (),
             unknown=(),
+            is_asleep=stack in self.asleep,
         )
         memory = Memory(status=verdict.status, since=NOW, looked_at=NOW)
         return Outcome(verdict=verdict, memory=memory).to_record()
@@ -261,6 +263,18 @@ def test_what_was_reviewed_is_what_is_executed_and_a_rollback_within_a_revision_
     code, said = pipeline.run("rollback", "dev")
     assert (code, pipeline.image("dev")) == (DONE, FIRST.image), said
     assert pipeline.outcomes("dev")[-1] == ("rollback", "1.0.0", "done")
+    assert pipeline.snapshots() == []
+
+
+@pytest.mark.parametrize(("command", "to"), [("promote", UPGRADE), ("rollback", FIRST)])
+def test_an_environment_that_sleeps_is_left_alone_until_somebody_wakes_it(
+    pipeline: Pipeline, command: str, to: Release
+) -> None:
+    pipeline.already(FIRST, "dev")
+    pipeline.check.asleep.add("airflow-dev")
+    code, said = pipeline.run(command, "dev", "--version", to.version)
+    assert (code, said) == (UNCHANGED, "refused: dev is asleep: make wake ENV=dev first\n")
+    assert (pipeline.image("dev"), pipeline.outcomes("dev")) == (FIRST.image, [("promotion", "1.0.0", "done")])
     assert pipeline.snapshots() == []
 
 
