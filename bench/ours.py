@@ -11,7 +11,7 @@ from autoscaler.policy import Policy
 from bench.ecs import STOP_TIMEOUT_S
 from bench.forecaster import Forecaster
 from bench.registry import SimRegistry
-from bench.rest import after_rest, awaits_run, is_at_rest
+from bench.rest import Rest, after_rest, rest_after
 from bench.site import Site
 from bench.worker import SimWorker, Stage
 from fleet.foretold import Forecast
@@ -37,8 +37,9 @@ class Ours:
         self._policy = policy
         self._memory = Memory()
         self._deployment = (Deployment(id="ecs-svc/1", status="PRIMARY", task_definition="worker:1", running=0),)
-        self._rests_since: int | None = None  # the fleet's count of changes that left nothing to do
-        self._rested_until: float | None = None  # the last look that was spared since
+        self._rest: Rest | None = None
+        self._changes_seen = 0  # by the last look, of the fleet's count
+        self._rested_until: float | None = None  # the last look that was spared since then
 
     def begin(self, site: Site) -> None:
         self.site = site
@@ -50,7 +51,8 @@ class Ours:
     def look(self) -> None:
         """A look that could only repeat the last decision is spared."""
         now, changes, forecast, memory = self.site.clock.now, self.site.fleet.changes, self._forecast(), self._memory
-        if changes == self._rests_since and not awaits_run(forecast, memory, now=now):
+        rest = self._rest
+        if rest is not None and changes == self._changes_seen and rest.lasts(forecast, memory, now=now):
             self._rested_until = now
             return
         if self._rested_until is not None:
@@ -58,7 +60,7 @@ class Ours:
         observation = self._observation(forecast)
         decision = decide(observation, self._policy, memory)
         self._memory = decision.memory
-        self._rests_since = changes if is_at_rest(observation, decision) else None
+        self._rest, self._changes_seen = rest_after(observation, memory, decision), changes
         self._rested_until = None
         for name in decision.drain:
             self._order(name, ORDER_DRAIN)

@@ -1,42 +1,77 @@
-"""Tells when looking again could only repeat the last decision."""
+"""Tells how long looking again could only repeat the last decision."""
 
 from __future__ import annotations
 
-from dataclasses import replace
+import itertools
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 
-from autoscaler.boots import Boots
+from autoscaler.boots import GIVEN_UP_AFTER_S
 from autoscaler.decide import Decision
-from autoscaler.demand import Sight, remember
-from autoscaler.forewarning import NOTHING, expected
+from autoscaler.demand import WINDOW_S, Sight, remember
+from autoscaler.forewarning import NOTHING, Expected, expected
 from autoscaler.memory import Memory
-from autoscaler.observation import Observation, Service, Unreadable
+from autoscaler.observation import Fleet, Observation, Unreadable
+from autoscaler.releases import RELEASE_HOLDS_S
 from fleet.foretold import Forecast
 
+# Of times that are compared in another way than `decide` does it, the last digits may differ.
+ROUNDING_S = 0.001
 
-def is_at_rest(observation: Observation, decision: Decision) -> bool:
-    """Whether every later look decides the same and changes nothing, for as long as it sees nothing new but the time.
 
-    Of what is foretold, `awaits_run` has to be asked each time. Else `decide` knows of times from its memory. That
-    holds none but those of the sights, which count only when messages wait, and none does; a field that the memory may
-    get some day has to be as it is in a new memory.
+@dataclass(frozen=True, kw_only=True)
+class Rest:
+    """Every look decides the same before the time `until`, as long as it sees nothing new but the time, and as long as
+    what is foretold makes `decide` expect the same.
     """
-    queued, service, memory = observation.queued, observation.service, decision.memory
-    if isinstance(queued, Unreadable) or not isinstance(service, Service):
-        return False
-    if sum(queued.values()) or decision.drain or decision.recall or decision.desired != service.desired:
-        return False
-    if awaits_run(observation.forecast, memory, now=observation.now):
-        return False
-    return memory == Memory(sights=memory.sights, boots=Boots(took_s=memory.boots.took_s))
+
+    until: float
+    expected: Expected
+
+    def lasts(self, forecast: Forecast | None, memory: Memory, *, now: float) -> bool:
+        return now < self.until and expected_now(forecast, memory, now=now) == self.expected
 
 
-def awaits_run(forecast: Forecast | None, memory: Memory, *, now: float) -> bool:
-    """Whether a run is foretold so near that a decision counts with it."""
-    if not forecast:
-        return False
-    return expected(forecast, now=now, lead_s=memory.boots.lead_s) != NOTHING
+def rest_after(observation: Observation, memory: Memory, decision: Decision) -> Rest | None:
+    """None when a look could do more than to repeat the decision, which was made with `memory`.
+
+    It repeats one that changed neither a worker, nor desired, nor for whom desired is lowered: whatever else a decision
+    remembers, it knew when it was made. Only times can make a difference then, see `_turns`. A surplus that awaits its
+    time, and what the lists' heads are, are left to the looks.
+    """
+    fleet, service, after = observation.fleet, observation.service, decision.memory
+    if isinstance(observation.queued, Unreadable) or isinstance(fleet, Unreadable) or isinstance(service, Unreadable):
+        return None
+    if decision.drain or decision.recall or decision.desired != service.desired:
+        return None
+    if after.surplus_since is not None or after.heads or not after.released.keys() <= memory.released.keys():
+        return None
+    turns = _turns(fleet, after, queued=sum(observation.queued.values()))
+    return Rest(
+        until=min([turn for turn in turns if turn > observation.now - ROUNDING_S], default=math.inf) - ROUNDING_S,
+        expected=expected_now(observation.forecast, after, now=observation.now),
+    )
+
+
+def expected_now(forecast: Forecast | None, memory: Memory, *, now: float) -> Expected:
+    return expected(forecast, now=now, lead_s=memory.boots.lead_s) if forecast else NOTHING
 
 
 def after_rest(memory: Memory, *, until: float) -> Memory:
     """What `decide` remembers after having looked for so long. Of equal sights, the last is all that counts later."""
     return replace(memory, sights=remember(memory.sights, Sight(at=until, demand=memory.sights[-1].demand)))
+
+
+def _turns(fleet: Fleet, memory: Memory, *, queued: int) -> Iterator[float]:
+    """Times at which `decide` compares the present with what it remembers, and finds something else than before.
+
+    A release that has held for long enough makes a difference while its worker is still shown, a boot when its first
+    minute is paid. Tasks that ended count for a minute, and only when messages wait.
+    """
+    if memory.released:
+        yield from (memory.released[w.id] + RELEASE_HOLDS_S for w in fleet.workers if w.id in memory.released)
+    yield from (launch.at + GIVEN_UP_AFTER_S for launch in memory.boots.launches)
+    if queued:
+        pairs = itertools.pairwise(memory.sights)
+        yield from (before.at + WINDOW_S for before, after in pairs if after.demand < before.demand)

@@ -1,6 +1,8 @@
 """Looks that the simulator spares."""
 
+import math
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -8,26 +10,30 @@ from autoscaler.boots import Boots, Launch
 from autoscaler.decide import Decision
 from autoscaler.demand import Sight, ended, remember
 from autoscaler.memory import Memory
-from autoscaler.observation import Fleet, Observation, Service, Unreadable
+from autoscaler.observation import Fleet, Observation, Service, Unreadable, Worker
 from autoscaler.waits import Head
 from bench.calendar import Calendar, ScheduledRun
 from bench.load import Load, load_of
 from bench.order import NONE
 from bench.ours import Ours
 from bench.policies import default_policy, forecaster_of
-from bench.rest import after_rest, is_at_rest
+from bench.rest import ROUNDING_S, Rest, after_rest, rest_after
 from bench.trial import Outcome, Setting, run_trial
 from fleet.foretold import Forecast
+from fleet.registry import DRAINED, ORDER_DRAIN
 
 NOW, DEMAND = 1000.0, 3
 SETTING = Setting(slots=4, minimum=0, lost_looks=0.1)
+RELEASED = Worker(id="a", state=DRAINED, active=0, slots=4, protected=False, order=ORDER_DRAIN, started_at=NOW - 300)
 SEEN = Observation(
     now=NOW,
     queued={"default": 0},
-    fleet=Fleet(workers=()),
+    fleet=Fleet(workers=(RELEASED,)),
     service=Service(desired=2, running=2, pending=0, deployments=()),
 )
 REMEMBERED = Memory(sights=(Sight(at=NOW, demand=DEMAND),), boots=Boots(took_s=(60.0,)))
+ENDING = (Sight(at=NOW - 30, demand=3), Sight(at=NOW - 20, demand=4), Sight(at=NOW, demand=3))
+WAITING = replace(SEEN, queued={"default": 0, "long": 1})
 DECIDED = Decision(desired=2, reason="enough", memory=REMEMBERED)
 
 
@@ -68,22 +74,29 @@ def test_spared_looks_change_nothing_with_a_forecast() -> None:
     assert outcome != ran(Ours, BURSTS)
 
 
-@pytest.mark.parametrize("forecast", [None, (), ((int(NOW) + 3600, 1),)])
-def test_a_pool_that_needs_nothing_rests(forecast: Forecast | None) -> None:
-    assert is_at_rest(replace(SEEN, forecast=forecast), DECIDED)
+def rest(seen: Observation = SEEN, decided: Decision = DECIDED, *, memory: Memory = REMEMBERED) -> Rest | None:
+    return rest_after(seen, memory, decided)
+
+
+def lasts(rest: Rest | None, *, at: float, forecast: Forecast | None = None) -> bool:
+    assert rest is not None
+    return rest.lasts(forecast, REMEMBERED, now=at)
+
+
+def test_a_pool_that_needs_nothing_rests_for_ever() -> None:
+    assert lasts(rest(), at=NOW + 86_400)
 
 
 @pytest.mark.parametrize(
     "seen",
     [
-        pytest.param(replace(SEEN, queued={"default": 0, "long": 1}), id="a message waits"),
-        pytest.param(replace(SEEN, forecast=((int(NOW) + 20, 1),)), id="a run is near"),
         pytest.param(replace(SEEN, queued=Unreadable(source="queues", why="away")), id="queues not read"),
+        pytest.param(replace(SEEN, fleet=Unreadable(source="fleet", why="away")), id="fleet not read"),
         pytest.param(replace(SEEN, service=Unreadable(source="service", why="away")), id="service not read"),
     ],
 )
-def test_a_pool_does_not_rest_while_something_else_than_workers_is_to_be_minded(seen: Observation) -> None:
-    assert not is_at_rest(seen, DECIDED)
+def test_a_pool_that_cannot_be_read_does_not_rest(seen: Observation) -> None:
+    assert rest(seen) is None
 
 
 @pytest.mark.parametrize(
@@ -93,13 +106,46 @@ def test_a_pool_does_not_rest_while_something_else_than_workers_is_to_be_minded(
         pytest.param(replace(DECIDED, drain=("a",)), id="one drains"),
         pytest.param(replace(DECIDED, recall=("a",)), id="one comes back"),
         pytest.param(with_memory(surplus_since=NOW), id="one too many since now"),
-        pytest.param(with_memory(released={"a": NOW}), id="one released"),
+        pytest.param(with_memory(released={"a": NOW}), id="one released now"),
         pytest.param(with_memory(heads={"default": Head(digest="d", since=NOW)}), id="a message at the head"),
-        pytest.param(with_memory(boots=Boots(launches=(Launch(at=NOW, tasks=1),))), id="one boots"),
     ],
 )
-def test_a_pool_does_not_rest_while_something_changes_or_has_its_time(decided: Decision) -> None:
-    assert not is_at_rest(SEEN, decided)
+def test_a_pool_does_not_rest_while_something_changes(decided: Decision) -> None:
+    assert rest(decided=decided) is None
+
+
+@pytest.mark.parametrize(
+    ("memory", "seen", "lasts_s"),
+    [
+        pytest.param({"released": {"a": NOW - 10}}, SEEN, 50.0, id="a released worker counts again after 60 s"),
+        pytest.param({"released": {"b": NOW - 10}}, SEEN, None, id="one that is gone never does"),
+        pytest.param(
+            {"boots": Boots(launches=(Launch(at=NOW - 60, tasks=1), Launch(at=NOW - 10, tasks=2)))},
+            SEEN,
+            45.0,
+            id="a boot is paid for after 55 s",
+        ),
+        pytest.param({"sights": ENDING}, WAITING, 40.0, id="a task that ended counts for 60 s while others wait"),
+        pytest.param({"sights": ENDING}, SEEN, None, id="and not at all while none does"),
+    ],
+)
+def test_a_pool_rests_until_what_it_remembers_has_its_time(
+    memory: dict[str, Any], seen: Observation, lasts_s: float | None
+) -> None:
+    remembered = replace(REMEMBERED, **memory)
+    found = rest(seen, replace(DECIDED, memory=remembered), memory=remembered)
+    assert found is not None
+    assert found.until == pytest.approx(math.inf if lasts_s is None else NOW + lasts_s, abs=2 * ROUNDING_S)
+    assert found.until == math.inf or found.until < NOW + (lasts_s or 0.0)
+
+
+def test_a_pool_rests_while_what_is_foretold_asks_for_the_same() -> None:
+    """Slots are started for 100 s ahead, opened 20 s ahead, held for 20 s."""
+    forecast = ((int(NOW) + 200, 4),)
+    far, near = (rest(replace(SEEN, now=at, forecast=forecast)) for at in (NOW, NOW + 150))
+    assert [lasts(far, at=at, forecast=forecast) for at in (NOW + 99, NOW + 101)] == [True, False]
+    assert [lasts(near, at=at, forecast=forecast) for at in (NOW + 179, NOW + 181)] == [True, False]
+    assert not lasts(far, at=NOW + 10, forecast=((int(NOW) + 30, 1),))
 
 
 def test_after_a_rest_the_tasks_that_end_are_those_since_its_last_look() -> None:
