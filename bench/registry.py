@@ -22,7 +22,6 @@ class SimRegistry:
     def __init__(self, site: Site) -> None:
         self._site = site
         self._workers: dict[str, SimWorker] = {}
-        self._started_at: dict[str, float] = {}
 
     def __getitem__(self, name: str) -> SimWorker:
         return self._workers[name]
@@ -31,26 +30,33 @@ class SimRegistry:
         """A worker that has booted reports for the first time."""
         name = str(worker.number)
         self._workers[name] = worker
-        self._started_at[name] = self._site.clock.now - CONTAINER_START_S
+        worker.started_at = self._site.clock.now - CONTAINER_START_S
         self._site.fleet.changed(worker)
 
     def read(self) -> Fleet:
-        changed = [name for name, worker in self._workers.items() if worker.view is None]
-        for name in [name for name in changed if self._workers[name].stage not in STATES]:
-            del self._workers[name]
-            del self._started_at[name]
-        return Fleet(workers=tuple([worker.view or self._view(worker) for worker in self._workers.values()]))
+        views = [worker.view or self._view(worker) for worker in self._workers.values()]
+        if not all(views):
+            self._workers = {name: worker for name, worker in self._workers.items() if worker.view}
+        return Fleet(workers=tuple(filter(None, views)))
 
-    def _view(self, worker: SimWorker) -> Worker:
-        name = str(worker.number)
-        view = Worker(
-            id=name,
-            state=STATES[worker.stage],
+    def _view(self, worker: SimWorker) -> Worker | None:
+        """None of one that has ended. Workers go to and fro between few states, so each view is made once."""
+        state = STATES.get(worker.stage)
+        if state is None:
+            return None
+        says = (state, len(worker.tasks), worker.protected, worker.order)
+        worker.view = worker.views.get(says)
+        if worker.view is None:
+            worker.view = worker.views[says] = self._new_view(worker, state=state)
+        return worker.view  # type: ignore[no-any-return]
+
+    def _new_view(self, worker: SimWorker, *, state: str) -> Worker:
+        return Worker(
+            id=str(worker.number),
+            state=state,
             active=len(worker.tasks),
             slots=self._site.slots,
             protected=worker.protected,
             order=worker.order,
-            started_at=self._started_at[name],
+            started_at=worker.started_at,
         )
-        worker.view = view
-        return view

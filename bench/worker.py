@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from enum import Enum, auto
+from enum import IntEnum, auto
 from typing import Any
 
 
-class Stage(Enum):
+class Stage(IntEnum):  # numbers are hashed quickly
     PENDING = auto()  # asked for; its image is pulled
     RUNNING = auto()  # its container runs, and is not known to the broker yet
     WAITING = auto()  # ready, and without the protection that it needs to consume
@@ -23,11 +23,24 @@ class SimWorker:
     `change` counts what happened to it, so that an action planned earlier can tell whether it still applies.
     """
 
-    __slots__ = ("change", "launched_at", "number", "order", "place", "protected", "stage", "tasks", "view")
+    __slots__ = (
+        "change",
+        "launched_at",
+        "number",
+        "order",
+        "place",
+        "protected",
+        "stage",
+        "started_at",
+        "tasks",
+        "view",
+        "views",
+    )
 
     def __init__(self, number: int, *, launched_at: float) -> None:
         self.number = number
         self.launched_at = launched_at
+        self.started_at = launched_at  # of its container, as soon as it reports
         self.stage = Stage.PENDING
         self.tasks: set[int] = set()
         self.place = -1
@@ -35,3 +48,4 @@ class SimWorker:
         self.order: str | None = None
         self.change = 0
         self.view: Any = None  # what the registry shows of it, until it changes
+        self.views: dict[Any, Any] = {}  # all that the registry has shown of it, by what they say
