@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from operator import attrgetter
 
 from autoscaler.observation import Fleet, Service, Worker
 from fleet.registry import CONSUMING
+
+LOAD = attrgetter("active", "id")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,17 +21,13 @@ class Crew:
     it is known of which deployment each worker is.
     """
 
-    working: tuple[Worker, ...]  # they take messages, or will without another order
-    recallable: tuple[Worker, ...]  # ordered to drain; of the present deployment's, the first one is back soonest
+    here: tuple[Worker, ...]  # those that have slots, whether they take messages now or could be told to
+    working: tuple[Worker, ...]  # of them: they take messages, or will without another order
+    recallable: tuple[Worker, ...]  # of them: ordered to drain; of the present deployment's, the first is back soonest
     released: tuple[Worker, ...]  # desired is lowered for them
     replaced: tuple[Worker, ...]  # old and drained: the rollout stops them at any moment, whatever is desired
     old: frozenset[str]
     in_rollout: bool
-
-    @cached_property
-    def here(self) -> tuple[Worker, ...]:
-        """Those that have slots, whether they take messages now or could be told to."""
-        return (*self.working, *self.recallable)
 
     @cached_property
     def stoppable(self) -> tuple[Worker, ...]:
@@ -75,20 +74,16 @@ def muster(fleet: Fleet, service: Service, released: Mapping[str, float]) -> Cre
     alive = [worker for worker in fleet.workers if not worker.has_ended]
     known = _old(alive, service)
     old = known or frozenset()
-    working, leaving, replaced, gone = [], [], [], []
-    for worker in alive:
-        if worker.id in released:
-            gone.append(worker)
-        elif not worker.is_leaving:
-            working.append(worker)
-        elif worker.id in old and worker.may_be_stopped:
-            replaced.append(worker)
-        else:
-            leaving.append(worker)
+    gone = [worker for worker in alive if worker.id in released]
+    replaced = [worker for worker in alive if worker.id in old and worker.may_be_stopped and worker.id not in released]
+    left = {*released, *[worker.id for worker in replaced]}
+    here = [worker for worker in alive if worker.id not in left]
+    leaving = [worker for worker in here if worker.is_leaving]
     return Crew(
-        working=tuple(working),
+        here=tuple(here),
+        working=tuple([worker for worker in here if not worker.is_leaving]),
         # One that still holds protection cannot lose it to ECS on the way back; then the one with most free slots.
-        recallable=tuple(sorted(leaving, key=lambda worker: (not worker.protected, worker.active, worker.id))),
+        recallable=(*by_load([w for w in leaving if w.protected]), *by_load([w for w in leaving if not w.protected])),
         released=tuple(gone),
         replaced=tuple(replaced),
         old=old,
@@ -98,7 +93,7 @@ def muster(fleet: Fleet, service: Service, released: Mapping[str, float]) -> Cre
 
 def by_load(workers: Iterable[Worker]) -> list[Worker]:
     """The least busy first."""
-    return sorted(workers, key=lambda worker: (worker.active, worker.id))
+    return sorted(workers, key=LOAD)
 
 
 def _old(alive: list[Worker], service: Service) -> frozenset[str] | None:

@@ -188,5 +188,8 @@ def _surplus_since(memory: Memory, *, now: float) -> float:
 
 def _to_be_told_again(crew: Crew, recall: tuple[Worker, ...]) -> tuple[str, ...]:
     """Workers that drain by an order that is lost or has expired."""
+    lost = [worker.id for worker in crew.recallable if worker.order is None]
+    if not lost:
+        return ()
     recalled = {worker.id for worker in recall}
-    return tuple(worker.id for worker in crew.recallable if worker.order is None and worker.id not in recalled)
+    return tuple(worker for worker in lost if worker not in recalled)

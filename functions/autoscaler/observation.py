@@ -68,7 +68,7 @@ class Worker:
     @property
     def free_slots(self) -> int:
         """A worker may hold more than it has slots for: it took them from an earlier connection."""
-        return max(0, self.slots - self.active)
+        return self.slots - self.active if self.slots > self.active else 0
 
     @property
     def is_leaving(self) -> bool:
@@ -91,7 +91,7 @@ class Worker:
 
         A silent worker that may have tasks is taken to live until the registry forgets it.
         """
-        return self.state == STOPPED or (self.may_be_stopped and self.silent_s > SILENT_AFTER_S)
+        return self.state == STOPPED or (self.silent_s > SILENT_AFTER_S and self.may_be_stopped)
 
 
 @dataclass(frozen=True, kw_only=True)

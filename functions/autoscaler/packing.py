@@ -12,6 +12,7 @@ from fleet.registry import STARTING
 # A message that comes between two looks finds a slot at once; more of them may wait for the next look, and a recall.
 SPARE_SLOTS = 1
 SENIORITY = attrgetter("started_at", "id")
+IS_DRAINED = attrgetter("may_be_stopped")
 
 
 def to_consume(crew: Crew, *, slots: int, minimum: int, maximum: int) -> frozenset[str]:
@@ -25,10 +26,12 @@ def to_consume(crew: Crew, *, slots: int, minimum: int, maximum: int) -> frozens
     workers.sort(key=SENIORITY)
     # Two sorts are quicker than one by all three, and mostly none is drained.
     if crew.stoppable:
-        workers.sort(key=lambda worker: worker.may_be_stopped)
+        workers.sort(key=IS_DRAINED)
     chosen: list[str] = []
     missing = slots + SPARE_SLOTS
     for worker in workers[:maximum]:
+        if missing <= 0 and len(chosen) >= minimum:
+            break
         if len(chosen) < minimum or missing > (0 if worker.active else SPARE_SLOTS):
             chosen.append(worker.id)
             missing -= worker.free_slots
