@@ -64,7 +64,7 @@ def measure(rows: int) -> list[dict[str, float]]:
                 "FLEET_POOL_OF_QUEUE": '{"default":"worker"}',
                 "FORECAST_MINUTES": "15",
                 "FORECAST_RUNS": "10",
-                "FORECAST_WINDOW_S": "600",
+                "FORECAST_WINDOW_S": "30",
             }
             looks = _measure(variables, f"postgresql://{place}", runs=-(-rows // (DAGS * TASKS_A_RUN)))
             with redis.client() as client:

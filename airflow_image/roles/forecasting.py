@@ -17,7 +17,7 @@ LIMITS = {
     names.FORECAST_RUNS: ("10", 1, 100),
     # Measured: with less, tasks of later stages wait longer, and more costs more. Above 900 s there might be more pairs
     # than a reader believes.
-    names.FORECAST_WINDOW_S: ("600", 1, 900),
+    names.FORECAST_WINDOW_S: ("30", 1, 900),
 }
 
 

@@ -14,9 +14,10 @@ from fleet.foretold import FORECAST_TTL_S, Forecast
 HELD_AFTER_S = 20.0
 # So long before a run, draining workers are called back: an order is obeyed in 2 s, a look comes each 5 s or 15 s.
 RECALLED_BEFORE_S = 20.0
-# Of what is expected within it, so much is opened ahead: it is a mean, and each worker that is opened for too much is
-# held by a few tasks. The rest is started, waits drained, and is called back within a look when tasks have come.
-OPENED_AHEAD = 0.7
+# Of what is expected within it, so much is opened ahead in full: a run's tasks at once, Airflow's default for a DAG. Of
+# what is beyond, a share: it is a mean over DAGs, and each worker that is opened for too much is held by a few tasks.
+# The rest is started, waits drained, and is called back within a look when tasks have come.
+OPENED_IN_FULL, OPENED_BEYOND = 16, 0.2
 # The forecaster awaits a run that the scheduler has not created for so long, and no longer.
 AWAITED_S = 60.0
 
@@ -26,7 +27,8 @@ class Expected:
     """Slots wanted beyond what waits and runs.
 
     `to_start_for`: those expected within a boot's time; `to_keep`: the same with those that were expected just now,
-    whose tasks may have come or not; `to_free`: a share of those so near that workers must take messages.
+    whose tasks may have come or not; `to_free`: those so near that workers must take messages, of many
+    only a part.
     """
 
     to_start_for: int = 0
@@ -46,8 +48,12 @@ def expected(forecast: Forecast, *, now: float, lead_s: float) -> Expected:
     return Expected(
         to_start_for=sum([slots for at, slots in coming if at > now]),
         to_keep=sum([slots for _, slots in coming]),
-        to_free=math.ceil(OPENED_AHEAD * sum([slots for at, slots in coming if at <= now + RECALLED_BEFORE_S])),
+        to_free=_opened_ahead(sum([slots for at, slots in coming if at <= now + RECALLED_BEFORE_S])),
     )
+
+
+def _opened_ahead(slots: int) -> int:
+    return min(slots, OPENED_IN_FULL) + math.ceil(OPENED_BEYOND * max(0, slots - OPENED_IN_FULL))
 
 
 def is_out_of_date(forecast: Forecast, *, now: float) -> bool:

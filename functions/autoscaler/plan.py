@@ -59,6 +59,7 @@ def plan_as_usual(crew: Crew, service: Service, policy: Policy, *, demand: Deman
         queued=queued,
         free=free,
         ended=demand.ended,
+        foretold=expected.to_keep,
         concurrency=policy.concurrency,
         boots_per_task=policy.boots_per_task,
     )

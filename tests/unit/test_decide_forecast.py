@@ -76,10 +76,17 @@ def test_a_forecast_comes_on_top_of_what_waits() -> None:
     assert "4 expected" in decided(busy).reason
 
 
-@pytest.mark.parametrize("forecast", [None, (), ((NOW + 40, 4),)])
+@pytest.mark.parametrize("forecast", [None, (), ((NOW + 600, 99),), ((NOW - 1, 4),), ((NOW + 1, 40),)])
 def test_no_forecast_holds_back_what_is_started_for_tasks_that_wait(forecast: Any) -> None:
+    assert decided(seen(queued=40, forecast=forecast)).desired == 10
+
+
+@pytest.mark.parametrize(
+    ("forecast", "desired"), [((), 7), (((NOW + 600, 99),), 7), (((NOW - 1, 6),), 3), (((NOW - 1, 99),), 3)]
+)
+def test_only_what_is_not_foretold_is_raced_for(forecast: Any, desired: int) -> None:
     racing = replace(POLICY, boots_per_task=0.65)
-    assert decided(seen(queued=10, forecast=forecast), policy=racing).desired == 7
+    assert decided(seen(queued=10, forecast=forecast), policy=racing).desired == desired
 
 
 def test_a_forecast_raises_no_more_than_the_maximum() -> None:
@@ -95,13 +102,14 @@ def test_workers_that_drain_are_called_back_shortly_before_a_run() -> None:
 
 
 def test_of_what_is_expected_a_part_waits_drained_until_tasks_have_come() -> None:
-    ready = (worker("a"), worker("b"), worker("c"))
-    # Of 12 slots 9 are opened, of 10 they are 7; with a spare one, that is three workers and two.
-    assert decided(seen(*ready, forecast=((NOW + 5, 12),))).drain == ()
-    ahead = decided(seen(*ready, forecast=((NOW + 5, 10),)))
-    assert (ahead.drain, ahead.desired) == (("c",), 3)
-    come = seen(*ready[:2], worker("c", DRAINED), queued=10, forecast=((NOW + 5, 10),))
-    assert decided(come).recall == ("c",)
+    ready = [worker(name) for name in "abcdefg"]
+    # Of 16 slots all are opened, of 26 they are 18: four workers and five.
+    few, many = ((NOW + 5, 16),), ((NOW + 5, 26),)
+    assert decided(seen(*ready[:4], forecast=few)).drain == ()
+    ahead = decided(seen(*ready, forecast=many))
+    assert (ahead.drain, ahead.desired) == (("f", "g"), 7)
+    come = seen(*ready[:5], *(worker(name, DRAINED) for name in "fg"), queued=26, forecast=many)
+    assert decided(come).recall == ("f", "g")
 
 
 def test_what_was_held_ready_stays_until_the_run_had_time_to_begin() -> None:

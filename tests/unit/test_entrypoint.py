@@ -141,7 +141,7 @@ def test_an_empty_variable_counts_as_missing(role: str) -> None:
         ("forecaster", "FLEET_POOL_OF_QUEUE", '{"default":"worker","long":"long","longer":"long"}'),
         ("forecaster", "FORECAST_MINUTES", "15"),
         ("forecaster", "FORECAST_RUNS", "10"),
-        ("forecaster", "FORECAST_WINDOW_S", "600"),
+        ("forecaster", "FORECAST_WINDOW_S", "30"),
     ],
 )
 def test_a_role_gets_what_its_program_reads(role: str, name: str, value: str) -> None:

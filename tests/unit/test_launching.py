@@ -17,9 +17,14 @@ from autoscaler.launching import boots_wanted
     ],
 )
 def test_a_race_is_bounded_by_what_is_needed_and_by_what_ecs_launches_at_once(queued: int, boots: int) -> None:
-    assert boots_wanted(queued=queued, free=0, ended=0, concurrency=16, boots_per_task=0.7) == boots
+    assert boots_wanted(queued=queued, free=0, ended=0, foretold=0, concurrency=16, boots_per_task=0.7) == boots
 
 
 def test_nothing_boots_for_what_is_free_or_about_to_be() -> None:
-    assert boots_wanted(queued=5, free=5, ended=0, concurrency=16, boots_per_task=0.7) == 0
-    assert boots_wanted(queued=5, free=0, ended=10, concurrency=16, boots_per_task=0.7) == 0
+    assert boots_wanted(queued=5, free=5, ended=0, foretold=0, concurrency=16, boots_per_task=0.7) == 0
+    assert boots_wanted(queued=5, free=0, ended=10, foretold=0, concurrency=16, boots_per_task=0.7) == 0
+
+
+@pytest.mark.parametrize(("foretold", "boots"), [(0, 28), (10, 21), (40, 3), (400, 3)])
+def test_what_is_foretold_is_not_raced_for(foretold: int, boots: int) -> None:
+    assert boots_wanted(queued=40, free=0, ended=0, foretold=foretold, concurrency=16, boots_per_task=0.7) == boots
