@@ -24,8 +24,9 @@ def claims(suite: Suite) -> list[Verdict]:
 
 
 def _of_tasks(suite: Suite) -> Iterator[Verdict]:
-    everywhere = [*suite.comparisons, *(trouble.comparison for trouble in suite.troubles)]
-    mine = [(each, result) for each in everywhere for result in each.results if result.policy in (OURS, OURS_FORECAST)]
+    mine = [
+        (each, result) for each in suite.everywhere for result in each.results if result.policy in (OURS, OURS_FORECAST)
+    ]
     yield Verdict(what="tasks killed, anywhere", measured=sum(result.killed for _, result in mine), limit=0)
     left = sum(each.tasks - result.completed for each, result in mine)
     yield Verdict(what="tasks not completed, anywhere", measured=left, limit=0)

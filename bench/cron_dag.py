@@ -60,13 +60,12 @@ class Dag:
 
 @dataclass(frozen=True, kw_only=True)
 class Kind:
-    """A kind of DAGs: `dags` of them, `on_the_hour` the share that begins at minute 0, `workdays` the share that
-    rests at weekends, `fan_out` the least and the most tasks of a fan-out, `median_s` that of its DAGs' medians.
+    """A kind of DAGs: `dags` of them, `workdays` the share that rests at weekends, `fan_out` the least and the most
+    tasks of a fan-out, `median_s` that of its DAGs' medians.
     """
 
     dags: int
     every_min: int
-    on_the_hour: float
     hours: tuple[range, ...]
     workdays: float
     shapes: tuple[str, ...]
@@ -75,83 +74,94 @@ class Kind:
 
 
 ALL_DAY, OFFICE, NIGHT = range(24), range(6, 20), range(7)
-# A shape is a stage a letter: 1 is one task, n a fan-out.
+# A shape is a stage a letter: 1 is one task, n a fan-out. Many runs begin with a fan-out, a task a table for instance:
+# Airflow's scheduler itself ends the empty operators that people put before it. Others first ask what there is to do.
 KINDS = {
     "frequent": Kind(
         dags=10,
         every_min=5,
-        on_the_hour=1.0,
         hours=(ALL_DAY,),
         workdays=0.0,
         shapes=("1", "11"),
         fan_out=(1, 1),
-        median_s=20,
+        median_s=12,
     ),
     "quarter": Kind(
         dags=28,
         every_min=15,
-        on_the_hour=0.7,
         hours=(ALL_DAY, OFFICE),
         workdays=0.4,
-        shapes=("11", "1n", "n1"),
-        fan_out=(2, 5),
-        median_s=40,
+        shapes=("11", "n1", "n"),
+        fan_out=(5, 12),
+        median_s=25,
     ),
     "hourly": Kind(
         dags=56,
         every_min=60,
-        on_the_hour=0.6,
         hours=(ALL_DAY, ALL_DAY, OFFICE),
         workdays=0.3,
-        shapes=("111", "1n1", "n1", "1n"),
-        fan_out=(3, 12),
-        median_s=60,
+        shapes=("111", "1n1", "n1", "n"),
+        fan_out=(8, 30),
+        median_s=35,
     ),
     "four-hourly": Kind(
         dags=20,
         every_min=240,
-        on_the_hour=0.7,
         hours=(ALL_DAY,),
         workdays=0.2,
-        shapes=("1n1", "1n1n1", "1111"),
-        fan_out=(5, 20),
-        median_s=90,
+        shapes=("1n1", "n1", "n1n1", "1111"),
+        fan_out=(12, 50),
+        median_s=55,
     ),
     "nightly": Kind(
         dags=71,
         every_min=1440,
-        on_the_hour=0.6,
         hours=(NIGHT,),
         workdays=0.2,
-        shapes=("1n1", "1n1n1", "11n11", "1111"),
-        fan_out=(8, 60),
-        median_s=150,
+        shapes=("1n1", "n1", "n1n1", "1111"),
+        fan_out=(20, 150),
+        median_s=90,
     ),
     "weekly": Kind(
         dags=15,
         every_min=1440,
-        on_the_hour=0.6,
         hours=(NIGHT,),
         workdays=0.0,
-        shapes=("1n1", "1n1n1"),
-        fan_out=(40, 150),
-        median_s=200,
+        shapes=("1n1", "n1", "n1n1"),
+        fan_out=(100, 400),
+        median_s=120,
     ),
 }
 OTHER_MINUTES = (30, 15, 10, 5)  # people's next choices
 MEDIANS_SPREAD = 0.8  # of a kind's DAGs
 
 
-def draw_dags(dice: Random) -> Iterator[Dag]:
+@dataclass(frozen=True, kw_only=True)
+class Habits:
+    """What differs from one installation to another.
+
+    `on_the_hour`: the share of DAGs that begin at minute 0, as the presets @hourly and @daily do. `longer`: a factor of
+    all durations. `most_at_once`: tasks of a run that are queued or run at once, Airflow's max_active_tasks_per_dag.
+    """
+
+    on_the_hour: float = 0.8
+    longer: float = 1.0
+    most_at_once: int = 16  # Airflow's default, and this image's
+
+
+USUAL = Habits()
+
+
+def draw_dags(dice: Random, habits: Habits = USUAL) -> Iterator[Dag]:
     """The DAGs of every kind."""
     for name, kind in KINDS.items():
         for number in range(kind.dags):
-            yield _draw_dag(f"{name}_{number}", kind, dice, weekly=name == "weekly")
+            yield _draw_dag(f"{name}_{number}", kind, dice, habits, weekly=name == "weekly")
 
 
-def _draw_dag(dag_id: str, kind: Kind, dice: Random, *, weekly: bool) -> Dag:
+def _draw_dag(dag_id: str, kind: Kind, dice: Random, habits: Habits, *, weekly: bool) -> Dag:
     hours = dice.choice(kind.hours)
-    minute = 0 if dice.random() < kind.on_the_hour else dice.choice((*OTHER_MINUTES, dice.randrange(60)))
+    minute = 0 if dice.random() < habits.on_the_hour else dice.choice((*OTHER_MINUTES, dice.randrange(60)))
     if kind.every_min >= DAY_S // MINUTE_S:
         minute += 60 * dice.choice(hours)
     resting = WORKDAYS if dice.random() < kind.workdays else EVERY_DAY
@@ -167,6 +177,6 @@ def _draw_dag(dag_id: str, kind: Kind, dice: Random, *, weekly: bool) -> Dag:
         ),
         widths=tuple(1 if stage == "1" else dice.randint(*kind.fan_out) for stage in shape),
         varies=dice.choice((0.0, 0.0, 0.3)),
-        median_s=kind.median_s * math.exp(dice.gauss(0, MEDIANS_SPREAD)),
+        median_s=habits.longer * kind.median_s * math.exp(dice.gauss(0, MEDIANS_SPREAD)),
         spread=dice.uniform(0.2, 0.7),
     )

@@ -10,7 +10,7 @@ from random import Random
 from bench.clock import Clock
 from bench.load import Load
 from bench.metrics import Waits
-from bench.order import FOLLOWS_AFTER_S, NONE, Progress
+from bench.order import FOLLOWS_AFTER_S, Progress
 from bench.worker import SimWorker, Stage
 
 
@@ -139,14 +139,11 @@ class Fleet:
             self._when_done()
 
     def _go_on(self, progress: Progress, task: int) -> None:
-        stage = progress.end(task)
-        if stage is None:
-            return
-        following = progress.order.next_of[stage]
-        if following == NONE:
+        following = progress.end(task)
+        if following:
+            self.clock.after(FOLLOWS_AFTER_S, self._arrive_together, following)
+        elif progress.has_ended_run(stage := progress.order.stage_of[task]):
             self.when_last_stage_ends(stage)
-        else:
-            self.clock.after(FOLLOWS_AFTER_S, self._arrive_together, progress.order.tasks_of[following])
 
     def _put(self, worker: SimWorker) -> None:
         worker.place = len(self._free)

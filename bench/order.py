@@ -1,4 +1,4 @@
-"""Which tasks come only when others have ended."""
+"""Which tasks are queued only when others have ended."""
 
 from __future__ import annotations
 
@@ -13,16 +13,18 @@ FOLLOWS_AFTER_S = 1.5
 
 @dataclass(frozen=True, kw_only=True)
 class Order:
-    """Stages of tasks, by number; all tasks of one come FOLLOWS_AFTER_S after the last of the stage before has ended.
+    """Stages of tasks, by number; a stage's tasks come FOLLOWS_AFTER_S after the last of the stage before has ended.
 
-    `stage_of`: by task. `tasks_of`: by stage. `next_of`: by stage, or NONE. `first_tasks`: those that come by
-    themselves, in the order of their arrival.
+    Those are at most `most_at_once`; each of the others comes FOLLOWS_AFTER_S after one that came has ended, as
+    Airflow's max_active_tasks_per_dag has it. `stage_of`: by task. `tasks_of`: by stage. `next_of`: by stage, or NONE.
+    `first_tasks`: those that come by themselves, in the order of their arrival.
     """
 
     stage_of: Sequence[int]
     tasks_of: Sequence[Sequence[int]]
     next_of: Sequence[int]
     first_tasks: Sequence[int]
+    most_at_once: int
 
     @cached_property
     def _before(self) -> dict[int, int]:
@@ -42,9 +44,22 @@ class Progress:
     def __init__(self, order: Order) -> None:
         self.order = order
         self._left = [len(tasks) for tasks in order.tasks_of]
+        self._came = [min(len(tasks), order.most_at_once) for tasks in order.tasks_of]
 
-    def end(self, task: int) -> int | None:
-        """The stage that ends with this task, if one does."""
-        stage = self.order.stage_of[task]
+    def end(self, task: int) -> Sequence[int]:
+        """The tasks that may come now that this one has ended."""
+        order = self.order
+        stage = order.stage_of[task]
         self._left[stage] -= 1
-        return None if self._left[stage] else stage
+        tasks, came = order.tasks_of[stage], self._came[stage]
+        if came < len(tasks):
+            self._came[stage] += 1
+            return (tasks[came],)
+        following = order.next_of[stage]
+        if self._left[stage] or following == NONE:
+            return ()
+        return order.tasks_of[following][: order.most_at_once]
+
+    def has_ended_run(self, stage: int) -> bool:
+        """Whether the stage has ended, and its run with it."""
+        return not self._left[stage] and self.order.next_of[stage] == NONE

@@ -18,11 +18,12 @@ from rich.console import Console
 from bench import table, verdict
 from bench.arguments import at_least_one
 from bench.claims import claims
+from bench.cron_load import DAYS
 from bench.load import Load, LoadError, read_load
 from bench.marks import put_between
 from bench.plots import draw_comparisons, draw_troubles
 from bench.sheet import Sheet
-from bench.suite import CONCURRENCIES, Comparison, Extent, Suite, run_suite
+from bench.suite import CONCURRENCIES, Comparison, Extent, Suite, Trouble, run_suite
 from bench.verdict import Verdict
 from local import paths
 
@@ -77,7 +78,8 @@ def sheets(suite: Suite) -> list[Sheet]:
             table.sheet(f"{each.load}, {each.tasks:,} tasks, {each.slots} slots a worker", each.results, base=each.base)
             for each in suite.comparisons
         ),
-        table.troubles_sheet(suite.troubles),
+        table.troubles_sheet("What goes wrong", suite.troubles),
+        table.troubles_sheet("What is otherwise", suite.others),
     ]
 
 
@@ -85,7 +87,7 @@ def write_docs(suite: Suite, verdicts: Sequence[Verdict], *, path: Path = DOCS_P
     """Raises ValueError when the document lacks its marks."""
     draw_comparisons(suite.comparisons, PLOT_PATH)
     draw_troubles(suite.troubles, TROUBLES_PLOT_PATH)
-    *compared, troubled = (sheet.to_markdown() for sheet in sheets(suite))
+    *compared, troubled, others = (sheet.to_markdown() for sheet in sheets(suite))
     # How fast this machine was is no property of the policies: the same seeds must give the same document.
     steady = [each for each in verdicts if each.unit != "s" or "processor" not in each.what]
     put_between(
@@ -97,6 +99,7 @@ def write_docs(suite: Suite, verdicts: Sequence[Verdict], *, path: Path = DOCS_P
                 *compared,
                 f"![what goes wrong](images/{TROUBLES_PLOT_PATH.name})",
                 troubled,
+                others,
             ]
         ),
     )
@@ -113,21 +116,25 @@ def _write_json(suite: Suite, verdicts: Sequence[Verdict]) -> None:
             {"load": each.load, "slots": each.slots, "results": [result.to_record() for result in each.results]}
             for each in suite.comparisons
         ],
-        "troubles": [
-            {"name": each.name, "results": [result.to_record() for result in each.comparison.results]}
-            for each in suite.troubles
-        ],
+        "troubles": _records(suite.troubles),
+        "others": _records(suite.others),
         "claims": [{**asdict(each), "holds": each.holds} for each in verdicts],
     }
     JSON_PATH.parent.mkdir(parents=True, exist_ok=True)
     JSON_PATH.write_text(json.dumps(record, indent=1) + "\n")
 
 
+def _records(troubles: Sequence[Trouble]) -> list[dict[str, object]]:
+    return [
+        {"name": each.name, "results": [result.to_record() for result in each.comparison.results]} for each in troubles
+    ]
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m bench.report", description="Compares policies under every load.")
     parser.add_argument("--traces", type=Path, default=Path(os.environ.get(TRACES) or DEFAULT_TRACES))
     parser.add_argument("--seeds", type=at_least_one, default=3, help="how often each policy runs")
-    parser.add_argument("--days", type=at_least_one, default=14, help="of the generated load")
+    parser.add_argument("--days", type=at_least_one, default=DAYS, help="of the generated load")
     parser.add_argument("--troubled-days", type=at_least_one, default=2, help="of the load in which things go wrong")
     parser.add_argument("--concurrency", type=at_least_one, nargs="+", default=CONCURRENCIES, help="slots a worker")
     parser.add_argument(

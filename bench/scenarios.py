@@ -1,12 +1,14 @@
-"""What goes wrong in the simulated world, one thing at a time."""
+"""What goes wrong in the simulated world, or is otherwise in its load, one thing at a time."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from bench.boots import MEDIAN_S, P95_S, Boots
 from bench.calendar import Calendar
+from bench.cron_dag import USUAL, Habits
+from bench.cron_load import cron_load
 from bench.forecast_error import ForecastError
 from bench.load import Load
 from bench.trial import Setting
@@ -18,22 +20,26 @@ def _same(calendar: Calendar) -> Calendar:
 
 @dataclass(frozen=True, kw_only=True)
 class Scenario:
-    """`change`: fields of Setting by name. `calendar`: what is known of the schedule."""
+    """`change`: fields of Setting by name. `calendar`: what is known of the schedule. `seed`, `habits`: of the load."""
 
     name: str
-    change: dict[str, object]
+    change: dict[str, object] = field(default_factory=dict)
     calendar: Callable[[Calendar], Calendar] = _same
+    seed: int = 1
+    habits: Habits = USUAL
 
     def setting(self, base: Setting) -> Setting:
         return replace(base, **self.change)  # type: ignore[arg-type]
 
-    def load(self, base: Load) -> Load:
-        return base if base.calendar is None else replace(base, calendar=self.calendar(base.calendar))
+    def load(self, *, days: int) -> Load:
+        load = cron_load(seed=self.seed, days=days, habits=self.habits)
+        assert load.calendar is not None
+        return replace(load, calendar=self.calendar(load.calendar))
 
 
 FIFTH_UNKNOWN, WITHHELD = "a fifth of the DAGs unknown", "schedule withheld"
 SCENARIOS = (
-    Scenario(name="nothing", change={}),
+    Scenario(name="nothing"),
     Scenario(name="boots constant", change={"boots": Boots(p95_s=MEDIAN_S)}),
     Scenario(name="boots alike within 5 min", change={"boots": Boots(correlated=1.0)}),
     Scenario(name="boots twice as long", change={"boots": Boots(median_s=2 * MEDIAN_S, p95_s=2 * P95_S)}),
@@ -43,7 +49,15 @@ SCENARIOS = (
     Scenario(name="forecast twice too high", change={"forecast_error": ForecastError(factor=2.0)}),
     Scenario(name="forecast half of what comes", change={"forecast_error": ForecastError(factor=0.5)}),
     Scenario(name="forecast 10 min stale", change={"forecast_error": ForecastError(behind_s=600.0)}),
-    Scenario(name="a fifth more runs forecast", change={}, calendar=lambda calendar: calendar.with_missed(0.2)),
-    Scenario(name=FIFTH_UNKNOWN, change={}, calendar=lambda calendar: calendar.knowing(0.8)),
-    Scenario(name=WITHHELD, change={}, calendar=lambda calendar: calendar.knowing(0.0)),
+    Scenario(name="a fifth more runs forecast", calendar=lambda calendar: calendar.with_missed(0.2)),
+    Scenario(name=FIFTH_UNKNOWN, calendar=lambda calendar: calendar.knowing(0.8)),
+    Scenario(name=WITHHELD, calendar=lambda calendar: calendar.knowing(0.0)),
+)
+# The generated load is of our making, so it is shown what becomes of the figures when it is another one.
+OTHER_LOADS = (
+    Scenario(name="other DAGs", seed=2),
+    Scenario(name="other DAGs again", seed=3),
+    Scenario(name="tasks twice as long", habits=Habits(longer=2.0)),
+    Scenario(name="half of the DAGs at the full hour", habits=Habits(on_the_hour=0.5)),
+    Scenario(name="no limit of a run's tasks at once", habits=Habits(most_at_once=1_000_000)),
 )

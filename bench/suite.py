@@ -9,12 +9,12 @@ from bench.cron_load import cron_load
 from bench.experiment import Result, compare
 from bench.load import Load
 from bench.policies import FASTER_MWAA, MAKERS, MWAA_TODAY, OURS, OURS_FORECAST, known
-from bench.scenarios import SCENARIOS
+from bench.scenarios import OTHER_LOADS, SCENARIOS, Scenario
 from bench.trial import Setting
 
 CONCURRENCIES = (4, 8, 16)
 TROUBLED_SLOTS = 16
-# Who is shown in trouble: the best of the peers that kill nothing, and both of ours.
+# Who is shown in trouble, and under other loads: the best of the peers that kill nothing, and both of ours.
 TROUBLED = (MWAA_TODAY, FASTER_MWAA, OURS, OURS_FORECAST)
 
 
@@ -39,7 +39,7 @@ class Comparison:
 
 @dataclass(frozen=True, kw_only=True)
 class Trouble:
-    """What a few policies make of a load when something goes wrong."""
+    """What a few policies make of a load when something goes wrong, or is otherwise than usual."""
 
     name: str
     comparison: Comparison
@@ -50,7 +50,12 @@ class Suite:
     seeds: int
     comparisons: Sequence[Comparison]
     troubles: Sequence[Trouble]
+    others: Sequence[Trouble]
     troubled_days: int
+
+    @property
+    def everywhere(self) -> list[Comparison]:
+        return [*self.comparisons, *(each.comparison for each in (*self.troubles, *self.others))]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,21 +83,26 @@ def run_suite(
             results = compare(known(load), load=load, setting=setting, seeds=seeds, processes=extent.processes)
             comparisons.append(_comparison(load, slots, results))
             show(title, comparisons[-1])
-    calm, setting, troubles = cron_load(days=extent.troubled_days), Setting(slots=TROUBLED_SLOTS, minimum=0), []
-    for scenario in SCENARIOS:
-        title = f"{calm.name}, what goes wrong: {scenario.name}"
+
+    def varied(scenario: Scenario) -> Trouble:
+        title = f"cron, {scenario.name}"
         say(title)
-        load = scenario.load(calm)
+        load, setting = scenario.load(days=extent.troubled_days), Setting(slots=TROUBLED_SLOTS, minimum=0)
+        policies = {name: MAKERS[name] for name in TROUBLED}
         results = compare(
-            {name: MAKERS[name] for name in TROUBLED},
-            load=load,
-            setting=scenario.setting(setting),
-            seeds=seeds,
-            processes=extent.processes,
+            policies, load=load, setting=scenario.setting(setting), seeds=seeds, processes=extent.processes
         )
-        troubles.append(Trouble(name=scenario.name, comparison=_comparison(load, TROUBLED_SLOTS, results)))
-        show(title, troubles[-1].comparison)
-    return Suite(seeds=extent.seeds, comparisons=comparisons, troubles=troubles, troubled_days=extent.troubled_days)
+        comparison = _comparison(load, TROUBLED_SLOTS, results)
+        show(title, comparison)
+        return Trouble(name=scenario.name, comparison=comparison)
+
+    return Suite(
+        seeds=extent.seeds,
+        comparisons=comparisons,
+        troubles=[varied(scenario) for scenario in SCENARIOS],
+        others=[varied(scenario) for scenario in OTHER_LOADS],
+        troubled_days=extent.troubled_days,
+    )
 
 
 def _comparison(load: Load, slots: int, results: Sequence[Result]) -> Comparison:

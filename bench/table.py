@@ -28,7 +28,6 @@ HEAD = (
     "completed",
 )
 TROUBLES_HEAD = (
-    "what goes wrong",
     "policy",
     "worker-hours",
     "% of MWAA",
@@ -46,8 +45,8 @@ def sheet(title: str, results: Sequence[Result], *, base: Result) -> Sheet:
     return Sheet(title=title, columns=HEAD, rows=(*rows, _first_fit_row(base)))
 
 
-def troubles_sheet(troubles: Sequence[Trouble]) -> Sheet:
-    """A row a policy in each trouble; percentages are of MWAA today in the same trouble."""
+def troubles_sheet(title: str, troubles: Sequence[Trouble]) -> Sheet:
+    """A row a policy in each trouble, or whatever the title calls it; percentages are of MWAA today in the same."""
     rows = []
     for trouble in troubles:
         for result in trouble.comparison.results:
@@ -66,7 +65,7 @@ def troubles_sheet(troubles: Sequence[Trouble]) -> Sheet:
                     f"{figures['completed']:,.0f}",
                 )
             )
-    return Sheet(title="What goes wrong", columns=TROUBLES_HEAD, rows=tuple(rows))
+    return Sheet(title=title, columns=(title.lower(), *TROUBLES_HEAD), rows=tuple(rows))
 
 
 def _row(result: Result, base: Result) -> tuple[str, ...]:

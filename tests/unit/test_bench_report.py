@@ -14,7 +14,7 @@ from bench.load import load_of
 from bench.marks import BEGIN, END
 from bench.order import NONE, Order
 from bench.policies import FASTER_MWAA, MAKERS, MWAA_TODAY, OURS, OURS_FORECAST
-from bench.scenarios import FIFTH_UNKNOWN, SCENARIOS, WITHHELD, Scenario
+from bench.scenarios import FIFTH_UNKNOWN, OTHER_LOADS, SCENARIOS, WITHHELD, Scenario
 from bench.suite import Comparison, Extent, Suite, Trouble, run_suite
 from bench.trial import Setting
 
@@ -48,7 +48,7 @@ def suite(*comparisons: Comparison, fifth_unknown: Result | None = None, withhel
         Trouble(name=name, comparison=comparison("cron", 16, *([each] if each else [])))
         for name, each in troubled.items()
     ]
-    return Suite(seeds=1, comparisons=comparisons, troubles=troubles, troubled_days=1)
+    return Suite(seeds=1, comparisons=comparisons, troubles=troubles, others=(), troubled_days=1)
 
 
 def verdict_of(what: str, found: Suite) -> tuple[float, bool]:
@@ -125,9 +125,10 @@ def test_the_same_figures_give_the_same_document_and_plots(tmp_path: Path, monke
 
 def test_every_load_is_compared_and_every_trouble_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     run = ScheduledRun(dag_id="d", due_at=700.0, created_at=700.0, last_stage=0)
-    order = Order(stage_of=[0] * 4, tasks_of=[range(4)], next_of=[NONE], first_tasks=range(4))
+    order = Order(stage_of=[0] * 4, tasks_of=[range(4)], next_of=[NONE], first_tasks=range(4), most_at_once=4)
     scheduled = replace(LOAD, name="cron", order=order, calendar=Calendar(runs=[run], courses={"d": [((0, 4),)]}))
-    monkeypatch.setattr("bench.suite.cron_load", lambda **_: scheduled)
+    for module in ("suite", "scenarios"):
+        monkeypatch.setattr(f"bench.{module}.cron_load", lambda **_: scheduled)
     shown: list[str] = []
     found = run_suite(
         [LOAD],
@@ -140,7 +141,8 @@ def test_every_load_is_compared_and_every_trouble_shown(monkeypatch: pytest.Monk
     ]
     assert [each.has_schedule for each in found.comparisons] == [True, True, False, False]
     assert [trouble.name for trouble in found.troubles] == [scenario.name for scenario in SCENARIOS]
-    assert len(shown) == len(found.comparisons) + len(found.troubles)
+    assert [other.name for other in found.others] == [scenario.name for scenario in OTHER_LOADS]
+    assert len(shown) == len(set(shown)) == len(found.everywhere)
     assert verdict_of("tasks killed", found) == (0, True)
     assert verdict_of("tasks not completed", found) == (0, True)
 
@@ -163,7 +165,7 @@ def test_a_trace_that_cannot_be_read_ends_the_report_in_one_line(
     assert capsys.readouterr().err == "bench: a.csv is empty\n"
 
 
-@pytest.mark.parametrize("scenario", SCENARIOS[1:], ids=lambda scenario: scenario.name)
+@pytest.mark.parametrize("scenario", [*SCENARIOS[1:], *OTHER_LOADS], ids=lambda scenario: scenario.name)
 def test_in_each_trouble_something_is_different(scenario: Scenario) -> None:
     base = Setting(slots=16)
-    assert (scenario.setting(base), scenario.load(DAY)) != (base, DAY)
+    assert (scenario.setting(base), scenario.load(days=1)) != (base, DAY)
