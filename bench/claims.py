@@ -80,7 +80,7 @@ def _against(result: Result, base: Result, *, whose: str, hours: float, wait: fl
 
 def _percent(value: float, of: float, *, what: str, limit: float) -> Verdict:
     """Of nothing, nothing is no more."""
-    share = PERCENT * value / of if of else (PERCENT if value else 0.0)
+    share = PERCENT * (value / of if of else bool(value))
     return Verdict(what=what, measured=share, limit=limit, unit="%")
 
 

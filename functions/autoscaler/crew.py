@@ -74,17 +74,16 @@ def muster(fleet: Fleet, service: Service, released: Mapping[str, float]) -> Cre
     alive = [worker for worker in fleet.workers if not worker.has_ended]
     known = _old(alive, service)
     old = known or frozenset()
-    gone = [worker for worker in alive if worker.id in released]
-    replaced = [worker for worker in alive if worker.id in old and worker.may_be_stopped and worker.id not in released]
+    replaced = [w for w in alive if w.id in old and w.may_be_stopped and w.id not in released] if old else []
     left = {*released, *[worker.id for worker in replaced]}
-    here = [worker for worker in alive if worker.id not in left]
+    here = [worker for worker in alive if worker.id not in left] if left else alive
     leaving = [worker for worker in here if worker.is_leaving]
     return Crew(
         here=tuple(here),
-        working=tuple([worker for worker in here if not worker.is_leaving]),
+        working=tuple([worker for worker in here if not worker.is_leaving] if leaving else here),
         # One that still holds protection cannot lose it to ECS on the way back; then the one with most free slots.
         recallable=(*by_load([w for w in leaving if w.protected]), *by_load([w for w in leaving if not w.protected])),
-        released=tuple(gone),
+        released=tuple([worker for worker in alive if worker.id in released]) if released else (),
         replaced=tuple(replaced),
         old=old,
         in_rollout=known is not None,
