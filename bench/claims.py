@@ -15,7 +15,7 @@ REACTIVE_PERCENT = {4: (97.0, 50.0), 16: (88.0, 50.0)}
 # By slots a worker: worker-hours in % of MWAA today's, 95 % quantile of waits in seconds, with the schedule known.
 SCHEDULED = {4: (85.0, 7.0), 16: (70.0, 5.0)}
 FIFTH_UNKNOWN_WAIT_S = 15.0
-SPEED_OF_TASKS, SPEED_S = 100_000, 10.0
+SECONDS_A_100K_TASKS = 10.0
 PERCENT = 100.0
 
 
@@ -60,15 +60,14 @@ def _of_schedules(suite: Suite) -> Iterator[Verdict]:
 
 
 def _of_speed(suite: Suite) -> Iterator[Verdict]:
-    """Of a load with fewer tasks the whole of it: its length and its workers take their time, however few come."""
-    took = {
-        f"{result.policy}, {each.load}, {each.slots} slots": min(result.cpu_s) / max(1, each.tasks / SPEED_OF_TASKS)
+    rates = {
+        f"{result.policy}, {each.load}, {each.slots} slots": PERCENT * 1000 * min(result.cpu_s) / each.tasks
         for each in suite.comparisons
         for result in each.results
     }
-    slowest = max(took, key=took.__getitem__)
-    what = f"processor time of a load, or of {SPEED_OF_TASKS:,} of its tasks, at most ({slowest})"
-    yield Verdict(what=what, measured=took[slowest], limit=SPEED_S, unit="s")
+    slowest = max(rates, key=rates.__getitem__)
+    what = f"processor time a 100,000 tasks, at most ({slowest})"
+    yield Verdict(what=what, measured=rates[slowest], limit=SECONDS_A_100K_TASKS, unit="s")
 
 
 def _against(result: Result, base: Result, *, whose: str, hours: float, wait: float) -> Sequence[Verdict]:
