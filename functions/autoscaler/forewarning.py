@@ -27,8 +27,8 @@ class Expected:
     """Slots wanted beyond what waits and runs.
 
     `to_start_for`: those expected within a boot's time; `to_keep`: the same with those that were expected just now,
-    whose tasks may have come or not; `to_free`: those so near that workers must take messages, of many
-    only a part.
+    whose tasks may have come or not; `to_free`: those so near that workers must take messages, of
+    many only a part.
     """
 
     to_start_for: int = 0
