@@ -8,7 +8,7 @@ unexport PYTHONDONTWRITEBYTECODE
 unexport PYTHONPATH
 export SAM_CLI_TELEMETRY := 0
 
-.PHONY: help setup setup-dev setup-local demo faults prewarm up deploy-local down decisions versions versions-asked sleep wake cost check image package release promote rollback releases settle pipeline-role test test-fast test-image protocol pictures bench replay lint format template lock clean
+.PHONY: help setup setup-dev setup-local demo faults prewarm up deploy-local down decisions versions versions-asked sleep wake cost check image package release promote rollback releases settle pipeline-role test test-fast test-image protocol pictures compiled bench replay lint format template lock clean
 
 help: ## list the commands
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 12
@@ -115,7 +115,10 @@ test-image: setup-dev ## build the image for real, run every role of it (needs b
 protocol: setup-dev ## the protocol's model over 100,000 steps (a quarter of an hour)
 	@PROTOCOL_STEPS=100000 $(BIN)/python -m pytest tests/model -k test_no_task --log-cli-level=INFO
 
-bench: setup-local ## what a look costs, how policies compare: into docs/benchmarks*.md (FLAGS="--seeds 1 --days 2 --concurrency 16": quickly)
+compiled: setup-dev # the simulator's hot modules as C, where there is a compiler; nothing to do when they are up to date
+	@$(BIN)/python -m bench.compiled
+
+bench: setup-local compiled ## what a look costs, how policies compare: into docs/benchmarks*.md (FLAGS="--seeds 1 --days 2 --concurrency 16": quickly)
 	@failed=0; for part in "report $(FLAGS)" "function --docs" versions page template; do \
 	  $(BIN)/python -m bench.$$part || failed=1; done; exit $$failed
 
@@ -123,7 +126,7 @@ REPLAY_ARGUMENTS = "$(HISTORY)" $(if $(QUEUE),--queue "$(QUEUE)") $(if $(WAIT),-
   $(if $(CONCURRENCY),--concurrency "$(CONCURRENCY)") $(if $(MINIMUM),--minimum "$(MINIMUM)") \
   $(if $(MAXIMUM),--maximum "$(MAXIMUM)") $(if $(BOOT_MEDIAN),--boot-median "$(BOOT_MEDIAN)") \
   $(if $(BOOT_P95),--boot-p95 "$(BOOT_P95)") $(if $(SEEDS),--seeds "$(SEEDS)")
-replay: setup-dev ## which settings suit your own history (HISTORY=task_instance.csv WAIT=60, see docs/replay.md)
+replay: setup-dev compiled ## which settings suit your own history (HISTORY=task_instance.csv WAIT=60, see docs/replay.md)
 	@$(BIN)/python -m bench.replay $(REPLAY_ARGUMENTS)
 
 pictures: setup-local ## the documentation's pictures of the Fleet page (needs chromium) and of make demo, which it runs

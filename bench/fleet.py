@@ -20,7 +20,8 @@ class Fleet:
     Any: each worker's BRPOP stands in Redis's line of clients, so which of them is served first is as good as random.
     `when_idle` is called with a worker that has just ended its last task, `when_done` when all tasks have ended,
     `when_last_stage_ends` with the last stage of each run, where the load has an order. `arrived`, `started`, `ended`:
-    times by task; of one that was killed, of its last attempt. `changes` counts whatever a policy could see change.
+    times by task; of one that was killed, of its last attempt. `progress`: through the load's order, if it has one.
+    `changes` counts whatever a policy could see change.
     """
 
     def __init__(self, *, clock: Clock, load: Load, slots: int, seed: int, when_done: Callable[[], None]) -> None:
@@ -38,7 +39,7 @@ class Fleet:
         self._dice = Random(f"line {seed}")
         self._free: list[SimWorker] = []  # consuming workers with a free slot
         self._attempts = [0] * len(load)
-        self._progress = None if load.order is None else Progress(load.order)
+        self.progress = None if load.order is None else Progress(load.order)
         self._first = range(len(load)) if load.order is None else load.order.first_tasks
         clock.at(load.arrivals[self._first[0]], self._arrive, 0)
 
@@ -126,8 +127,8 @@ class Fleet:
         load, waits = self.load, self.waits
         self.ended[task] = self.clock.now
         waits.end(task, self.clock.now - self.arrived[task] - load.durations[task])
-        if self._progress is not None:
-            self._go_on(self._progress, task)
+        if self.progress is not None:
+            self._go_on(self.progress, task)
         if worker.stage is Stage.CONSUMING:
             if self.queue:
                 self._start(self.queue.popleft(), worker)

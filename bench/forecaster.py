@@ -82,12 +82,12 @@ class Forecaster:
             return
         self._ended.add(last_stage)
         fleet = self._site.fleet
-        order = fleet.load.order
-        assert order is not None
+        progress = fleet.progress
+        assert progress is not None
         tasks = [
             PastTask(queued=fleet.arrived[task], started=fleet.started[task], ended=fleet.ended[task])
-            for stage in order.chain_to(last_stage)
-            for task in order.tasks_of[stage]
+            for stage in progress.chain_to(last_stage)
+            for task in progress.order.tasks_of[stage]
         ]
         past = self._past.setdefault(run.dag_id, [])
         insort(past, (run.due_at, rises_of(tasks, window_s=WINDOW_S)))

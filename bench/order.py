@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 
 NONE = -1  # no stage follows
 # Airflow's scheduler looks about once a second, and queues what may run now.
@@ -26,17 +25,6 @@ class Order:
     first_tasks: Sequence[int]
     most_at_once: int
 
-    @cached_property
-    def _before(self) -> dict[int, int]:
-        return {following: stage for stage, following in enumerate(self.next_of) if following != NONE}
-
-    def chain_to(self, stage: int) -> list[int]:
-        """The stage and all that came before it."""
-        chain = [stage]
-        while (before := self._before.get(chain[-1])) is not None:
-            chain.append(before)
-        return chain
-
 
 class Progress:
     """How far the stages of an order have come."""
@@ -45,6 +33,7 @@ class Progress:
         self.order = order
         self._left = [len(tasks) for tasks in order.tasks_of]
         self._came = [min(len(tasks), order.most_at_once) for tasks in order.tasks_of]
+        self._before = {following: stage for stage, following in enumerate(order.next_of) if following != NONE}
 
     def end(self, task: int) -> Sequence[int]:
         """The tasks that may come now that this one has ended."""
@@ -63,3 +52,10 @@ class Progress:
     def has_ended_run(self, stage: int) -> bool:
         """Whether the stage has ended, and its run with it."""
         return not self._left[stage] and self.order.next_of[stage] == NONE
+
+    def chain_to(self, stage: int) -> list[int]:
+        """The stage and all that came before it."""
+        chain = [stage]
+        while (before := self._before.get(chain[-1])) is not None:
+            chain.append(before)
+        return chain

@@ -27,12 +27,10 @@ QUEUE = "default"
 class Ours:
     """The fleet agent's protocol around the Lambda's decision; `forecaster`: the one beside the scheduler, if any."""
 
-    grace_s = STOP_TIMEOUT_S
-
     def __init__(
         self, policy: Policy, *, period_s: float, name: str = "ours", forecaster: Forecaster | None = None
     ) -> None:
-        self.name, self.period_s = name, period_s
+        self.name, self.period_s, self.grace_s = name, period_s, STOP_TIMEOUT_S
         self._forecaster = forecaster
         self._policy = policy
         self._memory = Memory()

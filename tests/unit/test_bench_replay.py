@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from bench import replay
 from bench.candidates import candidates, frontier, recommended
 from bench.decisions import read_decisions
 from bench.experiment import Result, compare
 from bench.load import LoadError, load_of
 from bench.policies import MAKERS, MWAA_TODAY, OURS
+from bench.replay import command as replay
 from bench.trial import Setting
 
 LOAD = load_of("test", [(0, 30), (0, 30), (5, 60), (600, 30)])

@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pytest
 
-from bench import report
 from bench.calendar import Calendar, ScheduledRun
 from bench.claims import claims
 from bench.cron_load import cron_load
@@ -14,6 +13,7 @@ from bench.load import load_of
 from bench.marks import BEGIN, END
 from bench.order import NONE, Order
 from bench.policies import FASTER_MWAA, MAKERS, MWAA_TODAY, OURS, OURS_FORECAST
+from bench.report import command as report
 from bench.scenarios import FIFTH_UNKNOWN, OTHER_LOADS, SCENARIOS, WITHHELD, Scenario
 from bench.suite import Comparison, Extent, Suite, Trouble, run_suite
 from bench.trial import Setting

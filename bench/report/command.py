@@ -142,7 +142,3 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--no-docs", action="store_true", help="leave the documentation as it is")
     return parser
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))

@@ -98,7 +98,3 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--seeds", type=at_least_one, default=3, help="how often each setting is simulated")
     parser.add_argument("--plot", type=Path, default=PLOT_PATH, help="the file to draw into")
     return parser
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,1 @@
+"""How policies compare under every load, for the documentation."""
