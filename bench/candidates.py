@@ -15,7 +15,7 @@ from bench.trial import Setting
 
 POLL_S = (5, 15, 60)
 SCALE_IN_AFTER_S = (0, 60)
-RACED_PERCENT = (0, 35, 70)
+RACED_PERCENT = (0, 35, 75)
 MORE_WORKERS = (1, 2, 4)  # than the least there are now
 PERCENT = 100
 

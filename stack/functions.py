@@ -85,7 +85,7 @@ def add_functions(
         description="Workers started at once for a hundred tasks without a slot, if that is more than are needed; the "
         "first ones ready take the tasks, the last are given up. 0 starts no more than are needed.",
         constraint=Between(low=0, high=100),
-        default=70,
+        default=75,
     )
     is_reserved = _add_reservation(t)
     network_policy = add_network_policy(t, "FunctionsNetworkPolicy")

@@ -43,7 +43,7 @@ class Boots:
         Which boot has ended, nothing says: the oldest is taken. What nobody here has asked for (a replacement of
         ECS's, a count set by hand) was launched now.
         """
-        launches = _not_in_the_future(self.launches, now=now)
+        launches = _before(self.launches, now=now)
         ended = sum([launch.tasks for launch in launches]) - booting
         if ended == 0 and launches is self.launches:
             return self
@@ -64,13 +64,21 @@ class Boots:
         """Those in their first minute, which is billed whatever becomes of them."""
         return sum([launch.tasks for launch in self.launches if now - launch.at < GIVEN_UP_AFTER_S])
 
+    def half_way(self, *, now: float) -> int:
+        """Those that have taken half of a boot's time: of one that is launched now, few would be ready before them."""
+        return sum([launch.tasks for launch in self.launches if now - launch.at >= self.takes_s / 2])
+
     @cached_property
-    def lead_s(self) -> float:
-        """So long before it is to take tasks, a worker must be launched: seven of ten are in time."""
+    def takes_s(self) -> float:
+        """So long takes a boot at most, seven times in ten."""
         if len(self.took_s) < FEWEST_TO_LEARN_FROM:
-            return BOOT_TAKES_S + READY_AFTER_S
-        rank = math.ceil(LEARNED_QUANTILE * len(self.took_s))
-        return sorted(self.took_s)[rank - 1] + READY_AFTER_S
+            return BOOT_TAKES_S
+        return sorted(self.took_s)[math.ceil(LEARNED_QUANTILE * len(self.took_s)) - 1]
+
+    @property
+    def lead_s(self) -> float:
+        """So long before it is to take tasks, a worker must be launched."""
+        return self.takes_s + READY_AFTER_S
 
 
 def _split(launches: Sequence[Launch], tasks: int) -> tuple[tuple[Launch, ...], tuple[Launch, ...]]:
@@ -86,11 +94,13 @@ def _split(launches: Sequence[Launch], tasks: int) -> tuple[tuple[Launch, ...], 
     return tuple(left), tuple(gone)
 
 
-def _not_in_the_future(launches: tuple[Launch, ...], *, now: float) -> tuple[Launch, ...]:
-    """A failover to a slower clock can put them there."""
-    if not launches or max([launch.at for launch in launches]) <= now:
+def _before(launches: tuple[Launch, ...], *, now: float) -> tuple[Launch, ...]:
+    """Without those of this very moment: a look that was made twice has not asked for them yet. A failover to a slower
+    clock puts some in the future.
+    """
+    if not launches or max([launch.at for launch in launches]) < now:
         return launches
-    return tuple(Launch(at=min(launch.at, now), tasks=launch.tasks) for launch in launches)
+    return tuple(launch for launch in launches if launch.at < now)
 
 
 def _few(launches: tuple[Launch, ...]) -> tuple[Launch, ...]:

@@ -12,22 +12,24 @@ RACED_AT_MOST = 30
 RACERS_A_NEEDED_BOOT = 3
 
 
-def boots_wanted(*, queued: int, free: int, ended: int, foretold: int, concurrency: int, boots_per_task: float) -> int:
-    """Workers that should be booting, when more tasks wait than there are free slots anywhere; else 0.
-
-    Of the tasks without a slot, those that others' ends will serve within a boot need none. For the rest
-    ceil(tasks / concurrency) would do, but boots take 60 s or 110 s by chance: with `boots_per_task` more are started,
-    whoever is ready first takes the tasks, and the last are given up. Not for as many tasks as are `foretold` for now:
-    workers for them were started in time, and who loses a race is never seen to be ready, so that boots would seem
-    shorter than they are, and the workers for the next run would be late.
-    """
+def tasks_without_slot(*, queued: int, free: int, ended: int) -> float:
+    """Tasks that wait for a boot: no slot is free for them anywhere, and none that others' ends will free during it."""
     without_slot = queued - free
-    short = without_slot - ENDS_COUNTED * ended
-    if without_slot <= 0 or short <= 0:
-        return 0
-    needed = rounded_up(short / concurrency)
-    most = min(LAUNCH_BURST, max(RACED_AT_MOST, RACERS_A_NEEDED_BOOT * needed))
-    return max(needed, min(most, rounded_up((short - foretold) * boots_per_task)))
+    return max(0.0, without_slot - ENDS_COUNTED * ended) if without_slot > 0 else 0.0
+
+
+def boots_wanted(tasks: float, *, concurrency: int, boots_per_task: float, half_way: int = 0) -> int:
+    """Workers that should be booting for so many `tasks` without a slot.
+
+    ceil(tasks / concurrency) would do, but boots take 60 s or 110 s by chance: with `boots_per_task` more are started,
+    whoever is ready first takes the tasks, and the last are given up. Tasks that the boots which are `half_way` will
+    serve are not raced for: who starts now would come too late, and who loses is never seen to be ready, so that boots
+    would seem shorter than they are, and workers for a foretold run would be late.
+    """
+    needed = rounded_up(tasks / concurrency)
+    unraced = min(needed, half_way)
+    raced = unraced + rounded_up((tasks - concurrency * unraced) * boots_per_task)
+    return max(needed, min(raced, max(RACED_AT_MOST, RACERS_A_NEEDED_BOOT * needed), LAUNCH_BURST))
 
 
 def rounded_up(number: float) -> int:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import partial
 
 from autoscaler.boots import Boots
 from autoscaler.crew import Crew, by_load
 from autoscaler.forewarning import Expected
-from autoscaler.launching import boots_wanted, rounded_up
+from autoscaler.launching import boots_wanted, rounded_up, tasks_without_slot
 from autoscaler.observation import Service, Worker
 from autoscaler.packing import free_slots, to_consume
 from autoscaler.policy import Policy
@@ -55,19 +56,13 @@ def plan_as_usual(crew: Crew, service: Service, policy: Policy, *, demand: Deman
         minimum=policy.minimum,
         maximum=policy.maximum,
     )
-    reactive = boots_wanted(
-        queued=queued,
-        free=free,
-        ended=demand.ended,
-        foretold=expected.to_keep,
-        concurrency=policy.concurrency,
-        boots_per_task=policy.boots_per_task,
-    )
+    tasks = tasks_without_slot(queued=queued, free=free, ended=demand.ended)
+    racing = partial(boots_wanted, tasks, concurrency=policy.concurrency, boots_per_task=policy.boots_per_task)
     ahead = rounded_up((queued + expected.to_start_for - free) / policy.concurrency) if expected.to_start_for else 0
-    wanted = max(reactive, ahead, 0)
+    wanted = max(racing(half_way=boots.half_way(now=now)), ahead, 0)
     lacking = max(0, rounded_up((queued + expected.to_keep - free) / policy.concurrency))
     spare = max(0, (free + policy.concurrency * booting - queued - expected.to_keep) // policy.concurrency)
-    unneeded = booting - max(lacking, wanted, boots.paid_for(now=now))
+    unneeded = booting - max(lacking, wanted, racing(), boots.paid_for(now=now))
     give_up = max(0, min(unneeded, service.desired - service.running))
     most = max(policy.maximum, service.desired)
     return Plan(

@@ -16,7 +16,7 @@ RACED_BOOTS_PERCENT = "RACED_BOOTS_PERCENT"
 POLL_SECONDS_DEFAULT = 5
 SCALE_IN_AFTER_DEFAULT_S = 0
 # Workers started per hundred tasks that wait without a slot, chosen by simulation; 0 starts no more than are needed.
-RACED_BOOTS_DEFAULT_PERCENT = 70
+RACED_BOOTS_DEFAULT_PERCENT = 75
 # The schedule invokes the function each minute, and EventBridge knows no shorter rate.
 SCHEDULE_PERIOD_S = 60
 

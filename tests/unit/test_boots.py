@@ -33,6 +33,18 @@ def test_boots_in_their_first_minute_are_paid_for() -> None:
     assert boots.paid_for(now=NOW) == 6
 
 
+def test_half_way_is_half_of_what_boots_take_here() -> None:
+    launches = under_way((NOW - 60, 1), (NOW - 45, 2), (NOW - 20, 4), (NOW - 19, 8)).launches
+    assert Boots(launches=launches).half_way(now=NOW) == 3
+    assert Boots(launches=launches, took_s=(40.0,) * FEWEST_TO_LEARN_FROM).half_way(now=NOW) == 7
+
+
+def test_a_look_that_is_made_twice_learns_nothing_from_what_it_asked_for() -> None:
+    asked = under_way((NOW - 50, 3)).seen(5, now=NOW)
+    assert asked == under_way((NOW - 50, 3), (NOW, 2))
+    assert asked.seen(3, now=NOW) == under_way((NOW - 50, 3))
+
+
 def test_no_launch_is_in_the_future() -> None:
     assert under_way((NOW + 500, 1)).seen(1, now=NOW) == under_way((NOW, 1))
 

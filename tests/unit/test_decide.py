@@ -373,6 +373,12 @@ def test_boots_that_race_still_are_not_given_up() -> None:
     assert decided(racing, waited_for(3), RACING).desired == 4
 
 
+def test_nobody_is_started_to_overtake_a_boot_that_is_half_way() -> None:
+    waits, young, old = seen(queued=4, desired=1), *((Launch(at=NOW - age_s, tasks=1),) for age_s in (44, 45))
+    assert decided(waits, replace(LONG_SURPLUS, boots=Boots(launches=young)), RACING).desired == 3
+    assert decided(waits, replace(LONG_SURPLUS, boots=Boots(launches=old)), RACING).desired == 1
+
+
 def test_what_runs_may_hold_protection_and_is_not_given_up() -> None:
     two_unknown = seen(worker("a"), desired=5, running=3)
     assert decided(two_unknown, waited_for(4)).desired == 3

@@ -81,12 +81,10 @@ def test_no_forecast_holds_back_what_is_started_for_tasks_that_wait(forecast: An
     assert decided(seen(queued=40, forecast=forecast)).desired == 10
 
 
-@pytest.mark.parametrize(
-    ("forecast", "desired"), [((), 7), (((NOW + 600, 99),), 7), (((NOW - 1, 6),), 3), (((NOW - 1, 99),), 3)]
-)
-def test_only_what_is_not_foretold_is_raced_for(forecast: Any, desired: int) -> None:
-    racing = replace(POLICY, boots_per_task=0.65)
-    assert decided(seen(queued=10, forecast=forecast), policy=racing).desired == desired
+@pytest.mark.parametrize("forecast", [None, (), ((NOW + 600, 99),), ((NOW - 1, 4),), ((NOW - 1, 40),)])
+def test_no_forecast_holds_back_who_races_for_tasks_that_wait(forecast: Any) -> None:
+    racing = replace(POLICY, maximum=100, boots_per_task=0.65)
+    assert decided(seen(queued=40, forecast=forecast), policy=racing).desired == 26
 
 
 def test_a_forecast_raises_no_more_than_the_maximum() -> None:

@@ -60,7 +60,7 @@ policies = st.builds(
         minimum=minimum, maximum=minimum + more, concurrency=CONCURRENCY, boots_per_task=raced
     ),
     st.integers(0, 3),
-    st.integers(0, 10),
+    st.integers(0, 10) | st.just(100),
     st.sampled_from([0.0, 0.65]),
 )
 memories = st.builds(

@@ -2,12 +2,13 @@
 
 import pytest
 
-from autoscaler.launching import boots_wanted
+from autoscaler.launching import boots_wanted, tasks_without_slot
 
 
 @pytest.mark.parametrize(
-    ("queued", "boots"),
+    ("tasks", "boots"),
     [
+        (0, 0),
         (1, 1),  # ceil(0.7 x 1)
         (40, 28),  # 0.7 x 40, where 40 / 16 rounded up = 3 would do
         (100, 30),  # 70 would race for what 7 can do
@@ -16,15 +17,34 @@ from autoscaler.launching import boots_wanted
         (1616, 101),  # all of them are needed
     ],
 )
-def test_a_race_is_bounded_by_what_is_needed_and_by_what_ecs_launches_at_once(queued: int, boots: int) -> None:
-    assert boots_wanted(queued=queued, free=0, ended=0, foretold=0, concurrency=16, boots_per_task=0.7) == boots
+def test_a_race_is_bounded_by_what_is_needed_and_by_what_ecs_launches_at_once(tasks: int, boots: int) -> None:
+    assert boots_wanted(tasks, concurrency=16, boots_per_task=0.7) == boots
 
 
-def test_nothing_boots_for_what_is_free_or_about_to_be() -> None:
-    assert boots_wanted(queued=5, free=5, ended=0, foretold=0, concurrency=16, boots_per_task=0.7) == 0
-    assert boots_wanted(queued=5, free=0, ended=10, foretold=0, concurrency=16, boots_per_task=0.7) == 0
+@pytest.mark.parametrize(
+    ("half_way", "boots"),
+    [
+        (0, 28),
+        (1, 18),  # the one, and 0.7 x 24
+        (2, 8),
+        (3, 3),  # all that are needed
+        (9, 3),
+    ],
+)
+def test_what_boots_that_are_half_way_will_serve_is_not_raced_for(half_way: int, boots: int) -> None:
+    assert boots_wanted(40, concurrency=16, boots_per_task=0.7, half_way=half_way) == boots
 
 
-@pytest.mark.parametrize(("foretold", "boots"), [(0, 28), (10, 21), (40, 3), (400, 3)])
-def test_what_is_foretold_is_not_raced_for(foretold: int, boots: int) -> None:
-    assert boots_wanted(queued=40, free=0, ended=0, foretold=foretold, concurrency=16, boots_per_task=0.7) == boots
+@pytest.mark.parametrize(
+    ("free", "ended", "tasks"),
+    [
+        (0, 0, 5),
+        (3, 0, 2),
+        (0, 4, 3),  # half of what ended lately will end again
+        (5, 0, 0),
+        (0, 10, 0),
+        (9, 4, 0),
+    ],
+)
+def test_nothing_boots_for_what_is_free_or_about_to_be(free: int, ended: int, tasks: float) -> None:
+    assert tasks_without_slot(queued=5, free=free, ended=ended) == tasks
