@@ -15,8 +15,10 @@ SENIORITY = attrgetter("started_at", "id")
 IS_DRAINED = attrgetter("may_be_stopped")
 
 
-def to_consume(crew: Crew, *, slots: int, minimum: int, maximum: int) -> frozenset[str]:
+def to_consume(crew: Crew, *, slots: int, ahead: int, minimum: int, maximum: int) -> frozenset[str]:
     """The ids of as few workers as have `slots` free ones and SPARE_SLOTS more; the others may drain.
+
+    Then of others, for slots that are wanted `ahead` of their tasks: those only add to what is chosen without them.
 
     The longest-running come first: tasks gather on workers that stay anyway, and the newest become empty. A drained
     worker comes last, because ECS might be stopping it. None is kept empty for nothing but the spare slots, apart from
@@ -27,14 +29,17 @@ def to_consume(crew: Crew, *, slots: int, minimum: int, maximum: int) -> frozens
     # Two sorts are quicker than one by all three, and mostly none is drained.
     if crew.stoppable:
         workers.sort(key=IS_DRAINED)
-    chosen: list[str] = []
-    missing = slots + SPARE_SLOTS
-    for worker in workers[:maximum]:
-        if missing <= 0 and len(chosen) >= minimum:
-            break
-        if len(chosen) < minimum or missing > (0 if worker.active else SPARE_SLOTS):
-            chosen.append(worker.id)
-            missing -= worker.free_slots
+    chosen: set[str] = set()
+    missing = SPARE_SLOTS
+    for more in (slots, ahead) if ahead else (slots,):
+        missing += more
+        for worker in workers[:maximum]:
+            if missing <= 0 and len(chosen) >= minimum:
+                break
+            is_wanted = len(chosen) < minimum or missing > (0 if worker.active else SPARE_SLOTS)
+            if is_wanted and worker.id not in chosen:
+                chosen.add(worker.id)
+                missing -= worker.free_slots
     return frozenset(chosen)
 
 

@@ -52,7 +52,8 @@ def plan_as_usual(crew: Crew, service: Service, policy: Policy, *, demand: Deman
     booting = booting_of(crew, service)
     consuming = to_consume(
         crew,
-        slots=queued + expected.to_free,
+        slots=queued,
+        ahead=expected.to_free,
         minimum=policy.minimum,
         maximum=policy.maximum,
     )

@@ -87,6 +87,13 @@ def test_no_forecast_holds_back_who_races_for_tasks_that_wait(forecast: Any) -> 
     assert decided(seen(queued=40, forecast=forecast), policy=racing).desired == 26
 
 
+def test_a_forecast_opens_others_beside_who_would_consume_without_it() -> None:
+    fleet = (worker("a"), worker("b", active=1), worker("c"))
+    for has_room in (None, ((NOW, 1),), ((NOW, 3),)):
+        assert decided(seen(*fleet, forecast=has_room)).drain == ("a", "c")
+    assert decided(seen(*fleet, forecast=((NOW, 4),))).drain == ("c",)
+
+
 def test_a_forecast_raises_no_more_than_the_maximum() -> None:
     assert decided(seen(forecast=((NOW + 40, 400),))).desired == POLICY.maximum
 
