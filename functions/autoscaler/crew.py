@@ -50,6 +50,11 @@ class Crew:
         return len(self.working) + len(self.recallable) - self.old_staying
 
     @property
+    def new_working(self) -> tuple[Worker, ...]:
+        """Those of them that take messages, or will without another order."""
+        return tuple(worker for worker in self.working if worker.id not in self.old)
+
+    @property
     def protected(self) -> int:
         """Members that said they were protected."""
         return sum(worker.protected for worker in self.here)

@@ -57,7 +57,7 @@ def tasks_to_grant(crew: Crew, needed: int) -> int:
 
 def to_be_replaced(crew: Crew, needed: int) -> tuple[Worker, ...]:
     """The old workers that drain now: those beyond what the new ones that consume leave to be done."""
-    new_at_work = sum(worker.id not in crew.old for worker in crew.consuming)
+    new_at_work = sum(worker.state == CONSUMING for worker in crew.new_working)
     if needed and not new_at_work:
         return ()
     old = tuple(worker for worker in crew.working if worker.id in crew.old)
@@ -70,18 +70,26 @@ def not_to_begin(crew: Crew, needed: int) -> tuple[Worker, ...]:
     """New workers that ECS started only because desired was raised: unprotected still, and more than are needed."""
     if not crew.in_rollout:
         return ()
-    new = [worker for worker in crew.working if worker.id not in crew.old]
     # Those that consume or may any moment stay; of the others, those that came first.
-    new.sort(key=lambda worker: (worker.state != CONSUMING, not worker.protected, worker.started_at, worker.id))
+    new = sorted(
+        crew.new_working,
+        key=lambda worker: (worker.state != CONSUMING, not worker.protected, worker.started_at, worker.id),
+    )
     return tuple(worker for worker in new[needed:] if worker.state == STARTING and not worker.protected)
 
 
 def _to_recall(crew: Crew, needed: int) -> tuple[Worker, ...]:
     """Leaving workers that are needed, never one of a replaced deployment, and none while it is not known who is old.
 
-    The new scheduler starts when the old workers have left their queues, and counts on it that they stay away.
+    The new scheduler starts when the old workers have left their queues, and counts on it that they stay away. So old
+    workers stand in for nobody: as many new ones work as are needed.
+
+    One that drains takes one of the places that desired has for new workers, for as long as it holds protection. It
+    comes back rather than have one that has not begun wait for a place.
     """
     if not crew.in_rollout:
         return ()
-    present = tuple(worker for worker in crew.recallable if worker.id not in crew.old)
-    return present[: max(0, needed - len(crew.working))]
+    begun = sum(worker.state == CONSUMING or worker.protected for worker in crew.new_working)
+    leaving = tuple(worker for worker in crew.recallable if worker.id not in crew.old)
+    protected = sum(worker.protected for worker in leaving)  # they are the first of them
+    return leaving[: max(0, needed - len(crew.new_working), min(protected, needed - begun))]

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from autoscaler.decide import Decision, decide
 from autoscaler.memory import Memory
 from autoscaler.observation import Deployment, Fleet, Observation, Service, Unreadable, Worker
-from autoscaler.policy import Policy
+from autoscaler.policy import Policy, workers_needed
 from fleet.registry import CONSUMING, DRAINED, DRAINING, ORDER_CONSUME, ORDER_DRAIN, STARTING
 from local.fargate.reconcile import ServiceView, TaskView, plan
 
@@ -71,6 +71,18 @@ def test_the_raise_is_for_those_that_are_needed_and_does_not_lead_to_another() -
     old, new = worker("o1", active=4), [worker(f"n{n}", STARTING) for n in range(4)]
     assert decided(seen(old, *new, desired=1)).desired == 2  # 4 / 4 = 1 needed beside 1 old
     assert decided(seen(old, *new, desired=2)).desired == 2
+
+
+def test_nor_does_it_while_new_workers_drain_that_hold_protection() -> None:
+    at_work = [worker("o1", DRAINING, active=4), worker("n1", active=4), worker("n2", active=4)]
+    draining = [worker("n3", DRAINING, active=2), worker("n4", DRAINING, active=2)]
+    started: list[Worker] = []
+    desired = 3
+    for _ in range(10):  # ECS starts as many new ones as are desired
+        raised = decided(seen(*at_work, *draining, *started, desired=desired)).desired
+        assert raised == 5  # as many as are protected: 4 are needed, and these 4 are the new ones
+        desired = raised
+        started = [worker(f"n{number}", STARTING) for number in range(5, desired + 1)]
 
 
 def test_the_maximum_is_exceeded_by_the_old_workers_that_stay() -> None:
@@ -137,6 +149,31 @@ def test_when_more_is_needed_new_workers_that_drain_come_back_and_old_ones_never
     assert decided(seen(worker("n1", active=4), *leaving, queued=4, desired=3)).recall == ("n2",)
     much = decided(seen(worker("n1", active=4), *leaving, queued=50, desired=3))
     assert (much.recall, much.desired) == (("n2",), POLICY.maximum)  # a new scheduler may count on o1 being gone
+
+
+def test_a_new_worker_that_drains_protected_comes_back_before_another_takes_protection() -> None:
+    policy = replace(POLICY, maximum=4)
+    old = [worker("o1", DRAINING, active=1), worker("o2", DRAINING, active=1)]
+    waits, drains = worker("n1", STARTING, order=ORDER_CONSUME), worker("n2", DRAINING, active=4)
+    at_work = [worker(name, active=4) for name in ("n3", "n4", "n5")]
+    # 6 are protected, as many as are desired: there is no protection left for n1, and n2 is what n1 was to become.
+    crowded = seen(*old, waits, drains, worker("n6", DRAINED), *at_work, queued=2, desired=6)
+    assert (decided(crowded, policy).recall, decided(crowded, policy).desired) == (("n2",), 6)
+    back = seen(*old, waits, replace(drains, order=ORDER_CONSUME), *at_work, queued=2, desired=6)
+    assert (decided(back, policy).recall, decided(back, policy).drain) == ((), ("n1",))
+
+
+def test_old_workers_that_still_consume_stand_in_for_no_new_one_that_drains() -> None:
+    old, at_work = [worker("o1", active=1), worker("o2", active=1)], worker("n1", active=4)
+    leaving = [worker("n2", DRAINED), worker("n3", DRAINING, active=4), worker("n4", DRAINED)]
+    assert decided(seen(*old, at_work, *leaving, desired=6)).recall == ("n3", "n2")  # 10 / 4, rounded up: 3 are needed
+
+
+def test_a_new_worker_that_drains_protected_stays_away_if_as_many_as_are_needed_are_at_work() -> None:
+    decision = decided(
+        seen(worker("o1", DRAINING, active=1), worker("n1"), worker("n2", DRAINING, active=1), desired=3)
+    )
+    assert (decision.recall, decision.drain) == ((), ())
 
 
 def test_nobody_is_recalled_while_it_is_not_known_who_is_old() -> None:
@@ -342,6 +379,49 @@ def test_capacity_never_falls_below_what_is_needed_while_a_rollout_replaces_all(
         least, seconds = min(least, world.consuming), seconds + 1
         assert seconds < 600, "the rollout does not end"
     assert least >= workers
+
+
+ENDLESS_S = 10**12
+ORDERS_OF = {
+    STARTING: (None, ORDER_CONSUME, ORDER_DRAIN),
+    CONSUMING: (None, ORDER_CONSUME),
+    DRAINING: (ORDER_CONSUME, ORDER_DRAIN),
+    DRAINED: (ORDER_CONSUME, ORDER_DRAIN),
+}
+
+
+@st.composite
+def rollouts_with_endless_tasks(draw: st.DrawFn) -> World:
+    """Workers of two deployments in every state there is, at least one of them old; ECS needs a minute for a boot."""
+    others = st.tuples(st.sampled_from("12"), st.sampled_from(sorted(ORDERS_OF)))
+    kinds = [("1", DRAINING), *draw(st.lists(others, max_size=12))]
+    world = World(dice=Random(draw(st.integers(0, 2**32))), policy=replace(POLICY, maximum=4), primary=2)
+    world.queued, world.longest_s = draw(st.integers(0, 30)), ENDLESS_S
+    for deployment, state in kinds:
+        world.started += 1
+        task = Task(arn=f"t{world.started:04}", deployment=deployment, booting=0, state=state)
+        task.protected = state in (CONSUMING, DRAINING)
+        task.order = draw(st.sampled_from(ORDERS_OF[state]))
+        if state == STARTING:
+            task.booting = draw(st.integers(0, 60))
+        if task.protected:
+            task.left = [ENDLESS_S] * draw(st.integers(1, SLOTS))
+        world.tasks.append(task)
+    world.desired = sum(task.protected for task in world.tasks) + draw(st.integers(0, 4))
+    return world
+
+
+@settings(max_examples=100, deadline=None)
+@given(world=rollouts_with_endless_tasks())
+def test_as_many_new_workers_consume_as_are_needed_whatever_does_not_end(world: World) -> None:
+    needed = workers_needed(world.queued + sum(len(task.left) for task in world.tasks), world.policy)
+    old = sum(task.deployment == "1" for task in world.tasks)
+    most = max(world.desired, old + needed)
+    for _ in range(240):
+        world.pass_time(1)
+        assert world.desired <= most  # whatever the new workers do that a raise started
+    consuming = [task.deployment for task in world.tasks if task.state == CONSUMING]
+    assert consuming == ["2"] * needed
 
 
 def test_old_workers_with_long_tasks_hold_up_neither_new_ones_nor_the_end() -> None:
