@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from random import Random
 
 from autoscaler.decide import decide
@@ -34,7 +35,8 @@ class Ours:
         self._forecaster = forecaster
         self._policy = policy
         self._memory = Memory()
-        self._deployment = (Deployment(id="ecs-svc/1", status="PRIMARY", task_definition="worker:1", running=0),)
+        deployment = Deployment(id="ecs-svc/1", status="PRIMARY", task_definition="worker:1", running=0)
+        self._service = Service(desired=0, running=0, pending=0, deployments=(deployment,))
         self._rest: Rest | None = None
         self._changes_seen = 0  # by the last look, of the fleet's count
         self._rested_until: float | None = None  # the last look that was spared since then
@@ -82,17 +84,14 @@ class Ours:
         return None if self._forecaster is None else self._forecaster.read()
 
     def _observation(self, forecast: Forecast | None) -> Observation:
-        site, ecs = self.site, self.site.ecs
+        site, desired, running = self.site, self.site.ecs.desired, self.site.ecs.running
+        if self._service.desired != desired or self._service.running != running:
+            self._service = replace(self._service, desired=desired, running=running, pending=desired - running)
         return Observation(
             now=site.clock.now,
             queued={QUEUE: len(site.fleet.queue)},
             fleet=self._registry.read(),
-            service=Service(
-                desired=ecs.desired,
-                running=ecs.running,
-                pending=ecs.desired - ecs.running,
-                deployments=self._deployment,
-            ),
+            service=self._service,
             forecast=forecast,
         )
 

@@ -106,8 +106,7 @@ def _look_regularly(scaler: Scaler, clock: Clock, *, lost: float, seed: int) -> 
     dice = Random(f"looks {seed}")
 
     def look(_: None) -> None:
-        clock.after(scaler.period_s, look)
         if not lost or dice.random() >= lost:
             scaler.look()
 
-    clock.at(dice.random() * scaler.period_s, look)
+    clock.regularly(scaler.period_s, look, first_at=dice.random() * scaler.period_s)

@@ -66,7 +66,8 @@ class Boots:
 
     def half_way(self, *, now: float) -> int:
         """Those that have taken half of a boot's time: of one that is launched now, few would be ready before them."""
-        return sum([launch.tasks for launch in self.launches if now - launch.at >= self.takes_s / 2])
+        half_s = self.takes_s / 2
+        return sum([launch.tasks for launch in self.launches if now - launch.at >= half_s])
 
     @cached_property
     def takes_s(self) -> float:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from functools import cached_property
 from operator import attrgetter
 
 from autoscaler.observation import Fleet, Service, Worker
@@ -24,15 +23,11 @@ class Crew:
     here: tuple[Worker, ...]  # those that have slots, whether they take messages now or could be told to
     working: tuple[Worker, ...]  # of them: they take messages, or will without another order
     recallable: tuple[Worker, ...]  # of them: ordered to drain; of the present deployment's, the first is back soonest
+    stoppable: tuple[Worker, ...]  # of those: they have drained
     released: tuple[Worker, ...]  # desired is lowered for them
     replaced: tuple[Worker, ...]  # old and drained: the rollout stops them at any moment, whatever is desired
     old: frozenset[str]
     in_rollout: bool
-
-    @cached_property
-    def stoppable(self) -> tuple[Worker, ...]:
-        """Drained workers for which desired is not lowered yet."""
-        return tuple([worker for worker in self.recallable if worker.may_be_stopped])
 
     @property
     def surely_staying(self) -> int:
@@ -83,11 +78,13 @@ def muster(fleet: Fleet, service: Service, released: Mapping[str, float]) -> Cre
     left = {*released, *[worker.id for worker in replaced]}
     here = [worker for worker in alive if worker.id not in left] if left else alive
     leaving = [worker for worker in here if worker.is_leaving]
+    # One that still holds protection cannot lose it to ECS on the way back; then the one with most free slots.
+    recallable = (*by_load([w for w in leaving if w.protected]), *by_load([w for w in leaving if not w.protected]))
     return Crew(
         here=tuple(here),
         working=tuple([worker for worker in here if not worker.is_leaving] if leaving else here),
-        # One that still holds protection cannot lose it to ECS on the way back; then the one with most free slots.
-        recallable=(*by_load([w for w in leaving if w.protected]), *by_load([w for w in leaving if not w.protected])),
+        recallable=recallable,
+        stoppable=tuple([worker for worker in recallable if worker.may_be_stopped]),
         released=tuple([worker for worker in alive if worker.id in released]) if released else (),
         replaced=tuple(replaced),
         old=old,

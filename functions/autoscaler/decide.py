@@ -26,11 +26,11 @@ from dataclasses import dataclass, replace
 from autoscaler.boots import Boots
 from autoscaler.crew import Crew, muster
 from autoscaler.demand import Sight, ended, remember
-from autoscaler.forewarning import expected
+from autoscaler.forewarning import NOTHING, expected
 from autoscaler.lowering import to_give_up, to_release
 from autoscaler.memory import Memory
 from autoscaler.observation import Fleet, Observation, Service, Unreadable, Worker
-from autoscaler.plan import Demand, booting_of, plan_as_usual
+from autoscaler.plan import booting_of, plan_as_usual
 from autoscaler.policy import Policy, workers_needed
 from autoscaler.raising import raised
 from autoscaler.reason import Changes, in_words
@@ -75,18 +75,26 @@ def decide(observation: Observation, policy: Policy, memory: Memory) -> Decision
 def _decide(
     observation: Observation, policy: Policy, memory: Memory, *, queued: int, fleet: Fleet, service: Service
 ) -> Decision:
-    now = observation.now
-    needed = workers_needed(queued + fleet.active, policy)
+    now, active = observation.now, fleet.active
+    needed = workers_needed(queued + active, policy)
     released = still_released(memory.released, fleet, now=now)
     crew = muster(fleet, service, released)
-    sights = remember(memory.sights, Sight(at=now, demand=queued + fleet.active))
+    sights = remember(memory.sights, Sight(at=now, demand=queued + active))
     boots = _boots(memory, crew, service, now=now)
     if service.is_rolling_out:
         plan = plan_rollout(crew, service, needed=needed)
     else:
-        coming = expected(observation.forecast or (), now=now, lead_s=boots.lead_s)
-        demand = Demand(queued=queued, ended=ended(sights), expected=coming)
-        plan = plan_as_usual(crew, service, policy, demand=demand, boots=boots, now=now)
+        forecast = observation.forecast
+        plan = plan_as_usual(
+            crew,
+            service,
+            policy,
+            queued=queued,
+            ended=ended(sights) if queued else 0,
+            expected=expected(forecast, now=now, lead_s=boots.lead_s) if forecast else NOTHING,
+            boots=boots,
+            now=now,
+        )
     obstacle = _why_no_scale_in(observation, fleet, crew)
     if obstacle:
         plan = replace(plan, surplus=(), replaced=(), releasable=0, give_up=0, take_back=0)
@@ -113,7 +121,7 @@ def _decide(
         desired=desired,
         drain=tuple(worker.id for worker in drain) + _to_be_told_again(crew, plan.recall),
         recall=tuple(worker.id for worker in plan.recall),
-        reason=in_words(crew, service, plan, policy, changes, queued=queued, active=fleet.active, needed=needed),
+        reason=in_words(crew, service, plan, policy, changes, queued=queued, active=active, needed=needed),
         memory=Memory(
             surplus_since=since,
             released={**released, **{worker.id: now for worker in release}},

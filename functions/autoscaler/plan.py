@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from functools import partial
+from dataclasses import dataclass
 
 from autoscaler.boots import Boots
 from autoscaler.crew import Crew, by_load
@@ -13,15 +12,6 @@ from autoscaler.observation import Service, Worker
 from autoscaler.packing import free_slots, to_consume
 from autoscaler.policy import Policy
 from fleet.registry import CONSUMING
-
-
-@dataclass(frozen=True, kw_only=True)
-class Demand:
-    """Tasks that wait, and that have ended in the last minute; slots that a forecast wants besides."""
-
-    queued: int
-    ended: int = 0
-    expected: Expected = field(default_factory=Expected)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,9 +35,21 @@ class Plan:
     expected: int = 0
 
 
-def plan_as_usual(crew: Crew, service: Service, policy: Policy, *, demand: Demand, boots: Boots, now: float) -> Plan:
-    """Free slots anywhere hold what waits: workers are recalled, the oldest first. They do not: workers are started."""
-    queued, expected = demand.queued, demand.expected
+def plan_as_usual(
+    crew: Crew,
+    service: Service,
+    policy: Policy,
+    *,
+    queued: int,
+    ended: int,
+    expected: Expected,
+    boots: Boots,
+    now: float,
+) -> Plan:
+    """Free slots anywhere hold what waits: workers are recalled, the oldest first. They do not: workers are started.
+
+    `ended`: tasks that have in the last minute, when some wait.
+    """
     free = free_slots(crew.here)
     booting = booting_of(crew, service)
     consuming = to_consume(
@@ -57,13 +59,16 @@ def plan_as_usual(crew: Crew, service: Service, policy: Policy, *, demand: Deman
         minimum=policy.minimum,
         maximum=policy.maximum,
     )
-    tasks = tasks_without_slot(queued=queued, free=free, ended=demand.ended)
-    racing = partial(boots_wanted, tasks, concurrency=policy.concurrency, boots_per_task=policy.boots_per_task)
+    tasks = tasks_without_slot(queued=queued, free=free, ended=ended)
+    slots, a_task = policy.concurrency, policy.boots_per_task
+    raced = boots_wanted(tasks, concurrency=slots, boots_per_task=a_task)
+    half_way = boots.half_way(now=now) if raced else 0
+    reactive = boots_wanted(tasks, concurrency=slots, boots_per_task=a_task, half_way=half_way) if half_way else raced
     ahead = rounded_up((queued + expected.to_start_for - free) / policy.concurrency) if expected.to_start_for else 0
-    wanted = max(racing(half_way=boots.half_way(now=now)), ahead, 0)
+    wanted = max(reactive, ahead, 0)
     lacking = max(0, rounded_up((queued + expected.to_keep - free) / policy.concurrency))
     spare = max(0, (free + policy.concurrency * booting - queued - expected.to_keep) // policy.concurrency)
-    unneeded = booting - max(lacking, wanted, racing(), boots.paid_for(now=now))
+    unneeded = booting - max(lacking, wanted, raced, boots.paid_for(now=now))
     give_up = max(0, min(unneeded, service.desired - service.running))
     most = max(policy.maximum, service.desired)
     return Plan(

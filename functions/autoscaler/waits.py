@@ -30,4 +30,4 @@ def heads_now(digests: Mapping[str, str], remembered: Mapping[str, Head], *, now
 
 def oldest_wait_s(heads: Mapping[str, Head], *, now: float) -> float:
     """A lower bound of the longest wait; 0 when nothing waits."""
-    return max([now - head.since for head in heads.values()], default=0.0)
+    return max([now - head.since for head in heads.values()]) if heads else 0.0

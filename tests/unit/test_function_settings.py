@@ -51,7 +51,7 @@ def test_the_step_out_is_unlimited_unless_it_is_given(value: str | None, step: i
     assert settings.policy(settings.pools[0]).max_step_out == step
 
 
-@pytest.mark.parametrize(("value", "boots"), [(None, 0.7), ("", 0.7), ("0", 0.0), ("100", 1.0)])
+@pytest.mark.parametrize(("value", "boots"), [(None, 0.75), ("", 0.75), ("0", 0.0), ("100", 1.0)])
 def test_boots_race_by_default_and_not_when_that_is_set_to_zero(value: str | None, boots: float) -> None:
     settings = Settings.from_environment({**ENVIRONMENT, **({} if value is None else {"RACED_BOOTS_PERCENT": value})})
     assert settings.policy(settings.pools[0]).boots_per_task == boots
