@@ -141,11 +141,13 @@ class Habits:
     """What differs from one installation to another.
 
     `on_the_hour`: the share of DAGs that begin at minute 0, as the presets @hourly and @daily do. `longer`: a factor of
-    all durations. `most_at_once`: tasks of a run that are queued or run at once, Airflow's max_active_tasks_per_dag.
+    all durations. `wider`: a factor of all fan-outs. `most_at_once`: tasks of a run that are queued or run at once,
+    Airflow's max_active_tasks_per_dag.
     """
 
     on_the_hour: float = 0.8
     longer: float = 1.0
+    wider: float = 1.0
     most_at_once: int = 16  # Airflow's default, and this image's
 
 
@@ -175,7 +177,9 @@ def _draw_dag(dag_id: str, kind: Kind, dice: Random, habits: Habits, *, weekly: 
             hours=hours,
             days=range(day, day + 1) if weekly else resting,
         ),
-        widths=tuple(1 if stage == "1" else dice.randint(*kind.fan_out) for stage in shape),
+        widths=tuple(
+            1 if stage == "1" else max(1, round(habits.wider * dice.randint(*kind.fan_out))) for stage in shape
+        ),
         varies=dice.choice((0.0, 0.0, 0.3)),
         median_s=habits.longer * kind.median_s * math.exp(dice.gauss(0, MEDIANS_SPREAD)),
         spread=dice.uniform(0.2, 0.7),

@@ -58,6 +58,7 @@ OTHER_LOADS = (
     Scenario(name="other DAGs", seed=2),
     Scenario(name="other DAGs again", seed=3),
     Scenario(name="tasks twice as long", habits=Habits(longer=2.0)),
+    Scenario(name="fan-outs less than half as wide", habits=Habits(wider=0.4)),
     Scenario(name="half of the DAGs at the full hour", habits=Habits(on_the_hour=0.5)),
     Scenario(name="no limit of a run's tasks at once", habits=Habits(most_at_once=1_000_000)),
 )

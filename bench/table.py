@@ -45,12 +45,16 @@ def sheet(title: str, results: Sequence[Result], *, base: Result) -> Sheet:
     return Sheet(title=title, columns=HEAD, rows=(*rows, _first_fit_row(base)))
 
 
-def troubles_sheet(title: str, troubles: Sequence[Trouble]) -> Sheet:
-    """A row a policy in each trouble, or whatever the title calls it; percentages are of MWAA today in the same."""
-    rows = []
+def troubles_sheet(title: str, troubles: Sequence[Trouble], *, with_reference: bool = False) -> Sheet:
+    """A row a policy in each trouble, or whatever the title calls it; percentages are of MWAA today in the same.
+
+    `with_reference`: a row of that as well, where the troubles are other loads.
+    """
+    rows: list[tuple[str, ...]] = []
     for trouble in troubles:
+        base = trouble.comparison.base
         for result in trouble.comparison.results:
-            base, figures = trouble.comparison.base, result.to_record()
+            figures = result.to_record()
             first = result is trouble.comparison.results[0]
             rows.append(
                 (
@@ -65,6 +69,9 @@ def troubles_sheet(title: str, troubles: Sequence[Trouble]) -> Sheet:
                     f"{figures['completed']:,.0f}",
                 )
             )
+        if with_reference:
+            costs = (f"{base.first_fit_hours:,.0f}", _percent(base.first_fit_hours, base.worker_hours))
+            rows.append(("", FIRST_FIT, *costs, *["-"] * (len(TROUBLES_HEAD) - len(costs) - 1)))
     return Sheet(title=title, columns=(title.lower(), *TROUBLES_HEAD), rows=tuple(rows))
 
 

@@ -79,7 +79,7 @@ def sheets(suite: Suite) -> list[Sheet]:
             for each in suite.comparisons
         ),
         table.troubles_sheet("What goes wrong", suite.troubles),
-        table.troubles_sheet("Other loads", suite.others),
+        table.troubles_sheet("Other loads", suite.others, with_reference=True),
     ]
 
 

@@ -16,6 +16,7 @@ from bench.policies import FASTER_MWAA, MAKERS, MWAA_TODAY, OURS, OURS_FORECAST
 from bench.report import command as report
 from bench.scenarios import FIFTH_UNKNOWN, OTHER_LOADS, SCENARIOS, WITHHELD, Scenario
 from bench.suite import Comparison, Extent, Suite, Trouble, run_suite
+from bench.table import FIRST_FIT
 from bench.trial import Setting
 
 DAY = cron_load(days=1)
@@ -101,6 +102,14 @@ def test_without_the_schedule_a_forecast_is_no_worse_than_none() -> None:
 def test_speed_is_of_the_slowest_policy() -> None:
     # 4 tasks in 0.2 ms are 100,000 in 5 s.
     assert verdict_of("processor time", suite(comparison("cron", 8))) == (pytest.approx(5), True)
+
+
+def test_another_load_is_shown_beside_what_it_allows_for() -> None:
+    other = Trouble(name="another", comparison=comparison("cron", 16))
+    *_, troubled, others = report.sheets(replace(suite(), others=[other]))
+    assert FIRST_FIT not in [row[1] for row in troubled.rows]
+    hours = other.comparison.base.first_fit_hours
+    assert others.rows[-1] == ("", FIRST_FIT, f"{hours:,.0f}", f"{hours:.0f}", *["-"] * 5)
 
 
 def test_the_same_figures_give_the_same_document_and_plots(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
