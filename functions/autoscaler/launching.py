@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from autoscaler.policy import Policy
+
 # What ended in the last minute frees about as many slots during a boot; half of it is surely not hoped for in vain.
 ENDS_COUNTED = 0.5
 # ECS launches so many tasks of an account at once, and more only slowly: beyond it a race would hold others up.
@@ -18,17 +20,17 @@ def tasks_without_slot(*, queued: int, free: int, ended: int) -> float:
     return max(0.0, without_slot - ENDS_COUNTED * ended) if without_slot > 0 else 0.0
 
 
-def boots_wanted(tasks: float, *, concurrency: int, boots_per_task: float, half_way: int = 0) -> int:
+def boots_wanted(tasks: float, policy: Policy, *, half_way: int = 0) -> int:
     """Workers that should be booting for so many `tasks` without a slot.
 
-    ceil(tasks / concurrency) would do, but boots take 60 s or 110 s by chance: with `boots_per_task` more are started,
-    whoever is ready first takes the tasks, and the last are given up. Tasks that the boots which are `half_way` will
-    serve are not raced for: who starts now would come too late, and who loses is never seen to be ready, so that boots
-    would seem shorter than they are, and workers for a foretold run would be late.
+    ceil(tasks / concurrency) would do, but boots take 60 s or 110 s by chance: tasks x boots_per_task are started where
+    that is more, whoever is ready first takes the tasks, and the last are given up. Tasks that the boots which are
+    `half_way` will serve are not raced for: who starts now would come too late, and who loses is never seen to be
+    ready, so that boots would seem shorter than they are, and workers for a foretold run would be late.
     """
-    needed = rounded_up(tasks / concurrency)
+    needed = rounded_up(tasks / policy.concurrency)
     unraced = min(needed, half_way)
-    raced = unraced + rounded_up((tasks - concurrency * unraced) * boots_per_task)
+    raced = unraced + rounded_up((tasks - policy.concurrency * unraced) * policy.boots_per_task)
     return max(needed, min(raced, max(RACED_AT_MOST, RACERS_A_NEEDED_BOOT * needed), LAUNCH_BURST))
 
 

@@ -60,10 +60,9 @@ def plan_as_usual(
         maximum=policy.maximum,
     )
     tasks = tasks_without_slot(queued=queued, free=free, ended=ended)
-    slots, a_task = policy.concurrency, policy.boots_per_task
-    raced = boots_wanted(tasks, concurrency=slots, boots_per_task=a_task)
+    raced = boots_wanted(tasks, policy)
     half_way = boots.half_way(now=now) if raced else 0
-    reactive = boots_wanted(tasks, concurrency=slots, boots_per_task=a_task, half_way=half_way) if half_way else raced
+    reactive = boots_wanted(tasks, policy, half_way=half_way) if half_way else raced
     ahead = rounded_up((queued + expected.to_start_for - free) / policy.concurrency) if expected.to_start_for else 0
     wanted = max(reactive, ahead, 0)
     lacking = max(0, rounded_up((queued + expected.to_keep - free) / policy.concurrency))

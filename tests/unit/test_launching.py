@@ -3,6 +3,9 @@
 import pytest
 
 from autoscaler.launching import boots_wanted, tasks_without_slot
+from autoscaler.policy import Policy
+
+POLICY = Policy(minimum=0, maximum=1000, concurrency=16, boots_per_task=0.7)
 
 
 @pytest.mark.parametrize(
@@ -18,7 +21,7 @@ from autoscaler.launching import boots_wanted, tasks_without_slot
     ],
 )
 def test_a_race_is_bounded_by_what_is_needed_and_by_what_ecs_launches_at_once(tasks: int, boots: int) -> None:
-    assert boots_wanted(tasks, concurrency=16, boots_per_task=0.7) == boots
+    assert boots_wanted(tasks, POLICY) == boots
 
 
 @pytest.mark.parametrize(
@@ -32,7 +35,7 @@ def test_a_race_is_bounded_by_what_is_needed_and_by_what_ecs_launches_at_once(ta
     ],
 )
 def test_what_boots_that_are_half_way_will_serve_is_not_raced_for(half_way: int, boots: int) -> None:
-    assert boots_wanted(40, concurrency=16, boots_per_task=0.7, half_way=half_way) == boots
+    assert boots_wanted(40, POLICY, half_way=half_way) == boots
 
 
 @pytest.mark.parametrize(
