@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from autoscaler.boots import GIVEN_UP_AFTER_S
 from autoscaler.decide import Decision
 from autoscaler.demand import WINDOW_S, Sight, remember
-from autoscaler.forewarning import NOTHING, Expected, expected
+from autoscaler.forewarning import Expected, expected
 from autoscaler.memory import Memory
 from autoscaler.observation import Fleet, Observation, Unreadable
 from autoscaler.releases import RELEASE_HOLDS_S
@@ -30,7 +30,7 @@ class Rest:
     expected: Expected
 
     def lasts(self, forecast: Forecast | None, memory: Memory, *, now: float) -> bool:
-        return now < self.until and expected_now(forecast, memory, now=now) == self.expected
+        return now < self.until and expected(forecast, memory.boots, now=now) == self.expected
 
 
 def rest_after(observation: Observation, memory: Memory, decision: Decision) -> Rest | None:
@@ -50,12 +50,8 @@ def rest_after(observation: Observation, memory: Memory, decision: Decision) -> 
     turns = _turns(fleet, after, queued=sum(observation.queued.values()))
     return Rest(
         until=min([turn for turn in turns if turn > observation.now - ROUNDING_S], default=math.inf) - ROUNDING_S,
-        expected=expected_now(observation.forecast, after, now=observation.now),
+        expected=expected(observation.forecast, after.boots, now=observation.now),
     )
-
-
-def expected_now(forecast: Forecast | None, memory: Memory, *, now: float) -> Expected:
-    return expected(forecast, now=now, lead_s=memory.boots.lead_s) if forecast else NOTHING
 
 
 def after_rest(memory: Memory, *, until: float) -> Memory:

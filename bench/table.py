@@ -42,7 +42,8 @@ TROUBLES_HEAD = (
 def sheet(title: str, results: Sequence[Result], *, base: Result) -> Sheet:
     """A row a result, one of the reference; percentages are of `base`; waits and delays in seconds."""
     rows = [_row(result, base) for result in results]
-    return Sheet(title=title, columns=HEAD, rows=(*rows, _first_fit_row(base)))
+    over_bound = f"{base.first_fit_hours / base.clairvoyant_hours:.2f}"
+    return Sheet(title=title, columns=HEAD, rows=(*rows, _first_fit_row((*_first_fit_costs(base), over_bound), HEAD)))
 
 
 def troubles_sheet(title: str, troubles: Sequence[Trouble], *, with_reference: bool = False) -> Sheet:
@@ -70,8 +71,7 @@ def troubles_sheet(title: str, troubles: Sequence[Trouble], *, with_reference: b
                 )
             )
         if with_reference:
-            costs = (f"{base.first_fit_hours:,.0f}", _percent(base.first_fit_hours, base.worker_hours))
-            rows.append(("", FIRST_FIT, *costs, *["-"] * (len(TROUBLES_HEAD) - len(costs) - 1)))
+            rows.append(("", *_first_fit_row(_first_fit_costs(base), TROUBLES_HEAD)))
     return Sheet(title=title, columns=(title.lower(), *TROUBLES_HEAD), rows=tuple(rows))
 
 
@@ -97,14 +97,13 @@ def _row(result: Result, base: Result) -> tuple[str, ...]:
     )
 
 
-def _first_fit_row(base: Result) -> tuple[str, ...]:
+def _first_fit_costs(base: Result) -> tuple[str, ...]:
+    return (f"{base.first_fit_hours:,.0f}", _percent(base.first_fit_hours, base.worker_hours))
+
+
+def _first_fit_row(costs: tuple[str, ...], head: tuple[str, ...]) -> tuple[str, ...]:
     """It has no boots to wait for, so it has a cost alone."""
-    costs = (
-        f"{base.first_fit_hours:,.0f}",
-        _percent(base.first_fit_hours, base.worker_hours),
-        f"{base.first_fit_hours / base.clairvoyant_hours:.2f}",
-    )
-    return (FIRST_FIT, *costs, *["-"] * (len(HEAD) - len(costs) - 1))
+    return (FIRST_FIT, *costs, *["-"] * (len(head) - len(costs) - 1))
 
 
 def _percent(value: float, of: float) -> str:

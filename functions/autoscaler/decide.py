@@ -26,7 +26,7 @@ from dataclasses import dataclass, replace
 from autoscaler.boots import Boots
 from autoscaler.crew import Crew, muster
 from autoscaler.demand import Sight, ended, remember
-from autoscaler.forewarning import NOTHING, expected
+from autoscaler.forewarning import expected
 from autoscaler.lowering import to_give_up, to_release
 from autoscaler.memory import Memory
 from autoscaler.observation import Fleet, Observation, Service, Unreadable, Worker
@@ -84,14 +84,13 @@ def _decide(
     if service.is_rolling_out:
         plan = plan_rollout(crew, service, needed=needed)
     else:
-        forecast = observation.forecast
         plan = plan_as_usual(
             crew,
             service,
             policy,
             queued=queued,
             ended=ended(sights) if queued else 0,
-            expected=expected(forecast, now=now, lead_s=boots.lead_s) if forecast else NOTHING,
+            expected=expected(observation.forecast, boots, now=now),
             boots=boots,
             now=now,
         )

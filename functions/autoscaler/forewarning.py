@@ -7,6 +7,7 @@ from bisect import bisect_right
 from dataclasses import dataclass
 from operator import itemgetter
 
+from autoscaler.boots import Boots
 from fleet.foretold import FORECAST_TTL_S, Forecast
 
 # A run's tasks come some seconds after it was due, and its later stages vary more. For so long slots are held, then
@@ -39,9 +40,13 @@ class Expected:
 NOTHING = Expected()
 
 
-def expected(forecast: Forecast, *, now: float, lead_s: float) -> Expected:
-    """Of pairs of a time (Redis's, in seconds) and the slots more that are expected from then on, ascending."""
-    begin, end = (bisect_right(forecast, at, key=itemgetter(0)) for at in (now - HELD_AFTER_S, now + lead_s))
+def expected(forecast: Forecast | None, boots: Boots, *, now: float) -> Expected:
+    """Of pairs of a time (Redis's, in seconds) and the slots more that are expected from then on, ascending; nothing of
+    none. A boot's time is `boots`'.
+    """
+    if not forecast:
+        return NOTHING
+    begin, end = (bisect_right(forecast, at, key=itemgetter(0)) for at in (now - HELD_AFTER_S, now + boots.lead_s))
     coming = forecast[begin:end]
     if not coming:
         return NOTHING
