@@ -48,13 +48,15 @@ class Ours:
         if self._forecaster is not None:
             self._forecaster.begin(site)
 
-    def look(self) -> None:
+    def look(self) -> float | None:
         """A look that could only repeat the last decision is spared."""
-        now, changes, forecast, memory = self.site.clock.now, self.site.fleet.changes, self._forecast(), self._memory
-        rest = self._rest
+        clock, changes, forecast, memory = self.site.clock, self.site.fleet.changes, self._forecast(), self._memory
+        now, rest = clock.now, self._rest
         if rest is not None and changes == self._changes_seen and rest.lasts(forecast, memory, now=now):
             self._rested_until = now
-            return
+            return self._spared_until
+        if clock.spared_at is not None:
+            self._rested_until = clock.spared_at
         if self._rested_until is not None:
             memory = after_rest(memory, until=self._rested_until)
         observation = self._observation(forecast)
@@ -69,6 +71,12 @@ class Ours:
         ecs = self.site.ecs
         if decision.desired is not None and decision.desired != ecs.desired:
             ecs.set_desired(decision.desired)
+        return self._spared_until
+
+    @property
+    def _spared_until(self) -> float | None:
+        """With a forecaster, what it foretells decides as well."""
+        return None if self._rest is None or self._forecaster is not None else self._rest.until
 
     def ready(self, worker: SimWorker) -> None:
         """Registered as starting; it consumes once it is protected."""

@@ -30,7 +30,10 @@ class Rest:
     expected: Expected
 
     def lasts(self, forecast: Forecast | None, memory: Memory, *, now: float) -> bool:
-        return now < self.until and expected(forecast, memory.boots, now=now) == self.expected
+        if now >= self.until:
+            return False
+        present = expected(forecast, memory.boots, now=now)
+        return present is self.expected or present == self.expected  # comparing what is equal takes its time
 
 
 def rest_after(observation: Observation, memory: Memory, decision: Decision) -> Rest | None:

@@ -42,8 +42,10 @@ class Scaler(Protocol):
     def begin(self, site: Site) -> None:
         """Called once, before anything happens."""
 
-    def look(self) -> None:
-        """Called every `period_s`, beginning at a random phase."""
+    def look(self) -> float | None:
+        """Called every `period_s`, beginning at a random phase. The looks before the time that it returns may be spared
+        for as long as nothing else happens, see Clock.regularly; None spares none.
+        """
 
     def ready(self, worker: SimWorker) -> None:
         """Called with a worker that has booted."""

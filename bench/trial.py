@@ -105,8 +105,11 @@ def _look_regularly(scaler: Scaler, clock: Clock, *, lost: float, seed: int) -> 
     """
     dice = Random(f"looks {seed}")
 
-    def look(_: None) -> None:
-        if not lost or dice.random() >= lost:
-            scaler.look()
+    def look() -> float:
+        if lost:
+            if dice.random() >= lost:
+                scaler.look()
+            return 0.0  # the next look's dice must be cast
+        return scaler.look() or 0.0
 
     clock.regularly(scaler.period_s, look, first_at=dice.random() * scaler.period_s)

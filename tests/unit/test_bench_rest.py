@@ -23,7 +23,8 @@ from fleet.foretold import Forecast
 from fleet.registry import DRAINED, ORDER_DRAIN
 
 NOW, DEMAND = 1000.0, 3
-SETTING = Setting(slots=4, minimum=0, lost_looks=0.1)
+SETTING = Setting(slots=4, minimum=0)
+LOOKS_LOST = replace(SETTING, lost_looks=0.1)
 RELEASED = Worker(id="a", state=DRAINED, active=0, slots=4, protected=False, order=ORDER_DRAIN, started_at=NOW - 300)
 SEEN = Observation(
     now=NOW,
@@ -42,13 +43,13 @@ class Restless(Ours):
 
     def look(self) -> None:
         self.site.fleet.changes += 1
-        super().look()
+        super().look()  # what may be spared is not said
 
 
-def ran(kind: type[Ours], load: Load, *, period_s: float = 5.0) -> Outcome:
-    forecaster = None if load.calendar is None else forecaster_of(load, SETTING)
-    scaler = kind(default_policy(SETTING), period_s=period_s, forecaster=forecaster)
-    return run_trial(scaler, load=load, setting=SETTING, seed=1)
+def ran(kind: type[Ours], load: Load, *, period_s: float = 5.0, setting: Setting = SETTING) -> Outcome:
+    forecaster = None if load.calendar is None else forecaster_of(load, setting)
+    scaler = kind(default_policy(setting), period_s=period_s, forecaster=forecaster)
+    return run_trial(scaler, load=load, setting=setting, seed=1)
 
 
 def with_memory(**changes: object) -> Decision:
@@ -62,16 +63,36 @@ BURSTS = load_of(
 DUE = [ScheduledRun(dag_id="a", due_at=600.0 * hour, created_at=600.0 * hour, last_stage=NONE) for hour in (1, 2, 6)]
 
 
+@pytest.mark.parametrize("setting", [SETTING, LOOKS_LOST], ids=["every look", "looks lost"])
 @pytest.mark.parametrize("period_s", [2.0, 5.0, 15.0])
-def test_spared_looks_change_nothing(period_s: float) -> None:
-    assert ran(Ours, BURSTS, period_s=period_s) == ran(Restless, BURSTS, period_s=period_s)
+def test_spared_looks_change_nothing(period_s: float, setting: Setting) -> None:
+    world = {"period_s": period_s, "setting": setting}
+    assert ran(Ours, BURSTS, **world) == ran(Restless, BURSTS, **world)  # type: ignore[arg-type]
 
 
-def test_spared_looks_change_nothing_with_a_forecast() -> None:
+@pytest.mark.parametrize("setting", [SETTING, LOOKS_LOST], ids=["every look", "looks lost"])
+def test_spared_looks_change_nothing_with_a_forecast(setting: Setting) -> None:
     load = replace(BURSTS, calendar=Calendar(runs=DUE, courses={"a": [((0, 20),)]}))
-    outcome = ran(Ours, load)
-    assert outcome == ran(Restless, load)
-    assert outcome != ran(Ours, BURSTS)
+    outcome = ran(Ours, load, setting=setting)
+    assert outcome == ran(Restless, load, setting=setting)
+    assert outcome != ran(Ours, BURSTS, setting=setting)
+
+
+def test_looks_that_are_lost_change_something() -> None:
+    assert ran(Ours, BURSTS) != ran(Ours, BURSTS, setting=LOOKS_LOST)
+
+
+def test_a_pool_at_rest_is_not_looked_at() -> None:
+    """Two hours between two tasks, at a look each 5 s."""
+    looks: list[float] = []
+
+    class Counted(Ours):
+        def look(self) -> float | None:
+            looks.append(self.site.clock.now)
+            return super().look()
+
+    ran(Counted, load_of("sparse", [(0.0, 10.0), (7200.0, 10.0)]))
+    assert 10 < len(looks) < 200
 
 
 def rest(seen: Observation = SEEN, decided: Decision = DECIDED, *, memory: Memory = REMEMBERED) -> Rest | None:

@@ -51,6 +51,37 @@ def test_actions_run_in_the_order_of_their_times_and_of_planning() -> None:
     assert (done, clock.now) == (["a", "b", "c"], 2.0)
 
 
+def beats(*, spared_until: float, plans: tuple[float, ...], end: float) -> list[tuple[float, float | None]]:
+    """The times of the beats of a clock that beats each 10 s from 0 on, each with the last that was spared before."""
+    clock, done = Clock(), []
+
+    def beat() -> float:
+        done.append((clock.now, clock.spared_at))
+        return spared_until
+
+    clock.regularly(10.0, beat, first_at=0.0)
+    for time in plans:
+        clock.at(time, lambda _: None)
+    clock.at(end, lambda _: clock.stop())
+    clock.run()
+    return done
+
+
+def test_beats_are_spared_until_the_time_that_the_last_one_said() -> None:
+    assert beats(spared_until=0.0, plans=(), end=25.0) == [(0.0, None), (10.0, None), (20.0, None)]
+    assert beats(spared_until=20.0, plans=(), end=35.0) == [(0.0, None), (20.0, 10.0), (30.0, None)]
+    assert beats(spared_until=20.5, plans=(), end=35.0) == [(0.0, None), (30.0, 20.0)]
+
+
+def test_no_beat_is_spared_after_something_else_has_happened() -> None:
+    assert beats(spared_until=1000.0, plans=(12.0, 15.0, 48.0), end=65.0) == [(0.0, None), (20.0, 10.0), (50.0, 40.0)]
+
+
+def test_of_one_time_what_was_planned_first_comes_first() -> None:
+    # The beat of 20 is planned when that of 10 is spared, after the plan for 20.
+    assert beats(spared_until=1000.0, plans=(20.0,), end=25.0) == [(0.0, None), (20.0, 10.0)]
+
+
 def test_a_task_waits_for_the_boot_and_the_next_for_its_slot() -> None:
     # One worker of 2 slots consumes at 60. Three tasks of 100 s come at 0: two wait 60 s, the third until 160.
     outcome = ran(Script(1), [(0, 100), (0, 100), (0, 100)])
