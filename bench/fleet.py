@@ -18,10 +18,10 @@ class Fleet:
     """First come, first served; a waiting task goes to the slot that is freed, a new one to any with a free slot.
 
     Any: each worker's BRPOP stands in Redis's line of clients, so which of them is served first is as good as random.
-    `when_idle` is called with a worker that has just ended its last task, `when_done` when all tasks have ended,
-    `when_last_stage_ends` with the last stage of each run, where the load has an order. `arrived`, `started`, `ended`:
-    times by task; of one that was killed, of its last attempt. `progress`: through the load's order, if it has one.
-    `changes` counts whatever a policy could see change.
+    `when_idle` is called with a worker that has just ended its last task, `when_changed` with one whenever who looks at
+    it finds something new, `when_done` when all tasks have ended, `when_last_stage_ends` with the last stage of each
+    run, where the load has an order. `arrived`, `started`, `ended`: times by task; of one that was killed, of its last
+    attempt. `progress`: through the load's order, if it has one. `changes` counts whatever a policy could see change.
     """
 
     def __init__(self, *, clock: Clock, load: Load, slots: int, seed: int, when_done: Callable[[], None]) -> None:
@@ -31,6 +31,7 @@ class Fleet:
         self.changes = 0
         self.waits = Waits(len(load))
         self.when_idle: Callable[[SimWorker], None] = _nothing
+        self.when_changed: Callable[[SimWorker], None] = _nothing
         self.when_last_stage_ends: Callable[[int], None] = _nothing
         self.arrived = array("d", load.arrivals)
         self.started = array("d", load.arrivals)
@@ -49,8 +50,8 @@ class Fleet:
 
     def changed(self, worker: SimWorker) -> None:
         """Who looks at the worker finds something new."""
-        worker.view = None
         self.changes += 1
+        self.when_changed(worker)
 
     def consume(self, worker: SimWorker) -> None:
         """The worker takes tasks from now on."""

@@ -17,38 +17,43 @@ STATES = {
 
 
 class SimRegistry:
-    """Those that have reported and have not ended, by name."""
+    """Those that have reported and have not ended, in the order of their reports."""
 
     def __init__(self, site: Site) -> None:
         self._site = site
-        self._workers: dict[str, SimWorker] = {}
+        self._views: dict[int, Worker] = {}  # by the worker's number
+        self._changed: list[SimWorker] = []  # since the last read
+        site.fleet.when_changed = self._changed.append
 
     def __getitem__(self, name: str) -> SimWorker:
-        return self._workers[name]
+        return self._site.ecs.tasks[int(name)]
 
     def add(self, worker: SimWorker) -> None:
         """A worker that has booted reports for the first time."""
-        name = str(worker.number)
-        self._workers[name] = worker
         worker.started_at = self._site.clock.now - CONTAINER_START_S
+        self._views[worker.number] = self._new_view(worker, state=STATES[worker.stage])
         self._site.fleet.changed(worker)
 
     def read(self) -> Fleet:
-        views = [worker.view or self._view(worker) for worker in self._workers.values()]
-        if not all(views):
-            self._workers = {name: worker for name, worker in self._workers.items() if worker.view}
-        return Fleet(workers=tuple(filter(None, views)))
+        views = self._views
+        for worker in self._changed:
+            if worker.number not in views:
+                continue
+            state = STATES.get(worker.stage)
+            if state is None:
+                del views[worker.number]
+            else:
+                views[worker.number] = self._view(worker, state=state)
+        self._changed.clear()
+        return Fleet(workers=tuple(views.values()))
 
-    def _view(self, worker: SimWorker) -> Worker | None:
-        """None of one that has ended. Workers go to and fro between few states, so each view is made once."""
-        state = STATES.get(worker.stage)
-        if state is None:
-            return None
+    def _view(self, worker: SimWorker, *, state: str) -> Worker:
+        """Workers go to and fro between few states, so each view is made once."""
         says = (state, len(worker.tasks), worker.protected, worker.order)
-        worker.view = worker.views.get(says)
-        if worker.view is None:
-            worker.view = worker.views[says] = self._new_view(worker, state=state)
-        return worker.view  # type: ignore[no-any-return]
+        view: Worker | None = worker.views.get(says)
+        if view is None:
+            view = worker.views[says] = self._new_view(worker, state=state)
+        return view
 
     def _new_view(self, worker: SimWorker, *, state: str) -> Worker:
         return Worker(

@@ -33,7 +33,6 @@ class SimWorker:
         "stage",
         "started_at",
         "tasks",
-        "view",
         "views",
     )
 
@@ -47,5 +46,4 @@ class SimWorker:
         self.protected = False
         self.order: str | None = None
         self.change = 0
-        self.view: Any = None  # what the registry shows of it, until it changes
         self.views: dict[Any, Any] = {}  # all that the registry has shown of it, by what they say
