@@ -77,9 +77,9 @@ def muster(fleet: Fleet, service: Service, released: Mapping[str, float]) -> Cre
     replaced = [w for w in alive if w.id in old and w.may_be_stopped and w.id not in released] if old else []
     left = {*released, *[worker.id for worker in replaced]}
     here = [worker for worker in alive if worker.id not in left] if left else alive
-    leaving = [worker for worker in here if worker.is_leaving]
+    leaving = by_load([worker for worker in here if worker.is_leaving])
     # One that still holds protection cannot lose it to ECS on the way back; then the one with most free slots.
-    recallable = (*by_load([w for w in leaving if w.protected]), *by_load([w for w in leaving if not w.protected]))
+    recallable = (*[w for w in leaving if w.protected], *[w for w in leaving if not w.protected])
     return Crew(
         here=tuple(here),
         working=tuple([worker for worker in here if not worker.is_leaving] if leaving else here),
