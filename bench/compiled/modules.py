@@ -29,6 +29,7 @@ MODULES: Mapping[str, tuple[str, ...]] = {
 }
 PACKAGES = tuple(Path(folder).name for folder in MODULES)
 EXTENSIONS = Path(__file__).with_name("extensions.py")
+HOW = (EXTENSIONS, Path(__file__).with_name("spelling_out.py"))  # what else the result depends on
 
 
 def sources(root: Path) -> dict[Path, Path]:
@@ -48,8 +49,8 @@ def built(*, root: Path = paths.ROOT, cache: Path = CACHE) -> Path:
     made_from = hashlib.sha256()
     for part in (sys.version, sysconfig.get_config_var("EXT_SUFFIX"), _mypy()):
         made_from.update(f"{part}\n".encode())
-    for path in (EXTENSIONS, *sources(root)):
-        made_from.update(f"{path.relative_to(paths.ROOT if path == EXTENSIONS else root)}\n".encode())
+    for path in (*HOW, *sources(root)):
+        made_from.update(f"{path.relative_to(paths.ROOT if path in HOW else root)}\n".encode())
         made_from.update(hashlib.sha256(path.read_bytes()).digest())
     return cache / made_from.hexdigest()[:16]
 

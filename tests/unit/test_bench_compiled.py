@@ -50,7 +50,7 @@ def test_without_a_compiler_one_line_says_so(
     monkeypatch.delenv("CC", raising=False)
     main(cache=tmp_path)
     assert capsys.readouterr().out == (
-        "bench: no C compiler: the simulator runs interpreted, which takes about twice as long\n"
+        "bench: no C compiler: the simulator runs interpreted, which takes about three times as long\n"
     )
     assert not list(tmp_path.iterdir())
 
@@ -70,8 +70,11 @@ def test_what_does_not_compile_leaves_its_log_and_no_build(
     (include / "Python.h").touch()
     monkeypatch.setenv("CC", sys.executable)  # is never asked: the sources come first
     monkeypatch.setattr(sysconfig, "get_path", lambda _: str(include))
-    (root / "bench" / "clock.py").write_text("def\n")
-    cache = tmp_path / "cache"
+    clock, cache = root / "bench" / "clock.py", tmp_path / "cache"
+    clock.write_text("def\n")
+    with pytest.raises(BuildError, match=r"bench/clock\.py is no Python"):
+        build(say=lambda _: None, root=root, cache=cache)
+    clock.write_text("now: int = ''\n")
     with pytest.raises(BuildError, match=r"the build failed, see .*build\.log"):
         build(say=lambda _: None, root=root, cache=cache)
     assert "clock.py:1: error" in (cache / "build.log").read_text()
