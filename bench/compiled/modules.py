@@ -17,7 +17,7 @@ CACHE = paths.STATE / "compiled"  # a folder a digest: at most one, that of the 
 # and generated loads, of which little time is left. A cached_property is computed each time here: mypyc keeps nothing.
 MODULES: Mapping[str, tuple[str, ...]] = {
     "functions/autoscaler": (
-        *("boots", "crew", "decide", "demand", "forewarning", "launching", "lowering", "memory", "observation"),
+        *("boots", "crew", "decide", "demand", "forewarning", "launching", "lowering", "memory", "observation", "pace"),
         *("packing", "plan", "policy", "raising", "reason", "releases", "rollout", "waits"),
     ),
     "airflow_image/fleet": ("forecast", "foretold", "member", "names", "plausible", "registry", "texts", "timeline"),

@@ -81,6 +81,7 @@ def _decide(
     crew = muster(fleet, service, released)
     sights = remember(memory.sights, Sight(at=now, demand=queued + active))
     boots = _boots(memory, crew, service, now=now)
+    pace = memory.pace.seen(demand=queued + active, active=active, now=now)
     if service.is_rolling_out:
         plan = plan_rollout(crew, service, needed=needed)
     else:
@@ -92,6 +93,7 @@ def _decide(
             ended=ended(sights) if queued else 0,
             expected=expected(observation.forecast, boots, now=now),
             boots=boots,
+            task_s=pace.task_s,
             now=now,
         )
     obstacle = _why_no_scale_in(observation, fleet, crew)
@@ -127,6 +129,7 @@ def _decide(
             heads=memory.heads,
             sights=sights,
             boots=boots if service.is_rolling_out else boots.without(given_up).seen(booting, now=now),
+            pace=pace,
         ),
         needed=needed,
         oldest_wait_s=_oldest_wait_s(observation, memory),

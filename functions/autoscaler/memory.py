@@ -9,6 +9,7 @@ from typing import Any
 
 from autoscaler.boots import MOST_LAUNCHES, REMEMBERED, Boots, Launch
 from autoscaler.demand import MOST_SIGHTS, Sight
+from autoscaler.pace import Pace
 from autoscaler.waits import Head
 
 
@@ -18,7 +19,7 @@ class Memory:
 
     `released`: workers for which desired was lowered, and when. ECS stops them, or has by now.
     `heads`: the oldest message of each list, see `waits`. `sights`: the demand of the last minute, see `demand`.
-    `boots`: those under way and how long the last ones took.
+    `boots`: those under way and how long the last ones took. `pace`: how long tasks take.
     """
 
     surplus_since: float | None = None
@@ -26,6 +27,7 @@ class Memory:
     heads: Mapping[str, Head] = field(default_factory=dict)
     sights: tuple[Sight, ...] = ()
     boots: Boots = field(default_factory=Boots)
+    pace: Pace = field(default_factory=Pace)
 
     def to_record(self) -> dict[str, Any]:
         return {
@@ -35,6 +37,7 @@ class Memory:
             "sights": [[sight.at, sight.demand] for sight in self.sights],
             "launches": [[launch.at, launch.tasks] for launch in self.boots.launches],
             "boots_took": [round(seconds, 1) for seconds in self.boots.took_s],
+            "pace": [self.pace.worked_s, self.pace.ends, self.pace.at, self.pace.demand, self.pace.active],
         }
 
     @classmethod
@@ -59,7 +62,19 @@ class Memory:
                 launches=tuple(Launch(at=at, tasks=count) for at, count in launches),
                 took_s=tuple(took),
             ),
+            pace=_pace(record.get("pace", [])),
         )
+
+
+def _pace(record: Any) -> Pace:
+    if record == []:
+        return Pace()
+    if not isinstance(record, list) or len(record) != 5 or not all(_is_time(number) for number in record[:3]):
+        raise ValueError("pace is not three numbers and two counts")
+    worked_s, ends, at, *counts = record
+    if min(worked_s, ends) < 0 or not all(type(count) is int and count >= 0 for count in counts):
+        raise ValueError("pace has a negative number, or a count that is none")
+    return Pace(worked_s=worked_s, ends=ends, at=at, demand=counts[0], active=counts[1])
 
 
 def _heads(record: Any) -> dict[str, Head]:

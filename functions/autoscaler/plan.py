@@ -44,11 +44,12 @@ def plan_as_usual(
     ended: int,
     expected: Expected,
     boots: Boots,
+    task_s: float | None,
     now: float,
 ) -> Plan:
     """Free slots anywhere hold what waits: workers are recalled, the oldest first. They do not: workers are started.
 
-    `ended`: tasks that have in the last minute, when some wait.
+    `ended`: tasks that have in the last minute, when some wait. `task_s`: seconds a task, None when not known.
     """
     free = free_slots(crew.here)
     booting = booting_of(crew, service)
@@ -60,9 +61,9 @@ def plan_as_usual(
         maximum=policy.maximum,
     )
     tasks = tasks_without_slot(queued=queued, free=free, ended=ended)
-    raced = boots_wanted(tasks, policy)
+    raced = boots_wanted(tasks, policy, task_s=task_s)
     half_way = boots.half_way(now=now) if raced else 0
-    reactive = boots_wanted(tasks, policy, half_way=half_way) if half_way else raced
+    reactive = boots_wanted(tasks, policy, task_s=task_s, half_way=half_way) if half_way else raced
     ahead = rounded_up((queued + expected.to_start_for - free) / policy.concurrency) if expected.to_start_for else 0
     wanted = max(reactive, ahead, 0)
     lacking = max(0, rounded_up((queued + expected.to_keep - free) / policy.concurrency))

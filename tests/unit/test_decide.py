@@ -10,6 +10,7 @@ from autoscaler.decide import Decision, decide
 from autoscaler.demand import Sight
 from autoscaler.memory import Memory
 from autoscaler.observation import SILENT_AFTER_S, Deployment, Fleet, Observation, Service, Unreadable, Worker
+from autoscaler.pace import Pace
 from autoscaler.policy import Policy, workers_needed
 from autoscaler.releases import RELEASE_HOLDS_S
 from fleet.registry import CONSUMING, DRAINED, DRAINING, ORDER_CONSUME, ORDER_DRAIN, STARTING, STOPPED
@@ -98,6 +99,12 @@ RACING = replace(POLICY, boots_per_task=0.65, maximum=1000)
 )
 def test_more_workers_are_started_than_are_needed_so_that_the_first_ones_are_early(queued: int, desired: int) -> None:
     assert decided(seen(worker("a", active=4), queued=queued), policy=RACING).desired == desired
+
+
+@pytest.mark.parametrize(("task_s", "desired"), [(600.0, 9), (20.0, 7), (1.0, 4)])
+def test_the_shorter_tasks_are_the_fewer_boots_race_for_them(task_s: float, desired: int) -> None:
+    learned = Memory(pace=Pace(worked_s=100 * task_s, ends=100))
+    assert decided(seen(worker("a", active=4), queued=12), learned, RACING).desired == desired
 
 
 def test_tasks_that_others_ends_will_serve_within_a_boot_need_no_boot() -> None:
@@ -478,6 +485,7 @@ def test_a_clock_that_went_back_does_not_stop_the_surplus_from_ending() -> None:
         {"surplus_since": None, "released": {}},
         {"surplus_since": 2, "released": {"a": 1.5}, "heads": {"default": ["0123", 2.5]}},
         {"sights": [[1.5, 3], [6.5, 0]], "launches": [[1.5, 2]], "boots_took": [61.5, 0]},
+        {"pace": [120.5, 30.0, 1.5, 7, 5]},
     ],
 )
 def test_memory_survives_being_stored(record: dict[str, Any]) -> None:
@@ -503,8 +511,14 @@ def test_memory_survives_being_stored(record: dict[str, Any]) -> None:
         {"boots_took": [-1]},
         {"boots_took": [1] * 51},
         {"boots_took": None},
+        {"pace": None},
+        {"pace": [1.0, 2.0, 3.0, 4]},
+        {"pace": [-1.0, 2.0, 3.0, 4, 5]},
+        {"pace": [1.0, 2.0, float("nan"), 4, 5]},
+        {"pace": [1.0, 2.0, 3.0, 4.5, 5]},
+        {"pace": [1.0, 2.0, 3.0, 4, -5]},
     ],
 )
 def test_memory_that_makes_no_sense_is_refused(record: dict[str, Any]) -> None:
-    with pytest.raises(ValueError, match=r"surplus_since|released|heads|sights|launches|boots_took"):
+    with pytest.raises(ValueError, match=r"surplus_since|released|heads|sights|launches|boots_took|pace"):
         Memory.from_record(record)

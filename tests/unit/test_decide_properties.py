@@ -11,6 +11,7 @@ from autoscaler.boots import Boots, Launch
 from autoscaler.decide import Decision, decide
 from autoscaler.memory import Memory
 from autoscaler.observation import Deployment, Fleet, Observation, Service, Unreadable, Worker
+from autoscaler.pace import Pace
 from autoscaler.policy import Policy
 from autoscaler.releases import RELEASE_HOLDS_S
 from fleet.registry import CONSUMING, DRAINED, DRAINING, ORDER_CONSUME, ORDER_DRAIN, STARTING, STATES, STOPPED
@@ -71,6 +72,14 @@ memories = st.builds(
         Boots,
         launches=st.lists(st.builds(Launch, at=st.floats(NOW - 120, NOW + 120), tasks=st.integers(1, 9))).map(tuple),
         took_s=st.lists(st.floats(0, 600), max_size=9).map(tuple),
+    ),
+    pace=st.builds(
+        Pace,
+        worked_s=st.floats(0, 1e6),
+        ends=st.floats(0, 200),
+        at=st.floats(NOW - 600, NOW + 120),
+        demand=st.integers(0, 50),
+        active=st.integers(0, 50),
     ),
 )
 

@@ -25,6 +25,20 @@ def test_a_race_is_bounded_by_what_is_needed_and_by_what_ecs_launches_at_once(ta
 
 
 @pytest.mark.parametrize(
+    ("task_s", "boots"),
+    [
+        (None, 28),
+        (600, 28),
+        (60, 10),  # 3 are needed; the others cost a minute each, three times what 40 tasks of a minute do in 16 slots
+        (4, 3),
+        (0, 3),
+    ],
+)
+def test_losers_cost_no_more_than_the_tasks_are_worth(task_s: float | None, boots: int) -> None:
+    assert boots_wanted(40, POLICY, task_s=task_s) == boots
+
+
+@pytest.mark.parametrize(
     ("half_way", "boots"),
     [
         (0, 28),

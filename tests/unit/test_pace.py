@@ -1,0 +1,51 @@
+"""How long tasks take, from what the looks have seen."""
+
+import pytest
+
+from autoscaler.pace import FEWEST_TO_LEARN_FROM, REMEMBERED, Pace
+
+NOW = 1000.0
+Look = tuple[float, int, int]
+
+
+def after(*looks: Look, pace: Pace | None = None) -> Pace:
+    """Each look: seconds since NOW, tasks that wait or run, tasks that run."""
+    pace = pace or Pace()
+    for at, demand, active in looks:
+        pace = pace.seen(demand=demand, active=active, now=NOW + at)
+    return pace
+
+
+def test_a_tasks_time_is_that_of_the_slots_by_what_ended() -> None:
+    # 30 run for 40 s, the 10 that are left for 20 s more.
+    assert after((0, 50, 30), (40, 10, 10), (60, 0, 0)).task_s == pytest.approx((30 * 40 + 10 * 20) / 50)
+
+
+def test_before_tasks_have_ended_nothing_is_known() -> None:
+    few = FEWEST_TO_LEARN_FROM
+    assert after((0, few, few)).task_s is None
+    assert after((0, few, few), (30, 1, 1)).task_s is None
+    assert after((0, few, few), (30, 0, 0)).task_s == 30
+
+
+def test_a_look_that_sees_the_same_changes_nothing() -> None:
+    pace = after((0, 40, 40))
+    assert after((5, 40, 40), (10, 40, 40), pace=pace) is pace
+    assert after((5, 40, 40), (60, 0, 0), pace=pace) == after((60, 0, 0), pace=pace)
+
+
+def test_what_waits_takes_no_slot() -> None:
+    assert after((0, 100, 0), (300, 100, 50), (310, 50, 50), (320, 0, 0)).task_s == 10
+
+
+def test_what_ended_long_ago_counts_less_and_less() -> None:
+    pace = after((0, 1000, 1000), (100, 0, 0))
+    assert pace.ends == REMEMBERED
+    assert pace.task_s == 100
+    for begin in range(200, 700, 100):
+        pace = after((begin, 200, 200), (begin + 10, 0, 0), pace=pace)
+    assert pace.task_s == pytest.approx(10, rel=0.5)
+
+
+def test_a_clock_that_went_back_adds_no_work() -> None:
+    assert after((0, 40, 40), (-500, 0, 0)).task_s == 0
