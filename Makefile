@@ -103,7 +103,7 @@ pipeline-role: setup-dev ## let a role of sam pipeline bootstrap deliver to an e
 	@$(DELIVERY) role --env "$(ENV)" --role "$(ROLE)" --repository "$(REPO)"
 
 test: setup lint ## every test, as CI runs them
-	@$(BIN)/python -m pytest -n 2 --dist loadgroup -m "not acceptance and not image" tests
+	@$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not acceptance and not image" tests
 	@$(BIN)/python -m pytest -m acceptance tests
 
 test-fast: setup-dev ## the unit tests

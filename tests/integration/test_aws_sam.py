@@ -15,8 +15,6 @@ import pytest
 from tests import rendered
 from tests.integration.aws_api import BROKER, DATABASE, ROOT, AwsApi, aws_api, outputs
 
-# One process deploys for all tests here.
-pytestmark = pytest.mark.xdist_group("sam")
 TEMPLATE = """
 AWSTemplateFormatVersion: 2010-09-09
 Transform: AWS::Serverless-2016-10-31

@@ -18,8 +18,7 @@ from local import environments
 from tests import rendered
 from tests.integration.aws_api import ROOT, AwsApi, aws_api
 
-# One process deploys an environment for all its tests.
-ENVIRONMENTS = [pytest.param(name, marks=pytest.mark.xdist_group(f"deploy-{name}")) for name in ("dev", "qa", "prd")]
+ENVIRONMENTS = ("dev", "qa", "prd")
 NEXT_IMAGE = "123456789012.dkr.ecr.us-east-1.amazonaws.com/airflow-on-ecs:0.1.1"
 PLACEHOLDER = re.compile(r"arn:aws:acm:us-east-1:123456789012:certificate/0[0-]+")
 SCALED = 3
