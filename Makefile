@@ -112,7 +112,7 @@ test-fast: setup-dev ## the unit tests
 test-image: setup-dev ## build the image for real, run every role of it (needs buildah and podman)
 	@$(BIN)/python -m pytest -m image -rs tests/image
 
-protocol: setup-dev ## the protocol's model over 100,000 steps (a quarter of an hour)
+protocol: setup-dev ## the protocol's model over 100,000 steps (about half an hour)
 	@PROTOCOL_STEPS=100000 $(BIN)/python -m pytest tests/model -k test_no_task --log-cli-level=INFO
 
 compiled: setup-dev # the simulator's hot modules as C, where there is a compiler; nothing to do when they are up to date
