@@ -11,6 +11,7 @@ from autoscaler.boots import MOST_LAUNCHES, REMEMBERED, Boots, Launch
 from autoscaler.demand import MOST_SIGHTS, Sight
 from autoscaler.pace import Pace
 from autoscaler.waits import Head
+from fleet.plausible import is_count, is_time
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,12 +70,14 @@ class Memory:
 def _pace(record: Any) -> Pace:
     if record == []:
         return Pace()
-    if not isinstance(record, list) or len(record) != 5 or not all(_is_time(number) for number in record[:3]):
+    if not isinstance(record, list) or len(record) != 5 or not _is_pace(*record):
         raise ValueError("pace is not three numbers and two counts")
-    worked_s, ends, at, *counts = record
-    if min(worked_s, ends) < 0 or not all(type(count) is int and count >= 0 for count in counts):
-        raise ValueError("pace has a negative number, or a count that is none")
-    return Pace(worked_s=worked_s, ends=ends, at=at, demand=counts[0], active=counts[1])
+    worked_s, ends, at, demand, active = record
+    return Pace(worked_s=worked_s, ends=ends, at=at, demand=demand, active=active)
+
+
+def _is_pace(worked_s: Any, ends: Any, at: Any, demand: Any, active: Any) -> bool:
+    return is_time(worked_s) and is_time(ends) and is_time(at) and is_count(demand) and is_count(active)
 
 
 def _heads(record: Any) -> dict[str, Head]:
