@@ -73,7 +73,7 @@ check: setup-dev ## hold an environment's parameters against the template (ENV=p
 	@$(BIN)/python -m local check --env "$(ENV)"
 
 image: setup-dev ## build the image with docker, podman or buildah (VERSION, TAG, REPOSITORY, BASE, AUTHORITIES, BUILDER, OPTIONS)
-	@$(BIN)/python -m image_tools $(if $(VERSION),--version "$(VERSION)") $(if $(TAG),--tag "$(TAG)") \
+	@$(BIN)/python -m ops.image $(if $(VERSION),--version "$(VERSION)") $(if $(TAG),--tag "$(TAG)") \
 	  $(if $(REPOSITORY),--repository "$(REPOSITORY)") $(if $(BASE),--base "$(BASE)") \
 	  $(if $(AUTHORITIES),--authorities "$(AUTHORITIES)") $(if $(BUILDER),--builder "$(BUILDER)") -- $(OPTIONS)
 
@@ -116,7 +116,7 @@ protocol: setup-dev ## the protocol's model over 100,000 steps (about half an ho
 	@PROTOCOL_STEPS=100000 $(BIN)/python -m pytest tests/model -k test_no_task --log-cli-level=INFO
 
 compiled: setup-dev # the simulator's hot modules as C, where there is a compiler; nothing to do when they are up to date
-	@$(BIN)/python -m bench.compiled
+	@$(BIN)/python -m bench.sim.compiled
 
 bench: setup-local compiled ## what a look costs, how policies compare: into docs/benchmarks*.md (FLAGS="--seeds 1 --days 2 --concurrency 16": quickly)
 	@failed=0; for part in "report $(FLAGS)" "function --docs" versions page template; do \
@@ -127,10 +127,10 @@ REPLAY_ARGUMENTS = "$(HISTORY)" $(if $(QUEUE),--queue "$(QUEUE)") $(if $(WAIT),-
   $(if $(MAXIMUM),--maximum "$(MAXIMUM)") $(if $(BOOT_MEDIAN),--boot-median "$(BOOT_MEDIAN)") \
   $(if $(BOOT_P95),--boot-p95 "$(BOOT_P95)") $(if $(SEEDS),--seeds "$(SEEDS)")
 replay: setup-dev compiled ## which settings suit your own history (HISTORY=task_instance.csv WAIT=60, see docs/replay.md)
-	@$(BIN)/python -m bench.replay $(REPLAY_ARGUMENTS)
+	@$(BIN)/python -m bench.report.replay $(REPLAY_ARGUMENTS)
 
 pictures: setup-local ## the documentation's pictures of the Fleet page (needs chromium) and of make demo, which it runs
-	@FLEET_PICTURES=docs/images $(BIN)/python -m pytest -q tests/integration/test_fleet_browser.py -k documentations
+	@FLEET_PICTURES=docs/images $(BIN)/python -m pytest -q tests/integration/agent/test_page_browser.py -k documentations
 	@$(BIN)/python -m local demo && cp .local/demo.png .local/demo.svg docs/images/
 
 lint: setup-dev ## ruff, mypy, cfn-lint, stale template

@@ -11,26 +11,26 @@ from pathlib import Path
 
 from troposphere import Template
 
-from stack.access_logs import add_access_logs
-from stack.airflow import Foundation, add_airflow
-from stack.alarms import add_alarms
-from stack.balancer import add_balancer
-from stack.broker import add_broker
-from stack.cluster import add_cluster
-from stack.dashboard import add_dashboard
-from stack.database import add_database
-from stack.flow_logs import add_flow_logs
-from stack.flower import add_flower
-from stack.functions import add_functions
-from stack.key import add_key
-from stack.logs import add_logs
-from stack.network import add_network
-from stack.pools import Pool, add_pools
-from stack.render import render
-from stack.secrets import add_secrets
-from stack.settings import add_settings
-from stack.topic import add_topic
-from stack.workers import add_workers
+from stack.lib.render import render
+from stack.sections.access_logs import add_access_logs
+from stack.sections.airflow import Foundation, add_airflow
+from stack.sections.alarms import add_alarms
+from stack.sections.balancer import add_balancer
+from stack.sections.broker import add_broker
+from stack.sections.cluster import add_cluster
+from stack.sections.dashboard import add_dashboard
+from stack.sections.database import add_database
+from stack.sections.flow_logs import add_flow_logs
+from stack.sections.flower import add_flower
+from stack.sections.functions import add_functions
+from stack.sections.key import add_key
+from stack.sections.logs import add_logs
+from stack.sections.network import add_network
+from stack.sections.pools import Pool, add_pools
+from stack.sections.secrets import add_secrets
+from stack.sections.settings import add_settings
+from stack.sections.topic import add_topic
+from stack.sections.workers import add_workers
 
 TEMPLATE_PATH = Path(__file__).parent / "template.yaml"
 

@@ -8,9 +8,9 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT / "functions"), str(ROOT / "airflow_image")]
 
 if __name__ == "__main__":
-    from bench.compiled.use import use_compiled
+    from bench.sim.compiled.use import use_compiled
 
     use_compiled()
-    from bench.commands import main
+    from bench.report.comparison import main
 
     sys.exit(main(sys.argv[1:]))

@@ -9,8 +9,9 @@ import signal
 import sys
 from types import FrameType
 
-from local import paths, reaper
-from local.errors import LocalError
+from local.cli import reaper
+from project import paths
+from project.errors import LocalError
 
 SUPPORTED = ((3, 11), (3, 12))
 SWITCH_INTERVAL_S = 0.0005
@@ -77,7 +78,7 @@ def _run(arguments: argparse.Namespace) -> int:
     import redis
     from botocore.exceptions import BotoCoreError, ClientError
 
-    from local import commands
+    from local.cli import commands
 
     known = {
         "demo": commands.demo,

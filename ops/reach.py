@@ -8,8 +8,8 @@ from typing import Any
 import boto3
 from botocore.config import Config
 
-from local import environments, running
-from local.clients import CREDENTIALS
+from project import environments, running
+from project.clients import CREDENTIALS
 
 LOCAL = "local"
 # An invocation may take as long as the function's own timeout; it is not made a second time.

@@ -24,7 +24,7 @@ ENVIRONMENTS = {
 }
 STAMP = ".made-from"
 # What the tools import from the image and from the functions, as these import it themselves.
-OWN_PACKAGES = {"dev": ("airflow_image", "functions")}
+OWN_PACKAGES = {"dev": (".", "airflow_image", "functions")}
 NOT_FOUND = 127
 
 
@@ -126,7 +126,8 @@ def make(name, python):
     """Create one environment, unless it stands and was made from this very lock by this very Python."""
     folder, lock = ENVIRONMENTS[name]
     target = ROOT / folder
-    made_from = hashlib.sha256((ROOT / lock).read_bytes() + python.encode()).hexdigest()
+    own_packages = "".join(f"{ROOT / each}\n" for each in OWN_PACKAGES.get(name, ()))
+    made_from = hashlib.sha256((ROOT / lock).read_bytes() + python.encode() + own_packages.encode()).hexdigest()
     stamp = target / STAMP
     if stamp.is_file() and stamp.read_text() == made_from:
         return
@@ -142,7 +143,7 @@ def make(name, python):
     if code:
         fail(f"{folder} could not be installed from {lock}: {last_line(said)}")
     for site in target.glob("lib/python3*/site-packages"):
-        (site / "own-packages.pth").write_text("".join(f"{ROOT / each}\n" for each in OWN_PACKAGES.get(name, ())))
+        (site / "own-packages.pth").write_text(own_packages)
     stamp.write_text(made_from)
 
 

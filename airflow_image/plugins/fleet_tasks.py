@@ -8,7 +8,7 @@ import os
 from airflow.listeners import hookimpl
 from airflow.plugins_manager import AirflowPlugin
 
-from fleet import names
+from agent import names
 from fleet.registry import WORKER
 
 log = logging.getLogger("airflow.task")

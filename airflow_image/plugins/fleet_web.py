@@ -7,7 +7,7 @@ from typing import Any
 
 from airflow.plugins_manager import AirflowPlugin
 
-from fleet import names
+from agent import names
 from fleet.registry import WEBSERVER
 
 PREFIX = "/fleet"
@@ -22,9 +22,9 @@ def make_app() -> Any:
     from fastapi import FastAPI
     from fastapi.responses import JSONResponse
 
-    from fleet.identity import read_identity
-    from fleet.page.app import add_page
-    from fleet.versions import CodeWatch
+    from agent.identity import read_identity
+    from agent.page.app import add_page
+    from agent.versions import CodeWatch
 
     app = FastAPI(openapi_url=None)
     identity, code = read_identity(os.environ), CodeWatch(os.environ)
@@ -41,7 +41,7 @@ def make_app() -> Any:
 
 def make_react_apps() -> list[dict[str, Any]]:
     """The page in the navigation, and its banner on Home. A module sets the global that has its app's name."""
-    from fleet.page.app import static_path
+    from agent.page.app import static_path
 
     files = f"{PREFIX}{static_path()}".lstrip("/")  # relative: Airflow may live below a path of its own
     page = {

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from fleet import names
-from fleet.gates import Rule, other_workers, other_workers_unless_newer
+from agent import names
+from agent.gates import Rule, other_workers, other_workers_unless_newer
 from roles import parts
 from roles.errors import MissingVariablesError
 from roles.parts import Part, Variables, bind_host, is_local
@@ -94,7 +94,7 @@ ROLES = {
             name="forecaster",
             parts=(parts.DATABASE, parts.BROKER, parts.FLEET, parts.FORECASTING),
             # The scheduler, in the same task, goes first.
-            command=lambda _: ["nice", "-n", "10", "python", "-m", "fleet.forecaster"],
+            command=lambda _: ["nice", "-n", "10", "python", "-m", "agent.forecaster"],
         ),
         Role(
             # No database of Airflow's: tasks reach it through the Execution API only.

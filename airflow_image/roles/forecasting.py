@@ -6,7 +6,7 @@ import json
 import math
 from collections.abc import Mapping
 
-from fleet import names
+from agent import names
 from roles.errors import ConfigurationError
 from roles.pools import read_pools
 

@@ -13,7 +13,7 @@ import urllib.request
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from fleet import pulse
+from agent import pulse
 from roles import database
 from roles.password import rotation_of
 

@@ -8,9 +8,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-from fleet import names
-from fleet.gates import limit_s
-from fleet.metadata import MetadataUnavailableError, read_task_arn
+from agent import names
+from agent.gates import limit_s
+from agent.metadata import MetadataUnavailableError, read_task_arn
 from roles import health, parts, schema
 from roles.compose import ROLES, Program, Role, compose
 from roles.errors import ConfigurationError
@@ -59,7 +59,7 @@ def _become(role: Role, program: Program) -> None:
     if parts.WEB in role.parts:
         program.environment[PASSWORDS_FILE] = str(_write_passwords(os.environ["ADMIN_PASSWORD"]))
     if role.has_reporter:
-        reporter = [sys.executable, "-m", "fleet.reporter", str(os.getpid())]
+        reporter = [sys.executable, "-m", "agent.reporter", str(os.getpid())]
         subprocess.Popen(reporter, env=program.environment, stdin=subprocess.DEVNULL)
     os.execvpe(program.argv[0], program.argv, program.environment)  # noqa: S606 - signals must reach Airflow itself
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
-from fleet import names
+from agent import names
 from roles import database, patience
 from roles.errors import ConfigurationError
 from roles.forecasting import forecast_settings

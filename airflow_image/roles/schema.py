@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from fleet.versions import airflow_version
+from agent.versions import airflow_version
 
 
 def read_schema() -> dict[str, Any]:

@@ -12,13 +12,13 @@ from contextlib import contextmanager
 
 import redis
 
-from fleet import names, pulse
-from fleet.broker import connect
-from fleet.gates import Gate, Rule
-from fleet.identity import read_code, read_identity
+from agent import names, pulse
+from agent.broker import connect
+from agent.gates import Gate, Rule
+from agent.identity import read_code, read_identity
+from agent.reporter import REPORT_EVERY_S, Reporter
+from agent.versions import CodeWatch
 from fleet.registry import STARTING, Code, Registry, Roster
-from fleet.reporter import REPORT_EVERY_S, Reporter
-from fleet.versions import CodeWatch
 
 log = logging.getLogger(__name__)
 

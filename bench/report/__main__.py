@@ -2,7 +2,7 @@
 
 import sys
 
-from bench.compiled.use import use_compiled
+from bench.sim.compiled.use import use_compiled
 
 if __name__ == "__main__":
     use_compiled()

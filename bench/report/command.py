@@ -15,17 +15,17 @@ from pathlib import Path
 
 from rich.console import Console
 
-from bench import table, verdict
-from bench.arguments import at_least_one
-from bench.claims import claims
-from bench.cron_load import DAYS
-from bench.load import Load, LoadError, read_load
-from bench.marks import put_between
-from bench.plots import draw_comparisons, draw_troubles
-from bench.sheet import Sheet
-from bench.suite import CONCURRENCIES, Comparison, Extent, Suite, Trouble, run_suite
-from bench.verdict import Verdict
-from local import paths
+from bench.loads.cron_load import DAYS
+from bench.loads.load import Load, LoadError, read_load
+from bench.report import table, verdict
+from bench.report.arguments import at_least_one
+from bench.report.claims import claims
+from bench.report.marks import put_between
+from bench.report.plots import draw_comparisons, draw_troubles
+from bench.report.sheet import Sheet
+from bench.report.suite import CONCURRENCIES, Comparison, Extent, Suite, Trouble, run_suite
+from bench.report.verdict import Verdict
+from project import paths
 
 TRACES = "BENCH_TRACES"  # names a folder of traces
 DEFAULT_TRACES = paths.ROOT.parent / "shared" / "traces"

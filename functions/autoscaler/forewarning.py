@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from operator import itemgetter
 
 from autoscaler.boots import Boots
-from fleet.foretold import FORECAST_TTL_S, Forecast
+from fleet.forecast import FORECAST_TTL_S, Forecast
 
 # A run's tasks come some seconds after it was due, and its later stages vary more. For so long slots are held, then
 # reality is the measure.

@@ -11,7 +11,7 @@ from autoscaler.boots import MOST_LAUNCHES, REMEMBERED, Boots, Launch
 from autoscaler.demand import MOST_SIGHTS, Sight
 from autoscaler.pace import Pace
 from autoscaler.waits import Head
-from fleet.plausible import is_count, is_time
+from fleet.validation import is_count, is_time
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,7 +10,7 @@ shape what follows:
   drain before they consume, and ECS stops them when desired falls again.
 
 Old workers consume until as many new ones do; then the least busy of them drain first, and none of them comes back:
-new schedulers wait for the last one to leave (see fleet.gates). A new worker that waits for a newer webserver does not
+new schedulers wait for the last one to leave (see agent.gates). A new worker that waits for a newer webserver does not
 consume yet, so it replaces nobody. Desired falls with every old
 worker that has drained, and never below the number of tasks that may hold protection.
 """

@@ -10,7 +10,7 @@ import sys
 import threading
 from collections.abc import Sequence
 
-from local.aws.settings import Address, Settings
+from local.aws.backend.settings import Address, Settings
 
 DEFAULT_ACCOUNT = "123456789012"
 

@@ -7,8 +7,8 @@ from typing import Any, ClassVar
 from moto.core.responses import ActionResult, EmptyResult
 from moto.elasticache.responses import ElastiCacheResponse
 
-from local.aws.errors import ApiError
-from local.aws.settings import Address
+from local.aws.backend.errors import ApiError
+from local.aws.backend.settings import Address
 
 
 class _NotFound(ApiError):

@@ -17,10 +17,10 @@ import moto.s3.models
 from moto.applicationautoscaling.exceptions import AWSValidationException
 from moto.iam.access_control import IAMPolicy, PermissionResult
 
-from local.aws.cloud import Cloud
+from local.aws.backend.cloud import Cloud
+from local.aws.backend.settings import Settings
 from local.aws.ecs.api import EcsApi
 from local.aws.elasticache_api import ElastiCacheApi
-from local.aws.settings import Settings
 
 PASSWORD_LENGTH = 28
 

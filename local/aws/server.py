@@ -19,9 +19,9 @@ from moto.moto_server.werkzeug_app import (
 from werkzeug.serving import BaseWSGIServer, make_server
 
 from local.aws import patches
-from local.aws.cloudformation import CloudFormationApi
-from local.aws.engine import Engine
-from local.aws.settings import HOST, Settings
+from local.aws.backend.settings import HOST, Settings
+from local.aws.cloudformation.api import CloudFormationApi
+from local.aws.cloudformation.engine import Engine
 
 BACKLOG = 128
 # What a deployment uses first; see _warm_up.

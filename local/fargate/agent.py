@@ -16,17 +16,17 @@ from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from local import image, paths
 from local.aws.ecs.errors import TaskProtected
 from local.aws.ecs.plane import SCALING_ACTIVITY
-from local.errors import LocalError
-from local.fargate import secrets
+from local.fargate import image, secrets
 from local.fargate.container import Container
 from local.fargate.definition import ContainerDefinition, TaskDefinition
 from local.fargate.endpoint import Endpoint
 from local.fargate.network import Network
 from local.fargate.reconcile import ServiceView, TaskView, plan
 from local.fargate.task import Phase, Task
+from project import paths
+from project.errors import LocalError
 
 log = logging.getLogger(__name__)
 

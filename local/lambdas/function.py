@@ -16,8 +16,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from local import paths
 from local.servers.process import Child, spawn
+from project import paths
 
 
 class InvocationFailed(RuntimeError):

@@ -12,8 +12,8 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from local.errors import LocalError
 from local.lambdas.function import Function, InvocationFailed
+from project.errors import LocalError
 
 log = logging.getLogger(__name__)
 

@@ -4,7 +4,7 @@ import socket
 from collections.abc import Callable
 from typing import TypeVar
 
-from local.errors import LocalError
+from project.errors import LocalError
 
 HOST = "127.0.0.1"
 ATTEMPTS = 10

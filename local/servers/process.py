@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from pathlib import Path
 
-from local.errors import LocalError
+from project.errors import LocalError
 
 EXEC_SCRIPT = Path(__file__).with_name("_exec.py")
 STOP_TIMEOUT_S = 10.0

@@ -7,10 +7,10 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from local import environments, paths
-from local.aws.template import parse
-from local.errors import LocalError
-from ops.resolved import resolved
+from cfn.template import parse
+from ops.cost.resolved import resolved
+from project import environments, paths
+from project.errors import LocalError
 
 
 def read(environment: str, revision: str | None) -> dict[str, Any]:

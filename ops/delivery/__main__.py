@@ -11,8 +11,6 @@ from pathlib import Path
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from local import environments
-from local.errors import LocalError
 from ops.delivery import role, view, wire
 from ops.delivery.asleep import refuse_asleep
 from ops.delivery.build import build_once
@@ -20,6 +18,8 @@ from ops.delivery.errors import DeliveryError, Refused
 from ops.delivery.gate import WAITS_S
 from ops.delivery.ledger import PROMOTION, ROLLBACK
 from ops.delivery.plan import ENVIRONMENTS, Plan, plan_promotion, plan_rollback, predecessor
+from project import environments
+from project.errors import LocalError
 
 UNCHANGED, ENDED_BADLY = 1, 2
 

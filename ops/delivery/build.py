@@ -8,10 +8,10 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from local import paths
 from ops.delivery.errors import Failed, Refused
 from ops.delivery.release import PINNED, Release
 from ops.delivery.store import Store
+from project import paths
 
 Run = Callable[[Sequence[str]], str]
 

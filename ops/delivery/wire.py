@@ -8,13 +8,13 @@ from typing import Any
 
 import boto3
 
-from local import environments, paths
 from ops.ask import Record
 from ops.delivery.change_set import Stack
 from ops.delivery.delivery import Delivery
 from ops.delivery.store import Store
 from ops.reach import reach
 from ops.versions.ask import ask
+from project import environments, paths
 
 
 def client(service: str, environment: str) -> Any:

@@ -8,10 +8,10 @@ from collections.abc import Sequence
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from local.errors import LocalError
 from ops.ask import FunctionFailed
 from ops.reach import reach
 from ops.sleep.ask import ASLEEP, AWAKE, ask, exit_code, wait_until
+from project.errors import LocalError
 
 UNKNOWN_CODE = 2
 

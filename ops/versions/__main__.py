@@ -8,11 +8,11 @@ from collections.abc import Sequence
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from local.errors import LocalError
 from ops.ask import FunctionFailed, Record, ask_until
 from ops.reach import reach
 from ops.versions.ask import ask, is_in_sync
 from ops.versions.view import UNKNOWN_CODE, exit_code, line, lines
+from project.errors import LocalError
 
 
 def main(arguments: Sequence[str]) -> int:

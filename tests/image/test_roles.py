@@ -15,19 +15,19 @@ import pytest
 from moto.server import ThreadedMotoServer
 
 from fleet.registry import CONSUMING, Registry
-from local import clients
-from local.demo.airflow import Airflow
+from local.scenarios.demo.airflow import Airflow
 from local.servers.ports import free_port
 from local.servers.postgres import Postgres
 from local.servers.redis import Redis
 from local.servers.relay import Relay
 from local.servers.tls import Authority
+from project import clients
 from roles.compose import ROLES
 from roles.health import CHECKS
 from tests.image.conftest import VERSION
 from tests.image.containers import Container, Image
-from tests.integration.fake_ecs import MEMBER_ID, FakeEcs
-from tests.integration.waiting import eventually
+from tests.support.fake_ecs import MEMBER_ID, FakeEcs
+from tests.support.waiting import eventually
 
 pytestmark = [pytest.mark.image, pytest.mark.timeout(2400)]
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import redis
 
-from bench.page.webserver import Webserver, running_webserver
+from bench.micro.page.webserver import Webserver, running_webserver
 from local.servers.ports import free_port
 from local.servers.postgres import Postgres
 from local.servers.redis import Redis

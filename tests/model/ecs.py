@@ -12,7 +12,7 @@ from unittest.mock import patch
 
 from botocore.exceptions import ClientError
 
-from fleet.protection import Answer, TaskProtection, read_answer
+from agent.protection import Answer, TaskProtection, read_answer
 from local.aws.ecs.plane import Cluster
 from local.aws.ecs.services import Service
 from local.aws.ecs.tasks import Task
@@ -22,7 +22,7 @@ from tests.model.seams import Fault, Seams
 
 SERVICE = "worker"
 CLUSTER_ARN = "arn:aws:ecs:eu-west-1:123456789012:cluster/model"
-# A caller of the endpoint gives up after 3 s (fleet.protection.TIMEOUT_S). Its request may take effect after that.
+# A caller of the endpoint gives up after 3 s (agent.protection.TIMEOUT_S). Its request may take effect after that.
 LATEST_EFFECT_S = 5.0
 SCALING = "scaling activity"
 

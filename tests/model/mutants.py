@@ -8,14 +8,14 @@ from types import SimpleNamespace
 from typing import Any
 from unittest.mock import patch
 
+from agent.conduct import Command, Conduct, Protection, Snapshot, Wish, is_fresh
+from agent.gates import Permission
+from agent.worker import FleetStep
 from autoscaler.crew import Crew
 from autoscaler.observation import Service, Worker
 from autoscaler.plan import Plan
 from autoscaler.policy import Policy
-from fleet.conduct import Command, Conduct, Protection, Snapshot, Wish, is_fresh
-from fleet.gates import Permission
 from fleet.registry import ORDER_CONSUME
-from fleet.worker import FleetStep
 
 Mutant = Callable[[], AbstractContextManager[Any]]
 
@@ -84,7 +84,7 @@ def _believe() -> AbstractContextManager[Any]:
 
 
 DRAINING: dict[str, Mutant] = {
-    "protection is dropped without two seconds of idleness": lambda: patch("fleet.conduct.CONFIRM_IDLE_S", 0.0),
+    "protection is dropped without two seconds of idleness": lambda: patch("agent.conduct.CONFIRM_IDLE_S", 0.0),
     "protection is dropped with a message not acknowledged": _blind(sees_unacked=False, sees_poll=True),
     "protection is dropped while a message is being popped": _blind(sees_unacked=True, sees_poll=False),
     "protection is dropped without the in-flight check": _blind(sees_unacked=False, sees_poll=False),
@@ -92,11 +92,11 @@ DRAINING: dict[str, Mutant] = {
     "a stale confirmation survives a flip": lambda: patch.object(Conduct, "_is_idle", _forget_epoch),
     "a worker consumes before it is protected": lambda: patch.object(Conduct, "command", _consume_by_order),
     "a lost answer is taken for a grant": _believe,
-    "a request without an answer is taken for a failed one": lambda: patch("fleet.conduct.LATE_EFFECT_S", 0.0),
+    "a request without an answer is taken for a failed one": lambda: patch("agent.conduct.LATE_EFFECT_S", 0.0),
 }
 LEASE: dict[str, Mutant] = {
-    "a lease is never renewed": lambda: patch("fleet.conduct.RENEW_EVERY_S", float("inf")),
-    "a lease is trusted after its end": lambda: patch("fleet.conduct.LEASE_MARGIN_S", -3600.0),
+    "a lease is never renewed": lambda: patch("agent.conduct.RENEW_EVERY_S", float("inf")),
+    "a lease is trusted after its end": lambda: patch("agent.conduct.LEASE_MARGIN_S", -3600.0),
 }
 
 
@@ -106,7 +106,7 @@ def _permit_always(permission: Permission, _webservers: object, *, now: float) -
 
 GATES: dict[str, Mutant] = {
     "a worker takes tasks of an older webserver": lambda: patch.object(Permission, "look", _permit_always),
-    "a permission is for ever": lambda: patch("fleet.agent.PERMITTED_FOR_S", float("inf")),
+    "a permission is for ever": lambda: patch("agent.loop.PERMITTED_FOR_S", float("inf")),
     "a worker without permission only asks for no protection": lambda: patch.object(
         Conduct, "command", _consume_without_permission
     ),

@@ -8,7 +8,7 @@ from contextlib import ExitStack, contextmanager
 from types import SimpleNamespace
 from unittest.mock import Mock, patch
 
-from fleet import names
+from agent import names
 from tests.model.worker import count_active
 
 
@@ -18,13 +18,13 @@ def production(now: Callable[[], float]) -> Iterator[None]:
     clock = SimpleNamespace(monotonic=now, time=now)
     with ExitStack() as stack:
         for target, replacement in (
-            ("fleet.worker.monotonic", now),
-            ("fleet.worker.count_active", count_active),
-            ("fleet.worker.worker_shutting_down", Mock()),
-            ("fleet.worker.worker_shutdown", Mock()),
-            ("fleet.worker.Agent.start", lambda _: None),
-            ("fleet.agent.time", clock),
-            ("fleet.agent.log", Mock()),
+            ("agent.worker.monotonic", now),
+            ("agent.worker.count_active", count_active),
+            ("agent.worker.worker_shutting_down", Mock()),
+            ("agent.worker.worker_shutdown", Mock()),
+            ("agent.worker.Agent.start", lambda _: None),
+            ("agent.loop.time", clock),
+            ("agent.loop.log", Mock()),
             ("autoscaler.look.time", clock),
         ):
             stack.enter_context(patch(target, replacement))

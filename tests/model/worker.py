@@ -11,8 +11,8 @@ from unittest.mock import Mock, patch
 
 import redis
 
-from fleet.identity import Identity
-from fleet.worker import FleetStep
+from agent.identity import Identity
+from agent.worker import FleetStep
 from tests.model.ecs import Ecs, Endpoint
 from tests.model.messages import BRPOP_S, Message, Poll, Stage
 from tests.model.redis_store import Client, Store
@@ -26,7 +26,7 @@ _here = threading.local()  # `process`: whose code the thread runs
 
 
 def count_active() -> int:
-    """As fleet.worker.count_active, of the worker whose code this thread runs."""
+    """As agent.worker.count_active, of the worker whose code this thread runs."""
     process: Process = _here.process
     return process.count_active()
 
@@ -51,8 +51,8 @@ class Process:
         self.consumer = SimpleNamespace(task_consumer=None, app=_app())
         self._client = Client(store, seams)
         with (
-            patch("fleet.worker.connect", lambda _: self._client),
-            patch("fleet.worker.TaskProtection", lambda _: Endpoint(ecs, task_id)),
+            patch("agent.worker.connect", lambda _: self._client),
+            patch("agent.worker.TaskProtection", lambda _: Endpoint(ecs, task_id)),
         ):
             self.step = FleetStep(self.consumer)
         self.agent = self.step._agent
@@ -85,7 +85,7 @@ class Process:
         self.subscribed.discard(name)
 
     def count_active(self) -> int:
-        """As fleet.worker.count_active: requests that run, and on this connection those that wait."""
+        """As agent.worker.count_active: requests that run, and on this connection those that wait."""
         return sum(
             message.stage is Stage.ACTIVE or (message.connected and message.stage is Stage.RESERVED)
             for message in self.messages

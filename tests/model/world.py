@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from random import Random
 
-from fleet.conduct import LEASE_MINUTES
+from agent.conduct import LEASE_MINUTES
 from fleet.registry import MEMBERS_KEY, member_key, scaler_key
 from local.aws.ecs.tasks import STARTING, Task
 from tests.model.ecs import Ecs
@@ -18,7 +18,7 @@ from tests.model.worker import POOL, QUEUE, SLOTS, WORKERS_RELEASE, Process
 START = 1_000_000.0
 ROUND_TIMEOUT_S = 8.0  # three calls of 2 or 3 s each
 TICK_TIMEOUT_S = 5.0
-LAG_S = 20.0  # no thread of a worker sleeps longer than this; fleet.conduct.LEASE_MARGIN_S allows for it
+LAG_S = 20.0  # no thread of a worker sleeps longer than this; agent.conduct.LEASE_MARGIN_S allows for it
 
 
 class World:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from local.aws.errors import ApiError
+from local.aws.backend.errors import ApiError
 
 
 class InvalidParameter(ApiError):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from local.aws.cloud import Cloud
+from local.aws.backend.cloud import Cloud
 from local.aws.resources.kind import Change, Kind, Made, Properties, tag_map, without
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from local.aws.cloud import Cloud
+from local.aws.backend.cloud import Cloud
 from local.aws.resources.kind import Change, Kind, Made, Properties, shortened, without
 
 ROLE_NAME_LENGTH = 64

@@ -8,7 +8,7 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from local.aws.cloud import Cloud
+from local.aws.backend.cloud import Cloud
 
 Properties = Mapping[str, Any]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from local.aws.cloud import Cloud
+from local.aws.backend.cloud import Cloud
 from local.aws.resources.kind import Change, Kind, Made, Properties, without
 
 # Members of modify_db_instance that CloudFormation changes in place; any other change replaces the instance.

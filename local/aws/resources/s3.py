@@ -6,9 +6,9 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from local.aws.cloud import Cloud
+from local.aws.backend.cloud import Cloud
+from local.aws.backend.shapes import UnsupportedProperty
 from local.aws.resources.kind import Change, Kind, Made, Properties
-from local.aws.shapes import UnsupportedProperty
 
 _RULE_MEMBERS: Mapping[str, Callable[[Any], dict[str, Any]]] = {
     "Id": lambda value: {"ID": value},

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from local.aws.cloud import Cloud
+from local.aws.backend.cloud import Cloud
+from local.aws.backend.shapes import UnsupportedProperty
 from local.aws.resources.kind import Change, Kind, Made, Properties
-from local.aws.shapes import UnsupportedProperty
 
 _SOURCES = {
     "CidrIp": ("IpRanges", "CidrIp"),

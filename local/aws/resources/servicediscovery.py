@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from local.aws.cloud import Cloud
+from local.aws.backend.cloud import Cloud
 from local.aws.resources.kind import Change, Kind, Made, Properties
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 
-from local.aws.cloud import Cloud
+from local.aws.backend.cloud import Cloud
+from local.aws.backend.shapes import UnsupportedProperty
 from local.aws.resources.kind import Change, Kind, Made, Properties
-from local.aws.shapes import UnsupportedProperty
 
 _TOPIC_ATTRIBUTES = ("DisplayName", "KmsMasterKeyId")
 

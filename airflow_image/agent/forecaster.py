@@ -1,0 +1,115 @@
+"""The process beside the scheduler that forecasts, each minute, the slots that scheduled runs will want.
+
+It only reads Airflow's database. What it writes expires: without it workers are scaled by the backlog alone.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import signal
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import redis
+from sqlalchemy import Engine, create_engine
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.orm import Session
+from sqlalchemy.pool import NullPool
+
+from agent import names, pulse
+from agent.broker import connect
+from agent.forecast import LATE_S, LOOK_EVERY_S, forecast
+from agent.outage import Outage
+from agent.past_use import past_use
+from agent.schedule import Schedule
+from agent.under_way import runs_under_way
+from fleet.registry import Registry
+
+log = logging.getLogger(__name__)
+
+CONNECT_TIMEOUT_S = 5
+ANSWER_TIMEOUT_MS = 10_000
+# A statement takes a fraction of a second over a million task instances; a slower one is in the scheduler's way.
+STATEMENT_TIMEOUT_MS = 5_000
+STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """`pool_of`: by queue. Slots are the mean of `runs` past runs, over the first `window_s` seconds of each."""
+
+    pool_of: Mapping[str, str]
+    ahead_s: float
+    runs: int
+    window_s: float
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str]) -> Settings:
+        """As the entrypoint left it; KeyError or ValueError otherwise."""
+        return cls(
+            pool_of=json.loads(environment[names.POOL_OF_QUEUE]),
+            ahead_s=60.0 * int(environment[names.FORECAST_MINUTES]),
+            runs=int(environment[names.FORECAST_RUNS]),
+            window_s=float(environment[names.FORECAST_WINDOW_S]),
+        )
+
+
+class Forecaster:
+    """`look` never raises for a broker or database that is away: the last forecast then stands until it expires."""
+
+    def __init__(self, settings: Settings, *, engine: Engine, registry: Registry) -> None:
+        self._settings, self._engine, self._registry = settings, engine, registry
+        self._schedule = Schedule()
+        self._outage = Outage("nothing can be forecast", log)
+
+    def look(self) -> None:
+        """Forecasts once, for all pools."""
+        try:
+            self._look()
+        except (SQLAlchemyError, redis.RedisError) as error:
+            self._outage.begin(error)
+        else:
+            self._outage.end()
+
+    def _look(self) -> None:
+        settings, now = self._settings, self._registry.now()
+        with Session(self._engine) as session:
+            under_way = runs_under_way(session, since=now - settings.window_s, until=now)
+            due = self._schedule.due_runs(session, since=now - LATE_S, until=now + settings.ahead_s)
+            # Between the two statements the scheduler may create a run, which is still one run.
+            runs = dict.fromkeys((*under_way, *due))
+            dag_ids = {run.dag_id for run in runs}
+            past = past_use(session, dag_ids, runs=settings.runs, window_s=settings.window_s)
+        forecasts = forecast(runs, past, pool_of=settings.pool_of, since=now - LATE_S)
+        for pool, expected in forecasts.items():
+            self._registry.foretell(pool, expected)
+
+
+def read_only(url: str) -> Engine:
+    """Connections on which Postgres refuses to write and to take long; none is kept between two looks."""
+    options = f"-c default_transaction_read_only=on -c statement_timeout={STATEMENT_TIMEOUT_MS}"
+    limits = {"connect_timeout": CONNECT_TIMEOUT_S, "tcp_user_timeout": ANSWER_TIMEOUT_MS, "options": options}
+    return create_engine(url, poolclass=NullPool, hide_parameters=True, connect_args=limits)
+
+
+def main() -> None:
+    """Looks each minute until a signal asks to stop."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)  # they wait for sigtimedwait
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr, force=True)
+    forecaster = Forecaster(
+        Settings.from_environment(os.environ),
+        engine=read_only(os.environ[names.DATABASE_URL]),
+        registry=Registry(connect(os.environ[names.BROKER_URL])),
+    )
+    while True:
+        forecaster.look()
+        pulse.beat(os.environ, pulse.LOOK)
+        if signal.sigtimedwait(STOP_SIGNALS, LOOK_EVERY_S):
+            return
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,127 @@
+"""Decides whose turn it is in a deployment, so that no task starts on a worker older than the scheduler that queued it.
+
+- **Workers first.** New workers consume while the old scheduler goes on; the new task of `airflow` waits until no
+  worker of other code may take a task. So it is for new code, and for a downgrade of Airflow.
+- **Webserver first, for an upgrade of Airflow.** A webserver serves older workers, not newer ones. So the new webserver
+  starts at once, the new workers consume when no older webserver is left, and only the new scheduler and DAG processor
+  wait for the old workers to leave their queues. (A new DAG processor would have the old scheduler queue new tasks.)
+
+Pure: the registry's content and the time are told to it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from agent import names
+from fleet.registry import CONSUMING, RUNNING, SCHEDULER, STARTING, WEBSERVER, WORKER, Code, Member, Roster
+from fleet.releases import is_older
+
+# Who is asked to leave a queue may still get a message for a second, and is seen a second later.
+CONFIRM_S = 3.0
+# Old workers leave their queues a minute or two after the new ones began to boot. One that does not must not hold up a
+# deployment for ever, and CloudFormation gives up after three hours.
+DEFAULT_MINUTES = 15
+# No other scheduler runs: what is bought by waiting longer costs every pipeline.
+STANDSTILL_S = 300.0
+
+Rule = Callable[[Roster, Code], tuple[str, ...]]
+
+
+def limit_s(environment: Mapping[str, str]) -> float:
+    """For how long a gate stays shut at most, in seconds; ValueError when the variable is no number."""
+    return 60.0 * float(environment.get(names.GATE_MINUTES) or DEFAULT_MINUTES)
+
+
+def other_workers(roster: Roster, code: Code) -> tuple[str, ...]:
+    """The workers of other code than `code` that take tasks, or may begin to, in words. The rule of a scheduler.
+
+    One that drains takes none, and one of a replaced deployment is never recalled.
+    """
+    taking = (m for m in roster.members if m.role == WORKER and m.state in (STARTING, CONSUMING))
+    unreadable = (name for name in roster.malformed if name.endswith(f"/{WORKER}"))
+    return (
+        *(_in_words(member) for member in taking if not member.code.is_surely(code)),
+        *(f"{name} (its record is malformed)" for name in unreadable),
+    )
+
+
+def other_workers_unless_newer(roster: Roster, code: Code) -> tuple[str, ...]:
+    """The same, but nobody for a webserver that new workers wait for. The rule of the whole task `airflow`.
+
+    That is one newer than every webserver there is. Without any, running tasks wait for one: it starts at once, too.
+    """
+    webservers = (member for member in roster.members if member.role == WEBSERVER)
+    serves = any(not is_older(webserver.airflow_version, than=code.airflow_version) for webserver in webservers)
+    return other_workers(roster, code) if serves else ()
+
+
+def others_schedule(roster: Roster) -> bool:
+    """Whether a scheduler runs; one that waits for its turn does not."""
+    return any(member.role == SCHEDULER and member.state == RUNNING for member in roster.members)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Passage:
+    """`why` says in words who is in the way, if anybody is."""
+
+    is_open: bool
+    why: str
+
+
+class Gate:
+    """Opens when nobody has been in the way for CONFIRM_S, or, saying so, when its time is up. Times are monotonic."""
+
+    def __init__(self, *, limit_s: float, now: float) -> None:
+        self._limit_s, self._since = limit_s, now
+        self._clear_since: float | None = None
+        self._others_schedule = True
+
+    def look(self, roster: Roster | None, *, rule: Rule, code: Code, now: float) -> Passage:
+        """`roster` is None when the registry cannot be read: nobody knows then, and nothing is queued either."""
+        waiting_for: tuple[str, ...] = ("the fleet registry, which cannot be read",)
+        if roster is not None:
+            waiting_for, self._others_schedule = rule(roster, code), others_schedule(roster)
+        if waiting_for:
+            self._clear_since = None
+        elif self._clear_since is None:
+            self._clear_since = now
+        if self._clear_since is not None:
+            return Passage(is_open=now - self._clear_since >= CONFIRM_S, why="")
+        patience_s = self._limit_s if self._others_schedule else min(self._limit_s, STANDSTILL_S)
+        return Passage(is_open=now - self._since >= patience_s, why="; ".join(waiting_for))
+
+
+class Permission:
+    """Whether a worker may take tasks: not while a webserver is there whose Airflow is older than its own.
+
+    Unpermitted until a webserver is known, or none has been for `limit_s`; what is known to be wrong is never allowed.
+    """
+
+    def __init__(self, release: str, *, limit_s: float) -> None:
+        self._release, self._limit_s = release, limit_s
+        self._unknown_since: float | None = None
+        self.is_given = not release  # where Airflow is not installed there is nothing to compare
+        self.why = ""
+
+    def look(self, webservers: Sequence[Member], *, now: float) -> None:
+        """Told who serves now, it sets `is_given` and, when that is worth a word, `why`. Times are monotonic."""
+        if not self._release:
+            return
+        older = {w.id: is_older(w.airflow_version, than=self._release) for w in webservers}
+        if any(older.values()):
+            named = "; ".join(f"{w.id} has {w.airflow_version}" for w in webservers if older[w.id])
+            self._unknown_since, self.is_given = None, False
+            self.why = f"takes no tasks: its Airflow {self._release} is newer than the webserver's ({named})"
+        elif False in older.values():
+            self._unknown_since, self.is_given, self.why = None, True, ""
+        elif not self.is_given:
+            self._unknown_since = now if self._unknown_since is None else self._unknown_since
+            self.is_given = now - self._unknown_since >= self._limit_s
+            self.why = "takes tasks although" if self.is_given else "takes no tasks:"
+            self.why += " no webserver has reported which Airflow it runs"
+
+
+def _in_words(worker: Member) -> str:
+    return f"{worker.id} ({worker.state}, {worker.active} tasks, image {worker.image_version or 'unknown'})"

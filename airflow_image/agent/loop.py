@@ -1,0 +1,182 @@
+"""A worker's thread for what can block: orders and reports through Redis, protection through the ECS agent."""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+import time
+from collections.abc import Callable
+
+import redis
+
+from agent import pulse
+from agent.conduct import LEASE_MINUTES, Command, Conduct, Snapshot, Wish, is_fresh
+from agent.gates import Permission
+from agent.identity import Identity
+from agent.outage import Outage
+from agent.protection import TaskProtection
+from agent.versions import CodeWatch
+from fleet.registry import WEBSERVER, Member, Registry
+
+log = logging.getLogger(__name__)
+
+ROUND_S = 1.0  # an order is read within this, and the event loop reacts within 0.25 s
+REPORT_EVERY_S = 5.0  # while nothing changes
+FAREWELL_S = 3.0
+# A webserver can become older than its workers only by a rollback, which takes a minute.
+PERMITTED_FOR_S = 10.0
+
+
+class Agent:
+    """Between Redis, the ECS agent and the event loop, which sets `snapshot` and reads `command`, each replaced whole.
+
+    `count_active` says how many tasks there are, from any thread: the event loop's snapshots end when Celery stops.
+    `gate_s`: see agent.gates.limit_s.
+    """
+
+    def __init__(
+        self,
+        *,
+        identify: Callable[[], Identity],
+        registry: Registry,
+        protection: TaskProtection,
+        code: CodeWatch,
+        count_active: Callable[[], int],
+        gate_s: float,
+    ) -> None:
+        self.snapshot: Snapshot | None = None
+        self.command = Command(consume=False, epoch=0)
+        self._identify, self._registry, self._protection, self._code = identify, registry, protection, code
+        self._count_active, self._gate_s = count_active, gate_s
+        self._conduct = Conduct()
+        self._permission: Permission | None = None
+        self._ask_again_at = 0.0
+        self._stopping = False
+        self._ended = False
+        self._kick = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._born = time.monotonic()
+        self._started_at: float | None = None  # by Redis's clock, so known from its first answer on
+        self._reported: Member | None = None
+        self._answer: dict[str, str] | None = None
+        self._report_at = 0.0
+        self._state = ""
+        self._broker = Outage("the broker is away", log)
+        self._ecs = Outage("scale-in protection is not granted", log)
+
+    def start(self) -> None:
+        """Starts the thread, once."""
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._run, name="fleet", daemon=True)
+            self._thread.start()
+
+    def answer(self) -> dict[str, str] | None:
+        """What the worker says of its code when it is asked directly: what it reported last; None before that."""
+        return self._answer
+
+    def kick(self) -> None:
+        """Something changed that is worth a round at once. Not for signal handlers, which could deadlock here."""
+        self._kick.set()
+
+    def shut_down(self) -> None:
+        """The worker is being stopped: it never consumes again. Safe in a signal handler."""
+        self._stopping = True
+
+    def end(self) -> None:
+        """The worker is about to exit: takes the member out, within a few seconds."""
+        self._ended = True
+        self._kick.set()
+        if self._thread is not None:
+            self._thread.join(FAREWELL_S)
+
+    def round(self, identity: Identity) -> None:
+        """Reads what is wanted of the worker, moves the state machine on, reports."""
+        self._read_wishes(identity)
+        if self._stopping:
+            self._conduct.shut_down()
+        self.command = self._conduct.command(time.monotonic())
+        self._ask_ecs()
+        self.command = self._conduct.command(time.monotonic())
+        self._report(identity)
+
+    def _run(self) -> None:
+        identity = self._identify()
+        while not self._ended:
+            started = time.monotonic()
+            try:
+                self.round(identity)
+                pulse.beat(os.environ, pulse.ROUND)
+            except Exception:
+                # Tasks depend on this thread: without it their protection would run out. It outlives its own bugs.
+                log.exception("fleet: a round failed")
+            self._kick.wait(max(0.0, started + ROUND_S - time.monotonic()))
+            self._kick.clear()
+        try:
+            self._registry.forget(identity.member_id)
+        except redis.RedisError as error:
+            self._broker.begin(repr(error))
+
+    def _read_wishes(self, identity: Identity) -> None:
+        try:
+            self._conduct.obey(self._registry.order(identity.member_id))
+            self._ask_permission(identity)
+        except redis.RedisError as error:
+            self._broker.begin(repr(error))  # the last order and permission stand
+        else:
+            self._broker.end()
+
+    def _ask_permission(self, identity: Identity) -> None:
+        now = time.monotonic()
+        if self._permission is None:
+            self._permission = Permission(identity.airflow_version, limit_s=self._gate_s)
+        if now < self._ask_again_at:
+            return
+        before = self._permission.why
+        self._permission.look(self._registry.members_of(WEBSERVER).members, now=now)
+        self._conduct.permit(self._permission.is_given)
+        if self._permission.is_given:
+            self._ask_again_at = now + PERMITTED_FOR_S
+        if self._permission.why != before:
+            log.warning("fleet: %s", self._permission.why or "takes tasks: the webserver's Airflow is new enough")
+
+    def _ask_ecs(self) -> None:
+        asked_at = time.monotonic()
+        wish = self._conduct.wish(self.snapshot, asked_at)
+        if wish is Wish.NOTHING:
+            return
+        answer = self._protection.protect(LEASE_MINUTES) if wish is Wish.PROTECT else self._protection.release()
+        self._conduct.answered(wish, granted=answer.granted, asked_at=asked_at, now=time.monotonic())
+        if answer.granted:
+            self._ecs.end()
+        else:
+            self._ecs.begin(answer.reason)
+
+    def _report(self, identity: Identity) -> None:
+        now = time.monotonic()
+        active = self._count_active()
+        snapshot = self.snapshot
+        if is_fresh(snapshot, now):
+            active = max(active, snapshot.active)
+        state = self._conduct.state(snapshot, active=active, now=now)
+        if state != self._state:
+            log.info("fleet: %s", state)
+            self._state = state
+        dags_hash = self._code.dags_hash()
+        self._answer = identity.answer(dags_hash)
+        try:
+            if self._started_at is None:
+                self._started_at = self._registry.now() - (now - self._born)
+            member = identity.member(
+                dags_hash=dags_hash,
+                state=state,
+                active=active,
+                protected=self._conduct.protected,
+                started_at=self._started_at,
+            )
+            if member != self._reported or now >= self._report_at:
+                self._registry.report(member)
+                self._reported, self._report_at = member, now + REPORT_EVERY_S
+        except redis.RedisError as error:
+            self._reported = None  # report again as soon as the broker is back
+            self._broker.begin(repr(error))

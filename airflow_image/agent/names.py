@@ -1,0 +1,29 @@
+"""The variables by which the entrypoint tells the fleet's code in a container what it is."""
+
+ROLE = "FLEET_ROLE"
+TASK_ARN = "FLEET_TASK_ARN"
+POOL = "FLEET_POOL"
+QUEUES = "FLEET_QUEUES"  # separated by commas
+SLOTS = "FLEET_SLOTS"
+BROKER_URL = "AIRFLOW__CELERY__BROKER_URL"
+IMAGE_VERSION = "IMAGE_VERSION"
+DAGS_FOLDER = "AIRFLOW__CORE__DAGS_FOLDER"
+DAGS_HASH = "FLEET_DAGS_HASH"  # in a task's process: of the code that the task runs
+PLUGINS_FOLDER = "AIRFLOW__CORE__PLUGINS_FOLDER"
+AIRFLOW_HOME = "AIRFLOW_HOME"
+STOP_GRACE_S = "FLEET_STOP_GRACE_S"
+GATE_MINUTES = "GATE_MINUTES"  # given by the task definition
+DATABASE_URL = "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"
+POOL_OF_QUEUE = "FLEET_POOL_OF_QUEUE"  # a JSON object
+
+# How the forecaster forecasts, see agent.forecaster.
+FORECAST_MINUTES = "FORECAST_MINUTES"  # given by the task definition
+FORECAST_RUNS = "FORECAST_RUNS"
+FORECAST_WINDOW_S = "FORECAST_WINDOW_S"
+
+# Injected by Fargate.
+AGENT_URI = "ECS_AGENT_URI"
+METADATA_URI = "ECS_CONTAINER_METADATA_URI_V4"
+
+# What Celery imports in a worker.
+WORKER_MODULES = ("agent.worker", "agent.stop", "agent.task_code", "agent.control")

@@ -1,0 +1,162 @@
+"""Reads what the Fleet page shows from Redis, with a number of commands that no fleet's size changes."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import redis
+
+from agent.page import words
+from agent.page.code import code_by_role
+from agent.page.entries import read_check, read_decisions
+from fleet import history, registry
+from fleet.forecast import Forecast, parse_forecast
+from fleet.queues import lists_of
+from fleet.registry import CONSUMING, DRAINED, DRAINING, STARTING, STOPPED, WORKER, Member, Registry, Roster
+from roles.pools import Pool
+
+DECISIONS_SHOWN = 20  # of each pool
+SILENT_AFTER_S = 180  # the autoscaler looks several times a minute
+WORKER_STATES = (STARTING, CONSUMING, DRAINING, DRAINED)
+
+
+def read_fleet(client: redis.Redis, pools: Sequence[Pool]) -> dict[str, Any]:
+    """What is now, as JSON can hold it. Raises redis.RedisError when Redis does not answer."""
+    roster = Registry(client).members()
+    code = _code(client, roster)
+    with client.pipeline(transaction=False) as pipe:
+        for pool in pools:
+            for name in _lists(pool):
+                pipe.llen(name)
+            pipe.lrange(registry.decisions_key(pool.name), 0, DECISIONS_SHOWN - 1)
+        answers = iter(pipe.execute(raise_on_error=False))
+    shown = [_pool(pool, roster, answers) for pool in pools]
+    undeclared = {member.pool for member in _workers(roster.members)} - {pool.name for pool in pools}
+    return {
+        "read_at": roster.read_at,
+        "code": code,
+        "pools": shown,
+        "undeclared_pools": sorted(str(name) for name in undeclared),
+        "members": [_member(member, now=roster.read_at) for member in roster.members],
+        "malformed": list(roster.malformed),
+    }
+
+
+def read_code(client: redis.Redis, _: Sequence[Pool]) -> dict[str, Any]:
+    """Who runs which code, as JSON can hold it. Raises redis.RedisError when Redis does not answer."""
+    roster = Registry(client).members()
+    return {"read_at": roster.read_at, "code": _code(client, roster)}
+
+
+def read_history(client: redis.Redis, pools: Sequence[Pool]) -> dict[str, Any]:
+    """What was, and what the forecast expects, as JSON can hold it. Raises redis.RedisError."""
+    now = Registry(client).now()
+    with client.pipeline(transaction=False) as pipe:
+        for pool in pools:
+            pipe.hvals(registry.history_key(pool.name))
+            pipe.get(registry.forecast_key(pool.name))
+        answers = iter(pipe.execute(raise_on_error=False))
+    return {
+        "read_at": now,
+        "hours": history.HOURS,
+        "step_s": history.STEP_S,
+        "figures": history.FIGURES,
+        "pools": [_past(pool, answers, now=now) for pool in pools],
+    }
+
+
+def _code(client: redis.Redis, roster: Roster) -> dict[str, Any]:
+    raw: Any = client.get(registry.VERSIONS_KEY)  # redis-py's stubs say that this may be awaitable
+    code = code_by_role(roster.members, malformed=roster.malformed, check=read_check(raw, now=roster.read_at))
+    return {**code, **words.verdict(code)}
+
+
+def _lists(pool: Pool) -> list[str]:
+    return [name for queue in pool.queues for name in lists_of(queue)]
+
+
+def _workers(members: Iterable[Member]) -> list[Member]:
+    return [member for member in members if member.role == WORKER and member.state != STOPPED]
+
+
+def _pool(pool: Pool, roster: Roster, answers: Any) -> dict[str, Any]:
+    troubles: list[str] = []
+    lengths = [next(answers) for _ in _lists(pool)]
+    queued = None if any(isinstance(length, Exception) for length in lengths) else sum(lengths)
+    if queued is None:
+        troubles.append("the queues cannot be read")
+    raw = next(answers)
+    if isinstance(raw, Exception):
+        raw = []
+        troubles.append("the decisions cannot be read")
+    elif not raw:
+        troubles.append("no decision is recorded")
+    decisions = read_decisions(raw)
+    if decisions.malformed:
+        troubles.append(f"{decisions.malformed} of the last {len(raw)} decisions are malformed")
+    workers = [member for member in _workers(roster.members) if member.pool == pool.name]
+    states = Counter(worker.state for worker in workers)
+    latest = decisions.entries[0] if decisions.entries else {}
+    if latest and roster.read_at - latest["t"] > SILENT_AFTER_S:
+        troubles.append(f"the autoscaler has decided nothing for more than {SILENT_AFTER_S} s")
+    return {
+        "name": pool.name,
+        "queues": pool.queues,
+        "concurrency": pool.concurrency,
+        "maximum": pool.max,
+        "queued": queued,
+        "active": sum(worker.active for worker in workers),
+        "slots": sum(worker.slots for worker in workers if worker.state == CONSUMING),
+        **{state: states[state] for state in WORKER_STATES},
+        "desired": latest.get("desired"),
+        "decided_at": latest.get("t"),
+        "decisions": decisions.entries,
+        "troubles": troubles,
+    }
+
+
+def _past(pool: Pool, answers: Any, *, now: float) -> dict[str, Any]:
+    troubles = []
+    raw, expected = next(answers), next(answers)
+    if isinstance(raw, Exception):
+        raw = []
+        troubles.append("the history cannot be read")
+    samples, malformed = history.read_samples(raw, now=now)
+    if malformed:
+        troubles.append(f"{malformed} samples of the history are malformed")
+    forecast: Forecast | None = None
+    said: words.Parts = []
+    if isinstance(expected, Exception):
+        troubles.append("the forecast cannot be read")
+    else:
+        try:
+            forecast = parse_forecast(expected)
+            said = words.expected(forecast)
+        except ValueError as error:
+            troubles.append(str(error))
+    return {
+        "name": pool.name,
+        "samples": samples,
+        "forecast": forecast,
+        "expected": said,
+        "troubles": troubles,
+    }
+
+
+def _member(member: Member, *, now: float) -> dict[str, Any]:
+    return {
+        "id": member.id,
+        "role": member.role,
+        "pool": member.pool,
+        "state": member.state,
+        "active": member.active,
+        "slots": member.slots,
+        "protected": member.protected,
+        "image_version": member.image_version,
+        "dags_hash": member.dags_hash,
+        "airflow_version": member.airflow_version,
+        "started_at": member.started_at,
+        "seen_s_ago": round(max(0.0, now - member.last_seen), 1),
+    }

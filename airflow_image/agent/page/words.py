@@ -1,0 +1,55 @@
+"""Says in words what people are shown of the fleet, on the Fleet page or elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from agent.page.code import IN_SYNC, OUT_OF_SYNC, UNKNOWN
+from fleet.forecast import Forecast
+
+TITLES = {IN_SYNC: "In sync", OUT_OF_SYNC: "Out of sync", UNKNOWN: "Not known"}
+FIELDS = {"image_version": "image version", "dags_hash": "DAGs", "airflow_version": "Airflow"}
+NAMED = 3  # reasons, or times of a forecast, that are written out
+
+# Text, and between it times in seconds since the epoch: whoever shows them knows the reader's clock.
+Parts = list[str | int]
+
+
+def count(number: int, one: str, many: str | None = None) -> str:
+    """Such as "1 worker" or "1,200 workers"."""
+    return f"{number:,} {one if number == 1 else many or f'{one}s'}"
+
+
+def verdict(code: Mapping[str, Any]) -> dict[str, str]:
+    """What `code_by_role` found, as `title` and one sentence, `text`."""
+    status, compared = code["status"], count(code["compared"], "process", "processes")
+    if status == IN_SYNC:
+        text = f"All {compared} run {code['reference']['image_version']}."
+    elif status == OUT_OF_SYNC:
+        running = code["differing_active"]
+        meanwhile = f", with {count(running, 'running task')}" if running else ""
+        who = "; ".join(differing(group) for group in code["groups"] if group["differs"])
+        text = f"{code['differing']:,} of {compared} differ from the webserver{meanwhile}: {who}."
+    else:
+        text = f"{'; '.join(code['unknown'][:NAMED])}."
+    return {"title": TITLES[status], "text": text}
+
+
+def differing(group: Mapping[str, Any]) -> str:
+    """Who a group is, and in what it differs: "2 workers (image version, DAGs)"."""
+    fields = ", ".join(FIELDS[field] for field in group["differs"])
+    return f"{count(group['members'], group['role'])} ({fields})"
+
+
+def expected(forecast: Forecast | None) -> Parts:
+    """What the forecast of a pool says, in one sentence."""
+    if forecast is None:
+        return ["No forecast is written for this pool."]
+    if not forecast:
+        return ["The forecast expects no runs soon."]
+    parts: Parts = ["The forecast expects runs that want "]
+    for n, (at, slots) in enumerate(forecast[:NAMED]):
+        parts += [f"{', ' if n else ''}{count(slots, 'more slot')} at ", at]
+    others = len(forecast) - NAMED
+    return [*parts, f", and others at {count(others, 'later time')}." if others > 0 else "."]

@@ -1,0 +1,89 @@
+"""A small process beside Airflow's that reports a container to the fleet for as long as Airflow lives."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import logging
+import os
+import signal
+import sys
+import time
+
+import redis
+
+from agent import names
+from agent.broker import connect
+from agent.identity import Identity, read_identity
+from agent.outage import Outage
+from agent.versions import CodeWatch
+from fleet.registry import RUNNING, Registry
+
+log = logging.getLogger(__name__)
+
+REPORT_EVERY_S = 5.0
+LOOK_FOR_PARENT_EVERY_S = 1.0
+STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+PR_SET_PDEATHSIG = 1  # from <linux/prctl.h>
+
+
+class Reporter:
+    """Reports `identity` in `state`; `report` never raises for a broker that is away."""
+
+    def __init__(self, identity: Identity, registry: Registry, code: CodeWatch, *, state: str = RUNNING) -> None:
+        self._identity = identity
+        self._state = state
+        self._registry = registry
+        self._code = code
+        self._born = time.monotonic()
+        self._started_at: float | None = None  # by Redis's clock, so known from the first answer on
+        self._broker = Outage("the broker is away", log)
+
+    def report(self) -> None:
+        """Reports once."""
+        try:
+            if self._started_at is None:
+                self._started_at = self._registry.now() - (time.monotonic() - self._born)
+            member = self._identity.member(
+                dags_hash=self._code.dags_hash(),
+                state=self._state,
+                active=0,
+                protected=False,
+                started_at=self._started_at,
+            )
+            self._registry.report(member)
+        except redis.RedisError as error:
+            self._broker.begin(repr(error))
+        else:
+            self._broker.end()
+
+    def forget(self) -> None:
+        """Takes the member out, if the broker can be reached; else its record expires."""
+        with contextlib.suppress(redis.RedisError):
+            self._registry.forget(self._identity.member_id)
+
+
+def run(reporter: Reporter, *, parent: int) -> None:
+    """Reports until a signal asks to stop, or until the process has another parent than `parent`."""
+    due = time.monotonic()
+    while os.getppid() == parent:
+        if time.monotonic() >= due:
+            due = time.monotonic() + REPORT_EVERY_S
+            reporter.report()
+        if signal.sigtimedwait(STOP_SIGNALS, LOOK_FOR_PARENT_EVERY_S):
+            break
+    reporter.forget()
+
+
+def main(parent: int) -> None:
+    """Runs beside the process `parent`, which started it."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)  # they wait for sigtimedwait
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    registry = Registry(connect(os.environ[names.BROKER_URL]))
+    run(Reporter(read_identity(os.environ), registry, CodeWatch(os.environ)), parent=parent)
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]))

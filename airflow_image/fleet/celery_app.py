@@ -1,7 +1,0 @@
-"""Airflow's Celery application with the fleet's commands: `celery -A fleet.celery_app inspect fleet_version`."""
-
-from airflow.providers.celery.executors.celery_executor import app
-
-import fleet.control  # the command line knows only the commands that its own process has registered
-
-__all__ = ["app", "fleet"]

@@ -1,0 +1,123 @@
+"""Generates a load as Airflow's schedules make it: DAG runs by the clock, with chains and fan-outs, and a backfill."""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from random import Random
+
+from bench.loads.calendar import Calendar, ScheduledRun
+from bench.loads.cron_dag import DAY_S, HOUR_S, USUAL, Dag, Habits, draw_dags
+from bench.loads.load import Load
+from bench.loads.order import FOLLOWS_AFTER_S, NONE, Order
+from bench.loads.past_run import PastTask, Rises, rises_of
+from bench.sim.forecaster import RUNS, WINDOW_S
+
+DAYS = 7
+# Airflow's scheduler creates some runs at a time, so their first tasks are queued a little after the minute.
+LATE_S = (1.0, 6.0)
+BACKFILL_AT_S = 10 * HOUR_S  # of a day in the middle
+BACKFILL_OF = "nightly_0"
+# One of 42 runs in a week; a shorter load has a smaller one, or it would be all that its quantiles show.
+BACKFILL_RUNS_A_DAY, BACKFILL_AT_ONCE = 6, 16
+
+
+@dataclass
+class _Draft:
+    """Stages as they are drawn: when its tasks come at the earliest, their durations, the number of the next one."""
+
+    most_at_once: int
+    arrivals: list[list[float]] = field(default_factory=list)
+    durations: list[list[float]] = field(default_factory=list)
+    next_of: list[int] = field(default_factory=list)
+
+    def add_chain(self, begin: float, stages: Sequence[list[float]]) -> int:
+        """The number of its last stage."""
+        for arrivals, durations in _unhindered(begin, stages, most_at_once=self.most_at_once):
+            self.arrivals.append(arrivals)
+            self.durations.append(durations)
+            self.next_of.append(len(self.next_of) + 1)
+        self.next_of[-1] = NONE
+        return len(self.next_of) - 1
+
+
+def cron_load(*, seed: int = 1, days: int = DAYS, habits: Habits = USUAL) -> Load:
+    """From a Monday's midnight on, with its calendar. The same seed gives the same load."""
+    dice = Random(f"cron {seed}")
+    dags = list(draw_dags(dice, habits))
+    draft, runs = _Draft(most_at_once=habits.most_at_once), []
+    for dag in dags:
+        for due_at in dag.rhythm.due(days):
+            created_at = due_at + dice.uniform(*LATE_S)
+            last = draft.add_chain(created_at, dag.draw_run(dice))
+            runs.append(ScheduledRun(dag_id=dag.dag_id, due_at=due_at, created_at=created_at, last_stage=last))
+    _add_backfill(draft, next(dag for dag in dags if dag.dag_id == BACKFILL_OF), dice, days=days)
+    courses = {
+        dag.dag_id: [_course(dag.draw_run(dice), most_at_once=habits.most_at_once) for _ in range(RUNS)] for dag in dags
+    }
+    runs.sort(key=lambda run: (run.due_at, run.dag_id))
+    return _load_of(draft, Calendar(runs=runs, courses=courses))
+
+
+def _add_backfill(draft: _Draft, dag: Dag, dice: Random, *, days: int) -> None:
+    """Runs of the past, so many at once: the next one follows when one has ended. The schedule knows nothing of it."""
+    count, begin = BACKFILL_RUNS_A_DAY * days, days // 2 * DAY_S + BACKFILL_AT_S
+    for lane in range(min(count, BACKFILL_AT_ONCE)):
+        runs = range(lane, count, BACKFILL_AT_ONCE)
+        draft.add_chain(begin + lane, [stage for _ in runs for stage in dag.draw_run(dice)])
+
+
+def _unhindered(
+    begin: float, stages: Sequence[list[float]], *, most_at_once: int
+) -> Iterator[tuple[list[float], list[float]]]:
+    """When the tasks of each stage come if none waits for a slot, and their durations."""
+    for durations in stages:
+        arrivals: list[float] = []
+        ends: list[float] = []
+        for duration in durations:
+            arrivals.append(begin if len(arrivals) < most_at_once else heapq.heappop(ends) + FOLLOWS_AFTER_S)
+            heapq.heappush(ends, arrivals[-1] + duration)
+        yield arrivals, durations
+        begin = max(ends) + FOLLOWS_AFTER_S
+
+
+def _course(stages: Sequence[list[float]], *, most_at_once: int) -> Rises:
+    """Of a run whose tasks did not wait."""
+    tasks = [
+        PastTask(queued=arrival, started=arrival, ended=arrival + duration)
+        for arrivals, durations in _unhindered(0.0, stages, most_at_once=most_at_once)
+        for arrival, duration in zip(arrivals, durations, strict=True)
+    ]
+    return rises_of(tasks, window_s=WINDOW_S)
+
+
+def _load_of(draft: _Draft, calendar: Calendar) -> Load:
+    tasks = sorted(
+        (arrival, stage, duration)
+        for stage, (arrivals, durations) in enumerate(zip(draft.arrivals, draft.durations, strict=True))
+        for arrival, duration in zip(arrivals, durations, strict=True)
+    )
+    stage_of = [stage for _, stage, _ in tasks]
+    tasks_of: list[list[int]] = [[] for _ in draft.next_of]
+    for task, stage in enumerate(stage_of):
+        tasks_of[stage].append(task)
+    later = {following for following in draft.next_of if following != NONE}
+    return Load(
+        name="cron",
+        arrivals=[arrival for arrival, _, _ in tasks],
+        durations=[duration for _, _, duration in tasks],
+        order=Order(
+            stage_of=stage_of,
+            tasks_of=tasks_of,
+            next_of=draft.next_of,
+            first_tasks=sorted(
+                task
+                for stage, of_stage in enumerate(tasks_of)
+                if stage not in later
+                for task in of_stage[: draft.most_at_once]
+            ),
+            most_at_once=draft.most_at_once,
+        ),
+        calendar=calendar,
+    )

@@ -1,0 +1,51 @@
+"""Measures the autoscaler's function; ends with 1 when it exceeds a limit, with 2 when it could not be measured."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+
+from rich.console import Console
+
+from bench.micro.function import limits, measure, package, report
+from bench.micro.function.scenes import MOST_MEMBERS, MOST_QUEUED, changing, steady
+from project.errors import LocalError
+
+PIPED_WIDTH = 120  # characters, where there is no terminal to ask
+
+SCENES = (
+    steady(queued=0, members=MOST_MEMBERS),
+    steady(queued=1_000, members=MOST_MEMBERS),
+    steady(queued=MOST_QUEUED, members=1),
+    steady(queued=MOST_QUEUED, members=100),
+    steady(queued=MOST_QUEUED, members=MOST_MEMBERS),
+    *changing(queued=MOST_QUEUED, members=MOST_MEMBERS),
+)
+COLD = steady(queued=MOST_QUEUED, members=MOST_MEMBERS)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m bench.micro.function", description=__doc__)
+    parser.add_argument("--docs", action="store_true", help="put the figures into docs/benchmarks-function.md")
+    arguments = parser.parse_args()
+    console = Console(width=None if sys.stdout.isatty() else PIPED_WIDTH)
+    load_before = os.getloadavg()[0]
+    try:
+        with console.status("building the package") as status:
+            built = package.build()
+            measured = measure.measure(built, SCENES, cold=COLD, say=status.update)
+    except LocalError as error:
+        console.print(f"bench: {error}", style="red")
+        return 2
+    found = limits.verdicts(cold=measured.cold, looks=measured.looks, package_bytes=built.size)
+    made = report.Report(package=built, measured=measured, verdicts=found, load=(load_before, os.getloadavg()[0]))
+    console.print(*(sheet.to_rich() for sheet in made.sheets()), made.circumstances, sep="\n")
+    made.write_json()
+    if arguments.docs:
+        made.write_docs()
+    return 0 if all(verdict.holds for verdict in found) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

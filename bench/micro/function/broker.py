@@ -1,0 +1,124 @@
+"""Fills a Redis with a scene: messages, workers, orders."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import redis
+
+from autoscaler.broker_state import UNACKED
+from bench.micro.function.scenes import CLUSTER, POOL_NAME, QUEUES, SLOTS, Crew, Scene
+from fleet import registry
+from fleet.queues import lists_of
+from fleet.registry import DRAINED, Member, Registry
+
+# Only the oldest message of a list is looked at, so only that one is as long as Airflow's are.
+OLDEST_BYTES = 2_000
+MESSAGE_BYTES = 200
+MESSAGES_A_COMMAND = 10_000
+FLEET_KEYS = "fleet:*"
+KEYS_A_SCAN = 1_000
+TASK_ARN = "arn:aws:ecs:eu-central-1:123456789012:task/{cluster}/{number:032x}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Present:
+    """A worker that is there, and what it was told."""
+
+    member: Member
+    order: str | None
+    old: bool
+
+
+def workers_of(scene: Scene, *, first: int = 1) -> tuple[Present, ...]:
+    """The scene's workers, whose tasks are numbered from `first`."""
+    numbers = itertools.count(first)
+    return tuple(_worker(next(numbers), crew) for crew in scene.crews for _ in range(crew.count))
+
+
+def enqueue(client: redis.Redis, count: int) -> None:
+    """Empties the database, then puts `count` messages into it, evenly over the queues' lists."""
+    client.flushall()
+    names = [name for queue in QUEUES for name in lists_of(queue)]
+    with client.pipeline(transaction=False) as pipe:
+        for number, name in enumerate(names):
+            of_this = count // len(names) + (number < count % len(names))
+            for batch in _batches(of_this):
+                pipe.lpush(name, *batch)
+                if len(batch) == MESSAGES_A_COMMAND:
+                    pipe.execute()  # a pipeline keeps all that it is given
+        pipe.execute()
+
+
+def report(client: redis.Redis, workers: Sequence[Present]) -> None:
+    """Replaces all that is in the registry, and what the workers have in flight."""
+    in_flight: dict[Any, Any] = {
+        f"tag-{number}": b"-" * MESSAGE_BYTES for number in range(sum(w.member.active for w in workers))
+    }
+    former = list(client.scan_iter(match=FLEET_KEYS, count=KEYS_A_SCAN))
+    with client.pipeline(transaction=False) as pipe:
+        pipe.delete(UNACKED, *former)
+        for worker in workers:
+            # Without an end: the reports of a fleet that lives are not what is measured.
+            pipe.set(registry.member_key(worker.member.id), worker.member.to_json())
+        if in_flight:
+            pipe.hset(UNACKED, mapping=in_flight)
+        pipe.execute()
+
+
+def begin_again(client: redis.Redis, workers: Sequence[Present], *, forget: bool) -> None:
+    """Undoes what a look did: everybody has just reported and has the scene's order. `forget`: so does the scaler."""
+    now = Registry(client).now()
+    orders = {registry.order_key(worker.member.id): worker.order for worker in workers}
+    given: dict[Any, Any] = {key: order for key, order in orders.items() if order}
+    with client.pipeline(transaction=False) as pipe:
+        pipe.zadd(registry.MEMBERS_KEY, {worker.member.id: now for worker in workers})
+        pipe.delete(*orders, *([registry.scaler_key(POOL_NAME)] if forget else []))
+        if given:
+            pipe.mset(given)
+        pipe.execute()
+
+
+def commands(client: redis.Redis) -> dict[str, int]:
+    """Commands that Redis has carried out since `forget_commands`, by name, those of scripts among them."""
+    stats: Any = client.info("commandstats")
+    calls = {name.removeprefix("cmdstat_"): int(stat["calls"]) for name, stat in stats.items()}
+    return {name: count for name, count in calls.items() if not name.startswith(("config", "info"))}
+
+
+def forget_commands(client: redis.Redis) -> None:
+    client.config_resetstat()
+
+
+def _batches(count: int) -> Iterator[list[bytes]]:
+    left = count
+    if left:
+        yield [b"o" * OLDEST_BYTES]
+        left -= 1
+    while left > 0:
+        yield [b"m" * MESSAGE_BYTES] * min(left, MESSAGES_A_COMMAND)
+        left -= MESSAGES_A_COMMAND
+
+
+def _worker(number: int, crew: Crew) -> Present:
+    arn = TASK_ARN.format(cluster=CLUSTER, number=number)
+    member = Member(
+        id=registry.member_id(arn.rpartition("/")[2], registry.WORKER),
+        role=registry.WORKER,
+        pool=POOL_NAME,
+        image_version="v1.2.3-4-g5678abc",
+        dags_hash=f"{0:064x}",
+        airflow_version="3.3.2",
+        state=crew.state,
+        slots=SLOTS,
+        active=SLOTS if crew.busy else 0,
+        protected=crew.state != DRAINED,
+        started_at=1_700_000_000.123456,
+        task_arn=arn,
+        container=registry.WORKER,
+        queues=QUEUES,
+    )
+    return Present(member=member, order=crew.order, old=crew.old)

@@ -1,0 +1,70 @@
+"""What the measured function talks to: a Redis for each length of the queues, and an AWS API."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+
+from autoscaler.settings import MAX_STEP_OUT, POLL_SECONDS, SCALE_IN_AFTER_S
+from bench.micro.function import broker
+from bench.micro.function.aws_api import SECRET_ARN, AwsApi
+from bench.micro.function.package import FOLDER
+from bench.micro.function.scenes import CLUSTER, Scene
+from local.servers.redis import Redis
+from shared import settings
+from shared.pools import POOLS
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ground:
+    """`brokers`, by the number of messages that are queued in each."""
+
+    api: AwsApi
+    brokers: Mapping[int, Redis]
+
+    def environment(self, scene: Scene) -> dict[str, str]:
+        """What the template gives the function, and Lambda its clients."""
+        pool, server = scene.pool, self.brokers[scene.queued]
+        declared = {
+            "name": pool.name,
+            "service": pool.service,
+            "queues": pool.queues,
+            "min": pool.minimum,
+            "max": pool.maximum,
+            "concurrency": pool.concurrency,
+        }
+        return {
+            "AWS_DEFAULT_REGION": "eu-central-1",
+            "AWS_ACCESS_KEY_ID": "benchmark",
+            "AWS_SECRET_ACCESS_KEY": "benchmark",
+            "AWS_ENDPOINT_URL": self.api.url,
+            settings.BROKER_HOST: server.host,
+            settings.BROKER_PORT: str(server.port),
+            settings.BROKER_SCHEME: settings.SCHEME_PLAIN,
+            settings.BROKER_SECRET_ARN: SECRET_ARN,
+            settings.CLUSTER: CLUSTER,
+            POLL_SECONDS: "15",
+            SCALE_IN_AFTER_S: "0",  # a surplus drains in the look that sees it
+            MAX_STEP_OUT: "",
+            POOLS: json.dumps([declared]),
+            "POWERTOOLS_LOG_LEVEL": "INFO",
+            "POWERTOOLS_METRICS_NAMESPACE": "AirflowOnEcs",
+            "POWERTOOLS_SERVICE_NAME": "autoscaler",
+        }
+
+
+@contextmanager
+def ground(*, lengths: Collection[int]) -> Iterator[Ground]:
+    """Its servers end with the block. Raises StartError."""
+    with ExitStack() as stack:
+        api = AwsApi()
+        stack.callback(api.close)
+        brokers = {}
+        for queued in lengths:
+            brokers[queued] = server = Redis(FOLDER / f"redis-{queued}").start()
+            stack.callback(server.stop)
+            with server.client() as client:
+                broker.enqueue(client, queued)
+        yield Ground(api=api, brokers=brokers)

@@ -1,0 +1,112 @@
+"""Shows the measurements: tables for the terminal, JSON for machines, the same tables for the documentation."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from bench.micro.function.figures import Cold, Looks, best_median
+from bench.micro.function.measure import Measured
+from bench.micro.function.package import Package
+from bench.report import verdict
+from bench.report.marks import put_between
+from bench.report.sheet import Sheet
+from bench.report.verdict import Verdict
+from project import paths
+
+JSON_PATH = paths.STATE / "bench-function.json"
+DOCS_PATH = paths.ROOT / "docs" / "benchmarks-function.md"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Report:
+    """All of one run. `load`: the machine's load average before and after it."""
+
+    package: Package
+    measured: Measured
+    verdicts: Sequence[Verdict]
+    load: tuple[float, float]
+
+    def sheets(self) -> tuple[Sheet, ...]:
+        return (_of_looks(self.measured.looks), _of_cold_starts(self.measured.cold), _of_limits(self.verdicts))
+
+    @property
+    def circumstances(self) -> str:
+        kind = "Lambda's version" if self.package.is_lambdas_python else "not Lambda's version, which is not here"
+        load = "load average {:.1f} before, {:.1f} after".format(*self.load)
+        return f"Python {self.package.version} ({kind}), {os.cpu_count()} processors, {load}"
+
+    def write_json(self, path: Path = JSON_PATH) -> None:
+        """Every measured value, and the verdicts."""
+        record = {
+            "python": self.package.version,
+            "is_lambdas_python": self.package.is_lambdas_python,
+            "load_average": self.load,
+            "package_bytes": self.package.size,
+            "limits": [{**asdict(each), "holds": each.holds} for each in self.verdicts],
+            "looks": [each.to_record() for each in self.measured.looks],
+            "cold_starts": [[asdict(start) for start in batch] for batch in self.measured.cold],
+        }
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(record, indent=1) + "\n")
+
+    def write_docs(self, path: Path = DOCS_PATH) -> None:
+        """Replaces what stands between the two marks. Raises ValueError when they are not there."""
+        figures = [f"Measured with {self.circumstances}.", *(sheet.to_markdown() for sheet in self.sheets())]
+        put_between(path, "\n\n".join(figures))
+
+
+def _of_looks(looks: Sequence[Looks]) -> Sheet:
+    return Sheet(
+        title="Warm looks: ms of the function's own and Redis's time, the processor's part, the wait for AWS",
+        columns=(
+            "what happens",
+            "queued",
+            "members",
+            "median",
+            "p95",
+            "CPU",
+            "ratio",
+            "AWS",
+            "calls",
+            "commands",
+        ),
+        rows=tuple(
+            (
+                each.scene.name,
+                f"{each.scene.queued:,}",
+                f"{each.scene.members}",
+                f"{each.own_ms:.1f}",
+                f"{each.own_p95_ms:.1f}",
+                f"{each.cpu_ms:.1f}",
+                f"{each.ratio:.2f}",
+                f"{each.aws_ms:.1f}",
+                f"{len(each.calls)}",
+                f"{sum(each.commands.values())}",
+            )
+            for each in looks
+        ),
+    )
+
+
+def _of_cold_starts(cold: Sequence[Sequence[Cold]]) -> Sheet:
+    parts = {
+        "import": [[start.import_ms for start in batch] for batch in cold],
+        "of it processor time": [[start.import_cpu_ms for start in batch] for batch in cold],
+        "settings and clients": [[start.wiring_ms for start in batch] for batch in cold],
+        "first look": [[start.first_look_ms for start in batch] for batch in cold],
+    }
+    return Sheet(
+        title="Cold starts, in ms",
+        columns=("part", "median", "slowest"),
+        rows=tuple(
+            (name, f"{best_median(batches):.0f}", f"{max(map(max, batches)):.0f}") for name, batches in parts.items()
+        ),
+    )
+
+
+def _of_limits(verdicts: Sequence[Verdict]) -> Sheet:
+    return Sheet(title="Limits", columns=verdict.COLUMNS, rows=tuple(each.to_row() for each in verdicts))

@@ -1,0 +1,96 @@
+"""Measures one scene, a batch of looks at a time."""
+
+from __future__ import annotations
+
+from types import TracebackType
+from typing import Any, Self
+
+from bench.micro.function import broker
+from bench.micro.function.figures import Batch, Cold
+from bench.micro.function.ground import Ground
+from bench.micro.function.package import FOLDER, Package
+from bench.micro.function.process import Subject
+from bench.micro.function.scenes import POOL_NAME, Scene
+from project.errors import LocalError
+
+LOOKS_A_BATCH = 15
+CALIBRATIONS_A_BATCH = 3
+WARM_UP_LOOKS = 3
+
+
+class Wrong(LocalError):
+    """A look did something else than its scene is there to measure."""
+
+
+class Trial:
+    """A scene, and from the first batch until the `with` block ends a warm process that looks at it."""
+
+    def __init__(self, scene: Scene, *, package: Package, ground: Ground) -> None:
+        self.scene = scene
+        self._package, self._ground = package, ground
+        self._workers = broker.workers_of(scene)
+        self._seen = scene.members
+        self._subject: Subject | None = None
+
+    def __enter__(self) -> Self:
+        self._redis = self._ground.brokers[self.scene.queued].client()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._subject is not None:
+            self._subject.close()
+        self._redis.close()
+
+    def batch(self) -> Batch:
+        """Raises Wrong when a look's decision is not the scene's, StartError when the process ends."""
+        broker.report(self._redis, self._workers)
+        if self._subject is None:
+            self._subject = self._new_process()
+            for _ in range(WARM_UP_LOOKS):
+                self._look(self._subject)
+        subject = self._subject
+        looks = [self._look(subject) for _ in range(LOOKS_A_BATCH)]
+        return Batch(
+            own_ms=[look["own_ms"] for look in looks],
+            cpu_ms=[look["cpu_ms"] for look in looks],
+            aws_ms=[look["aws_ms"] for look in looks],
+            calls=[look["calls"] for look in looks],
+            commands=[look["commands"] for look in looks],
+            calibration_ms=[subject.ask("calibrate")["calibration_ms"] for _ in range(CALIBRATIONS_A_BATCH)],
+            peak_bytes=subject.ask("peak_memory")["peak_bytes"],
+        )
+
+    def cold_start(self) -> Cold:
+        """Of a process of its own. Raises as `batch`."""
+        broker.report(self._redis, self._workers)
+        subject = self._new_process()
+        try:
+            return Cold(**subject.ask("begin"), first_look_ms=self._look(subject)["own_ms"])
+        finally:
+            subject.close()
+
+    def _look(self, subject: Subject) -> dict[str, Any]:
+        """What the subject says of a look, with the Redis commands that it took."""
+        scene = self.scene
+        if scene.of_strangers:
+            self._workers = broker.workers_of(scene, first=self._seen + 1)
+            self._seen += scene.members
+            broker.report(self._redis, self._workers)
+        self._ground.api.begin_again(
+            desired=scene.desired,
+            tasks=[worker.member.task_arn for worker in self._workers],
+            former=[worker.member.task_arn for worker in self._workers if worker.old],
+        )
+        broker.begin_again(self._redis, self._workers, forget=scene.changes_something)
+        broker.forget_commands(self._redis)
+        look = subject.ask("look")
+        mistakes = scene.mistakes(look["pools"][POOL_NAME])
+        if mistakes:
+            raise Wrong("; ".join(mistakes))
+        return {**look, "commands": broker.commands(self._redis)}
+
+    def _new_process(self) -> Subject:
+        environment = self._ground.environment(self.scene)
+        return Subject(self._package, environment=environment, log_path=FOLDER / "function.log")

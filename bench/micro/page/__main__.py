@@ -1,0 +1,104 @@
+"""Measures the Fleet page at 500 members, on a real Airflow and in a real browser; exit 1 beyond a limit.
+
+python -m bench.micro.page [--json]
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import redis
+
+from bench.micro.page import fleet
+from bench.micro.page.endpoints import ENDPOINTS, measure_endpoint
+from bench.micro.page.rendering import measure_rendering
+from bench.micro.page.webserver import Webserver, running_webserver
+from fleet.registry import Registry
+from local.servers.ports import free_port
+from local.servers.redis import Redis
+from local.ui.chromium import find_chromium
+
+MEMBERS = 500
+MOST_MEDIAN_MS = 50.0
+MOST_RENDER_S = 1.0
+USER = "viewer"
+FIGURES = ("median_ms", "p95_ms", "processor_ms", "shared_ms")
+FIRST_MORE = 10_000  # a number that no member of the fleet has
+
+Found = dict[str, dict[str, float]]
+
+
+def measure() -> Found:
+    """By endpoint; and under "page" the rendering, unless there is no browser."""
+    chromium = find_chromium()
+    found: Found = {}
+    with _a_page_and_its_broker() as (webserver, client):
+        fleet.a_fleet(client)  # six hours of history in two pools
+        with fleet.kept_alive(client):
+            if chromium:
+                found["page"] = measure_rendering(webserver, client, chromium=chromium, user=USER, workers=MEMBERS)
+        client.flushdb()
+        fleet.a_fleet(client)
+        _fill_up(client)
+        with fleet.kept_alive(client):
+            for path in ENDPOINTS:
+                found[path] = measure_endpoint(webserver, path, user=USER)
+                found[path]["shared_ms"] = measure_endpoint(webserver, path, user=USER, anew=False)["median_ms"]
+    return found
+
+
+def _fill_up(client: redis.Redis) -> None:
+    """With workers up to MEMBERS, some of them of an older release."""
+    registry = Registry(client)
+    missing = MEMBERS - len(registry.members().members)
+    older = (fleet.OLDER if number % 3 == 0 else {} for number in range(missing))
+    now = registry.now()
+    fleet.report(client, (fleet.a_member(FIRST_MORE + n, now=now, **changes) for n, changes in enumerate(older)))
+
+
+@contextlib.contextmanager
+def _a_page_and_its_broker() -> Iterator[tuple[Webserver, redis.Redis]]:
+    with tempfile.TemporaryDirectory() as folder:
+        broker = Redis(folder, port=free_port()).start()
+        home = Path(folder, "airflow")
+        home.mkdir()
+        url = f"redis://{broker.host}:{broker.port}/0"
+        try:
+            with running_webserver(home=home, broker_url=url) as webserver, broker.client() as client:
+                yield webserver, client
+        finally:
+            broker.stop()
+
+
+def main(arguments: Sequence[str]) -> int:
+    parser = argparse.ArgumentParser(prog="python -m bench.micro.page", description=__doc__)
+    parser.add_argument("--json", action="store_true", help="one JSON object")
+    options = parser.parse_args(arguments)
+    found = measure()
+    if options.json:
+        print(json.dumps(found))
+    else:
+        _show(found)
+    slow = any(found[path]["median_ms"] > MOST_MEDIAN_MS for path in ENDPOINTS)
+    return int(slow or ("page" in found and found["page"]["render_s"] > MOST_RENDER_S))
+
+
+def _show(found: Found) -> None:
+    print(f"the Fleet page at {MEMBERS} members: median, 95 of 100, processor, median when shared, size")
+    for path in ENDPOINTS:
+        times = (f"{found[path][figure]:6.1f} ms" for figure in FIGURES)
+        print(f"  /fleet/api/{path:8} {' '.join(times)} {found[path]['kib']:6.0f} KiB")
+    if "page" in found:
+        print(f"  {MEMBERS} workers more rendered in {found['page']['render_s']:.2f} s of the page's thread")
+    else:
+        print("  rendering: not measured, there is no Chromium")
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,130 @@
+"""A fleet as the registry would hold it, for whoever reads it."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import math
+import threading
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from typing import Any
+
+import redis
+
+from fleet import history, registry
+from fleet.registry import CONSUMING, DRAINING, RUNNING, WEBSERVER, WORKER, Member, Registry
+
+CODE: dict[str, Any] = {"image_version": "1.4.0", "dags_hash": "4c1f0e6a" * 8, "airflow_version": "3.3.2"}
+OLDER: dict[str, Any] = {**CODE, "image_version": "1.3.2", "dags_hash": "9b07aa31" * 8}
+HOSTILE = "<img src=x onerror=\"document.title='injected'\"><script>document.title='injected'</script>"
+HEARTBEAT_S = 5.0
+AIRFLOW_ROLES = (WEBSERVER, "scheduler", "dag-processor", "triggerer")
+
+
+def a_member(number: int, *, role: str = WORKER, pool: str | None = "worker", now: float, **changes: Any) -> Member:
+    """One that reports well; `changes` replace its fields."""
+    task = hashlib.sha256(str(number).encode()).hexdigest()[:32]
+    is_worker = role == WORKER
+    member = Member(
+        id=f"{task}/{role}",
+        role=role,
+        pool=pool if is_worker else None,
+        **CODE,
+        state=CONSUMING if is_worker else RUNNING,
+        slots=16 if is_worker else 0,
+        active=number % 17 if is_worker else 0,
+        protected=is_worker,
+        started_at=now - 3600,
+        task_arn=f"arn:aws:ecs:eu-central-1:123456789012:task/cluster/{task}",
+        container=role,
+        queues=("default",) if is_worker else (),
+    )
+    return replace(member, **changes)
+
+
+def airflow_members(*, now: float) -> list[Member]:
+    """Those of the service airflow, and flower."""
+    return [a_member(9000 + n, role=role, now=now) for n, role in enumerate((*AIRFLOW_ROLES, "flower"))]
+
+
+def report(client: redis.Redis, members: Iterable[Member]) -> None:
+    """Lets them all report now."""
+    fleet = Registry(client)
+    for member in members:
+        fleet.report(member)
+
+
+def queue(client: redis.Redis, name: str, count: int) -> None:
+    """Puts as many messages into a queue."""
+    client.delete(name)
+    if count:
+        client.rpush(name, *[b"a message"] * count)
+
+
+def write_past(client: redis.Redis, pool: str, *, now: float, workers: int, slots: int) -> None:
+    """Some hours with waves of work up to `workers`, a decision each STEP_S, and a forecast of what is next."""
+    fleet = Registry(client)
+    for step in range(history.SLOTS - 1, 0, -1):
+        wave = 0.5 + 0.5 * math.cos(step / 60) * math.cos(step / 400)
+        active = round(wave * workers * slots * 0.95)
+        consuming = max(1, math.ceil(active / slots))
+        queued = round(max(0.0, wave - 0.75) * workers * slots)
+        draining = 1 if math.sin(step / 60) < -0.5 else 0
+        figures = {"queued": queued, "active": active, "consuming": consuming, "draining": draining}
+        desired = max(consuming + draining, math.ceil((queued + active) / slots))
+        decide(fleet, pool, t=now - step * history.STEP_S, was=desired, desired=desired, **figures)
+    expected = [[int(now) + 60 * minutes, max(1, slots * workers // minutes)] for minutes in (2, 5, 9, 14)]
+    client.set(registry.forecast_key(pool), json.dumps(expected))
+
+
+def decide(fleet: Registry, pool: str, *, t: float, was: int, desired: int, **figures: int) -> None:
+    """Records a decision as the autoscaler does."""
+    needed = f"{figures['queued']} queued + {figures['active']} active need {desired}"
+    moved = f"; desired {was} -> {desired}" if was != desired else ""
+    reason = f"{needed}: {figures['consuming']} work, {figures['draining']} drain or drained, 0 released{moved}"
+    lists: dict[str, list[str]] = {"drain": [], "recall": [], "unreadable": [], "problems": []}
+    fleet.record_decision(
+        pool, {"t": t, "pool": pool, "reason": reason, "was": was, "desired": desired, **figures, **lists}
+    )
+
+
+def a_fleet(client: redis.Redis) -> None:
+    """A fleet amid a deployment, as one would like to look at it."""
+    fleet = Registry(client)
+    now = fleet.now()
+    workers = [a_member(n, now=now, active=16 - n % 3) for n in range(1, 11)]
+    old = [replace(a_member(n, now=now, state=DRAINING, active=n - 10), **OLDER) for n in (11, 13)]
+    heavy = [a_member(n, pool="heavy", now=now, slots=2, active=2) for n in (21, 22, 23, 25)]
+    report(client, [*airflow_members(now=now), *workers, *old, *heavy])
+    queue(client, "default", 27)
+    queue(client, "heavy", 2)
+    write_past(client, "worker", now=now, workers=10, slots=16)
+    write_past(client, "heavy", now=now, workers=4, slots=2)
+    active = sum(worker.active for worker in (*workers, *old))
+    decide(fleet, "worker", t=now - 1, was=11, desired=13, queued=27, active=active, consuming=10, draining=2)
+    decide(fleet, "heavy", t=now - 1, was=4, desired=5, queued=2, active=8, consuming=4, draining=0)
+
+
+@contextlib.contextmanager
+def kept_alive(client: redis.Redis) -> Iterator[None]:
+    """Whoever has reported goes on reporting, however long it takes."""
+    ended = threading.Event()
+
+    def go_on() -> None:
+        while not ended.wait(HEARTBEAT_S):
+            with contextlib.suppress(redis.ConnectionError):  # the broker is away in some tests
+                now = Registry(client).now()
+                names: Any = client.zrange(registry.MEMBERS_KEY, 0, -1)  # the stubs know no type for it
+                for name in names:
+                    client.zadd(registry.MEMBERS_KEY, {name: now}, xx=True)
+                    client.expire(registry.member_key(name.decode()), registry.RECORD_TTL_S)
+
+    thread = threading.Thread(target=go_on)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()

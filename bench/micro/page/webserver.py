@@ -1,0 +1,110 @@
+"""A real Airflow webserver with the image's plugins, to measure and to test: SQLite, three users."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import httpx
+
+from local.servers import process
+from local.servers.ports import HOST, free_port
+from project import paths
+from project.errors import LocalError
+from project.waiting import wait_until
+
+ROOT = Path(__file__).parents[3]
+IMAGE = ROOT / "airflow_image"
+PYTHON = ROOT / ".venv-airflow" / "bin" / "python"
+TASK_ARN = "arn:aws:ecs:eu-central-1:123456789012:task/cluster/0123456789abcdef"
+STARTS_WITHIN_S = 240.0
+ANSWERS_WITHIN_S = 20.0
+ANEW = {"Cache-Control": "no-cache"}  # not what was read for others a moment ago
+
+POOLS = (
+    {"name": "worker", "queues": ["default"], "max": 40, "concurrency": 16},
+    {"name": "heavy", "queues": ["heavy", "heavier"], "max": 8, "concurrency": 2},
+)
+# Airflow's simple auth manager knows these by role; somebody without a role may nothing.
+USERS = {"admin": "admin", "viewer": "viewer", "nobody": ""}
+PASSWORD = "a-password-of-nobody"  # noqa: S105 - of servers that live for a minute
+
+
+def environment(*, home: Path, broker_url: str, role: str = "webserver") -> dict[str, str]:
+    """A container's variables, as its entrypoint leaves them."""
+    return {
+        "PATH": f"{PYTHON.parent}:{os.environ['PATH']}",
+        "PYTHONPATH": paths.IMAGE_PYTHONPATH,
+        "AIRFLOW_HOME": str(home),
+        "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+        "AIRFLOW__CORE__PLUGINS_FOLDER": str(IMAGE / "plugins"),
+        "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": ",".join(f"{user}:{role}" for user, role in USERS.items()),
+        "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(home / "passwords.json"),
+        "AIRFLOW__API_AUTH__JWT_SECRET": "a-secret-of-nobody-that-is-long-enough",
+        "AIRFLOW__CELERY__BROKER_URL": broker_url,
+        "FLEET_ROLE": role,
+        "FLEET_TASK_ARN": TASK_ARN,
+        "IMAGE_VERSION": "1.4.0",
+        "POOLS": json.dumps(POOLS),
+    }
+
+
+@dataclass(frozen=True, kw_only=True)
+class Webserver:
+    """A running webserver: its address and what it has logged."""
+
+    url: str
+    pid: int
+    log: Path
+
+    def get(self, path: str, *, user: str | None = None, token: str | None = None) -> httpx.Response:
+        """The answer of now to GET `path`, as this user, or as the one of the token, or signed out."""
+        token = token if user is None else self.token(user)
+        headers = {"Authorization": f"Bearer {token}"} if token else {}
+        return httpx.get(self.url + path, headers=headers | ANEW, timeout=ANSWERS_WITHIN_S)
+
+    def token(self, user: str) -> str:
+        """What the user's browser holds once signed in."""
+        credentials = {"username": user, "password": PASSWORD}
+        answer = httpx.post(f"{self.url}/auth/token", json=credentials, timeout=ANSWERS_WITHIN_S).raise_for_status()
+        return str(answer.json()["access_token"])
+
+
+@contextlib.contextmanager
+def running_webserver(*, home: Path, broker_url: str) -> Iterator[Webserver]:
+    """A webserver that takes requests; ended at the end."""
+    variables = environment(home=home, broker_url=broker_url)
+    (home / "passwords.json").write_text(json.dumps(dict.fromkeys(USERS, PASSWORD)))
+    log, port = home / "webserver.log", free_port()
+    airflow = str(PYTHON.with_name("airflow"))
+    migrate = process.spawn([airflow, "db", "migrate"], env=variables, cwd=home, log_path=log)
+    if migrate.wait(STARTS_WITHIN_S):
+        raise LocalError(log.read_text())
+    argv = [airflow, "api-server", "--host", HOST, "--port", str(port), "--workers", "1"]
+    child = process.spawn(argv, env=variables, cwd=home, log_path=log)
+    server = Webserver(url=f"http://{HOST}:{port}", pid=child.pid, log=log)
+    try:
+        is_settled = partial(_is_settled, child, server)
+        wait_until(is_settled, what="the start of the webserver", timeout_s=STARTS_WITHIN_S)
+        if child.poll() is not None:
+            raise LocalError(log.read_text())
+        yield server
+    finally:
+        process.stop(child)
+
+
+def _is_settled(child: subprocess.Popen[bytes], server: Webserver) -> bool:
+    return child.poll() is not None or _answers(server)
+
+
+def _answers(server: Webserver) -> bool:
+    try:
+        return server.get("/fleet/version").status_code == 200
+    except httpx.TransportError:
+        return False

@@ -1,1 +1,0 @@
-"""Other systems' scaling rules, each as it is documented."""

@@ -1,0 +1,1 @@
+"""Scaling policies: the autoscaler's own and other systems', each as it is documented."""

@@ -1,0 +1,137 @@
+"""Policies under one load, each with several seeds."""
+
+from __future__ import annotations
+
+import gc
+import multiprocessing
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from bench.loads.bounds import clairvoyant_hours, work_hours
+from bench.loads.first_fit import first_fit_hours
+from bench.loads.load import Load
+from bench.policies.known import Maker
+from bench.sim.trial import Outcome, Setting, run_trial
+
+
+@dataclass(frozen=True, kw_only=True)
+class Result:
+    """A policy's outcomes, one a seed, with the load's bounds in worker-hours (see `bounds`, `first_fit`).
+
+    `tasks`: of the load. `cpu_s`: what each trial took of a processor, which is no part of the result.
+    """
+
+    policy: str
+    tasks: int
+    outcomes: tuple[Outcome, ...]
+    work_hours: float
+    clairvoyant_hours: float
+    first_fit_hours: float
+    cpu_s: tuple[float, ...] = field(compare=False)
+
+    def mean(self, figure: Callable[[Outcome], float]) -> float:
+        return sum(map(figure, self.outcomes)) / len(self.outcomes)
+
+    @property
+    def worker_hours(self) -> float:
+        return self.mean(lambda outcome: outcome.worker_hours)
+
+    @property
+    def wait_p95(self) -> float:
+        return self.mean(lambda outcome: outcome.figures.wait_p95)
+
+    @property
+    def killed(self) -> float:
+        return self.mean(lambda outcome: outcome.killed)
+
+    @property
+    def completed(self) -> float:
+        return self.mean(lambda outcome: outcome.completed)
+
+    def to_record(self) -> dict[str, Any]:
+        """Means over the seeds: seconds, worker-hours, counts."""
+        waits = ("wait_mean", "wait_p50", "wait_p95", "wait_p99", "long_waits", "too_long", "delay_p95")
+        return {
+            "policy": self.policy,
+            "worker_hours": self.worker_hours,
+            **{name: self.mean(lambda o, name=name: getattr(o.figures, name)) for name in waits},  # type: ignore[misc]
+            "completed": self.completed,
+            "killed": self.killed,
+            "redone_hours": self.mean(lambda outcome: outcome.redone_hours),
+            "boots": self.mean(lambda outcome: outcome.boots),
+            "lower_bound_worker_hours": self.clairvoyant_hours,
+            "work_hours": self.work_hours,
+            "first_fit_worker_hours": self.first_fit_hours,
+        }
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    make: Maker
+    load: Load
+    setting: Setting
+    seed: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ran:
+    outcome: Outcome
+    cpu_s: float
+
+
+def run(job: Job) -> Ran:
+    # A trial makes hardly any cycles, and so much else that looking for them takes a twentieth of its time.
+    gc.disable()
+    try:
+        began = time.process_time()
+        outcome = run_trial(job.make(job.load, job.setting), load=job.load, setting=job.setting, seed=job.seed)
+        return Ran(outcome=outcome, cpu_s=time.process_time() - began)
+    finally:
+        gc.enable()
+
+
+def run_all(jobs: Sequence[Job], *, processes: int) -> list[Ran]:
+    """In the jobs' order, whatever the number of processes."""
+    if processes == 1:
+        return [run(job) for job in jobs]
+    with multiprocessing.get_context("fork").Pool(processes, initializer=_inherit, initargs=(jobs,)) as pool:
+        return pool.map(_run_inherited, range(len(jobs)), chunksize=1)
+
+
+_inherited: list[Job] = []  # of a process that was forked: a load is too large to be sent with each job
+
+
+def _inherit(jobs: Sequence[Job]) -> None:
+    _inherited[:] = jobs
+
+
+def _run_inherited(number: int) -> Ran:
+    return run(_inherited[number])
+
+
+def compare(
+    policies: Mapping[str, Maker], *, load: Load, setting: Setting, seeds: Sequence[int], processes: int = 1
+) -> list[Result]:
+    """A result a policy, in their order."""
+    jobs = [Job(make=make, load=load, setting=setting, seed=seed) for make in policies.values() for seed in seeds]
+    every = run_all(jobs, processes=processes)
+    work = work_hours(load, slots=setting.slots)
+    clairvoyant = clairvoyant_hours(load, slots=setting.slots, boot_s=setting.boots.median_s)
+    first_fit = first_fit_hours(load, slots=setting.slots, boot_s=setting.boots.median_s)
+    results = []
+    for number, policy in enumerate(policies):
+        ran = every[number * len(seeds) : (number + 1) * len(seeds)]
+        results.append(
+            Result(
+                policy=policy,
+                tasks=len(load),
+                outcomes=tuple(each.outcome for each in ran),
+                work_hours=work,
+                clairvoyant_hours=clairvoyant,
+                first_fit_hours=first_fit,
+                cpu_s=tuple(each.cpu_s for each in ran),
+            )
+        )
+    return results

@@ -1,0 +1,83 @@
+"""The policies that are compared, by name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from autoscaler.policy import Policy
+from autoscaler.settings import POLL_SECONDS_DEFAULT, RACED_BOOTS_DEFAULT_PERCENT, SCALE_IN_AFTER_DEFAULT_S
+from bench.loads.load import Load
+from bench.policies.celery_ecs_autoscaler import CeleryEcsAutoscaler
+from bench.policies.keda import Keda
+from bench.policies.mwaa_2023 import Mwaa2023
+from bench.policies.mwaa_today import MwaaToday
+from bench.policies.ours import Ours
+from bench.policies.static_peak import StaticPeak
+from bench.policies.target_tracking import TargetTracking
+from bench.sim.forecaster import Forecaster
+from bench.sim.site import Scaler
+from bench.sim.trial import Setting
+
+OURS = "ours"
+OURS_FORECAST = "ours-forecast"
+MWAA_TODAY = MwaaToday.name
+FASTER_MWAA = f"{MWAA_TODAY} {POLL_SECONDS_DEFAULT} s"
+MWAA_2023 = Mwaa2023.name
+Maker = Callable[[Load, Setting], Scaler]
+MAKERS: Mapping[str, Maker] = {
+    OURS: lambda _, setting: ours(setting),
+    OURS_FORECAST: lambda load, setting: ours(setting, name=OURS_FORECAST, forecaster=forecaster_of(load, setting)),
+    MWAA_TODAY: lambda *_: MwaaToday(),
+    FASTER_MWAA: lambda *_: _faster_mwaa(),
+    MWAA_2023: lambda *_: Mwaa2023(),
+    Keda.name: lambda *_: Keda(),
+    TargetTracking.name: lambda *_: TargetTracking(),
+    CeleryEcsAutoscaler.name: lambda *_: CeleryEcsAutoscaler(),
+    StaticPeak.name: lambda load, setting: StaticPeak(load, slots=setting.slots),
+}
+
+
+def known(load: Load) -> dict[str, Maker]:
+    """The policies that can be compared under the load: one that forecasts needs a schedule."""
+    return {name: make for name, make in MAKERS.items() if name != OURS_FORECAST or load.calendar is not None}
+
+
+def forecaster_of(load: Load, setting: Setting) -> Forecaster:
+    """Raises ValueError for a load without a schedule."""
+    if load.calendar is None:
+        raise ValueError(f"{load.name} has no schedule to forecast from")
+    return Forecaster(load.calendar, error=setting.forecast_error)
+
+
+def ours(
+    setting: Setting,
+    *,
+    poll_s: float = POLL_SECONDS_DEFAULT,
+    name: str = OURS,
+    forecaster: Forecaster | None = None,
+) -> Ours:
+    """The autoscaler with the template's defaults."""
+    return Ours(default_policy(setting), period_s=poll_s, name=name, forecaster=forecaster)
+
+
+def default_policy(setting: Setting) -> Policy:
+    """The template's defaults, but for the pool's limits, which all policies share."""
+    return Policy(
+        minimum=setting.minimum,
+        maximum=setting.maximum,
+        concurrency=setting.slots,
+        scale_in_after_s=SCALE_IN_AFTER_DEFAULT_S,
+        boots_per_task=RACED_BOOTS_DEFAULT_PERCENT / 100,
+    )
+
+
+def make(name: str, load: Load, setting: Setting) -> Scaler:
+    """A fresh policy; raises KeyError for an unknown name."""
+    return MAKERS[name](load, setting)
+
+
+def _faster_mwaa() -> MwaaToday:
+    """MWAA with our period of looking, so that nobody takes faster looking for a better rule."""
+    scaler = MwaaToday(period_s=POLL_SECONDS_DEFAULT)
+    scaler.name = FASTER_MWAA
+    return scaler

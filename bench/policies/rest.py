@@ -1,0 +1,76 @@
+"""Tells how long looking again could only repeat the last decision."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+from autoscaler.boots import GIVEN_UP_AFTER_S
+from autoscaler.decide import Decision
+from autoscaler.demand import WINDOW_S, Sight, remember
+from autoscaler.forewarning import Expected, expected
+from autoscaler.memory import Memory
+from autoscaler.observation import Fleet, Observation, Unreadable
+from autoscaler.releases import RELEASE_HOLDS_S
+from fleet.forecast import Forecast
+
+# Of times that are compared in another way than `decide` does it, the last digits may differ.
+ROUNDING_S = 0.001
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rest:
+    """Every look decides the same before the time `until`, as long as it sees nothing new but the time, and as long as
+    what is foretold makes `decide` expect the same.
+    """
+
+    until: float
+    expected: Expected
+
+    def lasts(self, forecast: Forecast | None, memory: Memory, *, now: float) -> bool:
+        if now >= self.until:
+            return False
+        present = expected(forecast, memory.boots, now=now)
+        return present is self.expected or present == self.expected  # comparing what is equal takes its time
+
+
+def rest_after(observation: Observation, memory: Memory, decision: Decision) -> Rest | None:
+    """None when a look could do more than to repeat the decision, which was made with `memory`.
+
+    It repeats one that changed neither a worker, nor desired, nor for whom desired is lowered: whatever else a decision
+    remembers, it knew when it was made. Only times can make a difference then, see `_turns`. A surplus that awaits its
+    time, and what the lists' heads are, are left to the looks.
+    """
+    fleet, service, after = observation.fleet, observation.service, decision.memory
+    if isinstance(observation.queued, Unreadable) or isinstance(fleet, Unreadable) or isinstance(service, Unreadable):
+        return None
+    if decision.drain or decision.recall or decision.desired != service.desired:
+        return None
+    if after.surplus_since is not None or after.heads or not after.released.keys() <= memory.released.keys():
+        return None
+    turns = _turns(fleet, after, queued=sum(observation.queued.values()))
+    return Rest(
+        until=min([turn for turn in turns if turn > observation.now - ROUNDING_S], default=math.inf) - ROUNDING_S,
+        expected=expected(observation.forecast, after.boots, now=observation.now),
+    )
+
+
+def after_rest(memory: Memory, *, until: float) -> Memory:
+    """What `decide` remembers after having looked for so long. Of equal sights, the last is all that counts later."""
+    return replace(memory, sights=remember(memory.sights, Sight(at=until, demand=memory.sights[-1].demand)))
+
+
+def _turns(fleet: Fleet, memory: Memory, *, queued: int) -> Iterator[float]:
+    """Times at which `decide` compares the present with what it remembers, and finds something else than before.
+
+    A release that has held for long enough makes a difference while its worker is still shown, a boot when its first
+    minute is paid. Tasks that ended count for a minute, and only when messages wait.
+    """
+    if memory.released:
+        yield from (memory.released[w.id] + RELEASE_HOLDS_S for w in fleet.workers if w.id in memory.released)
+    yield from (launch.at + GIVEN_UP_AFTER_S for launch in memory.boots.launches)
+    if queued:
+        pairs = itertools.pairwise(memory.sights)
+        yield from (before.at + WINDOW_S for before, after in pairs if after.demand < before.demand)

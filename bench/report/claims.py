@@ -1,0 +1,87 @@
+"""What the scaling rule claims, held against what was simulated; pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from bench.policies.experiment import Result
+from bench.policies.known import OURS, OURS_FORECAST
+from bench.report.scenarios import FIFTH_UNKNOWN, WITHHELD
+from bench.report.suite import Comparison, Suite
+from bench.report.verdict import Verdict
+
+# By slots a worker: worker-hours and 95 % quantile of waits, in % of MWAA today's, under each load without a schedule.
+REACTIVE_PERCENT = {4: (97.0, 50.0), 16: (88.0, 50.0)}
+# By slots a worker: worker-hours in % of MWAA today's, 95 % quantile of waits in seconds, with the schedule known.
+SCHEDULED = {4: (85.0, 7.0), 16: (70.0, 5.0)}
+FIFTH_UNKNOWN_WAIT_S = 15.0
+SECONDS_A_100K_TASKS = 10.0
+PERCENT = 100.0
+
+
+def claims(suite: Suite) -> list[Verdict]:
+    return [*_of_tasks(suite), *_of_loads(suite), *_of_schedules(suite), *_of_speed(suite)]
+
+
+def _of_tasks(suite: Suite) -> Iterator[Verdict]:
+    mine = [
+        (each, result) for each in suite.everywhere for result in each.results if result.policy in (OURS, OURS_FORECAST)
+    ]
+    yield Verdict(what="tasks killed, anywhere", measured=sum(result.killed for _, result in mine), limit=0)
+    left = sum(each.tasks - result.completed for each, result in mine)
+    yield Verdict(what="tasks not completed, anywhere", measured=left, limit=0)
+
+
+def _of_loads(suite: Suite) -> Iterator[Verdict]:
+    for each in suite.comparisons:
+        hours, wait = PERCENT, PERCENT
+        if not each.has_schedule:
+            hours, wait = REACTIVE_PERCENT.get(each.slots, (PERCENT, PERCENT))
+        yield from _against(each.of(OURS), each.base, whose=_in_words(each, OURS), hours=hours, wait=wait)
+
+
+def _of_schedules(suite: Suite) -> Iterator[Verdict]:
+    for each in suite.comparisons:
+        if not each.has_schedule or each.slots not in SCHEDULED:
+            continue
+        hours, wait_s = SCHEDULED[each.slots]
+        result, whose = each.of(OURS_FORECAST), _in_words(each, OURS_FORECAST)
+        yield _percent(result.worker_hours, each.base.worker_hours, what=f"{whose}: worker-hours", limit=hours)
+        yield Verdict(what=f"{whose}: wait p95", measured=result.wait_p95, limit=wait_s, unit="s")
+    for trouble in suite.troubles:
+        each = trouble.comparison
+        result = each.of(OURS_FORECAST)
+        if trouble.name == FIFTH_UNKNOWN:
+            what = f"{OURS_FORECAST}, {trouble.name}: wait p95"
+            yield Verdict(what=what, measured=result.wait_p95, limit=FIFTH_UNKNOWN_WAIT_S, unit="s")
+        if trouble.name == WITHHELD:
+            whose = f"{OURS_FORECAST}, {trouble.name}, against {OURS}"
+            yield from _against(result, each.of(OURS), whose=whose, hours=PERCENT, wait=PERCENT)
+
+
+def _of_speed(suite: Suite) -> Iterator[Verdict]:
+    rates = {
+        f"{result.policy}, {each.load}, {each.slots} slots": PERCENT * 1000 * min(result.cpu_s) / each.tasks
+        for each in suite.comparisons
+        for result in each.results
+    }
+    slowest = max(rates, key=rates.__getitem__)
+    what = f"processor time a 100,000 tasks, at most ({slowest})"
+    yield Verdict(what=what, measured=rates[slowest], limit=SECONDS_A_100K_TASKS, unit="s")
+
+
+def _against(result: Result, base: Result, *, whose: str, hours: float, wait: float) -> Sequence[Verdict]:
+    return (
+        _percent(result.worker_hours, base.worker_hours, what=f"{whose}: worker-hours", limit=hours),
+        _percent(result.wait_p95, base.wait_p95, what=f"{whose}: wait p95", limit=wait),
+    )
+
+
+def _percent(value: float, of: float, *, what: str, limit: float) -> Verdict:
+    """Of nothing, nothing is no more."""
+    share = PERCENT * (value / of if of else bool(value))
+    return Verdict(what=what, measured=share, limit=limit, unit="%")
+
+
+def _in_words(comparison: Comparison, policy: str) -> str:
+    return f"{policy}, {comparison.load}, {comparison.slots} slots"

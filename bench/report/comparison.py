@@ -1,0 +1,65 @@
+"""The command `python -m bench`: every policy under one load."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from bench.loads.cron_load import DAYS, cron_load
+from bench.loads.load import Load, LoadError, read_load
+from bench.policies.experiment import compare
+from bench.policies.known import MWAA_TODAY, known
+from bench.report import table
+from bench.report.arguments import at_least_one, at_least_zero
+from bench.sim.trial import Setting
+
+
+def main(arguments: Sequence[str]) -> int:
+    """0 when done; 2 with one line on stderr for a file that cannot be read or understood."""
+    options = _parser().parse_args(arguments)
+    try:
+        load = _load(options)
+    except LoadError as error:
+        print(f"bench: {error}", file=sys.stderr)
+        return 2
+    setting = Setting(slots=options.concurrency, minimum=options.minimum, maximum=options.maximum)
+    results = compare(
+        known(load),
+        load=load,
+        setting=setting,
+        seeds=range(1, options.seeds + 1),
+        processes=min(2, os.cpu_count() or 1),
+    )
+    if options.json:
+        print(json.dumps([result.to_record() for result in results], indent=1))
+    else:
+        base = next(result for result in results if result.policy == MWAA_TODAY)
+        print(table.sheet(f"{load.name}, {options.concurrency} slots a worker", results, base=base).to_markdown())
+    return 0
+
+
+def _load(options: argparse.Namespace) -> Load:
+    if options.trace is not None:
+        return read_load(options.trace, queue=options.queue)
+    return cron_load(days=options.days)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m bench", description="Compares scaling policies by simulation.")
+    source = parser.add_mutually_exclusive_group(required=True)
+    source.add_argument("--trace", type=Path, help="CSV: arrival_s,duration_s, or task_instance's columns")
+    source.add_argument("--load", choices=["cron"], help="generated: 200 DAGs with known schedules")
+    parser.add_argument("--queue", help="of an export: the tasks of this queue only")
+    parser.add_argument("--days", type=at_least_one, default=DAYS, help="of a generated load")
+    parser.add_argument("--concurrency", type=at_least_one, default=16, help="slots a worker")
+    parser.add_argument("--seeds", type=at_least_one, default=3, help="how often each policy runs")
+    parser.add_argument(
+        "--minimum", type=at_least_zero, default=0, help="workers that always run; the bounds know no minimum"
+    )
+    parser.add_argument("--maximum", type=at_least_one, default=1000, help="workers that may run")
+    parser.add_argument("--json", action="store_true", help="print an array with an object a policy")
+    return parser

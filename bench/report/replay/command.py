@@ -1,0 +1,102 @@
+"""Simulates an operator's own history under candidate settings, and says which of them to choose.
+
+python -m bench.report.replay HISTORY [--wait SECONDS] [--concurrency N] ...
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+
+from bench.loads.decisions import holds_decisions, read_decisions
+from bench.loads.load import Load, LoadError, read_load
+from bench.policies.candidates import candidates, recommended
+from bench.policies.experiment import compare
+from bench.policies.known import MAKERS, MWAA_TODAY
+from bench.report import table
+from bench.report.arguments import at_least_one, at_least_zero, seconds
+from bench.report.plots import draw_candidates
+from bench.sim.boots import MEDIAN_S, P95_S, Boots
+from bench.sim.trial import Setting
+from project import paths
+
+PLOT_PATH = paths.STATE / "replay.png"
+PIPED_WIDTH = 200  # characters, where there is no terminal to ask
+
+
+def main(arguments: Sequence[str]) -> int:
+    """0 when done; 2 with one line on stderr for a history or settings that cannot be used."""
+    options = _parser().parse_args(arguments)
+    try:
+        load = read_history(options.history, of=options.queue)
+        setting = _setting(options)
+    except LoadError as error:
+        print(f"replay: {error}", file=sys.stderr)
+        return 2
+    chosen = candidates(minimum=options.minimum, maximum=options.maximum)
+    makers = {candidate.name: candidate.make for candidate in chosen} | {MWAA_TODAY: MAKERS[MWAA_TODAY]}
+    console = Console(width=None if sys.stdout.isatty() else PIPED_WIDTH)
+    with console.status(f"{len(load):,} tasks under {len(makers)} settings"):
+        results = compare(
+            makers,
+            load=load,
+            setting=setting,
+            seeds=range(1, options.seeds + 1),
+            processes=min(2, os.cpu_count() or 1),
+        )
+    *ours, base = results
+    best = recommended(ours, wait_s=options.wait)
+    draw_candidates(ours, base=base, best=best, wait_s=options.wait, path=options.plot)
+    title = f"{load.name}: {len(load):,} tasks, {load.arrivals[-1] / 86_400:.1f} days, {setting.slots} slots a worker"
+    console.print(table.sheet(title, results, base=base).to_rich())
+    met = "within" if best.wait_p95 <= options.wait else "the shortest there is, which is NOT within"
+    print(
+        f"Recommended: {best.policy}\n"
+        f"{best.worker_hours:,.0f} worker-hours; 95 % of the tasks wait at most {best.wait_p95:.0f} s, "
+        f"{met} {options.wait:.0f} s. Plot: {options.plot}"
+    )
+    return 0
+
+
+def read_history(path: Path, *, of: str | None) -> Load:
+    """An export of task_instance (`of`: a queue), or stored decisions (`of`: a pool). Raises LoadError."""
+    return read_decisions(path, pool=of) if holds_decisions(path) else read_load(path, queue=of)
+
+
+def _setting(options: argparse.Namespace) -> Setting:
+    if options.minimum > options.maximum:
+        raise LoadError(f"the least workers, {options.minimum}, are more than the most, {options.maximum}")
+    if options.boot_p95 < options.boot_median:
+        raise LoadError(
+            f"95 % of the boots cannot be within {options.boot_p95} s where half take {options.boot_median} s"
+        )
+    return Setting(
+        slots=options.concurrency,
+        minimum=options.minimum,
+        maximum=options.maximum,
+        boots=Boots(median_s=options.boot_median, p95_s=options.boot_p95),
+    )
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m bench.report.replay", description="Which settings suit your own history?"
+    )
+    parser.add_argument("history", type=Path, help="CSV of task_instance, or the entries of fleet:decisions:<pool>")
+    parser.add_argument("--queue", help="the tasks of this queue only; of decisions, of this pool")
+    parser.add_argument("--wait", type=seconds, default=60.0, help="that 95 %% of the tasks may wait, in seconds")
+    parser.add_argument("--concurrency", type=at_least_one, default=16, help="slots a worker")
+    parser.add_argument("--minimum", type=at_least_zero, default=0, help="workers that always run, at least")
+    parser.add_argument("--maximum", type=at_least_one, default=1000, help="workers that may run")
+    parser.add_argument("--boot-median", type=seconds, default=MEDIAN_S, help="of a worker's boot, in seconds")
+    parser.add_argument(
+        "--boot-p95", type=seconds, default=P95_S, help="that 95 %% of the boots are within, in seconds"
+    )
+    parser.add_argument("--seeds", type=at_least_one, default=3, help="how often each setting is simulated")
+    parser.add_argument("--plot", type=Path, default=PLOT_PATH, help="the file to draw into")
+    return parser

@@ -1,0 +1,111 @@
+"""All comparisons of one run of the benchmarks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from bench.loads.cron_load import cron_load
+from bench.loads.load import Load
+from bench.policies.experiment import Result, compare
+from bench.policies.known import FASTER_MWAA, MAKERS, MWAA_TODAY, OURS, OURS_FORECAST, known
+from bench.report.scenarios import OTHER_LOADS, SCENARIOS, Scenario
+from bench.sim.trial import Setting
+
+CONCURRENCIES = (4, 8, 16)
+TROUBLED_SLOTS = 16
+# Who is shown in trouble, and under other loads: the best of the peers that kill nothing, and both of ours.
+TROUBLED = (MWAA_TODAY, FASTER_MWAA, OURS, OURS_FORECAST)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Comparison:
+    """`tasks`: of the load. `has_schedule`: whether the load's schedule is known."""
+
+    load: str
+    tasks: int
+    has_schedule: bool
+    slots: int
+    results: Sequence[Result]
+
+    def of(self, policy: str) -> Result:
+        """Raises StopIteration for one that was not compared."""
+        return next(result for result in self.results if result.policy == policy)
+
+    @property
+    def base(self) -> Result:
+        return self.of(MWAA_TODAY)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trouble:
+    """What a few policies make of a load when something goes wrong, or is otherwise than usual."""
+
+    name: str
+    comparison: Comparison
+
+
+@dataclass(frozen=True, kw_only=True)
+class Suite:
+    seeds: int
+    comparisons: Sequence[Comparison]
+    troubles: Sequence[Trouble]
+    others: Sequence[Trouble]
+    troubled_days: int
+
+    @property
+    def everywhere(self) -> list[Comparison]:
+        return [*self.comparisons, *(each.comparison for each in (*self.troubles, *self.others))]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Extent:
+    """How much is simulated: seeds, days of the generated load and of it in trouble, slots a worker, processes."""
+
+    seeds: int
+    days: int
+    troubled_days: int
+    concurrencies: Sequence[int]
+    processes: int
+
+
+def run_suite(
+    traces: Sequence[Load], *, extent: Extent, say: Callable[[str], None], show: Callable[[str, Comparison], None]
+) -> Suite:
+    """`say` is told what is simulated next; `show` is given each comparison, with its title, as soon as it is there."""
+    seeds = range(1, extent.seeds + 1)
+    comparisons = []
+    for load in (cron_load(days=extent.days), *traces):
+        for slots in extent.concurrencies:
+            title = f"{load.name}, {len(load):,} tasks, {slots} slots a worker"
+            say(title)
+            setting = Setting(slots=slots, minimum=0)
+            results = compare(known(load), load=load, setting=setting, seeds=seeds, processes=extent.processes)
+            comparisons.append(_comparison(load, slots, results))
+            show(title, comparisons[-1])
+
+    def varied(scenario: Scenario) -> Trouble:
+        title = f"cron, {scenario.name}"
+        say(title)
+        load, setting = scenario.load(days=extent.troubled_days), Setting(slots=TROUBLED_SLOTS, minimum=0)
+        policies = {name: MAKERS[name] for name in TROUBLED}
+        results = compare(
+            policies, load=load, setting=scenario.setting(setting), seeds=seeds, processes=extent.processes
+        )
+        comparison = _comparison(load, TROUBLED_SLOTS, results)
+        show(title, comparison)
+        return Trouble(name=scenario.name, comparison=comparison)
+
+    return Suite(
+        seeds=extent.seeds,
+        comparisons=comparisons,
+        troubles=[varied(scenario) for scenario in SCENARIOS],
+        others=[varied(scenario) for scenario in OTHER_LOADS],
+        troubled_days=extent.troubled_days,
+    )
+
+
+def _comparison(load: Load, slots: int, results: Sequence[Result]) -> Comparison:
+    return Comparison(
+        load=load.name, tasks=len(load), has_schedule=load.calendar is not None, slots=slots, results=results
+    )

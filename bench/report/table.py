@@ -1,0 +1,110 @@
+"""Results as a table."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from bench.policies.experiment import Result
+from bench.report.sheet import Sheet
+from bench.report.suite import Trouble
+
+FIRST_FIT = "(first fit, no waits)"
+HEAD = (
+    "policy",
+    "worker-hours",
+    "% of MWAA",
+    "/ LB1",
+    "boots",
+    "wait mean",
+    "p50",
+    "p95",
+    "% of MWAA",
+    "p99",
+    "> 60 s",
+    "> 600 s",
+    "delay p95",
+    "killed",
+    "redone h",
+    "completed",
+)
+TROUBLES_HEAD = (
+    "policy",
+    "worker-hours",
+    "% of MWAA",
+    "wait p95",
+    "p99",
+    "> 60 s",
+    "killed",
+    "completed",
+)
+
+
+def sheet(title: str, results: Sequence[Result], *, base: Result) -> Sheet:
+    """A row a result, one of the reference; percentages are of `base`; waits and delays in seconds."""
+    rows = [_row(result, base) for result in results]
+    over_bound = f"{base.first_fit_hours / base.clairvoyant_hours:.2f}"
+    return Sheet(title=title, columns=HEAD, rows=(*rows, _first_fit_row((*_first_fit_costs(base), over_bound), HEAD)))
+
+
+def troubles_sheet(title: str, troubles: Sequence[Trouble], *, with_reference: bool = False) -> Sheet:
+    """A row a policy in each trouble, or whatever the title calls it; percentages are of MWAA today in the same.
+
+    `with_reference`: a row of that as well, where the troubles are other loads.
+    """
+    rows: list[tuple[str, ...]] = []
+    for trouble in troubles:
+        base = trouble.comparison.base
+        for result in trouble.comparison.results:
+            figures = result.to_record()
+            first = result is trouble.comparison.results[0]
+            rows.append(
+                (
+                    trouble.name if first else "",
+                    result.policy,
+                    f"{result.worker_hours:,.0f}",
+                    _percent(result.worker_hours, base.worker_hours),
+                    f"{result.wait_p95:.1f}",
+                    f"{figures['wait_p99']:.0f}",
+                    f"{figures['long_waits']:.1%}",
+                    f"{figures['killed']:,.0f}",
+                    f"{figures['completed']:,.0f}",
+                )
+            )
+        if with_reference:
+            rows.append(("", *_first_fit_row(_first_fit_costs(base), TROUBLES_HEAD)))
+    return Sheet(title=title, columns=(title.lower(), *TROUBLES_HEAD), rows=tuple(rows))
+
+
+def _row(result: Result, base: Result) -> tuple[str, ...]:
+    figures = result.to_record()
+    return (
+        result.policy,
+        f"{result.worker_hours:,.0f}",
+        _percent(result.worker_hours, base.worker_hours),
+        f"{result.worker_hours / result.clairvoyant_hours:.2f}",
+        f"{figures['boots']:,.0f}",
+        f"{figures['wait_mean']:.1f}",
+        f"{figures['wait_p50']:.1f}",
+        f"{figures['wait_p95']:.1f}",
+        _percent(result.wait_p95, base.wait_p95),
+        f"{figures['wait_p99']:.0f}",
+        f"{figures['long_waits']:.1%}",
+        f"{figures['too_long']:,.0f}",
+        f"{figures['delay_p95']:,.1f}",
+        f"{figures['killed']:,.0f}",
+        f"{figures['redone_hours']:,.0f}",
+        f"{figures['completed']:,.0f}",
+    )
+
+
+def _first_fit_costs(base: Result) -> tuple[str, ...]:
+    return (f"{base.first_fit_hours:,.0f}", _percent(base.first_fit_hours, base.worker_hours))
+
+
+def _first_fit_row(costs: tuple[str, ...], head: tuple[str, ...]) -> tuple[str, ...]:
+    """It has no boots to wait for, so it has a cost alone."""
+    return (FIRST_FIT, *costs, *["-"] * (len(head) - len(costs) - 1))
+
+
+def _percent(value: float, of: float) -> str:
+    return f"{100 * value / of:.0f}" if of else "-"

@@ -1,0 +1,1 @@
+"""The simulated world: ECS, workers, the fleet registry, the clock."""

@@ -1,0 +1,143 @@
+"""The ECS service that starts and stops the simulated workers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from random import Random
+
+from bench.sim.billing import Bill
+from bench.sim.boots import BootSequence
+from bench.sim.clock import Clock
+from bench.sim.fleet import Fleet
+from bench.sim.launch_bucket import LaunchBucket
+from bench.sim.worker import SimWorker, Stage
+
+# Measured: from the start of a worker's container until its Celery is ready.
+CONTAINER_START_S = 6.0
+STOP_TIMEOUT_S = 120.0
+
+
+class Ecs:
+    """Keeps as many tasks as are desired. Victims are chosen among the unprotected, otherwise at random.
+
+    `grace_s`: how long a worker that is told to stop may go on with its tasks, before they are killed. `when_ready` is
+    called with a worker that could consume.
+    """
+
+    def __init__(
+        self,
+        *,
+        clock: Clock,
+        fleet: Fleet,
+        boots: BootSequence,
+        bucket: LaunchBucket,
+        seed: int,
+        grace_s: float = STOP_TIMEOUT_S,
+        when_ready: Callable[[SimWorker], None] | None = None,
+    ) -> None:
+        self._clock, self._fleet, self._boots, self._bucket = clock, fleet, boots, bucket
+        self._grace_s = grace_s
+        self._when_ready = when_ready or fleet.consume
+        self._dice = Random(f"victims {seed}")
+        self._launched = 0
+        self.desired = 0
+        self.tasks: dict[int, SimWorker] = {}  # all that are not stopping, by number
+        self.protected = 0
+        self.pending = 0
+        self.bill = Bill()
+        self._stopping: dict[int, SimWorker] = {}
+
+    @property
+    def running(self) -> int:
+        """Tasks whose containers run, as DescribeServices counts them."""
+        return len(self.tasks) - self.pending
+
+    def set_desired(self, desired: int) -> None:
+        self.desired = desired
+        missing = desired - len(self.tasks)
+        for _ in range(missing):
+            self._launch()
+        if missing < 0:
+            stoppable = [worker for worker in self.tasks.values() if not worker.protected]
+            for worker in self._dice.sample(stoppable, min(len(stoppable), -missing)):
+                self.stop(worker)
+
+    def leave(self, worker: SimWorker) -> None:
+        """The worker ends by itself, and is not replaced."""
+        self.desired -= 1
+        self.stop(worker)
+
+    def protect(self, worker: SimWorker) -> bool:
+        """False when more tasks would be protected than are desired: ECS refuses then."""
+        if worker.number not in self.tasks or self.protected >= self.desired:
+            return False
+        worker.protected = True
+        self.protected += 1
+        return True
+
+    def unprotect(self, worker: SimWorker) -> None:
+        worker.protected = False
+        self.protected -= 1
+        if len(self.tasks) > self.desired:
+            self.set_desired(self.desired)
+
+    def stop(self, worker: SimWorker) -> None:
+        """SIGTERM: it takes no more tasks; those that have not ended after the grace are killed."""
+        self._remove(worker)
+        self._fleet.cancel(worker, stage=Stage.STOPPING)
+        if not worker.tasks:
+            self._end(worker)
+            return
+        self._stopping[worker.number] = worker
+        self._clock.after(self._grace_s, self._time_out, worker)
+
+    def ended_its_tasks(self, worker: SimWorker) -> None:
+        if worker.stage is Stage.STOPPING:
+            del self._stopping[worker.number]
+            self._end(worker)
+
+    def close(self) -> None:
+        """Bills all that are left, as if they ended now."""
+        for worker in (*self.tasks.values(), *self._stopping.values()):
+            self._end(worker)
+
+    def _launch(self) -> None:
+        self._launched += 1
+        worker = SimWorker(self._launched, launched_at=self._bucket.take(self._clock.now))
+        self.tasks[worker.number] = worker
+        self.pending += 1
+        boot = self._boots.next(launched_at=worker.launched_at)
+        ready_at = worker.launched_at + boot.takes_s
+        self._clock.at(max(worker.launched_at, ready_at - CONTAINER_START_S), self._run, worker)
+        self._clock.at(ready_at, self._fail if boot.fails else self._ready, worker)
+
+    def _run(self, worker: SimWorker) -> None:
+        if worker.stage is Stage.PENDING:
+            worker.stage = Stage.RUNNING
+            self.pending -= 1
+            self._fleet.changed(worker)
+
+    def _ready(self, worker: SimWorker) -> None:
+        if worker.stage is Stage.RUNNING:
+            self._when_ready(worker)
+
+    def _fail(self, worker: SimWorker) -> None:
+        if worker.stage is Stage.RUNNING:
+            self.stop(worker)
+            self.set_desired(self.desired)
+
+    def _time_out(self, worker: SimWorker) -> None:
+        if worker.stage is Stage.STOPPING:
+            del self._stopping[worker.number]
+            self._fleet.kill(worker)
+            self._end(worker)
+
+    def _remove(self, worker: SimWorker) -> None:
+        del self.tasks[worker.number]
+        self.pending -= worker.stage is Stage.PENDING
+        self.protected -= worker.protected
+        worker.protected = False
+
+    def _end(self, worker: SimWorker) -> None:
+        worker.stage = Stage.GONE
+        self.bill.add(launched_at=worker.launched_at, ended_at=self._clock.now)

@@ -1,0 +1,104 @@
+"""The forecaster beside the simulated scheduler: the image's own forecast, learned from the runs simulated so far."""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right, insort
+from collections import defaultdict
+from collections.abc import Sequence
+from random import Random
+
+from agent import names
+from agent.forecast import LATE_S, LOOK_EVERY_S, DueRun, PastUse, forecast
+from bench.loads.calendar import Calendar, ScheduledRun
+from bench.loads.order import NONE
+from bench.loads.past_run import PastTask, Rises, rises_of
+from bench.sim.forecast_error import NO_ERROR, ForecastError
+from bench.sim.site import Site
+from fleet.forecast import FORECAST_TTL_S, Forecast
+from roles.forecasting import forecast_settings
+
+QUEUE, POOL = "default", "worker"
+# What the container runs with where nobody sets anything.
+DEFAULTS = forecast_settings(
+    {"POOLS": f'[{{"name": "{POOL}", "queues": ["{QUEUE}"], "max": 1, "concurrency": 1}}]'},
+)
+AHEAD_S = 60.0 * int(DEFAULTS[names.FORECAST_MINUTES])
+WINDOW_S = float(DEFAULTS[names.FORECAST_WINDOW_S])
+RUNS = int(DEFAULTS[names.FORECAST_RUNS])
+
+
+class Forecaster:
+    """Looks each minute, at a random phase, and learns from each scheduled run that ends."""
+
+    def __init__(self, calendar: Calendar, *, error: ForecastError = NO_ERROR) -> None:
+        self._calendar, self._error = calendar, error
+        self._due_at = [run.due_at for run in calendar.runs]
+        self._due_runs = [DueRun(dag_id=run.dag_id, at=run.due_at) for run in calendar.runs]
+        self._run_of = {run.last_stage: run for run in calendar.runs if run.last_stage != NONE}
+        self._ended: set[int] = set()
+        # By DAG: (when the run was due, its course), ascending, the last RUNS of them.
+        self._past = {
+            dag_id: [(-1.0, course) for course in courses][-RUNS:]
+            for dag_id, courses in calendar.courses.items()
+            if courses
+        }
+        self._uses = {dag_id: _use(dag_id, runs) for dag_id, runs in self._past.items()}
+        self._written: Forecast | None = None
+        self._written_at = 0.0
+
+    def begin(self, site: Site) -> None:
+        self._site = site
+        site.fleet.when_last_stage_ends = self._learn
+        site.clock.at(Random(f"forecasts {site.seed}").random() * LOOK_EVERY_S, self._look)
+
+    def read(self) -> Forecast | None:
+        """What the registry holds now."""
+        return self._written if self._site.clock.now - self._written_at < FORECAST_TTL_S else None
+
+    def _look(self, _: None) -> None:
+        clock, error = self._site.clock, self._error
+        now = clock.now - error.behind_s
+        runs = self._runs(now)
+        past = [self._uses[dag_id] for dag_id in sorted({run.dag_id for run in runs}) if dag_id in self._uses]
+        exact = forecast(runs, past, pool_of={QUEUE: POOL}, since=now - LATE_S)[POOL]
+        self._written = tuple((at, max(1, round(slots * error.factor))) for at, slots in exact)
+        self._written_at = clock.now
+        clock.after(LOOK_EVERY_S, self._look)
+
+    def _runs(self, now: float) -> list[DueRun]:
+        """Those that Airflow has not created by then, and those that are under way."""
+        runs = self._calendar.runs
+        begin, end = bisect_left(self._due_at, now - max(LATE_S, WINDOW_S)), bisect_right(self._due_at, now + AHEAD_S)
+        return [self._due_runs[number] for number in range(begin, end) if self._is_expected(runs[number], now)]
+
+    def _is_expected(self, run: ScheduledRun, now: float) -> bool:
+        if run.created_at > now:
+            return run.due_at >= now - LATE_S
+        return run.due_at >= now - WINDOW_S and run.last_stage not in self._ended
+
+    def _learn(self, last_stage: int) -> None:
+        run = self._run_of.get(last_stage)
+        if run is None:
+            return
+        self._ended.add(last_stage)
+        fleet = self._site.fleet
+        progress = fleet.progress
+        assert progress is not None
+        tasks = [
+            PastTask(queued=fleet.arrived[task], started=fleet.started[task], ended=fleet.ended[task])
+            for stage in progress.chain_to(last_stage)
+            for task in progress.order.tasks_of[stage]
+        ]
+        past = self._past.setdefault(run.dag_id, [])
+        insort(past, (run.due_at, rises_of(tasks, window_s=WINDOW_S)))
+        del past[:-RUNS]
+        self._uses[run.dag_id] = _use(run.dag_id, past)
+
+
+def _use(dag_id: str, runs: Sequence[tuple[float, Rises]]) -> PastUse:
+    """`runs`: when each was due, and its course."""
+    total: dict[int, int] = defaultdict(int)
+    for _, rises in runs:
+        for after_s, slots in rises:
+            total[after_s] += slots
+    return PastUse(dag_id=dag_id, queue=QUEUE, runs=len(runs), rises=tuple(sorted(total.items())))

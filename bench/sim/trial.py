@@ -1,0 +1,115 @@
+"""One policy under one load with one seed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from random import Random
+
+from bench.loads.load import Load
+from bench.sim.boots import Boots, BootSequence
+from bench.sim.clock import Clock
+from bench.sim.ecs import Ecs
+from bench.sim.fleet import Fleet
+from bench.sim.forecast_error import NO_ERROR, ForecastError
+from bench.sim.launch_bucket import BURST, REFILL_PER_S, LaunchBucket
+from bench.sim.metrics import Figures
+from bench.sim.site import Scaler, Site
+from bench.sim.worker import SimWorker
+
+# After the last arrival; a policy that kills long tasks over and over would never end.
+GIVE_UP_AFTER_S = 7 * 86_400.0
+
+
+LOG_NORMAL = Boots()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Setting:
+    """The world that all policies share: slots a worker, limits in workers, boots, ECS's launches, lost looks.
+
+    `lost_looks`: the probability that a policy's look does not take place. `forecast_error`: what is wrong with the
+    forecast, for policies that read it.
+    """
+
+    slots: int
+    minimum: int = 1
+    maximum: int = 1000
+    boots: Boots = LOG_NORMAL
+    launch_burst: float = BURST
+    launch_per_s: float = REFILL_PER_S
+    lost_looks: float = 0.0
+    forecast_error: ForecastError = NO_ERROR
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    policy: str
+    worker_hours: float
+    boots: int
+    completed: int
+    killed: int
+    redone_hours: float
+    figures: Figures
+
+
+def run_trial(scaler: Scaler, *, load: Load, setting: Setting, seed: int) -> Outcome:
+    """From an idle pool at its minimum to the end of the last task; workers that are left are billed until then."""
+    clock = Clock()
+    fleet = Fleet(clock=clock, load=load, slots=setting.slots, seed=seed, when_done=clock.stop)
+    ecs = Ecs(
+        clock=clock,
+        fleet=fleet,
+        boots=BootSequence(setting.boots, seed=seed),
+        bucket=LaunchBucket(burst=setting.launch_burst, per_s=setting.launch_per_s),
+        seed=seed,
+        grace_s=scaler.grace_s,
+        when_ready=scaler.ready,
+    )
+
+    def idle(worker: SimWorker) -> None:
+        ecs.ended_its_tasks(worker)
+        scaler.idle(worker)
+
+    fleet.when_idle = idle
+    site = Site(
+        clock=clock,
+        fleet=fleet,
+        ecs=ecs,
+        slots=setting.slots,
+        minimum=setting.minimum,
+        maximum=setting.maximum,
+        seed=seed,
+    )
+    scaler.begin(site)
+    ecs.set_desired(max(setting.minimum, ecs.desired))
+    _look_regularly(scaler, clock, lost=setting.lost_looks, seed=seed)
+    clock.at(load.arrivals[-1] + max(load.durations) + GIVE_UP_AFTER_S, lambda _: clock.stop())
+    clock.run()
+    ecs.close()
+    waits = fleet.waits
+    fleet.give_up()
+    return Outcome(
+        policy=scaler.name,
+        worker_hours=ecs.bill.hours,
+        boots=ecs.bill.boots,
+        completed=waits.completed,
+        killed=waits.killed,
+        redone_hours=waits.redone_s / 3600,
+        figures=waits.figures(),
+    )
+
+
+def _look_regularly(scaler: Scaler, clock: Clock, *, lost: float, seed: int) -> None:
+    """The phase is random, and the same share of its period for each policy: a load that follows the clock would favour
+    one phase over another.
+    """
+    dice = Random(f"looks {seed}")
+
+    def look() -> float:
+        if lost:
+            if dice.random() >= lost:
+                scaler.look()
+            return 0.0  # the next look's dice must be cast
+        return scaler.look() or 0.0
+
+    clock.regularly(scaler.period_s, look, first_at=dice.random() * scaler.period_s)

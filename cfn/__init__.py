@@ -1,0 +1,1 @@
+"""Reads CloudFormation templates: intrinsics, the SAM transform, parameters, rules."""

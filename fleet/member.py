@@ -1,0 +1,138 @@
+"""What one container of the fleet reports of itself."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+from fleet.texts import NO_JSON, loads
+from fleet.validation import is_count, is_flag, is_list_of_text, is_name, is_text, is_text_or_none, is_time
+
+RECORD_VERSION = 1
+MOST_TASKS = 10_000  # of one worker; more is an error, and would raise the pool to its maximum
+
+# The roles of the containers that report, which are also the containers' names.
+WEBSERVER = "webserver"
+SCHEDULER = "scheduler"
+DAG_PROCESSOR = "dag-processor"
+TRIGGERER = "triggerer"
+WORKER = "worker"
+FORECASTER = "forecaster"
+FLOWER = "flower"
+ROLES = frozenset({WEBSERVER, SCHEDULER, DAG_PROCESSOR, TRIGGERER, FORECASTER, WORKER, FLOWER})
+
+STARTING = "starting"
+CONSUMING = "consuming"
+DRAINING = "draining"
+DRAINED = "drained"
+STOPPED = "stopped"
+RUNNING = "running"  # the only state of a member that is no worker
+STATES = frozenset({STARTING, CONSUMING, DRAINING, DRAINED, STOPPED, RUNNING})
+
+
+def member_id(task_id: str, role: str) -> str:
+    """Unique in the fleet, and never used again: ECS gives every task a new id."""
+    return f"{task_id}/{role}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Code:
+    """What code a container runs; a field is empty where it is not known, and then equal to nothing."""
+
+    image_version: str
+    dags_hash: str
+    airflow_version: str
+
+    def is_surely(self, other: Code) -> bool:
+        """Whether both are known and the same."""
+        return self == other and all(asdict(self).values())
+
+
+class MalformedMember(ValueError):
+    """A record in the registry that cannot be believed."""
+
+    def __init__(self, member_id: str, why: str) -> None:
+        super().__init__(f"fleet member {member_id}: {why}")
+        self.member_id = member_id
+        self.why = why
+
+
+@dataclass(frozen=True, kw_only=True)
+class Member:
+    """One container. Times are seconds since the epoch by Redis's clock; `last_seen` is 0 until read back."""
+
+    id: str
+    role: str
+    pool: str | None
+    image_version: str
+    dags_hash: str
+    airflow_version: str
+    state: str
+    slots: int
+    active: int
+    protected: bool
+    started_at: float
+    task_arn: str
+    container: str
+    queues: tuple[str, ...]
+    last_seen: float = 0.0
+
+    @property
+    def code(self) -> Code:
+        return Code(image_version=self.image_version, dags_hash=self.dags_hash, airflow_version=self.airflow_version)
+
+    def to_json(self) -> str:
+        """The record as stored: every field but `last_seen`, which the sorted set holds."""
+        record = asdict(self)
+        del record["last_seen"]
+        return json.dumps({"version": RECORD_VERSION, **record}, separators=(",", ":"))
+
+    @classmethod
+    def from_json(cls, raw: str | bytes, *, member_id: str | None = None, last_seen: float = 0.0) -> Member:
+        """The member that a record describes, which must be `member_id` if given; raises MalformedMember."""
+        return cls.from_record(loads(raw), member_id=member_id, last_seen=last_seen)
+
+    @classmethod
+    def from_record(cls, record: object, *, member_id: str | None = None, last_seen: float = 0.0) -> Member:
+        """The same of what a record's JSON says, see fleet.texts."""
+        named = member_id or "?"
+        if record is NO_JSON:
+            raise MalformedMember(named, "the record is not JSON")
+        if not isinstance(record, dict):
+            raise MalformedMember(named, "the record is not an object")
+        if record.get("version") != RECORD_VERSION:
+            raise MalformedMember(named, f"unknown record version {record.get('version')!r}")
+        values: dict[str, Any] = {name: record.get(name) for name in _PLAUSIBLE}
+        values["last_seen"] = last_seen
+        for name, is_plausible in _PLAUSIBLE.items():
+            if not is_plausible(values[name]):
+                raise MalformedMember(named, f"{name} is {values[name]!r}")
+        if member_id not in (None, values["id"]):
+            raise MalformedMember(named, f"the record says that it is {values['id']!r}")
+        values["queues"] = tuple(values["queues"])
+        return cls(**values)
+
+
+def _is_state(value: object) -> bool:
+    return isinstance(value, str) and value in STATES
+
+
+def _is_count_of_tasks(value: Any) -> bool:
+    return is_count(value) and value <= MOST_TASKS
+
+
+# What a container would report, by field. A table, because the autoscaler reads hundreds of records at every look.
+_PLAUSIBLE: Mapping[str, Callable[[Any], bool]] = {field.name: is_text for field in fields(Member)} | {
+    "id": is_name,
+    "role": is_name,
+    "pool": is_text_or_none,
+    "state": _is_state,
+    "slots": _is_count_of_tasks,
+    "active": _is_count_of_tasks,
+    "protected": is_flag,
+    "started_at": is_time,
+    "last_seen": is_time,
+    "queues": is_list_of_text,
+}

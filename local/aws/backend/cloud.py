@@ -1,0 +1,61 @@
+"""Calls AWS APIs on behalf of the CloudFormation engine: the engine is a client of the very server it is part of."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import boto3
+from botocore.config import Config
+
+from local.aws.backend.shapes import request_of
+
+READ_TIMEOUT_S = 20
+# One session for all: it reads a service's description, megabytes for EC2, once and not for every client.
+_session: Any = boto3.session.Session()
+_session_lock = threading.Lock()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cloud:
+    """One account and region behind `endpoint`."""
+
+    endpoint: str
+    region: str
+    account: str
+    _clients: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def partition(self) -> str:
+        if self.region.startswith("cn-"):
+            return "aws-cn"
+        return "aws-us-gov" if self.region.startswith("us-gov-") else "aws"
+
+    def client(self, service: str) -> Any:
+        """The service's client. Made under a lock: boto3 sessions, unlike clients, are not safe for threads."""
+        with _session_lock:
+            if service not in self._clients:
+                self._clients[service] = _session.client(
+                    service,
+                    region_name=self.region,
+                    endpoint_url=self.endpoint,
+                    aws_access_key_id="local",
+                    aws_secret_access_key="local",  # noqa: S106 - the server checks no signature
+                    config=Config(
+                        retries={"max_attempts": 1}, read_timeout=READ_TIMEOUT_S, s3={"addressing_style": "path"}
+                    ),
+                )
+            return self._clients[service]
+
+    def call(self, service: str, operation: str, properties: Mapping[str, Any], /, **fixed: Any) -> dict[str, Any]:
+        """Calls `operation` (as in boto3, `create_vpc`) with the properties fitted to its request, plus `fixed` as is.
+
+        Raises UnsupportedProperty for a property that the operation does not take, ClientError when it refuses.
+        """
+        client = self.client(service)
+        shape = client.meta.service_model.operation_model(client.meta.method_to_api_mapping[operation]).input_shape
+        request = {**request_of(shape, properties), **{key: value for key, value in fixed.items() if value is not None}}
+        answer: dict[str, Any] = getattr(client, operation)(**request)
+        return answer

@@ -1,0 +1,215 @@
+"""Carries out a change set: makes, changes and removes resources, and takes everything back when one fails."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from cfn.intrinsics import resolve
+from cfn.template import TemplateError
+from local.aws.backend.cloud import Cloud
+from local.aws.backend.shapes import UnsupportedProperty
+from local.aws.cloudformation import dynamic_references
+from local.aws.cloudformation.planning import in_order, outputs_of, scope_of
+from local.aws.cloudformation.stacks import Desired, Resource, Stack, Wish
+from local.aws.resources.kind import Change
+
+_UNIQUE_LENGTH = 12
+
+
+class ResourceFailure(Exception):
+    """A resource could not be made, changed or removed; the message says which and why."""
+
+
+class Execution:
+    """One pass over one stack."""
+
+    def __init__(self, stack: Stack, cloud: Cloud) -> None:
+        self._stack = stack
+        self._cloud = cloud
+        self._undo: list[Callable[[], None]] = []
+        self._replaced: list[Resource] = []
+
+    def create(self, wish: Wish) -> None:
+        with self._never_left_in_progress("CREATE_FAILED"):
+            self._stack.wish = wish
+            self._stack.become("CREATE_IN_PROGRESS", "User Initiated")
+            try:
+                self._apply(wish)
+            except ResourceFailure as failure:
+                self._stack.become("ROLLBACK_IN_PROGRESS", f"{failure} Rollback requested by user.")
+                self._take_back("ROLLBACK")
+            else:
+                self._stack.become("CREATE_COMPLETE")
+
+    def update(self, wish: Wish) -> None:
+        stack = self._stack
+        with self._never_left_in_progress("UPDATE_ROLLBACK_FAILED"):
+            stack.become("UPDATE_IN_PROGRESS", "User Initiated")
+            stack.updated_at = datetime.now(UTC)
+            try:
+                self._apply(wish)
+            except ResourceFailure as failure:
+                stack.become("UPDATE_ROLLBACK_IN_PROGRESS", str(failure))
+                self._take_back("UPDATE_ROLLBACK")
+                return
+            stack.wish = wish
+            stack.become("UPDATE_COMPLETE_CLEANUP_IN_PROGRESS")
+            for resource in reversed(self._replaced):
+                self._try_to_remove(resource)
+            gone = {name: r for name, r in stack.resources.items() if name not in wish.resources}
+            self._remove_all(gone)
+            stack.become("UPDATE_COMPLETE")
+
+    def delete(self) -> None:
+        stack = self._stack
+        with self._never_left_in_progress("DELETE_FAILED"):
+            stack.become("DELETE_IN_PROGRESS", "User Initiated")
+            failed = self._remove_all(stack.resources)
+            if failed:
+                stack.become("DELETE_FAILED", f"The following resource(s) failed to delete: [{', '.join(failed)}].")
+            else:
+                stack.become("DELETE_COMPLETE")
+
+    @contextmanager
+    def _never_left_in_progress(self, status: str) -> Iterator[None]:
+        """A mistake in this program must end the deployment too: the exception goes on, the stack gets `status`."""
+        try:
+            yield
+        finally:
+            if self._stack.busy:
+                self._stack.become(status, "Internal error of the local AWS API, see its standard error")
+
+    def _apply(self, wish: Wish) -> None:
+        for name, desired in wish.resources.items():
+            with self._failing_as("CREATE" if name not in self._stack.resources else "UPDATE", desired):
+                properties = resolve(desired.properties, scope_of(wish, self._stack.resources))
+                self._bring_about(desired, properties)
+        try:
+            self._stack.outputs = outputs_of(wish, scope_of(wish, self._stack.resources))
+        except TemplateError as error:
+            raise ResourceFailure(f"{error}.") from error
+
+    def _bring_about(self, desired: Desired, properties: Mapping[str, Any]) -> None:
+        existing = self._stack.resources.get(desired.logical_id)
+        if existing is None:
+            made = self._create(desired, properties)
+            self._undo.append(lambda: self._remove(made))
+        elif existing.kind is desired.kind and existing.properties == properties:
+            pass
+        elif existing.kind is not desired.kind or desired.kind.replaces(existing.properties, properties):
+            replacement = self._create(desired, properties)
+            self._replaced.append(existing)
+            self._undo.append(lambda: self._restore(existing, instead_of=replacement))
+        else:
+            self._update(existing, properties)
+            self._undo.append(lambda: self._update(existing, existing.properties, was=properties))
+        now = self._stack.resources[desired.logical_id]
+        self._stack.resources[desired.logical_id] = replace(now, needs=desired.needs, retain=desired.retain)
+
+    def _create(self, desired: Desired, properties: Mapping[str, Any]) -> Resource:
+        name = desired.logical_id
+        self._say("CREATE_IN_PROGRESS", name, desired.kind.type)
+        physical_name = f"{self._stack.name}-{name}-{uuid.uuid4().hex[:_UNIQUE_LENGTH].upper()}"
+        made = desired.kind.create(self._cloud, physical_name, dynamic_references.resolved(properties, self._cloud))
+        resource = Resource(
+            logical_id=name,
+            kind=desired.kind,
+            properties=properties,
+            made=made,
+            needs=desired.needs,
+            retain=desired.retain,
+            changed_at=datetime.now(UTC),
+        )
+        self._stack.resources[name] = resource
+        self._say("CREATE_COMPLETE", name, desired.kind.type, made.id)
+        return resource
+
+    def _update(
+        self, resource: Resource, properties: Mapping[str, Any], *, was: Mapping[str, Any] | None = None
+    ) -> None:
+        update = resource.kind.update
+        assert update is not None
+        name, kind = resource.logical_id, resource.kind.type
+        self._say("UPDATE_IN_PROGRESS", name, kind, resource.made.id)
+        change = Change(
+            made=self._stack.resources[name].made,
+            old=dynamic_references.resolved(was or resource.properties, self._cloud),
+            new=dynamic_references.resolved(properties, self._cloud),
+        )
+        made = update(self._cloud, change)
+        self._stack.resources[name] = replace(resource, properties=properties, made=made, changed_at=datetime.now(UTC))
+        self._say("UPDATE_COMPLETE", name, kind, made.id)
+
+    def _restore(self, resource: Resource, *, instead_of: Resource) -> None:
+        self._remove(instead_of)
+        self._stack.resources[resource.logical_id] = resource
+
+    def _remove(self, resource: Resource) -> None:
+        name, kind, physical_id = resource.logical_id, resource.kind.type, resource.made.id
+        self._say("DELETE_IN_PROGRESS", name, kind, physical_id)
+        resource.kind.delete(self._cloud, resource.made)
+        current = self._stack.resources.get(name)
+        if current is not None and current.made.id == resource.made.id:  # else it has been replaced already
+            del self._stack.resources[name]
+        self._say("DELETE_COMPLETE", name, kind, physical_id)
+
+    def _try_to_remove(self, resource: Resource) -> bool:
+        """Whether it is gone. A failure is reported as an event, and the others are removed nevertheless."""
+        if resource.retain:
+            self._say("DELETE_SKIPPED", resource.logical_id, resource.kind.type, resource.made.id)
+            return True
+        try:
+            self._remove(resource)
+        except (ClientError, BotoCoreError) as error:
+            self._say("DELETE_FAILED", resource.logical_id, resource.kind.type, resource.made.id, _reason(error))
+            return False
+        return True
+
+    def _remove_all(self, resources: Mapping[str, Resource]) -> list[str]:
+        """Removes them, each before those it needs; the names of those that could not be removed."""
+        needs = {name: resource.needs for name, resource in resources.items()}
+        found = dict(resources)
+        return [name for name in reversed(in_order(needs)) if not self._try_to_remove(found[name])]
+
+    def _take_back(self, rollback: str) -> None:
+        try:
+            for undo in reversed(self._undo):
+                undo()
+        except (ClientError, BotoCoreError) as error:
+            self._stack.become(f"{rollback}_FAILED", _reason(error))
+        else:
+            self._stack.become(f"{rollback}_COMPLETE")
+
+    @contextmanager
+    def _failing_as(self, action: str, desired: Desired) -> Iterator[None]:
+        try:
+            yield
+        except (ClientError, BotoCoreError, UnsupportedProperty, TemplateError, KeyError) as error:
+            existing = self._stack.resources.get(desired.logical_id)
+            physical_id = existing.made.id if existing else ""
+            reason = _reason(error)
+            self._say(f"{action}_FAILED", desired.logical_id, desired.kind.type, physical_id, reason)
+            verb = action.lower()
+            raise ResourceFailure(
+                f"The following resource(s) failed to {verb}: [{desired.logical_id}]. {desired.kind.type}: {reason}"
+            ) from error
+
+    def _say(self, status: str, name: str, kind: str, physical_id: str = "", reason: str | None = None) -> None:
+        self._stack.record(logical_id=name, physical_id=physical_id, type=kind, status=status, reason=reason)
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, ClientError):
+        return (
+            f"{error.response['Error'].get('Message') or error.response['Error'].get('Code')} ({error.operation_name})"
+        )
+    if isinstance(error, KeyError):
+        return f"property {error} is required"
+    return " ".join(str(error).split())

@@ -1,0 +1,184 @@
+"""Works out what a template asks for, and how that differs from what a stack has; pure but for reading the clock."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from graphlib import CycleError, TopologicalSorter
+from typing import Any
+
+from cfn import parameters as parameter_values
+from cfn.intrinsics import Scope, choose, conditions_of, references, resolve
+from cfn.template import Template, TemplateError, check_structure, parse
+from cfn.transform import expand
+from local.aws.cloudformation.stacks import Desired, PlannedChange, Resource, Stack, Wish
+from local.aws.resources.kind import Kind
+
+NO_CHANGES = "The submitted information didn't contain changes. Submit different information to create a change set."
+
+
+def wish_for(
+    body: str,
+    *,
+    given: Mapping[str, str],
+    pseudo: Mapping[str, Any],
+    kinds: Mapping[str, Kind],
+    tags: Mapping[str, str],
+) -> Wish:
+    """What the template in `body` asks for. Raises TemplateError, with one line, for all that can be known before."""
+    template = parse(body)
+    if violations := parameter_values.violations(template, given):
+        raise TemplateError("; ".join(violations))
+    values = parameter_values.resolved(template, given)
+    template = expand(template, parameters=values, region=pseudo["AWS::Region"])
+    check_structure(template)
+    scope = {**pseudo, **values}
+    conditions = conditions_of(template, parameters=scope)
+    resources = _desired(template, conditions=conditions, kinds=kinds)
+    outputs = {
+        name: choose(output, conditions)
+        for name, output in (template.get("Outputs") or {}).items()
+        if conditions.get(output.get("Condition", ""), "Condition" not in output)
+    }
+    _check_references(resources, outputs, known=set(scope) | set(resources))
+    return Wish(
+        body=body,
+        template=template,
+        parameters=scope,
+        given=dict(given),
+        tags=dict(tags),
+        resources={name: resources[name] for name in in_order({n: d.needs for n, d in resources.items()})},
+        outputs=outputs,
+    )
+
+
+def _desired(template: Template, *, conditions: Mapping[str, bool], kinds: Mapping[str, Kind]) -> dict[str, Desired]:
+    written = {
+        name: resource for name, resource in template["Resources"].items() if _is_wanted(name, resource, conditions)
+    }
+    unknown = [f"{resource['Type']} ({name})" for name, resource in written.items() if resource["Type"] not in kinds]
+    if unknown:
+        raise TemplateError(f"The local AWS API does not support the resource type {', '.join(unknown)}")
+    desired = {}
+    for name, resource in written.items():
+        properties = choose(resource.get("Properties") or {}, conditions)
+        after = resource.get("DependsOn", [])
+        after = [after] if isinstance(after, str) else after
+        if missing := [other for other in after if other not in template["Resources"]]:
+            raise TemplateError(f"Template format error: Unresolved resource dependencies {missing} of {name}")
+        needs = {*after, *references(properties)} & set(written)
+        desired[name] = Desired(
+            logical_id=name,
+            kind=kinds[resource["Type"]],
+            properties=properties,
+            needs=frozenset(needs - {name}),
+            retain=resource.get("DeletionPolicy") == "Retain",
+        )
+    return desired
+
+
+def _is_wanted(name: str, resource: Mapping[str, Any], conditions: Mapping[str, bool]) -> bool:
+    if "Condition" not in resource:
+        return True
+    if resource["Condition"] not in conditions:
+        raise TemplateError(f"Template format error: Unresolved condition {resource['Condition']} of resource {name}")
+    return conditions[resource["Condition"]]
+
+
+def _check_references(resources: Mapping[str, Desired], outputs: Mapping[str, Any], *, known: set[str]) -> None:
+    for name, node in [*((n, d.properties) for n, d in resources.items()), *outputs.items()]:
+        if missing := sorted(set(references(node)) - known):
+            raise TemplateError(f"Template format error: Unresolved resource dependencies {missing} in {name}")
+
+
+def in_order(needs: Mapping[str, Iterable[str]]) -> list[str]:
+    """Names such that each comes after those it needs, and otherwise in the order given; needs outside are ignored."""
+    sorter = TopologicalSorter({name: [need for need in wanted if need in needs] for name, wanted in needs.items()})
+    try:
+        sorter.prepare()
+    except CycleError as error:
+        raise TemplateError(f"Circular dependency between resources: {sorted(set(error.args[1]))}") from error
+    rank = {name: index for index, name in enumerate(needs)}
+    ordered: list[str] = []
+    while sorter.is_active():
+        for name in sorted(sorter.get_ready(), key=rank.__getitem__):
+            ordered.append(name)
+            sorter.done(name)
+    return ordered
+
+
+def scope_of(wish: Wish, resources: Mapping[str, Resource]) -> Scope:
+    """Names as the resources that exist answer for them."""
+
+    def attribute(name: str, wanted: str) -> Any:
+        resource = resources[name]
+        if wanted.startswith("_") or wanted not in resource.made.attributes:
+            raise TemplateError(
+                f"Template error: resource {name} does not support attribute type {wanted} in Fn::GetAtt"
+            )
+        return resource.made.attributes[wanted]
+
+    return Scope(
+        parameters=wish.parameters,
+        mappings=wish.template.get("Mappings") or {},
+        ref=lambda name: resources[name].made.id,
+        attribute=attribute,
+    )
+
+
+def outputs_of(wish: Wish, scope: Scope) -> list[dict[str, str]]:
+    outputs = []
+    for name, output in wish.outputs.items():
+        entry = {"OutputKey": name, "OutputValue": str(resolve(output["Value"], scope))}
+        if "Description" in output:
+            entry["Description"] = output["Description"]
+        outputs.append(entry)
+    return outputs
+
+
+def changes(stack: Stack, wish: Wish) -> list[PlannedChange]:
+    """What carrying out the wish would do, in order; whatever refers to a resource yet to be made counts as changed."""
+    planned = list(_additions_and_updates(stack, wish))
+    gone = [resource for name, resource in stack.resources.items() if name not in wish.resources]
+    for resource in gone:
+        planned.append(
+            PlannedChange(
+                action="Remove",
+                logical_id=resource.logical_id,
+                physical_id=resource.made.id,
+                type=resource.kind.type,
+                replacement=None,
+            )
+        )
+    return planned
+
+
+def _additions_and_updates(stack: Stack, wish: Wish) -> Iterator[PlannedChange]:
+    known = dict(stack.resources)  # without those that the plan makes or replaces: their ids are not known yet
+    scope = scope_of(wish, known)
+    for name, desired in wish.resources.items():
+        existing = stack.resources.get(name)
+        if existing is None:
+            known.pop(name, None)
+            yield PlannedChange(
+                action="Add", logical_id=name, physical_id=None, type=desired.kind.type, replacement=None
+            )
+            continue
+        unknown = desired.needs - set(known)
+        # A need that is not known yet may be nothing but a DependsOn: that is no change.
+        if unknown & set(references(desired.properties)):
+            replacement = "Conditional" if desired.kind.update else "True"
+        else:
+            properties = resolve(desired.properties, scope)
+            if properties == existing.properties and desired.kind is existing.kind:
+                continue
+            replaces = desired.kind is not existing.kind or desired.kind.replaces(existing.properties, properties)
+            replacement = str(replaces)
+        if replacement == "True":
+            known.pop(name)
+        yield PlannedChange(
+            action="Modify",
+            logical_id=name,
+            physical_id=existing.made.id,
+            type=desired.kind.type,
+            replacement=replacement,
+        )

@@ -1,0 +1,126 @@
+"""What the engine remembers: stacks, their resources, events and change sets."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from cfn.template import Template
+from local.aws.resources.kind import Kind, Made
+
+STACK_TYPE = "AWS::CloudFormation::Stack"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Resource:
+    """A resource that exists. `properties` are resolved, except for dynamic references: secrets are not kept."""
+
+    logical_id: str
+    kind: Kind
+    properties: Mapping[str, Any]
+    made: Made
+    needs: frozenset[str]
+    retain: bool
+    changed_at: datetime
+
+
+@dataclass(frozen=True, kw_only=True)
+class Event:
+    id: str
+    at: datetime
+    logical_id: str
+    physical_id: str
+    type: str
+    status: str
+    reason: str | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Desired:
+    """A resource as the template wants it: conditions are decided, references not yet resolved."""
+
+    logical_id: str
+    kind: Kind
+    properties: Mapping[str, Any]
+    needs: frozenset[str]
+    retain: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wish:
+    """A template with its parameters, ready to be carried out; `resources` come in an order that can be made."""
+
+    body: str
+    template: Template
+    parameters: Mapping[str, Any]
+    given: Mapping[str, str]
+    tags: Mapping[str, str]
+    resources: Mapping[str, Desired]
+    outputs: Mapping[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlannedChange:
+    action: str
+    logical_id: str
+    physical_id: str | None
+    type: str
+    replacement: str | None
+
+
+@dataclass(kw_only=True)
+class ChangeSet:
+    id: str
+    name: str
+    kind: str
+    wish: Wish
+    changes: list[PlannedChange]
+    status: str
+    reason: str | None
+    description: str | None
+    created_at: datetime
+    execution_status: str
+
+
+@dataclass(kw_only=True)
+class Stack:
+    id: str
+    name: str
+    status: str
+    created_at: datetime
+    reason: str | None = None
+    updated_at: datetime | None = None
+    wish: Wish | None = None
+    resources: dict[str, Resource] = field(default_factory=dict)
+    outputs: list[dict[str, str]] = field(default_factory=list)
+    events: list[Event] = field(default_factory=list)
+    change_sets: dict[str, ChangeSet] = field(default_factory=dict)
+
+    @property
+    def busy(self) -> bool:
+        return self.status.endswith("_IN_PROGRESS") and self.status != "REVIEW_IN_PROGRESS"
+
+    def become(self, status: str, reason: str | None = None) -> None:
+        """Changes the stack's status, with the event that SAM and CloudFormation's clients wait for."""
+        self.record(logical_id=self.name, physical_id=self.id, type=STACK_TYPE, status=status, reason=reason)
+        self.status, self.reason = status, reason
+
+    def record(self, *, logical_id: str, physical_id: str, type: str, status: str, reason: str | None = None) -> None:
+        at = datetime.now(UTC)
+        if self.events and at <= self.events[-1].at:
+            # SAM CLI drops events that are not later than the last one it has shown.
+            at = self.events[-1].at + timedelta(milliseconds=1)
+        self.events.append(
+            Event(
+                id=str(uuid.uuid4()),
+                at=at,
+                logical_id=logical_id,
+                physical_id=physical_id,
+                type=type,
+                status=status,
+                reason=reason,
+            )
+        )

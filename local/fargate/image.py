@@ -1,0 +1,81 @@
+"""Keeps local images: a snapshot of airflow_image/ under a tag, and the environment an image's ENV would give."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+from project import paths
+from project.errors import LocalError
+
+AUTHORITIES = Path("authorities/rds.pem")  # where `make image` puts RDS's
+NOT_IN_IMAGE = shutil.ignore_patterns("__pycache__", "*.pyc", "Dockerfile", "requirements.*", "build.*", "authorities")
+
+
+class UnknownImage(LocalError):
+    """No image of that name was built on this machine."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Image:
+    """A built image: its files, its version, and the Python environment made from its lock."""
+
+    root: Path
+    version: str
+    packages: Path
+
+    @property
+    def entrypoint(self) -> Path:
+        """The program that a container's command is given to."""
+        return self.root / "entrypoint"
+
+    def environment(self, home: Path) -> dict[str, str]:
+        """Return the image's ENV, with `home` in place of the container's writable layer."""
+        return {
+            "PATH": f"{self.packages / 'bin'}:/usr/local/bin:/usr/bin:/bin",
+            "PYTHONPATH": str(self.root),
+            "PYTHONUNBUFFERED": "1",
+            "LANG": "C.UTF-8",
+            "HOME": str(home),
+            "TMPDIR": str(home),
+            "AIRFLOW_HOME": str(home),
+            "AIRFLOW_CONFIG": str(self.root / "airflow.cfg"),
+            "AIRFLOW__CORE__DAGS_FOLDER": str(self.root / "dags"),
+            "AIRFLOW__CORE__PLUGINS_FOLDER": str(self.root / "plugins"),
+            "IMAGE_VERSION": self.version,
+        }
+
+
+def folder(uri: str) -> Path:
+    """Return where the image that `uri` names, such as `airflow-on-ecs:local`, is kept."""
+    return paths.IMAGES / uri.rsplit("/", 1)[-1].replace(":", "_")
+
+
+def build(uri: str, version: str, *, source: Path = paths.IMAGE_SOURCE) -> Image:
+    """Snapshot `source` as `uri`; a running container keeps the files it started with.
+
+    As an image for AWS brings the authorities of RDS, one for this machine brings those of its database.
+    """
+    target = folder(uri)
+    fresh = target.with_name(f"{target.name}.{os.getpid()}")
+    shutil.rmtree(fresh, ignore_errors=True)
+    shutil.copytree(source, fresh, ignore=NOT_IN_IMAGE)
+    shutil.copytree(paths.FLEET, fresh / paths.FLEET.name, ignore=NOT_IN_IMAGE)
+    (fresh / AUTHORITIES.parent).mkdir()
+    shutil.copy(paths.AUTHORITY, fresh / AUTHORITIES)
+    (fresh / "VERSION").write_text(version)
+    shutil.rmtree(target, ignore_errors=True)
+    fresh.rename(target)
+    return load(uri)
+
+
+def load(uri: str) -> Image:
+    """Return the image built under `uri`; UnknownImage says what to do when there is none."""
+    root = folder(uri)
+    try:
+        version = (root / "VERSION").read_text()
+    except FileNotFoundError:
+        raise UnknownImage(f"image {uri} was not built on this machine") from None
+    return Image(root=root, version=version, packages=paths.AIRFLOW_ENVIRONMENT)

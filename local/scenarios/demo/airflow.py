@@ -1,0 +1,93 @@
+"""Talks to Airflow's REST API as an operator's script would."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import httpx
+
+from project.errors import LocalError
+
+PAGE = 100  # the API's own limit
+TRANSIENT_RETRIES = 5
+
+
+class Airflow:
+    """A signed-in client of one webserver."""
+
+    def __init__(self, url: str, *, user: str, password: str) -> None:
+        # trust_env off: a proxy meant for the internet must not get these requests.
+        self._http = httpx.Client(base_url=url, timeout=30, trust_env=False)
+        answer = self._http.post("/auth/token", json={"username": user, "password": password})
+        if answer.status_code != httpx.codes.CREATED:
+            raise LocalError(f"Airflow refused the sign-in of {user}: HTTP {answer.status_code}")
+        self.token = str(answer.json()["access_token"])  # what the user's browser would hold
+        self._http.headers["Authorization"] = f"Bearer {self.token}"
+
+    def close(self) -> None:
+        """Close its connections."""
+        self._http.close()
+
+    def dag_exists(self, dag_id: str) -> bool:
+        """Whether the DAG processor has stored the DAG."""
+        answer = self._http.get(f"/api/v2/dags/{dag_id}")
+        return answer.status_code == httpx.codes.OK
+
+    def trigger(self, dag_id: str, conf: dict[str, Any]) -> str:
+        """Unpause the DAG, start a run with `conf`, return the run's id."""
+        self.unpause(dag_id)
+        run = self._call("POST", f"/api/v2/dags/{dag_id}/dagRuns", json={"logical_date": None, "conf": conf})
+        return str(run["dag_run_id"])
+
+    def unpause(self, dag_id: str) -> None:
+        """Let the DAG run by its schedule."""
+        self._call("PATCH", f"/api/v2/dags/{dag_id}", json={"is_paused": False})
+
+    def runs(self, dag_id: str) -> list[dict[str, Any]]:
+        """Return the DAG's last runs, the latest first."""
+        answer = self._call("GET", f"/api/v2/dags/{dag_id}/dagRuns", params={"order_by": "-run_after", "limit": PAGE})
+        found: list[dict[str, Any]] = answer["dag_runs"]
+        return found
+
+    def run_state(self, dag_id: str, run_id: str) -> str:
+        """Return the run's state."""
+        return str(self._call("GET", f"/api/v2/dags/{dag_id}/dagRuns/{run_id}")["state"])
+
+    def count(self, dag_id: str, run_id: str, *, task_id: str, state: str) -> int:
+        """Count the run's instances of a task in one state."""
+        path = f"/api/v2/dags/{dag_id}/dagRuns/{run_id}/taskInstances"
+        answer = self._call("GET", path, params={"task_id": task_id, "state": state, "limit": 1})
+        return int(answer["total_entries"])
+
+    def task_instances(self, dag_id: str, run_id: str) -> list[dict[str, Any]]:
+        """Return all task instances of a run."""
+        path = f"/api/v2/dags/{dag_id}/dagRuns/{run_id}/taskInstances"
+        found: list[dict[str, Any]] = []
+        while True:
+            answer = self._call("GET", path, params={"limit": PAGE, "offset": len(found), "order_by": "map_index"})
+            found += answer["task_instances"]
+            if len(found) >= answer["total_entries"] or not answer["task_instances"]:
+                return found
+
+    def log(self, instance: dict[str, Any]) -> str:
+        """Return the text of the log of a task instance's last try."""
+        path = "/api/v2/dags/{dag_id}/dagRuns/{dag_run_id}/taskInstances/{task_id}/logs/{try_number}".format(**instance)
+        answer = self._call("GET", path, params={"map_index": instance["map_index"], "full_content": "true"})
+        content = answer["content"]
+        return content if isinstance(content, str) else "\n".join(str(line) for line in content)
+
+    def _call(self, method: str, path: str, **more: Any) -> dict[str, Any]:
+        for attempt in range(TRANSIENT_RETRIES):
+            try:
+                answer = self._http.request(method, path, **more)
+            except httpx.TransportError:
+                time.sleep(2**attempt / 4)
+                continue
+            if answer.is_error:
+                raise LocalError(
+                    f"Airflow answered {method} {path} with HTTP {answer.status_code}: {answer.text[:200]}"
+                )
+            found: dict[str, Any] = answer.json()
+            return found
+        raise LocalError(f"Airflow did not answer {method} {path}")

@@ -1,0 +1,1 @@
+"""Brings the deployed template up on this machine."""

@@ -1,0 +1,58 @@
+"""Checks, before anything is started, what a deployment of an environment would be refused for."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Mapping
+
+from cfn.template import Template, TemplateError, parse
+from local.aws.cloudformation.planning import wish_for
+from local.aws.resources import kinds
+from project import environments, paths
+from project.environments import Environment
+from project.errors import LocalError
+
+TOOLS = ("make",)  # what `sam build` calls and no environment of ours brings
+# SAM's transform wants packaged code, which there is only after a build.
+PACKAGED = "s3://packaged/later"
+
+
+def preflight(name: str) -> Environment:
+    """Return the environment if tools, parameters and template are acceptable; LocalError says what is not."""
+    for tool in TOOLS:
+        if shutil.which(tool) is None:
+            raise LocalError(f"{tool} is missing; install it (Debian: apt-get install {tool}) and try again")
+    config = environments.load(name)
+    try:
+        template = parse((paths.ROOT / "template.yaml").read_text())
+        for resource in (template.get("Resources") or {}).values():
+            if resource.get("Type") == "AWS::Serverless::Function":
+                resource["Properties"]["CodeUri"] = PACKAGED
+        pseudo = {
+            "AWS::AccountId": "123456789012",
+            "AWS::NotificationARNs": [],
+            "AWS::Partition": "aws",
+            "AWS::Region": config.region,
+            "AWS::StackId": config.stack_name,
+            "AWS::StackName": config.stack_name,
+            "AWS::URLSuffix": "amazonaws.com",
+        }
+        if above := min_above_max(template, config.parameters):
+            raise TemplateError("; ".join(above))
+        wish_for(json.dumps(template), given=config.parameters, pseudo=pseudo, kinds=kinds(), tags={})
+    except TemplateError as error:
+        raise LocalError(f"template.yaml with parameters/{name}.yaml: {error}") from None
+    return config
+
+
+def min_above_max(template: Template, given: Mapping[str, str]) -> list[str]:
+    """Each pair of whole numbers `<X>Min`, `<X>Max` in the wrong order: CloudFormation's rules see only small ones."""
+    declared = template.get("Parameters") or {}
+    values = {name: str(given.get(name, entry.get("Default"))) for name, entry in declared.items()}
+    pairs = [(name, f"{name.removesuffix('Min')}Max") for name in declared if name.endswith("Min")]
+    return [
+        f"{low} is {values[low]}, above {high}, which is {values[high]}"
+        for low, high in pairs
+        if values.get(high, "").isdigit() and values[low].isdigit() and int(values[low]) > int(values[high])
+    ]

@@ -1,0 +1,97 @@
+"""Rolls another version of the image out on the running stack, as an operator does: build, `sam deploy`, wait."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from local.fargate import image
+from local.stack import sam
+from project import paths
+from project.clients import Clients, environment
+from project.environments import Environment
+from project.errors import LocalError
+from project.names import logical_name
+
+IMAGE_PARAMETER = "ImageUri"
+TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}")  # as ECR takes it
+ROLL_TIMEOUT_S = 600
+LOOK_EVERY_S = 1.0
+
+Report = Callable[[str], None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rollout:
+    """A service on its way: tasks of the new deployment that run, and tasks of older ones that still live."""
+
+    service: str
+    new: int
+    old: int
+    completed: bool
+
+
+def image_uri(uri: str, version: str) -> str:
+    """Return `uri` with `version` for its tag; LocalError when that can be no tag."""
+    if not TAG.fullmatch(version):
+        raise LocalError(f"VERSION={version!r} can be no image tag: letters, digits, dots, dashes, at most 128")
+    return f"{uri.rsplit(':', 1)[0]}:{version}"
+
+
+def build(version: str, *, config: Environment, source: Path = paths.IMAGE_SOURCE) -> bool:
+    """Build `source` as the image `version`; False when there is one: a tag never changes its content."""
+    uri = image_uri(config.parameters[IMAGE_PARAMETER], version)
+    if image.folder(uri).exists():
+        return False
+    image.build(uri, version, source=source)
+    return True
+
+
+def deploy(version: str, *, config: Environment, clients: Clients) -> None:
+    """Deploy the image `version`; returns when CloudFormation has taken it over."""
+    uri = image_uri(config.parameters[IMAGE_PARAMETER], version)
+    aws = environment(clients.endpoint, config.region)
+    deploying = sam.deploy(config.name, aws, overrides={IMAGE_PARAMETER: uri})
+    try:
+        deploying.wait()
+    finally:
+        deploying.kill()
+
+
+def wait(clients: Clients, *, cluster: str, report: Report) -> None:
+    """Wait until every service runs its newest deployment alone; `report` hears each change. LocalError in time."""
+    deadline, said = time.monotonic() + ROLL_TIMEOUT_S, ""
+    while True:
+        now = rollouts(clients, cluster=cluster)
+        text = "   ".join(f"{r.service} {r.new} new" + (f" + {r.old} old" if r.old else "") for r in now)
+        if text != said:
+            report(text)
+            said = text
+        if all(r.completed for r in now):
+            return
+        if time.monotonic() > deadline:
+            raise LocalError(f"the rollout did not end within {ROLL_TIMEOUT_S} s ({text}); see {paths.LOGS}")
+        time.sleep(LOOK_EVERY_S)
+
+
+def rollouts(clients: Clients, *, cluster: str) -> tuple[Rollout, ...]:
+    """Return how far each service of the cluster is."""
+    arns: list[str] = clients.ecs.list_services(cluster=cluster, maxResults=100)["serviceArns"]
+    found: list[dict[str, Any]] = []
+    for first in range(0, len(arns), 10):
+        found += clients.ecs.describe_services(cluster=cluster, services=arns[first : first + 10])["services"]
+    return tuple(_rollout(service) for service in found)
+
+
+def _rollout(service: dict[str, Any]) -> Rollout:
+    primary, *older = sorted(service["deployments"], key=lambda d: d["status"] != "PRIMARY")
+    return Rollout(
+        service=logical_name(service["serviceName"]),
+        new=primary["runningCount"],
+        old=sum(d["runningCount"] + d["pendingCount"] for d in older),
+        completed=not older and primary["rolloutState"] == "COMPLETED",
+    )

@@ -1,0 +1,79 @@
+"""The command line for those who operate a stack: `python -m ops cost ...`."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+from rich.console import Console
+
+from cfn.template import TemplateError
+from ops.cost.compare import compare
+from ops.cost.estimate import NoPrice, estimate
+from ops.cost.load import HOURS_A_WEEK, IDLE, Load
+from ops.cost.sources import read
+from ops.cost.view import show
+from project.errors import LocalError
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Exit code 1, after one line, when an environment, a revision or a price is missing."""
+    options = _parser().parse_args(arguments)
+    try:
+        _cost(options, Console())
+    except (LocalError, TemplateError, NoPrice) as error:
+        print(f"cost: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _cost(options: argparse.Namespace, console: Console) -> None:
+    """The environment idle and under the load; or, with another one or another revision, both under the load."""
+    load = Load(
+        tasks_a_day=options.tasks,
+        task_s=options.task_seconds,
+        deployments_a_month=options.deployments,
+        awake_hours_a_week=options.awake_hours,
+    )
+    of_load = f"{load.tasks_a_day:,} tasks a day of {load.task_s:g} s, {load.deployments_a_month} deployments a month"
+    if load.awake < 1:
+        of_load += f", awake for {load.awake_hours_a_week:g} hours a week"
+    template = read(options.env, options.rev)
+    if options.vs is None and options.vs_rev is None:
+        rows = compare(estimate(template, load=IDLE), estimate(template, load=load))
+        show(rows, left=f"{options.env}, idle", right=of_load, with_difference=False, console=console)
+        return
+    other, other_rev = options.vs or options.env, options.vs_rev
+    rows = compare(estimate(template, load=load), estimate(read(other, other_rev), load=load))
+    console.print(f"Both with {of_load}.")
+    names = [f"{env} {rev or ''}".strip() for env, rev in ((options.env, options.rev), (other, other_rev))]
+    show(rows, left=names[0], right=names[1], with_difference=True, console=console)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m ops")
+    commands = parser.add_subparsers(dest="command", required=True)
+    cost = commands.add_parser("cost", help="what a month costs, by resource")
+    cost.add_argument("--env", required=True, help="environment of samconfig.toml")
+    cost.add_argument("--rev", help="git revision, the checkout by default")
+    cost.add_argument("--vs", help="another environment to compare with")
+    cost.add_argument("--vs-rev", help="another revision to compare with")
+    cost.add_argument("--tasks", type=int, default=10_000, help="tasks on an average day")
+    cost.add_argument("--task-seconds", type=float, default=60.0, help="how long one runs on average")
+    cost.add_argument("--deployments", type=int, default=20, help="deployments of the image a month")
+    cost.add_argument(
+        "--awake-hours", type=_hours_a_week, default=float(HOURS_A_WEEK), help="hours a week in which it does not sleep"
+    )
+    return parser
+
+
+def _hours_a_week(text: str) -> float:
+    hours = float(text)
+    if not 0 < hours <= HOURS_A_WEEK:
+        raise argparse.ArgumentTypeError(f"a week has {HOURS_A_WEEK} hours, and one without any has no tasks")
+    return hours
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

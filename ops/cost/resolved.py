@@ -1,0 +1,94 @@
+"""The template as one environment deploys it: SAM expanded, conditions decided, parameters put in their places."""
+
+from __future__ import annotations
+
+import copy
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from cfn import parameters as parameter_values
+from cfn.intrinsics import choose, conditions_of
+from cfn.template import Template, TemplateError
+from cfn.transform import expand
+
+# What `sam deploy` puts in CodeUri's place: nothing that is asked of a template depends on it.
+PACKAGED = "s3://packages/code"
+# What is decided away: a section that nothing refers to any more.
+DECIDED = ("Parameters", "Rules", "Conditions", "Mappings", "Metadata")
+PSEUDO = {"AWS::Partition": "aws", "AWS::URLSuffix": "amazonaws.com", "AWS::AccountId": "123456789012"}
+_HOLE = re.compile(r"\$\{([^!${}]+)\}")
+
+
+def resolved(template: Template, *, given: Mapping[str, str], region: str) -> Template:
+    """The template with the values `given`. Raises TemplateError for values that the template refuses.
+
+    What only a deployment can know stays: references to resources, their attributes, and pseudo parameters.
+    """
+    template = copy.deepcopy(template)
+    if refused := parameter_values.violations(template, given):
+        raise TemplateError("; ".join(refused))
+    for resource in template["Resources"].values():
+        if resource["Type"] == "AWS::Serverless::Function":
+            resource["Properties"]["CodeUri"] = PACKAGED
+    values = _typed(parameter_values.resolved(template, given), template["Parameters"])
+    expanded = expand(template, parameters=values, region=region)
+    conditions = conditions_of(expanded, parameters={**PSEUDO, "AWS::Region": region, **values})
+    mappings = expanded.get("Mappings") or {}
+    result = {name: copy.deepcopy(section) for name, section in expanded.items() if name not in DECIDED}
+    for section in ("Resources", "Outputs"):
+        result[section] = {
+            title: _filled(choose({k: v for k, v in entry.items() if k != "Condition"}, conditions), values, mappings)
+            for title, entry in (expanded.get(section) or {}).items()
+            if conditions.get(entry.get("Condition", ""), "Condition" not in entry)
+        }
+    for resource in result["Resources"].values():
+        resource.get("Metadata", {}).pop("SamResourceId", None)
+    return result
+
+
+def _typed(values: Mapping[str, Any], declared: Mapping[str, Any]) -> dict[str, Any]:
+    """Numbers and truth values as such: CloudFormation turns texts into them where a property wants them."""
+    return {name: _typed_value(value, declared[name]) for name, value in values.items()}
+
+
+def _typed_value(value: str, declared: Mapping[str, Any]) -> Any:
+    choices = [str(choice) for choice in declared.get("AllowedValues", ())]
+    if sorted(choices) == ["false", "true"]:
+        return value == "true"
+    if declared["Type"] == "Number" or (choices and all(choice.isdigit() for choice in choices)):
+        return int(value)
+    return value
+
+
+def _filled(node: Any, values: Mapping[str, Any], mappings: Mapping[str, Any]) -> Any:
+    """The node with parameters and mappings replaced by what they stand for."""
+    if isinstance(node, list):
+        return [_filled(item, values, mappings) for item in node]
+    if not isinstance(node, dict):
+        return node
+    match node:
+        case {"Ref": str(name)} if name in values:
+            return values[name]
+        case {"Fn::Sub": argument}:
+            return _substituted(_filled(argument, values, mappings), values)
+        case {"Fn::FindInMap": [name, *keys]}:
+            found = mappings[name]
+            for key in keys:
+                found = found[str(_filled(key, values, mappings))]
+            return found
+        case {"Fn::Split": [separator, text]}:
+            whole = _filled(text, values, mappings)
+            return whole.split(separator) if isinstance(whole, str) else {"Fn::Split": [separator, whole]}
+    return {key: _filled(value, values, mappings) for key, value in node.items()}
+
+
+def _substituted(argument: Any, values: Mapping[str, Any]) -> Any:
+    """An Fn::Sub without its parameters; plain text when nothing else is left to put in."""
+    text, own = argument if isinstance(argument, list) else (argument, {})
+    known = {**values, **{name: value for name, value in own.items() if isinstance(value, str)}}
+    text = _HOLE.sub(lambda hole: str(known.get(hole.group(1), hole.group(0))), text)
+    left = {name: value for name, value in own.items() if name not in known}
+    if not _HOLE.search(text):
+        return text
+    return {"Fn::Sub": [text, left] if left else text}

@@ -1,0 +1,102 @@
+"""The programs that can build an image from a Dockerfile, and how each is asked."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from ops.image.errors import ImageError
+
+ASK_TIMEOUT_S = 30
+Command = list[str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Builder:
+    """`ask` succeeds only where the program can work; `save` gives the command that writes a docker-archive."""
+
+    name: str
+    ask: Command
+    build: Command
+    save: Callable[[str, Path], Command]
+
+    @property
+    def is_usable(self) -> bool:
+        """Whether it is installed and can work: docker, for one, needs its daemon."""
+        try:
+            asked = subprocess.run(self.ask, capture_output=True, check=False, timeout=ASK_TIMEOUT_S)
+        except (FileNotFoundError, subprocess.TimeoutExpired):
+            return False
+        return asked.returncode == 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Order:
+    """What to build: the `dockerfile` on the `context` folder as `reference`, with the operator's own `options`."""
+
+    context: Path
+    dockerfile: Path
+    reference: str
+    arguments: Mapping[str, str]
+    options: tuple[str, ...] = ()
+
+
+BUILDERS = (
+    Builder(
+        name="docker",
+        ask=["docker", "version"],
+        build=["docker", "build"],
+        save=lambda reference, path: ["docker", "save", "--output", str(path), reference],
+    ),
+    Builder(
+        name="podman",
+        ask=["podman", "info"],
+        build=["podman", "build", "--layers"],
+        save=lambda reference, path: ["podman", "save", "--quiet", "--output", str(path), reference],
+    ),
+    Builder(
+        name="buildah",
+        ask=["buildah", "info"],
+        build=["buildah", "build", "--layers"],
+        save=lambda reference, path: ["buildah", "push", "--quiet", reference, f"docker-archive:{path}:{reference}"],
+    ),
+)
+
+
+def find_builder(name: str | None = None) -> Builder:
+    """The first builder that works here, or the one of that name if it does; ImageError without one."""
+    for builder in BUILDERS:
+        if name in (None, builder.name) and builder.is_usable:
+            return builder
+    tried = name or " and ".join(builder.name for builder in BUILDERS)
+    raise ImageError(f"tried {tried}, which cannot build here: install podman or buildah, or start docker's daemon")
+
+
+def build(builder: Builder, order: Order) -> None:
+    """Build the image; its output goes to the terminal. ImageError when it fails."""
+    arguments = [part for name, value in order.arguments.items() for part in ("--build-arg", f"{name}={value}")]
+    _run(
+        [
+            *builder.build,
+            "--file",
+            str(order.dockerfile),
+            *arguments,
+            *order.options,
+            "--tag",
+            order.reference,
+            str(order.context),
+        ]
+    )
+
+
+def save(builder: Builder, reference: str, path: Path) -> None:
+    """Write the image as a docker-archive to `path`, which must not exist. ImageError when it fails."""
+    _run(builder.save(reference, path))
+
+
+def _run(command: Command) -> None:
+    ended = subprocess.run(command, check=False)
+    if ended.returncode:
+        raise ImageError(f"{' '.join(command[:2])} ended with exit code {ended.returncode}")

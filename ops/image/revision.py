@@ -1,0 +1,50 @@
+"""Where the image's code comes from, as git tells it."""
+
+from __future__ import annotations
+
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from ops.image.errors import ImageError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Revision:
+    """`version`: the operator's, or the tag or short commit, with -dirty for what is not committed.
+
+    `commit` is empty outside a checkout, `source` where the checkout comes from no address on the web.
+    """
+
+    version: str
+    commit: str
+    source: str
+
+
+def read_revision(root: Path, *, version: str | None) -> Revision:
+    """The revision of the checkout at `root`; ImageError when that is none, and nobody says which `version` it is."""
+    commit = _git(root, "rev-parse", "HEAD")
+    found = version or _git(root, "describe", "--tags", "--always", "--dirty")
+    if found is None:
+        raise ImageError("this is no git checkout: say which version it is, VERSION=...")
+    return Revision(
+        version=found, commit=commit or "", source=web_address(_git(root, "config", "--get", "remote.origin.url") or "")
+    )
+
+
+def web_address(remote: str) -> str:
+    """The address of a remote for everybody to see: without a user's name or token; empty unless it is https."""
+    parts = urlsplit(remote)
+    if parts.scheme != "https" or not parts.hostname:
+        return ""
+    return f"https://{parts.netloc.rpartition('@')[2]}{parts.path.removesuffix('.git')}"
+
+
+def _git(root: Path, *arguments: str) -> str | None:
+    """What git says; None where it is missing, or has nothing to say."""
+    try:
+        ended = subprocess.run(["git", *arguments], cwd=root, capture_output=True, text=True, check=False)
+    except FileNotFoundError:
+        return None
+    return ended.stdout.strip() if ended.returncode == 0 else None

@@ -1,0 +1,1 @@
+"""What every command of the project needs: paths, environments, errors, waiting, the running local stack."""

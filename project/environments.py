@@ -1,0 +1,49 @@
+"""Reads samconfig.toml's environments and their parameters, with SAM's own reader."""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from project import paths
+from project.errors import LocalError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Environment:
+    """One environment of samconfig.toml."""
+
+    name: str
+    stack_name: str
+    region: str
+    parameters: dict[str, str]
+
+
+def load(name: str, *, root: Path | None = None) -> Environment:
+    """Return an environment of the project in `root`, by default this one; LocalError names the ones there are."""
+    root = root or paths.ROOT
+    config = tomllib.loads((root / "samconfig.toml").read_text())
+    names = [key for key, value in config.items() if isinstance(value, dict) and "deploy" in value]
+    if name not in names:
+        raise LocalError(f"unknown environment {name!r}; samconfig.toml has: {', '.join(names)}")
+    section = config[name]["deploy"]["parameters"]
+    return Environment(
+        name=name,
+        stack_name=section["stack_name"],
+        region=section["region"],
+        parameters=_parameters(section["parameter_overrides"], root=root),
+    )
+
+
+def _parameters(overrides: Any, *, root: Path) -> dict[str, str]:
+    # Imported here: SAM's modules take a while to load, and only this needs them.
+    import click
+    from samcli.cli.types import CfnParameterOverridesType
+
+    try:
+        found = CfnParameterOverridesType().convert(overrides, None, None, current_file=root / "samconfig.toml")
+    except click.ClickException as error:
+        raise LocalError(f"samconfig.toml: {error.format_message()}") from None
+    return {str(key): str(value) for key, value in found.items()}

@@ -1,0 +1,21 @@
+"""Where things are in the checkout; the local stack keeps its state below .local/."""
+
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+STATE = ROOT / ".local"
+LOGS = STATE / "logs"
+TASKS = STATE / "tasks"
+IMAGES = STATE / "images"
+FUNCTIONS = STATE / "functions"
+TLS = STATE / "tls"
+AUTHORITY = TLS / "ca.pem"  # as local.servers.tls.Authority names it
+POSTGRES = STATE / "postgres"
+REDIS = STATE / "redis"
+TEMPORARY = STATE / "tmp"
+RUNNING = STATE / "running.json"
+LOCK = STATE / "stack.lock"
+IMAGE_SOURCE = ROOT / "airflow_image"
+FLEET = ROOT / "fleet"  # copied whole into the image and the functions
+IMAGE_PYTHONPATH = f"{IMAGE_SOURCE}:{ROOT}"  # the image's code, where it runs from the checkout
+AIRFLOW_ENVIRONMENT = ROOT / ".venv-airflow"

@@ -1,0 +1,18 @@
+"""Waits for something to become true, with a limit and a name for what was awaited."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from project import paths
+from project.errors import LocalError
+
+
+def wait_until(ready: Callable[[], bool], *, what: str, timeout_s: float, every_s: float = 0.25) -> None:
+    """Wait until `ready()`; LocalError says what did not happen in time."""
+    deadline = time.monotonic() + timeout_s
+    while not ready():
+        if time.monotonic() > deadline:
+            raise LocalError(f"{what} did not happen within {timeout_s:.0f} s; see {paths.LOGS}")
+        time.sleep(every_s)

@@ -1,0 +1,1 @@
+"""What the sections share: parameters, IAM statements, security groups, task definitions, listeners."""

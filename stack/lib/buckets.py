@@ -1,0 +1,95 @@
+"""Buckets as all of the stack's are: private, versioned, TLS only, emptied after a while, kept when the stack goes."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from troposphere import Join, Ref, Template
+from troposphere.s3 import (
+    AbortIncompleteMultipartUpload,
+    Bucket,
+    BucketEncryption,
+    BucketPolicy,
+    EventBridgeConfiguration,
+    LifecycleConfiguration,
+    LifecycleRule,
+    NoncurrentVersionExpiration,
+    NotificationConfiguration,
+    OwnershipControls,
+    OwnershipControlsRule,
+    PublicAccessBlockConfiguration,
+    ServerSideEncryptionByDefault,
+    ServerSideEncryptionRule,
+    VersioningConfiguration,
+)
+
+from stack.lib.iam import POLICY_VERSION, Statement
+
+ABANDONED_UPLOAD_DAYS = 7
+OLD_VERSION_DAYS = 7
+
+
+def add_bucket(t: Template, title: str, *, days: Any, encryption: ServerSideEncryptionByDefault) -> Bucket:
+    """Objects go after `days`, and what an overwritten or deleted one was a week later."""
+    return t.add_resource(
+        Bucket(
+            title,
+            # CloudFormation cannot delete a bucket that holds anything.
+            DeletionPolicy="Retain",
+            UpdateReplacePolicy="Retain",
+            BucketEncryption=BucketEncryption(
+                ServerSideEncryptionConfiguration=[
+                    ServerSideEncryptionRule(BucketKeyEnabled=True, ServerSideEncryptionByDefault=encryption)
+                ]
+            ),
+            LifecycleConfiguration=LifecycleConfiguration(
+                Rules=[
+                    LifecycleRule(
+                        Id="expire",
+                        Status="Enabled",
+                        Prefix="",
+                        ExpirationInDays=days,
+                        NoncurrentVersionExpiration=NoncurrentVersionExpiration(NoncurrentDays=OLD_VERSION_DAYS),
+                        AbortIncompleteMultipartUpload=AbortIncompleteMultipartUpload(
+                            DaysAfterInitiation=ABANDONED_UPLOAD_DAYS
+                        ),
+                    )
+                ]
+            ),
+            # Whoever wants to watch the objects adds a rule of their own: nothing in the stack does.
+            NotificationConfiguration=NotificationConfiguration(
+                EventBridgeConfiguration=EventBridgeConfiguration(EventBridgeEnabled=True)
+            ),
+            OwnershipControls=OwnershipControls(Rules=[OwnershipControlsRule(ObjectOwnership="BucketOwnerEnforced")]),
+            PublicAccessBlockConfiguration=PublicAccessBlockConfiguration(
+                BlockPublicAcls=True, BlockPublicPolicy=True, IgnorePublicAcls=True, RestrictPublicBuckets=True
+            ),
+            VersioningConfiguration=VersioningConfiguration(Status="Enabled"),
+        )
+    )
+
+
+def add_bucket_policy(t: Template, title: str, *, bucket: Bucket, statements: Sequence[Statement] = ()) -> BucketPolicy:
+    """Refuses what comes without TLS, and allows what `statements` say."""
+    return t.add_resource(
+        BucketPolicy(
+            title,
+            Bucket=Ref(bucket),
+            PolicyDocument={"Version": POLICY_VERSION, "Statement": [_refuse_plain_http(bucket), *statements]},
+        )
+    )
+
+
+def objects(bucket: Bucket, prefix: str = "") -> Join:
+    """ARN pattern of the bucket's objects below `prefix`."""
+    return Join("", [bucket.get_att("Arn"), f"/{prefix}*"])
+
+
+def _refuse_plain_http(bucket: Bucket) -> Statement:
+    return {
+        "Sid": "OnlyTls",
+        "Effect": "Deny",
+        "Principal": {"AWS": "*"},
+        "Action": "s3:*",
+        "Resource": [bucket.get_att("Arn"), objects(bucket)],
+        "Condition": {"Bool": {"aws:SecureTransport": "false"}},
+    }

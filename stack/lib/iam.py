@@ -1,0 +1,193 @@
+"""IAM statements, each for one purpose and on the resources it is given."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from troposphere import GetAtt, If, Ref, Sub, Template
+from troposphere.iam import ManagedPolicy, Policy, PolicyType, Role
+from troposphere.logs import LogGroup
+from troposphere.sns import Topic
+
+from stack.lib.parameters import hole, suppress
+
+Statement = dict[str, Any]
+POLICY_VERSION = "2012-10-17"
+TASKS = "ecs-tasks.amazonaws.com"
+LAMBDA = "lambda.amazonaws.com"
+ECS = "ecs.amazonaws.com"
+
+
+def add_role(
+    t: Template,
+    title: str,
+    *,
+    service: str,
+    statements: Sequence[Statement],
+    boundary: If,
+    shared: Sequence[ManagedPolicy] = (),
+) -> Role:
+    """A role for `service` with statements of its own and `shared` policies of the stack, never beyond `boundary`."""
+    trust: Statement = {"Effect": "Allow", "Principal": {"Service": service}, "Action": "sts:AssumeRole"}
+    role: Role = Role(
+        title,
+        AssumeRolePolicyDocument={"Version": POLICY_VERSION, "Statement": [trust]},
+        PermissionsBoundary=boundary,
+    )
+    if statements:
+        document = {"Version": POLICY_VERSION, "Statement": list(statements)}
+        role.Policies = [Policy(PolicyName="permissions", PolicyDocument=document)]
+    if shared:
+        role.ManagedPolicyArns = [Ref(policy) for policy in shared]
+    return t.add_resource(role)
+
+
+def allow(*, actions: Sequence[str], resources: Sequence[Any], condition: Statement | None = None) -> Statement:
+    statement: Statement = {"Effect": "Allow", "Action": list(actions), "Resource": list(resources)}
+    if condition is not None:
+        statement["Condition"] = condition
+    return statement
+
+
+def read_secrets(arns: Sequence[Any], *, key_arn: GetAtt) -> list[Statement]:
+    """Read secrets that the stack's key encrypts."""
+    return [
+        allow(actions=["secretsmanager:GetSecretValue"], resources=arns),
+        allow(actions=["kms:Decrypt"], resources=[key_arn]),
+    ]
+
+
+def write_log_group(group: LogGroup) -> Statement:
+    return allow(actions=["logs:CreateLogStream", "logs:PutLogEvents"], resources=[group.get_att("Arn")])
+
+
+def pull_image(repository_arn: Any) -> list[Statement]:
+    return [
+        # The token belongs to the registry as a whole: the API takes no resource.
+        allow(actions=["ecr:GetAuthorizationToken"], resources=["*"]),
+        allow(
+            actions=["ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"],
+            resources=[repository_arn],
+        ),
+    ]
+
+
+def use_log_bucket(*, bucket_arn: GetAtt, prefix: str, key_arn: GetAtt) -> list[Statement]:
+    """Read, list, write, never delete, below the prefix."""
+    objects = Sub(f"${{Bucket}}/{prefix}/*", Bucket=bucket_arn)
+    return [
+        allow(actions=["s3:GetObject", "s3:PutObject"], resources=[objects]),
+        allow(
+            actions=["s3:ListBucket"],
+            resources=[bucket_arn],
+            condition={"StringLike": {"s3:prefix": [prefix, f"{prefix}/*"]}},
+        ),
+        allow(actions=["kms:Decrypt", "kms:GenerateDataKey"], resources=[key_arn]),
+    ]
+
+
+def tasks_of(cluster: Any) -> Sub:
+    """ARN pattern of the cluster's tasks."""
+    return _in_cluster("task", cluster)
+
+
+def _in_cluster(kind: str, cluster: Any) -> Sub:
+    return Sub(f"arn:${{AWS::Partition}}:ecs:${{AWS::Region}}:${{AWS::AccountId}}:{kind}/{hole(cluster)}/*")
+
+
+def protect_tasks(cluster: Any) -> Statement:
+    return allow(actions=["ecs:GetTaskProtection", "ecs:UpdateTaskProtection"], resources=[tasks_of(cluster)])
+
+
+def scale_services(*, services: Sequence[Any], cluster: Any) -> list[Statement]:
+    """Set how many tasks a service has; tell, in a deployment, its old tasks from its new ones."""
+    return [
+        allow(actions=["ecs:DescribeServices", "ecs:UpdateService"], resources=[Ref(s) for s in services]),
+        allow(actions=["ecs:DescribeTasks"], resources=[tasks_of(cluster)]),
+    ]
+
+
+def inspect_services(*, services: Sequence[Any], cluster: Any) -> list[Statement]:
+    """Which tasks run, and from which image."""
+    in_cluster = {"ArnEquals": {"ecs:cluster": cluster.get_att("Arn")}}
+    return [
+        allow(actions=["ecs:DescribeServices"], resources=[Ref(s) for s in services]),
+        allow(actions=["ecs:DescribeTasks"], resources=[tasks_of(cluster)]),
+        # Listing by service takes no resource, only the cluster as a condition.
+        allow(actions=["ecs:ListTasks"], resources=["*"], condition=in_cluster),
+    ]
+
+
+def inspect_revisions(*, cluster: Any) -> list[Statement]:
+    """Which tasks of a service's revision run, for one who cannot name the services."""
+    in_cluster = {"ArnEquals": {"ecs:cluster": cluster.get_att("Arn")}}
+    return [
+        allow(actions=["ecs:DescribeServices"], resources=[_in_cluster("service", cluster)]),
+        allow(actions=["ecs:DescribeServiceRevisions"], resources=[_in_cluster("service-revision", cluster)]),
+        allow(actions=["ecs:DescribeTasks"], resources=[tasks_of(cluster)]),
+        allow(actions=["ecs:ListTasks"], resources=["*"], condition=in_cluster),
+    ]
+
+
+def publish_to(topic: Topic, *, key_arn: GetAtt) -> list[Statement]:
+    """Publish to a topic that the stack's key encrypts."""
+    return [
+        allow(actions=["sns:Publish"], resources=[Ref(topic)]),
+        allow(actions=["kms:Decrypt", "kms:GenerateDataKey"], resources=[key_arn]),
+    ]
+
+
+# What Lambda itself does, with the function's role, to give the function an address in the VPC.
+NETWORK_INTERFACE_ACTIONS = (
+    "ec2:AssignPrivateIpAddresses",
+    "ec2:CreateNetworkInterface",
+    "ec2:DeleteNetworkInterface",
+    "ec2:DescribeNetworkInterfaces",
+    "ec2:DescribeSubnets",
+    "ec2:UnassignPrivateIpAddresses",
+)
+
+
+def add_network_policy(t: Template, title: str) -> ManagedPolicy:
+    """Lambda checks these permissions on all resources; the functions' own code is denied them."""
+    from_code: Statement = {"Null": {"lambda:SourceFunctionArn": "false"}}
+    deny: Statement = {"Effect": "Deny", "Action": list(NETWORK_INTERFACE_ACTIONS), "Resource": "*"}
+    statements = [allow(actions=NETWORK_INTERFACE_ACTIONS, resources=["*"]), deny | {"Condition": from_code}]
+    policy = t.add_resource(ManagedPolicy(title, PolicyDocument={"Version": POLICY_VERSION, "Statement": statements}))
+    suppress(
+        policy, checkov={"CKV_AWS_111": "Lambda asks for these on all resources; the functions' code is denied them."}
+    )
+    return policy
+
+
+def add_policy(t: Template, title: str, *, role: Role, statements: Sequence[Statement], condition: str) -> None:
+    """What a role may do besides, under a condition of the template."""
+    t.add_resource(
+        PolicyType(
+            title,
+            Condition=condition,
+            PolicyName=title,
+            PolicyDocument={"Version": POLICY_VERSION, "Statement": list(statements)},
+            Roles=[Ref(role)],
+        )
+    )
+
+
+def open_shells() -> Statement:
+    """What ECS Exec needs inside the task; the API of Session Manager's channels takes no resource."""
+    channels = ("CreateControlChannel", "CreateDataChannel", "OpenControlChannel", "OpenDataChannel")
+    return allow(actions=[f"ssmmessages:{action}" for action in channels], resources=["*"])
+
+
+def read_below(prefix: Any) -> Statement:
+    """Secrets whose names begin with `prefix` and a slash, encrypted by the account's own key for secrets."""
+    named = Sub(
+        "arn:${AWS::Partition}:secretsmanager:${AWS::Region}:${AWS::AccountId}:secret:${Prefix}/*", Prefix=prefix
+    )
+    return allow(actions=["secretsmanager:GetSecretValue"], resources=[named])
+
+
+def write_os_metrics() -> Statement:
+    """What RDS itself writes, with a role of ours, into its own log group."""
+    group = Sub("arn:${AWS::Partition}:logs:${AWS::Region}:${AWS::AccountId}:log-group:RDSOSMetrics:*")
+    actions = ("CreateLogGroup", "CreateLogStream", "DescribeLogStreams", "PutLogEvents", "PutRetentionPolicy")
+    return allow(actions=[f"logs:{action}" for action in actions], resources=[group])

@@ -1,0 +1,111 @@
+"""Web pages behind the load balancer: a container's port, reached through a listener."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from troposphere import If, NoValue, Output, Ref, Sub, Template
+from troposphere.elasticloadbalancingv2 import (
+    Action,
+    AuthenticateOidcConfig,
+    Certificate,
+    Condition,
+    FixedResponseConfig,
+    Listener,
+    ListenerRule,
+    ListenerRuleAction,
+    Matcher,
+    PathPatternConfig,
+    TargetGroup,
+    TargetGroupAttribute,
+)
+
+from stack.lib.parameters import hole
+from stack.lib.sign_in import SignIn
+from stack.sections.balancer import Balancer
+
+TLS_POLICY = "ELBSecurityPolicy-TLS13-1-2-2021-06"
+HEALTH_INTERVAL_S = 15
+HEALTH_TIMEOUT_S = 10
+DEREGISTRATION_S = 30
+
+
+@dataclass(frozen=True, kw_only=True)
+class Site:
+    """A container that the load balancer sends requests to."""
+
+    container: str
+    port: int
+    target_group: TargetGroup
+    listener: Listener
+
+
+def add_site(
+    t: Template, prefix: str, *, balancer: Balancer, container: str, port: int, listener_port: Any, health_path: str
+) -> Site:
+    """A target group and a listener for a container's port, named after `prefix`."""
+    target_group = t.add_resource(
+        TargetGroup(
+            f"{prefix}TargetGroup",
+            HealthCheckIntervalSeconds=HEALTH_INTERVAL_S,
+            HealthCheckPath=health_path,
+            HealthCheckTimeoutSeconds=HEALTH_TIMEOUT_S,
+            HealthyThresholdCount=2,
+            Matcher=Matcher(HttpCode="200"),
+            Port=port,
+            Protocol="HTTP",
+            TargetGroupAttributes=[
+                TargetGroupAttribute(Key="deregistration_delay.timeout_seconds", Value=str(DEREGISTRATION_S))
+            ],
+            TargetType="ip",
+            UnhealthyThresholdCount=3,
+            VpcId=balancer.network.vpc,
+        )
+    )
+    certified = balancer.has_certificate
+    listener = t.add_resource(
+        Listener(
+            f"{prefix}Listener",
+            Certificates=If(certified, [Certificate(CertificateArn=balancer.certificate_arn)], NoValue),
+            DefaultActions=_actions(balancer.sign_in, target_group=target_group),
+            LoadBalancerArn=Ref(balancer.resource),
+            Port=listener_port,
+            Protocol=If(certified, "HTTPS", "HTTP"),
+            SslPolicy=If(certified, TLS_POLICY, NoValue),
+        )
+    )
+    return Site(container=container, port=port, target_group=target_group, listener=listener)
+
+
+def _actions(sign_in: SignIn, *, target_group: TargetGroup) -> list[Any]:
+    authenticate = Action(
+        Type="authenticate-oidc", Order=1, AuthenticateOidcConfig=AuthenticateOidcConfig(**sign_in.config)
+    )
+    forward = Action(Type="forward", Order=2, TargetGroupArn=Ref(target_group))
+    return [If(sign_in.has_oidc, authenticate, NoValue), forward]
+
+
+def add_hidden_path(t: Template, title: str, *, site: Site, paths: list[str]) -> None:
+    """Answer 404 to paths of a site that only the stack's own tasks may use."""
+    t.add_resource(
+        ListenerRule(
+            title,
+            ListenerArn=Ref(site.listener),
+            Priority=1,
+            Conditions=[Condition(Field="path-pattern", PathPatternConfig=PathPatternConfig(Values=paths))],
+            Actions=[
+                ListenerRuleAction(
+                    Type="fixed-response",
+                    FixedResponseConfig=FixedResponseConfig(
+                        StatusCode="404", ContentType="text/plain", MessageBody="Not found"
+                    ),
+                )
+            ],
+        )
+    )
+
+
+def add_url(t: Template, title: str, *, balancer: Balancer, description: str, port: int | None = None) -> None:
+    """Output the address of a site; without a port it is the scheme's own."""
+    text = f"${{Scheme}}://{hole(balancer.resource, 'DNSName')}{'' if port is None else f':{port}'}"
+    scheme = If(balancer.has_certificate, "https", "http")
+    t.add_output(Output(title, Description=description, Value=Sub(text, Scheme=scheme)))

@@ -1,0 +1,86 @@
+"""Security groups that let nothing through but the network paths declared between them."""
+
+from dataclasses import dataclass
+
+from troposphere import GetAtt, Template
+from troposphere.ec2 import SecurityGroup, SecurityGroupEgress, SecurityGroupIngress, SecurityGroupRule
+
+from stack.lib.endpoints import HTTPS_PORT, NOWHERE
+from stack.sections.network import Network
+from stack.sections.own_network import ANYWHERE
+
+
+@dataclass(frozen=True, kw_only=True)
+class Group:
+    """A security group; `reaches_anything` says that its outbound side is open and needs no rule per path."""
+
+    resource: SecurityGroup
+    reaches_anything: bool
+
+    @property
+    def id(self) -> GetAtt:
+        return self.resource.get_att("GroupId")
+
+
+def add_silent_group(t: Template, title: str, *, network: Network, description: str) -> Group:
+    """A group whose members call nobody."""
+    rule = SecurityGroupRule(IpProtocol="-1", CidrIp=NOWHERE, Description="Nothing")
+    return _add_group(t, title, network=network, description=description, egress=rule)
+
+
+def add_api_client_group(t: Template, title: str, *, network: Network, description: str) -> Group:
+    """A group whose members call AWS APIs, and what paths are added for."""
+    rule = SecurityGroupRule(
+        IpProtocol="tcp", FromPort=HTTPS_PORT, ToPort=HTTPS_PORT, CidrIp=ANYWHERE, Description="AWS APIs"
+    )
+    return _add_group(t, title, network=network, description=description, egress=rule)
+
+
+def add_open_group(t: Template, title: str, *, network: Network, description: str) -> Group:
+    """A group whose members run DAG code, which may call anything."""
+    rule = SecurityGroupRule(IpProtocol="-1", CidrIp=ANYWHERE, Description="Whatever the DAGs call")
+    return _add_group(t, title, network=network, description=description, egress=rule, reaches_anything=True)
+
+
+def _add_group(
+    t: Template,
+    title: str,
+    *,
+    network: Network,
+    description: str,
+    egress: SecurityGroupRule,
+    reaches_anything: bool = False,
+) -> Group:
+    resource = t.add_resource(
+        SecurityGroup(title, GroupDescription=description, VpcId=network.vpc, SecurityGroupEgress=[egress])
+    )
+    return Group(resource=resource, reaches_anything=reaches_anything)
+
+
+def add_path(t: Template, *, source: Group, target: Group, port: int) -> None:
+    """Let members of `source` open TCP connections to `port` of members of `target`."""
+    pair = f"{source.resource.title} to {target.resource.title}"
+    t.add_resource(
+        SecurityGroupIngress(
+            f"{target.resource.title}From{source.resource.title}",
+            GroupId=target.id,
+            SourceSecurityGroupId=source.id,
+            IpProtocol="tcp",
+            FromPort=port,
+            ToPort=port,
+            Description=pair,
+        )
+    )
+    if source.reaches_anything:
+        return
+    t.add_resource(
+        SecurityGroupEgress(
+            f"{source.resource.title}To{target.resource.title}",
+            GroupId=source.id,
+            DestinationSecurityGroupId=target.id,
+            IpProtocol="tcp",
+            FromPort=port,
+            ToPort=port,
+            Description=pair,
+        )
+    )

@@ -1,0 +1,197 @@
+"""Fargate task definitions whose roles allow just what their containers use, and whose files nobody changes."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from troposphere import If, NoValue, Ref, Region, Template
+from troposphere.ecs import (
+    ContainerDefinition,
+    ContainerDependency,
+    Environment,
+    EphemeralStorage,
+    HealthCheck,
+    LinuxParameters,
+    LogConfiguration,
+    MountPoint,
+    PortMapping,
+    RestartPolicy,
+    RuntimePlatform,
+    TaskDefinition,
+    Volume,
+)
+from troposphere.ecs import Secret as ContainerSecret
+from troposphere.iam import Role
+from troposphere.logs import LogGroup
+
+from stack.lib.iam import TASKS, Statement, add_policy, add_role, open_shells, pull_image, read_secrets, write_log_group
+from stack.lib.sizes import Size
+from stack.sections.logs import add_log_group
+from stack.sections.secrets import SecretValue
+from stack.sections.settings import Settings
+
+HEALTH_INTERVAL_S = 30
+HEALTH_TIMEOUT_S = 10
+# A database that fails over is away for up to two minutes: containers that wait for it must outlast that.
+HEALTH_RETRIES = 6
+START_PERIOD_S = 180  # the schema's migration, and Airflow's slow start
+USER = "50000"  # the image's own; as a number, so that ECS need not look it up
+# All that a container may write to. The image declares both as volumes, which makes them its user's.
+WRITABLE = {"home": "/opt/airflow", "tmp": "/tmp"}  # noqa: S108
+ENTRYPOINT = "/opt/airflow-on-ecs/entrypoint"
+# ECS's least. A container that ends sooner, because the image is broken, is not restarted again: ECS replaces the task.
+RESTART_ATTEMPT_PERIOD_S = 60
+
+
+@dataclass(frozen=True, kw_only=True)
+class Container:
+    """One container; its role is its name and the image's command. `memory_mib` is the most that it may use.
+
+    `lives_on`: when it ends, ECS restarts it in its task rather than replace the task with all its other containers.
+    `is_optional`: the others go on without it, also when it can no longer be restarted.
+    `condition`: the name of the one without which the task has no such container.
+    """
+
+    role: str
+    memory_mib: Any
+    environment: Mapping[str, Any]
+    secrets: Mapping[str, SecretValue]
+    listens_on: int | None = None
+    is_reachable: bool = False
+    runs_once: bool = False
+    runs_after: tuple[str, ...] = ()
+    stop_timeout_s: int | None = None
+    lives_on: bool = False
+    is_optional: bool = False
+    condition: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Task:
+    """What a task definition is made of; `statements` are what its code may do in AWS.
+
+    `storage_gib`: size of its own disk, where Fargate's 20 GiB are not meant.
+    """
+
+    containers: tuple[Container, ...]
+    size: Size
+    statements: Sequence[Statement] = field(default=())
+    storage_gib: Any = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class DefinedTask:
+    definition: TaskDefinition
+    log_group: LogGroup
+    role: Role
+
+
+def add_task(t: Template, prefix: str, *, settings: Settings, task: Task) -> DefinedTask:
+    """Task definition, log group and roles, all named after `prefix`."""
+    log_group = add_log_group(t, f"{prefix}LogGroup", settings=settings)
+    execution = add_role(
+        t,
+        f"{prefix}ExecutionRole",
+        service=TASKS,
+        statements=[
+            *pull_image(settings.repository_arn),
+            write_log_group(log_group),
+            *read_secrets(_secret_arns(task.containers), key_arn=settings.key_arn),
+        ],
+        boundary=settings.permissions_boundary,
+    )
+    role = add_role(
+        t, f"{prefix}TaskRole", service=TASKS, statements=task.statements, boundary=settings.permissions_boundary
+    )
+    add_policy(t, f"{prefix}ExecPolicy", role=role, statements=[open_shells()], condition=settings.has_exec)
+    definition = TaskDefinition(
+        f"{prefix}TaskDefinition",
+        ContainerDefinitions=[_entry(c, settings=settings, log_group=log_group) for c in task.containers],
+        Cpu=task.size.cpu,
+        ExecutionRoleArn=execution.get_att("Arn"),
+        Memory=task.size.memory_mib,
+        NetworkMode="awsvpc",
+        RequiresCompatibilities=["FARGATE"],
+        RuntimePlatform=RuntimePlatform(CpuArchitecture=settings.cpu_architecture, OperatingSystemFamily="LINUX"),
+        TaskRoleArn=role.get_att("Arn"),
+        Volumes=[Volume(Name=_volume(c, use=use)) for c in task.containers for use in WRITABLE],
+    )
+    if task.storage_gib is not None:
+        definition.EphemeralStorage = EphemeralStorage(SizeInGiB=task.storage_gib)
+    return DefinedTask(definition=t.add_resource(definition), log_group=log_group, role=role)
+
+
+def _secret_arns(containers: Sequence[Container]) -> list[Any]:
+    """Each secret once, in the order of first use."""
+    arns: list[Any] = []
+    for secret in (secret for container in containers for secret in container.secrets.values()):
+        if secret.arn not in arns:
+            arns.append(secret.arn)
+    return arns
+
+
+def _entry(container: Container, *, settings: Settings, log_group: LogGroup) -> ContainerDefinition | If:
+    definition = _container(container, settings=settings, log_group=log_group)
+    return definition if container.condition is None else If(container.condition, definition, NoValue)
+
+
+def _container(container: Container, *, settings: Settings, log_group: LogGroup) -> ContainerDefinition:
+    listens_on = container.listens_on
+    environment = dict(container.environment) | {"AWS_DEFAULT_REGION": Region}
+    if listens_on is not None:
+        environment["PORT"] = str(listens_on)
+    definition = ContainerDefinition(
+        Name=container.role,
+        Image=settings.image_uri,
+        Command=[container.role],
+        Essential=not (container.runs_once or container.is_optional),
+        Environment=[Environment(Name=name, Value=environment[name]) for name in sorted(environment)],
+        # An init process of its own forwards the stop signal to the one main process, and reaps orphans.
+        LinuxParameters=LinuxParameters(InitProcessEnabled=True),
+        LogConfiguration=LogConfiguration(
+            LogDriver="awslogs",
+            Options={
+                "awslogs-group": Ref(log_group),
+                "awslogs-region": Region,
+                "awslogs-stream-prefix": container.role,
+            },
+        ),
+        Memory=container.memory_mib,
+        MountPoints=[
+            MountPoint(ContainerPath=path, SourceVolume=_volume(container, use=use)) for use, path in WRITABLE.items()
+        ],
+        # The agent of ECS Exec lives in the container, and writes there.
+        ReadonlyRootFilesystem=If(settings.has_exec, False, True),
+        User=USER,
+        Secrets=[
+            ContainerSecret(Name=name, ValueFrom=container.secrets[name].value_from)
+            for name in sorted(container.secrets)
+        ],
+    )
+    if container.runs_after:
+        definition.DependsOn = [
+            ContainerDependency(ContainerName=name, Condition="SUCCESS") for name in container.runs_after
+        ]
+    if not container.runs_once:
+        definition.HealthCheck = _health_check(container.role)
+    if container.is_reachable:
+        definition.PortMappings = [PortMapping(ContainerPort=listens_on)]
+    if container.lives_on:
+        definition.RestartPolicy = RestartPolicy(Enabled=True, RestartAttemptPeriod=RESTART_ATTEMPT_PERIOD_S)
+    if container.stop_timeout_s is not None:
+        definition.StopTimeout = container.stop_timeout_s
+    return definition
+
+
+def _volume(container: Container, *, use: str) -> str:
+    return f"{container.role}-{use}"
+
+
+def _health_check(role: str) -> HealthCheck:
+    return HealthCheck(
+        Command=["CMD", ENTRYPOINT, "health", role],
+        Interval=HEALTH_INTERVAL_S,
+        Retries=HEALTH_RETRIES,
+        StartPeriod=START_PERIOD_S,
+        Timeout=HEALTH_TIMEOUT_S,
+    )

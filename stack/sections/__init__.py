@@ -1,0 +1,1 @@
+"""The sections of the CloudFormation template, one module each."""

@@ -1,0 +1,83 @@
+"""How many copies the service `airflow` has: between two limits, by the load of their processors."""
+
+from dataclasses import dataclass
+
+from troposphere import Ref, Sub, Template
+from troposphere.applicationautoscaling import (
+    PredefinedMetricSpecification,
+    ScalableTarget,
+    ScalingPolicy,
+    TargetTrackingScalingPolicyConfiguration,
+)
+from troposphere.ecs import Service
+
+from stack.lib.order import add_order
+from stack.lib.parameters import OneOf, add_parameter, hole
+from stack.sections.cluster import Cluster
+
+MOST_COPIES = 6
+TARGET_CPU_PERCENT = 60
+# Each copy holds a scheduler and a webserver: they come soon, and go when the load has been low for a while.
+SCALE_OUT_COOLDOWN_S = 120
+SCALE_IN_COOLDOWN_S = 900
+
+
+@dataclass(frozen=True, kw_only=True)
+class Copies:
+    """The parameters that limit them."""
+
+    fewest: Ref
+    most: Ref
+
+
+def add_copies(t: Template, *, group: str) -> Copies:
+    counts = tuple(str(n) for n in range(1, MOST_COPIES + 1))
+    fewest = add_parameter(
+        t,
+        "AirflowMin",
+        group=group,
+        label="Fewest copies",
+        description="Tasks of the service airflow that always run; two or more outlast the loss of one.",
+        constraint=OneOf(values=counts),
+        default="1",
+    )
+    most = add_parameter(
+        t,
+        "AirflowMax",
+        group=group,
+        label="Most copies",
+        description="Tasks of the service airflow that may run at once, when their processors are busy.",
+        constraint=OneOf(values=counts),
+        default="2",
+    )
+    add_order(t, "Airflow", low=fewest, high=most, exact_to=MOST_COPIES)
+    return Copies(fewest=Ref(fewest), most=Ref(most))
+
+
+def scale_copies(t: Template, *, service: Service, cluster: Cluster, copies: Copies) -> None:
+    target = t.add_resource(
+        ScalableTarget(
+            "AirflowCopies",
+            MaxCapacity=copies.most,
+            MinCapacity=copies.fewest,
+            ResourceId=Sub(f"service/{hole(cluster.ecs)}/{hole(service, 'Name')}"),
+            ScalableDimension="ecs:service:DesiredCount",
+            ServiceNamespace="ecs",
+        )
+    )
+    t.add_resource(
+        ScalingPolicy(
+            "AirflowCopiesByLoad",
+            PolicyName="processors",
+            PolicyType="TargetTrackingScaling",
+            ScalingTargetId=Ref(target),
+            TargetTrackingScalingPolicyConfiguration=TargetTrackingScalingPolicyConfiguration(
+                PredefinedMetricSpecification=PredefinedMetricSpecification(
+                    PredefinedMetricType="ECSServiceAverageCPUUtilization"
+                ),
+                ScaleInCooldown=SCALE_IN_COOLDOWN_S,
+                ScaleOutCooldown=SCALE_OUT_COOLDOWN_S,
+                TargetValue=TARGET_CPU_PERCENT,
+            ),
+        )
+    )

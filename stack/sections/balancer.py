@@ -1,0 +1,165 @@
+"""The load balancer in front of what people open in a browser: never public without a certificate."""
+
+from dataclasses import dataclass
+
+from troposphere import Equals, If, Not, NoValue, Or, Parameter, Ref, Template
+from troposphere.ec2 import SecurityGroupRule
+from troposphere.elasticloadbalancingv2 import (
+    Action,
+    Listener,
+    LoadBalancer,
+    LoadBalancerAttributes,
+    RedirectConfig,
+)
+
+from stack.lib.callers import add_allowed_ranges, admit
+from stack.lib.endpoints import HTTPS_PORT
+from stack.lib.parameters import Matching, OneOf, add_condition, add_parameter, add_rule
+from stack.lib.security_groups import Group, add_silent_group
+from stack.lib.sign_in import SignIn, add_sign_in
+from stack.sections.access_logs import BALANCER_PREFIX, AccessLogs
+from stack.sections.network import Network
+from stack.sections.own_network import ANYWHERE
+from stack.sections.settings import Settings
+
+GROUP = "Access"
+HTTP_PORT = 80
+FLOWER_LISTENER_PORT = 5555
+PUBLIC = "internet-facing"
+INTERNAL = "internal"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Balancer:
+    """`web_port` is the port of the site that needs no port in its address."""
+
+    resource: LoadBalancer
+    group: Group
+    network: Network
+    certificate_arn: Ref
+    has_certificate: str
+    web_port: If
+    sign_in: SignIn
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Place:
+    """Whether the load balancer faces the internet, and the subnets it stands in then."""
+
+    scheme: Ref
+    subnets: If
+
+
+def add_balancer(t: Template, *, network: Network, settings: Settings, access_logs: AccessLogs) -> Balancer:
+    certificate = add_parameter(
+        t,
+        "CertificateArn",
+        group=GROUP,
+        label="Certificate",
+        description="ARN of an ACM certificate for HTTPS; without one the load balancer speaks HTTP.",
+        constraint=Matching(
+            regex=r"^(arn:[a-z-]+:acm:[a-z0-9-]+:[0-9]{12}:certificate/[0-9a-f-]+)?$",
+            says="the ARN of an ACM certificate, or empty",
+        ),
+        default="",
+    )
+    place = _add_place(t, certificate=certificate, network=network)
+    ranges = add_allowed_ranges(t, group=GROUP)
+    sign_in = add_sign_in(t, certificate=certificate)
+    has_certificate = add_condition(t, "HasCertificate", Not(Equals(Ref(certificate), "")))
+    web_port = If(has_certificate, HTTPS_PORT, HTTP_PORT)
+
+    group = add_silent_group(t, "BalancerGroup", network=network, description="Load balancer")
+    group.resource.SecurityGroupIngress = admit(
+        t,
+        ranges=ranges,
+        ports=[
+            (web_port, "Airflow", None),
+            (FLOWER_LISTENER_PORT, "Flower", None),
+            (HTTP_PORT, "Redirected to HTTPS", has_certificate),
+        ],
+    )
+    provider = SecurityGroupRule(
+        IpProtocol="tcp", FromPort=HTTPS_PORT, ToPort=HTTPS_PORT, CidrIp=ANYWHERE, Description="Sign-in provider"
+    )
+    group.resource.SecurityGroupEgress.append(If(sign_in.has_oidc, provider, NoValue))
+    attributes = {
+        "access_logs.s3.bucket": Ref(access_logs.bucket),
+        "access_logs.s3.enabled": "true",
+        "access_logs.s3.prefix": BALANCER_PREFIX,
+        "deletion_protection.enabled": settings.deletion_protection,
+        "routing.http.drop_invalid_header_fields.enabled": "true",
+    }
+    resource = t.add_resource(
+        LoadBalancer(
+            "Balancer",
+            DependsOn=access_logs.policy.title,
+            LoadBalancerAttributes=[LoadBalancerAttributes(Key=key, Value=value) for key, value in attributes.items()],
+            Scheme=place.scheme,
+            SecurityGroups=[group.id],
+            Subnets=place.subnets,
+            Type="application",
+        )
+    )
+    balancer = Balancer(
+        resource=resource,
+        group=group,
+        network=network,
+        certificate_arn=Ref(certificate),
+        has_certificate=has_certificate,
+        web_port=web_port,
+        sign_in=sign_in,
+    )
+    _add_redirect(t, balancer)
+    return balancer
+
+
+def _add_place(t: Template, *, certificate: Parameter, network: Network) -> _Place:
+    scheme = add_parameter(
+        t,
+        "BalancerScheme",
+        group=GROUP,
+        label="Load balancer",
+        description="Whether the load balancer has addresses of the internet; only with a certificate.",
+        constraint=OneOf(values=(INTERNAL, PUBLIC)),
+        default=INTERNAL,
+    )
+    add_rule(
+        t,
+        "PublicBalancerIsSafe",
+        when=Equals(Ref(scheme), PUBLIC),
+        assertions=[
+            (Not(Equals(Ref(certificate), "")), "BalancerScheme internet-facing needs CertificateArn."),
+            (
+                Or(Equals(Ref(network.vpc_id), ""), Not(Equals(Ref(network.public_ids), ""))),
+                "BalancerScheme internet-facing in a given VPC needs PublicSubnetIds.",
+            ),
+        ],
+    )
+    is_internal = add_condition(t, "IsBalancerInternal", Equals(Ref(scheme), INTERNAL))
+    # The rule makes both halves equal; together they tell a linter that there are subnets to stand in.
+    is_brought_internal = add_condition(
+        t, "IsBroughtNetworkInternal", Or(Equals(Ref(scheme), INTERNAL), Equals(Ref(network.public_ids), ""))
+    )
+    return _Place(
+        scheme=Ref(scheme),
+        subnets=If(
+            network.is_created,
+            If(is_internal, network.created.private, network.created.public),
+            If(is_brought_internal, network.brought.private, network.brought.public),
+        ),
+    )
+
+
+def _add_redirect(t: Template, balancer: Balancer) -> None:
+    redirect = RedirectConfig(Protocol="HTTPS", Port=str(HTTPS_PORT), StatusCode="HTTP_301")
+    t.add_resource(
+        Listener(
+            "BalancerRedirect",
+            Condition=balancer.has_certificate,
+            LoadBalancerArn=Ref(balancer.resource),
+            Port=HTTP_PORT,
+            Protocol="HTTP",
+            DefaultActions=[Action(Type="redirect", RedirectConfig=redirect)],
+        )
+    )

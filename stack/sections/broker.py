@@ -1,0 +1,128 @@
+"""Celery's broker: a Redis in ElastiCache, encrypted, behind a generated token, that never evicts a message."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from troposphere import Equals, FindInMap, If, Not, Output, Ref, Sub, Template
+from troposphere.elasticache import ParameterGroup, ReplicationGroup, SubnetGroup, User, UserGroup
+from troposphere.secretsmanager import Secret
+
+from stack.lib.parameters import Matching, OneOf, add_condition, add_mapping, add_parameter, hole
+from stack.lib.security_groups import Group, add_silent_group
+from stack.sections.network import Network
+from stack.sections.secrets import KEY_LENGTH, SecretValue, add_generated_secret, whole
+from stack.sections.settings import Settings
+
+GROUP = "Broker"
+PORT = 6379
+REDIS_FAMILY = "redis7"
+REDIS_VERSION = "7.1"
+MOST_REPLICAS = 2
+
+
+@dataclass(frozen=True, kw_only=True)
+class Broker:
+    """`environment` and `secrets` are what a container needs to connect; functions read `secret` themselves."""
+
+    replication_group: ReplicationGroup
+    secret: Secret
+    group: Group
+    port: int
+    environment: Mapping[str, Any]
+    secrets: Mapping[str, SecretValue]
+
+
+def add_broker(t: Template, *, network: Network, settings: Settings) -> Broker:
+    node_type = add_parameter(
+        t,
+        "BrokerNodeType",
+        group=GROUP,
+        label="Node type",
+        description="Size of the Redis nodes.",
+        constraint=Matching(regex=r"^cache\.[a-z0-9]+\.[a-z0-9]+$", says="a node type, such as cache.t4g.small"),
+        default="cache.t4g.small",
+    )
+    replicas = add_parameter(
+        t,
+        "BrokerReplicas",
+        group=GROUP,
+        label="Replicas",
+        description="Replicas of the Redis primary; with at least one, a replica in another zone takes over by itself.",
+        constraint=OneOf(values=tuple(str(n) for n in range(MOST_REPLICAS + 1))),
+        default="0",
+    )
+    has_replicas = add_condition(t, "HasBrokerReplicas", Not(Equals(Ref(replicas), "0")))
+    # CloudFormation cannot add one to a number.
+    nodes = add_mapping(t, "BrokerNodes", {str(n): {"Count": n + 1} for n in range(MOST_REPLICAS + 1)})
+
+    group = add_silent_group(t, "BrokerGroup", network=network, description="Broker of Celery")
+    subnets = t.add_resource(
+        SubnetGroup("BrokerSubnets", Description="Private subnets", SubnetIds=network.private_subnets)
+    )
+    parameters = t.add_resource(
+        ParameterGroup(
+            "BrokerParameters",
+            CacheParameterGroupFamily=REDIS_FAMILY,
+            Description="A broker that is full refuses messages instead of losing some",
+            Properties={"maxmemory-policy": "noeviction"},
+        )
+    )
+    secret = add_generated_secret(
+        t, "BrokerSecret", settings=settings, length=KEY_LENGTH, description="Password of Celery's broker"
+    )
+    users = _add_users(t, secret=secret)
+    redis = t.add_resource(
+        ReplicationGroup(
+            "Broker",
+            ReplicationGroupDescription="Celery's broker",
+            AtRestEncryptionEnabled=True,
+            AutoMinorVersionUpgrade=True,
+            AutomaticFailoverEnabled=If(has_replicas, True, False),
+            CacheNodeType=Ref(node_type),
+            CacheParameterGroupName=Ref(parameters),
+            CacheSubnetGroupName=Ref(subnets),
+            Engine="redis",
+            EngineVersion=REDIS_VERSION,
+            KmsKeyId=settings.key_arn,
+            MultiAZEnabled=If(has_replicas, True, False),
+            NumCacheClusters=FindInMap(nodes, Ref(replicas), "Count"),
+            Port=PORT,
+            SecurityGroupIds=[group.id],
+            # Restoring old messages would run tasks again that Airflow has long settled.
+            SnapshotRetentionLimit=0,
+            TransitEncryptionEnabled=True,
+            UserGroupIds=[Ref(users)],
+        )
+    )
+    t.add_output(Output("BrokerSecretArn", Description="Secret with the broker's password.", Value=Ref(secret)))
+    return Broker(
+        replication_group=redis,
+        secret=secret,
+        group=group,
+        port=PORT,
+        environment={
+            "BROKER_HOST": redis.get_att("PrimaryEndPoint.Address"),
+            "BROKER_PORT": redis.get_att("PrimaryEndPoint.Port"),
+            "BROKER_SCHEME": "rediss",
+        },
+        secrets={"BROKER_PASSWORD": whole(secret)},
+    )
+
+
+def _add_users(t: Template, *, secret: Secret) -> UserGroup:
+    """One user, with the name that clients without one have. A second password can be added before the first goes."""
+    user = t.add_resource(
+        User(
+            "BrokerUser",
+            # ElastiCache itself refuses what administers a server.
+            AccessString="on ~* &* +@all",
+            Engine="redis",
+            Passwords=[Sub(f"{{{{resolve:secretsmanager:{hole(secret)}}}}}")],
+            UserId=Sub("${AWS::StackName}-broker"),
+            UserName="default",
+        )
+    )
+    return t.add_resource(
+        UserGroup("BrokerUsers", Engine="redis", UserGroupId=Sub("${AWS::StackName}-brokers"), UserIds=[Ref(user)])
+    )

@@ -1,0 +1,53 @@
+"""The ECS cluster that the services run in, with the private names by which they find each other."""
+
+from dataclasses import dataclass
+
+from troposphere import Output, Ref, Sub, Template
+from troposphere.ecs import Cluster as EcsCluster
+from troposphere.ecs import ClusterSetting
+from troposphere.servicediscovery import PrivateDnsNamespace
+
+from stack.lib.capacity import PROVIDERS
+from stack.lib.parameters import OneOf, add_parameter
+from stack.sections.network import Network
+from stack.sections.settings import LOGS_GROUP
+
+NAMESPACE_NAME = "${AWS::StackName}.internal"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cluster:
+    """`namespace_name` is the text for an Fn::Sub."""
+
+    ecs: EcsCluster
+    namespace: PrivateDnsNamespace
+    namespace_name: str
+
+
+def add_cluster(t: Template, *, network: Network) -> Cluster:
+    insights = add_parameter(
+        t,
+        "ContainerInsights",
+        group=LOGS_GROUP,
+        label="Container Insights",
+        description="Whether CloudWatch records what each service and task uses, at a price for each metric.",
+        constraint=OneOf(values=("enabled", "disabled")),
+        default="enabled",
+    )
+    ecs = t.add_resource(
+        EcsCluster(
+            "Cluster",
+            CapacityProviders=list(PROVIDERS),
+            ClusterSettings=[ClusterSetting(Name="containerInsights", Value=Ref(insights))],
+        )
+    )
+    namespace = t.add_resource(
+        PrivateDnsNamespace(
+            "ClusterNamespace",
+            Name=Sub(NAMESPACE_NAME),
+            Description="Names of the services of this stack",
+            Vpc=network.vpc,
+        )
+    )
+    t.add_output(Output("ClusterName", Description="ECS cluster of the services.", Value=Ref(ecs)))
+    return Cluster(ecs=ecs, namespace=namespace, namespace_name=NAMESPACE_NAME)

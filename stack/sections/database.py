@@ -1,0 +1,141 @@
+"""Airflow's metadata database: RDS for PostgreSQL, private, encrypted, with a password that RDS itself manages."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from troposphere import GetAtt, Output, Ref, Template
+from troposphere.rds import DBInstance, DBParameterGroup, DBSubnetGroup, MasterUserSecret
+
+from stack.lib.iam import Statement, add_role, read_secrets, write_os_metrics
+from stack.lib.security_groups import Group, add_silent_group
+from stack.sections.database_settings import DatabaseSettings, add_database_settings
+from stack.sections.network import Network
+from stack.sections.secrets import SecretValue, key_of
+from stack.sections.settings import Settings
+
+NAME = "airflow"
+USER = "airflow"
+PORT = 5433  # not Postgres's own, which is the first that is tried
+POSTGRES_VERSION = "18"  # the major version only: RDS chooses and updates the minor one
+SECRET_ARN = "MasterUserSecret.SecretArn"  # noqa: S105 - an attribute's name
+MONITORING = "monitoring.rds.amazonaws.com"
+INSIGHTS_DAYS = 7  # free of charge
+SLOW_QUERY_MS = 5000
+LOGS = ["postgresql", "upgrade"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Database:
+    """`environment` and `secrets` are what a container needs to connect; `statements`, to stay connected.
+
+    RDS changes the password every week: whoever is refused then reads the secret again.
+    """
+
+    instance: DBInstance
+    group: Group
+    port: int
+    environment: Mapping[str, Any]
+    secrets: Mapping[str, SecretValue]
+    statements: tuple[Statement, ...]
+
+
+def add_database(t: Template, *, network: Network, settings: Settings) -> Database:
+    given = add_database_settings(t)
+    group = add_silent_group(t, "DatabaseGroup", network=network, description="Database of Airflow")
+    subnets = t.add_resource(
+        DBSubnetGroup("DatabaseSubnets", DBSubnetGroupDescription="Private subnets", SubnetIds=network.private_subnets)
+    )
+    instance = t.add_resource(
+        DBInstance(
+            "Database",
+            DeletionPolicy="Snapshot",
+            UpdateReplacePolicy="Snapshot",
+            **_capacity(given),
+            **_watched(t, given=given, settings=settings),
+            AutoMinorVersionUpgrade=True,
+            BackupRetentionPeriod=given.backup_days,
+            CopyTagsToSnapshot=True,
+            DBName=NAME,
+            DBParameterGroupName=Ref(_add_parameters(t)),
+            DBSubnetGroupName=Ref(subnets),
+            DeletionProtection=settings.deletion_protection,
+            EnableIAMDatabaseAuthentication=True,
+            Engine="postgres",
+            EngineVersion=POSTGRES_VERSION,
+            KmsKeyId=settings.key_arn,
+            ManageMasterUserPassword=True,
+            MasterUserSecret=MasterUserSecret(KmsKeyId=settings.key_arn),
+            MasterUsername=USER,
+            Port=str(PORT),
+            PubliclyAccessible=False,
+            StorageEncrypted=True,
+            VPCSecurityGroups=[group.id],
+        )
+    )
+    secret_arn = instance.get_att(SECRET_ARN)
+    _add_outputs(t, secret_arn=secret_arn)
+    return Database(
+        instance=instance,
+        group=group,
+        port=PORT,
+        environment={
+            "DATABASE_HOST": instance.get_att("Endpoint.Address"),
+            "DATABASE_PORT": instance.get_att("Endpoint.Port"),
+            "DATABASE_NAME": NAME,
+            "DATABASE_SECRET_ARN": secret_arn,
+            "DATABASE_SSLMODE": "verify-full",
+            "DATABASE_AUTHORITIES": given.authorities,
+        },
+        secrets={
+            "DATABASE_USER": key_of(owner=instance, attribute=SECRET_ARN, key="username"),
+            "DATABASE_PASSWORD": key_of(owner=instance, attribute=SECRET_ARN, key="password"),
+        },
+        statements=tuple(read_secrets([secret_arn], key_arn=settings.key_arn)),
+    )
+
+
+def _capacity(given: DatabaseSettings) -> dict[str, Any]:
+    return {
+        "AllocatedStorage": given.storage_gib,
+        "DBInstanceClass": given.instance_class,
+        "MaxAllocatedStorage": given.most_storage_gib,
+        "MultiAZ": given.multi_az,
+        "StorageType": "gp3",
+    }
+
+
+def _watched(t: Template, *, given: DatabaseSettings, settings: Settings) -> dict[str, Any]:
+    """Logs, the operating system's figures, and which queries load the server."""
+    role = add_role(
+        t,
+        "DatabaseMonitoringRole",
+        service=MONITORING,
+        statements=[write_os_metrics()],
+        boundary=settings.permissions_boundary,
+    )
+    return {
+        "EnableCloudwatchLogsExports": LOGS,
+        "EnablePerformanceInsights": given.insights,
+        "MonitoringInterval": given.monitoring_s,
+        "MonitoringRoleArn": given.if_monitored(role.get_att("Arn")),
+        "PerformanceInsightsKMSKeyId": given.if_insights(settings.key_arn),
+        "PerformanceInsightsRetentionPeriod": given.if_insights(INSIGHTS_DAYS),
+    }
+
+
+def _add_parameters(t: Template) -> DBParameterGroup:
+    return t.add_resource(
+        DBParameterGroup(
+            "DatabaseParameters",
+            Description="No connection without TLS",
+            Family=f"postgres{POSTGRES_VERSION}",
+            Parameters={"log_min_duration_statement": str(SLOW_QUERY_MS), "rds.force_ssl": "1"},
+        )
+    )
+
+
+def _add_outputs(t: Template, *, secret_arn: GetAtt) -> None:
+    secret = "Secret with the database's user name and password."  # noqa: S105 - a description
+    t.add_output(Output("DatabaseSecretArn", Description=secret, Value=secret_arn))
+    t.add_output(Output("DatabaseName", Description="Name of the database on its server.", Value=NAME))

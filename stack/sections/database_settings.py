@@ -1,0 +1,136 @@
+"""What an environment says of its database."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from troposphere import Equals, If, Not, NoValue, Parameter, Ref, Template
+
+from stack.lib.parameters import YES_OR_NO, Between, Matching, OneOf, add_condition, add_parameter
+
+GROUP = "Database"
+
+
+@dataclass(frozen=True, kw_only=True)
+class DatabaseSettings:
+    instance_class: Ref
+    storage_gib: Ref
+    most_storage_gib: If
+    multi_az: Ref
+    backup_days: Ref
+    insights: Ref
+    has_insights: str
+    monitoring_s: Ref
+    is_monitored: str
+    authorities: Ref
+
+    def if_insights(self, value: Any) -> If:
+        """The value where Performance Insights is on; AWS refuses it where it is off."""
+        return If(self.has_insights, value, NoValue)
+
+    def if_monitored(self, value: Any) -> If:
+        """The value where enhanced monitoring is on; AWS refuses it where it is off."""
+        return If(self.is_monitored, value, NoValue)
+
+
+def add_database_settings(t: Template) -> DatabaseSettings:
+    instance_class = add_parameter(
+        t,
+        "DatabaseInstanceClass",
+        group=GROUP,
+        label="Instance class",
+        description="Size of the database server.",
+        constraint=Matching(regex=r"^db\.[a-z0-9-]+\.[a-z0-9]+$", says="an RDS instance class, such as db.t4g.small"),
+        default="db.t4g.small",
+    )
+    multi_az = add_parameter(
+        t,
+        "DatabaseMultiAz",
+        group=GROUP,
+        label="Standby in a second zone",
+        description="Whether a standby in another zone takes over when the database fails.",
+        constraint=YES_OR_NO,
+        default="false",
+    )
+    backup_days = add_parameter(
+        t,
+        "DatabaseBackupDays",
+        group=GROUP,
+        label="Days to keep backups",
+        description="Days over which the database can be restored to any point in time.",
+        constraint=Between(low=1, high=35),
+        default=7,
+    )
+    storage, most_storage = _add_storage(t)
+    has_most = add_condition(t, "HasDatabaseStorageAutoscaling", Not(Equals(Ref(most_storage), "0")))
+    insights, monitoring = _add_watching(t)
+    return DatabaseSettings(
+        instance_class=Ref(instance_class),
+        storage_gib=Ref(storage),
+        most_storage_gib=If(has_most, Ref(most_storage), NoValue),
+        multi_az=Ref(multi_az),
+        backup_days=Ref(backup_days),
+        insights=Ref(insights),
+        has_insights=add_condition(t, "HasDatabaseInsights", Equals(Ref(insights), "true")),
+        monitoring_s=Ref(monitoring),
+        is_monitored=add_condition(t, "IsDatabaseMonitored", Not(Equals(Ref(monitoring), "0"))),
+        authorities=Ref(_add_authorities(t)),
+    )
+
+
+def _add_authorities(t: Template) -> Parameter:
+    return add_parameter(
+        t,
+        "DatabaseAuthorities",
+        group=GROUP,
+        label="Authorities of its certificate",
+        description="File of the image with the authorities that may sign the database's certificate.",
+        constraint=Matching(
+            regex=r"^/?[A-Za-z0-9._-]+(/[A-Za-z0-9._-]+)*\.(pem|crt)$",
+            says="a .pem or .crt file, by its path or by that below the image's own folder",
+        ),
+        default="authorities/rds.pem",
+    )
+
+
+def _add_storage(t: Template) -> tuple[Any, Any]:
+    storage = add_parameter(
+        t,
+        "DatabaseStorageGib",
+        group=GROUP,
+        label="Storage in GiB",
+        description="Storage of the database in GiB at first; it can be enlarged later, never reduced.",
+        constraint=Between(low=20, high=65536),
+        default=20,
+    )
+    most = add_parameter(
+        t,
+        "DatabaseMaxStorageGib",
+        group=GROUP,
+        label="Most storage in GiB",
+        description="Size up to which RDS enlarges a full database, at least a tenth above the storage; 0 for never.",
+        constraint=Between(low=0, high=65536),
+        default=0,
+    )
+    return storage, most
+
+
+def _add_watching(t: Template) -> tuple[Any, Any]:
+    insights = add_parameter(
+        t,
+        "DatabaseInsights",
+        group=GROUP,
+        label="Performance Insights",
+        description="Whether RDS records which queries load the database, for seven days.",
+        constraint=YES_OR_NO,
+        default="true",
+    )
+    monitoring = add_parameter(
+        t,
+        "DatabaseMonitoringSeconds",
+        group=GROUP,
+        label="Enhanced monitoring",
+        description="Seconds between two records of the server's operating system; 0 for none.",
+        constraint=OneOf(values=("0", "1", "5", "10", "15", "30", "60")),
+        default="60",
+    )
+    return insights, monitoring

@@ -1,0 +1,66 @@
+"""The service `flower`: Celery's monitor, behind the load balancer and a sign-in."""
+
+from dataclasses import dataclass
+
+from troposphere import Template
+from troposphere.ecs import Service
+
+from stack.lib.listeners import add_site, add_url
+from stack.lib.security_groups import add_api_client_group, add_path
+from stack.lib.services import Workload, add_service
+from stack.lib.sizes import add_size
+from stack.lib.task_definition import Container, Task, add_task
+from stack.sections.airflow import Foundation
+from stack.sections.balancer import FLOWER_LISTENER_PORT, Balancer
+
+GROUP = "Flower"
+ROLE = "flower"
+PORT = 5555
+HEALTH_PATH = "/healthcheck"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Flower:
+    service: Service
+
+
+def add_flower(t: Template, *, base: Foundation, balancer: Balancer) -> Flower:
+    size = add_size(t, "Flower", group=GROUP, whose="the service flower", cpu="256", memory_mib="1024")
+    group = add_api_client_group(t, "FlowerGroup", network=base.network, description="Flower")
+    add_path(t, source=group, target=base.database.group, port=base.database.port)
+    add_path(t, source=group, target=base.broker.group, port=base.broker.port)
+    add_path(t, source=balancer.group, target=group, port=PORT)
+    container = Container(
+        role=ROLE,
+        memory_mib=size.memory_mib,
+        environment={**base.database.environment, **base.broker.environment},
+        secrets={**base.database.secrets, **base.broker.secrets, "ADMIN_PASSWORD": base.secrets.admin},
+        listens_on=PORT,
+        is_reachable=True,
+        lives_on=True,
+    )
+    defined = add_task(
+        t,
+        "Flower",
+        settings=base.settings,
+        task=Task(containers=(container,), size=size, statements=base.database.statements),
+    )
+    site = add_site(
+        t,
+        "Flower",
+        balancer=balancer,
+        container=ROLE,
+        port=PORT,
+        listener_port=FLOWER_LISTENER_PORT,
+        health_path=HEALTH_PATH,
+    )
+    add_url(t, "FlowerUrl", balancer=balancer, description="Address of Celery's monitor.", port=FLOWER_LISTENER_PORT)
+    service = add_service(
+        t,
+        "FlowerService",
+        network=base.network,
+        cluster=base.cluster,
+        settings=base.settings,
+        workload=Workload(definition=defined.definition, group=group, site=site),
+    )
+    return Flower(service=service)

@@ -1,0 +1,198 @@
+"""The Lambda functions: one sizes the pools, one compares what runs, one answers ECS's hook, one lets all sleep."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from troposphere import Equals, If, NoValue, Ref, Sub, Template
+from troposphere.ecs import Service
+from troposphere.serverless import EventBridgeRuleEvent, Function, ScheduleEvent
+
+from stack.lib.function import Code, add_function
+from stack.lib.iam import add_network_policy, inspect_services, publish_to, scale_services
+from stack.lib.parameters import YES_OR_NO, Between, add_condition, add_parameter, hole
+from stack.lib.security_groups import add_api_client_group, add_path
+from stack.sections.airflow import Airflow, Foundation
+from stack.sections.deployment_hook import add_deployment_hook
+from stack.sections.flower import Flower
+from stack.sections.pools import MOST_WORKERS, SizedPool, pools_json
+from stack.sections.sleep import add_sleeper
+from stack.sections.workers import Workers
+
+GROUP = "Autoscaler"
+EVERY_MINUTE = "rate(1 minute)"
+# A look that waits for Redis may last into the next minute. Deployments of several services come at once.
+AUTOSCALERS_AT_ONCE = 2
+VERSION_CHECKS_AT_ONCE = 5
+SLEEPERS_AT_ONCE = 2  # a command while the minute's look goes on
+# As the functions' modules `report` name them, which are not importable here; tests compare.
+CLUSTER_DIMENSION = "cluster"
+POOL_DIMENSION = "pool"
+UNCONSUMED_QUEUES = "UnconsumedQueues"
+VERSIONS_IN_SYNC = "VersionsInSync"
+SCHEDULERS = "Schedulers"
+OLDEST_WAIT = "OldestWait"
+DESIRED = "Desired"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Functions:
+    autoscaler: Function
+    version_check: Function
+
+
+def add_functions(
+    t: Template,
+    *,
+    base: Foundation,
+    airflow: Airflow,
+    workers: Workers,
+    flower: Flower,
+    pools: Sequence[SizedPool],
+) -> Functions:
+    poll_seconds = add_parameter(
+        t,
+        "PollSeconds",
+        group=GROUP,
+        label="Seconds between looks",
+        description="Seconds between two looks of the autoscaler at the backlog.",
+        constraint=Between(low=5, high=60),
+        default=5,
+    )
+    scale_in_after = add_parameter(
+        t,
+        "ScaleInAfterSeconds",
+        group=GROUP,
+        label="Seconds before scale-in",
+        description="Seconds for which workers must have been too many before those not needed are drained.",
+        constraint=Between(low=0, high=3600),
+        default=0,
+    )
+    max_step_out = add_parameter(
+        t,
+        "MaxStepOut",
+        group=GROUP,
+        label="Most workers added at once",
+        description="Workers that one look of the autoscaler may add to a pool; the default sets no limit of its own.",
+        constraint=Between(low=1, high=MOST_WORKERS),
+        default=MOST_WORKERS,
+    )
+    raced_boots = add_parameter(
+        t,
+        "RacedBootsPercent",
+        group=GROUP,
+        label="Workers started for a hundred waiting tasks",
+        description="Workers started at once for a hundred tasks without a slot, if that is more than are needed; the "
+        "first ones ready take the tasks, the last are given up. 0 starts no more than are needed.",
+        constraint=Between(low=0, high=100),
+        default=75,
+    )
+    is_reserved = _add_reservation(t)
+    network_policy = add_network_policy(t, "FunctionsNetworkPolicy")
+    services = {"airflow": airflow.service, **workers.services, "flower": flower.service}
+    group = add_api_client_group(t, "FunctionsGroup", network=base.network, description="Functions")
+    add_path(t, source=group, target=base.broker.group, port=base.broker.port)
+    add_path(t, source=group, target=airflow.group, port=airflow.port)
+    common = {
+        **base.broker.environment,
+        "BROKER_SECRET_ARN": Ref(base.broker.secret),
+        "CLUSTER": Ref(base.cluster.ecs),
+    }
+    autoscaler = add_function(
+        t,
+        "Autoscaler",
+        base=base,
+        group=group,
+        code=Code(
+            package="autoscaler",
+            environment={
+                **common,
+                "POOLS": pools_json(pools, services=workers.services),
+                "POLL_SECONDS": Ref(poll_seconds),
+                "SCALE_IN_AFTER_S": Ref(scale_in_after),
+                "MAX_STEP_OUT": Ref(max_step_out),
+                "RACED_BOOTS_PERCENT": Ref(raced_boots),
+            },
+            statements=scale_services(services=list(workers.services.values()), cluster=base.cluster.ecs),
+            events={"EveryMinute": _every_minute("Looks at the backlog, several times a minute")},
+            network_policy=network_policy,
+            concurrency=If(is_reserved, AUTOSCALERS_AT_ONCE, NoValue),
+        ),
+    )
+    version_check = add_function(
+        t,
+        "VersionCheck",
+        base=base,
+        group=group,
+        code=Code(
+            package="version_check",
+            environment={
+                **common,
+                "SERVICES": _services_json(services),
+                "TOPIC_ARN": Ref(base.topic),
+                "WEBSERVER_URL": airflow.version_url,
+            },
+            statements=[
+                *inspect_services(services=list(services.values()), cluster=base.cluster.ecs),
+                *publish_to(base.topic, key_arn=base.settings.key_arn),
+            ],
+            events={
+                "EveryMinute": _every_minute("Compares the versions that run"),
+                "Deployment": _deployment_of(list(services.values())),
+            },
+            network_policy=network_policy,
+            concurrency=If(is_reserved, VERSION_CHECKS_AT_ONCE, NoValue),
+        ),
+    )
+    add_deployment_hook(
+        t,
+        base=base,
+        group=group,
+        network_policy=network_policy,
+        services=[airflow.service, *workers.services.values()],
+    )
+    add_sleeper(
+        t,
+        base=base,
+        airflow=airflow,
+        workers=workers,
+        flower=flower,
+        pools=pools,
+        group=group,
+        network_policy=network_policy,
+        concurrency=If(is_reserved, SLEEPERS_AT_ONCE, NoValue),
+    )
+    return Functions(autoscaler=autoscaler, version_check=version_check)
+
+
+def _add_reservation(t: Template) -> str:
+    reserve = add_parameter(
+        t,
+        "ReserveConcurrency",
+        group=GROUP,
+        label="Reserve concurrency",
+        description="Whether a share of the account's concurrency is set aside; a new account has too little.",
+        constraint=YES_OR_NO,
+        default="false",
+    )
+    return add_condition(t, "IsConcurrencyReserved", Equals(Ref(reserve), "true"))
+
+
+def _services_json(services: Mapping[str, Service]) -> Sub:
+    names = {role: hole(service, "Name") for role, service in services.items()}
+    return Sub(json.dumps(names, separators=(",", ":")))
+
+
+def _every_minute(description: str) -> ScheduleEvent:
+    return ScheduleEvent("EveryMinute", Description=description, Schedule=EVERY_MINUTE)
+
+
+def _deployment_of(services: Sequence[Service]) -> EventBridgeRuleEvent:
+    return EventBridgeRuleEvent(
+        "Deployment",
+        Pattern={
+            "source": ["aws.ecs"],
+            "detail-type": ["ECS Deployment State Change"],
+            "resources": [Ref(service) for service in services],
+        },
+    )

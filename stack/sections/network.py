@@ -1,0 +1,135 @@
+"""The network that everything runs in: brought by its ids, or created in two or three zones."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from troposphere import Equals, If, Not, Or, Parameter, Ref, Split, Template
+
+from stack.lib.parameters import Matching, OneOf, add_condition, add_parameter, add_rule
+from stack.sections.own_network import Shape, add_own_network
+
+GROUP = "Network"
+TWO_SUBNETS_OR_NONE = Matching(
+    regex=r"^(subnet-[0-9a-f]{8,17}(,subnet-[0-9a-f]{8,17})+)?$",
+    says="two or more subnet ids with commas between them, or empty",
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Subnets:
+    private: Any
+    public: Any
+
+
+@dataclass(frozen=True, kw_only=True)
+class Network:
+    """The network, created where the condition `is_created` holds; a brought one may have no public subnets.
+
+    `vpc_id` and `public_ids` are the parameters that bring it, empty when it is created.
+    `created_vpc` may be named only where `is_created` holds.
+    """
+
+    vpc: If
+    created_vpc: Ref
+    is_created: str
+    created: Subnets
+    brought: Subnets
+    vpc_id: Parameter
+    public_ids: Parameter
+
+    @property
+    def private_subnets(self) -> If:
+        return If(self.is_created, self.created.private, self.brought.private)
+
+
+def add_network(t: Template) -> Network:
+    vpc_id = add_parameter(
+        t,
+        "VpcId",
+        group=GROUP,
+        label="VPC",
+        description="VPC to run in; leave empty to create one with public and private subnets.",
+        constraint=Matching(regex=r"^(vpc-[0-9a-f]{8,17})?$", says="a VPC id, or empty"),
+        default="",
+    )
+    private_ids = add_parameter(
+        t,
+        "PrivateSubnetIds",
+        group=GROUP,
+        label="Private subnets",
+        description="Subnets of the given VPC, in different zones, that reach AWS through NAT or VPC endpoints.",
+        constraint=TWO_SUBNETS_OR_NONE,
+        default="",
+    )
+    public_ids = add_parameter(
+        t,
+        "PublicSubnetIds",
+        group=GROUP,
+        label="Public subnets",
+        description="Subnets of the given VPC for a load balancer that faces the internet.",
+        constraint=TWO_SUBNETS_OR_NONE,
+        default="",
+    )
+    add_rule(
+        t,
+        "BroughtVpcHasSubnets",
+        when=Not(Equals(Ref(vpc_id), "")),
+        assertions=[
+            (Not(Equals(Ref(private_ids), "")), "VpcId needs PrivateSubnetIds, two or more: a zone each, for Multi-AZ.")
+        ],
+    )
+    add_rule(
+        t,
+        "CreatedVpcHasItsOwnSubnets",
+        when=Equals(Ref(vpc_id), ""),
+        assertions=[
+            (Equals(Ref(private_ids), ""), "PrivateSubnetIds needs VpcId."),
+            (Equals(Ref(public_ids), ""), "PublicSubnetIds needs VpcId."),
+        ],
+    )
+    # The rules above make both equal; together they tell a linter that neither is empty in a brought network.
+    is_created = add_condition(t, "IsNetworkCreated", Or(Equals(Ref(vpc_id), ""), Equals(Ref(private_ids), "")))
+    own = add_own_network(t, shape=_shape(t), is_created=is_created)
+    return Network(
+        vpc=If(is_created, Ref(own.vpc), Ref(vpc_id)),
+        created_vpc=Ref(own.vpc),
+        is_created=is_created,
+        created=Subnets(private=own.private_subnets, public=own.public_subnets),
+        brought=Subnets(private=Split(",", Ref(private_ids)), public=Split(",", Ref(public_ids))),
+        vpc_id=vpc_id,
+        public_ids=public_ids,
+    )
+
+
+def _shape(t: Template) -> Shape:
+    cidr = add_parameter(
+        t,
+        "VpcCidr",
+        group=GROUP,
+        label="Address range",
+        description="Addresses of the VPC that is created when none is given.",
+        constraint=Matching(
+            regex=r"^(10|172|192)(\.[0-9]{1,3}){3}/1[67]$",
+            says="a private IPv4 range of /16 or /17, such as 10.0.0.0/16",
+        ),
+        default="10.0.0.0/16",
+    )
+    zones: Parameter = add_parameter(
+        t,
+        "Zones",
+        group=GROUP,
+        label="Zones",
+        description="Availability zones of the VPC that is created.",
+        constraint=OneOf(values=("2", "3")),
+        default="2",
+    )
+    way_out: Parameter = add_parameter(
+        t,
+        "WayOut",
+        group=GROUP,
+        label="Way out of private subnets",
+        description="One NAT gateway, one a zone, or none: endpoints then lead to AWS, nothing to the internet.",
+        constraint=OneOf(values=("nat", "nat-per-zone", "endpoints")),
+        default="nat",
+    )
+    return Shape(cidr=cidr, zones=zones, way_out=way_out)

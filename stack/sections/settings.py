@@ -1,0 +1,137 @@
+"""What the whole stack is told: which image it runs, on which processor, and how long it keeps logs."""
+
+from dataclasses import dataclass
+
+from troposphere import Equals, GetAtt, If, Not, NoValue, Parameter, Ref, Sub, Template
+
+from stack.lib.parameters import YES_OR_NO, Matching, OneOf, add_condition, add_parameter
+
+IMAGE_GROUP = "Image"
+SAFETY_GROUP = "Safety"
+LOGS_GROUP = "Logs"
+
+# The periods that CloudWatch Logs accepts, up to a year.
+LOG_RETENTION_DAYS = ("1", "3", "5", "7", "14", "30", "60", "90", "120", "150", "180", "365")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """`architecture` is spelled for Lambda, `cpu_architecture` for ECS; `repository_arn` may hold a pattern.
+
+    `has_exec` is the condition under which operators may open a shell in a container.
+    """
+
+    image_uri: Ref
+    repository_arn: If
+    architecture: Ref
+    cpu_architecture: If
+    log_retention_days: Ref
+    key_arn: GetAtt
+    deletion_protection: Ref
+    permissions_boundary: If
+    has_exec: str
+
+
+def add_settings(t: Template, *, key_arn: GetAtt) -> Settings:
+    image_uri = add_parameter(
+        t,
+        "ImageUri",
+        group=IMAGE_GROUP,
+        label="Image",
+        description="Image that every container runs, with its tag or digest.",
+        constraint=Matching(
+            regex=r"^[a-z0-9][a-zA-Z0-9.:/_-]*(:[a-zA-Z0-9_][a-zA-Z0-9_.-]{0,127}|@sha256:[0-9a-f]{64})$",
+            says="an image name with a tag or a digest, such as registry/airflow-on-ecs:1.0",
+        ),
+    )
+    architecture = add_parameter(
+        t,
+        "Architecture",
+        group=IMAGE_GROUP,
+        label="Processor architecture",
+        description="Processor that the image was built for; tasks and functions run on it.",
+        constraint=OneOf(values=("x86_64", "arm64")),
+        default="x86_64",
+    )
+    retention = add_parameter(
+        t,
+        "LogRetentionDays",
+        group=LOGS_GROUP,
+        label="Days to keep container logs",
+        description="Days after which CloudWatch deletes what containers and functions logged.",
+        constraint=OneOf(values=LOG_RETENTION_DAYS),
+        default="30",
+    )
+    is_arm = add_condition(t, "IsArm", Equals(Ref(architecture), "arm64"))
+    return Settings(
+        image_uri=Ref(image_uri),
+        repository_arn=_repository_arn(t),
+        architecture=Ref(architecture),
+        cpu_architecture=If(is_arm, "ARM64", "X86_64"),
+        log_retention_days=Ref(retention),
+        key_arn=key_arn,
+        deletion_protection=Ref(_deletion_protection(t)),
+        permissions_boundary=_permissions_boundary(t),
+        has_exec=_has_exec(t),
+    )
+
+
+def _deletion_protection(t: Template) -> Parameter:
+    return add_parameter(
+        t,
+        "DeletionProtection",
+        group=SAFETY_GROUP,
+        label="Protect from deletion",
+        description="Whether database and load balancer refuse to be deleted until this is set to false.",
+        constraint=YES_OR_NO,
+        default="true",
+    )
+
+
+def _permissions_boundary(t: Template) -> If:
+    boundary = add_parameter(
+        t,
+        "PermissionsBoundaryArn",
+        group=SAFETY_GROUP,
+        label="Permissions boundary",
+        description="ARN of a policy that bounds every role of the stack; empty sets no boundary.",
+        constraint=Matching(
+            regex=r"^(arn:[a-z-]+:iam::([0-9]{12}|aws):policy/[A-Za-z0-9+=,.@_/-]+)?$",
+            says="the ARN of an IAM policy, or empty",
+        ),
+        default="",
+    )
+    has_boundary = add_condition(t, "HasPermissionsBoundary", Not(Equals(Ref(boundary), "")))
+    return If(has_boundary, Ref(boundary), NoValue)
+
+
+def _has_exec(t: Template) -> str:
+    allowed = add_parameter(
+        t,
+        "ExecAllowed",
+        group=SAFETY_GROUP,
+        label="Allow ECS Exec",
+        description="Whether operators may open a shell in containers, whose file systems are writable then.",
+        constraint=YES_OR_NO,
+        default="false",
+    )
+    return add_condition(t, "HasExec", Equals(Ref(allowed), "true"))
+
+
+def _repository_arn(t: Template) -> If:
+    repository: Parameter = add_parameter(
+        t,
+        "ImageRepositoryArn",
+        group=IMAGE_GROUP,
+        label="Image repository",
+        description="ARN of the image's ECR repository; empty allows any of this account and region.",
+        constraint=Matching(
+            regex=r"^(arn:[a-z-]+:ecr:[a-z0-9-]+:[0-9]{12}:repository/[a-z0-9][a-z0-9._/-]*)?$",
+            says="the ARN of an ECR repository, or empty",
+        ),
+        default="",
+    )
+    has_repository = add_condition(t, "HasImageRepository", Not(Equals(Ref(repository), "")))
+    # CloudFormation cannot take the repository's name out of the image's URI.
+    own = Sub("arn:${AWS::Partition}:ecr:${AWS::Region}:${AWS::AccountId}:repository/*")
+    return If(has_repository, Ref(repository), own)

@@ -1,0 +1,64 @@
+"""The topic that people hear of: alarms and the version check publish to it."""
+
+from typing import Any
+
+from troposphere import Equals, GetAtt, Not, Output, Ref, Sub, Template
+from troposphere.sns import SubscriptionResource, Topic, TopicPolicy
+
+from stack.lib.iam import POLICY_VERSION
+from stack.lib.parameters import Matching, add_condition, add_parameter
+
+GROUP = "Alarms"
+
+
+def add_topic(t: Template, *, key_arn: GetAtt) -> Topic:
+    """An encrypted topic, with a subscription by e-mail if an address is given."""
+    email = add_parameter(
+        t,
+        "AlarmEmail",
+        group=GROUP,
+        label="E-mail for alarms",
+        description="Address that is sent every alarm, after it has confirmed; empty subscribes nobody to the topic.",
+        constraint=Matching(
+            regex=r"^([A-Za-z0-9._%+-]+@[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+)?$", says="an e-mail address, or empty"
+        ),
+        default="",
+    )
+    has_email = add_condition(t, "HasAlarmEmail", Not(Equals(Ref(email), "")))
+    topic = t.add_resource(Topic("AlarmTopic", KmsMasterKeyId=key_arn))
+    t.add_resource(
+        TopicPolicy(
+            "AlarmTopicPolicy",
+            Topics=[Ref(topic)],
+            PolicyDocument={"Version": POLICY_VERSION, "Statement": [_alarms_publish(topic), _refuse_plain(topic)]},
+        )
+    )
+    t.add_resource(
+        SubscriptionResource(
+            "AlarmTopicEmail", Condition=has_email, Endpoint=Ref(email), Protocol="email", TopicArn=Ref(topic)
+        )
+    )
+    t.add_output(Output("AlarmTopicArn", Description="SNS topic that is told of alarms.", Value=Ref(topic)))
+    return topic
+
+
+def _alarms_publish(topic: Topic) -> dict[str, Any]:
+    return {
+        "Sid": "AlarmsOfThisAccount",
+        "Effect": "Allow",
+        "Principal": {"Service": "cloudwatch.amazonaws.com"},
+        "Action": "sns:Publish",
+        "Resource": Ref(topic),
+        "Condition": {"StringEquals": {"aws:SourceAccount": Sub("${AWS::AccountId}")}},
+    }
+
+
+def _refuse_plain(topic: Topic) -> dict[str, Any]:
+    return {
+        "Sid": "OnlyTls",
+        "Effect": "Deny",
+        "Principal": "*",
+        "Action": "sns:Publish",
+        "Resource": Ref(topic),
+        "Condition": {"Bool": {"aws:SecureTransport": "false"}},
+    }

@@ -1,0 +1,109 @@
+"""The workers: one service for each pool, sized by the autoscaler and never by CloudFormation."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from troposphere import Ref, Sub, Template
+from troposphere.ecs import Service
+from troposphere.logs import LogGroup, MetricFilter, MetricTransformation
+
+from stack.lib.iam import protect_tasks
+from stack.lib.security_groups import add_open_group, add_path
+from stack.lib.services import Workload, add_service
+from stack.lib.task_definition import Container, Task, add_task
+from stack.sections.airflow import Airflow, Foundation
+from stack.sections.pools import SizedPool
+from stack.sections.secret_connections import let_read_connections
+
+METRICS_NAMESPACE = "AirflowOnEcs"
+# As agent.loop logs it, once for each row of refusals; it is not importable here, a test compares.
+REFUSED = "fleet: scale-in protection is not granted"
+LOG_SERVER_PORT = 8793  # Airflow's own default
+STOP_TIMEOUT_S = 120  # the most that Fargate grants: a worker without protection ends its tasks in good order within it
+
+
+@dataclass(frozen=True, kw_only=True)
+class Workers:
+    """By pool name: the services, and the metrics that count refused protection."""
+
+    services: Mapping[str, Service]
+    refused: Mapping[str, Any]
+
+
+def add_workers(t: Template, *, base: Foundation, airflow: Airflow, pools: tuple[SizedPool, ...]) -> Workers:
+    made = {sized.pool.name: _add_pool(t, base=base, airflow=airflow, sized=sized) for sized in pools}
+    return Workers(
+        services={name: service for name, (service, _) in made.items()},
+        refused={name: metric for name, (_, metric) in made.items()},
+    )
+
+
+def _add_pool(t: Template, *, base: Foundation, airflow: Airflow, sized: SizedPool) -> tuple[Service, Sub]:
+    pool = sized.pool
+    group = add_open_group(t, f"{pool.title}Group", network=base.network, description=f"Workers of pool {pool.name}")
+    add_path(t, source=group, target=base.database.group, port=base.database.port)
+    add_path(t, source=group, target=base.broker.group, port=base.broker.port)
+    add_path(t, source=group, target=airflow.group, port=airflow.port)
+    # The webserver fetches the log of a task that still runs from its worker.
+    add_path(t, source=airflow.group, target=group, port=LOG_SERVER_PORT)
+    # ECS must not restart it in its task, whose id is the worker's: a new process would obey an order that was given to
+    # the last one, and take for given up the protection that the last one held.
+    worker = Container(
+        role="worker",
+        memory_mib=sized.size.memory_mib,
+        environment={**airflow.connections.environment, "POOL": pool.name},
+        secrets={**airflow.connections.secrets, "API_SECRET": base.secrets.api},
+        stop_timeout_s=STOP_TIMEOUT_S,
+    )
+    defined = add_task(
+        t,
+        pool.title,
+        settings=base.settings,
+        task=Task(
+            containers=(worker,),
+            size=sized.size,
+            storage_gib=Ref(sized.storage_gib),
+            statements=[
+                *airflow.connections.statements,
+                protect_tasks(base.cluster.ecs),
+            ],
+        ),
+    )
+    let_read_connections(
+        t,
+        f"{pool.title}ConnectionsPolicy",
+        role=defined.role,
+        connections=airflow.connections.kept_as_secrets,
+    )
+    service = add_service(
+        t,
+        f"{pool.title}Service",
+        network=base.network,
+        cluster=base.cluster,
+        settings=base.settings,
+        workload=Workload(
+            definition=defined.definition,
+            group=group,
+            spot=sized.spot,
+            # Moving a worker to balance zones would end it for no gain.
+            moves_between_zones=False,
+        ),
+    )
+    return service, _count_refusals(t, pool_title=pool.title, log_group=defined.log_group)
+
+
+def _count_refusals(t: Template, *, pool_title: str, log_group: LogGroup) -> Sub:
+    """The metric's name: metrics made of logs have no dimension by which stacks could be told apart."""
+    name = Sub(f"ProtectionRefused-${{AWS::StackName}}-{pool_title}")
+    t.add_resource(
+        MetricFilter(
+            f"{pool_title}ProtectionRefused",
+            FilterPattern=f'"{REFUSED}"',
+            LogGroupName=Ref(log_group),
+            MetricTransformations=[
+                MetricTransformation(MetricName=name, MetricNamespace=METRICS_NAMESPACE, MetricValue="1")
+            ],
+        )
+    )
+    return name

@@ -1,0 +1,395 @@
+"""The forecaster on Airflow's real schema and schedule, in a real Postgres and Redis."""
+
+import itertools
+import json
+import os
+import signal
+import subprocess
+import tempfile
+import uuid
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+
+from agent import pulse
+from fleet.registry import Forecast, Registry
+from local.servers.ports import free_port
+from project import paths
+from tests.integration.conftest import PostgresServer, RedisServer
+from tests.support.past_runs import CASES, WINDOW_S, Past, at_once
+from tests.support.waiting import eventually
+
+ROOT = Path(__file__).parents[3]
+IMAGE = ROOT / "airflow_image"
+AIRFLOWS_PYTHON = ROOT / ".venv-airflow" / "bin" / "python"
+PROGRAM = Path(__file__).parents[2] / "support" / "airflow_forecaster.py"
+DATABASE = "forecasts"
+AHEAD_S = 15 * 60
+FIVE_MINUTES_S = 300
+LITTLE_S = 5
+LONG_AGO = datetime(2026, 2, 1, tzinfo=UTC)
+PAST_S = 3600  # between two past runs
+# A run of three stages: 2 tasks at once, one more after 30 s, and in the end 4 more than ever before.
+STAGES = (
+    *at_once(2, ran=50),
+    Past(queued=31.5, started=32, ran=10),
+    *[Past(queued=151.5, started=152, ran=10)] * 7,
+)
+
+pytestmark = pytest.mark.skipif(not AIRFLOWS_PYTHON.exists(), reason="needs the image's environment (make setup)")
+
+
+def environment(*, database: str, broker: str, home: str) -> dict[str, str]:
+    return {
+        "PATH": os.environ["PATH"],
+        "PYTHONPATH": paths.IMAGE_PYTHONPATH,
+        "AIRFLOW_HOME": home,
+        "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": database,
+        "AIRFLOW__CELERY__BROKER_URL": broker,
+        "FLEET_POOL_OF_QUEUE": json.dumps({"default": "worker", "long": "long"}),
+        "FORECAST_MINUTES": str(AHEAD_S // 60),
+        "FORECAST_RUNS": "10",
+        "FORECAST_WINDOW_S": str(WINDOW_S),
+    }
+
+
+class Site:
+    """Airflow's database with DAGs that run each five minutes, and a forecaster that looks when told to."""
+
+    def __init__(self, program: subprocess.Popen[str], connection: psycopg.Connection[Any], registry: Registry) -> None:
+        self._program, self._connection, self._registry = program, connection, registry
+        self._numbers = itertools.count()
+        self.first = 0
+
+    def ask(self, **command: Any) -> Any:
+        """The program's answer to one command."""
+        assert self._program.stdin is not None
+        assert self._program.stdout is not None
+        self._program.stdin.write(json.dumps(command) + "\n")
+        self._program.stdin.flush()
+        return json.loads(self._program.stdout.readline())
+
+    def execute(self, statement: str, *arguments: Any) -> None:
+        self._connection.execute(statement.encode(), arguments)
+
+    def dag(self, *, schedule: str = "*/5 * * * *", end: str | None = None) -> str:
+        """A new DAG, as it is when it is not paused and the scheduler has created the run that was due last."""
+        dag_id = f"dag{next(self._numbers)}"
+        self.write(dag_id, schedule=schedule, end=end)
+        return dag_id
+
+    def write(self, dag_id: str, *, schedule: str, end: str | None = None) -> None:
+        self.ask(dags={dag_id: {"schedule": schedule, "end": end, "tasks": 1}})
+        at = datetime.fromtimestamp(self.first, tz=UTC)
+        self.execute(
+            "update dag set is_paused = false, next_dagrun = %s, next_dagrun_create_after = %s, "
+            "next_dagrun_data_interval_start = %s, next_dagrun_data_interval_end = %s where dag_id = %s",
+            *(at, at, at, at, dag_id),
+        )
+
+    def past(self, dag_id: str, *tasks: Past, kind: str = "scheduled", state: str = "success") -> None:
+        """A run later than those before it."""
+        number = next(self._numbers)
+        due, run_id = LONG_AGO + timedelta(seconds=PAST_S * number), f"run{number}"
+        self.execute(
+            "insert into dag_run (dag_id, run_id, run_type, state, run_after) values (%s, %s, %s, %s, %s)",
+            *(dag_id, run_id, kind, state, due),
+        )
+        for index, task in enumerate(tasks):
+            times = (task.queued, task.started, task.started + task.ran)
+            self.execute(
+                "insert into task_instance (id, dag_id, run_id, task_id, map_index, try_number, pool, pool_slots, "
+                "queue, state, queued_dttm, start_date, end_date) "
+                "values (%s, %s, %s, 'task', %s, 1, 'default_pool', 1, %s, 'success', %s, %s, %s)",
+                *(uuid.uuid4(), dag_id, run_id, index, task.queue),
+                *(None if time is None else due + timedelta(seconds=time) for time in times),
+            )
+
+    def under_way(self, dag_id: str, *, due_ago_s: float, state: str = "running") -> tuple[str, int]:
+        """Its id, and when it was due, in whole seconds. It has no tasks yet."""
+        run_id, due = f"run{next(self._numbers)}", int(self._registry.now() - due_ago_s)
+        self.execute(
+            "insert into dag_run (dag_id, run_id, run_type, state, run_after) "
+            "values (%s, %s, 'scheduled', %s, to_timestamp(%s))",
+            *(dag_id, run_id, state, due),
+        )
+        return run_id, due
+
+    def look(self) -> dict[str, Forecast | None]:
+        """What is forecast now."""
+        self.ask(look=True)
+        return {pool: self._registry.forecast(pool) for pool in ("worker", "long")}
+
+    def begin(self) -> None:
+        """No DAG is left. `first`: when the next run of one is due that runs each five minutes, or was just now."""
+        self.execute("truncate dag, dag_run, task_instance cascade")
+        now = self._registry.now()
+        self.first = int(now // FIVE_MINUTES_S + (now % FIVE_MINUTES_S > LITTLE_S)) * FIVE_MINUTES_S
+
+
+@pytest.fixture(scope="module")
+def home() -> Iterator[str]:
+    with tempfile.TemporaryDirectory(prefix="airflow-") as folder:
+        yield folder
+
+
+@pytest.fixture(scope="module")
+def prepared(postgres_server: PostgresServer, redis_server: RedisServer, home: str) -> Iterator[Site]:
+    given = postgres_server
+    given.server.provision(given.user, given.password, DATABASE)
+    place = f"{given.user}:{given.password}@{given.host}:{given.port}/{DATABASE}"
+    variables = environment(database=f"postgresql+psycopg2://{place}", broker=redis_server.url, home=home)
+    with (
+        Path(home, "log").open("w") as log,
+        subprocess.Popen(
+            [AIRFLOWS_PYTHON, PROGRAM],
+            env=variables,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=log,
+            text=True,
+        ) as program,
+        psycopg.connect(f"postgresql://{place}", autocommit=True) as connection,
+    ):
+        site = Site(program, connection, Registry(redis_server.client))
+        site.ask(migrate=True)
+        yield site
+        program.kill()
+
+
+@pytest.fixture
+def site(prepared: Site, redis_server: RedisServer) -> Site:
+    redis_server.client.flushall()
+    prepared.begin()
+    return prepared
+
+
+def slots(found: dict[str, Forecast | None], pool: str = "worker") -> int:
+    """Of the first run that is forecast; 0 when none is."""
+    forecast = found[pool]
+    assert forecast is not None
+    return forecast[0][1] if forecast else 0
+
+
+def first_course(site: Site) -> tuple[tuple[int, int], ...]:
+    """Of the first run that is forecast: seconds after it is due, and slots."""
+    forecast = site.look()["worker"]
+    assert forecast is not None
+    return tuple((at - site.first, slots) for at, slots in forecast if at < site.first + FIVE_MINUTES_S)
+
+
+def test_every_run_of_the_next_quarter_of_an_hour_is_forecast(site: Site) -> None:
+    site.past(site.dag(), *at_once(12))
+    forecast = site.look()["worker"]
+    # At 10:02: 10:05, 10:10, 10:15. A run of 10:00 that is a few seconds late makes it four.
+    assert forecast is not None
+    assert [slots for _, slots in forecast] == [12] * len(forecast)
+    assert [at for at, _ in forecast][:3] == [site.first + step * FIVE_MINUTES_S for step in range(3)]
+    assert len(forecast) <= 4
+
+
+def test_more_dags_are_forecast_than_one_query_asks_for(site: Site) -> None:
+    # One more than DAGS_A_QUERY, which is 50: 51 runs of 2 slots each.
+    for _ in range(51):
+        site.past(site.dag(), *at_once(2))
+    assert slots(site.look()) == 102
+
+
+def test_each_pool_has_its_own_forecast(site: Site) -> None:
+    site.past(site.dag(), *at_once(3), *at_once(2, queue="long"), *at_once(9, queue="elsewhere"))
+    found = site.look()
+    assert (slots(found), slots(found, "long")) == (3, 2)
+
+
+def test_a_second_writer_changes_nothing(site: Site) -> None:
+    # Each copy of Airflow has a forecaster: each replaces what the other wrote with the same.
+    site.past(site.dag(), *at_once(3))
+    assert slots(site.look()) == slots(site.look()) == 3
+
+
+def test_where_nothing_is_due_that_is_said(site: Site) -> None:
+    site.past(site.dag(schedule="0 0 1 1 *"), *at_once(3))
+    site.execute("update dag set next_dagrun_create_after = now() + interval '30 days'")
+    assert site.look() == {"worker": (), "long": ()}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "update dag set is_paused = true",
+        "update dag set is_stale = true",
+        "update dag set has_import_errors = true",
+        "update dag set exceeds_max_non_backfill = true",
+        """update dag set allowed_run_types = '["manual"]'""",
+        "update dag set next_dagrun_create_after = null",
+        # Missed: the scheduler did not create it within a minute.
+        "update dag set next_dagrun_create_after = now() - interval '61 s'",
+    ],
+)
+def test_a_dag_that_the_scheduler_will_not_run_is_not_forecast(site: Site, change: str) -> None:
+    site.past(site.dag(), *at_once(3))
+    assert slots(site.look()) == 3
+    site.execute(change)
+    assert slots(site.look()) == 0
+
+
+def test_a_run_that_is_a_little_late_is_still_expected(site: Site) -> None:
+    site.past(site.dag(), *at_once(3))
+    site.execute("update dag set next_dagrun_create_after = now() - interval '30 s'")
+    assert slots(site.look()) == 3
+
+
+def test_no_run_is_expected_beyond_a_dags_end(site: Site) -> None:
+    last = datetime.fromtimestamp(site.first, tz=UTC)
+    site.past(site.dag(end=last.isoformat()), *at_once(3))
+    assert site.look()["worker"] == ((int(last.timestamp()), 3),)
+
+
+def test_a_changed_schedule_is_followed(site: Site) -> None:
+    dag_id = site.dag()
+    site.past(dag_id, *at_once(3))
+    before = site.look()["worker"]
+    site.write(dag_id, schedule="*/1 * * * *")
+    after = site.look()["worker"]
+    assert before is not None
+    assert after is not None
+    assert [after[1][0] - after[0][0], before[1][0] - before[0][0]] == [60, FIVE_MINUTES_S]
+
+
+def test_of_a_dag_that_airflow_cannot_read_the_next_run_is_known(site: Site) -> None:
+    site.past(site.dag(), *at_once(3))
+    site.execute("""update serialized_dag set data = '{"__version": 3, "dag": {}}', dag_hash = 'changed'""")
+    forecast = site.look()["worker"]
+    assert forecast is not None
+    assert len(forecast) == 1
+
+
+@pytest.mark.parametrize(("tasks", "course"), CASES)
+def test_a_run_is_expected_to_take_the_course_that_the_last_one_took(
+    site: Site, tasks: Sequence[Past], course: tuple[tuple[int, int], ...]
+) -> None:
+    site.past(site.dag(), *tasks)
+    assert first_course(site) == course
+
+
+def test_the_last_ten_runs_count(site: Site) -> None:
+    dag_id = site.dag()
+    for count in (500, 500, 3, 3, 3, 3, 3, 3, 3, 3, 3, 23):
+        site.past(dag_id, *at_once(count))
+    # Of the last ten, nine times 3 and a 23: 50 / 10.
+    assert slots(site.look()) == 5
+
+
+def test_each_stage_is_that_of_the_mean_run(site: Site) -> None:
+    # Three runs, of 4, 4 and 7 tasks; in two of them 3 and 6 more after 30 s: 15 / 3 and 9 / 3.
+    dag_id = site.dag()
+    for first, later in ((4, 0), (4, 3), (7, 6)):
+        site.past(dag_id, *at_once(first, ran=200), *[Past(queued=31.5, started=32, ran=10)] * later)
+    assert first_course(site) == ((0, 5), (30, 3))
+
+
+def test_a_run_without_a_task_on_the_queue_counts_as_none(site: Site) -> None:
+    dag_id = site.dag()
+    for count in (30, 0, 0, 0, 0, 0, 0, 0, 0, 0):
+        site.past(dag_id, *at_once(count))
+    assert slots(site.look()) == 3
+
+
+def test_the_later_stages_of_a_run_under_way_are_expected(site: Site) -> None:
+    dag_id = site.dag(schedule="0 0 1 1 *")
+    site.past(dag_id, *STAGES)
+    site.execute("update dag set next_dagrun_create_after = now() + interval '30 days'")
+    _, due = site.under_way(dag_id, due_ago_s=100)
+    # At 0, 30 and 150 s. What is a minute ago is over.
+    assert site.look()["worker"] == ((due + 150, 4),)
+
+
+def test_a_run_that_waits_for_its_turn_is_under_way(site: Site) -> None:
+    dag_id = site.dag(schedule="0 0 1 1 *")
+    site.past(dag_id, *STAGES)
+    site.execute("update dag set next_dagrun_create_after = now() + interval '30 days'")
+    _, due = site.under_way(dag_id, due_ago_s=10, state="queued")
+    assert site.look()["worker"] == ((due, 2), (due + 30, 1), (due + 150, 4))
+
+
+def test_a_run_that_is_created_while_the_forecaster_reads_is_one_run(site: Site) -> None:
+    # As between two statements: under way already, and next as the scheduler left it.
+    dag_id = site.dag(schedule="0 0 1 1 *")
+    site.past(dag_id, *STAGES)
+    _, due = site.under_way(dag_id, due_ago_s=10)
+    site.execute("update dag set next_dagrun_create_after = to_timestamp(%s)", due)
+    assert site.look()["worker"] == ((due, 2), (due + 30, 1), (due + 150, 4))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "update dag set is_paused = true",
+        "update dag set is_stale = true",
+        "update dag_run set state = 'success' where run_id = %s",
+        "update dag_run set state = 'failed' where run_id = %s",
+        "update dag_run set run_type = 'manual' where run_id = %s",
+        "update dag_run set run_type = 'backfill' where run_id = %s",
+        # Beyond the window: whatever it still wants, past runs do not tell.
+        "update dag_run set run_after = now() - interval '301 s' where run_id = %s",
+    ],
+)
+def test_of_a_run_that_does_not_go_on_nothing_is_expected(site: Site, change: str) -> None:
+    dag_id = site.dag(schedule="0 0 1 1 *")
+    # The longest course there is, so that only the change can be the reason.
+    site.past(dag_id, Past(queued=1, started=1.5, ran=500), Past(queued=300, started=301, ran=10))
+    site.execute("update dag set next_dagrun_create_after = now() + interval '30 days'")
+    run_id, due = site.under_way(dag_id, due_ago_s=100)
+    assert site.look()["worker"] == ((due + 285, 1),)
+    site.execute(change, *([run_id] if "%s" in change else []))
+    assert site.look()["worker"] == ()
+
+
+@pytest.mark.parametrize(
+    ("kind", "state"), [("manual", "success"), ("backfill", "success"), ("scheduled", "running"), ("scheduled", None)]
+)
+def test_only_scheduled_runs_that_have_ended_are_learned_from(site: Site, kind: str, state: str) -> None:
+    dag_id = site.dag()
+    site.past(dag_id, *at_once(3))
+    site.past(dag_id, *at_once(40), kind=kind, state=state)
+    assert slots(site.look()) == 3
+
+
+def test_a_failed_run_is_learned_from(site: Site) -> None:
+    dag_id = site.dag()
+    site.past(dag_id, *at_once(3), state="failed")
+    assert slots(site.look()) == 3
+
+
+def test_the_forecaster_cannot_write_to_airflows_database(site: Site) -> None:
+    assert "read-only transaction" in site.ask(sql="create table mine (id int)")
+
+
+def test_postgres_ends_a_query_that_takes_long(site: Site) -> None:
+    assert site.ask(sql="show statement_timeout") == "5s"
+
+
+def test_without_its_database_it_lives_on_and_forecasts_nothing(redis_server: RedisServer, tmp_path: Path) -> None:
+    redis_server.client.flushall()
+    nobody = f"postgresql+psycopg2://user:secret-password@127.0.0.1:{free_port()}/none"
+    variables = environment(database=nobody, broker=redis_server.url, home=str(tmp_path))
+    log = tmp_path / "log"
+    with (
+        log.open("w") as output,
+        subprocess.Popen(
+            [AIRFLOWS_PYTHON, "-m", "agent.forecaster"], env=variables, stdout=output, stderr=output
+        ) as process,
+    ):
+        assert eventually(lambda: "nothing can be forecast" in log.read_text(), within_s=60)
+        assert process.poll() is None
+        # Nothing is wrong with its container, so it is not called unhealthy.
+        assert eventually(lambda: pulse.age_s({"AIRFLOW_HOME": str(tmp_path)}, pulse.LOOK) is not None, within_s=60)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(timeout=10) == 0
+    assert Registry(redis_server.client).forecast("worker") is None
+    assert "secret-password" not in log.read_text()

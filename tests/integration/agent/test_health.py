@@ -1,0 +1,166 @@
+"""The containers' health checks, against real servers and a real Postgres."""
+
+import json
+import os
+import socket
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from agent import names, pulse
+from project import paths
+from roles import health
+from tests.integration.conftest import PostgresServer
+
+ROOT = Path(__file__).parents[3]
+PATHS = {"webserver": "/api/v2/monitor/health", "scheduler": "/health", "flower": "/healthcheck"}
+HEALTHY = json.dumps({"metadatabase": {"status": "healthy"}, "scheduler": {"status": "unhealthy"}})
+
+
+@contextmanager
+def serving(status: int, body: str) -> Iterator[dict[str, str]]:
+    """A server that answers every known path alike; yields what a container would be given."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            known = self.path in PATHS.values()
+            self.send_response(status if known else 404)
+            self.end_headers()
+            self.wfile.write(body.encode())
+
+        def log_message(self, format: str, *args: object) -> None:
+            """Keeps the tests' output clean."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever, daemon=True)
+        thread.start()
+        yield {"PORT": str(server.server_port)}
+        server.shutdown()
+        thread.join()
+
+
+@pytest.mark.parametrize(("role", "body"), [("webserver", HEALTHY), ("scheduler", ""), ("flower", "OK")])
+def test_a_server_that_does_its_work_is_healthy(role: str, body: str) -> None:
+    with serving(200, body) as given:
+        health.check(role, given)
+
+
+@pytest.mark.parametrize(
+    ("role", "status", "body", "why"),
+    [
+        ("webserver", 200, json.dumps({"metadatabase": {"status": "unhealthy"}}), "calls its database unhealthy"),
+        ("webserver", 200, "<html>the UI's own page</html>", "does not say how its database is"),
+        ("webserver", 200, "[]", "does not say how its database is"),
+        ("webserver", 500, "", "answers 500"),
+        ("scheduler", 503, "", "answers 503"),
+        ("flower", 200, "starting", "does not say OK"),
+    ],
+)
+def test_an_answer_alone_is_not_health(role: str, status: int, body: str, why: str) -> None:
+    with serving(status, body) as given, pytest.raises(health.Unhealthy, match=why):
+        health.check(role, given)
+
+
+def test_nobody_there_is_not_health() -> None:
+    with serving(200, "") as given:
+        pass
+    with pytest.raises(health.Unhealthy, match="does not answer"):
+        health.check("scheduler", given)
+
+
+@pytest.mark.parametrize(
+    ("role", "sign", "longest_s", "silence"),
+    [
+        ("worker", pulse.ROUND, health.LONGEST_PAUSE_S, "gone no round"),
+        ("forecaster", pulse.LOOK, health.LONGEST_LOOK_S, "not looked"),
+    ],
+)
+def test_what_answers_nobody_is_healthy_while_it_leaves_signs_of_life(
+    role: str, sign: str, longest_s: float, silence: str, tmp_path: Path
+) -> None:
+    given = {names.AIRFLOW_HOME: str(tmp_path)}
+    with pytest.raises(health.Unhealthy, match=f"{silence} yet"):
+        health.check(role, given)
+    pulse.beat(given, sign)
+    health.check(role, given)
+    long_ago = time.time() - longest_s - 10
+    os.utime(tmp_path / sign, (long_ago, long_ago))
+    with pytest.raises(health.Unhealthy, match=f"{silence} for 1"):
+        health.check(role, given)
+
+
+@pytest.mark.parametrize("role", ["scheduler", "dag-processor"])
+def test_a_container_that_waits_for_its_turn_is_healthy(role: str, tmp_path: Path) -> None:
+    given = {names.AIRFLOW_HOME: str(tmp_path)}
+    pulse.beat(given, pulse.WAITING)
+    health.check(role, given)
+
+
+@pytest.mark.parametrize("ended", [True, False], ids=["has waited", "hangs"])
+def test_a_container_that_waits_no_more_must_do_its_work(ended: bool, tmp_path: Path) -> None:
+    given = {names.AIRFLOW_HOME: str(tmp_path), "PORT": "1"}
+    pulse.beat(given, pulse.WAITING)
+    if ended:
+        pulse.end(given, pulse.WAITING)
+    else:
+        long_ago = time.time() - health.LONGEST_PAUSE_S - 10
+        os.utime(tmp_path / pulse.WAITING, (long_ago, long_ago))
+    with pytest.raises(health.Unhealthy):
+        health.check("scheduler", given)
+
+
+@pytest.fixture
+def jobs(postgres_server: PostgresServer) -> Iterator["psycopg.Connection[tuple[object]]"]:
+    """Airflow's table of jobs, as far as the check reads it."""
+    with psycopg.connect(postgres_server.url, autocommit=True) as connection:
+        connection.execute("CREATE TABLE job (job_type text, hostname text, state text, latest_heartbeat timestamptz)")
+        yield connection
+        connection.execute("DROP TABLE job")
+
+
+def ask_image(role: str, server: PostgresServer, **more: str) -> tuple[int, str]:
+    """The command that ECS runs in the container, in the image's own environment."""
+    environment = {
+        "PATH": f"{paths.AIRFLOW_ENVIRONMENT}/bin:/usr/bin:/bin",
+        "DATABASE_HOST": server.host,
+        "DATABASE_PORT": str(server.port),
+        "DATABASE_NAME": server.database,
+        "DATABASE_SSLMODE": "disable",
+        "DATABASE_AUTHORITIES": "authorities/rds.pem",
+        "DATABASE_USER": server.user,
+        "DATABASE_PASSWORD": server.password,
+        **more,
+    }
+    entrypoint = ROOT / "airflow_image" / "entrypoint"
+    done = subprocess.run([entrypoint, "health", role], env=environment, capture_output=True, text=True, check=False)
+    return done.returncode, done.stderr.strip()
+
+
+@pytest.mark.skipif(not paths.AIRFLOW_ENVIRONMENT.is_dir(), reason="needs make setup-local")
+@pytest.mark.parametrize(("role", "job"), [("triggerer", "TriggererJob"), ("dag-processor", "DagProcessorJob")])
+def test_a_job_is_healthy_while_its_own_heart_beats(
+    role: str, job: str, postgres_server: PostgresServer, jobs: "psycopg.Connection[tuple[object]]"
+) -> None:
+    add = "INSERT INTO job VALUES (%s, %s, %s, now() - %s * interval '1 second')"
+    jobs.execute(add, (job, "another-host", "running", 0))
+    jobs.execute(add, ("SchedulerJob", socket.gethostname(), "running", 0))
+    assert ask_image(role, postgres_server) == (1, f"unhealthy: no heartbeat of the {job} at all")
+    jobs.execute(add, (job, socket.gethostname(), "running", 200))
+    code, said = ask_image(role, postgres_server)
+    assert code == 1
+    assert said.startswith(f"unhealthy: no heartbeat of the {job} for ")
+    jobs.execute(add, (job, socket.gethostname(), "running", 1))
+    assert ask_image(role, postgres_server) == (0, "")
+
+
+@pytest.mark.skipif(not paths.AIRFLOW_ENVIRONMENT.is_dir(), reason="needs make setup-local")
+def test_a_refused_password_is_said_without_the_password(postgres_server: PostgresServer) -> None:
+    code, said = ask_image("triggerer", postgres_server, DATABASE_PASSWORD="not-this-one")
+    assert (code, said) == (1, "unhealthy: the database does not answer (OperationalError)")

@@ -1,0 +1,278 @@
+"""The Fleet page as people see it: a real Airflow, a real Redis, a headless Chromium."""
+
+import json
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+import redis
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
+
+from bench.micro.page import fleet as sample_fleet
+from bench.micro.page.fleet import HOSTILE, OLDER, a_member, airflow_members
+from bench.micro.page.webserver import Webserver
+from fleet import registry
+from fleet.registry import Registry
+from local.servers.redis import Redis
+from local.ui.chromium import INSTALLS_WITHIN_S, find_chromium
+
+# Where the documentation's picture goes; by default with the other output.
+PICTURES = Path(os.environ.get("FLEET_PICTURES") or Path(__file__).parents[3] / ".local" / "pictures")
+DESK = {"width": 1280, "height": 900}
+PHONE = {"width": 390, "height": 844}
+SHOWN_WITHIN_MS = 60_000  # the machine may be busy
+SERIOUS = {"serious", "critical"}
+
+# Two turns of apt-get may come first, where Chromium is to be installed.
+pytestmark = pytest.mark.timeout(2 * INSTALLS_WITHIN_S + 300)
+
+Contexts = Callable[..., BrowserContext]
+
+
+@dataclass
+class Visit:
+    """A tab of somebody signed in, and what must not happen there."""
+
+    page: Page
+    url: str
+    complaints: list[str]
+    hosts: set[str | None]  # None: made by the page itself
+
+    def open(self, path: str = "/plugin/fleet") -> Page:
+        self.page.goto(self.url + path)
+        return self.page
+
+    def look_again(self) -> None:
+        """As if somebody came back to the tab: what is shown is read at once, and not at its next turn."""
+        self.page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
+
+    def shown(self, name: str) -> Any:
+        """The part of the page with this test id."""
+        return self.page.get_by_test_id(name)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    path = find_chromium()
+    if path is None:
+        pytest.skip("NO BROWSER: the Fleet page is not tested. Install chromium, or run as root where apt-get can")
+    expect.set_options(timeout=SHOWN_WITHIN_MS)
+    with sync_playwright() as playwright:
+        started = playwright.chromium.launch(executable_path=path)
+        yield started
+        started.close()
+
+
+@pytest.fixture(scope="module")
+def contexts(browser: Browser, webserver: Webserver) -> Iterator[Contexts]:
+    """Made once for each look and user: Airflow's own files are then loaded once."""
+    made: dict[str, BrowserContext] = {}
+
+    def context_of(*, user: str, **look: Any) -> BrowserContext:
+        key = json.dumps([user, look])
+        if key not in made:
+            made[key] = browser.new_context(**look)
+            if user:
+                made[key].add_cookies([{"name": "_token", "value": webserver.token(user), "url": webserver.url}])
+        return made[key]
+
+    yield context_of
+    for context in made.values():
+        context.close()
+
+
+@pytest.fixture
+def visit(
+    request: pytest.FixtureRequest, contexts: Contexts, webserver: Webserver, store: redis.Redis
+) -> Iterator[Visit]:
+    """A desk's screen in light colours, unless the test's parameter says otherwise; `store` is empty at first."""
+    wanted = {"viewport": DESK, "color_scheme": "light", "user": "viewer", **getattr(request, "param", {})}
+    page = contexts(**wanted).new_page()
+    page.set_default_timeout(SHOWN_WITHIN_MS)
+    made = Visit(page=page, url=webserver.url, complaints=[], hosts=set())
+    page.on("console", lambda said: made.complaints.append(said.text) if said.type == "error" else None)
+    page.on("pageerror", lambda error: made.complaints.append(str(error)))
+    page.on("request", lambda asked: made.hosts.add(urlsplit(asked.url).hostname))
+    with sample_fleet.kept_alive(store):
+        yield made
+    page.close()
+
+
+def figures(visit: Visit, pool: str) -> dict[str, str]:
+    """What the page says of a pool, by the figure's name."""
+    section = visit.shown(f"fleet-pool-{pool}")
+    names, values = section.locator("dt").all_inner_texts(), section.locator("dd > span:first-child").all_inner_texts()
+    return dict(zip(names, values, strict=True))
+
+
+def test_the_page_shows_what_the_registry_holds(visit: Visit, store: redis.Redis, webserver: Webserver) -> None:
+    sample_fleet.a_fleet(store)
+    visit.open()
+    expect(visit.shown("fleet-verdict")).to_contain_text("Out of sync")
+    workers = [m for m in Registry(store).members().members if m.pool == "worker"]
+    assert figures(visit, "worker") == {
+        "Queued": str(store.llen("default")),
+        "Active": str(sum(worker.active for worker in workers)),
+        "Consuming": str(sum(worker.state == registry.CONSUMING for worker in workers)),
+        "Draining": str(sum(worker.state == registry.DRAINING for worker in workers)),
+        "Desired": str(json.loads(store.lindex(registry.decisions_key("worker"), 0))["desired"]),
+    }
+    expect(visit.shown("fleet-members").locator("tbody tr")).to_have_count(len(Registry(store).members().members))
+    expect(visit.shown("fleet-pool-worker")).to_contain_text("need 13: 10 work, 2 drain or drained")
+    expect(visit.shown("fleet-pool-worker")).to_contain_text("The forecast expects runs that want 80 more slots at")
+    assert visit.complaints == []
+    assert visit.hosts - {None} == {urlsplit(webserver.url).hostname}
+
+
+@pytest.mark.parametrize(("path", "banner"), [("/plugin/fleet", "fleet-verdict"), ("/", "fleet-banner")])
+def test_the_banner_turns_and_turns_back(visit: Visit, store: redis.Redis, path: str, banner: str) -> None:
+    now = Registry(store).now()
+    worker = a_member(1, now=now, active=3)
+    sample_fleet.report(store, [*airflow_members(now=now), worker])
+    visit.open(path)
+    expect(visit.shown(banner)).to_contain_text("n sync")
+    sample_fleet.report(store, [*airflow_members(now=now), replace(worker, **OLDER)])
+    visit.look_again()
+    expect(visit.shown(banner)).to_contain_text("ut of sync")
+    expect(visit.shown(banner)).to_contain_text("with 3 running tasks: 1 worker (image version, DAGs)")
+    sample_fleet.report(store, [*airflow_members(now=Registry(store).now()), worker])
+    visit.look_again()
+    expect(visit.shown(banner)).to_contain_text("All 6 processes run 1.4.0")
+    assert visit.complaints == []
+
+
+def test_a_hostile_name_is_text_wherever_it_comes_from(visit: Visit, store: redis.Redis) -> None:
+    now = Registry(store).now()
+    hostile = a_member(1, now=now, id=HOSTILE, image_version=HOSTILE)
+    sample_fleet.report(store, [*airflow_members(now=now), hostile, a_member(2, now=now, pool=HOSTILE)])
+    store.zadd(registry.MEMBERS_KEY, {HOSTILE + "2": now})
+    decision = {"t": now, "reason": HOSTILE, "problems": [HOSTILE]}
+    Registry(store).record_decision("worker", decision)
+    visit.open()
+    expect(visit.shown("fleet-malformed")).to_contain_text(HOSTILE + "2")
+    expect(visit.shown("fleet-members")).to_contain_text(HOSTILE)
+    expect(visit.shown("fleet-pool-worker").get_by_text(HOSTILE)).to_have_count(2)
+    assert visit.page.locator("img[src='x']").count() == 0
+    assert visit.page.title() != "injected"
+    assert visit.complaints == []
+
+
+@pytest.mark.parametrize(
+    "visit",
+    [
+        pytest.param({}, id="light"),
+        pytest.param({"color_scheme": "dark"}, id="dark"),
+        pytest.param({"viewport": PHONE, "has_touch": True}, id="phone"),
+    ],
+    indirect=True,
+)
+def test_nobody_is_shut_out(visit: Visit, store: redis.Redis, request: pytest.FixtureRequest) -> None:
+    sample_fleet.a_fleet(store)
+    visit.open()
+    expect(visit.shown("fleet-pool-worker").locator("svg path")).to_have_count(5)
+    found = Axe().run(visit.page, context="[data-testid=fleet-page]").response["violations"]
+    faults = [(fault["id"], fault["nodes"][0]["html"]) for fault in found if fault["impact"] in SERIOUS]
+    assert faults == []
+    assert visit.page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    take_picture(visit, f"whole-page-{request.node.callspec.id}.png")
+
+
+def test_everything_can_be_reached_and_used_with_the_keyboard(visit: Visit, store: redis.Redis) -> None:
+    sample_fleet.a_fleet(store)
+    visit.open()
+    pool = visit.shown("fleet-pool-worker")
+    chart = pool.get_by_role("img", name="Pool worker since")
+    chart.focus()
+    visit.page.keyboard.press("ArrowLeft")
+    expect(pool.get_by_text("at ", exact=False).filter(has_text=":").first).to_be_visible()
+    visit.page.keyboard.press("Tab")
+    visit.page.keyboard.press("Enter")
+    expect(pool.locator("ol > li")).to_have_count(20)
+    expect(pool.get_by_role("button", name="Show fewer")).to_be_focused()
+    wanted = visit.page.get_by_label("Filter the members")
+    for _ in range(20):
+        if wanted.evaluate("input => input === document.activeElement"):
+            break
+        visit.page.keyboard.press("Tab")
+    visit.page.keyboard.type("1.3.2")
+    expect(visit.shown("fleet-members").locator("tbody tr")).to_have_count(2)
+    assert visit.complaints == []
+
+
+@pytest.mark.parametrize("visit", [{"user": "nobody"}], indirect=True, ids=["nobody"])
+def test_a_user_without_permission_gets_neither_page_nor_data(visit: Visit, store: redis.Redis) -> None:
+    sample_fleet.a_fleet(store)
+    visit.open()
+    expect(visit.page.get_by_text("Page Not Found")).to_be_visible()
+    assert "1.3.2" not in visit.page.content()
+
+
+@pytest.mark.parametrize(("status", "says"), [(401, "You are signed out"), (403, "You may not see the fleet")])
+def test_who_is_refused_reads_why(visit: Visit, status: int, says: str) -> None:
+    visit.page.route("**/fleet/api/*", lambda route: route.fulfill(status=status, body="{}"))
+    visit.open()
+    expect(visit.shown("fleet-error")).to_contain_text(says)
+    expect(visit.shown("fleet-verdict")).to_have_count(0)
+
+
+@pytest.mark.parametrize("visit", [{"user": ""}], indirect=True, ids=["signed-out"])
+def test_the_signed_out_are_asked_to_sign_in(visit: Visit, store: redis.Redis) -> None:
+    sample_fleet.a_fleet(store)
+    visit.open()
+    visit.page.wait_for_url("**/auth/login**")
+    assert "1.3.2" not in visit.page.content()
+
+
+@pytest.mark.parametrize("answer", ["no JSON", '{"code": {"status": "out_of_sync"}}'])
+def test_a_banner_that_fails_leaves_home_as_it_is(visit: Visit, answer: str) -> None:
+    visit.page.route("**/fleet/api/code", lambda route: route.fulfill(body=answer, content_type="application/json"))
+    with visit.page.expect_response("**/fleet/api/code"):
+        visit.open("/")
+    expect(visit.page.get_by_role("heading", name="Welcome")).to_be_visible()
+    expect(visit.page.get_by_text("Pool Slots")).to_be_visible()
+    expect(visit.shown("fleet-banner")).to_have_count(0)
+
+
+def test_without_the_broker_the_page_says_so_and_keeps_what_it_read(
+    visit: Visit, store: redis.Redis, broker: Redis
+) -> None:
+    sample_fleet.a_fleet(store)
+    visit.open()
+    expect(visit.shown("fleet-verdict")).to_be_visible(timeout=SHOWN_WITHIN_MS)
+    broker.stop()
+    try:
+        expect(visit.shown("fleet-error")).to_contain_text("the broker does not answer")
+        expect(visit.shown("fleet-freshness")).to_contain_text("Not live, as of")
+        expect(visit.shown("fleet-members").locator("tbody tr")).to_have_count(21)
+    finally:
+        broker.start()
+    expect(visit.shown("fleet-freshness")).to_contain_text("Live")
+
+
+@pytest.mark.parametrize(
+    ("visit", "name"),
+    [({}, "fleet.png"), ({"color_scheme": "dark"}, "fleet-dark.png")],
+    indirect=["visit"],
+    ids=["light", "dark"],
+)
+def test_the_documentations_picture(visit: Visit, store: redis.Redis, name: str) -> None:
+    sample_fleet.a_fleet(store)
+    visit.open()
+    expect(visit.shown("fleet-pool-worker").locator("svg path")).to_have_count(5)
+    take_picture(visit, name, until="fleet-pool-worker")
+    assert (PICTURES / name).stat().st_size > 0
+
+
+def take_picture(visit: Visit, name: str, *, until: str = "fleet-page") -> None:
+    """The page from its top to the end of one of its parts, as a person would see it on a high screen."""
+    PICTURES.mkdir(parents=True, exist_ok=True)
+    page = visit.page
+    bottom = visit.shown(until).evaluate("part => Math.ceil(part.getBoundingClientRect().bottom)")
+    width = page.viewport_size["width"] if page.viewport_size else DESK["width"]
+    page.set_viewport_size({"width": width, "height": bottom + 24})
+    page.screenshot(path=PICTURES / name, animations="disabled")

@@ -1,0 +1,113 @@
+"""A changed password of the real database, while real SQLAlchemy pools live, with the secret in the AWS API."""
+
+import json
+import os
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from local.servers.postgres import Postgres
+from project import paths
+from tests.support.aws_api import AwsApi, aws_api
+
+pytestmark = pytest.mark.skipif(not paths.AIRFLOW_ENVIRONMENT.is_dir(), reason="needs make setup-local")
+STEPS = Path(__file__).parents[2] / "support" / "rotating.py"
+FIRST, SECOND, THIRD = "first-password-1", "second-password-2", "third-password-3"
+
+
+class Rotated:
+    """A database with its secret; `process` is told both."""
+
+    def __init__(self, postgres: Postgres, api: AwsApi) -> None:
+        self.postgres = postgres
+        self.secrets = api.client("secretsmanager")
+        self.arn = self.secrets.create_secret(Name=os.urandom(4).hex(), SecretString=self._text(FIRST))["ARN"]
+        self.environment = {
+            **api.environment,
+            "PYTHONPATH": paths.IMAGE_PYTHONPATH,
+            "DATABASE_HOST": postgres.host,
+            "DATABASE_PORT": str(postgres.port),
+            "DATABASE_NAME": "airflow",
+            "DATABASE_USER": "airflow",
+            "DATABASE_PASSWORD": FIRST,
+            "DATABASE_SSLMODE": "disable",
+            "DATABASE_AUTHORITIES": "authorities/rds.pem",
+            "DATABASE_SECRET_ARN": self.arn,
+        }
+        postgres.provision("airflow", FIRST, "airflow")
+
+    @staticmethod
+    def _text(password: str) -> str:
+        return json.dumps({"username": "airflow", "password": password})
+
+    def rotate(self, password: str) -> None:
+        """What RDS does each week."""
+        self.postgres.provision("airflow", password, "airflow")
+        self.secrets.put_secret_value(SecretId=self.arn, SecretString=self._text(password))
+
+    @contextmanager
+    def process(self, **environment: str) -> Iterator["subprocess.Popen[str]"]:
+        process = subprocess.Popen(
+            [paths.AIRFLOW_ENVIRONMENT / "bin/python", STEPS],
+            env={**self.environment, **environment},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        with process:
+            yield process
+            assert process.stdin is not None
+            process.stdin.close()
+
+
+def ask(process: "subprocess.Popen[str]", step: str) -> str:
+    assert process.stdin is not None
+    assert process.stdout is not None
+    process.stdin.write(f"{step}\n")
+    process.stdin.flush()
+    return process.stdout.readline().strip()
+
+
+@pytest.fixture(scope="module")
+def api() -> Iterator[AwsApi]:
+    with aws_api() as running:
+        yield running
+
+
+@pytest.fixture
+def rotated(api: AwsApi, tmp_path: Path) -> Iterator[Rotated]:
+    postgres = Postgres(tmp_path / "postgres").start()
+    try:
+        yield Rotated(postgres, api)
+    finally:
+        postgres.remove()
+
+
+def test_living_and_new_connections_outlast_two_rotations(rotated: Rotated) -> None:
+    with rotated.process() as process:
+        assert [ask(process, step) for step in ("pool", "new", "async")] == ["ok 1"] * 3
+        for password in (SECOND, THIRD):
+            rotated.rotate(password)
+            assert [ask(process, step) for step in ("pool", "new", "async")] == ["ok 1"] * 3
+
+
+def test_a_process_that_starts_with_the_old_password_connects(rotated: Rotated) -> None:
+    rotated.rotate(SECOND)
+    with rotated.process() as process:
+        assert ask(process, "async") == "ok 1"
+
+
+def test_without_the_secret_a_rotation_refuses_new_connections(rotated: Rotated) -> None:
+    """The test can tell the two apart."""
+    rotated.rotate(SECOND)
+    with rotated.process(DATABASE_SECRET_ARN="") as process:
+        assert ask(process, "new") == "failed OperationalError"
+
+
+def test_a_refusal_that_the_secret_does_not_explain_stays_one(rotated: Rotated) -> None:
+    rotated.postgres.provision("airflow", SECOND, "airflow")
+    with rotated.process() as process:
+        assert ask(process, "new") == "failed OperationalError"

@@ -1,0 +1,113 @@
+"""The reporter as the process that it is, on a real Redis."""
+
+import logging
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import redis
+
+from agent.broker import connect
+from agent.identity import Identity
+from agent.reporter import Reporter
+from agent.versions import CodeWatch
+from fleet.registry import RUNNING, Registry
+from local.servers.ports import free_port
+from project import paths
+from tests.integration.conftest import RedisServer
+from tests.support.fake_ecs import TASK_ARN
+from tests.support.waiting import eventually
+
+IMAGE = Path(__file__).parents[3] / "airflow_image"
+# Starts the reporter as the entrypoint does, and then is the process that the reporter belongs to.
+PARENT = (
+    "import os, subprocess, sys, time; subprocess.Popen([sys.executable, '-m', 'agent.reporter', str(os.getpid())]); "
+)
+PARENT += "time.sleep(60)"
+
+
+@pytest.fixture
+def registry(redis_server: RedisServer) -> Registry:
+    redis_server.client.flushall()
+    return Registry(redis_server.client)
+
+
+@pytest.fixture
+def environment(redis_server: RedisServer, tmp_path: Path) -> dict[str, str]:
+    return {
+        "PATH": os.environ["PATH"],
+        "PYTHONPATH": paths.IMAGE_PYTHONPATH,
+        "AIRFLOW_HOME": str(tmp_path),
+        "AIRFLOW__CELERY__BROKER_URL": redis_server.url,
+        "IMAGE_VERSION": "1.2.3",
+        "FLEET_ROLE": "scheduler",
+        "FLEET_TASK_ARN": TASK_ARN,
+    }
+
+
+@pytest.fixture
+def parent(registry: Registry, environment: dict[str, str]) -> Iterator[subprocess.Popen[bytes]]:
+    with subprocess.Popen([sys.executable, "-c", PARENT], env=environment) as process:
+        assert eventually(lambda: bool(registry.members().members))
+        yield process
+        process.kill()
+
+
+@pytest.mark.usefixtures("parent")
+def test_a_container_is_reported_as_running(registry: Registry) -> None:
+    (member,) = registry.members().members
+    assert (member.id, member.role, member.state) == ("0123456789abcdef/scheduler", "scheduler", RUNNING)
+    assert (member.image_version, member.pool, member.slots, member.protected) == ("1.2.3", None, 0, False)
+    assert abs(member.started_at - registry.now()) < 30
+
+
+@pytest.mark.usefixtures("parent")
+def test_a_dag_that_is_edited_in_a_running_container_is_reported(registry: Registry, tmp_path: Path) -> None:
+    before = registry.members().members[0].dags_hash
+    (tmp_path / "dags").mkdir()
+    (tmp_path / "dags" / "a.py").write_text("edited")
+    assert eventually(lambda: registry.members().members[0].dags_hash != before)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_a_container_that_ends_is_forgotten_at_once(
+    parent: subprocess.Popen[bytes], registry: Registry, number: signal.Signals
+) -> None:
+    parent.send_signal(number)
+    assert eventually(lambda: not registry.members().members, within_s=5)
+
+
+def test_a_container_that_is_restarted_in_its_task_is_the_same_member_with_a_new_beginning(
+    parent: subprocess.Popen[bytes], registry: Registry, environment: dict[str, str]
+) -> None:
+    (before,) = registry.members().members
+    parent.kill()
+    with subprocess.Popen([sys.executable, "-c", PARENT], env=environment) as again:
+        # Also when the first life's reporter takes the member out after the second has put it in.
+        assert eventually(lambda: [m.started_at > before.started_at for m in registry.members().members] == [True])
+        (after,) = registry.members().members
+        assert after.id == before.id
+        again.kill()
+
+
+def test_a_broker_that_is_away_is_mentioned_once(caplog: pytest.LogCaptureFixture, tmp_path: Path) -> None:
+    identity = Identity(
+        role="scheduler",
+        task_arn=TASK_ARN,
+        pool=None,
+        queues=(),
+        slots=0,
+        image_version="1",
+        airflow_version="3",
+    )
+    client: redis.Redis = connect(f"redis://127.0.0.1:{free_port()}/0")
+    reporter = Reporter(identity, Registry(client), CodeWatch({"AIRFLOW_HOME": str(tmp_path)}))
+    with caplog.at_level(logging.INFO):
+        for _ in range(3):
+            reporter.report()
+    assert len(caplog.messages) == 1
+    assert "the broker is away" in caplog.messages[0]

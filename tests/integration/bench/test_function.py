@@ -1,0 +1,74 @@
+"""The benchmark's own process and servers, on a small scene: what it measures is what the package does."""
+
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from bench.micro.function import ground, trial
+from bench.micro.function.ground import Ground
+from bench.micro.function.package import Package
+from bench.micro.function.scenes import changing, steady
+from bench.micro.function.trial import Trial, Wrong
+from local.servers.process import StartError
+
+ROOT = Path(__file__).parents[3]
+QUEUED, MEMBERS = 20, 4
+STEADY = steady(queued=QUEUED, members=MEMBERS)
+LIBRARIES = Path(next(path for path in sys.path if path.endswith("site-packages")))
+
+
+@pytest.fixture(scope="module")
+def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ground]:
+    with pytest.MonkeyPatch.context() as patch:
+        folder = tmp_path_factory.mktemp("bench")
+        patch.setattr(ground, "FOLDER", folder)
+        patch.setattr(trial, "FOLDER", folder)
+        patch.setattr(trial, "LOOKS_A_BATCH", 2)
+        with ground.ground(lengths=[QUEUED]) as found:
+            yield found
+
+
+@pytest.fixture
+def package(tmp_path: Path) -> Package:
+    """The function from the checkout, in the layout of a package."""
+    for name, place in {"autoscaler": "functions", "shared": "functions", "fleet": "."}.items():
+        (tmp_path / name).symlink_to(ROOT / place / name)
+    return Package(
+        python=Path(sys.executable), version="-", is_lambdas_python=False, folder=tmp_path, libraries=LIBRARIES
+    )
+
+
+def test_a_batch_has_an_entry_a_look_and_counts_what_a_look_asked_for(servers: Ground, package: Package) -> None:
+    with Trial(STEADY, package=package, ground=servers) as one:
+        batch = one.batch()
+    assert batch.calls == [["DescribeServices"]] * 2
+    assert all(commands["llen"] == 8 for commands in batch.commands)  # two queues, of four lists each
+    assert all(own > 0 for own in (*batch.own_ms, *batch.cpu_ms, *batch.aws_ms, *batch.calibration_ms))
+    assert batch.peak_bytes > 10_000_000
+
+
+def test_workers_that_no_look_has_seen_are_asked_about_at_every_look(servers: Ground, package: Package) -> None:
+    (strangers,) = [scene for scene in changing(queued=QUEUED, members=MEMBERS) if scene.of_strangers]
+    with Trial(strangers, package=package, ground=servers) as one:
+        assert one.batch().calls == [["DescribeServices", "DescribeTasks", "UpdateService"]] * 2
+
+
+def test_a_cold_start_is_measured_in_a_process_of_its_own(servers: Ground, package: Package) -> None:
+    with Trial(STEADY, package=package, ground=servers) as one:
+        cold = one.cold_start()
+    assert min(cold.import_ms, cold.import_cpu_ms, cold.wiring_ms, cold.first_look_ms) > 0
+
+
+def test_a_look_that_does_something_else_than_its_scene_is_no_measurement(servers: Ground, package: Package) -> None:
+    wrong = replace(STEADY, becomes=MEMBERS + 1)
+    with Trial(wrong, package=package, ground=servers) as one, pytest.raises(Wrong, match="desired is 4, not 5"):
+        one.batch()
+
+
+def test_a_process_that_ends_is_an_error_that_names_its_log(servers: Ground, package: Package) -> None:
+    (package.folder / "shared").unlink()
+    with Trial(STEADY, package=package, ground=servers) as one, pytest.raises(StartError, match=r"function\.log"):
+        one.batch()

@@ -1,0 +1,156 @@
+"""What one look asks of Redis and of AWS: counted, by a real Redis, in the benchmark's scenes."""
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import pytest
+import redis
+
+from autoscaler.look import look_at_all
+from autoscaler.origins import Origins
+from autoscaler.settings import Settings
+from bench.micro.function import broker
+from bench.micro.function.aws_api import AwsApi
+from bench.micro.function.ground import Ground
+from bench.micro.function.limits import most_calls
+from bench.micro.function.scenes import CLUSTER, Scene, changing, steady
+from local.servers.redis import Redis
+from shared import aws
+from shared.broker import Broker
+
+MEMBERS = 250
+FEW, MANY = 10, 10_000
+CHANGING = {scene.name: scene for scene in changing(queued=FEW, members=MEMBERS) if not scene.of_strangers}
+STEADY = steady(queued=FEW, members=MEMBERS)
+
+
+@dataclass
+class Stage:
+    """Plays scenes. `calls`: the AWS operations of the last look; `commands`: how often it gave each Redis command."""
+
+    ground: Ground
+    client: redis.Redis
+    ecs: Any
+    origins: Origins
+    calls: list[str] = field(default_factory=list)
+    commands: dict[str, int] = field(default_factory=dict)
+
+    def play(self, scene: Scene) -> dict[str, Any]:
+        """The record of the decision, in a look at the scene as it begins."""
+        workers = broker.workers_of(scene)
+        broker.enqueue(self.client, scene.queued)
+        broker.report(self.client, workers)
+        self.ground.api.begin_again(
+            desired=scene.desired,
+            tasks=[worker.member.task_arn for worker in workers],
+            former=[worker.member.task_arn for worker in workers if worker.old],
+        )
+        broker.begin_again(self.client, workers, forget=True)
+        settings = Settings.from_environment(self.ground.environment(scene))
+        self.calls.clear()
+        connection = Broker(settings.broker, read_password=lambda: "")
+        connection.connect()
+        broker.forget_commands(self.client)
+        (outcome,) = look_at_all(settings=settings, broker=connection, ecs=self.ecs, origins=self.origins).outcomes
+        self.commands = broker.commands(self.client)
+        connection.close()
+        return outcome.to_record()
+
+
+@pytest.fixture(scope="module")
+def ground(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ground]:
+    with ExitStack() as stack:
+        api = AwsApi()
+        stack.callback(api.close)
+        server = Redis(tmp_path_factory.mktemp("redis")).start()
+        stack.callback(server.stop)
+        yield Ground(api=api, brokers={FEW: server, MANY: server})
+
+
+@pytest.fixture(scope="module")
+def ecs(ground: Ground) -> Iterator[Any]:
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in ground.environment(STEADY).items():
+            patch.setenv(name, value)
+        yield aws.client("ecs")
+
+
+@pytest.fixture
+def stage(ground: Ground, ecs: Any) -> Iterator[Stage]:
+    with ground.brokers[FEW].client() as client:
+        found = Stage(ground=ground, client=client, ecs=ecs, origins=Origins(ecs, cluster=CLUSTER))
+
+        def count(model: Any, **_: Any) -> None:
+            found.calls.append(model.name)
+
+        ecs.meta.events.register("before-call.ecs", count)
+        yield found
+        ecs.meta.events.unregister("before-call.ecs", count)
+        client.flushall()
+
+
+@pytest.mark.parametrize("scene", [STEADY, *CHANGING.values()], ids=lambda scene: scene.name)
+def test_a_look_does_what_the_scene_is_to_measure(stage: Stage, scene: Scene) -> None:
+    record = stage.play(scene)
+    assert scene.mistakes(record) == []
+    assert record["problems"] == []
+
+
+@pytest.mark.parametrize("scene", [STEADY, *CHANGING.values()], ids=lambda scene: scene.name)
+def test_what_is_asked_of_redis_does_not_depend_on_the_queues_length(stage: Stage, scene: Scene) -> None:
+    stage.play(scene)
+    with_few = stage.commands
+    record = stage.play(replace(scene, queued=MANY))
+    assert record["queued"] == MANY
+    assert stage.commands == with_few
+    assert with_few["llen"] == 8  # two queues, of four lists each
+
+
+def test_nothing_but_one_describe_services_is_called_when_nothing_changes(stage: Stage) -> None:
+    stage.play(STEADY)
+    assert stage.calls == ["DescribeServices"]
+
+
+@pytest.mark.parametrize(
+    ("scene", "expected"),
+    [
+        ("half drain", ["DescribeServices"]),
+        ("half have drained", ["DescribeServices", "UpdateService"]),
+        ("half are recalled", ["DescribeServices", "UpdateService"]),
+        # 250 tasks, 100 to a call
+        ("a deployment", ["DescribeServices", *["DescribeTasks"] * 3, "UpdateService"]),
+    ],
+)
+def test_the_calls_of_a_look_that_changes_something(stage: Stage, scene: str, expected: list[str]) -> None:
+    stage.play(CHANGING[scene])
+    assert stage.calls == expected
+    assert len(expected) <= most_calls(MEMBERS)
+
+
+def test_which_deployment_started_a_task_is_asked_once(stage: Stage) -> None:
+    deployment = CHANGING["a deployment"]
+    first = stage.play(deployment)
+    second = stage.play(deployment)
+    assert stage.calls == ["DescribeServices", "UpdateService"]
+    assert second["drain"] == first["drain"]
+    more = replace(deployment, crews=(*deployment.crews, replace(deployment.crews[0], count=1)))
+    stage.play(more)
+    assert stage.calls.count("DescribeTasks") == 1
+
+
+def test_a_task_that_ecs_does_not_know_is_asked_about_again(stage: Stage) -> None:
+    stage.ground.api.begin_again(desired=1, tasks=["a"])
+    assert list(stage.origins.read(pool="p", task_arns=["a", "b"])) == ["a"]
+    stage.ground.api.begin_again(desired=1, tasks=["b"])
+    assert sorted(stage.origins.read(pool="p", task_arns=["a", "b"])) == ["a", "b"]
+    assert stage.calls == ["DescribeTasks", "DescribeTasks"]
+
+
+def test_a_task_that_is_gone_is_not_remembered(stage: Stage) -> None:
+    stage.ground.api.begin_again(desired=1, tasks=["a", "b"])
+    stage.origins.read(pool="p", task_arns=["a", "b"])
+    assert list(stage.origins.read(pool="p", task_arns=["b"])) == ["b"]
+    stage.ground.api.begin_again(desired=1, tasks=[])
+    assert list(stage.origins.read(pool="p", task_arns=["a", "b"])) == ["b"]

@@ -1,0 +1,62 @@
+"""The autoscaler reads the forecast from a real Redis, and does without one that it cannot believe."""
+
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from fleet import registry
+from tests.integration.conftest import RedisServer
+from tests.support.two_pools import DEFAULT, Stack, two_pools
+
+KEY = registry.forecast_key(DEFAULT.name)
+
+
+@pytest.fixture
+def stack(redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stack]:
+    with two_pools(redis_server, monkeypatch) as found:
+        yield found
+
+
+def in_s(stack: Stack, seconds: float) -> int:
+    return int(stack.registry.now() + seconds)
+
+
+def test_workers_are_started_for_a_run_that_is_due_soon(stack: Stack) -> None:
+    stack.report("a", active=1)
+    stack.registry.foretell(DEFAULT.name, ((in_s(stack, 30), 9), (in_s(stack, 800), 50)))
+    outcome = stack.look()[DEFAULT.name]
+    assert stack.desired(DEFAULT) == 3  # 9 slots: 3 are free, 6 / 4 rounded up
+    assert outcome.problems == ()
+
+
+def test_a_forecast_of_nothing_starts_nothing(stack: Stack) -> None:
+    stack.registry.foretell(DEFAULT.name, ())
+    assert stack.look()[DEFAULT.name].problems == ()
+    assert stack.desired(DEFAULT) == 1
+
+
+@pytest.mark.parametrize(
+    "write",
+    [
+        lambda stack: stack.redis.set(KEY, "at noon"),
+        lambda stack: stack.redis.set(KEY, f"[[{in_s(stack, 30)}, -4]]"),
+        lambda stack: stack.redis.lpush(KEY, "nothing of the kind"),
+        lambda stack: stack.registry.foretell(DEFAULT.name, ((in_s(stack, -3600), 40),)),
+    ],
+    ids=["no JSON", "fewer than no slots", "a key of another type", "long ago"],
+)
+def test_a_forecast_that_cannot_be_believed_is_none_and_the_decision_says_so(
+    stack: Stack, write: Callable[[Stack], object]
+) -> None:
+    write(stack)
+    stack.enqueue("default", 9)
+    outcome = stack.look()[DEFAULT.name]
+    assert stack.desired(DEFAULT) == 3  # 9 / 4, rounded up: as without a forecast
+    (problem,) = outcome.problems
+    assert problem.startswith("no forecast: ")
+
+
+def test_what_a_pool_expects_moves_no_other_one(stack: Stack) -> None:
+    stack.registry.foretell("big", ((in_s(stack, 30), 5),))
+    stack.look()
+    assert stack.desired(DEFAULT) == 1

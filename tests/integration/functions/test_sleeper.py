@@ -1,0 +1,189 @@
+"""A whole environment falls asleep and wakes, on the local AWS API and a real Redis."""
+
+import uuid
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from shared.settings import SettingsError
+from sleeper.read import Clients
+from tests.integration.conftest import RedisServer
+from tests.support.aws_api import aws_api
+from tests.support.sleeping_world import ALARMS, NOW, Environment, clients_of, environment
+from tests.support.version_world import FakeWebserver
+from version_check.check import Wiring, check
+from version_check.settings import Settings as CheckSettings
+from version_check.verdict import ASLEEP as NOBODY_TO_COMPARE
+from version_check.verdict import IN_SYNC
+
+ASLEEP, AWAKE = "asleep", "awake"
+LONG = NOW + 3600.0
+ALL_OFF = {"airflow": 0, "worker": 0, "flower": 0}
+ALL_ON = {"airflow": 1, "worker": 1, "flower": 1}
+
+
+@pytest.fixture(scope="module")
+def clients(redis_server: RedisServer) -> Iterator[Clients]:
+    with aws_api() as running:
+        made = clients_of(running, redis_server)
+        yield made
+        made.broker.close()
+
+
+@pytest.fixture
+def env(clients: Clients, redis_server: RedisServer) -> Iterator[Environment]:
+    redis_server.client.flushall()
+    webserver = FakeWebserver()
+    yield environment(clients, redis_server, webserver, name=f"c{uuid.uuid4().hex}")
+    webserver.close()
+
+
+def versions(env: Environment) -> Any:
+    """What the version check says, with what it remembers."""
+    settings = CheckSettings(
+        broker=env.settings.broker,
+        cluster=env.name,
+        services=env.fleet.services,
+        webserver_url=env.fleet.webserver.url,
+    )
+    return check(Wiring(settings=settings, broker=env.clients.broker, ecs=env.clients.ecs, sns=lambda: None))
+
+
+def test_everything_stops_in_order(env: Environment) -> None:
+    env.wish(ASLEEP)
+    assert env.settle() == [
+        "mark",  # the pool: its worker drains by the autoscaler
+        *("silence alarms", "suspend scaling", "mark", "mark", "empty", "empty"),
+        "stop database",
+    ]
+    assert (env.sizes(), env.database(), env.loud_alarms()) == (ALL_OFF, "stopped", set())
+    assert not env.is_scaling()
+
+
+def test_everything_starts_in_order_with_the_sizes_that_were(env: Environment) -> None:
+    env.clients.ecs.update_service(cluster=env.name, service=env.settings.airflow, desiredCount=2)
+    env.do()
+    env.wish(ASLEEP)
+    env.settle()
+    env.wish(AWAKE)
+    assert env.settle() == ["start database", "open", "resume scaling", "open", "open", "arm alarms", "forget wish"]
+    assert (env.sizes(), env.database()) == ({**ALL_ON, "airflow": 2}, "available")
+    assert env.loud_alarms() == set(ALARMS)
+    assert env.is_scaling()
+    assert [tag for key in env.fleet.services for tag in env.described(key).get("tags", ())] == []
+
+
+def test_asked_for_twice_it_is_done_once(env: Environment) -> None:
+    for wanted in (ASLEEP, AWAKE):
+        env.wish(wanted)
+        env.settle()
+        env.wish(wanted)
+        assert set(env.settle()) <= {"forget wish"}
+
+
+def test_a_running_task_is_waited_for(env: Environment) -> None:
+    task = env.work(2)
+    env.wish(ASLEEP)
+    record = env.look()
+    assert (record["steps"], record["says"]) == ([], f"waits: {task}/worker of worker runs 2")
+    assert env.sizes() == ALL_ON
+    env.work(0)
+    env.settle()
+    assert env.sizes() == ALL_OFF
+
+
+def test_a_task_that_is_queued_while_workers_drain_is_run_first(env: Environment) -> None:
+    env.wish(ASLEEP)
+    env.look()
+    env.fleet.redis.lpush("default", "message")
+    assert env.look()["steps"] == ["open"]
+    assert env.sizes()["worker"] == 1
+    env.fleet.redis.delete("default")
+    env.settle()
+    assert env.sizes() == ALL_OFF
+
+
+def test_what_the_scheduler_queues_in_its_last_second_does_not_wait_in_the_broker(env: Environment) -> None:
+    env.wish(ASLEEP)
+    while "empty" not in env.look()["steps"]:
+        pass
+    env.fleet.redis.lpush("default", "message")
+    assert env.settle() == ["drop messages", "stop database"]
+    assert env.fleet.redis.llen("default") == 0
+
+
+def test_it_stays_awake_when_it_is_busy_for_too_long(env: Environment) -> None:
+    task = env.work(1)
+    env.wish(ASLEEP)
+    env.look()
+    record = env.look(now=LONG)
+    assert record["gave_up"]
+    assert record["says"] == f"stays awake, gave up: {task}/worker of worker runs 1"
+    assert env.look(now=LONG)["says"] == "awake"
+
+
+def test_what_cannot_be_read_changes_nothing(env: Environment) -> None:
+    env.wish(ASLEEP)
+    env.clients.rds.delete_db_instance(DBInstanceIdentifier=env.name, SkipFinalSnapshot=True)
+    record = env.look()
+    assert (record["phase"], record["steps"], record["is_settled"]) == ("unknown", [], False)
+    assert env.sizes() == ALL_ON
+
+
+def test_a_broker_that_does_not_answer_keeps_it_awake(env: Environment) -> None:
+    env.fleet.redis.hset("default", "key", "value")  # no list: its length is an error
+    env.wish(ASLEEP)
+    record = env.look()
+    assert record["steps"] == []
+    assert record["says"].startswith("waits: what runs is not known: ResponseError")
+
+
+def test_a_database_that_starts_by_itself_is_stopped_again(env: Environment) -> None:
+    env.wish(ASLEEP)
+    env.settle()
+    env.clients.rds.start_db_instance(DBInstanceIdentifier=env.name)
+    assert env.settle(now=LONG) == ["stop database"]
+
+
+def test_nobody_scales_or_compares_what_sleeps(env: Environment) -> None:
+    assert versions(env).verdict.status == IN_SYNC
+    env.wish(ASLEEP)
+    env.settle()
+    env.do()
+    assert env.sizes() == ALL_OFF
+    seen = versions(env)
+    assert (seen.verdict.status, seen.memory, seen.problems) == (NOBODY_TO_COMPARE, None, ())
+    env.wish(AWAKE)
+    env.settle()
+    assert versions(env).memory.seconds_out_of_sync() == 0.0
+
+
+def test_a_night_is_no_time_out_of_sync(env: Environment) -> None:
+    env.fleet.webserver.mode = "error"
+    versions(env)
+    env.wish(ASLEEP)
+    env.settle()
+    versions(env)
+    env.wish(AWAKE)
+    env.settle()
+    assert versions(env).memory.seconds_out_of_sync() == 0.0  # it begins anew
+
+
+def test_an_alarm_that_still_rings_after_waking_tells_people_anew(env: Environment) -> None:
+    env.wish(ASLEEP)
+    env.settle()
+    env.wish(AWAKE)
+    name = f"{env.name}-{ALARMS[0]}"
+    env.clients.alarms.set_alarm_state(AlarmName=name, StateValue="ALARM", StateReason="test")
+    env.settle()
+    assert env.loud_alarms() == {ALARMS[1]}
+    env.settle(now=LONG)
+    assert env.loud_alarms() == set(ALARMS)
+    (alarm,) = env.clients.alarms.describe_alarms(AlarmNames=[name])["MetricAlarms"]
+    assert alarm["StateValue"] == "INSUFFICIENT_DATA"
+
+
+def test_only_two_things_can_be_wanted(env: Environment) -> None:
+    with pytest.raises(SettingsError, match="want is 'dead': it must be one of asleep, awake"):
+        env.wish("dead")

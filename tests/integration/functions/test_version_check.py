@@ -1,0 +1,332 @@
+"""The version check on a real Redis, the local ECS control plane and HTTP."""
+
+import json
+import uuid
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from botocore.stub import Stubber
+
+from fleet.registry import DRAINING, MEMBERS_KEY, Registry, member_key
+from local.servers.ports import free_port
+from shared import aws
+from shared.broker import Broker
+from shared.settings import BrokerSettings
+from tests.integration.conftest import RedisServer
+from tests.support.aws_api import AwsApi, aws_api
+from tests.support.version_world import CODE, FakeWebserver, World
+from version_check.check import Outcome, Wiring, check
+from version_check.memory import UNKNOWN_SETTLES_S, Store
+from version_check.settings import Settings
+from version_check.verdict import IN_SYNC, OUT_OF_SYNC, UNKNOWN
+
+
+@pytest.fixture(scope="module")
+def api() -> Iterator[AwsApi]:
+    with aws_api() as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def clients(api: AwsApi) -> dict[str, Any]:
+    return {name: api.client(name) for name in ("ecs", "sns", "sqs")}
+
+
+@pytest.fixture
+def world(clients: dict[str, Any], redis_server: RedisServer) -> Iterator[World]:
+    redis_server.client.flushall()
+    webserver = FakeWebserver()
+    name = f"c{uuid.uuid4().hex}"
+    yield World(ecs=clients["ecs"], redis=redis_server.client, webserver=webserver, cluster=name).build()
+    webserver.close()
+
+
+@pytest.fixture
+def inbox(clients: dict[str, Any]) -> tuple[str, Callable[[], list[dict[str, str]]]]:
+    """A topic, and what it was sent since the last time that one looked."""
+    sns, sqs = clients["sns"], clients["sqs"]
+    name = uuid.uuid4().hex
+    topic = sns.create_topic(Name=name)["TopicArn"]
+    queue = sqs.create_queue(QueueName=name)["QueueUrl"]
+    arn = sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+    sns.subscribe(TopicArn=topic, Protocol="sqs", Endpoint=arn)
+
+    def read() -> list[dict[str, str]]:
+        found = []
+        while messages := sqs.receive_message(QueueUrl=queue, MaxNumberOfMessages=10).get("Messages"):
+            for message in messages:
+                sqs.delete_message(QueueUrl=queue, ReceiptHandle=message["ReceiptHandle"])
+                found.append(json.loads(message["Body"]))
+        return found
+
+    return topic, read
+
+
+@pytest.fixture
+def parts(clients: dict[str, Any], world: World, inbox: Any, redis_server: RedisServer) -> Iterator[Wiring]:
+    where = BrokerSettings(host=redis_server.host, port=redis_server.port, tls=False, secret_arn="-")
+    broker = Broker(where, read_password=lambda: "")
+    settings = Settings(
+        broker=where,
+        cluster=world.cluster,
+        services=world.services,
+        webserver_url=world.webserver.url,
+        topic_arn=inbox[0],
+    )
+    yield Wiring(settings=settings, broker=broker, ecs=world.ecs, sns=lambda: clients["sns"])
+    broker.close()
+
+
+@pytest.fixture
+def look(parts: Wiring) -> Callable[[], Outcome]:
+    return lambda: check(parts)
+
+
+Look = Callable[[], Outcome]
+
+
+def gaps(outcome: Outcome) -> dict[str, str]:
+    assert outcome.verdict.status == UNKNOWN, outcome.verdict
+    return {gap.who: gap.why for gap in outcome.verdict.unknown}
+
+
+def odd(outcome: Outcome) -> set[tuple[str, str, str]]:
+    assert outcome.verdict.status == OUT_OF_SYNC, outcome.verdict
+    return {(each.member, each.field, each.value) for each in outcome.verdict.out_of_sync}
+
+
+def remembers(world: World, **changes: Any) -> None:
+    """As if the last check had left other figures."""
+    store = Store(world.redis)
+    memory, raw = store.read()
+    assert raw is not None
+    world.redis.set("fleet:versions", json.dumps({**json.loads(raw), **changes}))
+    assert store.read()[0] != memory
+
+
+def test_all_who_run_report_and_answer_the_same(look: Look) -> None:
+    outcome = look()
+    assert (outcome.verdict.status, outcome.verdict.compared) == (IN_SYNC, 7)
+    assert outcome.memory is not None
+    assert outcome.memory.seconds_out_of_sync() == 0
+
+
+def test_a_worker_with_the_same_image_and_an_edited_dag_is_found(world: World, look: Look) -> None:
+    (task,) = world.tasks["worker"]
+    world.report("worker", task, dags_hash="edited", active=7)
+    outcome = look()
+    assert odd(outcome) == {(f"{task}/worker", "dags_hash", "edited")}
+    (difference,) = outcome.verdict.out_of_sync
+    assert (difference.expected, difference.active, difference.is_draining) == (CODE["dags_hash"], 7, False)
+
+
+def test_a_worker_that_stops_reporting_makes_it_unknown(world: World, look: Look) -> None:
+    assert look().verdict.status == IN_SYNC
+    world.forget("worker")
+    (task,) = world.tasks["worker"]
+    outcome = look()
+    assert gaps(outcome) == {f"{task}/worker": "runs, and does not report"}
+    assert outcome.verdict.unknown[0].since is not None
+
+
+@pytest.mark.parametrize(
+    ("mode", "why"),
+    [
+        ("html", "answers text/html, not application/json"),
+        ("redirect", "answers HTTP 302"),
+        ("error", "answers HTTP 500"),
+        ("garbage", "answers what is not application/json"),
+        ("nonsense", "answers without its version"),
+        ("nothing", "does not answer: RemoteDisconnected"),
+    ],
+)
+def test_a_webserver_that_answers_anything_else_makes_it_unknown(world: World, look: Look, mode: str, why: str) -> None:
+    world.webserver.mode = mode
+    (found,) = gaps(look()).items()
+    assert found[0] == "webserver"
+    assert found[1].startswith(why)
+
+
+def test_a_webserver_that_nobody_reaches_makes_it_unknown(world: World, look: Look) -> None:
+    world.webserver.close()
+    assert gaps(look())["webserver"].startswith("does not answer: ConnectionRefusedError")
+
+
+def test_a_webserver_that_shows_other_code_than_its_container_reports_is_found(world: World, look: Look) -> None:
+    world.webserver.answer["dags_hash"] = "newer"
+    assert {field for _, field, _ in odd(look())} == {"dags_hash"}
+
+
+def test_a_rollout_is_unknown_until_what_comes_has_reported(world: World, look: Look) -> None:
+    world.deploy("worker", image="airflow:2.0")
+    (why,) = gaps(look()).values()
+    assert why == "a deployment is rolling out: 0 of 1 new tasks run, 1 old ones are left"
+
+
+def test_a_rollout_ends_in_sync_when_the_last_old_worker_is_gone(world: World, look: Look) -> None:
+    (old,) = world.tasks["worker"]
+    for key in ("airflow", "worker", "flower"):
+        world.deploy(key, image="airflow:3.0")
+    new = world.start("worker", image_version="3.0", dags_hash="def")
+    world.report("worker", old, state=DRAINING, active=2)
+    mixed = {(f"{new}/worker", "image_version", "3.0"), (f"{new}/worker", "dags_hash", "def")}
+    assert mixed < odd(look())
+
+    previous = {key: world.tasks[key][0] for key in ("airflow", "flower")}
+    for key in previous:
+        world.start(key, image_version="3.0", dags_hash="def")
+    for key, task in previous.items():
+        world.stop(key, task)
+    outcome = look()
+    assert {(f"{old}/worker", "image_version", "2.0")} < odd(outcome)
+    draining = [each for each in outcome.verdict.out_of_sync if each.member.startswith(old)]
+    assert all(each.is_draining and each.active == 2 for each in draining if each.field != "image_digest")
+
+    world.stop("worker", old)
+    Registry(world.redis).forget(f"{old}/worker")
+    assert look().verdict.status == IN_SYNC
+
+
+def test_a_tag_that_was_moved_is_found_though_all_report_the_same(world: World, look: Look) -> None:
+    task = world.start("worker")
+    moved = [{"containerName": "worker", "imageDigest": "sha256:other"}]
+    world.ecs.submit_task_state_change(cluster=world.cluster, task=task, containers=moved)
+    outcome = look()
+    assert odd(outcome) == {(f"{task}/worker", "image_digest", "sha256:other")}
+    assert outcome.verdict.notes == ("the image airflow:2.0 is run with two digests: its tag was moved",)
+
+
+def test_a_new_task_that_has_not_reported_is_found_by_the_image_that_ecs_started(world: World, look: Look) -> None:
+    world.deploy("worker", image="airflow:3.0")
+    task = world.start("worker", reports=False)
+    assert {(member, field) for member, field, _ in odd(look())} == {(f"{task}/worker", "image_digest")}
+
+
+def test_a_worker_that_is_stopped_and_still_runs_tasks_is_compared(world: World, look: Look) -> None:
+    task = world.start("worker", image_version="1.0")
+    world.stop("worker", task, gone=False)
+    (difference,) = look().verdict.out_of_sync
+    assert (difference.member, difference.is_draining) == (f"{task}/worker", True)
+
+
+def test_stale_malformed_and_foreign_entries_change_nothing_but_a_figure(world: World, look: Look) -> None:
+    before = look().verdict
+    now = Registry(world.redis).now()
+    for number in range(300):
+        world.report_one(f"{number:032x}", "worker", image_version="0.1")
+        world.report_one(f"no task {number}", "webserver", airflow_version="9.9")
+        world.redis.set(member_key(f"malformed {number}"), b"\xff{")
+        world.redis.zadd(MEMBERS_KEY, {f"malformed {number}": now, b"\xff\xfe%d" % number: now, f"stale {number}": 1.0})
+    world.report("airflow", world.tasks["airflow"][0])  # whose answer the strangers have taken over in this test
+    after = look().verdict
+    assert (after.status, after.compared, after.unknown) == (before.status, before.compared, before.unknown)
+    assert (len(after.strays), after.malformed) == (600, 600)
+
+
+def test_a_malformed_record_of_a_running_container_is_unknown(world: World, look: Look) -> None:
+    (task,) = world.tasks["worker"]
+    world.redis.set(member_key(f"{task}/worker"), "no JSON")
+    assert gaps(look()) == {f"{task}/worker": "its record is malformed"}
+
+
+def test_redis_away_is_unknown_and_nothing_is_remembered(parts: Wiring) -> None:
+    where = BrokerSettings(host="127.0.0.1", port=free_port(), tls=False, secret_arn="-")
+    away = Wiring(settings=parts.settings, broker=Broker(where, read_password=lambda: ""), ecs=parts.ecs, sns=parts.sns)
+    outcome = check(away)
+    assert "ConnectionError" in gaps(outcome)["fleet registry"]
+    assert outcome.memory is None
+
+
+def test_a_service_that_is_gone_is_unknown(world: World, look: Look) -> None:
+    world.ecs.delete_service(cluster=world.cluster, service=world.services["worker"], force=True)
+    assert gaps(look())["worker"].endswith("is DRAINING")
+
+
+@pytest.mark.parametrize("operation", ["describe_services", "list_tasks", "describe_tasks"])
+def test_what_ecs_does_not_say_is_unknown(
+    world: World, parts: Wiring, operation: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_DEFAULT_REGION"):
+        monkeypatch.setenv(name, "eu-central-1")
+    with Stubber(aws.client("ecs")) as stubbed:
+        throttled = stubbed.client
+
+        class Ecs:
+            """The world's, with one operation throttled."""
+
+            def __getattr__(self, name: str) -> Any:
+                if name == operation or (operation == "list_tasks" and name == "get_paginator"):
+                    stubbed.add_client_error(operation, service_error_code="ThrottlingException")
+                    return getattr(throttled, name)
+                return getattr(world.ecs, name)
+
+        outcome = check(Wiring(settings=parts.settings, broker=parts.broker, ecs=Ecs(), sns=parts.sns))
+    assert all("ThrottlingException" in why for why in gaps(outcome).values())
+
+
+def test_people_are_told_once_of_a_skew_and_once_of_its_end(world: World, look: Look, inbox: Any) -> None:
+    (task,) = world.tasks["worker"]
+    look()
+    assert inbox[1]() == []
+    world.report("worker", task, image_version="1.0", active=3)
+    look(), look()
+    (message,) = inbox[1]()
+    assert "not all run the webserver's code" in message["Subject"]
+    assert f"{task}/worker: image_version 1.0 instead of 2.0 (consuming, 3 tasks run)" in message["Message"]
+    world.report("worker", task)
+    look(), look()
+    (message,) = inbox[1]()
+    assert "all run the same code again" in message["Subject"]
+
+
+def test_people_are_told_of_silence_that_lasts(world: World, look: Look, inbox: Any) -> None:
+    look()
+    world.forget("worker")
+    since = Registry(world.redis).now()
+    look()
+    assert inbox[1]() == []
+    remembers(world, since=since - UNKNOWN_SETTLES_S)
+    look()
+    (message,) = inbox[1]()
+    assert "runs, and does not report" in message["Message"]
+
+
+def test_who_cannot_be_told_is_told_at_the_next_look(
+    world: World, parts: Wiring, inbox: Any, clients: dict[str, Any]
+) -> None:
+    check(parts)
+    world.report("worker", world.tasks["worker"][0], image_version="1.0")
+    with Stubber(clients["sns"]) as stubbed:
+        stubbed.add_client_error("publish", service_error_code="AuthorizationError")
+        assert check(parts).problems[0].startswith("nobody was told")
+    check(parts)
+    assert len(inbox[1]()) == 1
+
+
+def test_the_time_out_of_sync_survives_silence_and_the_functions_end(world: World, look: Look) -> None:
+    (task,) = world.tasks["worker"]
+    world.report("worker", task, image_version="1.0")
+    look()
+    remembers(world, skewed_since=Registry(world.redis).now() - 600)
+    world.forget("worker")
+    memory = look().memory
+    assert memory is not None
+    assert 600 <= memory.seconds_out_of_sync() < 700
+
+
+@pytest.mark.parametrize("garbage", ["", "[]", "no JSON", '{"status": "well"}', '{"since": "now"}', '{"silent": []}'])
+def test_a_memory_that_cannot_be_read_is_put_right(world: World, look: Look, garbage: str) -> None:
+    world.redis.set("fleet:versions", garbage)
+    assert look().verdict.status == IN_SYNC
+    assert Store(world.redis).read()[0].status == IN_SYNC
+
+
+def test_of_two_checks_at_once_one_tells(world: World, look: Look) -> None:
+    look()
+    store = Store(world.redis)
+    memory, raw = store.read()
+    assert store.replace(raw, memory) == store.replace(raw, memory)  # the same again is the same
+    world.report("worker", world.tasks["worker"][0], image_version="1.0")
+    look()
+    assert not store.replace(raw, memory)

@@ -1,0 +1,93 @@
+"""The local AWS API starts, listens on 127.0.0.1 only, and ends when it should."""
+
+import contextlib
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from local.servers.ports import free_port
+from tests.support.aws_api import BROKER, DATABASE, ROOT, aws_api
+
+# Far more than it needs, since a busy machine takes its time.
+EXIT_S = 20
+
+
+def _argv(port: int, *options: str) -> list[str]:
+    return [
+        *(sys.executable, "-m", "local.aws", "--port", str(port)),
+        *("--database", DATABASE, "--broker", BROKER, *options),
+    ]
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_it_cleanly(number: signal.Signals) -> None:
+    with aws_api() as api:
+        api.client("s3").list_buckets()
+        api.process.send_signal(number)
+        assert api.process.wait(EXIT_S) == 0
+
+
+def _sockets(pid: int) -> set[str]:
+    """The inodes of a process' sockets. A descriptor that it closes meanwhile is none of its listeners."""
+    inodes = set()
+    for link in Path(f"/proc/{pid}/fd").iterdir():
+        with contextlib.suppress(FileNotFoundError):
+            name = link.readlink().name
+            if name.startswith("socket:"):
+                inodes.add(name.removeprefix("socket:[").removesuffix("]"))
+    return inodes
+
+
+def test_it_listens_on_the_loopback_only() -> None:
+    with aws_api() as api:
+        sockets = _sockets(api.process.pid)
+        listening = set()
+        for table in ("tcp", "tcp6"):
+            for line in Path(f"/proc/{api.process.pid}/net/{table}").read_text().splitlines()[1:]:
+                fields = line.split()
+                if fields[3] == "0A" and fields[9] in sockets:
+                    listening.add((table, fields[1]))
+        loopback = int.from_bytes(socket.inet_aton("127.0.0.1"), sys.byteorder)
+        assert listening == {("tcp", f"{loopback:08X}:{api.port:04X}")}
+
+
+def test_a_port_that_is_taken_is_said_in_one_line() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        done = subprocess.run(_argv(port), cwd=ROOT, capture_output=True, text=True, timeout=30, check=False)
+    assert done.returncode == 1
+    assert done.stderr == f"local.aws: cannot listen on port {port}: Address already in use\n"
+
+
+def test_an_address_that_is_none_is_refused() -> None:
+    argv = [*_argv(1), "--database", "localhost"]
+    done = subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, timeout=30, check=False)
+    assert done.returncode == 2
+    assert "'localhost' is not HOST:PORT" in done.stderr
+
+
+def test_it_ends_when_the_process_that_started_it_is_killed() -> None:
+    port = free_port()
+    start = f"import subprocess, time; subprocess.Popen({_argv(port, '--exit-with-parent')!r}); time.sleep(60)"
+    parent = subprocess.Popen([sys.executable, "-c", start], cwd=ROOT)
+    try:
+        _wait_for(port, listening=True, seconds=20)
+    finally:
+        parent.kill()
+        parent.wait()
+    _wait_for(port, listening=False, seconds=EXIT_S)
+
+
+def _wait_for(port: int, *, listening: bool, seconds: float) -> None:
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        with socket.socket() as probe:
+            if (probe.connect_ex(("127.0.0.1", port)) == 0) is listening:
+                return
+        time.sleep(0.05)
+    raise TimeoutError(f"port {port} was never {'' if listening else 'not '}served")

@@ -1,0 +1,151 @@
+"""Functions run as Lambda would run them: warm, one at a time, with a timeout."""
+
+import io
+import threading
+import time
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from local.lambdas.function import Function, InvocationFailed
+from project import paths
+
+CODE = """
+import os, time
+calls = 0
+def handler(event, context):
+    global calls
+    calls += 1
+    print("called", calls, flush=True)
+    if event.get("sleep"): time.sleep(event["sleep"])
+    if event.get("die"): os._exit(3)
+    if event.get("raise"): raise ValueError("bad event")
+    left = context.get_remaining_time_in_millis()
+    return {"calls": calls, "region": os.environ["REGION_FROM_TEMPLATE"], "left": left, "url": os.environ["URL"]}
+"""
+
+
+def on_this_machine(environment: Mapping[str, str]) -> dict[str, str]:
+    return {name: value.replace("webserver.stack:8080", "127.0.0.1:1") for name, value in environment.items()}
+
+
+class FakeLambda:
+    """Answers as the embedded API does; only the package's address is a file instead of HTTP."""
+
+    def __init__(self, package: Path, timeout: int) -> None:
+        self.answer = {
+            "Configuration": {
+                "FunctionArn": "arn:aws:lambda:eu-central-1:123456789012:function:f",
+                "Handler": "app.handler",
+                "Timeout": timeout,
+                "Environment": {"Variables": {"REGION_FROM_TEMPLATE": "x", "URL": "http://webserver.stack:8080/"}},
+            },
+            "Code": {"Location": package.as_uri()},
+        }
+
+    def get_function(self, **_: str) -> dict:
+        return self.answer
+
+
+@pytest.fixture
+def function(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest):
+    monkeypatch.setattr(paths, "LOGS", tmp_path / "logs")
+    monkeypatch.setattr(paths, "FUNCTIONS", tmp_path / "functions")
+    data = io.BytesIO()
+    with zipfile.ZipFile(data, "w") as archive:
+        archive.writestr("app.py", CODE)
+    (tmp_path / "package.zip").write_bytes(data.getvalue())
+    clients = type("Clients", (), {"lambda": FakeLambda(tmp_path / "package.zip", getattr(request, "param", 10))})()
+    made = Function(clients=clients, name="f", platform={}, resolve=on_this_machine)
+    yield made
+    made.close()
+
+
+def test_the_process_stays_warm(function: Function) -> None:
+    assert [function.invoke({})["calls"] for _ in range(3)] == [1, 2, 3]
+
+
+def test_the_environment_and_the_deadline_are_the_deployed_ones(function: Function) -> None:
+    result = function.invoke({})
+    assert result["region"] == "x"
+    assert 5_000 < result["left"] <= 10_000
+
+
+def test_a_name_of_service_discovery_is_an_address_of_this_machine(function: Function) -> None:
+    assert function.invoke({})["url"] == "http://127.0.0.1:1/"
+
+
+def test_what_it_prints_goes_to_its_log(function: Function) -> None:
+    function.invoke({})
+    assert "called 1" in function.log_path.read_text()
+
+
+def test_an_exception_is_an_invocation_failure_and_keeps_the_process(function: Function) -> None:
+    with pytest.raises(InvocationFailed, match="ValueError: bad event"):
+        function.invoke({"raise": True})
+    assert function.invoke({})["calls"] == 2
+
+
+def test_a_process_that_ends_is_replaced(function: Function) -> None:
+    with pytest.raises(InvocationFailed, match="process ended"):
+        function.invoke({"die": True})
+    assert function.invoke({})["calls"] == 1
+
+
+@pytest.mark.parametrize("function", [1], indirect=True)
+def test_a_function_out_of_time_is_ended(function: Function) -> None:
+    with pytest.raises(InvocationFailed, match="timed out"):
+        function.invoke({"sleep": 30})
+    assert function.invoke({})["calls"] == 1
+
+
+def test_an_overlapping_invocation_waits_its_turn(function: Function) -> None:
+    began = time.monotonic()
+    first = threading.Thread(target=function.invoke, args=({"sleep": 1},))
+    first.start()
+    time.sleep(0.3)
+    assert function.invoke({})["calls"] == 2
+    assert time.monotonic() - began >= 1
+    first.join()
+
+
+def test_a_closed_function_is_not_invoked_again(function: Function) -> None:
+    function.close()
+    with pytest.raises(InvocationFailed, match="stopped"):
+        function.invoke({})
+
+
+def test_throttled_it_ends_what_is_under_way_and_does_the_rest_afterwards(function: Function) -> None:
+    ended: list[str] = []
+
+    def long() -> None:
+        with pytest.raises(InvocationFailed):
+            function.invoke({"sleep": 60})
+        ended.append("first")
+
+    first = threading.Thread(target=long)
+    first.start()
+    time.sleep(1)
+    function.throttle()
+    first.join(30)
+    second = threading.Thread(target=lambda: ended.append(function.invoke({})["calls"]))
+    second.start()
+    second.join(0.5)
+    assert ended == ["first"]
+    function.unthrottle()
+    second.join(30)
+    assert ended == ["first", 1]
+
+
+def test_a_twin_runs_beside_it_in_a_process_of_its_own(function: Function) -> None:
+    function.invoke({})
+    twin = function.twin()
+    slow = threading.Thread(target=function.invoke, args=({"sleep": 6},))
+    slow.start()
+    assert twin.invoke({})["calls"] == 1
+    assert slow.is_alive()
+    twin.close()
+    slow.join()
+    assert function.invoke({})["calls"] == 3

@@ -1,0 +1,98 @@
+"""Another terminal finds the running stack: Redis by address, its password in the embedded Secrets Manager."""
+
+import json
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import redis
+
+from fleet.registry import Registry, decisions_key
+from local.servers.redis import Redis
+from local.ui.decisions import find
+from project import paths, running
+from project.errors import LocalError
+from project.running import Running, announced
+from tests.support.aws_api import AwsApi, aws_api
+
+PASSWORD = "a-password-that-no-file-may-hold"
+
+
+@pytest.fixture(scope="module")
+def api() -> Iterator[AwsApi]:
+    with aws_api() as found:
+        yield found
+
+
+@pytest.fixture
+def stack(api: AwsApi, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Running]:
+    monkeypatch.setattr(paths, "RUNNING", tmp_path / "running.json")
+    server = Redis(tmp_path / "redis", password=PASSWORD).start()
+    secret = api.client("secretsmanager").create_secret(Name=str(tmp_path), SecretString=PASSWORD)
+    yield Running(
+        redis_host=server.host,
+        redis_port=server.port,
+        endpoint=f"http://localhost:{api.port}",
+        region=api.region,
+        broker_secret_arn=secret["ARN"],
+        invocations="http://127.0.0.1:1",
+    )
+    server.stop()
+
+
+def test_the_file_is_for_its_user_alone_holds_no_password_and_goes_with_the_stack(stack: Running) -> None:
+    paths.RUNNING.write_text("left by a stack that was killed")
+    with announced(stack):
+        assert stat.S_IMODE(paths.RUNNING.stat().st_mode) == 0o600
+        assert PASSWORD not in paths.RUNNING.read_text()
+        assert running.find() == stack
+    assert not paths.RUNNING.exists()
+
+
+def push(broker: redis.Redis, t: object, pool: object = "worker", **other: object) -> None:
+    """As another writer than ours might: with a time or a pool that is none."""
+    decision = {"t": t, "pool": pool, "reason": "", "problems": [], **other}
+    broker.lpush(decisions_key("worker"), json.dumps(decision))
+
+
+def test_the_last_decisions_of_each_pool_come_in_order(stack: Running) -> None:
+    with stack.broker() as broker:
+        for t, pool in ((1.0, "worker"), (2.0, "big"), (3.0, "worker"), (4.0, "big"), (5.0, "worker")):
+            Registry(broker).record_decision(pool, {"t": t, "pool": pool, "reason": "", "problems": []})
+        assert [decision["t"] for decision in find(broker, 2).decisions] == [2.0, 3.0, 4.0, 5.0]
+
+
+def test_what_is_no_decision_is_counted_and_hides_no_other(stack: Running) -> None:
+    with stack.broker() as broker:
+        push(broker, 1.0)
+        push(broker, "noon")
+        push(broker, True)
+        push(broker, -1)
+        push(broker, 1e300)
+        push(broker, 2.0, pool=None)
+        push(broker, 2.0, reason=7)
+        push(broker, 2.0, problems="many")
+        for entry in ("no JSON", "[]", "null", b"\xff", "[" * 100_000):
+            broker.lpush(decisions_key("worker"), entry)
+        broker.set(decisions_key("big"), "no list")
+        push(broker, 3.0)
+        found = find(broker, 100)
+        assert [decision["t"] for decision in found.decisions] == [1.0, 3.0]
+        assert found.unreadable == 13
+
+
+@pytest.mark.parametrize("content", [None, "", "{}", "[]"])
+def test_without_a_stack_there_is_one_clear_line(stack: Running, content: str | None) -> None:
+    if content is not None:
+        paths.RUNNING.write_text(content)
+    with pytest.raises(LocalError, match="no local stack is running"):
+        running.find()
+
+
+def test_a_stack_that_was_killed_is_not_waited_for(stack: Running) -> None:
+    gone = Running(**{**json.loads(json.dumps(stack.__dict__)), "redis_port": 1})
+    with pytest.raises(LocalError, match="does not answer") as refused:
+        gone.broker()
+    assert not isinstance(refused.value.__cause__, redis.RedisError)
+    assert "\n" not in str(refused.value)

@@ -1,0 +1,323 @@
+"""Releases go from dev over qa to prd and back: the command line, the real SAM CLI, the local AWS API."""
+
+import json
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fleet.registry import Code
+from local.lambdas.invocations import Invocations
+from ops.delivery.__main__ import main
+from ops.delivery.ledger import PROMOTION, Deployment
+from ops.delivery.release import Release
+from ops.delivery.store import Store
+from tests.support.aws_api import ROOT, AwsApi, aws_api
+from tests.support.releases import FIRST, SECOND, UPGRADE
+from version_check.check import Outcome
+from version_check.memory import Memory
+from version_check.verdict import Difference, Reference, Verdict
+
+REGION = "us-east-1"
+BUCKET = "the-pipelines-bucket"
+BROKEN = replace(SECOND, version="1.1.1", image=SECOND.image[:-4] + "dead")
+RELEASES = (FIRST, SECOND, UPGRADE, BROKEN)
+DONE, UNCHANGED, ENDED_BADLY = 0, 1, 2
+NOW = 1_700_000_000.0
+# As much of the real template as a delivery touches; the image of BROKEN cannot be deployed.
+TEMPLATE = f"""
+Parameters:
+  ImageUri: {{Type: String}}
+Conditions:
+  IsBroken: !Equals [!Ref ImageUri, "{BROKEN.image}"]
+Resources:
+  Database:
+    Type: AWS::RDS::DBInstance
+    Properties:
+      DBInstanceIdentifier: !Ref AWS::StackName
+      Engine: postgres
+      DBInstanceClass: db.t4g.micro
+      AllocatedStorage: "20"
+      MasterUsername: airflow
+      ManageMasterUserPassword: true
+  Airflow:
+    Type: AWS::ECS::TaskDefinition
+    DependsOn: Database
+    Properties:
+      Family: !Ref AWS::StackName
+      ContainerDefinitions: [{{Name: webserver, Image: !Ref ImageUri, Memory: 512}}]
+  Service:
+    Type: AWS::ECS::Service
+    Condition: IsBroken
+    Properties: {{Cluster: nowhere, TaskDefinition: !Ref Airflow}}
+Outputs:
+  VersionCheckFunctionName: {{Value: !Ref AWS::StackName}}
+"""
+
+
+@dataclass
+class VersionCheck:
+    """Plays the deployed functions, by name: every process runs the image that the stack named last."""
+
+    api: AwsApi
+    stuck: set[str] = field(default_factory=set)  # versions that some worker never comes to run
+    asleep: set[str] = field(default_factory=set)  # stacks
+
+    def __call__(self, stack: str) -> "Answering":
+        return Answering(lambda: self.answer(stack))
+
+    def answer(self, stack: str) -> dict[str, Any]:
+        runs = next(each.version for each in RELEASES if each.image == image_of(self.api, stack))
+        code = Code(image_version=runs, dags_hash="0123abcd", airflow_version="3.3.2")
+        late = Difference(
+            member="t2/worker",
+            role="worker",
+            pool="worker",
+            field="image_version",
+            value="0.9.0",
+            expected=runs,
+            active=3,
+            state="consuming",
+            is_draining=False,
+        )
+        verdict = Verdict(
+            at=NOW,
+            reference=Reference(member="t1/webserver", code=code),
+            compared=6,
+            out_of_sync=(late,) if runs in self.stuck else (),
+            unknown=(),
+            is_asleep=stack in self.asleep,
+        )
+        memory = Memory(status=verdict.status, since=NOW, looked_at=NOW)
+        return Outcome(verdict=verdict, memory=memory).to_record()
+
+
+@dataclass(frozen=True)
+class Answering:
+    """One of them."""
+
+    look: Callable[[], dict[str, Any]]
+
+    def twin(self) -> "Answering":
+        return self
+
+    def invoke(self, _: Any) -> dict[str, Any]:
+        return self.look()
+
+    def close(self) -> None:
+        """Nothing was started."""
+
+
+def image_of(api: AwsApi, stack: str) -> str:
+    """The image in the stack's present task definition."""
+    (arn,) = api.client("ecs").list_task_definitions(familyPrefix=stack, sort="DESC", maxResults=1)[
+        "taskDefinitionArns"
+    ]
+    described = api.client("ecs").describe_task_definition(taskDefinition=arn)["taskDefinition"]
+    return str(described["containerDefinitions"][0]["image"])
+
+
+@dataclass
+class Pipeline:
+    """What a workflow does, step by step, and what it reads of it."""
+
+    api: AwsApi
+    check: VersionCheck
+    store: Store
+    capsys: pytest.CaptureFixture[str]
+
+    def run(self, command: str, environment: str, *more: str) -> tuple[int, str]:
+        """Its exit code and what it printed."""
+        code = main([command, "--env", environment, "--bucket", BUCKET, "--wait", "0", "--yes", *more])
+        said = self.capsys.readouterr()
+        return code, said.out + said.err
+
+    def already(self, release: Release, environment: str) -> None:
+        """The environment runs the release well, as its last deployment left it."""
+        made = self.api.carry_out(f"airflow-{environment}", TEMPLATE, ImageUri=release.image)
+        assert made["StackStatus"] == "CREATE_COMPLETE"
+        begun = Deployment(release=release, kind=PROMOTION, began_at=NOW)
+        self.store.keep(self.store.ledger(environment).begin(begun).end(outcome="done"))
+
+    def image(self, environment: str) -> str:
+        return image_of(self.api, f"airflow-{environment}")
+
+    def outcomes(self, environment: str) -> list[tuple[str, str, str]]:
+        """What the ledger says, the latest last."""
+        deployments = reversed(list(self.store.ledger(environment).deployments))
+        return [(each.kind, each.release.version, each.outcome) for each in deployments]
+
+    def snapshots(self) -> list[str]:
+        """Those that somebody asked for."""
+        found = self.api.client("rds").describe_db_snapshots(SnapshotType="manual")["DBSnapshots"]
+        return [each["DBSnapshotIdentifier"] for each in found]
+
+
+@pytest.fixture(scope="module")
+def api() -> Iterator[AwsApi]:
+    with aws_api() as running:
+        api = replace(running, region=REGION)
+        api.client("s3").create_bucket(Bucket=BUCKET)
+        yield api
+
+
+@pytest.fixture
+def pipeline(
+    api: AwsApi, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Iterator[Pipeline]:
+    """Of an account in which nothing is deployed yet, and of four releases."""
+    (tmp_path / ".aws-sam" / "build").mkdir(parents=True)
+    (tmp_path / ".aws-sam" / "build" / "template.yaml").write_text(TEMPLATE)
+    (tmp_path / "samconfig.toml").write_text((ROOT / "samconfig.toml").read_text())
+    (tmp_path / "parameters").mkdir()
+    for environment in ("dev", "qa", "prd"):
+        (tmp_path / "parameters" / f"{environment}.yaml").write_text("ImageUri: none\n")
+    monkeypatch.setattr("project.paths.ROOT", tmp_path)
+    check = VersionCheck(api)
+    invocations = Invocations(check)
+    for name, value in {**api.environment, "AWS_ENDPOINT_URL_LAMBDA": invocations.address}.items():
+        monkeypatch.setenv(name, value)
+    made = Pipeline(api=api, check=check, store=Store(api.client("s3"), BUCKET), capsys=capsys)
+    for release in RELEASES:
+        made.store.add(release)
+    yield made
+    invocations.close()
+    _clear(api)
+
+
+def _clear(api: AwsApi) -> None:
+    """Leaves nothing to the next test."""
+    cloudformation, rds, s3 = api.client("cloudformation"), api.client("rds"), api.client("s3")
+    for stack in cloudformation.describe_stacks()["Stacks"]:
+        cloudformation.delete_stack(StackName=stack["StackName"])
+        api.settled(stack["StackId"])
+    for snapshot in rds.describe_db_snapshots(SnapshotType="manual")["DBSnapshots"]:
+        rds.delete_db_snapshot(DBSnapshotIdentifier=snapshot["DBSnapshotIdentifier"])
+    for kept in s3.list_objects_v2(Bucket=BUCKET).get("Contents", []):
+        s3.delete_object(Bucket=BUCKET, Key=kept["Key"])
+
+
+def test_the_same_digest_goes_from_dev_over_qa_to_prd(pipeline: Pipeline) -> None:
+    assert pipeline.run("promote", "prd", "--version", FIRST.version)[0] == UNCHANGED
+    for environment in ("dev", "qa", "prd"):
+        code, said = pipeline.run("promote", environment, "--version", FIRST.version)
+        assert code == DONE, said
+    assert {pipeline.image(environment) for environment in ("dev", "qa", "prd")} == {FIRST.image}
+    assert pipeline.outcomes("prd") == [("promotion", "1.0.0", "done")]
+    assert pipeline.snapshots() == []  # the databases were new
+
+
+def test_a_gate_that_fails_stops_the_promotion(pipeline: Pipeline) -> None:
+    pipeline.check.stuck.add(FIRST.version)
+    code, said = pipeline.run("promote", "dev", "--version", FIRST.version)
+    assert code == ENDED_BADLY
+    assert "t2/worker: image_version 0.9.0 instead of 1.0.0 (consuming, 3 tasks run)" in said
+    assert pipeline.outcomes("dev") == [("promotion", "1.0.0", "failed")]
+    code, said = pipeline.run("promote", "qa", "--version", FIRST.version)
+    assert (code, "qa takes only what dev ran well" in said) == (UNCHANGED, True)
+    stacks = pipeline.api.client("cloudformation").describe_stacks()["Stacks"]
+    assert [each["StackName"] for each in stacks] == ["airflow-dev"]
+
+
+def test_a_rollback_over_a_migration_is_refused_and_the_snapshot_before_it_named(pipeline: Pipeline) -> None:
+    pipeline.already(FIRST, "dev")
+    assert pipeline.run("promote", "dev", "--version", UPGRADE.version)[0] == DONE
+    (snapshot,) = pipeline.snapshots()
+    assert re.fullmatch(r"airflow-dev-before-2-0-0-\d{8}-\d{6}", snapshot)
+    code, said = pipeline.run("rollback", "dev")
+    assert code == UNCHANGED
+    assert f"restore the snapshot {snapshot}" in said
+    assert pipeline.image("dev") == UPGRADE.image
+    assert main(["settle", "--env", "dev", "--bucket", BUCKET, "--revision", FIRST.revision]) == DONE
+    assert pipeline.store.ledger("dev").possible_revisions() == {FIRST.revision}
+
+
+def test_a_deployment_that_cloudformation_rolls_back_is_told_with_its_reason(pipeline: Pipeline) -> None:
+    pipeline.already(FIRST, "dev")
+    code, said = pipeline.run("promote", "dev", "--version", BROKEN.version)
+    assert code == ENDED_BADLY
+    assert "the stack airflow-dev is UPDATE_ROLLBACK_COMPLETE: Service: " in said
+    assert pipeline.outcomes("dev") == [("promotion", "1.0.0", "done"), ("promotion", "1.1.1", "failed")]
+    assert pipeline.image("dev") == FIRST.image
+
+
+def test_what_was_reviewed_is_what_is_executed_and_a_rollback_within_a_revision_is_allowed(
+    pipeline: Pipeline, tmp_path: Path
+) -> None:
+    pipeline.already(FIRST, "dev")
+    output = tmp_path / "output"
+    version = ("--version", SECOND.version)
+    code, said = pipeline.run("promote", "dev", *version, "--plan-only", "--output", str(output))
+    assert (code, pipeline.image("dev")) == (DONE, FIRST.image)
+    assert "modify   Airflow, AWS::ECS::TaskDefinition (replaced: true)" in said
+    written = dict(line.split("=", 1) for line in output.read_text().splitlines())
+    assert written["version"] == SECOND.version
+    reviewed = ("--change-set", written["change_set"])
+    code, said = pipeline.run("promote", "dev", "--version", UPGRADE.version, *reviewed)
+    assert (code, "and not" in said) == (UNCHANGED, True)
+    assert pipeline.run("promote", "dev", *version, *reviewed)[0] == DONE
+    assert pipeline.image("dev") == SECOND.image
+    code, said = pipeline.run("rollback", "dev")
+    assert (code, pipeline.image("dev")) == (DONE, FIRST.image), said
+    assert pipeline.outcomes("dev")[-1] == ("rollback", "1.0.0", "done")
+    assert pipeline.snapshots() == []
+
+
+@pytest.mark.parametrize(("command", "to"), [("promote", UPGRADE), ("rollback", FIRST)])
+def test_an_environment_that_sleeps_is_left_alone_until_somebody_wakes_it(
+    pipeline: Pipeline, command: str, to: Release
+) -> None:
+    pipeline.already(FIRST, "dev")
+    pipeline.check.asleep.add("airflow-dev")
+    code, said = pipeline.run(command, "dev", "--version", to.version)
+    assert (code, said) == (UNCHANGED, "refused: dev is asleep: make wake ENV=dev first\n")
+    assert (pipeline.image("dev"), pipeline.outcomes("dev")) == (FIRST.image, [("promotion", "1.0.0", "done")])
+    assert pipeline.snapshots() == []
+
+
+def test_a_release_that_changes_nothing_passes_the_gate_all_the_same(pipeline: Pipeline) -> None:
+    pipeline.already(FIRST, "dev")
+    code, said = pipeline.run("promote", "dev", "--version", FIRST.version)
+    assert (code, "nothing changes in the stack" in said) == (DONE, True)
+
+
+def test_a_version_names_one_release_for_ever(pipeline: Pipeline) -> None:
+    pipeline.store.add(FIRST)
+    with pytest.raises(Exception, match=r"version 1\.0\.0 is another release already"):
+        pipeline.store.add(replace(FIRST, image=SECOND.image))
+    code, said = pipeline.run("promote", "dev", "--version", "9.9.9")
+    assert (code, "there is no release 9.9.9" in said) == (UNCHANGED, True)
+
+
+def test_a_ledger_that_cannot_be_read_stops_everything(pipeline: Pipeline) -> None:
+    key = "delivery/environments/dev.json"
+    pipeline.api.client("s3").put_object(Bucket=BUCKET, Key=key, Body=b"{")
+    code, said = pipeline.run("promote", "dev", "--version", FIRST.version)
+    assert (code, f"{key} is not JSON" in said) == (UNCHANGED, True)
+
+
+def test_what_runs_where_is_told(pipeline: Pipeline) -> None:
+    pipeline.already(FIRST, "dev")
+    assert main(["status", "--bucket", BUCKET]) == DONE
+    dev, deployment, qa, prd = pipeline.capsys.readouterr().out.splitlines()
+    assert (dev, qa) == ("dev: database revision bbbb2222bbbb", "qa: database revision not known")
+    assert (deployment.endswith("promotion to 1.0.0, done"), prd) == (True, "prd: database revision not known")
+
+
+def test_a_role_of_the_bootstrap_is_trusted_to_one_environment_and_may_touch_one_stack(pipeline: Pipeline) -> None:
+    iam = pipeline.api.client("iam")
+    role = iam.create_role(RoleName="the-role", AssumeRolePolicyDocument="{}")["Role"]["Arn"]
+    assert main(["role", "--env", "qa", "--role", role, "--repository", "me/airflow"]) == DONE
+    (trusted,) = iam.get_role(RoleName="the-role")["Role"]["AssumeRolePolicyDocument"]["Statement"]
+    assert trusted["Condition"]["StringEquals"]["token.actions.githubusercontent.com:sub"] == [
+        "repo:me/airflow:environment:qa",
+        "repo:me/airflow:environment:qa-plan",
+    ]
+    (allowed,) = iam.get_role_policy(RoleName="the-role", PolicyName="delivery")["PolicyDocument"]["Statement"]
+    assert all(":airflow-qa-" in resource for resource in allowed["Resource"])
+    assert iam.get_role(RoleName="the-role")["Role"]["MaxSessionDuration"] == 18000  # as deploy.yml asks for
+    assert "*" not in json.dumps(allowed["Action"])
+    assert main(["role", "--env", "qa", "--role", "the-role", "--repository", "me/airflow"]) == UNCHANGED

@@ -1,0 +1,115 @@
+"""A real Celery worker in a process of its own, with the fleet agent in it, for tests."""
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import celery
+import redis
+
+from fleet.registry import Member, Registry
+from project import paths
+from tests.support.fake_ecs import MEMBER_ID, TASK_ARN, FakeEcs
+from tests.support.waiting import eventually
+
+IMAGE = Path(__file__).parents[2] / "airflow_image"
+QUEUE = "default"
+SLOTS = 2
+APP = """
+import os, time
+from celery import Celery
+from agent.names import WORKER_MODULES
+
+app = Celery("probe", broker=os.environ["AIRFLOW__CELERY__BROKER_URL"])
+app.conf.update(task_acks_late=True, worker_prefetch_multiplier=1, imports=list(WORKER_MODULES))
+
+@app.task(name="nap", ignore_result=True)
+def nap(seconds):
+    print('code ' + os.environ['FLEET_DAGS_HASH'])
+    time.sleep(seconds)
+"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Worker:
+    """A worker of SLOTS slots on QUEUE."""
+
+    process: subprocess.Popen[bytes]
+    client: redis.Redis
+    log: Path
+
+    def send(self, seconds: float, *, count: int = 1) -> None:
+        """Queues `count` tasks that take `seconds` each."""
+        url = "redis://{host}:{port}/0".format(**self.client.connection_pool.connection_kwargs)
+        with celery.Celery("sender", broker=url) as app:
+            for _ in range(count):
+                app.send_task("nap", args=(seconds,), queue=QUEUE, ignore_result=True)
+
+    @property
+    def member(self) -> Member | None:
+        """What the worker says of itself."""
+        found = [member for member in Registry(self.client).members().members if member.id == MEMBER_ID]
+        return found[0] if found else None
+
+    def reaches(self, state: str, *, within_s: float = 15.0) -> bool:
+        """Whether it reports `state` in time."""
+        return eventually(lambda: (member := self.member) is not None and member.state == state, within_s=within_s)
+
+    def order(self, order: str) -> float:
+        """Gives it an order; when, by the monotonic clock."""
+        Registry(self.client).give_orders({MEMBER_ID: order})
+        return time.monotonic()
+
+    @property
+    def queued(self) -> int:
+        """Messages that nobody has taken."""
+        return int(self.client.llen(QUEUE))
+
+    @property
+    def in_flight(self) -> int:
+        """Messages taken and not acknowledged."""
+        return int(self.client.hlen("unacked"))
+
+    def finished(self) -> int:
+        """Tasks that ended well."""
+        return self.log.read_text().count(" succeeded in ")
+
+
+@contextlib.contextmanager
+def running_worker(
+    *, client: redis.Redis, url: str, ecs: FakeEcs, folder: Path, python: str | Path = sys.executable
+) -> Iterator[Worker]:
+    """A worker that is killed in the end, if it still runs. By default Airflow is not installed where it runs."""
+    (folder / "probe.py").write_text(APP)
+    log = folder / "worker.log"
+    environment = {
+        "PATH": os.environ["PATH"],
+        "PYTHONPATH": f"{folder}:{paths.IMAGE_PYTHONPATH}",
+        "AIRFLOW_HOME": str(folder),
+        "AIRFLOW__CELERY__BROKER_URL": url,
+        "ECS_AGENT_URI": ecs.agent_uri,
+        "FLEET_ROLE": "worker",
+        "FLEET_TASK_ARN": TASK_ARN,
+        "FLEET_POOL": "worker",
+        "FLEET_QUEUES": QUEUE,
+        "FLEET_SLOTS": str(SLOTS),
+        "IMAGE_VERSION": "1.2.3",
+    }
+    shape = ["--concurrency", str(SLOTS), "--queues", QUEUE, "--without-mingle", "--without-gossip"]
+    argv = [python, "-m", "celery", "-A", "probe", "worker", "--loglevel", "INFO", *shape]
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            argv, env=environment, cwd=folder, stdout=output, stderr=output, start_new_session=True
+        )
+    try:
+        yield Worker(process=process, client=client, log=log)
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()

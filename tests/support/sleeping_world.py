@@ -1,0 +1,176 @@
+"""An environment for the sleeper, with a hand that does what Fargate and the workers' agents do."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from autoscaler.look import look as autoscaler_look
+from autoscaler.settings import Settings as AutoscalerSettings
+from fleet import registry
+from fleet.registry import ORDER_DRAIN, Registry
+from shared.broker import Broker
+from shared.pools import Pool
+from shared.settings import BrokerSettings
+from sleeper.handler import ask, look
+from sleeper.read import Clients
+from sleeper.settings import Settings
+from tests.integration.conftest import RedisServer
+from tests.support.aws_api import AwsApi
+from tests.support.version_world import FakeWebserver, World
+
+ALARMS = ("AlarmSchedulerSilent", "AlarmVersionsSkewed")
+NOW = 1_000_000.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Environment:
+    """`fleet` has the services; all else is reached by `clients`. `active`: tasks that each worker runs."""
+
+    fleet: World
+    clients: Clients
+    settings: Settings
+    active: list[int] = field(default_factory=lambda: [0])
+
+    @property
+    def name(self) -> str:
+        return self.fleet.cluster
+
+    def wish(self, wanted: str, *, now: float = NOW) -> None:
+        ask(wanted, settings=self.settings, clients=self.clients, now=now)
+
+    def look(self, *, now: float = NOW) -> dict[str, Any]:
+        """One look of the sleeper; then what it told others to do is done."""
+        record = look(settings=self.settings, clients=self.clients, now=now)
+        self.do()
+        return record
+
+    def settle(self, *, now: float = NOW, looks: int = 30) -> list[str]:
+        """Looks until nothing is left to wait for; the steps that were taken, in their order."""
+        taken: list[str] = []
+        for _ in range(looks):
+            record = self.look(now=now)
+            taken += record["steps"]
+            if record["is_settled"]:
+                return taken
+        raise AssertionError(record)
+
+    def do(self) -> None:
+        """The autoscaler looks, the agents obey it, Fargate starts and stops tasks."""
+        for _ in range(2):
+            self._report()
+            self._autoscale()
+        for key, service in self.fleet.services.items():
+            desired, tasks = self.described(key)["desiredCount"], self.fleet.tasks.setdefault(key, [])
+            for _ in range(desired - len(tasks)):
+                self.fleet.start(key)
+            for task in tasks[desired:]:
+                self.fleet.forget(key)
+                self.fleet.stop(key, task)
+            assert self.described(key)["runningCount"] == desired, service
+
+    def described(self, key: str) -> dict[str, Any]:
+        service = self.fleet.services[key]
+        answer = self.clients.ecs.describe_services(cluster=self.name, services=[service], include=["TAGS"])
+        return dict(answer["services"][0])
+
+    def sizes(self) -> dict[str, int]:
+        return {key: self.described(key)["desiredCount"] for key in self.fleet.services}
+
+    def database(self) -> str:
+        (found,) = self.clients.rds.describe_db_instances(DBInstanceIdentifier=self.name)["DBInstances"]
+        return str(found["DBInstanceStatus"])
+
+    def loud_alarms(self) -> set[str]:
+        found = self.clients.alarms.describe_alarms(AlarmNamePrefix=self.name)["MetricAlarms"]
+        return {alarm["AlarmName"].rpartition("-")[2] for alarm in found if alarm["ActionsEnabled"]}
+
+    def is_scaling(self) -> bool:
+        resource = f"service/{self.name}/{self.settings.airflow}"
+        (target,) = self.clients.scaling.describe_scalable_targets(ServiceNamespace="ecs", ResourceIds=[resource])[
+            "ScalableTargets"
+        ]
+        return not all((target.get("SuspendedState") or {"": False}).values())
+
+    def work(self, tasks: int) -> str:
+        """Every worker runs so many tasks; one of their ids."""
+        self.active[0] = tasks
+        self._report()
+        return self.fleet.tasks["worker"][0]
+
+    def _report(self) -> None:
+        """Workers obey their orders at once. They report each time, for who is silent counts as gone."""
+        for task in self.fleet.tasks.get("worker", []):
+            drains = Registry(self.fleet.redis).order(f"{task}/worker") == ORDER_DRAIN
+            idle = registry.DRAINING if self.active[0] else registry.DRAINED
+            state = idle if drains else registry.CONSUMING
+            self.fleet.report("worker", task, state=state, active=self.active[0])
+
+    def _autoscale(self) -> None:
+        settings = AutoscalerSettings(
+            broker=self.settings.broker,
+            cluster=self.name,
+            pools=self.settings.pools,
+            poll_seconds=15,
+            scale_in_after_s=60,
+        )
+        autoscaler_look(settings=settings, broker=self.clients.broker, ecs=self.clients.ecs)
+
+
+def clients_of(api: AwsApi, redis_server: RedisServer) -> Clients:
+    where = BrokerSettings(host=redis_server.host, port=redis_server.port, tls=False, secret_arn="-")
+    return Clients(
+        ecs=api.client("ecs"),
+        rds=api.client("rds"),
+        alarms=api.client("cloudwatch"),
+        scaling=api.client("application-autoscaling"),
+        broker=Broker(where, read_password=lambda: ""),
+    )
+
+
+def environment(clients: Clients, redis_server: RedisServer, webserver: FakeWebserver, *, name: str) -> Environment:
+    """Everything runs: one task a service, one worker without a task."""
+    fleet = World(ecs=clients.ecs, redis=redis_server.client, webserver=webserver, cluster=name).build()
+    where = BrokerSettings(host=redis_server.host, port=redis_server.port, tls=False, secret_arn="-")
+    clients.rds.create_db_instance(
+        DBInstanceIdentifier=name, DBInstanceClass="db.t4g.small", Engine="postgres", AllocatedStorage=20
+    )
+    clients.scaling.register_scalable_target(
+        ServiceNamespace="ecs",
+        ResourceId=f"service/{name}/{fleet.services['airflow']}",
+        ScalableDimension="ecs:service:DesiredCount",
+        MinCapacity=1,
+        MaxCapacity=2,
+        RoleARN="arn:aws:iam::123456789012:role/scaling",
+    )
+    for alarm in ALARMS:
+        clients.alarms.put_metric_alarm(
+            AlarmName=f"{name}-{alarm}",
+            MetricName="m",
+            Namespace="n",
+            Statistic="Sum",
+            Period=60,
+            EvaluationPeriods=1,
+            Threshold=1,
+            ComparisonOperator="GreaterThanThreshold",
+        )
+    settings = Settings(
+        broker=where,
+        cluster=name,
+        airflow=fleet.services["airflow"],
+        flower=fleet.services["flower"],
+        pools=(
+            Pool(
+                name="worker",
+                service=fleet.services["worker"],
+                queues=("default",),
+                minimum=1,
+                maximum=4,
+                concurrency=4,
+            ),
+        ),
+        database=name,
+        alarm_prefix=f"{name}-Alarm",
+        patience_s=600,
+    )
+    return Environment(fleet=fleet, clients=clients, settings=settings)

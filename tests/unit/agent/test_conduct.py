@@ -1,0 +1,336 @@
+"""Unit tests of a worker's state machine, without Celery, Redis or ECS."""
+
+import pytest
+
+from agent.conduct import (
+    CONFIRM_IDLE_S,
+    LATE_EFFECT_S,
+    LEASE_MARGIN_S,
+    LEASE_MINUTES,
+    RENEW_EVERY_S,
+    RETRY_MOST_S,
+    SNAPSHOT_FRESH_S,
+    Conduct,
+    IdleWatch,
+    Snapshot,
+    Wish,
+)
+from fleet.registry import CONSUMING, DRAINED, DRAINING, ORDER_CONSUME, ORDER_DRAIN, STARTING, STOPPED
+
+LEASE_S = LEASE_MINUTES * 60 - LEASE_MARGIN_S
+
+
+class Worker:
+    """A conduct, a clock, and an event loop that does as it is told."""
+
+    def __init__(self) -> None:
+        self.conduct = Conduct()
+        self.conduct.permit(True)
+        self.now = 1000.0
+        self.active = 0
+        self.idle = False
+
+    @property
+    def snapshot(self) -> Snapshot:
+        command = self.conduct.command(self.now)
+        return Snapshot(at=self.now, epoch=command.epoch, consuming=command.consume, active=self.active, idle=self.idle)
+
+    @property
+    def state(self) -> str:
+        return self.conduct.state(self.snapshot, active=self.active, now=self.now)
+
+    @property
+    def wish(self) -> Wish:
+        return self.conduct.wish(self.snapshot, self.now)
+
+    @property
+    def consumes(self) -> bool:
+        return self.conduct.command(self.now).consume
+
+    def answer(self, *, granted: bool | None) -> None:
+        self.conduct.answered(self.wish, granted=granted, asked_at=self.now, now=self.now)
+
+    def wait(self, seconds: float) -> None:
+        self.now += seconds
+
+
+@pytest.fixture
+def starting() -> Worker:
+    return Worker()
+
+
+@pytest.fixture
+def consuming() -> Worker:
+    worker = Worker()
+    worker.answer(granted=True)
+    assert worker.state == CONSUMING
+    return worker
+
+
+@pytest.fixture
+def draining(consuming: Worker) -> Worker:
+    consuming.active = 1
+    consuming.conduct.obey(ORDER_DRAIN)
+    assert consuming.state == DRAINING
+    return consuming
+
+
+@pytest.fixture
+def drained(draining: Worker) -> Worker:
+    draining.active, draining.idle = 0, True
+    draining.answer(granted=True)
+    assert draining.state == DRAINED
+    return draining
+
+
+def test_a_worker_asks_for_protection_before_it_consumes(starting: Worker) -> None:
+    assert (starting.state, starting.wish, starting.consumes) == (STARTING, Wish.PROTECT, False)
+    starting.answer(granted=True)
+    assert (starting.state, starting.wish, starting.consumes) == (CONSUMING, Wish.NOTHING, True)
+
+
+def test_a_worker_that_is_not_permitted_leaves_protection_to_others(starting: Worker) -> None:
+    starting.conduct.permit(False)
+    assert (starting.state, starting.wish, starting.consumes) == (STARTING, Wish.NOTHING, False)
+    starting.conduct.permit(True)
+    assert starting.wish is Wish.PROTECT
+
+
+def test_a_worker_consumes_nothing_before_it_is_permitted() -> None:
+    conduct = Conduct()
+    conduct.answered(Wish.PROTECT, granted=True, asked_at=0.0, now=0.0)
+    assert not conduct.command(0.0).consume
+
+
+def test_a_worker_that_loses_its_permission_unsubscribes_and_keeps_its_tasks_protected(consuming: Worker) -> None:
+    consuming.active = 1
+    consuming.conduct.permit(False)
+    assert (consuming.state, consuming.consumes, consuming.conduct.protected) == (DRAINING, False, True)
+    consuming.wait(RENEW_EVERY_S)
+    assert consuming.wish is Wish.PROTECT
+    consuming.conduct.permit(True)
+    assert consuming.consumes
+
+
+def test_a_worker_without_permission_drains_by_order(consuming: Worker) -> None:
+    consuming.conduct.permit(False)
+    consuming.conduct.obey(ORDER_DRAIN)
+    consuming.idle = True
+    assert consuming.wish is Wish.RELEASE
+    consuming.answer(granted=True)
+    assert consuming.state == DRAINED
+
+
+@pytest.mark.parametrize("granted", [False, None], ids=["refused", "no answer"])
+def test_a_worker_that_is_not_protected_stays_unsubscribed(starting: Worker, granted: bool | None) -> None:
+    starting.answer(granted=granted)
+    assert (starting.state, starting.consumes) == (STARTING, False)
+
+
+@pytest.mark.parametrize(("granted", "protected"), [(False, False), (None, True)], ids=["refused", "no answer"])
+def test_protection_that_may_have_been_granted_is_reported(
+    starting: Worker, granted: bool | None, protected: bool
+) -> None:
+    starting.answer(granted=granted)
+    assert starting.conduct.protected is protected
+
+
+def test_a_failed_request_is_repeated_ever_more_rarely(starting: Worker) -> None:
+    asked_at = []
+    for _ in range(600):
+        if starting.wish is Wish.PROTECT:
+            asked_at.append(starting.now - 1000.0)
+            starting.answer(granted=None)
+        starting.wait(0.1)
+    # after 1 s, then pauses of 2, 4, 8, and 15 s each
+    assert asked_at == pytest.approx([0, 1, 3, 7, 15, 30, 45], abs=0.5)
+    assert RETRY_MOST_S == 15
+
+
+def test_the_lease_is_renewed_while_consuming(consuming: Worker) -> None:
+    wishes = []
+    for seconds in (RENEW_EVERY_S - 1, 1):
+        consuming.wait(seconds)
+        wishes.append(consuming.wish)
+    assert wishes == [Wish.NOTHING, Wish.PROTECT]
+
+
+def test_the_lease_is_renewed_while_draining(draining: Worker) -> None:
+    draining.wait(RENEW_EVERY_S)
+    assert draining.wish is Wish.PROTECT
+
+
+@pytest.mark.parametrize("granted", [False, None], ids=["refused", "no answer"])
+def test_a_renewal_that_fails_stops_nothing_while_the_lease_holds(consuming: Worker, granted: bool | None) -> None:
+    consuming.wait(RENEW_EVERY_S)
+    consuming.answer(granted=granted)
+    assert (consuming.state, consuming.consumes, consuming.conduct.protected) == (CONSUMING, True, True)
+
+
+def test_a_worker_whose_lease_runs_out_unsubscribes_in_time(consuming: Worker) -> None:
+    consuming.wait(LEASE_S - 1)
+    assert consuming.consumes
+    consuming.wait(1)
+    assert (consuming.state, consuming.consumes) == (DRAINING, False)
+
+
+def test_a_worker_whose_lease_ran_out_consumes_again_when_it_is_protected_again(consuming: Worker) -> None:
+    consuming.wait(LEASE_S)
+    assert not consuming.consumes
+    consuming.answer(granted=True)
+    assert consuming.state == CONSUMING
+
+
+def test_a_worker_ordered_to_drain_unsubscribes_and_stays_protected(draining: Worker) -> None:
+    assert (draining.consumes, draining.wish, draining.conduct.protected) == (False, Wish.NOTHING, True)
+
+
+def test_a_worker_gives_protection_up_when_it_is_surely_idle(draining: Worker) -> None:
+    draining.active, draining.idle = 0, True
+    assert (draining.state, draining.wish) == (DRAINING, Wish.RELEASE)
+    draining.answer(granted=True)
+    assert (draining.state, draining.wish, draining.conduct.protected) == (DRAINED, Wish.NOTHING, False)
+
+
+@pytest.mark.parametrize("granted", [False, None], ids=["refused", "no answer"])
+def test_a_worker_is_not_drained_until_its_release_is_confirmed(draining: Worker, granted: bool | None) -> None:
+    draining.active, draining.idle = 0, True
+    draining.answer(granted=granted)
+    assert (draining.state, draining.conduct.protected) == (DRAINING, True)
+    draining.wait(1)
+    assert draining.wish is Wish.RELEASE
+
+
+def test_a_release_without_an_answer_may_have_worked_so_a_recall_asks_for_protection(draining: Worker) -> None:
+    draining.active, draining.idle = 0, True
+    draining.answer(granted=None)
+    draining.conduct.obey(ORDER_CONSUME)
+    assert (draining.consumes, draining.wish) == (False, Wish.PROTECT)
+
+
+def test_a_recalled_worker_waits_until_an_unanswered_release_can_no_longer_undo_its_protection(
+    draining: Worker,
+) -> None:
+    draining.idle = True
+    draining.answer(granted=None)
+    draining.conduct.obey(ORDER_CONSUME)
+    draining.answer(granted=True)
+    assert not draining.consumes
+    draining.wait(LATE_EFFECT_S)
+    draining.answer(granted=True)
+    assert draining.consumes
+
+
+def test_a_worker_is_not_drained_while_an_unanswered_renewal_may_still_protect_it(consuming: Worker) -> None:
+    consuming.wait(RENEW_EVERY_S)
+    consuming.answer(granted=None)
+    consuming.conduct.obey(ORDER_DRAIN)
+    consuming.idle = True
+    consuming.answer(granted=True)
+    assert consuming.state == DRAINING
+    consuming.wait(LATE_EFFECT_S)
+    consuming.answer(granted=True)
+    assert consuming.state == DRAINED
+
+
+def test_idleness_seen_under_an_earlier_command_confirms_nothing(draining: Worker) -> None:
+    draining.idle = True
+    stale = draining.snapshot
+    draining.conduct.obey(ORDER_CONSUME)
+    assert draining.consumes  # recalled, still protected: it may have taken a message by now
+    draining.conduct.obey(ORDER_DRAIN)
+    assert draining.conduct.wish(stale, draining.now) is Wish.NOTHING
+
+
+def test_an_old_snapshot_confirms_nothing(draining: Worker) -> None:
+    draining.idle = True
+    old = draining.snapshot
+    draining.wait(SNAPSHOT_FRESH_S + 0.1)
+    assert draining.conduct.wish(old, draining.now) is Wish.NOTHING
+
+
+def test_nothing_seen_confirms_nothing(draining: Worker) -> None:
+    assert draining.conduct.wish(None, draining.now) is Wish.NOTHING
+    assert draining.conduct.state(None, active=0, now=draining.now) == DRAINING
+
+
+def test_a_drained_worker_that_is_seen_busy_does_not_say_that_it_is_drained(drained: Worker) -> None:
+    drained.idle = False
+    assert drained.state == DRAINING
+
+
+def test_a_recalled_worker_consumes_only_after_it_is_protected_again(drained: Worker) -> None:
+    drained.conduct.obey(ORDER_CONSUME)
+    assert (drained.state, drained.consumes, drained.wish) == (DRAINING, False, Wish.PROTECT)
+    drained.answer(granted=True)
+    assert drained.state == CONSUMING
+
+
+def test_a_recalled_worker_does_not_wait_for_an_earlier_pause_to_end(starting: Worker) -> None:
+    for _ in range(5):
+        starting.wait(60)
+        starting.answer(granted=False)
+    starting.conduct.obey(ORDER_DRAIN)
+    starting.conduct.obey(ORDER_CONSUME)
+    assert starting.wish is Wish.PROTECT
+
+
+def test_a_worker_recalled_while_draining_consumes_at_once(draining: Worker) -> None:
+    draining.conduct.obey(ORDER_CONSUME)
+    assert (draining.state, draining.wish) == (CONSUMING, Wish.NOTHING)
+
+
+def test_a_worker_ordered_to_drain_before_it_ever_consumed_drains_without_a_request(starting: Worker) -> None:
+    starting.conduct.obey(ORDER_DRAIN)
+    starting.idle = True
+    assert (starting.state, starting.wish) == (DRAINED, Wish.NOTHING)
+
+
+@pytest.mark.parametrize("order", [None, "sleep", ""])
+def test_the_last_order_stands_when_none_or_an_unknown_one_is_read(consuming: Worker, order: str | None) -> None:
+    consuming.conduct.obey(order)
+    assert consuming.consumes
+    consuming.conduct.obey(ORDER_DRAIN)
+    consuming.conduct.obey(order)
+    assert not consuming.consumes
+
+
+def test_a_worker_that_is_being_stopped_unsubscribes_and_asks_for_nothing(consuming: Worker) -> None:
+    consuming.conduct.shut_down()
+    consuming.wait(RENEW_EVERY_S)
+    assert (consuming.consumes, consuming.wish, consuming.conduct.protected) == (False, Wish.NOTHING, True)
+
+
+def test_a_worker_that_is_being_stopped_is_not_recalled(consuming: Worker) -> None:
+    consuming.conduct.shut_down()
+    consuming.conduct.obey(ORDER_DRAIN)
+    consuming.conduct.obey(ORDER_CONSUME)
+    assert not consuming.consumes
+
+
+@pytest.mark.parametrize(("active", "state"), [(1, DRAINING), (0, STOPPED)])
+def test_a_worker_that_is_being_stopped_drains_until_its_tasks_end(consuming: Worker, active: int, state: str) -> None:
+    consuming.conduct.shut_down()
+    consuming.active = active
+    assert consuming.state == state
+
+
+def test_idleness_is_confirmed_only_after_it_lasted() -> None:
+    watch = IdleWatch()
+    assert not watch.look(quiet=True, epoch=1, now=10.0)
+    assert not watch.look(quiet=True, epoch=1, now=10.0 + CONFIRM_IDLE_S - 0.1)
+    assert watch.look(quiet=True, epoch=1, now=10.0 + CONFIRM_IDLE_S)
+
+
+def test_one_busy_look_starts_the_wait_again() -> None:
+    watch = IdleWatch()
+    watch.look(quiet=True, epoch=1, now=10.0)
+    assert not watch.look(quiet=False, epoch=1, now=11.9)
+    assert not watch.look(quiet=True, epoch=1, now=12.1)
+    assert watch.look(quiet=True, epoch=1, now=12.1 + CONFIRM_IDLE_S)
+
+
+def test_idleness_under_an_earlier_command_does_not_count() -> None:
+    watch = IdleWatch()
+    watch.look(quiet=True, epoch=1, now=10.0)
+    assert not watch.look(quiet=True, epoch=3, now=20.0)

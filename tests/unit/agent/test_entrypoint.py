@@ -1,0 +1,363 @@
+"""Unit tests of the entrypoint: what each role gets from the environment of its task definition."""
+
+import base64
+import json
+import os
+import stat
+import subprocess
+import sys
+from pathlib import Path
+from urllib.parse import quote
+
+import pytest
+
+from agent.gates import other_workers, other_workers_unless_newer
+from agent.names import WORKER_MODULES
+from roles import main as entrypoint
+from roles.compose import RAW_SECRETS, ROLES, compose
+from roles.errors import ConfigurationError, MissingVariablesError
+from roles.pools import read_pools, total_slots
+
+PROGRAM = Path(__file__).parents[3] / "airflow_image" / "entrypoint"
+POOLS = [
+    {"name": "worker", "service": "w", "queues": ["default"], "min": 1, "max": 10, "concurrency": 16},
+    {"name": "long", "queues": ["long", "longer"], "min": 0, "max": 3, "concurrency": 4},
+]
+GIVEN = {
+    "DATABASE_HOST": "database.internal",
+    "DATABASE_PORT": "5432",
+    "DATABASE_NAME": "airflow",
+    "DATABASE_SSLMODE": "verify-full",
+    "DATABASE_AUTHORITIES": "authorities/rds.pem",
+    "DATABASE_USER": "airflow",
+    "DATABASE_PASSWORD": "p@ss:w/r%d $HOME",
+    "BROKER_HOST": "broker.internal",
+    "BROKER_PORT": "6379",
+    "BROKER_SCHEME": "rediss",
+    "BROKER_PASSWORD": "token",
+    "FERNET_SECRET": "0123456789abcdefghijklmnopqrstuv",
+    "API_SECRET": "api-secret",
+    "JWT_SECRET": "jwt-secret",
+    "ADMIN_PASSWORD": "admin-secret",
+    "EXECUTION_API_URL": "http://webserver.stack.internal:8080/execution/",
+    "LOG_BUCKET": "bucket",
+    "POOLS": json.dumps(POOLS),
+    "POOL": "worker",
+    "PORT": "8080",
+    "AWS_DEFAULT_REGION": "eu-central-1",
+    "ECS_AGENT_URI": "http://169.254.170.2/api/1",
+    "ECS_CONTAINER_METADATA_URI_V4": "http://169.254.170.2/v4/1",
+    "IMAGE_VERSION": "1.2.3",
+    "PATH": "/usr/bin",
+}
+DATABASE = "airflow:p%40ss%3Aw%2Fr%25d%20%24HOME@database.internal:5432/airflow"
+AUTHORITIES = PROGRAM.parent / "authorities" / "rds.pem"
+DATABASE_URL = f"postgresql+psycopg2://{DATABASE}?sslmode=verify-full&sslrootcert={quote(str(AUTHORITIES), safe='')}"
+EVERY_ROLE = list(ROLES)
+FLEET_ROLES = [name for name in EVERY_ROLE if name not in ("gate", "migrate")]
+
+
+def composed(role: str, **changes: str) -> dict[str, str]:
+    return compose(ROLES[role], {**GIVEN, **changes}).environment
+
+
+def command(role: str, **changes: str) -> str:
+    return " ".join(compose(ROLES[role], {**GIVEN, **changes}).argv)
+
+
+def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, PROGRAM, *arguments], capture_output=True, text=True, check=False, env={"PATH": "/usr/bin"}
+    )
+
+
+def test_there_is_a_role_for_every_container_of_the_template() -> None:
+    assert set(ROLES) == {
+        *("webserver", "scheduler", "dag-processor", "triggerer", "forecaster"),
+        *("worker", "flower", "gate", "migrate"),
+    }
+
+
+@pytest.mark.parametrize("arguments", [(), ("celery",), ("worker", "worker"), ("--help",)])
+def test_an_unknown_role_prints_the_roles_and_exits_64(arguments: tuple[str, ...]) -> None:
+    ended = run(*arguments)
+    assert ended.returncode == 64
+    assert len(ended.stderr.splitlines()) == 1
+    assert all(role in ended.stderr for role in ROLES)
+
+
+def test_missing_variables_are_named_in_one_line_and_exit_78() -> None:
+    ended = run("migrate")
+    assert ended.returncode == 78
+    assert ended.stderr == (
+        "entrypoint migrate: not set: DATABASE_AUTHORITIES, DATABASE_HOST, DATABASE_NAME, DATABASE_PASSWORD, "
+        "DATABASE_PORT, DATABASE_SSLMODE, DATABASE_USER\n"
+    )
+
+
+@pytest.mark.parametrize("role", EVERY_ROLE)
+def test_an_empty_variable_counts_as_missing(role: str) -> None:
+    name = ROLES[role].parts[0].needs[0]
+    with pytest.raises(MissingVariablesError) as refused:
+        composed(role, **{name: ""})
+    assert refused.value.names == [name]
+
+
+@pytest.mark.parametrize(
+    ("role", "name", "value"),
+    [
+        ("webserver", "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN", DATABASE_URL),
+        ("webserver", "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN_ASYNC", f"postgresql+asyncpg://{DATABASE}"),
+        ("webserver", "AIRFLOW__DATABASE__SQL_ALCHEMY_CONNECT_ARGS_ASYNC", "roles.database_async.ARGUMENTS"),
+        ("worker", "AIRFLOW__CELERY__RESULT_BACKEND", f"db+{DATABASE_URL}"),
+        ("worker", "AIRFLOW__CELERY__BROKER_URL", "rediss://:token@broker.internal:6379/0?ssl_cert_reqs=required"),
+        ("flower", "AIRFLOW__CELERY__SSL_ACTIVE", "True"),
+        ("flower", "AIRFLOW__CELERY__SSL_MUTUAL_TLS", "False"),
+        ("worker", "AIRFLOW__CORE__FERNET_KEY", base64.urlsafe_b64encode(GIVEN["FERNET_SECRET"].encode()).decode()),
+        ("webserver", "AIRFLOW__API__SECRET_KEY", "api-secret"),
+        ("scheduler", "AIRFLOW__API_AUTH__JWT_SECRET", "jwt-secret"),
+        ("worker", "AIRFLOW__CORE__EXECUTION_API_SERVER_URL", GIVEN["EXECUTION_API_URL"]),
+        ("worker", "AIRFLOW__LOGGING__REMOTE_BASE_LOG_FOLDER", "s3://bucket/logs"),
+        ("webserver", "AIRFLOW__LOGGING__REMOTE_LOG_CONN_ID", "aws_default"),
+        ("webserver", "AIRFLOW_CONN_AWS_DEFAULT", "aws://"),
+        ("webserver", "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS", "admin:admin"),
+        # 10 workers of 16 slots and 3 of 4
+        ("scheduler", "AIRFLOW__CORE__PARALLELISM", "172"),
+        ("scheduler", "AIRFLOW__SCHEDULER__MAX_TIS_PER_QUERY", "172"),
+        ("scheduler", "AIRFLOW__SCHEDULER__SCHEDULER_HEALTH_CHECK_SERVER_PORT", "8080"),
+        ("worker", "AIRFLOW__WORKERS__MIN_HEARTBEAT_INTERVAL", "1"),
+        # 23 waits of at least 5 s between 24 attempts: a webserver may be away for 115 s
+        ("worker", "AIRFLOW__WORKERS__EXECUTION_API_RETRIES", "24"),
+        ("worker", "AIRFLOW__WORKERS__EXECUTION_API_RETRY_WAIT_MIN", "5"),
+        ("worker", "AIRFLOW__WORKERS__EXECUTION_API_RETRY_WAIT_MAX", "10"),
+        ("worker", "FLEET_QUEUES", "default"),
+        ("worker", "FLEET_SLOTS", "16"),
+        ("flower", "FLOWER_BASIC_AUTH", "admin:admin-secret"),
+        ("migrate", "AIRFLOW__CORE__DEFAULT_POOL_TASK_SLOT_COUNT", "-1"),
+        ("dag-processor", "AIRFLOW__CORE__EXECUTOR", "CeleryExecutor"),
+        ("dag-processor", "AIRFLOW__CORE__LOAD_EXAMPLES", "False"),
+        ("triggerer", "FLEET_ROLE", "triggerer"),
+        ("forecaster", "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN", DATABASE_URL),
+        ("forecaster", "FLEET_POOL_OF_QUEUE", '{"default":"worker","long":"long","longer":"long"}'),
+        ("forecaster", "FORECAST_MINUTES", "15"),
+        ("forecaster", "FORECAST_RUNS", "10"),
+        ("forecaster", "FORECAST_WINDOW_S", "30"),
+    ],
+)
+def test_a_role_gets_what_its_program_reads(role: str, name: str, value: str) -> None:
+    assert composed(role)[name] == value
+
+
+def test_authorities_may_lie_anywhere_in_the_image() -> None:
+    url = composed("migrate", DATABASE_AUTHORITIES="/etc/ssl/own.crt")["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"]
+    assert url.endswith("?sslmode=verify-full&sslrootcert=%2Fetc%2Fssl%2Fown.crt")
+
+
+@pytest.mark.parametrize(
+    ("role", "name"),
+    [
+        ("worker", "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"),
+        ("flower", "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"),
+        ("worker", "AIRFLOW__API_AUTH__JWT_SECRET"),
+        ("dag-processor", "AIRFLOW__API_AUTH__JWT_SECRET"),
+        ("flower", "AIRFLOW__CORE__FERNET_KEY"),
+        ("forecaster", "AIRFLOW__CORE__FERNET_KEY"),
+        ("forecaster", "AIRFLOW__API_AUTH__JWT_SECRET"),
+        ("migrate", "AIRFLOW__CELERY__BROKER_URL"),
+        ("webserver", "AIRFLOW__CELERY__RESULT_BACKEND"),
+        ("webserver", "FLOWER_BASIC_AUTH"),
+    ],
+)
+def test_a_role_does_not_get_a_secret_that_it_does_not_need(role: str, name: str) -> None:
+    assert name not in composed(role)
+
+
+@pytest.mark.parametrize("role", EVERY_ROLE)
+def test_no_raw_secret_reaches_a_program(role: str) -> None:
+    assert {
+        *("DATABASE_USER", "DATABASE_PASSWORD", "BROKER_PASSWORD", "FERNET_SECRET"),
+        *("API_SECRET", "JWT_SECRET", "ADMIN_PASSWORD"),
+    } == RAW_SECRETS
+    assert not RAW_SECRETS & composed(role).keys()
+
+
+@pytest.mark.parametrize("role", EVERY_ROLE)
+def test_no_secret_stands_on_a_command_line(role: str) -> None:
+    argv = command(role)
+    assert not [name for name in RAW_SECRETS - {"DATABASE_USER"} if GIVEN[name] in argv]
+
+
+@pytest.mark.parametrize(
+    ("role", "expected"),
+    [
+        ("webserver", "airflow api-server --host 0.0.0.0 --port 8080 --proxy-headers"),
+        ("scheduler", "airflow scheduler"),
+        ("dag-processor", "airflow dag-processor"),
+        ("triggerer", "airflow triggerer"),
+        ("worker", "airflow celery worker --queues default --concurrency 16 --without-mingle --without-gossip"),
+        ("flower", "airflow celery flower --hostname 0.0.0.0 --port 8080"),
+        ("migrate", "airflow db migrate"),
+        # Behind the scheduler, which shares its processor.
+        ("forecaster", "nice -n 10 python -m agent.forecaster"),
+        ("gate", "true"),
+    ],
+)
+def test_a_role_is_a_program(role: str, expected: str) -> None:
+    assert command(role) == expected
+
+
+@pytest.mark.parametrize("role", ["worker", "triggerer", "scheduler"])
+def test_nobody_elsewhere_can_connect_when_the_host_is_loopback(role: str) -> None:
+    assert command(role, BIND_HOST="127.0.0.1").endswith(" --skip-serve-logs")
+
+
+def test_a_worker_has_the_queues_and_slots_of_its_pool() -> None:
+    assert "--queues long,longer --concurrency 4" in command("worker", POOL="long")
+
+
+def test_an_operators_own_setting_beats_a_default() -> None:
+    assert composed("scheduler", AIRFLOW__CORE__PARALLELISM="7")["AIRFLOW__CORE__PARALLELISM"] == "7"
+
+
+def test_an_operator_says_how_to_forecast() -> None:
+    assert composed("forecaster", FORECAST_RUNS="20")["FORECAST_RUNS"] == "20"
+
+
+def test_an_operators_own_setting_does_not_beat_a_secret() -> None:
+    assert composed("webserver", AIRFLOW__CORE__FERNET_KEY="mine")["AIRFLOW__CORE__FERNET_KEY"] != "mine"
+
+
+def test_an_operators_own_celery_configuration_keeps_the_fleets_modules() -> None:
+    own = json.dumps({"worker_max_tasks_per_child": 5, "imports": ["mine"]})
+    config = composed("worker", AIRFLOW__CELERY__EXTRA_CELERY_CONFIG=own)["AIRFLOW__CELERY__EXTRA_CELERY_CONFIG"]
+    assert json.loads(config) == {
+        "worker_max_tasks_per_child": 5,
+        "imports": [*WORKER_MODULES, "mine"],
+        "result_backend_always_retry": True,
+        "result_backend_max_retries": 60,
+        "database_create_tables_at_setup": False,
+    }
+
+
+def test_an_operators_own_patience_with_the_result_database_wins() -> None:
+    own = json.dumps({"result_backend_max_retries": 5})
+    config = composed("worker", AIRFLOW__CELERY__EXTRA_CELERY_CONFIG=own)["AIRFLOW__CELERY__EXTRA_CELERY_CONFIG"]
+    assert json.loads(config)["result_backend_max_retries"] == 5
+
+
+def test_a_scheduler_sends_a_message_again_for_as_long_as_the_broker_is_away() -> None:
+    environment = composed("scheduler", AIRFLOW__CELERY__EXTRA_CELERY_CONFIG='{"task_acks_late": true}')
+    assert environment["AIRFLOW__CELERY__TASK_PUBLISH_MAX_RETRIES"] == "120"
+    config = json.loads(environment["AIRFLOW__CELERY__EXTRA_CELERY_CONFIG"])
+    assert config.pop("task_publish_retry_policy")["max_retries"] is None
+    assert config == {"task_acks_late": True}
+
+
+def test_a_broker_without_tls_is_told_to_nobody_as_one_with_it() -> None:
+    environment = composed("worker", BROKER_SCHEME="redis")
+    assert environment["AIRFLOW__CELERY__BROKER_URL"] == "redis://:token@broker.internal:6379/0"
+    assert "AIRFLOW__CELERY__SSL_ACTIVE" not in environment
+
+
+@pytest.mark.parametrize(
+    ("role", "name", "value", "why"),
+    [
+        ("worker", "BROKER_SCHEME", "http", "BROKER_SCHEME is 'http', not redis or rediss"),
+        ("worker", "FERNET_SECRET", "short", "FERNET_SECRET is not 32 ASCII characters long"),
+        ("worker", "FERNET_SECRET", "ü" * 32, "FERNET_SECRET is not 32 ASCII characters long"),
+        ("flower", "ADMIN_PASSWORD", "a,b", "ADMIN_PASSWORD holds a comma"),
+        ("worker", "POOL", "other", "POOL is 'other', and POOLS declares only worker, long"),
+        ("worker", "AIRFLOW__CELERY__EXTRA_CELERY_CONFIG", "[", "EXTRA_CELERY_CONFIG is not a JSON object"),
+        ("worker", "AIRFLOW__CELERY__EXTRA_CELERY_CONFIG", '{"imports": "x"}', "whose imports are a list"),
+        ("forecaster", "FORECAST_MINUTES", "0", "FORECAST_MINUTES is '0', not a number from 1 to 60"),
+        ("forecaster", "FORECAST_MINUTES", "1.5", "FORECAST_MINUTES is '1.5', not a number"),
+        ("forecaster", "FORECAST_RUNS", "nan", "FORECAST_RUNS is 'nan', not a number"),
+        ("forecaster", "FORECAST_RUNS", "many", "FORECAST_RUNS is 'many', not a number"),
+        ("forecaster", "FORECAST_WINDOW_S", "901", "FORECAST_WINDOW_S is '901', not a number from 1 to 900"),
+        ("scheduler", "POOLS", "{", "POOLS is not JSON"),
+        ("scheduler", "POOLS", "[]", "at least one pool"),
+        ("scheduler", "POOLS", "[1]", "not an object"),
+        ("scheduler", "POOLS", '[{"queues": ["q"], "max": 1, "concurrency": 1}]', "without a name"),
+        ("scheduler", "POOLS", '[{"name": "p", "queues": [], "max": 1, "concurrency": 1}]', "queues of pool p"),
+        ("scheduler", "POOLS", '[{"name": "p", "queues": ["q"], "max": "1", "concurrency": 1}]', "max of pool p"),
+        ("scheduler", "POOLS", '[{"name": "p", "queues": ["q"], "max": 1, "concurrency": 0}]', "concurrency of pool p"),
+        ("scheduler", "POOLS", json.dumps([POOLS[0], POOLS[0]]), "names a pool twice"),
+    ],
+)
+def test_a_value_that_cannot_be_is_refused_with_the_reason(role: str, name: str, value: str, why: str) -> None:
+    with pytest.raises(ConfigurationError, match=why.replace("(", r"\(")):
+        composed(role, **{name: value})
+
+
+def test_slots_are_summed_over_the_pools() -> None:
+    assert total_slots(read_pools(GIVEN["POOLS"])) == 10 * 16 + 3 * 4
+
+
+class Executed(Exception):
+    """The program that the entrypoint would have become."""
+
+
+@pytest.fixture
+def become(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> dict[str, object]:
+    """Runs the entrypoint's main up to the point where it becomes the program; what it started is in the result."""
+    seen: dict[str, object] = {"home": tmp_path}
+
+    def execute(_file: str, argv: list[str], environment: dict[str, str]) -> None:
+        seen.update(argv=argv, environment=environment)
+        raise Executed
+
+    monkeypatch.setattr(os, "environ", {**GIVEN, "AIRFLOW_HOME": str(tmp_path)})
+    monkeypatch.setattr(os, "execvpe", execute)
+    monkeypatch.setattr(entrypoint, "read_task_arn", lambda _: "arn:aws:ecs:eu-central-1:1:task/cluster/abc")
+    monkeypatch.setattr(subprocess, "Popen", lambda argv, **_: seen.update(reporter=argv))
+    monkeypatch.setattr(
+        "roles.turn.take_turn", lambda rule, environment, **more: seen.update(rule=rule, waited=environment, **more)
+    )
+    return seen
+
+
+@pytest.mark.parametrize("role", FLEET_ROLES)
+def test_a_member_of_the_fleet_knows_its_task(become: dict[str, object], role: str) -> None:
+    with pytest.raises(Executed):
+        entrypoint.main([role])
+    environment = become["environment"]
+    assert isinstance(environment, dict)
+    assert environment["FLEET_TASK_ARN"].endswith("task/cluster/abc")
+
+
+@pytest.mark.parametrize("role", EVERY_ROLE)
+def test_every_long_running_role_but_the_worker_gets_a_reporter(become: dict[str, object], role: str) -> None:
+    with pytest.raises(Executed):
+        entrypoint.main([role])
+    assert ("reporter" in become) == (role not in ("worker", "gate", "migrate"))
+
+
+@pytest.mark.parametrize("role", EVERY_ROLE)
+def test_only_those_who_would_queue_new_tasks_wait_for_their_turn(become: dict[str, object], role: str) -> None:
+    with pytest.raises(Executed):
+        entrypoint.main([role])
+    rules = {"gate": other_workers_unless_newer, "scheduler": other_workers, "dag-processor": other_workers}
+    assert become.get("rule") is rules.get(role)
+
+
+def test_a_scheduler_waits_for_a_quarter_of_an_hour_unless_it_is_told_otherwise(become: dict[str, object]) -> None:
+    with pytest.raises(Executed):
+        entrypoint.main(["scheduler"])
+    assert become["limit_s"] == 15 * 60
+
+
+def test_a_limit_that_is_no_number_is_refused(become: dict[str, object], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(os.environ, "GATE_MINUTES", "soon")
+    assert entrypoint.main(["gate"]) == 78
+
+
+def test_the_webservers_password_is_in_a_file_that_nobody_else_can_read(become: dict[str, object]) -> None:
+    left_by_an_earlier_start = Path(str(become["home"])) / "passwords.json"
+    left_by_an_earlier_start.write_text("{}")
+    with pytest.raises(Executed):
+        entrypoint.main(["webserver"])
+    environment = become["environment"]
+    assert isinstance(environment, dict)
+    path = Path(environment["AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE"])
+    assert json.loads(path.read_text()) == {"admin": "admin-secret"}
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600

@@ -1,0 +1,109 @@
+"""What the Fleet page makes of the registry's members, and of what the autoscaler and the forecast wrote."""
+
+import json
+from dataclasses import replace
+
+import pytest
+
+from agent.page.code import code_by_role
+from agent.page.entries import read_check, read_decisions
+from bench.micro.page.fleet import CODE, OLDER, a_member
+from fleet.registry import STOPPED, WEBSERVER, Member
+
+NOW = 1_700_000_000.0
+A_WEBSERVER = a_member(1, role=WEBSERVER, now=NOW)
+A_WORKER = a_member(2, now=NOW, active=3)
+A_DECISION = {"t": NOW, "reason": "it suits", "queued": 1, "desired": 2, "drain": ["a", "b"], "problems": ["slow"]}
+
+
+def status(*members: Member, malformed: tuple[str, ...] = ()) -> str:
+    return str(code_by_role(members, malformed=malformed)["status"])
+
+
+def test_a_fleet_that_runs_one_code_is_in_sync() -> None:
+    assert status(A_WEBSERVER, A_WORKER) == "in_sync"
+
+
+@pytest.mark.parametrize("field", sorted(CODE))
+def test_one_member_with_another_code_is_out_of_sync_in_that_field_with_its_tasks(field: str) -> None:
+    other = replace(A_WORKER, id="other/worker", **{field: "another"})
+    said = code_by_role([A_WEBSERVER, A_WORKER, other], malformed=())
+    assert (said["status"], said["compared"], said["differing"], said["differing_active"]) == ("out_of_sync", 3, 1, 3)
+    assert sorted(group["differs"] for group in said["groups"]) == [[], [], [field]]
+
+
+@pytest.mark.parametrize("field", sorted(CODE))
+def test_a_member_that_does_not_know_its_code_is_never_taken_for_equal(field: str) -> None:
+    assert status(A_WEBSERVER, replace(A_WORKER, **{field: ""})) == "unknown"
+
+
+def test_without_a_webserver_nothing_is_known() -> None:
+    said = code_by_role([A_WORKER], malformed=())
+    assert (said["status"], said["reference"]) == ("unknown", None)
+
+
+def test_a_malformed_record_makes_the_result_unknown() -> None:
+    assert status(A_WEBSERVER, A_WORKER, malformed=("x/worker",)) == "unknown"
+
+
+def test_a_difference_is_certain_whatever_else_is_not_known() -> None:
+    assert status(A_WEBSERVER, replace(A_WORKER, **OLDER), malformed=("x/worker",)) == "out_of_sync"
+
+
+def test_the_webserver_that_started_last_is_the_reference() -> None:
+    older = replace(A_WEBSERVER, id="older/webserver", started_at=A_WEBSERVER.started_at - 1, **OLDER)
+    assert code_by_role([older, A_WEBSERVER], malformed=())["reference"] == CODE
+
+
+@pytest.mark.parametrize(("check", "expected"), [(None, "in_sync"), ("in_sync", "in_sync"), ("unknown", "unknown")])
+def test_what_the_version_check_knows_from_ecs_is_not_passed_over(check: str | None, expected: str) -> None:
+    assert code_by_role([A_WEBSERVER, A_WORKER], malformed=(), check=check)["status"] == expected
+
+
+@pytest.mark.parametrize(
+    ("raw", "status"),
+    [
+        (None, None),
+        (json.dumps({"status": "unknown", "looked_at": NOW - 100}), "unknown"),
+        (json.dumps({"status": "in_sync", "looked_at": NOW - 100}), "in_sync"),
+        (json.dumps({"status": "out_of_sync", "looked_at": NOW - 1000}), None),
+        (json.dumps({"status": "in_sync"}), "unknown"),
+        ("{", "unknown"),
+        ("[]", "unknown"),
+    ],
+)
+def test_the_version_checks_status_counts_while_it_is_fresh_and_can_be_believed(
+    raw: str | None, status: str | None
+) -> None:
+    assert read_check(raw, now=NOW) == status
+
+
+def test_a_stopped_member_is_not_compared() -> None:
+    assert status(A_WEBSERVER, replace(A_WORKER, state=STOPPED, **OLDER)) == "in_sync"
+
+
+def test_a_decision_is_shown_with_its_figures_its_reason_and_its_troubles() -> None:
+    (decision,) = read_decisions([json.dumps(A_DECISION)]).entries
+    assert (decision["reason"], decision["queued"], decision["desired"]) == ("it suits", 1, 2)
+    assert (decision["active"], decision["drain"], decision["recall"]) == (None, 2, 0)
+    assert decision["troubles"] == ["slow"]
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b"\xff",
+        "{",
+        "[]",
+        json.dumps({**A_DECISION, "t": "<b>"}),
+        json.dumps({**A_DECISION, "t": 10**400}),
+        json.dumps({**A_DECISION, "reason": None}),
+        json.dumps({**A_DECISION, "queued": "<b>"}),
+        json.dumps({**A_DECISION, "queued": float("nan")}),
+        json.dumps({**A_DECISION, "drain": 7}),
+        json.dumps({**A_DECISION, "problems": [{}]}),
+    ],
+)
+def test_a_malformed_decision_is_counted_and_left_out(raw: str | bytes) -> None:
+    read = read_decisions([raw, json.dumps(A_DECISION)])
+    assert (len(read.entries), read.malformed) == (1, 1)

@@ -1,0 +1,70 @@
+"""The fleet in words, as the page and the terminal show it."""
+
+from dataclasses import replace
+
+import pytest
+
+from agent.page.code import code_by_role
+from agent.page.words import Parts, count, expected, verdict
+from bench.micro.page.fleet import OLDER, a_member
+from fleet.forecast import Forecast
+from fleet.registry import WEBSERVER, Member
+
+NOW = 1_700_000_000.0
+A_WEBSERVER = a_member(1, role=WEBSERVER, now=NOW)
+WORKERS = [a_member(number, now=NOW, active=3) for number in (2, 3)]
+
+
+def said(*members: Member, malformed: tuple[str, ...] = ()) -> dict[str, str]:
+    return verdict(code_by_role(members, malformed=malformed))
+
+
+def test_one_of_something_is_not_several() -> None:
+    assert [count(number, "process", "processes") for number in (0, 1, 1200)] == [
+        "0 processes",
+        "1 process",
+        "1,200 processes",
+    ]
+
+
+def test_a_fleet_in_sync_is_said_to_run_what() -> None:
+    assert said(A_WEBSERVER, *WORKERS) == {"title": "In sync", "text": "All 3 processes run 1.4.0."}
+
+
+def test_who_differs_is_named_with_what_it_is_in_and_the_tasks_at_stake() -> None:
+    older = [replace(worker, **OLDER) for worker in WORKERS]
+    assert said(A_WEBSERVER, *older) == {
+        "title": "Out of sync",
+        "text": "2 of 3 processes differ from the webserver, with 6 running tasks: 2 workers (image version, DAGs).",
+    }
+
+
+def test_of_what_is_not_known_a_few_reasons_are_said() -> None:
+    shown = said(A_WEBSERVER, malformed=("a", "b", "c", "d"))
+    assert shown["title"] == "Not known"
+    assert shown["text"] == "a: its record is malformed; b: its record is malformed; c: its record is malformed."
+
+
+@pytest.mark.parametrize(
+    ("forecast", "parts"),
+    [
+        (None, ["No forecast is written for this pool."]),
+        ((), ["The forecast expects no runs soon."]),
+        (((60, 1),), ["The forecast expects runs that want ", "1 more slot at ", 60, "."]),
+        (
+            ((60, 1), (120, 2), (180, 3), (240, 4), (300, 5)),
+            [
+                "The forecast expects runs that want ",
+                "1 more slot at ",
+                60,
+                ", 2 more slots at ",
+                120,
+                ", 3 more slots at ",
+                180,
+                ", and others at 2 later times.",
+            ],
+        ),
+    ],
+)
+def test_the_forecast_is_a_sentence_with_its_first_times(forecast: Forecast | None, parts: Parts) -> None:
+    assert expected(forecast) == parts

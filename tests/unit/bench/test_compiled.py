@@ -1,0 +1,81 @@
+"""When the simulator is compiled, when it runs interpreted, and what is said of it."""
+
+import shutil
+import sys
+import sysconfig
+from pathlib import Path
+
+import pytest
+
+from bench.sim.compiled.build import BuildError, build, main
+from bench.sim.compiled.modules import built, sources
+from bench.sim.compiled.use import use_compiled
+from project.paths import ROOT
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """The sources, to be changed."""
+    for source in sources(ROOT):
+        copy = tmp_path / "root" / source.relative_to(ROOT)
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(source, copy)
+    return tmp_path / "root"
+
+
+def test_a_build_is_of_the_sources_as_they_are(root: Path, tmp_path: Path) -> None:
+    assert built(root=root) == built()
+    built(root=root, cache=tmp_path).mkdir()
+    decide = root / "functions" / "autoscaler" / "decide.py"
+    decide.write_text(decide.read_text() + "\n")
+    path = list(sys.path)
+    assert built(root=root) != built()
+    assert not use_compiled(root=root, cache=tmp_path)
+    assert sys.path == path
+
+
+def test_a_build_is_of_one_python_and_one_mypy(monkeypatch: pytest.MonkeyPatch) -> None:
+    present = built()
+    with monkeypatch.context() as other:
+        other.setattr("bench.sim.compiled.modules.metadata.version", lambda _: "0")
+        assert built() != present
+    monkeypatch.setattr(sys, "version", "3.12.0")
+    assert built() != present
+
+
+def test_without_a_compiler_one_line_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("PATH", "")
+    monkeypatch.delenv("CC", raising=False)
+    main(cache=tmp_path)
+    assert capsys.readouterr().out == (
+        "bench: no C compiler: the simulator runs interpreted, which takes about three times as long\n"
+    )
+    assert not list(tmp_path.iterdir())
+
+
+def test_without_pythons_headers_nothing_is_built(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CC", sys.executable)
+    monkeypatch.setattr(sysconfig, "get_path", lambda _: str(tmp_path / "nowhere"))
+    with pytest.raises(BuildError, match=r"no Python\.h"):
+        build(say=print, cache=tmp_path)
+
+
+def test_what_does_not_compile_leaves_its_log_and_no_build(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    include = tmp_path / "include"
+    include.mkdir()
+    (include / "Python.h").touch()
+    monkeypatch.setenv("CC", sys.executable)  # is never asked: the sources come first
+    monkeypatch.setattr(sysconfig, "get_path", lambda _: str(include))
+    clock, cache = root / "bench" / "sim" / "clock.py", tmp_path / "cache"
+    clock.write_text("def\n")
+    with pytest.raises(BuildError, match=r"bench/sim/clock\.py is no Python"):
+        build(say=lambda _: None, root=root, cache=cache)
+    clock.write_text("now: int = ''\n")
+    with pytest.raises(BuildError, match=r"the build failed, see .*build\.log"):
+        build(say=lambda _: None, root=root, cache=cache)
+    assert "clock.py:1: error" in (cache / "build.log").read_text()
+    assert not any(path.is_dir() for path in cache.iterdir())

@@ -1,0 +1,180 @@
+"""What is claimed of the comparisons, and what is written about them."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from bench.loads.calendar import Calendar, ScheduledRun
+from bench.loads.cron_load import cron_load
+from bench.loads.load import load_of
+from bench.loads.order import NONE, Order
+from bench.policies.experiment import Result, compare
+from bench.policies.known import FASTER_MWAA, MAKERS, MWAA_TODAY, OURS, OURS_FORECAST
+from bench.report import command as report
+from bench.report.claims import claims
+from bench.report.marks import BEGIN, END
+from bench.report.scenarios import FIFTH_UNKNOWN, OTHER_LOADS, SCENARIOS, WITHHELD, Scenario
+from bench.report.suite import Comparison, Extent, Suite, Trouble, run_suite
+from bench.report.table import FIRST_FIT
+from bench.sim.trial import Setting
+
+DAY = cron_load(days=1)
+LOAD = load_of("test", [(0, 30), (0, 30), (5, 60), (600, 30)])
+POLICIES = (OURS, OURS_FORECAST, MWAA_TODAY, FASTER_MWAA)
+
+
+def result(policy: str, *, hours: float, wait: float, killed: int = 0, completed: int = 4) -> Result:
+    (ran,) = compare({OURS: MAKERS[OURS]}, load=LOAD, setting=Setting(slots=4), seeds=(1,))
+    (outcome,) = ran.outcomes
+    outcome = replace(
+        outcome,
+        worker_hours=hours,
+        killed=killed,
+        completed=completed,
+        figures=replace(outcome.figures, wait_p95=wait),
+    )
+    return replace(ran, policy=policy, outcomes=(outcome,), cpu_s=(0.0002,))
+
+
+def comparison(load: str, slots: int, *results: Result) -> Comparison:
+    everybody = {policy: result(policy, hours=100, wait=100) for policy in POLICIES}
+    everybody |= {each.policy: each for each in results}
+    return Comparison(load=load, tasks=4, has_schedule=load == "cron", slots=slots, results=tuple(everybody.values()))
+
+
+def suite(*comparisons: Comparison, fifth_unknown: Result | None = None, withheld: Result | None = None) -> Suite:
+    troubled = {FIFTH_UNKNOWN: fifth_unknown, WITHHELD: withheld}
+    troubles = [
+        Trouble(name=name, comparison=comparison("cron", 16, *([each] if each else [])))
+        for name, each in troubled.items()
+    ]
+    return Suite(seeds=1, comparisons=comparisons, troubles=troubles, others=(), troubled_days=1)
+
+
+def verdict_of(what: str, found: Suite) -> tuple[float, bool]:
+    (verdict,) = (each for each in claims(found) if each.what.startswith(what))
+    return verdict.measured, verdict.holds
+
+
+@pytest.mark.parametrize(
+    ("slots", "hours", "wait", "holds"),
+    [(16, 88, 50, (True, True)), (16, 89, 51, (False, False)), (4, 97, 50, (True, True)), (8, 100, 101, (True, False))],
+)
+def test_a_reactive_rule_is_held_against_mwaa(slots: int, hours: float, wait: float, holds: tuple[bool, bool]) -> None:
+    found = suite(comparison("trace", slots, result(OURS, hours=hours, wait=wait)))
+    whose = f"{OURS}, trace, {slots} slots"
+    assert verdict_of(f"{whose}: worker-hours", found) == (hours, holds[0])
+    assert verdict_of(f"{whose}: wait p95", found) == (wait, holds[1])
+
+
+def test_with_the_schedule_known_waits_are_held_against_seconds() -> None:
+    found = suite(comparison("cron", 16, result(OURS_FORECAST, hours=71, wait=5)))
+    whose = f"{OURS_FORECAST}, cron, 16 slots"
+    assert verdict_of(f"{whose}: worker-hours", found) == (71, False)
+    assert verdict_of(f"{whose}: wait p95", found) == (5, True)
+
+
+def test_a_single_killed_task_is_found_wherever_it_was() -> None:
+    killer = result(OURS_FORECAST, hours=1, wait=1, killed=1)
+    found = suite(comparison("cron", 8), fifth_unknown=killer)
+    assert verdict_of("tasks killed", found) == (1, False)
+
+
+def test_a_task_that_was_not_completed_is_found() -> None:
+    found = suite(comparison("cron", 8, result(OURS, hours=1, wait=1, completed=3)))
+    assert verdict_of("tasks not completed", found) == (1, False)
+
+
+def test_what_peers_kill_is_not_ours() -> None:
+    found = suite(comparison("cron", 8, result(FASTER_MWAA, hours=1, wait=1, killed=1)))
+    assert verdict_of("tasks killed", found) == (0, True)
+
+
+def test_without_the_schedule_a_forecast_is_no_worse_than_none() -> None:
+    worse = result(OURS_FORECAST, hours=101, wait=99)
+    found = suite(comparison("cron", 8), withheld=worse)
+    whose = f"{OURS_FORECAST}, {WITHHELD}, against {OURS}"
+    assert verdict_of(f"{whose}: worker-hours", found) == (101, False)
+    assert verdict_of(f"{whose}: wait p95", found) == (99, True)
+
+
+def test_speed_is_of_the_slowest_policy() -> None:
+    # 4 tasks in 0.2 ms are 100,000 in 5 s.
+    assert verdict_of("processor time", suite(comparison("cron", 8))) == (pytest.approx(5), True)
+
+
+def test_another_load_is_shown_beside_what_it_allows_for() -> None:
+    other = Trouble(name="another", comparison=comparison("cron", 16))
+    *_, troubled, others = report.sheets(replace(suite(), others=[other]))
+    assert FIRST_FIT not in [row[1] for row in troubled.rows]
+    hours = other.comparison.base.first_fit_hours
+    assert others.rows[-1] == ("", FIRST_FIT, f"{hours:,.0f}", f"{hours:.0f}", *["-"] * 5)
+
+
+def test_the_same_figures_give_the_same_document_and_plots(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    document = tmp_path / "docs.md"
+    monkeypatch.setattr(report, "PLOT_PATH", tmp_path / "one.png")
+    monkeypatch.setattr(report, "TROUBLES_PLOT_PATH", tmp_path / "two.png")
+    found = suite(comparison("cron", 8, result("unheard-of", hours=1, wait=0, killed=1)))
+    written = []
+    for _ in range(2):
+        document.write_text(f"before\n{BEGIN}\nof the last run\n{END}\nafter\n")
+        report.write_docs(found, claims(found), path=document)
+        written.append([path.read_bytes() for path in sorted(tmp_path.iterdir())])
+    assert written[0] == written[1]
+    text = document.read_text()
+    assert text.startswith("before\n")
+    assert text.endswith("after\n")
+    assert "of the last run" not in text
+    assert "processor time" not in text  # this machine's
+    for shown in ("tasks killed, anywhere", "| unheard-of |", "one.png", FIFTH_UNKNOWN):
+        assert shown in text
+
+
+def test_every_load_is_compared_and_every_trouble_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    run = ScheduledRun(dag_id="d", due_at=700.0, created_at=700.0, last_stage=0)
+    order = Order(stage_of=[0] * 4, tasks_of=[range(4)], next_of=[NONE], first_tasks=range(4), most_at_once=4)
+    scheduled = replace(LOAD, name="cron", order=order, calendar=Calendar(runs=[run], courses={"d": [((0, 4),)]}))
+    for module in ("suite", "scenarios"):
+        monkeypatch.setattr(f"bench.report.{module}.cron_load", lambda **_: scheduled)
+    shown: list[str] = []
+    found = run_suite(
+        [LOAD],
+        extent=Extent(seeds=1, days=1, troubled_days=1, concurrencies=(4, 16), processes=1),
+        say=lambda _: None,
+        show=lambda title, _: shown.append(title),
+    )
+    assert [(each.load, each.slots) for each in found.comparisons] == [
+        (n, c) for n in ("cron", "test") for c in (4, 16)
+    ]
+    assert [each.has_schedule for each in found.comparisons] == [True, True, False, False]
+    assert [trouble.name for trouble in found.troubles] == [scenario.name for scenario in SCENARIOS]
+    assert [other.name for other in found.others] == [scenario.name for scenario in OTHER_LOADS]
+    assert len(shown) == len(set(shown)) == len(found.everywhere)
+    assert verdict_of("tasks killed", found) == (0, True)
+    assert verdict_of("tasks not completed", found) == (0, True)
+
+
+def test_without_a_folder_there_are_no_traces(tmp_path: Path) -> None:
+    assert list(report.read_traces(tmp_path / "none")) == []
+
+
+def test_the_traces_of_a_folder_are_read_by_name(tmp_path: Path) -> None:
+    for name in ("b", "a"):
+        (tmp_path / f"{name}.csv").write_text("arrival_s,duration_s\n0,1\n")
+    assert [load.name for load in report.read_traces(tmp_path)] == ["a", "b"]
+
+
+def test_a_trace_that_cannot_be_read_ends_the_report_in_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "a.csv").touch()
+    assert report.main(["--traces", str(tmp_path)]) == 2
+    assert capsys.readouterr().err == "bench: a.csv is empty\n"
+
+
+@pytest.mark.parametrize("scenario", [*SCENARIOS[1:], *OTHER_LOADS], ids=lambda scenario: scenario.name)
+def test_in_each_trouble_something_is_different(scenario: Scenario) -> None:
+    base = Setting(slots=16)
+    assert (scenario.setting(base), scenario.load(days=1)) != (base, DAY)

@@ -1,0 +1,177 @@
+"""Looks that the simulator spares."""
+
+import math
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from autoscaler.boots import Boots, Launch
+from autoscaler.decide import Decision
+from autoscaler.demand import Sight, ended, remember
+from autoscaler.memory import Memory
+from autoscaler.observation import Fleet, Observation, Service, Unreadable, Worker
+from autoscaler.waits import Head
+from bench.loads.calendar import Calendar, ScheduledRun
+from bench.loads.load import Load, load_of
+from bench.loads.order import NONE
+from bench.policies.known import default_policy, forecaster_of
+from bench.policies.ours import Ours
+from bench.policies.rest import ROUNDING_S, Rest, after_rest, rest_after
+from bench.sim.trial import Outcome, Setting, run_trial
+from fleet.forecast import Forecast
+from fleet.registry import DRAINED, ORDER_DRAIN
+
+NOW, DEMAND = 1000.0, 3
+SETTING = Setting(slots=4, minimum=0)
+LOOKS_LOST = replace(SETTING, lost_looks=0.1)
+RELEASED = Worker(id="a", state=DRAINED, active=0, slots=4, protected=False, order=ORDER_DRAIN, started_at=NOW - 300)
+SEEN = Observation(
+    now=NOW,
+    queued={"default": 0},
+    fleet=Fleet(workers=(RELEASED,)),
+    service=Service(desired=2, running=2, pending=0, deployments=()),
+)
+REMEMBERED = Memory(sights=(Sight(at=NOW, demand=DEMAND),), boots=Boots(took_s=(60.0,)))
+ENDING = (Sight(at=NOW - 30, demand=3), Sight(at=NOW - 20, demand=4), Sight(at=NOW, demand=3))
+WAITING = replace(SEEN, queued={"default": 0, "long": 1})
+DECIDED = Decision(desired=2, reason="enough", memory=REMEMBERED)
+
+
+class Restless(Ours):
+    """Takes every look, whatever the last one left to do."""
+
+    def look(self) -> None:
+        self.site.fleet.changes += 1
+        super().look()  # what may be spared is not said
+
+
+def ran(kind: type[Ours], load: Load, *, period_s: float = 5.0, setting: Setting = SETTING) -> Outcome:
+    forecaster = None if load.calendar is None else forecaster_of(load, setting)
+    scaler = kind(default_policy(setting), period_s=period_s, forecaster=forecaster)
+    return run_trial(scaler, load=load, setting=setting, seed=1)
+
+
+def with_memory(**changes: object) -> Decision:
+    return replace(DECIDED, memory=replace(REMEMBERED, **changes))  # type: ignore[arg-type]
+
+
+# A second burst comes while the first one's tasks end, a third to an idle pool, and so on.
+BURSTS = load_of(
+    "bursts", [(600.0 * n + task, (11.0 if n % 2 else 37.0) * task) for n in range(8) for task in range(20)]
+)
+DUE = [ScheduledRun(dag_id="a", due_at=600.0 * hour, created_at=600.0 * hour, last_stage=NONE) for hour in (1, 2, 6)]
+
+
+@pytest.mark.parametrize("setting", [SETTING, LOOKS_LOST], ids=["every look", "looks lost"])
+@pytest.mark.parametrize("period_s", [2.0, 5.0, 15.0])
+def test_spared_looks_change_nothing(period_s: float, setting: Setting) -> None:
+    world = {"period_s": period_s, "setting": setting}
+    assert ran(Ours, BURSTS, **world) == ran(Restless, BURSTS, **world)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("setting", [SETTING, LOOKS_LOST], ids=["every look", "looks lost"])
+def test_spared_looks_change_nothing_with_a_forecast(setting: Setting) -> None:
+    load = replace(BURSTS, calendar=Calendar(runs=DUE, courses={"a": [((0, 20),)]}))
+    outcome = ran(Ours, load, setting=setting)
+    assert outcome == ran(Restless, load, setting=setting)
+    assert outcome != ran(Ours, BURSTS, setting=setting)
+
+
+def test_looks_that_are_lost_change_something() -> None:
+    assert ran(Ours, BURSTS) != ran(Ours, BURSTS, setting=LOOKS_LOST)
+
+
+def test_a_pool_at_rest_is_not_looked_at() -> None:
+    """Two hours between two tasks, at a look each 5 s."""
+    looks: list[float] = []
+
+    class Counted(Ours):
+        def look(self) -> float | None:
+            looks.append(self.site.clock.now)
+            return super().look()
+
+    ran(Counted, load_of("sparse", [(0.0, 10.0), (7200.0, 10.0)]))
+    assert 10 < len(looks) < 200
+
+
+def rest(seen: Observation = SEEN, decided: Decision = DECIDED, *, memory: Memory = REMEMBERED) -> Rest | None:
+    return rest_after(seen, memory, decided)
+
+
+def lasts(rest: Rest | None, *, at: float, forecast: Forecast | None = None) -> bool:
+    assert rest is not None
+    return rest.lasts(forecast, REMEMBERED, now=at)
+
+
+def test_a_pool_that_needs_nothing_rests_for_ever() -> None:
+    assert lasts(rest(), at=NOW + 86_400)
+
+
+@pytest.mark.parametrize(
+    "seen",
+    [
+        pytest.param(replace(SEEN, queued=Unreadable(source="queues", why="away")), id="queues not read"),
+        pytest.param(replace(SEEN, fleet=Unreadable(source="fleet", why="away")), id="fleet not read"),
+        pytest.param(replace(SEEN, service=Unreadable(source="service", why="away")), id="service not read"),
+    ],
+)
+def test_a_pool_that_cannot_be_read_does_not_rest(seen: Observation) -> None:
+    assert rest(seen) is None
+
+
+@pytest.mark.parametrize(
+    "decided",
+    [
+        pytest.param(replace(DECIDED, desired=3), id="a worker is started"),
+        pytest.param(replace(DECIDED, drain=("a",)), id="one drains"),
+        pytest.param(replace(DECIDED, recall=("a",)), id="one comes back"),
+        pytest.param(with_memory(surplus_since=NOW), id="one too many since now"),
+        pytest.param(with_memory(released={"a": NOW}), id="one released now"),
+        pytest.param(with_memory(heads={"default": Head(digest="d", since=NOW)}), id="a message at the head"),
+    ],
+)
+def test_a_pool_does_not_rest_while_something_changes(decided: Decision) -> None:
+    assert rest(decided=decided) is None
+
+
+@pytest.mark.parametrize(
+    ("memory", "seen", "lasts_s"),
+    [
+        pytest.param({"released": {"a": NOW - 10}}, SEEN, 50.0, id="a released worker counts again after 60 s"),
+        pytest.param({"released": {"b": NOW - 10}}, SEEN, None, id="one that is gone never does"),
+        pytest.param(
+            {"boots": Boots(launches=(Launch(at=NOW - 60, tasks=1), Launch(at=NOW - 10, tasks=2)))},
+            SEEN,
+            45.0,
+            id="a boot is paid for after 55 s",
+        ),
+        pytest.param({"sights": ENDING}, WAITING, 40.0, id="a task that ended counts for 60 s while others wait"),
+        pytest.param({"sights": ENDING}, SEEN, None, id="and not at all while none does"),
+    ],
+)
+def test_a_pool_rests_until_what_it_remembers_has_its_time(
+    memory: dict[str, Any], seen: Observation, lasts_s: float | None
+) -> None:
+    remembered = replace(REMEMBERED, **memory)
+    found = rest(seen, replace(DECIDED, memory=remembered), memory=remembered)
+    assert found is not None
+    assert found.until == pytest.approx(math.inf if lasts_s is None else NOW + lasts_s, abs=2 * ROUNDING_S)
+    assert found.until == math.inf or found.until < NOW + (lasts_s or 0.0)
+
+
+def test_a_pool_rests_while_what_is_foretold_asks_for_the_same() -> None:
+    """Slots are started for 100 s ahead, opened 20 s ahead, held for 20 s."""
+    forecast = ((int(NOW) + 200, 4),)
+    far, near = (rest(replace(SEEN, now=at, forecast=forecast)) for at in (NOW, NOW + 150))
+    assert [lasts(far, at=at, forecast=forecast) for at in (NOW + 99, NOW + 101)] == [True, False]
+    assert [lasts(near, at=at, forecast=forecast) for at in (NOW + 179, NOW + 181)] == [True, False]
+    assert not lasts(far, at=NOW + 10, forecast=((int(NOW) + 30, 1),))
+
+
+def test_after_a_rest_the_tasks_that_end_are_those_since_its_last_look() -> None:
+    """Of tasks that ended before the rest, those of the last minute still count: here 2 and then 1 of 6."""
+    sights = (Sight(at=NOW - 10, demand=6), Sight(at=NOW - 5, demand=4), Sight(at=NOW, demand=3))
+    rested = after_rest(replace(REMEMBERED, sights=sights), until=NOW + 53)
+    later = remember(rested.sights, Sight(at=NOW + 54, demand=0))
+    assert (ended(sights), ended(rested.sights), ended(later)) == (3, 1, 4)

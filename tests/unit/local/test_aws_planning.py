@@ -1,0 +1,153 @@
+"""A template is ordered, checked and compared with what exists before anything is made."""
+
+from datetime import UTC, datetime
+from textwrap import dedent
+from typing import Any
+
+import pytest
+
+from cfn.template import TemplateError
+from local.aws.backend.cloud import Cloud
+from local.aws.cloudformation.planning import changes, in_order, wish_for
+from local.aws.cloudformation.stacks import Resource, Stack, Wish
+from local.aws.resources.kind import Change, Kind, Made, Properties
+
+NOW = datetime(2030, 1, 1, tzinfo=UTC)
+
+
+def _create(_cloud: Cloud, name: str, _properties: Properties) -> Made:
+    return Made(id=name)
+
+
+def _update(_cloud: Cloud, change: Change) -> Made:
+    return change.made
+
+
+def _delete(_cloud: Cloud, _made: Made) -> None:
+    return None
+
+
+KINDS = {
+    "Fixed": Kind(type="Fixed", create=_create, delete=_delete),
+    "Soft": Kind(type="Soft", create=_create, update=_update, delete=_delete, replaced_by=frozenset(("Name",))),
+}
+
+
+def _wish(resources: str, **given: str) -> Wish:
+    return wish_for(
+        "Parameters: {Size: {Type: String, Default: s}}\nConditions: {Large: !Equals [!Ref Size, l]}\n"
+        + dedent(resources),
+        given=given,
+        pseudo={"AWS::Region": "eu-central-1"},
+        kinds=KINDS,
+        tags={},
+    )
+
+
+def _stack(**existing: dict[str, Any]) -> Stack:
+    stack = Stack(id="id", name="n", status="CREATE_COMPLETE", created_at=NOW)
+    for name, properties in existing.items():
+        stack.resources[name] = Resource(
+            logical_id=name,
+            kind=KINDS["Soft" if name.startswith("Soft") else "Fixed"],
+            properties=properties,
+            made=Made(id=f"{name}-1", attributes={"Arn": f"arn:{name}"}),
+            needs=frozenset(),
+            retain=False,
+            changed_at=NOW,
+        )
+    return stack
+
+
+def _planned(stack: Stack, wish: Wish) -> list[tuple[str, str, str | None]]:
+    return [(change.action, change.logical_id, change.replacement) for change in changes(stack, wish)]
+
+
+def test_resources_come_after_what_they_need_and_otherwise_in_the_order_written() -> None:
+    wish = _wish(
+        """
+        Resources:
+          C: {Type: Fixed, Properties: {V: !Sub '${B.Arn}'}}
+          D: {Type: Fixed}
+          B: {Type: Fixed, DependsOn: A}
+          A: {Type: Fixed, Properties: {V: !Ref Size}}
+        """
+    )
+    assert list(wish.resources) == ["D", "A", "B", "C"]
+
+
+def test_a_circle_is_named() -> None:
+    with pytest.raises(TemplateError, match=r"Circular dependency between resources: \['A', 'B'\]"):
+        in_order({"A": ["B"], "B": ["A"]})
+
+
+def test_a_resource_whose_condition_fails_is_not_made_nor_waited_for() -> None:
+    resources = """
+        Resources:
+          A: {Type: Fixed, Condition: Large}
+          B: {Type: Fixed, DependsOn: A, Properties: {V: !If [Large, !Ref A, !Ref AWS::NoValue]}}
+    """
+    assert list(_wish(resources).resources) == ["B"]
+    assert list(_wish(resources, Size="l").resources) == ["A", "B"]
+
+
+@pytest.mark.parametrize(
+    ("resources", "why"),
+    [
+        ("Resources: {A: {Type: Odd}}", r"does not support the resource type Odd \(A\)"),
+        ("Resources: {A: {Type: Fixed, Properties: {V: !Ref B}}}", r"Unresolved resource dependencies \['B'\] in A"),
+        ("Resources: {A: {Type: Fixed, DependsOn: B}}", r"Unresolved resource dependencies \['B'\] of A"),
+        ("Resources: {A: {Type: Fixed, Condition: Huge}}", "Unresolved condition Huge of resource A"),
+        ("Resources: {A: {Type: Fixed}}\nOutputs: {O: {Value: !Ref B}}", r"\['B'\] in O"),
+        ("Resources: {A: {Type: Fixed}}\nTransform: Odd-1", "transform"),
+    ],
+)
+def test_what_cannot_be_made_is_refused_before(resources: str, why: str) -> None:
+    with pytest.raises(TemplateError, match=why):
+        _wish(resources)
+
+
+def test_parameters_are_checked_first() -> None:
+    with pytest.raises(TemplateError, match=r"Parameters: \[Sise\] do not exist in the template"):
+        _wish("Resources: {A: {Type: Odd}}", Sise="l")
+
+
+def test_nothing_changes_when_all_is_as_it_was() -> None:
+    stack = _stack(A={"V": "s"}, SoftB={"V": "A-1"})
+    wish = _wish(
+        "Resources: {A: {Type: Fixed, Properties: {V: !Ref Size}}, SoftB: {Type: Soft, Properties: {V: !Ref A}}}"
+    )
+    assert _planned(stack, wish) == []
+
+
+def test_additions_updates_replacements_and_removals_are_told_apart() -> None:
+    stack = _stack(A={"V": "old"}, SoftB={"V": "old"}, SoftC={"Name": "old"}, Gone={})
+    wish = _wish(
+        """
+        Resources:
+          A: {Type: Fixed, Properties: {V: new}}
+          SoftB: {Type: Soft, Properties: {V: new}}
+          SoftC: {Type: Soft, Properties: {Name: new}}
+          Added: {Type: Fixed}
+        """
+    )
+    assert _planned(stack, wish) == [
+        ("Modify", "A", "True"),
+        ("Modify", "SoftB", "False"),
+        ("Modify", "SoftC", "True"),
+        ("Add", "Added", None),
+        ("Remove", "Gone", None),
+    ]
+
+
+def test_what_refers_to_a_replaced_resource_changes_with_it() -> None:
+    stack = _stack(A={"V": "old"}, SoftB={"V": "arn:A"}, SoftD={"V": "other"})
+    wish = _wish(
+        """
+        Resources:
+          A: {Type: Fixed, Properties: {V: new}}
+          SoftB: {Type: Soft, Properties: {V: !GetAtt A.Arn}}
+          SoftD: {Type: Soft, DependsOn: A, Properties: {V: other}}
+        """
+    )
+    assert _planned(stack, wish) == [("Modify", "A", "True"), ("Modify", "SoftB", "Conditional")]

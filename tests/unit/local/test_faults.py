@@ -1,0 +1,125 @@
+"""The fault matrix's judgement: what a verdict is made of, and which faults are chosen."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from local.fargate.endpoint import Endpoint
+from local.fargate.network import Frontend, Target
+from local.scenarios.faults.matrix import faults
+from local.scenarios.faults.run import choose
+from local.scenarios.faults.verdict import Evidence, Tally, judge
+from project.errors import LocalError
+
+GOOD = Evidence(tally=Tally(tasks=60, succeeded=60), most_workers=4, seconds=61.04)
+
+
+def instance(state: str | None, try_number: int = 1) -> dict[str, Any]:
+    return {"state": state, "try_number": try_number}
+
+
+def test_a_tally_counts_what_failed_what_is_missing_and_what_was_tried_again() -> None:
+    instances = [instance("success"), instance("success", 2), instance("failed", 2), instance("queued"), instance(None)]
+    # six were asked for: two succeeded, one failed, two have not ended, one is not there
+    assert Tally.of(instances, tasks=6) == Tally(tasks=6, succeeded=2, failed=1, lost=3, tried_again=2)
+
+
+def test_tallies_of_several_runs_add_up() -> None:
+    one = Tally(tasks=6, succeeded=2, failed=1, lost=3, tried_again=2)
+    assert one + one == Tally(tasks=12, succeeded=4, failed=2, lost=6, tried_again=4)
+
+
+def test_a_fault_without_consequences_holds() -> None:
+    verdict = judge("redis", GOOD)
+    assert verdict.holds
+    assert verdict.line() == (
+        "redis: tasks 60, succeeded 60, failed 0, lost 0, tried again 0, most workers 4, seconds 61"
+    )
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"tally": Tally(tasks=60, succeeded=59, failed=1)}, "1 tasks failed"),
+        ({"tally": Tally(tasks=60, succeeded=58, lost=2)}, "2 tasks were lost"),
+        ({"tally": Tally(tasks=60, succeeded=60, tried_again=3)}, "3 tasks were tried again, not 0"),
+        ({"tally": Tally(tasks=0)}, "no task ran"),
+        ({"exposed": 1}, "1 times a worker had tasks and no protection"),
+        ({"outlived": 1}, "1 containers outlived their stop timeout"),
+        ({"unmet": ("the return to the minimum was not seen",)}, "the return to the minimum was not seen"),
+        ({"retries_due": 4}, "0 tasks were tried again, not 4"),
+    ],
+)
+def test_whatever_does_not_hold_is_said(change: dict[str, Any], said: str) -> None:
+    verdict = judge("redis", replace(GOOD, **change))
+    assert verdict.problems == (said,)
+    assert not verdict.holds
+    assert verdict.line().startswith(f"redis: {said}: tasks ")
+
+
+def test_after_a_kill_exactly_the_killed_tasks_are_tried_again() -> None:
+    killed = Evidence(tally=Tally(tasks=8, succeeded=8, tried_again=4), retries_due=4)
+    assert judge("sigkill", killed).holds
+    assert not judge("sigkill", replace(killed, retries_due=3)).holds
+
+
+def test_the_record_holds_the_figures_beside_the_verdict() -> None:
+    record = judge("redis", replace(GOOD, figures={"away_s": 3})).to_record()
+    assert (record["name"], record["holds"], record["problems"], record["away_s"]) == ("redis", True, [], 3)
+
+
+def test_every_fault_has_a_name_of_its_own() -> None:
+    names = [fault.name for fault in faults()]
+    assert len(set(names)) == len(names)
+
+
+def test_the_figure_that_was_used_for_the_autoscaler_is_said() -> None:
+    away = next(fault for fault in faults(autoscaler_away_s=42) if fault.name == "autoscaler-away")
+    assert "42 s" in away.what
+
+
+def test_named_faults_are_done_in_the_order_of_the_matrix() -> None:
+    assert [fault.name for fault in choose(faults(), ["postgres", "redis"])] == ["redis", "postgres"]
+    assert len(choose(faults(), [])) == len(faults())
+
+
+def test_an_unknown_fault_is_answered_with_those_there_are() -> None:
+    with pytest.raises(LocalError, match=r"no such fault: rain; there are: .*redis"):
+        choose(faults(), ["rain"])
+
+
+class SilentEcs:
+    """Answers every call about protection, and counts them."""
+
+    def __init__(self) -> None:
+        self.calls = 0
+
+    def update_task_protection(self, **_: Any) -> dict[str, Any]:
+        self.calls += 1
+        return {"protectedTasks": [{"taskArn": "arn/1", "protectionEnabled": True}], "failures": []}
+
+
+def test_a_failing_endpoint_leaves_ecs_alone_until_it_recovers() -> None:
+    ecs = SilentEcs()
+    endpoint = Endpoint(ecs=ecs, cluster="c", known=lambda task_id: {"TaskARN": f"arn/{task_id}"})
+    path, body = "/api/1/task-protection/v1/state", b'{"ProtectionEnabled": true}'
+    try:
+        endpoint.fail_with(500, {"error": {}})
+        assert endpoint.put(path, body) == (500, {"error": {}})
+        assert ecs.calls == 0
+        endpoint.recover()
+        assert endpoint.put(path, body)[0] == 200
+    finally:
+        endpoint.close()
+
+
+def test_a_port_that_is_away_has_no_target_until_it_is_back() -> None:
+    target = Target(task_id="1", port=1, healthy=True)
+    frontend = Frontend(service="airflow", container_port=8080, health_path="/", targets={"1": target})
+    frontend.is_away = True
+    assert frontend.choose() is None
+    frontend.is_away = False
+    assert frontend.choose() == ("127.0.0.1", 1)

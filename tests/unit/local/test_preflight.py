@@ -1,0 +1,84 @@
+"""What is refused before anything is started, in one line each."""
+
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from local.stack.preflight import preflight
+from project import environments, paths
+from project.errors import LocalError
+
+ROOT = Path(__file__).resolve().parents[3]
+
+Edit = Callable[[str, str, str], None]
+
+
+@pytest.fixture
+def edit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Edit:
+    """A checkout of its own, in which one text of one file can be replaced."""
+    for name in ("template.yaml", "samconfig.toml"):
+        shutil.copy(ROOT / name, tmp_path)
+    shutil.copytree(ROOT / "parameters", tmp_path / "parameters")
+    monkeypatch.setattr(paths, "ROOT", tmp_path)
+
+    def replace(name: str, old: str, new: str) -> None:
+        text = (tmp_path / name).read_text()
+        assert old in text
+        (tmp_path / name).write_text(text.replace(old, new, 1))
+
+    return replace
+
+
+@pytest.mark.parametrize("name", ["local", "dev", "qa", "prd"])
+def test_every_environment_of_the_project_is_acceptable(name: str) -> None:
+    assert preflight(name).stack_name == f"airflow-{name}"
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new", "said"),
+    [
+        ("parameters/local.yaml", "PollSeconds: 5", "PollSeconds: 900", "PollSeconds failed to satisfy constraint"),
+        ("parameters/local.yaml", "PollSeconds: 5", "PollSecond: 5", r"\[PollSecond\] do not exist in the template"),
+        # CloudFormation's rules know no numbers above 10
+        (
+            "parameters/local.yaml",
+            "WorkerMin: 1\nWorkerMax: 4",
+            "WorkerMin: 40\nWorkerMax: 39",
+            "WorkerMin is 40, above",
+        ),
+        ("parameters/local.yaml", "ImageUri:", "# ImageUri:", r"\[ImageUri\] must have values"),
+        ("template.yaml", "Type: AWS::Logs::LogGroup", "Type: AWS::SQS::Queue", "resource type AWS::SQS::Queue"),
+        ("template.yaml", "Type: AWS::Logs::LogGroup", "Type: [", "Template format error"),
+        ("samconfig.toml", "parameters/local.yaml", "parameters/gone.yaml", "gone.yaml was not found"),
+    ],
+)
+def test_what_a_deployment_would_be_refused_for_is_said_at_once(
+    edit: Edit, file: str, old: str, new: str, said: str
+) -> None:
+    edit(file, old, new)
+    with pytest.raises(LocalError, match=said) as raised:
+        preflight("local")
+    assert "\n" not in str(raised.value)
+
+
+def test_a_missing_tool_is_named_with_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shutil, "which", lambda _: None)
+    with pytest.raises(LocalError, match=r"^make is missing; install it"):
+        preflight("local")
+
+
+def test_an_unknown_environment_is_answered_with_the_known_ones() -> None:
+    with pytest.raises(LocalError, match=r"^unknown environment .nope.; samconfig\.toml has: local, dev, qa, prd$"):
+        environments.load("nope")
+
+
+def test_the_command_says_one_line_and_fails() -> None:
+    argv = [sys.executable, "-m", "local", "check", "--env", "nope"]
+    done = subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stdout == ""
+    assert done.stderr.splitlines() == ["local: unknown environment 'nope'; samconfig.toml has: local, dev, qa, prd"]

@@ -1,0 +1,69 @@
+"""A version's image is built and pushed once, and says itself which revisions it knows."""
+
+import json
+from collections.abc import Iterator, Sequence
+
+import boto3
+import pytest
+from moto import mock_aws
+
+from ops.delivery.build import build_once
+from ops.delivery.errors import Failed, Refused
+from ops.delivery.store import Store
+from tests.support.releases import FIRST, REPOSITORY
+
+TAG = f"{REPOSITORY}:{FIRST.version}"
+FACTS = {"airflow_version": FIRST.airflow_version, "revision": FIRST.revision, "lineage": list(FIRST.lineage)}
+
+
+class Machine:
+    """Answers as make and docker do, and keeps what was asked."""
+
+    def __init__(self, *, digests: Sequence[str] = (FIRST.image,), said: str = json.dumps(FACTS)) -> None:
+        self.asked: list[str] = []
+        self._digests, self._said = digests, said
+
+    def run(self, argv: Sequence[str]) -> str:
+        self.asked.append(" ".join(argv[:2]))
+        match argv[:2]:
+            case ["docker", "image"]:
+                return json.dumps(list(self._digests))
+            case ["docker", "run"]:
+                assert list(argv[-2:]) == [TAG, "schema"]
+                return self._said
+        return ""
+
+
+@pytest.fixture
+def store() -> Iterator[Store]:
+    with mock_aws():
+        s3 = boto3.client("s3", region_name="us-east-1")
+        s3.create_bucket(Bucket="bucket")
+        yield Store(s3, "bucket")
+
+
+def test_a_version_is_built_pushed_and_kept_by_its_digest(store: Store) -> None:
+    machine = Machine(digests=["another.example/airflow-on-ecs@sha256:" + "0" * 64, FIRST.image])
+    assert build_once(FIRST.version, repository=REPOSITORY, store=store, run=machine.run) == FIRST
+    assert machine.asked == ["make image", "docker push", "docker image", "docker run"]
+    assert store.release(FIRST.version) == FIRST
+
+
+def test_a_version_that_was_built_is_not_built_again(store: Store) -> None:
+    store.add(FIRST)
+    machine = Machine()
+    assert build_once(FIRST.version, repository=REPOSITORY, store=store, run=machine.run) == FIRST
+    assert machine.asked == []
+
+
+def test_an_image_without_a_digest_in_the_repository_is_no_release(store: Store) -> None:
+    with pytest.raises(Failed, match="no digest in"):
+        build_once(FIRST.version, repository=REPOSITORY, store=store, run=Machine(digests=[]).run)
+    assert store.find(FIRST.version) is None
+
+
+@pytest.mark.parametrize("said", ["", "[]", "{}", "usage: entrypoint ROLE"])
+def test_an_image_that_does_not_say_what_it_knows_is_no_release(store: Store, said: str) -> None:
+    with pytest.raises(Refused):
+        build_once(FIRST.version, repository=REPOSITORY, store=store, run=Machine(said=said).run)
+    assert store.find(FIRST.version) is None

@@ -1,0 +1,164 @@
+"""The version check as a gate: what it asks, how long it waits, what it says, how it exits."""
+
+import io
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fleet.registry import Code
+from ops.ask import ASK_EVERY_S, FunctionFailed, ask_until
+from ops.reach import Stack
+from ops.versions.__main__ import main
+from ops.versions.ask import ask, is_in_sync
+from ops.versions.view import exit_code, lines
+from version_check.check import Outcome
+from version_check.memory import Memory
+from version_check.verdict import Difference, Gap, Reference, Verdict
+
+ROOT = Path(__file__).parents[3]
+CODE = Code(image_version="2.0", dags_hash="0123456789abcdef", airflow_version="3.3.2")
+ODD = Difference(
+    member="t2/worker",
+    role="worker",
+    pool="worker",
+    field="dags_hash",
+    value="fedcba9876543210",
+    expected=CODE.dags_hash,
+    active=3,
+    state="consuming",
+    is_draining=False,
+)
+
+
+def record(*, differs: bool = False, silent: bool = False) -> dict[str, Any]:
+    """As the function answers it."""
+    verdict = Verdict(
+        at=1000.0,
+        reference=Reference(member="t1/webserver", code=CODE),
+        compared=6,
+        out_of_sync=(ODD,) if differs else (),
+        unknown=(Gap(who="t3/flower", why="runs, and does not report", since=910.0),) if silent else (),
+    )
+    memory = Memory(status=verdict.status, since=900.0, skewed_since=900.0 if differs else None, looked_at=1000.0)
+    answer: dict[str, Any] = json.loads(json.dumps(Outcome(verdict=verdict, memory=memory).to_record()))
+    return answer
+
+
+class FakeStack:
+    """A stack whose function gives these answers, one after another."""
+
+    def __init__(self, *answers: dict[str, Any], failed: bool = False) -> None:
+        self.asked: list[dict[str, Any]] = []
+        self._answers, self._failed = list(answers), failed
+
+    def describe_stacks(self, **_: Any) -> dict[str, Any]:
+        return {"Stacks": [{"Outputs": [{"OutputKey": "VersionCheckFunctionName", "OutputValue": "f"}]}]}
+
+    def invoke(self, **request: Any) -> dict[str, Any]:
+        self.asked.append(request)
+        body = io.BytesIO(json.dumps(self._answers.pop(0)).encode())
+        return {"Payload": body, **({"FunctionError": "Unhandled"} if self._failed else {})}
+
+    @property
+    def stack(self) -> Stack:
+        return Stack(name="airflow-x", cloudformation=self, functions=self)
+
+
+def test_the_function_that_the_stacks_outputs_name_is_asked_for_one_look() -> None:
+    fake = FakeStack(record())
+    assert ask(fake.stack)["status"] == "in_sync"
+    assert fake.asked == [{"FunctionName": "f", "Payload": '{"looks": 1}'}]
+
+
+def test_a_function_that_fails_is_no_answer() -> None:
+    with pytest.raises(FunctionFailed, match="SERVICES is missing"):
+        ask(FakeStack({"errorMessage": "SERVICES is missing"}, failed=True).stack)
+
+
+def test_a_failure_is_told_in_one_line_whatever_the_function_said() -> None:
+    with pytest.raises(FunctionFailed) as failure:
+        ask(FakeStack({"errorMessage": "SERVICES is missing\n  set it"}, failed=True).stack)
+    assert str(failure.value) == "the version check failed: SERVICES is missing set it"
+
+
+@pytest.mark.parametrize(
+    ("answers", "seconds", "looks", "status"),
+    [
+        ([record(differs=True)], 0, 1, "out_of_sync"),
+        ([record(differs=True), record(silent=True), record()], 60, 3, "in_sync"),
+        ([record()], 60, 1, "in_sync"),
+        ([record(differs=True)] * 9, 2 * ASK_EVERY_S, 3, "out_of_sync"),  # at 0, 5 and 10 s
+    ],
+)
+def test_it_waits_until_all_are_in_sync_or_the_time_is_up(
+    answers: list[dict[str, Any]], seconds: float, looks: int, status: str
+) -> None:
+    now, heard = [0.0], []
+    given = iter(answers)
+    last = ask_until(
+        lambda: next(given),
+        is_done=is_in_sync,
+        seconds=seconds,
+        progress=lambda answer, _: heard.append(answer["status"]),
+        clock=lambda: now[0],
+        sleep=lambda pause: now.__setitem__(0, now[0] + pause),
+    )
+    assert (len(heard), last["status"]) == (looks, status)
+
+
+@pytest.mark.parametrize(
+    ("answer", "code"), [(record(), 0), (record(differs=True, silent=True), 1), (record(silent=True), 2)]
+)
+def test_the_exit_code_tells_the_three_apart(answer: dict[str, Any], code: int) -> None:
+    assert exit_code(answer) == code
+
+
+def test_it_says_who_differs_in_what_and_who_is_silent_for_how_long() -> None:
+    assert list(lines(record(differs=True, silent=True))) == [
+        "out_of_sync: 6 containers compared with t1/webserver (image 2.0, dags 0123456789ab, Airflow 3.3.2)",
+        "  t2/worker: dags_hash fedcba987654 instead of 0123456789ab (consuming, 3 tasks run)",
+        "  t3/flower: runs, and does not report, for 90 s",
+        "  not in sync for 100 s",
+    ]
+
+
+def test_an_environment_that_sleeps_is_not_in_sync_and_is_told_in_one_line() -> None:
+    verdict = Verdict(at=1000.0, reference=None, compared=0, out_of_sync=(), unknown=(), is_asleep=True)
+    answer = Outcome(verdict=verdict, memory=None).to_record()
+    assert exit_code(answer) == 2
+    assert list(lines(answer)) == ["asleep: nobody is there to be compared; make wake starts the environment"]
+
+
+@pytest.mark.parametrize("environment", ["nowhere", "local"])
+def test_a_stack_that_cannot_be_reached_is_unknown(
+    environment: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr("project.paths.RUNNING", tmp_path / "running.json")
+    assert main(["--env", environment]) == 2
+    assert capsys.readouterr().err.startswith("unknown: ")
+
+
+@pytest.mark.parametrize("code", [0, 1, 2, 137])
+def test_make_passes_the_three_codes_on_and_takes_any_other_for_unknown(code: int, tmp_path: Path) -> None:
+    (tmp_path / "python").write_text(f'#!/bin/sh\necho "$@" >{tmp_path}/asked\nexit {code}\n')
+    (tmp_path / "python").chmod(0o755)
+    made = subprocess.run(
+        ["make", "versions", "ENV=qa", "WAIT=30", f"BIN={tmp_path}", "PYTHON=true", f"VERSIONS_CODE={tmp_path}/code"],
+        cwd=ROOT,
+        env={name: value for name, value in os.environ.items() if name not in ("MAKEFLAGS", "MAKELEVEL")},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert made.returncode == min(code, 2)
+    assert (tmp_path / "asked").read_text() == "-m ops.versions --env qa --wait 30\n"
+
+
+def test_the_package_is_a_program() -> None:
+    done = subprocess.run([sys.executable, "-m", "ops.versions", "--help"], cwd=ROOT, capture_output=True, check=False)
+    assert done.returncode == 0

@@ -1,0 +1,240 @@
+"""The template's parameters as its interface: what an operator may set, and what the environments set."""
+
+import re
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from samcli.cli.types import CfnParameterOverridesType
+from troposphere import Template
+
+from cfn.parameters import violations
+from stack.lib.parameters import YES_OR_NO, Matching, add_condition, add_mapping, add_parameter
+from tests.support import rendered
+
+ROOT = Path(__file__).parents[3]
+CONFIG = tomllib.loads((ROOT / "samconfig.toml").read_text())
+ENVIRONMENTS = ("local", "dev", "qa", "prd")
+PROMISED = {
+    "ImageUri", "VpcId", "PrivateSubnetIds", "PublicSubnetIds", "VpcCidr", "CertificateArn", "AllowedCidrs",
+    "BalancerScheme", "Zones", "WayOut", "DeletionProtection", "PermissionsBoundaryArn", "ConnectionsPrefix",
+    "AirflowMin", "AirflowMax", "AlarmEmail", "ExecAllowed", "OidcIssuer", "OidcClientId", "OidcSecretArn",
+    "DatabaseInstanceClass", "DatabaseStorageGib", "DatabaseMultiAz", "BrokerNodeType", "BrokerReplicas",
+    "WorkerMin", "WorkerMax", "WorkerConcurrency", "PollSeconds", "LogRetentionDays", "Architecture",
+    "AirflowCpu", "AirflowMemory", "WorkerCpu", "WorkerMemory", "FlowerCpu", "FlowerMemory",
+}  # fmt: skip
+
+
+CERTIFIED = {"CertificateArn": "arn:aws:acm:us-east-1:123456789012:certificate/0-a"}
+BROUGHT = {"VpcId": "vpc-0123abcd", "PrivateSubnetIds": "subnet-0123abcd,subnet-4567abcd"}
+SIGN_IN = {
+    "OidcIssuer": "https://login.example.com",
+    "OidcAuthorizationEndpoint": "https://login.example.com/authorize",
+    "OidcTokenEndpoint": "https://login.example.com/token",
+    "OidcUserInfoEndpoint": "https://login.example.com/userinfo",
+    "OidcClientId": "airflow",
+    "OidcSecretArn": "arn:aws:secretsmanager:us-east-1:123456789012:secret:oidc-a1b2c3",
+}
+
+
+def parameters() -> dict[str, dict[str, Any]]:
+    declared: dict[str, dict[str, Any]] = rendered.template()["Parameters"]
+    return declared
+
+
+def values(environment: str) -> dict[str, str]:
+    """The values as SAM CLI itself reads them."""
+    path = ROOT / CONFIG[environment]["deploy"]["parameters"]["parameter_overrides"].removeprefix("file://")
+    read: dict[str, str] = CfnParameterOverridesType().convert(f"file://{path}", None, None)
+    return read
+
+
+def satisfies(declaration: dict[str, Any], value: str) -> bool:
+    if "AllowedValues" in declaration:
+        return value in declaration["AllowedValues"]
+    if "AllowedPattern" in declaration:
+        return re.fullmatch(declaration["AllowedPattern"], value) is not None
+    return int(declaration["MinValue"]) <= int(value) <= int(declaration["MaxValue"])
+
+
+def test_every_promised_parameter_exists() -> None:
+    assert parameters().keys() >= PROMISED
+
+
+def test_only_the_image_has_to_be_given() -> None:
+    assert [title for title, declaration in parameters().items() if "Default" not in declaration] == ["ImageUri"]
+
+
+@pytest.mark.parametrize("title", sorted(parameters()))
+def test_a_parameter_is_described_and_constrained(title: str) -> None:
+    declaration = parameters()[title]
+    assert declaration["Description"].endswith(".")
+    assert declaration["ConstraintDescription"].startswith("Must be ")
+    assert declaration.keys() & {"AllowedValues", "AllowedPattern", "MinValue"}
+
+
+@pytest.mark.parametrize("title", sorted(parameters().keys() - {"ImageUri"}))
+def test_a_default_satisfies_its_own_constraint(title: str) -> None:
+    declaration = parameters()[title]
+    assert satisfies(declaration, str(declaration["Default"]))
+
+
+def test_every_parameter_is_in_one_group_and_has_a_label() -> None:
+    interface = rendered.template()["Metadata"]["AWS::CloudFormation::Interface"]
+    grouped = [title for group in interface["ParameterGroups"] for title in group["Parameters"]]
+    assert sorted(grouped) == sorted(parameters())
+    assert interface["ParameterLabels"].keys() == parameters().keys()
+
+
+def test_samconfig_and_the_parameters_files_name_the_same_environments() -> None:
+    assert {name for name, section in CONFIG.items() if isinstance(section, dict)} == set(ENVIRONMENTS)
+    assert {path.name for path in (ROOT / "parameters").iterdir()} == {f"{name}.yaml" for name in ENVIRONMENTS}
+
+
+@pytest.mark.parametrize("environment", ENVIRONMENTS)
+def test_an_environment_deploys_its_own_stack_with_its_own_file(environment: str) -> None:
+    deploy = CONFIG[environment]["deploy"]["parameters"]
+    assert deploy["stack_name"] == f"airflow-{environment}"
+    assert deploy["parameter_overrides"] == f"file://parameters/{environment}.yaml"
+    assert set(deploy["capabilities"].split()) == {"CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND"}
+    assert deploy["resolve_s3"] is True
+    assert deploy["fail_on_empty_changeset"] is False
+    assert f"environment={environment}" in deploy["tags"].split()
+    assert deploy["region"]
+
+
+def test_only_production_asks_before_it_changes_anything() -> None:
+    asking = {name for name in ENVIRONMENTS if CONFIG[name]["deploy"]["parameters"]["confirm_changeset"]}
+    assert asking == {"prd"}
+
+
+@pytest.mark.parametrize("environment", ENVIRONMENTS)
+def test_an_environment_satisfies_every_constraint_and_rule(environment: str) -> None:
+    given = values(environment)
+    assert given.keys() <= parameters().keys()
+    refused = {title: value for title, value in given.items() if not satisfies(parameters()[title], value)}
+    assert refused == {}
+    assert violations(rendered.template(), given) == []
+
+
+@pytest.mark.parametrize("environment", ENVIRONMENTS)
+def test_an_environment_has_room_to_scale(environment: str) -> None:
+    """CloudFormation's rules cannot compare numbers, so that nothing else would notice."""
+    given = values(environment)
+    assert int(given["WorkerMin"]) < int(given["WorkerMax"])
+
+
+@pytest.mark.parametrize("environment", ENVIRONMENTS)
+def test_a_parameters_file_has_only_plain_values(environment: str) -> None:
+    """Anything but text and whole numbers would change on its way through YAML: `true` would arrive as `True`."""
+    loaded = yaml.safe_load((ROOT / "parameters" / f"{environment}.yaml").read_text())
+    assert {type(value) for value in loaded.values()} <= {str, int}
+
+
+def test_the_local_stack_is_small_and_quick() -> None:
+    expected = {
+        "ImageUri": "airflow-on-ecs:local",
+        "WorkerMin": "1",
+        "WorkerMax": "4",
+        "WorkerConcurrency": "4",
+        "PollSeconds": "5",
+    }
+    assert {title: values("local")[title] for title in expected} == expected
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"WorkerCpu": "256", "WorkerMemory": "4096"}, "With WorkerCpu 256, WorkerMemory must be one of"),
+        ({"AirflowCpu": "4096", "AirflowMemory": "4096"}, "With AirflowCpu 4096, AirflowMemory must be one of"),
+        ({"VpcId": "vpc-0123abcd"}, "VpcId needs PrivateSubnetIds"),
+        ({"PrivateSubnetIds": "subnet-0123abcd,subnet-4567abcd"}, "PrivateSubnetIds needs VpcId."),
+        ({"PublicSubnetIds": "subnet-0123abcd,subnet-4567abcd"}, "PublicSubnetIds needs VpcId."),
+        ({"BalancerScheme": "internet-facing"}, "BalancerScheme internet-facing needs CertificateArn."),
+        ({**BROUGHT, **CERTIFIED, "BalancerScheme": "internet-facing"}, "needs PublicSubnetIds."),
+        ({"AirflowMin": "3", "AirflowMax": "2"}, "AirflowMin 3 needs AirflowMax 3 or more."),
+        ({**SIGN_IN, **CERTIFIED, "OidcSecretArn": ""}, "OidcIssuer needs OidcSecretArn."),
+        (SIGN_IN, "OidcIssuer needs CertificateArn."),
+        ({"WorkerMin": "2", "WorkerMax": "1"}, "WorkerMin 2 needs WorkerMax 2 or more."),
+        ({"WorkerMin": "10", "WorkerMax": "9"}, "WorkerMin 10 needs WorkerMax 10 or more."),
+        ({"WorkerMin": "11", "WorkerMax": "10"}, "WorkerMin above 10 needs WorkerMax above 10."),
+        ({"DatabaseMultiAz": "true", "VpcId": "vpc-0123abcd"}, "a zone each, for Multi-AZ."),
+    ],
+)
+def test_parameters_that_do_not_fit_together_are_refused(given: dict[str, str], said: str) -> None:
+    found = violations(rendered.template(), {"ImageUri": "image:tag", **given})
+    assert len(found) == 1
+    assert said in found[0]
+
+
+@pytest.mark.parametrize(("fewest", "most"), [(0, 1), (1, 1), (3, 3), (10, 10), (10, 11), (11, 11), (1000, 1000)])
+def test_the_fewest_workers_may_be_all_that_may_run(fewest: int, most: int) -> None:
+    given = {"ImageUri": "image:tag", "WorkerMin": str(fewest), "WorkerMax": str(most)}
+    assert violations(rendered.template(), given) == []
+
+
+def test_a_brought_network_is_accepted() -> None:
+    subnets = "subnet-0123abcd,subnet-4567abcd"
+    given = {"ImageUri": "image:tag", "VpcId": "vpc-0123abcd", "PrivateSubnetIds": subnets, "PublicSubnetIds": subnets}
+    assert violations(rendered.template(), given) == []
+
+
+@pytest.mark.parametrize(
+    ("title", "good", "bad"),
+    [
+        ("ImageUri", "airflow-on-ecs:local", "airflow-on-ecs"),
+        ("ImageUri", f"123456789012.dkr.ecr.eu-west-1.amazonaws.com/a/b@sha256:{'0' * 64}", "a@sha256:00"),
+        ("ImageUri", "localhost:5000/airflow:1.0", "localhost:5000/airflow: 1.0"),
+        ("PrivateSubnetIds", "subnet-0123abcd,subnet-4567abcd", "subnet-0123abcd"),
+        ("VpcCidr", "10.1.0.0/16", "10.1.0.0/24"),
+        ("VpcCidr", "172.16.0.0/17", "8.8.0.0/16"),
+        ("AllowedCidrs", "0.0.0.0/0", "0.0.0.0/33"),
+        ("AllowedCidrs", "10.0.0.0/8,192.168.0.0/16", "10.0.0.0/8, 192.168.0.0/16"),
+        (
+            "AllowedCidrs",
+            "1.0.0.0/8,2.0.0.0/8,3.0.0.0/8,4.0.0.0/8",
+            "1.0.0.0/8,2.0.0.0/8,3.0.0.0/8,4.0.0.0/8,5.0.0.0/8",
+        ),
+        ("AlarmEmail", "ops@example.com", "ops"),
+        ("PermissionsBoundaryArn", "arn:aws:iam::123456789012:policy/boundary", "boundary"),
+        ("ConnectionsPrefix", "airflow/prd", "airflow/prd/"),
+        ("OidcIssuer", "https://login.example.com/realm", "http://login.example.com"),
+        ("CertificateArn", "arn:aws:acm:us-east-1:123456789012:certificate/0-a", "certificate"),
+        ("PollSeconds", "5", "4"),
+        ("PollSeconds", "60", "61"),
+    ],
+)
+def test_a_constraint_tells_good_from_bad(title: str, good: str, bad: str) -> None:
+    assert satisfies(parameters()[title], good)
+    assert not satisfies(parameters()[title], bad)
+
+
+@pytest.mark.parametrize(
+    ("group", "label", "description"),
+    [("", "Label", "Text."), ("Group", "", "Text."), ("Group", "Label", "No dot")],
+)
+def test_a_parameter_without_its_texts_is_refused(group: str, label: str, description: str) -> None:
+    with pytest.raises(ValueError, match="parameter Thing needs"):
+        add_parameter(Template(), "Thing", group=group, label=label, description=description, constraint=YES_OR_NO)
+
+
+def test_a_pattern_that_is_not_anchored_is_refused() -> None:
+    with pytest.raises(ValueError, match="not anchored"):
+        add_parameter(
+            Template(),
+            "Thing",
+            group="Group",
+            label="Label",
+            description="Text.",
+            constraint=Matching(regex="a+", says="some a"),
+        )
+
+
+@pytest.mark.parametrize("add", [add_condition, lambda t, title, value: add_mapping(t, title, value)])
+def test_a_second_condition_or_mapping_of_one_name_is_refused(add: Any) -> None:
+    t = Template()
+    add(t, "Thing", {"Key": {"Value": 1}})
+    with pytest.raises(ValueError, match="Thing is declared twice"):
+        add(t, "Thing", {"Key": {"Value": 2}})

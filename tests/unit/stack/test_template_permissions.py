@@ -1,0 +1,276 @@
+"""Who may do what in AWS: no more than the code does, on no more than its own resources."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import botocore.session
+import pytest
+from botocore import xform_name
+
+from tests.support import rendered
+
+ROOT = Path(__file__).parents[3]
+NETWORK_INTERFACES = "Lambda checks it on all resources before it creates the function"
+# Each action that is allowed on all resources, with the reason why it cannot be less.
+ON_ALL_RESOURCES = {
+    "ecr:GetAuthorizationToken": "the token is for the whole registry; the API takes no resource",
+    "application-autoscaling:DescribeScalableTargets": "the API takes no resource",
+    "ecs:ListTasks": "listing by service takes no resource; the cluster is a condition",
+    **{
+        f"ssmmessages:{action}": "a channel of a session has no ARN before it is there; only where ExecAllowed says so"
+        for action in ("CreateControlChannel", "CreateDataChannel", "OpenControlChannel", "OpenDataChannel")
+    },
+    "ec2:AssignPrivateIpAddresses": NETWORK_INTERFACES,
+    "ec2:CreateNetworkInterface": NETWORK_INTERFACES,
+    "ec2:DeleteNetworkInterface": NETWORK_INTERFACES,
+    "ec2:DescribeNetworkInterfaces": NETWORK_INTERFACES,
+    "ec2:DescribeSubnets": NETWORK_INTERFACES,
+    "ec2:UnassignPrivateIpAddresses": NETWORK_INTERFACES,
+}
+# Most services have operations of these names; the functions tag what is ECS's.
+TAGGING = ("TagResource", "UntagResource")
+TASKS = {"airflow": "Airflow", "worker": "Worker", "flower": "Flower"}
+# The modules of each function, by its title.
+FUNCTIONS = {
+    "Autoscaler": ["autoscaler/*.py"],
+    "VersionCheck": ["version_check/[!h]*.py", "version_check/handler.py"],
+    "DeploymentHook": ["version_check/hook.py", "version_check/tasks.py"],
+    "Sleeper": ["sleeper/*.py"],
+}
+
+
+def statements(role: str, effect: str = "Allow") -> list[dict[str, Any]]:
+    """Of the role itself, and of the policies that are attached to it under a condition."""
+    attached = [p for p in rendered.resources("AWS::IAM::Policy").values() if p["Roles"] == [{"Ref": role}]]
+    return [
+        statement
+        for policy in [*rendered.resources("AWS::IAM::Role")[role].get("Policies", []), *attached]
+        for statement in policy["PolicyDocument"]["Statement"]
+        if statement["Effect"] == effect
+    ]
+
+
+def network_statement(effect: str) -> dict[str, Any]:
+    (policy,) = rendered.resources("AWS::IAM::ManagedPolicy").values()
+    (found,) = (s for s in policy["PolicyDocument"]["Statement"] if s["Effect"] == effect)
+    return dict(found)
+
+
+def statement_for(role: str, action: str) -> dict[str, Any]:
+    (found,) = (statement for statement in statements(role) if action in statement["Action"])
+    return found
+
+
+def roles() -> list[str]:
+    return sorted(rendered.resources("AWS::IAM::Role"))
+
+
+def secret_arn(value_from: dict[str, str]) -> dict[str, Any]:
+    """The ARN without the JSON key that a container takes from the secret."""
+    if "Ref" in value_from:
+        return value_from
+    resource, attribute = re.fullmatch(r"\$\{(\w+)\.([\w.]+)\}:\w+::", value_from["Fn::Sub"]).groups()  # type: ignore[union-attr]
+    return {"Fn::GetAtt": [resource, attribute]}
+
+
+def test_there_is_a_role_for_each_purpose_and_no_other() -> None:
+    expected = {f"{title}ExecutionRole" for title in TASKS.values()}
+    expected |= {f"{title}TaskRole" for title in TASKS.values()}
+    expected |= {f"{title}Role" for title in FUNCTIONS} | {"DeploymentHookCallerRole", "DatabaseMonitoringRole"}
+    assert set(roles()) == expected
+
+
+@pytest.mark.parametrize("role", roles())
+def test_a_role_has_no_policy_of_others_and_the_boundary(role: str) -> None:
+    properties = rendered.resources("AWS::IAM::Role")[role]
+    shared = [{"Ref": "FunctionsNetworkPolicy"}] if role in {f"{title}Role" for title in FUNCTIONS} else None
+    assert properties.get("ManagedPolicyArns") == shared
+    assert properties["PermissionsBoundary"] == {
+        "Fn::If": ["HasPermissionsBoundary", {"Ref": "PermissionsBoundaryArn"}, {"Ref": "AWS::NoValue"}]
+    }
+
+
+@pytest.mark.parametrize("role", roles())
+def test_a_role_names_each_action_in_full(role: str) -> None:
+    actions = [action for statement in statements(role) for action in statement["Action"]]
+    assert actions
+    assert [action for action in actions if "*" in action] == []
+
+
+@pytest.mark.parametrize("role", roles())
+def test_a_role_reaches_all_resources_only_where_the_api_knows_no_less(role: str) -> None:
+    unbounded = {
+        action for statement in statements(role) if "*" in statement["Resource"] for action in statement["Action"]
+    }
+    assert unbounded <= ON_ALL_RESOURCES.keys()
+
+
+def test_no_exception_from_least_resources_is_unused() -> None:
+    used = {
+        action
+        for role in roles()
+        for statement in statements(role)
+        if "*" in statement["Resource"]
+        for action in statement["Action"]
+    }
+    assert used | set(network_statement("Allow")["Action"]) == ON_ALL_RESOURCES.keys()
+
+
+def test_listing_tasks_is_bound_to_the_cluster() -> None:
+    condition = statement_for("VersionCheckRole", "ecs:ListTasks")["Condition"]
+    assert condition == {"ArnEquals": {"ecs:cluster": {"Fn::GetAtt": ["Cluster", "Arn"]}}}
+
+
+@pytest.mark.parametrize("title", TASKS.values())
+def test_an_execution_role_reads_exactly_the_secrets_of_its_task_definition(title: str) -> None:
+    definition = rendered.resources("AWS::ECS::TaskDefinition")[f"{title}TaskDefinition"]
+    assert definition["ExecutionRoleArn"] == {"Fn::GetAtt": [f"{title}ExecutionRole", "Arn"]}
+    used = [
+        secret_arn(value)
+        for container in rendered.containers_of(definition)
+        for value in rendered.secrets(container).values()
+    ]
+    allowed = statement_for(f"{title}ExecutionRole", "secretsmanager:GetSecretValue")["Resource"]
+    assert sorted(map(str, allowed)) == sorted({str(arn) for arn in used})
+
+
+@pytest.mark.parametrize("title", TASKS.values())
+def test_an_execution_role_writes_only_its_own_logs(title: str) -> None:
+    resource = statement_for(f"{title}ExecutionRole", "logs:PutLogEvents")["Resource"]
+    assert resource == [{"Fn::GetAtt": [f"{title}LogGroup", "Arn"]}]
+
+
+@pytest.mark.parametrize("role", ["AirflowTaskRole", "WorkerTaskRole"])
+def test_airflow_reads_and_writes_task_logs_and_nothing_else_in_the_bucket(role: str) -> None:
+    keys = statement_for(role, "kms:GenerateDataKey")
+    assert keys["Resource"] == [{"Fn::GetAtt": ["Key", "Arn"]}]
+    objects = statement_for(role, "s3:GetObject")
+    assert set(objects["Action"]) == {"s3:GetObject", "s3:PutObject"}
+    (resource,) = objects["Resource"]
+    assert resource == {"Fn::Sub": ["${Bucket}/logs/*", {"Bucket": {"Fn::GetAtt": ["LogBucket", "Arn"]}}]}
+    listing = statement_for(role, "s3:ListBucket")
+    assert listing["Resource"] == [{"Fn::GetAtt": ["LogBucket", "Arn"]}]
+    assert listing["Condition"] == {"StringLike": {"s3:prefix": ["logs", "logs/*"]}}
+
+
+def test_only_workers_protect_tasks_and_only_of_their_cluster() -> None:
+    protecting = [
+        role for role in roles() for s in statements(role) if any("TaskProtection" in action for action in s["Action"])
+    ]
+    assert protecting == ["WorkerTaskRole"]
+    statement = statement_for("WorkerTaskRole", "ecs:UpdateTaskProtection")
+    assert set(statement["Action"]) == {"ecs:GetTaskProtection", "ecs:UpdateTaskProtection"}
+    (resource,) = statement["Resource"]
+    assert resource["Fn::Sub"].endswith(":task/${Cluster}/*")
+
+
+def test_flower_may_only_read_the_databases_password_again() -> None:
+    always = [s for s in statements("FlowerTaskRole") if "ssmmessages:OpenDataChannel" not in s["Action"]]
+    assert [(s["Action"], s["Resource"]) for s in always] == [
+        (["secretsmanager:GetSecretValue"], [{"Fn::GetAtt": ["Database", "MasterUserSecret.SecretArn"]}]),
+        (["kms:Decrypt"], [{"Fn::GetAtt": ["Key", "Arn"]}]),
+    ]
+
+
+def test_shells_are_opened_only_where_it_is_allowed() -> None:
+    policies = {t: p for t, p in rendered.deployed()["Resources"].items() if p["Type"] == "AWS::IAM::Policy"}
+    conditions = {title: policy["Condition"] for title, policy in policies.items()}
+    assert conditions == {
+        **{f"{title}ExecPolicy": "HasExec" for title in TASKS.values()},
+        **{f"{title}ConnectionsPolicy": "HasConnectionsPrefix" for title in ("Airflow", "Worker")},
+    }
+
+
+@pytest.mark.parametrize("title", ["Airflow", "Worker"])
+def test_connections_are_read_below_their_prefix_only(title: str) -> None:
+    policy = rendered.resources("AWS::IAM::Policy")[f"{title}ConnectionsPolicy"]
+    (statement,) = policy["PolicyDocument"]["Statement"]
+    assert statement["Action"] == ["secretsmanager:GetSecretValue"]
+    (resource,) = statement["Resource"]
+    assert resource["Fn::Sub"][0].endswith(":secret:${Prefix}/*")
+    assert resource["Fn::Sub"][1] == {"Prefix": {"Ref": "ConnectionsPrefix"}}
+
+
+@pytest.mark.parametrize(("title", "modules"), FUNCTIONS.items())
+def test_a_function_may_call_exactly_what_its_code_calls(title: str, modules: list[str]) -> None:
+    """Compares the role's actions with the operations, as boto3 names them, that occur in the function's modules."""
+    code = "\n".join(
+        path.read_text() for pattern in (*modules, "shared/*.py") for path in (ROOT / "functions").glob(pattern)
+    )
+    called = set(re.findall(r"""[.("'](\w+)""", code))
+    session = botocore.session.get_session()
+    operations = {
+        f"{service}:{operation}"
+        for service in ("application-autoscaling", "cloudwatch", "ecs", "rds", "secretsmanager", "sns")
+        for operation in session.get_service_model(service).operation_names
+        if xform_name(operation) in called and (service == "ecs" or operation not in TAGGING)
+    }
+    allowed = {
+        action
+        for statement in statements(f"{title}Role")
+        for action in statement["Action"]
+        if action.split(":")[0] not in ("kms", "logs")
+    }
+    # Lambda itself publishes what it could not deliver, with the function's role.
+    lambdas = (
+        {"sns:Publish"}
+        if "DeadLetterConfig" in rendered.resources("AWS::Lambda::Function")[f"{title}Function"]
+        else set()
+    )
+    assert allowed == operations | lambdas
+
+
+def test_the_autoscaler_changes_only_worker_services() -> None:
+    assert statement_for("AutoscalerRole", "ecs:UpdateService")["Resource"] == [{"Ref": "WorkerService"}]
+
+
+def test_the_sleeper_changes_only_what_is_the_stacks() -> None:
+    services = [{"Ref": f"{title}Service"} for title in ("Airflow", "Worker", "Flower")]
+    assert statement_for("SleeperRole", "ecs:UpdateService")["Resource"] == services
+    assert statement_for("SleeperRole", "rds:StopDBInstance")["Resource"] == [
+        {"Fn::GetAtt": ["Database", "DBInstanceArn"]}
+    ]
+    (alarms,) = statement_for("SleeperRole", "cloudwatch:DisableAlarmActions")["Resource"]
+    assert alarms["Fn::Sub"].endswith(":alarm:${AWS::StackName}-Alarm*")
+    scaling = statement_for("SleeperRole", "application-autoscaling:RegisterScalableTarget")
+    assert scaling["Condition"] == {"StringEquals": {"application-autoscaling:service-namespace": "ecs"}}
+
+
+@pytest.mark.parametrize("title", FUNCTIONS)
+def test_a_function_has_the_role_of_its_own(title: str) -> None:
+    function = rendered.resources("AWS::Lambda::Function")[f"{title}Function"]
+    assert function["Role"] == {"Fn::GetAtt": [f"{title}Role", "Arn"]}
+
+
+@pytest.mark.parametrize("title", FUNCTIONS)
+def test_a_function_reads_only_the_brokers_secret(title: str) -> None:
+    resource = statement_for(f"{title}Role", "secretsmanager:GetSecretValue")["Resource"]
+    assert resource == [{"Ref": "BrokerSecret"}]
+
+
+def test_what_lambda_may_do_to_the_network_is_denied_to_the_functions_code() -> None:
+    denied, granted = network_statement("Deny"), network_statement("Allow")
+    assert denied["Action"] == granted["Action"]
+    assert denied["Condition"] == {"Null": {"lambda:SourceFunctionArn": "false"}}
+
+
+@pytest.mark.parametrize(
+    ("role", "service"),
+    [
+        (
+            role,
+            "monitoring.rds.amazonaws.com"
+            if role == "DatabaseMonitoringRole"
+            else "ecs.amazonaws.com"
+            if role == "DeploymentHookCallerRole"
+            else "ecs-tasks.amazonaws.com"
+            if "TaskRole" in role or "Execution" in role
+            else "lambda.amazonaws.com",
+        )
+        for role in roles()
+    ],
+)
+def test_a_role_is_assumed_by_one_service(role: str, service: str) -> None:
+    (statement,) = rendered.resources("AWS::IAM::Role")[role]["AssumeRolePolicyDocument"]["Statement"]
+    assert statement == {"Effect": "Allow", "Principal": {"Service": service}, "Action": "sts:AssumeRole"}

@@ -1,0 +1,133 @@
+"""A pool more is a declaration more: all else follows."""
+
+import json
+from typing import Any
+
+import pytest
+from samtranslator.yaml_helper import yaml_parse
+
+from autoscaler import report
+from stack.lib.render import render
+from stack.sections import functions
+from stack.sections.pools import Pool
+from template_gen import build
+from tests.support import rendered
+
+DEFAULT = Pool(name="worker", queues=("default",))
+HEAVY = Pool(
+    name="heavy-sql",
+    queues=("sql", "reports"),
+    min=0,
+    max=3,
+    concurrency=2,
+    cpu="4096",
+    memory_mib="16384",
+    spot_percent=70,
+    on_demand_base=0,
+)
+
+
+@pytest.fixture(scope="module")
+def two_pools() -> dict[str, Any]:
+    parsed: dict[str, Any] = yaml_parse(render(build((DEFAULT, HEAVY))))
+    return parsed
+
+
+def test_a_pool_has_a_service_that_runs_its_worker(two_pools: dict[str, Any]) -> None:
+    service = two_pools["Resources"]["HeavySqlService"]["Properties"]
+    assert service["TaskDefinition"] == {"Ref": "HeavySqlTaskDefinition"}
+    assert "DesiredCount" not in service
+    (worker,) = two_pools["Resources"]["HeavySqlTaskDefinition"]["Properties"]["ContainerDefinitions"]
+    assert worker["Command"] == ["worker"]
+    assert rendered.environment(worker)["POOL"] == "heavy-sql"
+
+
+def test_a_pool_has_parameters_of_its_own(two_pools: dict[str, Any]) -> None:
+    declared = ("Min", "Max", "Concurrency", "Cpu", "Memory", "SpotPercent", "OnDemandBase")
+    defaults = [two_pools["Parameters"][f"HeavySql{what}"]["Default"] for what in declared]
+    assert defaults == [0, 3, 2, "4096", "16384", 70, 0]
+
+
+def test_a_pools_share_on_spot_is_its_own_and_excludes_a_launch_type(two_pools: dict[str, Any]) -> None:
+    service = two_pools["Resources"]["HeavySqlService"]["Properties"]
+    assert "LaunchType" not in service
+    on_demand, spot = service["CapacityProviderStrategy"]
+    assert (on_demand["CapacityProvider"], on_demand["Base"]) == ("FARGATE", {"Ref": "HeavySqlOnDemandBase"})
+    assert spot == {"CapacityProvider": "FARGATE_SPOT", "Weight": {"Ref": "HeavySqlSpotPercent"}}
+    index, choices = on_demand["Weight"]["Fn::Select"]
+    assert index == {"Ref": "HeavySqlSpotPercent"}
+    separator, text = choices["Fn::Split"]
+    assert [int(weight) for weight in text.split(separator)] == [100 - percent for percent in range(101)]
+
+
+def test_the_cluster_has_the_capacity_providers_that_services_name(two_pools: dict[str, Any]) -> None:
+    cluster = two_pools["Resources"]["Cluster"]["Properties"]
+    assert cluster["CapacityProviders"] == ["FARGATE", "FARGATE_SPOT"]
+
+
+@pytest.mark.parametrize("service", ["AirflowService", "FlowerService"])
+def test_what_is_no_worker_never_runs_on_spot(two_pools: dict[str, Any], service: str) -> None:
+    properties = two_pools["Resources"][service]["Properties"]
+    assert properties["LaunchType"] == "FARGATE"
+    assert "CapacityProviderStrategy" not in properties
+
+
+def test_all_pools_are_told_to_all(two_pools: dict[str, Any]) -> None:
+    (worker,) = two_pools["Resources"]["WorkerTaskDefinition"]["Properties"]["ContainerDefinitions"]
+    text = rendered.filled(
+        rendered.environment(worker)["POOLS"],
+        **{"WorkerMin": "1", "WorkerMax": "10", "WorkerConcurrency": "16"},
+        **{"HeavySqlMin": "0", "HeavySqlMax": "3", "HeavySqlConcurrency": "2"},
+    )
+    assert json.loads(text) == [
+        {"name": "worker", "queues": ["default"], "min": 1, "max": 10, "concurrency": 16},
+        {"name": "heavy-sql", "queues": ["sql", "reports"], "min": 0, "max": 3, "concurrency": 2},
+    ]
+
+
+def test_the_autoscaler_may_scale_every_pool(two_pools: dict[str, Any]) -> None:
+    (policy,) = two_pools["Resources"]["AutoscalerRole"]["Properties"]["Policies"]
+    scaling = policy["PolicyDocument"]["Statement"][0]
+    assert "ecs:UpdateService" in scaling["Action"]
+    assert scaling["Resource"] == [{"Ref": "WorkerService"}, {"Ref": "HeavySqlService"}]
+
+
+def test_the_version_check_knows_every_pool(two_pools: dict[str, Any]) -> None:
+    variables = two_pools["Resources"]["VersionCheckFunction"]["Properties"]["Environment"]["Variables"]
+    assert '"heavy-sql":"${HeavySqlService.Name}"' in variables["SERVICES"]["Fn::Sub"]
+
+
+def test_a_pool_more_changes_nothing_of_the_first(two_pools: dict[str, Any]) -> None:
+    titles = [title for title in rendered.template()["Resources"] if title.startswith("Worker")]
+    assert "WorkerService" in titles
+    for title in titles:
+        if title != "WorkerTaskDefinition":  # it is told of all pools
+            assert two_pools["Resources"][title] == rendered.template()["Resources"][title]
+
+
+@pytest.mark.parametrize(
+    ("second", "what"),
+    [
+        (Pool(name="worker", queues=("other",)), "two pools have the same name: Worker"),
+        (Pool(name="other", queues=("default",)), "two pools have the same queue: default"),
+        (Pool(name="airflow", queues=("other",)), "duplicate key"),
+        (Pool(name="flower", queues=("other",)), "duplicate key"),
+    ],
+)
+def test_pools_that_would_be_mistaken_for_each_other_are_refused(second: Pool, what: str) -> None:
+    with pytest.raises(ValueError, match=what):
+        build((DEFAULT, second))
+
+
+def test_without_a_pool_for_the_default_queue_nothing_is_generated() -> None:
+    with pytest.raises(ValueError, match="no pool listens to the queue default"):
+        build((HEAVY,))
+
+
+def test_a_queue_that_nobody_listens_to_raises_an_alarm_for_this_cluster() -> None:
+    alarm = rendered.resources("AWS::CloudWatch::Alarm")["AlarmQueueUnconsumed"]
+    assert alarm["MetricName"] == report.UNCONSUMED_QUEUES == functions.UNCONSUMED_QUEUES
+    assert alarm["Dimensions"] == [{"Name": report.CLUSTER_DIMENSION, "Value": {"Ref": "Cluster"}}]
+    variables = rendered.resources("AWS::Lambda::Function")["AutoscalerFunction"]["Environment"]["Variables"]
+    assert alarm["Namespace"] == variables["POWERTOOLS_METRICS_NAMESPACE"]
+    assert variables["CLUSTER"] == {"Ref": "Cluster"}  # what the function gives as the dimension

@@ -1,0 +1,148 @@
+"""What a parameter's change replaces, by CloudFormation's own schemas: nothing that keeps state."""
+
+import copy
+from functools import cache
+from typing import Any
+
+import pytest
+from cfnlint.schema import PROVIDER_SCHEMA_MANAGER
+
+from cfn.intrinsics import references
+from ops.cost.resolved import resolved
+from project import environments
+from tests.support import rendered
+
+STATEFUL = {
+    "AWS::ElastiCache::ReplicationGroup", "AWS::KMS::Key", "AWS::RDS::DBInstance", "AWS::S3::Bucket",
+    "AWS::SecretsManager::Secret",
+}  # fmt: skip
+SUBNETS = "subnet-0123abcd,subnet-4567abcd"
+# Another value for each parameter whose other values cannot be read off its constraint.
+OTHER = {
+    "SleepSchedule": "cron(0 19 ? * MON-FRI *)",
+    "WakeSchedule": "cron(0 6 ? * MON-FRI *)",
+    "AirflowCpu": "2048",
+    "AirflowMax": "6",
+    "AirflowMemory": "8192",
+    "FlowerMemory": "2048",
+    "WorkerMemory": "4096",
+    "AlarmEmail": "others@example.com",
+    "AllowedCidrs": "192.168.0.0/16,172.16.0.0/12",
+    "BrokerNodeType": "cache.m7g.xlarge",
+    "CertificateArn": "arn:aws:acm:us-east-1:123456789012:certificate/11111111-1111-1111-1111-111111111111",
+    "ConnectionsPrefix": "others",
+    "DatabaseAuthorities": "/etc/ssl/others.pem",
+    "DatabaseInstanceClass": "db.m7g.xlarge",
+    "ImageRepositoryArn": "arn:aws:ecr:us-east-1:123456789012:repository/others",
+    "ImageUri": "others:2",
+    "OidcIssuer": "https://others.example.com",
+    "PermissionsBoundaryArn": "arn:aws:iam::123456789012:policy/others",
+    "VpcCidr": "10.1.0.0/16",
+    "VpcId": "vpc-0123abcd",
+    "WorkerMax": "60",
+}
+# Set together, because a rule asks for it.
+TOGETHER = {
+    "VpcId": {"PrivateSubnetIds": SUBNETS, "PublicSubnetIds": SUBNETS},
+    "OidcIssuer": {
+        "OidcAuthorizationEndpoint": "https://others.example.com/a",
+        "OidcTokenEndpoint": "https://others.example.com/t",
+        "OidcUserInfoEndpoint": "https://others.example.com/u",
+        "OidcClientId": "airflow",
+        "OidcSecretArn": "arn:aws:secretsmanager:us-east-1:123456789012:secret:oidc-a1b2c3",
+    },
+    "WorkerCpu": {"WorkerMemory": "2048"},
+    "FlowerCpu": {"FlowerMemory": "2048"},
+}
+FOLLOWERS = {name for others in TOGETHER.values() for name in others} - {
+    "AirflowMemory",
+    "WorkerMemory",
+    "FlowerMemory",
+}
+
+
+def parameters() -> dict[str, dict[str, Any]]:
+    declared: dict[str, dict[str, Any]] = rendered.template()["Parameters"]
+    return declared
+
+
+@cache
+def given() -> dict[str, str]:
+    return environments.load("prd").parameters
+
+
+def other_value(name: str) -> str:
+    declared = parameters()[name]
+    now = given().get(name, str(declared.get("Default")))
+    if name in OTHER:
+        return OTHER[name]
+    choices = declared.get("AllowedValues") or [declared["MinValue"], declared["MaxValue"]]
+    return next(str(choice) for choice in choices if str(choice) != now)
+
+
+@cache
+def with_values(changes: tuple[tuple[str, str], ...]) -> dict[str, Any]:
+    """SAM's transform, most of the work, is done once: what it makes of functions keeps no state."""
+    return resolved(rendered.deployed(), given={**given(), **dict(changes)}, region=rendered.REGION)
+
+
+@cache
+def create_only(kind: str) -> frozenset[str]:
+    """First-level properties whose change makes CloudFormation replace a resource."""
+    schema = PROVIDER_SCHEMA_MANAGER.get_resource_schema(rendered.REGION, kind).schema
+    return frozenset(path.split("/")[2] for path in schema.get("createOnlyProperties", []))
+
+
+def replaced(before: dict[str, Any], after: dict[str, Any]) -> set[str]:
+    """Resources that are replaced or lost, with those that refer to one in a property that cannot be changed."""
+    old, new = before["Resources"], after["Resources"]
+    found = {title for title in old if title not in new or old[title]["Type"] != new[title]["Type"]}
+    grown = True
+    while grown:
+        grown = False
+        for title in old.keys() & new.keys() - found:
+            for name in create_only(old[title]["Type"]):
+                was, now = (each[title].get("Properties", {}).get(name) for each in (old, new))
+                if was != now or set(references(now)) & found:
+                    found.add(title)
+                    grown = True
+                    break
+    return found
+
+
+def stateful(titles: set[str]) -> set[str]:
+    resources = with_values(())["Resources"]
+    return {title for title in titles if resources[title]["Type"] in STATEFUL}
+
+
+@pytest.mark.parametrize("name", sorted(parameters().keys() - FOLLOWERS))
+def test_no_parameter_replaces_what_keeps_state(name: str) -> None:
+    """Another network replaces the VPC: CloudFormation refuses that while database and broker stand in it."""
+    changes = {name: other_value(name), **TOGETHER.get(name, {})}
+    after = with_values(tuple(sorted(changes.items())))
+    assert after["Resources"] != with_values(())["Resources"]
+    assert stateful(replaced(with_values(()), after)) == set()
+
+
+@pytest.mark.parametrize(
+    ("name", "titles"),
+    [
+        ("ImageUri", {"AirflowTaskDefinition", "FlowerTaskDefinition", "WorkerTaskDefinition"}),
+        ("BalancerScheme", {"Balancer", "BalancerRedirect", "FlowerListener", "WebserverListener"}),
+        ("DatabaseInstanceClass", set()),
+        ("BrokerNodeType", set()),
+        ("WorkerMax", {"AirflowTaskDefinition", "WorkerTaskDefinition"}),
+    ],
+)
+def test_what_a_parameter_replaces(name: str, titles: set[str]) -> None:
+    after = with_values(((name, other_value(name)),))
+    assert replaced(with_values(()), after) >= titles
+    kept = {"AirflowService", "WorkerService", "FlowerService", "Cluster"}
+    assert replaced(with_values(()), after) & kept == set()
+
+
+def test_the_schemas_know_what_replaces_a_database() -> None:
+    before = with_values(())
+    after = copy.deepcopy(before)
+    after["Resources"]["Database"]["Properties"]["MasterUsername"] = "another"
+    assert stateful(replaced(before, after)) == {"Database"}

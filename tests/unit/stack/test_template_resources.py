@@ -1,0 +1,281 @@
+"""The resources below Airflow: private, encrypted, kept when it matters, reached only by those who must."""
+
+import re
+from typing import Any
+
+import pytest
+
+from tests.support import rendered
+
+OUTPUTS = {
+    "WebserverUrl", "FlowerUrl", "ClusterName", "AirflowServiceName", "WorkerServiceName", "FlowerServiceName",
+    "LogBucketName", "AdminSecretArn", "BrokerSecretArn", "DatabaseSecretArn", "DatabaseName",
+    "AutoscalerFunctionName", "SleeperFunctionName", "VersionCheckFunctionName", "AlarmTopicArn", "DashboardUrl",
+}  # fmt: skip
+ACCESS_LOGS_ARN = {"Fn::GetAtt": ["AccessLogBucket", "Arn"]}
+FLOW_LOGS = "delivery.logs.amazonaws.com"
+SECRET_NAME = re.compile(r"password|secret|token|_key$", re.IGNORECASE)
+SECRET_VALUE = re.compile(
+    r"AKIA[0-9A-Z]{16}|-----BEGIN|://[^/\s:@$]+:[^@\s/]+@"
+    r"|(?=[A-Za-z0-9+_]*[0-9])(?=[A-Za-z0-9+_]*[a-z])(?=[A-Za-z0-9+_]*[A-Z])[A-Za-z0-9+_]{32,}"
+)
+# What has a secret's name but says only where one is kept, or how one is made.
+NO_SECRETS = re.compile(
+    r"^(Parameters|Metadata)\.|\.(Title|Description|PasswordLength|ManageMasterUserPassword|Action)\b"
+)
+
+
+def secret_looking(node: Any) -> list[str]:
+    """Paths to literals that have a secret's name or look like one."""
+    found = []
+    for path, value in rendered.scalars(node):
+        dotted = ".".join(path)
+        if not isinstance(value, str) or NO_SECRETS.search(dotted):
+            continue
+        named = SECRET_NAME.search(path[-1]) and not value.startswith("{{resolve:")
+        if named or SECRET_VALUE.search(value):
+            found.append(dotted)
+    return found
+
+
+def one(kind: str) -> dict[str, Any]:
+    (properties,) = rendered.resources(kind).values()
+    return properties
+
+
+def resource(title: str) -> dict[str, Any]:
+    found: dict[str, Any] = rendered.deployed()["Resources"][title]
+    return found
+
+
+def test_every_promised_output_exists() -> None:
+    assert rendered.template()["Outputs"].keys() == OUTPUTS
+
+
+def test_no_secret_stands_in_the_template() -> None:
+    named_environment = {
+        f"{name}.{entry['Name']}": {entry["Name"]: entry["Value"]}
+        for name, container in rendered.containers().items()
+        for entry in container["Environment"]
+    }
+    assert secret_looking(rendered.deployed()) == []
+    assert secret_looking(named_environment) == []
+
+
+@pytest.mark.parametrize(
+    "planted",
+    [
+        {"AuthToken": "hello"},
+        {"MasterUserPassword": "hello"},
+        {"DATABASE_PASSWORD": "hello"},
+        {"Value": "postgresql://airflow:hello@host/airflow"},
+        {"Value": "AKIAABCDEFGHIJKLMNOP"},
+        {"Value": "aB3dE5gH7jK9mN1pQ3sT5vW7yZ9bC1dE3"},
+    ],
+)
+def test_the_search_for_secrets_finds_one(planted: dict[str, str]) -> None:
+    assert secret_looking(planted) != []
+
+
+def test_the_database_is_private_encrypted_and_manages_its_own_password() -> None:
+    database = one("AWS::RDS::DBInstance")
+    assert database["PubliclyAccessible"] is False
+    assert database["StorageEncrypted"] is True
+    assert database["ManageMasterUserPassword"] is True
+    assert "MasterUserPassword" not in database
+
+
+def test_the_database_leaves_a_snapshot_and_the_key_to_its_contents() -> None:
+    assert resource("Database")["DeletionPolicy"] == "Snapshot"
+    assert resource("Database")["UpdateReplacePolicy"] == "Snapshot"
+    assert resource("FernetSecret")["DeletionPolicy"] == "Retain"
+    assert resource("FernetSecret")["UpdateReplacePolicy"] == "Retain"
+
+
+def test_the_broker_is_one_encrypted_primary_that_loses_nothing_for_lack_of_memory() -> None:
+    broker = one("AWS::ElastiCache::ReplicationGroup")
+    assert broker["TransitEncryptionEnabled"] is True
+    assert broker["AtRestEncryptionEnabled"] is True
+    assert broker["UserGroupIds"] == [{"Ref": "BrokerUsers"}]
+    assert one("AWS::ElastiCache::UserGroup")["UserIds"] == [{"Ref": "BrokerUser"}]
+    assert one("AWS::ElastiCache::User")["Passwords"] == [{"Fn::Sub": "{{resolve:secretsmanager:${BrokerSecret}}}"}]
+    assert broker["SnapshotRetentionLimit"] == 0
+    assert "NumNodeGroups" not in broker
+    assert one("AWS::ElastiCache::ParameterGroup")["Properties"] == {"maxmemory-policy": "noeviction"}
+
+
+def test_the_broker_fails_over_only_to_a_replica_that_exists() -> None:
+    """ElastiCache refuses automatic failover with one node, and cfn-lint does not notice."""
+    broker = one("AWS::ElastiCache::ReplicationGroup")
+    when_replicas = {"Fn::If": ["HasBrokerReplicas", True, False]}
+    assert broker["AutomaticFailoverEnabled"] == broker["MultiAZEnabled"] == when_replicas
+    assert broker["NumCacheClusters"] == {"Fn::FindInMap": ["BrokerNodes", {"Ref": "BrokerReplicas"}, "Count"]}
+    nodes = {replicas: entry["Count"] for replicas, entry in rendered.template()["Mappings"]["BrokerNodes"].items()}
+    assert nodes == {"0": 1, "1": 2, "2": 3}
+    assert list(nodes) == rendered.template()["Parameters"]["BrokerReplicas"]["AllowedValues"]
+
+
+@pytest.mark.parametrize(("title", "days"), [("LogBucket", "TaskLogDays"), ("AccessLogBucket", "AccessLogDays")])
+def test_a_bucket_is_closed_encrypted_versioned_and_empties_itself(title: str, days: str) -> None:
+    bucket = rendered.resources("AWS::S3::Bucket")[title]
+    assert set(bucket["PublicAccessBlockConfiguration"].values()) == {True}
+    assert len(bucket["PublicAccessBlockConfiguration"]) == 4
+    assert bucket["BucketEncryption"]["ServerSideEncryptionConfiguration"]
+    assert bucket["VersioningConfiguration"] == {"Status": "Enabled"}
+    (rule,) = bucket["LifecycleConfiguration"]["Rules"]
+    assert rule["ExpirationInDays"] == {"Ref": days}
+    assert rule["NoncurrentVersionExpiration"]["NoncurrentDays"] == 7
+
+
+@pytest.mark.parametrize("title", ["LogBucketPolicy", "AccessLogBucketPolicy"])
+def test_a_bucket_refuses_what_comes_without_tls(title: str) -> None:
+    refused, *_ = rendered.resources("AWS::S3::BucketPolicy")[title]["PolicyDocument"]["Statement"]
+    assert refused["Effect"] == "Deny"
+    assert refused["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}
+
+
+def test_access_logs_are_delivered_only_from_this_account() -> None:
+    _, *deliveries = rendered.resources("AWS::S3::BucketPolicy")["AccessLogBucketPolicy"]["PolicyDocument"]["Statement"]
+    assert {d["Principal"]["Service"] for d in deliveries} == {
+        "logdelivery.elasticloadbalancing.amazonaws.com",
+        "logging.s3.amazonaws.com",
+        FLOW_LOGS,
+    }
+    for delivery in deliveries:
+        assert delivery["Condition"] == {"StringEquals": {"aws:SourceAccount": {"Fn::Sub": "${AWS::AccountId}"}}}
+
+
+@pytest.mark.parametrize("kind", ["AWS::SecretsManager::Secret", "AWS::Logs::LogGroup"])
+def test_what_is_secret_or_logged_is_encrypted_with_the_stacks_key(kind: str) -> None:
+    keys = {str(properties["KmsKeyId"]) for properties in rendered.resources(kind).values()}
+    assert keys == {str({"Fn::GetAtt": ["Key", "Arn"]})}
+
+
+@pytest.mark.parametrize("title", sorted(rendered.resources("AWS::Logs::LogGroup")))
+def test_a_log_group_forgets(title: str) -> None:
+    assert rendered.resources("AWS::Logs::LogGroup")[title]["RetentionInDays"] == {"Ref": "LogRetentionDays"}
+
+
+def test_network_paths_are_those_that_something_uses() -> None:
+    paths = {
+        (ingress["SourceSecurityGroupId"]["Fn::GetAtt"][0], ingress["GroupId"]["Fn::GetAtt"][0], ingress["ToPort"])
+        for ingress in rendered.resources("AWS::EC2::SecurityGroupIngress").values()
+    }
+    assert paths == {
+        *((f"{who}Group", "DatabaseGroup", 5433) for who in ("Airflow", "Worker", "Flower")),
+        *((f"{who}Group", "BrokerGroup", 6379) for who in ("Airflow", "Worker", "Flower", "Functions")),
+        *((f"{who}Group", "AirflowGroup", 8080) for who in ("Balancer", "Airflow", "Worker", "Functions")),
+        ("AirflowGroup", "WorkerGroup", 8793),
+        ("BalancerGroup", "FlowerGroup", 5555),
+    }
+
+
+def test_a_group_that_may_not_call_anything_may_call_along_its_paths() -> None:
+    open_groups = {"AirflowGroup", "WorkerGroup"}
+    wanted = {
+        (path["SourceSecurityGroupId"]["Fn::GetAtt"][0], path["GroupId"]["Fn::GetAtt"][0], path["ToPort"])
+        for path in rendered.resources("AWS::EC2::SecurityGroupIngress").values()
+    }
+    given = {
+        (path["GroupId"]["Fn::GetAtt"][0], path["DestinationSecurityGroupId"]["Fn::GetAtt"][0], path["ToPort"])
+        for path in rendered.resources("AWS::EC2::SecurityGroupEgress").values()
+    }
+    assert given == {path for path in wanted if path[0] not in open_groups}
+
+
+def test_only_the_load_balancer_is_open_to_addresses_and_only_to_allowed_ones() -> None:
+    groups = rendered.resources("AWS::EC2::SecurityGroup")
+    open_to = {
+        title: group["SecurityGroupIngress"] for title, group in groups.items() if "SecurityGroupIngress" in group
+    }
+    assert open_to.keys() == {"BalancerGroup", "NetworkEndpointsGroup"}
+    (own,) = open_to["NetworkEndpointsGroup"]
+    assert (own["CidrIp"], own["FromPort"], own["ToPort"]) == ({"Ref": "VpcCidr"}, 443, 443)
+    text = str(open_to["BalancerGroup"])
+    # Three ports for each of the four ranges that AllowedCidrs may hold.
+    assert text.count("'CidrIp': {'Fn::Select': ") == text.count("'Ref': 'AllowedCidrs'") == text.count("CidrIp") == 12
+
+
+def test_only_groups_that_run_dag_code_may_call_anything() -> None:
+    anything = {
+        title
+        for title, group in rendered.resources("AWS::EC2::SecurityGroup").items()
+        for rule in group["SecurityGroupEgress"]
+        if rule.get("CidrIp") == "0.0.0.0/0" and rule["IpProtocol"] == "-1"
+    }
+    assert anything == {"AirflowGroup", "WorkerGroup"}
+
+
+def test_the_load_balancer_is_internal_unless_asked_otherwise() -> None:
+    balancer = one("AWS::ElasticLoadBalancingV2::LoadBalancer")
+    assert balancer["Scheme"] == {"Ref": "BalancerScheme"}
+    assert rendered.template()["Parameters"]["BalancerScheme"]["Default"] == "internal"
+
+
+@pytest.mark.parametrize("title", ["WebserverListener", "FlowerListener"])
+def test_sign_in_comes_before_every_page(title: str) -> None:
+    first, second = rendered.resources("AWS::ElasticLoadBalancingV2::Listener")[title]["DefaultActions"]
+    condition, authenticate, nothing = first["Fn::If"]
+    assert (condition, nothing) == ("HasOidc", {"Ref": "AWS::NoValue"})
+    assert (authenticate["Type"], authenticate["Order"]) == ("authenticate-oidc", 1)
+    assert (second["Type"], second["Order"]) == ("forward", 2)
+    secret = authenticate["AuthenticateOidcConfig"]["ClientSecret"]
+    assert secret == {"Fn::Sub": "{{resolve:secretsmanager:${OidcSecretArn}:SecretString:clientSecret}}"}
+
+
+@pytest.mark.parametrize("title", ["WebserverListener", "FlowerListener"])
+def test_a_site_speaks_https_where_there_is_a_certificate(title: str) -> None:
+    listener = rendered.resources("AWS::ElasticLoadBalancingV2::Listener")[title]
+    assert listener["Protocol"] == {"Fn::If": ["HasCertificate", "HTTPS", "HTTP"]}
+    assert listener["Certificates"]["Fn::If"][1] == [{"CertificateArn": {"Ref": "CertificateArn"}}]
+
+
+def test_the_execution_api_is_hidden_from_the_load_balancer() -> None:
+    rule = one("AWS::ElasticLoadBalancingV2::ListenerRule")
+    assert rule["ListenerArn"] == {"Ref": "WebserverListener"}
+    (condition,) = rule["Conditions"]
+    assert condition["PathPatternConfig"]["Values"] == ["/execution", "/execution/*"]
+    (action,) = rule["Actions"]
+    assert action["FixedResponseConfig"]["StatusCode"] == "404"
+
+
+def test_a_brought_network_creates_none_of_the_network() -> None:
+    network = {title for title in rendered.deployed()["Resources"] if title.startswith("Network")}
+    assert network
+    conditions = rendered.template()["Conditions"]
+
+    def implies_created(condition: str | None) -> bool:
+        if condition is None:
+            return False
+        parts = conditions[condition].get("Fn::And", [])
+        return condition == "IsNetworkCreated" or any(implies_created(part.get("Condition")) for part in parts)
+
+    assert {title for title in network if not implies_created(resource(title).get("Condition"))} == set()
+
+
+def test_flow_logs_go_where_access_logs_are_and_may_be_delivered_there() -> None:
+    log = resource("NetworkFlowLog")
+    assert log["Condition"] == "IsTrafficLogged"
+    assert log["Properties"]["TrafficType"] == {"Ref": "FlowLogTraffic"}
+    assert log["Properties"]["LogDestination"] == {
+        "Fn::Join": ["", [ACCESS_LOGS_ARN, "/network/", {"Ref": "FlowLogTraffic"}]]
+    }
+    assert log["DependsOn"] == "AccessLogBucketPolicy"
+    policy = resource("AccessLogBucketPolicy")["Properties"]["PolicyDocument"]["Statement"]
+    granted = {s["Action"]: s["Resource"] for s in policy if s["Principal"] == {"Service": FLOW_LOGS}}
+    assert granted == {
+        "s3:PutObject": {"Fn::Join": ["", [ACCESS_LOGS_ARN, "/network/*"]]},
+        "s3:GetBucketAcl": ACCESS_LOGS_ARN,
+    }
+
+
+@pytest.mark.parametrize("zone", ["A", "B", "C"])
+def test_nothing_is_placed_into_a_private_subnet_before_it_leads_out(zone: str) -> None:
+    tags = {tag["Key"]: tag["Value"] for tag in resource(f"NetworkPrivateSubnet{zone}")["Properties"]["Tags"]}
+    assert tags["leads-out-by"]["Fn::If"][1] == {"Ref": f"NetworkPrivateRoute{zone}"}
+
+
+def test_the_kinds_of_resources_stay_few() -> None:
+    """The local AWS API has to know each of them: a new one is a decision, not an accident."""
+    kinds = {entry["Type"].removeprefix("AWS::") for entry in rendered.deployed()["Resources"].values()}
+    assert len(kinds) <= 52

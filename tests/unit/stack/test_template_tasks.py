@@ -1,0 +1,353 @@
+"""What the containers and functions are told, and how ECS runs them."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from agent import names
+from roles import health
+from roles.compose import ROLES
+from roles.parts import FERNET_SECRET_LENGTH
+from roles.pools import read_pools
+from shared.pools import pools_from_environment
+from tests.support import rendered
+from version_check import report
+
+ROOT = Path(__file__).parents[3]
+CONTAINERS = {
+    "AirflowTaskDefinition": ["gate", "migrate", "webserver", "scheduler", "dag-processor", "triggerer", "forecaster"],
+    "WorkerTaskDefinition": ["worker"],
+    "FlowerTaskDefinition": ["flower"],
+}
+AIRFLOW = CONTAINERS["AirflowTaskDefinition"]
+CORE = AIRFLOW[:-1]  # what there is always
+EVERY = [name for group in CONTAINERS.values() for name in group]
+LONGEST_STOP_TIMEOUT_S = 120  # Fargate grants no more
+RESTART_ATTEMPT_PERIODS_S = range(60, 1801)  # that ECS takes; cfn-lint does not look
+FARGATE_INJECTS = {names.AGENT_URI, names.METADATA_URI}
+
+# The contract between template and image: variables -> containers that get them.
+PLAIN = {
+    ("DATABASE_HOST", "DATABASE_PORT", "DATABASE_NAME", "DATABASE_SECRET_ARN"): EVERY,
+    ("DATABASE_SSLMODE", "DATABASE_AUTHORITIES"): EVERY,
+    ("BROKER_HOST", "BROKER_PORT", "BROKER_SCHEME", "AWS_DEFAULT_REGION"): EVERY,
+    ("CONNECTIONS_PREFIX", "EXECUTION_API_URL", "LOG_BUCKET", "GATE_MINUTES"): [*CORE, "worker"],
+    ("POOLS",): [*AIRFLOW, "worker"],
+    ("FORECAST_MINUTES",): ["forecaster"],
+    ("POOL",): ["worker"],
+    ("PORT",): ["webserver", "scheduler", "flower"],
+}
+SECRET = {
+    ("BROKER_PASSWORD",): EVERY,
+    ("DATABASE_USER", "DATABASE_PASSWORD"): [name for name in EVERY if name != "gate"],
+    ("FERNET_SECRET",): [*CORE[1:], "worker"],
+    ("API_SECRET",): ["webserver", "scheduler", "dag-processor", "triggerer", "worker"],
+    ("JWT_SECRET",): ["webserver", "scheduler"],
+    ("ADMIN_PASSWORD",): ["webserver", "flower"],
+}
+
+
+def expected(table: dict[tuple[str, ...], list[str]], container: str) -> set[str]:
+    return {variable for variables, holders in table.items() if container in holders for variable in variables}
+
+
+def function_environment(title: str) -> dict[str, Any]:
+    variables: dict[str, Any] = rendered.resources("AWS::Lambda::Function")[title]["Environment"]["Variables"]
+    return variables
+
+
+@pytest.mark.parametrize(("definition", "roles"), CONTAINERS.items())
+def test_a_task_definition_has_its_containers(definition: str, roles: list[str]) -> None:
+    found = rendered.containers_of(rendered.resources("AWS::ECS::TaskDefinition")[definition])
+    assert [container["Name"] for container in found] == roles
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_a_container_gets_the_variables_of_the_contract_and_no_other(name: str) -> None:
+    container = rendered.containers()[name]
+    assert rendered.environment(container).keys() == expected(PLAIN, name)
+    assert rendered.secrets(container).keys() == expected(SECRET, name)
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_a_container_gets_all_that_its_role_in_the_image_needs(name: str) -> None:
+    container = rendered.containers()[name]
+    given = rendered.environment(container).keys() | rendered.secrets(container).keys() | FARGATE_INJECTS
+    needed = {variable for part in ROLES[name].parts for variable in part.needs}
+    assert needed <= given
+
+
+def test_the_image_knows_every_role() -> None:
+    assert ROLES.keys() == set(EVERY)
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_a_container_runs_its_role_of_the_one_image(name: str) -> None:
+    container = rendered.containers()[name]
+    assert container["Command"] == [name]
+    assert container["Image"] == {"Ref": "ImageUri"}
+    assert "EntryPoint" not in container
+
+
+def test_the_migration_waits_until_it_is_the_tasks_turn() -> None:
+    containers = rendered.containers()
+    assert containers["gate"]["Essential"] is False
+    assert "DependsOn" not in containers["gate"]
+    assert containers["migrate"]["DependsOn"] == [{"ContainerName": "gate", "Condition": "SUCCESS"}]
+
+
+def test_nothing_waits_for_a_container_for_a_limited_time() -> None:
+    assert not [name for name, container in rendered.containers().items() if "StartTimeout" in container]
+
+
+def test_the_others_wait_until_the_migration_succeeded() -> None:
+    containers = rendered.containers()
+    assert containers["migrate"]["Essential"] is False
+    for name in AIRFLOW[2:]:
+        assert containers[name]["Essential"] is (name != "forecaster")
+        assert containers[name]["DependsOn"] == [{"ContainerName": "migrate", "Condition": "SUCCESS"}]
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_ecs_restarts_what_can_go_on_where_it_was_and_never_a_worker_or_what_runs_once(name: str) -> None:
+    policy = rendered.containers()[name].get("RestartPolicy")
+    if name in ("worker", "gate", "migrate"):
+        assert policy is None
+    else:
+        assert policy["Enabled"] is True
+        assert policy["RestartAttemptPeriod"] in RESTART_ATTEMPT_PERIODS_S
+
+
+def test_no_container_forecasts_where_nobody_asks_for_it() -> None:
+    definition = rendered.resources("AWS::ECS::TaskDefinition")["AirflowTaskDefinition"]
+    (conditional,) = (entry for entry in definition["ContainerDefinitions"] if "Fn::If" in entry)
+    condition, forecaster, otherwise = conditional["Fn::If"]
+    assert rendered.template()["Conditions"][condition] == {
+        "Fn::Not": [{"Fn::Equals": [{"Ref": "PrewarmMinutes"}, "0"]}]
+    }
+    assert (forecaster["Name"], otherwise) == ("forecaster", {"Ref": "AWS::NoValue"})
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_no_stop_timeout_is_beyond_what_fargate_grants(name: str) -> None:
+    assert rendered.containers()[name].get("StopTimeout", 30) <= LONGEST_STOP_TIMEOUT_S
+
+
+def test_a_worker_has_as_long_to_stop_as_fargate_grants() -> None:
+    assert rendered.containers()["worker"]["StopTimeout"] == LONGEST_STOP_TIMEOUT_S
+
+
+@pytest.mark.parametrize("name", [name for name in EVERY if name not in ("gate", "migrate")])
+def test_a_container_is_asked_by_the_image_itself_whether_it_is_healthy(name: str) -> None:
+    check = rendered.containers()[name]["HealthCheck"]
+    assert check["Command"] == ["CMD", "/opt/airflow-on-ecs/entrypoint", "health", name]
+    assert name in health.CHECKS
+    # Longer than a database takes to fail over, so that no container is replaced for that.
+    assert check["Interval"] * check["Retries"] > 120
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_a_container_writes_nowhere_but_into_its_own_volumes_and_is_not_root(name: str) -> None:
+    container = rendered.containers()[name]
+    assert container["ReadonlyRootFilesystem"] == {"Fn::If": ["HasExec", False, True]}
+    dockerfile = (ROOT / "airflow_image" / "Dockerfile").read_text()
+    assert f"useradd --uid {container['User']} " in dockerfile
+    mounts = {mount["ContainerPath"]: mount["SourceVolume"] for mount in container["MountPoints"]}
+    assert f"VOLUME {json.dumps(sorted(mounts))}" in dockerfile
+    assert all(volume.startswith(f"{name}-") for volume in mounts.values())
+
+
+def test_no_container_may_take_the_memory_of_all() -> None:
+    sizes = rendered.template()["Mappings"]["AirflowMemoryMib"]
+    assert set(sizes) == set(rendered.template()["Parameters"]["AirflowMemory"]["AllowedValues"])
+    for mib, shares in sizes.items():
+        assert 0.98 * int(mib) < sum(shares.values()) <= int(mib)
+    for name in AIRFLOW:
+        key = "".join(part.capitalize() for part in name.split("-"))
+        memory = rendered.containers()[name]["Memory"]
+        assert memory == {"Fn::FindInMap": ["AirflowMemoryMib", {"Ref": "AirflowMemory"}, key]}
+
+
+def test_fernets_secret_is_as_long_as_the_image_demands() -> None:
+    generated = rendered.resources("AWS::SecretsManager::Secret")["FernetSecret"]["GenerateSecretString"]
+    assert generated["PasswordLength"] == FERNET_SECRET_LENGTH
+
+
+@pytest.mark.parametrize("title", sorted(rendered.resources("AWS::SecretsManager::Secret")))
+def test_a_generated_secret_has_only_letters_and_digits(title: str) -> None:
+    generated = rendered.resources("AWS::SecretsManager::Secret")[title]["GenerateSecretString"]
+    assert generated.keys() == {"PasswordLength", "ExcludePunctuation"}
+    assert generated["ExcludePunctuation"] is True
+
+
+def test_the_webservers_address_for_tasks_is_the_name_in_cloud_map() -> None:
+    namespace = rendered.resources("AWS::ServiceDiscovery::PrivateDnsNamespace")["ClusterNamespace"]["Name"]["Fn::Sub"]
+    name = rendered.resources("AWS::ServiceDiscovery::Service")["WebserverName"]["Name"]
+    port = rendered.environment(rendered.containers()["webserver"])["PORT"]
+    url = rendered.environment(rendered.containers()["worker"])["EXECUTION_API_URL"]
+    assert url == {"Fn::Sub": f"http://{name}.{namespace}:{port}/execution/"}
+
+
+@pytest.mark.parametrize("name", [*AIRFLOW, "worker"])
+def test_the_pools_are_what_the_image_reads(name: str) -> None:
+    sub = rendered.environment(rendered.containers()[name])["POOLS"]
+    text = rendered.filled(sub, WorkerMin="1", WorkerMax="10", WorkerConcurrency="16")
+    assert json.loads(text) == [{"name": "worker", "queues": ["default"], "min": 1, "max": 10, "concurrency": 16}]
+    assert [pool.name for pool in read_pools(text)] == ["worker"]
+
+
+def test_the_pools_are_what_the_autoscaler_reads() -> None:
+    text = rendered.filled(
+        function_environment("AutoscalerFunction")["POOLS"],
+        WorkerService_Name="the-service",
+        WorkerMin="1",
+        WorkerMax="10",
+        WorkerConcurrency="16",
+    )
+    (pool,) = pools_from_environment({"POOLS": text})
+    assert (pool.name, pool.service, pool.queues) == ("worker", "the-service", ("default",))
+
+
+@pytest.mark.parametrize(
+    ("title", "own"),
+    [
+        ("AutoscalerFunction", {"POOLS", "POLL_SECONDS", "SCALE_IN_AFTER_S", "MAX_STEP_OUT", "RACED_BOOTS_PERCENT"}),
+        ("VersionCheckFunction", {"SERVICES", "TOPIC_ARN", "WEBSERVER_URL"}),
+        ("DeploymentHookFunction", set()),
+    ],
+)
+def test_a_function_gets_the_variables_of_the_contract(title: str, own: set[str]) -> None:
+    assert function_environment(title).keys() == own | {
+        "BROKER_HOST", "BROKER_PORT", "BROKER_SCHEME", "BROKER_SECRET_ARN", "CLUSTER",
+        "POWERTOOLS_SERVICE_NAME", "POWERTOOLS_METRICS_NAMESPACE", "POWERTOOLS_LOG_LEVEL",
+    }  # fmt: skip
+
+
+def test_the_version_check_knows_every_service() -> None:
+    names_ = {"AirflowService_Name": "a", "WorkerService_Name": "w", "FlowerService_Name": "f"}
+    services = json.loads(rendered.filled(function_environment("VersionCheckFunction")["SERVICES"], **names_))
+    assert services == {"airflow": "a", "worker": "w", "flower": "f"}
+
+
+@pytest.mark.parametrize("service", ["AirflowService", "FlowerService", "WorkerService"])
+def test_a_service_rolls_back_by_itself_and_passes_its_tags_on(service: str) -> None:
+    properties = rendered.resources("AWS::ECS::Service")[service]
+    breaker = properties["DeploymentConfiguration"]["DeploymentCircuitBreaker"]
+    assert breaker == {"Enable": True, "Rollback": True}
+    assert properties["PropagateTags"] == "SERVICE"
+    assert properties["EnableExecuteCommand"] == {"Fn::If": ["HasExec", True, False]}
+
+
+def test_the_workers_are_never_moved_by_ecs() -> None:
+    worker = rendered.resources("AWS::ECS::Service")["WorkerService"]
+    assert worker["AvailabilityZoneRebalancing"] == "DISABLED"
+
+
+@pytest.mark.parametrize("service", ["AirflowService", "FlowerService", "WorkerService"])
+def test_an_update_of_the_stack_sizes_no_service(service: str) -> None:
+    assert "DesiredCount" not in rendered.resources("AWS::ECS::Service")[service]
+
+
+def test_the_copies_of_airflow_follow_their_load_between_the_limits() -> None:
+    (target,) = rendered.resources("AWS::ApplicationAutoScaling::ScalableTarget").values()
+    assert (target["MinCapacity"], target["MaxCapacity"]) == ({"Ref": "AirflowMin"}, {"Ref": "AirflowMax"})
+    assert target["ResourceId"] == {"Fn::Sub": "service/${Cluster}/${AirflowService.Name}"}
+
+
+def test_a_deployment_that_makes_the_webserver_fail_is_rolled_back() -> None:
+    configuration = rendered.resources("AWS::ECS::Service")["AirflowService"]["DeploymentConfiguration"]
+    assert configuration["Alarms"] == {
+        "AlarmNames": [{"Ref": "AlarmWebserverErrors"}],
+        "Enable": True,
+        "Rollback": True,
+    }
+
+
+@pytest.mark.parametrize(("service", "container"), [("AirflowService", "webserver"), ("FlowerService", "flower")])
+def test_the_load_balancer_sends_to_a_container_and_port_that_exist(service: str, container: str) -> None:
+    properties = rendered.resources("AWS::ECS::Service")[service]
+    (target,) = properties["LoadBalancers"]
+    definition = rendered.resources("AWS::ECS::TaskDefinition")[properties["TaskDefinition"]["Ref"]]
+    ports = {
+        c["Name"]: [mapping["ContainerPort"] for mapping in c.get("PortMappings", [])]
+        for c in rendered.containers_of(definition)
+    }
+    assert target["ContainerName"] == container
+    assert target["ContainerPort"] in ports[container]
+    group = rendered.resources("AWS::ElasticLoadBalancingV2::TargetGroup")[target["TargetGroupArn"]["Ref"]]
+    assert group["Port"] == target["ContainerPort"]
+    assert group["HealthCheckPath"] == {"webserver": "/api/v2/monitor/health", "flower": "/healthcheck"}[container]
+
+
+def test_every_function_is_built_by_make_at_the_root() -> None:
+    handlers = {
+        "AutoscalerFunction": "autoscaler.handler.handler",
+        "VersionCheckFunction": "version_check.handler.handler",
+        "DeploymentHookFunction": "version_check.hook.handler",
+        "SleeperFunction": "sleeper.handler.handler",
+    }
+    functions = {
+        title: resource
+        for title, resource in rendered.template()["Resources"].items()
+        if resource["Type"] == "AWS::Serverless::Function"
+    }
+    assert functions.keys() == handlers.keys()
+    for title, resource in functions.items():
+        assert resource["Metadata"].items() >= {"BuildMethod": "makefile", "WorkingDirectory": "."}.items()
+        assert resource["Properties"]["CodeUri"] == "functions/"
+        assert resource["Properties"]["Handler"] == handlers[title]
+
+
+def test_the_version_check_asks_the_webserver_by_the_name_that_workers_use() -> None:
+    url = function_environment("VersionCheckFunction")["WEBSERVER_URL"]["Fn::Sub"]
+    execution_api = rendered.environment(rendered.containers()["worker"])["EXECUTION_API_URL"]["Fn::Sub"]
+    assert url.removesuffix("/fleet/version") == execution_api.removesuffix("/execution/")
+    plugin = (ROOT / "airflow_image" / "plugins" / "fleet_web.py").read_text()
+    assert 'PREFIX = "/fleet"' in plugin
+    assert 'PATH = "/version"' in plugin
+
+
+def test_nothing_of_the_deployment_hook_exists_unless_it_is_asked_for() -> None:
+    resources = rendered.template()["Resources"]
+    own = {title for title in resources if title.startswith("DeploymentHook")}
+    assert {resources[title]["Condition"] for title in own} == {"IsDeploymentHooked"}
+    assert rendered.template()["Parameters"]["DeploymentHook"]["Default"] == "false"
+
+
+@pytest.mark.parametrize("service", ["AirflowService", "WorkerService"])
+def test_a_service_asks_the_hook_about_its_new_tasks(service: str) -> None:
+    configuration = rendered.resources("AWS::ECS::Service")[service]["DeploymentConfiguration"]
+    condition, (hook,), otherwise = configuration["LifecycleHooks"]["Fn::If"]
+    assert (condition, otherwise) == ("IsDeploymentHooked", {"Ref": "AWS::NoValue"})
+    assert hook["LifecycleStages"] == ["POST_SCALE_UP"]
+    assert hook["HookTargetArn"] == {"Fn::GetAtt": ["DeploymentHookFunction", "Arn"]}
+
+
+def test_a_skew_that_lasts_raises_an_alarm_after_the_parameters_minutes() -> None:
+    alarm = rendered.resources("AWS::CloudWatch::Alarm")["AlarmVersionsSkewed"]
+    assert alarm["MetricName"] == report.VERSIONS_IN_SYNC
+    assert alarm["Dimensions"] == [{"Name": report.CLUSTER_DIMENSION, "Value": {"Ref": "Cluster"}}]
+    assert (alarm["EvaluationPeriods"], alarm["Period"]) == ({"Ref": "MaxSkewMinutes"}, 60)
+    assert (alarm["ComparisonOperator"], alarm["Threshold"]) == ("LessThanThreshold", 1)
+
+
+def test_every_rate_is_one_that_eventbridge_knows() -> None:
+    """Neither cfn-lint nor SAM notices `rate(1 minutes)`."""
+    rules = rendered.resources("AWS::Events::Rule")
+    schedules = {title: rule["ScheduleExpression"] for title, rule in rules.items() if "ScheduleExpression" in rule}
+    assert {title: rate for title, rate in schedules.items() if isinstance(rate, str)} == {
+        "AutoscalerFunctionEveryMinute": "rate(1 minute)",
+        "SleeperFunctionEveryMinute": "rate(1 minute)",
+        "VersionCheckFunctionEveryMinute": "rate(1 minute)",
+    }
+
+
+def test_a_deployment_of_any_service_starts_the_version_check() -> None:
+    pattern = rendered.resources("AWS::Events::Rule")["VersionCheckFunctionDeployment"]["EventPattern"]
+    assert pattern == {
+        "source": ["aws.ecs"],
+        "detail-type": ["ECS Deployment State Change"],
+        "resources": [{"Ref": "AirflowService"}, {"Ref": "WorkerService"}, {"Ref": "FlowerService"}],
+    }
