@@ -28,7 +28,7 @@ NO_OTHER_COMES = EventInvokeConfiguration(MaximumEventAgeInSeconds=900, MaximumR
 
 @dataclass(frozen=True, kw_only=True)
 class Code:
-    """`module` holds the function `handler`; with a `condition`, all of the function exists only if that holds.
+    """`package`: the folder below functions/ whose module `handler` has the function `handler`.
 
     `concurrency`: invocations that may run at once, where that is reserved. `told_of_failures`: the topic that hears of
     events that were lost for good, where no other comes in a minute.
@@ -40,8 +40,6 @@ class Code:
     network_policy: ManagedPolicy
     events: Mapping[str, Any] = field(default_factory=dict)
     concurrency: If | type = NoValue
-    module: str = "handler"
-    condition: str | None = None
     told_of_failures: Topic | None = None
 
 
@@ -80,7 +78,7 @@ def add_function(t: Template, prefix: str, *, base: Foundation, group: Group, co
             EventInvokeConfig=NO_OTHER_COMES if topic else ANOTHER_COMES,
             KmsKeyArn=base.settings.key_arn,
             ReservedConcurrentExecutions=code.concurrency,
-            Handler=f"{code.package}.{code.module}.handler",
+            Handler=f"{code.package}.handler.handler",
             LoggingConfig=LoggingConfig(LogGroup=Ref(log_group)),
             MemorySize=MEMORY_MIB,
             Role=role.get_att("Arn"),
@@ -95,9 +93,5 @@ def add_function(t: Template, prefix: str, *, base: Foundation, group: Group, co
         suppress(function, checkov={"CKV_AWS_116": "What failed is not worth keeping: the next minute looks anew."})
     if code.events:
         function.Events = code.events
-    if code.condition is not None:
-        for resource in (log_group, role, function):
-            resource.Condition = code.condition
-        return function
     t.add_output(Output(f"{title}Name", Description=f"Lambda function {title}.", Value=Ref(function)))
     return function

@@ -14,7 +14,6 @@ Statement = dict[str, Any]
 POLICY_VERSION = "2012-10-17"
 TASKS = "ecs-tasks.amazonaws.com"
 LAMBDA = "lambda.amazonaws.com"
-ECS = "ecs.amazonaws.com"
 
 
 def add_role(
@@ -113,17 +112,6 @@ def inspect_services(*, services: Sequence[Any], cluster: Any) -> list[Statement
         allow(actions=["ecs:DescribeServices"], resources=[Ref(s) for s in services]),
         allow(actions=["ecs:DescribeTasks"], resources=[tasks_of(cluster)]),
         # Listing by service takes no resource, only the cluster as a condition.
-        allow(actions=["ecs:ListTasks"], resources=["*"], condition=in_cluster),
-    ]
-
-
-def inspect_revisions(*, cluster: Any) -> list[Statement]:
-    """Which tasks of a service's revision run, for one who cannot name the services."""
-    in_cluster = {"ArnEquals": {"ecs:cluster": cluster.get_att("Arn")}}
-    return [
-        allow(actions=["ecs:DescribeServices"], resources=[_in_cluster("service", cluster)]),
-        allow(actions=["ecs:DescribeServiceRevisions"], resources=[_in_cluster("service-revision", cluster)]),
-        allow(actions=["ecs:DescribeTasks"], resources=[tasks_of(cluster)]),
         allow(actions=["ecs:ListTasks"], resources=["*"], condition=in_cluster),
     ]
 

@@ -1,4 +1,4 @@
-"""The Lambda functions: one sizes the pools, one compares what runs, one answers ECS's hook, one lets all sleep."""
+"""The Lambda functions: one sizes the pools, one compares what runs, one lets all sleep."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -13,7 +13,6 @@ from stack.lib.iam import add_network_policy, inspect_services, publish_to, scal
 from stack.lib.parameters import YES_OR_NO, Between, add_condition, add_parameter, hole
 from stack.lib.security_groups import add_api_client_group, add_path
 from stack.sections.airflow import Airflow, Foundation
-from stack.sections.deployment_hook import add_deployment_hook
 from stack.sections.flower import Flower
 from stack.sections.pools import MOST_WORKERS, SizedPool, pools_json
 from stack.sections.sleep import add_sleeper
@@ -143,13 +142,6 @@ def add_functions(
             network_policy=network_policy,
             concurrency=If(is_reserved, VERSION_CHECKS_AT_ONCE, NoValue),
         ),
-    )
-    add_deployment_hook(
-        t,
-        base=base,
-        group=group,
-        network_policy=network_policy,
-        services=[airflow.service, *workers.services.values()],
     )
     add_sleeper(
         t,

@@ -34,8 +34,7 @@ TASKS = {"airflow": "Airflow", "worker": "Worker", "flower": "Flower"}
 # The modules of each function, by its title.
 FUNCTIONS = {
     "Autoscaler": ["autoscaler/*.py"],
-    "VersionCheck": ["version_check/[!h]*.py", "version_check/handler.py"],
-    "DeploymentHook": ["version_check/hook.py", "version_check/tasks.py"],
+    "VersionCheck": ["version_check/*.py"],
     "Sleeper": ["sleeper/*.py"],
 }
 
@@ -77,7 +76,7 @@ def secret_arn(value_from: dict[str, str]) -> dict[str, Any]:
 def test_there_is_a_role_for_each_purpose_and_no_other() -> None:
     expected = {f"{title}ExecutionRole" for title in TASKS.values()}
     expected |= {f"{title}TaskRole" for title in TASKS.values()}
-    expected |= {f"{title}Role" for title in FUNCTIONS} | {"DeploymentHookCallerRole", "DatabaseMonitoringRole"}
+    expected |= {f"{title}Role" for title in FUNCTIONS} | {"DatabaseMonitoringRole"}
     assert set(roles()) == expected
 
 
@@ -262,8 +261,6 @@ def test_what_lambda_may_do_to_the_network_is_denied_to_the_functions_code() -> 
             role,
             "monitoring.rds.amazonaws.com"
             if role == "DatabaseMonitoringRole"
-            else "ecs.amazonaws.com"
-            if role == "DeploymentHookCallerRole"
             else "ecs-tasks.amazonaws.com"
             if "TaskRole" in role or "Execution" in role
             else "lambda.amazonaws.com",

@@ -215,7 +215,6 @@ def test_the_pools_are_what_the_autoscaler_reads() -> None:
     [
         ("AutoscalerFunction", {"POOLS", "POLL_SECONDS", "SCALE_IN_AFTER_S", "MAX_STEP_OUT", "RACED_BOOTS_PERCENT"}),
         ("VersionCheckFunction", {"SERVICES", "TOPIC_ARN", "WEBSERVER_URL"}),
-        ("DeploymentHookFunction", set()),
     ],
 )
 def test_a_function_gets_the_variables_of_the_contract(title: str, own: set[str]) -> None:
@@ -285,7 +284,6 @@ def test_every_function_is_built_by_make_at_the_root() -> None:
     handlers = {
         "AutoscalerFunction": "autoscaler.handler.handler",
         "VersionCheckFunction": "version_check.handler.handler",
-        "DeploymentHookFunction": "version_check.hook.handler",
         "SleeperFunction": "sleeper.handler.handler",
     }
     functions = {
@@ -307,22 +305,6 @@ def test_the_version_check_asks_the_webserver_by_the_name_that_workers_use() -> 
     plugin = (ROOT / "airflow_image" / "plugins" / "fleet_web.py").read_text()
     assert 'PREFIX = "/fleet"' in plugin
     assert 'PATH = "/version"' in plugin
-
-
-def test_nothing_of_the_deployment_hook_exists_unless_it_is_asked_for() -> None:
-    resources = rendered.template()["Resources"]
-    own = {title for title in resources if title.startswith("DeploymentHook")}
-    assert {resources[title]["Condition"] for title in own} == {"IsDeploymentHooked"}
-    assert rendered.template()["Parameters"]["DeploymentHook"]["Default"] == "false"
-
-
-@pytest.mark.parametrize("service", ["AirflowService", "WorkerService"])
-def test_a_service_asks_the_hook_about_its_new_tasks(service: str) -> None:
-    configuration = rendered.resources("AWS::ECS::Service")[service]["DeploymentConfiguration"]
-    condition, (hook,), otherwise = configuration["LifecycleHooks"]["Fn::If"]
-    assert (condition, otherwise) == ("IsDeploymentHooked", {"Ref": "AWS::NoValue"})
-    assert hook["LifecycleStages"] == ["POST_SCALE_UP"]
-    assert hook["HookTargetArn"] == {"Fn::GetAtt": ["DeploymentHookFunction", "Arn"]}
 
 
 def test_a_skew_that_lasts_raises_an_alarm_after_the_parameters_minutes() -> None:
