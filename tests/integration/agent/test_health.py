@@ -129,6 +129,7 @@ def ask_image(role: str, server: PostgresServer, **more: str) -> tuple[int, str]
     """The command that ECS runs in the container, in the image's own environment."""
     environment = {
         "PATH": f"{paths.AIRFLOW_ENVIRONMENT}/bin:/usr/bin:/bin",
+        "PYTHONPATH": paths.IMAGE_PYTHONPATH,
         "DATABASE_HOST": server.host,
         "DATABASE_PORT": str(server.port),
         "DATABASE_NAME": server.database,

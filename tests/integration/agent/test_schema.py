@@ -7,11 +7,12 @@ import sqlite3
 import subprocess
 
 from bench.micro.page.webserver import IMAGE, PYTHON, Webserver
+from project import paths
 
 
 def test_the_image_names_the_revision_that_its_migration_leads_to_and_all_before_it(webserver: Webserver) -> None:
     home = webserver.log.parent
-    environment = {"PATH": os.environ["PATH"], "AIRFLOW_HOME": str(home)}
+    environment = {"PATH": os.environ["PATH"], "PYTHONPATH": paths.IMAGE_PYTHONPATH, "AIRFLOW_HOME": str(home)}
     done = subprocess.run(
         [PYTHON, IMAGE / "entrypoint", "schema"], env=environment, capture_output=True, text=True, check=True
     )
