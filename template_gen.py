@@ -11,20 +11,19 @@ from pathlib import Path
 
 from troposphere import Template
 
-from stack.lib.render import render
-from stack.sections.access_logs import add_access_logs
-from stack.sections.airflow import Foundation, add_airflow
+from stack.render import render
+from stack.sections.airflow import add_airflow
 from stack.sections.alarms import add_alarms
 from stack.sections.balancer import add_balancer
 from stack.sections.broker import add_broker
 from stack.sections.cluster import add_cluster
 from stack.sections.dashboard import add_dashboard
 from stack.sections.database import add_database
-from stack.sections.flow_logs import add_flow_logs
+from stack.sections.encryption_key import add_encryption_key
 from stack.sections.flower import add_flower
+from stack.sections.foundation import Foundation
 from stack.sections.functions import add_functions
-from stack.sections.key import add_key
-from stack.sections.logs import add_logs
+from stack.sections.logs import add_access_logs, add_flow_logs, add_logs
 from stack.sections.network import add_network
 from stack.sections.pools import Pool, add_pools
 from stack.sections.secrets import add_secrets
@@ -44,7 +43,7 @@ def build(declared: Sequence[Pool] = POOLS) -> Template:
     t.set_version()
     t.set_transform("AWS::Serverless-2016-10-31")
     t.set_description("Apache Airflow on ECS Fargate, with workers that follow the backlog.")
-    settings = add_settings(t, key_arn=add_key(t))
+    settings = add_settings(t, key_arn=add_encryption_key(t))
     access_logs = add_access_logs(t)
     base = Foundation(
         settings=settings,
@@ -63,26 +62,8 @@ def build(declared: Sequence[Pool] = POOLS) -> Template:
     workers = add_workers(t, base=base, airflow=airflow, pools=pools)
     flower = add_flower(t, base=base, balancer=balancer)
     functions = add_functions(t, base=base, airflow=airflow, workers=workers, flower=flower, pools=pools)
-    add_alarms(
-        t,
-        topic=base.topic,
-        database=base.database,
-        broker=base.broker,
-        cluster=base.cluster,
-        functions=functions,
-        workers=workers,
-        pools=pools,
-    )
-    add_dashboard(
-        t,
-        database=base.database,
-        broker=base.broker,
-        balancer=balancer,
-        cluster=base.cluster,
-        airflow=airflow,
-        functions=functions,
-        pools=pools,
-    )
+    add_alarms(t, base=base, functions=functions, workers=workers, pools=pools)
+    add_dashboard(t, base=base, balancer=balancer, airflow=airflow, functions=functions, pools=pools)
     return t
 
 

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 import template_gen
 from bench.micro.processor import cpu_s
-from stack.lib.render import render
+from stack.render import render
 
 MOST_S = 1.0  # so that whoever changes stack/ generates after each change without thinking about it
 

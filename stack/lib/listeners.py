@@ -13,6 +13,7 @@ from troposphere.elasticloadbalancingv2 import (
     Listener,
     ListenerRule,
     ListenerRuleAction,
+    LoadBalancer,
     Matcher,
     PathPatternConfig,
     TargetGroup,
@@ -20,13 +21,33 @@ from troposphere.elasticloadbalancingv2 import (
 )
 
 from stack.lib.parameters import hole
-from stack.lib.sign_in import SignIn
-from stack.sections.balancer import Balancer
+from stack.lib.security_groups import Group
 
 TLS_POLICY = "ELBSecurityPolicy-TLS13-1-2-2021-06"
 HEALTH_INTERVAL_S = 15
 HEALTH_TIMEOUT_S = 10
 DEREGISTRATION_S = 30
+
+
+@dataclass(frozen=True, kw_only=True)
+class SignIn:
+    """`has_oidc` is the condition under which `config` is what a listener does before it forwards."""
+
+    has_oidc: str
+    config: dict[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Balancer:
+    """`web_port` is the port of the site that needs no port in its address."""
+
+    resource: LoadBalancer
+    group: Group
+    vpc: If
+    certificate_arn: Ref
+    has_certificate: str
+    web_port: If
+    sign_in: SignIn
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,7 +79,7 @@ def add_site(
             ],
             TargetType="ip",
             UnhealthyThresholdCount=3,
-            VpcId=balancer.network.vpc,
+            VpcId=balancer.vpc,
         )
     )
     certified = balancer.has_certificate

@@ -2,12 +2,12 @@
 
 from dataclasses import dataclass
 
-from troposphere import GetAtt, Template
+from troposphere import GetAtt, If, Template
 from troposphere.ec2 import SecurityGroup, SecurityGroupEgress, SecurityGroupIngress, SecurityGroupRule
 
-from stack.lib.endpoints import HTTPS_PORT, NOWHERE
-from stack.sections.network import Network
-from stack.sections.own_network import ANYWHERE
+HTTPS_PORT = 443
+ANYWHERE = "0.0.0.0/0"
+NOWHERE = "127.0.0.1/32"  # a group without any outbound rule would be given one that allows everything
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,37 +22,37 @@ class Group:
         return self.resource.get_att("GroupId")
 
 
-def add_silent_group(t: Template, title: str, *, network: Network, description: str) -> Group:
+def add_silent_group(t: Template, title: str, *, vpc: If, description: str) -> Group:
     """A group whose members call nobody."""
     rule = SecurityGroupRule(IpProtocol="-1", CidrIp=NOWHERE, Description="Nothing")
-    return _add_group(t, title, network=network, description=description, egress=rule)
+    return _add_group(t, title, vpc=vpc, description=description, egress=rule)
 
 
-def add_api_client_group(t: Template, title: str, *, network: Network, description: str) -> Group:
+def add_api_client_group(t: Template, title: str, *, vpc: If, description: str) -> Group:
     """A group whose members call AWS APIs, and what paths are added for."""
     rule = SecurityGroupRule(
         IpProtocol="tcp", FromPort=HTTPS_PORT, ToPort=HTTPS_PORT, CidrIp=ANYWHERE, Description="AWS APIs"
     )
-    return _add_group(t, title, network=network, description=description, egress=rule)
+    return _add_group(t, title, vpc=vpc, description=description, egress=rule)
 
 
-def add_open_group(t: Template, title: str, *, network: Network, description: str) -> Group:
+def add_open_group(t: Template, title: str, *, vpc: If, description: str) -> Group:
     """A group whose members run DAG code, which may call anything."""
     rule = SecurityGroupRule(IpProtocol="-1", CidrIp=ANYWHERE, Description="Whatever the DAGs call")
-    return _add_group(t, title, network=network, description=description, egress=rule, reaches_anything=True)
+    return _add_group(t, title, vpc=vpc, description=description, egress=rule, reaches_anything=True)
 
 
 def _add_group(
     t: Template,
     title: str,
     *,
-    network: Network,
+    vpc: If,
     description: str,
     egress: SecurityGroupRule,
     reaches_anything: bool = False,
 ) -> Group:
     resource = t.add_resource(
-        SecurityGroup(title, GroupDescription=description, VpcId=network.vpc, SecurityGroupEgress=[egress])
+        SecurityGroup(title, GroupDescription=description, VpcId=vpc, SecurityGroupEgress=[egress])
     )
     return Group(resource=resource, reaches_anything=reaches_anything)
 

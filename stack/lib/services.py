@@ -3,10 +3,12 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from troposphere import If, Output, Ref, Template
+from troposphere import If, Output, Parameter, Ref, Select, Split, Template
 from troposphere.cloudwatch import Alarm
 from troposphere.ecs import (
     AwsvpcConfiguration,
+    CapacityProviderStrategyItem,
+    Cluster,
     DeploymentAlarms,
     DeploymentCircuitBreaker,
     DeploymentConfiguration,
@@ -17,15 +19,35 @@ from troposphere.ecs import (
     TaskDefinition,
 )
 
-from stack.lib.capacity import SpotShare
 from stack.lib.listeners import Site
+from stack.lib.parameters import Between, add_parameter
 from stack.lib.security_groups import Group
-from stack.sections.cluster import Cluster
-from stack.sections.network import Network
-from stack.sections.settings import Settings
+from stack.lib.settings import Settings
 
 # Until the webserver has started, the load balancer's checks must not end the task.
 GRACE_PERIOD_S = 300
+ON_DEMAND, SPOT = "FARGATE", "FARGATE_SPOT"
+PROVIDERS = (ON_DEMAND, SPOT)
+WHOLE = 100
+MOST_ON_DEMAND = 1000
+# CloudFormation cannot subtract: the weight of on-demand is picked from 100, 99 ... 0 by the weight of Spot.
+REMAINDERS = ",".join(str(WHOLE - percent) for percent in range(WHOLE + 1))
+
+
+@dataclass(frozen=True, kw_only=True)
+class SpotShare:
+    """The first `base` tasks run on demand; of those beyond, `percent` on Spot. ECS rounds as it can."""
+
+    base: Parameter
+    percent: Parameter
+
+    def strategy(self) -> list[CapacityProviderStrategyItem]:
+        """For a service, in place of a launch type. A base counts even where the weight is 0."""
+        on_demand = Select(Ref(self.percent), Split(",", REMAINDERS))
+        return [
+            CapacityProviderStrategyItem(CapacityProvider=ON_DEMAND, Base=Ref(self.base), Weight=on_demand),
+            CapacityProviderStrategyItem(CapacityProvider=SPOT, Weight=Ref(self.percent)),
+        ]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,15 +67,40 @@ class Workload:
     alarms: Sequence[Alarm] = ()
 
 
+def add_spot_share(t: Template, prefix: str, *, group: str, whose: str, percent: int, base: int) -> SpotShare:
+    """Parameters `<prefix>SpotPercent` and `<prefix>OnDemandBase` with their defaults."""
+    return SpotShare(
+        percent=add_parameter(
+            t,
+            f"{prefix}SpotPercent",
+            group=group,
+            label="Percent on Spot",
+            description=f"Share of {whose} beyond the base that runs on Fargate Spot, which is cheaper and may be "
+            "taken back with two minutes' notice.",
+            constraint=Between(low=0, high=WHOLE),
+            default=percent,
+        ),
+        base=add_parameter(
+            t,
+            f"{prefix}OnDemandBase",
+            group=group,
+            label="Base on demand",
+            description=f"How many of {whose} run on demand before any runs on Spot.",
+            constraint=Between(low=0, high=MOST_ON_DEMAND),
+            default=base,
+        ),
+    )
+
+
 def add_service(
-    t: Template, title: str, *, network: Network, cluster: Cluster, settings: Settings, workload: Workload
+    t: Template, title: str, *, cluster: Cluster, subnets: If, settings: Settings, workload: Workload
 ) -> Service:
     site = workload.site
     service = t.add_resource(
         Service(
             title,
             AvailabilityZoneRebalancing="ENABLED" if workload.moves_between_zones else "DISABLED",
-            Cluster=Ref(cluster.ecs),
+            Cluster=Ref(cluster),
             DeploymentConfiguration=DeploymentConfiguration(
                 DeploymentCircuitBreaker=DeploymentCircuitBreaker(Enable=True, Rollback=True),
                 MaximumPercent=200,
@@ -65,7 +112,7 @@ def add_service(
                 AwsvpcConfiguration=AwsvpcConfiguration(
                     AssignPublicIp="DISABLED",
                     SecurityGroups=[workload.group.id],
-                    Subnets=network.private_subnets,
+                    Subnets=subnets,
                 )
             ),
             PropagateTags="SERVICE",

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from troposphere import If, NoValue, Ref, Region, Template
+from troposphere import Equals, If, Not, NoValue, Or, Parameter, Ref, Region, Template
 from troposphere.ecs import (
     ContainerDefinition,
     ContainerDependency,
@@ -25,10 +25,10 @@ from troposphere.iam import Role
 from troposphere.logs import LogGroup
 
 from stack.lib.iam import TASKS, Statement, add_policy, add_role, open_shells, pull_image, read_secrets, write_log_group
-from stack.lib.sizes import Size
-from stack.sections.logs import add_log_group
-from stack.sections.secrets import SecretValue
-from stack.sections.settings import Settings
+from stack.lib.logs import add_log_group
+from stack.lib.parameters import OneOf, add_parameter, add_rule
+from stack.lib.secrets import SecretValue
+from stack.lib.settings import Settings
 
 HEALTH_INTERVAL_S = 30
 HEALTH_TIMEOUT_S = 10
@@ -41,6 +41,15 @@ WRITABLE = {"home": "/opt/airflow", "tmp": "/tmp"}  # noqa: S108
 ENTRYPOINT = "/opt/airflow-on-ecs/entrypoint"
 # ECS's least. A container that ends sooner, because the image is broken, is not restarted again: ECS replaces the task.
 RESTART_ATTEMPT_PERIOD_S = 60
+# Memory in MiB that Fargate offers with so many CPU units (1024 = one vCPU), in powers of two.
+MEMORY_MIB_BY_CPU = {
+    "256": ("512", "1024", "2048"),
+    "512": ("1024", "2048", "4096"),
+    "1024": ("2048", "4096", "8192"),
+    "2048": ("4096", "8192", "16384"),
+    "4096": ("8192", "16384"),
+}
+MEMORY_MIB = ("512", "1024", "2048", "4096", "8192", "16384")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,6 +76,12 @@ class Container:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Size:
+    cpu: Ref
+    memory_mib: Ref
+
+
+@dataclass(frozen=True, kw_only=True)
 class Task:
     """What a task definition is made of; `statements` are what its code may do in AWS.
 
@@ -84,6 +99,40 @@ class DefinedTask:
     definition: TaskDefinition
     log_group: LogGroup
     role: Role
+
+
+def add_size(t: Template, prefix: str, *, group: str, whose: str, cpu: str, memory_mib: str) -> Size:
+    """Parameters `<prefix>Cpu` and `<prefix>Memory` with their defaults, and the rule that they fit together."""
+    cpu_parameter = add_parameter(
+        t,
+        f"{prefix}Cpu",
+        group=group,
+        label="CPU units",
+        description=f"Processor share of {whose}; 1024 is one vCPU.",
+        constraint=OneOf(values=tuple(MEMORY_MIB_BY_CPU)),
+        default=cpu,
+    )
+    memory_parameter = add_parameter(
+        t,
+        f"{prefix}Memory",
+        group=group,
+        label="Memory in MiB",
+        description=f"Memory of {whose} in MiB.",
+        constraint=OneOf(values=MEMORY_MIB),
+        default=memory_mib,
+    )
+    add_rule(
+        t,
+        f"{prefix}SizeExists",
+        assertions=[_fits(cpu_parameter, memory_parameter, units=units) for units in MEMORY_MIB_BY_CPU],
+    )
+    return Size(cpu=Ref(cpu_parameter), memory_mib=Ref(memory_parameter))
+
+
+def _fits(cpu: Parameter, memory: Parameter, *, units: str) -> tuple[Any, str]:
+    choices = MEMORY_MIB_BY_CPU[units]
+    fits = Or(Not(Equals(Ref(cpu), units)), {"Fn::Contains": [list(choices), Ref(memory)]})
+    return fits, f"With {cpu.title} {units}, {memory.title} must be one of {', '.join(choices)}."
 
 
 def add_task(t: Template, prefix: str, *, settings: Settings, task: Task) -> DefinedTask:

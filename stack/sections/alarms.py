@@ -5,26 +5,28 @@ from dataclasses import dataclass
 from typing import Any
 
 from troposphere import Ref, Sub, Template
-from troposphere.sns import Topic
 
-from stack.lib.parameters import Between, add_parameter, hole
-from stack.lib.watch import Watch, add_alarm
-from stack.sections.broker import Broker
-from stack.sections.cluster import Cluster
-from stack.sections.database import Database
-from stack.sections.functions import (
+from stack.lib.alarms import (
     CLUSTER_DIMENSION,
     DESIRED,
+    METRICS_NAMESPACE,
     OLDEST_WAIT,
     POOL_DIMENSION,
     SCHEDULERS,
     UNCONSUMED_QUEUES,
     VERSIONS_IN_SYNC,
-    Functions,
+    Watch,
+    add_alarm,
 )
+from stack.lib.parameters import Between, add_parameter, hole
+from stack.sections.broker import Broker
+from stack.sections.cluster import Cluster
+from stack.sections.database import Database
+from stack.sections.foundation import Foundation
+from stack.sections.functions import Functions
 from stack.sections.pools import SizedPool
 from stack.sections.topic import GROUP
-from stack.sections.workers import METRICS_NAMESPACE, Workers
+from stack.sections.workers import Workers
 
 GIB = 1024**3
 LEAST_DATABASE_STORAGE_BYTES = 2 * GIB
@@ -46,27 +48,19 @@ class _Limits:
 
 
 def add_alarms(
-    t: Template,
-    *,
-    topic: Topic,
-    database: Database,
-    broker: Broker,
-    cluster: Cluster,
-    functions: Functions,
-    workers: Workers,
-    pools: Sequence[SizedPool],
+    t: Template, *, base: Foundation, functions: Functions, workers: Workers, pools: Sequence[SizedPool]
 ) -> None:
     limits = _limits(t)
     watches = {
-        **_of_database(database, limits=limits),
-        **_of_broker(broker),
+        **_of_database(base.database, limits=limits),
+        **_of_broker(base.broker),
         **_of_functions(functions),
-        **_of_fleet(cluster, limits=limits),
+        **_of_fleet(base.cluster, limits=limits),
     }
     for sized in pools:
-        watches |= _of_pool(sized, cluster=cluster, limits=limits, refused=workers.refused[sized.pool.name])
+        watches |= _of_pool(sized, cluster=base.cluster, limits=limits, refused=workers.refused[sized.pool.name])
     for title, watch in watches.items():
-        add_alarm(t, title, watch=watch, topic=topic)
+        add_alarm(t, title, watch=watch, topic=base.topic)
 
 
 def _limits(t: Template) -> _Limits:

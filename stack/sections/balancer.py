@@ -12,34 +12,19 @@ from troposphere.elasticloadbalancingv2 import (
     RedirectConfig,
 )
 
-from stack.lib.callers import add_allowed_ranges, admit
-from stack.lib.endpoints import HTTPS_PORT
+from stack.lib.listeners import Balancer, SignIn
 from stack.lib.parameters import Matching, OneOf, add_condition, add_parameter, add_rule
-from stack.lib.security_groups import Group, add_silent_group
-from stack.lib.sign_in import SignIn, add_sign_in
-from stack.sections.access_logs import BALANCER_PREFIX, AccessLogs
+from stack.lib.security_groups import ANYWHERE, HTTPS_PORT, Group, add_silent_group
+from stack.lib.settings import Settings
+from stack.sections.logs import BALANCER_PREFIX, AccessLogs
 from stack.sections.network import Network
-from stack.sections.own_network import ANYWHERE
-from stack.sections.settings import Settings
+from stack.sections.web_access import add_allowed_ranges, add_sign_in, admit
 
 GROUP = "Access"
 HTTP_PORT = 80
 FLOWER_LISTENER_PORT = 5555
 PUBLIC = "internet-facing"
 INTERNAL = "internal"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Balancer:
-    """`web_port` is the port of the site that needs no port in its address."""
-
-    resource: LoadBalancer
-    group: Group
-    network: Network
-    certificate_arn: Ref
-    has_certificate: str
-    web_port: If
-    sign_in: SignIn
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,20 +54,9 @@ def add_balancer(t: Template, *, network: Network, settings: Settings, access_lo
     has_certificate = add_condition(t, "HasCertificate", Not(Equals(Ref(certificate), "")))
     web_port = If(has_certificate, HTTPS_PORT, HTTP_PORT)
 
-    group = add_silent_group(t, "BalancerGroup", network=network, description="Load balancer")
-    group.resource.SecurityGroupIngress = admit(
-        t,
-        ranges=ranges,
-        ports=[
-            (web_port, "Airflow", None),
-            (FLOWER_LISTENER_PORT, "Flower", None),
-            (HTTP_PORT, "Redirected to HTTPS", has_certificate),
-        ],
+    group = _add_group(
+        t, network=network, web_port=web_port, ranges=ranges, has_certificate=has_certificate, sign_in=sign_in
     )
-    provider = SecurityGroupRule(
-        IpProtocol="tcp", FromPort=HTTPS_PORT, ToPort=HTTPS_PORT, CidrIp=ANYWHERE, Description="Sign-in provider"
-    )
-    group.resource.SecurityGroupEgress.append(If(sign_in.has_oidc, provider, NoValue))
     attributes = {
         "access_logs.s3.bucket": Ref(access_logs.bucket),
         "access_logs.s3.enabled": "true",
@@ -104,7 +78,7 @@ def add_balancer(t: Template, *, network: Network, settings: Settings, access_lo
     balancer = Balancer(
         resource=resource,
         group=group,
-        network=network,
+        vpc=network.vpc,
         certificate_arn=Ref(certificate),
         has_certificate=has_certificate,
         web_port=web_port,
@@ -112,6 +86,26 @@ def add_balancer(t: Template, *, network: Network, settings: Settings, access_lo
     )
     _add_redirect(t, balancer)
     return balancer
+
+
+def _add_group(
+    t: Template, *, network: Network, web_port: If, ranges: Parameter, has_certificate: str, sign_in: SignIn
+) -> Group:
+    group = add_silent_group(t, "BalancerGroup", vpc=network.vpc, description="Load balancer")
+    group.resource.SecurityGroupIngress = admit(
+        t,
+        ranges=ranges,
+        ports=[
+            (web_port, "Airflow", None),
+            (FLOWER_LISTENER_PORT, "Flower", None),
+            (HTTP_PORT, "Redirected to HTTPS", has_certificate),
+        ],
+    )
+    provider = SecurityGroupRule(
+        IpProtocol="tcp", FromPort=HTTPS_PORT, ToPort=HTTPS_PORT, CidrIp=ANYWHERE, Description="Sign-in provider"
+    )
+    group.resource.SecurityGroupEgress.append(If(sign_in.has_oidc, provider, NoValue))
+    return group
 
 
 def _add_place(t: Template, *, certificate: Parameter, network: Network) -> _Place:

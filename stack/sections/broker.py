@@ -9,10 +9,10 @@ from troposphere.elasticache import ParameterGroup, ReplicationGroup, SubnetGrou
 from troposphere.secretsmanager import Secret
 
 from stack.lib.parameters import Matching, OneOf, add_condition, add_mapping, add_parameter, hole
+from stack.lib.secrets import KEY_LENGTH, SecretValue, add_generated_secret, whole
 from stack.lib.security_groups import Group, add_silent_group
+from stack.lib.settings import Settings
 from stack.sections.network import Network
-from stack.sections.secrets import KEY_LENGTH, SecretValue, add_generated_secret, whole
-from stack.sections.settings import Settings
 
 GROUP = "Broker"
 PORT = 6379
@@ -33,30 +33,16 @@ class Broker:
     secrets: Mapping[str, SecretValue]
 
 
-def add_broker(t: Template, *, network: Network, settings: Settings) -> Broker:
-    node_type = add_parameter(
-        t,
-        "BrokerNodeType",
-        group=GROUP,
-        label="Node type",
-        description="Size of the Redis nodes.",
-        constraint=Matching(regex=r"^cache\.[a-z0-9]+\.[a-z0-9]+$", says="a node type, such as cache.t4g.small"),
-        default="cache.t4g.small",
-    )
-    replicas = add_parameter(
-        t,
-        "BrokerReplicas",
-        group=GROUP,
-        label="Replicas",
-        description="Replicas of the Redis primary; with at least one, a replica in another zone takes over by itself.",
-        constraint=OneOf(values=tuple(str(n) for n in range(MOST_REPLICAS + 1))),
-        default="0",
-    )
-    has_replicas = add_condition(t, "HasBrokerReplicas", Not(Equals(Ref(replicas), "0")))
-    # CloudFormation cannot add one to a number.
-    nodes = add_mapping(t, "BrokerNodes", {str(n): {"Count": n + 1} for n in range(MOST_REPLICAS + 1)})
+@dataclass(frozen=True, kw_only=True)
+class _Nodes:
+    kind: Ref
+    count: FindInMap
+    has_standby: If
 
-    group = add_silent_group(t, "BrokerGroup", network=network, description="Broker of Celery")
+
+def add_broker(t: Template, *, network: Network, settings: Settings) -> Broker:
+    nodes = _add_nodes(t)
+    group = add_silent_group(t, "BrokerGroup", vpc=network.vpc, description="Broker of Celery")
     subnets = t.add_resource(
         SubnetGroup("BrokerSubnets", Description="Private subnets", SubnetIds=network.private_subnets)
     )
@@ -78,15 +64,15 @@ def add_broker(t: Template, *, network: Network, settings: Settings) -> Broker:
             ReplicationGroupDescription="Celery's broker",
             AtRestEncryptionEnabled=True,
             AutoMinorVersionUpgrade=True,
-            AutomaticFailoverEnabled=If(has_replicas, True, False),
-            CacheNodeType=Ref(node_type),
+            AutomaticFailoverEnabled=nodes.has_standby,
+            CacheNodeType=nodes.kind,
             CacheParameterGroupName=Ref(parameters),
             CacheSubnetGroupName=Ref(subnets),
             Engine="redis",
             EngineVersion=REDIS_VERSION,
             KmsKeyId=settings.key_arn,
-            MultiAZEnabled=If(has_replicas, True, False),
-            NumCacheClusters=FindInMap(nodes, Ref(replicas), "Count"),
+            MultiAZEnabled=nodes.has_standby,
+            NumCacheClusters=nodes.count,
             Port=PORT,
             SecurityGroupIds=[group.id],
             # Restoring old messages would run tasks again that Airflow has long settled.
@@ -107,6 +93,35 @@ def add_broker(t: Template, *, network: Network, settings: Settings) -> Broker:
             "BROKER_SCHEME": "rediss",
         },
         secrets={"BROKER_PASSWORD": whole(secret)},
+    )
+
+
+def _add_nodes(t: Template) -> _Nodes:
+    node_type = add_parameter(
+        t,
+        "BrokerNodeType",
+        group=GROUP,
+        label="Node type",
+        description="Size of the Redis nodes.",
+        constraint=Matching(regex=r"^cache\.[a-z0-9]+\.[a-z0-9]+$", says="a node type, such as cache.t4g.small"),
+        default="cache.t4g.small",
+    )
+    replicas = add_parameter(
+        t,
+        "BrokerReplicas",
+        group=GROUP,
+        label="Replicas",
+        description="Replicas of the Redis primary; with at least one, a replica in another zone takes over by itself.",
+        constraint=OneOf(values=tuple(str(n) for n in range(MOST_REPLICAS + 1))),
+        default="0",
+    )
+    has_replicas = add_condition(t, "HasBrokerReplicas", Not(Equals(Ref(replicas), "0")))
+    # CloudFormation cannot add one to a number.
+    nodes = add_mapping(t, "BrokerNodes", {str(n): {"Count": n + 1} for n in range(MOST_REPLICAS + 1)})
+    return _Nodes(
+        kind=Ref(node_type),
+        count=FindInMap(nodes, Ref(replicas), "Count"),
+        has_standby=If(has_replicas, True, False),
     )
 
 

@@ -7,8 +7,8 @@ from troposphere.ecs import Cluster as EcsCluster
 from troposphere.ecs import ClusterSetting
 from troposphere.servicediscovery import PrivateDnsNamespace
 
-from stack.lib.capacity import PROVIDERS
 from stack.lib.parameters import OneOf, add_parameter
+from stack.lib.services import PROVIDERS
 from stack.sections.network import Network
 from stack.sections.settings import LOGS_GROUP
 

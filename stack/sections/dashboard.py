@@ -8,15 +8,13 @@ from typing import Any
 from troposphere import Output, Sub, Template
 from troposphere.cloudwatch import Dashboard
 
+from stack.lib.alarms import CLUSTER_DIMENSION, METRICS_NAMESPACE, POOL_DIMENSION
+from stack.lib.listeners import Balancer
 from stack.lib.parameters import hole
 from stack.sections.airflow import Airflow
-from stack.sections.balancer import Balancer
-from stack.sections.broker import Broker
-from stack.sections.cluster import Cluster
-from stack.sections.database import Database
-from stack.sections.functions import CLUSTER_DIMENSION, POOL_DIMENSION, Functions
+from stack.sections.foundation import Foundation
+from stack.sections.functions import Functions
 from stack.sections.pools import SizedPool
-from stack.sections.workers import METRICS_NAMESPACE
 
 PERIOD_S = 60
 COLUMNS, WIDTH, HEIGHT = 3, 8, 6  # of CloudWatch's grid of 24
@@ -35,47 +33,17 @@ class _Graph:
 def add_dashboard(
     t: Template,
     *,
-    database: Database,
-    broker: Broker,
+    base: Foundation,
     balancer: Balancer,
-    cluster: Cluster,
     airflow: Airflow,
     functions: Functions,
     pools: Sequence[SizedPool],
 ) -> None:
-    fleet = {CLUSTER_DIMENSION: hole(cluster.ecs)}
-    site = {
-        "LoadBalancer": hole(balancer.resource, "LoadBalancerFullName"),
-        "TargetGroup": hole(airflow.site.target_group, "TargetGroupFullName"),
-    }
-    service = {"ClusterName": hole(cluster.ecs), "ServiceName": hole(airflow.service, "Name")}
     graphs = [
-        *(graph for sized in pools for graph in _of_pool(sized, fleet=fleet)),
-        _fleet(fleet),
-        _Graph(
-            title="Webserver",
-            namespace="AWS/ApplicationELB",
-            dimensions=site,
-            lines=[("RequestCount", "Sum"), ("HTTPCode_Target_5XX_Count", "Sum"), ("HealthyHostCount", "Minimum")],
-        ),
-        _Graph(
-            title="Service airflow, percent",
-            namespace="AWS/ECS",
-            dimensions=service,
-            lines=[("CPUUtilization", "Average"), ("MemoryUtilization", "Maximum")],
-        ),
-        _Graph(
-            title="Database",
-            namespace="AWS/RDS",
-            dimensions={"DBInstanceIdentifier": hole(database.instance)},
-            lines=[("CPUUtilization", "Average"), ("DatabaseConnections", "Maximum")],
-        ),
-        _Graph(
-            title="Broker",
-            namespace="AWS/ElastiCache",
-            dimensions={"CacheClusterId": f"{hole(broker.replication_group)}-001"},
-            lines=[("DatabaseMemoryUsagePercentage", "Maximum"), ("Evictions", "Sum"), ("CurrConnections", "Maximum")],
-        ),
+        *(graph for sized in pools for graph in _of_pool(sized, base=base)),
+        _of_fleet(base),
+        *_of_airflow(airflow, base=base, balancer=balancer),
+        *_of_foundation(base),
         _Graph(
             title="Autoscaler",
             namespace="AWS/Lambda",
@@ -90,9 +58,10 @@ def add_dashboard(
     t.add_output(Output("DashboardUrl", Description="CloudWatch dashboard of this stack.", Value=Sub(url)))
 
 
-def _of_pool(sized: SizedPool, *, fleet: Mapping[str, str]) -> Sequence[_Graph]:
+def _of_pool(sized: SizedPool, *, base: Foundation) -> Sequence[_Graph]:
     name = sized.pool.name
-    of: dict[str, Any] = {"namespace": METRICS_NAMESPACE, "dimensions": {**fleet, POOL_DIMENSION: name}}
+    dimensions = {CLUSTER_DIMENSION: hole(base.cluster.ecs), POOL_DIMENSION: name}
+    of: dict[str, Any] = {"namespace": METRICS_NAMESPACE, "dimensions": dimensions}
     return [
         _Graph(title=f"{name}: tasks", **of, lines=[("Queued", "Maximum"), ("Active", "Maximum")]),
         _Graph(
@@ -104,9 +73,50 @@ def _of_pool(sized: SizedPool, *, fleet: Mapping[str, str]) -> Sequence[_Graph]:
     ]
 
 
-def _fleet(fleet: Mapping[str, str]) -> _Graph:
-    lines = [("Schedulers", "Minimum"), ("Phantoms", "Maximum"), ("UnconsumedQueues", "Maximum")]
-    return _Graph(title="Fleet", namespace=METRICS_NAMESPACE, dimensions=fleet, lines=lines)
+def _of_fleet(base: Foundation) -> _Graph:
+    return _Graph(
+        title="Fleet",
+        namespace=METRICS_NAMESPACE,
+        dimensions={CLUSTER_DIMENSION: hole(base.cluster.ecs)},
+        lines=[("Schedulers", "Minimum"), ("Phantoms", "Maximum"), ("UnconsumedQueues", "Maximum")],
+    )
+
+
+def _of_airflow(airflow: Airflow, *, base: Foundation, balancer: Balancer) -> Sequence[_Graph]:
+    return [
+        _Graph(
+            title="Webserver",
+            namespace="AWS/ApplicationELB",
+            dimensions={
+                "LoadBalancer": hole(balancer.resource, "LoadBalancerFullName"),
+                "TargetGroup": hole(airflow.site.target_group, "TargetGroupFullName"),
+            },
+            lines=[("RequestCount", "Sum"), ("HTTPCode_Target_5XX_Count", "Sum"), ("HealthyHostCount", "Minimum")],
+        ),
+        _Graph(
+            title="Service airflow, percent",
+            namespace="AWS/ECS",
+            dimensions={"ClusterName": hole(base.cluster.ecs), "ServiceName": hole(airflow.service, "Name")},
+            lines=[("CPUUtilization", "Average"), ("MemoryUtilization", "Maximum")],
+        ),
+    ]
+
+
+def _of_foundation(base: Foundation) -> Sequence[_Graph]:
+    return [
+        _Graph(
+            title="Database",
+            namespace="AWS/RDS",
+            dimensions={"DBInstanceIdentifier": hole(base.database.instance)},
+            lines=[("CPUUtilization", "Average"), ("DatabaseConnections", "Maximum")],
+        ),
+        _Graph(
+            title="Broker",
+            namespace="AWS/ElastiCache",
+            dimensions={"CacheClusterId": f"{hole(base.broker.replication_group)}-001"},
+            lines=[("DatabaseMemoryUsagePercentage", "Maximum"), ("Evictions", "Sum"), ("CurrConnections", "Maximum")],
+        ),
+    ]
 
 
 def _widget(graph: _Graph, *, place: int) -> dict[str, Any]:

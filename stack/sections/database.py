@@ -8,11 +8,11 @@ from troposphere import GetAtt, Output, Ref, Template
 from troposphere.rds import DBInstance, DBParameterGroup, DBSubnetGroup, MasterUserSecret
 
 from stack.lib.iam import Statement, add_role, read_secrets, write_os_metrics
+from stack.lib.secrets import SecretValue, key_of
 from stack.lib.security_groups import Group, add_silent_group
+from stack.lib.settings import Settings
 from stack.sections.database_settings import DatabaseSettings, add_database_settings
 from stack.sections.network import Network
-from stack.sections.secrets import SecretValue, key_of
-from stack.sections.settings import Settings
 
 NAME = "airflow"
 USER = "airflow"
@@ -42,7 +42,7 @@ class Database:
 
 def add_database(t: Template, *, network: Network, settings: Settings) -> Database:
     given = add_database_settings(t)
-    group = add_silent_group(t, "DatabaseGroup", network=network, description="Database of Airflow")
+    group = add_silent_group(t, "DatabaseGroup", vpc=network.vpc, description="Database of Airflow")
     subnets = t.add_resource(
         DBSubnetGroup("DatabaseSubnets", DBSubnetGroupDescription="Private subnets", SubnetIds=network.private_subnets)
     )

@@ -5,13 +5,12 @@ from dataclasses import dataclass
 from troposphere import Template
 from troposphere.ecs import Service
 
-from stack.lib.listeners import add_site, add_url
+from stack.lib.listeners import Balancer, add_site, add_url
 from stack.lib.security_groups import add_api_client_group, add_path
 from stack.lib.services import Workload, add_service
-from stack.lib.sizes import add_size
-from stack.lib.task_definition import Container, Task, add_task
-from stack.sections.airflow import Foundation
-from stack.sections.balancer import FLOWER_LISTENER_PORT, Balancer
+from stack.lib.task_definition import Container, Task, add_size, add_task
+from stack.sections.balancer import FLOWER_LISTENER_PORT
+from stack.sections.foundation import Foundation
 
 GROUP = "Flower"
 ROLE = "flower"
@@ -26,7 +25,7 @@ class Flower:
 
 def add_flower(t: Template, *, base: Foundation, balancer: Balancer) -> Flower:
     size = add_size(t, "Flower", group=GROUP, whose="the service flower", cpu="256", memory_mib="1024")
-    group = add_api_client_group(t, "FlowerGroup", network=base.network, description="Flower")
+    group = add_api_client_group(t, "FlowerGroup", vpc=base.network.vpc, description="Flower")
     add_path(t, source=group, target=base.database.group, port=base.database.port)
     add_path(t, source=group, target=base.broker.group, port=base.broker.port)
     add_path(t, source=balancer.group, target=group, port=PORT)
@@ -58,8 +57,8 @@ def add_flower(t: Template, *, base: Foundation, balancer: Balancer) -> Flower:
     service = add_service(
         t,
         "FlowerService",
-        network=base.network,
-        cluster=base.cluster,
+        cluster=base.cluster.ecs,
+        subnets=base.network.private_subnets,
         settings=base.settings,
         workload=Workload(definition=defined.definition, group=group, site=site),
     )

@@ -3,17 +3,19 @@
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from troposphere import Equals, If, NoValue, Ref, Sub, Template
+from troposphere import Equals, Ref, Sub, Template
 from troposphere.ecs import Service
 from troposphere.serverless import EventBridgeRuleEvent, Function, ScheduleEvent
 
-from stack.lib.function import Code, add_function
 from stack.lib.iam import add_network_policy, inspect_services, publish_to, scale_services
+from stack.lib.lambda_function import Code, Shared, add_function
 from stack.lib.parameters import YES_OR_NO, Between, add_condition, add_parameter, hole
 from stack.lib.security_groups import add_api_client_group, add_path
-from stack.sections.airflow import Airflow, Foundation
+from stack.sections.airflow import Airflow
 from stack.sections.flower import Flower
+from stack.sections.foundation import Foundation
 from stack.sections.pools import MOST_WORKERS, SizedPool, pools_json
 from stack.sections.sleep import add_sleeper
 from stack.sections.workers import Workers
@@ -23,15 +25,6 @@ EVERY_MINUTE = "rate(1 minute)"
 # A look that waits for Redis may last into the next minute. Deployments of several services come at once.
 AUTOSCALERS_AT_ONCE = 2
 VERSION_CHECKS_AT_ONCE = 5
-SLEEPERS_AT_ONCE = 2  # a command while the minute's look goes on
-# As the functions' modules `report` name them, which are not importable here; tests compare.
-CLUSTER_DIMENSION = "cluster"
-POOL_DIMENSION = "pool"
-UNCONSUMED_QUEUES = "UnconsumedQueues"
-VERSIONS_IN_SYNC = "VersionsInSync"
-SCHEDULERS = "Schedulers"
-OLDEST_WAIT = "OldestWait"
-DESIRED = "Desired"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,6 +42,19 @@ def add_functions(
     flower: Flower,
     pools: Sequence[SizedPool],
 ) -> Functions:
+    settings = _add_settings(t)
+    shared = _add_shared(t, base=base, airflow=airflow)
+    services = {"airflow": airflow.service, **workers.services, "flower": flower.service}
+    functions = Functions(
+        autoscaler=_add_autoscaler(t, base=base, shared=shared, settings=settings, workers=workers, pools=pools),
+        version_check=_add_version_check(t, base=base, shared=shared, airflow=airflow, services=services),
+    )
+    add_sleeper(t, base=base, shared=shared, airflow=airflow, workers=workers, flower=flower, pools=pools)
+    return functions
+
+
+def _add_settings(t: Template) -> Mapping[str, Any]:
+    """Environment variables of the autoscaler."""
     poll_seconds = add_parameter(
         t,
         "PollSeconds",
@@ -86,75 +92,33 @@ def add_functions(
         constraint=Between(low=0, high=100),
         default=75,
     )
+    return {
+        "POLL_SECONDS": Ref(poll_seconds),
+        "SCALE_IN_AFTER_S": Ref(scale_in_after),
+        "MAX_STEP_OUT": Ref(max_step_out),
+        "RACED_BOOTS_PERCENT": Ref(raced_boots),
+    }
+
+
+def _add_shared(t: Template, *, base: Foundation, airflow: Airflow) -> Shared:
     is_reserved = _add_reservation(t)
     network_policy = add_network_policy(t, "FunctionsNetworkPolicy")
-    services = {"airflow": airflow.service, **workers.services, "flower": flower.service}
-    group = add_api_client_group(t, "FunctionsGroup", network=base.network, description="Functions")
+    group = add_api_client_group(t, "FunctionsGroup", vpc=base.network.vpc, description="Functions")
     add_path(t, source=group, target=base.broker.group, port=base.broker.port)
     add_path(t, source=group, target=airflow.group, port=airflow.port)
-    common = {
-        **base.broker.environment,
-        "BROKER_SECRET_ARN": Ref(base.broker.secret),
-        "CLUSTER": Ref(base.cluster.ecs),
-    }
-    autoscaler = add_function(
-        t,
-        "Autoscaler",
-        base=base,
-        group=group,
-        code=Code(
-            package="autoscaler",
-            environment={
-                **common,
-                "POOLS": pools_json(pools, services=workers.services),
-                "POLL_SECONDS": Ref(poll_seconds),
-                "SCALE_IN_AFTER_S": Ref(scale_in_after),
-                "MAX_STEP_OUT": Ref(max_step_out),
-                "RACED_BOOTS_PERCENT": Ref(raced_boots),
-            },
-            statements=scale_services(services=list(workers.services.values()), cluster=base.cluster.ecs),
-            events={"EveryMinute": _every_minute("Looks at the backlog, several times a minute")},
-            network_policy=network_policy,
-            concurrency=If(is_reserved, AUTOSCALERS_AT_ONCE, NoValue),
-        ),
-    )
-    version_check = add_function(
-        t,
-        "VersionCheck",
-        base=base,
-        group=group,
-        code=Code(
-            package="version_check",
-            environment={
-                **common,
-                "SERVICES": _services_json(services),
-                "TOPIC_ARN": Ref(base.topic),
-                "WEBSERVER_URL": airflow.version_url,
-            },
-            statements=[
-                *inspect_services(services=list(services.values()), cluster=base.cluster.ecs),
-                *publish_to(base.topic, key_arn=base.settings.key_arn),
-            ],
-            events={
-                "EveryMinute": _every_minute("Compares the versions that run"),
-                "Deployment": _deployment_of(list(services.values())),
-            },
-            network_policy=network_policy,
-            concurrency=If(is_reserved, VERSION_CHECKS_AT_ONCE, NoValue),
-        ),
-    )
-    add_sleeper(
-        t,
-        base=base,
-        airflow=airflow,
-        workers=workers,
-        flower=flower,
-        pools=pools,
+    return Shared(
+        settings=base.settings,
+        subnets=base.network.private_subnets,
         group=group,
         network_policy=network_policy,
-        concurrency=If(is_reserved, SLEEPERS_AT_ONCE, NoValue),
+        environment={
+            **base.broker.environment,
+            "BROKER_SECRET_ARN": Ref(base.broker.secret),
+            "CLUSTER": Ref(base.cluster.ecs),
+        },
+        secrets=[base.broker.secret],
+        is_reserved=is_reserved,
     )
-    return Functions(autoscaler=autoscaler, version_check=version_check)
 
 
 def _add_reservation(t: Template) -> str:
@@ -168,6 +132,56 @@ def _add_reservation(t: Template) -> str:
         default="false",
     )
     return add_condition(t, "IsConcurrencyReserved", Equals(Ref(reserve), "true"))
+
+
+def _add_autoscaler(
+    t: Template,
+    *,
+    base: Foundation,
+    shared: Shared,
+    settings: Mapping[str, Any],
+    workers: Workers,
+    pools: Sequence[SizedPool],
+) -> Function:
+    return add_function(
+        t,
+        "Autoscaler",
+        shared=shared,
+        code=Code(
+            package="autoscaler",
+            environment={"POOLS": pools_json(pools, services=workers.services), **settings},
+            statements=scale_services(services=list(workers.services.values()), cluster=base.cluster.ecs),
+            events={"EveryMinute": _every_minute("Looks at the backlog, several times a minute")},
+            concurrency=AUTOSCALERS_AT_ONCE,
+        ),
+    )
+
+
+def _add_version_check(
+    t: Template, *, base: Foundation, shared: Shared, airflow: Airflow, services: Mapping[str, Service]
+) -> Function:
+    return add_function(
+        t,
+        "VersionCheck",
+        shared=shared,
+        code=Code(
+            package="version_check",
+            environment={
+                "SERVICES": _services_json(services),
+                "TOPIC_ARN": Ref(base.topic),
+                "WEBSERVER_URL": airflow.version_url,
+            },
+            statements=[
+                *inspect_services(services=list(services.values()), cluster=base.cluster.ecs),
+                *publish_to(base.topic, key_arn=base.settings.key_arn),
+            ],
+            events={
+                "EveryMinute": _every_minute("Compares the versions that run"),
+                "Deployment": _deployment_of(list(services.values())),
+            },
+            concurrency=VERSION_CHECKS_AT_ONCE,
+        ),
+    )
 
 
 def _services_json(services: Mapping[str, Service]) -> Sub:

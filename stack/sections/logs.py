@@ -1,23 +1,76 @@
-"""Where logs go: task logs into a bucket, what containers and functions print into log groups."""
+"""Where logs go: access logs and flow logs into one bucket, task logs into another."""
 
 from dataclasses import dataclass
+from typing import Any
 
-from troposphere import Output, Ref, Template
-from troposphere.logs import LogGroup
-from troposphere.s3 import Bucket, LoggingConfiguration, ServerSideEncryptionByDefault
+from troposphere import And, Condition, Equals, Join, Not, Output, Ref, Sub, Template
+from troposphere.ec2 import FlowLog
+from troposphere.s3 import Bucket, BucketPolicy, LoggingConfiguration, ServerSideEncryptionByDefault
 
-from stack.lib.buckets import add_bucket, add_bucket_policy
-from stack.lib.parameters import Between, add_parameter
-from stack.sections.access_logs import BUCKET_PREFIX, AccessLogs
-from stack.sections.settings import LOGS_GROUP, Settings
+from stack.lib.iam import Statement
+from stack.lib.logs import add_bucket, add_bucket_policy, objects
+from stack.lib.parameters import Between, OneOf, add_condition, add_parameter, suppress
+from stack.lib.settings import Settings
+from stack.sections.network import GROUP as NETWORK_GROUP
+from stack.sections.network import Network
+from stack.sections.settings import LOGS_GROUP
 
 TASK_LOG_PREFIX = "logs"  # the image composes s3://<LOG_BUCKET>/logs
+BALANCER_PREFIX = "balancer"
+BUCKET_PREFIX = "bucket/"
+NETWORK_PREFIX = "network"
+FLOW_LOGS = "delivery.logs.amazonaws.com"
+NO_TRAFFIC = "NONE"
+# Seconds over which a connection's packets are counted into one record: the longer of the two that there are.
+AGGREGATION_S = 600
+ENDLESS = "This is where access logs go: to log their delivery would never end."
+
+
+@dataclass(frozen=True, kw_only=True)
+class AccessLogs:
+    """`policy` must stand before anybody is told to deliver."""
+
+    bucket: Bucket
+    policy: BucketPolicy
 
 
 @dataclass(frozen=True, kw_only=True)
 class Logs:
     bucket: Bucket
     prefix: str
+
+
+def add_access_logs(t: Template) -> AccessLogs:
+    days = add_parameter(
+        t,
+        "AccessLogDays",
+        group=LOGS_GROUP,
+        label="Days to keep access logs",
+        description="Days after which logs of requests to load balancer and log bucket, and flow logs, are deleted.",
+        constraint=Between(low=1, high=3650),
+        default=90,
+    )
+    encryption = ServerSideEncryptionByDefault(SSEAlgorithm="AES256")
+    bucket = add_bucket(t, "AccessLogBucket", days=Ref(days), encryption=encryption)
+    suppress(
+        bucket,
+        checkov={"CKV_AWS_18": ENDLESS},
+        guard={
+            "s3_bucket_logging_enabled_check": ENDLESS,
+            "s3_bucket_default_encryption_kms_check": "Load balancers deliver to buckets of S3's own encryption only.",
+            "s3_bucket_object_lock_enabled_check": "S3 delivers access logs to no bucket with a default retention.",
+        },
+    )
+    deliveries = [
+        _deliver("logdelivery.elasticloadbalancing.amazonaws.com", bucket=bucket, prefix=f"{BALANCER_PREFIX}/AWSLogs/"),
+        _deliver("logging.s3.amazonaws.com", bucket=bucket, prefix=BUCKET_PREFIX),
+        _deliver(FLOW_LOGS, bucket=bucket, prefix=f"{NETWORK_PREFIX}/"),
+        # Asked before a flow log is created; the answer is the same for every bucket without access lists.
+        _of_this_account(FLOW_LOGS, action="s3:GetBucketAcl", resource=bucket.get_att("Arn")),
+    ]
+    return AccessLogs(
+        bucket=bucket, policy=add_bucket_policy(t, "AccessLogBucketPolicy", bucket=bucket, statements=deliveries)
+    )
 
 
 def add_logs(t: Template, *, settings: Settings, access_logs: AccessLogs) -> Logs:
@@ -43,13 +96,45 @@ def add_logs(t: Template, *, settings: Settings, access_logs: AccessLogs) -> Log
     return Logs(bucket=bucket, prefix=TASK_LOG_PREFIX)
 
 
-def add_log_group(t: Template, title: str, *, settings: Settings) -> LogGroup:
-    return t.add_resource(
-        LogGroup(
-            title,
-            DeletionPolicy="Delete",
-            UpdateReplacePolicy="Delete",
-            KmsKeyId=settings.key_arn,
-            RetentionInDays=settings.log_retention_days,
+def add_flow_logs(t: Template, *, network: Network, access_logs: AccessLogs) -> None:
+    """Nothing in a network that is brought: that one has an owner who decides."""
+    traffic = add_parameter(
+        t,
+        "FlowLogTraffic",
+        group=NETWORK_GROUP,
+        label="Flow logs",
+        description="Connections in the VPC that is created which are written down: all, those refused, or none.",
+        constraint=OneOf(values=(NO_TRAFFIC, "REJECT", "ALL")),
+        default=NO_TRAFFIC,
+    )
+    is_logged = add_condition(
+        t, "IsTrafficLogged", And(Condition(network.is_created), Not(Equals(Ref(traffic), NO_TRAFFIC)))
+    )
+    t.add_resource(
+        FlowLog(
+            "NetworkFlowLog",
+            Condition=is_logged,
+            DependsOn=access_logs.policy.title,
+            # A folder for each kind: two flow logs of one VPC may not share one, and a change makes the new one first.
+            LogDestination=Join("", [access_logs.bucket.get_att("Arn"), f"/{NETWORK_PREFIX}/", Ref(traffic)]),
+            LogDestinationType="s3",
+            MaxAggregationInterval=AGGREGATION_S,
+            ResourceId=network.created_vpc,
+            ResourceType="VPC",
+            TrafficType=Ref(traffic),
         )
     )
+
+
+def _deliver(service: str, *, bucket: Bucket, prefix: str) -> Statement:
+    return _of_this_account(service, action="s3:PutObject", resource=objects(bucket, prefix))
+
+
+def _of_this_account(service: str, *, action: str, resource: Any) -> Statement:
+    return {
+        "Effect": "Allow",
+        "Principal": {"Service": service},
+        "Action": action,
+        "Resource": resource,
+        "Condition": {"StringEquals": {"aws:SourceAccount": Sub("${AWS::AccountId}")}},
+    }

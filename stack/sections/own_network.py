@@ -32,10 +32,10 @@ from troposphere.ec2 import (
     VPCGatewayAttachment,
 )
 
-from stack.lib.endpoints import add_endpoints
 from stack.lib.parameters import add_condition
+from stack.lib.security_groups import ANYWHERE
+from stack.sections.network_endpoints import add_endpoints
 
-ANYWHERE = "0.0.0.0/0"
 ZONES = ("A", "B", "C")  # the last one under a condition
 SUBNETS = 2 * len(ZONES)
 SUBNET_HOST_BITS = "12"  # 4,096 addresses a subnet: room for WorkerMax tasks, each with an address of its own

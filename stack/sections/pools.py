@@ -7,10 +7,9 @@ from typing import Any
 
 from troposphere import Parameter, Sub, Template
 
-from stack.lib.capacity import SpotShare, add_spot_share
-from stack.lib.order import add_order
-from stack.lib.parameters import Between, add_parameter, hole
-from stack.lib.sizes import Size, add_size
+from stack.lib.parameters import Between, add_order, add_parameter, hole
+from stack.lib.services import SpotShare, add_spot_share
+from stack.lib.task_definition import Size, add_size
 
 # Airflow's own name for the queue of a task whose author names none.
 DEFAULT_QUEUE = "default"

@@ -1,25 +1,14 @@
 """Secrets that the stack generates, so that none is ever typed or stands in the template."""
 
 from dataclasses import dataclass
-from typing import Any
 
-from troposphere import Output, Ref, Sub, Template
-from troposphere.secretsmanager import GenerateSecretString, Secret
+from troposphere import Output, Ref, Template
 
-from stack.lib.parameters import hole
-from stack.sections.settings import Settings
+from stack.lib.secrets import KEY_LENGTH, SecretValue, add_generated_secret, whole
+from stack.lib.settings import Settings
 
 FERNET_LENGTH = 32  # a Fernet key is 32 bytes, base64-encoded; the image encodes these characters
-KEY_LENGTH = 64
 PASSWORD_LENGTH = 24
-
-
-@dataclass(frozen=True, kw_only=True)
-class SecretValue:
-    """Where a container's secret comes from: all of a secret, or one key of its JSON."""
-
-    arn: Any
-    value_from: Any
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,24 +45,3 @@ def add_secrets(t: Template, *, settings: Settings) -> Secrets:
     )
     t.add_output(Output("AdminSecretArn", Description="Secret with the password of the user admin.", Value=Ref(admin)))
     return Secrets(fernet=whole(fernet), api=whole(api), jwt=whole(jwt), admin=whole(admin))
-
-
-def add_generated_secret(t: Template, title: str, *, settings: Settings, length: int, description: str) -> Secret:
-    """Letters and digits only: they fit into a URL, a Redis AUTH token and a Fernet key alike."""
-    return t.add_resource(
-        Secret(
-            title,
-            Description=description,
-            GenerateSecretString=GenerateSecretString(PasswordLength=length, ExcludePunctuation=True),
-            KmsKeyId=settings.key_arn,
-        )
-    )
-
-
-def whole(secret: Secret) -> SecretValue:
-    return SecretValue(arn=Ref(secret), value_from=Ref(secret))
-
-
-def key_of(*, owner: Any, attribute: str, key: str) -> SecretValue:
-    """One key of the JSON secret whose ARN is `attribute` of `owner`; the empty parts mean its current version."""
-    return SecretValue(arn=owner.get_att(attribute), value_from=Sub(f"{hole(owner, attribute)}:{key}::"))

@@ -1,10 +1,9 @@
 """What the whole stack is told: which image it runs, on which processor, and how long it keeps logs."""
 
-from dataclasses import dataclass
-
 from troposphere import Equals, GetAtt, If, Not, NoValue, Parameter, Ref, Sub, Template
 
 from stack.lib.parameters import YES_OR_NO, Matching, OneOf, add_condition, add_parameter
+from stack.lib.settings import Settings
 
 IMAGE_GROUP = "Image"
 SAFETY_GROUP = "Safety"
@@ -12,24 +11,6 @@ LOGS_GROUP = "Logs"
 
 # The periods that CloudWatch Logs accepts, up to a year.
 LOG_RETENTION_DAYS = ("1", "3", "5", "7", "14", "30", "60", "90", "120", "150", "180", "365")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Settings:
-    """`architecture` is spelled for Lambda, `cpu_architecture` for ECS; `repository_arn` may hold a pattern.
-
-    `has_exec` is the condition under which operators may open a shell in a container.
-    """
-
-    image_uri: Ref
-    repository_arn: If
-    architecture: Ref
-    cpu_architecture: If
-    log_retention_days: Ref
-    key_arn: GetAtt
-    deletion_protection: Ref
-    permissions_boundary: If
-    has_exec: str
 
 
 def add_settings(t: Template, *, key_arn: GetAtt) -> Settings:

@@ -1,20 +1,20 @@
 """The sleeper: a function that stops and starts the whole environment, by command and by schedule."""
 
 from collections.abc import Sequence
+from typing import Any
 
-from troposphere import Equals, If, Not, Parameter, Ref, Sub, Template
+from troposphere import Equals, Not, Parameter, Ref, Sub, Template
 from troposphere.awslambda import Permission
 from troposphere.events import Rule, Target
-from troposphere.iam import ManagedPolicy
 from troposphere.serverless import Function, ScheduleEvent
 
-from stack.lib.function import Code, add_function
+from stack.lib.iam import Statement, allow
+from stack.lib.lambda_function import Code, Shared, add_function
 from stack.lib.parameters import Between, Matching, add_condition, add_parameter
-from stack.lib.security_groups import Group
-from stack.sections.airflow import Airflow, Foundation
+from stack.sections.airflow import Airflow
 from stack.sections.flower import Flower
+from stack.sections.foundation import Foundation
 from stack.sections.pools import SizedPool, pools_json
-from stack.sections.sleep_rights import rest_services, silence_alarms, stop_database, suspend_scaling
 from stack.sections.workers import Workers
 
 GROUP = "Sleep"
@@ -22,20 +22,19 @@ EVERY_MINUTE = "rate(1 minute)"
 ASLEEP, AWAKE = "asleep", "awake"  # as shared.tags spells them, which is not importable here; a test compares
 # CloudFormation names the alarms by the stack and their logical ids.
 ALARM_PREFIX = "${AWS::StackName}-Alarm"
+SLEEPERS_AT_ONCE = 2  # a command while the minute's look goes on
 
 
 def add_sleeper(
     t: Template,
     *,
     base: Foundation,
+    shared: Shared,
     airflow: Airflow,
     workers: Workers,
     flower: Flower,
     pools: Sequence[SizedPool],
-    group: Group,
-    network_policy: ManagedPolicy,
-    concurrency: If,
-) -> Function:
+) -> None:
     patience = add_parameter(
         t,
         "SleepPatienceMinutes",
@@ -45,19 +44,14 @@ def add_sleeper(
         constraint=Between(low=1, high=1440),
         default=60,
     )
-    cluster = base.cluster.ecs
     services = [airflow.service, *workers.services.values(), flower.service]
     function = add_function(
         t,
         "Sleeper",
-        base=base,
-        group=group,
+        shared=shared,
         code=Code(
             package="sleeper",
             environment={
-                **base.broker.environment,
-                "BROKER_SECRET_ARN": Ref(base.broker.secret),
-                "CLUSTER": Ref(cluster),
                 "AIRFLOW_SERVICE": airflow.service.get_att("Name"),
                 "FLOWER_SERVICE": flower.service.get_att("Name"),
                 "POOLS": pools_json(pools, services=workers.services),
@@ -66,25 +60,23 @@ def add_sleeper(
                 "PATIENCE_MINUTES": Ref(patience),
             },
             statements=[
-                *rest_services(services=services, cluster=cluster),
-                *suspend_scaling(),
-                *silence_alarms(ALARM_PREFIX),
-                stop_database(base.database.instance),
+                *_rest_services(services=services, cluster=base.cluster.ecs),
+                *_suspend_scaling(),
+                *_silence_alarms(),
+                _stop_database(base.database.instance),
             ],
             events={
                 "EveryMinute": ScheduleEvent(
                     "EveryMinute", Description="Goes on with what is wanted of the environment", Schedule=EVERY_MINUTE
                 )
             },
-            network_policy=network_policy,
-            concurrency=concurrency,
+            concurrency=SLEEPERS_AT_ONCE,
             # Lost, the schedule's word would let the environment be awake all night, or asleep all day.
             told_of_failures=base.topic,
         ),
     )
     _add_schedule(t, "Sleep", function=function, wanted=ASLEEP, says="When the environment is put to sleep")
     _add_schedule(t, "Wake", function=function, wanted=AWAKE, says="When the environment is woken")
-    return function
 
 
 def _add_schedule(t: Template, prefix: str, *, function: Function, wanted: str, says: str) -> None:
@@ -117,3 +109,41 @@ def _add_schedule(t: Template, prefix: str, *, function: Function, wanted: str, 
             SourceArn=rule.get_att("Arn"),
         )
     )
+
+
+def _rest_services(*, services: Sequence[Any], cluster: Any) -> list[Statement]:
+    """Set how many tasks the services have; tag them, and their cluster."""
+    own = [Ref(s) for s in services]
+    tagging = ("ecs:TagResource", "ecs:UntagResource")
+    return [
+        allow(actions=["ecs:DescribeServices", "ecs:UpdateService", *tagging], resources=own),
+        allow(actions=["ecs:DescribeClusters", *tagging], resources=[cluster.get_att("Arn")]),
+    ]
+
+
+def _stop_database(instance: Any) -> Statement:
+    """Stop and start it, and see how far that is."""
+    actions = ("DescribeDBInstances", "StartDBInstance", "StopDBInstance")
+    return allow(actions=[f"rds:{action}" for action in actions], resources=[instance.get_att("DBInstanceArn")])
+
+
+def _suspend_scaling() -> list[Statement]:
+    """Suspend and resume the scaling of ECS services; which one, its ARN does not say."""
+    of_ecs = {"StringEquals": {"application-autoscaling:service-namespace": "ecs"}}
+    targets = "arn:${AWS::Partition}:application-autoscaling:${AWS::Region}:${AWS::AccountId}:scalable-target/*"
+    return [
+        # The API takes no resource.
+        allow(actions=["application-autoscaling:DescribeScalableTargets"], resources=["*"]),
+        allow(actions=["application-autoscaling:RegisterScalableTarget"], resources=[Sub(targets)], condition=of_ecs),
+    ]
+
+
+def _silence_alarms() -> list[Statement]:
+    """Whether the stack's alarms tell anybody."""
+    alarms = "arn:${AWS::Partition}:cloudwatch:${AWS::Region}:${AWS::AccountId}:alarm:"
+    changes = ("DisableAlarmActions", "EnableAlarmActions", "SetAlarmState")
+    return [
+        # Listing is by all alarms or none.
+        allow(actions=["cloudwatch:DescribeAlarms"], resources=[Sub(f"{alarms}*")]),
+        allow(actions=[f"cloudwatch:{change}" for change in changes], resources=[Sub(f"{alarms}{ALARM_PREFIX}*")]),
+    ]

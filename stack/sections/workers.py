@@ -8,15 +8,16 @@ from troposphere import Ref, Sub, Template
 from troposphere.ecs import Service
 from troposphere.logs import LogGroup, MetricFilter, MetricTransformation
 
+from stack.lib.alarms import METRICS_NAMESPACE
 from stack.lib.iam import protect_tasks
 from stack.lib.security_groups import add_open_group, add_path
 from stack.lib.services import Workload, add_service
 from stack.lib.task_definition import Container, Task, add_task
-from stack.sections.airflow import Airflow, Foundation
+from stack.sections.airflow import Airflow
+from stack.sections.connections import let_read_connections
+from stack.sections.foundation import Foundation
 from stack.sections.pools import SizedPool
-from stack.sections.secret_connections import let_read_connections
 
-METRICS_NAMESPACE = "AirflowOnEcs"
 # As agent.loop logs it, once for each row of refusals; it is not importable here, a test compares.
 REFUSED = "fleet: scale-in protection is not granted"
 LOG_SERVER_PORT = 8793  # Airflow's own default
@@ -41,7 +42,7 @@ def add_workers(t: Template, *, base: Foundation, airflow: Airflow, pools: tuple
 
 def _add_pool(t: Template, *, base: Foundation, airflow: Airflow, sized: SizedPool) -> tuple[Service, Sub]:
     pool = sized.pool
-    group = add_open_group(t, f"{pool.title}Group", network=base.network, description=f"Workers of pool {pool.name}")
+    group = add_open_group(t, f"{pool.title}Group", vpc=base.network.vpc, description=f"Workers of pool {pool.name}")
     add_path(t, source=group, target=base.database.group, port=base.database.port)
     add_path(t, source=group, target=base.broker.group, port=base.broker.port)
     add_path(t, source=group, target=airflow.group, port=airflow.port)
@@ -64,23 +65,15 @@ def _add_pool(t: Template, *, base: Foundation, airflow: Airflow, sized: SizedPo
             containers=(worker,),
             size=sized.size,
             storage_gib=Ref(sized.storage_gib),
-            statements=[
-                *airflow.connections.statements,
-                protect_tasks(base.cluster.ecs),
-            ],
+            statements=[*airflow.connections.statements, protect_tasks(base.cluster.ecs)],
         ),
     )
-    let_read_connections(
-        t,
-        f"{pool.title}ConnectionsPolicy",
-        role=defined.role,
-        connections=airflow.connections.kept_as_secrets,
-    )
+    let_read_connections(t, f"{pool.title}ConnectionsPolicy", role=defined.role, connections=airflow.connections)
     service = add_service(
         t,
         f"{pool.title}Service",
-        network=base.network,
-        cluster=base.cluster,
+        cluster=base.cluster.ecs,
+        subnets=base.network.private_subnets,
         settings=base.settings,
         workload=Workload(
             definition=defined.definition,

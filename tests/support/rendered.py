@@ -12,7 +12,7 @@ from samtranslator.yaml_helper import yaml_parse
 from cfn.template import parse
 from ops.cost.resolved import resolved
 from project import environments
-from stack.lib.render import render
+from stack.render import render
 from template_gen import build
 
 REGION = "us-east-1"

@@ -17,7 +17,7 @@ from moto.server import ThreadedMotoServer
 from fleet.registry import ROLES
 from local.servers.redis import Redis
 from shared import aws
-from stack.lib.function import RUNTIME
+from stack.lib.lambda_function import RUNTIME
 from tests.support import rendered
 
 ROOT = Path(__file__).parents[3]

@@ -20,7 +20,7 @@ from fleet.registry import Member, Registry
 from roles.compose import ROLES
 from shared.broker import Broker
 from shared.ecs import describe_services
-from stack.lib.render import render
+from stack.render import render
 from stack.sections.pools import Pool
 from template_gen import build
 from tests.integration.conftest import RedisServer

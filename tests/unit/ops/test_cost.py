@@ -11,7 +11,7 @@ from ops.cost.compare import compare
 from ops.cost.estimate import FREE, PRICED, Line, NoPrice, estimate, total
 from ops.cost.fargate import Split, split
 from ops.cost.load import IDLE, Load
-from stack.lib.capacity import REMAINDERS
+from stack.lib.services import REMAINDERS
 from tests.support.rendered import in_environment
 
 A_MONTH = 730  # hours

@@ -9,7 +9,7 @@ import pytest
 from troposphere.serverless import FunctionGlobals, Globals
 
 import template_gen
-from stack.lib.render import HEADER, render
+from stack.render import HEADER, render
 from tests.support import rendered
 
 ROOT = Path(template_gen.__file__).parent

@@ -8,7 +8,8 @@ import pytest
 
 import version_check.report
 from autoscaler import report
-from stack.sections.workers import METRICS_NAMESPACE, REFUSED
+from stack.lib.alarms import METRICS_NAMESPACE
+from stack.sections.workers import REFUSED
 from tests.support import rendered
 
 ROOT = Path(__file__).parents[3]

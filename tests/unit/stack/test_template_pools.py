@@ -7,8 +7,8 @@ import pytest
 from samtranslator.yaml_helper import yaml_parse
 
 from autoscaler import report
-from stack.lib.render import render
-from stack.sections import functions
+from stack.lib import alarms
+from stack.render import render
 from stack.sections.pools import Pool
 from template_gen import build
 from tests.support import rendered
@@ -126,7 +126,7 @@ def test_without_a_pool_for_the_default_queue_nothing_is_generated() -> None:
 
 def test_a_queue_that_nobody_listens_to_raises_an_alarm_for_this_cluster() -> None:
     alarm = rendered.resources("AWS::CloudWatch::Alarm")["AlarmQueueUnconsumed"]
-    assert alarm["MetricName"] == report.UNCONSUMED_QUEUES == functions.UNCONSUMED_QUEUES
+    assert alarm["MetricName"] == report.UNCONSUMED_QUEUES == alarms.UNCONSUMED_QUEUES
     assert alarm["Dimensions"] == [{"Name": report.CLUSTER_DIMENSION, "Value": {"Ref": "Cluster"}}]
     variables = rendered.resources("AWS::Lambda::Function")["AutoscalerFunction"]["Environment"]["Variables"]
     assert alarm["Namespace"] == variables["POWERTOOLS_METRICS_NAMESPACE"]

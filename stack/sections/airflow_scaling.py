@@ -11,8 +11,7 @@ from troposphere.applicationautoscaling import (
 )
 from troposphere.ecs import Service
 
-from stack.lib.order import add_order
-from stack.lib.parameters import OneOf, add_parameter, hole
+from stack.lib.parameters import OneOf, add_order, add_parameter, hole
 from stack.sections.cluster import Cluster
 
 MOST_COPIES = 6

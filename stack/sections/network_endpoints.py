@@ -5,8 +5,8 @@ from typing import Any
 from troposphere import Parameter, Ref, Sub, Template
 from troposphere.ec2 import VPC, SecurityGroup, SecurityGroupRule, VPCEndpoint
 
-HTTPS_PORT = 443
-NOWHERE = "127.0.0.1/32"  # a group without any outbound rule would be given one that allows everything
+from stack.lib.security_groups import HTTPS_PORT, NOWHERE
+
 # What tasks and functions call, or Fargate calls for them. S3 has an endpoint of another kind.
 SERVICES = {
     "ApplicationAutoscaling": "application-autoscaling",

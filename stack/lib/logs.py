@@ -1,9 +1,10 @@
-"""Buckets as all of the stack's are: private, versioned, TLS only, emptied after a while, kept when the stack goes."""
+"""Where logs are kept: log groups, and buckets that are private, versioned, TLS only and outlive the stack."""
 
 from collections.abc import Sequence
 from typing import Any
 
 from troposphere import Join, Ref, Template
+from troposphere.logs import LogGroup
 from troposphere.s3 import (
     AbortIncompleteMultipartUpload,
     Bucket,
@@ -23,9 +24,22 @@ from troposphere.s3 import (
 )
 
 from stack.lib.iam import POLICY_VERSION, Statement
+from stack.lib.settings import Settings
 
 ABANDONED_UPLOAD_DAYS = 7
 OLD_VERSION_DAYS = 7
+
+
+def add_log_group(t: Template, title: str, *, settings: Settings) -> LogGroup:
+    return t.add_resource(
+        LogGroup(
+            title,
+            DeletionPolicy="Delete",
+            UpdateReplacePolicy="Delete",
+            KmsKeyId=settings.key_arn,
+            RetentionInDays=settings.log_retention_days,
+        )
+    )
 
 
 def add_bucket(t: Template, title: str, *, days: Any, encryption: ServerSideEncryptionByDefault) -> Bucket:

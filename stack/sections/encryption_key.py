@@ -10,7 +10,7 @@ POLICY_VERSION = "2012-10-17"
 PENDING_WINDOW_DAYS = 30
 
 
-def add_key(t: Template) -> GetAtt:
+def add_encryption_key(t: Template) -> GetAtt:
     """The key's ARN. It outlives the stack, as do the snapshot and the logs that nobody could read without it."""
     key = t.add_resource(
         Key(

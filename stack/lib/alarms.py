@@ -9,6 +9,15 @@ from troposphere.cloudwatch import Alarm, MetricDimension
 from troposphere.sns import Topic
 
 MINUTE_S = 60
+METRICS_NAMESPACE = "AirflowOnEcs"
+# As the functions' modules `report` name them, which are not importable here; tests compare.
+CLUSTER_DIMENSION = "cluster"
+POOL_DIMENSION = "pool"
+UNCONSUMED_QUEUES = "UnconsumedQueues"
+VERSIONS_IN_SYNC = "VersionsInSync"
+SCHEDULERS = "Schedulers"
+OLDEST_WAIT = "OldestWait"
+DESIRED = "Desired"
 
 
 @dataclass(frozen=True, kw_only=True)

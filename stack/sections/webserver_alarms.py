@@ -6,15 +6,14 @@ from troposphere import Template
 from troposphere.cloudwatch import Alarm
 from troposphere.sns import Topic
 
-from stack.lib.listeners import Site
-from stack.lib.watch import Watch, add_alarm
-from stack.sections.balancer import Balancer
+from stack.lib.alarms import Watch, add_alarm
+from stack.lib.listeners import Balancer, Site
 
 NAMESPACE = "AWS/ApplicationELB"
 MOST_ERRORS_A_MINUTE = 10
 
 
-def add_site_alarms(t: Template, *, topic: Topic, balancer: Balancer, site: Site) -> list[Alarm]:
+def add_webserver_alarms(t: Template, *, topic: Topic, balancer: Balancer, site: Site) -> list[Alarm]:
     """The alarms that a deployment of the webserver must not set off."""
     whole = {"LoadBalancer": balancer.resource.get_att("LoadBalancerFullName")}
     of: dict[str, Any] = {

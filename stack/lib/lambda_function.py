@@ -7,15 +7,16 @@ from typing import Any
 from troposphere import If, NoValue, Output, Ref, Template
 from troposphere.awslambda import Environment, LoggingConfig, VPCConfig
 from troposphere.iam import ManagedPolicy
+from troposphere.secretsmanager import Secret
 from troposphere.serverless import DeadLetterQueue, EventInvokeConfiguration, Function
 from troposphere.sns import Topic
 
+from stack.lib.alarms import METRICS_NAMESPACE
 from stack.lib.iam import LAMBDA, Statement, add_role, publish_to, read_secrets, write_log_group
+from stack.lib.logs import add_log_group
 from stack.lib.parameters import suppress
 from stack.lib.security_groups import Group
-from stack.sections.airflow import Foundation
-from stack.sections.logs import add_log_group
-from stack.sections.workers import METRICS_NAMESPACE
+from stack.lib.settings import Settings
 
 RUNTIME = "python3.12"
 TIMEOUT_S = 75  # a minute of looks, and a last one that has to wait for Redis or ECS
@@ -24,6 +25,22 @@ MEMORY_MIB = 256
 ANOTHER_COMES = EventInvokeConfiguration(MaximumEventAgeInSeconds=60, MaximumRetryAttempts=0)
 # An event of which there is only one is tried again, by Lambda one and two minutes later.
 NO_OTHER_COMES = EventInvokeConfiguration(MaximumEventAgeInSeconds=900, MaximumRetryAttempts=2)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shared:
+    """What all functions have in common: where they run, and what each is told and may read.
+
+    `is_reserved` is the condition under which a share of the account's concurrency is set aside for them.
+    """
+
+    settings: Settings
+    subnets: If
+    group: Group
+    network_policy: ManagedPolicy
+    environment: Mapping[str, Any]
+    secrets: Sequence[Secret]
+    is_reserved: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,27 +54,27 @@ class Code:
     package: str
     environment: Mapping[str, Any]
     statements: Sequence[Statement]
-    network_policy: ManagedPolicy
+    concurrency: int
     events: Mapping[str, Any] = field(default_factory=dict)
-    concurrency: If | type = NoValue
     told_of_failures: Topic | None = None
 
 
-def add_function(t: Template, prefix: str, *, base: Foundation, group: Group, code: Code) -> Function:
+def add_function(t: Template, prefix: str, *, shared: Shared, code: Code) -> Function:
+    settings = shared.settings
     topic = code.told_of_failures
-    log_group = add_log_group(t, f"{prefix}LogGroup", settings=base.settings)
+    log_group = add_log_group(t, f"{prefix}LogGroup", settings=settings)
     role = add_role(
         t,
         f"{prefix}Role",
         service=LAMBDA,
         statements=[
             *code.statements,
-            *(publish_to(topic, key_arn=base.settings.key_arn) if topic else ()),
-            *read_secrets([Ref(base.broker.secret)], key_arn=base.settings.key_arn),
+            *(publish_to(topic, key_arn=settings.key_arn) if topic else ()),
+            *read_secrets([Ref(secret) for secret in shared.secrets], key_arn=settings.key_arn),
             write_log_group(log_group),
         ],
-        boundary=base.settings.permissions_boundary,
-        shared=[code.network_policy],
+        boundary=settings.permissions_boundary,
+        shared=[shared.network_policy],
     )
     title = f"{prefix}Function"
     function = t.add_resource(
@@ -65,10 +82,11 @@ def add_function(t: Template, prefix: str, *, base: Foundation, group: Group, co
             title,
             # make runs at the repository's root: a package also takes modules of the image.
             Metadata={"BuildMethod": "makefile", "WorkingDirectory": "."},
-            Architectures=[base.settings.architecture],
+            Architectures=[settings.architecture],
             CodeUri="functions/",
             Environment=Environment(
                 Variables={
+                    **shared.environment,
                     **code.environment,
                     "POWERTOOLS_LOG_LEVEL": "INFO",
                     "POWERTOOLS_METRICS_NAMESPACE": METRICS_NAMESPACE,
@@ -76,15 +94,15 @@ def add_function(t: Template, prefix: str, *, base: Foundation, group: Group, co
                 }
             ),
             EventInvokeConfig=NO_OTHER_COMES if topic else ANOTHER_COMES,
-            KmsKeyArn=base.settings.key_arn,
-            ReservedConcurrentExecutions=code.concurrency,
+            KmsKeyArn=settings.key_arn,
+            ReservedConcurrentExecutions=If(shared.is_reserved, code.concurrency, NoValue),
             Handler=f"{code.package}.handler.handler",
             LoggingConfig=LoggingConfig(LogGroup=Ref(log_group)),
             MemorySize=MEMORY_MIB,
             Role=role.get_att("Arn"),
             Runtime=RUNTIME,
             Timeout=TIMEOUT_S,
-            VpcConfig=VPCConfig(SecurityGroupIds=[group.id], SubnetIds=base.network.private_subnets),
+            VpcConfig=VPCConfig(SecurityGroupIds=[shared.group.id], SubnetIds=shared.subnets),
         )
     )
     if topic:

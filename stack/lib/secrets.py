@@ -1,0 +1,41 @@
+"""Secrets: generated ones, and how containers receive a secret."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from troposphere import Ref, Sub, Template
+from troposphere.secretsmanager import GenerateSecretString, Secret
+
+from stack.lib.parameters import hole
+from stack.lib.settings import Settings
+
+KEY_LENGTH = 64
+
+
+@dataclass(frozen=True, kw_only=True)
+class SecretValue:
+    """Where a container's secret comes from: all of a secret, or one key of its JSON."""
+
+    arn: Any
+    value_from: Any
+
+
+def add_generated_secret(t: Template, title: str, *, settings: Settings, length: int, description: str) -> Secret:
+    """Letters and digits only: they fit into a URL, a Redis AUTH token and a Fernet key alike."""
+    return t.add_resource(
+        Secret(
+            title,
+            Description=description,
+            GenerateSecretString=GenerateSecretString(PasswordLength=length, ExcludePunctuation=True),
+            KmsKeyId=settings.key_arn,
+        )
+    )
+
+
+def whole(secret: Secret) -> SecretValue:
+    return SecretValue(arn=Ref(secret), value_from=Ref(secret))
+
+
+def key_of(*, owner: Any, attribute: str, key: str) -> SecretValue:
+    """One key of the JSON secret whose ARN is `attribute` of `owner`; the empty parts mean its current version."""
+    return SecretValue(arn=owner.get_att(attribute), value_from=Sub(f"{hole(owner, attribute)}:{key}::"))

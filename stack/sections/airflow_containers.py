@@ -1,0 +1,136 @@
+"""The containers of the service `airflow`, and how they share their task's memory: none can take all of it."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from troposphere import Equals, FindInMap, Not, Ref, Template
+
+from stack.lib.parameters import Between, add_condition, add_mapping, add_parameter
+from stack.lib.task_definition import MEMORY_MIB, Container
+from stack.sections.connections import GROUP, WEBSERVER, WEBSERVER_PORT, Connections
+from stack.sections.foundation import Foundation
+from stack.sections.pools import SizedPool, pools_json
+
+GATE = "gate"
+MIGRATE = "migrate"
+SCHEDULER = "scheduler"
+FORECASTER = "forecaster"
+SCHEDULER_HEALTH_PORT = 8974  # Airflow's own default
+NO_FORECAST = 0
+MOST_PREWARM_MINUTES = 60
+MEMORY_MAPPING = "AirflowMemoryMib"
+# Percent. At rest each needs some 250 MiB; the DAG processor parses in two processes more, the webserver serves.
+# Measured of the forecaster: 180 MiB with the timetables of 255 DAGs.
+SHARES = {GATE: 4, MIGRATE: 12, WEBSERVER: 23, SCHEDULER: 20, "dag-processor": 18, "triggerer": 13, FORECASTER: 10}
+
+
+def add_containers(
+    t: Template, *, base: Foundation, pools: Sequence[SizedPool], connections: Connections, memory_mib: Ref
+) -> tuple[Container, ...]:
+    shares = _add_memory_shares(t, memory_mib=memory_mib)
+    return (
+        *_containers(connections, base=base, memory_mib=shares),
+        _add_forecaster(t, base=base, pools=pools, memory_mib=shares[FORECASTER]),
+    )
+
+
+def _add_memory_shares(t: Template, *, memory_mib: Ref) -> dict[str, FindInMap]:
+    """MiB by container: CloudFormation cannot multiply, so that every size is written out."""
+    whole = sum(SHARES.values())
+    add_mapping(
+        t,
+        MEMORY_MAPPING,
+        {mib: {_key(role): int(mib) * share // whole for role, share in SHARES.items()} for mib in MEMORY_MIB},
+    )
+    return {role: FindInMap(MEMORY_MAPPING, memory_mib, _key(role)) for role in SHARES}
+
+
+def _key(role: str) -> str:
+    """A mapping's keys are letters and digits only."""
+    return "".join(part.capitalize() for part in role.split("-"))
+
+
+def _containers(connections: Connections, *, base: Foundation, memory_mib: Mapping[str, Any]) -> tuple[Container, ...]:
+    environment, common = connections.environment, connections.secrets
+    api = {"API_SECRET": base.secrets.api}
+    jwt = {"JWT_SECRET": base.secrets.jwt}
+    admin = {"ADMIN_PASSWORD": base.secrets.admin}
+    return (
+        Container(
+            role=GATE,
+            memory_mib=memory_mib[GATE],
+            environment=environment,
+            secrets=base.broker.secrets,
+            runs_once=True,
+        ),
+        Container(
+            role=MIGRATE,
+            memory_mib=memory_mib[MIGRATE],
+            environment=environment,
+            secrets=common,
+            runs_once=True,
+            runs_after=(GATE,),
+        ),
+        Container(
+            role=WEBSERVER,
+            memory_mib=memory_mib[WEBSERVER],
+            environment=environment,
+            secrets={**common, **api, **jwt, **admin},
+            listens_on=WEBSERVER_PORT,
+            is_reachable=True,
+            runs_after=(MIGRATE,),
+            lives_on=True,
+        ),
+        Container(
+            role=SCHEDULER,
+            memory_mib=memory_mib[SCHEDULER],
+            environment=environment,
+            secrets={**common, **api, **jwt},
+            listens_on=SCHEDULER_HEALTH_PORT,
+            runs_after=(MIGRATE,),
+            lives_on=True,
+        ),
+        *(
+            Container(
+                role=role,
+                memory_mib=memory_mib[role],
+                environment=environment,
+                secrets={**common, **api},
+                runs_after=(MIGRATE,),
+                lives_on=True,
+            )
+            for role in ("dag-processor", "triggerer")
+        ),
+    )
+
+
+def _add_forecaster(t: Template, *, base: Foundation, pools: Sequence[SizedPool], memory_mib: Any) -> Container:
+    """Tasks are scheduled and run without it, so its failure is not its task's.
+
+    Each copy of its task has one: they write the same, and the last one stands.
+    """
+    minutes = add_parameter(
+        t,
+        "PrewarmMinutes",
+        group=GROUP,
+        label="Minutes to look ahead for scheduled runs",
+        description="Minutes ahead in which the runs of Airflow's schedule are forecast, so that workers can be "
+        "started before them. More than a worker takes to start; 0 forecasts nothing.",
+        constraint=Between(low=NO_FORECAST, high=MOST_PREWARM_MINUTES),
+        default=15,
+    )
+    return Container(
+        role=FORECASTER,
+        memory_mib=memory_mib,
+        environment={
+            **base.database.environment,
+            **base.broker.environment,
+            "POOLS": pools_json(pools),
+            "FORECAST_MINUTES": Ref(minutes),
+        },
+        secrets={**base.database.secrets, **base.broker.secrets},
+        runs_after=(MIGRATE,),
+        lives_on=True,
+        is_optional=True,
+        condition=add_condition(t, "IsPrewarming", Not(Equals(Ref(minutes), str(NO_FORECAST)))),
+    )

@@ -1,0 +1,94 @@
+"""What every container that runs Airflow's code is given: addresses, secrets, and rights in AWS."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from troposphere import Equals, Not, Parameter, Ref, Sub, Template
+from troposphere.iam import Role
+
+from stack.lib.iam import Statement, add_policy, read_below, use_log_bucket
+from stack.lib.parameters import Between, Matching, add_condition, add_parameter
+from stack.lib.secrets import SecretValue
+from stack.sections.cluster import Cluster
+from stack.sections.foundation import Foundation
+from stack.sections.pools import SizedPool, pools_json
+
+GROUP = "Airflow"
+WEBSERVER = "webserver"
+WEBSERVER_PORT = 8080
+EXECUTION_PATH = "/execution"
+MOST_GATE_MINUTES = 120  # CloudFormation waits three hours for a deployment
+
+
+@dataclass(frozen=True, kw_only=True)
+class Connections:
+    """`statements` are what the code may do in AWS.
+
+    `prefix` names the secrets that serve as Airflow's connections and variables; it is empty where the condition
+    `has_prefix` does not hold.
+    """
+
+    environment: Mapping[str, Any]
+    secrets: Mapping[str, SecretValue]
+    statements: Sequence[Statement]
+    prefix: Ref
+    has_prefix: str
+
+
+def add_connections(t: Template, *, base: Foundation, pools: Sequence[SizedPool]) -> Connections:
+    gate_minutes = add_parameter(
+        t,
+        "GateMinutes",
+        group=GROUP,
+        label="Minutes to wait for workers",
+        description="Minutes for which a new scheduler waits, in a deployment, for workers of other code to leave.",
+        constraint=Between(low=0, high=MOST_GATE_MINUTES),
+        default=15,
+    )
+    prefix = _add_prefix(t)
+    return Connections(
+        environment={
+            **base.database.environment,
+            **base.broker.environment,
+            "CONNECTIONS_PREFIX": Ref(prefix),
+            "EXECUTION_API_URL": webserver_url(base.cluster, f"{EXECUTION_PATH}/"),
+            "LOG_BUCKET": Ref(base.logs.bucket),
+            "POOLS": pools_json(pools),
+            "GATE_MINUTES": Ref(gate_minutes),
+        },
+        secrets={**base.database.secrets, **base.broker.secrets, "FERNET_SECRET": base.secrets.fernet},
+        statements=[
+            *use_log_bucket(
+                bucket_arn=base.logs.bucket.get_att("Arn"), prefix=base.logs.prefix, key_arn=base.settings.key_arn
+            ),
+            *base.database.statements,
+        ],
+        prefix=Ref(prefix),
+        has_prefix=add_condition(t, "HasConnectionsPrefix", Not(Equals(Ref(prefix), ""))),
+    )
+
+
+def _add_prefix(t: Template) -> Parameter:
+    return add_parameter(
+        t,
+        "ConnectionsPrefix",
+        group=GROUP,
+        label="Prefix of connections",
+        description="Secrets <prefix>/connections/<id> and <prefix>/variables/<key> serve Airflow; empty for none.",
+        constraint=Matching(
+            regex=r"^([A-Za-z0-9_+=.@-]+(/[A-Za-z0-9_+=.@-]+)*)?$",
+            says="a secret's name without a last slash, or empty",
+        ),
+        default="",
+    )
+
+
+def webserver_url(cluster: Cluster, path: str) -> Sub:
+    """A page of the webserver, by the name that Cloud Map gives it."""
+    return Sub(f"http://{WEBSERVER}.{cluster.namespace_name}:{WEBSERVER_PORT}{path}")
+
+
+def let_read_connections(t: Template, title: str, *, role: Role, connections: Connections) -> None:
+    """Code with this role may read what is below the prefix, and change nothing there."""
+    add_policy(t, title, role=role, statements=[read_below(connections.prefix)], condition=connections.has_prefix)

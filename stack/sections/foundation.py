@@ -1,0 +1,25 @@
+"""The sections that every service and function builds on."""
+
+from dataclasses import dataclass
+
+from troposphere.sns import Topic
+
+from stack.lib.settings import Settings
+from stack.sections.broker import Broker
+from stack.sections.cluster import Cluster
+from stack.sections.database import Database
+from stack.sections.logs import Logs
+from stack.sections.network import Network
+from stack.sections.secrets import Secrets
+
+
+@dataclass(frozen=True, kw_only=True)
+class Foundation:
+    settings: Settings
+    network: Network
+    topic: Topic
+    database: Database
+    broker: Broker
+    logs: Logs
+    secrets: Secrets
+    cluster: Cluster

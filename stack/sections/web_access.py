@@ -1,0 +1,124 @@
+"""Who may open the web pages: from which ranges of addresses, and after which sign-in with OpenID Connect."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from troposphere import Equals, If, Join, Not, NoValue, Parameter, Ref, Select, Split, Sub, Template
+from troposphere.ec2 import SecurityGroupRule
+
+from stack.lib.listeners import SignIn
+from stack.lib.parameters import Matching, add_condition, add_parameter, add_rule, hole
+
+MOST_RANGES = 4
+RANGE = r"[0-9]{1,3}(\.[0-9]{1,3}){3}/([0-9]|[12][0-9]|3[0-2])"
+GROUP = "Sign-in"
+HTTPS_OR_NONE = Matching(regex=r"^(https://[A-Za-z0-9.-]+(:[0-9]+)?(/[^\s]*)?)?$", says="an https address, or empty")
+SECRET_KEY = "clientSecret"  # noqa: S105 - the name of a key
+SESSION_S = 8 * 60 * 60
+# The provider's endpoints, as its /.well-known/openid-configuration names them.
+ENDPOINTS = {
+    "OidcAuthorizationEndpoint": ("Authorization endpoint", "authorization_endpoint"),
+    "OidcTokenEndpoint": ("Token endpoint", "token_endpoint"),
+    "OidcUserInfoEndpoint": ("User info endpoint", "userinfo_endpoint"),
+}
+
+
+def add_allowed_ranges(t: Template, *, group: str) -> Parameter:
+    return add_parameter(
+        t,
+        "AllowedCidrs",
+        group=group,
+        label="Allowed addresses",
+        description=f"IPv4 ranges that may open the web pages, up to {MOST_RANGES} with commas between them.",
+        constraint=Matching(
+            regex=f"^{RANGE}(,{RANGE}){{0,{MOST_RANGES - 1}}}$",
+            says="IPv4 ranges with commas between them, such as 10.0.0.0/8,192.168.0.0/16",
+        ),
+        default="10.0.0.0/8",
+    )
+
+
+def admit(t: Template, *, ranges: Parameter, ports: Sequence[tuple[Any, str, str | None]]) -> list[Any]:
+    """A rule for each range and each (port, what it is, condition or None); the conditions must not exclude all."""
+    # CloudFormation cannot count what Split gives: with commas added there are always as many parts as are asked for.
+    parts = Split(",", Join("", [Ref(ranges), "," * (MOST_RANGES - 1)]))
+    rules: list[Any] = []
+    for index in range(MOST_RANGES):
+        part = Select(index, parts)
+        has_range = add_condition(t, f"HasAllowedRange{index + 1}", Not(Equals(part, ""))) if index else None
+        for port, what, condition in ports:
+            rule: Any = SecurityGroupRule(IpProtocol="tcp", FromPort=port, ToPort=port, CidrIp=part, Description=what)
+            for needed in (condition, has_range):
+                rule = rule if needed is None else If(needed, rule, NoValue)
+            rules.append(rule)
+    return rules
+
+
+def add_sign_in(t: Template, *, certificate: Any) -> SignIn:
+    issuer = add_parameter(
+        t,
+        "OidcIssuer",
+        group=GROUP,
+        label="Issuer",
+        description="Issuer of the OpenID Connect provider that people sign in with; empty asks for no such sign-in.",
+        constraint=HTTPS_OR_NONE,
+        default="",
+    )
+    endpoints = {
+        title: add_parameter(
+            t,
+            title,
+            group=GROUP,
+            label=label,
+            description=f"What the provider's openid-configuration calls {field}.",
+            constraint=HTTPS_OR_NONE,
+            default="",
+        )
+        for title, (label, field) in ENDPOINTS.items()
+    }
+    client, secret = _add_client(t)
+    all_others = [*endpoints.values(), client, secret, certificate]
+    add_rule(
+        t,
+        "SignInIsComplete",
+        when=Not(Equals(Ref(issuer), "")),
+        assertions=[(Not(Equals(Ref(other), "")), f"OidcIssuer needs {other.title}.") for other in all_others],
+    )
+    has_oidc = add_condition(t, "HasOidc", Not(Equals(Ref(issuer), "")))
+    return SignIn(
+        has_oidc=has_oidc,
+        config={
+            "Issuer": Ref(issuer),
+            "AuthorizationEndpoint": Ref(endpoints["OidcAuthorizationEndpoint"]),
+            "TokenEndpoint": Ref(endpoints["OidcTokenEndpoint"]),
+            "UserInfoEndpoint": Ref(endpoints["OidcUserInfoEndpoint"]),
+            "ClientId": Ref(client),
+            "ClientSecret": Sub(f"{{{{resolve:secretsmanager:{hole(secret)}:SecretString:{SECRET_KEY}}}}}"),
+            "SessionTimeout": str(SESSION_S),
+        },
+    )
+
+
+def _add_client(t: Template) -> tuple[Parameter, Parameter]:
+    client = add_parameter(
+        t,
+        "OidcClientId",
+        group=GROUP,
+        label="Client",
+        description="Client id that the provider has for this stack.",
+        constraint=Matching(regex=r"^[A-Za-z0-9._~:/-]*$", says="a client id, or empty"),
+        default="",
+    )
+    secret = add_parameter(
+        t,
+        "OidcSecretArn",
+        group=GROUP,
+        label="Client secret",
+        description=f"ARN of a secret whose JSON holds the client's secret as {SECRET_KEY}.",
+        constraint=Matching(
+            regex=r"^(arn:[a-z-]+:secretsmanager:[a-z0-9-]+:[0-9]{12}:secret:[A-Za-z0-9/_+=.@-]+)?$",
+            says="the ARN of a secret, or empty",
+        ),
+        default="",
+    )
+    return client, secret
