@@ -11,7 +11,7 @@ from types import FrameType
 
 from local.cli import reaper
 from project import paths
-from project.errors import LocalError
+from project.errors import CommandError
 
 SUPPORTED = ((3, 11), (3, 12))
 SWITCH_INTERVAL_S = 0.0005
@@ -61,7 +61,7 @@ def main() -> int:
     code, said = INTERRUPTED, "interrupted; everything it started has been stopped"
     try:
         code, said = _run(arguments), ""
-    except LocalError as error:
+    except CommandError as error:
         code, said = 1, str(error)
     except Interrupted:
         pass
@@ -98,7 +98,7 @@ def _run(arguments: argparse.Namespace) -> int:
     except (BotoCoreError, ClientError, redis.RedisError, httpx.HTTPError) as error:
         logging.getLogger("local").exception("a part of the stack did not answer")
         what = " ".join(str(error).split())
-        raise LocalError(f"a part of the stack did not answer: {what}; see {paths.STATE / 'local.log'}") from error
+        raise CommandError(f"a part of the stack did not answer: {what}; see {paths.STATE / 'local.log'}") from error
 
 
 if __name__ == "__main__":

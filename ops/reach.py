@@ -31,7 +31,7 @@ class Stack:
 
 
 def reach(name: str) -> Stack:
-    """The stack of an environment; LocalError when there is no such environment, or no local stack runs."""
+    """The stack of an environment; CommandError when there is no such environment, or no local stack runs."""
     environment = environments.load(name)
     api: Any = boto3.session  # boto3 is not typed
     if name != LOCAL:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from project import paths
-from project.errors import LocalError
+from project.errors import CommandError
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,12 +22,12 @@ class Environment:
 
 
 def load(name: str, *, root: Path | None = None) -> Environment:
-    """Return an environment of the project in `root`, by default this one; LocalError names the ones there are."""
+    """Return an environment of the project in `root`, by default this one; CommandError names the ones there are."""
     root = root or paths.ROOT
     config = tomllib.loads((root / "samconfig.toml").read_text())
     names = [key for key, value in config.items() if isinstance(value, dict) and "deploy" in value]
     if name not in names:
-        raise LocalError(f"unknown environment {name!r}; samconfig.toml has: {', '.join(names)}")
+        raise CommandError(f"unknown environment {name!r}; samconfig.toml has: {', '.join(names)}")
     section = config[name]["deploy"]["parameters"]
     return Environment(
         name=name,
@@ -45,5 +45,5 @@ def _parameters(overrides: Any, *, root: Path) -> dict[str, str]:
     try:
         found = CfnParameterOverridesType().convert(overrides, None, None, current_file=root / "samconfig.toml")
     except click.ClickException as error:
-        raise LocalError(f"samconfig.toml: {error.format_message()}") from None
+        raise CommandError(f"samconfig.toml: {error.format_message()}") from None
     return {str(key): str(value) for key, value in found.items()}

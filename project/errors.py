@@ -1,5 +1,5 @@
-"""The one exception of the local stack that ends a command with one line."""
+"""The exception that ends a command of the project with one line."""
 
 
-class LocalError(RuntimeError):
-    """What is wrong and what to do, in one line."""
+class CommandError(RuntimeError):
+    """A command cannot go on; the message is one line: what happened, then what to do."""

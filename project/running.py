@@ -12,7 +12,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from project import paths
 from project.clients import Clients
-from project.errors import LocalError
+from project.errors import CommandError
 
 NOBODY = "no local stack is running in this checkout; start one with `make up`"
 
@@ -32,14 +32,14 @@ class Running:
     invocations: str
 
     def broker(self) -> redis.Redis:
-        """A client that has just answered; LocalError when there is none to be had."""
+        """A client that has just answered; CommandError when there is none to be had."""
         try:
             secrets = Clients(self.endpoint, self.region).secretsmanager
             password = secrets.get_secret_value(SecretId=self.broker_secret_arn)["SecretString"]
             client = redis.Redis(host=self.redis_host, port=self.redis_port, password=password, socket_timeout=5)
             client.ping()
         except (BotoCoreError, ClientError, redis.RedisError) as error:
-            raise LocalError(f"the local stack does not answer ({type(error).__name__}): {NOBODY}") from None
+            raise CommandError(f"the local stack does not answer ({type(error).__name__}): {NOBODY}") from None
         return client
 
 
@@ -56,8 +56,8 @@ def announced(running: Running) -> Iterator[None]:
 
 
 def find() -> Running:
-    """The stack that runs; LocalError when none does."""
+    """The stack that runs; CommandError when none does."""
     try:
         return Running(**json.loads(paths.RUNNING.read_text()))
     except (FileNotFoundError, ValueError, TypeError):
-        raise LocalError(NOBODY) from None
+        raise CommandError(NOBODY) from None

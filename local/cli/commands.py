@@ -26,7 +26,7 @@ from local.ui.view import View
 from local.ui.watch import watch
 from project import paths, running
 from project.clients import Clients
-from project.errors import LocalError
+from project.errors import CommandError
 
 DOWN_TIMEOUT_S = 60
 SHOWN = 20  # rows
@@ -73,7 +73,7 @@ def up() -> int:
         except KeyboardInterrupt:
             view.step("stopping everything")
             return 0
-        raise LocalError(stack.agent.given_up)
+        raise CommandError(stack.agent.given_up)
 
 
 def decisions() -> int:
@@ -82,7 +82,7 @@ def decisions() -> int:
         with running.find().broker() as broker:
             found = find(broker, LOOKED_THROUGH)
     except redis.RedisError as error:
-        raise LocalError(f"the local stack's Redis does not answer: {type(error).__name__}") from None
+        raise CommandError(f"the local stack's Redis does not answer: {type(error).__name__}") from None
     rows, note = without_repetition(found.decisions)[-SHOWN:], note_of(found.unreadable)
     console = Console(highlight=False)
     if not rows:
@@ -138,7 +138,7 @@ def down() -> int:
                 os.kill(int(pid), signal.SIGTERM)
                 asked = True
             if time.monotonic() > deadline:
-                raise LocalError(f"process {pid} did not end within {DOWN_TIMEOUT_S} s")
+                raise CommandError(f"process {pid} did not end within {DOWN_TIMEOUT_S} s")
             time.sleep(0.2)
     return 0
 

@@ -26,7 +26,7 @@ from local.fargate.network import Network
 from local.fargate.reconcile import ServiceView, TaskView, plan
 from local.fargate.task import Phase, Task
 from project import paths
-from project.errors import LocalError
+from project.errors import CommandError
 
 log = logging.getLogger(__name__)
 
@@ -211,7 +211,7 @@ class Agent:
         before, restarts = task.phase, len(task.restarted)
         try:
             task.advance()
-        except (LocalError, ValueError) as error:
+        except (CommandError, ValueError) as error:
             task.stop(str(error), failed=True)
             self.given_up = str(error)
         for container in task.restarted[restarts:]:

@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from project import paths
-from project.errors import LocalError
+from project.errors import CommandError
 
 AUTHORITIES = Path("authorities/rds.pem")  # where `make image` puts RDS's
 NOT_IN_IMAGE = shutil.ignore_patterns("__pycache__", "*.pyc", "Dockerfile", "requirements.*", "build.*", "authorities")
 
 
-class UnknownImage(LocalError):
+class UnknownImage(CommandError):
     """No image of that name was built on this machine."""
 
 

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from local.lambdas.function import Function, InvocationFailed
-from project.errors import LocalError
+from project.errors import CommandError
 
 log = logging.getLogger(__name__)
 
@@ -21,7 +21,7 @@ RATE = re.compile(r"rate\((\d+) (minute|hour|day)s?\)")
 UNIT_S = {"minute": 60, "hour": 3600, "day": 86400}
 
 
-class UnsupportedRule(LocalError):
+class UnsupportedRule(CommandError):
     """A rule that the local stack cannot play, named in one line."""
 
 

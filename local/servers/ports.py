@@ -4,7 +4,7 @@ import socket
 from collections.abc import Callable
 from typing import TypeVar
 
-from project.errors import LocalError
+from project.errors import CommandError
 
 HOST = "127.0.0.1"
 ATTEMPTS = 10
@@ -12,7 +12,7 @@ ATTEMPTS = 10
 Started = TypeVar("Started")
 
 
-class PortTakenError(LocalError):
+class PortTakenError(CommandError):
     """Something else already listens on the port."""
 
     def __init__(self, port: int) -> None:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from pathlib import Path
 
-from project.errors import LocalError
+from project.errors import CommandError
 
 EXEC_SCRIPT = Path(__file__).with_name("_exec.py")
 STOP_TIMEOUT_S = 10.0
@@ -21,7 +21,7 @@ LOG_TAIL_BYTES = 4000
 Child = subprocess.Popen[bytes]
 
 
-class StartError(LocalError):
+class StartError(CommandError):
     """A server that did not start, in one line."""
 
 

@@ -11,7 +11,7 @@ from local.aws.cloudformation.planning import wish_for
 from local.aws.resources import kinds
 from project import environments, paths
 from project.environments import Environment
-from project.errors import LocalError
+from project.errors import CommandError
 
 TOOLS = ("make",)  # what `sam build` calls and no environment of ours brings
 # SAM's transform wants packaged code, which there is only after a build.
@@ -19,10 +19,10 @@ PACKAGED = "s3://packaged/later"
 
 
 def preflight(name: str) -> Environment:
-    """Return the environment if tools, parameters and template are acceptable; LocalError says what is not."""
+    """Return the environment if tools, parameters and template are acceptable; CommandError says what is not."""
     for tool in TOOLS:
         if shutil.which(tool) is None:
-            raise LocalError(f"{tool} is missing; install it (Debian: apt-get install {tool}) and try again")
+            raise CommandError(f"{tool} is missing; install it (Debian: apt-get install {tool}) and try again")
     config = environments.load(name)
     try:
         template = parse((paths.ROOT / "template.yaml").read_text())
@@ -42,7 +42,7 @@ def preflight(name: str) -> Environment:
             raise TemplateError("; ".join(above))
         wish_for(json.dumps(template), given=config.parameters, pseudo=pseudo, kinds=kinds(), tags={})
     except TemplateError as error:
-        raise LocalError(f"template.yaml with parameters/{name}.yaml: {error}") from None
+        raise CommandError(f"template.yaml with parameters/{name}.yaml: {error}") from None
     return config
 
 

@@ -14,8 +14,8 @@ from local.stack import sam
 from project import paths
 from project.clients import Clients, environment
 from project.environments import Environment
-from project.errors import LocalError
-from project.names import logical_name
+from project.errors import CommandError
+from project.physical_names import shorten_names
 
 IMAGE_PARAMETER = "ImageUri"
 TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}")  # as ECR takes it
@@ -36,9 +36,9 @@ class Rollout:
 
 
 def image_uri(uri: str, version: str) -> str:
-    """Return `uri` with `version` for its tag; LocalError when that can be no tag."""
+    """Return `uri` with `version` for its tag; CommandError when that can be no tag."""
     if not TAG.fullmatch(version):
-        raise LocalError(f"VERSION={version!r} can be no image tag: letters, digits, dots, dashes, at most 128")
+        raise CommandError(f"VERSION={version!r} can be no image tag: letters, digits, dots, dashes, at most 128")
     return f"{uri.rsplit(':', 1)[0]}:{version}"
 
 
@@ -63,7 +63,7 @@ def deploy(version: str, *, config: Environment, clients: Clients) -> None:
 
 
 def wait(clients: Clients, *, cluster: str, report: Report) -> None:
-    """Wait until every service runs its newest deployment alone; `report` hears each change. LocalError in time."""
+    """Wait until every service runs its newest deployment alone; `report` hears each change. CommandError in time."""
     deadline, said = time.monotonic() + ROLL_TIMEOUT_S, ""
     while True:
         now = rollouts(clients, cluster=cluster)
@@ -74,7 +74,7 @@ def wait(clients: Clients, *, cluster: str, report: Report) -> None:
         if all(r.completed for r in now):
             return
         if time.monotonic() > deadline:
-            raise LocalError(f"the rollout did not end within {ROLL_TIMEOUT_S} s ({text}); see {paths.LOGS}")
+            raise CommandError(f"the rollout did not end within {ROLL_TIMEOUT_S} s ({text}); see {paths.LOGS}")
         time.sleep(LOOK_EVERY_S)
 
 
@@ -90,7 +90,7 @@ def rollouts(clients: Clients, *, cluster: str) -> tuple[Rollout, ...]:
 def _rollout(service: dict[str, Any]) -> Rollout:
     primary, *older = sorted(service["deployments"], key=lambda d: d["status"] != "PRIMARY")
     return Rollout(
-        service=logical_name(service["serviceName"]),
+        service=shorten_names(service["serviceName"]),
         new=primary["runningCount"],
         old=sum(d["runningCount"] + d["pendingCount"] for d in older),
         completed=not older and primary["rolloutState"] == "COMPLETED",

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from local.servers.process import spawn
 from project import paths
-from project.errors import LocalError
+from project.errors import CommandError
 
 BUILD = paths.STATE / "sam" / "build"
 CONFIG = paths.ROOT / "samconfig.toml"
@@ -20,7 +20,7 @@ POLL_DELAY_S = "0.5"  # between two looks at a change set; SAM's 5 s spare AWS's
 
 
 class Sam:
-    """One run of the SAM CLI; `wait()` ends it well or with a LocalError, `kill()` ends it."""
+    """One run of the SAM CLI; `wait()` ends it well or with a CommandError, `kill()` ends it."""
 
     def __init__(self, verb: str, arguments: list[str], environment: Mapping[str, str]) -> None:
         self._verb = verb
@@ -43,14 +43,14 @@ class Sam:
         self._process = spawn(argv, env=env, cwd=paths.ROOT, log_path=self._log_path)
 
     def wait(self) -> None:
-        """Wait for its end; LocalError carries SAM's own reason."""
+        """Wait for its end; CommandError carries SAM's own reason."""
         try:
             code = self._process.wait(TIMEOUT_S)
         except subprocess.TimeoutExpired:
             self.kill()
-            raise LocalError(f"sam {self._verb} did not end within {TIMEOUT_S} s; see {self._log_path}") from None
+            raise CommandError(f"sam {self._verb} did not end within {TIMEOUT_S} s; see {self._log_path}") from None
         if code:
-            raise LocalError(f"sam {self._verb} failed: {_reason(self._log_path)} (all of it: {self._log_path})")
+            raise CommandError(f"sam {self._verb} failed: {_reason(self._log_path)} (all of it: {self._log_path})")
 
     def kill(self) -> None:
         """End it; what it started itself is left to the reaper."""

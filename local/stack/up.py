@@ -32,7 +32,7 @@ from local.stack.database import DatabaseKeeper
 from local.stack.preflight import preflight
 from project import paths
 from project.clients import Clients, environment
-from project.errors import LocalError
+from project.errors import CommandError
 from project.running import Running, announced
 from project.waiting import wait_until
 
@@ -193,7 +193,7 @@ def _only_one() -> Iterator[None]:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise LocalError("a local stack of this checkout is running already; end it with `make down`") from None
+            raise CommandError("a local stack of this checkout is running already; end it with `make down`") from None
         lock.truncate(0)
         lock.write(str(os.getpid()))
         lock.flush()
@@ -213,7 +213,7 @@ def _aws_api(*, database: tuple[str, int], broker: tuple[str, int]) -> Iterator[
 
     def serving() -> bool:
         if process.poll() is not None:
-            raise LocalError(f"the AWS API did not start; see {log_path}")
+            raise CommandError(f"the AWS API did not start; see {log_path}")
         return "ready" in log_path.read_text(errors="replace")
 
     try:
@@ -229,7 +229,7 @@ def _wait_until_healthy(stack: Stack, network: Network) -> None:
 
     def healthy() -> bool:
         if stack.agent.given_up:
-            raise LocalError(stack.agent.given_up)
+            raise CommandError(stack.agent.given_up)
         served = all(network.healthy(service, port) for service, port in services.items())
         return served and any(m.state == CONSUMING for m in stack.registry.members().members)
 
@@ -239,7 +239,7 @@ def _wait_until_healthy(stack: Stack, network: Network) -> None:
 def _url(network: Network, service: str, container_port: int) -> str:
     address = network.address(service, container_port)
     if address is None:
-        raise LocalError(f"service {service} has no load balancer on its port {container_port}")
+        raise CommandError(f"service {service} has no load balancer on its port {container_port}")
     return "http://{}:{}".format(*address)
 
 

@@ -12,7 +12,7 @@ from agent.page.reader import read_fleet, read_history
 from local.stack.up import Stack
 from local.ui.decisions import Repeated, find, without_repetition
 from local.ui.decisions_view import note_of
-from project.errors import LocalError
+from project.errors import CommandError
 from roles.pools import Pool, read_pools
 
 LAST = 8  # decisions, those that repeat themselves as one
@@ -51,4 +51,4 @@ def declared_pools(stack: Stack) -> tuple[Pool, ...]:
         for variable in container["environment"]:
             if variable["name"] == VARIABLE:
                 return read_pools(variable["value"])
-    raise LocalError(f"no container of the service airflow is told its {VARIABLE}")
+    raise CommandError(f"no container of the service airflow is told its {VARIABLE}")

@@ -14,7 +14,7 @@ from ops.cost.estimate import NoPrice, estimate
 from ops.cost.load import HOURS_A_WEEK, IDLE, Load
 from ops.cost.sources import read
 from ops.cost.view import show
-from project.errors import LocalError
+from project.errors import CommandError
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -22,7 +22,7 @@ def main(arguments: Sequence[str]) -> int:
     options = _parser().parse_args(arguments)
     try:
         _cost(options, Console())
-    except (LocalError, TemplateError, NoPrice) as error:
+    except (CommandError, TemplateError, NoPrice) as error:
         print(f"cost: {error}", file=sys.stderr)
         return 1
     return 0

@@ -10,11 +10,11 @@ from typing import Any
 from cfn.template import parse
 from ops.cost.resolved import resolved
 from project import environments, paths
-from project.errors import LocalError
+from project.errors import CommandError
 
 
 def read(environment: str, revision: str | None) -> dict[str, Any]:
-    """The template with the environment's parameters in their places. LocalError says what there is not."""
+    """The template with the environment's parameters in their places. CommandError says what there is not."""
     if revision is None:
         config = environments.load(environment)
         return resolved(
@@ -33,5 +33,5 @@ def _show(revision: str, path: str) -> str:
     command = ["git", "show", f"{revision}:{path}"]
     done = subprocess.run(command, cwd=paths.ROOT, capture_output=True, text=True, check=False)
     if done.returncode:
-        raise LocalError(f"git has no {path} in the revision {revision}")
+        raise CommandError(f"git has no {path} in the revision {revision}")
     return done.stdout

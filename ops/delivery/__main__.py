@@ -19,7 +19,7 @@ from ops.delivery.gate import WAITS_S
 from ops.delivery.ledger import PROMOTION, ROLLBACK
 from ops.delivery.plan import ENVIRONMENTS, Plan, plan_promotion, plan_rollback, predecessor
 from project import environments
-from project.errors import LocalError
+from project.errors import CommandError
 
 UNCHANGED, ENDED_BADLY = 1, 2
 
@@ -29,7 +29,7 @@ def main(arguments: Sequence[str]) -> int:
     options = _parser().parse_args(arguments)
     try:
         options.run(options)
-    except (Refused, LocalError) as error:
+    except (Refused, CommandError) as error:
         print(f"refused: {error}", file=sys.stderr)
         return UNCHANGED
     except (DeliveryError, BotoCoreError, ClientError) as error:

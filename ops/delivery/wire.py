@@ -18,7 +18,7 @@ from project import environments, paths
 
 
 def client(service: str, environment: str) -> Any:
-    """boto3's client in the environment's region; LocalError when there is no such environment."""
+    """boto3's client in the environment's region; CommandError when there is no such environment."""
     api: Any = boto3  # boto3 is not typed
     return api.client(service, region_name=environments.load(environment).region)
 

@@ -11,7 +11,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from ops.ask import FunctionFailed
 from ops.reach import reach
 from ops.sleep.ask import ASLEEP, AWAKE, ask, exit_code, wait_until
-from project.errors import LocalError
+from project.errors import CommandError
 
 UNKNOWN_CODE = 2
 
@@ -25,7 +25,7 @@ def main(arguments: Sequence[str]) -> int:
     try:
         stack = reach(options.env)
         record = wait_until(options.state, ask=lambda want: ask(stack, want), seconds=options.wait, progress=_say)
-    except (LocalError, FunctionFailed, KeyError, BotoCoreError, ClientError) as error:
+    except (CommandError, FunctionFailed, KeyError, BotoCoreError, ClientError) as error:
         print(f"not known: {error}", file=sys.stderr)
         return UNKNOWN_CODE
     return exit_code(record, wanted=options.state)

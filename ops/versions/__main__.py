@@ -12,7 +12,7 @@ from ops.ask import FunctionFailed, Record, ask_until
 from ops.reach import reach
 from ops.versions.ask import ask, is_in_sync
 from ops.versions.view import UNKNOWN_CODE, exit_code, line, lines
-from project.errors import LocalError
+from project.errors import CommandError
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -23,7 +23,7 @@ def main(arguments: Sequence[str]) -> int:
     try:
         stack = reach(options.env)
         record = ask_until(lambda: ask(stack), is_done=is_in_sync, seconds=options.wait, progress=_say)
-    except (LocalError, FunctionFailed, KeyError, BotoCoreError, ClientError) as error:
+    except (CommandError, FunctionFailed, KeyError, BotoCoreError, ClientError) as error:
         print(f"unknown: {error}", file=sys.stderr)
         return UNKNOWN_CODE
     for each in lines(record):

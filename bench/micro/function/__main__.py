@@ -10,7 +10,7 @@ from rich.console import Console
 
 from bench.micro.function import limits, measure, package, report
 from bench.micro.function.scenes import MOST_MEMBERS, MOST_QUEUED, changing, steady
-from project.errors import LocalError
+from project.errors import CommandError
 
 PIPED_WIDTH = 120  # characters, where there is no terminal to ask
 
@@ -35,7 +35,7 @@ def main() -> int:
         with console.status("building the package") as status:
             built = package.build()
             measured = measure.measure(built, SCENES, cold=COLD, say=status.update)
-    except LocalError as error:
+    except CommandError as error:
         console.print(f"bench: {error}", style="red")
         return 2
     found = limits.verdicts(cold=measured.cold, looks=measured.looks, package_bytes=built.size)

@@ -26,7 +26,7 @@ class Measured:
 
 
 def measure(package: Package, scenes: Sequence[Scene], *, cold: Scene, say: Callable[[str], None]) -> Measured:
-    """`cold`: the scene of a cold start's first look. Raises LocalError."""
+    """`cold`: the scene of a cold start's first look. Raises CommandError."""
     say("filling the queues")
     with ground(lengths={scene.queued for scene in (*scenes, cold)}) as servers, ExitStack() as stack:
         trials = [stack.enter_context(Trial(scene, package=package, ground=servers)) for scene in scenes]

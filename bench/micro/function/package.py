@@ -12,7 +12,7 @@ from pathlib import Path
 
 from local.stack import sam
 from project import paths
-from project.errors import LocalError
+from project.errors import CommandError
 
 FUNCTION = "AutoscalerFunction"
 FOLDER = paths.STATE / "bench"
@@ -40,7 +40,7 @@ class Package:
 
 
 def build() -> Package:
-    """Build it anew, for the Python that will run it. Raises LocalError with SAM's reason."""
+    """Build it anew, for the Python that will run it. Raises CommandError with SAM's reason."""
     wanted = _from_makefile("runtime")
     found = _from_makefile("runtime-python")
     own = "{}.{}".format(*sys.version_info[:2])
@@ -73,7 +73,7 @@ def _libraries(target: Path, *, python: Path) -> Path:
     for name in (*RUNTIME_PACKAGES, *RUNTIME_MODULES):
         spec = importlib.util.find_spec(name)
         if spec is None or spec.origin is None:
-            raise LocalError(f"{name} is not installed: run make setup")
+            raise CommandError(f"{name} is not installed: run make setup")
         source = Path(spec.origin)
         if name in RUNTIME_MODULES:
             shutil.copy(source, target)
@@ -83,5 +83,5 @@ def _libraries(target: Path, *, python: Path) -> Path:
             (target / name / DATA).symlink_to(source.parent / DATA)
     compiled = subprocess.run([python, "-m", "compileall", "-q", target], capture_output=True, text=True, check=False)
     if compiled.returncode:
-        raise LocalError(f"the runtime's libraries could not be compiled: {compiled.stdout.strip()}")
+        raise CommandError(f"the runtime's libraries could not be compiled: {compiled.stdout.strip()}")
     return target

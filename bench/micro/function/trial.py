@@ -11,14 +11,14 @@ from bench.micro.function.ground import Ground
 from bench.micro.function.package import FOLDER, Package
 from bench.micro.function.process import Subject
 from bench.micro.function.scenes import POOL_NAME, Scene
-from project.errors import LocalError
+from project.errors import CommandError
 
 LOOKS_A_BATCH = 15
 CALIBRATIONS_A_BATCH = 3
 WARM_UP_LOOKS = 3
 
 
-class Wrong(LocalError):
+class Wrong(CommandError):
     """A look did something else than its scene is there to measure."""
 
 

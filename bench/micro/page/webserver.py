@@ -16,7 +16,7 @@ import httpx
 from local.servers import process
 from local.servers.ports import HOST, free_port
 from project import paths
-from project.errors import LocalError
+from project.errors import CommandError
 from project.waiting import wait_until
 
 ROOT = Path(__file__).parents[3]
@@ -85,7 +85,7 @@ def running_webserver(*, home: Path, broker_url: str) -> Iterator[Webserver]:
     airflow = str(PYTHON.with_name("airflow"))
     migrate = process.spawn([airflow, "db", "migrate"], env=variables, cwd=home, log_path=log)
     if migrate.wait(STARTS_WITHIN_S):
-        raise LocalError(log.read_text())
+        raise CommandError(log.read_text())
     argv = [airflow, "api-server", "--host", HOST, "--port", str(port), "--workers", "1"]
     child = process.spawn(argv, env=variables, cwd=home, log_path=log)
     server = Webserver(url=f"http://{HOST}:{port}", pid=child.pid, log=log)
@@ -93,7 +93,7 @@ def running_webserver(*, home: Path, broker_url: str) -> Iterator[Webserver]:
         is_settled = partial(_is_settled, child, server)
         wait_until(is_settled, what="the start of the webserver", timeout_s=STARTS_WITHIN_S)
         if child.poll() is not None:
-            raise LocalError(log.read_text())
+            raise CommandError(log.read_text())
         yield server
     finally:
         process.stop(child)

@@ -7,7 +7,7 @@ from typing import Any
 
 import httpx
 
-from project.errors import LocalError
+from project.errors import CommandError
 
 PAGE = 100  # the API's own limit
 TRANSIENT_RETRIES = 5
@@ -21,7 +21,7 @@ class Airflow:
         self._http = httpx.Client(base_url=url, timeout=30, trust_env=False)
         answer = self._http.post("/auth/token", json={"username": user, "password": password})
         if answer.status_code != httpx.codes.CREATED:
-            raise LocalError(f"Airflow refused the sign-in of {user}: HTTP {answer.status_code}")
+            raise CommandError(f"Airflow refused the sign-in of {user}: HTTP {answer.status_code}")
         self.token = str(answer.json()["access_token"])  # what the user's browser would hold
         self._http.headers["Authorization"] = f"Bearer {self.token}"
 
@@ -85,9 +85,9 @@ class Airflow:
                 time.sleep(2**attempt / 4)
                 continue
             if answer.is_error:
-                raise LocalError(
+                raise CommandError(
                     f"Airflow answered {method} {path} with HTTP {answer.status_code}: {answer.text[:200]}"
                 )
             found: dict[str, Any] = answer.json()
             return found
-        raise LocalError(f"Airflow did not answer {method} {path}")
+        raise CommandError(f"Airflow did not answer {method} {path}")

@@ -19,8 +19,8 @@ from local.ui.picture import save
 from local.ui.screen import LINES_ELSEWHERE, fitting
 from local.ui.view import View
 from project import paths
-from project.errors import LocalError
-from project.names import logical_name
+from project.errors import CommandError
+from project.physical_names import shorten_names
 from project.waiting import wait_until
 
 DAG_ID, TASK_ID = "burst", "work"
@@ -68,7 +68,7 @@ def _watch(stack: Stack, view: View, airflow: Airflow, recorder: Recorder, run_i
         states = {s: airflow.count(DAG_ID, run_id, task_id=TASK_ID, state=s) for s in STATES}
         recorder.waiting = states["scheduled"] + states["queued"]
         history = list(recorder.samples)
-        events = [logical_name(event) for event in stack.agent.events]
+        events = [shorten_names(event) for event in stack.agent.events]
         now = recorder.latest()
         moment = Moment(states=states, total=TASKS, history=history, events=events, max_workers=maximum)
         look = take(stack.broker, pools)
@@ -83,10 +83,10 @@ def _watch(stack: Stack, view: View, airflow: Airflow, recorder: Recorder, run_i
         if ended and now and now.desired == now.running == minimum:
             return
         if stack.agent.given_up:
-            raise LocalError(stack.agent.given_up)
+            raise CommandError(stack.agent.given_up)
         if time.monotonic() > deadline:
             what = f"scaling in to {minimum}" if ended else f"the run of {TASKS} tasks"
-            raise LocalError(f"{what} did not end in time ({states}, {now}); see {paths.LOGS}")
+            raise CommandError(f"{what} did not end in time ({states}, {now}); see {paths.LOGS}")
         time.sleep(LOOK_EVERY_S)
 
 

@@ -16,7 +16,7 @@ from local.scenarios.demo.samples import decisions
 from local.scenarios.faults.verdict import Evidence, Figure, Tally
 from local.scenarios.faults.watch import Sight, Watch
 from local.stack.up import WEBSERVER_PORT, Stack
-from project.errors import LocalError
+from project.errors import CommandError
 from project.waiting import wait_until
 
 AUTOSCALER_OUTPUT = "AutoscalerFunctionName"
@@ -111,7 +111,7 @@ class Ground:
         return self.airflow.count(DAG_ID, run_id, task_id=TASK_ID, state="running")
 
     def see(self, what: str, seen: Callable[[Sight], bool], *, timeout_s: float = SEEN_TIMEOUT_S) -> Sight:
-        """Wait for a sight of the workers; LocalError says what was not seen in time."""
+        """Wait for a sight of the workers; CommandError says what was not seen in time."""
         deadline = time.monotonic() + timeout_s
         while True:
             sight = self.watch.latest()
@@ -119,7 +119,7 @@ class Ground:
                 return sight
             self._check()
             if time.monotonic() > deadline:
-                raise LocalError(f"{what} was not seen within {timeout_s:.0f} s; last: {_in_words(sight)}")
+                raise CommandError(f"{what} was not seen within {timeout_s:.0f} s; last: {_in_words(sight)}")
             time.sleep(LOOK_EVERY_S / 2)
 
     def finish(
@@ -139,7 +139,7 @@ class Ground:
         while left and time.monotonic() < deadline:
             meanwhile()
             for run_id in sorted(left):
-                with contextlib.suppress(LocalError):  # the webserver may be away
+                with contextlib.suppress(CommandError):  # the webserver may be away
                     if self.airflow.run_state(DAG_ID, run_id) in ENDED:
                         left.discard(run_id)
             self._check()
@@ -188,7 +188,7 @@ class Ground:
 
     def _check(self) -> None:
         if self.stack.agent.given_up:
-            raise LocalError(self.stack.agent.given_up)
+            raise CommandError(self.stack.agent.given_up)
 
 
 def _in_words(sight: Sight | None) -> str:

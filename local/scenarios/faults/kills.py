@@ -6,7 +6,7 @@ import time
 
 from local.scenarios.faults.ground import Burst, Ground, Trial
 from local.scenarios.faults.watch import EVERY_S, Sight
-from project.errors import LocalError
+from project.errors import CommandError
 from project.waiting import wait_until
 
 ALL_RUNNING_TIMEOUT_S = 120.0
@@ -49,4 +49,4 @@ def _all_running(ground: Ground, run_id: str) -> Sight:
         if in_a_row == LOOKS_THAT_AGREE:
             return sight
         time.sleep(EVERY_S)
-    raise LocalError("the tasks of the workers and those that Airflow knows to run did not agree for a moment")
+    raise CommandError("the tasks of the workers and those that Airflow knows to run did not agree for a moment")

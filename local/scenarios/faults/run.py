@@ -13,7 +13,7 @@ from local.scenarios.faults.verdict import Verdict, judge
 from local.stack.up import Stack, up
 from local.ui.view import View
 from project import paths
-from project.errors import LocalError
+from project.errors import CommandError
 
 REPORT = paths.STATE / "faults.json"
 
@@ -31,11 +31,11 @@ def run(*, only: Sequence[str], autoscaler_away_s: float) -> int:
 
 
 def choose(every: Sequence[Fault], only: Sequence[str]) -> tuple[Fault, ...]:
-    """Return the faults that are named, in the matrix's order, all when none is; LocalError for an unknown name."""
+    """Return the faults that are named, in the matrix's order, all when none is; CommandError for an unknown name."""
     names = [fault.name for fault in every]
     unknown = sorted(set(only) - set(names))
     if unknown:
-        raise LocalError(f"no such fault: {', '.join(unknown)}; there are: {', '.join(names)}")
+        raise CommandError(f"no such fault: {', '.join(unknown)}; there are: {', '.join(names)}")
     return tuple(fault for fault in every if not only or fault.name in only)
 
 
@@ -49,7 +49,7 @@ def _all(stack: Stack, view: View, chosen: Sequence[Fault]) -> list[Verdict]:
             verdicts.append(verdict)
             view.say(f"{'[green]✓[/]' if verdict.holds else '[red]✗[/]'} {verdict.line()}")
             if stack.agent.given_up:
-                raise LocalError(stack.agent.given_up)
+                raise CommandError(stack.agent.given_up)
     finally:
         ground.close()
     return verdicts
@@ -63,7 +63,7 @@ def _one(ground: Ground, fault: Fault) -> Verdict:
         _note(step, trial)
     try:
         evidence = ground.evidence(trial, outlived=ground.stack.agent.killed_tasks - outlived_before)
-    except (LocalError, httpx.HTTPError) as error:
+    except (CommandError, httpx.HTTPError) as error:
         return Verdict(name=fault.name, problems=(*trial.unmet, str(error)), figures={})
     return judge(fault.name, evidence)
 
@@ -76,5 +76,5 @@ def _begin(ground: Ground, trial: Trial, fault: Fault) -> None:
 def _note(step: Callable[[], None], trial: Trial) -> None:
     try:
         step()
-    except (LocalError, httpx.HTTPError) as error:
+    except (CommandError, httpx.HTTPError) as error:
         trial.unmet.append(str(error))

@@ -10,7 +10,7 @@ from typing import Any
 
 from local.lambdas.function import Function
 from local.scenarios.faults.ground import Burst, Ground, Trial
-from project.errors import LocalError
+from project.errors import CommandError
 
 SLEEPER_OUTPUT, CHECK_OUTPUT = "SleeperFunctionName", "VersionCheckFunctionName"
 TOPIC_OUTPUT = "AlarmTopicArn"
@@ -45,12 +45,12 @@ def _invoked(ground: Ground, output: str) -> Iterator[Function]:
 
 
 def _reach(sleeper: Function, wanted: str) -> float:
-    """Ask for it, wait for it; return how many seconds that took. LocalError says what it waited for in vain."""
+    """Ask for it, wait for it; return how many seconds that took. CommandError says what it waited for in vain."""
     began = time.monotonic()
     record = sleeper.invoke({"looks": 1, "want": wanted})
     while not (record["is_settled"] and record["phase"] == wanted):
         if record["gave_up"] or time.monotonic() - began > SETTLE_TIMEOUT_S:
-            raise LocalError(f"not {wanted} after {time.monotonic() - began:.0f} s: {record['says']}")
+            raise CommandError(f"not {wanted} after {time.monotonic() - began:.0f} s: {record['says']}")
         time.sleep(ASK_EVERY_S)
         record = sleeper.invoke({"looks": 1})
     return round(time.monotonic() - began, 1)

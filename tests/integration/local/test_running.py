@@ -12,7 +12,7 @@ from fleet.registry import Registry, decisions_key
 from local.servers.redis import Redis
 from local.ui.decisions import find
 from project import paths, running
-from project.errors import LocalError
+from project.errors import CommandError
 from project.running import Running, announced
 from tests.support.aws_api import AwsApi, aws_api
 
@@ -86,13 +86,13 @@ def test_what_is_no_decision_is_counted_and_hides_no_other(stack: Running) -> No
 def test_without_a_stack_there_is_one_clear_line(stack: Running, content: str | None) -> None:
     if content is not None:
         paths.RUNNING.write_text(content)
-    with pytest.raises(LocalError, match="no local stack is running"):
+    with pytest.raises(CommandError, match="no local stack is running"):
         running.find()
 
 
 def test_a_stack_that_was_killed_is_not_waited_for(stack: Running) -> None:
     gone = Running(**{**json.loads(json.dumps(stack.__dict__)), "redis_port": 1})
-    with pytest.raises(LocalError, match="does not answer") as refused:
+    with pytest.raises(CommandError, match="does not answer") as refused:
         gone.broker()
     assert not isinstance(refused.value.__cause__, redis.RedisError)
     assert "\n" not in str(refused.value)

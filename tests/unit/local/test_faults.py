@@ -12,7 +12,7 @@ from local.fargate.network import Frontend, Target
 from local.scenarios.faults.matrix import faults
 from local.scenarios.faults.run import choose
 from local.scenarios.faults.verdict import Evidence, Tally, judge
-from project.errors import LocalError
+from project.errors import CommandError
 
 GOOD = Evidence(tally=Tally(tasks=60, succeeded=60), most_workers=4, seconds=61.04)
 
@@ -87,7 +87,7 @@ def test_named_faults_are_done_in_the_order_of_the_matrix() -> None:
 
 
 def test_an_unknown_fault_is_answered_with_those_there_are() -> None:
-    with pytest.raises(LocalError, match=r"no such fault: rain; there are: .*redis"):
+    with pytest.raises(CommandError, match=r"no such fault: rain; there are: .*redis"):
         choose(faults(), ["rain"])
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from local.stack.preflight import preflight
 from project import environments, paths
-from project.errors import LocalError
+from project.errors import CommandError
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -60,19 +60,19 @@ def test_what_a_deployment_would_be_refused_for_is_said_at_once(
     edit: Edit, file: str, old: str, new: str, said: str
 ) -> None:
     edit(file, old, new)
-    with pytest.raises(LocalError, match=said) as raised:
+    with pytest.raises(CommandError, match=said) as raised:
         preflight("local")
     assert "\n" not in str(raised.value)
 
 
 def test_a_missing_tool_is_named_with_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shutil, "which", lambda _: None)
-    with pytest.raises(LocalError, match=r"^make is missing; install it"):
+    with pytest.raises(CommandError, match=r"^make is missing; install it"):
         preflight("local")
 
 
 def test_an_unknown_environment_is_answered_with_the_known_ones() -> None:
-    with pytest.raises(LocalError, match=r"^unknown environment .nope.; samconfig\.toml has: local, dev, qa, prd$"):
+    with pytest.raises(CommandError, match=r"^unknown environment .nope.; samconfig\.toml has: local, dev, qa, prd$"):
         environments.load("nope")
 
 

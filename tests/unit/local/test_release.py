@@ -11,7 +11,7 @@ from local.servers.tls import Authority
 from local.stack import release
 from local.stack.release import Rollout
 from project.environments import Environment
-from project.errors import LocalError
+from project.errors import CommandError
 from tests.support import rendered
 
 CONFIG = Environment(name="local", stack_name="s", region="us-east-1", parameters={"ImageUri": "airflow:local"})
@@ -49,7 +49,7 @@ def test_a_version_is_the_images_tag(uri: str, version: str, expected: str) -> N
 
 @pytest.mark.parametrize("version", ["", "a b", "../x", "-x", "x" * 129])
 def test_what_can_be_no_tag_is_refused_in_one_line(version: str) -> None:
-    with pytest.raises(LocalError, match="can be no image tag"):
+    with pytest.raises(CommandError, match="can be no image tag"):
         release.image_uri("airflow-on-ecs:local", version)
 
 

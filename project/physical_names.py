@@ -1,4 +1,4 @@
-"""Shortens the names that CloudFormation gives, for people who read them."""
+"""Shorten CloudFormation's physical names to logical ids, for texts that people read."""
 
 from __future__ import annotations
 
@@ -8,6 +8,6 @@ import re
 PHYSICAL_NAME = re.compile(r"\b[\w-]+-(\w+)-[0-9A-F]{12}\b")
 
 
-def logical_name(text: str) -> str:
+def shorten_names(text: str) -> str:
     """Return `text` with the logical id in place of every physical name in it."""
     return PHYSICAL_NAME.sub(r"\1", text)
