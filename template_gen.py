@@ -25,7 +25,7 @@ from stack.sections.foundation import Foundation
 from stack.sections.functions import add_functions
 from stack.sections.logs import add_access_logs, add_flow_logs, add_logs
 from stack.sections.network import add_network
-from stack.sections.pools import Pool, add_pools
+from stack.sections.pools import DeclaredPool, add_pools
 from stack.sections.secrets import add_secrets
 from stack.sections.settings import add_settings
 from stack.sections.topic import add_topic
@@ -34,10 +34,10 @@ from stack.sections.workers import add_workers
 TEMPLATE_PATH = Path(__file__).parent / "template.yaml"
 
 # A pool more is an entry more: its service, parameters, scaling and version check follow from it.
-POOLS = (Pool(name="worker", queues=("default",)),)
+POOLS = (DeclaredPool(name="worker", queues=("default",)),)
 
 
-def build(declared: Sequence[Pool] = POOLS) -> Template:
+def build(declared: Sequence[DeclaredPool] = POOLS) -> Template:
     """The sections in the order in which they depend on each other."""
     t = Template()
     t.set_version()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeGuard
 
 LATEST_S = 1e11  # some three thousand years from now; neither NaN nor infinity is below it
 MOST = 10**9  # of anything that is counted here
@@ -13,7 +13,7 @@ def is_text(value: object) -> bool:
     return isinstance(value, str)
 
 
-def is_name(value: object) -> bool:
+def is_name(value: object) -> TypeGuard[str]:
     """Whether it is text that says something."""
     return isinstance(value, str) and value != ""
 

@@ -7,8 +7,8 @@ import math
 from collections.abc import Mapping
 
 from agent import names
+from fleet.pools import POOLS, read_pools
 from roles.errors import ConfigurationError
-from roles.pools import read_pools
 
 # Of each: the default, the lowest, the highest.
 LIMITS = {
@@ -28,7 +28,7 @@ def forecast_settings(given: Mapping[str, str]) -> dict[str, str]:
         number = _number(settings[name])
         if not lowest <= number <= highest:
             raise ConfigurationError(f"{name} is {settings[name]!r}, not a number from {lowest} to {highest}")
-    pools = read_pools(given["POOLS"])
+    pools = read_pools(given[POOLS])
     pool_of = {queue: pool.name for pool in pools for queue in pool.queues}
     return {**settings, names.POOL_OF_QUEUE: json.dumps(pool_of, separators=(",", ":"))}
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from agent import names
 from agent.gates import limit_s
 from agent.metadata import MetadataUnavailableError, read_task_arn
+from fleet.pools import PoolsError
 from roles import health, parts, schema
 from roles.compose import ROLES, Program, Role, compose
 from roles.errors import ConfigurationError
@@ -42,7 +43,7 @@ def main(arguments: list[str]) -> int:
         gate_s = _gate_limit_s()
         if role.in_fleet:
             program.environment[names.TASK_ARN] = read_task_arn(os.environ[names.METADATA_URI])
-    except ConfigurationError as error:
+    except (ConfigurationError, PoolsError) as error:
         return _refuse(f"entrypoint {role.name}: {error}", CONFIGURATION)
     except MetadataUnavailableError as error:
         return _refuse(f"entrypoint {role.name}: {error}", UNAVAILABLE)

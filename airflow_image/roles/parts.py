@@ -10,11 +10,11 @@ from typing import Any
 from urllib.parse import quote
 
 from agent import names
+from fleet.pools import POOLS, find_pool, read_pools, total_slots
 from roles import database, patience
 from roles.errors import ConfigurationError
 from roles.forecasting import forecast_settings
 from roles.patience import celery_config
-from roles.pools import find_pool, read_pools, total_slots
 
 Variables = Mapping[str, str]
 Settings = dict[str, str]
@@ -103,7 +103,7 @@ def _broker_settings(given: Variables) -> Settings:
 
 
 def _scheduler_settings(given: Variables) -> Settings:
-    parallelism = total_slots(read_pools(given["POOLS"]))
+    parallelism = total_slots(read_pools(given[POOLS]))
     return {
         # The executor puts no more messages into the broker than this: less would hide the backlog from the scaler.
         "AIRFLOW__CORE__PARALLELISM": str(parallelism),
@@ -116,7 +116,7 @@ def _scheduler_settings(given: Variables) -> Settings:
 
 
 def _worker_settings(given: Variables) -> Settings:
-    pool = find_pool(read_pools(given["POOLS"]), given["POOL"])
+    pool = find_pool(read_pools(given[POOLS]), given["POOL"])
     return {
         "AIRFLOW__WORKERS__MIN_HEARTBEAT_INTERVAL": str(MIN_HEARTBEAT_INTERVAL_S),
         "AIRFLOW__WORKERS__EXECUTION_API_RETRIES": str(EXECUTION_API_ATTEMPTS),
@@ -196,19 +196,19 @@ LOGS = Part(
     },
 )
 SCHEDULING = Part(
-    needs=("POOLS", "PORT"),
+    needs=(POOLS, "PORT"),
     settings=_scheduler_settings,
     secrets=_extra_celery_config(patience.WITH_THE_BROKER),
 )
-FORECASTING = Part(needs=("POOLS",), settings=forecast_settings)
+FORECASTING = Part(needs=(POOLS,), settings=forecast_settings)
 WORKING = Part(
-    needs=("POOLS", "POOL", names.AGENT_URI),
+    needs=(POOLS, "POOL", names.AGENT_URI),
     settings=_worker_settings,
     secrets=_extra_celery_config(patience.WITH_RESULTS, *names.WORKER_MODULES),
 )
 FLOWER = Part(needs=("PORT", "ADMIN_PASSWORD"), secrets=_flower_secrets, raw=("ADMIN_PASSWORD",))
 WEB = Part(
-    needs=("PORT", "ADMIN_PASSWORD", "POOLS"),  # the Fleet page shows the pools
+    needs=("PORT", "ADMIN_PASSWORD", POOLS),  # the Fleet page shows the pools
     settings=lambda _: {
         "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": f"{ADMIN}:admin",
         # The load balancer, alone in being let in from outside, says in its headers what the browser asked for.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from bisect import bisect_left, bisect_right, insort
 from collections import defaultdict
 from collections.abc import Sequence
@@ -15,12 +16,13 @@ from bench.loads.past_run import PastTask, Rises, rises_of
 from bench.sim.forecast_error import NO_ERROR, ForecastError
 from bench.sim.site import Site
 from fleet.forecast import FORECAST_TTL_S, Forecast
+from fleet.pools import POOLS, pool_entry
 from roles.forecasting import forecast_settings
 
 QUEUE, POOL = "default", "worker"
 # What the container runs with where nobody sets anything.
 DEFAULTS = forecast_settings(
-    {"POOLS": f'[{{"name": "{POOL}", "queues": ["{QUEUE}"], "max": 1, "concurrency": 1}}]'},
+    {POOLS: json.dumps([pool_entry(name=POOL, queues=[QUEUE], minimum=0, maximum=1, concurrency=1)])},
 )
 AHEAD_S = 60.0 * int(DEFAULTS[names.FORECAST_MINUTES])
 WINDOW_S = float(DEFAULTS[names.FORECAST_WINDOW_S])

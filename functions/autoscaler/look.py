@@ -19,10 +19,10 @@ from autoscaler.redis_reader import FLEET, QUEUES, QueueReading, read_fleet, rea
 from autoscaler.report import Outcome
 from autoscaler.services import read_services, set_desired
 from autoscaler.settings import Settings
+from fleet.pools import Pool
 from fleet.registry import ORDER_CONSUME, ORDER_DRAIN, Forecast, Registry
 from shared.aws import in_words
 from shared.broker import BROKER_ERRORS, Broker
-from shared.pools import Pool
 
 MEMORY = "memory"
 FORECAST = "forecast"

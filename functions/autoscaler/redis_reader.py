@@ -10,8 +10,8 @@ import redis
 
 from autoscaler.observation import Fleet, Unreadable, Worker
 from fleet import registry
+from fleet.pools import Pool
 from fleet.queues import lists_of
-from shared.pools import Pool
 
 QUEUES = "queues"
 FLEET = "fleet"

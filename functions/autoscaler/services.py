@@ -7,9 +7,9 @@ from itertools import islice
 from typing import Any
 
 from autoscaler.observation import Deployment, Service, Unreadable
+from fleet.pools import Pool
 from shared.aws import AWS_ERRORS, in_words
 from shared.ecs import Described, describe_services, live_deployments
-from shared.pools import Pool
 from shared.tags import is_paused, size_asleep
 
 SERVICE = "service"

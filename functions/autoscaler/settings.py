@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from autoscaler.policy import Policy
-from shared.pools import Pool, pools_from_environment
+from fleet.pools import POOLS, Pool, read_pools
 from shared.settings import CLUSTER, BrokerSettings, Environment, SettingsError, required, whole_number
 
 POLL_SECONDS = "POLL_SECONDS"
@@ -38,11 +38,11 @@ class Settings:
 
     @classmethod
     def from_environment(cls, environment: Environment) -> Settings:
-        """Raises SettingsError, which names the variable."""
+        """Raises SettingsError or PoolsError, which name the variable."""
         settings = cls(
             broker=BrokerSettings.from_environment(environment),
             cluster=required(environment, CLUSTER),
-            pools=pools_from_environment(environment),
+            pools=read_pools(required(environment, POOLS), with_services=True),
             poll_seconds=whole_number(required(environment, POLL_SECONDS), name=POLL_SECONDS, lowest=1),
             scale_in_after_s=whole_number(
                 environment.get(SCALE_IN_AFTER_S) or SCALE_IN_AFTER_DEFAULT_S, name=SCALE_IN_AFTER_S

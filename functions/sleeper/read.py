@@ -6,12 +6,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from fleet.pools import Pool
 from fleet.queues import lists_of
 from fleet.registry import STOPPED, WORKER, Registry
 from shared.aws import in_words
 from shared.broker import BROKER_ERRORS, Broker
 from shared.ecs import Described, describe_services, is_rolling_out
-from shared.pools import Pool
 from shared.tags import is_paused, size_asleep, wish_in
 from sleeper.settings import Settings
 from sleeper.world import Alarms, Service, Work, World

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from shared.pools import Pool, pools_from_environment
+from fleet.pools import POOLS, Pool, read_pools
 from shared.settings import CLUSTER, BrokerSettings, Environment, required, whole_number
 
 AIRFLOW_SERVICE = "AIRFLOW_SERVICE"
@@ -33,13 +33,13 @@ class Settings:
 
     @classmethod
     def from_environment(cls, environment: Environment) -> Settings:
-        """Raises SettingsError, which names the variable."""
+        """Raises SettingsError or PoolsError, which name the variable."""
         return cls(
             broker=BrokerSettings.from_environment(environment),
             cluster=required(environment, CLUSTER),
             airflow=required(environment, AIRFLOW_SERVICE),
             flower=required(environment, FLOWER_SERVICE),
-            pools=pools_from_environment(environment),
+            pools=read_pools(required(environment, POOLS), with_services=True),
             database=required(environment, DATABASE),
             alarm_prefix=required(environment, ALARM_PREFIX),
             patience_s=MINUTE_S

@@ -9,15 +9,15 @@ from typing import Any
 import redis
 
 from agent.page.reader import read_fleet, read_history
+from fleet.pools import POOLS, Pool, read_pools
 from local.stack.up import Stack
 from local.ui.decisions import Repeated, find, without_repetition
 from local.ui.decisions_view import note_of
 from project.errors import CommandError
-from roles.pools import Pool, read_pools
 
 LAST = 8  # decisions, those that repeat themselves as one
 LOOKED_THROUGH = 200  # decisions of each pool; most say the same as the one before
-SERVICE_OUTPUT, VARIABLE = "AirflowServiceName", "POOLS"
+SERVICE_OUTPUT = "AirflowServiceName"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,6 +49,6 @@ def declared_pools(stack: Stack) -> tuple[Pool, ...]:
     definition = ecs.describe_task_definition(taskDefinition=service["taskDefinition"])["taskDefinition"]
     for container in definition["containerDefinitions"]:
         for variable in container["environment"]:
-            if variable["name"] == VARIABLE:
+            if variable["name"] == POOLS:
                 return read_pools(variable["value"])
-    raise CommandError(f"no container of the service airflow is told its {VARIABLE}")
+    raise CommandError(f"no container of the service airflow is told its {POOLS}")

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from fleet.pools import POOLS, find_pool, read_pools
 from ops.cost import prices
 from ops.cost.load import Load
 
@@ -84,12 +84,12 @@ def _tasks(p: Properties, definition: Properties, template: Mapping[str, Any], l
     """
     for environment in map(_environment, definition["ContainerDefinitions"]):
         if "POOL" in environment:
-            pools = json.loads(environment["POOLS"])
-            pool = next(each for each in pools if each["name"] == environment["POOL"])
+            pools = read_pools(environment[POOLS])
+            pool = find_pool(pools, environment["POOL"])
             # All tasks go to the first pool: what others run is not told apart here.
             if pool != pools[0]:
-                return load.awake * float(pool["min"])
-            return load.workers(concurrency=pool["concurrency"], least=pool["min"], most=pool["max"])
+                return load.awake * float(pool.minimum)
+            return load.workers(concurrency=pool.concurrency, least=pool.minimum, most=pool.maximum)
     service = str(p["TaskDefinition"]["Ref"]).removesuffix("TaskDefinition") + "Service"
     for resource in template["Resources"].values():
         of_this = f"${{{service}.Name}}" in str(resource.get("Properties", {}).get("ResourceId", ""))

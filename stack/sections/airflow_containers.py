@@ -5,6 +5,7 @@ from typing import Any
 
 from troposphere import Equals, FindInMap, Not, Ref, Template
 
+from fleet.pools import POOLS
 from stack.lib.parameters import Between, add_condition, add_mapping, add_parameter
 from stack.lib.task_definition import MEMORY_MIB, Container
 from stack.sections.connections import GROUP, WEBSERVER, WEBSERVER_PORT, Connections
@@ -125,7 +126,7 @@ def _add_forecaster(t: Template, *, base: Foundation, pools: Sequence[SizedPool]
         environment={
             **base.database.environment,
             **base.broker.environment,
-            "POOLS": pools_json(pools),
+            POOLS: pools_json(pools),
             "FORECAST_MINUTES": Ref(minutes),
         },
         secrets={**base.database.secrets, **base.broker.secrets},

@@ -7,6 +7,7 @@ from typing import Any
 from troposphere import Equals, Not, Parameter, Ref, Sub, Template
 from troposphere.iam import Role
 
+from fleet.pools import POOLS
 from stack.lib.iam import Statement, add_policy, read_below, use_log_bucket
 from stack.lib.parameters import Between, Matching, add_condition, add_parameter
 from stack.lib.secrets import SecretValue
@@ -54,7 +55,7 @@ def add_connections(t: Template, *, base: Foundation, pools: Sequence[SizedPool]
             "CONNECTIONS_PREFIX": Ref(prefix),
             "EXECUTION_API_URL": webserver_url(base.cluster, f"{EXECUTION_PATH}/"),
             "LOG_BUCKET": Ref(base.logs.bucket),
-            "POOLS": pools_json(pools),
+            POOLS: pools_json(pools),
             "GATE_MINUTES": Ref(gate_minutes),
         },
         secrets={**base.database.secrets, **base.broker.secrets, "FERNET_SECRET": base.secrets.fernet},

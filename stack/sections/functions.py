@@ -9,6 +9,7 @@ from troposphere import Equals, Ref, Sub, Template
 from troposphere.ecs import Service
 from troposphere.serverless import EventBridgeRuleEvent, Function, ScheduleEvent
 
+from fleet.pools import POOLS
 from stack.lib.iam import add_network_policy, inspect_services, publish_to, scale_services
 from stack.lib.lambda_function import Code, Shared, add_function
 from stack.lib.parameters import YES_OR_NO, Between, add_condition, add_parameter, hole
@@ -149,7 +150,7 @@ def _add_autoscaler(
         shared=shared,
         code=Code(
             package="autoscaler",
-            environment={"POOLS": pools_json(pools, services=workers.services), **settings},
+            environment={POOLS: pools_json(pools, services=workers.services), **settings},
             statements=scale_services(services=list(workers.services.values()), cluster=base.cluster.ecs),
             events={"EveryMinute": _every_minute("Looks at the backlog, several times a minute")},
             concurrency=AUTOSCALERS_AT_ONCE,

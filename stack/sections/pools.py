@@ -7,6 +7,7 @@ from typing import Any
 
 from troposphere import Parameter, Sub, Template
 
+from fleet.pools import pool_entry
 from stack.lib.parameters import Between, add_order, add_parameter, hole
 from stack.lib.services import SpotShare, add_spot_share
 from stack.lib.task_definition import Size, add_size
@@ -20,7 +21,7 @@ ORDER_EXACT_TO = 10
 
 
 @dataclass(frozen=True, kw_only=True)
-class Pool:
+class DeclaredPool:
     """A declaration; the numbers are the defaults of the pool's parameters, and `cpu`/`memory_mib` a Fargate size."""
 
     name: str
@@ -44,7 +45,7 @@ class Pool:
 class SizedPool:
     """A pool with the parameters that an environment sets."""
 
-    pool: Pool
+    pool: DeclaredPool
     min: Parameter
     max: Parameter
     concurrency: Parameter
@@ -53,12 +54,12 @@ class SizedPool:
     spot: SpotShare
 
 
-def add_pools(t: Template, pools: Sequence[Pool]) -> tuple[SizedPool, ...]:
+def add_pools(t: Template, pools: Sequence[DeclaredPool]) -> tuple[SizedPool, ...]:
     _check(pools)
     return tuple(_add_pool(t, pool) for pool in pools)
 
 
-def _check(pools: Sequence[Pool]) -> None:
+def _check(pools: Sequence[DeclaredPool]) -> None:
     """ValueError if two pools share a name or a queue: the backlog of a queue can be only one pool's demand.
 
     Or if no pool has the default queue: most tasks would wait for ever.
@@ -74,7 +75,7 @@ def _check(pools: Sequence[Pool]) -> None:
         raise ValueError(f"no pool listens to the queue {DEFAULT_QUEUE}")
 
 
-def _add_pool(t: Template, pool: Pool) -> SizedPool:
+def _add_pool(t: Template, pool: DeclaredPool) -> SizedPool:
     group = f"Workers ({pool.name})"
     fewest, most = _add_limits(t, pool, group=group)
     return SizedPool(
@@ -118,7 +119,7 @@ def _add_pool(t: Template, pool: Pool) -> SizedPool:
     )
 
 
-def _add_limits(t: Template, pool: Pool, *, group: str) -> tuple[Parameter, Parameter]:
+def _add_limits(t: Template, pool: DeclaredPool, *, group: str) -> tuple[Parameter, Parameter]:
     fewest = add_parameter(
         t,
         f"{pool.title}Min",
@@ -148,13 +149,12 @@ def pools_json(pools: Sequence[SizedPool], *, services: Mapping[str, Any] | None
 
 def _pool_json(sized: SizedPool, *, services: Mapping[str, Any] | None) -> str:
     name = sized.pool.name
-    fields = {"name": json.dumps(name)}
-    if services is not None:
-        fields["service"] = f'"{hole(services[name], "Name")}"'
-    fields |= {
-        "queues": json.dumps(sized.pool.queues),
-        "min": hole(sized.min),
-        "max": hole(sized.max),
-        "concurrency": hole(sized.concurrency),
-    }
-    return "{" + ",".join(f'"{key}":{text}' for key, text in fields.items()) + "}"
+    entry = pool_entry(
+        name=json.dumps(name),
+        service="" if services is None else f'"{hole(services[name], "Name")}"',
+        queues=json.dumps(sized.pool.queues),
+        minimum=hole(sized.min),
+        maximum=hole(sized.max),
+        concurrency=hole(sized.concurrency),
+    )
+    return "{" + ",".join(f'"{field}":{text}' for field, text in entry.items()) + "}"

@@ -8,6 +8,7 @@ from troposphere.awslambda import Permission
 from troposphere.events import Rule, Target
 from troposphere.serverless import Function, ScheduleEvent
 
+from fleet.pools import POOLS
 from stack.lib.iam import Statement, allow
 from stack.lib.lambda_function import Code, Shared, add_function
 from stack.lib.parameters import Between, Matching, add_condition, add_parameter
@@ -54,7 +55,7 @@ def add_sleeper(
             environment={
                 "AIRFLOW_SERVICE": airflow.service.get_att("Name"),
                 "FLOWER_SERVICE": flower.service.get_att("Name"),
-                "POOLS": pools_json(pools, services=workers.services),
+                POOLS: pools_json(pools, services=workers.services),
                 "DATABASE": Ref(base.database.instance),
                 "ALARM_PREFIX": Sub(ALARM_PREFIX),
                 "PATIENCE_MINUTES": Ref(patience),

@@ -12,8 +12,8 @@ from autoscaler.policy import Policy
 from autoscaler.releases import RELEASE_HOLDS_S
 from autoscaler.report import Outcome
 from autoscaler.settings import Settings
+from fleet.pools import Pool
 from fleet.registry import WORKER, Registry
-from shared.pools import Pool
 from shared.settings import BrokerSettings
 from tests.model.ecs import SERVICE, Ecs
 from tests.model.redis_store import Client, Store

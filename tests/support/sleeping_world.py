@@ -8,9 +8,9 @@ from typing import Any
 from autoscaler.look import look as autoscaler_look
 from autoscaler.settings import Settings as AutoscalerSettings
 from fleet import registry
+from fleet.pools import Pool
 from fleet.registry import ORDER_DRAIN, Registry
 from shared.broker import Broker
-from shared.pools import Pool
 from shared.settings import BrokerSettings
 from sleeper.handler import ask, look
 from sleeper.read import Clients

@@ -17,10 +17,10 @@ from autoscaler.origins import Origins
 from autoscaler.report import Outcome
 from autoscaler.settings import Settings
 from fleet import registry
+from fleet.pools import Pool
 from fleet.registry import Member, Registry
 from shared import aws
 from shared.broker import Broker
-from shared.pools import Pool
 from shared.settings import BrokerSettings
 from tests.integration.conftest import RedisServer
 

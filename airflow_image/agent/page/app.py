@@ -21,7 +21,7 @@ from agent.broker import connect
 from agent.outage import Outage
 from agent.page.reader import read_code, read_fleet, read_history
 from agent.page.shared import Shared
-from roles.pools import Pool, read_pools
+from fleet.pools import POOLS, Pool, read_pools
 
 log = logging.getLogger(__name__)
 
@@ -66,7 +66,7 @@ def _routes() -> APIRouter:
     """Whoever may read Airflow's cluster activity may see the fleet: 401 and 403 come from Airflow."""
     may_see = Depends(requires_access_view(AccessView.CLUSTER_ACTIVITY))
     routes = APIRouter(prefix="/api", dependencies=[may_see])
-    pools = read_pools(os.environ["POOLS"])
+    pools = read_pools(os.environ[POOLS])
     outage = Outage("the Fleet page cannot read the broker", log)
 
     @functools.cache

@@ -13,9 +13,9 @@ from agent.page.code import code_by_role
 from agent.page.entries import read_check, read_decisions
 from fleet import history, registry
 from fleet.forecast import Forecast, parse_forecast
+from fleet.pools import Pool
 from fleet.queues import lists_of
 from fleet.registry import CONSUMING, DRAINED, DRAINING, STARTING, STOPPED, WORKER, Member, Registry, Roster
-from roles.pools import Pool
 
 DECISIONS_SHOWN = 20  # of each pool
 SILENT_AFTER_S = 180  # the autoscaler looks several times a minute
@@ -105,7 +105,7 @@ def _pool(pool: Pool, roster: Roster, answers: Any) -> dict[str, Any]:
         "name": pool.name,
         "queues": pool.queues,
         "concurrency": pool.concurrency,
-        "maximum": pool.max,
+        "maximum": pool.maximum,
         "queued": queued,
         "active": sum(worker.active for worker in workers),
         "slots": sum(worker.slots for worker in workers if worker.state == CONSUMING),

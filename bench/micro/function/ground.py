@@ -5,16 +5,16 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 from autoscaler.settings import MAX_STEP_OUT, POLL_SECONDS, SCALE_IN_AFTER_S
 from bench.micro.function import broker
 from bench.micro.function.aws_api import SECRET_ARN, AwsApi
 from bench.micro.function.package import FOLDER
 from bench.micro.function.scenes import CLUSTER, Scene
+from fleet.pools import POOLS, pool_entry
 from local.servers.redis import Redis
 from shared import settings
-from shared.pools import POOLS
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,14 +27,6 @@ class Ground:
     def environment(self, scene: Scene) -> dict[str, str]:
         """What the template gives the function, and Lambda its clients."""
         pool, server = scene.pool, self.brokers[scene.queued]
-        declared = {
-            "name": pool.name,
-            "service": pool.service,
-            "queues": pool.queues,
-            "min": pool.minimum,
-            "max": pool.maximum,
-            "concurrency": pool.concurrency,
-        }
         return {
             "AWS_DEFAULT_REGION": "eu-central-1",
             "AWS_ACCESS_KEY_ID": "benchmark",
@@ -48,7 +40,7 @@ class Ground:
             POLL_SECONDS: "15",
             SCALE_IN_AFTER_S: "0",  # a surplus drains in the look that sees it
             MAX_STEP_OUT: "",
-            POOLS: json.dumps([declared]),
+            POOLS: json.dumps([pool_entry(**asdict(pool))]),
             "POWERTOOLS_LOG_LEVEL": "INFO",
             "POWERTOOLS_METRICS_NAMESPACE": "AirflowOnEcs",
             "POWERTOOLS_SERVICE_NAME": "autoscaler",

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
+from fleet.pools import Pool
 from fleet.registry import CONSUMING, DRAINED, DRAINING, ORDER_DRAIN
-from shared.pools import Pool
 
 POOL_NAME = "worker"
 SERVICE = "benchmark-Worker"

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import httpx
 
+from fleet.pools import POOLS, pool_entry
 from local.servers import process
 from local.servers.ports import HOST, free_port
 from project import paths
@@ -27,9 +28,9 @@ STARTS_WITHIN_S = 240.0
 ANSWERS_WITHIN_S = 20.0
 ANEW = {"Cache-Control": "no-cache"}  # not what was read for others a moment ago
 
-POOLS = (
-    {"name": "worker", "queues": ["default"], "max": 40, "concurrency": 16},
-    {"name": "heavy", "queues": ["heavy", "heavier"], "max": 8, "concurrency": 2},
+DECLARED = (
+    pool_entry(name="worker", queues=["default"], minimum=1, maximum=40, concurrency=16),
+    pool_entry(name="heavy", queues=["heavy", "heavier"], minimum=0, maximum=8, concurrency=2),
 )
 # Airflow's simple auth manager knows these by role; somebody without a role may nothing.
 USERS = {"admin": "admin", "viewer": "viewer", "nobody": ""}
@@ -51,7 +52,7 @@ def environment(*, home: Path, broker_url: str, role: str = "webserver") -> dict
         "FLEET_ROLE": role,
         "FLEET_TASK_ARN": TASK_ARN,
         "IMAGE_VERSION": "1.4.0",
-        "POOLS": json.dumps(POOLS),
+        POOLS: json.dumps(DECLARED),
     }
 
 

@@ -6,7 +6,7 @@ import subprocess
 from pathlib import Path
 
 from agent.versions import CodeHash, code_folders
-from bench.micro.page.webserver import IMAGE, POOLS, PYTHON
+from bench.micro.page.webserver import DECLARED, IMAGE, PYTHON
 from project import paths
 from tests.support.fake_ecs import TASK_ARN
 
@@ -39,7 +39,7 @@ def airflow(code: str, *, role: str, home: Path) -> subprocess.CompletedProcess[
         "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
         "AIRFLOW__CORE__PLUGINS_FOLDER": str(IMAGE / "plugins"),
         "AIRFLOW__CELERY__BROKER_URL": "redis://127.0.0.1:1/0",  # nothing listens there
-        "POOLS": json.dumps(POOLS),
+        "POOLS": json.dumps(DECLARED),
         "FLEET_ROLE": role,
         "FLEET_TASK_ARN": TASK_ARN,
         "FLEET_DAGS_HASH": "0123abcd",

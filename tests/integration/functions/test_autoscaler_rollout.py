@@ -11,9 +11,9 @@ from autoscaler.look import look
 from autoscaler.report import Outcome
 from autoscaler.settings import Settings
 from fleet import registry
+from fleet.pools import Pool
 from fleet.registry import Member, Registry
 from shared.broker import Broker
-from shared.pools import Pool
 from shared.settings import BrokerSettings
 from tests.support.aws_api import AwsApi, aws_api
 

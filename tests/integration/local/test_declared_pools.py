@@ -21,16 +21,18 @@ from roles.compose import ROLES
 from shared.broker import Broker
 from shared.ecs import describe_services
 from stack.render import render
-from stack.sections.pools import Pool
+from stack.sections.pools import DeclaredPool
 from template_gen import build
 from tests.integration.conftest import RedisServer
 from tests.support.aws_api import AwsApi, aws_api, outputs
 from version_check.tasks import read_tasks
 
 DECLARED = (
-    Pool(name="worker", queues=("default",), min=1, max=10, concurrency=4),
-    Pool(name="heavy-sql", queues=("sql", "reports"), min=0, max=3, concurrency=2, spot_percent=100, on_demand_base=0),
-    Pool(name="gpu", queues=("gpu",), min=0, max=2, concurrency=1, spot_percent=25, on_demand_base=1),
+    DeclaredPool(name="worker", queues=("default",), min=1, max=10, concurrency=4),
+    DeclaredPool(
+        name="heavy-sql", queues=("sql", "reports"), min=0, max=3, concurrency=2, spot_percent=100, on_demand_base=0
+    ),
+    DeclaredPool(name="gpu", queues=("gpu",), min=0, max=2, concurrency=1, spot_percent=25, on_demand_base=1),
 )
 SLOTS = 10 * 4 + 3 * 2 + 2 * 1
 BUCKET, PACKAGE = "packages", "empty.zip"

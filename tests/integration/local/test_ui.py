@@ -12,17 +12,17 @@ import redis
 from rich.console import Console
 
 from bench.micro.page import fleet as sample_fleet
+from bench.micro.page import webserver
 from bench.micro.page.fleet import a_member
-from bench.micro.page.webserver import POOLS
 from fleet import registry
+from fleet.pools import read_pools
 from fleet.registry import Registry
 from local.ui.lines import Lines
 from local.ui.look import Look, take
 from local.ui.picture import save
 from local.ui.screen import LINES_ELSEWHERE, fitting
-from roles.pools import read_pools
 
-DECLARED = read_pools(json.dumps(POOLS))
+DECLARED = read_pools(json.dumps(webserver.DECLARED))
 
 
 @pytest.fixture

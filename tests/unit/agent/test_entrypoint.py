@@ -13,10 +13,10 @@ import pytest
 
 from agent.gates import other_workers, other_workers_unless_newer
 from agent.names import WORKER_MODULES
+from fleet.pools import PoolsError
 from roles import main as entrypoint
 from roles.compose import RAW_SECRETS, ROLES, compose
 from roles.errors import ConfigurationError, MissingVariablesError
-from roles.pools import read_pools, total_slots
 
 PROGRAM = Path(__file__).parents[3] / "airflow_image" / "entrypoint"
 POOLS = [
@@ -277,20 +277,12 @@ def test_a_broker_without_tls_is_told_to_nobody_as_one_with_it() -> None:
         ("scheduler", "POOLS", "{", "POOLS is not JSON"),
         ("scheduler", "POOLS", "[]", "at least one pool"),
         ("scheduler", "POOLS", "[1]", "not an object"),
-        ("scheduler", "POOLS", '[{"queues": ["q"], "max": 1, "concurrency": 1}]', "without a name"),
-        ("scheduler", "POOLS", '[{"name": "p", "queues": [], "max": 1, "concurrency": 1}]', "queues of pool p"),
-        ("scheduler", "POOLS", '[{"name": "p", "queues": ["q"], "max": "1", "concurrency": 1}]', "max of pool p"),
-        ("scheduler", "POOLS", '[{"name": "p", "queues": ["q"], "max": 1, "concurrency": 0}]', "concurrency of pool p"),
-        ("scheduler", "POOLS", json.dumps([POOLS[0], POOLS[0]]), "names a pool twice"),
+        ("worker", "POOLS", json.dumps([POOLS[0], POOLS[0]]), "two pools have the same name"),
     ],
 )
 def test_a_value_that_cannot_be_is_refused_with_the_reason(role: str, name: str, value: str, why: str) -> None:
-    with pytest.raises(ConfigurationError, match=why.replace("(", r"\(")):
+    with pytest.raises((ConfigurationError, PoolsError), match=why.replace("(", r"\(")):
         composed(role, **{name: value})
-
-
-def test_slots_are_summed_over_the_pools() -> None:
-    assert total_slots(read_pools(GIVEN["POOLS"])) == 10 * 16 + 3 * 4
 
 
 class Executed(Exception):

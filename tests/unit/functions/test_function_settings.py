@@ -7,7 +7,7 @@ import pytest
 
 from autoscaler.policy import workers_needed
 from autoscaler.settings import SCALE_IN_AFTER_DEFAULT_S, Settings
-from shared.pools import Pool
+from fleet.pools import Pool, PoolsError
 from shared.settings import SettingsError
 from version_check.settings import Settings as VersionCheckSettings
 
@@ -91,25 +91,14 @@ def test_a_missing_variable_is_named(name: str, value: str | None) -> None:
     ],
 )
 def test_a_wrong_value_is_named(name: str, value: str) -> None:
-    with pytest.raises(SettingsError, match=name):
+    with pytest.raises((SettingsError, PoolsError), match=name):
         Settings.from_environment({**ENVIRONMENT, name: value})
 
 
-@pytest.mark.parametrize(
-    ("change", "complaint"),
-    [
-        ({"min": -1}, "min is -1"),
-        ({"min": True}, "min is True"),
-        ({"max": None}, "max is None"),
-        ({"concurrency": 0}, "concurrency is 0"),
-        ({"queues": []}, "queues"),
-        ({"queues": "default"}, "queues"),
-        ({"service": ""}, "service"),
-        ({"name": 7}, "name is 7"),
-    ],
-)
-def test_a_wrong_pool_is_refused(change: dict[str, Any], complaint: str) -> None:
-    with pytest.raises(SettingsError, match=complaint):
+@pytest.mark.parametrize("change", [{"service": ""}, {"min": -1}])
+def test_a_wrong_pool_is_refused(change: dict[str, Any]) -> None:
+    (complaint,) = change
+    with pytest.raises(PoolsError, match=f"{complaint} of pool worker"):
         Settings.from_environment({**ENVIRONMENT, "POOLS": json.dumps([{**POOL, **change}])})
 
 
@@ -119,12 +108,6 @@ def test_a_minimum_above_the_maximum_means_the_maximum_and_stops_no_other_pools_
     settings = Settings.from_environment({**ENVIRONMENT, "POOLS": pools})
     needed = [workers_needed(0, settings.policy(pool)) for pool in settings.pools]
     assert needed == [10, 1]
-
-
-@pytest.mark.parametrize(("change", "what"), [({"service": "other"}, "name"), ({"name": "other"}, "service")])
-def test_two_pools_share_neither_name_nor_service(change: dict[str, Any], what: str) -> None:
-    with pytest.raises(SettingsError, match=f"two pools have the same {what}"):
-        Settings.from_environment({**ENVIRONMENT, "POOLS": json.dumps([POOL, {**POOL, **change}])})
 
 
 @pytest.mark.parametrize("value", ["[]", '{"worker": ""}', '{"worker": 1}', "nothing"])

@@ -9,12 +9,12 @@ from samtranslator.yaml_helper import yaml_parse
 from autoscaler import report
 from stack.lib import alarms
 from stack.render import render
-from stack.sections.pools import Pool
+from stack.sections.pools import DeclaredPool
 from template_gen import build
 from tests.support import rendered
 
-DEFAULT = Pool(name="worker", queues=("default",))
-HEAVY = Pool(
+DEFAULT = DeclaredPool(name="worker", queues=("default",))
+HEAVY = DeclaredPool(
     name="heavy-sql",
     queues=("sql", "reports"),
     min=0,
@@ -108,13 +108,13 @@ def test_a_pool_more_changes_nothing_of_the_first(two_pools: dict[str, Any]) -> 
 @pytest.mark.parametrize(
     ("second", "what"),
     [
-        (Pool(name="worker", queues=("other",)), "two pools have the same name: Worker"),
-        (Pool(name="other", queues=("default",)), "two pools have the same queue: default"),
-        (Pool(name="airflow", queues=("other",)), "duplicate key"),
-        (Pool(name="flower", queues=("other",)), "duplicate key"),
+        (DeclaredPool(name="worker", queues=("other",)), "two pools have the same name: Worker"),
+        (DeclaredPool(name="other", queues=("default",)), "two pools have the same queue: default"),
+        (DeclaredPool(name="airflow", queues=("other",)), "duplicate key"),
+        (DeclaredPool(name="flower", queues=("other",)), "duplicate key"),
     ],
 )
-def test_pools_that_would_be_mistaken_for_each_other_are_refused(second: Pool, what: str) -> None:
+def test_pools_that_would_be_mistaken_for_each_other_are_refused(second: DeclaredPool, what: str) -> None:
     with pytest.raises(ValueError, match=what):
         build((DEFAULT, second))
 

@@ -7,11 +7,10 @@ from typing import Any
 import pytest
 
 from agent import names
+from fleet.pools import read_pools
 from roles import health
 from roles.compose import ROLES
 from roles.parts import FERNET_SECRET_LENGTH
-from roles.pools import read_pools
-from shared.pools import pools_from_environment
 from tests.support import rendered
 from version_check import report
 
@@ -206,7 +205,7 @@ def test_the_pools_are_what_the_autoscaler_reads() -> None:
         WorkerMax="10",
         WorkerConcurrency="16",
     )
-    (pool,) = pools_from_environment({"POOLS": text})
+    (pool,) = read_pools(text, with_services=True)
     assert (pool.name, pool.service, pool.queues) == ("worker", "the-service", ("default",))
 
 

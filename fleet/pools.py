@@ -1,0 +1,110 @@
+"""The worker pools, as the template declares them to containers and functions in the variable POOLS."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from fleet.validation import is_name
+
+POOLS = "POOLS"
+
+# The fields of an entry of POOLS.
+NAME = "name"
+SERVICE = "service"
+QUEUES = "queues"
+MINIMUM = "min"
+MAXIMUM = "max"
+CONCURRENCY = "concurrency"
+
+
+class PoolsError(ValueError):
+    """POOLS does not declare usable pools; the message names the variable and the first fault."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pool:
+    """A set of queues with workers of its own, each of `concurrency` slots.
+
+    `service` is the name or ARN of the pool's ECS service: the functions are told it, to the containers it is empty.
+    A `minimum` above the `maximum` means the maximum: one pool's parameters must not stop the other pools' scaling.
+    """
+
+    name: str
+    queues: tuple[str, ...]
+    minimum: int
+    maximum: int
+    concurrency: int
+    service: str = ""
+
+
+def pool_entry(
+    *, name: Any, queues: Any, minimum: Any, maximum: Any, concurrency: Any, service: Any = ""
+) -> dict[str, Any]:
+    """Return a pool's entry in POOLS; the template's generator passes JSON texts and holes as values."""
+    return {
+        NAME: name,
+        **({SERVICE: service} if service else {}),
+        QUEUES: queues,
+        MINIMUM: minimum,
+        MAXIMUM: maximum,
+        CONCURRENCY: concurrency,
+    }
+
+
+def read_pools(declaration: str, *, with_services: bool = False) -> tuple[Pool, ...]:
+    """Return the pools that the text of POOLS declares, each with its service if `with_services`; raise PoolsError."""
+    try:
+        entries = json.loads(declaration)
+    except ValueError:
+        raise PoolsError(f"{POOLS} is not JSON") from None
+    if not isinstance(entries, list) or not entries:
+        raise PoolsError(f"{POOLS} is not a list of at least one pool")
+    pools = tuple(_read_pool(entry, with_services=with_services) for entry in entries)
+    for what, values in (
+        (NAME, [pool.name for pool in pools]),
+        (SERVICE, [pool.service for pool in pools if pool.service]),
+    ):
+        if len(set(values)) < len(values):
+            raise PoolsError(f"{POOLS}: two pools have the same {what}")
+    return pools
+
+
+def find_pool(pools: Sequence[Pool], name: str) -> Pool:
+    """Return the pool called `name`; PoolsError lists the declared ones."""
+    for pool in pools:
+        if pool.name == name:
+            return pool
+    raise PoolsError(f"POOL is {name!r}, and {POOLS} declares only {', '.join(pool.name for pool in pools)}")
+
+
+def total_slots(pools: Sequence[Pool]) -> int:
+    """Return how many tasks can run at once when every pool is at its maximum."""
+    return sum(pool.maximum * pool.concurrency for pool in pools)
+
+
+def _read_pool(entry: Any, *, with_services: bool) -> Pool:
+    if not isinstance(entry, dict):
+        raise PoolsError(f"{POOLS}: {entry!r} is not an object")
+    name, service, queues = entry.get(NAME), entry.get(SERVICE, ""), entry.get(QUEUES)
+    if not is_name(name):
+        raise PoolsError(f"{POOLS}: {NAME} is {name!r}: it must be a text that is not empty")
+    if not isinstance(service, str) or (with_services and not service):
+        raise PoolsError(f"{POOLS}: {SERVICE} of pool {name} is {service!r}: it must be an ECS service")
+    if not isinstance(queues, list) or not queues or not all(map(is_name, queues)):
+        raise PoolsError(f"{POOLS}: {QUEUES} of pool {name} is {queues!r}: it must be a list of at least one name")
+    for field, lowest in ((MINIMUM, 0), (MAXIMUM, 1), (CONCURRENCY, 1)):
+        value = entry.get(field)
+        if type(value) is not int or value < lowest:
+            what = f"{POOLS}: {field} of pool {name}"
+            raise PoolsError(f"{what} is {value!r}: it must be a whole number of at least {lowest}")
+    return Pool(
+        name=name,
+        service=service,
+        queues=tuple(dict.fromkeys(queues)),
+        minimum=entry[MINIMUM],
+        maximum=entry[MAXIMUM],
+        concurrency=entry[CONCURRENCY],
+    )

@@ -1,0 +1,83 @@
+"""The declaration of the worker pools."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from fleet.pools import Pool, PoolsError, find_pool, pool_entry, read_pools, total_slots
+
+ENTRY = pool_entry(name="worker", service="stack-Worker", queues=["default"], minimum=1, maximum=10, concurrency=16)
+OTHER = pool_entry(name="long", queues=["long", "longer", "long"], minimum=0, maximum=3, concurrency=4)
+WORKER = Pool(name="worker", service="stack-Worker", queues=("default",), minimum=1, maximum=10, concurrency=16)
+LONG = Pool(name="long", queues=("long", "longer"), minimum=0, maximum=3, concurrency=4)
+
+
+def test_declared_pools_are_read_back() -> None:
+    assert read_pools(json.dumps([ENTRY, OTHER])) == (WORKER, LONG)
+
+
+def test_an_entry_has_these_fields() -> None:
+    fields = {"name": "worker", "service": "stack-Worker", "queues": ["default"], "min": 1, "max": 10}
+    assert {**fields, "concurrency": 16} == ENTRY
+    assert "service" not in OTHER
+
+
+@pytest.mark.parametrize(
+    ("declaration", "complaint"),
+    [
+        ("{", "POOLS is not JSON"),
+        ("{}", "at least one pool"),
+        ("[]", "at least one pool"),
+        ("[1]", "1 is not an object"),
+    ],
+)
+def test_a_declaration_of_something_else_is_refused(declaration: str, complaint: str) -> None:
+    with pytest.raises(PoolsError, match=complaint):
+        read_pools(declaration)
+
+
+@pytest.mark.parametrize(
+    ("change", "complaint"),
+    [
+        ({"min": -1}, "min of pool worker is -1"),
+        ({"min": True}, "min of pool worker is True"),
+        ({"max": None}, "max of pool worker is None"),
+        ({"max": "1"}, "max of pool worker is '1'"),
+        ({"max": 0}, "max of pool worker is 0"),
+        ({"concurrency": 0}, "concurrency of pool worker is 0"),
+        ({"queues": []}, "queues of pool worker is"),
+        ({"queues": "default"}, "queues of pool worker is"),
+        ({"queues": [""]}, "queues of pool worker is"),
+        ({"service": 7}, "service of pool worker is 7"),
+        ({"name": 7}, "name is 7"),
+        ({"name": None}, "name is None"),
+    ],
+)
+def test_a_wrong_pool_is_refused(change: dict[str, Any], complaint: str) -> None:
+    with pytest.raises(PoolsError, match=f"POOLS: {complaint}"):
+        read_pools(json.dumps([{**ENTRY, **change}]))
+
+
+@pytest.mark.parametrize("service", [{}, {"service": ""}])
+def test_a_pool_without_a_service_is_refused_where_services_are_needed(service: dict[str, str]) -> None:
+    with pytest.raises(PoolsError, match="service of pool long is ''"):
+        read_pools(json.dumps([ENTRY, {**OTHER, **service}]), with_services=True)
+
+
+@pytest.mark.parametrize(("change", "what"), [({"service": "other"}, "name"), ({"name": "other"}, "service")])
+def test_two_pools_share_neither_name_nor_service(change: dict[str, Any], what: str) -> None:
+    with pytest.raises(PoolsError, match=f"two pools have the same {what}"):
+        read_pools(json.dumps([ENTRY, {**ENTRY, **change}]))
+
+
+def test_a_pool_is_found_by_its_name_or_the_declared_ones_are_listed() -> None:
+    assert find_pool((WORKER, LONG), "long") == LONG
+    with pytest.raises(PoolsError, match="POOL is 'other', and POOLS declares only worker, long"):
+        find_pool((WORKER, LONG), "other")
+
+
+def test_slots_are_summed_over_the_pools() -> None:
+    assert total_slots((WORKER, LONG)) == 10 * 16 + 3 * 4
