@@ -20,9 +20,9 @@ MODULES: Mapping[str, tuple[str, ...]] = {
         *("boots", "crew", "decide", "demand", "forewarning", "launching", "lowering", "memory", "observation", "pace"),
         *("packing", "plan", "policy", "raising", "reason", "releases", "rollout", "waits"),
     ),
-    "fleet": ("forecast", "history", "member", "registry", "texts", "validation"),
+    "fleet": ("forecast", "history", "member", "pools", "registry", "texts", "validation"),
     "airflow_image/agent": ("forecast", "names"),
-    "airflow_image/roles": ("errors", "forecasting", "pools"),
+    "airflow_image/roles": ("errors", "forecasting"),
     "bench/loads": ("calendar", "load", "order", "past_run"),
     "bench/sim": (
         *("billing", "boots", "clock", "ecs", "fleet", "forecast_error", "forecaster", "launch_bucket", "metrics"),
