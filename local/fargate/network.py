@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from local.servers.ports import HOST, PortTakenError, free_port
+from local.servers.ports import HOST, Port, PortTakenError, reserve
 from local.servers.relay import HTTP_503, Relay
 
 PROBE_EVERY_S = 1.0
@@ -77,7 +77,7 @@ class Network:
         self._relay, self._clients = relay, clients
         self._frontends: dict[tuple[str, int], Frontend] = {}
         self._names: dict[str, str] = {}  # DNS name -> ECS service
-        self._ports: dict[tuple[str, str], int] = {}
+        self._ports: dict[tuple[str, str], Port] = {}
         self._lock = threading.Lock()
         self._closing = threading.Event()
         threading.Thread(target=self._probe_forever, name="health-probes", daemon=True).start()
@@ -140,9 +140,13 @@ class Network:
         with self._lock:
             for frontend in self._frontends.values():
                 frontend.targets.pop(task_id, None)
+            for key in [key for key in self._ports if key[0] == task_id]:
+                self._ports.pop(key).release()
 
     def _port(self, task_id: str, container: str) -> int:
-        return self._ports.setdefault((task_id, container), free_port())
+        if (task_id, container) not in self._ports:
+            self._ports[task_id, container] = reserve()
+        return self._ports[task_id, container].number
 
     def _frontend(self, service: str, container_port: int, health_path: str | None) -> Frontend:
         with self._lock:

@@ -13,7 +13,7 @@ import psycopg
 from psycopg import sql
 
 from local.servers import postgres_home, process
-from local.servers.ports import HOST, PortTakenError, start_on_a_port
+from local.servers.ports import HOST, Port, PortTakenError, reserve
 from local.servers.postgres_settings import HBA, SETTINGS, SUPERUSER
 
 START_TIMEOUT_S = 30.0
@@ -27,22 +27,27 @@ class Postgres:
     """One Postgres on 127.0.0.1, below `data_dir` (made when missing, kept between starts); ends with this process.
 
     The superuser exists only for us, through a unix socket in a directory of mode 0700; everybody else signs in over
-    TCP with a password. Without TLS: the wheel's build has none, see relay.Relay. Without `port` a free one is taken.
+    TCP with a password. Without TLS: the wheel's build has none, see relay.Relay. Its port is chosen at the first start
+    and stays reserved for it while it is down.
     """
 
-    def __init__(self, data_dir: str | os.PathLike[str], port: int | None = None) -> None:
+    def __init__(self, data_dir: str | os.PathLike[str]) -> None:
         self.data_dir = Path(data_dir).absolute()
-        self._fixed_port = port
         self._child: process.Child | None = None
         self._home = self.data_dir
         self._uid: int | None = None
+        self._port: Port | None = None
         self.host = HOST
-        self.port = port or 0
 
     @property
     def pid(self) -> int | None:
         """The server's process id while it runs."""
         return None if self._child is None else self._child.pid
+
+    @property
+    def port(self) -> int:
+        """The port that it listens on while it runs; 0 before the first start."""
+        return 0 if self._port is None else self._port.number
 
     @property
     def log_path(self) -> Path:
@@ -60,7 +65,8 @@ class Postgres:
             self._init(programs / "initdb")
         self._wait_for_predecessor()
         self._write_access_rules()
-        self._child = start_on_a_port(self._fixed_port, lambda port: self._start(programs / "postgres", port))
+        self._port = self._port or reserve()
+        self._child = self._start(programs / "postgres")
         return self
 
     def stop(self) -> None:
@@ -74,7 +80,7 @@ class Postgres:
         self.stop()
         time.sleep(away_s)
         programs = postgres_home.programs(self._home, uid=self._uid)
-        self._child = self._start(programs / "postgres", self.port)
+        self._child = self._start(programs / "postgres")
 
     def remove(self) -> None:
         """Stop, and delete everything."""
@@ -167,12 +173,11 @@ class Postgres:
             else:
                 time.sleep(LOOK_EVERY_S)
 
-    def _start(self, postgres: Path, port: int) -> process.Child:
-        self.port = port
+    def _start(self, postgres: Path) -> process.Child:
         log_starts_at = process.log_size(self.log_path)
         settings = {
             **SETTINGS,
-            "port": str(port),
+            "port": str(self.port),
             "hba_file": str(self._home / "pg_hba.conf"),
             "ident_file": str(self._home / "pg_ident.conf"),
         }

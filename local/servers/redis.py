@@ -10,7 +10,7 @@ from pathlib import Path
 import redis
 
 from local.servers import process
-from local.servers.ports import HOST, PortTakenError, start_on_a_port
+from local.servers.ports import HOST, Port, PortTakenError, reserve
 
 START_TIMEOUT_S = 10.0
 LOOK_EVERY_S = 0.01  # a start takes 0.02 s
@@ -22,16 +22,16 @@ READY = "Ready to accept connections"
 class Redis:
     """One redis-server on 127.0.0.1 that keeps nothing on disk, evicts nothing and ends with this process.
 
-    `directory` (made when missing) holds its log, and its data while it restarts. Without `port` a free one is taken.
+    `directory` (made when missing) holds its log, and its data while it restarts. Its port is chosen at the first start
+    and stays reserved for it while it is down.
     """
 
-    def __init__(self, directory: str | os.PathLike[str], port: int | None = None, password: str | None = None) -> None:
+    def __init__(self, directory: str | os.PathLike[str], password: str | None = None) -> None:
         self._directory = Path(directory)
-        self._fixed_port = port
         self._password = password
         self._child: process.Child | None = None
+        self._port: Port | None = None
         self.host = HOST
-        self.port = port or 0
         self.log_path = self._directory / "redis.log"
 
     @property
@@ -39,13 +39,19 @@ class Redis:
         """The server's process id while it runs."""
         return None if self._child is None else self._child.pid
 
+    @property
+    def port(self) -> int:
+        """The port that it listens on while it runs; 0 before the first start."""
+        return 0 if self._port is None else self._port.number
+
     def start(self) -> "Redis":
         """Start, and wait until it is ready. Raises StartError or PortTakenError."""
         if self._child is not None:
             raise process.StartError("Redis has been started already")
         self._directory.mkdir(parents=True, exist_ok=True)
         binary = redis_binary()
-        self._child = start_on_a_port(self._fixed_port, lambda port: self._start(binary, port))
+        self._port = self._port or reserve()
+        self._child = self._start(binary)
         return self
 
     def stop(self) -> None:
@@ -63,7 +69,7 @@ class Redis:
         self._child.wait()
         self._child = None
         time.sleep(away_s)
-        self._child = self._start(redis_binary(), self.port)
+        self._child = self._start(redis_binary())
         (self._directory / DUMP).unlink(missing_ok=True)  # a later start begins empty again
 
     def set_password(self, password: str) -> None:
@@ -76,8 +82,7 @@ class Redis:
         """A new client with the present password, bytes in and out."""
         return redis.Redis(host=HOST, port=self.port, password=self._password)
 
-    def _start(self, binary: str, port: int) -> process.Child:
-        self.port = port
+    def _start(self, binary: str) -> process.Child:
         log_starts_at = process.log_size(self.log_path)
         child = process.spawn(
             [binary, "-"],
@@ -85,7 +90,7 @@ class Redis:
             cwd=self._directory,
             log_path=self.log_path,
             # By standard input, because a command line can be read by every user of the machine.
-            stdin=configuration(port, self._password).encode(),
+            stdin=configuration(self.port, self._password).encode(),
         )
         try:
             self._wait_until_ready(child, log_starts_at)

@@ -10,7 +10,6 @@ import pytest
 import redis
 
 from bench.micro.page.webserver import Webserver, running_webserver
-from local.servers.ports import free_port
 from local.servers.postgres import Postgres
 from local.servers.redis import Redis
 
@@ -72,7 +71,7 @@ def postgres_server() -> Iterator[PostgresServer]:
 def broker() -> Iterator[Redis]:
     """The broker of `webserver`, which a test may stop if it starts it again."""
     with tempfile.TemporaryDirectory(prefix="redis-") as directory:
-        server = Redis(directory, port=free_port()).start()  # the same port after a restart
+        server = Redis(directory).start()
         yield server
         server.stop()
 

@@ -20,7 +20,6 @@ from bench.micro.page.endpoints import ENDPOINTS, measure_endpoint
 from bench.micro.page.rendering import measure_rendering
 from bench.micro.page.webserver import Webserver, running_webserver
 from fleet.registry import Registry
-from local.servers.ports import free_port
 from local.servers.redis import Redis
 from local.ui.chromium import find_chromium
 
@@ -65,7 +64,7 @@ def _fill_up(client: redis.Redis) -> None:
 @contextlib.contextmanager
 def _a_page_and_its_broker() -> Iterator[tuple[Webserver, redis.Redis]]:
     with tempfile.TemporaryDirectory() as folder:
-        broker = Redis(folder, port=free_port()).start()
+        broker = Redis(folder).start()
         home = Path(folder, "airflow")
         home.mkdir()
         url = f"redis://{broker.host}:{broker.port}/0"

@@ -151,14 +151,13 @@ def test_a_worker_that_is_stopped_ends_its_task_and_leaves_the_fleet_protected(e
 def test_a_worker_obeys_the_last_order_through_a_restart_of_the_broker(ecs: FakeEcs, tmp_path: Path) -> None:
     broker = Redis(tmp_path / "redis").start()
     url = f"redis://{broker.host}:{broker.port}/0"
-    again = Redis(tmp_path / "redis", port=broker.port)
     try:
         with broker.client() as client, running_worker(client=client, url=url, ecs=ecs, folder=tmp_path) as worker:
             assert worker.reaches(CONSUMING)
             worker.order(ORDER_DRAIN)
             assert worker.reaches(DRAINED)
             broker.stop()
-            again.start()
+            broker.start()
             assert worker.reaches(DRAINED, within_s=30)
             worker.send(0.1)
             assert stays(lambda: worker.queued == 1, for_s=3)
@@ -166,4 +165,3 @@ def test_a_worker_obeys_the_last_order_through_a_restart_of_the_broker(ecs: Fake
             assert eventually(lambda: worker.finished() == 1)
     finally:
         broker.stop()
-        again.stop()

@@ -199,23 +199,36 @@ def test_removing_it_leaves_nothing(server: Postgres, open_directory: Path) -> N
     assert list(open_directory.iterdir()) == []
 
 
-def test_a_lost_port_is_replaced(server: Postgres, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_postgres_passes_over_a_taken_port(server: Postgres, monkeypatch: pytest.MonkeyPatch) -> None:
     with socket.create_server((HOST, 0)) as listener:
         taken = listener.getsockname()[1]
-        candidates = iter([taken, ports.free_port()])
-        monkeypatch.setattr(ports, "free_port", lambda: next(candidates))
+        candidates = iter([taken, taken, ports.numbers()[-1]])
+        monkeypatch.setattr(ports.secrets, "choice", lambda _: next(candidates))
         server.start()
     assert server.port != taken
     server.provision("airflow", "password", "airflow")
 
 
-def test_a_fixed_port_that_is_taken_is_an_error(open_directory: Path) -> None:
-    with socket.create_server((HOST, 0)) as listener:
-        taken = listener.getsockname()[1]
-        server = Postgres(open_directory / "postgres", port=taken)
-        with pytest.raises(PortTakenError, match=f"port {taken} on {HOST} is taken"):
-            server.start()
-    server.remove()
+def test_no_process_takes_the_port_of_postgres_while_it_is_down(server: Postgres) -> None:
+    server.start().stop()
+    with socket.socket() as other, pytest.raises(OSError, match="Address already in use"):
+        other.bind((HOST, server.port))
+    with pytest.raises(ConnectionRefusedError), socket.create_connection((HOST, server.port), timeout=5):
+        pass
+    port = server.port
+    server.restart()
+    assert server.port == port
+    server.provision("airflow", "password", "airflow")
+
+
+def test_another_server_on_the_port_of_postgres_is_an_error(server: Postgres) -> None:
+    server.start().stop()
+    # It asks for this very port and to share it, which no process does by chance.
+    with (
+        socket.create_server((HOST, server.port)),
+        pytest.raises(PortTakenError, match=f"port {server.port} on {HOST} is taken"),
+    ):
+        server.restart()
 
 
 def test_it_starts_again_after_its_process_was_killed(server: Postgres) -> None:

@@ -32,6 +32,12 @@ def taken_port() -> Iterator[int]:
         yield listener.getsockname()[1]
 
 
+def free_number() -> int:
+    with socket.create_server((HOST, 0)) as listener:
+        number: int = listener.getsockname()[1]
+        return number
+
+
 def signs_in(server: Redis, password: str | None) -> bool:
     once = Retry(NoBackoff(), 0)  # a refused password is no reason to wait
     with redis.Redis(host=server.host, port=server.port, password=password, retry=once) as client:
@@ -87,9 +93,9 @@ def test_it_listens_on_this_machine_only(server: Redis) -> None:
     assert [(c.laddr.ip, c.laddr.port) for c in listening] == [(HOST, server.port)]
 
 
-def test_a_lost_port_is_replaced(tmp_path: Path, taken_port: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    candidates = iter([taken_port, ports.free_port()])
-    monkeypatch.setattr(ports, "free_port", lambda: next(candidates))
+def test_redis_passes_over_a_taken_port(tmp_path: Path, taken_port: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    candidates = iter([taken_port, free_number()])
+    monkeypatch.setattr(ports.secrets, "choice", lambda _: next(candidates))
     server = Redis(tmp_path).start()
     try:
         assert server.port != taken_port
@@ -98,16 +104,26 @@ def test_a_lost_port_is_replaced(tmp_path: Path, taken_port: int, monkeypatch: p
         server.stop()
 
 
-def test_a_fixed_port_that_is_taken_is_an_error(tmp_path: Path, taken_port: int) -> None:
-    server = Redis(tmp_path, port=taken_port)
-    with pytest.raises(PortTakenError, match=f"port {taken_port} on {HOST} is taken"):
-        server.start()
-    assert server.pid is None
+def test_no_process_takes_the_port_of_redis_while_it_is_down(server: Redis) -> None:
+    server.stop()
+    with socket.socket() as other, pytest.raises(OSError, match="Address already in use"):
+        other.bind((HOST, server.port))
+    with pytest.raises(ConnectionRefusedError), socket.create_connection((HOST, server.port), timeout=5):
+        pass
+    port = server.port
+    server.start()
+    assert server.port == port
+    assert signs_in(server, PASSWORD)
 
 
-def test_another_redis_on_the_port_is_not_taken_for_ours(tmp_path: Path, server: Redis) -> None:
-    with pytest.raises(PortTakenError):
-        Redis(tmp_path, port=server.port, password=PASSWORD).start()
+def test_another_server_on_the_port_is_an_error_and_not_taken_for_redis(tmp_path: Path, server: Redis) -> None:
+    server.stop()
+    # It asks for this very port and to share it, which no process does by chance.
+    with socket.create_server((HOST, server.port)):
+        with pytest.raises(PortTakenError, match=f"port {server.port} on {HOST} is taken"):
+            server.start()
+        assert server.pid is None
+    server.start()
     assert signs_in(server, PASSWORD)
 
 

@@ -2,7 +2,8 @@
 
 import pytest
 
-from local.fargate.network import Frontend, Target
+from local.fargate.network import Frontend, Network, Target
+from local.servers.ports import Port, PortTakenError
 
 
 def frontend(*states: tuple[bool, bool]) -> Frontend:
@@ -28,3 +29,16 @@ def test_healthy_targets_are_chosen_and_slow_ones_before_nobody(states: list, po
     chosen = {frontend(*states).choose() for _ in range(50)}
     assert {address[1] for address in chosen if address} == ports
     assert (None in chosen) is (not ports)
+
+
+def test_a_container_s_port_is_reserved_before_it_listens_and_until_its_task_ends() -> None:
+    network = Network(relay=None, clients=None)  # type: ignore[arg-type]
+    try:
+        port = int(network.environment("s", "task", "webserver", {"PORT": "8080"})["PORT"])
+        assert network.environment("s", "task", "webserver", {"PORT": "8080"})["PORT"] == str(port)
+        with pytest.raises(PortTakenError):
+            Port(port)
+        network.forget("task")
+        Port(port)
+    finally:
+        network.close()
