@@ -1,9 +1,11 @@
-"""Where things are in the checkout; the local stack keeps its state below .local/."""
+"""Where things are in the checkout; the local stack keeps its state below .local/, or where a variable says."""
 
+import os
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-STATE = ROOT / ".local"
+STATE_VARIABLE = "AIRFLOW_ON_ECS_STATE"  # two stacks of one checkout need a folder each
+STATE = ROOT / (os.environ.get(STATE_VARIABLE) or ".local")
 LOGS = STATE / "logs"
 TASKS = STATE / "tasks"
 IMAGES = STATE / "images"
