@@ -73,7 +73,6 @@ def up() -> int:
         except KeyboardInterrupt:
             view.step("stopping everything")
             return 0
-        raise CommandError(stack.agent.given_up)
 
 
 def decisions() -> int:

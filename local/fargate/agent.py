@@ -49,9 +49,11 @@ class Agent:
         network: Network,
         platform: dict[str, str],
         on_deployment: Callable[..., None],
+        on_failure: Callable[[str], None],
     ) -> None:
+        """Prepare the loop. `on_failure` is told why tasks cannot start, whenever the agent gives up."""
         self._clients, self._cluster, self._network, self._platform = clients, cluster, network, platform
-        self._on_deployment = on_deployment
+        self._on_deployment, self._on_failure = on_deployment, on_failure
         self._tasks: dict[str, Task] = {}
         self._definitions: dict[str, TaskDefinition] = {}
         self._failures: dict[str, int] = {}
@@ -60,7 +62,6 @@ class Agent:
         self._rng = random.Random(os.urandom(8))
         self._closing = threading.Event()
         self.events: deque[str] = deque(maxlen=EVENTS_KEPT)
-        self.given_up = ""
         self.killed_tasks = 0
         self.endpoint = Endpoint(ecs=clients.ecs, cluster=cluster, known=self._metadata)
         self._thread = threading.Thread(target=self._run, name="fargate", daemon=True)
@@ -213,7 +214,7 @@ class Agent:
             task.advance()
         except (CommandError, ValueError) as error:
             task.stop(str(error), failed=True)
-            self.given_up = str(error)
+            self._on_failure(str(error))
         for container in task.restarted[restarts:]:
             self._say(f"{task.service}: task {task.id[:8]} lives on, its container {container} was restarted")
         if task.phase is before:
@@ -237,8 +238,8 @@ class Agent:
             steady = time.monotonic() - task.created_at > STEADY_S
             failures = self._failures[task.service] = 1 if steady else self._failures.get(task.service, 0) + 1
             self._not_before[task.service] = time.monotonic() + BACKOFF_S[min(failures, len(BACKOFF_S)) - 1]
-            if failures >= FAILURES_TO_GIVE_UP and not self.given_up:
-                self.given_up = f"service {task.service} is unable to start tasks: {task.reason}"
+            if failures >= FAILURES_TO_GIVE_UP:
+                self._on_failure(f"service {task.service} is unable to start tasks: {task.reason}")
 
     def _stop(self, task: Task, reason: str) -> None:
         """Stop a task unless it has taken protection since it was chosen: the control plane does both in one step."""

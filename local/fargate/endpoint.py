@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import logging
-import threading
 from collections.abc import Callable
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
+
+from local.servers.threads import HttpServer
 
 log = logging.getLogger(__name__)
 
@@ -47,9 +48,7 @@ class Endpoint:
             def log_message(self, format: str, *args: Any) -> None:
                 log.debug(format, *args)
 
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._server.daemon_threads = True
-        threading.Thread(target=self._server.serve_forever, name="ecs-agent-endpoint", daemon=True).start()
+        self._server = HttpServer(Handler, name="ecs-agent-endpoint")
 
     def environment(self, task_id: str, container: str) -> dict[str, str]:
         """Return the variables that Fargate injects into a container."""
@@ -69,8 +68,7 @@ class Endpoint:
 
     def close(self) -> None:
         """Stop serving."""
-        self._server.shutdown()
-        self._server.server_close()
+        self._server.close()
 
     def get(self, path: str) -> Answer:
         """Answer a GET: metadata of a container or its task, or the task's protection."""

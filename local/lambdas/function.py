@@ -126,9 +126,11 @@ class Function:
     def _warm(self) -> socket.socket:
         if self._closed:
             raise ConnectionError("the stack is stopped")
-        if self._channel is None or self._process is None or self._process.poll() is not None:
+        channel = self._channel
+        if channel is None or self._process is None or self._process.poll() is not None:
             self._end()
-            self._channel, theirs = socket.socketpair()
+            channel, theirs = socket.socketpair()
+            self._channel = channel
             with theirs:
                 argv = [sys.executable, "-m", "local.lambdas.runtime", str(self._code), self.handler]
                 fd = theirs.fileno()
@@ -139,7 +141,7 @@ class Function:
                     log_path=self.log_path,
                     pass_fds=(fd,),
                 )
-        return self._channel
+        return channel  # not the attribute, which another thread may have cleared meanwhile
 
 
 def _unpack(location: str, target: Path) -> Path:

@@ -8,10 +8,11 @@ import re
 import threading
 from collections.abc import Callable
 from http import HTTPStatus
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any
 
 from local.lambdas.function import Function, InvocationFailed
+from local.servers.threads import HttpServer
 
 log = logging.getLogger(__name__)
 
@@ -44,15 +45,12 @@ class Invocations:
             def log_message(self, format: str, *args: Any) -> None:
                 log.debug(format, *args)
 
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._server.daemon_threads = True
+        self._server = HttpServer(Handler, name="invocations")
         self.address = f"http://127.0.0.1:{self._server.server_port}"
-        threading.Thread(target=self._server.serve_forever, name="invocations", daemon=True).start()
 
     def close(self) -> None:
         """Stop serving, and end the processes that were started for it."""
-        self._server.shutdown()
-        self._server.server_close()
+        self._server.close()
         for twin in self._twins.values():
             twin.close()
 

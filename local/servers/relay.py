@@ -11,6 +11,7 @@ from typing import Any, Literal, TypeVar
 from local.servers.ports import HOST, PortTakenError
 from local.servers.postgres_door import Door
 from local.servers.relay_side import Side
+from local.servers.threads import report_exception
 
 Address = tuple[str, int]
 Backend = Callable[[], Address | None]
@@ -29,6 +30,7 @@ class Relay:
 
     def __init__(self) -> None:
         self._loop = asyncio.new_event_loop()
+        self._loop.set_exception_handler(_report)
         self._servers: dict[str, asyncio.Server] = {}
         self._sides: set[Side] = set()
         self._doors: set[asyncio.Transport] = set()
@@ -133,7 +135,7 @@ class Relay:
         server = None
         try:
             server = await self._open(backend)
-        finally:  # also when `backend` raised, which the task then reports
+        finally:  # also when `backend` raised, which the loop then reports
             if server is None:
                 client.turn_away(unavailable)
         if server is not None:
@@ -180,3 +182,12 @@ class Relay:
         transport.set_protocol(side)
         side.connection_made(transport)
         side.data_received(received)
+
+
+def _report(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """Tell what a connection's task or callback raised; a connection that broke is only logged."""
+    error = context.get("exception")
+    if error is None or isinstance(error, OSError):
+        loop.default_exception_handler(context)
+    else:
+        report_exception(error)

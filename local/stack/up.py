@@ -21,7 +21,7 @@ from local.fargate.agent import Agent
 from local.fargate.network import Network
 from local.lambdas.invocations import Invocations
 from local.lambdas.schedules import Rules
-from local.servers.ports import free_port
+from local.servers.ports import reserve
 from local.servers.postgres import Postgres
 from local.servers.process import spawn, stop
 from local.servers.redis import Redis
@@ -29,9 +29,11 @@ from local.servers.relay import Relay
 from local.servers.tls import Authority
 from local.stack import sam
 from local.stack.database import DatabaseKeeper
+from local.stack.failure import Failure
 from local.stack.preflight import preflight
 from project import paths
 from project.clients import Clients, environment
+from project.environments import Environment
 from project.errors import CommandError
 from project.running import Running, announced
 from project.waiting import wait_until
@@ -82,57 +84,46 @@ class Stack:
         return _secret(self.clients, self.outputs[output])
 
 
+@dataclass(frozen=True, kw_only=True)
+class Servers:
+    """What stands in for RDS, ElastiCache and the network in front of them."""
+
+    authority: Authority
+    relay: Relay
+    postgres: Postgres
+    redis: Redis
+
+
 @contextlib.contextmanager
 def up(report: Report, *, settings: Mapping[str, str] | None = None) -> Iterator[Stack]:
-    """Bring everything up; `report` hears each step as it begins. Whatever was started ends with the block.
+    """Bring everything up; call `report` with the name of each step as it begins. End what was started with the block.
 
     `settings` reach every container, as variables (AIRFLOW__...) that an operator adds to the task definitions.
+    Raises CommandError when a part does not start, and when one of the stack's threads dies or gives up at any time.
     """
     config = preflight(CONFIG_ENV)
-    with contextlib.ExitStack() as cleanup:
+    with Failure() as failure, contextlib.ExitStack() as cleanup, failure.interrupting():
         cleanup.enter_context(_only_one())
-        postgres, broker = Postgres(paths.POSTGRES), Redis(paths.REDIS)
-        postgres.remove()  # left by a start that was killed; it knows where it put its files
-        for folder in (paths.LOGS, paths.TASKS, paths.IMAGES, paths.FUNCTIONS, paths.REDIS, paths.TEMPORARY):
-            shutil.rmtree(folder, ignore_errors=True)
-            folder.mkdir(parents=True)
+        _empty_state()
 
         report("building the functions and starting Postgres, Redis and the AWS API")
-        authority, relay = Authority(paths.TLS), Relay()
-        cleanup.callback(relay.close)
         building = sam.build()
         cleanup.callback(building.kill)
-        cleanup.callback(postgres.remove)
-        postgres.start()
-        cleanup.callback(broker.stop)
-        broker.start()
-        tls = authority.server_context()
-        database_at = relay.add(
-            "database", listen_port=None, backend=lambda: ("127.0.0.1", postgres.port), tls=tls, starttls="postgres"
-        )
-        broker_at = relay.add("broker", listen_port=None, backend=lambda: ("127.0.0.1", broker.port), tls=tls)
-        endpoint = cleanup.enter_context(_aws_api(database=database_at, broker=broker_at))
+        servers = _start_servers(cleanup)
+        endpoint = cleanup.enter_context(_aws_api(servers))
         building.wait()
 
         report("deploying the template with sam deploy")
         clients = Clients(endpoint, config.region)
-        aws = environment(endpoint, config.region)
-        image.build(config.parameters["ImageUri"], _revision())
-        deploying = sam.deploy(config.name, aws)
-        cleanup.callback(deploying.kill)
-        deploying.wait()
-        outputs = outputs_of(clients, config.stack_name)
-
-        credentials = json.loads(_secret(clients, outputs["DatabaseSecretArn"]))
-        postgres.provision(credentials["username"], credentials["password"], outputs["DatabaseName"])
-        broker.set_password(_secret(clients, outputs["BrokerSecretArn"]))
-        keeper = DatabaseKeeper(rds=clients.rds, server=postgres)
+        outputs = _deploy(cleanup, config, clients)
+        _set_passwords(servers, clients, outputs)
+        keeper = DatabaseKeeper(rds=clients.rds, server=servers.postgres)
         cleanup.callback(keeper.close)
 
         report("starting the services: airflow, worker, flower")
-        platform = {**aws, "SSL_CERT_FILE": str(authority.ca_bundle)}
-        network = Network(relay=relay, clients=clients)
+        network = Network(relay=servers.relay, clients=clients)
         cleanup.callback(network.close)
+        platform = {**environment(endpoint, config.region), "SSL_CERT_FILE": str(servers.authority.ca_bundle)}
         rules = Rules(clients=clients, platform=platform, resolve=network.resolve)
         cleanup.callback(rules.close)
         agent = Agent(
@@ -141,42 +132,31 @@ def up(report: Report, *, settings: Mapping[str, str] | None = None) -> Iterator
             network=network,
             platform={**platform, **(settings or {})},
             on_deployment=rules.deployment_changed,
+            on_failure=failure.report,
         )
         cleanup.callback(agent.close, STOP_GRACE_S)
         agent.start()
-        client = broker.client()
-        cleanup.callback(client.close)
+        broker = servers.redis.client()
+        cleanup.callback(broker.close)
+        _wait_until_healthy(network, outputs, Registry(broker))
+        rules.start()
         stack = Stack(
             clients=clients,
             outputs=outputs,
-            webserver_url="",
-            flower_url="",
+            webserver_url=_url(network, outputs["AirflowServiceName"], WEBSERVER_PORT),
+            flower_url=_url(network, outputs["FlowerServiceName"], FLOWER_PORT),
             password=_secret(clients, outputs["AdminSecretArn"]),
-            broker=client,
-            registry=Registry(client),
+            broker=broker,
+            registry=Registry(broker),
             agent=agent,
             rules=rules,
             network=network,
-            database_server=postgres,
-            broker_server=broker,
+            database_server=servers.postgres,
+            broker_server=servers.redis,
             parameters=config.parameters,
         )
-        _wait_until_healthy(stack, network)
-        rules.start()
-        invocations = Invocations(rules.function)
-        cleanup.callback(invocations.close)
-        urls = {"webserver_url": _url(network, outputs["AirflowServiceName"], WEBSERVER_PORT)}
-        urls["flower_url"] = _url(network, outputs["FlowerServiceName"], FLOWER_PORT)
-        where = Running(
-            redis_host=broker.host,
-            redis_port=broker.port,
-            endpoint=endpoint,
-            region=config.region,
-            broker_secret_arn=outputs["BrokerSecretArn"],
-            invocations=invocations.address,
-        )
-        cleanup.enter_context(announced(where))
-        yield Stack(**{**stack.__dict__, **urls})
+        cleanup.enter_context(_found_by_other_commands(stack))
+        yield stack
 
 
 def outputs_of(clients: Clients, stack_name: str) -> dict[str, str]:
@@ -187,53 +167,110 @@ def outputs_of(clients: Clients, stack_name: str) -> dict[str, str]:
 
 @contextlib.contextmanager
 def _only_one() -> Iterator[None]:
-    """Hold the checkout's lock: two stacks would share logs and task folders."""
-    paths.STATE.mkdir(exist_ok=True)
+    """Hold the lock of the state folder: two stacks would share logs and task folders."""
+    paths.STATE.mkdir(parents=True, exist_ok=True)
     with paths.LOCK.open("a+") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise CommandError("a local stack of this checkout is running already; end it with `make down`") from None
+            raise CommandError(
+                f"a local stack with the state folder {paths.STATE} is running already; end it with `make down`"
+            ) from None
         lock.truncate(0)
         lock.write(str(os.getpid()))
         lock.flush()
         yield
 
 
+def _empty_state() -> None:
+    Postgres(paths.POSTGRES).remove()  # left by a start that was killed; it knows where it put its files
+    for folder in (paths.LOGS, paths.TASKS, paths.IMAGES, paths.FUNCTIONS, paths.REDIS, paths.TEMPORARY):
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+
+
+def _start_servers(cleanup: contextlib.ExitStack) -> Servers:
+    authority, relay = Authority(paths.TLS), Relay()
+    cleanup.callback(relay.close)
+    postgres, broker = Postgres(paths.POSTGRES), Redis(paths.REDIS)
+    cleanup.callback(postgres.remove)
+    postgres.start()
+    cleanup.callback(broker.stop)
+    broker.start()
+    return Servers(authority=authority, relay=relay, postgres=postgres, redis=broker)
+
+
 @contextlib.contextmanager
-def _aws_api(*, database: tuple[str, int], broker: tuple[str, int]) -> Iterator[str]:
-    """Run the embedded AWS API in a process of its own; yield its address."""
-    port = free_port()
+def _aws_api(servers: Servers) -> Iterator[str]:
+    """Put TLS in front of the servers, run the embedded AWS API in a process of its own; yield its address."""
+    postgres, broker, tls = servers.postgres, servers.redis, servers.authority.server_context()
+    database_at = servers.relay.add(
+        "database", backend=lambda: (postgres.host, postgres.port), tls=tls, starttls="postgres"
+    )
+    broker_at = servers.relay.add("broker", backend=lambda: (broker.host, broker.port), tls=tls)
+    port = reserve()
     log_path = paths.LOGS / "aws-api.log"
-    argv = [sys.executable, "-m", "local.aws", "--port", str(port)]
-    argv += ["--database", "{}:{}".format(*database), "--broker", "{}:{}".format(*broker)]
+    argv = [sys.executable, "-m", "local.aws", "--port", str(port.number)]
+    argv += ["--database", "{}:{}".format(*database_at), "--broker", "{}:{}".format(*broker_at)]
     env = {"PATH": os.environ.get("PATH", os.defpath), "PYTHONUNBUFFERED": "1"}
     env |= {"HOME": str(paths.STATE), "TMPDIR": str(paths.TEMPORARY)}
     process = spawn(argv, env=env, cwd=paths.ROOT, log_path=log_path)
 
-    def serving() -> bool:
+    def is_serving() -> bool:
         if process.poll() is not None:
             raise CommandError(f"the AWS API did not start; see {log_path}")
         return "ready" in log_path.read_text(errors="replace")
 
     try:
-        wait_until(serving, what="start of the AWS API", timeout_s=API_TIMEOUT_S)
+        wait_until(is_serving, what="start of the AWS API", timeout_s=API_TIMEOUT_S)
         # Not 127.0.0.1: SAM CLI would take its first part for a bucket's name.
-        yield f"http://localhost:{port}"
+        yield f"http://localhost:{port.number}"
     finally:
         stop(process)
+        port.release()
 
 
-def _wait_until_healthy(stack: Stack, network: Network) -> None:
-    services = {stack.outputs["AirflowServiceName"]: WEBSERVER_PORT, stack.outputs["FlowerServiceName"]: FLOWER_PORT}
+def _deploy(cleanup: contextlib.ExitStack, config: Environment, clients: Clients) -> dict[str, str]:
+    """Deploy the template with this checkout's image; return the stack's outputs."""
+    image.build(config.parameters["ImageUri"], _revision())
+    deploying = sam.deploy(config.name, environment(clients.endpoint, config.region))
+    cleanup.callback(deploying.kill)
+    deploying.wait()
+    return outputs_of(clients, config.stack_name)
 
-    def healthy() -> bool:
-        if stack.agent.given_up:
-            raise CommandError(stack.agent.given_up)
-        served = all(network.healthy(service, port) for service, port in services.items())
-        return served and any(m.state == CONSUMING for m in stack.registry.members().members)
 
-    wait_until(healthy, what="start of Airflow", timeout_s=UP_TIMEOUT_S)
+def _set_passwords(servers: Servers, clients: Clients, outputs: Mapping[str, str]) -> None:
+    """Let the servers demand the credentials that the deployment made, as RDS and ElastiCache do."""
+    credentials = json.loads(_secret(clients, outputs["DatabaseSecretArn"]))
+    servers.postgres.provision(credentials["username"], credentials["password"], outputs["DatabaseName"])
+    servers.redis.set_password(_secret(clients, outputs["BrokerSecretArn"]))
+
+
+def _wait_until_healthy(network: Network, outputs: Mapping[str, str], registry: Registry) -> None:
+    services = {outputs["AirflowServiceName"]: WEBSERVER_PORT, outputs["FlowerServiceName"]: FLOWER_PORT}
+
+    def is_healthy() -> bool:
+        is_served = all(network.healthy(service, port) for service, port in services.items())
+        return is_served and any(m.state == CONSUMING for m in registry.members().members)
+
+    wait_until(is_healthy, what="start of Airflow", timeout_s=UP_TIMEOUT_S)
+
+
+@contextlib.contextmanager
+def _found_by_other_commands(stack: Stack) -> Iterator[None]:
+    """Serve Lambda's Invoke, and write down where the stack is, until the block ends."""
+    invocations = Invocations(stack.rules.function)
+    with contextlib.closing(invocations):
+        running = Running(
+            redis_host=stack.broker_server.host,
+            redis_port=stack.broker_server.port,
+            endpoint=stack.clients.endpoint,
+            region=stack.clients.region,
+            broker_secret_arn=stack.outputs["BrokerSecretArn"],
+            invocations=invocations.address,
+        )
+        with announced(running):
+            yield
 
 
 def _url(network: Network, service: str, container_port: int) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from typing import NoReturn
 
 import redis
 from rich.console import Group, RenderableType
@@ -17,11 +18,11 @@ from local.ui.view import View
 EVERY_S = 1.0
 
 
-def watch(stack: Stack, view: View) -> None:
-    """Return when the agent that plays Fargate has given up."""
+def watch(stack: Stack, view: View) -> NoReturn:
+    """Show the stack until something interrupts it."""
     pools, lines = declared_pools(stack), Lines(lambda line: view.console.print(line, soft_wrap=True, markup=False))
     shown: RenderableType = Text()
-    while not stack.agent.given_up:
+    while True:
         trouble = ""
         try:
             look = take(stack.broker, pools)

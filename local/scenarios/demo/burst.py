@@ -82,8 +82,6 @@ def _watch(stack: Stack, view: View, airflow: Airflow, recorder: Recorder, run_i
             view.step("scaling in")
         if ended and now and now.desired == now.running == minimum:
             return
-        if stack.agent.given_up:
-            raise CommandError(stack.agent.given_up)
         if time.monotonic() > deadline:
             what = f"scaling in to {minimum}" if ended else f"the run of {TASKS} tasks"
             raise CommandError(f"{what} did not end in time ({states}, {now}); see {paths.LOGS}")

@@ -117,7 +117,6 @@ class Ground:
             sight = self.watch.latest()
             if sight is not None and seen(sight):
                 return sight
-            self._check()
             if time.monotonic() > deadline:
                 raise CommandError(f"{what} was not seen within {timeout_s:.0f} s; last: {_in_words(sight)}")
             time.sleep(LOOK_EVERY_S / 2)
@@ -142,7 +141,6 @@ class Ground:
                 with contextlib.suppress(CommandError):  # the webserver may be away
                     if self.airflow.run_state(DAG_ID, run_id) in ENDED:
                         left.discard(run_id)
-            self._check()
             time.sleep(every_s)
         trial.require(not left, f"{len(left)} runs did not end within {timeout_s:.0f} s")
 
@@ -185,10 +183,6 @@ class Ground:
         except redis.RedisError:
             return False
         return not malformed and network.healthy(outputs["AirflowServiceName"], WEBSERVER_PORT) > 0
-
-    def _check(self) -> None:
-        if self.stack.agent.given_up:
-            raise CommandError(self.stack.agent.given_up)
 
 
 def _in_words(sight: Sight | None) -> str:

@@ -48,8 +48,6 @@ def _all(stack: Stack, view: View, chosen: Sequence[Fault]) -> list[Verdict]:
             verdict = _one(ground, fault)
             verdicts.append(verdict)
             view.say(f"{'[green]✓[/]' if verdict.holds else '[red]✗[/]'} {verdict.line()}")
-            if stack.agent.given_up:
-                raise CommandError(stack.agent.given_up)
     finally:
         ground.close()
     return verdicts

@@ -56,12 +56,14 @@ class Cluster:
         clients.ecs.create_cluster(clusterName=self.name)
         self.network = Network(relay=relay, clients=clients)
         self.deployments: list[tuple[str, str]] = []
+        self.failures: list[str] = []
         self.agent = Agent(
             clients=clients,
             cluster=self.name,
             network=self.network,
             platform=environment(clients.endpoint, clients.region),
             on_deployment=self._deployment_changed,
+            on_failure=self.failures.append,
         )
 
     def _deployment_changed(self, *, service_arn: str, deployment: str, state: str) -> None:
@@ -293,18 +295,16 @@ def test_a_listener_has_the_container_s_port_unless_it_is_taken(cluster: Cluster
     assert (address[1] == port) is not taken
 
 
-def test_a_service_that_cannot_start_is_given_up_with_its_reason(cluster: Cluster) -> None:
+def test_the_agent_reports_a_service_that_cannot_start_with_its_reason(cluster: Cluster) -> None:
     cluster.serve(cluster.define("fail"), count=1)
-    cluster.until(lambda: cluster.agent.given_up)
-    assert cluster.agent.given_up == (
-        "service s is unable to start tasks: container fail exited with code 3: cannot start"
-    )
+    cluster.until(lambda: cluster.failures)
+    assert cluster.failures == ["service s is unable to start tasks: container fail exited with code 3: cannot start"]
 
 
 def test_an_image_that_was_not_built_is_named(cluster: Cluster) -> None:
     cluster.serve(cluster.define("sleep", image="elsewhere:1"), count=1)
-    cluster.until(lambda: cluster.agent.given_up)
-    assert cluster.agent.given_up == "image elsewhere:1 was not built on this machine"
+    cluster.until(lambda: cluster.failures)
+    assert cluster.failures == ["image elsewhere:1 was not built on this machine"]
 
 
 def test_a_task_stopped_through_the_api_ends_and_is_replaced(cluster: Cluster) -> None:

@@ -210,7 +210,12 @@ def test_without_a_backend_other_clients_are_disconnected(relay: Relay) -> None:
         assert client.recv(1) == b""
 
 
-def test_a_backend_that_cannot_be_named_costs_only_its_connection(relay: Relay) -> None:
+def test_a_backend_that_cannot_be_named_costs_only_its_connection_and_is_reported(
+    relay: Relay, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reported: list[threading.ExceptHookArgs] = []
+    monkeypatch.setattr(threading, "excepthook", reported.append)
+
     def fail() -> tuple[str, int]:
         raise LookupError("expected by a test")
 
@@ -218,6 +223,8 @@ def test_a_backend_that_cannot_be_named_costs_only_its_connection(relay: Relay) 
     for _ in range(2):
         with socket.create_connection(address, timeout=PATIENCE_S) as client:
             assert client.recv(1) == b""
+    assert eventually(lambda: len(reported) == 2)
+    assert {(args.exc_type, args.thread.name if args.thread else "") for args in reported} == {(LookupError, "relay")}
 
 
 def test_a_client_may_say_all_and_then_listen(relay: Relay, listener: socket.socket) -> None:
