@@ -24,7 +24,7 @@ class StackFailedError(BaseException):
 class Failure:
     """Holds the first reason why the stack cannot go on, from whichever thread it comes.
 
-    As a context manager it receives the exceptions that end threads, and raises CommandError with the reason at its end.
+    As a context manager it receives the exceptions that end threads; at its end it raises CommandError with the reason.
     """
 
     def __init__(self) -> None:
