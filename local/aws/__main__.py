@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import argparse
+import ctypes
 import os
 import re
 import signal
 import sys
 import threading
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 
 from local.aws.backend.settings import Address, Settings
 
 DEFAULT_ACCOUNT = "123456789012"
+PR_SET_PDEATHSIG = 1  # <linux/prctl.h>
+CHECK_S = 0.5
 
 
 def _address(text: str) -> Address:
@@ -47,10 +51,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     if exit_with_parent:
-        from local.aws import parent as parent_process
-
-        parent_process.watch(parent, stop.set)
-    # Imported here: it takes a second, in which the signals and the parent are heeded already.
+        _on_end_of(parent, stop.set)
+    # Imported here: it takes a second, during which signals and the parent's end must already work.
     from local.aws.server import Server
 
     try:
@@ -63,6 +65,23 @@ def main(argv: Sequence[str] | None = None) -> int:
     stop.wait()
     server.stop()
     return 0
+
+
+def _on_end_of(parent: int, end: Callable[[], None]) -> None:
+    """Call `end` soon after the process `parent`, which started this one, has ended.
+
+    The kernel's signal is quick, but it follows the parent's *thread* and exists on Linux only. The parent's id is
+    therefore checked, too, which also covers a parent that ended before this call.
+    """
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+
+    def wait() -> None:
+        while os.getppid() == parent:
+            time.sleep(CHECK_S)
+        end()
+
+    threading.Thread(target=wait, daemon=True, name="parent").start()
 
 
 if __name__ == "__main__":

@@ -12,18 +12,17 @@ from collections.abc import Sequence
 import redis
 from rich.console import Console
 
-from local.scenarios.demo import burst
-from local.scenarios.faults import outages, run
-from local.scenarios.prewarm import run as foreseen
+from local.scenarios import prewarm as scheduled
+from local.scenarios.demo import run as burst
+from local.scenarios.faults import failures, run
 from local.stack import release, sam
 from local.stack.preflight import preflight
 from local.stack.up import CONFIG_ENV, Stack, outputs_of
 from local.stack.up import up as bring_up
-from local.ui.decisions import find, without_repetition
-from local.ui.decisions_view import line, note_of, table
-from local.ui.look import LOOKED_THROUGH
-from local.ui.view import View
-from local.ui.watch import watch
+from local.ui.decisions import line, read_decisions, rows_of, table, unreadable_note
+from local.ui.display import Display
+from local.ui.monitor import monitor
+from local.ui.snapshot import DECISIONS_READ
 from project import paths, running
 from project.clients import Clients
 from project.errors import CommandError
@@ -35,43 +34,42 @@ SHOWN = 20  # rows
 def demo() -> int:
     """Bring the stack up, run the burst, take everything down, report; 0 only if all of it held."""
     began_at = time.monotonic()
-    with View() as view, bring_up(view.step) as stack:
-        _addresses(view, stack)
-        made = burst.run(stack, view, began_at=began_at)
-        view.step("stopping everything")
+    with Display() as display, bring_up(display.step) as stack:
+        _addresses(display, stack)
+        made = burst.run(stack, display, began_at=began_at)
+        display.step("stopping everything")
     problems = made.problems(at_least_peak=burst.PEAK_WORKERS)
     for problem in problems:
-        view.say(f"[red]✗[/] {problem}")
+        display.say(f"[red]✗[/] {problem}")
     if not problems:
-        workers = f"workers {made.minimum_workers} → {made.peak_workers} → {made.final_workers}"
-        view.say(f"[green]✓[/] {made.tasks_succeeded} of {made.tasks_total} tasks succeeded, none killed, {workers}")
+        display.say(f"[green]✓[/] {made.summary()}")
     if made.seconds_from_backlog_to_worker is not None:
-        view.say(
+        display.say(
             f"  the first extra worker was started {made.seconds_from_backlog_to_worker:g} s after the first backlog"
         )
-    view.say("  ".join(["", *(str(paths.STATE / name) for name in ("demo-report.json", "demo.png", "demo.svg"))]))
+    display.say("  ".join(["", *(str(paths.STATE / name) for name in ("demo-report.json", "demo.png", "demo.svg"))]))
     return 1 if problems else 0
 
 
 def faults(only: Sequence[str], *, autoscaler_away_s: float | None) -> int:
     """Do the faults that are named, or all, on a stack of their own; 0 only if every one holds."""
-    return run.run(only=only, autoscaler_away_s=autoscaler_away_s or outages.AUTOSCALER_AWAY_S)
+    return run.run(only=only, autoscaler_away_s=autoscaler_away_s or failures.AUTOSCALER_AWAY_S)
 
 
 def prewarm() -> int:
     """Show a scheduled run that is foreseen beside one that is not; 0 only if its workers waited for it."""
-    return foreseen.run()
+    return scheduled.run()
 
 
 def up() -> int:
     """Bring the stack up and keep it until a signal, which is how it is meant to end."""
-    with View() as view, bring_up(view.step) as stack:
-        _addresses(view, stack)
-        view.step("the stack runs; Ctrl-C, or `make down` elsewhere, ends it")
+    with Display() as display, bring_up(display.step) as stack:
+        _addresses(display, stack)
+        display.step("the stack runs; Ctrl-C, or `make down` elsewhere, ends it")
         try:
-            watch(stack, view)
+            monitor(stack, display)
         except KeyboardInterrupt:
-            view.step("stopping everything")
+            display.step("stopping everything")
             return 0
 
 
@@ -79,10 +77,10 @@ def decisions() -> int:
     """Print the last decisions of the stack that another terminal runs."""
     try:
         with running.find().broker() as broker:
-            found = find(broker, LOOKED_THROUGH)
+            found = read_decisions(broker, DECISIONS_READ)
     except redis.RedisError as error:
         raise CommandError(f"the local stack's Redis does not answer: {type(error).__name__}") from None
-    rows, note = without_repetition(found.decisions)[-SHOWN:], note_of(found.unreadable)
+    rows, note = rows_of(found.found)[-SHOWN:], unreadable_note(found.unreadable)
     console = Console(highlight=False)
     if not rows:
         console.print(note or "the autoscaler has not decided anything yet")
@@ -101,20 +99,20 @@ def deploy(version: str) -> int:
     config = preflight(CONFIG_ENV)
     where = running.find()
     clients = Clients(where.endpoint, where.region)
-    with View() as view:
+    with Display() as display:
         if not release.build(version, config=config):
-            view.say(f"  the image {version} is there already and is deployed as it was built")
-        view.step("building the functions")
+            display.say(f"  the image {version} is there already and is deployed as it was built")
+        display.step("building the functions")
         building = sam.build()
         try:
             building.wait()
         finally:
             building.kill()
-        view.step("deploying the template with sam deploy")
+        display.step("deploying the template with sam deploy")
         release.deploy(version, config=config, clients=clients)
-        view.step("rolling the services")
+        display.step("rolling the services")
         cluster = outputs_of(clients, config.stack_name)["ClusterName"]
-        release.wait(clients, cluster=cluster, report=lambda line: view.say(f"  {line}"))
+        release.wait(clients, cluster=cluster, report=lambda line: display.say(f"  {line}"))
     return 0
 
 
@@ -151,7 +149,7 @@ def _free(fd: int) -> bool:
     return True
 
 
-def _addresses(view: View, stack: Stack) -> None:
+def _addresses(display: Display, stack: Stack) -> None:
     # The password is for the person at the terminal, not for a log that CI keeps.
-    sign_in = f"   user admin, password {stack.password}" if view.console.is_terminal else ""
-    view.say(f"  Airflow {stack.webserver_url}   Flower {stack.flower_url}{sign_in}")
+    sign_in = f"   user admin, password {stack.password}" if display.console.is_terminal else ""
+    display.say(f"  Airflow {stack.webserver_url}   Flower {stack.flower_url}{sign_in}")

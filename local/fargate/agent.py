@@ -18,9 +18,9 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from local.aws.ecs.errors import TaskProtected
 from local.aws.ecs.plane import SCALING_ACTIVITY
-from local.fargate import image, secrets
+from local.fargate import image
 from local.fargate.container import Container
-from local.fargate.definition import ContainerDefinition, TaskDefinition
+from local.fargate.definition import ContainerDefinition, TaskDefinition, resolve_secrets
 from local.fargate.endpoint import Endpoint
 from local.fargate.network import Network
 from local.fargate.reconcile import ServiceView, TaskView, plan
@@ -191,7 +191,7 @@ class Agent:
             **self._platform,
             **self.endpoint.environment(task.id, definition.name),
             **given,
-            **secrets.resolve(definition.secrets, self._clients.secretsmanager),
+            **resolve_secrets(definition.secrets, self._clients.secretsmanager),
         }
         return Container(
             name=definition.name,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -84,3 +85,17 @@ class TaskDefinition:
             image=images.pop(),
             containers=tuple(ContainerDefinition.of(c) for c in raw["containerDefinitions"]),
         )
+
+
+ARN_PARTS = 7  # arn:aws:secretsmanager:region:account:secret:name
+
+
+def resolve_secrets(secrets: Mapping[str, str], client: Any) -> dict[str, str]:
+    """Return variable -> value for `secrets` (variable -> ARN[:json key:version stage:version id])."""
+    values = {}
+    for variable, value_from in secrets.items():
+        parts = value_from.split(":")
+        arn, key = ":".join(parts[:ARN_PARTS]), (parts[ARN_PARTS] if len(parts) > ARN_PARTS else "")
+        secret = client.get_secret_value(SecretId=arn)["SecretString"]
+        values[variable] = str(json.loads(secret)[key]) if key else secret
+    return values

@@ -41,7 +41,7 @@ class Frontend:
     health_path: str | None
     address: tuple[str, int] = (HOST, 0)
     targets: dict[str, Target] = field(default_factory=dict)
-    is_away: bool = False
+    is_cut_off: bool = False
 
     @property
     def name(self) -> str:
@@ -50,7 +50,7 @@ class Frontend:
 
     def choose(self) -> tuple[str, int] | None:
         """Return a healthy target; with none, as a load balancer that fails open, one that was healthy before."""
-        if self.is_away:
+        if self.is_cut_off:
             return None
         targets = list(self.targets.values())
         ports = [t.port for t in targets if t.healthy] or [t.port for t in targets if t.was_healthy]
@@ -105,15 +105,15 @@ class Network:
         frontend = self._frontends.get((service, container_port))
         return sum(t.healthy for t in frontend.targets.values()) if frontend else 0
 
-    def take_away(self, service: str, container_port: int) -> None:
-        """Cut a service's port off from its clients: connections end, new ones get 503, until `bring_back()`."""
+    def cut_off(self, service: str, container_port: int) -> None:
+        """Cut a service's port off from its clients: connections end, new ones get 503, until `restore()`."""
         frontend = self._frontends[service, container_port]
-        frontend.is_away = True
+        frontend.is_cut_off = True
         self._relay.sever(frontend.name)
 
-    def bring_back(self, service: str, container_port: int) -> None:
+    def restore(self, service: str, container_port: int) -> None:
         """Let clients reach a service's port again."""
-        self._frontends[service, container_port].is_away = False
+        self._frontends[service, container_port].is_cut_off = False
 
     def ready(self, task_id: str) -> bool:
         """Whether every target of a task is healthy; a task without targets is."""

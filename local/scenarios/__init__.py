@@ -1,1 +1,1 @@
-"""What runs on the local stack and reports: the demo, the faults, the scheduled run."""
+"""Scenarios on the local stack: the demonstration, the faults, a scheduled run."""

@@ -1,1 +1,1 @@
-"""The running stack, live on a terminal."""
+"""Shows the running stack on a terminal."""

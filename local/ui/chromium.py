@@ -1,4 +1,4 @@
-"""Finds a Chromium for what needs a browser, or installs Debian's where that is allowed."""
+"""Finds a Chromium, or installs Debian's where that is allowed."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ INSTALLS_WITHIN_S = 240
 
 
 def find_chromium() -> str | None:
-    """Its path; None where there is none and it cannot be installed."""
-    # One process installs, the others wait and find it.
+    """Return its path; None if there is none and it cannot be installed."""
+    # One process installs it; the others wait and find it.
     with Path(tempfile.gettempdir(), f"install-chromium-{os.getuid()}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         return _on_path() or (_on_path() if _install() else None)
@@ -27,7 +27,7 @@ def _on_path() -> str | None:
 
 
 def _install() -> bool:
-    """Whether Debian's package could be installed, which takes root and apt-get."""
+    """Install Debian's package, which takes root and apt-get; return whether that succeeded."""
     if os.getuid() != 0 or not shutil.which("apt-get"):
         return False
     environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}

@@ -15,7 +15,7 @@ import pytest
 from moto.server import ThreadedMotoServer
 
 from fleet.registry import CONSUMING, Registry
-from local.scenarios.demo.airflow import Airflow
+from local.scenarios.airflow import Airflow
 from local.servers.ports import free_port
 from local.servers.postgres import Postgres
 from local.servers.redis import Redis

@@ -1,1 +1,1 @@
-"""The demonstration: a burst of real tasks, and what the stack made of it."""
+"""The demonstration: a burst of real tasks, and a report on it."""

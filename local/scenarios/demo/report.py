@@ -1,14 +1,19 @@
-"""What the demonstration writes down: the figures of this very run."""
+"""The demonstration's report: the figures of one run, and the logs that hold secrets."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+import re
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from local.scenarios.demo.samples import Sample
+
+# A task's token is a JWT, made at run time and stored nowhere.
+JWT = re.compile(rb"eyJ[\w-]{10,}\.[\w-]{10,}\.[\w-]{10,}")
+SHORTEST_SECRET = 12  # characters; shorter values, such as a user's name, are no secrets
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,8 +29,8 @@ class ScaleEvent:
 class Report:
     """The contents of .local/demo-report.json; times in seconds.
 
-    `seconds_from_backlog_to_worker`: from the sight of the first message that waits to that of the first extra worker,
-    which has been started and does not run yet; both were looked for each second.
+    `seconds_from_backlog_to_worker`: from the first sample with a backlog to the first with an extra worker, which has
+    been started and does not run yet. Samples are taken each second.
     """
 
     tasks_total: int
@@ -43,14 +48,14 @@ class Report:
     files_with_secrets: tuple[str, ...] = ()
 
     def problems(self, *, at_least_peak: int) -> list[str]:
-        """One line for each thing that did not hold; empty when the demonstration succeeded."""
+        """Return one line for each requirement that did not hold; none when the demonstration succeeded."""
         found = []
         if self.tasks_succeeded != self.tasks_total:
             found.append(f"{self.tasks_total - self.tasks_succeeded} of {self.tasks_total} tasks did not succeed")
         if self.tasks_killed:
             found.append(f"{self.tasks_killed} tasks were killed")
         if self.peak_workers < at_least_peak:
-            found.append(f"the workers went to {self.peak_workers} only, not to {at_least_peak}")
+            found.append(f"the workers peaked at {self.peak_workers}, below the required {at_least_peak}")
         if self.final_workers != self.minimum_workers:
             found.append(f"{self.final_workers} workers were left, not {self.minimum_workers}")
         if self.logs_in_bucket < self.tasks_total:
@@ -61,8 +66,13 @@ class Report:
             found.append(f"secrets were logged in {', '.join(self.files_with_secrets)}")
         return found
 
+    def summary(self) -> str:
+        """Return the result on one line."""
+        workers = f"workers {self.minimum_workers} → {self.peak_workers} → {self.final_workers}"
+        return f"{self.tasks_succeeded} of {self.tasks_total} tasks succeeded, {self.tasks_killed} killed, {workers}"
+
     def write(self, path: Path) -> None:
-        """Write it as JSON."""
+        """Write the report as JSON."""
         path.write_text(json.dumps(asdict(self), indent=2) + "\n")
 
 
@@ -76,7 +86,7 @@ def scale_events(decisions: list[dict[str, Any]], *, triggered_at: float) -> tup
 
 
 def backlog_to_worker(samples: Sequence[Sample], *, minimum: int) -> float | None:
-    """Return the seconds from the first backlog until there are more than `minimum` workers; None if either is not."""
+    """Return the seconds from the first backlog until there are more than `minimum` workers; None without either."""
     began = next((s.t for s in samples if s.backlog), None)
     if began is None:
         return None
@@ -85,5 +95,27 @@ def backlog_to_worker(samples: Sequence[Sample], *, minimum: int) -> float | Non
 
 
 def killed(instances: list[dict[str, Any]]) -> int:
-    """Count the task instances that did not run through in one try: failed ones and those that ran again."""
+    """Count the task instances that did not succeed in their first try."""
     return sum(i["state"] != "success" or int(i["try_number"]) > 1 for i in instances)
+
+
+def secrets(client: Any) -> set[str]:
+    """Return every value in Secrets Manager that is long enough to be a secret."""
+    values = set()
+    for page in client.get_paginator("list_secrets").paginate():
+        for secret in page["SecretList"]:
+            text = client.get_secret_value(SecretId=secret["ARN"])["SecretString"]
+            fields = json.loads(text).values() if text.startswith("{") else [text]
+            values |= {str(value) for value in fields if len(str(value)) >= SHORTEST_SECRET}
+    return values
+
+
+def files_with_secrets(paths: Iterable[Path], values: set[str]) -> list[Path]:
+    """Return the files that hold one of the values, or a task's token."""
+    needles = [value.encode() for value in values]
+    found = []
+    for path in paths:
+        data = path.read_bytes()
+        if JWT.search(data) or any(needle in data for needle in needles):
+            found.append(path)
+    return found

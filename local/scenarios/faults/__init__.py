@@ -1,1 +1,1 @@
-"""The fault matrix: what goes wrong on the real local stack, and that no task is lost by it."""
+"""Faults done to the real local stack while tasks run, and a verdict on each."""

@@ -1,29 +1,92 @@
-"""Runs the chosen faults one after another on one stack, and writes down the verdicts."""
+"""The faults, and the run of the chosen ones, one after another, on one stack."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import httpx
 
-from local.scenarios.faults.ground import Ground, Trial
-from local.scenarios.faults.matrix import SETTINGS, Fault, faults
+from local.scenarios.faults.deployment import deploy_changed_image
+from local.scenarios.faults.failures import (
+    AUTOSCALER_AWAY_S,
+    BLOCKED,
+    BROKER_AWAY_S,
+    DATABASE_AWAY_S,
+    SERVER_ERROR,
+    WEBSERVER_AWAY_S,
+    cut_off_webserver,
+    kill_worker,
+    refuse_protection,
+    restart_postgres,
+    restart_redis,
+    throttle_autoscaler,
+)
+from local.scenarios.faults.page import Harm, with_open_page
+from local.scenarios.faults.scaling import flip_orders, lower_count, run_second_autoscaler
+from local.scenarios.faults.sleep import put_to_sleep
+from local.scenarios.faults.trial import Trial
 from local.scenarios.faults.verdict import Verdict, judge
-from local.stack.up import Stack, up
-from local.ui.view import View
+from local.scenarios.observed_stack import ObservedStack
+from local.stack.up import WEBSERVER_PORT, Stack, up
+from local.ui.display import Display
 from project import paths
 from project.errors import CommandError
 
 REPORT = paths.STATE / "faults.json"
+# Airflow's 300 s would be much of the run. The limit must outlast the restart of the processes that a restart of
+# Postgres ends, and, on a busy machine, a new task of `airflow` (75 s): with 60 s, running tasks were taken for dead.
+HEARTBEAT_TIMEOUT_S = 120
+SETTINGS = {"AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": str(HEARTBEAT_TIMEOUT_S)}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fault:
+    """`harm` triggers bursts, does the harm and waits for the tasks; the runner settles the stack before and after."""
+
+    name: str
+    what: str
+    harm: Harm
+
+
+def faults(*, autoscaler_away_s: float = AUTOSCALER_AWAY_S) -> tuple[Fault, ...]:
+    """Return every fault, in the order in which they run."""
+    away = f"no invocation of the autoscaler for {autoscaler_away_s:.0f} s in mid-burst"
+    return (
+        Fault(name="scale-in", what="count lowered to 1 by hand, then workers drain under load", harm=lower_count),
+        Fault(name="redis", what=f"Redis fails over with its data, {BROKER_AWAY_S:.0f} s away", harm=restart_redis),
+        Fault(name="postgres", what=f"Postgres reboots, {DATABASE_AWAY_S:.0f} s away", harm=restart_postgres),
+        Fault(name="webserver", what=f"webserver cut off for {WEBSERVER_AWAY_S:.0f} s", harm=cut_off_webserver),
+        Fault(name="autoscaler-away", what=away, harm=lambda t: throttle_autoscaler(t, away_s=autoscaler_away_s)),
+        Fault(name="two-autoscalers", what="a second autoscaler runs at the same time", harm=run_second_autoscaler),
+        Fault(
+            name="protection-500",
+            what="the protection endpoint answers 500 in scale-out and in scale-in",
+            harm=lambda t: refuse_protection(t, answer=SERVER_ERROR),
+        ),
+        Fault(
+            name="protection-blocked",
+            what="the protection endpoint answers DEPLOYMENT_BLOCKED in scale-out and in scale-in",
+            harm=lambda t: refuse_protection(t, answer=BLOCKED),
+        ),
+        Fault(name="oscillation", what="1,000 short tasks while orders flip every 4 s", harm=flip_orders),
+        Fault(
+            name="deployment",
+            what="an image with a changed DAG is rolled out in mid-burst, with the Fleet page open",
+            harm=with_open_page(deploy_changed_image),
+        ),
+        Fault(name="asleep", what="the stack is put to sleep in mid-burst and woken", harm=put_to_sleep),
+        Fault(name="sigkill", what="SIGKILL of a worker with running tasks", harm=kill_worker),
+    )
 
 
 def run(*, only: Sequence[str], autoscaler_away_s: float) -> int:
-    """Bring the stack up, do the faults (all, or those named), take it down; 0 only if every one holds."""
+    """Bring the stack up, run the faults (all, or those named), take it down; 0 only if every fault holds."""
     chosen = choose(faults(autoscaler_away_s=autoscaler_away_s), only)
-    with View() as view, up(view.step, settings=SETTINGS) as stack:
-        verdicts = _all(stack, view, chosen)
-        view.step("stopping everything")
+    with Display() as display, up(display.step, settings=SETTINGS) as stack:
+        verdicts = _run_all(stack, display, chosen)
+        display.step("stopping everything")
     REPORT.write_text(json.dumps([verdict.to_record() for verdict in verdicts], indent=2) + "\n")
     held = sum(verdict.holds for verdict in verdicts)
     print(f"{held} of {len(verdicts)} faults hold; {REPORT}")
@@ -31,7 +94,7 @@ def run(*, only: Sequence[str], autoscaler_away_s: float) -> int:
 
 
 def choose(every: Sequence[Fault], only: Sequence[str]) -> tuple[Fault, ...]:
-    """Return the faults that are named, in the matrix's order, all when none is; CommandError for an unknown name."""
+    """Return the faults that are named, in their own order; all when none is. CommandError for an unknown name."""
     names = [fault.name for fault in every]
     unknown = sorted(set(only) - set(names))
     if unknown:
@@ -39,39 +102,47 @@ def choose(every: Sequence[Fault], only: Sequence[str]) -> tuple[Fault, ...]:
     return tuple(fault for fault in every if not only or fault.name in only)
 
 
-def _all(stack: Stack, view: View, chosen: Sequence[Fault]) -> list[Verdict]:
-    ground = Ground(stack)
+def _run_all(stack: Stack, display: Display, chosen: Sequence[Fault]) -> list[Verdict]:
+    observed = ObservedStack(stack)
     verdicts = []
     try:
         for fault in chosen:
-            view.step(f"{fault.name}: {fault.what}")
-            verdict = _one(ground, fault)
+            display.step(f"{fault.name}: {fault.what}")
+            verdict = _run_one(observed, fault)
             verdicts.append(verdict)
-            view.say(f"{'[green]✓[/]' if verdict.holds else '[red]✗[/]'} {verdict.line()}")
+            display.say(f"{'[green]✓[/]' if verdict.holds else '[red]✗[/]'} {verdict.line()}")
     finally:
-        ground.close()
+        observed.close()
     return verdicts
 
 
-def _one(ground: Ground, fault: Fault) -> Verdict:
-    """Settle, harm, mend, settle, judge. What does not happen in time is part of the verdict."""
-    outlived_before = ground.stack.agent.killed_tasks
-    trial = Trial()
-    for step in (ground.settle, lambda: _begin(ground, trial, fault), ground.mend, ground.settle):
-        _note(step, trial)
+def _run_one(observed: ObservedStack, fault: Fault) -> Verdict:
+    """Settle, harm, repair, settle, judge. A step that fails or does not end in time is part of the verdict."""
+    outlived_before = observed.stack.agent.killed_tasks
+    trial = Trial(observed=observed)
+    for step in (observed.settle, lambda: _harm(trial, fault), lambda: _repair(observed), observed.settle):
+        _note_failure(step, trial)
     try:
-        evidence = ground.evidence(trial, outlived=ground.stack.agent.killed_tasks - outlived_before)
+        evidence = trial.evidence(outlived=observed.stack.agent.killed_tasks - outlived_before)
     except (CommandError, httpx.HTTPError) as error:
         return Verdict(name=fault.name, problems=(*trial.unmet, str(error)), figures={})
     return judge(fault.name, evidence)
 
 
-def _begin(ground: Ground, trial: Trial, fault: Fault) -> None:
+def _harm(trial: Trial, fault: Fault) -> None:
     trial.begin()
-    fault.harm(ground, trial)
+    fault.harm(trial)
 
 
-def _note(step: Callable[[], None], trial: Trial) -> None:
+def _repair(observed: ObservedStack) -> None:
+    """Undo what a fault that failed may have left broken."""
+    stack = observed.stack
+    stack.agent.endpoint.recover()
+    stack.rules.function(observed.autoscaler).unthrottle()
+    stack.network.restore(stack.outputs["AirflowServiceName"], WEBSERVER_PORT)
+
+
+def _note_failure(step: Callable[[], None], trial: Trial) -> None:
     try:
         step()
     except (CommandError, httpx.HTTPError) as error:

@@ -1,84 +1,66 @@
-"""Watches a deployment's mixed moments, and holds what the version check says of them against the registry."""
+"""Samples a deployment's mixed versions, and compares the version check's report with the registry."""
 
 from __future__ import annotations
 
-import contextlib
 import json
-import threading
 from dataclasses import dataclass
 from typing import Any
 
-import redis
-
 from fleet.registry import RUNNING, VERSIONS_KEY, WEBSERVER, WORKER, Member
 from local.lambdas.function import InvocationFailed
+from local.scenarios.sampling import Sampler
 from local.stack.up import Stack
 from version_check.verdict import IN_SYNC, OUT_OF_SYNC
 
-EVERY_S = 1.0
 CHECK_OUTPUT = "VersionCheckFunctionName"
 FIELDS = ("image_version", "dags_hash", "airflow_version")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Look:
-    """One moment by Redis's clock: is a worker's code another than the webserver's, and what was said of it last."""
+class SkewSample:
+    """Whether a worker's code differs from the webserver's, and the check's last status; `at` by Redis's clock."""
 
     at: float
     is_mixed: bool
     status: str
 
 
-class SkewWatch:
-    """Looks each second, in a thread of its own, until it is closed."""
+class SkewSampler(Sampler[SkewSample]):
+    """Samples versions and the check's status."""
 
     def __init__(self, stack: Stack) -> None:
         self._stack = stack
-        self._closing = threading.Event()
-        self.looks: list[Look] = []
-        self._thread = threading.Thread(target=self._run, name="skew", daemon=True)
-        self._thread.start()
-
-    def close(self) -> None:
-        """Look no more."""
-        self._closing.set()
-        self._thread.join()
+        super().__init__(self._sample, name="skew")
 
     def reported_after_s(self) -> float | None:
-        """Seconds from the first mixed moment until the check said so; None when either was not seen."""
-        mixed_at = next((look.at for look in self.looks if look.is_mixed), None)
+        """Return the seconds from the first mixed sample until the check reported it; None when either is missing."""
+        mixed_at = next((sample.at for sample in self.samples if sample.is_mixed), None)
         if mixed_at is None:
             return None
-        said_at = next((look.at for look in self.looks if look.at >= mixed_at and look.status == OUT_OF_SYNC), None)
-        return None if said_at is None else round(said_at - mixed_at, 1)
+        reported_at = next((s.at for s in self.samples if s.at >= mixed_at and s.status == OUT_OF_SYNC), None)
+        return None if reported_at is None else round(reported_at - mixed_at, 1)
 
     def is_mixed(self) -> bool:
-        """Whether the last look saw different code."""
-        return bool(self.looks) and self.looks[-1].is_mixed
+        """Whether the last sample has different code."""
+        return bool(self.samples) and self.samples[-1].is_mixed
 
     def is_in_sync(self) -> bool:
-        """Whether the check has said last that all run the same."""
-        return bool(self.looks) and self.looks[-1].status == IN_SYNC
+        """Whether the check's last status is `in_sync`."""
+        return bool(self.samples) and self.samples[-1].status == IN_SYNC
 
-    def _run(self) -> None:
-        while not self._closing.is_set():
-            with contextlib.suppress(redis.RedisError):  # a gap is no look
-                self.looks.append(self._look())
-            self._closing.wait(EVERY_S)
-
-    def _look(self) -> Look:
+    def _sample(self) -> SkewSample:
         roster = self._stack.registry.members()
         served = {m.code for m in roster.members if m.role == WEBSERVER and m.state == RUNNING}
         worked = {m.code for m in roster.members if m.role == WORKER}
         raw: Any = self._stack.broker.get(VERSIONS_KEY)
         status = json.loads(raw).get("status", "") if raw else ""
-        return Look(at=roster.read_at, is_mixed=len(served | worked) > 1, status=status)
+        return SkewSample(at=roster.read_at, is_mixed=len(served | worked) > 1, status=status)
 
 
 def wrongly_reported(stack: Stack) -> list[str]:
-    """Ask the check now; return, in words, each difference that it names and the registry does not have.
+    """Invoke the check now; return each difference that it reports and the registry does not have, one line each.
 
-    Empty as well when the check was not to be had: that it reports at all is seen elsewhere.
+    Return nothing when the check fails: whether it reports at all is judged elsewhere.
     """
     twin = stack.rules.function(stack.outputs[CHECK_OUTPUT]).twin()
     try:
@@ -96,5 +78,5 @@ def wrongly_reported(stack: Stack) -> list[str]:
 
 
 def _is_right(entry: dict[str, Any], member: Member | None) -> bool:
-    """One that has gone since is believed."""
+    """Whether the registry confirms the entry; a member that has left since cannot refute it."""
     return member is None or (getattr(member, entry["field"]) == entry["value"] != entry["expected"])

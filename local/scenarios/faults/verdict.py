@@ -1,4 +1,4 @@
-"""Judges one fault by what was counted while it lasted; pure."""
+"""Judges one fault by what was counted during it; pure."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Figure = int | float
 
 @dataclass(frozen=True, kw_only=True)
 class Tally:
-    """The task instances of a fault's runs. `lost`: they never came to be, or never came to an end."""
+    """Counts of task instances of a fault's runs; a `lost` one was never created or never ended."""
 
     tasks: int
     succeeded: int = 0
@@ -45,11 +45,11 @@ class Tally:
 
 @dataclass(frozen=True, kw_only=True)
 class Evidence:
-    """What a fault left behind.
+    """What was counted during a fault.
 
-    `retries_due`: tasks that had to be tried again (none, but when the fault itself kills). `exposed`: workers seen
-    with a task and without protection. `outlived`: containers killed because they outlived their stop timeout.
-    `unmet`: in words, what else had to be seen and was not. `figures` are for the reader.
+    `retries_due`: tasks that must be retried (0 unless the fault itself kills). `exposed`: samples of workers with a
+    task and without protection. `outlived`: containers killed because they outlived their stop timeout. `unmet`: the
+    other requirements that were not met, one line each. `figures` are only shown.
     """
 
     tally: Tally
@@ -64,7 +64,7 @@ class Evidence:
 
 @dataclass(frozen=True, kw_only=True)
 class Verdict:
-    """One line of the matrix."""
+    """The verdict on one fault."""
 
     name: str
     problems: tuple[str, ...]
@@ -72,21 +72,21 @@ class Verdict:
 
     @property
     def holds(self) -> bool:
-        """Whether nothing is wrong."""
+        """Whether there are no problems."""
         return not self.problems
 
     def line(self) -> str:
-        """Return the verdict with its figures in words."""
+        """Return name, problems and figures on one line."""
         figures = ", ".join(f"{name.replace('_', ' ')} {figure:g}" for name, figure in self.figures.items())
         return ": ".join(filter(None, (self.name, "; ".join(self.problems), figures)))
 
     def to_record(self) -> dict[str, Any]:
-        """Return what .local/faults.json holds for it."""
+        """Return the fault's record in .local/faults.json."""
         return {"name": self.name, "holds": self.holds, "problems": list(self.problems), **self.figures}
 
 
 def judge(name: str, evidence: Evidence) -> Verdict:
-    """Hold the evidence against the promise: each task succeeded in one try, but those that the fault killed."""
+    """Check the promise: every task succeeded in its first try, except those that the fault killed."""
     tally = evidence.tally
     problems = [
         f"{count} {what}"
@@ -101,7 +101,7 @@ def judge(name: str, evidence: Evidence) -> Verdict:
     if not tally.tasks:
         problems.append("no task ran")
     if tally.tried_again != evidence.retries_due:
-        problems.append(f"{tally.tried_again} tasks were tried again, not {evidence.retries_due}")
+        problems.append(f"{tally.tried_again} tasks were retried, not {evidence.retries_due}")
     figures: dict[str, Figure] = {
         "tasks": tally.tasks,
         "succeeded": tally.succeeded,

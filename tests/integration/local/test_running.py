@@ -10,7 +10,7 @@ import redis
 
 from fleet.registry import Registry, decisions_key
 from local.servers.redis import Redis
-from local.ui.decisions import find
+from local.ui.decisions import read_decisions
 from project import paths, running
 from project.errors import CommandError
 from project.running import Running, announced
@@ -60,7 +60,7 @@ def test_the_last_decisions_of_each_pool_come_in_order(stack: Running) -> None:
     with stack.broker() as broker:
         for t, pool in ((1.0, "worker"), (2.0, "big"), (3.0, "worker"), (4.0, "big"), (5.0, "worker")):
             Registry(broker).record_decision(pool, {"t": t, "pool": pool, "reason": "", "problems": []})
-        assert [decision["t"] for decision in find(broker, 2).decisions] == [2.0, 3.0, 4.0, 5.0]
+        assert [decision["t"] for decision in read_decisions(broker, 2).found] == [2.0, 3.0, 4.0, 5.0]
 
 
 def test_what_is_no_decision_is_counted_and_hides_no_other(stack: Running) -> None:
@@ -77,8 +77,8 @@ def test_what_is_no_decision_is_counted_and_hides_no_other(stack: Running) -> No
             broker.lpush(decisions_key("worker"), entry)
         broker.set(decisions_key("big"), "no list")
         push(broker, 3.0)
-        found = find(broker, 100)
-        assert [decision["t"] for decision in found.decisions] == [1.0, 3.0]
+        found = read_decisions(broker, 100)
+        assert [decision["t"] for decision in found.found] == [1.0, 3.0]
         assert found.unreadable == 13
 
 

@@ -17,10 +17,9 @@ from bench.micro.page.fleet import a_member
 from fleet import registry
 from fleet.pools import read_pools
 from fleet.registry import Registry
-from local.ui.lines import Lines
-from local.ui.look import Look, take
-from local.ui.picture import save
-from local.ui.screen import LINES_ELSEWHERE, fitting
+from local.ui.monitor import ChangeLog
+from local.ui.screen import RESERVED_LINES, fit, save_svg
+from local.ui.snapshot import Snapshot, read_snapshot
 
 DECLARED = read_pools(json.dumps(webserver.DECLARED))
 
@@ -34,20 +33,20 @@ def fleet(redis_server: Any) -> Iterator[redis.Redis]:
 
 
 @pytest.fixture(scope="module")
-def look(redis_server: Any) -> Look:
+def snapshot(redis_server: Any) -> Snapshot:
     redis_server.client.flushdb()
     sample_fleet.a_fleet(redis_server.client)
     with sample_fleet.kept_alive(redis_server.client):
-        return take(redis_server.client, DECLARED)
+        return read_snapshot(redis_server.client, DECLARED)
 
 
-def drawn(look: Look, *, width: int = 140, height: int = 60) -> list[str]:
+def drawn(snapshot: Snapshot, *, width: int = 140, height: int = 60) -> list[str]:
     console = Console(file=io.StringIO(), width=width, height=height)
-    return ["".join(part.text for part in line) for line in console.render_lines(fitting(look, console), pad=False)]
+    return ["".join(part.text for part in line) for line in console.render_lines(fit(snapshot, console), pad=False)]
 
 
-def test_the_screen_shows_code_pools_forecast_and_decisions(look: Look) -> None:
-    lines = drawn(look)
+def test_the_screen_shows_code_pools_forecast_and_decisions(snapshot: Snapshot) -> None:
+    lines = drawn(snapshot)
     assert "Out of sync  2 of 21 processes differ from the webserver, with 4 running tasks" in lines[0]
     (older,) = (line for line in lines if line.startswith("1.3.2"))
     assert "2 workers (image version, DAGs) with 4 running tasks" in older
@@ -60,9 +59,11 @@ def test_the_screen_shows_code_pools_forecast_and_decisions(look: Look) -> None:
 
 
 @pytest.mark.parametrize(("width", "height"), [(200, 60), (120, 40), (80, 24), (60, 40), (40, 30)])
-def test_it_fits_on_terminals_of_every_size_with_its_verdict_and_its_pools(look: Look, width: int, height: int) -> None:
-    lines = drawn(look, width=width, height=height)
-    assert len(lines) <= height - LINES_ELSEWHERE
+def test_it_fits_on_terminals_of_every_size_with_its_verdict_and_its_pools(
+    snapshot: Snapshot, width: int, height: int
+) -> None:
+    lines = drawn(snapshot, width=width, height=height)
+    assert len(lines) <= height - RESERVED_LINES
     assert max(map(len, lines)) <= width
     assert lines[0].startswith("● Out of sync")
     assert any(line.startswith("worker") for line in lines)
@@ -72,44 +73,44 @@ def test_what_cannot_be_believed_is_said_beside_the_rest(fleet: redis.Redis) -> 
     fleet.zadd(registry.MEMBERS_KEY, {"bad/worker": Registry(fleet).now()})
     fleet.set(registry.forecast_key("heavy"), "{")
     Registry(fleet).report(a_member(1, pool="gone", now=Registry(fleet).now()))
-    text = "\n".join(drawn(take(fleet, DECLARED)))
-    assert "records that cannot be believed: bad/worker" in text
-    assert "workers of pools that are not declared: gone" in text
+    text = "\n".join(drawn(read_snapshot(fleet, DECLARED)))
+    assert "malformed records: bad/worker" in text
+    assert "workers of undeclared pools: gone" in text
     assert "heavy: the forecast is not JSON" in text
 
 
 def test_without_a_terminal_what_is_new_is_told_once(fleet: redis.Redis) -> None:
     said: list[str] = []
-    lines = Lines(said.append)
-    lines.tell(take(fleet, DECLARED))
+    changes = ChangeLog(said.append)
+    changes.print_snapshot(read_snapshot(fleet, DECLARED))
     assert said[0].startswith("Out of sync: 2 of 21 processes differ")
     assert said[1].startswith("worker: The forecast expects runs that want 80 more slots")
     assert said[-1].endswith("desired 11 -> 13")
     said.clear()
-    lines.tell(take(fleet, DECLARED))
+    changes.print_snapshot(read_snapshot(fleet, DECLARED))
     assert said == []
     now = Registry(fleet).now()
     figures = {"queued": 0, "active": 1, "consuming": 1, "draining": 0}
     sample_fleet.decide(Registry(fleet), "worker", t=now, was=13, desired=12, **figures)
-    lines.tell(take(fleet, DECLARED))
+    changes.print_snapshot(read_snapshot(fleet, DECLARED))
     (told,) = said
     assert told.endswith("desired 13 -> 12")
     said.clear()
     sample_fleet.decide(Registry(fleet), "worker", t=now + 1, was=13, desired=12, **figures)
-    lines.tell(take(fleet, DECLARED))
+    changes.print_snapshot(read_snapshot(fleet, DECLARED))
     assert said == []
 
 
 def test_a_trouble_that_came_back_is_told_again() -> None:
     said: list[str] = []
-    lines = Lines(said.append)
+    changes = ChangeLog(said.append)
     for trouble in ("Redis is away", "Redis is away", "", "Redis is away"):
-        lines.tell_of("broker", trouble)
+        changes.print_if_new("broker", trouble)
     assert said == ["Redis is away", "Redis is away"]
 
 
-def test_the_picture_is_an_svg_that_asks_nobody_for_anything(look: Look, tmp_path: Path) -> None:
-    save(lambda console: fitting(look, console), tmp_path / "live.svg", title="make up")
+def test_the_picture_is_an_svg_that_asks_nobody_for_anything(snapshot: Snapshot, tmp_path: Path) -> None:
+    save_svg(lambda console: fit(snapshot, console), tmp_path / "live.svg", title="make up")
     text = (tmp_path / "live.svg").read_text()
     assert "url(http" not in text
     assert 'url("http' not in text

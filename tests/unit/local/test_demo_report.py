@@ -6,9 +6,15 @@ from pathlib import Path
 
 import pytest
 
-from local.scenarios.demo import plot
-from local.scenarios.demo.leaks import leaking
-from local.scenarios.demo.report import Report, ScaleEvent, backlog_to_worker, killed, scale_events
+from local.scenarios.demo.charts import plot
+from local.scenarios.demo.report import (
+    Report,
+    ScaleEvent,
+    backlog_to_worker,
+    files_with_secrets,
+    killed,
+    scale_events,
+)
 from local.scenarios.demo.samples import Sample
 
 GOOD = Report(
@@ -35,7 +41,7 @@ def test_a_good_run_has_no_problems() -> None:
     [
         ({"tasks_succeeded": 119}, "1 of 120 tasks did not succeed"),
         ({"tasks_killed": 2}, "2 tasks were killed"),
-        ({"peak_workers": 2}, "went to 2 only"),
+        ({"peak_workers": 2}, "peaked at 2, below the required 3"),
         ({"final_workers": 2}, "2 workers were left, not 1"),
         ({"logs_in_bucket": 100}, "20 logs are missing"),
         ({"logs_readable": 0}, "120 logs cannot be read"),
@@ -78,7 +84,7 @@ def test_a_task_that_needed_a_second_try_counts_as_killed(instance: dict, expect
 def test_a_secret_or_a_token_in_a_log_is_found(tmp_path: Path, logged: str, leaks_it: bool) -> None:
     path = tmp_path / "a.log"
     path.write_text(f"first line\n{logged}\n")
-    assert bool(leaking([path], {"Sup3rS3cretValue"})) is leaks_it
+    assert bool(files_with_secrets([path], {"Sup3rS3cretValue"})) is leaks_it
 
 
 def sample(t: float, *, desired: int = 1) -> Sample:
@@ -109,5 +115,5 @@ def test_scale_events_are_the_decisions_since_the_trigger_that_changed_the_count
 
 
 def test_the_plot_is_written(tmp_path: Path) -> None:
-    plot.draw([sample(t, desired=1 + t // 5) for t in range(20)], trigger_t=3, title="t", path=tmp_path / "demo.png")
+    plot([sample(t, desired=1 + t // 5) for t in range(20)], trigger_t=3, title="t", path=tmp_path / "demo.png")
     assert (tmp_path / "demo.png").read_bytes().startswith(b"\x89PNG")

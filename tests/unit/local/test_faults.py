@@ -9,8 +9,7 @@ import pytest
 
 from local.fargate.endpoint import Endpoint
 from local.fargate.network import Frontend, Target
-from local.scenarios.faults.matrix import faults
-from local.scenarios.faults.run import choose
+from local.scenarios.faults.run import choose, faults
 from local.scenarios.faults.verdict import Evidence, Tally, judge
 from project.errors import CommandError
 
@@ -45,12 +44,12 @@ def test_a_fault_without_consequences_holds() -> None:
     [
         ({"tally": Tally(tasks=60, succeeded=59, failed=1)}, "1 tasks failed"),
         ({"tally": Tally(tasks=60, succeeded=58, lost=2)}, "2 tasks were lost"),
-        ({"tally": Tally(tasks=60, succeeded=60, tried_again=3)}, "3 tasks were tried again, not 0"),
+        ({"tally": Tally(tasks=60, succeeded=60, tried_again=3)}, "3 tasks were retried, not 0"),
         ({"tally": Tally(tasks=0)}, "no task ran"),
         ({"exposed": 1}, "1 times a worker had tasks and no protection"),
         ({"outlived": 1}, "1 containers outlived their stop timeout"),
         ({"unmet": ("the return to the minimum was not seen",)}, "the return to the minimum was not seen"),
-        ({"retries_due": 4}, "0 tasks were tried again, not 4"),
+        ({"retries_due": 4}, "0 tasks were retried, not 4"),
     ],
 )
 def test_whatever_does_not_hold_is_said(change: dict[str, Any], said: str) -> None:
@@ -116,10 +115,10 @@ def test_a_failing_endpoint_leaves_ecs_alone_until_it_recovers() -> None:
         endpoint.close()
 
 
-def test_a_port_that_is_away_has_no_target_until_it_is_back() -> None:
+def test_a_port_that_is_cut_off_has_no_target_until_it_is_restored() -> None:
     target = Target(task_id="1", port=1, healthy=True)
     frontend = Frontend(service="airflow", container_port=8080, health_path="/", targets={"1": target})
-    frontend.is_away = True
+    frontend.is_cut_off = True
     assert frontend.choose() is None
-    frontend.is_away = False
+    frontend.is_cut_off = False
     assert frontend.choose() == ("127.0.0.1", 1)

@@ -6,8 +6,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from local.ui.decisions import Decision, Repeated, without_repetition
-from local.ui.decisions_view import line, note_of, table
+from local.ui.decisions import Decision, Row, line, rows_of, table, unreadable_note
 
 DECISION: Decision = {
     "t": 1_000_000.0,
@@ -28,21 +27,21 @@ def decision(t: float, **other: Any) -> Decision:
     return {**DECISION, "t": t, **other}
 
 
-def shown(*rows: Repeated, note: str = "") -> list[str]:
+def shown(*rows: Row, note: str = "") -> list[str]:
     out = io.StringIO()
     Console(file=out, width=150).print(table(rows, note=note))
     return [text for text in out.getvalue().splitlines() if text.strip()]
 
 
 def test_a_line_says_what_changed_and_why() -> None:
-    said = line(Repeated(decision=DECISION))
+    said = line(Row(decision=DECISION))
     assert "queued 9  wait 12 s  active 4  consuming 1  draining 0  desired 1 → 4" in said
     assert said.endswith("9 queued + 4 active need 4; desired 1 -> 4")
 
 
 def test_a_figure_that_was_not_known_is_a_dash_and_no_zero() -> None:
     blind = {key: value for key, value in DECISION.items() if key not in ("queued", "was", "desired")}
-    said = line(Repeated(decision={**blind, "oldest_wait": None, "problems": ["not carried out: throttled"]}))
+    said = line(Row(decision={**blind, "oldest_wait": None, "problems": ["not carried out: throttled"]}))
     assert "queued -  wait -  active 4" in said
     assert "desired -" in said
     assert said.endswith("not carried out: throttled")
@@ -50,7 +49,7 @@ def test_a_figure_that_was_not_known_is_a_dash_and_no_zero() -> None:
 
 def test_the_table_has_the_same_columns() -> None:
     second = decision(1_000_005.0, was=4, reason="[bold]no markup")
-    header, _, *rows = shown(Repeated(decision=DECISION), Repeated(decision=second, times=7), note="2 entries ...")
+    header, _, *rows = shown(Row(decision=DECISION), Row(decision=second, times=7), note="2 entries ...")
     assert header.split() == ["time", "pool", "queued", "wait", "active", "consuming", "draining", "desired", "reason"]
     assert "1 → 4" in rows[0]
     assert "[bold]no markup (x 7)" in rows[1]
@@ -60,7 +59,7 @@ def test_the_table_has_the_same_columns() -> None:
 def test_what_repeats_itself_is_one_row_of_its_pool_however_pools_alternate() -> None:
     said = [decision(float(t), pool=pool, oldest_wait=float(t)) for t in range(3) for pool in ("big", "worker")]
     changed = decision(3.0, desired=5)
-    rows = without_repetition([*said, changed, decision(4.0)])
+    rows = rows_of([*said, changed, decision(4.0)])
     assert [(row.decision["t"], row.decision["pool"], row.times) for row in rows] == [
         (2.0, "big", 3),
         (2.0, "worker", 3),
@@ -71,12 +70,12 @@ def test_what_repeats_itself_is_one_row_of_its_pool_however_pools_alternate() ->
 
 @pytest.mark.parametrize(("unreadable", "note"), [(0, ""), (2, "2 entries could not be read")])
 def test_entries_that_hold_no_decision_are_mentioned(unreadable: int, note: str) -> None:
-    assert note_of(unreadable) == note
+    assert unreadable_note(unreadable) == note
 
 
 def test_where_there_is_no_room_the_reason_speaks_for_the_figures() -> None:
     out = io.StringIO()
-    Console(file=out, width=80).print(table([Repeated(decision=DECISION)], wide=False))
+    Console(file=out, width=80).print(table([Row(decision=DECISION)], wide=False))
     header, _, row = (text.split() for text in out.getvalue().splitlines())
     assert header == ["time", "pool", "desired", "reason"]
     assert row[2:] == ["1", "→", "4", *DECISION["reason"].split()]

@@ -1,4 +1,4 @@
-"""Talks to Airflow's REST API as an operator's script would."""
+"""A client of Airflow's REST API, as an operator's script uses it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,11 @@ from typing import Any
 import httpx
 
 from project.errors import CommandError
+from project.waiting import wait_until
 
+ADMIN = "admin"
+BURST_DAG, BURST_TASK = "burst", "work"
+DAG_TIMEOUT_S = 60
 PAGE = 100  # the API's own limit
 TRANSIENT_RETRIES = 5
 
@@ -17,22 +21,26 @@ class Airflow:
     """A signed-in client of one webserver."""
 
     def __init__(self, url: str, *, user: str, password: str) -> None:
-        # trust_env off: a proxy meant for the internet must not get these requests.
+        # trust_env is off: a proxy for the internet must not get these requests.
         self._http = httpx.Client(base_url=url, timeout=30, trust_env=False)
         answer = self._http.post("/auth/token", json={"username": user, "password": password})
         if answer.status_code != httpx.codes.CREATED:
             raise CommandError(f"Airflow refused the sign-in of {user}: HTTP {answer.status_code}")
-        self.token = str(answer.json()["access_token"])  # what the user's browser would hold
+        self.token = str(answer.json()["access_token"])  # the cookie of the user's browser
         self._http.headers["Authorization"] = f"Bearer {self.token}"
 
     def close(self) -> None:
-        """Close its connections."""
+        """Close the connections."""
         self._http.close()
 
     def dag_exists(self, dag_id: str) -> bool:
         """Whether the DAG processor has stored the DAG."""
         answer = self._http.get(f"/api/v2/dags/{dag_id}")
         return answer.status_code == httpx.codes.OK
+
+    def wait_for_dag(self, dag_id: str, *, timeout_s: float = DAG_TIMEOUT_S) -> None:
+        """Wait until the DAG processor has stored the DAG. Raises CommandError."""
+        wait_until(lambda: self.dag_exists(dag_id), what=f"parsing of the DAG {dag_id}", timeout_s=timeout_s)
 
     def trigger(self, dag_id: str, conf: dict[str, Any]) -> str:
         """Unpause the DAG, start a run with `conf`, return the run's id."""
@@ -41,7 +49,7 @@ class Airflow:
         return str(run["dag_run_id"])
 
     def unpause(self, dag_id: str) -> None:
-        """Let the DAG run by its schedule."""
+        """Unpause the DAG, so that it runs by its schedule."""
         self._call("PATCH", f"/api/v2/dags/{dag_id}", json={"is_paused": False})
 
     def runs(self, dag_id: str) -> list[dict[str, Any]]:
@@ -60,12 +68,14 @@ class Airflow:
         answer = self._call("GET", path, params={"task_id": task_id, "state": state, "limit": 1})
         return int(answer["total_entries"])
 
-    def task_instances(self, dag_id: str, run_id: str) -> list[dict[str, Any]]:
-        """Return all task instances of a run."""
+    def task_instances(self, dag_id: str, run_id: str, *, task_id: str = "") -> list[dict[str, Any]]:
+        """Return all task instances of a run, or those of one of its tasks."""
         path = f"/api/v2/dags/{dag_id}/dagRuns/{run_id}/taskInstances"
+        only = {"task_id": task_id} if task_id else {}
         found: list[dict[str, Any]] = []
         while True:
-            answer = self._call("GET", path, params={"limit": PAGE, "offset": len(found), "order_by": "map_index"})
+            page = {"limit": PAGE, "offset": len(found), "order_by": "map_index", **only}
+            answer = self._call("GET", path, params=page)
             found += answer["task_instances"]
             if len(found) >= answer["total_entries"] or not answer["task_instances"]:
                 return found

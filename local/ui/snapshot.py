@@ -1,4 +1,4 @@
-"""Reads what the Fleet page shows, and the autoscaler's last decisions, from the running stack."""
+"""Reads from the running stack what the Fleet page shows, and the autoscaler's last decisions."""
 
 from __future__ import annotations
 
@@ -11,38 +11,37 @@ import redis
 from agent.page.reader import read_fleet, read_history
 from fleet.pools import POOLS, Pool, read_pools
 from local.stack.up import Stack
-from local.ui.decisions import Repeated, find, without_repetition
-from local.ui.decisions_view import note_of
+from local.ui.decisions import Row, read_decisions, rows_of, unreadable_note
 from project.errors import CommandError
 
-LAST = 8  # decisions, those that repeat themselves as one
-LOOKED_THROUGH = 200  # decisions of each pool; most say the same as the one before
+LAST_ROWS = 8
+DECISIONS_READ = 200  # of each pool; most are equal to the one before
 SERVICE_OUTPUT = "AirflowServiceName"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Look:
-    """One moment: `fleet` and `past` as the page's endpoints answer; decisions, the latest at the end, and a note."""
+class Snapshot:
+    """`fleet` and `history` as the Fleet page's endpoints answer; the last decisions, the latest last, and a note."""
 
     fleet: dict[str, Any]
-    past: dict[str, Any]
-    decisions: tuple[Repeated, ...]
+    history: dict[str, Any]
+    decisions: tuple[Row, ...]
     note: str = ""
 
 
-def take(broker: redis.Redis, pools: Sequence[Pool]) -> Look:
-    """What is now. Raises redis.RedisError when Redis does not answer."""
-    found = find(broker, LOOKED_THROUGH)
-    return Look(
+def read_snapshot(broker: redis.Redis, pools: Sequence[Pool]) -> Snapshot:
+    """Read the present state. Raises redis.RedisError."""
+    decisions = read_decisions(broker, DECISIONS_READ)
+    return Snapshot(
         fleet=read_fleet(broker, pools),
-        past=read_history(broker, pools),
-        decisions=tuple(without_repetition(found.decisions)[-LAST:]),
-        note=note_of(found.unreadable),
+        history=read_history(broker, pools),
+        decisions=tuple(rows_of(decisions.found)[-LAST_ROWS:]),
+        note=unreadable_note(decisions.unreadable),
     )
 
 
 def declared_pools(stack: Stack) -> tuple[Pool, ...]:
-    """The pools as the service `airflow` was told of them."""
+    """Return the pools that the deployed service `airflow` is given."""
     ecs = stack.clients.ecs
     names = {"cluster": stack.outputs["ClusterName"], "services": [stack.outputs[SERVICE_OUTPUT]]}
     (service,) = ecs.describe_services(**names)["services"]
@@ -51,4 +50,4 @@ def declared_pools(stack: Stack) -> tuple[Pool, ...]:
         for variable in container["environment"]:
             if variable["name"] == POOLS:
                 return read_pools(variable["value"])
-    raise CommandError(f"no container of the service airflow is told its {POOLS}")
+    raise CommandError(f"no container of the service airflow has the variable {POOLS}")

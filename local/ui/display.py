@@ -1,4 +1,4 @@
-"""Shows on a terminal what the stack is doing; where there is no terminal, a line now and then."""
+"""Shows a command's steps and the stack's state on a terminal; without one, prints a line at intervals."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ PLAIN_EVERY_S = 5.0
 REFRESH_PER_S = 4
 
 
-class View:
-    """Steps, and beneath them what is shown of the stack. Use as a context manager."""
+class Display:
+    """The steps, and below them the state that `show()` was given. Use as a context manager."""
 
     def __init__(self, console: Console | None = None) -> None:
         self.console = console or Console(highlight=False)
@@ -25,7 +25,7 @@ class View:
         self._plain_at = 0.0
         self._live = Live(console=self.console, refresh_per_second=REFRESH_PER_S, get_renderable=self._render)
 
-    def __enter__(self) -> View:
+    def __enter__(self) -> Display:
         if self.console.is_terminal:
             self._live.start()
         return self
@@ -39,24 +39,24 @@ class View:
             self._live.stop()
 
     def step(self, name: str) -> None:
-        """Begin a step; the one before it has ended."""
+        """Begin a step, and end the one before."""
         self._finish("done")
         self._step, self._step_started = name, time.monotonic()
         if not self.console.is_terminal:
             self.console.print(f"{self._elapsed():5.0f} s  {name}", soft_wrap=True)
 
     def say(self, line: str) -> None:
-        """Print a line above the live part."""
+        """Print a line above the state."""
         self.console.print(line, soft_wrap=True)
 
-    def now_and_then(self, line: str) -> None:
-        """Print a line where there is no terminal, unless another was printed a moment ago."""
+    def say_periodically(self, line: str) -> None:
+        """Print a line if there is no terminal, at most every PLAIN_EVERY_S seconds."""
         if line and not self.console.is_terminal and time.monotonic() - self._plain_at >= PLAIN_EVERY_S:
             self._plain_at = time.monotonic()
             self.console.print(f"{self._elapsed():5.0f} s  {line}", soft_wrap=True)
 
     def show(self, body: RenderableType | None) -> None:
-        """Show it, on a terminal, until something else is shown."""
+        """Show the state, on a terminal, until the next call."""
         self._body = body
 
     def _finish(self, how: str) -> None:

@@ -1,0 +1,139 @@
+"""Parts of the stack that go away, refuse or die in the middle of a burst."""
+
+from __future__ import annotations
+
+import time
+
+from local.fargate.endpoint import Answer
+from local.scenarios.airflow import BURST_DAG, BURST_TASK
+from local.scenarios.faults.trial import Burst, Trial
+from local.scenarios.sampling import EVERY_S, WorkerSample
+from local.stack.up import WEBSERVER_PORT
+from project.errors import CommandError
+from project.waiting import wait_until
+
+BROKER_AWAY_S, DATABASE_AWAY_S = 3.0, 3.0
+WEBSERVER_AWAY_S = 30.0
+AUTOSCALER_AWAY_S = 180.0
+REFUSED_S = 8.0  # while new workers ask for protection, and again while drained workers give it up
+ALL_RUNNING_TIMEOUT_S = 120.0
+DECISION_TIMEOUT_S = 60.0
+EQUAL_SAMPLES = 2  # in a row, before the counts of workers and of Airflow are taken to agree
+SERVER_ERROR: Answer = (500, {"error": {"Code": "ServerException", "Message": "injected"}})
+BLOCKED: Answer = (200, {"failure": {"Arn": "", "Reason": "DEPLOYMENT_BLOCKED", "Detail": "injected"}})
+
+
+def restart_redis(trial: Trial) -> None:
+    """Lose every connection; keep messages, registry and orders."""
+    trial.trigger_on_several(Burst(tasks=60, shortest_s=2, longest_s=10))
+    trial.stack.broker_server.restart(away_s=BROKER_AWAY_S)
+    trial.figures["away_s"] = BROKER_AWAY_S
+    trial.finish()
+
+
+def restart_postgres(trial: Trial) -> None:
+    """Lose every session of Airflow and of Celery's result backend."""
+    trial.trigger_on_several(Burst(tasks=60, shortest_s=2, longest_s=10))
+    trial.stack.database_server.restart(away_s=DATABASE_AWAY_S)
+    trial.figures["away_s"] = DATABASE_AWAY_S
+    trial.finish()
+
+
+def cut_off_webserver(trial: Trial) -> None:
+    """Cut the webserver off, so that no task can start, report or end meanwhile."""
+    trial.trigger_on_several(Burst(tasks=60, shortest_s=2, longest_s=10))
+    service = trial.stack.outputs["AirflowServiceName"]
+    trial.stack.network.cut_off(service, WEBSERVER_PORT)
+    time.sleep(WEBSERVER_AWAY_S)
+    trial.stack.network.restore(service, WEBSERVER_PORT)
+    trial.figures["away_s"] = WEBSERVER_AWAY_S
+    trial.finish()
+
+
+def throttle_autoscaler(trial: Trial, *, away_s: float) -> None:
+    """Stop the autoscaler after it has raised the count, send another burst meanwhile, then let it run again."""
+    observed = trial.observed
+    function = trial.stack.rules.function(observed.autoscaler)
+    trial.trigger(Burst(tasks=40, shortest_s=2, longest_s=8))
+    observed.wait_for("a desired count above 1", lambda s: s.desired > 1)
+    function.throttle()
+    began, away_since = time.monotonic(), time.time()
+    trial.finish()
+    trial.trigger(Burst(tasks=40, shortest_s=2, longest_s=8))
+    time.sleep(max(0.0, began + away_s - time.monotonic()))
+    decided = len(observed.decisions_since(away_since))
+    trial.require(decided == 0, f"{decided} decisions while the autoscaler was away")
+    trial.figures["away_s"] = round(time.monotonic() - began)
+    function.unthrottle()
+    trial.finish()
+
+
+def refuse_protection(trial: Trial, *, answer: Answer) -> None:
+    """Refuse protection to new workers, which must not consume, and to drained workers, which must stay protected."""
+    observed, endpoint = trial.observed, trial.stack.agent.endpoint
+    endpoint.fail_with(*answer)
+    trial.trigger(Burst(tasks=50, shortest_s=2, longest_s=8))
+    observed.wait_for("workers that wait for protection", lambda s: s.starting > 0 and s.queued > 0)
+    refused_from = time.monotonic()
+    time.sleep(REFUSED_S)
+    consumed = max((s.consuming for s in observed.workers.since(refused_from)), default=0)
+    trial.figures["consumed_unprotected"] = consumed - observed.minimum
+    trial.require(consumed == observed.minimum, f"{consumed} workers consumed while protection was refused")
+    endpoint.recover()
+    trial.finish()
+
+    observed.wait_for("workers that drain", lambda s: s.draining > 0)
+    endpoint.fail_with(*answer)
+    refused_from, stopped_before = time.monotonic(), observed.stopped_workers()
+    time.sleep(REFUSED_S)
+    protected = [s for s in observed.workers.since(refused_from) if any(w.protected for w in s.workers)]
+    trial.figures["stopped_while_refused"] = observed.stopped_workers() - stopped_before
+    trial.require(bool(protected), "no worker kept its protection while it could not give it up")
+    endpoint.recover()
+
+
+def kill_worker(trial: Trial) -> None:
+    """Kill a worker: its tasks are retried once, and its entries left in `unacked` change no decision."""
+    observed = trial.observed
+    run_id = trial.trigger(Burst(tasks=3 * observed.slots, shortest_s=25, longest_s=30))
+    sample = _wait_until_all_run(trial, run_id)
+    before = observed.unacknowledged() - sample.active
+    # The worker that started last: none of its tasks is about to end.
+    victim = max((w for w in sample.workers if w.active), key=lambda w: w.started_at)
+    trial.stack.agent.kill(victim.task_arn)
+    killed_at = time.monotonic()
+    trial.retries_due = victim.active
+    trial.finish()
+    trial.figures["seconds_until_done"] = round(time.monotonic() - killed_at)
+    observed.settle()
+    ghosts = observed.unacknowledged() - before
+    trial.figures["ghosts"] = ghosts
+    trial.require(
+        ghosts == victim.active,
+        f"the killed worker left {ghosts} unacknowledged messages, not {victim.active}: the fault proves nothing",
+    )
+    settled_at = time.time()
+    wait_until(
+        lambda: bool(observed.decisions_since(settled_at)),
+        what="a decision after the return to the minimum",
+        timeout_s=DECISION_TIMEOUT_S,
+    )
+    last = observed.decisions_since(settled_at)[-1]
+    trial.require(
+        last.get("active") == 0 and last.get("needed") == observed.minimum,
+        f"unacknowledged messages changed a decision: {last}",
+    )
+
+
+def _wait_until_all_run(trial: Trial, run_id: str) -> WorkerSample:
+    """Wait until several workers are busy and Airflow knows each of their tasks as running."""
+    observed = trial.observed
+    deadline, in_a_row = time.monotonic() + ALL_RUNNING_TIMEOUT_S, 0
+    while time.monotonic() < deadline:
+        sample = observed.wait_for("two busy workers", lambda s: sum(w.active > 0 for w in s.workers) > 1)
+        running = observed.airflow.count(BURST_DAG, run_id, task_id=BURST_TASK, state="running")
+        in_a_row = in_a_row + 1 if running == sample.active else 0
+        if in_a_row == EQUAL_SAMPLES:
+            return sample
+        time.sleep(EVERY_S)
+    raise CommandError(f"workers and Airflow did not agree on the running tasks within {ALL_RUNNING_TIMEOUT_S:.0f} s")
