@@ -119,7 +119,7 @@ compiled: setup-dev # the simulator's hot modules as C, where there is a compile
 	@$(BIN)/python -m bench.sim.compiled
 
 bench: setup-local compiled ## what a look costs, how policies compare: into docs/benchmarks*.md (FLAGS="--seeds 1 --days 2 --concurrency 16": quickly)
-	@failed=0; for part in "report $(FLAGS)" "function --docs" versions page template; do \
+	@failed=0; for part in "report $(FLAGS)" "micro.function --docs" micro.versions micro.page micro.template; do \
 	  $(BIN)/python -m bench.$$part || failed=1; done; exit $$failed
 
 REPLAY_ARGUMENTS = "$(HISTORY)" $(if $(QUEUE),--queue "$(QUEUE)") $(if $(WAIT),--wait "$(WAIT)") \
@@ -127,7 +127,7 @@ REPLAY_ARGUMENTS = "$(HISTORY)" $(if $(QUEUE),--queue "$(QUEUE)") $(if $(WAIT),-
   $(if $(MAXIMUM),--maximum "$(MAXIMUM)") $(if $(BOOT_MEDIAN),--boot-median "$(BOOT_MEDIAN)") \
   $(if $(BOOT_P95),--boot-p95 "$(BOOT_P95)") $(if $(SEEDS),--seeds "$(SEEDS)")
 replay: setup-dev compiled ## which settings suit your own history (HISTORY=task_instance.csv WAIT=60, see docs/replay.md)
-	@$(BIN)/python -m bench.report.replay $(REPLAY_ARGUMENTS)
+	@$(BIN)/python -m bench.report replay $(REPLAY_ARGUMENTS)
 
 pictures: setup-local ## the documentation's pictures of the Fleet page (needs chromium) and of make demo, which it runs
 	@FLEET_PICTURES=docs/images $(BIN)/python -m pytest -q tests/integration/agent/test_page_browser.py -k documentations

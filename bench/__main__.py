@@ -11,6 +11,6 @@ if __name__ == "__main__":
     from bench.sim.compiled.use import use_compiled
 
     use_compiled()
-    from bench.report.comparison import main
+    from bench.report.one_load import main
 
     sys.exit(main(sys.argv[1:]))

@@ -7,12 +7,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from random import Random
 
-from bench.loads.calendar import Calendar, ScheduledRun
 from bench.loads.cron_dag import DAY_S, HOUR_S, USUAL, Dag, Habits, draw_dags
 from bench.loads.load import Load
-from bench.loads.order import FOLLOWS_AFTER_S, NONE, Order
-from bench.loads.past_run import PastTask, Rises, rises_of
-from bench.sim.forecaster import RUNS, WINDOW_S
+from bench.loads.schedule import RUNS, WINDOW_S, Calendar, PastTask, Rises, ScheduledRun, rises_of
+from bench.loads.stages import FOLLOWS_AFTER_S, NONE, Order
 
 DAYS = 7
 # Airflow's scheduler creates some runs at a time, so their first tasks are queued a little after the minute.

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from bench.loads.calendar import Calendar
-from bench.loads.order import Order
+from bench.loads.schedule import Calendar
+from bench.loads.stages import Order
 
 ARRIVAL, DURATION = "arrival_s", "duration_s"
 # Columns of Airflow's table task_instance.

@@ -21,7 +21,7 @@ from local.servers.redis import Redis
 from project import paths
 from project.paths import AIRFLOW_ENVIRONMENT, ROOT
 
-PROGRAM = ROOT / "tests" / "integration" / "airflow_forecaster.py"
+PROGRAM = ROOT / "tests" / "support" / "airflow_forecaster.py"
 USER, PASSWORD, DATABASE = "airflow", "airflow", "airflow"
 TASKS_A_RUN = 20
 DAGS = 900  # with a history; of them, so many are due:

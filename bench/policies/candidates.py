@@ -7,10 +7,10 @@ from dataclasses import dataclass, replace
 
 from autoscaler.settings import POLL_SECONDS_DEFAULT, RACED_BOOTS_DEFAULT_PERCENT, SCALE_IN_AFTER_DEFAULT_S
 from bench.loads.load import Load
+from bench.policies.catalog import default_policy
 from bench.policies.experiment import Result
-from bench.policies.known import default_policy
-from bench.policies.ours import Ours
-from bench.sim.site import Scaler
+from bench.policies.own_autoscaler import Ours
+from bench.sim.pool import Scaler
 from bench.sim.trial import Setting
 
 POLL_S = (5, 15, 60)

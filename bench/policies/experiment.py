@@ -9,10 +9,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from bench.loads.bounds import clairvoyant_hours, work_hours
-from bench.loads.first_fit import first_fit_hours
+from bench.loads.bounds import clairvoyant_hours, first_fit_hours, work_hours
 from bench.loads.load import Load
-from bench.policies.known import Maker
+from bench.policies.catalog import Maker
 from bench.sim.trial import Outcome, Setting, run_trial
 
 

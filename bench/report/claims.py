@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from bench.policies.catalog import OURS, OURS_FORECAST
 from bench.policies.experiment import Result
-from bench.policies.known import OURS, OURS_FORECAST
 from bench.report.scenarios import FIFTH_UNKNOWN, WITHHELD
 from bench.report.suite import Comparison, Suite
-from bench.report.verdict import Verdict
+from bench.report.tables import Verdict
 
 # By slots a worker: worker-hours and 95 % quantile of waits, in % of MWAA today's, under each load without a schedule.
 REACTIVE_PERCENT = {4: (97.0, 50.0), 16: (88.0, 50.0)}

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from bench.policies.candidates import frontier
+from bench.policies.catalog import FASTER_MWAA, MWAA_2023, MWAA_TODAY, OURS, OURS_FORECAST
 from bench.policies.experiment import Result
-from bench.policies.known import FASTER_MWAA, MWAA_2023, MWAA_TODAY, OURS, OURS_FORECAST
 from bench.report.suite import Comparison, Trouble
 
 # Okabe's and Ito's colours, which people with any colour vision tell apart; each has a shape of its own as well.

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
-from bench.loads.calendar import Calendar
 from bench.loads.cron_dag import USUAL, Habits
 from bench.loads.cron_load import cron_load
 from bench.loads.load import Load
+from bench.loads.schedule import Calendar
 from bench.sim.boots import MEDIAN_S, P95_S, Boots
-from bench.sim.forecast_error import ForecastError
+from bench.sim.forecaster import ForecastError
 from bench.sim.trial import Setting
 
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from bench.loads.cron_load import cron_load
 from bench.loads.load import Load
+from bench.policies.catalog import FASTER_MWAA, MAKERS, MWAA_TODAY, OURS, OURS_FORECAST, known
 from bench.policies.experiment import Result, compare
-from bench.policies.known import FASTER_MWAA, MAKERS, MWAA_TODAY, OURS, OURS_FORECAST, known
 from bench.report.scenarios import OTHER_LOADS, SCENARIOS, Scenario
 from bench.sim.trial import Setting
 

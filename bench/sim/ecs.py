@@ -5,16 +5,34 @@ from __future__ import annotations
 from collections.abc import Callable
 from random import Random
 
-from bench.sim.billing import Bill
-from bench.sim.boots import BootSequence
+from bench.sim.boots import BootSequence, LaunchBucket
 from bench.sim.clock import Clock
-from bench.sim.fleet import Fleet
-from bench.sim.launch_bucket import LaunchBucket
-from bench.sim.worker import SimWorker, Stage
+from bench.sim.workers import Fleet, SimWorker, Stage
 
 # Measured: from the start of a worker's container until its Celery is ready.
 CONTAINER_START_S = 6.0
 STOP_TIMEOUT_S = 120.0
+MINIMUM_S = 60.0  # Fargate bills a task by the second, from its launch, and for a minute at least
+
+
+class Bill:
+    """Adds up billed seconds of workers."""
+
+    __slots__ = ("boots", "seconds")
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+        self.boots = 0
+
+    def add(self, *, launched_at: float, ended_at: float) -> None:
+        """A worker that ended before it was launched was only asked for, and costs nothing."""
+        if ended_at >= launched_at:
+            self.boots += 1
+            self.seconds += max(MINIMUM_S, ended_at - launched_at)
+
+    @property
+    def hours(self) -> float:
+        return self.seconds / 3600
 
 
 class Ecs:

@@ -2,31 +2,39 @@
 
 from __future__ import annotations
 
-import json
 from bisect import bisect_left, bisect_right, insort
 from collections import defaultdict
 from collections.abc import Sequence
+from dataclasses import dataclass
 from random import Random
 
-from agent import names
 from agent.forecast import LATE_S, LOOK_EVERY_S, DueRun, PastUse, forecast
-from bench.loads.calendar import Calendar, ScheduledRun
-from bench.loads.order import NONE
-from bench.loads.past_run import PastTask, Rises, rises_of
-from bench.sim.forecast_error import NO_ERROR, ForecastError
-from bench.sim.site import Site
-from fleet.forecast import FORECAST_TTL_S, Forecast
-from fleet.pools import POOLS, pool_entry
-from roles.forecasting import forecast_settings
-
-QUEUE, POOL = "default", "worker"
-# What the container runs with where nobody sets anything.
-DEFAULTS = forecast_settings(
-    {POOLS: json.dumps([pool_entry(name=POOL, queues=[QUEUE], minimum=0, maximum=1, concurrency=1)])},
+from bench.loads.schedule import (
+    AHEAD_S,
+    POOL,
+    QUEUE,
+    RUNS,
+    WINDOW_S,
+    Calendar,
+    PastTask,
+    Rises,
+    ScheduledRun,
+    rises_of,
 )
-AHEAD_S = 60.0 * int(DEFAULTS[names.FORECAST_MINUTES])
-WINDOW_S = float(DEFAULTS[names.FORECAST_WINDOW_S])
-RUNS = int(DEFAULTS[names.FORECAST_RUNS])
+from bench.loads.stages import NONE
+from bench.sim.pool import Site
+from fleet.forecast import FORECAST_TTL_S, Forecast
+
+
+@dataclass(frozen=True, kw_only=True)
+class ForecastError:
+    """All slots times `factor`, and written `behind_s` seconds after it was true."""
+
+    factor: float = 1.0
+    behind_s: float = 0.0
+
+
+NO_ERROR = ForecastError()
 
 
 class Forecaster:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from autoscaler.observation import Fleet, Worker
 from bench.sim.ecs import CONTAINER_START_S
-from bench.sim.site import Site
-from bench.sim.worker import SimWorker, Stage
+from bench.sim.pool import Site
+from bench.sim.workers import SimWorker, Stage
 from fleet.registry import CONSUMING, DRAINED, DRAINING, STARTING
 
 STATES = {

@@ -6,15 +6,13 @@ from dataclasses import dataclass
 from random import Random
 
 from bench.loads.load import Load
-from bench.sim.boots import Boots, BootSequence
+from bench.sim.boots import BURST, REFILL_PER_S, Boots, BootSequence, LaunchBucket
 from bench.sim.clock import Clock
 from bench.sim.ecs import Ecs
-from bench.sim.fleet import Fleet
-from bench.sim.forecast_error import NO_ERROR, ForecastError
-from bench.sim.launch_bucket import BURST, REFILL_PER_S, LaunchBucket
+from bench.sim.forecaster import NO_ERROR, ForecastError
 from bench.sim.metrics import Figures
-from bench.sim.site import Scaler, Site
-from bench.sim.worker import SimWorker
+from bench.sim.pool import Scaler, Site
+from bench.sim.workers import Fleet, SimWorker
 
 # After the last arrival; a policy that kills long tasks over and over would never end.
 GIVE_UP_AFTER_S = 7 * 86_400.0

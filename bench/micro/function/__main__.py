@@ -8,8 +8,10 @@ import sys
 
 from rich.console import Console
 
-from bench.micro.function import limits, measure, package, report
+from bench.micro.function import package, report
+from bench.micro.function.figures import verdicts
 from bench.micro.function.scenes import MOST_MEMBERS, MOST_QUEUED, changing, steady
+from bench.micro.function.trial import measure
 from project.errors import CommandError
 
 PIPED_WIDTH = 120  # characters, where there is no terminal to ask
@@ -34,11 +36,11 @@ def main() -> int:
     try:
         with console.status("building the package") as status:
             built = package.build()
-            measured = measure.measure(built, SCENES, cold=COLD, say=status.update)
+            measured = measure(built, SCENES, cold=COLD, say=status.update)
     except CommandError as error:
         console.print(f"bench: {error}", style="red")
         return 2
-    found = limits.verdicts(cold=measured.cold, looks=measured.looks, package_bytes=built.size)
+    found = verdicts(cold=measured.cold, looks=measured.looks, package_bytes=built.size)
     made = report.Report(package=built, measured=measured, verdicts=found, load=(load_before, os.getloadavg()[0]))
     console.print(*(sheet.to_rich() for sheet in made.sheets()), made.circumstances, sep="\n")
     made.write_json()

@@ -8,13 +8,9 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from bench.micro.function.figures import Cold, Looks, best_median
-from bench.micro.function.measure import Measured
+from bench.micro.function.figures import Cold, Looks, Measured, best_median
 from bench.micro.function.package import Package
-from bench.report import verdict
-from bench.report.marks import put_between
-from bench.report.sheet import Sheet
-from bench.report.verdict import Verdict
+from bench.report.tables import COLUMNS, Sheet, Verdict, put_between
 from project import paths
 
 JSON_PATH = paths.STATE / "bench-function.json"
@@ -109,4 +105,4 @@ def _of_cold_starts(cold: Sequence[Sequence[Cold]]) -> Sheet:
 
 
 def _of_limits(verdicts: Sequence[Verdict]) -> Sheet:
-    return Sheet(title="Limits", columns=verdict.COLUMNS, rows=tuple(each.to_row() for each in verdicts))
+    return Sheet(title="Limits", columns=COLUMNS, rows=tuple(each.to_row() for each in verdicts))

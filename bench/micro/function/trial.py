@@ -1,21 +1,73 @@
-"""Measures one scene, a batch of looks at a time."""
+"""Takes the measurements: every scene, a batch of looks at a time, and cold starts, in several rounds."""
 
 from __future__ import annotations
 
+import json
+import os
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 from bench.micro.function import broker
-from bench.micro.function.figures import Batch, Cold
-from bench.micro.function.ground import Ground
+from bench.micro.function.figures import Batch, Cold, Looks, Measured
 from bench.micro.function.package import FOLDER, Package
-from bench.micro.function.process import Subject
 from bench.micro.function.scenes import POOL_NAME, Scene
+from bench.micro.function.servers import Ground, ground
+from local.servers import process
 from project.errors import CommandError
 
+SUBJECT = Path(__file__).with_name("subject.py")
+# A figure is the best of its rounds', which are minutes apart: other work on the machine comes and goes meanwhile.
+ROUNDS = 4
+COLD_STARTS_A_ROUND = 5
 LOOKS_A_BATCH = 15
 CALIBRATIONS_A_BATCH = 3
 WARM_UP_LOOKS = 3
+
+
+class Subject:
+    """One fresh process with the package imported, until it is closed."""
+
+    def __init__(self, package: Package, *, environment: Mapping[str, str], log_path: Path) -> None:
+        theirs_in, ours_out = os.pipe()
+        ours_in, theirs_out = os.pipe()
+        try:
+            self._child = process.spawn(
+                [
+                    package.python,
+                    *("-I", "-S", "-B", SUBJECT, package.folder, package.libraries, str(theirs_in), str(theirs_out)),
+                ],
+                env=environment,
+                cwd=package.folder,
+                log_path=log_path,
+                pass_fds=(theirs_in, theirs_out),
+            )
+        finally:
+            os.close(theirs_in)
+            os.close(theirs_out)
+        self._commands = os.fdopen(ours_out, "w", buffering=1)
+        self._answers = os.fdopen(ours_in)
+        self._log_path = log_path
+
+    def ask(self, command: str) -> dict[str, Any]:
+        """The answer to begin, look, calibrate or peak_memory. Raises StartError when the process has ended."""
+        try:
+            self._commands.write(command + "\n")
+            line = self._answers.readline()
+        except BrokenPipeError:
+            line = ""
+        if not line:
+            code = self._child.wait(process.STOP_TIMEOUT_S)
+            raise process.StartError(f"the measured process ended with {code}; its log: {self._log_path}")
+        answer: dict[str, Any] = json.loads(line)
+        return answer
+
+    def close(self) -> None:
+        process.stop(self._child)
+        self._commands.close()
+        self._answers.close()
 
 
 class Wrong(CommandError):
@@ -94,3 +146,21 @@ class Trial:
     def _new_process(self) -> Subject:
         environment = self._ground.environment(self.scene)
         return Subject(self._package, environment=environment, log_path=FOLDER / "function.log")
+
+
+def measure(package: Package, scenes: Sequence[Scene], *, cold: Scene, say: Callable[[str], None]) -> Measured:
+    """`cold`: the scene of a cold start's first look. Raises CommandError."""
+    say("filling the queues")
+    with ground(lengths={scene.queued for scene in (*scenes, cold)}) as servers, ExitStack() as stack:
+        trials = [stack.enter_context(Trial(scene, package=package, ground=servers)) for scene in scenes]
+        starting = stack.enter_context(Trial(cold, package=package, ground=servers))
+        batches: list[list[Batch]] = [[] for _ in trials]
+        starts = []
+        for number in range(1, ROUNDS + 1):
+            for trial, taken in zip(trials, batches, strict=True):
+                say(f"round {number} of {ROUNDS}: {trial.scene}")
+                taken.append(trial.batch())
+            say(f"round {number} of {ROUNDS}: cold starts")
+            starts.append([starting.cold_start() for _ in range(COLD_STARTS_A_ROUND)])
+    looks = [Looks(scene=trial.scene, batches=taken) for trial, taken in zip(trials, batches, strict=True)]
+    return Measured(looks=looks, cold=starts)

@@ -15,9 +15,8 @@ from pathlib import Path
 
 import redis
 
-from bench.micro.page import fleet
-from bench.micro.page.endpoints import ENDPOINTS, measure_endpoint
-from bench.micro.page.rendering import measure_rendering
+from bench.micro.page import sample_fleet
+from bench.micro.page.measure import ENDPOINTS, measure_endpoint, measure_rendering
 from bench.micro.page.webserver import Webserver, running_webserver
 from fleet.registry import Registry
 from local.servers.redis import Redis
@@ -38,14 +37,14 @@ def measure() -> Found:
     chromium = find_chromium()
     found: Found = {}
     with _a_page_and_its_broker() as (webserver, client):
-        fleet.a_fleet(client)  # six hours of history in two pools
-        with fleet.kept_alive(client):
+        sample_fleet.a_fleet(client)  # six hours of history in two pools
+        with sample_fleet.kept_alive(client):
             if chromium:
                 found["page"] = measure_rendering(webserver, client, chromium=chromium, user=USER, workers=MEMBERS)
         client.flushdb()
-        fleet.a_fleet(client)
+        sample_fleet.a_fleet(client)
         _fill_up(client)
-        with fleet.kept_alive(client):
+        with sample_fleet.kept_alive(client):
             for path in ENDPOINTS:
                 found[path] = measure_endpoint(webserver, path, user=USER)
                 found[path]["shared_ms"] = measure_endpoint(webserver, path, user=USER, anew=False)["median_ms"]
@@ -56,9 +55,11 @@ def _fill_up(client: redis.Redis) -> None:
     """With workers up to MEMBERS, some of them of an older release."""
     registry = Registry(client)
     missing = MEMBERS - len(registry.members().members)
-    older = (fleet.OLDER if number % 3 == 0 else {} for number in range(missing))
+    older = (sample_fleet.OLDER if number % 3 == 0 else {} for number in range(missing))
     now = registry.now()
-    fleet.report(client, (fleet.a_member(FIRST_MORE + n, now=now, **changes) for n, changes in enumerate(older)))
+    sample_fleet.report(
+        client, (sample_fleet.a_member(FIRST_MORE + n, now=now, **changes) for n, changes in enumerate(older))
+    )
 
 
 @contextlib.contextmanager

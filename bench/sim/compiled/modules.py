@@ -23,12 +23,9 @@ MODULES: Mapping[str, tuple[str, ...]] = {
     "fleet": ("forecast", "history", "member", "pools", "registry", "texts", "validation"),
     "airflow_image/agent": ("forecast", "names"),
     "airflow_image/roles": ("errors", "forecasting"),
-    "bench/loads": ("calendar", "load", "order", "past_run"),
-    "bench/sim": (
-        *("billing", "boots", "clock", "ecs", "fleet", "forecast_error", "forecaster", "launch_bucket", "metrics"),
-        *("registry", "site", "trial", "worker"),
-    ),
-    "bench/policies": ("ours", "rest"),
+    "bench/loads": ("load", "schedule", "stages"),
+    "bench/sim": ("boots", "clock", "ecs", "forecaster", "metrics", "pool", "registry", "trial", "workers"),
+    "bench/policies": ("own_autoscaler", "skipped_ticks"),
 }
 ON_THE_PATH = ("functions", "airflow_image")  # folders whose packages are imported without them
 

@@ -5,8 +5,8 @@ import json
 import pytest
 import redis
 
-from bench.micro.page import fleet as sample_fleet
-from bench.micro.page.fleet import HOSTILE, a_member, airflow_members
+from bench.micro.page import sample_fleet
+from bench.micro.page.sample_fleet import HOSTILE, a_member, airflow_members
 from bench.micro.page.webserver import Webserver
 from fleet import registry
 from fleet.registry import Registry

@@ -13,8 +13,8 @@ import redis
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
-from bench.micro.page import fleet as sample_fleet
-from bench.micro.page.fleet import HOSTILE, OLDER, a_member, airflow_members
+from bench.micro.page import sample_fleet
+from bench.micro.page.sample_fleet import HOSTILE, OLDER, a_member, airflow_members
 from bench.micro.page.webserver import Webserver
 from fleet import registry
 from fleet.registry import Registry

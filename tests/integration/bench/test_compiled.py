@@ -11,8 +11,8 @@ import pytest
 
 from bench.loads.cron_load import cron_load
 from bench.loads.load import Load, load_of
+from bench.policies.catalog import MAKERS, MWAA_TODAY, OURS, OURS_FORECAST
 from bench.policies.experiment import compare
-from bench.policies.known import MAKERS, MWAA_TODAY, OURS, OURS_FORECAST
 from bench.sim.compiled.build import LOG, BuildError, build, find_compiler
 from bench.sim.compiled.modules import PACKAGES, built
 from bench.sim.trial import Setting

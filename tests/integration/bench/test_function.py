@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from bench.micro.function import ground, trial
-from bench.micro.function.ground import Ground
+from bench.micro.function import servers as ground_servers
+from bench.micro.function import trial
 from bench.micro.function.package import Package
 from bench.micro.function.scenes import changing, steady
+from bench.micro.function.servers import Ground
 from bench.micro.function.trial import Trial, Wrong
 from local.servers.process import StartError
 
@@ -24,10 +25,10 @@ LIBRARIES = Path(next(path for path in sys.path if path.endswith("site-packages"
 def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ground]:
     with pytest.MonkeyPatch.context() as patch:
         folder = tmp_path_factory.mktemp("bench")
-        patch.setattr(ground, "FOLDER", folder)
+        patch.setattr(ground_servers, "FOLDER", folder)
         patch.setattr(trial, "FOLDER", folder)
         patch.setattr(trial, "LOOKS_A_BATCH", 2)
-        with ground.ground(lengths=[QUEUED]) as found:
+        with ground_servers.ground(lengths=[QUEUED]) as found:
             yield found
 
 

@@ -13,9 +13,9 @@ from autoscaler.origins import Origins
 from autoscaler.settings import Settings
 from bench.micro.function import broker
 from bench.micro.function.aws_api import AwsApi
-from bench.micro.function.ground import Ground
-from bench.micro.function.limits import most_calls
+from bench.micro.function.figures import most_calls
 from bench.micro.function.scenes import CLUSTER, Scene, changing, steady
+from bench.micro.function.servers import Ground
 from local.servers.redis import Redis
 from shared import aws
 from shared.broker import Broker

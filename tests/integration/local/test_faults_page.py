@@ -6,8 +6,8 @@ from dataclasses import replace
 import pytest
 import redis
 
-from bench.micro.page import fleet as sample_fleet
-from bench.micro.page.fleet import OLDER, a_member, airflow_members
+from bench.micro.page import sample_fleet
+from bench.micro.page.sample_fleet import OLDER, a_member, airflow_members
 from bench.micro.page.webserver import Webserver
 from fleet.registry import Registry
 from local.scenarios.faults.page import IN_SYNC, NOT_KNOWN, OUT_OF_SYNC, PageReader, PageReading, problems_of

@@ -11,9 +11,8 @@ import pytest
 import redis
 from rich.console import Console
 
-from bench.micro.page import fleet as sample_fleet
-from bench.micro.page import webserver
-from bench.micro.page.fleet import a_member
+from bench.micro.page import sample_fleet, webserver
+from bench.micro.page.sample_fleet import a_member
 from fleet import registry
 from fleet.pools import read_pools
 from fleet.registry import Registry

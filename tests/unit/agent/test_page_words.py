@@ -6,7 +6,7 @@ import pytest
 
 from agent.page.code import code_by_role
 from agent.page.words import Parts, count, expected, verdict
-from bench.micro.page.fleet import OLDER, a_member
+from bench.micro.page.sample_fleet import OLDER, a_member
 from fleet.forecast import Forecast
 from fleet.registry import WEBSERVER, Member
 

@@ -7,17 +7,15 @@ from typing import Any
 import pytest
 
 from agent.forecast import LATE_S, LOOK_EVERY_S
-from bench.loads.calendar import Calendar, ScheduledRun
 from bench.loads.cron_load import cron_load
 from bench.loads.load import Load
-from bench.loads.order import FOLLOWS_AFTER_S, NONE, Order
-from bench.loads.past_run import PastTask, Rises, rises_of
-from bench.policies.base import Peer
-from bench.policies.known import MAKERS, OURS_FORECAST, known, make
+from bench.loads.schedule import Calendar, PastTask, Rises, ScheduledRun, rises_of
+from bench.loads.stages import FOLLOWS_AFTER_S, NONE, Order
+from bench.policies.catalog import MAKERS, OURS_FORECAST, known, make
+from bench.policies.peer import Peer
 from bench.sim.boots import Boots
-from bench.sim.forecast_error import NO_ERROR, ForecastError
-from bench.sim.forecaster import AHEAD_S, WINDOW_S, Forecaster
-from bench.sim.site import Site
+from bench.sim.forecaster import AHEAD_S, NO_ERROR, WINDOW_S, Forecaster, ForecastError
+from bench.sim.pool import Site
 from bench.sim.trial import Outcome, Setting, run_trial
 from fleet.forecast import FORECAST_TTL_S, Forecast
 from tests.support import past_runs

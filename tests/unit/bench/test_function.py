@@ -6,14 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from bench.micro.function.figures import Batch, Cold, Looks
-from bench.micro.function.limits import most_calls, verdicts
-from bench.micro.function.measure import Measured
+from bench.micro.function.figures import Batch, Cold, Looks, most_calls, verdicts
 from bench.micro.function.package import Package
 from bench.micro.function.report import Report
 from bench.micro.function.scenes import MOST_MEMBERS, MOST_QUEUED, Scene, changing, steady
-from bench.report.marks import BEGIN, END
-from bench.report.verdict import Verdict
+from bench.micro.function.trial import Measured
+from bench.report.tables import BEGIN, END, Verdict
 
 STEADY = steady(queued=MOST_QUEUED, members=MOST_MEMBERS)
 SHORT = steady(queued=0, members=MOST_MEMBERS)

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from bench.loads.load import LoadError, read_load
-from bench.report.comparison import main
+from bench.report.one_load import main
 
 HEAD = "task_id,queue,queued_dttm,start_date,end_date\n"
 EXPORT = (

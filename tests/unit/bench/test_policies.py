@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from bench.loads.bounds import work_hours
 from bench.loads.load import Load, load_of
+from bench.policies.catalog import MAKERS, known, make
 from bench.policies.experiment import compare
-from bench.policies.known import MAKERS, known, make
 from bench.sim.boots import Boots
 from bench.sim.trial import Outcome, Setting, run_trial
 

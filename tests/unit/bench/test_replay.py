@@ -10,9 +10,9 @@ import pytest
 from bench.loads.decisions import read_decisions
 from bench.loads.load import LoadError, load_of
 from bench.policies.candidates import candidates, frontier, recommended
+from bench.policies.catalog import MAKERS, MWAA_TODAY, OURS
 from bench.policies.experiment import Result, compare
-from bench.policies.known import MAKERS, MWAA_TODAY, OURS
-from bench.report.replay import command as replay
+from bench.report import replay
 from bench.sim.trial import Setting
 
 LOAD = load_of("test", [(0, 30), (0, 30), (5, 60), (600, 30)])

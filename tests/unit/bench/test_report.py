@@ -5,18 +5,18 @@ from pathlib import Path
 
 import pytest
 
-from bench.loads.calendar import Calendar, ScheduledRun
 from bench.loads.cron_load import cron_load
 from bench.loads.load import load_of
-from bench.loads.order import NONE, Order
+from bench.loads.schedule import Calendar, ScheduledRun
+from bench.loads.stages import NONE, Order
+from bench.policies.catalog import FASTER_MWAA, MAKERS, MWAA_TODAY, OURS, OURS_FORECAST
 from bench.policies.experiment import Result, compare
-from bench.policies.known import FASTER_MWAA, MAKERS, MWAA_TODAY, OURS, OURS_FORECAST
-from bench.report import command as report
+from bench.report import all_loads as report
 from bench.report.claims import claims
-from bench.report.marks import BEGIN, END
+from bench.report.policy_tables import FIRST_FIT
 from bench.report.scenarios import FIFTH_UNKNOWN, OTHER_LOADS, SCENARIOS, WITHHELD, Scenario
 from bench.report.suite import Comparison, Extent, Suite, Trouble, run_suite
-from bench.report.table import FIRST_FIT
+from bench.report.tables import BEGIN, END
 from bench.sim.trial import Setting
 
 DAY = cron_load(days=1)

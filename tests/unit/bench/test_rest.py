@@ -12,12 +12,12 @@ from autoscaler.demand import Sight, ended, remember
 from autoscaler.memory import Memory
 from autoscaler.observation import Fleet, Observation, Service, Unreadable, Worker
 from autoscaler.waits import Head
-from bench.loads.calendar import Calendar, ScheduledRun
 from bench.loads.load import Load, load_of
-from bench.loads.order import NONE
-from bench.policies.known import default_policy, forecaster_of
-from bench.policies.ours import Ours
-from bench.policies.rest import ROUNDING_S, Rest, after_rest, rest_after
+from bench.loads.schedule import Calendar, ScheduledRun
+from bench.loads.stages import NONE
+from bench.policies.catalog import default_policy, forecaster_of
+from bench.policies.own_autoscaler import Ours
+from bench.policies.skipped_ticks import ROUNDING_S, Rest, after_rest, rest_after
 from bench.sim.trial import Outcome, Setting, run_trial
 from fleet.forecast import Forecast
 from fleet.registry import DRAINED, ORDER_DRAIN

@@ -2,16 +2,14 @@
 
 import pytest
 
-from bench.loads.bounds import clairvoyant_hours, work_hours
-from bench.loads.first_fit import first_fit_hours
+from bench.loads.bounds import clairvoyant_hours, first_fit_hours, work_hours
 from bench.loads.load import Load, load_of
-from bench.policies.base import Peer
-from bench.sim.billing import Bill
-from bench.sim.boots import Boots, BootSequence
+from bench.policies.peer import Peer
+from bench.sim.boots import Boots, BootSequence, LaunchBucket
 from bench.sim.clock import Clock
-from bench.sim.launch_bucket import LaunchBucket
+from bench.sim.ecs import Bill
 from bench.sim.metrics import quantile
-from bench.sim.site import Site
+from bench.sim.pool import Site
 from bench.sim.trial import Outcome, Setting, run_trial
 
 CONSTANT = Boots(median_s=60, p95_s=60)

@@ -1,9 +1,20 @@
-"""Numbers on the benchmarks' command lines, with their limits."""
+"""What the benchmarks' command lines have in common: numbers with their limits, and the terminal."""
 
 from __future__ import annotations
 
 import argparse
 import math
+import os
+import sys
+
+from rich.console import Console
+
+PIPED_WIDTH = 200  # characters, where there is no terminal to ask
+PROCESSES = min(2, os.cpu_count() or 1)  # that simulate at once
+
+
+def console() -> Console:
+    return Console(width=None if sys.stdout.isatty() else PIPED_WIDTH)
 
 
 def at_least_one(text: str) -> int:

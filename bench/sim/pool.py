@@ -7,8 +7,7 @@ from typing import Protocol
 
 from bench.sim.clock import Clock
 from bench.sim.ecs import Ecs
-from bench.sim.fleet import Fleet
-from bench.sim.worker import SimWorker
+from bench.sim.workers import Fleet, SimWorker
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,18 +13,14 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from rich.console import Console
-
 from bench.loads.cron_load import DAYS
 from bench.loads.load import Load, LoadError, read_load
-from bench.report import table, verdict
-from bench.report.arguments import at_least_one
+from bench.report import policy_tables
 from bench.report.claims import claims
-from bench.report.marks import put_between
+from bench.report.options import PROCESSES, at_least_one, console
 from bench.report.plots import draw_comparisons, draw_troubles
-from bench.report.sheet import Sheet
 from bench.report.suite import CONCURRENCIES, Comparison, Extent, Suite, Trouble, run_suite
-from bench.report.verdict import Verdict
+from bench.report.tables import COLUMNS, Sheet, Verdict, put_between
 from project import paths
 
 TRACES = "BENCH_TRACES"  # names a folder of traces
@@ -33,13 +29,12 @@ DOCS_PATH = paths.ROOT / "docs" / "benchmarks.md"
 PLOT_PATH = paths.ROOT / "docs" / "images" / "benchmarks.png"
 TROUBLES_PLOT_PATH = paths.ROOT / "docs" / "images" / "benchmarks-troubles.png"
 JSON_PATH = paths.STATE / "bench-policies.json"
-PIPED_WIDTH = 200  # characters, where there is no terminal to ask
 
 
 def main(arguments: Sequence[str]) -> int:
     """0 when every claim holds, 1 when one does not, 2 for a trace that cannot be read."""
     options = _parser().parse_args(arguments)
-    console = Console(width=None if sys.stdout.isatty() else PIPED_WIDTH)
+    terminal = console()
     try:
         traces = list(read_traces(options.traces))
     except LoadError as error:
@@ -54,12 +49,12 @@ def main(arguments: Sequence[str]) -> int:
     )
 
     def show(title: str, comparison: Comparison) -> None:
-        console.print(table.sheet(title, comparison.results, base=comparison.base).to_rich())
+        terminal.print(policy_tables.sheet(title, comparison.results, base=comparison.base).to_rich())
 
-    with console.status("") as status:
+    with terminal.status("") as status:
         suite = run_suite(traces, extent=extent, say=status.update, show=show)
     verdicts = claims(suite)
-    console.print(_of_claims(verdicts).to_rich())
+    terminal.print(_of_claims(verdicts).to_rich())
     _write_json(suite, verdicts)
     if not options.no_docs:
         write_docs(suite, verdicts)
@@ -75,11 +70,13 @@ def read_traces(folder: Path) -> Iterable[Load]:
 def sheets(suite: Suite) -> list[Sheet]:
     return [
         *(
-            table.sheet(f"{each.load}, {each.tasks:,} tasks, {each.slots} slots a worker", each.results, base=each.base)
+            policy_tables.sheet(
+                f"{each.load}, {each.tasks:,} tasks, {each.slots} slots a worker", each.results, base=each.base
+            )
             for each in suite.comparisons
         ),
-        table.troubles_sheet("What goes wrong", suite.troubles),
-        table.troubles_sheet("Other loads", suite.others, with_reference=True),
+        policy_tables.troubles_sheet("What goes wrong", suite.troubles),
+        policy_tables.troubles_sheet("Other loads", suite.others, with_reference=True),
     ]
 
 
@@ -106,7 +103,7 @@ def write_docs(suite: Suite, verdicts: Sequence[Verdict], *, path: Path = DOCS_P
 
 
 def _of_claims(verdicts: Sequence[Verdict]) -> Sheet:
-    return Sheet(title="Claims", columns=verdict.COLUMNS, rows=tuple(each.to_row() for each in verdicts))
+    return Sheet(title="Claims", columns=COLUMNS, rows=tuple(each.to_row() for each in verdicts))
 
 
 def _write_json(suite: Suite, verdicts: Sequence[Verdict]) -> None:
@@ -137,8 +134,6 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--days", type=at_least_one, default=DAYS, help="of the generated load")
     parser.add_argument("--troubled-days", type=at_least_one, default=2, help="of the load in which things go wrong")
     parser.add_argument("--concurrency", type=at_least_one, nargs="+", default=CONCURRENCIES, help="slots a worker")
-    parser.add_argument(
-        "--processes", type=at_least_one, default=min(2, os.cpu_count() or 1), help="that simulate at once"
-    )
+    parser.add_argument("--processes", type=at_least_one, default=PROCESSES, help="that simulate at once")
     parser.add_argument("--no-docs", action="store_true", help="leave the documentation as it is")
     return parser

@@ -9,12 +9,12 @@ from autoscaler.decide import decide
 from autoscaler.memory import Memory
 from autoscaler.observation import Deployment, Observation, Service
 from autoscaler.policy import Policy
-from bench.policies.rest import Rest, after_rest, rest_after
+from bench.policies.skipped_ticks import Rest, after_rest, rest_after
 from bench.sim.ecs import STOP_TIMEOUT_S
 from bench.sim.forecaster import Forecaster
+from bench.sim.pool import Site
 from bench.sim.registry import SimRegistry
-from bench.sim.site import Site
-from bench.sim.worker import SimWorker, Stage
+from bench.sim.workers import SimWorker, Stage
 from fleet.forecast import Forecast
 from fleet.registry import ORDER_CONSUME, ORDER_DRAIN
 

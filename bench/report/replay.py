@@ -1,32 +1,28 @@
 """Simulates an operator's own history under candidate settings, and says which of them to choose.
 
-python -m bench.report.replay HISTORY [--wait SECONDS] [--concurrency N] ...
+python -m bench.report replay HISTORY [--wait SECONDS] [--concurrency N] ...
 """
 
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from rich.console import Console
-
 from bench.loads.decisions import holds_decisions, read_decisions
 from bench.loads.load import Load, LoadError, read_load
 from bench.policies.candidates import candidates, recommended
+from bench.policies.catalog import MAKERS, MWAA_TODAY
 from bench.policies.experiment import compare
-from bench.policies.known import MAKERS, MWAA_TODAY
-from bench.report import table
-from bench.report.arguments import at_least_one, at_least_zero, seconds
+from bench.report import policy_tables
+from bench.report.options import PROCESSES, at_least_one, at_least_zero, console, seconds
 from bench.report.plots import draw_candidates
 from bench.sim.boots import MEDIAN_S, P95_S, Boots
 from bench.sim.trial import Setting
 from project import paths
 
 PLOT_PATH = paths.STATE / "replay.png"
-PIPED_WIDTH = 200  # characters, where there is no terminal to ask
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -40,20 +36,20 @@ def main(arguments: Sequence[str]) -> int:
         return 2
     chosen = candidates(minimum=options.minimum, maximum=options.maximum)
     makers = {candidate.name: candidate.make for candidate in chosen} | {MWAA_TODAY: MAKERS[MWAA_TODAY]}
-    console = Console(width=None if sys.stdout.isatty() else PIPED_WIDTH)
-    with console.status(f"{len(load):,} tasks under {len(makers)} settings"):
+    terminal = console()
+    with terminal.status(f"{len(load):,} tasks under {len(makers)} settings"):
         results = compare(
             makers,
             load=load,
             setting=setting,
             seeds=range(1, options.seeds + 1),
-            processes=min(2, os.cpu_count() or 1),
+            processes=PROCESSES,
         )
     *ours, base = results
     best = recommended(ours, wait_s=options.wait)
     draw_candidates(ours, base=base, best=best, wait_s=options.wait, path=options.plot)
     title = f"{load.name}: {len(load):,} tasks, {load.arrivals[-1] / 86_400:.1f} days, {setting.slots} slots a worker"
-    console.print(table.sheet(title, results, base=base).to_rich())
+    terminal.print(policy_tables.sheet(title, results, base=base).to_rich())
     met = "within" if best.wait_p95 <= options.wait else "the shortest there is, which is NOT within"
     print(
         f"Recommended: {best.policy}\n"
@@ -85,7 +81,7 @@ def _setting(options: argparse.Namespace) -> Setting:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m bench.report.replay", description="Which settings suit your own history?"
+        prog="python -m bench.report replay", description="Which settings suit your own history?"
     )
     parser.add_argument("history", type=Path, help="CSV of task_instance, or the entries of fleet:decisions:<pool>")
     parser.add_argument("--queue", help="the tasks of this queue only; of decisions, of this pool")

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from bench.policies.experiment import Result
-from bench.report.sheet import Sheet
 from bench.report.suite import Trouble
+from bench.report.tables import Sheet
 
 FIRST_FIT = "(first fit, no waits)"
 HEAD = (

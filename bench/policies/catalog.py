@@ -7,15 +7,12 @@ from collections.abc import Callable, Mapping
 from autoscaler.policy import Policy
 from autoscaler.settings import POLL_SECONDS_DEFAULT, RACED_BOOTS_DEFAULT_PERCENT, SCALE_IN_AFTER_DEFAULT_S
 from bench.loads.load import Load
-from bench.policies.celery_ecs_autoscaler import CeleryEcsAutoscaler
-from bench.policies.keda import Keda
-from bench.policies.mwaa_2023 import Mwaa2023
-from bench.policies.mwaa_today import MwaaToday
-from bench.policies.ours import Ours
-from bench.policies.static_peak import StaticPeak
-from bench.policies.target_tracking import TargetTracking
+from bench.policies.aws_rules import Mwaa2023, MwaaToday, TargetTracking
+from bench.policies.open_source_rules import CeleryEcsAutoscaler, Keda
+from bench.policies.own_autoscaler import Ours
+from bench.policies.peer import StaticPeak
 from bench.sim.forecaster import Forecaster
-from bench.sim.site import Scaler
+from bench.sim.pool import Scaler
 from bench.sim.trial import Setting
 
 OURS = "ours"

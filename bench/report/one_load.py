@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from bench.loads.cron_load import DAYS, cron_load
 from bench.loads.load import Load, LoadError, read_load
+from bench.policies.catalog import MWAA_TODAY, known
 from bench.policies.experiment import compare
-from bench.policies.known import MWAA_TODAY, known
-from bench.report import table
-from bench.report.arguments import at_least_one, at_least_zero
+from bench.report import policy_tables
+from bench.report.options import PROCESSES, at_least_one, at_least_zero
 from bench.sim.trial import Setting
 
 
@@ -32,13 +31,15 @@ def main(arguments: Sequence[str]) -> int:
         load=load,
         setting=setting,
         seeds=range(1, options.seeds + 1),
-        processes=min(2, os.cpu_count() or 1),
+        processes=PROCESSES,
     )
     if options.json:
         print(json.dumps([result.to_record() for result in results], indent=1))
     else:
         base = next(result for result in results if result.policy == MWAA_TODAY)
-        print(table.sheet(f"{load.name}, {options.concurrency} slots a worker", results, base=base).to_markdown())
+        print(
+            policy_tables.sheet(f"{load.name}, {options.concurrency} slots a worker", results, base=base).to_markdown()
+        )
     return 0
 
 

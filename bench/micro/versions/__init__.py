@@ -1,1 +1,0 @@
-"""What the version check and the hash of the DAG files cost."""

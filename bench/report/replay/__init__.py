@@ -1,1 +1,0 @@
-"""An operator's own history under candidate settings."""
