@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from bench.sim.compiled.modules import CACHE, PACKAGES, built
+from bench.sim.compiled.build import CACHE, PACKAGES, built
 from project import paths
 
 

@@ -13,8 +13,7 @@ from bench.loads.cron_load import cron_load
 from bench.loads.load import Load, load_of
 from bench.policies.catalog import MAKERS, MWAA_TODAY, OURS, OURS_FORECAST
 from bench.policies.experiment import compare
-from bench.sim.compiled.build import LOG, BuildError, build, find_compiler
-from bench.sim.compiled.modules import PACKAGES, built
+from bench.sim.compiled.build import LOG, PACKAGES, BuildError, build, built, find_compiler
 from bench.sim.trial import Setting
 
 ROOT = Path(__file__).parents[3]
