@@ -19,8 +19,7 @@ import pytest
 
 from local.servers import ports, postgres_home
 from local.servers.ports import HOST, PortTakenError
-from local.servers.postgres import Postgres
-from local.servers.postgres_settings import SUPERUSER
+from local.servers.postgres import SUPERUSER, Postgres
 from local.servers.process import StartError
 from stack.sections.database import POSTGRES_VERSION
 from tests.integration.conftest import PostgresServer
