@@ -12,7 +12,7 @@ from typing import Any, LiteralString
 import psycopg
 from psycopg import sql
 
-from local.servers import postgres_home, process
+from local.servers import postgres_files, process
 from local.servers.ports import HOST, Port, PortTakenError, reserve
 
 START_TIMEOUT_S = 30.0
@@ -87,9 +87,9 @@ class Postgres:
         """Make the database cluster the first time, start, wait until ready. Raises StartError or PortTakenError."""
         if self._child is not None:
             raise process.StartError("Postgres has been started already")
-        self._uid = postgres_home.server_user(self.data_dir / "data")
-        self._home = postgres_home.place(self.data_dir, uid=self._uid)
-        programs = postgres_home.programs(self._home, uid=self._uid)
+        self._uid = postgres_files.server_user(self.data_dir / "data")
+        self._home = postgres_files.prepare(self.data_dir, uid=self._uid)
+        programs = postgres_files.programs(self._home, uid=self._uid)
         if not self._data.exists():
             self._init(programs / "initdb")
         self._wait_for_predecessor()
@@ -108,13 +108,13 @@ class Postgres:
         """End every session, wait, start with the same data on the same port: a reboot of the instance."""
         self.stop()
         time.sleep(away_s)
-        programs = postgres_home.programs(self._home, uid=self._uid)
+        programs = postgres_files.programs(self._home, uid=self._uid)
         self._child = self._start(programs / "postgres")
 
     def remove(self) -> None:
         """Stop, and delete everything."""
         self.stop()
-        postgres_home.remove(self.data_dir)
+        postgres_files.remove(self.data_dir)
 
     def provision(self, user: str, password: str, database: str) -> None:
         """Make the user and the database it owns, or bring them to this state: also how a password is rotated.
@@ -166,7 +166,7 @@ class Postgres:
     def _init(self, initdb: Path) -> None:
         # Under another name until it is complete: an interrupted initdb leaves a directory that looks like data.
         unfinished = self._home / "data.unfinished"
-        postgres_home.remove(unfinished)
+        postgres_files.remove(unfinished)
         unfinished.mkdir(mode=0o700)
         if self._uid is not None:
             os.chown(unfinished, *process.user_ids(self._uid))

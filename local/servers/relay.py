@@ -9,8 +9,8 @@ from functools import partial
 from typing import Any, Literal, TypeVar
 
 from local.servers.ports import HOST, PortTakenError
-from local.servers.postgres_door import Door
-from local.servers.relay_side import Side
+from local.servers.postgres_tls import TlsNegotiation
+from local.servers.relay_connection import Connection
 from local.servers.threads import report_exception
 
 Address = tuple[str, int]
@@ -32,8 +32,8 @@ class Relay:
         self._loop = asyncio.new_event_loop()
         self._loop.set_exception_handler(_report)
         self._servers: dict[str, asyncio.Server] = {}
-        self._sides: set[Side] = set()
-        self._doors: set[asyncio.Transport] = set()
+        self._connections: set[Connection] = set()
+        self._negotiating: set[asyncio.Transport] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._thread = threading.Thread(target=self._loop.run_forever, name="relay", daemon=True)
         self._thread.start()
@@ -60,11 +60,13 @@ class Relay:
         if starttls is not None and tls is None:
             raise ValueError(f"{name}: starttls needs a TLS context")
         connect = partial(self._connect, backend=backend, unavailable=unavailable)
-        factory: Callable[[], asyncio.Protocol] = partial(Side, self._sides, connect)
+        factory: Callable[[], asyncio.Protocol] = partial(Connection, self._connections, connect)
         if starttls is not None and tls is not None:
-            upgrade = partial(self._upgrade, tls=tls, connect=connect)
             factory = partial(
-                Door, upgrade=upgrade, pass_on=partial(self._pass_on, connect=connect), everyone=self._doors
+                TlsNegotiation,
+                start_tls=partial(self._start_tls, tls=tls, connect=connect),
+                forward=partial(self._forward, connect=connect),
+                open_transports=self._negotiating,
             )
             tls = None
         try:
@@ -107,19 +109,19 @@ class Relay:
         )
 
     async def _sever(self, address: Address) -> None:
-        for side in list(self._sides):
-            if side.transport.get_extra_info("sockname") == address:
-                side.transport.abort()
+        for connection in list(self._connections):
+            if connection.transport.get_extra_info("sockname") == address:
+                connection.transport.abort()
 
     async def _close(self) -> None:
         for server in self._servers.values():
             server.close()
         for task in self._tasks:
             task.cancel()
-        for transport in [*self._doors, *(side.transport for side in self._sides)]:
+        for transport in [*self._negotiating, *(connection.transport for connection in self._connections)]:
             transport.abort()
         deadline = self._loop.time() + CLOSE_TIMEOUT_S
-        while (self._tasks or self._sides or self._doors) and self._loop.time() < deadline:
+        while (self._tasks or self._connections or self._negotiating) and self._loop.time() < deadline:
             await asyncio.sleep(0)
         await self._loop.shutdown_default_executor()  # resolves backends that are names
 
@@ -128,45 +130,47 @@ class Relay:
         self._tasks.add(task)  # the loop itself keeps only a weak reference
         task.add_done_callback(self._tasks.discard)
 
-    def _connect(self, client: Side, *, backend: Backend, unavailable: bytes) -> None:
+    def _connect(self, client: Connection, *, backend: Backend, unavailable: bytes) -> None:
         self._start(self._join(client, backend=backend, unavailable=unavailable))
 
-    async def _join(self, client: Side, *, backend: Backend, unavailable: bytes) -> None:
+    async def _join(self, client: Connection, *, backend: Backend, unavailable: bytes) -> None:
         server = None
         try:
             server = await self._open(backend)
         finally:  # also when `backend` raised, which the loop then reports
             if server is None:
-                client.turn_away(unavailable)
+                client.reject(unavailable)
         if server is not None:
             if client.is_lost:
                 server.transport.abort()
             else:
                 client.join(server)
 
-    async def _open(self, backend: Backend) -> Side | None:
+    async def _open(self, backend: Backend) -> Connection | None:
         """A connection to the backend, or None when there is nobody."""
         address = backend()
         if address is None:
             return None
         try:
             async with asyncio.timeout(CONNECT_TIMEOUT_S):
-                _, server = await self._loop.create_connection(partial(Side, self._sides), *address)
+                _, server = await self._loop.create_connection(partial(Connection, self._connections), *address)
         except OSError:  # TimeoutError is one too
             return None
         return server
 
-    def _upgrade(self, transport: asyncio.Transport, *, tls: ssl.SSLContext, connect: Callable[[Side], None]) -> None:
-        self._start(self._start_tls(transport, tls=tls, connect=connect))
-
-    async def _start_tls(
-        self, transport: asyncio.Transport, *, tls: ssl.SSLContext, connect: Callable[[Side], None]
+    def _start_tls(
+        self, transport: asyncio.Transport, *, tls: ssl.SSLContext, connect: Callable[[Connection], None]
     ) -> None:
-        side = Side(self._sides, connect)
+        self._start(self._encrypt(transport, tls=tls, connect=connect))
+
+    async def _encrypt(
+        self, transport: asyncio.Transport, *, tls: ssl.SSLContext, connect: Callable[[Connection], None]
+    ) -> None:
+        connection = Connection(self._connections, connect)
         try:
             encrypted = await self._loop.start_tls(
                 transport,
-                side,
+                connection,
                 tls,
                 server_side=True,
                 ssl_handshake_timeout=TLS_TIMEOUT_S,
@@ -174,14 +178,14 @@ class Relay:
             )
         except OSError:  # the client does not trust us, or left; asyncio has closed the connection
             return
-        if encrypted is not None and not side.is_lost:
-            side.connection_made(encrypted)
+        if encrypted is not None and not connection.is_lost:
+            connection.connection_made(encrypted)
 
-    def _pass_on(self, transport: asyncio.Transport, received: bytes, *, connect: Callable[[Side], None]) -> None:
-        side = Side(self._sides, connect)
-        transport.set_protocol(side)
-        side.connection_made(transport)
-        side.data_received(received)
+    def _forward(self, transport: asyncio.Transport, received: bytes, *, connect: Callable[[Connection], None]) -> None:
+        connection = Connection(self._connections, connect)
+        transport.set_protocol(connection)
+        connection.connection_made(transport)
+        connection.data_received(received)
 
 
 def _report(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:

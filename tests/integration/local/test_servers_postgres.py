@@ -17,7 +17,7 @@ import psutil
 import psycopg
 import pytest
 
-from local.servers import ports, postgres_home
+from local.servers import ports, postgres_files
 from local.servers.ports import HOST, PortTakenError
 from local.servers.postgres import SUPERUSER, Postgres
 from local.servers.process import StartError
@@ -150,7 +150,7 @@ def test_it_listens_on_this_machine_only(postgres_server: PostgresServer) -> Non
 
 @needs_root
 def test_as_root_it_runs_as_a_user_without_rights(postgres_server: PostgresServer) -> None:
-    assert psutil.Process(postgres_server.server.pid).username() in postgres_home.SERVER_USERS
+    assert psutil.Process(postgres_server.server.pid).username() in postgres_files.SERVER_USERS
 
 
 @needs_root
@@ -314,14 +314,14 @@ def test_below_a_closed_directory_the_data_go_elsewhere_and_are_found_again(open
 def test_programs_that_the_other_user_cannot_read_are_copied(
     server: Postgres, open_directory: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    spec = importlib.util.find_spec(postgres_home.PACKAGE)
+    spec = importlib.util.find_spec(postgres_files.PACKAGE)
     assert spec is not None
     assert spec.origin is not None
     closed = open_directory / "closed"
     closed.mkdir(mode=0o700)
-    for part in postgres_home.NEEDED_PARTS:
+    for part in postgres_files.NEEDED_PARTS:
         shutil.copytree(Path(spec.origin).parent.parent / part, closed / part, symlinks=True)
-    origin = str(closed / postgres_home.PACKAGE / "__init__.py")
+    origin = str(closed / postgres_files.PACKAGE / "__init__.py")
     monkeypatch.setattr(importlib.util, "find_spec", lambda _: SimpleNamespace(origin=origin))
     server.start()
     server.provision("airflow", "password", "airflow")

@@ -22,7 +22,7 @@ import redis
 from local.servers.ports import HOST, PortTakenError, free_port
 from local.servers.redis import Redis
 from local.servers.relay import HTTP_503, Backend, Relay
-from local.servers.relay_side import Side
+from local.servers.relay_connection import Connection
 from local.servers.tls import Authority
 from tests.integration.conftest import PostgresServer, RedisServer
 
@@ -83,7 +83,7 @@ def eventually(condition: Callable[[], object]) -> bool:
 
 
 def open_connections(relay: Relay) -> int:
-    return len(relay._sides) + len(relay._doors)
+    return len(relay._connections) + len(relay._negotiating)
 
 
 def read_all(connection: socket.socket) -> bytes:
@@ -271,7 +271,7 @@ def test_a_reader_that_is_slow_makes_the_sender_wait(relay: Relay, listener: soc
                 sent += server.send(b"x" * MEGABYTE)
         # The kernel's buffers take some megabytes; the relay may hold one read and its high-water mark.
         assert sent < 50 * MEGABYTE
-        assert sum(side.transport.get_write_buffer_size() for side in relay._sides) < MEGABYTE
+        assert sum(one.transport.get_write_buffer_size() for one in relay._connections) < MEGABYTE
         server.close()
         assert len(read_all(client)) == sent
 
@@ -320,7 +320,7 @@ def test_a_client_that_resets_while_its_backend_is_connected_leaves_nothing(
     trust = ssl.create_default_context(cafile=str(authority.ca_bundle))
     connect, is_reset = relay._open, threading.Event()
 
-    async def connect_once_the_client_has_left(backend: Backend) -> Side | None:
+    async def connect_once_the_client_has_left(backend: Backend) -> Connection | None:
         while not is_reset.is_set():
             await asyncio.sleep(0.01)
         await asyncio.sleep(0.05)

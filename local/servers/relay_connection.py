@@ -1,31 +1,33 @@
-"""One end of a relayed connection: writes whatever it receives to the other end."""
+"""One of the two connections that a relay joins: it writes what it receives to the other one."""
 
 import asyncio
 from collections.abc import Callable
 from typing import cast
 
-CLOSE_TIMEOUT_S = 30.0  # for a reader that takes no more of what is left for it
-LINGER_S = 1.0  # for a client that was turned away to read why
+CLOSE_TIMEOUT_S = 30.0  # for a peer that no longer reads what is left for it
+LINGER_S = 1.0  # for a rejected client to read the reason
 
 
-class Side(asyncio.Protocol):
-    """An accepted or opened connection. Until it is joined with the other end it reads hardly anything.
+class Connection(asyncio.Protocol):
+    """An accepted or opened connection, which reads next to nothing until it is joined with its peer.
 
-    `connected` is called with it when it is ready to be joined; `everyone` holds it while it is open.
+    `on_open` is called with it when it is ready to be joined. `open_connections` holds it while it is open.
     """
 
     transport: asyncio.Transport
 
-    def __init__(self, everyone: set["Side"], connected: Callable[["Side"], None] | None = None) -> None:
-        self._everyone = everyone
-        self._connected = connected
-        self._peer: Side | None = None
+    def __init__(
+        self, open_connections: set["Connection"], on_open: Callable[["Connection"], None] | None = None
+    ) -> None:
+        self._open = open_connections
+        self._on_open = on_open
+        self._peer: Connection | None = None
         self._early: list[bytes] = []  # read before it was joined
         self._got_eof = False
-        self._is_turned_away = False
+        self._is_rejected = False
         self.is_lost = False
 
-    def join(self, other: "Side") -> None:
+    def join(self, other: "Connection") -> None:
         """Let data pass between the two from now on."""
         self._peer, other._peer = other, self
         # Before anything is written, because writing may decide that reading must pause.
@@ -34,9 +36,9 @@ class Side(asyncio.Protocol):
         self._catch_up()
         other._catch_up()
 
-    def turn_away(self, message: bytes) -> None:
-        """Close, having sent the message. What the client still sends is read first: else it may lose the message."""
-        self._is_turned_away = True
+    def reject(self, message: bytes) -> None:
+        """Send the message and close. Read what the client still sends first, or it may lose the message."""
+        self._is_rejected = True
         self._early.clear()
         if not message:
             self.transport.close()
@@ -51,24 +53,24 @@ class Side(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast(asyncio.Transport, transport)
-        self._everyone.add(self)
-        # Not at once: until Python 3.12 a transport that is paused in here begins to read all the same, and for good.
+        self._open.add(self)
+        # Not at once: before Python 3.12 a transport that is paused here starts to read all the same, and never pauses.
         asyncio.get_running_loop().call_soon(self._wait_for_peer)
-        if self._connected is not None:
-            self._connected(self)
+        if self._on_open is not None:
+            self._on_open(self)
 
     def data_received(self, data: bytes) -> None:
         if self._peer is not None:
             self._peer.transport.write(data)
-        elif not self._is_turned_away:
+        elif not self._is_rejected:
             self._early.append(data)
 
     def eof_received(self) -> bool:
-        """True keeps the other direction open: a client may say all it has to say and then listen."""
+        """Return True to keep the other direction open: a client may send all it has and then read."""
         self._got_eof = True
         peer = self._peer
         if peer is None:
-            return not self._is_turned_away and self.transport.can_write_eof()
+            return not self._is_rejected and self.transport.can_write_eof()
         if peer._got_eof:
             return False
         if not peer.transport.can_write_eof():  # TLS has no half-closed connections
@@ -80,7 +82,7 @@ class Side(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.is_lost = True
-        self._everyone.discard(self)
+        self._open.discard(self)
         if self._peer is not None:
             if exc is None:
                 _close(self._peer.transport)
@@ -88,7 +90,7 @@ class Side(asyncio.Protocol):
                 self._peer.transport.abort()
 
     def pause_writing(self) -> None:
-        """Our end takes no more for now: let the other end's sender wait too, instead of filling our memory."""
+        """Let the peer's sender wait while this end accepts no more, instead of filling our memory."""
         if self._peer is not None:
             self._peer.transport.pause_reading()
 
@@ -97,7 +99,7 @@ class Side(asyncio.Protocol):
             self._peer.transport.resume_reading()
 
     def _wait_for_peer(self) -> None:
-        if self._peer is None and not self._is_turned_away:
+        if self._peer is None and not self._is_rejected:
             self.transport.pause_reading()
 
     def _catch_up(self) -> None:
@@ -109,7 +111,7 @@ class Side(asyncio.Protocol):
 
 
 def _close(transport: asyncio.Transport) -> None:
-    """Close once everything is written, but do not wait forever for that."""
+    """Close when everything is written, or after CLOSE_TIMEOUT_S."""
     if not transport.is_closing() and transport.get_write_buffer_size():
         asyncio.get_running_loop().call_later(CLOSE_TIMEOUT_S, transport.abort)
     transport.close()

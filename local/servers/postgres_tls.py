@@ -1,4 +1,4 @@
-"""The first bytes of a Postgres connection: asks clients to turn to TLS, as RDS does with rds.force_ssl."""
+"""Negotiates TLS on the first bytes of a Postgres connection, and insists on it, as RDS does with rds.force_ssl."""
 
 import asyncio
 import struct
@@ -15,31 +15,32 @@ SQLSTATE_INVALID_AUTHORIZATION = "28000"  # what Postgres answers when no line o
 REFUSAL = "no pg_hba.conf entry for this host, no encryption: the server requires SSL"
 
 
-class Door(asyncio.Protocol):
-    """Calls `upgrade(transport)` for a client that asked for TLS, its reading paused until then.
+class TlsNegotiation(asyncio.Protocol):
+    """Calls `start_tls(transport)` for a client that asked for TLS, with its reading paused.
 
-    A request to cancel a query is passed on in the clear, with `pass_on(transport, request)`: clients before
-    Postgres 17 send it so even when they use TLS, and Postgres itself takes it so.
+    A request to cancel a query is forwarded in the clear, with `forward(transport, request)`: clients before
+    Postgres 17 send it in the clear even when they use TLS, and Postgres itself accepts that. `open_transports` holds
+    the transport until either happens, or until the client leaves.
     """
 
     def __init__(
         self,
         *,
-        upgrade: Callable[[asyncio.Transport], None],
-        pass_on: Callable[[asyncio.Transport, bytes], None],
-        everyone: set[asyncio.Transport],
+        start_tls: Callable[[asyncio.Transport], None],
+        forward: Callable[[asyncio.Transport, bytes], None],
+        open_transports: set[asyncio.Transport],
     ) -> None:
-        self._upgrade = upgrade
-        self._pass_on = pass_on
-        self._everyone = everyone
+        self._start_tls = start_tls
+        self._forward = forward
+        self._open = open_transports
         self._received = b""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
-        self._everyone.add(self._transport)
+        self._open.add(self._transport)
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature
-        self._everyone.discard(self._transport)
+        self._open.discard(self._transport)
 
     def data_received(self, data: bytes) -> None:
         self._received += data
@@ -56,21 +57,21 @@ class Door(asyncio.Protocol):
         elif request == SSL_REQUEST:
             self._transport.pause_reading()  # what comes next is for TLS to read
             self._transport.write(b"S")
-            self._leave()
-            self._upgrade(self._transport)
+            self._hand_over()
+            self._start_tls(self._transport)
         elif request != CANCEL_REQUEST or length != CANCEL_LENGTH:
             self._transport.write(error_response(SQLSTATE_INVALID_AUTHORIZATION, REFUSAL))
             self._transport.close()
         elif len(self._received) >= CANCEL_LENGTH:
-            self._leave()
-            self._pass_on(self._transport, self._received[:CANCEL_LENGTH])
+            self._hand_over()
+            self._forward(self._transport, self._received[:CANCEL_LENGTH])
 
-    def _leave(self) -> None:
-        self._everyone.discard(self._transport)
+    def _hand_over(self) -> None:
+        self._open.discard(self._transport)
 
 
 def error_response(sqlstate: str, message: str) -> bytes:
-    """A Postgres ErrorResponse message of severity FATAL."""
+    """Return a Postgres ErrorResponse message of severity FATAL."""
     fields = b"".join(
         f"{kind}{text}\0".encode() for kind, text in zip("SVCM", ("FATAL", "FATAL", sqlstate, message), strict=True)
     )

@@ -36,7 +36,7 @@ def server_user(data: Path) -> int | None:
     return uid
 
 
-def place(directory: Path, *, uid: int | None) -> Path:
+def prepare(directory: Path, *, uid: int | None) -> Path:
     """Make `directory`, or, when `uid` cannot get there (below a home that is closed to others), a link to one outside.
 
     Returns the real directory. The link is how the next start, and `remove`, find it again.
@@ -56,7 +56,7 @@ def place(directory: Path, *, uid: int | None) -> Path:
 
 
 def remove(directory: Path) -> None:
-    """Delete the directory, and what `place` put outside for it."""
+    """Delete the directory, and what `prepare` put outside for it."""
     shutil.rmtree(directory.resolve(), ignore_errors=True)
     if directory.is_symlink():
         directory.unlink()

@@ -2,7 +2,7 @@
 
 import asyncio
 
-from local.servers.relay_side import LINGER_S, Side
+from local.servers.relay_connection import LINGER_S, Connection
 
 
 class Transport(asyncio.Transport):
@@ -41,63 +41,63 @@ class Transport(asyncio.Transport):
         self.done.append("abort")
 
 
-class Connection:
-    """A side with a transport, after the loop has turned once."""
+class Harness:
+    """A connection with a transport, after one turn of the loop."""
 
     def __init__(self) -> None:
-        self.open: set[Side] = set()
+        self.open: set[Connection] = set()
         self.transport = Transport()
-        self.side = Side(self.open)
+        self.connection = Connection(self.open)
 
-    async def made(self) -> "Connection":
-        self.side.connection_made(self.transport)
+    async def made(self) -> "Harness":
+        self.connection.connection_made(self.transport)
         assert self.transport.done == []
         await asyncio.sleep(0)
         self.transport.done.clear()
         return self
 
 
-def test_it_stops_reading_until_it_is_joined_but_only_after_its_transport_began_to_read() -> None:
+def test_a_connection_stops_reading_until_it_is_joined_but_only_after_its_transport_began_to_read() -> None:
     async def check() -> None:
-        connection = Connection()
-        connection.side.connection_made(connection.transport)
-        assert connection.transport.done == []
+        harness = Harness()
+        harness.connection.connection_made(harness.transport)
+        assert harness.transport.done == []
         await asyncio.sleep(0)
-        assert connection.transport.done == ["pause"]
+        assert harness.transport.done == ["pause"]
 
     asyncio.run(check())
 
 
-def test_what_both_sides_said_before_they_were_joined_is_passed_on() -> None:
+def test_bytes_sent_before_the_join_are_relayed_both_ways() -> None:
     async def check() -> None:
-        client, server = await Connection().made(), await Connection().made()
-        client.side.data_received(b"question")
-        assert client.side.eof_received() is True
-        server.side.data_received(b"greeting")
-        client.side.join(server.side)
+        client, server = await Harness().made(), await Harness().made()
+        client.connection.data_received(b"question")
+        assert client.connection.eof_received() is True
+        server.connection.data_received(b"greeting")
+        client.connection.join(server.connection)
         assert server.transport.done == ["resume", "question", "EOF"]
         assert client.transport.done == ["resume", "greeting"]
 
     asyncio.run(check())
 
 
-def test_a_clean_end_of_one_closes_the_other_and_an_abrupt_one_aborts_it() -> None:
+def test_a_clean_end_of_one_connection_closes_the_other_and_an_abrupt_one_aborts_it() -> None:
     async def check() -> None:
         for error, what in ((None, "close"), (ConnectionResetError(), "abort")):
-            client, server = await Connection().made(), await Connection().made()
-            client.side.join(server.side)
-            client.side.connection_lost(error)
+            client, server = await Harness().made(), await Harness().made()
+            client.connection.join(server.connection)
+            client.connection.connection_lost(error)
             assert server.transport.done == ["resume", what]
-            assert (client.side.is_lost, client.open) == (True, set())
+            assert (client.connection.is_lost, client.open) == (True, set())
 
     asyncio.run(check())
 
 
-def test_a_client_that_is_turned_away_has_time_to_read_why() -> None:
+def test_a_rejected_client_has_time_to_read_why() -> None:
     async def check() -> None:
-        client = await Connection().made()
-        client.side.turn_away(b"why")
-        client.side.data_received(b"still talking")
+        client = await Harness().made()
+        client.connection.reject(b"why")
+        client.connection.data_received(b"still talking")
         await asyncio.sleep(0)
         assert client.transport.done == ["why", "resume", "EOF"]
         await asyncio.sleep(LINGER_S + 0.1)
