@@ -114,7 +114,7 @@ def _comparable(value: Any) -> Any:
     return value if isinstance(value, list | dict) else str(value)
 
 
-def choose(node: Any, conditions: Mapping[str, bool]) -> Any:
+def resolve_ifs(node: Any, conditions: Mapping[str, bool]) -> Any:
     """The node with every Fn::If replaced by the branch that counts; members that are AWS::NoValue are dropped."""
     if node == NO_VALUE:
         return node
@@ -125,11 +125,11 @@ def choose(node: Any, conditions: Mapping[str, bool]) -> Any:
             name, when_true, when_false = node["Fn::If"]
             if name not in conditions:
                 raise TemplateError(f"Template format error: Unresolved condition {name}")
-            return choose(when_true if conditions[name] else when_false, conditions)
-        chosen = {key: choose(value, conditions) for key, value in node.items()}
+            return resolve_ifs(when_true if conditions[name] else when_false, conditions)
+        chosen = {key: resolve_ifs(value, conditions) for key, value in node.items()}
         return {key: value for key, value in chosen.items() if value != NO_VALUE}
     if isinstance(node, list):
-        return [item for item in (choose(item, conditions) for item in node) if item != NO_VALUE]
+        return [item for item in (resolve_ifs(item, conditions) for item in node) if item != NO_VALUE]
     return node
 
 
@@ -155,7 +155,7 @@ def references(node: Any) -> Iterator[str]:
 
 
 def resolve(node: Any, scope: Scope) -> Any:
-    """The node's value. Fn::If must have been replaced by `choose` before."""
+    """The node's value. Fn::If must have been replaced by `resolve_ifs` before."""
     if isinstance(node, list):
         return [resolve(item, scope) for item in node]
     if not isinstance(node, dict):

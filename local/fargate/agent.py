@@ -63,7 +63,7 @@ class Agent:
         self._closing = threading.Event()
         self.events: deque[str] = deque(maxlen=EVENTS_KEPT)
         self.killed_tasks = 0
-        self.endpoint = Endpoint(ecs=clients.ecs, cluster=cluster, known=self._metadata)
+        self.endpoint = Endpoint(ecs=clients.ecs, cluster=cluster, metadata_of=self._metadata)
         self._thread = threading.Thread(target=self._run, name="fargate", daemon=True)
 
     def start(self) -> None:
@@ -111,7 +111,7 @@ class Agent:
         for task in list(self._tasks.values()):
             self._advance(task)
         services = self._services()
-        self._network.learn(services)
+        self._network.register_services(services)
         for service in services:
             self._reconcile(service)
 
@@ -126,9 +126,9 @@ class Agent:
     def _reconcile(self, service: dict[str, Any]) -> None:
         name = service["serviceName"]
         primary = next(d for d in service["deployments"] if d["status"] == "PRIMARY")
-        self._announce(service, primary)
+        self._publish_rollout(service, primary)
         mine = [t for t in self._tasks.values() if t.service == name and t.alive]
-        self._obey_stops(mine)
+        self._apply_api_stops(mine)
         protected = self._protected([t.arn for t in mine])
         configuration = service.get("deploymentConfiguration") or {}
         view = ServiceView(
@@ -252,7 +252,7 @@ class Agent:
         self._network.forget(task.id)
         task.stop(reason)
 
-    def _obey_stops(self, tasks: list[Task]) -> None:
+    def _apply_api_stops(self, tasks: list[Task]) -> None:
         """Stop what somebody stopped through the API (StopTask)."""
         for first in range(0, len(tasks), 100):
             chunk = {t.arn: t for t in tasks[first : first + 100]}
@@ -277,7 +277,7 @@ class Agent:
             self._definitions[arn] = TaskDefinition.of(answer["taskDefinition"])
         return self._definitions[arn]
 
-    def _announce(self, service: dict[str, Any], primary: dict[str, Any]) -> None:
+    def _publish_rollout(self, service: dict[str, Any], primary: dict[str, Any]) -> None:
         """Send ECS's deployment events when a rollout begins and when it has completed."""
         state = (primary["id"], primary.get("rolloutState") or "COMPLETED")
         if self._rollouts.get(service["serviceName"]) != state:

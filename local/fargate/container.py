@@ -49,7 +49,7 @@ class Container:
 
     def restart(self) -> None:
         """Start one that has exited again: where it was, with what it was given, nothing of its last life left."""
-        self.sweep()
+        self.kill_leftovers()
         self._start()
 
     def kill(self) -> None:
@@ -61,7 +61,7 @@ class Container:
                 process.kill()
         self.process.wait()
 
-    def sweep(self) -> None:
+    def kill_leftovers(self) -> None:
         """End what an exited first process left behind, as a container's end does."""
         if self.process.poll() is not None:
             for process in self._session():

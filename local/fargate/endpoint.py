@@ -22,8 +22,8 @@ PROTECTION_PATH = "task-protection/v1/state"
 class Endpoint:
     """One HTTP server for all tasks; the task's id is in the path of the URIs that its containers get."""
 
-    def __init__(self, *, ecs: Any, cluster: str, known: Callable[[str], dict[str, Any] | None]) -> None:
-        self._ecs, self._cluster, self._known = ecs, cluster, known
+    def __init__(self, *, ecs: Any, cluster: str, metadata_of: Callable[[str], dict[str, Any] | None]) -> None:
+        self._ecs, self._cluster, self._metadata_of = ecs, cluster, metadata_of
         self._failure: Answer | None = None
         endpoint = self
 
@@ -73,10 +73,10 @@ class Endpoint:
     def get(self, path: str) -> Answer:
         """Answer a GET: metadata of a container or its task, or the task's protection."""
         match path.strip("/").split("/"):
-            case ["v4", task_id, *rest] if (metadata := self._known(task_id)) and len(rest) in (1, 2):
+            case ["v4", task_id, *rest] if (metadata := self._metadata_of(task_id)) and len(rest) in (1, 2):
                 container = {"Name": rest[0], "DockerName": rest[0], "Labels": {}, "TaskARN": metadata["TaskARN"]}
                 return 200, (metadata if rest[1:] == ["task"] else container)
-            case ["api", task_id, *rest] if "/".join(rest) == PROTECTION_PATH and (task := self._known(task_id)):
+            case ["api", task_id, *rest] if "/".join(rest) == PROTECTION_PATH and (task := self._metadata_of(task_id)):
                 return self._protection(task, "get_task_protection")
             case _:
                 return 404, _error("ResourceNotFoundException", "no such task")
@@ -84,7 +84,7 @@ class Endpoint:
     def put(self, path: str, body: bytes) -> Answer:
         """Answer a PUT of task protection as the ECS agent does: `protection`, `failure` or `error`."""
         match path.strip("/").split("/"):
-            case ["api", task_id, *rest] if "/".join(rest) == PROTECTION_PATH and (task := self._known(task_id)):
+            case ["api", task_id, *rest] if "/".join(rest) == PROTECTION_PATH and (task := self._metadata_of(task_id)):
                 try:
                     asked = json.loads(body)
                     enabled = bool(asked["ProtectionEnabled"])

@@ -86,7 +86,7 @@ class Network:
         """Stop probing; the relays belong to their creator."""
         self._closing.set()
 
-    def learn(self, services: Sequence[Mapping[str, Any]]) -> None:
+    def register_services(self, services: Sequence[Mapping[str, Any]]) -> None:
         """Make the frontends that these services (as ECS describes them) are registered with."""
         for service in services:
             for attachment in service.get("loadBalancers") or ():

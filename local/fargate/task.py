@@ -127,5 +127,5 @@ class Task:
                 container.kill()
         if all(c.exit_code is not None for c in self.containers.values()):
             for container in self.containers.values():
-                container.sweep()
+                container.kill_leftovers()
             self.phase = Phase.STOPPED

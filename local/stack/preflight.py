@@ -7,7 +7,7 @@ import shutil
 from collections.abc import Mapping
 
 from cfn.template import Template, TemplateError, parse
-from local.aws.cloudformation.planning import wish_for
+from local.aws.cloudformation.planning import evaluate
 from local.aws.resources import kinds
 from project import environments, paths
 from project.environments import Environment
@@ -40,7 +40,7 @@ def preflight(name: str) -> Environment:
         }
         if above := min_above_max(template, config.parameters):
             raise TemplateError("; ".join(above))
-        wish_for(json.dumps(template), given=config.parameters, pseudo=pseudo, kinds=kinds(), tags={})
+        evaluate(json.dumps(template), given=config.parameters, pseudo=pseudo, kinds=kinds(), tags={})
     except TemplateError as error:
         raise CommandError(f"template.yaml with parameters/{name}.yaml: {error}") from None
     return config

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from cfn import parameters as parameter_values
-from cfn.intrinsics import choose, conditions_of
+from cfn.intrinsics import conditions_of, resolve_ifs
 from cfn.template import Template, TemplateError
 from cfn.transform import expand
 
@@ -38,7 +38,9 @@ def resolved(template: Template, *, given: Mapping[str, str], region: str) -> Te
     result = {name: copy.deepcopy(section) for name, section in expanded.items() if name not in DECIDED}
     for section in ("Resources", "Outputs"):
         result[section] = {
-            title: _filled(choose({k: v for k, v in entry.items() if k != "Condition"}, conditions), values, mappings)
+            title: _filled(
+                resolve_ifs({k: v for k, v in entry.items() if k != "Condition"}, conditions), values, mappings
+            )
             for title, entry in (expanded.get(section) or {}).items()
             if conditions.get(entry.get("Condition", ""), "Condition" not in entry)
         }

@@ -61,9 +61,9 @@ class CloudFormationApi(BaseResponse):  # type: ignore[misc]  # mypy is told not
         if body := self._get_param("TemplateBody"):
             return str(body)
         if stack_name and (self._get_param("UsePreviousTemplate") or self._get_action() == "GetTemplateSummary"):
-            wish = self.engine.stack(self.region, stack_name).wish
-            if wish is not None:
-                return wish.body
+            evaluated = self.engine.stack(self.region, stack_name).evaluated
+            if evaluated is not None:
+                return evaluated.body
         raise ValidationError("Either Template URL or Template Body must be specified.")
 
     def _parameters(self, stack_name: str) -> dict[str, str]:
@@ -71,9 +71,9 @@ class CloudFormationApi(BaseResponse):  # type: ignore[misc]  # mypy is told not
         for parameter in self._get_param("Parameters", []):
             name = parameter["ParameterKey"]
             if parameter.get("UsePreviousValue"):
-                wish = self.engine.stack(self.region, stack_name).wish
-                if wish is not None and name in wish.given:
-                    values[name] = wish.given[name]
+                evaluated = self.engine.stack(self.region, stack_name).evaluated
+                if evaluated is not None and name in evaluated.given:
+                    values[name] = evaluated.given[name]
             else:
                 values[name] = parameter.get("ParameterValue", "")
         return values
@@ -91,8 +91,8 @@ class CloudFormationApi(BaseResponse):  # type: ignore[misc]  # mypy is told not
                 "ExecutionStatus": change_set.execution_status,
                 "Status": change_set.status,
                 "StatusReason": change_set.reason,
-                "Parameters": _parameters(change_set.wish.given),
-                "Tags": _tags(change_set.wish.tags),
+                "Parameters": _parameters(change_set.evaluated.given),
+                "Tags": _tags(change_set.evaluated.tags),
                 "Changes": [
                     {
                         "Type": "Resource",
@@ -185,10 +185,10 @@ class CloudFormationApi(BaseResponse):  # type: ignore[misc]  # mypy is told not
 
     def get_template(self) -> ActionResult:
         stack = self._stack()
-        if stack.wish is None:
+        if stack.evaluated is None:
             raise ValidationError(f"Stack {stack.name} has no template yet")
         processed = self._get_param("TemplateStage", "Processed") == "Processed"
-        body: Any = stack.wish.template if processed else stack.wish.body
+        body: Any = stack.evaluated.template if processed else stack.evaluated.body
         return ActionResult({"TemplateBody": body, "StagesAvailable": ["Original", "Processed"]})
 
     def get_template_summary(self) -> ActionResult:
@@ -199,8 +199,8 @@ class CloudFormationApi(BaseResponse):  # type: ignore[misc]  # mypy is told not
 
 
 def _stack(stack: Stack) -> dict[str, Any]:
-    given = stack.wish.given if stack.wish else {}
-    declared = (stack.wish.template.get("Parameters") or {}) if stack.wish else {}
+    given = stack.evaluated.given if stack.evaluated else {}
+    declared = (stack.evaluated.template.get("Parameters") or {}) if stack.evaluated else {}
     shown = {
         name: "****" if rule.get("NoEcho") else str(given.get(name, rule.get("Default")))
         for name, rule in declared.items()
@@ -214,7 +214,7 @@ def _stack(stack: Stack) -> dict[str, Any]:
         "LastUpdatedTime": stack.updated_at,
         "Parameters": _parameters(shown),
         "Outputs": stack.outputs,
-        "Tags": _tags(stack.wish.tags if stack.wish else {}),
+        "Tags": _tags(stack.evaluated.tags if stack.evaluated else {}),
         "Capabilities": ["CAPABILITY_IAM", "CAPABILITY_NAMED_IAM", "CAPABILITY_AUTO_EXPAND"],
         "EnableTerminationProtection": False,
         "DriftInformation": {"StackDriftStatus": "NOT_CHECKED"},
@@ -240,7 +240,7 @@ def _resource(stack: Stack, resource: Resource) -> dict[str, Any]:
         "StackId": stack.id,
         "StackName": stack.name,
         "LogicalResourceId": resource.logical_id,
-        "PhysicalResourceId": resource.made.id,
+        "PhysicalResourceId": resource.physical.id,
         "ResourceType": resource.kind.type,
         "ResourceStatus": "CREATE_COMPLETE",
         "Timestamp": resource.changed_at,

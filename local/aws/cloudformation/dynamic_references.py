@@ -32,8 +32,8 @@ def _value(reference: str, cloud: Cloud) -> str:
     match = _SECRET.fullmatch(reference)
     if match is None:
         raise TemplateError(f"The local AWS API does not support the dynamic reference {reference}")
-    wish = {"SecretId": match["id"], "VersionStage": match["stage"], "VersionId": match["version"]}
-    request = {name: value for name, value in wish.items() if value}
+    wanted = {"SecretId": match["id"], "VersionStage": match["stage"], "VersionId": match["version"]}
+    request = {name: value for name, value in wanted.items() if value}
     text = cloud.client("secretsmanager").get_secret_value(**request)["SecretString"]
     if not match["key"]:
         return str(text)

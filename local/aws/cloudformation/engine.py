@@ -18,7 +18,7 @@ from local.aws.backend.cloud import Cloud
 from local.aws.backend.settings import Settings
 from local.aws.cloudformation import planning
 from local.aws.cloudformation.execution import Execution
-from local.aws.cloudformation.stacks import ChangeSet, Stack, Wish
+from local.aws.cloudformation.stacks import ChangeSet, EvaluatedTemplate, Stack
 from local.aws.resources import kinds
 
 STACK_NAME = re.compile(r"[A-Za-z][A-Za-z0-9-]{0,127}")
@@ -87,18 +87,18 @@ class Engine:
         if not STACK_NAME.fullmatch(stack_name):
             raise TemplateError(f"1 validation error detected: Value '{stack_name}' at 'stackName' is not a stack name")
         stack = self._for_create(region, stack_name) if kind == "CREATE" else self._for_update(region, stack_name)
-        wish = self._wish(region, stack, body, parameters, tags)
+        evaluated = self._evaluate(region, stack, body, parameters, tags)
         with self._lock:
             self._stacks.setdefault(region, {})[stack.id] = stack
         if not stack.events:
             stack.become("REVIEW_IN_PROGRESS", "User Initiated")
-        changes = planning.changes(stack, wish)
-        empty = not changes and stack.wish is not None and stack.wish.outputs == wish.outputs
+        changes = planning.changes(stack, evaluated)
+        empty = not changes and stack.evaluated is not None and stack.evaluated.outputs == evaluated.outputs
         change_set = ChangeSet(
             id=self._arn(region, f"changeSet/{name}/{uuid.uuid4()}"),
             name=name,
             kind=kind,
-            wish=wish,
+            evaluated=evaluated,
             changes=changes,
             status="FAILED" if empty else "CREATE_COMPLETE",
             reason=planning.NO_CHANGES if empty else None,
@@ -117,7 +117,7 @@ class Engine:
         work = execution.create if change_set.kind == "CREATE" else execution.update
 
         def carry_out() -> None:
-            work(change_set.wish)
+            work(change_set.evaluated)
             stack.change_sets.clear()
 
         self._start(stack, f"{change_set.kind}_IN_PROGRESS", carry_out)
@@ -161,9 +161,9 @@ class Engine:
             raise TemplateError(f"Stack:{stack.id} is in {stack.status} state and can not be updated.")
         return stack
 
-    def _wish(
+    def _evaluate(
         self, region: str, stack: Stack, body: str, parameters: Mapping[str, str], tags: Mapping[str, str]
-    ) -> Wish:
+    ) -> EvaluatedTemplate:
         partition = self.cloud(region).partition
         pseudo: dict[str, Any] = {
             "AWS::AccountId": self._settings.account,
@@ -174,4 +174,4 @@ class Engine:
             "AWS::StackName": stack.name,
             "AWS::URLSuffix": "amazonaws.com.cn" if partition == "aws-cn" else "amazonaws.com",
         }
-        return planning.wish_for(body, given=parameters, pseudo=pseudo, kinds=self._kinds, tags=tags)
+        return planning.evaluate(body, given=parameters, pseudo=pseudo, kinds=self._kinds, tags=tags)

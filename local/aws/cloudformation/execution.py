@@ -17,7 +17,7 @@ from local.aws.backend.cloud import Cloud
 from local.aws.backend.shapes import UnsupportedProperty
 from local.aws.cloudformation import dynamic_references
 from local.aws.cloudformation.planning import in_order, outputs_of, scope_of
-from local.aws.cloudformation.stacks import Desired, Resource, Stack, Wish
+from local.aws.cloudformation.stacks import DesiredResource, EvaluatedTemplate, Resource, Stack
 from local.aws.resources.kind import Change
 
 _UNIQUE_LENGTH = 12
@@ -36,34 +36,34 @@ class Execution:
         self._undo: list[Callable[[], None]] = []
         self._replaced: list[Resource] = []
 
-    def create(self, wish: Wish) -> None:
+    def create(self, evaluated: EvaluatedTemplate) -> None:
         with self._never_left_in_progress("CREATE_FAILED"):
-            self._stack.wish = wish
+            self._stack.evaluated = evaluated
             self._stack.become("CREATE_IN_PROGRESS", "User Initiated")
             try:
-                self._apply(wish)
+                self._apply(evaluated)
             except ResourceFailure as failure:
                 self._stack.become("ROLLBACK_IN_PROGRESS", f"{failure} Rollback requested by user.")
                 self._take_back("ROLLBACK")
             else:
                 self._stack.become("CREATE_COMPLETE")
 
-    def update(self, wish: Wish) -> None:
+    def update(self, evaluated: EvaluatedTemplate) -> None:
         stack = self._stack
         with self._never_left_in_progress("UPDATE_ROLLBACK_FAILED"):
             stack.become("UPDATE_IN_PROGRESS", "User Initiated")
             stack.updated_at = datetime.now(UTC)
             try:
-                self._apply(wish)
+                self._apply(evaluated)
             except ResourceFailure as failure:
                 stack.become("UPDATE_ROLLBACK_IN_PROGRESS", str(failure))
                 self._take_back("UPDATE_ROLLBACK")
                 return
-            stack.wish = wish
+            stack.evaluated = evaluated
             stack.become("UPDATE_COMPLETE_CLEANUP_IN_PROGRESS")
             for resource in reversed(self._replaced):
                 self._try_to_remove(resource)
-            gone = {name: r for name, r in stack.resources.items() if name not in wish.resources}
+            gone = {name: r for name, r in stack.resources.items() if name not in evaluated.resources}
             self._remove_all(gone)
             stack.become("UPDATE_COMPLETE")
 
@@ -86,21 +86,21 @@ class Execution:
             if self._stack.busy:
                 self._stack.become(status, "Internal error of the local AWS API, see its standard error")
 
-    def _apply(self, wish: Wish) -> None:
-        for name, desired in wish.resources.items():
+    def _apply(self, evaluated: EvaluatedTemplate) -> None:
+        for name, desired in evaluated.resources.items():
             with self._failing_as("CREATE" if name not in self._stack.resources else "UPDATE", desired):
-                properties = resolve(desired.properties, scope_of(wish, self._stack.resources))
+                properties = resolve(desired.properties, scope_of(evaluated, self._stack.resources))
                 self._bring_about(desired, properties)
         try:
-            self._stack.outputs = outputs_of(wish, scope_of(wish, self._stack.resources))
+            self._stack.outputs = outputs_of(evaluated, scope_of(evaluated, self._stack.resources))
         except TemplateError as error:
             raise ResourceFailure(f"{error}.") from error
 
-    def _bring_about(self, desired: Desired, properties: Mapping[str, Any]) -> None:
+    def _bring_about(self, desired: DesiredResource, properties: Mapping[str, Any]) -> None:
         existing = self._stack.resources.get(desired.logical_id)
         if existing is None:
-            made = self._create(desired, properties)
-            self._undo.append(lambda: self._remove(made))
+            created = self._create(desired, properties)
+            self._undo.append(lambda: self._remove(created))
         elif existing.kind is desired.kind and existing.properties == properties:
             pass
         elif existing.kind is not desired.kind or desired.kind.replaces(existing.properties, properties):
@@ -113,22 +113,22 @@ class Execution:
         now = self._stack.resources[desired.logical_id]
         self._stack.resources[desired.logical_id] = replace(now, needs=desired.needs, retain=desired.retain)
 
-    def _create(self, desired: Desired, properties: Mapping[str, Any]) -> Resource:
+    def _create(self, desired: DesiredResource, properties: Mapping[str, Any]) -> Resource:
         name = desired.logical_id
         self._say("CREATE_IN_PROGRESS", name, desired.kind.type)
         physical_name = f"{self._stack.name}-{name}-{uuid.uuid4().hex[:_UNIQUE_LENGTH].upper()}"
-        made = desired.kind.create(self._cloud, physical_name, dynamic_references.resolved(properties, self._cloud))
+        physical = desired.kind.create(self._cloud, physical_name, dynamic_references.resolved(properties, self._cloud))
         resource = Resource(
             logical_id=name,
             kind=desired.kind,
             properties=properties,
-            made=made,
+            physical=physical,
             needs=desired.needs,
             retain=desired.retain,
             changed_at=datetime.now(UTC),
         )
         self._stack.resources[name] = resource
-        self._say("CREATE_COMPLETE", name, desired.kind.type, made.id)
+        self._say("CREATE_COMPLETE", name, desired.kind.type, physical.id)
         return resource
 
     def _update(
@@ -137,38 +137,40 @@ class Execution:
         update = resource.kind.update
         assert update is not None
         name, kind = resource.logical_id, resource.kind.type
-        self._say("UPDATE_IN_PROGRESS", name, kind, resource.made.id)
+        self._say("UPDATE_IN_PROGRESS", name, kind, resource.physical.id)
         change = Change(
-            made=self._stack.resources[name].made,
+            physical=self._stack.resources[name].physical,
             old=dynamic_references.resolved(was or resource.properties, self._cloud),
             new=dynamic_references.resolved(properties, self._cloud),
         )
-        made = update(self._cloud, change)
-        self._stack.resources[name] = replace(resource, properties=properties, made=made, changed_at=datetime.now(UTC))
-        self._say("UPDATE_COMPLETE", name, kind, made.id)
+        physical = update(self._cloud, change)
+        self._stack.resources[name] = replace(
+            resource, properties=properties, physical=physical, changed_at=datetime.now(UTC)
+        )
+        self._say("UPDATE_COMPLETE", name, kind, physical.id)
 
     def _restore(self, resource: Resource, *, instead_of: Resource) -> None:
         self._remove(instead_of)
         self._stack.resources[resource.logical_id] = resource
 
     def _remove(self, resource: Resource) -> None:
-        name, kind, physical_id = resource.logical_id, resource.kind.type, resource.made.id
+        name, kind, physical_id = resource.logical_id, resource.kind.type, resource.physical.id
         self._say("DELETE_IN_PROGRESS", name, kind, physical_id)
-        resource.kind.delete(self._cloud, resource.made)
+        resource.kind.delete(self._cloud, resource.physical)
         current = self._stack.resources.get(name)
-        if current is not None and current.made.id == resource.made.id:  # else it has been replaced already
+        if current is not None and current.physical.id == resource.physical.id:  # else it has been replaced already
             del self._stack.resources[name]
         self._say("DELETE_COMPLETE", name, kind, physical_id)
 
     def _try_to_remove(self, resource: Resource) -> bool:
         """Whether it is gone. A failure is reported as an event, and the others are removed nevertheless."""
         if resource.retain:
-            self._say("DELETE_SKIPPED", resource.logical_id, resource.kind.type, resource.made.id)
+            self._say("DELETE_SKIPPED", resource.logical_id, resource.kind.type, resource.physical.id)
             return True
         try:
             self._remove(resource)
         except (ClientError, BotoCoreError) as error:
-            self._say("DELETE_FAILED", resource.logical_id, resource.kind.type, resource.made.id, _reason(error))
+            self._say("DELETE_FAILED", resource.logical_id, resource.kind.type, resource.physical.id, _reason(error))
             return False
         return True
 
@@ -188,12 +190,12 @@ class Execution:
             self._stack.become(f"{rollback}_COMPLETE")
 
     @contextmanager
-    def _failing_as(self, action: str, desired: Desired) -> Iterator[None]:
+    def _failing_as(self, action: str, desired: DesiredResource) -> Iterator[None]:
         try:
             yield
         except (ClientError, BotoCoreError, UnsupportedProperty, TemplateError, KeyError) as error:
             existing = self._stack.resources.get(desired.logical_id)
-            physical_id = existing.made.id if existing else ""
+            physical_id = existing.physical.id if existing else ""
             reason = _reason(error)
             self._say(f"{action}_FAILED", desired.logical_id, desired.kind.type, physical_id, reason)
             verb = action.lower()

@@ -7,24 +7,24 @@ from graphlib import CycleError, TopologicalSorter
 from typing import Any
 
 from cfn import parameters as parameter_values
-from cfn.intrinsics import Scope, choose, conditions_of, references, resolve
+from cfn.intrinsics import Scope, conditions_of, references, resolve, resolve_ifs
 from cfn.template import Template, TemplateError, check_structure, parse
 from cfn.transform import expand
-from local.aws.cloudformation.stacks import Desired, PlannedChange, Resource, Stack, Wish
+from local.aws.cloudformation.stacks import DesiredResource, EvaluatedTemplate, PlannedChange, Resource, Stack
 from local.aws.resources.kind import Kind
 
 NO_CHANGES = "The submitted information didn't contain changes. Submit different information to create a change set."
 
 
-def wish_for(
+def evaluate(
     body: str,
     *,
     given: Mapping[str, str],
     pseudo: Mapping[str, Any],
     kinds: Mapping[str, Kind],
     tags: Mapping[str, str],
-) -> Wish:
-    """What the template in `body` asks for. Raises TemplateError, with one line, for all that can be known before."""
+) -> EvaluatedTemplate:
+    """Evaluate the template in `body`. Raises TemplateError, in one line, for every fault that is found beforehand."""
     template = parse(body)
     if violations := parameter_values.violations(template, given):
         raise TemplateError("; ".join(violations))
@@ -35,12 +35,12 @@ def wish_for(
     conditions = conditions_of(template, parameters=scope)
     resources = _desired(template, conditions=conditions, kinds=kinds)
     outputs = {
-        name: choose(output, conditions)
+        name: resolve_ifs(output, conditions)
         for name, output in (template.get("Outputs") or {}).items()
         if conditions.get(output.get("Condition", ""), "Condition" not in output)
     }
     _check_references(resources, outputs, known=set(scope) | set(resources))
-    return Wish(
+    return EvaluatedTemplate(
         body=body,
         template=template,
         parameters=scope,
@@ -51,7 +51,9 @@ def wish_for(
     )
 
 
-def _desired(template: Template, *, conditions: Mapping[str, bool], kinds: Mapping[str, Kind]) -> dict[str, Desired]:
+def _desired(
+    template: Template, *, conditions: Mapping[str, bool], kinds: Mapping[str, Kind]
+) -> dict[str, DesiredResource]:
     written = {
         name: resource for name, resource in template["Resources"].items() if _is_wanted(name, resource, conditions)
     }
@@ -60,13 +62,13 @@ def _desired(template: Template, *, conditions: Mapping[str, bool], kinds: Mappi
         raise TemplateError(f"The local AWS API does not support the resource type {', '.join(unknown)}")
     desired = {}
     for name, resource in written.items():
-        properties = choose(resource.get("Properties") or {}, conditions)
+        properties = resolve_ifs(resource.get("Properties") or {}, conditions)
         after = resource.get("DependsOn", [])
         after = [after] if isinstance(after, str) else after
         if missing := [other for other in after if other not in template["Resources"]]:
             raise TemplateError(f"Template format error: Unresolved resource dependencies {missing} of {name}")
         needs = {*after, *references(properties)} & set(written)
-        desired[name] = Desired(
+        desired[name] = DesiredResource(
             logical_id=name,
             kind=kinds[resource["Type"]],
             properties=properties,
@@ -84,7 +86,7 @@ def _is_wanted(name: str, resource: Mapping[str, Any], conditions: Mapping[str, 
     return conditions[resource["Condition"]]
 
 
-def _check_references(resources: Mapping[str, Desired], outputs: Mapping[str, Any], *, known: set[str]) -> None:
+def _check_references(resources: Mapping[str, DesiredResource], outputs: Mapping[str, Any], *, known: set[str]) -> None:
     for name, node in [*((n, d.properties) for n, d in resources.items()), *outputs.items()]:
         if missing := sorted(set(references(node)) - known):
             raise TemplateError(f"Template format error: Unresolved resource dependencies {missing} in {name}")
@@ -106,28 +108,28 @@ def in_order(needs: Mapping[str, Iterable[str]]) -> list[str]:
     return ordered
 
 
-def scope_of(wish: Wish, resources: Mapping[str, Resource]) -> Scope:
+def scope_of(evaluated: EvaluatedTemplate, resources: Mapping[str, Resource]) -> Scope:
     """Names as the resources that exist answer for them."""
 
     def attribute(name: str, wanted: str) -> Any:
         resource = resources[name]
-        if wanted.startswith("_") or wanted not in resource.made.attributes:
+        if wanted.startswith("_") or wanted not in resource.physical.attributes:
             raise TemplateError(
                 f"Template error: resource {name} does not support attribute type {wanted} in Fn::GetAtt"
             )
-        return resource.made.attributes[wanted]
+        return resource.physical.attributes[wanted]
 
     return Scope(
-        parameters=wish.parameters,
-        mappings=wish.template.get("Mappings") or {},
-        ref=lambda name: resources[name].made.id,
+        parameters=evaluated.parameters,
+        mappings=evaluated.template.get("Mappings") or {},
+        ref=lambda name: resources[name].physical.id,
         attribute=attribute,
     )
 
 
-def outputs_of(wish: Wish, scope: Scope) -> list[dict[str, str]]:
+def outputs_of(evaluated: EvaluatedTemplate, scope: Scope) -> list[dict[str, str]]:
     outputs = []
-    for name, output in wish.outputs.items():
+    for name, output in evaluated.outputs.items():
         entry = {"OutputKey": name, "OutputValue": str(resolve(output["Value"], scope))}
         if "Description" in output:
             entry["Description"] = output["Description"]
@@ -135,16 +137,16 @@ def outputs_of(wish: Wish, scope: Scope) -> list[dict[str, str]]:
     return outputs
 
 
-def changes(stack: Stack, wish: Wish) -> list[PlannedChange]:
-    """What carrying out the wish would do, in order; whatever refers to a resource yet to be made counts as changed."""
-    planned = list(_additions_and_updates(stack, wish))
-    gone = [resource for name, resource in stack.resources.items() if name not in wish.resources]
+def changes(stack: Stack, evaluated: EvaluatedTemplate) -> list[PlannedChange]:
+    """Plan the changes, in order. A reference to a resource that does not exist yet counts as a change."""
+    planned = list(_additions_and_updates(stack, evaluated))
+    gone = [resource for name, resource in stack.resources.items() if name not in evaluated.resources]
     for resource in gone:
         planned.append(
             PlannedChange(
                 action="Remove",
                 logical_id=resource.logical_id,
-                physical_id=resource.made.id,
+                physical_id=resource.physical.id,
                 type=resource.kind.type,
                 replacement=None,
             )
@@ -152,10 +154,10 @@ def changes(stack: Stack, wish: Wish) -> list[PlannedChange]:
     return planned
 
 
-def _additions_and_updates(stack: Stack, wish: Wish) -> Iterator[PlannedChange]:
+def _additions_and_updates(stack: Stack, evaluated: EvaluatedTemplate) -> Iterator[PlannedChange]:
     known = dict(stack.resources)  # without those that the plan makes or replaces: their ids are not known yet
-    scope = scope_of(wish, known)
-    for name, desired in wish.resources.items():
+    scope = scope_of(evaluated, known)
+    for name, desired in evaluated.resources.items():
         existing = stack.resources.get(name)
         if existing is None:
             known.pop(name, None)
@@ -178,7 +180,7 @@ def _additions_and_updates(stack: Stack, wish: Wish) -> Iterator[PlannedChange]:
         yield PlannedChange(
             action="Modify",
             logical_id=name,
-            physical_id=existing.made.id,
+            physical_id=existing.physical.id,
             type=desired.kind.type,
             replacement=replacement,
         )

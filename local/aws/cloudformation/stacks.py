@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from cfn.template import Template
-from local.aws.resources.kind import Kind, Made
+from local.aws.resources.kind import Kind, PhysicalResource
 
 STACK_TYPE = "AWS::CloudFormation::Stack"
 
@@ -21,7 +21,7 @@ class Resource:
     logical_id: str
     kind: Kind
     properties: Mapping[str, Any]
-    made: Made
+    physical: PhysicalResource
     needs: frozenset[str]
     retain: bool
     changed_at: datetime
@@ -39,7 +39,7 @@ class Event:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Desired:
+class DesiredResource:
     """A resource as the template wants it: conditions are decided, references not yet resolved."""
 
     logical_id: str
@@ -50,7 +50,7 @@ class Desired:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Wish:
+class EvaluatedTemplate:
     """A template with its parameters, ready to be carried out; `resources` come in an order that can be made."""
 
     body: str
@@ -58,7 +58,7 @@ class Wish:
     parameters: Mapping[str, Any]
     given: Mapping[str, str]
     tags: Mapping[str, str]
-    resources: Mapping[str, Desired]
+    resources: Mapping[str, DesiredResource]
     outputs: Mapping[str, Any]
 
 
@@ -76,7 +76,7 @@ class ChangeSet:
     id: str
     name: str
     kind: str
-    wish: Wish
+    evaluated: EvaluatedTemplate
     changes: list[PlannedChange]
     status: str
     reason: str | None
@@ -93,7 +93,7 @@ class Stack:
     created_at: datetime
     reason: str | None = None
     updated_at: datetime | None = None
-    wish: Wish | None = None
+    evaluated: EvaluatedTemplate | None = None
     resources: dict[str, Resource] = field(default_factory=dict)
     outputs: list[dict[str, str]] = field(default_factory=list)
     events: list[Event] = field(default_factory=list)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from local.aws.backend.cloud import Cloud
-from local.aws.resources.kind import Kind, Made, Properties, without
+from local.aws.resources.kind import Kind, PhysicalResource, Properties, without
 
 _TARGET = ("ServiceNamespace", "ResourceId", "ScalableDimension")
 _SERVICE_ROLE = (
@@ -11,29 +11,29 @@ _SERVICE_ROLE = (
 )
 
 
-def _register(cloud: Cloud, properties: Properties) -> Made:
+def _register(cloud: Cloud, properties: Properties) -> PhysicalResource:
     role = f"arn:{cloud.partition}:iam::{cloud.account}:role/{_SERVICE_ROLE}"
     request = {"RoleARN": role, **without(properties, "ScheduledActions")}
     cloud.call("application-autoscaling", "register_scalable_target", request)
     identifier = "|".join(str(properties[name]) for name in ("ResourceId", "ScalableDimension", "ServiceNamespace"))
-    return Made(id=identifier, attributes={"Id": identifier})
+    return PhysicalResource(id=identifier, attributes={"Id": identifier})
 
 
-def _deregister(cloud: Cloud, made: Made) -> None:
-    resource, dimension, namespace = made.id.split("|")
+def _deregister(cloud: Cloud, physical: PhysicalResource) -> None:
+    resource, dimension, namespace = physical.id.split("|")
     cloud.client("application-autoscaling").deregister_scalable_target(
         ServiceNamespace=namespace, ResourceId=resource, ScalableDimension=dimension
     )
 
 
-def _put_policy(cloud: Cloud, _name: str, properties: Properties) -> Made:
+def _put_policy(cloud: Cloud, _name: str, properties: Properties) -> PhysicalResource:
     request = without(properties, "ScalingTargetId")
     if "ScalingTargetId" in properties:
         resource, dimension, namespace = str(properties["ScalingTargetId"]).split("|")
         request.update(ResourceId=resource, ScalableDimension=dimension, ServiceNamespace=namespace)
     arn = cloud.call("application-autoscaling", "put_scaling_policy", request)["PolicyARN"]
     target = {name: request[name] for name in _TARGET}
-    return Made(id=arn, attributes={"Arn": arn, "_policy": {"PolicyName": request["PolicyName"], **target}})
+    return PhysicalResource(id=arn, attributes={"Arn": arn, "_policy": {"PolicyName": request["PolicyName"], **target}})
 
 
 KINDS = (
@@ -47,10 +47,10 @@ KINDS = (
     Kind(
         type="AWS::ApplicationAutoScaling::ScalingPolicy",
         create=_put_policy,
-        update=lambda cloud, change: _put_policy(cloud, change.made.id, change.new),
+        update=lambda cloud, change: _put_policy(cloud, change.physical.id, change.new),
         replaced_by=frozenset(("PolicyName", "ScalingTargetId", *_TARGET)),
-        delete=lambda cloud, made: cloud.client("application-autoscaling").delete_scaling_policy(
-            **made.attributes["_policy"]
+        delete=lambda cloud, physical: cloud.client("application-autoscaling").delete_scaling_policy(
+            **physical.attributes["_policy"]
         ),
     ),
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from local.aws.backend.cloud import Cloud
-from local.aws.resources.kind import Change, Kind, Made, Properties, tag_map, without
+from local.aws.resources.kind import Change, Kind, PhysicalResource, Properties, tag_map, without
 
 
 def _tags(kind: str, properties: Properties) -> list[dict[str, Any]] | None:
@@ -15,19 +15,19 @@ def _tags(kind: str, properties: Properties) -> list[dict[str, Any]] | None:
 
 def _retag(cloud: Cloud, change: Change) -> None:
     if gone := set(tag_map(change.old)) - set(tag_map(change.new)):
-        cloud.client("ec2").delete_tags(Resources=[change.made.id], Tags=[{"Key": key} for key in gone])
+        cloud.client("ec2").delete_tags(Resources=[change.physical.id], Tags=[{"Key": key} for key in gone])
     if tags := tag_map(change.new):
         cloud.client("ec2").create_tags(
-            Resources=[change.made.id], Tags=[{"Key": key, "Value": value} for key, value in tags.items()]
+            Resources=[change.physical.id], Tags=[{"Key": key, "Value": value} for key, value in tags.items()]
         )
 
 
-def _only_tags(cloud: Cloud, change: Change) -> Made:
+def _only_tags(cloud: Cloud, change: Change) -> PhysicalResource:
     _retag(cloud, change)
-    return change.made
+    return change.physical
 
 
-def _create_vpc(cloud: Cloud, _name: str, properties: Properties) -> Made:
+def _create_vpc(cloud: Cloud, _name: str, properties: Properties) -> PhysicalResource:
     plain = without(properties, "EnableDnsSupport", "EnableDnsHostnames", "Tags")
     vpc = cloud.call("ec2", "create_vpc", plain, TagSpecifications=_tags("vpc", properties))["Vpc"]
     for attribute in ("EnableDnsSupport", "EnableDnsHostnames"):
@@ -42,87 +42,87 @@ def _create_vpc(cloud: Cloud, _name: str, properties: Properties) -> Made:
         "CidrBlock": vpc["CidrBlock"],
         "DefaultSecurityGroup": groups[0]["GroupId"],
     }
-    return Made(id=vpc["VpcId"], attributes=attributes)
+    return PhysicalResource(id=vpc["VpcId"], attributes=attributes)
 
 
-def _create_subnet(cloud: Cloud, _name: str, properties: Properties) -> Made:
+def _create_subnet(cloud: Cloud, _name: str, properties: Properties) -> PhysicalResource:
     plain = without(properties, "MapPublicIpOnLaunch", "Tags")
     subnet = cloud.call("ec2", "create_subnet", plain, TagSpecifications=_tags("subnet", properties))["Subnet"]
     if "MapPublicIpOnLaunch" in properties:
         public = {"SubnetId": subnet["SubnetId"], "MapPublicIpOnLaunch": {"Value": properties["MapPublicIpOnLaunch"]}}
         cloud.call("ec2", "modify_subnet_attribute", public)
     attributes = {name: subnet[name] for name in ("SubnetId", "AvailabilityZone", "VpcId", "CidrBlock")}
-    return Made(id=subnet["SubnetId"], attributes=attributes)
+    return PhysicalResource(id=subnet["SubnetId"], attributes=attributes)
 
 
-def _create_gateway(cloud: Cloud, _name: str, properties: Properties) -> Made:
+def _create_gateway(cloud: Cloud, _name: str, properties: Properties) -> PhysicalResource:
     tags = _tags("internet-gateway", properties)
     answer = cloud.call("ec2", "create_internet_gateway", without(properties, "Tags"), TagSpecifications=tags)
     gateway = answer["InternetGateway"]["InternetGatewayId"]
-    return Made(id=gateway, attributes={"InternetGatewayId": gateway})
+    return PhysicalResource(id=gateway, attributes={"InternetGatewayId": gateway})
 
 
-def _attach_gateway(cloud: Cloud, _name: str, properties: Properties) -> Made:
+def _attach_gateway(cloud: Cloud, _name: str, properties: Properties) -> PhysicalResource:
     cloud.call("ec2", "attach_internet_gateway", properties)
-    return Made(id=f"IGW|{properties['VpcId']}", attributes={"_gateway": properties["InternetGatewayId"]})
+    return PhysicalResource(id=f"IGW|{properties['VpcId']}", attributes={"_gateway": properties["InternetGatewayId"]})
 
 
-def _detach_gateway(cloud: Cloud, made: Made) -> None:
+def _detach_gateway(cloud: Cloud, physical: PhysicalResource) -> None:
     cloud.client("ec2").detach_internet_gateway(
-        InternetGatewayId=made.attributes["_gateway"], VpcId=made.id.removeprefix("IGW|")
+        InternetGatewayId=physical.attributes["_gateway"], VpcId=physical.id.removeprefix("IGW|")
     )
 
 
-def _create_address(cloud: Cloud, _name: str, properties: Properties) -> Made:
+def _create_address(cloud: Cloud, _name: str, properties: Properties) -> PhysicalResource:
     tags = _tags("elastic-ip", properties)
     address = cloud.call("ec2", "allocate_address", without(properties, "Tags"), TagSpecifications=tags)
     attributes = {"AllocationId": address["AllocationId"], "PublicIp": address["PublicIp"]}
-    return Made(id=address["PublicIp"], attributes=attributes)
+    return PhysicalResource(id=address["PublicIp"], attributes=attributes)
 
 
-def _create_nat(cloud: Cloud, _name: str, properties: Properties) -> Made:
+def _create_nat(cloud: Cloud, _name: str, properties: Properties) -> PhysicalResource:
     tags = _tags("natgateway", properties)
     nat = cloud.call("ec2", "create_nat_gateway", without(properties, "Tags"), TagSpecifications=tags)["NatGateway"]
-    return Made(id=nat["NatGatewayId"], attributes={"NatGatewayId": nat["NatGatewayId"]})
+    return PhysicalResource(id=nat["NatGatewayId"], attributes={"NatGatewayId": nat["NatGatewayId"]})
 
 
-def _create_table(cloud: Cloud, _name: str, properties: Properties) -> Made:
+def _create_table(cloud: Cloud, _name: str, properties: Properties) -> PhysicalResource:
     tags = _tags("route-table", properties)
     answer = cloud.call("ec2", "create_route_table", without(properties, "Tags"), TagSpecifications=tags)
     table = answer["RouteTable"]["RouteTableId"]
-    return Made(id=table, attributes={"RouteTableId": table})
+    return PhysicalResource(id=table, attributes={"RouteTableId": table})
 
 
-def _create_route(cloud: Cloud, _name: str, properties: Properties) -> Made:
+def _create_route(cloud: Cloud, _name: str, properties: Properties) -> PhysicalResource:
     cloud.call("ec2", "create_route", properties)
     destination = properties.get("DestinationCidrBlock", properties.get("DestinationIpv6CidrBlock"))
-    return Made(id=f"{properties['RouteTableId']}|{destination}", attributes={"CidrBlock": destination})
+    return PhysicalResource(id=f"{properties['RouteTableId']}|{destination}", attributes={"CidrBlock": destination})
 
 
-def _delete_route(cloud: Cloud, made: Made) -> None:
-    table, destination = made.id.split("|")
+def _delete_route(cloud: Cloud, physical: PhysicalResource) -> None:
+    table, destination = physical.id.split("|")
     key = "DestinationIpv6CidrBlock" if ":" in destination else "DestinationCidrBlock"
     cloud.call("ec2", "delete_route", {"RouteTableId": table, key: destination})
 
 
-def _update_route(cloud: Cloud, change: Change) -> Made:
+def _update_route(cloud: Cloud, change: Change) -> PhysicalResource:
     cloud.call("ec2", "replace_route", change.new)
-    return change.made
+    return change.physical
 
 
-def _associate_table(cloud: Cloud, _name: str, properties: Properties) -> Made:
+def _associate_table(cloud: Cloud, _name: str, properties: Properties) -> PhysicalResource:
     association = cloud.call("ec2", "associate_route_table", properties)["AssociationId"]
-    return Made(id=association, attributes={"Id": association})
+    return PhysicalResource(id=association, attributes={"Id": association})
 
 
-def _create_endpoint(cloud: Cloud, _name: str, properties: Properties) -> Made:
+def _create_endpoint(cloud: Cloud, _name: str, properties: Properties) -> PhysicalResource:
     tags = _tags("vpc-endpoint", properties)
     answer = cloud.call("ec2", "create_vpc_endpoint", without(properties, "Tags"), TagSpecifications=tags)
     endpoint = answer["VpcEndpoint"]["VpcEndpointId"]
-    return Made(id=endpoint, attributes={"Id": endpoint})
+    return PhysicalResource(id=endpoint, attributes={"Id": endpoint})
 
 
-def _create_flow_log(cloud: Cloud, _name: str, properties: Properties) -> Made:
+def _create_flow_log(cloud: Cloud, _name: str, properties: Properties) -> PhysicalResource:
     # moto takes all of the destination for the bucket's name; a folder in it makes no difference here.
     bucket = properties["LogDestination"].partition("/")[0]
     plain = {**without(properties, "ResourceId", "Tags"), "LogDestination": bucket}
@@ -131,7 +131,7 @@ def _create_flow_log(cloud: Cloud, _name: str, properties: Properties) -> Made:
         "ec2", "create_flow_logs", plain, ResourceIds=[properties["ResourceId"]], TagSpecifications=tags
     )
     (log,) = answer["FlowLogIds"]
-    return Made(id=log, attributes={"Id": log})
+    return PhysicalResource(id=log, attributes={"Id": log})
 
 
 KINDS = (
@@ -140,40 +140,42 @@ KINDS = (
         create=_create_vpc,
         update=_only_tags,
         replaced_by=frozenset(("CidrBlock", "InstanceTenancy", "EnableDnsSupport", "EnableDnsHostnames")),
-        delete=lambda cloud, made: cloud.client("ec2").delete_vpc(VpcId=made.id),
+        delete=lambda cloud, physical: cloud.client("ec2").delete_vpc(VpcId=physical.id),
     ),
     Kind(
         type="AWS::EC2::Subnet",
         create=_create_subnet,
         update=_only_tags,
         replaced_by=frozenset(("CidrBlock", "VpcId", "AvailabilityZone", "MapPublicIpOnLaunch")),
-        delete=lambda cloud, made: cloud.client("ec2").delete_subnet(SubnetId=made.id),
+        delete=lambda cloud, physical: cloud.client("ec2").delete_subnet(SubnetId=physical.id),
     ),
     Kind(
         type="AWS::EC2::InternetGateway",
         create=_create_gateway,
         update=_only_tags,
-        delete=lambda cloud, made: cloud.client("ec2").delete_internet_gateway(InternetGatewayId=made.id),
+        delete=lambda cloud, physical: cloud.client("ec2").delete_internet_gateway(InternetGatewayId=physical.id),
     ),
     Kind(type="AWS::EC2::VPCGatewayAttachment", create=_attach_gateway, delete=_detach_gateway),
     Kind(
         type="AWS::EC2::EIP",
         create=_create_address,
-        delete=lambda cloud, made: cloud.client("ec2").release_address(AllocationId=made.attributes["AllocationId"]),
+        delete=lambda cloud, physical: cloud.client("ec2").release_address(
+            AllocationId=physical.attributes["AllocationId"]
+        ),
     ),
     Kind(
         type="AWS::EC2::NatGateway",
         create=_create_nat,
         update=_only_tags,
         replaced_by=frozenset(("AllocationId", "SubnetId", "ConnectivityType")),
-        delete=lambda cloud, made: cloud.client("ec2").delete_nat_gateway(NatGatewayId=made.id),
+        delete=lambda cloud, physical: cloud.client("ec2").delete_nat_gateway(NatGatewayId=physical.id),
     ),
     Kind(
         type="AWS::EC2::RouteTable",
         create=_create_table,
         update=_only_tags,
         replaced_by=frozenset(("VpcId",)),
-        delete=lambda cloud, made: cloud.client("ec2").delete_route_table(RouteTableId=made.id),
+        delete=lambda cloud, physical: cloud.client("ec2").delete_route_table(RouteTableId=physical.id),
     ),
     Kind(
         type="AWS::EC2::Route",
@@ -185,16 +187,16 @@ KINDS = (
     Kind(
         type="AWS::EC2::SubnetRouteTableAssociation",
         create=_associate_table,
-        delete=lambda cloud, made: cloud.client("ec2").disassociate_route_table(AssociationId=made.id),
+        delete=lambda cloud, physical: cloud.client("ec2").disassociate_route_table(AssociationId=physical.id),
     ),
     Kind(
         type="AWS::EC2::VPCEndpoint",
         create=_create_endpoint,
-        delete=lambda cloud, made: cloud.client("ec2").delete_vpc_endpoints(VpcEndpointIds=[made.id]),
+        delete=lambda cloud, physical: cloud.client("ec2").delete_vpc_endpoints(VpcEndpointIds=[physical.id]),
     ),
     Kind(
         type="AWS::EC2::FlowLog",
         create=_create_flow_log,
-        delete=lambda cloud, made: cloud.client("ec2").delete_flow_logs(FlowLogIds=[made.id]),
+        delete=lambda cloud, physical: cloud.client("ec2").delete_flow_logs(FlowLogIds=[physical.id]),
     ),
 )

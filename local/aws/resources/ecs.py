@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from local.aws.backend.cloud import Cloud
-from local.aws.resources.kind import Change, Kind, Made, Properties, without
+from local.aws.resources.kind import Change, Kind, PhysicalResource, Properties, without
 
 # CreateService takes these, UpdateService does not: a change replaces the service.
 _SERVICE_CREATE_ONLY = frozenset(
@@ -11,37 +11,37 @@ _SERVICE_CREATE_ONLY = frozenset(
 )
 
 
-def _create_cluster(cloud: Cloud, name: str, properties: Properties) -> Made:
+def _create_cluster(cloud: Cloud, name: str, properties: Properties) -> PhysicalResource:
     request = {"ClusterName": name, **without(properties, "ClusterSettings")}
     if "ClusterSettings" in properties:
         request["Settings"] = properties["ClusterSettings"]
     cluster = cloud.call("ecs", "create_cluster", request)["cluster"]
-    return Made(id=cluster["clusterName"], attributes={"Arn": cluster["clusterArn"]})
+    return PhysicalResource(id=cluster["clusterName"], attributes={"Arn": cluster["clusterArn"]})
 
 
-def _update_cluster(cloud: Cloud, change: Change) -> Made:
+def _update_cluster(cloud: Cloud, change: Change) -> PhysicalResource:
     settings = {"Settings": change.new["ClusterSettings"]} if "ClusterSettings" in change.new else {}
     settings.update({name: change.new[name] for name in ("Configuration",) if name in change.new})
-    cloud.call("ecs", "update_cluster", settings, cluster=change.made.id)
+    cloud.call("ecs", "update_cluster", settings, cluster=change.physical.id)
     if change.differs("CapacityProviders") or change.differs("DefaultCapacityProviderStrategy"):
         providers = {
             "CapacityProviders": change.new.get("CapacityProviders", []),
             "DefaultCapacityProviderStrategy": change.new.get("DefaultCapacityProviderStrategy", []),
         }
-        cloud.call("ecs", "put_cluster_capacity_providers", providers, cluster=change.made.id)
+        cloud.call("ecs", "put_cluster_capacity_providers", providers, cluster=change.physical.id)
     if change.differs("Tags"):
         tags = {"Tags": change.new.get("Tags", [])}
-        cloud.call("ecs", "tag_resource", tags, resourceArn=change.made.attributes["Arn"])
-    return change.made
+        cloud.call("ecs", "tag_resource", tags, resourceArn=change.physical.attributes["Arn"])
+    return change.physical
 
 
-def _register(cloud: Cloud, name: str, properties: Properties) -> Made:
+def _register(cloud: Cloud, name: str, properties: Properties) -> PhysicalResource:
     request = {"Family": name, **properties}
     arn = cloud.call("ecs", "register_task_definition", request)["taskDefinition"]["taskDefinitionArn"]
-    return Made(id=arn, attributes={"TaskDefinitionArn": arn})
+    return PhysicalResource(id=arn, attributes={"TaskDefinitionArn": arn})
 
 
-def _create_service(cloud: Cloud, name: str, properties: Properties) -> Made:
+def _create_service(cloud: Cloud, name: str, properties: Properties) -> PhysicalResource:
     request = {"ServiceName": name, "DesiredCount": 1, **properties}
     service = cloud.call("ecs", "create_service", request)["service"]
     attributes = {
@@ -49,32 +49,32 @@ def _create_service(cloud: Cloud, name: str, properties: Properties) -> Made:
         "ServiceArn": service["serviceArn"],
         "_cluster": service["clusterArn"],
     }
-    return Made(id=service["serviceArn"], attributes=attributes)
+    return PhysicalResource(id=service["serviceArn"], attributes=attributes)
 
 
-def _update_service(cloud: Cloud, change: Change) -> Made:
+def _update_service(cloud: Cloud, change: Change) -> PhysicalResource:
     """CloudFormation sends all that UpdateService takes; a DesiredCount that the template omits is left alone."""
     request = without(change.new, *_SERVICE_CREATE_ONLY, "Tags")
-    cluster = change.made.attributes["_cluster"]
-    cloud.call("ecs", "update_service", request, cluster=cluster, service=change.made.id)
+    cluster = change.physical.attributes["_cluster"]
+    cloud.call("ecs", "update_service", request, cluster=cluster, service=change.physical.id)
     if change.differs("Tags"):
         tags = {"Tags": change.new.get("Tags", [])}
-        cloud.call("ecs", "tag_resource", tags, resourceArn=change.made.id)
-    return change.made
+        cloud.call("ecs", "tag_resource", tags, resourceArn=change.physical.id)
+    return change.physical
 
 
-def _delete_service(cloud: Cloud, made: Made) -> None:
-    cloud.client("ecs").delete_service(cluster=made.attributes["_cluster"], service=made.id, force=True)
+def _delete_service(cloud: Cloud, physical: PhysicalResource) -> None:
+    cloud.client("ecs").delete_service(cluster=physical.attributes["_cluster"], service=physical.id, force=True)
 
 
-def _associate(cloud: Cloud, properties: Properties) -> Made:
+def _associate(cloud: Cloud, properties: Properties) -> PhysicalResource:
     cloud.call("ecs", "put_cluster_capacity_providers", properties)
-    return Made(id=str(properties["Cluster"]))
+    return PhysicalResource(id=str(properties["Cluster"]))
 
 
-def _dissociate(cloud: Cloud, made: Made) -> None:
+def _dissociate(cloud: Cloud, physical: PhysicalResource) -> None:
     empty: dict[str, list[str]] = {"CapacityProviders": [], "DefaultCapacityProviderStrategy": []}
-    cloud.call("ecs", "put_cluster_capacity_providers", empty, cluster=made.id)
+    cloud.call("ecs", "put_cluster_capacity_providers", empty, cluster=physical.id)
 
 
 KINDS = (
@@ -83,12 +83,12 @@ KINDS = (
         create=_create_cluster,
         update=_update_cluster,
         replaced_by=frozenset(("ClusterName",)),
-        delete=lambda cloud, made: cloud.client("ecs").delete_cluster(cluster=made.id),
+        delete=lambda cloud, physical: cloud.client("ecs").delete_cluster(cluster=physical.id),
     ),
     Kind(
         type="AWS::ECS::TaskDefinition",
         create=_register,
-        delete=lambda cloud, made: cloud.client("ecs").deregister_task_definition(taskDefinition=made.id),
+        delete=lambda cloud, physical: cloud.client("ecs").deregister_task_definition(taskDefinition=physical.id),
     ),
     Kind(
         type="AWS::ECS::Service",

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from local.aws.backend.cloud import Cloud
-from local.aws.resources.kind import Change, Kind, Made, Properties, shortened, without
+from local.aws.resources.kind import Change, Kind, PhysicalResource, Properties, shortened, without
 
 NAME_LENGTH = 32  # limit of load balancers and target groups
 
 
-def _create_balancer(cloud: Cloud, name: str, properties: Properties) -> Made:
+def _create_balancer(cloud: Cloud, name: str, properties: Properties) -> PhysicalResource:
     plain = without(properties, "LoadBalancerAttributes")
     balancer = cloud.call("elbv2", "create_load_balancer", {"Name": shortened(name, NAME_LENGTH), **plain})[
         "LoadBalancers"
@@ -17,7 +17,7 @@ def _create_balancer(cloud: Cloud, name: str, properties: Properties) -> Made:
     if "LoadBalancerAttributes" in properties:
         attributes = {"Attributes": properties["LoadBalancerAttributes"]}
         cloud.call("elbv2", "modify_load_balancer_attributes", attributes, LoadBalancerArn=arn)
-    return Made(
+    return PhysicalResource(
         id=arn,
         attributes={
             "LoadBalancerArn": arn,
@@ -29,8 +29,8 @@ def _create_balancer(cloud: Cloud, name: str, properties: Properties) -> Made:
     )
 
 
-def _update_balancer(cloud: Cloud, change: Change) -> Made:
-    arn = {"LoadBalancerArn": change.made.id}
+def _update_balancer(cloud: Cloud, change: Change) -> PhysicalResource:
+    arn = {"LoadBalancerArn": change.physical.id}
     if change.differs("SecurityGroups"):
         cloud.call("elbv2", "set_security_groups", {"SecurityGroups": change.new["SecurityGroups"]}, **arn)
     if change.differs("Subnets"):
@@ -38,10 +38,10 @@ def _update_balancer(cloud: Cloud, change: Change) -> Made:
     if change.differs("LoadBalancerAttributes"):
         attributes = {"Attributes": change.new.get("LoadBalancerAttributes", [])}
         cloud.call("elbv2", "modify_load_balancer_attributes", attributes, **arn)
-    return change.made
+    return change.physical
 
 
-def _create_target_group(cloud: Cloud, name: str, properties: Properties) -> Made:
+def _create_target_group(cloud: Cloud, name: str, properties: Properties) -> PhysicalResource:
     plain = without(properties, "TargetGroupAttributes")
     group = cloud.call("elbv2", "create_target_group", {"Name": shortened(name, NAME_LENGTH), **plain})["TargetGroups"][
         0
@@ -54,7 +54,7 @@ def _create_target_group(cloud: Cloud, name: str, properties: Properties) -> Mad
         "TargetGroupFullName": full_name,
         "TargetGroupName": group["TargetGroupName"],
     }
-    return Made(id=arn, attributes=attributes)
+    return PhysicalResource(id=arn, attributes=attributes)
 
 
 def _set_group_attributes(cloud: Cloud, arn: str, properties: Properties) -> None:
@@ -63,34 +63,34 @@ def _set_group_attributes(cloud: Cloud, arn: str, properties: Properties) -> Non
         cloud.call("elbv2", "modify_target_group_attributes", attributes, TargetGroupArn=arn)
 
 
-def _update_target_group(cloud: Cloud, change: Change) -> Made:
+def _update_target_group(cloud: Cloud, change: Change) -> PhysicalResource:
     health = {name: value for name, value in change.new.items() if name.startswith("HealthCheck") or name == "Matcher"}
     thresholds = {name: value for name, value in change.new.items() if name.endswith("ThresholdCount")}
-    cloud.call("elbv2", "modify_target_group", {**health, **thresholds}, TargetGroupArn=change.made.id)
-    _set_group_attributes(cloud, change.made.id, change.new)
-    return change.made
+    cloud.call("elbv2", "modify_target_group", {**health, **thresholds}, TargetGroupArn=change.physical.id)
+    _set_group_attributes(cloud, change.physical.id, change.new)
+    return change.physical
 
 
-def _create_listener(cloud: Cloud, _name: str, properties: Properties) -> Made:
+def _create_listener(cloud: Cloud, _name: str, properties: Properties) -> PhysicalResource:
     arn = cloud.call("elbv2", "create_listener", properties)["Listeners"][0]["ListenerArn"]
-    return Made(id=arn, attributes={"ListenerArn": arn})
+    return PhysicalResource(id=arn, attributes={"ListenerArn": arn})
 
 
-def _update_listener(cloud: Cloud, change: Change) -> Made:
+def _update_listener(cloud: Cloud, change: Change) -> PhysicalResource:
     request = without(change.new, "LoadBalancerArn")
-    cloud.call("elbv2", "modify_listener", request, ListenerArn=change.made.id)
-    return change.made
+    cloud.call("elbv2", "modify_listener", request, ListenerArn=change.physical.id)
+    return change.physical
 
 
-def _create_rule(cloud: Cloud, _name: str, properties: Properties) -> Made:
+def _create_rule(cloud: Cloud, _name: str, properties: Properties) -> PhysicalResource:
     arn = cloud.call("elbv2", "create_rule", properties)["Rules"][0]["RuleArn"]
-    return Made(id=arn, attributes={"RuleArn": arn})
+    return PhysicalResource(id=arn, attributes={"RuleArn": arn})
 
 
-def _update_rule(cloud: Cloud, change: Change) -> Made:
+def _update_rule(cloud: Cloud, change: Change) -> PhysicalResource:
     request = {name: change.new[name] for name in ("Conditions", "Actions")}
-    cloud.call("elbv2", "modify_rule", request, RuleArn=change.made.id)
-    return change.made
+    cloud.call("elbv2", "modify_rule", request, RuleArn=change.physical.id)
+    return change.physical
 
 
 KINDS = (
@@ -99,7 +99,7 @@ KINDS = (
         create=_create_balancer,
         update=_update_balancer,
         replaced_by=frozenset(("Name", "Scheme", "Type", "IpAddressType", "SubnetMappings", "Tags")),
-        delete=lambda cloud, made: cloud.client("elbv2").delete_load_balancer(LoadBalancerArn=made.id),
+        delete=lambda cloud, physical: cloud.client("elbv2").delete_load_balancer(LoadBalancerArn=physical.id),
     ),
     Kind(
         type="AWS::ElasticLoadBalancingV2::TargetGroup",
@@ -108,20 +108,20 @@ KINDS = (
         replaced_by=frozenset(
             ("Name", "Port", "Protocol", "ProtocolVersion", "TargetType", "VpcId", "Tags", "Targets")
         ),
-        delete=lambda cloud, made: cloud.client("elbv2").delete_target_group(TargetGroupArn=made.id),
+        delete=lambda cloud, physical: cloud.client("elbv2").delete_target_group(TargetGroupArn=physical.id),
     ),
     Kind(
         type="AWS::ElasticLoadBalancingV2::Listener",
         create=_create_listener,
         update=_update_listener,
         replaced_by=frozenset(("LoadBalancerArn",)),
-        delete=lambda cloud, made: cloud.client("elbv2").delete_listener(ListenerArn=made.id),
+        delete=lambda cloud, physical: cloud.client("elbv2").delete_listener(ListenerArn=physical.id),
     ),
     Kind(
         type="AWS::ElasticLoadBalancingV2::ListenerRule",
         create=_create_rule,
         update=_update_rule,
         replaced_by=frozenset(("ListenerArn", "Priority")),
-        delete=lambda cloud, made: cloud.client("elbv2").delete_rule(RuleArn=made.id),
+        delete=lambda cloud, physical: cloud.client("elbv2").delete_rule(RuleArn=physical.id),
     ),
 )

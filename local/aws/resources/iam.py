@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 from local.aws.backend.cloud import Cloud
-from local.aws.resources.kind import Change, Kind, Made, Properties, shortened, without
+from local.aws.resources.kind import Change, Kind, PhysicalResource, Properties, shortened, without
 
 ROLE_NAME_LENGTH = 64
 
@@ -27,61 +27,61 @@ def _empty(cloud: Cloud, role: str, properties: Properties) -> None:
         iam.detach_role_policy(RoleName=role, PolicyArn=arn)
 
 
-def _create_role(cloud: Cloud, name: str, properties: Properties) -> Made:
+def _create_role(cloud: Cloud, name: str, properties: Properties) -> PhysicalResource:
     request = {"RoleName": shortened(name, ROLE_NAME_LENGTH), **without(properties, "Policies", "ManagedPolicyArns")}
     role = cloud.call("iam", "create_role", request)["Role"]
     _fill(cloud, role["RoleName"], properties)
-    return Made(id=role["RoleName"], attributes={"Arn": role["Arn"], "RoleId": role["RoleId"]})
+    return PhysicalResource(id=role["RoleName"], attributes={"Arn": role["Arn"], "RoleId": role["RoleId"]})
 
 
-def _update_role(cloud: Cloud, change: Change) -> Made:
+def _update_role(cloud: Cloud, change: Change) -> PhysicalResource:
     trust = json.dumps(change.new["AssumeRolePolicyDocument"])
-    cloud.client("iam").update_assume_role_policy(RoleName=change.made.id, PolicyDocument=trust)
-    _empty(cloud, change.made.id, change.old)
-    _fill(cloud, change.made.id, change.new)
-    return change.made
+    cloud.client("iam").update_assume_role_policy(RoleName=change.physical.id, PolicyDocument=trust)
+    _empty(cloud, change.physical.id, change.old)
+    _fill(cloud, change.physical.id, change.new)
+    return change.physical
 
 
-def _delete_role(cloud: Cloud, made: Made) -> None:
+def _delete_role(cloud: Cloud, physical: PhysicalResource) -> None:
     iam = cloud.client("iam")
-    for policy in iam.list_role_policies(RoleName=made.id)["PolicyNames"]:
-        iam.delete_role_policy(RoleName=made.id, PolicyName=policy)
-    for attached in iam.list_attached_role_policies(RoleName=made.id)["AttachedPolicies"]:
-        iam.detach_role_policy(RoleName=made.id, PolicyArn=attached["PolicyArn"])
-    iam.delete_role(RoleName=made.id)
+    for policy in iam.list_role_policies(RoleName=physical.id)["PolicyNames"]:
+        iam.delete_role_policy(RoleName=physical.id, PolicyName=policy)
+    for attached in iam.list_attached_role_policies(RoleName=physical.id)["AttachedPolicies"]:
+        iam.detach_role_policy(RoleName=physical.id, PolicyArn=attached["PolicyArn"])
+    iam.delete_role(RoleName=physical.id)
 
 
-def _put_policy(cloud: Cloud, name: str, properties: Properties) -> Made:
+def _put_policy(cloud: Cloud, name: str, properties: Properties) -> PhysicalResource:
     document = json.dumps(properties["PolicyDocument"])
     policy = properties["PolicyName"]
     for role in properties["Roles"]:
         cloud.client("iam").put_role_policy(RoleName=role, PolicyName=policy, PolicyDocument=document)
-    return Made(id=name, attributes={"Id": name, "_policy": policy, "_roles": list(properties["Roles"])})
+    return PhysicalResource(id=name, attributes={"Id": name, "_policy": policy, "_roles": list(properties["Roles"])})
 
 
-def _update_policy(cloud: Cloud, change: Change) -> Made:
-    return _put_policy(cloud, change.made.id, change.new)
+def _update_policy(cloud: Cloud, change: Change) -> PhysicalResource:
+    return _put_policy(cloud, change.physical.id, change.new)
 
 
-def _delete_policy(cloud: Cloud, made: Made) -> None:
-    for role in made.attributes["_roles"]:
-        cloud.client("iam").delete_role_policy(RoleName=role, PolicyName=made.attributes["_policy"])
+def _delete_policy(cloud: Cloud, physical: PhysicalResource) -> None:
+    for role in physical.attributes["_roles"]:
+        cloud.client("iam").delete_role_policy(RoleName=role, PolicyName=physical.attributes["_policy"])
 
 
-def _create_managed_policy(cloud: Cloud, name: str, properties: Properties) -> Made:
+def _create_managed_policy(cloud: Cloud, name: str, properties: Properties) -> PhysicalResource:
     plain = without(properties, "Roles", "ManagedPolicyName")
     request = {"PolicyName": properties.get("ManagedPolicyName", name), **plain}
     arn = cloud.call("iam", "create_policy", request)["Policy"]["Arn"]
     for role in properties.get("Roles", []):
         cloud.client("iam").attach_role_policy(RoleName=role, PolicyArn=arn)
-    return Made(id=arn, attributes={"PolicyArn": arn})
+    return PhysicalResource(id=arn, attributes={"PolicyArn": arn})
 
 
-def _delete_managed_policy(cloud: Cloud, made: Made) -> None:
+def _delete_managed_policy(cloud: Cloud, physical: PhysicalResource) -> None:
     iam = cloud.client("iam")
-    for role in iam.list_entities_for_policy(PolicyArn=made.id)["PolicyRoles"]:
-        iam.detach_role_policy(RoleName=role["RoleName"], PolicyArn=made.id)
-    iam.delete_policy(PolicyArn=made.id)
+    for role in iam.list_entities_for_policy(PolicyArn=physical.id)["PolicyRoles"]:
+        iam.detach_role_policy(RoleName=role["RoleName"], PolicyArn=physical.id)
+    iam.delete_policy(PolicyArn=physical.id)
 
 
 KINDS = (

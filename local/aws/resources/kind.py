@@ -6,15 +6,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from botocore.exceptions import ClientError
-
 from local.aws.backend.cloud import Cloud
 
 Properties = Mapping[str, Any]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Made:
+class PhysicalResource:
     """An existing resource: `id` is what Ref gives, `attributes` what Fn::GetAtt gives."""
 
     id: str
@@ -25,7 +23,7 @@ class Made:
 class Change:
     """An update in place, from old to new properties."""
 
-    made: Made
+    physical: PhysicalResource
     old: Properties
     new: Properties
 
@@ -47,9 +45,9 @@ class Kind:
     """
 
     type: str
-    create: Callable[[Cloud, str, Properties], Made]
-    delete: Callable[[Cloud, Made], None]
-    update: Callable[[Cloud, Change], Made] | None = None
+    create: Callable[[Cloud, str, Properties], PhysicalResource]
+    delete: Callable[[Cloud, PhysicalResource], None]
+    update: Callable[[Cloud, Change], PhysicalResource] | None = None
     replaced_by: frozenset[str] = frozenset()
     in_place: frozenset[str] | None = None
 
@@ -76,16 +74,3 @@ def shortened(name: str, length: int) -> str:
 def tag_map(properties: Properties) -> dict[str, str]:
     """Tags as the mapping that some APIs take."""
     return {tag["Key"]: str(tag["Value"]) for tag in properties.get("Tags", [])}
-
-
-def forgiving(delete: Callable[[Cloud, Made], object], *codes: str) -> Callable[[Cloud, Made], None]:
-    """`delete`, which is content when the resource is gone already, told by the error codes."""
-
-    def delete_if_there(cloud: Cloud, made: Made) -> None:
-        try:
-            delete(cloud, made)
-        except ClientError as error:
-            if error.response["Error"]["Code"] not in codes:
-                raise
-
-    return delete_if_there

@@ -6,13 +6,13 @@ import json
 
 from local.aws.backend.cloud import Cloud
 from local.aws.backend.shapes import UnsupportedProperty
-from local.aws.resources.kind import Change, Kind, Made, Properties
+from local.aws.resources.kind import Change, Kind, PhysicalResource, Properties
 
 _KNOWN = frozenset(("Description", "EnableKeyRotation", "KeyPolicy", "PendingWindowInDays", "Tags"))
 _LEAST_WINDOW_DAYS = 7
 
 
-def _create_key(cloud: Cloud, _name: str, properties: Properties) -> Made:
+def _create_key(cloud: Cloud, _name: str, properties: Properties) -> PhysicalResource:
     if unknown := sorted(set(properties) - _KNOWN):
         raise UnsupportedProperty(f"property {unknown[0]} is not supported")
     kms = cloud.client("kms")
@@ -21,26 +21,26 @@ def _create_key(cloud: Cloud, _name: str, properties: Properties) -> Made:
     key = kms.create_key(**request, Tags=tags)["KeyMetadata"]
     if properties.get("EnableKeyRotation"):
         kms.enable_key_rotation(KeyId=key["KeyId"])
-    return Made(id=key["KeyId"], attributes={"Arn": key["Arn"], "KeyId": key["KeyId"]})
+    return PhysicalResource(id=key["KeyId"], attributes={"Arn": key["Arn"], "KeyId": key["KeyId"]})
 
 
-def _update_key(cloud: Cloud, change: Change) -> Made:
+def _update_key(cloud: Cloud, change: Change) -> PhysicalResource:
     kms = cloud.client("kms")
-    kms.put_key_policy(KeyId=change.made.id, PolicyName="default", Policy=json.dumps(change.new["KeyPolicy"]))
-    kms.update_key_description(KeyId=change.made.id, Description=change.new.get("Description", ""))
+    kms.put_key_policy(KeyId=change.physical.id, PolicyName="default", Policy=json.dumps(change.new["KeyPolicy"]))
+    kms.update_key_description(KeyId=change.physical.id, Description=change.new.get("Description", ""))
     rotate = kms.enable_key_rotation if change.new.get("EnableKeyRotation") else kms.disable_key_rotation
-    rotate(KeyId=change.made.id)
-    return change.made
+    rotate(KeyId=change.physical.id)
+    return change.physical
 
 
-def _create_alias(cloud: Cloud, _name: str, properties: Properties) -> Made:
+def _create_alias(cloud: Cloud, _name: str, properties: Properties) -> PhysicalResource:
     cloud.call("kms", "create_alias", {"AliasName": properties["AliasName"], "TargetKeyId": properties["TargetKeyId"]})
-    return Made(id=str(properties["AliasName"]))
+    return PhysicalResource(id=str(properties["AliasName"]))
 
 
-def _update_alias(cloud: Cloud, change: Change) -> Made:
-    cloud.client("kms").update_alias(AliasName=change.made.id, TargetKeyId=change.new["TargetKeyId"])
-    return change.made
+def _update_alias(cloud: Cloud, change: Change) -> PhysicalResource:
+    cloud.client("kms").update_alias(AliasName=change.physical.id, TargetKeyId=change.new["TargetKeyId"])
+    return change.physical
 
 
 KINDS = (
@@ -49,8 +49,8 @@ KINDS = (
         create=_create_key,
         update=_update_key,
         replaced_by=frozenset(("Tags",)),
-        delete=lambda cloud, made: cloud.client("kms").schedule_key_deletion(
-            KeyId=made.id, PendingWindowInDays=_LEAST_WINDOW_DAYS
+        delete=lambda cloud, physical: cloud.client("kms").schedule_key_deletion(
+            KeyId=physical.id, PendingWindowInDays=_LEAST_WINDOW_DAYS
         ),
     ),
     Kind(
@@ -58,6 +58,6 @@ KINDS = (
         create=_create_alias,
         update=_update_alias,
         replaced_by=frozenset(("AliasName",)),
-        delete=lambda cloud, made: cloud.client("kms").delete_alias(AliasName=made.id),
+        delete=lambda cloud, physical: cloud.client("kms").delete_alias(AliasName=physical.id),
     ),
 )

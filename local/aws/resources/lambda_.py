@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from local.aws.backend.cloud import Cloud
-from local.aws.resources.kind import Change, Kind, Made, Properties, shortened, tag_map, without
+from local.aws.resources.kind import Change, Kind, PhysicalResource, Properties, shortened, tag_map, without
 
 NAME_LENGTH = 64
 _NOT_CONFIGURATION = ("Architectures", "Code", "FunctionName", "PackageType", "ReservedConcurrentExecutions", "Tags")
@@ -16,42 +16,42 @@ def _reserve(cloud: Cloud, function: str, properties: Properties) -> None:
         )
 
 
-def _create_function(cloud: Cloud, name: str, properties: Properties) -> Made:
+def _create_function(cloud: Cloud, name: str, properties: Properties) -> PhysicalResource:
     plain = {
         "FunctionName": shortened(name, NAME_LENGTH),
         **without(properties, "ReservedConcurrentExecutions", "Tags"),
     }
     function = cloud.call("lambda", "create_function", plain, Tags=tag_map(properties) or None)
     _reserve(cloud, function["FunctionName"], properties)
-    return Made(id=function["FunctionName"], attributes={"Arn": function["FunctionArn"]})
+    return PhysicalResource(id=function["FunctionName"], attributes={"Arn": function["FunctionArn"]})
 
 
-def _update_function(cloud: Cloud, change: Change) -> Made:
+def _update_function(cloud: Cloud, change: Change) -> PhysicalResource:
     if change.differs("Code") or change.differs("Architectures"):
         code = {**change.new["Code"], **{k: change.new[k] for k in ("Architectures",) if k in change.new}}
-        cloud.call("lambda", "update_function_code", code, FunctionName=change.made.id)
+        cloud.call("lambda", "update_function_code", code, FunctionName=change.physical.id)
     configuration = without(change.new, *_NOT_CONFIGURATION)
-    cloud.call("lambda", "update_function_configuration", configuration, FunctionName=change.made.id)
-    _reserve(cloud, change.made.id, change.new)
-    return change.made
+    cloud.call("lambda", "update_function_configuration", configuration, FunctionName=change.physical.id)
+    _reserve(cloud, change.physical.id, change.new)
+    return change.physical
 
 
-def _permit(cloud: Cloud, name: str, properties: Properties) -> Made:
+def _permit(cloud: Cloud, name: str, properties: Properties) -> PhysicalResource:
     cloud.call("lambda", "add_permission", {"StatementId": name, **properties})
-    return Made(id=name, attributes={"Id": name, "_function": properties["FunctionName"]})
+    return PhysicalResource(id=name, attributes={"Id": name, "_function": properties["FunctionName"]})
 
 
-def _forbid(cloud: Cloud, made: Made) -> None:
-    cloud.client("lambda").remove_permission(FunctionName=made.attributes["_function"], StatementId=made.id)
+def _forbid(cloud: Cloud, physical: PhysicalResource) -> None:
+    cloud.client("lambda").remove_permission(FunctionName=physical.attributes["_function"], StatementId=physical.id)
 
 
-def _put_invoke_config(cloud: Cloud, properties: Properties) -> Made:
+def _put_invoke_config(cloud: Cloud, properties: Properties) -> PhysicalResource:
     cloud.call("lambda", "put_function_event_invoke_config", properties)
-    return Made(id=f"{properties['FunctionName']}|{properties['Qualifier']}")
+    return PhysicalResource(id=f"{properties['FunctionName']}|{properties['Qualifier']}")
 
 
-def _delete_invoke_config(cloud: Cloud, made: Made) -> None:
-    function, qualifier = made.id.rsplit("|", 1)
+def _delete_invoke_config(cloud: Cloud, physical: PhysicalResource) -> None:
+    function, qualifier = physical.id.rsplit("|", 1)
     cloud.client("lambda").delete_function_event_invoke_config(FunctionName=function, Qualifier=qualifier)
 
 
@@ -61,7 +61,7 @@ KINDS = (
         create=_create_function,
         update=_update_function,
         replaced_by=frozenset(("FunctionName", "PackageType")),
-        delete=lambda cloud, made: cloud.client("lambda").delete_function(FunctionName=made.id),
+        delete=lambda cloud, physical: cloud.client("lambda").delete_function(FunctionName=physical.id),
     ),
     Kind(type="AWS::Lambda::Permission", create=_permit, delete=_forbid),
     Kind(

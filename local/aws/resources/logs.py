@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from local.aws.backend.cloud import Cloud
-from local.aws.resources.kind import Change, Kind, Made, Properties, tag_map, without
+from local.aws.resources.kind import Change, Kind, PhysicalResource, Properties, tag_map, without
 
 
-def _create_group(cloud: Cloud, name: str, properties: Properties) -> Made:
+def _create_group(cloud: Cloud, name: str, properties: Properties) -> PhysicalResource:
     plain = {"LogGroupName": name, **without(properties, "RetentionInDays", "Tags")}
     cloud.call("logs", "create_log_group", plain, tags=tag_map(properties) or None)
     _set_retention(cloud, plain["LogGroupName"], properties)
     found = cloud.client("logs").describe_log_groups(logGroupNamePrefix=plain["LogGroupName"])["logGroups"]
     group = next(group for group in found if group["logGroupName"] == plain["LogGroupName"])
-    return Made(id=group["logGroupName"], attributes={"Arn": group["arn"]})
+    return PhysicalResource(id=group["logGroupName"], attributes={"Arn": group["arn"]})
 
 
 def _set_retention(cloud: Cloud, group: str, properties: Properties) -> None:
@@ -21,17 +21,17 @@ def _set_retention(cloud: Cloud, group: str, properties: Properties) -> None:
         cloud.call("logs", "put_retention_policy", days, logGroupName=group)
 
 
-def _update_group(cloud: Cloud, change: Change) -> Made:
-    _set_retention(cloud, change.made.id, change.new)
+def _update_group(cloud: Cloud, change: Change) -> PhysicalResource:
+    _set_retention(cloud, change.physical.id, change.new)
     if "RetentionInDays" not in change.new and "RetentionInDays" in change.old:
-        cloud.client("logs").delete_retention_policy(logGroupName=change.made.id)
-    return change.made
+        cloud.client("logs").delete_retention_policy(logGroupName=change.physical.id)
+    return change.physical
 
 
-def _put_filter(cloud: Cloud, name: str, properties: Properties) -> Made:
+def _put_filter(cloud: Cloud, name: str, properties: Properties) -> PhysicalResource:
     request = {"FilterName": name, **properties}
     cloud.call("logs", "put_metric_filter", request)
-    return Made(id=request["FilterName"], attributes={"_group": properties["LogGroupName"]})
+    return PhysicalResource(id=request["FilterName"], attributes={"_group": properties["LogGroupName"]})
 
 
 KINDS = (
@@ -40,15 +40,15 @@ KINDS = (
         create=_create_group,
         update=_update_group,
         replaced_by=frozenset(("LogGroupName", "KmsKeyId", "LogGroupClass", "Tags")),
-        delete=lambda cloud, made: cloud.client("logs").delete_log_group(logGroupName=made.id),
+        delete=lambda cloud, physical: cloud.client("logs").delete_log_group(logGroupName=physical.id),
     ),
     Kind(
         type="AWS::Logs::MetricFilter",
         create=_put_filter,
-        update=lambda cloud, change: _put_filter(cloud, change.made.id, change.new),
+        update=lambda cloud, change: _put_filter(cloud, change.physical.id, change.new),
         replaced_by=frozenset(("FilterName", "LogGroupName")),
-        delete=lambda cloud, made: cloud.client("logs").delete_metric_filter(
-            logGroupName=made.attributes["_group"], filterName=made.id
+        delete=lambda cloud, physical: cloud.client("logs").delete_metric_filter(
+            logGroupName=physical.attributes["_group"], filterName=physical.id
         ),
     ),
 )

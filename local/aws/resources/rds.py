@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from local.aws.backend.cloud import Cloud
-from local.aws.resources.kind import Change, Kind, Made, Properties, without
+from local.aws.resources.kind import Change, Kind, PhysicalResource, Properties, without
 
 # Members of modify_db_instance that CloudFormation changes in place; any other change replaces the instance.
 _CREATE_ONLY = frozenset(
@@ -31,7 +31,7 @@ def _request(properties: Properties) -> dict[str, object]:
     return request
 
 
-def _described(cloud: Cloud, identifier: str) -> Made:
+def _described(cloud: Cloud, identifier: str) -> PhysicalResource:
     instance = cloud.client("rds").describe_db_instances(DBInstanceIdentifier=identifier)["DBInstances"][0]
     attributes = {
         "DBInstanceArn": instance["DBInstanceArn"],
@@ -41,40 +41,40 @@ def _described(cloud: Cloud, identifier: str) -> Made:
     }
     if "MasterUserSecret" in instance:
         attributes["MasterUserSecret.SecretArn"] = instance["MasterUserSecret"]["SecretArn"]
-    return Made(id=identifier, attributes=attributes)
+    return PhysicalResource(id=identifier, attributes=attributes)
 
 
-def _create_instance(cloud: Cloud, name: str, properties: Properties) -> Made:
+def _create_instance(cloud: Cloud, name: str, properties: Properties) -> PhysicalResource:
     identifier = str(properties.get("DBInstanceIdentifier", name)).lower()
     request = {"EngineVersion": None, **_request(properties), "DBInstanceIdentifier": identifier}
     cloud.call("rds", "create_db_instance", {key: value for key, value in request.items() if value is not None})
     return _described(cloud, identifier)
 
 
-def _update_instance(cloud: Cloud, change: Change) -> Made:
+def _update_instance(cloud: Cloud, change: Change) -> PhysicalResource:
     request = _request(change.changed("EnableCloudwatchLogsExports"))
     if change.differs("EnableCloudwatchLogsExports"):
         old, new = (set(side.get("EnableCloudwatchLogsExports", [])) for side in (change.old, change.new))
         exports = {"EnableLogTypes": sorted(new - old), "DisableLogTypes": sorted(old - new)}
         request["CloudwatchLogsExportConfiguration"] = exports
-    cloud.call("rds", "modify_db_instance", request, DBInstanceIdentifier=change.made.id, ApplyImmediately=True)
-    return _described(cloud, change.made.id)
+    cloud.call("rds", "modify_db_instance", request, DBInstanceIdentifier=change.physical.id, ApplyImmediately=True)
+    return _described(cloud, change.physical.id)
 
 
-def _delete_instance(cloud: Cloud, made: Made) -> None:
+def _delete_instance(cloud: Cloud, physical: PhysicalResource) -> None:
     # Whatever DeletionPolicy says of snapshots: the database itself is a local server that this API never touches.
-    cloud.client("rds").delete_db_instance(DBInstanceIdentifier=made.id, SkipFinalSnapshot=True)
+    cloud.client("rds").delete_db_instance(DBInstanceIdentifier=physical.id, SkipFinalSnapshot=True)
 
 
-def _create_subnet_group(cloud: Cloud, name: str, properties: Properties) -> Made:
+def _create_subnet_group(cloud: Cloud, name: str, properties: Properties) -> PhysicalResource:
     group = str(properties.get("DBSubnetGroupName", name)).lower()
     cloud.call("rds", "create_db_subnet_group", {**properties, "DBSubnetGroupName": group})
-    return Made(id=group)
+    return PhysicalResource(id=group)
 
 
-def _update_subnet_group(cloud: Cloud, change: Change) -> Made:
-    cloud.call("rds", "modify_db_subnet_group", without(change.new, "Tags"), DBSubnetGroupName=change.made.id)
-    return change.made
+def _update_subnet_group(cloud: Cloud, change: Change) -> PhysicalResource:
+    cloud.call("rds", "modify_db_subnet_group", without(change.new, "Tags"), DBSubnetGroupName=change.physical.id)
+    return change.physical
 
 
 def _set_parameters(cloud: Cloud, group: str, properties: Properties) -> None:
@@ -86,17 +86,17 @@ def _set_parameters(cloud: Cloud, group: str, properties: Properties) -> None:
         cloud.client("rds").modify_db_parameter_group(DBParameterGroupName=group, Parameters=parameters)
 
 
-def _create_parameter_group(cloud: Cloud, name: str, properties: Properties) -> Made:
+def _create_parameter_group(cloud: Cloud, name: str, properties: Properties) -> PhysicalResource:
     group = str(properties.get("DBParameterGroupName", name)).lower()
     request = {**without(properties, "Family", "Parameters"), "DBParameterGroupFamily": properties["Family"]}
     cloud.call("rds", "create_db_parameter_group", request, DBParameterGroupName=group)
     _set_parameters(cloud, group, properties)
-    return Made(id=group, attributes={"DBParameterGroupName": group})
+    return PhysicalResource(id=group, attributes={"DBParameterGroupName": group})
 
 
-def _update_parameter_group(cloud: Cloud, change: Change) -> Made:
-    _set_parameters(cloud, change.made.id, change.new)
-    return change.made
+def _update_parameter_group(cloud: Cloud, change: Change) -> PhysicalResource:
+    _set_parameters(cloud, change.physical.id, change.new)
+    return change.physical
 
 
 KINDS = (
@@ -112,13 +112,13 @@ KINDS = (
         create=_create_subnet_group,
         update=_update_subnet_group,
         replaced_by=frozenset(("DBSubnetGroupName",)),
-        delete=lambda cloud, made: cloud.client("rds").delete_db_subnet_group(DBSubnetGroupName=made.id),
+        delete=lambda cloud, physical: cloud.client("rds").delete_db_subnet_group(DBSubnetGroupName=physical.id),
     ),
     Kind(
         type="AWS::RDS::DBParameterGroup",
         create=_create_parameter_group,
         update=_update_parameter_group,
         replaced_by=frozenset(("DBParameterGroupName", "Description", "Family")),
-        delete=lambda cloud, made: cloud.client("rds").delete_db_parameter_group(DBParameterGroupName=made.id),
+        delete=lambda cloud, physical: cloud.client("rds").delete_db_parameter_group(DBParameterGroupName=physical.id),
     ),
 )

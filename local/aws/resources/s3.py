@@ -8,7 +8,7 @@ from typing import Any
 
 from local.aws.backend.cloud import Cloud
 from local.aws.backend.shapes import UnsupportedProperty
-from local.aws.resources.kind import Change, Kind, Made, Properties
+from local.aws.resources.kind import Change, Kind, PhysicalResource, Properties
 
 _RULE_MEMBERS: Mapping[str, Callable[[Any], dict[str, Any]]] = {
     "Id": lambda value: {"ID": value},
@@ -86,7 +86,7 @@ def _apply(cloud: Cloud, bucket: str, properties: Properties) -> None:
             cloud.call("s3", operation, request(properties[name]), Bucket=bucket)
 
 
-def _create_bucket(cloud: Cloud, name: str, properties: Properties) -> Made:
+def _create_bucket(cloud: Cloud, name: str, properties: Properties) -> PhysicalResource:
     if unknown := sorted(set(properties) - set(_SETTINGS) - _AT_CREATION):
         raise UnsupportedProperty(f"property {unknown[0]} is not supported")
     bucket = str(properties.get("BucketName", name)).lower()
@@ -100,22 +100,22 @@ def _create_bucket(cloud: Cloud, name: str, properties: Properties) -> Made:
         "DomainName": domain,
         "RegionalDomainName": f"{bucket}.s3.{cloud.region}.amazonaws.com",
     }
-    return Made(id=bucket, attributes=attributes)
+    return PhysicalResource(id=bucket, attributes=attributes)
 
 
-def _update_bucket(cloud: Cloud, change: Change) -> Made:
+def _update_bucket(cloud: Cloud, change: Change) -> PhysicalResource:
     if unknown := sorted(set(change.new) - set(_SETTINGS) - _AT_CREATION):
         raise UnsupportedProperty(f"property {unknown[0]} is not supported")
     if gone := sorted(set(change.old) - set(change.new)):
         raise UnsupportedProperty(f"taking property {gone[0]} away from a bucket is not supported")
-    _apply(cloud, change.made.id, change.changed())
-    return change.made
+    _apply(cloud, change.physical.id, change.changed())
+    return change.physical
 
 
-def _put_policy(cloud: Cloud, properties: Properties) -> Made:
+def _put_policy(cloud: Cloud, properties: Properties) -> PhysicalResource:
     policy = json.dumps(properties["PolicyDocument"])
     cloud.client("s3").put_bucket_policy(Bucket=properties["Bucket"], Policy=policy)
-    return Made(id=str(properties["Bucket"]))
+    return PhysicalResource(id=str(properties["Bucket"]))
 
 
 KINDS = (
@@ -124,13 +124,13 @@ KINDS = (
         create=_create_bucket,
         update=_update_bucket,
         replaced_by=_AT_CREATION,
-        delete=lambda cloud, made: cloud.client("s3").delete_bucket(Bucket=made.id),
+        delete=lambda cloud, physical: cloud.client("s3").delete_bucket(Bucket=physical.id),
     ),
     Kind(
         type="AWS::S3::BucketPolicy",
         create=lambda cloud, _name, properties: _put_policy(cloud, properties),
         update=lambda cloud, change: _put_policy(cloud, change.new),
         replaced_by=frozenset(("Bucket",)),
-        delete=lambda cloud, made: cloud.client("s3").delete_bucket_policy(Bucket=made.id),
+        delete=lambda cloud, physical: cloud.client("s3").delete_bucket_policy(Bucket=physical.id),
     ),
 )

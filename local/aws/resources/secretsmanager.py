@@ -5,35 +5,35 @@ from __future__ import annotations
 import json
 
 from local.aws.backend.cloud import Cloud
-from local.aws.resources.kind import Change, Kind, Made, Properties, without
+from local.aws.resources.kind import Change, Kind, PhysicalResource, Properties, without
 
 
-def _generated(cloud: Cloud, wish: Properties) -> str:
-    plain = without(wish, "SecretStringTemplate", "GenerateStringKey")
+def _generated(cloud: Cloud, rule: Properties) -> str:
+    plain = without(rule, "SecretStringTemplate", "GenerateStringKey")
     password: str = cloud.call("secretsmanager", "get_random_password", plain)["RandomPassword"]
-    if "GenerateStringKey" not in wish:
+    if "GenerateStringKey" not in rule:
         return password
-    return json.dumps({**json.loads(wish.get("SecretStringTemplate", "{}")), wish["GenerateStringKey"]: password})
+    return json.dumps({**json.loads(rule.get("SecretStringTemplate", "{}")), rule["GenerateStringKey"]: password})
 
 
-def _create(cloud: Cloud, name: str, properties: Properties) -> Made:
+def _create(cloud: Cloud, name: str, properties: Properties) -> PhysicalResource:
     request = {"Name": name, **without(properties, "GenerateSecretString")}
     if "GenerateSecretString" in properties:
         request["SecretString"] = _generated(cloud, properties["GenerateSecretString"])
     arn = cloud.call("secretsmanager", "create_secret", request)["ARN"]
-    return Made(id=arn, attributes={"Id": arn})
+    return PhysicalResource(id=arn, attributes={"Id": arn})
 
 
-def _update(cloud: Cloud, change: Change) -> Made:
+def _update(cloud: Cloud, change: Change) -> PhysicalResource:
     """A generated value stays: CloudFormation generates again only when GenerateSecretString itself changes."""
     request = change.changed("GenerateSecretString", "Tags")
     if change.differs("GenerateSecretString") and "GenerateSecretString" in change.new:
         request["SecretString"] = _generated(cloud, change.new["GenerateSecretString"])
     if request:
-        cloud.call("secretsmanager", "update_secret", request, SecretId=change.made.id)
+        cloud.call("secretsmanager", "update_secret", request, SecretId=change.physical.id)
     if change.differs("Tags"):
-        cloud.call("secretsmanager", "tag_resource", {"Tags": change.new.get("Tags", [])}, SecretId=change.made.id)
-    return change.made
+        cloud.call("secretsmanager", "tag_resource", {"Tags": change.new.get("Tags", [])}, SecretId=change.physical.id)
+    return change.physical
 
 
 KINDS = (
@@ -42,8 +42,8 @@ KINDS = (
         create=_create,
         update=_update,
         replaced_by=frozenset(("Name",)),
-        delete=lambda cloud, made: cloud.client("secretsmanager").delete_secret(
-            SecretId=made.id, ForceDeleteWithoutRecovery=True
+        delete=lambda cloud, physical: cloud.client("secretsmanager").delete_secret(
+            SecretId=physical.id, ForceDeleteWithoutRecovery=True
         ),
     ),
 )

@@ -6,7 +6,7 @@ from typing import Any
 
 from local.aws.backend.cloud import Cloud
 from local.aws.backend.shapes import UnsupportedProperty
-from local.aws.resources.kind import Change, Kind, Made, Properties
+from local.aws.resources.kind import Change, Kind, PhysicalResource, Properties
 
 _SOURCES = {
     "CidrIp": ("IpRanges", "CidrIp"),
@@ -24,13 +24,13 @@ def permission(rule: Properties) -> dict[str, Any]:
     """A CloudFormation rule as EC2's IpPermission. Raises UnsupportedProperty."""
     if unknown := sorted(set(rule) - set(_SOURCES) - _OTHERS):
         raise UnsupportedProperty(f"property {unknown[0]} of a security group's rule is not supported")
-    made: dict[str, Any] = {"IpProtocol": str(rule["IpProtocol"])}
-    made.update({port: int(rule[port]) for port in ("FromPort", "ToPort") if port in rule})
+    permitted: dict[str, Any] = {"IpProtocol": str(rule["IpProtocol"])}
+    permitted.update({port: int(rule[port]) for port in ("FromPort", "ToPort") if port in rule})
     note = {"Description": rule["Description"]} if "Description" in rule else {}
     for name, (member, key) in _SOURCES.items():
         if name in rule:
-            made[member] = [{key: rule[name], **note}]
-    return made
+            permitted[member] = [{key: rule[name], **note}]
+    return permitted
 
 
 def _authorize(cloud: Cloud, group: str, properties: Properties) -> None:
@@ -43,7 +43,7 @@ def _authorize(cloud: Cloud, group: str, properties: Properties) -> None:
             ec2.authorize_security_group_egress(GroupId=group, IpPermissions=[permission(rule)])
 
 
-def _create(cloud: Cloud, name: str, properties: Properties) -> Made:
+def _create(cloud: Cloud, name: str, properties: Properties) -> PhysicalResource:
     known = {"GroupName", "GroupDescription", "VpcId", "SecurityGroupIngress", "SecurityGroupEgress", "Tags"}
     if unknown := sorted(set(properties) - known):
         raise UnsupportedProperty(f"property {unknown[0]} is not supported")
@@ -56,34 +56,34 @@ def _create(cloud: Cloud, name: str, properties: Properties) -> Made:
     if properties.get("Tags"):
         cloud.call("ec2", "create_tags", {"Resources": [group], "Tags": properties["Tags"]})
     _authorize(cloud, group, properties)
-    return Made(id=group, attributes={"GroupId": group, "VpcId": properties["VpcId"]})
+    return PhysicalResource(id=group, attributes={"GroupId": group, "VpcId": properties["VpcId"]})
 
 
-def _update(cloud: Cloud, change: Change) -> Made:
+def _update(cloud: Cloud, change: Change) -> PhysicalResource:
     ec2 = cloud.client("ec2")
     for rule in change.old.get("SecurityGroupIngress", []):
-        ec2.revoke_security_group_ingress(GroupId=change.made.id, IpPermissions=[permission(rule)])
+        ec2.revoke_security_group_ingress(GroupId=change.physical.id, IpPermissions=[permission(rule)])
     for rule in change.old.get("SecurityGroupEgress", []):
-        ec2.revoke_security_group_egress(GroupId=change.made.id, IpPermissions=[permission(rule)])
+        ec2.revoke_security_group_egress(GroupId=change.physical.id, IpPermissions=[permission(rule)])
     if change.old.get("SecurityGroupEgress"):
-        ec2.authorize_security_group_egress(GroupId=change.made.id, IpPermissions=[_OPEN_EGRESS])
-    _authorize(cloud, change.made.id, change.new)
-    return change.made
+        ec2.authorize_security_group_egress(GroupId=change.physical.id, IpPermissions=[_OPEN_EGRESS])
+    _authorize(cloud, change.physical.id, change.new)
+    return change.physical
 
 
 def _rule_kind(direction: str) -> Kind:
     """AWS::EC2::SecurityGroupIngress or -Egress."""
 
-    def create(cloud: Cloud, _name: str, properties: Properties) -> Made:
+    def create(cloud: Cloud, _name: str, properties: Properties) -> PhysicalResource:
         rule = permission({key: value for key, value in properties.items() if key != "GroupId"})
         authorize = getattr(cloud.client("ec2"), f"authorize_security_group_{direction}")
         answer = authorize(GroupId=properties["GroupId"], IpPermissions=[rule])
         rule_id = answer["SecurityGroupRules"][0]["SecurityGroupRuleId"]
-        return Made(id=rule_id, attributes={"Id": rule_id, "_group": properties["GroupId"]})
+        return PhysicalResource(id=rule_id, attributes={"Id": rule_id, "_group": properties["GroupId"]})
 
-    def delete(cloud: Cloud, made: Made) -> None:
+    def delete(cloud: Cloud, physical: PhysicalResource) -> None:
         revoke = getattr(cloud.client("ec2"), f"revoke_security_group_{direction}")
-        revoke(GroupId=made.attributes["_group"], SecurityGroupRuleIds=[made.id])
+        revoke(GroupId=physical.attributes["_group"], SecurityGroupRuleIds=[physical.id])
 
     return Kind(type=f"AWS::EC2::SecurityGroup{direction.capitalize()}", create=create, delete=delete)
 
@@ -94,7 +94,7 @@ KINDS = (
         create=_create,
         update=_update,
         replaced_by=frozenset(("GroupName", "GroupDescription", "VpcId", "Tags")),
-        delete=lambda cloud, made: cloud.client("ec2").delete_security_group(GroupId=made.id),
+        delete=lambda cloud, physical: cloud.client("ec2").delete_security_group(GroupId=physical.id),
     ),
     _rule_kind("ingress"),
     _rule_kind("egress"),

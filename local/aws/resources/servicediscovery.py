@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from local.aws.backend.cloud import Cloud
-from local.aws.resources.kind import Change, Kind, Made, Properties
+from local.aws.resources.kind import Change, Kind, PhysicalResource, Properties
 
 
-def _create_namespace(cloud: Cloud, _name: str, properties: Properties) -> Made:
+def _create_namespace(cloud: Cloud, _name: str, properties: Properties) -> PhysicalResource:
     client = cloud.client("servicediscovery")
     operation = cloud.call("servicediscovery", "create_private_dns_namespace", properties)["OperationId"]
     namespace = client.get_operation(OperationId=operation)["Operation"]["Targets"]["NAMESPACE"]
@@ -16,33 +16,33 @@ def _create_namespace(cloud: Cloud, _name: str, properties: Properties) -> Made:
         "Arn": found["Arn"],
         "HostedZoneId": found["Properties"]["DnsProperties"]["HostedZoneId"],
     }
-    return Made(id=namespace, attributes=attributes)
+    return PhysicalResource(id=namespace, attributes=attributes)
 
 
-def _create_service(cloud: Cloud, name: str, properties: Properties) -> Made:
+def _create_service(cloud: Cloud, name: str, properties: Properties) -> PhysicalResource:
     service = cloud.call("servicediscovery", "create_service", {"Name": name, **properties})["Service"]
-    return Made(id=service["Id"], attributes={name: service[name] for name in ("Id", "Arn", "Name")})
+    return PhysicalResource(id=service["Id"], attributes={name: service[name] for name in ("Id", "Arn", "Name")})
 
 
-def _update_service(cloud: Cloud, change: Change) -> Made:
+def _update_service(cloud: Cloud, change: Change) -> PhysicalResource:
     wanted = {name: change.new[name] for name in ("Description", "DnsConfig") if name in change.new}
     if "DnsConfig" in wanted:
         wanted["DnsConfig"] = {"DnsRecords": wanted["DnsConfig"]["DnsRecords"]}
-    cloud.call("servicediscovery", "update_service", {"Service": wanted}, Id=change.made.id)
-    return change.made
+    cloud.call("servicediscovery", "update_service", {"Service": wanted}, Id=change.physical.id)
+    return change.physical
 
 
 KINDS = (
     Kind(
         type="AWS::ServiceDiscovery::PrivateDnsNamespace",
         create=_create_namespace,
-        delete=lambda cloud, made: cloud.client("servicediscovery").delete_namespace(Id=made.id),
+        delete=lambda cloud, physical: cloud.client("servicediscovery").delete_namespace(Id=physical.id),
     ),
     Kind(
         type="AWS::ServiceDiscovery::Service",
         create=_create_service,
         update=_update_service,
         replaced_by=frozenset(("Name", "NamespaceId", "HealthCheckConfig", "HealthCheckCustomConfig", "Type", "Tags")),
-        delete=lambda cloud, made: cloud.client("servicediscovery").delete_service(Id=made.id),
+        delete=lambda cloud, physical: cloud.client("servicediscovery").delete_service(Id=physical.id),
     ),
 )

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from cfn.intrinsics import Scope, choose, conditions_of, references, resolve
+from cfn.intrinsics import Scope, conditions_of, references, resolve, resolve_ifs
 from cfn.template import TemplateError, parse
 
 RESOURCES = {"Vpc": {"": "vpc-1", "Arn": "arn:vpc"}, "Db": {"": "db-1", "Endpoint.Port": "5432"}}
@@ -89,7 +89,7 @@ def test_a_condition_may_not_depend_on_itself() -> None:
         conditions_of(template, parameters={})
 
 
-def test_choose_takes_the_branch_that_counts_and_drops_no_value() -> None:
+def test_resolve_ifs_keeps_the_chosen_branch_and_drops_no_value() -> None:
     node = parse(
         """
         Kept: !If [Large, 1, !Ref Nothing]
@@ -98,12 +98,12 @@ def test_choose_takes_the_branch_that_counts_and_drops_no_value() -> None:
         Deep: !If [Large, {Inner: !If [Small, 1, 2]}, 3]
         """
     )
-    assert choose(node, {"Large": True, "Small": False}) == {"Kept": 1, "List": ["b"], "Deep": {"Inner": 2}}
+    assert resolve_ifs(node, {"Large": True, "Small": False}) == {"Kept": 1, "List": ["b"], "Deep": {"Inner": 2}}
 
 
-def test_choose_refuses_a_condition_that_is_not_defined() -> None:
+def test_resolve_ifs_refuses_a_condition_that_is_not_defined() -> None:
     with pytest.raises(TemplateError, match="Unresolved condition Maybe"):
-        choose({"Fn::If": ["Maybe", 1, 2]}, {})
+        resolve_ifs({"Fn::If": ["Maybe", 1, 2]}, {})
 
 
 def test_references_are_found_in_every_form() -> None:

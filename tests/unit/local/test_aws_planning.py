@@ -8,22 +8,22 @@ import pytest
 
 from cfn.template import TemplateError
 from local.aws.backend.cloud import Cloud
-from local.aws.cloudformation.planning import changes, in_order, wish_for
-from local.aws.cloudformation.stacks import Resource, Stack, Wish
-from local.aws.resources.kind import Change, Kind, Made, Properties
+from local.aws.cloudformation.planning import changes, evaluate, in_order
+from local.aws.cloudformation.stacks import EvaluatedTemplate, Resource, Stack
+from local.aws.resources.kind import Change, Kind, PhysicalResource, Properties
 
 NOW = datetime(2030, 1, 1, tzinfo=UTC)
 
 
-def _create(_cloud: Cloud, name: str, _properties: Properties) -> Made:
-    return Made(id=name)
+def _create(_cloud: Cloud, name: str, _properties: Properties) -> PhysicalResource:
+    return PhysicalResource(id=name)
 
 
-def _update(_cloud: Cloud, change: Change) -> Made:
-    return change.made
+def _update(_cloud: Cloud, change: Change) -> PhysicalResource:
+    return change.physical
 
 
-def _delete(_cloud: Cloud, _made: Made) -> None:
+def _delete(_cloud: Cloud, _physical: PhysicalResource) -> None:
     return None
 
 
@@ -33,8 +33,8 @@ KINDS = {
 }
 
 
-def _wish(resources: str, **given: str) -> Wish:
-    return wish_for(
+def _evaluated(resources: str, **given: str) -> EvaluatedTemplate:
+    return evaluate(
         "Parameters: {Size: {Type: String, Default: s}}\nConditions: {Large: !Equals [!Ref Size, l]}\n"
         + dedent(resources),
         given=given,
@@ -51,7 +51,7 @@ def _stack(**existing: dict[str, Any]) -> Stack:
             logical_id=name,
             kind=KINDS["Soft" if name.startswith("Soft") else "Fixed"],
             properties=properties,
-            made=Made(id=f"{name}-1", attributes={"Arn": f"arn:{name}"}),
+            physical=PhysicalResource(id=f"{name}-1", attributes={"Arn": f"arn:{name}"}),
             needs=frozenset(),
             retain=False,
             changed_at=NOW,
@@ -59,12 +59,12 @@ def _stack(**existing: dict[str, Any]) -> Stack:
     return stack
 
 
-def _planned(stack: Stack, wish: Wish) -> list[tuple[str, str, str | None]]:
-    return [(change.action, change.logical_id, change.replacement) for change in changes(stack, wish)]
+def _planned(stack: Stack, evaluated: EvaluatedTemplate) -> list[tuple[str, str, str | None]]:
+    return [(change.action, change.logical_id, change.replacement) for change in changes(stack, evaluated)]
 
 
 def test_resources_come_after_what_they_need_and_otherwise_in_the_order_written() -> None:
-    wish = _wish(
+    evaluated = _evaluated(
         """
         Resources:
           C: {Type: Fixed, Properties: {V: !Sub '${B.Arn}'}}
@@ -73,7 +73,7 @@ def test_resources_come_after_what_they_need_and_otherwise_in_the_order_written(
           A: {Type: Fixed, Properties: {V: !Ref Size}}
         """
     )
-    assert list(wish.resources) == ["D", "A", "B", "C"]
+    assert list(evaluated.resources) == ["D", "A", "B", "C"]
 
 
 def test_a_circle_is_named() -> None:
@@ -87,8 +87,8 @@ def test_a_resource_whose_condition_fails_is_not_made_nor_waited_for() -> None:
           A: {Type: Fixed, Condition: Large}
           B: {Type: Fixed, DependsOn: A, Properties: {V: !If [Large, !Ref A, !Ref AWS::NoValue]}}
     """
-    assert list(_wish(resources).resources) == ["B"]
-    assert list(_wish(resources, Size="l").resources) == ["A", "B"]
+    assert list(_evaluated(resources).resources) == ["B"]
+    assert list(_evaluated(resources, Size="l").resources) == ["A", "B"]
 
 
 @pytest.mark.parametrize(
@@ -104,25 +104,25 @@ def test_a_resource_whose_condition_fails_is_not_made_nor_waited_for() -> None:
 )
 def test_what_cannot_be_made_is_refused_before(resources: str, why: str) -> None:
     with pytest.raises(TemplateError, match=why):
-        _wish(resources)
+        _evaluated(resources)
 
 
 def test_parameters_are_checked_first() -> None:
     with pytest.raises(TemplateError, match=r"Parameters: \[Sise\] do not exist in the template"):
-        _wish("Resources: {A: {Type: Odd}}", Sise="l")
+        _evaluated("Resources: {A: {Type: Odd}}", Sise="l")
 
 
 def test_nothing_changes_when_all_is_as_it_was() -> None:
     stack = _stack(A={"V": "s"}, SoftB={"V": "A-1"})
-    wish = _wish(
+    evaluated = _evaluated(
         "Resources: {A: {Type: Fixed, Properties: {V: !Ref Size}}, SoftB: {Type: Soft, Properties: {V: !Ref A}}}"
     )
-    assert _planned(stack, wish) == []
+    assert _planned(stack, evaluated) == []
 
 
 def test_additions_updates_replacements_and_removals_are_told_apart() -> None:
     stack = _stack(A={"V": "old"}, SoftB={"V": "old"}, SoftC={"Name": "old"}, Gone={})
-    wish = _wish(
+    evaluated = _evaluated(
         """
         Resources:
           A: {Type: Fixed, Properties: {V: new}}
@@ -131,7 +131,7 @@ def test_additions_updates_replacements_and_removals_are_told_apart() -> None:
           Added: {Type: Fixed}
         """
     )
-    assert _planned(stack, wish) == [
+    assert _planned(stack, evaluated) == [
         ("Modify", "A", "True"),
         ("Modify", "SoftB", "False"),
         ("Modify", "SoftC", "True"),
@@ -142,7 +142,7 @@ def test_additions_updates_replacements_and_removals_are_told_apart() -> None:
 
 def test_what_refers_to_a_replaced_resource_changes_with_it() -> None:
     stack = _stack(A={"V": "old"}, SoftB={"V": "arn:A"}, SoftD={"V": "other"})
-    wish = _wish(
+    evaluated = _evaluated(
         """
         Resources:
           A: {Type: Fixed, Properties: {V: new}}
@@ -150,4 +150,4 @@ def test_what_refers_to_a_replaced_resource_changes_with_it() -> None:
           SoftD: {Type: Soft, DependsOn: A, Properties: {V: other}}
         """
     )
-    assert _planned(stack, wish) == [("Modify", "A", "True"), ("Modify", "SoftB", "Conditional")]
+    assert _planned(stack, evaluated) == [("Modify", "A", "True"), ("Modify", "SoftB", "Conditional")]

@@ -103,7 +103,7 @@ class SilentEcs:
 
 def test_a_failing_endpoint_leaves_ecs_alone_until_it_recovers() -> None:
     ecs = SilentEcs()
-    endpoint = Endpoint(ecs=ecs, cluster="c", known=lambda task_id: {"TaskARN": f"arn/{task_id}"})
+    endpoint = Endpoint(ecs=ecs, cluster="c", metadata_of=lambda task_id: {"TaskARN": f"arn/{task_id}"})
     path, body = "/api/1/task-protection/v1/state", b'{"ProtectionEnabled": true}'
     try:
         endpoint.fail_with(500, {"error": {}})
