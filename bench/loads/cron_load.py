@@ -10,7 +10,7 @@ from random import Random
 from bench.loads.cron_dag import DAY_S, HOUR_S, USUAL, Dag, Habits, draw_dags
 from bench.loads.load import Load
 from bench.loads.schedule import RUNS, WINDOW_S, Calendar, PastTask, Rises, ScheduledRun, rises_of
-from bench.loads.stages import FOLLOWS_AFTER_S, NONE, Order
+from bench.loads.stages import FOLLOWS_AFTER_S, NONE, Stages
 
 DAYS = 7
 # Airflow's scheduler creates some runs at a time, so their first tasks are queued a little after the minute.
@@ -105,7 +105,7 @@ def _load_of(draft: _Draft, calendar: Calendar) -> Load:
         name="cron",
         arrivals=[arrival for arrival, _, _ in tasks],
         durations=[duration for _, _, duration in tasks],
-        order=Order(
+        stages=Stages(
             stage_of=stage_of,
             tasks_of=tasks_of,
             next_of=draft.next_of,

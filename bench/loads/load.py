@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from bench.loads.schedule import Calendar
-from bench.loads.stages import Order
+from bench.loads.stages import Stages
 
 ARRIVAL, DURATION = "arrival_s", "duration_s"
 # Columns of Airflow's table task_instance.
@@ -37,7 +37,7 @@ class Load:
     name: str
     arrivals: Sequence[float]
     durations: Sequence[float]
-    order: Order | None = None
+    stages: Stages | None = None
     calendar: Calendar | None = None
 
     def __len__(self) -> int:

@@ -50,13 +50,13 @@ class Calendar:
     runs: Sequence[ScheduledRun]
     courses: Mapping[str, Sequence[Rises]]
 
-    def knowing(self, share: float, *, seed: int = 1) -> Calendar:
+    def with_share_known(self, share: float, *, seed: int = 1) -> Calendar:
         """Of the DAGs only such a share, chosen at random."""
         dag_ids = sorted({run.dag_id for run in self.runs})
         chosen = set(Random(f"known {seed}").sample(dag_ids, round(share * len(dag_ids))))
         return replace(self, runs=[run for run in self.runs if run.dag_id in chosen])
 
-    def with_missed(self, share: float, *, seed: int = 1) -> Calendar:
+    def with_missed_runs(self, share: float, *, seed: int = 1) -> Calendar:
         """With runs in addition, `share` of those there are, that are due with them and never begin."""
         dice = Random(f"missed {seed}")
         missed = [replace(run, created_at=math.inf, last_stage=NONE) for run in self.runs if dice.random() < share]

@@ -11,7 +11,7 @@ FOLLOWS_AFTER_S = 1.5
 
 
 @dataclass(frozen=True, kw_only=True)
-class Order:
+class Stages:
     """Stages of tasks, by number; a stage's tasks come FOLLOWS_AFTER_S after the last of the stage before has ended.
 
     Those are at most `most_at_once`; each of the others comes FOLLOWS_AFTER_S after one that came has ended, as
@@ -29,29 +29,29 @@ class Order:
 class Progress:
     """How far the stages of an order have come."""
 
-    def __init__(self, order: Order) -> None:
-        self.order = order
-        self._left = [len(tasks) for tasks in order.tasks_of]
-        self._came = [min(len(tasks), order.most_at_once) for tasks in order.tasks_of]
-        self._before = {following: stage for stage, following in enumerate(order.next_of) if following != NONE}
+    def __init__(self, stages: Stages) -> None:
+        self.stages = stages
+        self._left = [len(tasks) for tasks in stages.tasks_of]
+        self._came = [min(len(tasks), stages.most_at_once) for tasks in stages.tasks_of]
+        self._before = {following: stage for stage, following in enumerate(stages.next_of) if following != NONE}
 
     def end(self, task: int) -> Sequence[int]:
         """The tasks that may come now that this one has ended."""
-        order = self.order
-        stage = order.stage_of[task]
+        stages = self.stages
+        stage = stages.stage_of[task]
         self._left[stage] -= 1
-        tasks, came = order.tasks_of[stage], self._came[stage]
+        tasks, came = stages.tasks_of[stage], self._came[stage]
         if came < len(tasks):
             self._came[stage] += 1
             return (tasks[came],)
-        following = order.next_of[stage]
+        following = stages.next_of[stage]
         if self._left[stage] or following == NONE:
             return ()
-        return order.tasks_of[following][: order.most_at_once]
+        return stages.tasks_of[following][: stages.most_at_once]
 
     def has_ended_run(self, stage: int) -> bool:
         """Whether the stage has ended, and its run with it."""
-        return not self._left[stage] and self.order.next_of[stage] == NONE
+        return not self._left[stage] and self.stages.next_of[stage] == NONE
 
     def chain_to(self, stage: int) -> list[int]:
         """The stage and all that came before it."""

@@ -26,7 +26,7 @@ USER, PASSWORD, DATABASE = "airflow", "airflow", "airflow"
 TASKS_A_RUN = 20
 DAGS = 900  # with a history; of them, so many are due:
 DUE = 255
-LOOKS = 4  # the first reads the timetables
+MARKERS = 4  # the first reads the timetables
 LOOK_EVERY_S = 60
 
 # Hourly runs, each a fan-out: one task, and after 20 s the others at once, for up to half a minute.
@@ -51,7 +51,7 @@ from (select date_bin('5 min', now(), '2026-01-01') + interval '5 min' as at) as
 
 
 def measure(rows: int) -> list[dict[str, float]]:
-    """What each of LOOKS looks took: wall_s and cpu_s of the process, memory_mib at its most so far."""
+    """What each of MARKERS looks took: wall_s and cpu_s of the process, memory_mib at its most so far."""
     with tempfile.TemporaryDirectory(prefix="forecast-") as folder:
         postgres, redis = Postgres(Path(folder, "postgres")).start(), Redis(Path(folder, "redis")).start()
         try:
@@ -97,7 +97,7 @@ def _measure(variables: dict[str, str], url: str, *, runs: int) -> list[dict[str
         connection.execute(TASKS, {"tasks": TASKS_A_RUN})
         connection.execute("vacuum analyze dag_run, task_instance")
         connection.execute(DUE_SOON)
-        looks = [ask(program, look=True) for _ in range(LOOKS)]
+        looks = [ask(program, look=True) for _ in range(MARKERS)]
         program.kill()
     return looks
 

@@ -11,7 +11,7 @@ WARM_UP_S = 180.0  # an idle worker does not leave before
 
 
 class MwaaToday(Peer):
-    """Amazon MWAA today: adds workers up to ceil((queued + running) / slots) at each look; idle workers leave.
+    """Amazon MWAA today: adds workers up to ceil((queued + running) / slots) at each tick; idle workers leave.
 
     Source: Amazon MWAA User Guide, "Configuring Amazon MWAA worker automatic scaling": the workers needed are (tasks
     running + tasks queued) / (tasks per worker), computed each minute; workers without a task are removed.
@@ -24,20 +24,20 @@ class MwaaToday(Peer):
         self.period_s = period_s
         self._warm_at: dict[SimWorker, float] = {}
 
-    def look(self) -> None:
-        site, ecs = self.site, self.site.ecs
-        needed = site.within_limits(-(-site.demand // site.slots))
+    def tick(self) -> None:
+        pool, ecs = self.pool, self.pool.ecs
+        needed = pool.within_limits(-(-pool.demand // pool.slots))
         if needed > ecs.desired:
             ecs.set_desired(needed)
-        now = site.clock.now
+        now = pool.clock.now
         idle = [w for w, warm_at in self._warm_at.items() if not w.tasks and warm_at <= now]
-        for worker in idle[: max(0, ecs.desired - max(needed, site.minimum))]:
+        for worker in idle[: max(0, ecs.desired - max(needed, pool.minimum))]:
             del self._warm_at[worker]
             ecs.leave(worker)
 
     def ready(self, worker: SimWorker) -> None:
         super().ready(worker)
-        self._warm_at[worker] = self.site.clock.now + WARM_UP_S
+        self._warm_at[worker] = self.pool.clock.now + WARM_UP_S
 
 
 EMPTY_FOR_S = 120.0
@@ -55,17 +55,17 @@ class Mwaa2023(Peer):
     def __init__(self) -> None:
         self._empty_since: float | None = None
 
-    def look(self) -> None:
-        site, ecs, now = self.site, self.site.ecs, self.site.clock.now
-        needed = site.within_limits(-(-site.demand // site.slots))
-        if site.demand:
+    def tick(self) -> None:
+        pool, ecs, now = self.pool, self.pool.ecs, self.pool.clock.now
+        needed = pool.within_limits(-(-pool.demand // pool.slots))
+        if pool.demand:
             self._empty_since = None
         elif self._empty_since is None:
             self._empty_since = now
         if needed > ecs.desired:
             ecs.set_desired(needed)
-        elif self._empty_since is not None and now - self._empty_since >= EMPTY_FOR_S and ecs.desired > site.minimum:
-            ecs.set_desired(site.minimum)
+        elif self._empty_since is not None and now - self._empty_since >= EMPTY_FOR_S and ecs.desired > pool.minimum:
+            ecs.set_desired(pool.minimum)
 
 
 OUT_AFTER_PERIODS = 3
@@ -89,16 +89,16 @@ class TargetTracking(Peer):
         self._above = self._below = 0
         self._changed_at = -math.inf
 
-    def look(self) -> None:
-        site, ecs = self.site, self.site.ecs
+    def tick(self) -> None:
+        pool, ecs = self.pool, self.pool.ecs
         tasks = max(1, ecs.desired)  # without a task to divide by, the whole backlog is one's
-        load = site.demand / tasks / site.slots
+        load = pool.demand / tasks / pool.slots
         self._above = self._above + 1 if load > 1 else 0
         self._below = self._below + 1 if load < IN_BELOW else 0
-        if site.clock.now - self._changed_at < COOLDOWN_S:
+        if pool.clock.now - self._changed_at < COOLDOWN_S:
             return
-        wanted = site.within_limits(math.ceil(tasks * load))
+        wanted = pool.within_limits(math.ceil(tasks * load))
         out = self._above >= OUT_AFTER_PERIODS and wanted > ecs.desired
         if out or (self._below >= IN_AFTER_PERIODS and wanted < ecs.desired):
             ecs.set_desired(wanted)
-            self._changed_at = site.clock.now
+            self._changed_at = pool.clock.now

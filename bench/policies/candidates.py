@@ -9,7 +9,7 @@ from autoscaler.settings import POLL_SECONDS_DEFAULT, RACED_BOOTS_DEFAULT_PERCEN
 from bench.loads.load import Load
 from bench.policies.catalog import default_policy
 from bench.policies.experiment import Result
-from bench.policies.own_autoscaler import Ours
+from bench.policies.own_autoscaler import OwnAutoscaler
 from bench.sim.pool import Scaler
 from bench.sim.trial import Setting
 
@@ -43,7 +43,7 @@ class Candidate:
             boots_per_task=self.raced_percent / PERCENT,
             minimum=self.minimum,
         )
-        return Ours(policy, period_s=float(self.poll_s), name=self.name)
+        return OwnAutoscaler(policy, period_s=float(self.poll_s), name=self.name)
 
 
 def candidates(*, minimum: int, maximum: int) -> list[Candidate]:

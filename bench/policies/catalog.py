@@ -9,7 +9,7 @@ from autoscaler.settings import POLL_SECONDS_DEFAULT, RACED_BOOTS_DEFAULT_PERCEN
 from bench.loads.load import Load
 from bench.policies.aws_rules import Mwaa2023, MwaaToday, TargetTracking
 from bench.policies.open_source_rules import CeleryEcsAutoscaler, Keda
-from bench.policies.own_autoscaler import Ours
+from bench.policies.own_autoscaler import OwnAutoscaler
 from bench.policies.peer import StaticPeak
 from bench.sim.forecaster import Forecaster
 from bench.sim.pool import Scaler
@@ -22,8 +22,10 @@ FASTER_MWAA = f"{MWAA_TODAY} {POLL_SECONDS_DEFAULT} s"
 MWAA_2023 = Mwaa2023.name
 Maker = Callable[[Load, Setting], Scaler]
 MAKERS: Mapping[str, Maker] = {
-    OURS: lambda _, setting: ours(setting),
-    OURS_FORECAST: lambda load, setting: ours(setting, name=OURS_FORECAST, forecaster=forecaster_of(load, setting)),
+    OURS: lambda _, setting: own_autoscaler(setting),
+    OURS_FORECAST: lambda load, setting: own_autoscaler(
+        setting, name=OURS_FORECAST, forecaster=forecaster_of(load, setting)
+    ),
     MWAA_TODAY: lambda *_: MwaaToday(),
     FASTER_MWAA: lambda *_: _faster_mwaa(),
     MWAA_2023: lambda *_: Mwaa2023(),
@@ -34,7 +36,7 @@ MAKERS: Mapping[str, Maker] = {
 }
 
 
-def known(load: Load) -> dict[str, Maker]:
+def makers_for(load: Load) -> dict[str, Maker]:
     """The policies that can be compared under the load: one that forecasts needs a schedule."""
     return {name: make for name, make in MAKERS.items() if name != OURS_FORECAST or load.calendar is not None}
 
@@ -46,15 +48,15 @@ def forecaster_of(load: Load, setting: Setting) -> Forecaster:
     return Forecaster(load.calendar, error=setting.forecast_error)
 
 
-def ours(
+def own_autoscaler(
     setting: Setting,
     *,
     poll_s: float = POLL_SECONDS_DEFAULT,
     name: str = OURS,
     forecaster: Forecaster | None = None,
-) -> Ours:
+) -> OwnAutoscaler:
     """The autoscaler with the template's defaults."""
-    return Ours(default_policy(setting), period_s=poll_s, name=name, forecaster=forecaster)
+    return OwnAutoscaler(default_policy(setting), period_s=poll_s, name=name, forecaster=forecaster)
 
 
 def default_policy(setting: Setting) -> Policy:

@@ -33,15 +33,15 @@ class Keda(Peer):
         self._recommended: deque[tuple[float, int]] = deque()
         self._demanded_at = 0.0
 
-    def look(self) -> None:
-        site, ecs, now = self.site, self.site.ecs, self.site.clock.now
-        metric = -(-site.demand // site.slots)
+    def tick(self) -> None:
+        pool, ecs, now = self.pool, self.pool.ecs, self.pool.clock.now
+        metric = -(-pool.demand // pool.slots)
         if metric:
             self._demanded_at = now
         current = ecs.desired
         if current == 0:
             if metric:
-                ecs.set_desired(site.within_limits(1))  # KEDA wakes the deployment; the HPA goes on from there
+                ecs.set_desired(pool.within_limits(1))  # KEDA wakes the deployment; the HPA goes on from there
             return
         recommended = metric if abs(metric / current - 1) > TOLERANCE else current
         recommended = max(1, recommended)  # the HPA's own minimum; only KEDA goes to zero
@@ -54,7 +54,7 @@ class Keda(Peer):
             wanted = min(current, max(count for _, count in self._recommended))
         if wanted == 1 and not metric and now - self._demanded_at >= COOLDOWN_S:
             wanted = 0
-        wanted = site.within_limits(wanted)
+        wanted = pool.within_limits(wanted)
         if wanted != current:
             ecs.set_desired(wanted)
 
@@ -76,16 +76,16 @@ class CeleryEcsAutoscaler(Peer):
     def __init__(self) -> None:
         self._cooldowns = CooldownStore()
 
-    def look(self) -> None:
-        site, ecs, now = self.site, self.site.ecs, self.site.clock.now
+    def tick(self) -> None:
+        pool, ecs, now = self.pool, self.pool.ecs, self.pool.clock.now
         decision = calculate_next_ecs_task_count(
-            queued=site.fleet.queued,
+            queued=pool.workers.queued,
             current_ecs_tasks=ecs.desired,
-            worker_concurrency=site.slots,
+            worker_concurrency=pool.slots,
             target_pressure=EcsServiceTarget.target_pressure,
             scale_in_pressure=EcsServiceTarget.scale_in_pressure,
-            min_tasks=max(site.minimum, EcsServiceTarget.min_tasks),
-            max_tasks=site.maximum,
+            min_tasks=max(pool.minimum, EcsServiceTarget.min_tasks),
+            max_tasks=pool.maximum,
             scale_out_step=EcsServiceTarget.scale_out_step,
             scale_in_step=EcsServiceTarget.scale_in_step,
         )

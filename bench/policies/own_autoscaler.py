@@ -9,12 +9,12 @@ from autoscaler.decide import decide
 from autoscaler.memory import Memory
 from autoscaler.observation import Deployment, Observation, Service
 from autoscaler.policy import Policy
-from bench.policies.skipped_ticks import Rest, after_rest, rest_after
+from bench.policies.skipped_ticks import QuietPeriod, memory_after_quiet_period, quiet_period_after
 from bench.sim.ecs import STOP_TIMEOUT_S
 from bench.sim.forecaster import Forecaster
-from bench.sim.pool import Site
+from bench.sim.pool import SimPool
 from bench.sim.registry import SimRegistry
-from bench.sim.workers import SimWorker, Stage
+from bench.sim.workers import SimWorker, WorkerState
 from fleet.forecast import Forecast
 from fleet.registry import ORDER_CONSUME, ORDER_DRAIN
 
@@ -25,7 +25,7 @@ ASKS_AGAIN_AFTER_S = 2.0  # for protection that was refused
 QUEUE = "default"
 
 
-class Ours:
+class OwnAutoscaler:
     """The fleet agent's protocol around the Lambda's decision; `forecaster`: the one beside the scheduler, if any."""
 
     def __init__(
@@ -37,67 +37,67 @@ class Ours:
         self._memory = Memory()
         deployment = Deployment(id="ecs-svc/1", status="PRIMARY", task_definition="worker:1", running=0)
         self._service = Service(desired=0, running=0, pending=0, deployments=(deployment,))
-        self._rest: Rest | None = None
-        self._changes_seen = 0  # by the last look, of the fleet's count
-        self._rested_until: float | None = None  # the last look that was spared since then
+        self._quiet: QuietPeriod | None = None
+        self._changes_seen = 0  # by the last tick, of the fleet's count
+        self._last_skipped_at: float | None = None  # the last tick that was spared since then
 
-    def begin(self, site: Site) -> None:
-        self.site = site
-        self._registry = SimRegistry(site)
-        self._dice = Random(f"orders {site.seed}")
+    def begin(self, pool: SimPool) -> None:
+        self.pool = pool
+        self._registry = SimRegistry(pool)
+        self._dice = Random(f"orders {pool.seed}")
         if self._forecaster is not None:
-            self._forecaster.begin(site)
+            self._forecaster.begin(pool)
 
-    def look(self) -> float | None:
-        """A look that could only repeat the last decision is spared."""
-        clock, changes, forecast, memory = self.site.clock, self.site.fleet.changes, self._forecast(), self._memory
-        now, rest = clock.now, self._rest
+    def tick(self) -> float | None:
+        """A tick that could only repeat the last decision is spared."""
+        clock, changes, forecast, memory = self.pool.clock, self.pool.workers.changes, self._forecast(), self._memory
+        now, rest = clock.now, self._quiet
         if rest is not None and changes == self._changes_seen and rest.lasts(forecast, memory, now=now):
-            self._rested_until = now
-            return self._spared_until
-        if clock.spared_at is not None:
-            self._rested_until = clock.spared_at
-        if self._rested_until is not None:
-            memory = after_rest(memory, until=self._rested_until)
+            self._last_skipped_at = now
+            return self._can_skip_until
+        if clock.skipped_at is not None:
+            self._last_skipped_at = clock.skipped_at
+        if self._last_skipped_at is not None:
+            memory = memory_after_quiet_period(memory, until=self._last_skipped_at)
         observation = self._observation(forecast)
         decision = decide(observation, self._policy, memory)
         self._memory = decision.memory
-        self._rest, self._changes_seen = rest_after(observation, memory, decision), changes
-        self._rested_until = None
+        self._quiet, self._changes_seen = quiet_period_after(observation, memory, decision), changes
+        self._last_skipped_at = None
         for name in decision.drain:
             self._order(name, ORDER_DRAIN)
         for name in decision.recall:
             self._order(name, ORDER_CONSUME)
-        ecs = self.site.ecs
+        ecs = self.pool.ecs
         if decision.desired is not None and decision.desired != ecs.desired:
             ecs.set_desired(decision.desired)
-        return self._spared_until
+        return self._can_skip_until
 
     @property
-    def _spared_until(self) -> float | None:
+    def _can_skip_until(self) -> float | None:
         """With a forecaster, what it foretells decides as well."""
-        return None if self._rest is None or self._forecaster is not None else self._rest.until
+        return None if self._quiet is None or self._forecaster is not None else self._quiet.until
 
     def ready(self, worker: SimWorker) -> None:
         """Registered as starting; it consumes once it is protected."""
-        worker.stage = Stage.WAITING
+        worker.state = WorkerState.WAITING
         self._registry.add(worker)
         self._begin_to_consume(worker)
 
     def idle(self, worker: SimWorker) -> None:
-        if worker.stage is Stage.DRAINING:
-            self.site.clock.after(IDLE_CONFIRMED_AFTER_S, self._drained, (worker, worker.change))
+        if worker.state is WorkerState.DRAINING:
+            self.pool.clock.after(IDLE_CONFIRMED_AFTER_S, self._drained, (worker, worker.change))
 
     def _forecast(self) -> Forecast | None:
         return None if self._forecaster is None else self._forecaster.read()
 
     def _observation(self, forecast: Forecast | None) -> Observation:
-        site, desired, running = self.site, self.site.ecs.desired, self.site.ecs.running
+        pool, desired, running = self.pool, self.pool.ecs.desired, self.pool.ecs.running
         if self._service.desired != desired or self._service.running != running:
             self._service = replace(self._service, desired=desired, running=running, pending=desired - running)
         return Observation(
-            now=site.clock.now,
-            queued={QUEUE: len(site.fleet.queue)},
+            now=pool.clock.now,
+            queued={QUEUE: len(pool.workers.queue)},
             fleet=self._registry.read(),
             service=self._service,
             forecast=forecast,
@@ -106,36 +106,36 @@ class Ours:
     def _order(self, name: str, order: str) -> None:
         worker = self._registry[name]
         worker.order = order
-        self.site.fleet.changed(worker)
-        self.site.clock.after(self._dice.random() * OBEYS_WITHIN_S, self._obey, (worker, order))
+        self.pool.workers.changed(worker)
+        self.pool.clock.after(self._dice.random() * OBEYS_WITHIN_S, self._obey, (worker, order))
 
     def _obey(self, ordered: tuple[SimWorker, str]) -> None:
         worker, order = ordered
         if worker.order != order:
             return
-        fleet, stage = self.site.fleet, worker.stage
-        if order == ORDER_DRAIN and stage is Stage.CONSUMING:
-            fleet.cancel(worker, stage=Stage.DRAINING)
+        workers, state = self.pool.workers, worker.state
+        if order == ORDER_DRAIN and state is WorkerState.CONSUMING:
+            workers.cancel(worker, state=WorkerState.DRAINING)
             if not worker.tasks:
                 self.idle(worker)
-        elif order == ORDER_DRAIN and stage is Stage.WAITING:
-            fleet.cancel(worker, stage=Stage.DRAINED)
-        elif order == ORDER_CONSUME and stage is Stage.DRAINING:
-            fleet.consume(worker)
-        elif order == ORDER_CONSUME and stage is Stage.DRAINED:
+        elif order == ORDER_DRAIN and state is WorkerState.WAITING:
+            workers.cancel(worker, state=WorkerState.DRAINED)
+        elif order == ORDER_CONSUME and state is WorkerState.DRAINING:
+            workers.consume(worker)
+        elif order == ORDER_CONSUME and state is WorkerState.DRAINED:
             self._begin_to_consume(worker)
 
     def _begin_to_consume(self, worker: SimWorker) -> None:
         """Protection first; refused, it is asked for again."""
-        if worker.stage not in (Stage.WAITING, Stage.DRAINED) or worker.order == ORDER_DRAIN:
+        if worker.state not in (WorkerState.WAITING, WorkerState.DRAINED) or worker.order == ORDER_DRAIN:
             return
-        if self.site.ecs.protect(worker):
-            self.site.fleet.consume(worker)
+        if self.pool.ecs.protect(worker):
+            self.pool.workers.consume(worker)
         else:
-            self.site.clock.after(ASKS_AGAIN_AFTER_S, self._begin_to_consume, worker)
+            self.pool.clock.after(ASKS_AGAIN_AFTER_S, self._begin_to_consume, worker)
 
     def _drained(self, confirmed: tuple[SimWorker, int]) -> None:
         worker, change = confirmed
-        if worker.stage is Stage.DRAINING and worker.change == change:
-            self.site.fleet.cancel(worker, stage=Stage.DRAINED)
-            self.site.ecs.unprotect(worker)
+        if worker.state is WorkerState.DRAINING and worker.change == change:
+            self.pool.workers.cancel(worker, state=WorkerState.DRAINED)
+            self.pool.ecs.unprotect(worker)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bench.loads.load import Load
 from bench.sim.ecs import STOP_TIMEOUT_S
-from bench.sim.pool import Site
+from bench.sim.pool import SimPool
 from bench.sim.workers import SimWorker
 
 
@@ -14,13 +14,13 @@ class Peer:
     name = "peer"
     period_s = 60.0
     grace_s = STOP_TIMEOUT_S
-    site: Site
+    pool: SimPool
 
-    def begin(self, site: Site) -> None:
-        self.site = site
+    def begin(self, pool: SimPool) -> None:
+        self.pool = pool
 
     def ready(self, worker: SimWorker) -> None:
-        self.site.fleet.consume(worker)
+        self.pool.workers.consume(worker)
 
     def idle(self, worker: SimWorker) -> None:
         """Stays where it is."""
@@ -34,11 +34,11 @@ class StaticPeak(Peer):
     def __init__(self, load: Load, *, slots: int) -> None:
         self._workers = -(-peak(load) // slots)
 
-    def begin(self, site: Site) -> None:
-        super().begin(site)
-        site.ecs.set_desired(site.within_limits(self._workers))
+    def begin(self, pool: SimPool) -> None:
+        super().begin(pool)
+        pool.ecs.set_desired(pool.within_limits(self._workers))
 
-    def look(self) -> None:
+    def tick(self) -> None:
         """Nothing ever changes."""
 
 

@@ -21,8 +21,8 @@ ROUNDING_S = 0.001
 
 
 @dataclass(frozen=True, kw_only=True)
-class Rest:
-    """Every look decides the same before the time `until`, as long as it sees nothing new but the time, and as long as
+class QuietPeriod:
+    """Every tick decides the same before the time `until`, as long as it sees nothing new but the time, and as long as
     what is foretold makes `decide` expect the same.
     """
 
@@ -36,12 +36,12 @@ class Rest:
         return present is self.expected or present == self.expected  # comparing what is equal takes its time
 
 
-def rest_after(observation: Observation, memory: Memory, decision: Decision) -> Rest | None:
-    """None when a look could do more than to repeat the decision, which was made with `memory`.
+def quiet_period_after(observation: Observation, memory: Memory, decision: Decision) -> QuietPeriod | None:
+    """None when a tick could do more than to repeat the decision, which was made with `memory`.
 
     It repeats one that changed neither a worker, nor desired, nor for whom desired is lowered: whatever else a decision
-    remembers, it knew when it was made. Only times can make a difference then, see `_turns`. A surplus that awaits its
-    time, and what the lists' heads are, are left to the looks.
+    remembers, it knew when it was made. Only times can make a difference then, see `_change_times`. A surplus that
+    awaits its time, and what the lists' heads are, are left to the looks.
     """
     fleet, service, after = observation.fleet, observation.service, decision.memory
     if isinstance(observation.queued, Unreadable) or isinstance(fleet, Unreadable) or isinstance(service, Unreadable):
@@ -50,19 +50,19 @@ def rest_after(observation: Observation, memory: Memory, decision: Decision) -> 
         return None
     if after.surplus_since is not None or after.heads or not after.released.keys() <= memory.released.keys():
         return None
-    turns = _turns(fleet, after, queued=sum(observation.queued.values()))
-    return Rest(
+    turns = _change_times(fleet, after, queued=sum(observation.queued.values()))
+    return QuietPeriod(
         until=min([turn for turn in turns if turn > observation.now - ROUNDING_S], default=math.inf) - ROUNDING_S,
         expected=expected(observation.forecast, after.boots, now=observation.now),
     )
 
 
-def after_rest(memory: Memory, *, until: float) -> Memory:
+def memory_after_quiet_period(memory: Memory, *, until: float) -> Memory:
     """What `decide` remembers after having looked for so long. Of equal sights, the last is all that counts later."""
     return replace(memory, sights=remember(memory.sights, Sight(at=until, demand=memory.sights[-1].demand)))
 
 
-def _turns(fleet: Fleet, memory: Memory, *, queued: int) -> Iterator[float]:
+def _change_times(fleet: Fleet, memory: Memory, *, queued: int) -> Iterator[float]:
     """Times at which `decide` compares the present with what it remembers, and finds something else than before.
 
     A release that has held for long enough makes a difference while its worker is still shown, a boot when its first

@@ -18,16 +18,16 @@ from bench.loads.load import Load, LoadError, read_load
 from bench.report import policy_tables
 from bench.report.claims import claims
 from bench.report.options import PROCESSES, at_least_one, console
-from bench.report.plots import draw_comparisons, draw_troubles
-from bench.report.suite import CONCURRENCIES, Comparison, Extent, Suite, Trouble, run_suite
-from bench.report.tables import COLUMNS, Sheet, Verdict, put_between
+from bench.report.plots import draw_comparisons, draw_scenarios
+from bench.report.suite import CONCURRENCIES, Comparison, Extent, ScenarioResult, Suite, run_suite
+from bench.report.tables import COLUMNS, TextTable, Verdict, replace_figures
 from project import paths
 
 TRACES = "BENCH_TRACES"  # names a folder of traces
 DEFAULT_TRACES = paths.ROOT.parent / "shared" / "traces"
 DOCS_PATH = paths.ROOT / "docs" / "benchmarks.md"
 PLOT_PATH = paths.ROOT / "docs" / "images" / "benchmarks.png"
-TROUBLES_PLOT_PATH = paths.ROOT / "docs" / "images" / "benchmarks-troubles.png"
+SCENARIO_PLOT_PATH = paths.ROOT / "docs" / "images" / "benchmarks-troubles.png"
 JSON_PATH = paths.STATE / "bench-policies.json"
 
 
@@ -43,13 +43,13 @@ def main(arguments: Sequence[str]) -> int:
     extent = Extent(
         seeds=options.seeds,
         days=options.days,
-        troubled_days=options.troubled_days,
+        scenario_days=options.troubled_days,
         concurrencies=options.concurrency,
         processes=options.processes,
     )
 
     def show(title: str, comparison: Comparison) -> None:
-        terminal.print(policy_tables.sheet(title, comparison.results, base=comparison.base).to_rich())
+        terminal.print(policy_tables.policy_table(title, comparison.results, base=comparison.base).to_rich())
 
     with terminal.status("") as status:
         suite = run_suite(traces, extent=extent, say=status.update, show=show)
@@ -67,34 +67,34 @@ def read_traces(folder: Path) -> Iterable[Load]:
         yield read_load(path)
 
 
-def sheets(suite: Suite) -> list[Sheet]:
+def tables(suite: Suite) -> list[TextTable]:
     return [
         *(
-            policy_tables.sheet(
+            policy_tables.policy_table(
                 f"{each.load}, {each.tasks:,} tasks, {each.slots} slots a worker", each.results, base=each.base
             )
             for each in suite.comparisons
         ),
-        policy_tables.troubles_sheet("What goes wrong", suite.troubles),
-        policy_tables.troubles_sheet("Other loads", suite.others, with_reference=True),
+        policy_tables.scenario_table("What goes wrong", suite.scenarios),
+        policy_tables.scenario_table("Other loads", suite.other_loads, with_reference=True),
     ]
 
 
 def write_docs(suite: Suite, verdicts: Sequence[Verdict], *, path: Path = DOCS_PATH) -> None:
     """Raises ValueError when the document lacks its marks."""
     draw_comparisons(suite.comparisons, PLOT_PATH)
-    draw_troubles(suite.troubles, TROUBLES_PLOT_PATH)
-    *compared, troubled, others = (sheet.to_markdown() for sheet in sheets(suite))
+    draw_scenarios(suite.scenarios, SCENARIO_PLOT_PATH)
+    *compared, troubled, others = (table.to_markdown() for table in tables(suite))
     # How fast this machine was is no property of the policies: the same seeds must give the same document.
     steady = [each for each in verdicts if each.unit != "s" or "processor" not in each.what]
-    put_between(
+    replace_figures(
         path,
         "\n\n".join(
             [
                 f"Means of {suite.seeds} seeds. {_of_claims(steady).to_markdown()}",
                 f"![cost against wait](images/{PLOT_PATH.name})",
                 *compared,
-                f"![what goes wrong](images/{TROUBLES_PLOT_PATH.name})",
+                f"![what goes wrong](images/{SCENARIO_PLOT_PATH.name})",
                 troubled,
                 others,
             ]
@@ -102,8 +102,8 @@ def write_docs(suite: Suite, verdicts: Sequence[Verdict], *, path: Path = DOCS_P
     )
 
 
-def _of_claims(verdicts: Sequence[Verdict]) -> Sheet:
-    return Sheet(title="Claims", columns=COLUMNS, rows=tuple(each.to_row() for each in verdicts))
+def _of_claims(verdicts: Sequence[Verdict]) -> TextTable:
+    return TextTable(title="Claims", columns=COLUMNS, rows=tuple(each.to_row() for each in verdicts))
 
 
 def _write_json(suite: Suite, verdicts: Sequence[Verdict]) -> None:
@@ -113,17 +113,17 @@ def _write_json(suite: Suite, verdicts: Sequence[Verdict]) -> None:
             {"load": each.load, "slots": each.slots, "results": [result.to_record() for result in each.results]}
             for each in suite.comparisons
         ],
-        "troubles": _records(suite.troubles),
-        "others": _records(suite.others),
+        "troubles": _records(suite.scenarios),
+        "others": _records(suite.other_loads),
         "claims": [{**asdict(each), "holds": each.holds} for each in verdicts],
     }
     JSON_PATH.parent.mkdir(parents=True, exist_ok=True)
     JSON_PATH.write_text(json.dumps(record, indent=1) + "\n")
 
 
-def _records(troubles: Sequence[Trouble]) -> list[dict[str, object]]:
+def _records(scenarios: Sequence[ScenarioResult]) -> list[dict[str, object]]:
     return [
-        {"name": each.name, "results": [result.to_record() for result in each.comparison.results]} for each in troubles
+        {"name": each.name, "results": [result.to_record() for result in each.comparison.results]} for each in scenarios
     ]
 
 

@@ -48,14 +48,14 @@ def _of_schedules(suite: Suite) -> Iterator[Verdict]:
         result, whose = each.of(OURS_FORECAST), _in_words(each, OURS_FORECAST)
         yield _percent(result.worker_hours, each.base.worker_hours, what=f"{whose}: worker-hours", limit=hours)
         yield Verdict(what=f"{whose}: wait p95", measured=result.wait_p95, limit=wait_s, unit="s")
-    for trouble in suite.troubles:
-        each = trouble.comparison
+    for scenario in suite.scenarios:
+        each = scenario.comparison
         result = each.of(OURS_FORECAST)
-        if trouble.name == FIFTH_UNKNOWN:
-            what = f"{OURS_FORECAST}, {trouble.name}: wait p95"
+        if scenario.name == FIFTH_UNKNOWN:
+            what = f"{OURS_FORECAST}, {scenario.name}: wait p95"
             yield Verdict(what=what, measured=result.wait_p95, limit=FIFTH_UNKNOWN_WAIT_S, unit="s")
-        if trouble.name == WITHHELD:
-            whose = f"{OURS_FORECAST}, {trouble.name}, against {OURS}"
+        if scenario.name == WITHHELD:
+            whose = f"{OURS_FORECAST}, {scenario.name}, against {OURS}"
             yield from _against(result, each.of(OURS), whose=whose, hours=PERCENT, wait=PERCENT)
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from bench.loads.cron_load import DAYS, cron_load
 from bench.loads.load import Load, LoadError, read_load
-from bench.policies.catalog import MWAA_TODAY, known
+from bench.policies.catalog import MWAA_TODAY, makers_for
 from bench.policies.experiment import compare
 from bench.report import policy_tables
 from bench.report.options import PROCESSES, at_least_one, at_least_zero
@@ -27,7 +27,7 @@ def main(arguments: Sequence[str]) -> int:
         return 2
     setting = Setting(slots=options.concurrency, minimum=options.minimum, maximum=options.maximum)
     results = compare(
-        known(load),
+        makers_for(load),
         load=load,
         setting=setting,
         seeds=range(1, options.seeds + 1),
@@ -36,10 +36,9 @@ def main(arguments: Sequence[str]) -> int:
     if options.json:
         print(json.dumps([result.to_record() for result in results], indent=1))
     else:
+        title = f"{load.name}, {options.concurrency} slots a worker"
         base = next(result for result in results if result.policy == MWAA_TODAY)
-        print(
-            policy_tables.sheet(f"{load.name}, {options.concurrency} slots a worker", results, base=base).to_markdown()
-        )
+        print(policy_tables.policy_table(title, results, base=base).to_markdown())
     return 0
 
 

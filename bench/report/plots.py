@@ -9,7 +9,7 @@ from typing import Any
 from bench.policies.candidates import frontier
 from bench.policies.catalog import FASTER_MWAA, MWAA_2023, MWAA_TODAY, OURS, OURS_FORECAST
 from bench.policies.experiment import Result
-from bench.report.suite import Comparison, Trouble
+from bench.report.suite import Comparison, ScenarioResult
 
 # Okabe's and Ito's colours, which people with any colour vision tell apart; each has a shape of its own as well.
 VERMILION, BLUE, SKY, GREEN, ORANGE, PURPLE, YELLOW, BLACK = (
@@ -22,7 +22,7 @@ VERMILION, BLUE, SKY, GREEN, ORANGE, PURPLE, YELLOW, BLACK = (
     "#F0E442",
     "#000000",
 )
-LOOKS = {
+MARKERS = {
     OURS: (VERMILION, "o"),
     OURS_FORECAST: (VERMILION, "*"),
     MWAA_TODAY: (BLUE, "s"),
@@ -55,7 +55,7 @@ def draw_comparisons(comparisons: Sequence[Comparison], path: Path) -> None:
     for each in comparisons:
         axes = grid[loads.index(each.load)][slots.index(each.slots)]
         for result in each.results:
-            colour, marker = LOOKS.get(result.policy, OTHERS)
+            colour, marker = MARKERS.get(result.policy, OTHERS)
             axes.scatter(
                 result.worker_hours / result.clairvoyant_hours,
                 max(LEAST_WAIT_S, result.wait_p95),
@@ -79,17 +79,17 @@ def draw_comparisons(comparisons: Sequence[Comparison], path: Path) -> None:
     _save(figure, path)
 
 
-def draw_troubles(troubles: Sequence[Trouble], path: Path) -> None:
+def draw_scenarios(scenarios: Sequence[ScenarioResult], path: Path) -> None:
     """A line a trouble: the waits of each policy, and their cost."""
     plt = _pyplot()
-    figure, panels = plt.subplots(1, 2, figsize=(11, 0.42 * len(troubles) + 1.4), layout="constrained", sharey=True)
-    names = [trouble.name for trouble in troubles]
-    for place, trouble in enumerate(troubles):
-        for result in trouble.comparison.results:
-            colour, marker = LOOKS.get(result.policy, OTHERS)
+    figure, panels = plt.subplots(1, 2, figsize=(11, 0.42 * len(scenarios) + 1.4), layout="constrained", sharey=True)
+    names = [scenario.name for scenario in scenarios]
+    for place, scenario in enumerate(scenarios):
+        for result in scenario.comparison.results:
+            colour, marker = MARKERS.get(result.policy, OTHERS)
             style = {"color": colour, "marker": marker, "s": 110 if marker == "*" else 45, "zorder": 3}
             panels[0].scatter(max(LEAST_WAIT_S, result.wait_p95), place, label=result.policy, **style)
-            panels[1].scatter(result.worker_hours / trouble.comparison.base.worker_hours * 100, place, **style)
+            panels[1].scatter(result.worker_hours / scenario.comparison.base.worker_hours * 100, place, **style)
     panels[0].set_yticks(range(len(names)), names)
     panels[0].invert_yaxis()
     panels[0].set_xscale("log")
@@ -104,7 +104,7 @@ def draw_troubles(troubles: Sequence[Trouble], path: Path) -> None:
 
 
 def draw_candidates(results: Sequence[Result], *, base: Result, best: Result, wait_s: float, path: Path) -> None:
-    """Settings of ours: cost against wait, those that none beats joined by a line, the recommended one marked."""
+    """Settings of ours: cost against wait, those that none ticks joined by a line, the recommended one marked."""
     plt = _pyplot()
     figure, axes = plt.subplots(figsize=(8, 5), layout="constrained")
     joined = frontier(results)

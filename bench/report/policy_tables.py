@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from bench.policies.experiment import Result
-from bench.report.suite import Trouble
-from bench.report.tables import Sheet
+from bench.report.suite import ScenarioResult
+from bench.report.tables import TextTable
 
 FIRST_FIT = "(first fit, no waits)"
 HEAD = (
@@ -27,7 +27,7 @@ HEAD = (
     "redone h",
     "completed",
 )
-TROUBLES_HEAD = (
+SCENARIO_HEAD = (
     "policy",
     "worker-hours",
     "% of MWAA",
@@ -39,27 +39,28 @@ TROUBLES_HEAD = (
 )
 
 
-def sheet(title: str, results: Sequence[Result], *, base: Result) -> Sheet:
+def policy_table(title: str, results: Sequence[Result], *, base: Result) -> TextTable:
     """A row a result, one of the reference; percentages are of `base`; waits and delays in seconds."""
     rows = [_row(result, base) for result in results]
     over_bound = f"{base.first_fit_hours / base.clairvoyant_hours:.2f}"
-    return Sheet(title=title, columns=HEAD, rows=(*rows, _first_fit_row((*_first_fit_costs(base), over_bound), HEAD)))
+    first_fit = _first_fit_row((*_first_fit_costs(base), over_bound), HEAD)
+    return TextTable(title=title, columns=HEAD, rows=(*rows, first_fit))
 
 
-def troubles_sheet(title: str, troubles: Sequence[Trouble], *, with_reference: bool = False) -> Sheet:
+def scenario_table(title: str, scenarios: Sequence[ScenarioResult], *, with_reference: bool = False) -> TextTable:
     """A row a policy in each trouble, or whatever the title calls it; percentages are of MWAA today in the same.
 
     `with_reference`: a row of that as well, where the troubles are other loads.
     """
     rows: list[tuple[str, ...]] = []
-    for trouble in troubles:
-        base = trouble.comparison.base
-        for result in trouble.comparison.results:
+    for scenario in scenarios:
+        base = scenario.comparison.base
+        for result in scenario.comparison.results:
             figures = result.to_record()
-            first = result is trouble.comparison.results[0]
+            first = result is scenario.comparison.results[0]
             rows.append(
                 (
-                    trouble.name if first else "",
+                    scenario.name if first else "",
                     result.policy,
                     f"{result.worker_hours:,.0f}",
                     _percent(result.worker_hours, base.worker_hours),
@@ -71,8 +72,8 @@ def troubles_sheet(title: str, troubles: Sequence[Trouble], *, with_reference: b
                 )
             )
         if with_reference:
-            rows.append(("", *_first_fit_row(_first_fit_costs(base), TROUBLES_HEAD)))
-    return Sheet(title=title, columns=(title.lower(), *TROUBLES_HEAD), rows=tuple(rows))
+            rows.append(("", *_first_fit_row(_first_fit_costs(base), SCENARIO_HEAD)))
+    return TextTable(title=title, columns=(title.lower(), *SCENARIO_HEAD), rows=tuple(rows))
 
 
 def _row(result: Result, base: Result) -> tuple[str, ...]:

@@ -49,7 +49,7 @@ def main(arguments: Sequence[str]) -> int:
     best = recommended(ours, wait_s=options.wait)
     draw_candidates(ours, base=base, best=best, wait_s=options.wait, path=options.plot)
     title = f"{load.name}: {len(load):,} tasks, {load.arrivals[-1] / 86_400:.1f} days, {setting.slots} slots a worker"
-    terminal.print(policy_tables.sheet(title, results, base=base).to_rich())
+    terminal.print(policy_tables.policy_table(title, results, base=base).to_rich())
     met = "within" if best.wait_p95 <= options.wait else "the shortest there is, which is NOT within"
     print(
         f"Recommended: {best.policy}\n"

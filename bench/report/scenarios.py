@@ -44,14 +44,14 @@ SCENARIOS = (
     Scenario(name="boots alike within 5 min", change={"boots": Boots(correlated=1.0)}),
     Scenario(name="boots twice as long", change={"boots": Boots(median_s=2 * MEDIAN_S, p95_s=2 * P95_S)}),
     Scenario(name="a tenth of the boots fails", change={"boots": Boots(failing=0.1)}),
-    Scenario(name="a tenth of the looks lost", change={"lost_looks": 0.1}),
+    Scenario(name="a tenth of the looks lost", change={"lost_ticks": 0.1}),
     Scenario(name="launches: 10 at once, 2/s", change={"launch_burst": 10.0, "launch_per_s": 2.0}),
     Scenario(name="forecast twice too high", change={"forecast_error": ForecastError(factor=2.0)}),
     Scenario(name="forecast half of what comes", change={"forecast_error": ForecastError(factor=0.5)}),
     Scenario(name="forecast 10 min stale", change={"forecast_error": ForecastError(behind_s=600.0)}),
-    Scenario(name="a fifth more runs forecast", calendar=lambda calendar: calendar.with_missed(0.2)),
-    Scenario(name=FIFTH_UNKNOWN, calendar=lambda calendar: calendar.knowing(0.8)),
-    Scenario(name=WITHHELD, calendar=lambda calendar: calendar.knowing(0.0)),
+    Scenario(name="a fifth more runs forecast", calendar=lambda calendar: calendar.with_missed_runs(0.2)),
+    Scenario(name=FIFTH_UNKNOWN, calendar=lambda calendar: calendar.with_share_known(0.8)),
+    Scenario(name=WITHHELD, calendar=lambda calendar: calendar.with_share_known(0.0)),
 )
 # The generated load is of our making, so it is shown what becomes of the figures when it is another one.
 OTHER_LOADS = (

@@ -7,15 +7,15 @@ from dataclasses import dataclass
 
 from bench.loads.cron_load import cron_load
 from bench.loads.load import Load
-from bench.policies.catalog import FASTER_MWAA, MAKERS, MWAA_TODAY, OURS, OURS_FORECAST, known
+from bench.policies.catalog import FASTER_MWAA, MAKERS, MWAA_TODAY, OURS, OURS_FORECAST, makers_for
 from bench.policies.experiment import Result, compare
 from bench.report.scenarios import OTHER_LOADS, SCENARIOS, Scenario
 from bench.sim.trial import Setting
 
 CONCURRENCIES = (4, 8, 16)
-TROUBLED_SLOTS = 16
+SCENARIO_SLOTS = 16
 # Who is shown in trouble, and under other loads: the best of the peers that kill nothing, and both of ours.
-TROUBLED = (MWAA_TODAY, FASTER_MWAA, OURS, OURS_FORECAST)
+SCENARIO_POLICIES = (MWAA_TODAY, FASTER_MWAA, OURS, OURS_FORECAST)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,7 +38,7 @@ class Comparison:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Trouble:
+class ScenarioResult:
     """What a few policies make of a load when something goes wrong, or is otherwise than usual."""
 
     name: str
@@ -49,13 +49,13 @@ class Trouble:
 class Suite:
     seeds: int
     comparisons: Sequence[Comparison]
-    troubles: Sequence[Trouble]
-    others: Sequence[Trouble]
-    troubled_days: int
+    scenarios: Sequence[ScenarioResult]
+    other_loads: Sequence[ScenarioResult]
+    scenario_days: int
 
     @property
     def everywhere(self) -> list[Comparison]:
-        return [*self.comparisons, *(each.comparison for each in (*self.troubles, *self.others))]
+        return [*self.comparisons, *(each.comparison for each in (*self.scenarios, *self.other_loads))]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,7 +64,7 @@ class Extent:
 
     seeds: int
     days: int
-    troubled_days: int
+    scenario_days: int
     concurrencies: Sequence[int]
     processes: int
 
@@ -80,28 +80,28 @@ def run_suite(
             title = f"{load.name}, {len(load):,} tasks, {slots} slots a worker"
             say(title)
             setting = Setting(slots=slots, minimum=0)
-            results = compare(known(load), load=load, setting=setting, seeds=seeds, processes=extent.processes)
+            results = compare(makers_for(load), load=load, setting=setting, seeds=seeds, processes=extent.processes)
             comparisons.append(_comparison(load, slots, results))
             show(title, comparisons[-1])
 
-    def varied(scenario: Scenario) -> Trouble:
+    def varied(scenario: Scenario) -> ScenarioResult:
         title = f"cron, {scenario.name}"
         say(title)
-        load, setting = scenario.load(days=extent.troubled_days), Setting(slots=TROUBLED_SLOTS, minimum=0)
-        policies = {name: MAKERS[name] for name in TROUBLED}
+        load, setting = scenario.load(days=extent.scenario_days), Setting(slots=SCENARIO_SLOTS, minimum=0)
+        policies = {name: MAKERS[name] for name in SCENARIO_POLICIES}
         results = compare(
             policies, load=load, setting=scenario.setting(setting), seeds=seeds, processes=extent.processes
         )
-        comparison = _comparison(load, TROUBLED_SLOTS, results)
+        comparison = _comparison(load, SCENARIO_SLOTS, results)
         show(title, comparison)
-        return Trouble(name=scenario.name, comparison=comparison)
+        return ScenarioResult(name=scenario.name, comparison=comparison)
 
     return Suite(
         seeds=extent.seeds,
         comparisons=comparisons,
-        troubles=[varied(scenario) for scenario in SCENARIOS],
-        others=[varied(scenario) for scenario in OTHER_LOADS],
-        troubled_days=extent.troubled_days,
+        scenarios=[varied(scenario) for scenario in SCENARIOS],
+        other_loads=[varied(scenario) for scenario in OTHER_LOADS],
+        scenario_days=extent.scenario_days,
     )
 
 

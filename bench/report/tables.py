@@ -13,7 +13,7 @@ COLUMNS = ("what", "measured", "limit", "holds")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Sheet:
+class TextTable:
     """The first column is to the left, the others to the right."""
 
     title: str
@@ -55,7 +55,7 @@ class Verdict:
         )
 
 
-def put_between(path: Path, text: str) -> None:
+def replace_figures(path: Path, text: str) -> None:
     """Replaces what stands between the two marks. Raises ValueError when they are not there."""
     before, begun, rest = path.read_text().partition(BEGIN)
     _, ended, after = rest.partition(END)

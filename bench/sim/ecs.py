@@ -7,7 +7,7 @@ from random import Random
 
 from bench.sim.boots import BootSequence, LaunchBucket
 from bench.sim.clock import Clock
-from bench.sim.workers import Fleet, SimWorker, Stage
+from bench.sim.workers import SimWorker, Workers, WorkerState
 
 # Measured: from the start of a worker's container until its Celery is ready.
 CONTAINER_START_S = 6.0
@@ -46,16 +46,16 @@ class Ecs:
         self,
         *,
         clock: Clock,
-        fleet: Fleet,
+        workers: Workers,
         boots: BootSequence,
         bucket: LaunchBucket,
         seed: int,
         grace_s: float = STOP_TIMEOUT_S,
         when_ready: Callable[[SimWorker], None] | None = None,
     ) -> None:
-        self._clock, self._fleet, self._boots, self._bucket = clock, fleet, boots, bucket
+        self._clock, self._workers, self._boots, self._bucket = clock, workers, boots, bucket
         self._grace_s = grace_s
-        self._when_ready = when_ready or fleet.consume
+        self._when_ready = when_ready or workers.consume
         self._dice = Random(f"victims {seed}")
         self._launched = 0
         self.desired = 0
@@ -102,7 +102,7 @@ class Ecs:
     def stop(self, worker: SimWorker) -> None:
         """SIGTERM: it takes no more tasks; those that have not ended after the grace are killed."""
         self._remove(worker)
-        self._fleet.cancel(worker, stage=Stage.STOPPING)
+        self._workers.cancel(worker, state=WorkerState.STOPPING)
         if not worker.tasks:
             self._end(worker)
             return
@@ -110,7 +110,7 @@ class Ecs:
         self._clock.after(self._grace_s, self._time_out, worker)
 
     def ended_its_tasks(self, worker: SimWorker) -> None:
-        if worker.stage is Stage.STOPPING:
+        if worker.state is WorkerState.STOPPING:
             del self._stopping[worker.number]
             self._end(worker)
 
@@ -130,32 +130,32 @@ class Ecs:
         self._clock.at(ready_at, self._fail if boot.fails else self._ready, worker)
 
     def _run(self, worker: SimWorker) -> None:
-        if worker.stage is Stage.PENDING:
-            worker.stage = Stage.RUNNING
+        if worker.state is WorkerState.PENDING:
+            worker.state = WorkerState.RUNNING
             self.pending -= 1
-            self._fleet.changed(worker)
+            self._workers.changed(worker)
 
     def _ready(self, worker: SimWorker) -> None:
-        if worker.stage is Stage.RUNNING:
+        if worker.state is WorkerState.RUNNING:
             self._when_ready(worker)
 
     def _fail(self, worker: SimWorker) -> None:
-        if worker.stage is Stage.RUNNING:
+        if worker.state is WorkerState.RUNNING:
             self.stop(worker)
             self.set_desired(self.desired)
 
     def _time_out(self, worker: SimWorker) -> None:
-        if worker.stage is Stage.STOPPING:
+        if worker.state is WorkerState.STOPPING:
             del self._stopping[worker.number]
-            self._fleet.kill(worker)
+            self._workers.kill(worker)
             self._end(worker)
 
     def _remove(self, worker: SimWorker) -> None:
         del self.tasks[worker.number]
-        self.pending -= worker.stage is Stage.PENDING
+        self.pending -= worker.state is WorkerState.PENDING
         self.protected -= worker.protected
         worker.protected = False
 
     def _end(self, worker: SimWorker) -> None:
-        worker.stage = Stage.GONE
+        worker.state = WorkerState.GONE
         self.bill.add(launched_at=worker.launched_at, ended_at=self._clock.now)

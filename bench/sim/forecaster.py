@@ -22,7 +22,7 @@ from bench.loads.schedule import (
     rises_of,
 )
 from bench.loads.stages import NONE
-from bench.sim.pool import Site
+from bench.sim.pool import SimPool
 from fleet.forecast import FORECAST_TTL_S, Forecast
 
 
@@ -56,24 +56,24 @@ class Forecaster:
         self._written: Forecast | None = None
         self._written_at = 0.0
 
-    def begin(self, site: Site) -> None:
-        self._site = site
-        site.fleet.when_last_stage_ends = self._learn
-        site.clock.at(Random(f"forecasts {site.seed}").random() * LOOK_EVERY_S, self._look)
+    def begin(self, pool: SimPool) -> None:
+        self._pool = pool
+        pool.workers.when_last_stage_ends = self._learn
+        pool.clock.at(Random(f"forecasts {pool.seed}").random() * LOOK_EVERY_S, self._tick)
 
     def read(self) -> Forecast | None:
         """What the registry holds now."""
-        return self._written if self._site.clock.now - self._written_at < FORECAST_TTL_S else None
+        return self._written if self._pool.clock.now - self._written_at < FORECAST_TTL_S else None
 
-    def _look(self, _: None) -> None:
-        clock, error = self._site.clock, self._error
+    def _tick(self, _: None) -> None:
+        clock, error = self._pool.clock, self._error
         now = clock.now - error.behind_s
         runs = self._runs(now)
         past = [self._uses[dag_id] for dag_id in sorted({run.dag_id for run in runs}) if dag_id in self._uses]
         exact = forecast(runs, past, pool_of={QUEUE: POOL}, since=now - LATE_S)[POOL]
         self._written = tuple((at, max(1, round(slots * error.factor))) for at, slots in exact)
         self._written_at = clock.now
-        clock.after(LOOK_EVERY_S, self._look)
+        clock.after(LOOK_EVERY_S, self._tick)
 
     def _runs(self, now: float) -> list[DueRun]:
         """Those that Airflow has not created by then, and those that are under way."""
@@ -91,13 +91,13 @@ class Forecaster:
         if run is None:
             return
         self._ended.add(last_stage)
-        fleet = self._site.fleet
+        fleet = self._pool.workers
         progress = fleet.progress
         assert progress is not None
         tasks = [
             PastTask(queued=fleet.arrived[task], started=fleet.started[task], ended=fleet.ended[task])
             for stage in progress.chain_to(last_stage)
-            for task in progress.order.tasks_of[stage]
+            for task in progress.stages.tasks_of[stage]
         ]
         past = self._past.setdefault(run.dag_id, [])
         insort(past, (run.due_at, rises_of(tasks, window_s=WINDOW_S)))

@@ -7,15 +7,15 @@ from typing import Protocol
 
 from bench.sim.clock import Clock
 from bench.sim.ecs import Ecs
-from bench.sim.workers import Fleet, SimWorker
+from bench.sim.workers import SimWorker, Workers
 
 
 @dataclass(frozen=True, kw_only=True)
-class Site:
+class SimPool:
     """`seed` is for a policy's own dice."""
 
     clock: Clock
-    fleet: Fleet
+    workers: Workers
     ecs: Ecs
     slots: int
     minimum: int
@@ -25,7 +25,7 @@ class Site:
     @property
     def demand(self) -> int:
         """Tasks that wait or run."""
-        return len(self.fleet.queue) + self.fleet.active
+        return len(self.workers.queue) + self.workers.active
 
     def within_limits(self, workers: int) -> int:
         return min(self.maximum, max(self.minimum, workers))
@@ -38,10 +38,10 @@ class Scaler(Protocol):
     period_s: float
     grace_s: float
 
-    def begin(self, site: Site) -> None:
+    def begin(self, pool: SimPool) -> None:
         """Called once, before anything happens."""
 
-    def look(self) -> float | None:
+    def tick(self) -> float | None:
         """Called every `period_s`, beginning at a random phase. The looks before the time that it returns may be spared
         for as long as nothing else happens, see Clock.regularly; None spares none.
         """

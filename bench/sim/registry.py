@@ -4,42 +4,42 @@ from __future__ import annotations
 
 from autoscaler.observation import Fleet, Worker
 from bench.sim.ecs import CONTAINER_START_S
-from bench.sim.pool import Site
-from bench.sim.workers import SimWorker, Stage
+from bench.sim.pool import SimPool
+from bench.sim.workers import SimWorker, WorkerState
 from fleet.registry import CONSUMING, DRAINED, DRAINING, STARTING
 
 STATES = {
-    Stage.WAITING: STARTING,
-    Stage.CONSUMING: CONSUMING,
-    Stage.DRAINING: DRAINING,
-    Stage.DRAINED: DRAINED,
+    WorkerState.WAITING: STARTING,
+    WorkerState.CONSUMING: CONSUMING,
+    WorkerState.DRAINING: DRAINING,
+    WorkerState.DRAINED: DRAINED,
 }
 
 
 class SimRegistry:
     """Those that have reported and have not ended, in the order of their reports."""
 
-    def __init__(self, site: Site) -> None:
-        self._site = site
+    def __init__(self, pool: SimPool) -> None:
+        self._pool = pool
         self._views: dict[int, Worker] = {}  # by the worker's number
         self._changed: list[SimWorker] = []  # since the last read
-        site.fleet.when_changed = self._changed.append
+        pool.workers.when_changed = self._changed.append
 
     def __getitem__(self, name: str) -> SimWorker:
-        return self._site.ecs.tasks[int(name)]
+        return self._pool.ecs.tasks[int(name)]
 
     def add(self, worker: SimWorker) -> None:
         """A worker that has booted reports for the first time."""
-        worker.started_at = self._site.clock.now - CONTAINER_START_S
-        self._views[worker.number] = self._new_view(worker, state=STATES[worker.stage])
-        self._site.fleet.changed(worker)
+        worker.started_at = self._pool.clock.now - CONTAINER_START_S
+        self._views[worker.number] = self._new_view(worker, state=STATES[worker.state])
+        self._pool.workers.changed(worker)
 
     def read(self) -> Fleet:
         views = self._views
         for worker in self._changed:
             if worker.number not in views:
                 continue
-            state = STATES.get(worker.stage)
+            state = STATES.get(worker.state)
             if state is None:
                 del views[worker.number]
             else:
@@ -60,7 +60,7 @@ class SimRegistry:
             id=str(worker.number),
             state=state,
             active=len(worker.tasks),
-            slots=self._site.slots,
+            slots=self._pool.slots,
             protected=worker.protected,
             order=worker.order,
             started_at=worker.started_at,

@@ -11,8 +11,8 @@ from bench.sim.clock import Clock
 from bench.sim.ecs import Ecs
 from bench.sim.forecaster import NO_ERROR, ForecastError
 from bench.sim.metrics import Figures
-from bench.sim.pool import Scaler, Site
-from bench.sim.workers import Fleet, SimWorker
+from bench.sim.pool import Scaler, SimPool
+from bench.sim.workers import SimWorker, Workers
 
 # After the last arrival; a policy that kills long tasks over and over would never end.
 GIVE_UP_AFTER_S = 7 * 86_400.0
@@ -25,7 +25,7 @@ LOG_NORMAL = Boots()
 class Setting:
     """The world that all policies share: slots a worker, limits in workers, boots, ECS's launches, lost looks.
 
-    `lost_looks`: the probability that a policy's look does not take place. `forecast_error`: what is wrong with the
+    `lost_ticks`: the probability that a policy's tick does not take place. `forecast_error`: what is wrong with the
     forecast, for policies that read it.
     """
 
@@ -35,7 +35,7 @@ class Setting:
     boots: Boots = LOG_NORMAL
     launch_burst: float = BURST
     launch_per_s: float = REFILL_PER_S
-    lost_looks: float = 0.0
+    lost_ticks: float = 0.0
     forecast_error: ForecastError = NO_ERROR
 
 
@@ -53,10 +53,10 @@ class Outcome:
 def run_trial(scaler: Scaler, *, load: Load, setting: Setting, seed: int) -> Outcome:
     """From an idle pool at its minimum to the end of the last task; workers that are left are billed until then."""
     clock = Clock()
-    fleet = Fleet(clock=clock, load=load, slots=setting.slots, seed=seed, when_done=clock.stop)
+    workers = Workers(clock=clock, load=load, slots=setting.slots, seed=seed, when_done=clock.stop)
     ecs = Ecs(
         clock=clock,
-        fleet=fleet,
+        workers=workers,
         boots=BootSequence(setting.boots, seed=seed),
         bucket=LaunchBucket(burst=setting.launch_burst, per_s=setting.launch_per_s),
         seed=seed,
@@ -68,24 +68,24 @@ def run_trial(scaler: Scaler, *, load: Load, setting: Setting, seed: int) -> Out
         ecs.ended_its_tasks(worker)
         scaler.idle(worker)
 
-    fleet.when_idle = idle
-    site = Site(
+    workers.when_idle = idle
+    pool = SimPool(
         clock=clock,
-        fleet=fleet,
+        workers=workers,
         ecs=ecs,
         slots=setting.slots,
         minimum=setting.minimum,
         maximum=setting.maximum,
         seed=seed,
     )
-    scaler.begin(site)
+    scaler.begin(pool)
     ecs.set_desired(max(setting.minimum, ecs.desired))
-    _look_regularly(scaler, clock, lost=setting.lost_looks, seed=seed)
+    _tick_regularly(scaler, clock, lost=setting.lost_ticks, seed=seed)
     clock.at(load.arrivals[-1] + max(load.durations) + GIVE_UP_AFTER_S, lambda _: clock.stop())
     clock.run()
     ecs.close()
-    waits = fleet.waits
-    fleet.give_up()
+    waits = workers.waits
+    workers.give_up()
     return Outcome(
         policy=scaler.name,
         worker_hours=ecs.bill.hours,
@@ -97,17 +97,17 @@ def run_trial(scaler: Scaler, *, load: Load, setting: Setting, seed: int) -> Out
     )
 
 
-def _look_regularly(scaler: Scaler, clock: Clock, *, lost: float, seed: int) -> None:
+def _tick_regularly(scaler: Scaler, clock: Clock, *, lost: float, seed: int) -> None:
     """The phase is random, and the same share of its period for each policy: a load that follows the clock would favour
     one phase over another.
     """
     dice = Random(f"looks {seed}")
 
-    def look() -> float:
+    def tick() -> float:
         if lost:
             if dice.random() >= lost:
-                scaler.look()
-            return 0.0  # the next look's dice must be cast
-        return scaler.look() or 0.0
+                scaler.tick()
+            return 0.0  # the next tick's dice must be cast
+        return scaler.tick() or 0.0
 
-    clock.regularly(scaler.period_s, look, first_at=dice.random() * scaler.period_s)
+    clock.regularly(scaler.period_s, tick, first_at=dice.random() * scaler.period_s)

@@ -15,7 +15,7 @@ from bench.sim.clock import Clock
 from bench.sim.metrics import Waits
 
 
-class Stage(IntEnum):  # numbers are hashed quickly
+class WorkerState(IntEnum):  # numbers are hashed quickly
     PENDING = auto()  # asked for; its image is pulled
     RUNNING = auto()  # its container runs, and is not known to the broker yet
     WAITING = auto()  # ready, and without the protection that it needs to consume
@@ -39,8 +39,8 @@ class SimWorker:
         "order",
         "place",
         "protected",
-        "stage",
         "started_at",
+        "state",
         "tasks",
         "views",
     )
@@ -49,7 +49,7 @@ class SimWorker:
         self.number = number
         self.launched_at = launched_at
         self.started_at = launched_at  # of its container, as soon as it reports
-        self.stage = Stage.PENDING
+        self.state = WorkerState.PENDING
         self.tasks: set[int] = set()
         self.place = -1
         self.protected = False
@@ -58,7 +58,7 @@ class SimWorker:
         self.views: dict[Any, Any] = {}  # all that the registry has shown of it, by what they say
 
 
-class Fleet:
+class Workers:
     """First come, first served; a waiting task goes to the slot that is freed, a new one to any with a free slot.
 
     Any: each worker's BRPOP stands in Redis's line of clients, so which of them is served first is as good as random.
@@ -84,8 +84,8 @@ class Fleet:
         self._dice = Random(f"line {seed}")
         self._free: list[SimWorker] = []  # consuming workers with a free slot
         self._attempts = [0] * len(load)
-        self.progress = None if load.order is None else Progress(load.order)
-        self._first = range(len(load)) if load.order is None else load.order.first_tasks
+        self.progress = None if load.stages is None else Progress(load.stages)
+        self._first = range(len(load)) if load.stages is None else load.stages.first_tasks
         clock.at(load.arrivals[self._first[0]], self._arrive, 0)
 
     @property
@@ -99,7 +99,7 @@ class Fleet:
 
     def consume(self, worker: SimWorker) -> None:
         """The worker takes tasks from now on."""
-        worker.stage = Stage.CONSUMING
+        worker.state = WorkerState.CONSUMING
         worker.change += 1
         self.changed(worker)
         queue = self.queue
@@ -108,9 +108,9 @@ class Fleet:
         if len(worker.tasks) < self.slots:
             self._put(worker)
 
-    def cancel(self, worker: SimWorker, *, stage: Stage) -> None:
+    def cancel(self, worker: SimWorker, *, state: WorkerState) -> None:
         """The worker takes no more tasks, and ends those it has."""
-        worker.stage = stage
+        worker.state = state
         worker.change += 1
         self.changed(worker)
         self._take(worker)
@@ -174,7 +174,7 @@ class Fleet:
         waits.end(task, self.clock.now - self.arrived[task] - load.durations[task])
         if self.progress is not None:
             self._go_on(self.progress, task)
-        if worker.stage is Stage.CONSUMING:
+        if worker.state is WorkerState.CONSUMING:
             if self.queue:
                 self._start(self.queue.popleft(), worker)
             elif worker.place < 0:
@@ -188,7 +188,7 @@ class Fleet:
         following = progress.end(task)
         if following:
             self.clock.after(FOLLOWS_AFTER_S, self._arrive_together, following)
-        elif progress.has_ended_run(stage := progress.order.stage_of[task]):
+        elif progress.has_ended_run(stage := progress.stages.stage_of[task]):
             self.when_last_stage_ends(stage)
 
     def _put(self, worker: SimWorker) -> None:

@@ -40,9 +40,9 @@ def main() -> int:
     except CommandError as error:
         console.print(f"bench: {error}", style="red")
         return 2
-    found = verdicts(cold=measured.cold, looks=measured.looks, package_bytes=built.size)
+    found = verdicts(cold=measured.cold, scenes=measured.scenes, package_bytes=built.size)
     made = report.Report(package=built, measured=measured, verdicts=found, load=(load_before, os.getloadavg()[0]))
-    console.print(*(sheet.to_rich() for sheet in made.sheets()), made.circumstances, sep="\n")
+    console.print(*(table.to_rich() for table in made.tables()), made.circumstances, sep="\n")
     made.write_json()
     if arguments.docs:
         made.write_docs()

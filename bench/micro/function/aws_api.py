@@ -46,7 +46,7 @@ class AwsApi:
         threading.Thread(target=self._server.serve_forever, daemon=True).start()
         self.url = f"http://127.0.0.1:{self._server.server_port}"
 
-    def begin_again(self, *, desired: int, tasks: Sequence[str], former: Sequence[str] = ()) -> None:
+    def reset(self, *, desired: int, tasks: Sequence[str], former: Sequence[str] = ()) -> None:
         """So many tasks are desired; `tasks`, by ARN, run; those of `former` are of the deployment before."""
         self._desired = desired
         self._tasks = dict.fromkeys(tasks, PRESENT) | dict.fromkeys(former, FORMER)

@@ -10,7 +10,7 @@ from typing import Any
 import redis
 
 from autoscaler.broker_state import UNACKED
-from bench.micro.function.scenes import CLUSTER, POOL_NAME, QUEUES, SLOTS, Crew, Scene
+from bench.micro.function.scenes import CLUSTER, POOL_NAME, QUEUES, SLOTS, Scene, WorkerGroup
 from fleet import registry
 from fleet.queues import lists_of
 from fleet.registry import DRAINED, Member, Registry
@@ -25,7 +25,7 @@ TASK_ARN = "arn:aws:ecs:eu-central-1:123456789012:task/{cluster}/{number:032x}"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Present:
+class PlacedWorker:
     """A worker that is there, and what it was told."""
 
     member: Member
@@ -33,13 +33,13 @@ class Present:
     old: bool
 
 
-def workers_of(scene: Scene, *, first: int = 1) -> tuple[Present, ...]:
+def workers_of(scene: Scene, *, first: int = 1) -> tuple[PlacedWorker, ...]:
     """The scene's workers, whose tasks are numbered from `first`."""
     numbers = itertools.count(first)
-    return tuple(_worker(next(numbers), crew) for crew in scene.crews for _ in range(crew.count))
+    return tuple(_worker(next(numbers), group) for group in scene.groups for _ in range(group.count))
 
 
-def enqueue(client: redis.Redis, count: int) -> None:
+def fill_queues(client: redis.Redis, count: int) -> None:
     """Empties the database, then puts `count` messages into it, evenly over the queues' lists."""
     client.flushall()
     names = [name for queue in QUEUES for name in lists_of(queue)]
@@ -53,7 +53,7 @@ def enqueue(client: redis.Redis, count: int) -> None:
         pipe.execute()
 
 
-def report(client: redis.Redis, workers: Sequence[Present]) -> None:
+def fill_registry(client: redis.Redis, workers: Sequence[PlacedWorker]) -> None:
     """Replaces all that is in the registry, and what the workers have in flight."""
     in_flight: dict[Any, Any] = {
         f"tag-{number}": b"-" * MESSAGE_BYTES for number in range(sum(w.member.active for w in workers))
@@ -69,7 +69,7 @@ def report(client: redis.Redis, workers: Sequence[Present]) -> None:
         pipe.execute()
 
 
-def begin_again(client: redis.Redis, workers: Sequence[Present], *, forget: bool) -> None:
+def reset(client: redis.Redis, workers: Sequence[PlacedWorker], *, forget: bool) -> None:
     """Undoes what a look did: everybody has just reported and has the scene's order. `forget`: so does the scaler."""
     now = Registry(client).now()
     orders = {registry.order_key(worker.member.id): worker.order for worker in workers}
@@ -82,14 +82,14 @@ def begin_again(client: redis.Redis, workers: Sequence[Present], *, forget: bool
         pipe.execute()
 
 
-def commands(client: redis.Redis) -> dict[str, int]:
-    """Commands that Redis has carried out since `forget_commands`, by name, those of scripts among them."""
+def command_counts(client: redis.Redis) -> dict[str, int]:
+    """Commands that Redis has carried out since `reset_command_counts`, by name, those of scripts among them."""
     stats: Any = client.info("commandstats")
     calls = {name.removeprefix("cmdstat_"): int(stat["calls"]) for name, stat in stats.items()}
     return {name: count for name, count in calls.items() if not name.startswith(("config", "info"))}
 
 
-def forget_commands(client: redis.Redis) -> None:
+def reset_command_counts(client: redis.Redis) -> None:
     client.config_resetstat()
 
 
@@ -103,7 +103,7 @@ def _batches(count: int) -> Iterator[list[bytes]]:
         left -= MESSAGES_A_COMMAND
 
 
-def _worker(number: int, crew: Crew) -> Present:
+def _worker(number: int, group: WorkerGroup) -> PlacedWorker:
     arn = TASK_ARN.format(cluster=CLUSTER, number=number)
     member = Member(
         id=registry.member_id(arn.rpartition("/")[2], registry.WORKER),
@@ -112,13 +112,13 @@ def _worker(number: int, crew: Crew) -> Present:
         image_version="v1.2.3-4-g5678abc",
         dags_hash=f"{0:064x}",
         airflow_version="3.3.2",
-        state=crew.state,
+        state=group.state,
         slots=SLOTS,
-        active=SLOTS if crew.busy else 0,
-        protected=crew.state != DRAINED,
+        active=SLOTS if group.busy else 0,
+        protected=group.state != DRAINED,
         started_at=1_700_000_000.123456,
         task_arn=arn,
         container=registry.WORKER,
         queues=QUEUES,
     )
-    return Present(member=member, order=crew.order, old=crew.old)
+    return PlacedWorker(member=member, order=group.order, old=group.old)

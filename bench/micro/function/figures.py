@@ -19,7 +19,7 @@ MB = 1_000_000
 MEMBERS_A_CALL = 100  # DescribeTasks takes no more tasks
 
 COLD_IMPORT_MS = 400
-LOOK_MS = 50
+TICK_MS = 50
 PACKAGE_MB = 20
 PEAK_MEMORY_MB = 128
 CALLS_WHEN_NOTHING_CHANGES = ("DescribeServices",)
@@ -32,16 +32,24 @@ class Cold:
     import_ms: float
     import_cpu_ms: float
     wiring_ms: float
-    first_look_ms: float
+    first_tick_ms: float
+
+    def to_record(self) -> dict[str, float]:
+        return {
+            "import_ms": self.import_ms,
+            "import_cpu_ms": self.import_cpu_ms,
+            "wiring_ms": self.wiring_ms,
+            "first_look_ms": self.first_tick_ms,
+        }
 
 
 @dataclass(frozen=True, kw_only=True)
 class Batch:
-    """Looks at one scene one after another; sequences have an entry a look, times are in milliseconds.
+    """Ticks at one scene one after another; sequences have an entry a look, times are in milliseconds.
 
     `own_ms`: the function's own and Redis's time; `cpu_ms`: of the processor, for all that the function does;
     `aws_ms`: waiting for AWS. `calls`: AWS operations. `commands`: Redis commands by name. `calibration_ms`: the fixed
-    work, done after the looks, which tells how fast the machine was. `peak_bytes`: memory, at most until then.
+    work, done after the scenes, which tells how fast the machine was. `peak_bytes`: memory, at most until then.
     """
 
     own_ms: Sequence[float]
@@ -54,7 +62,7 @@ class Batch:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Looks:
+class SceneFigures:
     """A scene with all its batches."""
 
     scene: Scene
@@ -66,7 +74,7 @@ class Looks:
 
     @property
     def own_p95_ms(self) -> float:
-        """Of all looks, so of the machine's busy moments too."""
+        """Of all scenes, so of the machine's busy moments too."""
         return statistics.quantiles(chain.from_iterable(b.own_ms for b in self.batches), n=P95_PARTS)[-1]
 
     @property
@@ -124,10 +132,10 @@ def best_median(batches: Iterable[Sequence[float]]) -> float:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Measured:
+class Measurements:
     """`cold`: the cold starts by round."""
 
-    looks: Sequence[Looks]
+    scenes: Sequence[SceneFigures]
     cold: Sequence[Sequence[Cold]]
 
 
@@ -136,38 +144,38 @@ def most_calls(members: int) -> int:
     return 2 + 2 * -(-members // MEMBERS_A_CALL)
 
 
-def verdicts(*, cold: Sequence[Sequence[Cold]], looks: Sequence[Looks], package_bytes: int) -> list[Verdict]:
+def verdicts(*, cold: Sequence[Sequence[Cold]], scenes: Sequence[SceneFigures], package_bytes: int) -> list[Verdict]:
     """One for each limit; those of time and memory are for the largest fleet with the longest queues."""
-    largest = [each for each in looks if (each.scene.queued, each.scene.members) == (MOST_QUEUED, MOST_MEMBERS)]
+    largest = [each for each in scenes if (each.scene.queued, each.scene.members) == (MOST_QUEUED, MOST_MEMBERS)]
     imports = best_median([start.import_ms for start in batch] for batch in cold)
     peak = max(each.peak_bytes for each in largest)
     return [
         Verdict(what="cold import", measured=imports, limit=COLD_IMPORT_MS, unit="ms"),
         *(
-            Verdict(what=f"look: {each.scene.name}", measured=each.own_ms, limit=LOOK_MS, unit="ms")
+            Verdict(what=f"look: {each.scene.name}", measured=each.own_ms, limit=TICK_MS, unit="ms")
             for each in largest
-            if not each.scene.of_strangers  # once a deployment; shown, but not what a look usually takes
+            if not each.scene.unknown_tasks  # once a deployment; shown, but not what a look usually takes
         ),
-        *_calls(looks),
-        Verdict(what="Redis commands that longer queues add", measured=_commands_by_length(looks), limit=0),
+        *_calls(scenes),
+        Verdict(what="Redis commands that longer queues add", measured=_commands_by_length(scenes), limit=0),
         Verdict(what="package, unzipped", measured=package_bytes / MB, limit=PACKAGE_MB, unit="MB"),
         Verdict(what="peak memory", measured=peak / MB, limit=PEAK_MEMORY_MB, unit="MB"),
     ]
 
 
-def _calls(looks: Sequence[Looks]) -> Iterator[Verdict]:
-    steady = [each.calls for each in looks if not each.scene.changes_something]
+def _calls(scenes: Sequence[SceneFigures]) -> Iterator[Verdict]:
+    steady = [each.calls for each in scenes if not each.scene.changes_something]
     needless = max(len([name for name in calls if name not in CALLS_WHEN_NOTHING_CHANGES]) for calls in steady)
     yield Verdict(what="AWS calls: nothing changes", measured=max(map(len, steady)), limit=1)
     yield Verdict(what="of these, not to describe services", measured=needless, limit=0)
-    for each in looks:
+    for each in scenes:
         if each.scene.changes_something:
             limit = most_calls(each.scene.members)
             yield Verdict(what=f"AWS calls: {each.scene.name}", measured=len(each.calls), limit=limit)
 
 
-def _commands_by_length(looks: Sequence[Looks]) -> int:
+def _commands_by_length(scenes: Sequence[SceneFigures]) -> int:
     """The difference that the queues' length makes, to the same fleet in which nothing changes."""
-    same = [e for e in looks if e.scene.members == MOST_MEMBERS and not e.scene.changes_something]
+    same = [e for e in scenes if e.scene.members == MOST_MEMBERS and not e.scene.changes_something]
     counts = [sum(each.commands.values()) for each in same]
     return max(counts) - min(counts)

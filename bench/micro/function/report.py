@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from bench.micro.function.figures import Cold, Looks, Measured, best_median
+from bench.micro.function.figures import Cold, Measurements, SceneFigures, best_median
 from bench.micro.function.package import Package
-from bench.report.tables import COLUMNS, Sheet, Verdict, put_between
+from bench.report.tables import COLUMNS, TextTable, Verdict, replace_figures
 from project import paths
 
 JSON_PATH = paths.STATE / "bench-function.json"
@@ -22,12 +22,12 @@ class Report:
     """All of one run. `load`: the machine's load average before and after it."""
 
     package: Package
-    measured: Measured
+    measured: Measurements
     verdicts: Sequence[Verdict]
     load: tuple[float, float]
 
-    def sheets(self) -> tuple[Sheet, ...]:
-        return (_of_looks(self.measured.looks), _of_cold_starts(self.measured.cold), _of_limits(self.verdicts))
+    def tables(self) -> tuple[TextTable, ...]:
+        return (_of_scenes(self.measured.scenes), _of_cold_starts(self.measured.cold), _of_limits(self.verdicts))
 
     @property
     def circumstances(self) -> str:
@@ -43,20 +43,20 @@ class Report:
             "load_average": self.load,
             "package_bytes": self.package.size,
             "limits": [{**asdict(each), "holds": each.holds} for each in self.verdicts],
-            "looks": [each.to_record() for each in self.measured.looks],
-            "cold_starts": [[asdict(start) for start in batch] for batch in self.measured.cold],
+            "looks": [each.to_record() for each in self.measured.scenes],
+            "cold_starts": [[start.to_record() for start in batch] for batch in self.measured.cold],
         }
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(record, indent=1) + "\n")
 
     def write_docs(self, path: Path = DOCS_PATH) -> None:
         """Replaces what stands between the two marks. Raises ValueError when they are not there."""
-        figures = [f"Measured with {self.circumstances}.", *(sheet.to_markdown() for sheet in self.sheets())]
-        put_between(path, "\n\n".join(figures))
+        figures = [f"Measured with {self.circumstances}.", *(table.to_markdown() for table in self.tables())]
+        replace_figures(path, "\n\n".join(figures))
 
 
-def _of_looks(looks: Sequence[Looks]) -> Sheet:
-    return Sheet(
+def _of_scenes(scenes: Sequence[SceneFigures]) -> TextTable:
+    return TextTable(
         title="Warm looks: ms of the function's own and Redis's time, the processor's part, the wait for AWS",
         columns=(
             "what happens",
@@ -83,19 +83,19 @@ def _of_looks(looks: Sequence[Looks]) -> Sheet:
                 f"{len(each.calls)}",
                 f"{sum(each.commands.values())}",
             )
-            for each in looks
+            for each in scenes
         ),
     )
 
 
-def _of_cold_starts(cold: Sequence[Sequence[Cold]]) -> Sheet:
+def _of_cold_starts(cold: Sequence[Sequence[Cold]]) -> TextTable:
     parts = {
         "import": [[start.import_ms for start in batch] for batch in cold],
         "of it processor time": [[start.import_cpu_ms for start in batch] for batch in cold],
         "settings and clients": [[start.wiring_ms for start in batch] for batch in cold],
-        "first look": [[start.first_look_ms for start in batch] for batch in cold],
+        "first look": [[start.first_tick_ms for start in batch] for batch in cold],
     }
-    return Sheet(
+    return TextTable(
         title="Cold starts, in ms",
         columns=("part", "median", "slowest"),
         rows=tuple(
@@ -104,5 +104,5 @@ def _of_cold_starts(cold: Sequence[Sequence[Cold]]) -> Sheet:
     )
 
 
-def _of_limits(verdicts: Sequence[Verdict]) -> Sheet:
-    return Sheet(title="Limits", columns=COLUMNS, rows=tuple(each.to_row() for each in verdicts))
+def _of_limits(verdicts: Sequence[Verdict]) -> TextTable:
+    return TextTable(title="Limits", columns=COLUMNS, rows=tuple(each.to_row() for each in verdicts))

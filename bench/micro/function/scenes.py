@@ -20,7 +20,7 @@ MOST_MEMBERS = 500
 
 
 @dataclass(frozen=True, kw_only=True)
-class Crew:
+class WorkerGroup:
     """So many workers that are alike; each busy one runs SLOTS tasks. `old`: of the deployment that is replaced."""
 
     count: int
@@ -35,30 +35,30 @@ class Scene:
     """What Redis and ECS hold before the look, and what it must come to: else something else would be measured.
 
     `desired` is what ECS says before, `becomes` after; `drains` and `recalls` count orders. The pool's maximum decides
-    how many of the workers are needed, because the queued messages alone would need more. `of_strangers`: no look has
+    how many of the workers are needed, because the queued messages alone would need more. `unknown_tasks`: no look has
     seen these tasks before.
     """
 
     name: str
     queued: int
-    crews: tuple[Crew, ...]
+    groups: tuple[WorkerGroup, ...]
     maximum: int
     desired: int
     becomes: int
     drains: int = 0
     recalls: int = 0
-    of_strangers: bool = False
+    unknown_tasks: bool = False
 
     def __str__(self) -> str:
         return f"{self.name}, {self.queued:,} queued, {self.members} members"
 
     @property
     def members(self) -> int:
-        return sum(crew.count for crew in self.crews)
+        return sum(group.count for group in self.groups)
 
     @property
     def in_rollout(self) -> bool:
-        return any(crew.old for crew in self.crews)
+        return any(group.old for group in self.groups)
 
     @property
     def changes_something(self) -> bool:
@@ -68,7 +68,7 @@ class Scene:
     def pool(self) -> Pool:
         return Pool(name=POOL_NAME, service=SERVICE, queues=QUEUES, minimum=1, maximum=self.maximum, concurrency=SLOTS)
 
-    def mistakes(self, decision: Mapping[str, object]) -> list[str]:
+    def mismatches(self, decision: Mapping[str, object]) -> list[str]:
         """What a look's decision, as its record has it, lacks of this scene, in words; empty when it fits."""
         drain, recall = decision["drain"], decision["recall"]
         assert isinstance(drain, list)
@@ -95,7 +95,7 @@ def steady(*, queued: int, members: int) -> Scene:
     return Scene(
         name="nothing changes",
         queued=queued,
-        crews=(Crew(count=members),),
+        groups=(WorkerGroup(count=members),),
         maximum=members,
         desired=members,
         becomes=members,
@@ -109,7 +109,7 @@ def changing(*, queued: int, members: int) -> tuple[Scene, ...]:
     deployment = Scene(
         name="a deployment",
         queued=queued,
-        crews=(Crew(count=rest), Crew(count=half, old=True)),
+        groups=(WorkerGroup(count=rest), WorkerGroup(count=half, old=True)),
         maximum=rest,
         desired=rest,
         becomes=members,
@@ -119,7 +119,7 @@ def changing(*, queued: int, members: int) -> tuple[Scene, ...]:
         Scene(
             name="half drain",
             queued=queued,
-            crews=(Crew(count=members),),
+            groups=(WorkerGroup(count=members),),
             maximum=rest,
             desired=members,
             becomes=members,
@@ -128,7 +128,7 @@ def changing(*, queued: int, members: int) -> tuple[Scene, ...]:
         Scene(
             name="half have drained",
             queued=queued,
-            crews=(Crew(count=rest), Crew(count=half, state=DRAINED, order=ORDER_DRAIN, busy=False)),
+            groups=(WorkerGroup(count=rest), WorkerGroup(count=half, state=DRAINED, order=ORDER_DRAIN, busy=False)),
             maximum=rest,
             desired=members,
             becomes=rest,
@@ -136,12 +136,12 @@ def changing(*, queued: int, members: int) -> tuple[Scene, ...]:
         Scene(
             name="half are recalled",
             queued=queued,
-            crews=(Crew(count=rest), Crew(count=half, state=DRAINING, order=ORDER_DRAIN)),
+            groups=(WorkerGroup(count=rest), WorkerGroup(count=half, state=DRAINING, order=ORDER_DRAIN)),
             maximum=members,
             desired=rest,
             becomes=members,
             recalls=half,
         ),
         deployment,
-        replace(deployment, name="a deployment's first look", of_strangers=True),
+        replace(deployment, name="a deployment's first look", unknown_tasks=True),
     )

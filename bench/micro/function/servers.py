@@ -18,7 +18,7 @@ from shared import settings
 
 
 @dataclass(frozen=True, kw_only=True)
-class Ground:
+class Servers:
     """`brokers`, by the number of messages that are queued in each."""
 
     api: AwsApi
@@ -48,7 +48,7 @@ class Ground:
 
 
 @contextmanager
-def ground(*, lengths: Collection[int]) -> Iterator[Ground]:
+def running_servers(*, lengths: Collection[int]) -> Iterator[Servers]:
     """Its servers end with the block. Raises StartError."""
     with ExitStack() as stack:
         api = AwsApi()
@@ -58,5 +58,5 @@ def ground(*, lengths: Collection[int]) -> Iterator[Ground]:
             brokers[queued] = server = Redis(FOLDER / f"redis-{queued}").start()
             stack.callback(server.stop)
             with server.client() as client:
-                broker.enqueue(client, queued)
-        yield Ground(api=api, brokers=brokers)
+                broker.fill_queues(client, queued)
+        yield Servers(api=api, brokers=brokers)

@@ -11,23 +11,23 @@ from types import TracebackType
 from typing import Any, Self
 
 from bench.micro.function import broker
-from bench.micro.function.figures import Batch, Cold, Looks, Measured
+from bench.micro.function.figures import Batch, Cold, Measurements, SceneFigures
 from bench.micro.function.package import FOLDER, Package
 from bench.micro.function.scenes import POOL_NAME, Scene
-from bench.micro.function.servers import Ground, ground
+from bench.micro.function.servers import Servers, running_servers
 from local.servers import process
 from project.errors import CommandError
 
-SUBJECT = Path(__file__).with_name("subject.py")
+PROGRAM = Path(__file__).with_name("measured_process.py")
 # A figure is the best of its rounds', which are minutes apart: other work on the machine comes and goes meanwhile.
 ROUNDS = 4
 COLD_STARTS_A_ROUND = 5
-LOOKS_A_BATCH = 15
+TICKS_A_BATCH = 15
 CALIBRATIONS_A_BATCH = 3
-WARM_UP_LOOKS = 3
+WARM_UP_TICKS = 3
 
 
-class Subject:
+class MeasuredProcess:
     """One fresh process with the package imported, until it is closed."""
 
     def __init__(self, package: Package, *, environment: Mapping[str, str], log_path: Path) -> None:
@@ -37,7 +37,7 @@ class Subject:
             self._child = process.spawn(
                 [
                     package.python,
-                    *("-I", "-S", "-B", SUBJECT, package.folder, package.libraries, str(theirs_in), str(theirs_out)),
+                    *("-I", "-S", "-B", PROGRAM, package.folder, package.libraries, str(theirs_in), str(theirs_out)),
                 ],
                 env=environment,
                 cwd=package.folder,
@@ -70,90 +70,90 @@ class Subject:
         self._answers.close()
 
 
-class Wrong(CommandError):
+class SceneMismatchError(CommandError):
     """A look did something else than its scene is there to measure."""
 
 
 class Trial:
     """A scene, and from the first batch until the `with` block ends a warm process that looks at it."""
 
-    def __init__(self, scene: Scene, *, package: Package, ground: Ground) -> None:
+    def __init__(self, scene: Scene, *, package: Package, servers: Servers) -> None:
         self.scene = scene
-        self._package, self._ground = package, ground
+        self._package, self._servers = package, servers
         self._workers = broker.workers_of(scene)
         self._seen = scene.members
-        self._subject: Subject | None = None
+        self._process: MeasuredProcess | None = None
 
     def __enter__(self) -> Self:
-        self._redis = self._ground.brokers[self.scene.queued].client()
+        self._redis = self._servers.brokers[self.scene.queued].client()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._subject is not None:
-            self._subject.close()
+        if self._process is not None:
+            self._process.close()
         self._redis.close()
 
     def batch(self) -> Batch:
-        """Raises Wrong when a look's decision is not the scene's, StartError when the process ends."""
-        broker.report(self._redis, self._workers)
-        if self._subject is None:
-            self._subject = self._new_process()
-            for _ in range(WARM_UP_LOOKS):
-                self._look(self._subject)
-        subject = self._subject
-        looks = [self._look(subject) for _ in range(LOOKS_A_BATCH)]
+        """Raises SceneMismatchError when a look's decision is not the scene's, StartError when the process ends."""
+        broker.fill_registry(self._redis, self._workers)
+        if self._process is None:
+            self._process = self._new_process()
+            for _ in range(WARM_UP_TICKS):
+                self._tick(self._process)
+        warm = self._process
+        ticks = [self._tick(warm) for _ in range(TICKS_A_BATCH)]
         return Batch(
-            own_ms=[look["own_ms"] for look in looks],
-            cpu_ms=[look["cpu_ms"] for look in looks],
-            aws_ms=[look["aws_ms"] for look in looks],
-            calls=[look["calls"] for look in looks],
-            commands=[look["commands"] for look in looks],
-            calibration_ms=[subject.ask("calibrate")["calibration_ms"] for _ in range(CALIBRATIONS_A_BATCH)],
-            peak_bytes=subject.ask("peak_memory")["peak_bytes"],
+            own_ms=[tick["own_ms"] for tick in ticks],
+            cpu_ms=[tick["cpu_ms"] for tick in ticks],
+            aws_ms=[tick["aws_ms"] for tick in ticks],
+            calls=[tick["calls"] for tick in ticks],
+            commands=[tick["commands"] for tick in ticks],
+            calibration_ms=[warm.ask("calibrate")["calibration_ms"] for _ in range(CALIBRATIONS_A_BATCH)],
+            peak_bytes=warm.ask("peak_memory")["peak_bytes"],
         )
 
     def cold_start(self) -> Cold:
         """Of a process of its own. Raises as `batch`."""
-        broker.report(self._redis, self._workers)
-        subject = self._new_process()
+        broker.fill_registry(self._redis, self._workers)
+        fresh = self._new_process()
         try:
-            return Cold(**subject.ask("begin"), first_look_ms=self._look(subject)["own_ms"])
+            return Cold(**fresh.ask("begin"), first_tick_ms=self._tick(fresh)["own_ms"])
         finally:
-            subject.close()
+            fresh.close()
 
-    def _look(self, subject: Subject) -> dict[str, Any]:
-        """What the subject says of a look, with the Redis commands that it took."""
+    def _tick(self, measured: MeasuredProcess) -> dict[str, Any]:
+        """What the process says of a look, with the Redis commands that it took."""
         scene = self.scene
-        if scene.of_strangers:
+        if scene.unknown_tasks:
             self._workers = broker.workers_of(scene, first=self._seen + 1)
             self._seen += scene.members
-            broker.report(self._redis, self._workers)
-        self._ground.api.begin_again(
+            broker.fill_registry(self._redis, self._workers)
+        self._servers.api.reset(
             desired=scene.desired,
             tasks=[worker.member.task_arn for worker in self._workers],
             former=[worker.member.task_arn for worker in self._workers if worker.old],
         )
-        broker.begin_again(self._redis, self._workers, forget=scene.changes_something)
-        broker.forget_commands(self._redis)
-        look = subject.ask("look")
-        mistakes = scene.mistakes(look["pools"][POOL_NAME])
-        if mistakes:
-            raise Wrong("; ".join(mistakes))
-        return {**look, "commands": broker.commands(self._redis)}
+        broker.reset(self._redis, self._workers, forget=scene.changes_something)
+        broker.reset_command_counts(self._redis)
+        tick = measured.ask("tick")
+        mismatches = scene.mismatches(tick["pools"][POOL_NAME])
+        if mismatches:
+            raise SceneMismatchError("; ".join(mismatches))
+        return {**tick, "commands": broker.command_counts(self._redis)}
 
-    def _new_process(self) -> Subject:
-        environment = self._ground.environment(self.scene)
-        return Subject(self._package, environment=environment, log_path=FOLDER / "function.log")
+    def _new_process(self) -> MeasuredProcess:
+        environment = self._servers.environment(self.scene)
+        return MeasuredProcess(self._package, environment=environment, log_path=FOLDER / "function.log")
 
 
-def measure(package: Package, scenes: Sequence[Scene], *, cold: Scene, say: Callable[[str], None]) -> Measured:
+def measure(package: Package, scenes: Sequence[Scene], *, cold: Scene, say: Callable[[str], None]) -> Measurements:
     """`cold`: the scene of a cold start's first look. Raises CommandError."""
     say("filling the queues")
-    with ground(lengths={scene.queued for scene in (*scenes, cold)}) as servers, ExitStack() as stack:
-        trials = [stack.enter_context(Trial(scene, package=package, ground=servers)) for scene in scenes]
-        starting = stack.enter_context(Trial(cold, package=package, ground=servers))
+    with running_servers(lengths={scene.queued for scene in (*scenes, cold)}) as servers, ExitStack() as stack:
+        trials = [stack.enter_context(Trial(scene, package=package, servers=servers)) for scene in scenes]
+        starting = stack.enter_context(Trial(cold, package=package, servers=servers))
         batches: list[list[Batch]] = [[] for _ in trials]
         starts = []
         for number in range(1, ROUNDS + 1):
@@ -162,5 +162,5 @@ def measure(package: Package, scenes: Sequence[Scene], *, cold: Scene, say: Call
                 taken.append(trial.batch())
             say(f"round {number} of {ROUNDS}: cold starts")
             starts.append([starting.cold_start() for _ in range(COLD_STARTS_A_ROUND)])
-    looks = [Looks(scene=trial.scene, batches=taken) for trial, taken in zip(trials, batches, strict=True)]
-    return Measured(looks=looks, cold=starts)
+    figures = [SceneFigures(scene=trial.scene, batches=taken) for trial, taken in zip(trials, batches, strict=True)]
+    return Measurements(scenes=figures, cold=starts)

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from bench.micro.function import servers as ground_servers
+from bench.micro.function import servers as servers_module
 from bench.micro.function import trial
 from bench.micro.function.package import Package
 from bench.micro.function.scenes import changing, steady
-from bench.micro.function.servers import Ground
-from bench.micro.function.trial import Trial, Wrong
+from bench.micro.function.servers import Servers
+from bench.micro.function.trial import SceneMismatchError, Trial
 from local.servers.process import StartError
 
 ROOT = Path(__file__).parents[3]
@@ -22,13 +22,13 @@ LIBRARIES = Path(next(path for path in sys.path if path.endswith("site-packages"
 
 
 @pytest.fixture(scope="module")
-def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ground]:
+def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
     with pytest.MonkeyPatch.context() as patch:
         folder = tmp_path_factory.mktemp("bench")
-        patch.setattr(ground_servers, "FOLDER", folder)
+        patch.setattr(servers_module, "FOLDER", folder)
         patch.setattr(trial, "FOLDER", folder)
-        patch.setattr(trial, "LOOKS_A_BATCH", 2)
-        with ground_servers.ground(lengths=[QUEUED]) as found:
+        patch.setattr(trial, "TICKS_A_BATCH", 2)
+        with servers_module.running_servers(lengths=[QUEUED]) as found:
             yield found
 
 
@@ -42,8 +42,8 @@ def package(tmp_path: Path) -> Package:
     )
 
 
-def test_a_batch_has_an_entry_a_look_and_counts_what_a_look_asked_for(servers: Ground, package: Package) -> None:
-    with Trial(STEADY, package=package, ground=servers) as one:
+def test_a_batch_has_an_entry_a_look_and_counts_what_a_look_asked_for(servers: Servers, package: Package) -> None:
+    with Trial(STEADY, package=package, servers=servers) as one:
         batch = one.batch()
     assert batch.calls == [["DescribeServices"]] * 2
     assert all(commands["llen"] == 8 for commands in batch.commands)  # two queues, of four lists each
@@ -51,25 +51,28 @@ def test_a_batch_has_an_entry_a_look_and_counts_what_a_look_asked_for(servers: G
     assert batch.peak_bytes > 10_000_000
 
 
-def test_workers_that_no_look_has_seen_are_asked_about_at_every_look(servers: Ground, package: Package) -> None:
-    (strangers,) = [scene for scene in changing(queued=QUEUED, members=MEMBERS) if scene.of_strangers]
-    with Trial(strangers, package=package, ground=servers) as one:
+def test_workers_that_no_look_has_seen_are_asked_about_at_every_look(servers: Servers, package: Package) -> None:
+    (strangers,) = [scene for scene in changing(queued=QUEUED, members=MEMBERS) if scene.unknown_tasks]
+    with Trial(strangers, package=package, servers=servers) as one:
         assert one.batch().calls == [["DescribeServices", "DescribeTasks", "UpdateService"]] * 2
 
 
-def test_a_cold_start_is_measured_in_a_process_of_its_own(servers: Ground, package: Package) -> None:
-    with Trial(STEADY, package=package, ground=servers) as one:
+def test_a_cold_start_is_measured_in_a_process_of_its_own(servers: Servers, package: Package) -> None:
+    with Trial(STEADY, package=package, servers=servers) as one:
         cold = one.cold_start()
-    assert min(cold.import_ms, cold.import_cpu_ms, cold.wiring_ms, cold.first_look_ms) > 0
+    assert min(cold.import_ms, cold.import_cpu_ms, cold.wiring_ms, cold.first_tick_ms) > 0
 
 
-def test_a_look_that_does_something_else_than_its_scene_is_no_measurement(servers: Ground, package: Package) -> None:
+def test_a_look_that_does_something_else_than_its_scene_is_no_measurement(servers: Servers, package: Package) -> None:
     wrong = replace(STEADY, becomes=MEMBERS + 1)
-    with Trial(wrong, package=package, ground=servers) as one, pytest.raises(Wrong, match="desired is 4, not 5"):
+    with (
+        Trial(wrong, package=package, servers=servers) as one,
+        pytest.raises(SceneMismatchError, match="desired is 4, not 5"),
+    ):
         one.batch()
 
 
-def test_a_process_that_ends_is_an_error_that_names_its_log(servers: Ground, package: Package) -> None:
+def test_a_process_that_ends_is_an_error_that_names_its_log(servers: Servers, package: Package) -> None:
     (package.folder / "shared").unlink()
-    with Trial(STEADY, package=package, ground=servers) as one, pytest.raises(StartError, match=r"function\.log"):
+    with Trial(STEADY, package=package, servers=servers) as one, pytest.raises(StartError, match=r"function\.log"):
         one.batch()

@@ -15,14 +15,14 @@ from bench.micro.function import broker
 from bench.micro.function.aws_api import AwsApi
 from bench.micro.function.figures import most_calls
 from bench.micro.function.scenes import CLUSTER, Scene, changing, steady
-from bench.micro.function.servers import Ground
+from bench.micro.function.servers import Servers
 from local.servers.redis import Redis
 from shared import aws
 from shared.broker import Broker
 
 MEMBERS = 250
 FEW, MANY = 10, 10_000
-CHANGING = {scene.name: scene for scene in changing(queued=FEW, members=MEMBERS) if not scene.of_strangers}
+CHANGING = {scene.name: scene for scene in changing(queued=FEW, members=MEMBERS) if not scene.unknown_tasks}
 STEADY = steady(queued=FEW, members=MEMBERS)
 
 
@@ -30,7 +30,7 @@ STEADY = steady(queued=FEW, members=MEMBERS)
 class Stage:
     """Plays scenes. `calls`: the AWS operations of the last look; `commands`: how often it gave each Redis command."""
 
-    ground: Ground
+    ground: Servers
     client: redis.Redis
     ecs: Any
     origins: Origins
@@ -40,37 +40,37 @@ class Stage:
     def play(self, scene: Scene) -> dict[str, Any]:
         """The record of the decision, in a look at the scene as it begins."""
         workers = broker.workers_of(scene)
-        broker.enqueue(self.client, scene.queued)
-        broker.report(self.client, workers)
-        self.ground.api.begin_again(
+        broker.fill_queues(self.client, scene.queued)
+        broker.fill_registry(self.client, workers)
+        self.ground.api.reset(
             desired=scene.desired,
             tasks=[worker.member.task_arn for worker in workers],
             former=[worker.member.task_arn for worker in workers if worker.old],
         )
-        broker.begin_again(self.client, workers, forget=True)
+        broker.reset(self.client, workers, forget=True)
         settings = Settings.from_environment(self.ground.environment(scene))
         self.calls.clear()
         connection = Broker(settings.broker, read_password=lambda: "")
         connection.connect()
-        broker.forget_commands(self.client)
+        broker.reset_command_counts(self.client)
         (outcome,) = look_at_all(settings=settings, broker=connection, ecs=self.ecs, origins=self.origins).outcomes
-        self.commands = broker.commands(self.client)
+        self.commands = broker.command_counts(self.client)
         connection.close()
         return outcome.to_record()
 
 
 @pytest.fixture(scope="module")
-def ground(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ground]:
+def ground(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
     with ExitStack() as stack:
         api = AwsApi()
         stack.callback(api.close)
         server = Redis(tmp_path_factory.mktemp("redis")).start()
         stack.callback(server.stop)
-        yield Ground(api=api, brokers={FEW: server, MANY: server})
+        yield Servers(api=api, brokers={FEW: server, MANY: server})
 
 
 @pytest.fixture(scope="module")
-def ecs(ground: Ground) -> Iterator[Any]:
+def ecs(ground: Servers) -> Iterator[Any]:
     with pytest.MonkeyPatch.context() as patch:
         for name, value in ground.environment(STEADY).items():
             patch.setenv(name, value)
@@ -78,7 +78,7 @@ def ecs(ground: Ground) -> Iterator[Any]:
 
 
 @pytest.fixture
-def stage(ground: Ground, ecs: Any) -> Iterator[Stage]:
+def stage(ground: Servers, ecs: Any) -> Iterator[Stage]:
     with ground.brokers[FEW].client() as client:
         found = Stage(ground=ground, client=client, ecs=ecs, origins=Origins(ecs, cluster=CLUSTER))
 
@@ -94,7 +94,7 @@ def stage(ground: Ground, ecs: Any) -> Iterator[Stage]:
 @pytest.mark.parametrize("scene", [STEADY, *CHANGING.values()], ids=lambda scene: scene.name)
 def test_a_look_does_what_the_scene_is_to_measure(stage: Stage, scene: Scene) -> None:
     record = stage.play(scene)
-    assert scene.mistakes(record) == []
+    assert scene.mismatches(record) == []
     assert record["problems"] == []
 
 
@@ -135,22 +135,22 @@ def test_which_deployment_started_a_task_is_asked_once(stage: Stage) -> None:
     second = stage.play(deployment)
     assert stage.calls == ["DescribeServices", "UpdateService"]
     assert second["drain"] == first["drain"]
-    more = replace(deployment, crews=(*deployment.crews, replace(deployment.crews[0], count=1)))
+    more = replace(deployment, groups=(*deployment.groups, replace(deployment.groups[0], count=1)))
     stage.play(more)
     assert stage.calls.count("DescribeTasks") == 1
 
 
 def test_a_task_that_ecs_does_not_know_is_asked_about_again(stage: Stage) -> None:
-    stage.ground.api.begin_again(desired=1, tasks=["a"])
+    stage.ground.api.reset(desired=1, tasks=["a"])
     assert list(stage.origins.read(pool="p", task_arns=["a", "b"])) == ["a"]
-    stage.ground.api.begin_again(desired=1, tasks=["b"])
+    stage.ground.api.reset(desired=1, tasks=["b"])
     assert sorted(stage.origins.read(pool="p", task_arns=["a", "b"])) == ["a", "b"]
     assert stage.calls == ["DescribeTasks", "DescribeTasks"]
 
 
 def test_a_task_that_is_gone_is_not_remembered(stage: Stage) -> None:
-    stage.ground.api.begin_again(desired=1, tasks=["a", "b"])
+    stage.ground.api.reset(desired=1, tasks=["a", "b"])
     stage.origins.read(pool="p", task_arns=["a", "b"])
     assert list(stage.origins.read(pool="p", task_arns=["b"])) == ["b"]
-    stage.ground.api.begin_again(desired=1, tasks=[])
+    stage.ground.api.reset(desired=1, tasks=[])
     assert list(stage.origins.read(pool="p", task_arns=["a", "b"])) == ["b"]

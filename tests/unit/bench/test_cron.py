@@ -10,12 +10,12 @@ from agent.forecast import LATE_S, LOOK_EVERY_S
 from bench.loads.cron_load import cron_load
 from bench.loads.load import Load
 from bench.loads.schedule import Calendar, PastTask, Rises, ScheduledRun, rises_of
-from bench.loads.stages import FOLLOWS_AFTER_S, NONE, Order
-from bench.policies.catalog import MAKERS, OURS_FORECAST, known, make
+from bench.loads.stages import FOLLOWS_AFTER_S, NONE, Stages
+from bench.policies.catalog import MAKERS, OURS_FORECAST, make, makers_for
 from bench.policies.peer import Peer
 from bench.sim.boots import Boots
 from bench.sim.forecaster import AHEAD_S, NO_ERROR, WINDOW_S, Forecaster, ForecastError
-from bench.sim.pool import Site
+from bench.sim.pool import SimPool
 from bench.sim.trial import Outcome, Setting, run_trial
 from fleet.forecast import FORECAST_TTL_S, Forecast
 from tests.support import past_runs
@@ -31,7 +31,7 @@ WITH_LATER_STAGE: Rises = ((0, 3), (LATER_S, 1))
 
 
 class OneWorker(Peer):
-    """A worker from the begin on; each look notes what is forecast."""
+    """A worker from the begin on; each tick notes what is forecast."""
 
     name = "one-worker"
     period_s = 10.0
@@ -40,15 +40,15 @@ class OneWorker(Peer):
         self._forecaster = forecaster
         self.read: list[tuple[float, Forecast | None]] = []
 
-    def begin(self, site: Site) -> None:
-        super().begin(site)
-        site.ecs.set_desired(1)
+    def begin(self, pool: SimPool) -> None:
+        super().begin(pool)
+        pool.ecs.set_desired(1)
         if self._forecaster is not None:
-            self._forecaster.begin(site)
+            self._forecaster.begin(pool)
 
-    def look(self) -> None:
+    def tick(self) -> None:
         if self._forecaster is not None:
-            self.read.append((self.site.clock.now, self._forecaster.read()))
+            self.read.append((self.pool.clock.now, self._forecaster.read()))
 
 
 def regular(*, courses: tuple[Rises, ...] = (), most_at_once: int = 16) -> Load:
@@ -59,7 +59,7 @@ def regular(*, courses: tuple[Rises, ...] = (), most_at_once: int = 16) -> Load:
         tasks_of += [[4 * run, 4 * run + 1, 4 * run + 2], [4 * run + 3]]
         arrivals += [due_at + 2.0] * 3 + [due_at + 2.0 + 30.0 + FOLLOWS_AFTER_S]
         runs.append(ScheduledRun(dag_id="d", due_at=due_at, created_at=due_at + 2.0, last_stage=2 * run + 1))
-    order = Order(
+    stages = Stages(
         stage_of=[stage for stage, tasks in enumerate(tasks_of) for _ in tasks],
         tasks_of=tasks_of,
         next_of=[stage + 1 if stage % 2 == 0 else NONE for stage in range(2 * RUNS)],
@@ -67,7 +67,7 @@ def regular(*, courses: tuple[Rises, ...] = (), most_at_once: int = 16) -> Load:
         most_at_once=most_at_once,
     )
     calendar = Calendar(runs=runs, courses={"d": courses})
-    return Load(name="regular", arrivals=arrivals, durations=[30.0] * len(arrivals), order=order, calendar=calendar)
+    return Load(name="regular", arrivals=arrivals, durations=[30.0] * len(arrivals), stages=stages, calendar=calendar)
 
 
 @pytest.fixture
@@ -111,7 +111,7 @@ def test_of_a_runs_tasks_no_more_come_at_once_than_airflow_allows() -> None:
 
 def test_without_an_order_tasks_come_at_their_arrival() -> None:
     # The fourth comes 31.5 s after the first, when the third has just begun: a slot is free.
-    assert ran(replace(regular(), order=None)).figures.wait_p95 == 30
+    assert ran(replace(regular(), stages=None)).figures.wait_p95 == 30
 
 
 def test_a_run_is_forecast_until_it_is_a_minute_old() -> None:
@@ -141,7 +141,7 @@ def test_the_later_stages_of_a_run_are_forecast_for_as_long_as_it_runs() -> None
 def test_a_dag_is_forecast_once_it_has_run() -> None:
     seen = watched()
     first = next(now for now, forecast in seen if forecast)
-    # The first run is over 600 + 2 + 2 x 30 + 31.5 s after the begin; within a minute a look sees it.
+    # The first run is over 600 + 2 + 2 x 30 + 31.5 s after the begin; within a minute a tick sees it.
     assert 690 < first < 690 + LOOK_EVERY_S + 10
     assert {slots for _, forecast in seen for _, slots in forecast or ()} == {3}
 
@@ -181,7 +181,7 @@ def test_a_run_that_never_begins_is_forecast_until_it_is_a_minute_late() -> None
 def test_runs_that_never_begin_are_forecast_beside_those_that_do() -> None:
     load = regular(courses=(COURSE,))
     assert load.calendar is not None
-    policy = OneWorker(Forecaster(load.calendar.with_missed(1.0)))
+    policy = OneWorker(Forecaster(load.calendar.with_missed_runs(1.0)))
     run_trial(policy, load=load, setting=SETTING, seed=1)
     assert {slots for _, forecast in policy.read for _, slots in forecast or ()} == {6}
 
@@ -189,8 +189,8 @@ def test_runs_that_never_begin_are_forecast_beside_those_that_do() -> None:
 def test_of_an_unknown_dag_nothing_is_forecast() -> None:
     calendar = regular(courses=(COURSE,)).calendar
     assert calendar is not None
-    assert calendar.knowing(0.0).runs == []
-    assert calendar.knowing(1.0) == calendar
+    assert calendar.with_share_known(0.0).runs == []
+    assert calendar.with_share_known(1.0) == calendar
 
 
 def test_the_same_seed_gives_the_same_load() -> None:
@@ -199,11 +199,11 @@ def test_the_same_seed_gives_the_same_load() -> None:
 
 def test_a_generated_load_is_in_order_and_its_schedule_knows_all_but_the_backfill() -> None:
     load = cron_load(days=1)
-    assert load.order is not None
+    assert load.stages is not None
     assert load.calendar is not None
     assert list(load.arrivals) == sorted(load.arrivals)
-    assert sorted(task for tasks in load.order.tasks_of for task in tasks) == list(range(len(load)))
-    lasts = {stage for stage, following in enumerate(load.order.next_of) if following == NONE}
+    assert sorted(task for tasks in load.stages.tasks_of for task in tasks) == list(range(len(load)))
+    lasts = {stage for stage, following in enumerate(load.stages.next_of) if following == NONE}
     scheduled = {run.last_stage for run in load.calendar.runs}
     assert len(lasts - scheduled) == 6  # the backfill's runs of a day, all at once
     assert scheduled < lasts
@@ -212,8 +212,8 @@ def test_a_generated_load_is_in_order_and_its_schedule_knows_all_but_the_backfil
 
 def test_a_forecast_is_compared_only_where_a_schedule_is_known() -> None:
     load = regular()
-    assert known(load) == MAKERS
-    assert known(replace(load, calendar=None)).keys() == MAKERS.keys() - {OURS_FORECAST}
+    assert makers_for(load) == MAKERS
+    assert makers_for(replace(load, calendar=None)).keys() == MAKERS.keys() - {OURS_FORECAST}
     with pytest.raises(ValueError, match="no schedule"):
         make(OURS_FORECAST, replace(load, calendar=None), SETTING)
 

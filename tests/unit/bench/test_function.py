@@ -6,17 +6,17 @@ from pathlib import Path
 
 import pytest
 
-from bench.micro.function.figures import Batch, Cold, Looks, most_calls, verdicts
+from bench.micro.function.figures import Batch, Cold, SceneFigures, most_calls, verdicts
 from bench.micro.function.package import Package
 from bench.micro.function.report import Report
 from bench.micro.function.scenes import MOST_MEMBERS, MOST_QUEUED, Scene, changing, steady
-from bench.micro.function.trial import Measured
+from bench.micro.function.trial import Measurements
 from bench.report.tables import BEGIN, END, Verdict
 
 STEADY = steady(queued=MOST_QUEUED, members=MOST_MEMBERS)
 SHORT = steady(queued=0, members=MOST_MEMBERS)
 CHANGING = changing(queued=MOST_QUEUED, members=MOST_MEMBERS)
-COLD = Cold(import_ms=300.0, import_cpu_ms=290.0, wiring_ms=50.0, first_look_ms=60.0)
+COLD = Cold(import_ms=300.0, import_cpu_ms=290.0, wiring_ms=50.0, first_tick_ms=60.0)
 BATCH = Batch(
     own_ms=[20.0, 21.0, 22.0],
     cpu_ms=[18.0, 18.0, 18.0],
@@ -28,12 +28,12 @@ BATCH = Batch(
 )
 
 
-def looks(scene: Scene = STEADY, *batches: Batch) -> Looks:
-    return Looks(scene=scene, batches=batches or (BATCH,))
+def looks(scene: Scene = STEADY, *batches: Batch) -> SceneFigures:
+    return SceneFigures(scene=scene, batches=batches or (BATCH,))
 
 
-def judged(*all_looks: Looks, cold: Cold = COLD, package_bytes: int = 12_000_000) -> dict[str, Verdict]:
-    found = verdicts(cold=[[cold]], looks=all_looks or (looks(),), package_bytes=package_bytes)
+def judged(*all_looks: SceneFigures, cold: Cold = COLD, package_bytes: int = 12_000_000) -> dict[str, Verdict]:
+    found = verdicts(cold=[[cold]], scenes=all_looks or (looks(),), package_bytes=package_bytes)
     return {verdict.what: verdict for verdict in found}
 
 
@@ -100,8 +100,8 @@ def test_the_calls_that_a_look_may_make(members: int, calls: int) -> None:
 
 def test_a_look_at_something_else_than_the_scene_is_a_mistake() -> None:
     record = {"queued": MOST_QUEUED, "desired": 500, "drain": [], "recall": [], "malformed": 0}
-    assert STEADY.mistakes(record) == []
-    assert STEADY.mistakes({**record, "malformed": 1, "drain": ["a"]}) == [
+    assert STEADY.mismatches(record) == []
+    assert STEADY.mismatches({**record, "malformed": 1, "drain": ["a"]}) == [
         "nothing changes: drain is 1, not 0",
         "nothing changes: malformed is 1, not 0",
     ]
@@ -115,7 +115,7 @@ def report(tmp_path: Path) -> Report:
     package = Package(
         python=Path("python"), version="3.12", is_lambdas_python=True, folder=folder, libraries=tmp_path / "libraries"
     )
-    measured = Measured(looks=[looks()], cold=[[COLD]])
+    measured = Measurements(scenes=[looks()], cold=[[COLD]])
     return Report(package=package, measured=measured, verdicts=list(judged().values()), load=(0.5, 1.5))
 
 

@@ -8,12 +8,12 @@ from hypothesis import strategies as st
 
 from bench.loads.bounds import work_hours
 from bench.loads.load import Load, load_of
-from bench.policies.catalog import MAKERS, known, make
+from bench.policies.catalog import MAKERS, make, makers_for
 from bench.policies.experiment import compare
 from bench.sim.boots import Boots
 from bench.sim.trial import Outcome, Setting, run_trial
 
-ROUGH = Setting(slots=4, minimum=0, boots=Boots(correlated=0.5, failing=0.1), lost_looks=0.2, launch_burst=5)
+ROUGH = Setting(slots=4, minimum=0, boots=Boots(correlated=0.5, failing=0.1), lost_ticks=0.2, launch_burst=5)
 KILLS_NONE = ("ours", "mwaa-today", "static-peak")
 
 
@@ -28,7 +28,7 @@ def trial(policy: str, load: Load, setting: Setting, *, seed: int = 1) -> Outcom
     return run_trial(make(policy, load, setting), load=load, setting=setting, seed=seed)
 
 
-@pytest.mark.parametrize("policy", list(known(load_of("bursts", [(0, 0)]))))
+@pytest.mark.parametrize("policy", list(makers_for(load_of("bursts", [(0, 0)]))))
 def test_every_policy_completes_every_task_of_a_quiet_day(policy: str) -> None:
     load = bursts(1)
     outcome = trial(policy, load, Setting(slots=4, minimum=0))

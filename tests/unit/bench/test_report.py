@@ -8,14 +8,14 @@ import pytest
 from bench.loads.cron_load import cron_load
 from bench.loads.load import load_of
 from bench.loads.schedule import Calendar, ScheduledRun
-from bench.loads.stages import NONE, Order
+from bench.loads.stages import NONE, Stages
 from bench.policies.catalog import FASTER_MWAA, MAKERS, MWAA_TODAY, OURS, OURS_FORECAST
 from bench.policies.experiment import Result, compare
 from bench.report import all_loads as report
 from bench.report.claims import claims
 from bench.report.policy_tables import FIRST_FIT
 from bench.report.scenarios import FIFTH_UNKNOWN, OTHER_LOADS, SCENARIOS, WITHHELD, Scenario
-from bench.report.suite import Comparison, Extent, Suite, Trouble, run_suite
+from bench.report.suite import Comparison, Extent, ScenarioResult, Suite, run_suite
 from bench.report.tables import BEGIN, END
 from bench.sim.trial import Setting
 
@@ -46,10 +46,10 @@ def comparison(load: str, slots: int, *results: Result) -> Comparison:
 def suite(*comparisons: Comparison, fifth_unknown: Result | None = None, withheld: Result | None = None) -> Suite:
     troubled = {FIFTH_UNKNOWN: fifth_unknown, WITHHELD: withheld}
     troubles = [
-        Trouble(name=name, comparison=comparison("cron", 16, *([each] if each else [])))
+        ScenarioResult(name=name, comparison=comparison("cron", 16, *([each] if each else [])))
         for name, each in troubled.items()
     ]
-    return Suite(seeds=1, comparisons=comparisons, troubles=troubles, others=(), troubled_days=1)
+    return Suite(seeds=1, comparisons=comparisons, scenarios=troubles, other_loads=(), scenario_days=1)
 
 
 def verdict_of(what: str, found: Suite) -> tuple[float, bool]:
@@ -105,8 +105,8 @@ def test_speed_is_of_the_slowest_policy() -> None:
 
 
 def test_another_load_is_shown_beside_what_it_allows_for() -> None:
-    other = Trouble(name="another", comparison=comparison("cron", 16))
-    *_, troubled, others = report.sheets(replace(suite(), others=[other]))
+    other = ScenarioResult(name="another", comparison=comparison("cron", 16))
+    *_, troubled, others = report.tables(replace(suite(), other_loads=[other]))
     assert FIRST_FIT not in [row[1] for row in troubled.rows]
     hours = other.comparison.base.first_fit_hours
     assert others.rows[-1] == ("", FIRST_FIT, f"{hours:,.0f}", f"{hours:.0f}", *["-"] * 5)
@@ -115,7 +115,7 @@ def test_another_load_is_shown_beside_what_it_allows_for() -> None:
 def test_the_same_figures_give_the_same_document_and_plots(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     document = tmp_path / "docs.md"
     monkeypatch.setattr(report, "PLOT_PATH", tmp_path / "one.png")
-    monkeypatch.setattr(report, "TROUBLES_PLOT_PATH", tmp_path / "two.png")
+    monkeypatch.setattr(report, "SCENARIO_PLOT_PATH", tmp_path / "two.png")
     found = suite(comparison("cron", 8, result("unheard-of", hours=1, wait=0, killed=1)))
     written = []
     for _ in range(2):
@@ -134,14 +134,14 @@ def test_the_same_figures_give_the_same_document_and_plots(tmp_path: Path, monke
 
 def test_every_load_is_compared_and_every_trouble_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     run = ScheduledRun(dag_id="d", due_at=700.0, created_at=700.0, last_stage=0)
-    order = Order(stage_of=[0] * 4, tasks_of=[range(4)], next_of=[NONE], first_tasks=range(4), most_at_once=4)
-    scheduled = replace(LOAD, name="cron", order=order, calendar=Calendar(runs=[run], courses={"d": [((0, 4),)]}))
+    stages = Stages(stage_of=[0] * 4, tasks_of=[range(4)], next_of=[NONE], first_tasks=range(4), most_at_once=4)
+    scheduled = replace(LOAD, name="cron", stages=stages, calendar=Calendar(runs=[run], courses={"d": [((0, 4),)]}))
     for module in ("suite", "scenarios"):
         monkeypatch.setattr(f"bench.report.{module}.cron_load", lambda **_: scheduled)
     shown: list[str] = []
     found = run_suite(
         [LOAD],
-        extent=Extent(seeds=1, days=1, troubled_days=1, concurrencies=(4, 16), processes=1),
+        extent=Extent(seeds=1, days=1, scenario_days=1, concurrencies=(4, 16), processes=1),
         say=lambda _: None,
         show=lambda title, _: shown.append(title),
     )
@@ -149,8 +149,8 @@ def test_every_load_is_compared_and_every_trouble_shown(monkeypatch: pytest.Monk
         (n, c) for n in ("cron", "test") for c in (4, 16)
     ]
     assert [each.has_schedule for each in found.comparisons] == [True, True, False, False]
-    assert [trouble.name for trouble in found.troubles] == [scenario.name for scenario in SCENARIOS]
-    assert [other.name for other in found.others] == [scenario.name for scenario in OTHER_LOADS]
+    assert [scenario.name for scenario in found.scenarios] == [scenario.name for scenario in SCENARIOS]
+    assert [other.name for other in found.other_loads] == [scenario.name for scenario in OTHER_LOADS]
     assert len(shown) == len(set(shown)) == len(found.everywhere)
     assert verdict_of("tasks killed", found) == (0, True)
     assert verdict_of("tasks not completed", found) == (0, True)

@@ -69,7 +69,7 @@ def wire(function: "ModuleType") -> dict[str, float]:
     return {"wiring_ms": MS_A_SECOND * (time.perf_counter() - began)}
 
 
-def look(function: "ModuleType", calls: AwsCalls) -> "dict[str, Any]":
+def tick(function: "ModuleType", calls: AwsCalls) -> "dict[str, Any]":
     """One invocation with one look: milliseconds of its own and Redis's, waiting for AWS apart."""
     calls.forget()
     began, began_cpu = time.perf_counter(), time.process_time()
@@ -120,8 +120,8 @@ def main() -> None:
             match line.strip():
                 case "begin":
                     answer: dict[str, Any] = begun
-                case "look":
-                    answer = look(function, calls)
+                case "tick":
+                    answer = tick(function, calls)
                 case "calibrate":
                     answer = calibrate(function)
                 case "peak_memory":

@@ -16,15 +16,15 @@ from bench.loads.load import Load, load_of
 from bench.loads.schedule import Calendar, ScheduledRun
 from bench.loads.stages import NONE
 from bench.policies.catalog import default_policy, forecaster_of
-from bench.policies.own_autoscaler import Ours
-from bench.policies.skipped_ticks import ROUNDING_S, Rest, after_rest, rest_after
+from bench.policies.own_autoscaler import OwnAutoscaler
+from bench.policies.skipped_ticks import ROUNDING_S, QuietPeriod, memory_after_quiet_period, quiet_period_after
 from bench.sim.trial import Outcome, Setting, run_trial
 from fleet.forecast import Forecast
 from fleet.registry import DRAINED, ORDER_DRAIN
 
 NOW, DEMAND = 1000.0, 3
 SETTING = Setting(slots=4, minimum=0)
-LOOKS_LOST = replace(SETTING, lost_looks=0.1)
+TICKS_LOST = replace(SETTING, lost_ticks=0.1)
 RELEASED = Worker(id="a", state=DRAINED, active=0, slots=4, protected=False, order=ORDER_DRAIN, started_at=NOW - 300)
 SEEN = Observation(
     now=NOW,
@@ -38,15 +38,15 @@ WAITING = replace(SEEN, queued={"default": 0, "long": 1})
 DECIDED = Decision(desired=2, reason="enough", memory=REMEMBERED)
 
 
-class Restless(Ours):
-    """Takes every look, whatever the last one left to do."""
+class EveryTick(OwnAutoscaler):
+    """Takes every tick, whatever the last one left to do."""
 
-    def look(self) -> None:
-        self.site.fleet.changes += 1
-        super().look()  # what may be spared is not said
+    def tick(self) -> None:
+        self.pool.workers.changes += 1
+        super().tick()  # what may be spared is not said
 
 
-def ran(kind: type[Ours], load: Load, *, period_s: float = 5.0, setting: Setting = SETTING) -> Outcome:
+def ran(kind: type[OwnAutoscaler], load: Load, *, period_s: float = 5.0, setting: Setting = SETTING) -> Outcome:
     forecaster = None if load.calendar is None else forecaster_of(load, setting)
     scaler = kind(default_policy(setting), period_s=period_s, forecaster=forecaster)
     return run_trial(scaler, load=load, setting=setting, seed=1)
@@ -63,43 +63,43 @@ BURSTS = load_of(
 DUE = [ScheduledRun(dag_id="a", due_at=600.0 * hour, created_at=600.0 * hour, last_stage=NONE) for hour in (1, 2, 6)]
 
 
-@pytest.mark.parametrize("setting", [SETTING, LOOKS_LOST], ids=["every look", "looks lost"])
+@pytest.mark.parametrize("setting", [SETTING, TICKS_LOST], ids=["every tick", "looks lost"])
 @pytest.mark.parametrize("period_s", [2.0, 5.0, 15.0])
 def test_spared_looks_change_nothing(period_s: float, setting: Setting) -> None:
     world = {"period_s": period_s, "setting": setting}
-    assert ran(Ours, BURSTS, **world) == ran(Restless, BURSTS, **world)  # type: ignore[arg-type]
+    assert ran(OwnAutoscaler, BURSTS, **world) == ran(EveryTick, BURSTS, **world)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("setting", [SETTING, LOOKS_LOST], ids=["every look", "looks lost"])
+@pytest.mark.parametrize("setting", [SETTING, TICKS_LOST], ids=["every tick", "looks lost"])
 def test_spared_looks_change_nothing_with_a_forecast(setting: Setting) -> None:
     load = replace(BURSTS, calendar=Calendar(runs=DUE, courses={"a": [((0, 20),)]}))
-    outcome = ran(Ours, load, setting=setting)
-    assert outcome == ran(Restless, load, setting=setting)
-    assert outcome != ran(Ours, BURSTS, setting=setting)
+    outcome = ran(OwnAutoscaler, load, setting=setting)
+    assert outcome == ran(EveryTick, load, setting=setting)
+    assert outcome != ran(OwnAutoscaler, BURSTS, setting=setting)
 
 
 def test_looks_that_are_lost_change_something() -> None:
-    assert ran(Ours, BURSTS) != ran(Ours, BURSTS, setting=LOOKS_LOST)
+    assert ran(OwnAutoscaler, BURSTS) != ran(OwnAutoscaler, BURSTS, setting=TICKS_LOST)
 
 
 def test_a_pool_at_rest_is_not_looked_at() -> None:
-    """Two hours between two tasks, at a look each 5 s."""
+    """Two hours between two tasks, at a tick each 5 s."""
     looks: list[float] = []
 
-    class Counted(Ours):
-        def look(self) -> float | None:
-            looks.append(self.site.clock.now)
-            return super().look()
+    class Counted(OwnAutoscaler):
+        def tick(self) -> float | None:
+            looks.append(self.pool.clock.now)
+            return super().tick()
 
     ran(Counted, load_of("sparse", [(0.0, 10.0), (7200.0, 10.0)]))
     assert 10 < len(looks) < 200
 
 
-def rest(seen: Observation = SEEN, decided: Decision = DECIDED, *, memory: Memory = REMEMBERED) -> Rest | None:
-    return rest_after(seen, memory, decided)
+def rest(seen: Observation = SEEN, decided: Decision = DECIDED, *, memory: Memory = REMEMBERED) -> QuietPeriod | None:
+    return quiet_period_after(seen, memory, decided)
 
 
-def lasts(rest: Rest | None, *, at: float, forecast: Forecast | None = None) -> bool:
+def lasts(rest: QuietPeriod | None, *, at: float, forecast: Forecast | None = None) -> bool:
     assert rest is not None
     return rest.lasts(forecast, REMEMBERED, now=at)
 
@@ -172,6 +172,6 @@ def test_a_pool_rests_while_what_is_foretold_asks_for_the_same() -> None:
 def test_after_a_rest_the_tasks_that_end_are_those_since_its_last_look() -> None:
     """Of tasks that ended before the rest, those of the last minute still count: here 2 and then 1 of 6."""
     sights = (Sight(at=NOW - 10, demand=6), Sight(at=NOW - 5, demand=4), Sight(at=NOW, demand=3))
-    rested = after_rest(replace(REMEMBERED, sights=sights), until=NOW + 53)
+    rested = memory_after_quiet_period(replace(REMEMBERED, sights=sights), until=NOW + 53)
     later = remember(rested.sights, Sight(at=NOW + 54, demand=0))
     assert (ended(sights), ended(rested.sights), ended(later)) == (3, 1, 4)

@@ -9,14 +9,14 @@ from bench.sim.boots import Boots, BootSequence, LaunchBucket
 from bench.sim.clock import Clock
 from bench.sim.ecs import Bill
 from bench.sim.metrics import quantile
-from bench.sim.pool import Site
+from bench.sim.pool import SimPool
 from bench.sim.trial import Outcome, Setting, run_trial
 
 CONSTANT = Boots(median_s=60, p95_s=60)
 
 
 class Script(Peer):
-    """Sets desired as told: a count a look, the last one for good."""
+    """Sets desired as told: a count a tick, the last one for good."""
 
     name = "script"
     period_s = 10.0
@@ -24,16 +24,16 @@ class Script(Peer):
     def __init__(self, *counts: int, grace_s: float = 120.0) -> None:
         self._counts = list(counts)
         self.grace_s = grace_s
-        self.looked_at: list[float] = []
+        self.ticked_at: list[float] = []
 
-    def begin(self, site: Site) -> None:
-        super().begin(site)
-        site.ecs.set_desired(self._counts.pop(0))
+    def begin(self, pool: SimPool) -> None:
+        super().begin(pool)
+        pool.ecs.set_desired(self._counts.pop(0))
 
-    def look(self) -> None:
-        self.looked_at.append(self.site.clock.now)
+    def tick(self) -> None:
+        self.ticked_at.append(self.pool.clock.now)
         if self._counts:
-            self.site.ecs.set_desired(self._counts.pop(0))
+            self.pool.ecs.set_desired(self._counts.pop(0))
 
 
 def ran(script: Script, tasks: list[tuple[float, float]], *, slots: int = 2) -> Outcome:
@@ -49,15 +49,15 @@ def test_actions_run_in_the_order_of_their_times_and_of_planning() -> None:
     assert (done, clock.now) == (["a", "b", "c"], 2.0)
 
 
-def beats(*, spared_until: float, plans: tuple[float, ...], end: float) -> list[tuple[float, float | None]]:
-    """The times of the beats of a clock that beats each 10 s from 0 on, each with the last that was spared before."""
+def ticks(*, skip_until: float, plans: tuple[float, ...], end: float) -> list[tuple[float, float | None]]:
+    """The times of the ticks of a clock that ticks each 10 s from 0 on, each with the last that was spared before."""
     clock, done = Clock(), []
 
-    def beat() -> float:
-        done.append((clock.now, clock.spared_at))
-        return spared_until
+    def tick() -> float:
+        done.append((clock.now, clock.skipped_at))
+        return skip_until
 
-    clock.regularly(10.0, beat, first_at=0.0)
+    clock.regularly(10.0, tick, first_at=0.0)
     for time in plans:
         clock.at(time, lambda _: None)
     clock.at(end, lambda _: clock.stop())
@@ -66,18 +66,18 @@ def beats(*, spared_until: float, plans: tuple[float, ...], end: float) -> list[
 
 
 def test_beats_are_spared_until_the_time_that_the_last_one_said() -> None:
-    assert beats(spared_until=0.0, plans=(), end=25.0) == [(0.0, None), (10.0, None), (20.0, None)]
-    assert beats(spared_until=20.0, plans=(), end=35.0) == [(0.0, None), (20.0, 10.0), (30.0, None)]
-    assert beats(spared_until=20.5, plans=(), end=35.0) == [(0.0, None), (30.0, 20.0)]
+    assert ticks(skip_until=0.0, plans=(), end=25.0) == [(0.0, None), (10.0, None), (20.0, None)]
+    assert ticks(skip_until=20.0, plans=(), end=35.0) == [(0.0, None), (20.0, 10.0), (30.0, None)]
+    assert ticks(skip_until=20.5, plans=(), end=35.0) == [(0.0, None), (30.0, 20.0)]
 
 
 def test_no_beat_is_spared_after_something_else_has_happened() -> None:
-    assert beats(spared_until=1000.0, plans=(12.0, 15.0, 48.0), end=65.0) == [(0.0, None), (20.0, 10.0), (50.0, 40.0)]
+    assert ticks(skip_until=1000.0, plans=(12.0, 15.0, 48.0), end=65.0) == [(0.0, None), (20.0, 10.0), (50.0, 40.0)]
 
 
 def test_of_one_time_what_was_planned_first_comes_first() -> None:
-    # The beat of 20 is planned when that of 10 is spared, after the plan for 20.
-    assert beats(spared_until=1000.0, plans=(20.0,), end=25.0) == [(0.0, None), (20.0, 10.0)]
+    # The tick of 20 is planned when that of 10 is spared, after the plan for 20.
+    assert ticks(skip_until=1000.0, plans=(20.0,), end=25.0) == [(0.0, None), (20.0, 10.0)]
 
 
 def test_a_task_waits_for_the_boot_and_the_next_for_its_slot() -> None:
@@ -91,10 +91,10 @@ def test_a_task_waits_for_the_boot_and_the_next_for_its_slot() -> None:
 
 
 def test_a_task_that_outlives_the_grace_is_killed_and_starts_again() -> None:
-    # The worker is stopped at the first look (phase < 10 s) after both tasks began at 60; they have 30 s of grace.
+    # The worker is stopped at the first tick (phase < 10 s) after both tasks began at 60; they have 30 s of grace.
     script = Script(1, 1, 1, 1, 1, 1, 1, 0, 1, grace_s=30)
     outcome = ran(script, [(0, 100), (0, 20)])
-    stopped = script.looked_at[6]
+    stopped = script.ticked_at[6]
     assert 60 <= stopped < 70
     assert outcome.killed == 1  # the one of 20 s ends within the grace
     assert outcome.redone_hours == pytest.approx((stopped + 30 - 60) / 3600)
@@ -104,7 +104,7 @@ def test_a_task_that_outlives_the_grace_is_killed_and_starts_again() -> None:
 
 
 def test_a_boot_that_is_given_up_costs_a_minute() -> None:
-    # Two are asked for at 0, one is given up at the first look, before it is ready.
+    # Two are asked for at 0, one is given up at the first tick, before it is ready.
     script = Script(2, 1)
     outcome = ran(script, [(0, 10)])
     assert outcome.worker_hours == pytest.approx((70 + 60) / 3600)
