@@ -9,11 +9,11 @@ from dataclasses import dataclass, replace
 
 from autoscaler.boots import GIVEN_UP_AFTER_S
 from autoscaler.decide import Decision
-from autoscaler.demand import WINDOW_S, Sight, remember
-from autoscaler.forewarning import Expected, expected
+from autoscaler.desired import RELEASE_HOLDS_S
+from autoscaler.estimates import WINDOW_S, Sight, remember
+from autoscaler.forecast import Expected, expected
 from autoscaler.memory import Memory
 from autoscaler.observation import Fleet, Observation, Unreadable
-from autoscaler.releases import RELEASE_HOLDS_S
 from fleet.forecast import Forecast
 
 # Of times that are compared in another way than `decide` does it, the last digits may differ.

@@ -1,11 +1,12 @@
-"""Follows the boots under way, and learns from them how long a boot takes."""
+"""Follows the boots under way, learns how long a boot takes, and says how many workers should boot."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
+
+from autoscaler.policy import Policy
 
 # Fargate bills a minute at least, so giving a boot up earlier saves nothing; the next look would be too late.
 GIVEN_UP_AFTER_S = 55.0
@@ -20,6 +21,19 @@ READY_AFTER_S = 10.0
 # What takes longer is no boot: there was no capacity, or somebody set the count by hand.
 LONGEST_BOOT_S = 600.0
 MOST_LAUNCHES = 64  # with no capacity for hours, launches would pile up in the memory
+
+# What ended in the last minute frees about as many slots during a boot; half of it is surely not hoped for in vain.
+ENDS_COUNTED = 0.5
+# ECS launches so many tasks of an account at once, and more only slowly: beyond it a race would hold others up.
+LAUNCH_BURST = 100
+# A small deficit may be raced by many boots, a large one by three times what it needs: beyond that, each task gains
+# little from one more racer, and every loser costs a minute.
+RACED_AT_MOST = 30
+RACERS_A_NEEDED_BOOT = 3
+# A loser costs its first minute. All of them together may cost so many times what the tasks themselves do that they
+# would hurry: where tasks are short, a race would cost more than all else.
+LOSER_COSTS_S = 60.0
+WORTH = 3.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,9 +58,7 @@ class Boots:
         ECS's, a count set by hand) was launched now.
         """
         launches = _before(self.launches, now=now)
-        ended = sum([launch.tasks for launch in launches]) - booting
-        if ended == 0 and launches is self.launches:
-            return self
+        ended = sum(launch.tasks for launch in launches) - booting
         if ended < 0:
             return Boots(launches=_few((*launches, Launch(at=now, tasks=-ended))), took_s=self.took_s)
         left, gone = _split(launches, ended)
@@ -55,21 +67,19 @@ class Boots:
 
     def without(self, tasks: int) -> Boots:
         """After `tasks` of them were given up."""
-        if not tasks:
-            return self
         left, _ = _split(self.launches, tasks)
         return Boots(launches=left, took_s=self.took_s)
 
     def paid_for(self, *, now: float) -> int:
         """Those in their first minute, which is billed whatever becomes of them."""
-        return sum([launch.tasks for launch in self.launches if now - launch.at < GIVEN_UP_AFTER_S])
+        return sum(launch.tasks for launch in self.launches if now - launch.at < GIVEN_UP_AFTER_S)
 
     def half_way(self, *, now: float) -> int:
         """Those that have taken half of a boot's time: of one that is launched now, few would be ready before them."""
         half_s = self.takes_s / 2
-        return sum([launch.tasks for launch in self.launches if now - launch.at >= half_s])
+        return sum(launch.tasks for launch in self.launches if now - launch.at >= half_s)
 
-    @cached_property
+    @property
     def takes_s(self) -> float:
         """So long takes a boot at most, seven times in ten."""
         if len(self.took_s) < FEWEST_TO_LEARN_FROM:
@@ -99,8 +109,6 @@ def _before(launches: tuple[Launch, ...], *, now: float) -> tuple[Launch, ...]:
     """Without those of this very moment: a look that was made twice has not asked for them yet. A failover to a slower
     clock puts some in the future.
     """
-    if not launches or max([launch.at for launch in launches]) < now:
-        return launches
     return tuple(launch for launch in launches if launch.at < now)
 
 
@@ -110,3 +118,24 @@ def _few(launches: tuple[Launch, ...]) -> tuple[Launch, ...]:
         return launches
     first, second, *others = launches
     return (Launch(at=first.at, tasks=first.tasks + second.tasks), *others)
+
+
+def tasks_without_slot(*, queued: int, free: int, ended: int) -> float:
+    """Tasks that wait for a boot: no slot is free for them anywhere, and none that others' ends will free during it."""
+    return max(0.0, queued - free - ENDS_COUNTED * ended)
+
+
+def boots_wanted(tasks: float, policy: Policy, *, task_s: float | None = None, half_way: int = 0) -> int:
+    """Workers that should be booting for so many `tasks` without a slot.
+
+    ceil(tasks / concurrency) would do, but boots take 60 s or 110 s by chance: tasks x boots_per_task are started where
+    that is more, whoever is ready first takes the tasks, and the last are given up. How many are worth it depends on
+    `task_s`, the seconds that a task takes, when that is known. Tasks that the boots which are `half_way` will serve
+    are not raced for: who starts now would come too late, and who loses is never seen to be ready, so that boots would
+    seem shorter than they are, and workers for a foretold run would be late.
+    """
+    needed = math.ceil(tasks / policy.concurrency)
+    unraced = min(needed, half_way)
+    raced = unraced + math.ceil((tasks - policy.concurrency * unraced) * policy.boots_per_task)
+    worth = needed + int(WORTH * tasks * task_s / (policy.concurrency * LOSER_COSTS_S)) if task_s is not None else raced
+    return max(needed, min(raced, worth, max(RACED_AT_MOST, RACERS_A_NEEDED_BOOT * needed), LAUNCH_BURST))

@@ -24,19 +24,15 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from autoscaler.boots import Boots
-from autoscaler.crew import Crew, muster
-from autoscaler.demand import Sight, ended, remember
-from autoscaler.forewarning import expected
-from autoscaler.lowering import to_give_up, to_release
+from autoscaler.desired import Count, Situation, booting_of, count_desired, plan_as_usual, still_released
+from autoscaler.estimates import Sight, ended, heads_now, oldest_wait_s, remember
+from autoscaler.forecast import expected
 from autoscaler.memory import Memory
 from autoscaler.observation import Fleet, Observation, Service, Unreadable, Worker
-from autoscaler.plan import booting_of, plan_as_usual
-from autoscaler.policy import Policy, workers_needed
-from autoscaler.raising import raised
-from autoscaler.reason import Changes, in_words
-from autoscaler.releases import still_released
+from autoscaler.policy import Policy
+from autoscaler.reason import in_words
 from autoscaler.rollout import plan_rollout
-from autoscaler.waits import heads_now, oldest_wait_s
+from autoscaler.workers import Crew, muster
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,10 +49,10 @@ class Decision:
 
 
 def decide(observation: Observation, policy: Policy, memory: Memory) -> Decision:
-    """As few workers consume as have free slots for what waits, and the others drain, see `plan`.
+    """As few workers consume as have free slots for what waits, and the others drain, see `desired`.
 
     More waits than is free anywhere: desired rises. What is not needed any more is given up once it has not been for
-    `scale_in_after_s`, see `lowering`. In a rollout old workers drain as new ones consume, see `rollout`. An input that
+    `scale_in_after_s`. In a rollout old workers drain as new ones consume, see `rollout`. An input that
     could not be read keeps the size; a malformed member, or a rollout whose workers cannot be told apart, prevents
     scale-in only. Without a forecast the decision follows what waits and runs alone. A pool that sleeps has all of its
     workers drain, starts none and follows no forecast.
@@ -75,63 +71,55 @@ def decide(observation: Observation, policy: Policy, memory: Memory) -> Decision
 def _decide(
     observation: Observation, policy: Policy, memory: Memory, *, queued: int, fleet: Fleet, service: Service
 ) -> Decision:
-    now, active = observation.now, fleet.active
-    needed = workers_needed(queued + active, policy)
+    now = observation.now
     released = still_released(memory.released, fleet, now=now)
     crew = muster(fleet, service, released)
-    sights = remember(memory.sights, Sight(at=now, demand=queued + active))
-    boots = _boots(memory, crew, service, now=now)
-    pace = memory.pace.seen(demand=queued + active, active=active, now=now)
-    if service.is_rolling_out:
-        plan = plan_rollout(crew, service, needed=needed)
-    else:
-        plan = plan_as_usual(
-            crew,
-            service,
-            policy,
-            queued=queued,
-            ended=ended(sights) if queued else 0,
-            expected=expected(observation.forecast, boots, now=now),
-            boots=boots,
-            task_s=pace.task_s,
-            now=now,
-        )
+    demand = queued + fleet.active
+    memory = replace(
+        memory,
+        released=released,
+        sights=remember(memory.sights, Sight(at=now, demand=demand)),
+        boots=_boots(memory, crew, service, now=now),
+        pace=memory.pace.seen(demand=demand, active=fleet.active, now=now),
+    )
+    situation = Situation(
+        now=now,
+        policy=policy,
+        service=service,
+        crew=crew,
+        queued=queued,
+        active=fleet.active,
+        ended=ended(memory.sights),
+        expected=expected(observation.forecast, memory.boots, now=now),
+        boots=memory.boots,
+        task_s=memory.pace.task_s,
+    )
+    plan = plan_rollout(situation) if service.is_rolling_out else plan_as_usual(situation)
     obstacle = _why_no_scale_in(observation, fleet, crew)
     if obstacle:
-        plan = replace(plan, surplus=(), replaced=(), releasable=0, give_up=0, take_back=0)
-
-    too_many = len(plan.surplus) + plan.give_up
-    since = _surplus_since(memory, now=now) if too_many else None
-    is_due = since is not None and now - since >= policy.scale_in_after_s
-    drain = (*plan.replaced, *(plan.surplus if is_due else ()))
-    desired = raised(crew, service, plan, policy, needed=needed)
-    release = to_release(crew, service, plan, desired=desired)
-    desired -= len(release)
-    given_up = to_give_up(crew, service, plan, desired=desired, is_due=is_due)
-    desired -= given_up
-    booting = max(0, desired - (len(crew.here) - len(release)))
-    changes = Changes(
-        desired=desired,
-        recall=len(plan.recall),
-        replace=len(plan.replaced),
-        drain=len(drain) - len(plan.replaced),
-        too_many_for_s=None if since is None or is_due else now - since,
-        obstacle=obstacle,
-    )
+        plan = plan.without_scale_in()
+    since = _surplus_since(memory, now=now) if plan.too_many else None
+    is_due = since is None or now - since >= policy.scale_in_after_s
+    due = plan if is_due else plan.without_surplus()
+    count = count_desired(situation, due)
     return Decision(
-        desired=desired,
-        drain=tuple(worker.id for worker in drain) + _to_be_told_again(crew, plan.recall),
+        desired=count.desired,
+        drain=tuple(worker.id for worker in (*due.replaced, *due.surplus)) + _to_be_told_again(crew, plan.recall),
         recall=tuple(worker.id for worker in plan.recall),
-        reason=in_words(crew, service, plan, policy, changes, queued=queued, active=active, needed=needed),
-        memory=Memory(
-            surplus_since=since,
-            released={**released, **{worker.id: now for worker in release}},
-            heads=memory.heads,
-            sights=sights,
-            boots=boots if service.is_rolling_out else boots.without(given_up).seen(booting, now=now),
-            pace=pace,
+        reason=in_words(
+            situation,
+            plan,
+            count,
+            surplus_for_s=None if since is None or is_due else now - since,
+            obstacle=obstacle,
         ),
-        needed=needed,
+        memory=replace(
+            memory,
+            surplus_since=since,
+            released={**released, **{worker.id: now for worker in count.released}},
+            boots=_boots_after(count, situation),
+        ),
+        needed=situation.needed,
         oldest_wait_s=_oldest_wait_s(observation, memory),
     )
 
@@ -143,12 +131,18 @@ def _boots(memory: Memory, crew: Crew, service: Service, *, now: float) -> Boots
     return memory.boots.seen(booting_of(crew, service), now=now)
 
 
+def _boots_after(count: Count, situation: Situation) -> Boots:
+    if situation.service.is_rolling_out:
+        return situation.boots
+    booting = max(0, count.desired - (len(situation.crew.here) - len(count.released)))
+    return situation.boots.without(count.given_up).seen(booting, now=situation.now)
+
+
 def _with_heads(memory: Memory, observation: Observation) -> Memory:
     """With what is remembered of the lists' heads by now: also when nothing else is decided."""
     if not _is_timed(observation):
         return memory
-    heads = heads_now(observation.heads, memory.heads, now=observation.now)
-    return memory if heads == memory.heads else replace(memory, heads=heads)
+    return replace(memory, heads=heads_now(observation.heads, memory.heads, now=observation.now))
 
 
 def _oldest_wait_s(observation: Observation, memory: Memory) -> float | None:
@@ -198,8 +192,4 @@ def _surplus_since(memory: Memory, *, now: float) -> float:
 
 def _to_be_told_again(crew: Crew, recall: tuple[Worker, ...]) -> tuple[str, ...]:
     """Workers that drain by an order that is lost or has expired."""
-    lost = [worker.id for worker in crew.recallable if worker.order is None]
-    if not lost:
-        return ()
-    recalled = {worker.id for worker in recall}
-    return tuple(worker for worker in lost if worker not in recalled)
+    return tuple(worker.id for worker in crew.recallable if worker.order is None and worker not in recall)

@@ -11,10 +11,10 @@ from typing import Any
 
 from aws_lambda_powertools import Logger
 
-from autoscaler.look import look_at_all
-from autoscaler.origins import Origins
 from autoscaler.report import publish, publish_state
+from autoscaler.services import Origins
 from autoscaler.settings import Settings
+from autoscaler.tick import look_at_all
 from shared import aws
 from shared.broker import Broker, broker_of
 from shared.settings import whole_number

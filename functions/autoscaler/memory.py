@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from autoscaler.boots import MOST_LAUNCHES, REMEMBERED, Boots, Launch
-from autoscaler.demand import MOST_SIGHTS, Sight
-from autoscaler.pace import Pace
-from autoscaler.waits import Head
+from autoscaler.estimates import MOST_SIGHTS, Head, Pace, Sight
 from fleet.validation import is_count, is_time
 
 
@@ -45,12 +42,12 @@ class Memory:
     def from_record(cls, record: Mapping[str, Any]) -> Memory:
         """The memory stored as `record`; an empty record is an empty memory. Raises ValueError."""
         since, released = record.get("surplus_since"), record.get("released", {})
-        if since is not None and not _is_time(since):
+        if since is not None and not is_time(since):
             raise ValueError(f"surplus_since is {since!r}")
-        if not isinstance(released, dict) or not all(_is_time(at) for at in released.values()):
+        if not isinstance(released, dict) or not all(is_time(at) for at in released.values()):
             raise ValueError("released is not a map of times")
         took = record.get("boots_took", [])
-        if not isinstance(took, list) or len(took) > REMEMBERED or not all(_is_time(s) and s >= 0 for s in took):
+        if not isinstance(took, list) or len(took) > REMEMBERED or not all(map(is_time, took)):
             raise ValueError("boots_took is not a short list of seconds")
         launches = _counts(record.get("launches", []), name="launches", most=MOST_LAUNCHES)
         sights = _counts(record.get("sights", []), name="sights", most=MOST_SIGHTS)
@@ -96,12 +93,8 @@ def _is_count(value: object) -> bool:
     if not isinstance(value, list) or len(value) != 2:
         return False
     at, count = value
-    return _is_time(at) and type(count) is int and count >= 0
+    return is_time(at) and is_count(count)
 
 
 def _is_head(value: object) -> bool:
-    return isinstance(value, list) and len(value) == 2 and isinstance(value[0], str) and _is_time(value[1])
-
-
-def _is_time(value: object) -> bool:
-    return type(value) in (int, float) and math.isfinite(value)  # type: ignore[arg-type]
+    return isinstance(value, list) and len(value) == 2 and isinstance(value[0], str) and is_time(value[1])

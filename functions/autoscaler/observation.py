@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from functools import cached_property
 
 from fleet.registry import (
     DRAINED,
@@ -68,7 +67,7 @@ class Worker:
     @property
     def free_slots(self) -> int:
         """A worker may hold more than it has slots for: it took them from an earlier connection."""
-        return self.slots - self.active if self.slots > self.active else 0
+        return max(0, self.slots - self.active)
 
     @property
     def is_leaving(self) -> bool:
@@ -101,10 +100,10 @@ class Fleet:
     workers: tuple[Worker, ...]
     malformed: tuple[str, ...] = ()
 
-    @cached_property
+    @property
     def active(self) -> int:
         """Tasks in flight. Never counted from `unacked`, where a dead worker's tasks stay for a day."""
-        return sum([worker.active for worker in self.workers])
+        return sum(worker.active for worker in self.workers)
 
     def with_deployments(self, deployments: Mapping[str, str]) -> Fleet:
         """The same, each worker with its deployment, by task ARN."""

@@ -1,20 +1,28 @@
-"""Reads the pools' queues and workers from the broker's Redis."""
+"""Reads the pools' queues and workers, and the state of the broker as a whole, from the broker's Redis."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import redis
 
 from autoscaler.observation import Fleet, Unreadable, Worker
-from fleet import registry
 from fleet.pools import Pool
-from fleet.queues import lists_of
+from fleet.queues import PRIORITY_SEPARATOR, lists_of
+from fleet.registry import CONSUMING, ORDERS, SCHEDULER, STOPPED, WORKER, Member, Registry, Roster, order_key
 
 QUEUES = "queues"
 FLEET = "fleet"
+
+UNACKED = "unacked"  # kombu's hash of messages that are delivered and not acknowledged
+# Lists that are not queues of tasks: the registry's, and those of Celery's events and remote control.
+OTHER_PREFIXES = ("fleet:", "celeryev")
+OTHER_SUFFIX = "celery.pidbox"
+# The keys of 500 members and a few hundred queues fit into two pages.
+KEYS_A_PAGE = 1000
+MOST_PAGES = 10
 
 # 16 of the digest's 40 characters tell messages apart and are nothing to try tokens against.
 DIGESTS_OF_HEADS = """
@@ -33,7 +41,7 @@ class FleetReading:
 
     fleets: Mapping[str, Fleet]
     now: float
-    roster: registry.Roster
+    roster: Roster
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,7 +64,7 @@ def read_queues(client: redis.Redis, pools: Sequence[Pool]) -> QueueReading:
             pipe.llen(name)
         pipe.eval(DIGESTS_OF_HEADS, len(names), *names)
         *answers, digests = pipe.execute(raise_on_error=False)
-    lengths = iter(answers)
+    lengths = dict(zip(names, answers, strict=True))
     queued = {pool.name: _queues_of(pool, lengths) for pool in pools}
     # Without digests there is a metric less, and no decision.
     digests = digests if isinstance(digests, list) else [b""] * len(names)
@@ -68,10 +76,10 @@ def read_queues(client: redis.Redis, pools: Sequence[Pool]) -> QueueReading:
     return QueueReading(queued=queued, heads=heads)
 
 
-def _queues_of(pool: Pool, lengths: Iterator[Any]) -> Mapping[str, int] | Unreadable:
+def _queues_of(pool: Pool, lengths: Mapping[str, Any]) -> Mapping[str, int] | Unreadable:
     counts, problems = {}, []
     for queue in pool.queues:
-        answers = [next(lengths) for _ in lists_of(queue)]
+        answers = [lengths[name] for name in lists_of(queue)]
         wrong = [answer for answer in answers if type(answer) is not int or answer < 0]
         if wrong:
             problems.append(f"{queue}: {wrong[0]}")
@@ -85,10 +93,10 @@ def read_fleet(client: redis.Redis, pools: Sequence[Pool]) -> FleetReading:
 
     A malformed member belongs to no pool that one could know, so each pool gets it. Raises redis.RedisError.
     """
-    roster = registry.Registry(client).members()
-    workers = [member for member in roster.members if member.role == registry.WORKER]
+    roster = Registry(client).members()
+    workers = [member for member in roster.members if member.role == WORKER]
     # The stubs of redis-py say that this may be awaitable.
-    raw: Any = client.mget([registry.order_key(member.id) for member in workers]) if workers else []
+    raw: Any = client.mget([order_key(member.id) for member in workers]) if workers else []
     by_pool: dict[str | None, list[Worker]] = {}
     for member, order in zip(workers, raw, strict=True):
         by_pool.setdefault(member.pool, []).append(Worker.from_member(member, order=_order(order), now=roster.read_at))
@@ -99,4 +107,59 @@ def read_fleet(client: redis.Redis, pools: Sequence[Pool]) -> FleetReading:
 def _order(raw: bytes | None) -> str | None:
     """The order, or None: a worker ignores what is no order, so the last one that it understood stands."""
     order = None if raw is None else raw.decode(errors="replace")
-    return order if order in registry.ORDERS else None
+    return order if order in ORDERS else None
+
+
+@dataclass(frozen=True, kw_only=True)
+class BrokerState:
+    """None where it is not known, and `problem` says in words why.
+
+    `phantoms`: a killed worker's messages stay unacknowledged for a day. `schedulers`: how many report that they live.
+    """
+
+    phantoms: int | None = None
+    schedulers: int | None = None
+    unconsumed: tuple[str, ...] | None = None
+    problem: str = ""
+
+
+def read_broker_state(client: redis.Redis, roster: Roster) -> BrokerState:
+    """Costs as many commands as there are thousands of keys, however long the queues. Raises redis.RedisError.
+
+    A task's queue is any name that its author wrote, and its list exists for as long as a message waits in it. Nothing
+    else in Redis names all queues (kombu's bindings do so by exchange), so the lists are looked for.
+    """
+    workers = [member for member in roster.members if member.role == WORKER]
+    in_flight: Any = client.hlen(UNACKED)
+    waiting = _queues_with_messages(client)
+    phantoms = max(0, in_flight - sum(worker.active for worker in workers))
+    schedulers = sum(member.role == SCHEDULER and member.state != STOPPED for member in roster.members)
+    # A malformed member may run tasks, and may listen to queues: without it neither figure is known.
+    if roster.malformed:
+        return BrokerState(problem=f"{len(roster.malformed)} malformed members")
+    if waiting is None:
+        return BrokerState(
+            schedulers=schedulers, phantoms=phantoms, problem=f"more than {KEYS_A_PAGE * MOST_PAGES} keys"
+        )
+    return BrokerState(
+        schedulers=schedulers,
+        phantoms=phantoms,
+        unconsumed=tuple(sorted(waiting - set(_listened_to(workers)))),
+    )
+
+
+def _listened_to(workers: Iterable[Member]) -> Iterable[str]:
+    """One that starts may never get protection, and one that drains may stay so for hours: neither listens."""
+    return (queue for worker in workers if worker.state == CONSUMING for queue in worker.queues)
+
+
+def _queues_with_messages(client: Any) -> set[str] | None:
+    """Redis keeps no empty list. None when there are too many keys to look at."""
+    found: set[str] = set()
+    cursor = 0
+    for _ in range(MOST_PAGES):
+        cursor, names = client.scan(cursor, count=KEYS_A_PAGE, _type="list")
+        found |= {name.decode(errors="replace").partition(PRIORITY_SEPARATOR)[0] for name in names}
+        if not cursor:
+            return {name for name in found if not name.startswith(OTHER_PREFIXES) and not name.endswith(OTHER_SUFFIX)}
+    return None

@@ -9,9 +9,9 @@ from typing import Any
 from aws_lambda_powertools import Logger
 from aws_lambda_powertools.metrics import EphemeralMetrics, MetricUnit
 
-from autoscaler.broker_state import BrokerState
 from autoscaler.decide import Decision
 from autoscaler.observation import Fleet, Observation, Service, Unreadable
+from autoscaler.redis_reader import BrokerState
 from fleet.registry import CONSUMING, DRAINED, DRAINING
 
 # Alarms name both: several stacks of one account share the namespace.

@@ -17,21 +17,22 @@ worker that has drained, and never below the number of tasks that may hold prote
 
 from __future__ import annotations
 
-from autoscaler.crew import Crew, by_load
-from autoscaler.observation import Service, Worker
-from autoscaler.plan import Plan
+from autoscaler.desired import Plan, Situation
+from autoscaler.observation import Worker
+from autoscaler.workers import Crew, by_load
 from fleet.registry import CONSUMING, STARTING
 
 
-def plan_rollout(crew: Crew, service: Service, *, needed: int) -> Plan:
-    """Old and new workers by count alone, `needed` of them; no boot is raced.
+def plan_rollout(situation: Situation) -> Plan:
+    """Old and new workers by count alone, as many as are needed; no boot is raced.
 
     What was granted for old workers that are gone by now is taken back at once.
     """
-    least = max(needed, tasks_to_grant(crew, needed))
+    crew, needed = situation.crew, situation.needed
+    granted = tasks_to_grant(crew, needed)
     recall = _to_recall(crew, needed)
     if recall or not crew.in_rollout:
-        return Plan(recall=recall, workers=needed, least=least)
+        return Plan(recall=recall, workers=needed, granted=granted, least=max(needed, granted))
     replaced = (*to_be_replaced(crew, needed), *not_to_begin(crew, needed))
     leaving = {worker.id for worker in replaced}
     staying = tuple(worker for worker in crew.consuming if worker.id not in leaving)
@@ -39,9 +40,10 @@ def plan_rollout(crew: Crew, service: Service, *, needed: int) -> Plan:
         surplus=staying[: max(0, len(staying) - needed)],
         replaced=replaced,
         workers=needed,
-        least=least,
+        granted=granted,
+        least=max(needed, granted),
         releasable=len(crew.stoppable),
-        take_back=service.desired,
+        take_back=situation.service.desired,
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import islice
 from typing import Any
 
@@ -66,3 +66,25 @@ def _service_of(described: Described | str) -> Service | Unreadable:
         )
     except KeyError as missing:
         return Unreadable(source=SERVICE, why=f"ECS's answer lacks {missing}")
+
+
+class Origins:
+    """A task's deployment never changes. Kept between looks: DescribeTasks says so much that reading it takes longer
+    than all the rest of a look. Only what was asked for last is kept, by pool.
+    """
+
+    def __init__(self, ecs: Any, *, cluster: str) -> None:
+        self._ecs, self._cluster = ecs, cluster
+        self._known: dict[str, Mapping[str, str]] = {}
+
+    def read(self, *, pool: str, task_arns: Iterable[str]) -> Mapping[str, str] | Unreadable:
+        """By task ARN; a task that ECS does not know is not in it, and is asked about again. Never raises for AWS."""
+        asked = list(task_arns)
+        known = self._known.get(pool, {})
+        unknown = [arn for arn in asked if arn not in known]
+        answer = read_deployments(self._ecs, cluster=self._cluster, task_arns=unknown)
+        if isinstance(answer, Unreadable):
+            return answer
+        found = {**known, **answer}
+        self._known[pool] = {arn: found[arn] for arn in asked if arn in found}
+        return self._known[pool]

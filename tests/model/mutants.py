@@ -11,10 +11,10 @@ from unittest.mock import patch
 from agent.conduct import Command, Conduct, Protection, Snapshot, Wish, is_fresh
 from agent.gates import Permission
 from agent.worker import FleetStep
-from autoscaler.crew import Crew
-from autoscaler.observation import Service, Worker
-from autoscaler.plan import Plan
+from autoscaler.desired import Plan, Situation
+from autoscaler.observation import Worker
 from autoscaler.policy import Policy
+from autoscaler.workers import Crew
 from fleet.registry import ORDER_CONSUME
 
 Mutant = Callable[[], AbstractContextManager[Any]]
@@ -113,15 +113,16 @@ GATES: dict[str, Mutant] = {
 }
 
 
-def _release_draining(crew: Crew, service: Service, plan: Plan, *, desired: int) -> tuple[Worker, ...]:
+def _release_draining(situation: Situation, plan: Plan, *, desired: int) -> tuple[Worker, ...]:
     """Draining workers are taken for drained ones, and no longer for some that may hold protection."""
+    crew, service = situation.crew, situation.service
     draining = len(crew.recallable) - len(crew.stoppable)
     floor = max(plan.least, crew.may_hold_protection(service) - draining)
     return crew.recallable[: max(0, desired - floor)]
 
 
 SCALING: dict[str, Mutant] = {
-    "desired is lowered by draining workers": lambda: patch("autoscaler.decide.to_release", _release_draining),
+    "desired is lowered by draining workers": lambda: patch("autoscaler.desired.to_release", _release_draining),
     "desired is lowered below what may be protected": lambda: patch.object(
         Crew, "may_hold_protection", lambda _crew, _service: 0
     ),

@@ -25,7 +25,7 @@ def production(now: Callable[[], float]) -> Iterator[None]:
             ("agent.worker.Agent.start", lambda _: None),
             ("agent.loop.time", clock),
             ("agent.loop.log", Mock()),
-            ("autoscaler.look.time", clock),
+            ("autoscaler.tick.time", clock),
         ):
             stack.enter_context(patch(target, replacement))
         stack.enter_context(

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from autoscaler.look import look
+from autoscaler.desired import RELEASE_HOLDS_S
 from autoscaler.memory import Memory
 from autoscaler.observation import Fleet
 from autoscaler.policy import Policy
-from autoscaler.releases import RELEASE_HOLDS_S
 from autoscaler.report import Outcome
 from autoscaler.settings import Settings
+from autoscaler.tick import look_at_all
 from fleet.pools import Pool
 from fleet.registry import WORKER, Registry
 from shared.settings import BrokerSettings
@@ -66,7 +66,7 @@ class Scaler:
 
     def _look(self) -> list[Outcome]:
         broker: Any = self
-        return look(settings=self._settings, broker=broker, ecs=self.ecs)
+        return list(look_at_all(settings=self._settings, broker=broker, ecs=self.ecs).outcomes)
 
     def look(self) -> None:
         """A look without interruption, which knows what it does where the registry is right."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from autoscaler.look import look as autoscaler_look
 from autoscaler.settings import Settings as AutoscalerSettings
+from autoscaler.tick import look_at_all as autoscaler_look
 from fleet import registry
 from fleet.pools import Pool
 from fleet.registry import ORDER_DRAIN, Registry

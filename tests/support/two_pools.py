@@ -12,10 +12,10 @@ from botocore.exceptions import ClientError
 from moto import mock_aws
 
 from autoscaler.handler import Wiring
-from autoscaler.look import Look, look_at_all
-from autoscaler.origins import Origins
 from autoscaler.report import Outcome
+from autoscaler.services import Origins
 from autoscaler.settings import Settings
+from autoscaler.tick import Look, look_at_all
 from fleet import registry
 from fleet.pools import Pool
 from fleet.registry import Member, Registry

@@ -9,7 +9,7 @@ from typing import Any
 
 import redis
 
-from autoscaler.broker_state import UNACKED
+from autoscaler.redis_reader import UNACKED
 from bench.micro.function.scenes import CLUSTER, POOL_NAME, QUEUES, SLOTS, Scene, WorkerGroup
 from fleet import registry
 from fleet.queues import lists_of

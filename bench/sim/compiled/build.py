@@ -24,8 +24,8 @@ CACHE = paths.STATE / "compiled"  # a folder a digest: at most one, that of the 
 # and generated loads, of which little time is left. A cached_property is computed each time here: mypyc keeps nothing.
 MODULES: Mapping[str, tuple[str, ...]] = {
     "functions/autoscaler": (
-        *("boots", "crew", "decide", "demand", "forewarning", "launching", "lowering", "memory", "observation", "pace"),
-        *("packing", "plan", "policy", "raising", "reason", "releases", "rollout", "waits"),
+        *("boots", "decide", "desired", "estimates", "forecast", "memory", "observation", "policy", "reason"),
+        *("rollout", "workers"),
     ),
     "fleet": ("forecast", "history", "member", "pools", "registry", "texts", "validation"),
     "airflow_image/agent": ("forecast", "names"),

@@ -44,7 +44,7 @@ def test_a_queue_that_nobody_listens_to_is_named(
 
 
 def test_a_scan_without_end_gives_no_figure(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("autoscaler.broker_state.KEYS_A_PAGE", 1)
+    monkeypatch.setattr("autoscaler.redis_reader.KEYS_A_PAGE", 1)
     stack.redis.mset({f"key-{n}": "" for n in range(200)})
     seen = stack.look_at_all()
     assert seen.state.unconsumed is None

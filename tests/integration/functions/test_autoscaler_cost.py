@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 import redis
 
-from autoscaler.look import look_at_all
-from autoscaler.origins import Origins
+from autoscaler.services import Origins
 from autoscaler.settings import Settings
+from autoscaler.tick import look_at_all
 from bench.micro.function import broker
 from bench.micro.function.aws_api import AwsApi
 from bench.micro.function.figures import most_calls

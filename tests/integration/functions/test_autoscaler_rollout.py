@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from autoscaler.look import look
 from autoscaler.report import Outcome
 from autoscaler.settings import Settings
+from autoscaler.tick import look_at_all
 from fleet import registry
 from fleet.pools import Pool
 from fleet.registry import Member, Registry
@@ -37,7 +37,7 @@ class Rollout:
 
     def look(self) -> Outcome:
         self.calls.clear()
-        (outcome,) = look(settings=self.settings, broker=self.broker, ecs=self.ecs)
+        (outcome,) = look_at_all(settings=self.settings, broker=self.broker, ecs=self.ecs).outcomes
         return outcome
 
     def described(self) -> dict[str, Any]:

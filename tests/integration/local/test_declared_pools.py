@@ -11,10 +11,10 @@ import celery
 import pytest
 
 from autoscaler.handler import Wiring, look_repeatedly
-from autoscaler.look import look_at_all
-from autoscaler.origins import Origins
 from autoscaler.report import Outcome
+from autoscaler.services import Origins
 from autoscaler.settings import Settings
+from autoscaler.tick import look_at_all
 from fleet import registry
 from fleet.registry import Member, Registry
 from roles.compose import ROLES

@@ -7,12 +7,11 @@ import pytest
 
 from autoscaler.boots import GIVEN_UP_AFTER_S, Boots, Launch
 from autoscaler.decide import Decision, decide
-from autoscaler.demand import Sight
+from autoscaler.desired import RELEASE_HOLDS_S
+from autoscaler.estimates import Pace, Sight
 from autoscaler.memory import Memory
 from autoscaler.observation import SILENT_AFTER_S, Deployment, Fleet, Observation, Service, Unreadable, Worker
-from autoscaler.pace import Pace
 from autoscaler.policy import Policy, workers_needed
-from autoscaler.releases import RELEASE_HOLDS_S
 from fleet.registry import CONSUMING, DRAINED, DRAINING, ORDER_CONSUME, ORDER_DRAIN, STARTING, STOPPED
 
 NOW = 1_000_000.0

@@ -7,7 +7,7 @@ import pytest
 
 from autoscaler.boots import Boots, Launch
 from autoscaler.decide import Decision, decide
-from autoscaler.forewarning import HELD_AFTER_S, RECALLED_BEFORE_S
+from autoscaler.forecast import HELD_AFTER_S, RECALLED_BEFORE_S
 from autoscaler.memory import Memory
 from autoscaler.observation import Deployment, Fleet, Observation, Service, Worker
 from autoscaler.policy import Policy

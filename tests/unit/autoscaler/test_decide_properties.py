@@ -9,11 +9,11 @@ from hypothesis import strategies as st
 
 from autoscaler.boots import Boots, Launch
 from autoscaler.decide import Decision, decide
+from autoscaler.desired import RELEASE_HOLDS_S
+from autoscaler.estimates import Pace
 from autoscaler.memory import Memory
 from autoscaler.observation import Deployment, Fleet, Observation, Service, Unreadable, Worker
-from autoscaler.pace import Pace
 from autoscaler.policy import Policy
-from autoscaler.releases import RELEASE_HOLDS_S
 from fleet.registry import CONSUMING, DRAINED, DRAINING, ORDER_CONSUME, ORDER_DRAIN, STARTING, STATES, STOPPED
 
 NOW = 1_000_000.0

@@ -8,10 +8,9 @@ import pytest
 
 from autoscaler.boots import Boots, Launch
 from autoscaler.decide import Decision
-from autoscaler.demand import Sight, ended, remember
+from autoscaler.estimates import Head, Sight, ended, remember
 from autoscaler.memory import Memory
 from autoscaler.observation import Fleet, Observation, Service, Unreadable, Worker
-from autoscaler.waits import Head
 from bench.loads.load import Load, load_of
 from bench.loads.schedule import Calendar, ScheduledRun
 from bench.loads.stages import NONE

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import math
-from bisect import bisect_right
 from dataclasses import dataclass
-from operator import itemgetter
 
 from autoscaler.boots import Boots
 from fleet.forecast import FORECAST_TTL_S, Forecast
@@ -37,23 +35,17 @@ class Expected:
     to_free: int = 0
 
 
-NOTHING = Expected()
-
-
 def expected(forecast: Forecast | None, boots: Boots, *, now: float) -> Expected:
     """Of pairs of a time (Redis's, in seconds) and the slots more that are expected from then on, ascending; nothing of
     none. A boot's time is `boots`'.
     """
     if not forecast:
-        return NOTHING
-    begin, end = (bisect_right(forecast, at, key=itemgetter(0)) for at in (now - HELD_AFTER_S, now + boots.lead_s))
-    coming = forecast[begin:end]
-    if not coming:
-        return NOTHING
+        return Expected()
+    coming = [(at, slots) for at, slots in forecast if now - HELD_AFTER_S < at <= now + boots.lead_s]
     return Expected(
-        to_start_for=sum([slots for at, slots in coming if at > now]),
-        to_keep=sum([slots for _, slots in coming]),
-        to_free=_opened_ahead(sum([slots for at, slots in coming if at <= now + RECALLED_BEFORE_S])),
+        to_start_for=sum(slots for at, slots in coming if at > now),
+        to_keep=sum(slots for _, slots in coming),
+        to_free=_opened_ahead(sum(slots for at, slots in coming if at <= now + RECALLED_BEFORE_S)),
     )
 
 

@@ -1,4 +1,4 @@
-"""Sorts a pool's workers by what they are good for."""
+"""Sorts a pool's workers by what they are good for, and chooses which take messages."""
 
 from __future__ import annotations
 
@@ -7,9 +7,13 @@ from dataclasses import dataclass
 from operator import attrgetter
 
 from autoscaler.observation import Fleet, Service, Worker
-from fleet.registry import CONSUMING
+from fleet.registry import CONSUMING, STARTING
 
+# A message that comes between two looks finds a slot at once; more of them may wait for the next look, and a recall.
+SPARE_SLOTS = 1
 LOAD = attrgetter("active", "id")
+# A drained worker comes last, because ECS might be stopping it.
+SENIORITY = attrgetter("may_be_stopped", "started_at", "id")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,19 +78,18 @@ def muster(fleet: Fleet, service: Service, released: Mapping[str, float]) -> Cre
     alive = [worker for worker in fleet.workers if not worker.has_ended]
     known = _old(alive, service)
     old = known or frozenset()
-    replaced = [w for w in alive if w.id in old and w.may_be_stopped and w.id not in released] if old else []
-    left = {*released, *[worker.id for worker in replaced]}
-    here = [worker for worker in alive if worker.id not in left] if left else alive
-    leaving = by_load([worker for worker in here if worker.is_leaving])
+    replaced = tuple(w for w in alive if w.id in old and w.may_be_stopped and w.id not in released)
+    here = [worker for worker in alive if worker.id not in released and worker not in replaced]
+    leaving = by_load(worker for worker in here if worker.is_leaving)
     # One that still holds protection cannot lose it to ECS on the way back; then the one with most free slots.
-    recallable = (*[w for w in leaving if w.protected], *[w for w in leaving if not w.protected])
+    recallable = sorted(leaving, key=lambda worker: not worker.protected)
     return Crew(
         here=tuple(here),
-        working=tuple([worker for worker in here if not worker.is_leaving] if leaving else here),
-        recallable=recallable,
-        stoppable=tuple([worker for worker in recallable if worker.may_be_stopped]),
-        released=tuple([worker for worker in alive if worker.id in released]) if released else (),
-        replaced=tuple(replaced),
+        working=tuple(worker for worker in here if not worker.is_leaving),
+        recallable=tuple(recallable),
+        stoppable=tuple(worker for worker in recallable if worker.may_be_stopped),
+        released=tuple(worker for worker in alive if worker.id in released),
+        replaced=replaced,
         old=old,
         in_rollout=known is not None,
     )
@@ -101,3 +104,32 @@ def _old(alive: list[Worker], service: Service) -> frozenset[str] | None:
     if not service.is_rolling_out or any(worker.deployment is None for worker in alive):
         return None
     return frozenset(worker.id for worker in alive if worker.deployment != service.present)
+
+
+def to_consume(crew: Crew, *, slots: int, ahead: int, minimum: int, maximum: int) -> frozenset[str]:
+    """The ids of as few workers as have `slots` free ones and SPARE_SLOTS more; the others may drain.
+
+    Then of others, for slots that are wanted `ahead` of their tasks: those only add to what is chosen without them.
+
+    The longest-running come first: tasks gather on workers that stay anyway, and the newest become empty. A drained
+    worker comes last, because ECS might be stopping it. None is kept empty for nothing but the spare slots, apart from
+    the minimum. Those that only start are not counted on: they may take minutes.
+    """
+    workers = sorted((worker for worker in crew.here if worker.state != STARTING), key=SENIORITY)
+    chosen: set[str] = set()
+    missing = SPARE_SLOTS
+    for more in (slots, ahead):
+        missing += more
+        for worker in workers[:maximum]:
+            if missing <= 0 and len(chosen) >= minimum:
+                break
+            is_wanted = len(chosen) < minimum or missing > (0 if worker.active else SPARE_SLOTS)
+            if is_wanted and worker.id not in chosen:
+                chosen.add(worker.id)
+                missing -= worker.free_slots
+    return frozenset(chosen)
+
+
+def free_slots(workers: Iterable[Worker]) -> int:
+    """Of all of them together."""
+    return sum(worker.free_slots for worker in workers)

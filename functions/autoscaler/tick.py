@@ -1,4 +1,4 @@
-"""One look at every pool: read, decide, act."""
+"""One tick: of every pool: read, decide, act."""
 
 from __future__ import annotations
 
@@ -9,15 +9,21 @@ from typing import Any
 
 import redis
 
-from autoscaler.broker_state import BrokerState, read_broker_state
 from autoscaler.decide import decide
-from autoscaler.forewarning import is_out_of_date
+from autoscaler.forecast import is_out_of_date
 from autoscaler.memory import Memory
 from autoscaler.observation import Fleet, Observation, Service, Unreadable
-from autoscaler.origins import Origins
-from autoscaler.redis_reader import FLEET, QUEUES, QueueReading, read_fleet, read_queues
+from autoscaler.redis_reader import (
+    FLEET,
+    QUEUES,
+    BrokerState,
+    QueueReading,
+    read_broker_state,
+    read_fleet,
+    read_queues,
+)
 from autoscaler.report import Outcome
-from autoscaler.services import read_services, set_desired
+from autoscaler.services import Origins, read_services, set_desired
 from autoscaler.settings import Settings
 from fleet.pools import Pool
 from fleet.registry import ORDER_CONSUME, ORDER_DRAIN, Forecast, Registry
@@ -48,13 +54,11 @@ class Look:
     took_ms: float
 
 
-def look(*, settings: Settings, broker: Broker, ecs: Any) -> list[Outcome]:
-    """Looks at all pools once. What cannot be read or done is in the outcomes: such a pool keeps its size."""
-    return list(look_at_all(settings=settings, broker=broker, ecs=ecs).outcomes)
-
-
 def look_at_all(*, settings: Settings, broker: Broker, ecs: Any, origins: Origins | None = None) -> Look:
-    """The same with what belongs to no single pool. `origins`: what earlier looks learned of tasks."""
+    """Looks at all pools once. What cannot be read or done is in the outcomes: such a pool keeps its size.
+
+    `origins`: what earlier looks learned of tasks.
+    """
     began = time.monotonic()
     origins = origins or Origins(ecs, cluster=settings.cluster)
     services = read_services(ecs, cluster=settings.cluster, pools=settings.pools)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from autoscaler.pace import FEWEST_TO_LEARN_FROM, REMEMBERED, Pace
+from autoscaler.estimates import FEWEST_TO_LEARN_FROM, REMEMBERED, Pace
 
 NOW = 1000.0
 Look = tuple[float, int, int]
