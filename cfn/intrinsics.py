@@ -1,4 +1,4 @@
-"""Evaluates CloudFormation's conditions, references and Fn:: functions; what it does not know, it refuses."""
+"""Evaluates CloudFormation's conditions, references and Fn:: functions, and refuses those it does not support."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _VARIABLE = re.compile(r"\$\{(!?)([^${}]+)\}")
 
 
 def function_of(node: Any) -> tuple[str, Any] | None:
-    """(name, argument) when the node is a function call. A refused name raises, so that none passes as a property."""
+    """Return (name, argument) if the node is a function call; raise for a name that is not supported."""
     if not isinstance(node, dict) or len(node) != 1:
         return None
     name, argument = next(iter(node.items()))
@@ -37,10 +37,10 @@ def function_of(node: Any) -> tuple[str, Any] | None:
 
 @dataclass(frozen=True, kw_only=True)
 class Scope:
-    """What names mean while a node is evaluated.
+    """The values of names while a node is evaluated.
 
-    `ref` and `attribute` answer for resources; they raise KeyError when there is none of that name, and TemplateError
-    when the attribute is not one that the resource has.
+    `ref` and `attribute` give those of resources. They raise KeyError for an unknown resource, and TemplateError for an
+    attribute that the resource does not have.
     """
 
     parameters: Mapping[str, Any]
@@ -66,12 +66,12 @@ class Scope:
 
 
 def no_resources(name: str, _attribute: str = "") -> Any:
-    """Stands for `ref` and `attribute` where CloudFormation allows parameters only: conditions and rules."""
+    """Stand for `ref` and `attribute` where CloudFormation allows parameters only: in conditions and rules."""
     raise KeyError(name)
 
 
 def conditions_of(template: Template, *, parameters: Mapping[str, Any]) -> dict[str, bool]:
-    """Every condition of the template, evaluated."""
+    """Evaluate every condition of the template."""
     definitions = template.get("Conditions") or {}
     scope = Scope(
         parameters=parameters,
@@ -108,14 +108,14 @@ def conditions_of(template: Template, *, parameters: Mapping[str, Any]) -> dict[
 
 
 def _comparable(value: Any) -> Any:
-    """Parameters are strings, literals in YAML may be numbers or booleans: CloudFormation compares text."""
+    """Return the value as CloudFormation compares it: as text, because YAML literals may be numbers or booleans."""
     if isinstance(value, bool):
         return str(value).lower()
     return value if isinstance(value, list | dict) else str(value)
 
 
 def resolve_ifs(node: Any, conditions: Mapping[str, bool]) -> Any:
-    """The node with every Fn::If replaced by the branch that counts; members that are AWS::NoValue are dropped."""
+    """Return the node with every Fn::If replaced by its chosen branch, and without members that are AWS::NoValue."""
     if node == NO_VALUE:
         return node
     if isinstance(node, dict):
@@ -134,7 +134,7 @@ def resolve_ifs(node: Any, conditions: Mapping[str, bool]) -> Any:
 
 
 def references(node: Any) -> Iterator[str]:
-    """Names that the node refers to by Ref, Fn::GetAtt or Fn::Sub: resources, parameters, pseudo parameters."""
+    """Yield the names that the node refers to by Ref, Fn::GetAtt or Fn::Sub: of resources and (pseudo) parameters."""
     if isinstance(node, list):
         for item in node:
             yield from references(item)
@@ -155,14 +155,14 @@ def references(node: Any) -> Iterator[str]:
 
 
 def resolve(node: Any, scope: Scope) -> Any:
-    """The node's value. Fn::If must have been replaced by `resolve_ifs` before."""
+    """Return the node's value. Call `resolve_ifs` first: Fn::If is not evaluated here."""
     if isinstance(node, list):
         return [resolve(item, scope) for item in node]
     if not isinstance(node, dict):
         return node
     call = function_of(node)
     if call is None or call[0] in CONDITION_FUNCTIONS | {"Condition"}:
-        # IAM statements and ELB rules have members named Condition of their own.
+        # IAM statements and ELB rules have their own members named Condition.
         return {key: resolve(value, scope) for key, value in node.items()}
     name, argument = call
     if name == "Ref":

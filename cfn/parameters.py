@@ -1,4 +1,4 @@
-"""Checks parameter values against a template's constraints, with the answers CloudFormation gives."""
+"""Checks parameter values against a template's constraints, with CloudFormation's messages."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ _NUMBER = re.compile(r"-?(\d+\.?\d*|\.\d+)")
 
 
 def violations(template: Template, values: Mapping[str, str]) -> list[str]:
-    """One line for each value that CloudFormation would refuse; empty when all are acceptable.
+    """Return one line for each value that CloudFormation would refuse.
 
-    `values` are strings by parameter name, as a parameters file gives them. Raises TemplateError for a parameter type
-    that is not supported here.
+    `values` are strings by parameter name, as in a parameters file. Raises TemplateError for a parameter type that is
+    not supported here.
     """
     declared = template.get("Parameters") or {}
     found = []
@@ -35,7 +35,7 @@ def violations(template: Template, values: Mapping[str, str]) -> list[str]:
 
 
 def resolved(template: Template, values: Mapping[str, str]) -> dict[str, Any]:
-    """Every parameter's value, default applied, as Ref gives it: a list for list types, else a string."""
+    """Return every parameter's value or default as Ref gives it: a list for list types, else a string."""
     given = {}
     for name, rule in (template.get("Parameters") or {}).items():
         text = _as_text(values.get(name, rule.get("Default")))
@@ -85,7 +85,7 @@ def _is_list(kind: str) -> bool:
 
 
 def _items(text: str) -> list[str]:
-    """CloudFormation trims the items, and reads an empty string as a list of one empty string."""
+    """Split a list as CloudFormation does: it trims the items, and an empty string is a list of one empty string."""
     return [item.strip() for item in text.split(",")]
 
 

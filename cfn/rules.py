@@ -10,7 +10,7 @@ from cfn.template import Template, TemplateError
 
 
 def violations(template: Template, *, parameters: Mapping[str, Any]) -> Iterator[str]:
-    """The description of every assertion that does not hold, as CloudFormation words it."""
+    """Yield CloudFormation's message for every assertion that does not hold."""
     for name, rule in (template.get("Rules") or {}).items():
         if "RuleCondition" in rule and not _holds(rule["RuleCondition"], parameters):
             continue

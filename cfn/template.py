@@ -30,11 +30,11 @@ Template = dict[str, Any]
 
 
 class TemplateError(ValueError):
-    """The template, or what is asked of it, is not acceptable; the message is one line for the person deploying."""
+    """CloudFormation would refuse the template or its use; the message is one line for the person deploying."""
 
 
 class _Loader(yaml.CSafeLoader):
-    """A YAML loader of its own, so that the tags registered below leak into no other user of PyYAML."""
+    """A loader with its own tags, so that other users of PyYAML do not get them."""
 
 
 def _tag(loader: _Loader, suffix: str, node: yaml.Node) -> dict[str, Any]:
@@ -43,9 +43,10 @@ def _tag(loader: _Loader, suffix: str, node: yaml.Node) -> dict[str, Any]:
         value = loader.construct_scalar(node)
     elif isinstance(node, yaml.SequenceNode):
         value = loader.construct_sequence(node, deep=True)
-    else:
-        assert isinstance(node, yaml.MappingNode)
+    elif isinstance(node, yaml.MappingNode):
         value = loader.construct_mapping(node, deep=True)
+    else:
+        raise TemplateError(f"Template format error: tag {suffix} on {node.id} (line {node.start_mark.line + 1})")
     if suffix in ("Ref", "Condition"):
         return {suffix: value}
     if suffix == "GetAtt" and isinstance(value, str):
@@ -63,7 +64,7 @@ def _mapping(loader: _Loader, node: yaml.MappingNode) -> dict[Any, Any]:
 
 _Loader.add_multi_constructor("!", _tag)
 _Loader.add_constructor("tag:yaml.org,2002:map", _mapping)
-# CloudFormation reads 2012-10-17 as the string that it is; PyYAML would make it a date.
+# CloudFormation reads 2012-10-17 as a string; PyYAML would make it a date.
 _Loader.yaml_implicit_resolvers = {
     first: [(tag, regexp) for tag, regexp in resolvers if tag != "tag:yaml.org,2002:timestamp"]
     for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
@@ -71,7 +72,7 @@ _Loader.yaml_implicit_resolvers = {
 
 
 def parse(body: str) -> Template:
-    """The template in `body`; JSON is read too, being YAML. Raises TemplateError on anything but a template."""
+    """Return the template in `body`, YAML or JSON. Raises TemplateError for anything but a template."""
     try:
         template = yaml.load(body, Loader=_Loader)  # noqa: S506 - derived from SafeLoader
     except yaml.YAMLError as error:
@@ -82,7 +83,7 @@ def parse(body: str) -> Template:
 
 
 def check_structure(template: Template) -> None:
-    """Raises TemplateError for a section or resource attribute that would otherwise be skipped without a word."""
+    """Raise TemplateError for a section or resource attribute that is not supported here."""
     if unknown := sorted(set(template) - SECTIONS):
         raise TemplateError(f"Invalid template property or properties {unknown}")
     resources = template.get("Resources")
@@ -101,5 +102,6 @@ def check_structure(template: Template) -> None:
 
 
 def transforms(template: Template) -> list[Any]:
+    """Return the transforms that the template declares."""
     declared = template.get("Transform") or []
     return list(declared) if isinstance(declared, list) else [declared]

@@ -11,24 +11,24 @@ from cfn.template import SAM_TRANSFORM, Template, TemplateError, transforms
 
 
 class _NoManagedPolicies:
-    """The loader samtranslator wants: policies that are given by name only are looked up in AWS, which is not here."""
+    """A loader for samtranslator that knows no policies by name: it would read them from AWS."""
 
     def load(self) -> dict[str, str]:
         return {}
 
 
 def expand(template: Template, *, parameters: dict[str, Any], region: str) -> Template:
-    """The template without SAM's resources; `parameters` are the values after defaults, by name."""
+    """Return the template with SAM's resources expanded; `parameters` are the values by name, defaults applied."""
     declared = transforms(template)
     if unknown := [name for name in declared if name != SAM_TRANSFORM]:
         raise TemplateError(f"The local AWS API does not support the transform {unknown}")
     if not declared:
         return template
-    # Imported here: it costs half a second that a start of the server should not pay.
+    # Imported here: it takes half a second, which the start of the server should not pay.
     from samtranslator.public.exceptions import InvalidDocumentException
     from samtranslator.translator.transform import transform
 
-    # It complains, when its own metrics are collected, that nobody published them.
+    # It logs a warning that its own metrics are not published.
     logging.getLogger("samtranslator.metrics.metrics").setLevel(logging.ERROR)
     os.environ.setdefault("AWS_DEFAULT_REGION", region)  # samtranslator derives the ARN partition from it
     values = {**parameters, "AWS::Region": region}

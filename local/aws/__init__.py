@@ -1,1 +1,1 @@
-"""The AWS API of the local platform: moto, and what it lacks."""
+"""The embedded AWS API: moto, and what moto lacks."""

@@ -1,4 +1,4 @@
-"""The command line of the local AWS API: `python -m local.aws --port P --database H:P --broker H:P`."""
+"""The command of the embedded AWS API: `python -m local.aws --port P --database H:P --broker H:P`."""
 
 from __future__ import annotations
 
@@ -33,10 +33,10 @@ def _account(text: str) -> str:
 
 
 def _arguments(argv: Sequence[str] | None) -> tuple[Settings, bool]:
-    parser = argparse.ArgumentParser(prog="python -m local.aws", description="The AWS API of the local platform.")
+    parser = argparse.ArgumentParser(prog="python -m local.aws", description="The AWS API of the local stack.")
     parser.add_argument("--port", type=int, required=True, help="port of 127.0.0.1 to listen on")
-    parser.add_argument("--database", type=_address, required=True, help="HOST:PORT that the RDS instance has")
-    parser.add_argument("--broker", type=_address, required=True, help="HOST:PORT that the ElastiCache group has")
+    parser.add_argument("--database", type=_address, required=True, help="HOST:PORT of the RDS instance")
+    parser.add_argument("--broker", type=_address, required=True, help="HOST:PORT of the ElastiCache group")
     parser.add_argument("--account", type=_account, default=DEFAULT_ACCOUNT, help="account number")
     parser.add_argument("--exit-with-parent", action="store_true", help="end when the process that started this ends")
     given = parser.parse_args(argv)
@@ -45,6 +45,7 @@ def _arguments(argv: Sequence[str] | None) -> tuple[Settings, bool]:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
+    """Serve until a signal, or until the parent ends if that was asked for."""
     parent = os.getppid()
     settings, exit_with_parent = _arguments(argv)
     stop = threading.Event()
@@ -87,5 +88,5 @@ def _on_end_of(parent: int, end: Callable[[], None]) -> None:
 if __name__ == "__main__":
     code = main()
     sys.stdout.flush()
-    # Nothing here outlives the process, and taking moto's objects apart one by one lasts two seconds.
+    # Freeing moto's objects one by one takes two seconds, and nothing outlives the process anyway.
     os._exit(code)

@@ -24,7 +24,7 @@ class _UserGroupNotFound(ApiError):
 
 
 class ElastiCacheApi(ElastiCacheResponse):  # type: ignore[misc]  # mypy is told not to look into moto
-    """One request; `broker` is where replication groups say they are."""
+    """One request; `broker` is the address of every replication group."""
 
     broker: ClassVar[Address]
     _parameter_groups: ClassVar[dict[tuple[str, str], dict[str, Any]]] = {}
@@ -40,7 +40,7 @@ class ElastiCacheApi(ElastiCacheResponse):  # type: ignore[misc]  # mypy is told
         return result
 
     def delete_replication_group(self) -> ActionResult:
-        """moto leaves the group there for ever, `deleting`."""
+        """Delete the group at once; moto leaves it `deleting` without end."""
         result = super().delete_replication_group()
         del self.elasticache_backend.replication_groups[self._get_param("ReplicationGroupId")]
         return result

@@ -1,4 +1,4 @@
-"""Every change to moto (5.2.5), each with its reason; all are made at start, and a moved attribute stops the start."""
+"""Every change to moto (5.2.5), with its reason. All are made at start, which fails if moto has moved an attribute."""
 
 from __future__ import annotations
 
@@ -26,47 +26,47 @@ PASSWORD_LENGTH = 28
 
 
 class MotoChanged(RuntimeError):
-    """moto no longer has an attribute that is replaced here."""
+    """An attribute of moto that is replaced here no longer exists."""
 
 
 def replace(owner: Any, name: str, make: Callable[[Any], Any]) -> None:
-    """Puts `make(original)` where the attribute was. Raises MotoChanged when there is none."""
+    """Replace the attribute by `make(original)`. Raises MotoChanged when there is none."""
     if name not in vars(owner):
         raise MotoChanged(f"moto has no {owner.__name__}.{name} any more: adapt local/aws/patches.py")
     setattr(owner, name, make(vars(owner)[name]))
 
 
 def replace_route(urls: Any, path: str, handler: Callable[..., Any]) -> None:
-    """Puts a handler of ours on a path of a moto service. Raises MotoChanged when moto does not serve that path."""
+    """Replace the handler of a path of a moto service. Raises MotoChanged when moto does not serve that path."""
     if path not in urls.url_paths:
         raise MotoChanged(f"moto has no route {path} in {urls.__name__} any more: adapt local/aws/patches.py")
     urls.url_paths[path] = handler
 
 
 def apply(settings: Settings, *, cloud: Callable[[str], Cloud]) -> None:
-    """`cloud` gives the client for a region."""
-    # moto's services start no tasks, pretend that running equals desired, and know no task protection.
+    """Make every change; `cloud` returns the clients of a region."""
+    # moto's services start no tasks, report running as desired, and have no task protection.
     replace_route(moto.ecs.urls, "{0}/$", EcsApi.dispatch)
 
-    # moto has no cache parameter groups, and its endpoints lead nowhere.
+    # moto has no cache parameter groups, and nothing listens at its endpoints.
     ElastiCacheApi.broker = settings.broker
     replace_route(moto.elasticache.urls, "{0}/$", ElastiCacheApi.dispatch)
 
-    # moto's database endpoint leads nowhere.
+    # Nothing listens at moto's database endpoint.
     database = {"Address": settings.database.host, "Port": settings.database.port}
     replace(moto.rds.models.DBInstance, "endpoint", lambda _original: property(lambda _self: database))
 
-    # moto gives every managed master user the name admin and one known password.
+    # moto names every managed master user admin and gives it one known password.
     replace(moto.rds.models.MasterUserSecret, "_generate_secret_string", lambda _original: _master_secret)
 
-    # moto judges a bucket policy's statements without their conditions: "deny what comes without TLS" denies all.
+    # moto ignores the conditions of a bucket policy: a statement that denies requests without TLS denies all of them.
     replace(moto.s3.models.FakeBucket, "get_permission", lambda _original: _permission)
 
-    # moto looks for the service among those of its own ECS, which has none.
+    # moto searches its own ECS for the service, and that has none.
     autoscaling = moto.applicationautoscaling.models.ApplicationAutoscalingBackend
     replace(autoscaling, "_ecs_service_exists_for_target", lambda _original: _is_service(cloud))
 
-    # moto answers with the name of a bucket of AWS's own: nothing can be fetched from there.
+    # moto answers with a bucket of AWS, from which nothing can be fetched.
     replace(moto.awslambda.models.LambdaFunction, "get_code", lambda original: _with_location(original, cloud))
 
 
@@ -77,7 +77,7 @@ def _master_secret(self: Any) -> str:
 
 
 def _permission(self: Any, action: str, resource: str) -> PermissionResult:
-    """What the unconditional statements say; whether a condition holds (TLS, a VPC endpoint) cannot be said here."""
+    """Evaluate the unconditional statements only: conditions (TLS, a VPC endpoint) cannot be evaluated here."""
     if self.policy is None:
         return PermissionResult.NEUTRAL
     policy = json.loads(self.policy)
@@ -87,7 +87,7 @@ def _permission(self: Any, action: str, resource: str) -> PermissionResult:
 
 
 def _is_service(cloud: Callable[[str], Cloud]) -> Callable[[Any, str], bool]:
-    """Whether there is the service that a scalable target names: `service/<cluster>/<name>`."""
+    """Return a check that the service of a scalable target, `service/<cluster>/<name>`, exists."""
 
     def exists(self: Any, resource_id: str) -> bool:
         _, cluster, name = resource_id.split("/")
@@ -102,7 +102,7 @@ def _is_service(cloud: Callable[[str], Cloud]) -> Callable[[Any, str], bool]:
 def _with_location(
     original: Callable[[Any], dict[str, Any]], cloud: Callable[[str], Cloud]
 ) -> Callable[[Any], dict[str, Any]]:
-    """As in AWS, Code.Location is a signed URL from which anybody can fetch the deployed archive."""
+    """Return a get_code whose Code.Location is, as on AWS, a signed URL of the deployed archive."""
 
     def get_code(self: Any) -> dict[str, Any]:
         answer = original(self)

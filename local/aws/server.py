@@ -1,4 +1,4 @@
-"""Serves moto's services, with what replaces and completes them, on one port of 127.0.0.1."""
+"""Serves moto's services, and those that replace them, on one port of 127.0.0.1."""
 
 from __future__ import annotations
 
@@ -24,23 +24,23 @@ from local.aws.cloudformation.api import CloudFormationApi
 from local.aws.cloudformation.engine import Engine
 
 BACKLOG = 128
-# What a deployment uses first; see _warm_up.
+# The services that a deployment uses first; see _warm_up.
 SERVICES = ("s3", "ec2", "iam", "logs", "rds", "elbv2", "cloudwatch", "secretsmanager", "servicediscovery", "events")
-POLL_S = 0.1  # how soon the server notices that it is to stop
+POLL_S = 0.1  # until the server notices that it should stop
 
 
 class _QuietHandler(MotoRequestHandler):  # type: ignore[misc]  # mypy is told not to look into moto
-    """Without a line for every request; errors still appear."""
+    """Logs errors, but no line for each request."""
 
     def log_request(self, *_args: Any, **_kwargs: Any) -> None:
         pass
 
 
 def _application(service: Any) -> Flask:
-    """The Flask application of one service. CloudFormation is ours: not importing moto's saves a second."""
+    """Return the Flask application of one service. Not importing moto's CloudFormation saves a second."""
     if service != "cloudformation":
         app: Flask = create_backend_app(service)
-        # Flask's debug pages show source and variables; a one-line error is what clients of an API need.
+        # Clients of an API need an error in one line, not Flask's debug page with source and variables.
         app.debug = False
         return app
     app = Flask("cloudformation")
@@ -51,22 +51,22 @@ def _application(service: Any) -> Flask:
 
 
 def _warm_up() -> None:
-    """Imports services while SAM CLI, which takes seconds to begin, starts: a deployment is 3 s shorter for it."""
+    """Import services while SAM CLI starts, which takes seconds: this makes a deployment 3 s shorter."""
     for service in SERVICES:
         get_backend(service)
 
 
 class Server:
-    """The API; `start` returns once it can be called. Raises OSError when the port is taken."""
+    """The API. Raises OSError when the port is taken."""
 
     def __init__(self, settings: Settings) -> None:
         os.environ["MOTO_ACCOUNT_ID"] = settings.account
-        # Without it AWS's own policies, which SAM attaches to roles, do not exist.
+        # Without it, the managed policies of AWS that SAM attaches to roles do not exist.
         os.environ["MOTO_IAM_LOAD_MANAGED_POLICIES"] = "true"
         engine = Engine(settings)
         CloudFormationApi.engine = engine
         patches.apply(settings, cloud=engine.cloud)
-        # The socket is made here because werkzeug, finding the port taken, would end the process in its own way.
+        # The socket is made here because werkzeug would end the process itself if the port is taken.
         self._socket = socket.create_server((HOST, settings.port), backlog=BACKLOG)
         self._server: BaseWSGIServer = make_server(
             HOST,
@@ -81,10 +81,12 @@ class Server:
         )
 
     def start(self) -> None:
+        """Serve; the API can be called when this returns."""
         self._thread.start()
         threading.Thread(target=_warm_up, daemon=True, name="warm up").start()
 
     def stop(self) -> None:
+        """Stop serving."""
         self._server.shutdown()
         self._server.server_close()
         self._socket.close()

@@ -1,1 +1,1 @@
-"""What all parts of the local AWS API share: moto's backends, settings, errors."""
+"""Shared by all parts of the embedded AWS API: clients, requests, settings, errors."""

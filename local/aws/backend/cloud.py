@@ -1,4 +1,4 @@
-"""Calls AWS APIs on behalf of the CloudFormation engine: the engine is a client of the very server it is part of."""
+"""Calls AWS APIs for the CloudFormation engine, which is a client of the server that it is part of."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from botocore.config import Config
 from local.aws.backend.shapes import request_of
 
 READ_TIMEOUT_S = 20
-# One session for all: it reads a service's description, megabytes for EC2, once and not for every client.
+# One session for all: it reads a service's description, megabytes for EC2, once instead of for every client.
 _session: Any = boto3.session.Session()
 _session_lock = threading.Lock()
 
@@ -29,12 +29,13 @@ class Cloud:
 
     @property
     def partition(self) -> str:
+        """The partition of the region, as in ARNs."""
         if self.region.startswith("cn-"):
             return "aws-cn"
         return "aws-us-gov" if self.region.startswith("us-gov-") else "aws"
 
     def client(self, service: str) -> Any:
-        """The service's client. Made under a lock: boto3 sessions, unlike clients, are not safe for threads."""
+        """Return the service's client. It is made under a lock: boto3 sessions, unlike clients, are not thread-safe."""
         with _session_lock:
             if service not in self._clients:
                 self._clients[service] = _session.client(
@@ -50,9 +51,9 @@ class Cloud:
             return self._clients[service]
 
     def call(self, service: str, operation: str, properties: Mapping[str, Any], /, **fixed: Any) -> dict[str, Any]:
-        """Calls `operation` (as in boto3, `create_vpc`) with the properties fitted to its request, plus `fixed` as is.
+        """Call `operation` (as in boto3: `create_vpc`) with the properties as its request, plus `fixed` unchanged.
 
-        Raises UnsupportedProperty for a property that the operation does not take, ClientError when it refuses.
+        Raises UnsupportedProperty for a property that the operation does not take, and ClientError when it refuses.
         """
         client = self.client(service)
         shape = client.meta.service_model.operation_model(client.meta.method_to_api_mapping[operation]).input_shape

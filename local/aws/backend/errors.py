@@ -1,4 +1,4 @@
-"""The base of the errors that APIs of ours answer with."""
+"""The base of the errors that this package's own APIs answer with."""
 
 from __future__ import annotations
 

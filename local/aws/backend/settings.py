@@ -1,22 +1,24 @@
-"""What the command line tells the local AWS API."""
+"""The settings that the command line gives."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 HOST = "127.0.0.1"
-# Clients must say localhost: with 127.0.0.1 SAM CLI takes the template's URL apart wrongly and finds no bucket.
+# Clients must use localhost: with 127.0.0.1, SAM CLI parses the template's URL wrongly and finds no bucket.
 CLIENT_HOST = "localhost"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Address:
+    """A host and port."""
+
     host: str
     port: int
 
     @staticmethod
     def parse(text: str) -> Address:
-        """`host:port`. Raises ValueError."""
+        """Parse `host:port`. Raises ValueError."""
         host, separator, port = text.rpartition(":")
         if not separator or not host or not port.isdigit() or not 0 < int(port) < 65536:
             raise ValueError(f"{text!r} is not HOST:PORT")
@@ -25,6 +27,8 @@ class Address:
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
+    """The API's own port and account, and the addresses of the database and of the broker."""
+
     port: int
     database: Address
     broker: Address
@@ -32,4 +36,5 @@ class Settings:
 
     @property
     def endpoint(self) -> str:
+        """The URL for clients."""
         return f"http://{CLIENT_HOST}:{self.port}"

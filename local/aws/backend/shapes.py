@@ -1,4 +1,4 @@
-"""Turns a resource's CloudFormation properties into the request of an AWS API operation, guided by botocore's model."""
+"""Turns CloudFormation properties into the request of an AWS API operation, by botocore's model."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from botocore.model import ListShape, MapShape, Shape, StructureShape
 
 
 class UnsupportedProperty(ValueError):
-    """A property that the operation cannot take; passing over it would deploy something else than was written."""
+    """A property that the operation does not take; to skip it would deploy something other than the template."""
 
 
 def request_of(shape: Shape, value: Any, path: str = "") -> Any:
-    """`value` in the letters and types of `shape`.
+    """Return `value` with the names and types of `shape`.
 
-    Members of structures are matched without regard to case (`ContainerDefinitions` -> `containerDefinitions`), the
-    keys of maps are kept (log options, labels), scalars are converted ("256" -> 256, True -> "true"), policy documents
-    become JSON. Raises UnsupportedProperty with the property's path.
+    Members of structures match regardless of case (`ContainerDefinitions` -> `containerDefinitions`), keys of maps are
+    kept (log options, labels), scalars are converted ("256" -> 256, True -> "true"), policy documents become JSON.
+    Raises UnsupportedProperty with the property's path.
     """
     if isinstance(shape, StructureShape):
         return _structure(shape, value, path)
@@ -71,7 +71,7 @@ def _scalar(shape: Shape, value: Any, path: str) -> Any:
 
 
 def boolean(value: Any) -> bool:
-    """CloudFormation accepts true and "true". Raises ValueError on anything else."""
+    """Read true or "true" as CloudFormation does. Raises ValueError on anything else."""
     text = str(value).lower()
     if text not in ("true", "false"):
         raise ValueError(value)

@@ -1,1 +1,1 @@
-"""CloudFormation on the local AWS API."""
+"""CloudFormation on the embedded AWS API."""

@@ -1,4 +1,4 @@
-"""The CloudFormation API in front of the engine, in place of moto's."""
+"""The CloudFormation API of the engine, in place of moto's."""
 
 from __future__ import annotations
 
@@ -16,11 +16,13 @@ EVENTS_A_PAGE = 100
 
 
 class ValidationError(ApiError):
+    """The request is not acceptable."""
+
     code = "ValidationError"
 
 
 class CloudFormationApi(BaseResponse):  # type: ignore[misc]  # mypy is told not to look into moto
-    """One request. moto makes an instance for each, hence the engine as a class attribute, set at start."""
+    """One request. The engine is a class attribute, set at start, because moto makes an instance for each request."""
 
     engine: ClassVar[Engine]
 
@@ -156,7 +158,7 @@ class CloudFormationApi(BaseResponse):  # type: ignore[misc]  # mypy is told not
         stack = self.engine.stack(self.region, self._get_param("StackName"))
         newest_first = list(reversed(stack.events))
         start = int(self._get_param("NextToken", "0"))
-        # Tokens count from the oldest event: new ones arrive while a client reads page after page.
+        # Tokens count from the oldest event, because new events arrive while a client reads pages.
         first = len(newest_first) - start if start else 0
         page = newest_first[first : first + EVENTS_A_PAGE]
         left = len(newest_first) - first - len(page)

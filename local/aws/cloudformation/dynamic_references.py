@@ -1,4 +1,4 @@
-"""Replaces {{resolve:secretsmanager:...}} in properties by the secret's value, at the moment the resource is made."""
+"""Replaces {{resolve:secretsmanager:...}} in properties by the secret's value when the resource is created."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _SECRET = re.compile(
 
 
 def resolved(node: Any, cloud: Cloud) -> Any:
-    """The node with every dynamic reference replaced. Raises TemplateError for a kind that is not supported."""
+    """Return the node with every dynamic reference replaced. Raises TemplateError for one that is not supported."""
     if isinstance(node, dict):
         return {key: resolved(value, cloud) for key, value in node.items()}
     if isinstance(node, list):

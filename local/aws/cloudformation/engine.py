@@ -1,4 +1,4 @@
-"""Keeps the stacks of each region and runs their change sets, each in a thread of its own."""
+"""Keeps the stacks of each region and executes their change sets, each in a thread of its own."""
 
 from __future__ import annotations
 
@@ -42,16 +42,18 @@ class Engine:
         return f"arn:{self.cloud(region).partition}:cloudformation:{region}:{self._settings.account}:{rest}"
 
     def stacks(self, region: str) -> list[Stack]:
+        """Return the region's stacks, deleted ones included."""
         return list(self._stacks.get(region, {}).values())
 
     def stack(self, region: str, name_or_id: str) -> Stack:
-        """By name, unless deleted, or by id. Raises TemplateError with the words that SAM CLI looks for."""
+        """Return the stack by name, unless deleted, or by id. Raises TemplateError as SAM CLI expects it."""
         for stack in self.stacks(region):
             if name_or_id == stack.id or (name_or_id == stack.name and stack.status != "DELETE_COMPLETE"):
                 return stack
         raise TemplateError(f"Stack with id {name_or_id} does not exist")
 
     def change_set(self, region: str, name_or_id: str, stack_name: str | None) -> tuple[Stack, ChangeSet]:
+        """Return the change set with its stack. Raises TemplateError."""
         stacks = [self.stack(region, stack_name)] if stack_name else self.stacks(region)
         for stack in stacks:
             for change_set in stack.change_sets.values():
@@ -60,7 +62,7 @@ class Engine:
         raise TemplateError(f"ChangeSet [{name_or_id}] does not exist")
 
     def body_at(self, region: str, url: str) -> str:
-        """The template that was uploaded to a bucket; the URL names the bucket in its path or its host."""
+        """Return the template at a URL, which names the bucket in its path or its host. Raises TemplateError."""
         parts = urlsplit(url)
         path = unquote(parts.path).lstrip("/")
         in_host = re.match(r"(.+?)\.s3[.-]", parts.netloc)
@@ -83,7 +85,7 @@ class Engine:
         tags: Mapping[str, str],
         description: str | None,
     ) -> tuple[Stack, ChangeSet]:
-        """A change set that is ready, or FAILED because it changes nothing. Raises TemplateError, and makes nothing."""
+        """Create a change set; it is FAILED if it changes nothing. Raises TemplateError before it creates anything."""
         if not STACK_NAME.fullmatch(stack_name):
             raise TemplateError(f"1 validation error detected: Value '{stack_name}' at 'stackName' is not a stack name")
         stack = self._for_create(region, stack_name) if kind == "CREATE" else self._for_update(region, stack_name)
@@ -110,6 +112,7 @@ class Engine:
         return stack, change_set
 
     def execute(self, region: str, stack: Stack, change_set: ChangeSet) -> None:
+        """Begin to execute the change set. Raises TemplateError if its status or the stack's does not allow it."""
         if change_set.execution_status != "AVAILABLE":
             raise TemplateError(f"ChangeSet [{change_set.id}] cannot be executed in its current status of [FAILED]")
         change_set.execution_status = "EXECUTE_IN_PROGRESS"
@@ -123,7 +126,7 @@ class Engine:
         self._start(stack, f"{change_set.kind}_IN_PROGRESS", carry_out)
 
     def delete(self, region: str, name_or_id: str) -> None:
-        """Deletes the stack; one that does not exist is as good as deleted, as in CloudFormation."""
+        """Delete the stack; do nothing if there is none, as CloudFormation does."""
         try:
             stack = self.stack(region, name_or_id)
         except TemplateError:
@@ -135,7 +138,7 @@ class Engine:
         with self._lock:
             if stack.busy:
                 raise TemplateError(f"Stack [{stack.name}] is in {stack.status} state and can not be updated.")
-            # Taken at once, so that nobody reads the old, finished status before the thread has begun.
+            # Set here, not in the thread, so that no client reads the old, finished status before the thread has begun.
             stack.status = status
         threading.Thread(target=work, name=f"stack {stack.name}", daemon=True).start()
 

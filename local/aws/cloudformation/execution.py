@@ -1,4 +1,4 @@
-"""Carries out a change set: makes, changes and removes resources, and takes everything back when one fails."""
+"""Executes a change set: creates, updates and deletes resources, and rolls everything back when one fails."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ _UNIQUE_LENGTH = 12
 
 
 class ResourceFailure(Exception):
-    """A resource could not be made, changed or removed; the message says which and why."""
+    """A resource could not be created, updated or deleted; the message says which and why."""
 
 
 class Execution:
-    """One pass over one stack."""
+    """One creation, update or deletion of one stack."""
 
     def __init__(self, stack: Stack, cloud: Cloud) -> None:
         self._stack = stack
@@ -37,6 +37,7 @@ class Execution:
         self._replaced: list[Resource] = []
 
     def create(self, evaluated: EvaluatedTemplate) -> None:
+        """Create the stack, or roll back."""
         with self._never_left_in_progress("CREATE_FAILED"):
             self._stack.evaluated = evaluated
             self._stack.become("CREATE_IN_PROGRESS", "User Initiated")
@@ -49,6 +50,7 @@ class Execution:
                 self._stack.become("CREATE_COMPLETE")
 
     def update(self, evaluated: EvaluatedTemplate) -> None:
+        """Update the stack and delete what the template no longer has, or roll back."""
         stack = self._stack
         with self._never_left_in_progress("UPDATE_ROLLBACK_FAILED"):
             stack.become("UPDATE_IN_PROGRESS", "User Initiated")
@@ -68,6 +70,7 @@ class Execution:
             stack.become("UPDATE_COMPLETE")
 
     def delete(self) -> None:
+        """Delete the stack's resources."""
         stack = self._stack
         with self._never_left_in_progress("DELETE_FAILED"):
             stack.become("DELETE_IN_PROGRESS", "User Initiated")
@@ -79,7 +82,7 @@ class Execution:
 
     @contextmanager
     def _never_left_in_progress(self, status: str) -> Iterator[None]:
-        """A mistake in this program must end the deployment too: the exception goes on, the stack gets `status`."""
+        """Give the stack `status` if the block ends otherwise without one: a bug must end the deployment, too."""
         try:
             yield
         finally:
@@ -135,7 +138,8 @@ class Execution:
         self, resource: Resource, properties: Mapping[str, Any], *, was: Mapping[str, Any] | None = None
     ) -> None:
         update = resource.kind.update
-        assert update is not None
+        if update is None:
+            raise ResourceFailure(f"{resource.kind.type} ({resource.logical_id}) cannot be updated in place")
         name, kind = resource.logical_id, resource.kind.type
         self._say("UPDATE_IN_PROGRESS", name, kind, resource.physical.id)
         change = Change(
@@ -158,12 +162,14 @@ class Execution:
         self._say("DELETE_IN_PROGRESS", name, kind, physical_id)
         resource.kind.delete(self._cloud, resource.physical)
         current = self._stack.resources.get(name)
-        if current is not None and current.physical.id == resource.physical.id:  # else it has been replaced already
+        if (
+            current is not None and current.physical.id == resource.physical.id
+        ):  # otherwise it has been replaced already
             del self._stack.resources[name]
         self._say("DELETE_COMPLETE", name, kind, physical_id)
 
     def _try_to_remove(self, resource: Resource) -> bool:
-        """Whether it is gone. A failure is reported as an event, and the others are removed nevertheless."""
+        """Delete the resource unless it is retained; return False, after an event, if that failed."""
         if resource.retain:
             self._say("DELETE_SKIPPED", resource.logical_id, resource.kind.type, resource.physical.id)
             return True
@@ -175,7 +181,7 @@ class Execution:
         return True
 
     def _remove_all(self, resources: Mapping[str, Resource]) -> list[str]:
-        """Removes them, each before those it needs; the names of those that could not be removed."""
+        """Delete the resources, each before those it needs; return the names of those that could not be deleted."""
         needs = {name: resource.needs for name, resource in resources.items()}
         found = dict(resources)
         return [name for name in reversed(in_order(needs)) if not self._try_to_remove(found[name])]

@@ -1,4 +1,4 @@
-"""Works out what a template asks for, and how that differs from what a stack has; pure but for reading the clock."""
+"""Evaluates a template, and plans the changes that a stack needs to match it; pure."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ def _check_references(resources: Mapping[str, DesiredResource], outputs: Mapping
 
 
 def in_order(needs: Mapping[str, Iterable[str]]) -> list[str]:
-    """Names such that each comes after those it needs, and otherwise in the order given; needs outside are ignored."""
+    """Order names so that each comes after those it needs; ignore unknown needs. Raises TemplateError on a circle."""
     sorter = TopologicalSorter({name: [need for need in wanted if need in needs] for name, wanted in needs.items()})
     try:
         sorter.prepare()
@@ -109,7 +109,7 @@ def in_order(needs: Mapping[str, Iterable[str]]) -> list[str]:
 
 
 def scope_of(evaluated: EvaluatedTemplate, resources: Mapping[str, Resource]) -> Scope:
-    """Names as the resources that exist answer for them."""
+    """Return the scope in which names have the values of the resources that exist."""
 
     def attribute(name: str, wanted: str) -> Any:
         resource = resources[name]
@@ -155,7 +155,7 @@ def changes(stack: Stack, evaluated: EvaluatedTemplate) -> list[PlannedChange]:
 
 
 def _additions_and_updates(stack: Stack, evaluated: EvaluatedTemplate) -> Iterator[PlannedChange]:
-    known = dict(stack.resources)  # without those that the plan makes or replaces: their ids are not known yet
+    known = dict(stack.resources)  # without those that the plan creates or replaces, whose ids are not known yet
     scope = scope_of(evaluated, known)
     for name, desired in evaluated.resources.items():
         existing = stack.resources.get(name)
@@ -166,7 +166,7 @@ def _additions_and_updates(stack: Stack, evaluated: EvaluatedTemplate) -> Iterat
             )
             continue
         unknown = desired.needs - set(known)
-        # A need that is not known yet may be nothing but a DependsOn: that is no change.
+        # A need that is not known yet may come from DependsOn alone, which is no change.
         if unknown & set(references(desired.properties)):
             replacement = "Conditional" if desired.kind.update else "True"
         else:

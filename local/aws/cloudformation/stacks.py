@@ -1,4 +1,4 @@
-"""What the engine remembers: stacks, their resources, events and change sets."""
+"""The engine's state: stacks, their resources, events and change sets."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ STACK_TYPE = "AWS::CloudFormation::Stack"
 
 @dataclass(frozen=True, kw_only=True)
 class Resource:
-    """A resource that exists. `properties` are resolved, except for dynamic references: secrets are not kept."""
+    """A resource that exists. Its `properties` are resolved, but not dynamic references: secrets are not stored."""
 
     logical_id: str
     kind: Kind
@@ -29,6 +29,8 @@ class Resource:
 
 @dataclass(frozen=True, kw_only=True)
 class Event:
+    """An event of a stack or of a resource."""
+
     id: str
     at: datetime
     logical_id: str
@@ -40,7 +42,7 @@ class Event:
 
 @dataclass(frozen=True, kw_only=True)
 class DesiredResource:
-    """A resource as the template wants it: conditions are decided, references not yet resolved."""
+    """A resource as the template describes it: conditions are evaluated, references are not resolved yet."""
 
     logical_id: str
     kind: Kind
@@ -51,7 +53,7 @@ class DesiredResource:
 
 @dataclass(frozen=True, kw_only=True)
 class EvaluatedTemplate:
-    """A template with its parameters, ready to be carried out; `resources` come in an order that can be made."""
+    """A template with its parameters applied, ready to execute; `resources` are in the order of creation."""
 
     body: str
     template: Template
@@ -64,6 +66,8 @@ class EvaluatedTemplate:
 
 @dataclass(frozen=True, kw_only=True)
 class PlannedChange:
+    """One resource change of a change set."""
+
     action: str
     logical_id: str
     physical_id: str | None
@@ -73,6 +77,8 @@ class PlannedChange:
 
 @dataclass(kw_only=True)
 class ChangeSet:
+    """A change set and its status."""
+
     id: str
     name: str
     kind: str
@@ -87,6 +93,8 @@ class ChangeSet:
 
 @dataclass(kw_only=True)
 class Stack:
+    """A stack, with the template that it was last brought to."""
+
     id: str
     name: str
     status: str
@@ -101,17 +109,19 @@ class Stack:
 
     @property
     def busy(self) -> bool:
+        """Whether an execution is under way."""
         return self.status.endswith("_IN_PROGRESS") and self.status != "REVIEW_IN_PROGRESS"
 
     def become(self, status: str, reason: str | None = None) -> None:
-        """Changes the stack's status, with the event that SAM and CloudFormation's clients wait for."""
+        """Change the stack's status, with the event that CloudFormation's clients wait for."""
         self.record(logical_id=self.name, physical_id=self.id, type=STACK_TYPE, status=status, reason=reason)
         self.status, self.reason = status, reason
 
     def record(self, *, logical_id: str, physical_id: str, type: str, status: str, reason: str | None = None) -> None:
+        """Add an event."""
         at = datetime.now(UTC)
         if self.events and at <= self.events[-1].at:
-            # SAM CLI drops events that are not later than the last one it has shown.
+            # SAM CLI drops events that are not later than the last one shown.
             at = self.events[-1].at + timedelta(milliseconds=1)
         self.events.append(
             Event(

@@ -1,1 +1,1 @@
-"""The ECS control plane: services, deployments, tasks and their protection, for an agent that plays Fargate."""
+"""The ECS control plane: services, deployments, tasks and their protection, for the agent that plays Fargate."""

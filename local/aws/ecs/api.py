@@ -1,4 +1,4 @@
-"""The ECS API in front of the control plane; clusters and task definitions stay moto's."""
+"""The ECS API of the control plane; clusters and task definitions stay moto's."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ RUN_AT_ONCE = 10
 
 
 class EcsApi(EC2ContainerServiceResponse):  # type: ignore[misc]  # mypy is told not to look into moto
-    """One request. The state is the class's, because moto makes an instance for each request."""
+    """One request. The state belongs to the class, because moto makes an instance for each request."""
 
-    # moto changes its own mapping from request to request (tags in or out): this class must not share it.
+    # moto changes its own mapping with each request (with or without tags), so this class must not share it.
     RESPONSE_KEY_PATH_TO_TRANSFORMER: ClassVar[dict[str, Callable[[Any], Any]]] = {}
     _clusters: ClassVar[dict[str, Cluster]] = {}
     _lock: ClassVar[threading.RLock] = threading.RLock()
@@ -49,7 +49,7 @@ class EcsApi(EC2ContainerServiceResponse):  # type: ignore[misc]  # mypy is told
         return dict(self._get_params())
 
     def _definition(self, request: dict[str, Any]) -> dict[str, Any]:
-        """The task definition that the request names, which becomes its full ARN. Raises when there is none."""
+        """Return the task definition that the request names, and put its full ARN there. Raises when there is none."""
         definition = self.ecs_backend.describe_task_definition(request["taskDefinition"])
         request["taskDefinition"] = definition.arn
         return {
@@ -87,7 +87,7 @@ class EcsApi(EC2ContainerServiceResponse):  # type: ignore[misc]  # mypy is told
         return super().describe_clusters()
 
     def list_clusters(self) -> ActionResult:
-        """moto lists deleted clusters, too."""
+        """List active clusters only; moto lists deleted ones, too."""
         arns = [cluster.arn for cluster in self.ecs_backend.clusters.values() if cluster.status == "ACTIVE"]
         return self._page("clusterArns", arns, LISTED_A_PAGE)
 

@@ -1,4 +1,4 @@
-"""Capacity provider strategies: which ECS refuses, and on which provider the next task goes."""
+"""Capacity provider strategies: which ones ECS refuses, and which provider gets the next task."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ STRATEGY, LAUNCH_TYPE, PROVIDER = "capacityProviderStrategy", "launchType", "cap
 
 
 def check_capacity(request: Mapping[str, Any], *, associated: Sequence[str]) -> None:
-    """Raises InvalidParameter for what CreateService, UpdateService and RunTask do not take."""
+    """Raise InvalidParameter for a request that CreateService, UpdateService and RunTask refuse."""
     strategy: Strategy = request.get(STRATEGY) or ()
     if not strategy:
         return
@@ -28,7 +28,7 @@ def check_capacity(request: Mapping[str, Any], *, associated: Sequence[str]) -> 
 
 
 def next_provider(strategy: Strategy, *, placed: Mapping[str, int]) -> str:
-    """The base comes first; beyond it each provider gets tasks in proportion to its weight. `placed`: tasks by name."""
+    """Return the provider for the next task: first the base, then by weight. `placed` are tasks by provider."""
     shares: dict[str, float] = {}
     for item in strategy:
         name, base, weight = item["capacityProvider"], item.get("base") or 0, item.get("weight") or 0

@@ -6,10 +6,14 @@ from local.aws.backend.errors import ApiError
 
 
 class InvalidParameter(ApiError):
+    """A parameter is not acceptable."""
+
     code = "InvalidParameterException"
 
 
 class ClusterNotFound(ApiError):
+    """There is no such cluster."""
+
     code = "ClusterNotFoundException"
 
     def __init__(self) -> None:
@@ -17,6 +21,8 @@ class ClusterNotFound(ApiError):
 
 
 class ServiceNotFound(ApiError):
+    """There is no such service."""
+
     code = "ServiceNotFoundException"
 
     def __init__(self) -> None:
@@ -24,6 +30,8 @@ class ServiceNotFound(ApiError):
 
 
 class ServiceNotActive(ApiError):
+    """The service is being deleted."""
+
     code = "ServiceNotActiveException"
 
     def __init__(self) -> None:
@@ -31,7 +39,7 @@ class ServiceNotActive(ApiError):
 
 
 class TaskProtected(ApiError):
-    """Not an error of ECS's API: it is how this control plane refuses what ECS's own scheduler never does."""
+    """Scaling chose a protected task. ECS's API has no such error, because its own scheduler never does that."""
 
     code = "TaskProtectedException"
 

@@ -1,4 +1,4 @@
-"""The state of ECS in one region, and what may be done to it; takes plain values and the time, knows no HTTP."""
+"""The state of ECS in one region and its operations, on plain values and given times, without HTTP."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from local.aws.ecs.errors import InvalidParameter, ServiceNotActive, ServiceNotF
 from local.aws.ecs.services import Service, properties_of
 from local.aws.ecs.tasks import STATUSES, Task, containers_of
 
-# ECS shows stopped tasks for about an hour; a local run that loses thousands must not keep them all.
+# ECS shows stopped tasks for about an hour; a local run may stop thousands and must not keep them all.
 STOPPED_TASKS_KEPT = 200
 PROTECTION_MINUTES = range(1, 2881)
 SCALING_ACTIVITY = "scaling activity"
@@ -23,27 +23,33 @@ DEFAULT_PROTECTION_MINUTES = 120
 
 @dataclass(frozen=True, kw_only=True)
 class Failure:
+    """An entry of `failures` in an answer."""
+
     arn: str
     reason: str
     detail: str | None = None
 
     def described(self) -> dict[str, str | None]:
+        """Return the failure as the API gives it."""
         return {"arn": self.arn, "reason": self.reason, "detail": self.detail}
 
 
 def short(arn_or_name: str) -> str:
-    """The name at the end of an ARN; a name is its own end."""
+    """Return the name at the end of an ARN, or a name unchanged."""
     return arn_or_name.rsplit("/", 1)[-1]
 
 
 @dataclass(kw_only=True)
 class Cluster:
+    """A cluster with its services and tasks."""
+
     arn: str
     services: dict[str, Service] = field(default_factory=dict)
     tasks: dict[str, Task] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
+        """The cluster's name."""
         return short(self.arn)
 
     def _arn(self, kind: str, name: str) -> str:
@@ -111,7 +117,7 @@ class Cluster:
         return [self._start(self._placed(request), definition, now) for _ in range(count)]
 
     def _placed(self, request: Mapping[str, Any]) -> Mapping[str, Any]:
-        """The request for one task, with its capacity provider if there is a strategy."""
+        """Return the request for one task, with its capacity provider if there is a strategy."""
         if not request.get(STRATEGY):
             return request
         group = [task for task in self.tasks.values() if task.living and task.group == request.get("group")]
@@ -144,7 +150,7 @@ class Cluster:
         return task
 
     def find(self, ids_or_arns: Iterable[str]) -> tuple[list[Task], list[Failure]]:
-        """The tasks, and a failure MISSING for each that is not there."""
+        """Return the tasks, and a failure MISSING for each that does not exist."""
         found, failures = [], []
         for wanted in ids_or_arns:
             task = self.tasks.get(short(wanted))
@@ -155,9 +161,9 @@ class Cluster:
         return found, failures
 
     def stop(self, id_or_arn: str, *, reason: str | None, now: datetime) -> Task:
-        """Asks a task to stop: anybody may, but a reason that begins with SCALING_ACTIVITY says that ECS scales.
+        """Ask a task to stop. A reason that begins with SCALING_ACTIVITY says that ECS scales.
 
-        Raises TaskProtected then for a task that is protected by now, whatever was known when it was chosen.
+        Raises TaskProtected if ECS scales and the task is protected now, even if it was not when it was chosen.
         """
         task = self.task(id_or_arn)
         scaling = (reason or "").lower().startswith(SCALING_ACTIVITY)
@@ -175,7 +181,7 @@ class Cluster:
         containers: Sequence[Mapping[str, Any]],
         now: datetime,
     ) -> None:
-        """Takes what the agent says of a task. Raises InvalidParameter for a status that ECS does not have."""
+        """Take the agent's report on a task. Raises InvalidParameter for a status that ECS does not have."""
         if status is not None and status not in STATUSES:
             raise InvalidParameter(f"{status} is not a task status")
         task = self.task(id_or_arn)
@@ -191,19 +197,20 @@ class Cluster:
         self._forget_old_tasks()
 
     def _forget_old_tasks(self) -> None:
-        stopped = sorted((t for t in self.tasks.values() if t.stopped_at is not None), key=_stopped_at)
-        for task in stopped[:-STOPPED_TASKS_KEPT]:
-            del self.tasks[task.id]
+        times = [(t.stopped_at, t.id) for t in self.tasks.values() if t.stopped_at is not None]
+        stopped = sorted(times, key=lambda pair: pair[0])
+        for _, task_id in stopped[:-STOPPED_TASKS_KEPT]:
+            del self.tasks[task_id]
 
     # --- protection
 
     def protect(
         self, tasks: Iterable[str], *, enabled: bool, minutes: int | None, now: datetime
     ) -> tuple[list[Task], list[Failure]]:
-        """Tasks whose protection was set as asked, and failures.
+        """Set the tasks' protection; return the tasks for which that succeeded, and failures.
 
-        MISSING: unknown; TASK_NOT_VALID: of no service, or stopping; DEPLOYMENT_BLOCKED: with it, more tasks of the
-        service would be protected than it desires. A task's protection stays as it was when its call fails.
+        MISSING: unknown task. TASK_NOT_VALID: the task belongs to no service, or is stopping. DEPLOYMENT_BLOCKED: more
+        tasks would be protected than the service desires. The protection of a task that failed does not change.
         """
         minutes = DEFAULT_PROTECTION_MINUTES if minutes is None else minutes
         if minutes not in PROTECTION_MINUTES:
@@ -245,11 +252,6 @@ class Cluster:
                 detail=f"{others} other tasks are protected and the service desires {service.desired_count}.",
             )
         return None
-
-
-def _stopped_at(task: Task) -> datetime:
-    assert task.stopped_at is not None
-    return task.stopped_at
 
 
 def _count(value: Any) -> int:

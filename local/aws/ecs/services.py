@@ -1,4 +1,4 @@
-"""A service with its deployments; counts are worked out from tasks, never stored."""
+"""A service with its deployments; counts are computed from tasks and never stored."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from typing import Any
 from local.aws.ecs.capacity import LAUNCH_TYPE, STRATEGY
 from local.aws.ecs.tasks import STARTING, Task
 
-# A change of one of these rolls the tasks; of anything else (counts, capacity providers, deployment configuration,
-# tags) it does not.
+# A change of one of these starts a deployment. A change of anything else (counts, capacity providers, deployment
+# configuration, tags) does not.
 ROLLING = (
     "taskDefinition",
     "networkConfiguration",
@@ -25,7 +25,7 @@ ROLLING = (
     "serviceConnectConfiguration",
     "volumeConfigurations",
 )
-# Members of a request that are no properties of the service, or that are kept elsewhere.
+# Members of a request that are no properties of the service, or that are stored elsewhere.
 _NOT_PROPERTIES = ("cluster", "service", "serviceName", "desiredCount", "forceNewDeployment", "clientToken", "role")
 DEFAULT_DEPLOYMENT = {
     "maximumPercent": 200,
@@ -37,6 +37,8 @@ DEFAULT_DEPLOYMENT = {
 
 @dataclass(kw_only=True)
 class Deployment:
+    """A deployment of a service, with the properties that its tasks have."""
+
     id: str
     properties: Mapping[str, Any]
     created_at: datetime
@@ -47,7 +49,7 @@ class Deployment:
 
 @dataclass(kw_only=True)
 class Service:
-    """`deployments` run from the newest, which is PRIMARY, to the oldest that still has tasks."""
+    """A service. Its first deployment is the newest, which is PRIMARY; the others still have tasks."""
 
     name: str
     arn: str
@@ -60,21 +62,23 @@ class Service:
 
     @property
     def group(self) -> str:
+        """The group of the service's tasks."""
         return f"service:{self.name}"
 
     @property
     def _launch_type(self) -> str | None:
-        """None where a strategy takes its place; an empty one leads back to it."""
+        """The launch type; None if a capacity provider strategy takes its place."""
         return None if self.properties.get(STRATEGY) else "FARGATE"
 
     def deploy(self, now: datetime) -> None:
+        """Start a deployment."""
         kept = {name: self.properties[name] for name in ROLLING if name in self.properties}
         number = random.randrange(10**18, 10**19)
         made = Deployment(id=f"ecs-svc/{number}", properties=kept, created_at=now, updated_at=now)
         self.deployments.insert(0, made)
 
     def update(self, request: Mapping[str, Any], now: datetime) -> None:
-        """Takes over what the request names, and starts a deployment when the tasks must change."""
+        """Take over the request's properties, and start a deployment if the tasks must change."""
         new = properties_of(request)
         rolls = any(name in new and new[name] != self.properties.get(name) for name in ROLLING)
         self.properties.update(new)
@@ -85,17 +89,17 @@ class Service:
             self.deploy(now)
 
     def settle(self, tasks: Sequence[Task], now: datetime) -> None:
-        """Drops older deployments whose tasks are gone, and completes the newest once it alone has what is desired."""
+        """Drop older deployments without tasks, and complete the newest once it alone runs the desired count."""
         living = {task.started_by for task in tasks if task.living}
         self.deployments = [d for i, d in enumerate(self.deployments) if i == 0 or d.id in living]
         newest = self.deployments[0]
         running = sum(task.last_status == "RUNNING" for task in tasks if task.started_by == newest.id)
         if not newest.completed and len(self.deployments) == 1 and running == self.desired_count:
-            # As in ECS it stays completed: scaling afterwards is no deployment.
+            # As in ECS, it stays completed: later scaling is no deployment.
             newest.completed, newest.updated_at = True, now
 
     def described(self, tasks: Sequence[Task]) -> dict[str, Any]:
-        """As DescribeServices gives it; `tasks` are the service's, stopped ones may be among them."""
+        """Return the service as DescribeServices gives it; `tasks` are the service's, with or without stopped ones."""
         return {
             LAUNCH_TYPE: self._launch_type,
             "schedulingStrategy": "REPLICA",
@@ -154,7 +158,7 @@ _OF_DEPLOYMENT = (
 
 
 def properties_of(request: Mapping[str, Any]) -> dict[str, Any]:
-    """What of a CreateService or UpdateService request describes the service."""
+    """Return the part of a CreateService or UpdateService request that describes the service."""
     return {key: value for key, value in request.items() if key not in _NOT_PROPERTIES and value is not None}
 
 

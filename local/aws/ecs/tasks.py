@@ -1,4 +1,4 @@
-"""A task as the control plane knows it: no process, only what the agent has reported."""
+"""A task as the control plane knows it: what the agent has reported, not the process."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ STATUSES = (*STARTING, "RUNNING", "DEACTIVATING", "STOPPING", "DEPROVISIONING", 
 
 @dataclass(kw_only=True)
 class Task:
-    """Mutable state of one task; times are given, never read from a clock here."""
+    """Mutable state of one task. Callers give the times; no clock is read here."""
 
     id: str
     arn: str
@@ -43,26 +43,30 @@ class Task:
 
     @property
     def living(self) -> bool:
+        """Whether it has not stopped."""
         return self.last_status != "STOPPED"
 
     @property
     def wanted(self) -> bool:
-        """Whether it is meant to go on: alive, and not told to stop."""
+        """Whether it has not stopped and was not asked to stop."""
         return self.living and self.desired_status == "RUNNING"
 
     def is_protected(self, now: datetime) -> bool:
+        """Whether its protection has not ended by `now`."""
         return self.living and self.protected_until is not None and self.protected_until > now
 
     def protect(self, *, now: datetime, minutes: int) -> None:
+        """Protect it from scale-in."""
         self.protected_until = now + timedelta(minutes=minutes)
         self.version += 1
 
     def unprotect(self) -> None:
+        """End its protection."""
         self.protected_until = None
         self.version += 1
 
     def stop(self, *, now: datetime, code: str, reason: str | None) -> None:
-        """Asks it to stop: the agent sees desiredStatus STOPPED and reports when it is done."""
+        """Ask it to stop: the agent sees desiredStatus STOPPED, and reports when it has stopped."""
         if not self.living or self.desired_status == "STOPPED":
             return
         self.desired_status, self.stop_code, self.stopped_reason, self.stopping_at = "STOPPED", code, reason, now
@@ -71,7 +75,7 @@ class Task:
     def report(
         self, *, now: datetime, status: str | None, reason: str | None, containers: Sequence[Mapping[str, Any]]
     ) -> None:
-        """What the agent says. A stopped task stays stopped, whatever arrives late."""
+        """Take the agent's report. A stopped task stays stopped, even if a report arrives late."""
         if not self.living:
             return
         for change in containers:
@@ -89,7 +93,7 @@ class Task:
             self.desired_status, self.stopped_at, self.protected_until = "STOPPED", now, None
             self.stopped_reason = self.stopped_reason or reason
         for container in self.containers.values():
-            # A container that was reported by itself has its own status; an init container stops before the others.
+            # A container that was reported on its own has its own status: an init container stops before the others.
             if container["lastStatus"] != "STOPPED" and status in ("RUNNING", "STOPPED"):
                 container["lastStatus"] = status
 
@@ -108,7 +112,7 @@ class Task:
         container.update({members[key]: value for key, value in change.items() if key in members})
 
     def described(self) -> dict[str, Any]:
-        """As DescribeTasks gives it."""
+        """Return the task as DescribeTasks gives it."""
         copied = (LAUNCH_TYPE, PROVIDER, "platformVersion", "overrides", "tags", "enableExecuteCommand")
         described = {key: self.request[key] for key in copied if self.request.get(key) is not None}
         network = (self.request.get("networkConfiguration") or {}).get("awsvpcConfiguration") or {}
@@ -149,7 +153,7 @@ class Task:
 
 
 def containers_of(definition: Mapping[str, Any], *, task_arn: str) -> dict[str, dict[str, Any]]:
-    """The task's containers by name, before anything was reported of them."""
+    """Return the task's containers by name, before any report."""
     prefix = task_arn.replace(":task/", ":container/")
     return {
         container["name"]: {
@@ -168,6 +172,6 @@ def containers_of(definition: Mapping[str, Any], *, task_arn: str) -> dict[str, 
 
 
 def image_digest(image: str) -> str:
-    """The digest an image is pinned to, else one made of its name: no registry is asked, equal names are equal."""
+    """Return the digest that the image is pinned to, else a digest of its name, because there is no registry to ask."""
     _, separator, digest = image.partition("@")
     return digest if separator else f"sha256:{hashlib.sha256(image.encode()).hexdigest()}"

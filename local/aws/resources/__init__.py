@@ -1,4 +1,4 @@
-"""The resource types that the local AWS API can create, one module a service."""
+"""The resource types that the embedded AWS API can create, one module for each service."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ _MODULES: tuple[ModuleType, ...] = (
 
 
 def kinds() -> Mapping[str, Kind]:
-    """Every supported type by its name. Raises ValueError when two modules claim one."""
+    """Return every supported type by its name. Raises ValueError when two modules define one."""
     found: dict[str, Kind] = {}
     for module in _MODULES:
         for kind in module.KINDS:

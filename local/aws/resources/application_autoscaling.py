@@ -1,4 +1,4 @@
-"""AWS::ApplicationAutoScaling resources: recorded, so that they can be read; nothing scales by them here."""
+"""AWS::ApplicationAutoScaling resources: they can be read, but do not scale anything here."""
 
 from __future__ import annotations
 

@@ -123,7 +123,7 @@ def _create_endpoint(cloud: Cloud, _name: str, properties: Properties) -> Physic
 
 
 def _create_flow_log(cloud: Cloud, _name: str, properties: Properties) -> PhysicalResource:
-    # moto takes all of the destination for the bucket's name; a folder in it makes no difference here.
+    # moto takes the whole destination for the bucket's name; the folder makes no difference here.
     bucket = properties["LogDestination"].partition("/")[0]
     plain = {**without(properties, "ResourceId", "Tags"), "LogDestination": bucket}
     tags = _tags("vpc-flow-log", properties)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from local.aws.backend.cloud import Cloud
 from local.aws.resources.kind import Change, Kind, PhysicalResource, Properties, without
 
-# CreateService takes these, UpdateService does not: a change replaces the service.
+# CreateService takes these, and UpdateService does not: a change replaces the service.
 _SERVICE_CREATE_ONLY = frozenset(
     ("Cluster", "LaunchType", "SchedulingStrategy", "ServiceName", "DeploymentController", "Role")
 )
@@ -53,7 +53,7 @@ def _create_service(cloud: Cloud, name: str, properties: Properties) -> Physical
 
 
 def _update_service(cloud: Cloud, change: Change) -> PhysicalResource:
-    """CloudFormation sends all that UpdateService takes; a DesiredCount that the template omits is left alone."""
+    """Send all that UpdateService takes, as CloudFormation does; a DesiredCount that the template omits stays."""
     request = without(change.new, *_SERVICE_CREATE_ONLY, "Tags")
     cluster = change.physical.attributes["_cluster"]
     cloud.call("ecs", "update_service", request, cluster=cluster, service=change.physical.id)

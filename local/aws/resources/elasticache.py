@@ -6,7 +6,7 @@ from local.aws.backend.cloud import Cloud
 from local.aws.resources.kind import Change, Kind, PhysicalResource, Properties, shortened, without
 
 ID_LENGTH = 40  # ElastiCache's limit
-# What modify_replication_group of moto 5.2.5 really changes; any other change replaces the group here.
+# Properties that modify_replication_group of moto 5.2.5 changes; any other change replaces the group here.
 _IN_PLACE = frozenset(
     (
         "ReplicationGroupDescription",

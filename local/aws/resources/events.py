@@ -1,4 +1,4 @@
-"""AWS::Events::Rule: what runs on a schedule or on an event."""
+"""AWS::Events::Rule: schedules and event patterns with their targets."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the engine needs to know of a resource type: how to create, update and delete one."""
+"""A resource type: how to create, update and delete its resources."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Properties = Mapping[str, Any]
 
 @dataclass(frozen=True, kw_only=True)
 class PhysicalResource:
-    """An existing resource: `id` is what Ref gives, `attributes` what Fn::GetAtt gives."""
+    """A resource that exists: Ref gives its `id`, Fn::GetAtt its `attributes`."""
 
     id: str
     attributes: Mapping[str, Any] = field(default_factory=dict)
@@ -28,10 +28,11 @@ class Change:
     new: Properties
 
     def differs(self, name: str) -> bool:
+        """Whether the property changes."""
         return bool(self.old.get(name) != self.new.get(name))
 
     def changed(self, *but: str) -> dict[str, Any]:
-        """New values of the properties that differ, without those named."""
+        """Return the new values of the properties that change, except those named."""
         return {name: value for name, value in self.new.items() if name not in but and self.differs(name)}
 
 
@@ -39,9 +40,9 @@ class Change:
 class Kind:
     """A resource type.
 
-    `create(cloud, name, properties)`: `name` is the physical name to use when the properties give none.
-    `update` None: any change replaces the resource, as does a change of a property in `replaced_by`, or of one that is
-    not in `in_place` when that is given.
+    `create(cloud, name, properties)` uses the physical name `name` if the properties give none. A resource is replaced
+    by any change if `update` is None, by a change of a property in `replaced_by`, and, if `in_place` is given, by a
+    change of a property that is not in it.
     """
 
     type: str
@@ -52,7 +53,7 @@ class Kind:
     in_place: frozenset[str] | None = None
 
     def replaces(self, old: Properties, new: Properties) -> bool:
-        """Whether going from old to new properties needs another resource."""
+        """Whether the change from old to new properties replaces the resource."""
         changed = {name for name in {*old, *new} if old.get(name) != new.get(name)}
         if self.update is None or changed & self.replaced_by:
             return True
@@ -60,11 +61,12 @@ class Kind:
 
 
 def without(properties: Properties, *names: str) -> dict[str, Any]:
+    """Return the properties except those named."""
     return {key: value for key, value in properties.items() if key not in names}
 
 
 def shortened(name: str, length: int) -> str:
-    """`name`, with enough taken from its middle to fit; the end, which makes it unique, stays."""
+    """Shorten `name` to `length`; keep its last part, which makes it unique."""
     if len(name) <= length:
         return name
     unique = name[name.rindex("-") :]
@@ -72,5 +74,5 @@ def shortened(name: str, length: int) -> str:
 
 
 def tag_map(properties: Properties) -> dict[str, str]:
-    """Tags as the mapping that some APIs take."""
+    """Return the tags as a mapping, which some APIs take."""
     return {tag["Key"]: str(tag["Value"]) for tag in properties.get("Tags", [])}

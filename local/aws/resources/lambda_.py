@@ -1,4 +1,4 @@
-"""AWS::Lambda resources: functions and who may invoke them."""
+"""AWS::Lambda resources: functions, permissions to invoke them, and invoke configurations."""
 
 from __future__ import annotations
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from local.aws.backend.cloud import Cloud
 from local.aws.resources.kind import Change, Kind, PhysicalResource, Properties, without
 
-# Members of modify_db_instance that CloudFormation changes in place; any other change replaces the instance.
+# A change of one of these replaces the instance; CloudFormation makes any other change in place.
 _CREATE_ONLY = frozenset(
     (
         "DBInstanceIdentifier",
@@ -62,7 +62,7 @@ def _update_instance(cloud: Cloud, change: Change) -> PhysicalResource:
 
 
 def _delete_instance(cloud: Cloud, physical: PhysicalResource) -> None:
-    # Whatever DeletionPolicy says of snapshots: the database itself is a local server that this API never touches.
+    # No snapshot, whatever DeletionPolicy says: the database is a local server that this API does not manage.
     cloud.client("rds").delete_db_instance(DBInstanceIdentifier=physical.id, SkipFinalSnapshot=True)
 
 

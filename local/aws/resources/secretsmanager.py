@@ -1,4 +1,4 @@
-"""AWS::SecretsManager::Secret, generated values included."""
+"""AWS::SecretsManager::Secret, with generated values."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def _create(cloud: Cloud, name: str, properties: Properties) -> PhysicalResource
 
 
 def _update(cloud: Cloud, change: Change) -> PhysicalResource:
-    """A generated value stays: CloudFormation generates again only when GenerateSecretString itself changes."""
+    """Update the secret; generate its value again only if GenerateSecretString changes, as CloudFormation does."""
     request = change.changed("GenerateSecretString", "Tags")
     if change.differs("GenerateSecretString") and "GenerateSecretString" in change.new:
         request["SecretString"] = _generated(cloud, change.new["GenerateSecretString"])

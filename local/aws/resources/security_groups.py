@@ -21,7 +21,7 @@ _OPEN_EGRESS = {"IpProtocol": "-1", "IpRanges": [{"CidrIp": "0.0.0.0/0"}]}
 
 
 def permission(rule: Properties) -> dict[str, Any]:
-    """A CloudFormation rule as EC2's IpPermission. Raises UnsupportedProperty."""
+    """Return a CloudFormation rule as EC2's IpPermission. Raises UnsupportedProperty."""
     if unknown := sorted(set(rule) - set(_SOURCES) - _OTHERS):
         raise UnsupportedProperty(f"property {unknown[0]} of a security group's rule is not supported")
     permitted: dict[str, Any] = {"IpProtocol": str(rule["IpProtocol"])}
@@ -72,7 +72,7 @@ def _update(cloud: Cloud, change: Change) -> PhysicalResource:
 
 
 def _rule_kind(direction: str) -> Kind:
-    """AWS::EC2::SecurityGroupIngress or -Egress."""
+    """Return AWS::EC2::SecurityGroupIngress or -Egress."""
 
     def create(cloud: Cloud, _name: str, properties: Properties) -> PhysicalResource:
         rule = permission({key: value for key, value in properties.items() if key != "GroupId"})

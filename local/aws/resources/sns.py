@@ -59,7 +59,7 @@ KINDS = (
         type="AWS::SNS::TopicPolicy",
         create=_put_policy,
         update=lambda cloud, change: _put_policy(cloud, change.physical.id, change.new),
-        # A topic always has a policy: it goes with the topic.
+        # A topic always has a policy, which is deleted with the topic.
         delete=lambda _cloud, _made: None,
     ),
 )
