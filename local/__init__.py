@@ -1,1 +1,1 @@
-"""The deployed template, run whole on one machine."""
+"""Runs the deployed template, whole, on one machine."""

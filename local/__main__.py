@@ -1,4 +1,4 @@
-"""Runs the commands of the local stack, from `demo` to the check of parameters."""
+"""Runs the commands of the local stack."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from project.errors import CommandError
 
 SUPPORTED = ((3, 11), (3, 12))
 SWITCH_INTERVAL_S = 0.0005
-# How each command opens the log: what looks at a stack that runs must not empty it.
+# How each command opens the log: a command for a stack that runs already must not empty it.
 LOG_MODES = {
     **dict.fromkeys(("demo", "faults", "prewarm", "up"), "w"),
     **dict.fromkeys(("deploy", "down", "decisions", "check"), "a"),
@@ -24,7 +24,7 @@ INTERRUPTED = 130  # 128 + SIGINT, as a shell counts
 
 
 class Interrupted(KeyboardInterrupt):
-    """SIGINT, SIGTERM or SIGHUP: everything is taken down, once."""
+    """SIGINT, SIGTERM or SIGHUP: take everything down, once."""
 
 
 def _interrupt(number: int, _frame: FrameType | None) -> None:
@@ -40,7 +40,7 @@ def main() -> int:
     parser.add_argument("command", choices=tuple(LOG_MODES))
     parser.add_argument("--env", default="", help="check: the environment of samconfig.toml")
     parser.add_argument("--version", default="", help="deploy: the image's version, which becomes its tag")
-    parser.add_argument("--only", nargs="+", default=(), metavar="NAME", help="faults: these only")
+    parser.add_argument("--only", nargs="+", default=(), metavar="NAME", help="faults: only these")
     parser.add_argument("--autoscaler-away", type=float, metavar="S", help="faults: seconds without the autoscaler")
     arguments = parser.parse_args()
     if sys.version_info[:2] not in SUPPORTED:
@@ -73,7 +73,7 @@ def main() -> int:
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    # Imported here, so that the checks above come before half a second of imports.
+    # Imported here, so that the checks above do not wait for half a second of imports.
     import httpx
     import redis
     from botocore.exceptions import BotoCoreError, ClientError

@@ -1,1 +1,1 @@
-"""Plays Fargate: runs the deployed task definitions of ECS services as processes of this machine."""
+"""Plays Fargate: runs the deployed ECS services as processes of this machine."""

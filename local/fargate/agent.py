@@ -1,4 +1,4 @@
-"""The loop that makes the tasks on this machine be what the control plane says they should be."""
+"""The loop that brings the tasks on this machine to what the control plane asks for."""
 
 from __future__ import annotations
 
@@ -31,15 +31,15 @@ from project.errors import CommandError
 log = logging.getLogger(__name__)
 
 TICK_S = 0.5
-# After this many tasks in a row that failed, bringing the stack up is given up, as a deployment's circuit breaker does.
-FAILURES_TO_GIVE_UP = 3
-STEADY_S = 120
+# The stack fails after this many failed tasks of a service in a row, as with a deployment's circuit breaker.
+MOST_FAILURES = 3
+STEADY_S = 120  # a task that ran this long before it failed starts a new count
 BACKOFF_S = (1, 5, 15, 60)
 EVENTS_KEPT = 200
 
 
 class Agent:
-    """Runs in one thread, which starts every container: their death signal is bound to the thread's life."""
+    """Reconciles in one thread. That thread starts every container, because their death signal follows it."""
 
     def __init__(
         self,
@@ -51,7 +51,7 @@ class Agent:
         on_deployment: Callable[..., None],
         on_failure: Callable[[str], None],
     ) -> None:
-        """Prepare the loop. `on_failure` is told why tasks cannot start, whenever the agent gives up."""
+        """Prepare the loop. `on_failure` is called with the reason when a service's tasks cannot start."""
         self._clients, self._cluster, self._network, self._platform = clients, cluster, network, platform
         self._on_deployment, self._on_failure = on_deployment, on_failure
         self._tasks: dict[str, Task] = {}
@@ -71,7 +71,7 @@ class Agent:
         self._thread.start()
 
     def close(self, grace_s: float) -> None:
-        """Stop every task: SIGTERM to all at once, SIGKILL to what is left after `grace_s`."""
+        """Stop every task: SIGTERM to all at once, SIGKILL to those left after `grace_s`."""
         self._closing.set()
         if self._thread.is_alive():
             self._thread.join()
@@ -102,7 +102,7 @@ class Agent:
             try:
                 self.tick()
             except (BotoCoreError, ClientError) as error:
-                # The control plane may be away for a moment; the tasks go on, as they do on AWS.
+                # The control plane may be away briefly; the tasks go on, as on AWS.
                 log.warning("control plane: %s", error)
             self._closing.wait(TICK_S)
 
@@ -216,7 +216,7 @@ class Agent:
             task.stop(str(error), failed=True)
             self._on_failure(str(error))
         for container in task.restarted[restarts:]:
-            self._say(f"{task.service}: task {task.id[:8]} lives on, its container {container} was restarted")
+            self._say(f"{task.service}: task {task.id[:8]} goes on, its container {container} was restarted")
         if task.phase is before:
             return
         if task.phase is Phase.RUNNING:
@@ -234,15 +234,15 @@ class Agent:
         shutil.rmtree(paths.TASKS / task.id, ignore_errors=True)
         self._say(f"{task.service}: task {task.id[:8]} stopped: {task.reason}")
         if task.failed:
-            # To have started is no success: a task that served for a while before it failed begins a new count.
+            # A start alone is no success: only a task that ran for STEADY_S begins a new count.
             steady = time.monotonic() - task.created_at > STEADY_S
             failures = self._failures[task.service] = 1 if steady else self._failures.get(task.service, 0) + 1
             self._not_before[task.service] = time.monotonic() + BACKOFF_S[min(failures, len(BACKOFF_S)) - 1]
-            if failures >= FAILURES_TO_GIVE_UP:
+            if failures >= MOST_FAILURES:
                 self._on_failure(f"service {task.service} is unable to start tasks: {task.reason}")
 
     def _stop(self, task: Task, reason: str) -> None:
-        """Stop a task unless it has taken protection since it was chosen: the control plane does both in one step."""
+        """Stop a task unless it has taken protection since it was chosen; the control plane checks that."""
         try:
             self._clients.ecs.stop_task(cluster=self._cluster, task=task.arn, reason=reason)
         except ClientError as error:
@@ -253,7 +253,7 @@ class Agent:
         task.stop(reason)
 
     def _apply_api_stops(self, tasks: list[Task]) -> None:
-        """Stop what somebody stopped through the API (StopTask)."""
+        """Stop the tasks that a client stopped through the API (StopTask)."""
         for first in range(0, len(tasks), 100):
             chunk = {t.arn: t for t in tasks[first : first + 100]}
             for raw in self._clients.ecs.describe_tasks(cluster=self._cluster, tasks=list(chunk))["tasks"]:
@@ -278,7 +278,7 @@ class Agent:
         return self._definitions[arn]
 
     def _publish_rollout(self, service: dict[str, Any], primary: dict[str, Any]) -> None:
-        """Send ECS's deployment events when a rollout begins and when it has completed."""
+        """Publish ECS's deployment events when a rollout begins and when it has completed."""
         state = (primary["id"], primary.get("rolloutState") or "COMPLETED")
         if self._rollouts.get(service["serviceName"]) != state:
             self._rollouts[service["serviceName"]] = state

@@ -16,7 +16,7 @@ from local.servers.process import spawn
 
 
 class Container:
-    """A started container: its first process is what ECS would signal, its session is what ECS would tear down."""
+    """A started container. ECS would signal its first process, and end its session."""
 
     def __init__(self, *, name: str, argv: list[str], env: Mapping[str, str], home: Path, log_path: Path) -> None:
         self.name = name
@@ -27,33 +27,33 @@ class Container:
 
     @property
     def pid(self) -> int:
-        """The first process, which is also the session's id."""
+        """The id of the first process, which is also the session's."""
         return self.process.pid
 
     @property
     def exit_code(self) -> int | None:
-        """None while it runs; 128 + signal after a signal, as Docker counts."""
+        """The exit code; None while it runs, 128 + signal after a signal, as Docker reports it."""
         code = self.process.poll()
         return code if code is None or code >= 0 else 128 - code
 
     def signal(self, number: signal.Signals) -> None:
-        """Signal the first process only: a group-wide SIGTERM would end Airflow's task processes."""
+        """Signal the first process only: SIGTERM to the group would end Airflow's task processes."""
         if self.process.poll() is None:
             with contextlib.suppress(ProcessLookupError):
                 self.process.send_signal(number)
 
     @property
     def ran_s(self) -> float:
-        """Seconds since it was started last."""
+        """The seconds since it was last started."""
         return time.monotonic() - self._started_at
 
     def restart(self) -> None:
-        """Start one that has exited again: where it was, with what it was given, nothing of its last life left."""
+        """Start it again after its exit, in the same place and environment, without processes left from before."""
         self.kill_leftovers()
         self._start()
 
     def kill(self) -> None:
-        """End it and everything it started, at once."""
+        """Kill it and everything it started."""
         if self.process.poll() is None:
             self.was_killed = True
         for process in self._session():
@@ -62,14 +62,14 @@ class Container:
         self.process.wait()
 
     def kill_leftovers(self) -> None:
-        """End what an exited first process left behind, as a container's end does."""
+        """Kill the processes that an exited first process left behind, as a container's end does."""
         if self.process.poll() is not None:
             for process in self._session():
                 with contextlib.suppress(psutil.Error):
                     process.kill()
 
     def last_line(self) -> str:
-        """Return the last line it logged, for a message."""
+        """Return the last line of its log, for a message."""
         with contextlib.suppress(OSError):
             lines = self.log_path.read_text(errors="replace")[-4000:].splitlines()
             return next((line.strip() for line in reversed(lines) if line.strip()), "")

@@ -1,4 +1,4 @@
-"""Reads what describe_task_definition and describe_services answer into the few facts that running a task takes."""
+"""Reads from ECS's task definitions the facts that running a task needs, and resolves their secrets."""
 
 from __future__ import annotations
 
@@ -9,13 +9,14 @@ from typing import Any
 
 DEFAULT_STOP_TIMEOUT_S = 30  # ECS's default on Fargate
 DEFAULT_RESTART_ATTEMPT_PERIOD_S = 300  # ECS's default
+ARN_PARTS = 7  # arn:aws:secretsmanager:region:account:secret:name
 
 
 @dataclass(frozen=True, kw_only=True)
 class RestartPolicy:
-    """When a container that ended is started again in its task, as ECS's agent decides it.
+    """When a container that exited is restarted in its task, as ECS's agent decides it.
 
-    `attempt_period_s`: for how long it must have run since it was started last.
+    `attempt_period_s`: for how long it must have run since it was last started.
     """
 
     attempt_period_s: int
@@ -23,7 +24,7 @@ class RestartPolicy:
 
     @classmethod
     def of(cls, raw: Mapping[str, Any] | None) -> RestartPolicy | None:
-        """Read `restartPolicy` of a container definition; None when there is none, or it is not enabled."""
+        """Read `restartPolicy` of a container definition; None if there is none or it is not enabled."""
         if not raw or not raw["enabled"]:
             return None
         return cls(
@@ -32,13 +33,13 @@ class RestartPolicy:
         )
 
     def allows(self, *, exit_code: int, ran_s: float) -> bool:
-        """Whether a container that ended so after so long is started again."""
+        """Whether a container with this exit code and running time is restarted."""
         return exit_code not in self.ignored_exit_codes and ran_s >= self.attempt_period_s
 
 
 @dataclass(frozen=True, kw_only=True)
 class ContainerDefinition:
-    """One container of a task definition; ports are those inside the container's network."""
+    """One container of a task definition; its ports are those inside the container's network."""
 
     name: str
     command: tuple[str, ...]
@@ -76,10 +77,10 @@ class TaskDefinition:
 
     @classmethod
     def of(cls, raw: Mapping[str, Any]) -> TaskDefinition:
-        """Read `taskDefinition` as ECS describes it; its containers share one image here."""
+        """Read `taskDefinition` as ECS describes it. Raises ValueError unless its containers share one image."""
         images = {c["image"] for c in raw["containerDefinitions"]}
         if len(images) != 1:
-            raise ValueError(f"{raw['taskDefinitionArn']}: one image a task is supported, not {sorted(images)}")
+            raise ValueError(f"{raw['taskDefinitionArn']}: a task must have one image, not {sorted(images)}")
         return cls(
             arn=raw["taskDefinitionArn"],
             image=images.pop(),
@@ -87,11 +88,8 @@ class TaskDefinition:
         )
 
 
-ARN_PARTS = 7  # arn:aws:secretsmanager:region:account:secret:name
-
-
 def resolve_secrets(secrets: Mapping[str, str], client: Any) -> dict[str, str]:
-    """Return variable -> value for `secrets` (variable -> ARN[:json key:version stage:version id])."""
+    """Return variable -> value for `secrets` (variable -> ARN[:json key:version stage:version id]), as ECS does."""
     values = {}
     for variable, value_from in secrets.items():
         parts = value_from.split(":")

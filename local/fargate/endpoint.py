@@ -1,4 +1,4 @@
-"""Serves what Fargate offers inside a task: metadata (v4) and the ECS agent's task protection."""
+"""Serves Fargate's endpoints inside a task: metadata (v4) and the ECS agent's task protection."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ PROTECTION_PATH = "task-protection/v1/state"
 
 
 class Endpoint:
-    """One HTTP server for all tasks; the task's id is in the path of the URIs that its containers get."""
+    """One HTTP server for all tasks; the path of the URIs that a container gets holds its task's id."""
 
     def __init__(self, *, ecs: Any, cluster: str, metadata_of: Callable[[str], dict[str, Any] | None]) -> None:
         self._ecs, self._cluster, self._metadata_of = ecs, cluster, metadata_of
@@ -59,11 +59,11 @@ class Endpoint:
         }
 
     def fail_with(self, status: int, body: dict[str, Any]) -> None:
-        """Answer every request about protection so, and leave ECS as it is, until `recover()`."""
+        """Give this answer to every request about protection, without calling ECS, until `recover()`."""
         self._failure = (status, body)
 
     def recover(self) -> None:
-        """Answer as usual again."""
+        """End `fail_with()`."""
         self._failure = None
 
     def close(self) -> None:
@@ -71,7 +71,7 @@ class Endpoint:
         self._server.close()
 
     def get(self, path: str) -> Answer:
-        """Answer a GET: metadata of a container or its task, or the task's protection."""
+        """Answer a GET: the metadata of a container or of its task, or the task's protection."""
         match path.strip("/").split("/"):
             case ["v4", task_id, *rest] if (metadata := self._metadata_of(task_id)) and len(rest) in (1, 2):
                 container = {"Name": rest[0], "DockerName": rest[0], "Labels": {}, "TaskARN": metadata["TaskARN"]}

@@ -1,4 +1,4 @@
-"""Keeps local images: a snapshot of airflow_image/ under a tag, and the environment an image's ENV would give."""
+"""Local images: a snapshot of airflow_image/ under a tag, with the environment of the image's ENV."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 from project import paths
 from project.errors import CommandError
 
-AUTHORITIES = Path("authorities/rds.pem")  # where `make image` puts RDS's
+AUTHORITIES = Path("authorities/rds.pem")  # where `make image` puts those of RDS
 NOT_IN_IMAGE = shutil.ignore_patterns("__pycache__", "*.pyc", "Dockerfile", "requirements.*", "build.*", "authorities")
 
 
@@ -20,7 +20,7 @@ class UnknownImage(CommandError):
 
 @dataclass(frozen=True, kw_only=True)
 class Image:
-    """A built image: its files, its version, and the Python environment made from its lock."""
+    """A built image: its files, its version, and the Python environment from its lock."""
 
     root: Path
     version: str
@@ -28,7 +28,7 @@ class Image:
 
     @property
     def entrypoint(self) -> Path:
-        """The program that a container's command is given to."""
+        """The program that gets a container's command."""
         return self.root / "entrypoint"
 
     def environment(self, home: Path) -> dict[str, str]:
@@ -49,14 +49,14 @@ class Image:
 
 
 def folder(uri: str) -> Path:
-    """Return where the image that `uri` names, such as `airflow-on-ecs:local`, is kept."""
+    """Return the folder of the image `uri`, such as `airflow-on-ecs:local`."""
     return paths.IMAGES / uri.rsplit("/", 1)[-1].replace(":", "_")
 
 
 def build(uri: str, version: str, *, source: Path = paths.IMAGE_SOURCE) -> Image:
     """Snapshot `source` as `uri`; a running container keeps the files it started with.
 
-    As an image for AWS brings the authorities of RDS, one for this machine brings those of its database.
+    An image for AWS brings the certificate authorities of RDS; this one brings those of the local database.
     """
     target = folder(uri)
     fresh = target.with_name(f"{target.name}.{os.getpid()}")
@@ -72,7 +72,7 @@ def build(uri: str, version: str, *, source: Path = paths.IMAGE_SOURCE) -> Image
 
 
 def load(uri: str) -> Image:
-    """Return the image built under `uri`; UnknownImage says what to do when there is none."""
+    """Return the image built under `uri`. Raises UnknownImage."""
     root = folder(uri)
     try:
         version = (root / "VERSION").read_text()

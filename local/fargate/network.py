@@ -1,4 +1,4 @@
-"""Plays the VPC for tasks that share one host: ports, Cloud Map names and load-balancer listeners."""
+"""Plays the VPC for tasks that share one host: ports, Cloud Map names and load balancer listeners."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from local.servers.relay import HTTP_503, Relay
 
 PROBE_EVERY_S = 1.0
 PROBE_TIMEOUT_S = 5.0
-# A target that was healthy is probed less often: the webserver's health page asks the database.
+# A healthy target is probed less often, because the webserver's health page queries the database.
 HEALTHY_PROBE_EVERY_S = 10.0
 
 
@@ -45,11 +45,11 @@ class Frontend:
 
     @property
     def name(self) -> str:
-        """What its relay is called."""
+        """The name of its relay."""
         return f"{self.service}:{self.container_port}"
 
     def choose(self) -> tuple[str, int] | None:
-        """Return a healthy target; with none, as a load balancer that fails open, one that was healthy before."""
+        """Return a healthy target, or else one that was healthy before, as a load balancer that fails open does."""
         if self.is_cut_off:
             return None
         targets = list(self.targets.values())
@@ -57,7 +57,7 @@ class Frontend:
         return (HOST, random.choice(ports)) if ports else None
 
     def probe(self, target: Target) -> bool:
-        """Ask the target as its target group would; without a health path, connect."""
+        """Whether the target answers its target group's health check; without a health path, whether it accepts."""
         try:
             if self.health_path is None:
                 with socket.create_connection((HOST, target.port), timeout=PROBE_TIMEOUT_S):
@@ -71,7 +71,7 @@ class Frontend:
 
 
 class Network:
-    """Allocates ports, and keeps a relay for each listener and each discovered name."""
+    """Allocates ports, and keeps a relay for each listener and each Cloud Map name."""
 
     def __init__(self, *, relay: Relay, clients: Any) -> None:
         self._relay, self._clients = relay, clients
@@ -83,11 +83,11 @@ class Network:
         threading.Thread(target=self._probe_forever, name="health-probes", daemon=True).start()
 
     def close(self) -> None:
-        """Stop probing; the relays belong to their creator."""
+        """Stop probing. The relay belongs to its creator."""
         self._closing.set()
 
     def register_services(self, services: Sequence[Mapping[str, Any]]) -> None:
-        """Make the frontends that these services (as ECS describes them) are registered with."""
+        """Make the frontends of these services, which are given as ECS describes them."""
         for service in services:
             for attachment in service.get("loadBalancers") or ():
                 path = self._health_path(attachment["targetGroupArn"])
@@ -96,7 +96,7 @@ class Network:
                 self._names[self._dns_name(registry["registryArn"])] = service["serviceName"]
 
     def address(self, service: str, container_port: int) -> tuple[str, int] | None:
-        """Return the stable address of a service's port, or None when nothing listens for it."""
+        """Return the stable address of a service's port; None if it has no frontend."""
         frontend = self._frontends.get((service, container_port))
         return frontend.address if frontend else None
 
@@ -116,12 +116,12 @@ class Network:
         self._frontends[service, container_port].is_cut_off = False
 
     def ready(self, task_id: str) -> bool:
-        """Whether every target of a task is healthy; a task without targets is."""
+        """Whether every target of a task is healthy; a task without targets is ready."""
         with self._lock:
             return all(t.healthy for f in self._frontends.values() for t in f.targets.values() if t.task_id == task_id)
 
     def environment(self, service: str, task_id: str, name: str, given: Mapping[str, str]) -> dict[str, str]:
-        """Return a container's environment with its own port and every discovered name as they are on this host."""
+        """Return a container's environment with its port and every Cloud Map name replaced by those of this host."""
         env = self.resolve(given)
         if "PORT" in env:
             container_port, port = int(env["PORT"]), self._port(task_id, name)
@@ -132,7 +132,7 @@ class Network:
         return {**env, "BIND_HOST": HOST}
 
     def resolve(self, given: Mapping[str, str]) -> dict[str, str]:
-        """Return an environment with every discovered name, where a port follows it, as an address of this host."""
+        """Return an environment with every Cloud Map name that a port follows replaced by an address of this host."""
         return {variable: self._resolve(value) for variable, value in given.items()}
 
     def forget(self, task_id: str) -> None:
@@ -158,7 +158,7 @@ class Network:
             return frontend
 
     def _listen(self, frontend: Frontend, *, preferred_port: int) -> tuple[str, int]:
-        """Listen on the container's own port, so that bookmarks last; on a free one when somebody has that."""
+        """Listen on the container's own port, so that bookmarks stay valid, or on a free port if that one is taken."""
         try:
             return self._relay.add(
                 frontend.name, listen_port=preferred_port, backend=frontend.choose, unavailable=HTTP_503

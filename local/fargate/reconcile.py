@@ -1,4 +1,4 @@
-"""Decides what ECS would start and stop for one service: counts, rolling deployments and scale-in."""
+"""Decides which tasks of a service ECS would start and stop, by count, rolling deployment and scale-in; pure."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, kw_only=True)
 class TaskView:
-    """One task that is neither stopped nor stopping."""
+    """A task that is neither stopped nor stopping."""
 
     arn: str
     deployment: str
@@ -39,8 +39,8 @@ class Plan:
 def plan(service: ServiceView, tasks: tuple[TaskView, ...], rng: random.Random) -> Plan:
     """Return the next step towards `desired` tasks of the primary deployment.
 
-    Protected tasks are never stopped. Beyond that the choice is arbitrary, as on ECS, which looks at zones and
-    not at idleness: whoever relies on idle tasks being chosen must find out here.
+    Protected tasks are never stopped. Otherwise the choice is arbitrary, as on ECS, which balances zones and does not
+    prefer idle tasks: code that relies on idle tasks being chosen must fail here, too.
     """
     current = [t for t in tasks if t.deployment == service.primary]
     old = [t for t in tasks if t.deployment != service.primary]
@@ -52,7 +52,7 @@ def plan(service: ServiceView, tasks: tuple[TaskView, ...], rng: random.Random) 
     floor = math.ceil(service.desired * service.minimum_healthy_percent / 100)
     spare = running - len(stop) - floor
     replaced = min(len(old), max(0, spare))
-    # Old tasks that never came up hold no work and count for nothing.
+    # Old tasks that never ran have no work and do not count.
     stop += [t.arn for t in old if not t.running and not t.protected]
     stop += _choose([t for t in old if t.running], replaced, rng)
     return Plan(start=start, stop=tuple(stop))

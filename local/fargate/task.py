@@ -1,4 +1,4 @@
-"""Takes one task from PENDING through RUNNING to STOPPED, container by container."""
+"""Takes a task from PENDING through RUNNING to STOPPED, container by container."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Start = Callable[[ContainerDefinition], Container]
 
 
 class Phase(Enum):
-    """Where a task is; the values are ECS's lastStatus."""
+    """The phase of a task; the values are ECS's lastStatus."""
 
     PENDING = "PENDING"
     RUNNING = "RUNNING"
@@ -49,16 +49,16 @@ class Task:
 
     @property
     def alive(self) -> bool:
-        """Whether it is neither stopped nor on the way to it."""
+        """Whether it is neither stopped nor stopping."""
         return self.phase in (Phase.PENDING, Phase.RUNNING)
 
     @property
     def was_killed(self) -> bool:
-        """Whether a container had to be killed because it outlived its stop timeout."""
+        """Whether a container was killed because it outlived its stop timeout."""
         return any(c.was_killed for c in self.containers.values())
 
     def advance(self) -> None:
-        """Start what may start, notice what ended, restart what its policy lets live on, enforce stop timeouts."""
+        """Start containers whose dependencies are met, act on exits by restart policy, enforce stop timeouts."""
         if self.alive:
             self._notice_exits()
         if self.phase is Phase.PENDING:
@@ -78,7 +78,7 @@ class Task:
                 started.signal(signal.SIGTERM)
 
     def kill(self) -> None:
-        """End everything at once."""
+        """Kill every container."""
         self.stop("killed")
         for container in self.containers.values():
             container.kill()
@@ -97,7 +97,7 @@ class Task:
             code = other.exit_code if other else None
             met = {"START": other is not None, "COMPLETE": code is not None, "SUCCESS": code == 0}
             if condition not in met:
-                raise ValueError(f"{self.definition.arn}: dependsOn {condition} of {name} is not played locally")
+                raise ValueError(f"{self.definition.arn}: dependsOn {condition} of {name} is not supported locally")
             if not met[condition]:
                 return False
         return True

@@ -1,4 +1,4 @@
-"""Runs one deployed function: fetches its package from the embedded API and keeps a warm process for it."""
+"""Runs a deployed function: fetches its package from the embedded AWS API and keeps a warm process."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ from project import paths
 
 
 class InvocationFailed(RuntimeError):
-    """The function raised, ended or ran out of time."""
+    """The function raised an error, ended or timed out."""
 
 
 class Function:
-    """One Lambda function. An invocation waits for the one before it, as in Lambda's queue of asynchronous ones.
+    """A Lambda function. An invocation waits for the one before it, as in Lambda's queue of asynchronous invocations.
 
-    Throttled, it is as with a reserved concurrency of 0: what was asked for meanwhile is done afterwards.
+    While it is throttled, as with a reserved concurrency of 0, invocations wait; they are made afterwards.
     """
 
     def __init__(
@@ -38,7 +38,7 @@ class Function:
         platform: dict[str, str],
         resolve: Callable[[Mapping[str, str]], dict[str, str]],
     ) -> None:
-        """`resolve` puts this machine's addresses in the place of names that only the VPC's DNS knows."""
+        """Fetch the package. `resolve` replaces Cloud Map names in an environment by addresses of this machine."""
         answer = getattr(clients, "lambda").get_function(FunctionName=name)
         configuration = answer["Configuration"]
         self.name = name
@@ -66,7 +66,7 @@ class Function:
         self._channel: socket.socket | None = None
 
     def invoke(self, event: dict[str, Any]) -> Any:
-        """Return the handler's result; raise InvocationFailed."""
+        """Return the handler's result. Raises InvocationFailed."""
         with self._busy:
             self._allowed.wait()
             try:
@@ -79,16 +79,16 @@ class Function:
         return reply["result"]
 
     def throttle(self) -> None:
-        """Invoke it no more; an invocation under way fails."""
+        """Stop invoking it; an invocation under way fails."""
         self._allowed.clear()
         self._end()
 
     def unthrottle(self) -> None:
-        """Let it be invoked again."""
+        """Allow invocations again."""
         self._allowed.set()
 
     def twin(self) -> Function:
-        """Return the same function with a process of its own: what Lambda runs beside it without a limit of one."""
+        """Return the same function with its own process, as Lambda runs a second concurrent invocation."""
         other = copy.copy(self)
         other._busy, other._allowed = threading.Lock(), threading.Event()
         other._allowed.set()
@@ -96,7 +96,7 @@ class Function:
         return other
 
     def close(self) -> None:
-        """End the warm process; an invocation under way fails, and so does every later one."""
+        """End the warm process; the invocation under way and every later one fail."""
         self._closed = True
         self._allowed.set()
         self._end()

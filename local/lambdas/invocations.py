@@ -1,4 +1,4 @@
-"""Serves Lambda's Invoke for the deployed functions, so that another terminal calls them with any SDK of AWS."""
+"""Serves Lambda's Invoke for the deployed functions, so that another terminal can call them with any AWS SDK."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ INVOKE = re.compile(r"/2015-03-31/functions/([^/]+)/invocations")
 
 
 class Invocations:
-    """The server. What is asked for here runs beside what the rules invoke, as it does on Lambda."""
+    """The server. Its invocations run in their own processes, beside those of the rules, as on Lambda."""
 
     def __init__(self, function: Callable[[str], Function]) -> None:
-        """`function` gives a function by its name; StopIteration when there is none."""
+        """Serve at once. `function` returns a function by its name and raises StopIteration if there is none."""
         self._function = function
         self._twins: dict[str, Function] = {}
         self._lock = threading.Lock()
@@ -49,13 +49,13 @@ class Invocations:
         self.address = f"http://127.0.0.1:{self._server.server_port}"
 
     def close(self) -> None:
-        """Stop serving, and end the processes that were started for it."""
+        """Stop serving, and end the processes started for it."""
         self._server.close()
         for twin in self._twins.values():
             twin.close()
 
     def answer(self, path: str, body: bytes) -> tuple[int, dict[str, str], Any]:
-        """Return status, headers and JSON of one request, as Lambda answers a synchronous one."""
+        """Return status, headers and JSON, as Lambda answers a synchronous invocation."""
         asked = INVOKE.fullmatch(path)
         try:
             twin = self._twin(asked.group(1) if asked else "")

@@ -1,4 +1,4 @@
-"""The warm process of one function: reads an event a line, calls the handler, writes an answer a line.
+"""The warm process of a function: reads one event a line, calls the handler, writes one answer a line.
 
 Run as `python -m local.lambdas.runtime CODE_DIRECTORY HANDLER SOCKET_FD`; what the function prints goes to its log.
 """
@@ -48,7 +48,7 @@ def answer(handler: Any, event: Any, timeout_s: float) -> dict[str, Any]:
 def main() -> None:
     """Serve events until the other end of the socket is closed."""
     code, target, fd = sys.argv[1:4]
-    # Only the package itself: what it forgot to bring must not be found in the checkout.
+    # Only the package itself: a module missing in it must not be found in the checkout.
     sys.path[:] = [code, *(path for path in sys.path if not path.startswith(str(ROOT)) or "site-packages" in path)]
     module, _, name = target.rpartition(".")
     handler = getattr(importlib.import_module(module), name)

@@ -1,4 +1,4 @@
-"""Invokes functions as the deployed EventBridge rules say: on a schedule, and on matching events."""
+"""Invokes functions by the deployed EventBridge rules: on a schedule, and on matching events."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ UNIT_S = {"minute": 60, "hour": 3600, "day": 86400}
 
 
 class UnsupportedRule(CommandError):
-    """A rule that the local stack cannot play, named in one line."""
+    """The local stack does not support a rule; the message names it in one line."""
 
 
 def period_s(expression: str) -> int:
     """Return the seconds between invocations of a `rate(...)` expression."""
     match = RATE.fullmatch(expression)
     if not match:
-        raise UnsupportedRule(f"schedule {expression!r} is not played locally; only rate(N minutes|hours|days) is")
+        raise UnsupportedRule(f"schedule {expression!r} is not supported locally; only rate(N minutes|hours|days) is")
     return int(match.group(1)) * UNIT_S[match.group(2)]
 
 
 def matches(pattern: dict[str, Any], event: dict[str, Any]) -> bool:
-    """Whether an event has, for each field of the pattern, one of its values; operators such as prefix are refused."""
+    """Whether an event has one of the values of each field of the pattern. Raises UnsupportedRule for operators."""
     for key, wanted in pattern.items():
         found = event.get(key)
         if isinstance(wanted, dict):
@@ -42,7 +42,7 @@ def matches(pattern: dict[str, Any], event: dict[str, Any]) -> bool:
                 return False
             continue
         if any(isinstance(w, dict) for w in wanted):
-            raise UnsupportedRule(f"event pattern operator in {key!r} is not played locally: {wanted}")
+            raise UnsupportedRule(f"event pattern operator in {key!r} is not supported locally: {wanted}")
         values = found if isinstance(found, list) else [found]
         if not set(values) & set(wanted):
             return False
@@ -50,7 +50,7 @@ def matches(pattern: dict[str, Any], event: dict[str, Any]) -> bool:
 
 
 class Rules:
-    """Every rule of the stack with its functions."""
+    """The rules of the stack and their functions."""
 
     def __init__(
         self,
@@ -74,7 +74,7 @@ class Rules:
                     self._patterns.append((_checked(pattern), function))
 
     def start(self) -> None:
-        """Begin to invoke on schedule; each schedule fires at once and then by its rate."""
+        """Begin to invoke: each schedule at once and then by its rate."""
         for number, (seconds, function) in enumerate(self._schedules):
             arguments = (seconds, function)
             threading.Thread(target=self._repeat, args=arguments, name=f"schedule-{number}", daemon=True).start()
@@ -90,12 +90,12 @@ class Rules:
         return next(f for f in self._functions.values() if f.name == name)
 
     def deployment_changed(self, *, service_arn: str, deployment: str, state: str) -> None:
-        """Publish ECS's "ECS Deployment State Change" for a rollout state such as IN_PROGRESS or COMPLETED."""
+        """Publish the event "ECS Deployment State Change" for a rollout state, such as IN_PROGRESS or COMPLETED."""
         detail = {"eventType": "INFO", "eventName": f"SERVICE_DEPLOYMENT_{state}", "deploymentId": deployment}
         self.publish("aws.ecs", "ECS Deployment State Change", resources=[service_arn], detail=detail)
 
     def publish(self, source: str, detail_type: str, *, resources: list[str], detail: dict[str, Any]) -> None:
-        """Invoke, each in a thread of its own, the functions whose pattern matches."""
+        """Invoke the functions whose pattern matches, each in a thread of its own."""
         event = {**_envelope(source, detail_type, self._region), "resources": resources, "detail": detail}
         for pattern, function in self._patterns:
             if not self._closing.is_set() and matches(pattern, event):
@@ -103,7 +103,7 @@ class Rules:
 
     def _function(self, arn: str) -> Function:
         if ":lambda:" not in arn:
-            raise UnsupportedRule(f"rule target {arn} is not played locally; only functions are")
+            raise UnsupportedRule(f"rule target {arn} is not supported locally; only functions are")
         if arn not in self._functions:
             name = arn.rsplit(":", 1)[-1]
             self._functions[arn] = Function(
@@ -115,7 +115,7 @@ class Rules:
         due = time.monotonic()
         while True:
             self._invoke(function, _envelope("aws.events", "Scheduled Event", self._region))
-            # From due time to due time, so that it does not drift; a function that overran is invoked at once.
+            # From due time to due time, so that it does not drift; after an overrun the function is invoked at once.
             due = max(due + seconds, time.monotonic())
             if self._closing.wait(due - time.monotonic()):
                 return

@@ -1,4 +1,4 @@
-"""Keeps the database's server as RDS says that it is: gone while the instance is stopped, then back with its data."""
+"""Stops the database server while RDS says that the instance is stopped, then starts it with its data."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ STOPPED = "stopped"
 
 
 class DatabaseKeeper:
-    """Looks in a thread of its own until it is closed: a server that it started ends with that thread."""
+    """Follows RDS in a thread of its own until it is closed. A server that it started ends with that thread."""
 
     def __init__(self, *, rds: Any, server: Postgres) -> None:
-        """Keep the server of the one instance that there is."""
+        """Begin to follow the only instance."""
         self._rds, self._server = rds, server
         self._closing = threading.Event()
         self._is_up = True
@@ -28,7 +28,7 @@ class DatabaseKeeper:
         self._thread.start()
 
     def close(self) -> None:
-        """Look no more."""
+        """Stop following."""
         self._closing.set()
         self._thread.join()
 
@@ -37,7 +37,7 @@ class DatabaseKeeper:
             try:
                 (instance,) = self._rds.describe_db_instances()["DBInstances"]
             except (BotoCoreError, ClientError) as error:
-                log.warning("the AWS API does not say how the database is: %s", error)
+                log.warning("the AWS API does not answer for the database: %s", error)
                 continue
             self._follow(is_wanted=instance["DBInstanceStatus"] != STOPPED)
 

@@ -1,4 +1,4 @@
-"""Checks, before anything is started, what a deployment of an environment would be refused for."""
+"""Checks, before anything starts, everything for which a deployment of an environment would be refused."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from project import environments, paths
 from project.environments import Environment
 from project.errors import CommandError
 
-TOOLS = ("make",)  # what `sam build` calls and no environment of ours brings
-# SAM's transform wants packaged code, which there is only after a build.
+TOOLS = ("make",)  # called by `sam build` and not installed by `make setup`
+# SAM's transform needs packaged code, which exists only after a build.
 PACKAGED = "s3://packaged/later"
 
 
 def preflight(name: str) -> Environment:
-    """Return the environment if tools, parameters and template are acceptable; CommandError says what is not."""
+    """Return the environment if tools, parameters and template are acceptable. Raises CommandError."""
     for tool in TOOLS:
         if shutil.which(tool) is None:
             raise CommandError(f"{tool} is missing; install it (Debian: apt-get install {tool}) and try again")
@@ -47,7 +47,7 @@ def preflight(name: str) -> Environment:
 
 
 def min_above_max(template: Template, given: Mapping[str, str]) -> list[str]:
-    """Each pair of whole numbers `<X>Min`, `<X>Max` in the wrong order: CloudFormation's rules see only small ones."""
+    """Return a line for each pair `<X>Min` above `<X>Max`. CloudFormation's rules compare only numbers up to 10."""
     declared = template.get("Parameters") or {}
     values = {name: str(given.get(name, entry.get("Default"))) for name, entry in declared.items()}
     pairs = [(name, f"{name.removesuffix('Min')}Max") for name in declared if name.endswith("Min")]

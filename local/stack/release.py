@@ -1,4 +1,4 @@
-"""Rolls another version of the image out on the running stack, as an operator does: build, `sam deploy`, wait."""
+"""Rolls another version of the image out on the running stack, as an operator does: build, deploy, wait."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ from project.errors import CommandError
 from project.physical_names import shorten_names
 
 IMAGE_PARAMETER = "ImageUri"
-TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}")  # as ECR takes it
+TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}")  # as ECR accepts it
 ROLL_TIMEOUT_S = 600
-LOOK_EVERY_S = 1.0
+CHECK_EVERY_S = 1.0
 
 Report = Callable[[str], None]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Rollout:
-    """A service on its way: tasks of the new deployment that run, and tasks of older ones that still live."""
+    """A service's rollout: running tasks of the new deployment, and living tasks of older ones."""
 
     service: str
     new: int
@@ -36,14 +36,16 @@ class Rollout:
 
 
 def image_uri(uri: str, version: str) -> str:
-    """Return `uri` with `version` for its tag; CommandError when that can be no tag."""
+    """Return `uri` with the tag `version`. Raises CommandError if that is no valid tag."""
     if not TAG.fullmatch(version):
-        raise CommandError(f"VERSION={version!r} can be no image tag: letters, digits, dots, dashes, at most 128")
+        raise CommandError(
+            f"VERSION={version!r} is no valid image tag; use at most 128 letters, digits, dots and dashes"
+        )
     return f"{uri.rsplit(':', 1)[0]}:{version}"
 
 
 def build(version: str, *, config: Environment, source: Path = paths.IMAGE_SOURCE) -> bool:
-    """Build `source` as the image `version`; False when there is one: a tag never changes its content."""
+    """Build `source` as the image `version`; return False if it exists, because a tag never changes its content."""
     uri = image_uri(config.parameters[IMAGE_PARAMETER], version)
     if image.folder(uri).exists():
         return False
@@ -52,7 +54,7 @@ def build(version: str, *, config: Environment, source: Path = paths.IMAGE_SOURC
 
 
 def deploy(version: str, *, config: Environment, clients: Clients) -> None:
-    """Deploy the image `version`; returns when CloudFormation has taken it over."""
+    """Deploy the image `version`; return when CloudFormation has updated the stack."""
     uri = image_uri(config.parameters[IMAGE_PARAMETER], version)
     aws = environment(clients.endpoint, config.region)
     deploying = sam.deploy(config.name, aws, overrides={IMAGE_PARAMETER: uri})
@@ -63,7 +65,7 @@ def deploy(version: str, *, config: Environment, clients: Clients) -> None:
 
 
 def wait(clients: Clients, *, cluster: str, report: Report) -> None:
-    """Wait until every service runs its newest deployment alone; `report` hears each change. CommandError in time."""
+    """Wait until every service runs only its newest deployment; call `report` with each change. Raises CommandError."""
     deadline, said = time.monotonic() + ROLL_TIMEOUT_S, ""
     while True:
         now = rollouts(clients, cluster=cluster)
@@ -75,11 +77,11 @@ def wait(clients: Clients, *, cluster: str, report: Report) -> None:
             return
         if time.monotonic() > deadline:
             raise CommandError(f"the rollout did not end within {ROLL_TIMEOUT_S} s ({text}); see {paths.LOGS}")
-        time.sleep(LOOK_EVERY_S)
+        time.sleep(CHECK_EVERY_S)
 
 
 def rollouts(clients: Clients, *, cluster: str) -> tuple[Rollout, ...]:
-    """Return how far each service of the cluster is."""
+    """Return the rollout of each service of the cluster."""
     arns: list[str] = clients.ecs.list_services(cluster=cluster, maxResults=100)["serviceArns"]
     found: list[dict[str, Any]] = []
     for first in range(0, len(arns), 10):

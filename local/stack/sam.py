@@ -14,13 +14,15 @@ from project.errors import CommandError
 
 BUILD = paths.STATE / "sam" / "build"
 CONFIG = paths.ROOT / "samconfig.toml"
-# A build that fetches the functions' packages from a slow mirror is the longest of them.
+# The longest run is a build that fetches the functions' packages from a slow mirror.
 TIMEOUT_S = 600
-POLL_DELAY_S = "0.5"  # between two looks at a change set; SAM's 5 s spare AWS's API, and ours answers at once
+POLL_DELAY_S = (
+    "0.5"  # between two polls of a change set; SAM's 5 s spare the API of AWS, which the embedded API does not need
+)
 
 
 class Sam:
-    """One run of the SAM CLI; `wait()` ends it well or with a CommandError, `kill()` ends it."""
+    """One run of the SAM CLI."""
 
     def __init__(self, verb: str, arguments: list[str], environment: Mapping[str, str]) -> None:
         self._verb = verb
@@ -31,7 +33,7 @@ class Sam:
             **kept,
             "AWS_DEFAULT_REGION": "us-east-1",
             **environment,
-            # uv, which the build calls, and a Python that SAM may look for.
+            # The build calls uv, and SAM may search for a Python.
             "PATH": f"{Path(sys.executable).parent}:{os.environ.get('PATH', os.defpath)}",
             "SAM_CLI_TELEMETRY": "0",
             "SAM_CLI_POLL_DELAY": POLL_DELAY_S,
@@ -43,31 +45,31 @@ class Sam:
         self._process = spawn(argv, env=env, cwd=paths.ROOT, log_path=self._log_path)
 
     def wait(self) -> None:
-        """Wait for its end; CommandError carries SAM's own reason."""
+        """Wait for its end. Raises CommandError with SAM's own reason."""
         try:
             code = self._process.wait(TIMEOUT_S)
         except subprocess.TimeoutExpired:
             self.kill()
             raise CommandError(f"sam {self._verb} did not end within {TIMEOUT_S} s; see {self._log_path}") from None
         if code:
-            raise CommandError(f"sam {self._verb} failed: {_reason(self._log_path)} (all of it: {self._log_path})")
+            raise CommandError(f"sam {self._verb} failed: {_reason(self._log_path)} (full log: {self._log_path})")
 
     def kill(self) -> None:
-        """End it; what it started itself is left to the reaper."""
+        """Kill it; the reaper kills what it has started."""
         if self._process.poll() is None:
             self._process.kill()
             self._process.wait()
 
 
 def build(function: str | None = None, *, folder: Path = BUILD, environment: Mapping[str, str] | None = None) -> Sam:
-    """Begin `sam build`: the functions' packages, or that of one named by its logical id, below .local/."""
+    """Begin `sam build` of all functions, or of one by its logical id, into a folder below .local/."""
     only = [function] if function else []
     arguments = ["--template-file", str(paths.ROOT / "template.yaml"), "--build-dir", str(folder)]
     return Sam("build", [*only, *arguments], environment or {})
 
 
 def deploy(config_env: str, environment: dict[str, str], *, overrides: Mapping[str, str] | None = None) -> Sam:
-    """Begin `sam deploy --config-env ...`: a change set, made and executed. `overrides` come before parameters/."""
+    """Begin `sam deploy --config-env ...`: create and execute a change set. `overrides` win over parameters/."""
     arguments = ["--template-file", str(BUILD / "template.yaml"), "--config-env", config_env]
     if overrides:
         file = f"file://{paths.ROOT / 'parameters' / config_env}.yaml"

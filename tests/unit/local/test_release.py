@@ -1,4 +1,4 @@
-"""Another version of the image for the running stack: its name, and what counts as its rollout's end."""
+"""Another version of the image for the running stack: its tag, and the end of its rollout."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ CONFIG = Environment(name="local", stack_name="s", region="us-east-1", parameter
 
 
 class Services:
-    """ECS with services as DescribeServices shows them."""
+    """ECS with services as DescribeServices gives them."""
 
     def __init__(self, *services: dict[str, Any]) -> None:
         self.ecs = self
@@ -48,8 +48,8 @@ def test_a_version_is_the_images_tag(uri: str, version: str, expected: str) -> N
 
 
 @pytest.mark.parametrize("version", ["", "a b", "../x", "-x", "x" * 129])
-def test_what_can_be_no_tag_is_refused_in_one_line(version: str) -> None:
-    with pytest.raises(CommandError, match="can be no image tag"):
+def test_an_invalid_tag_is_refused_in_one_line(version: str) -> None:
+    with pytest.raises(CommandError, match="is no valid image tag"):
         release.image_uri("airflow-on-ecs:local", version)
 
 

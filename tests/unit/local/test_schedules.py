@@ -1,4 +1,4 @@
-"""Which rules of EventBridge the local stack plays, and how."""
+"""The local stack supports some rules of EventBridge and refuses the others."""
 
 import pytest
 
@@ -8,13 +8,13 @@ from local.lambdas.schedules import UnsupportedRule, matches, period_s
 @pytest.mark.parametrize(
     ("expression", "seconds"), [("rate(1 minute)", 60), ("rate(5 minutes)", 300), ("rate(2 hours)", 7200)]
 )
-def test_rates_are_read(expression: str, seconds: int) -> None:
+def test_a_rate_is_read_as_seconds(expression: str, seconds: int) -> None:
     assert period_s(expression) == seconds
 
 
 @pytest.mark.parametrize("expression", ["cron(0 1 * * ? *)", "rate(1 fortnight)", "rate(minute)", ""])
-def test_other_schedules_are_refused_by_name(expression: str) -> None:
-    with pytest.raises(UnsupportedRule, match="not played locally"):
+def test_any_other_schedule_is_refused_by_name(expression: str) -> None:
+    with pytest.raises(UnsupportedRule, match="not supported locally"):
         period_s(expression)
 
 
@@ -38,6 +38,6 @@ def test_an_event_matches_when_every_field_does(pattern: dict, expected: bool) -
     assert matches(pattern, EVENT) is expected
 
 
-def test_operators_in_patterns_are_refused() -> None:
+def test_an_operator_in_a_pattern_is_refused() -> None:
     with pytest.raises(UnsupportedRule, match="operator"):
         matches({"source": [{"prefix": "aws."}]}, EVENT)
