@@ -1,4 +1,4 @@
-"""The commands demo, faults, prewarm, up, deploy, down and decisions, as an operator sees them."""
+"""The commands of the local stack, each of which returns its exit code."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ from project.clients import Clients
 from project.errors import CommandError
 
 DOWN_TIMEOUT_S = 60
-SHOWN = 20  # rows
+ROWS_SHOWN = 20
 
 
 def demo() -> int:
-    """Bring the stack up, run the burst, take everything down, report; 0 only if all of it held."""
+    """Bring the stack up, run a burst of tasks, take everything down, report; 0 only if the report has no problem."""
     began_at = time.monotonic()
     with Display() as display, bring_up(display.step) as stack:
-        _addresses(display, stack)
+        _show_addresses(display, stack)
         made = burst.run(stack, display, began_at=began_at)
         display.step("stopping everything")
     problems = made.problems(at_least_peak=burst.PEAK_WORKERS)
@@ -52,19 +52,19 @@ def demo() -> int:
 
 
 def faults(only: Sequence[str], *, autoscaler_away_s: float | None) -> int:
-    """Do the faults that are named, or all, on a stack of their own; 0 only if every one holds."""
+    """Provoke the named faults, or all, on a stack of their own; 0 only if every one holds."""
     return run.run(only=only, autoscaler_away_s=autoscaler_away_s or failures.AUTOSCALER_AWAY_S)
 
 
 def prewarm() -> int:
-    """Show a scheduled run that is foreseen beside one that is not; 0 only if its workers waited for it."""
+    """Run a DAG by the clock without and with a forecast; 0 only if the second run found its workers consuming."""
     return scheduled.run()
 
 
 def up() -> int:
-    """Bring the stack up and keep it until a signal, which is how it is meant to end."""
+    """Bring the stack up and keep it until a signal, which is its regular end."""
     with Display() as display, bring_up(display.step) as stack:
-        _addresses(display, stack)
+        _show_addresses(display, stack)
         display.step("the stack runs; Ctrl-C, or `make down` elsewhere, ends it")
         try:
             monitor(stack, display)
@@ -74,13 +74,13 @@ def up() -> int:
 
 
 def decisions() -> int:
-    """Print the last decisions of the stack that another terminal runs."""
+    """Print the last decisions of the running stack."""
     try:
         with running.find().broker() as broker:
             found = read_decisions(broker, DECISIONS_READ)
     except redis.RedisError as error:
         raise CommandError(f"the local stack's Redis does not answer: {type(error).__name__}") from None
-    rows, note = rows_of(found.found)[-SHOWN:], unreadable_note(found.unreadable)
+    rows, note = rows_of(found.found)[-ROWS_SHOWN:], unreadable_note(found.unreadable)
     console = Console(highlight=False)
     if not rows:
         console.print(note or "the autoscaler has not decided anything yet")
@@ -95,13 +95,13 @@ def decisions() -> int:
 
 
 def deploy(version: str) -> int:
-    """Roll the image `version` out on the stack that another terminal runs, and wait for the rollout's end."""
+    """Roll the image `version` out on the running stack, and wait for the end of the rollout."""
     config = preflight(CONFIG_ENV)
     where = running.find()
     clients = Clients(where.endpoint, where.region)
     with Display() as display:
         if not release.build(version, config=config):
-            display.say(f"  the image {version} is there already and is deployed as it was built")
+            display.say(f"  the image {version} exists already and is deployed as it was built")
         display.step("building the functions")
         building = sam.build()
         try:
@@ -117,18 +117,18 @@ def deploy(version: str) -> int:
 
 
 def check(name: str) -> int:
-    """Hold an environment's parameters against the template's constraints, as CloudFormation would."""
+    """Check an environment's parameters against the template's constraints, as CloudFormation does."""
     found = preflight(name)
     print(f"{name}: {len(found.parameters)} parameters, all acceptable")
     return 0
 
 
 def down() -> int:
-    """End the stack that another terminal runs; nothing to do is fine."""
+    """End the running stack; without one, do nothing."""
     with contextlib.suppress(FileNotFoundError), paths.LOCK.open("r+") as lock:
         deadline = time.monotonic() + DOWN_TIMEOUT_S
         asked = False
-        while not _free(lock.fileno()):
+        while not _is_free(lock.fileno()):
             lock.seek(0)
             pid = lock.read().strip()
             if pid and not asked:
@@ -140,7 +140,7 @@ def down() -> int:
     return 0
 
 
-def _free(fd: int) -> bool:
+def _is_free(fd: int) -> bool:
     try:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -149,7 +149,7 @@ def _free(fd: int) -> bool:
     return True
 
 
-def _addresses(display: Display, stack: Stack) -> None:
+def _show_addresses(display: Display, stack: Stack) -> None:
     # The password is for the person at the terminal, not for a log that CI keeps.
     sign_in = f"   user admin, password {stack.password}" if display.console.is_terminal else ""
     display.say(f"  Airflow {stack.webserver_url}   Flower {stack.flower_url}{sign_in}")

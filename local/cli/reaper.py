@@ -1,4 +1,4 @@
-"""Sees to it that nothing outlives the local stack: its orphans become its children, and end with it."""
+"""Ends every process below the local stack: orphans become its children, and end with it."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ import time
 import psutil
 
 PR_SET_CHILD_SUBREAPER = 36  # linux/prctl.h
-PATIENCE_S = 5.0
+END_TIMEOUT_S = 5.0
 
 
 def adopt_orphans() -> None:
-    """Become the parent of every descendant whose own parent ends (Linux; elsewhere orphans go to init)."""
+    """Become the parent of every descendant whose own parent ends. Linux only; elsewhere orphans go to init."""
     with contextlib.suppress(OSError, AttributeError):
         ctypes.CDLL(None, use_errno=True).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
 
 def end_descendants() -> int:
-    """Kill whatever is left below this process; return how many there were."""
+    """Kill every process that is left below this one; return their number."""
     seen: set[int] = set()
-    deadline = time.monotonic() + PATIENCE_S
+    deadline = time.monotonic() + END_TIMEOUT_S
     while (left := _living()) and time.monotonic() < deadline:
         seen |= {process.pid for process in left}
         for process in left:

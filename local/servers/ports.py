@@ -1,4 +1,4 @@
-"""TCP ports of 127.0.0.1 that no other process takes, even while the server that uses one is down."""
+"""Reserve TCP ports of 127.0.0.1, which no other process takes even while the server that uses one is down."""
 
 import errno
 import os
@@ -10,10 +10,10 @@ from pathlib import Path
 from project.errors import CommandError
 
 HOST = "127.0.0.1"
-# Below are the ports that people know by heart; the last one is TCP's.
+# Well-known servers use the ports below; TCP has none above.
 FIRST_PORT, LAST_PORT = 20_000, 65_535
 OUTGOING_RANGE = Path("/proc/sys/net/ipv4/ip_local_port_range")
-USUAL_OUTGOING_RANGE = (32_768, 65_535)  # Linux's default and IANA's dynamic ports
+USUAL_OUTGOING_RANGE = (32_768, 65_535)  # covers Linux's default, up to 60,999, and IANA's dynamic ports
 ATTEMPTS = 100
 
 
@@ -26,15 +26,15 @@ class PortTakenError(CommandError):
 
 
 class Port:
-    """A port that belongs to this process until `release()`, or until this object or the process ends.
+    """A port that this process reserves until `release()`, or until this object or the process ends.
 
-    A socket that is bound and does not listen holds it. The kernel refuses connections to such a port, uses it for no
-    outgoing connection and lets no other `Port` have it. A server that sets SO_REUSEADDR before it binds, as Redis,
-    Postgres, asyncio, http.server, uvicorn and Tornado do, may listen on it beside the holder, as often as it starts.
+    A socket that is bound and does not listen holds it. The kernel refuses connections to such a port, does not use it
+    for outgoing connections and does not give it to another `Port`. A server that sets SO_REUSEADDR before it binds
+    can listen on it beside the holder whenever it starts: Redis, Postgres, asyncio, http.server, uvicorn, Tornado.
     """
 
     def __init__(self, number: int) -> None:
-        """Raises PortTakenError when any socket is bound to the port."""
+        """Reserve the port. Raise PortTakenError when any socket is bound to it."""
         with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as holder:
             try:
                 holder.bind((HOST, number))
@@ -42,18 +42,18 @@ class Port:
                 if error.errno != errno.EADDRINUSE:
                     raise
                 raise PortTakenError(number) from None
-            # Not before bind(), which would then share the port of another holder.
+            # After bind(), which would otherwise share the port of another holder.
             holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             self.number = number
             self._close = weakref.finalize(self, os.close, holder.detach())
 
     def release(self) -> None:
-        """Let other processes have the port. A server that listens on it goes on."""
+        """Give the port back. A server that listens on it keeps it until it ends."""
         self._close()
 
 
 def reserve() -> Port:
-    """Reserve a port outside the range of outgoing connections. Raises CommandError when it finds none."""
+    """Reserve a port outside the range of outgoing connections. Raise CommandError when none is found."""
     choices = numbers()
     for _ in range(ATTEMPTS):
         try:
@@ -70,7 +70,7 @@ def free_port() -> int:
 
 
 def numbers() -> list[int]:
-    """Return the ports to choose from: all when the range of outgoing connections leaves none."""
+    """Return the ports to choose from: all of them when the range of outgoing connections leaves none."""
     try:
         first, last = map(int, OUTGOING_RANGE.read_text().split())
     except (OSError, ValueError):

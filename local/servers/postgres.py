@@ -1,4 +1,4 @@
-"""A throw-away Postgres that stands in for RDS."""
+"""A throw-away Postgres that stands in for RDS: fast rather than durable, and closed to all but its owner."""
 
 import contextlib
 import os
@@ -16,32 +16,32 @@ from local.servers import postgres_files, process
 from local.servers.ports import HOST, Port, PortTakenError, reserve
 
 START_TIMEOUT_S = 30.0
-LOOK_EVERY_S = 0.02  # a start takes 0.05 s
-PREDECESSOR_TIMEOUT_S = 10.0  # a killed `make up` leaves a server that is still shutting down
+POLL_EVERY_S = 0.02  # a start takes 0.05 s
+PREDECESSOR_TIMEOUT_S = 10.0  # after a killed `make up` its server takes a moment to shut down
 ADDRESS_IN_USE = "Address already in use"
 FAST_SHUTDOWN = signal.SIGINT
 
-SUPERUSER = "rdsadmin"  # RDS's own name for it, which it refuses as a master user's name
+SUPERUSER = "rdsadmin"  # RDS uses this name and refuses it for a master user
 SETTINGS = {
-    # Every process of the stack keeps a pool of connections of its own.
+    # Every process of the stack keeps its own connection pool.
     "max_connections": "300",
     "shared_buffers": "64MB",
     "max_wal_size": "256MB",
-    # The data may be lost with the machine, not with the process: nothing needs to wait for the disk.
+    # Data may be lost with the machine but not with the process, so no write has to reach the disk.
     "fsync": "off",
     "synchronous_commit": "off",
     "full_page_writes": "off",
-    # Not /dev/shm: it is small in containers, and a killed server leaves its files there.
+    # Not /dev/shm, which is small in containers and keeps the files of a killed server.
     "dynamic_shared_memory_type": "mmap",
     "password_encryption": "scram-sha-256",
     "timezone": "UTC",
     "log_timezone": "UTC",
-    # Statements and rows may hold secrets: log neither.
+    # Statements and rows may hold secrets, so neither is logged.
     "log_min_error_statement": "panic",
     "log_error_verbosity": "terse",
     "listen_addresses": HOST,
-    # Relative to the data directory, to which Postgres changes: an absolute path may be longer than the 107 bytes
-    # of a socket's address.
+    # Relative to the data directory, where Postgres runs: an absolute path may exceed the 107 bytes of a socket's
+    # address.
     "unix_socket_directories": ".",
     "unix_socket_permissions": "0700",
 }
@@ -53,11 +53,11 @@ host all all {HOST}/32 scram-sha-256
 
 
 class Postgres:
-    """One Postgres on 127.0.0.1, below `data_dir` (made when missing, kept between starts); ends with this process.
+    """A Postgres on 127.0.0.1 that keeps its data in `data_dir`, made when missing, and ends with this process.
 
-    The superuser exists only for us, through a unix socket in a directory of mode 0700; everybody else signs in over
-    TCP with a password. Without TLS: the wheel's build has none, see relay.Relay. Its port is chosen at the first start
-    and stays reserved for it while it is down.
+    Only this process can be the superuser, through a unix socket in a directory of mode 0700; all other users sign in
+    over TCP with a password. The wheel's build has no TLS; relay.Relay adds it. The port is chosen at the first start
+    and stays reserved while the server is down.
     """
 
     def __init__(self, data_dir: str | os.PathLike[str]) -> None:
@@ -70,12 +70,12 @@ class Postgres:
 
     @property
     def pid(self) -> int | None:
-        """The server's process id while it runs."""
+        """The server's process id, or None while it is down."""
         return None if self._child is None else self._child.pid
 
     @property
     def port(self) -> int:
-        """The port that it listens on while it runs; 0 before the first start."""
+        """The port of the server; 0 before the first start."""
         return 0 if self._port is None else self._port.number
 
     @property
@@ -84,7 +84,7 @@ class Postgres:
         return self._home / "postgres.log"
 
     def start(self) -> "Postgres":
-        """Make the database cluster the first time, start, wait until ready. Raises StartError or PortTakenError."""
+        """Start and wait until ready; the first time, run initdb before. Raise StartError or PortTakenError."""
         if self._child is not None:
             raise process.StartError("Postgres has been started already")
         self._uid = postgres_files.server_user(self.data_dir / "data")
@@ -99,48 +99,48 @@ class Postgres:
         return self
 
     def stop(self) -> None:
-        """Fast shutdown: sessions are ended, data kept. Does nothing when it does not run."""
+        """Shut down fast: end sessions, keep data. Do nothing when the server is down."""
         if self._child is not None:
             process.stop(self._child, stop_signal=FAST_SHUTDOWN)
             self._child = None
 
     def restart(self, *, away_s: float = 0.0) -> None:
-        """End every session, wait, start with the same data on the same port: a reboot of the instance."""
+        """End every session, wait, start with the same data on the same port, as a reboot of the instance does."""
         self.stop()
         time.sleep(away_s)
         programs = postgres_files.programs(self._home, uid=self._uid)
         self._child = self._start(programs / "postgres")
 
     def remove(self) -> None:
-        """Stop, and delete everything."""
+        """Stop the server and delete its files."""
         self.stop()
         postgres_files.remove(self.data_dir)
 
     def provision(self, user: str, password: str, database: str) -> None:
-        """Make the user and the database it owns, or bring them to this state: also how a password is rotated.
+        """Make the user and its database, or bring them to this state, which also rotates the password.
 
-        Like RDS's master user, the user may make databases and roles but is no superuser. Only the password's SCRAM
-        verifier is sent. Raises ValueError for the superuser's name or an empty password.
+        Like RDS's master user, the user may create databases and roles but is no superuser. Only the password's SCRAM
+        verifier is sent. Raise ValueError for the superuser's name or an empty password.
         """
         if user == SUPERUSER or not password:
             raise ValueError(f"the user must not be {SUPERUSER}, and the password not empty")
         with self.superuser() as connection:
             verifier = connection.pgconn.encrypt_password(password.encode(), user.encode(), b"scram-sha-256").decode()
-            if not _finds(connection, "SELECT 1 FROM pg_roles WHERE rolname = %s", user):
+            if not _exists(connection, "SELECT 1 FROM pg_roles WHERE rolname = %s", user):
                 connection.execute(sql.SQL("CREATE ROLE {}").format(sql.Identifier(user)))
             role = sql.SQL("ALTER ROLE {} LOGIN CREATEDB CREATEROLE PASSWORD {}")
             connection.execute(role.format(sql.Identifier(user), sql.Literal(verifier)))
-            if not _finds(connection, "SELECT 1 FROM pg_database WHERE datname = %s", database):
+            if not _exists(connection, "SELECT 1 FROM pg_database WHERE datname = %s", database):
                 connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(database)))
             owner = sql.SQL("ALTER DATABASE {} OWNER TO {}")
             connection.execute(owner.format(sql.Identifier(database), sql.Identifier(user)))
 
     @contextlib.contextmanager
     def superuser(self, database: str = "postgres") -> Iterator["psycopg.Connection[Any]"]:
-        """A connection with all rights, in autocommit mode."""
+        """Open a connection with all rights, in autocommit mode."""
         directory = os.open(self._data, os.O_PATH | os.O_DIRECTORY)
         try:
-            # By the open directory, because that path is short whatever the directory's is.
+            # Through the open directory: this path is short, however long the directory's own is.
             socket_directory = f"/proc/self/fd/{directory}"
             with psycopg.connect(
                 host=socket_directory, port=self.port, user=SUPERUSER, dbname=database, autocommit=True
@@ -164,7 +164,7 @@ class Postgres:
         )
 
     def _init(self, initdb: Path) -> None:
-        # Under another name until it is complete: an interrupted initdb leaves a directory that looks like data.
+        # Under another name until it is complete: an interrupted initdb leaves a directory that resembles data.
         unfinished = self._home / "data.unfinished"
         postgres_files.remove(unfinished)
         unfinished.mkdir(mode=0o700)
@@ -178,7 +178,7 @@ class Postgres:
         unfinished.rename(self._data)
 
     def _write_access_rules(self) -> None:
-        """Beside the data, not in them: root must not write where another user may have placed a link."""
+        """Write them beside the data: root must not write where another user may have placed a link."""
         ourselves = pwd.getpwuid(os.geteuid()).pw_name
         for name, content in (("pg_hba.conf", HBA), ("pg_ident.conf", f'owner "{ourselves}" {SUPERUSER}\n')):
             path = self._home / name
@@ -195,12 +195,12 @@ class Postgres:
             except OSError:
                 alive = False
             if not alive:
-                # Postgres itself would take any process of its user with that number for its predecessor.
+                # Postgres itself would mistake any process of its user with that number for its predecessor.
                 lock.unlink(missing_ok=True)
             elif time.monotonic() > deadline:
                 raise process.StartError(f"{self.data_dir} is served already, by process {pid}")
             else:
-                time.sleep(LOOK_EVERY_S)
+                time.sleep(POLL_EVERY_S)
 
     def _start(self, postgres: Path) -> process.Child:
         log_starts_at = process.log_size(self.log_path)
@@ -227,13 +227,13 @@ class Postgres:
                     raise PortTakenError(self.port)
                 raise process.StartError(f"postgres ended with {child.returncode}: {' '.join(lines[-1:])}")
             with contextlib.suppress(FileNotFoundError):
-                # Lines of postmaster.pid: the first is the process id, the eighth how far the start is.
+                # In postmaster.pid the first line is the process id, the eighth the state of the start.
                 lines = (self._data / "postmaster.pid").read_text().splitlines()
                 if lines[:1] == [str(child.pid)] and lines[7:] and lines[7].strip() == "ready":
                     return
-            time.sleep(LOOK_EVERY_S)
+            time.sleep(POLL_EVERY_S)
         raise process.StartError(f"postgres was not ready within {START_TIMEOUT_S:g} s; its log: {self.log_path}")
 
 
-def _finds(connection: "psycopg.Connection[Any]", query: LiteralString, name: str) -> bool:
+def _exists(connection: "psycopg.Connection[Any]", query: LiteralString, name: str) -> bool:
     return connection.execute(query, (name,)).fetchone() is not None

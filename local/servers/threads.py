@@ -1,4 +1,4 @@
-"""Threads that serve others: an exception of one request or connection is reported like one that ends a thread."""
+"""Reports the exceptions of threads that go on: of an HTTP request, of a relayed connection."""
 
 import sys
 import threading
@@ -9,13 +9,13 @@ from local.servers.ports import HOST
 
 
 def report_exception(error: BaseException) -> None:
-    """Give an exception that the current thread survives to `threading.excepthook`, which the running stack sets."""
+    """Report an exception that the current thread survives as one that ends a thread, to `threading.excepthook`."""
     thread = threading.current_thread()
     threading.excepthook(threading.ExceptHookArgs((type(error), error, error.__traceback__, thread)))
 
 
 class HttpServer(ThreadingHTTPServer):
-    """Serves HTTP on a free port of this machine, in threads of its own, until `close()`."""
+    """An HTTP server on a free port of 127.0.0.1, in threads of its own, until `close()`."""
 
     daemon_threads = True
 
@@ -31,7 +31,7 @@ class HttpServer(ThreadingHTTPServer):
         self._thread.join()
 
     def handle_error(self, request: Any, client_address: Any) -> None:  # noqa: ARG002 - socketserver's signature
-        """Report what a handler raised, except for a client that left: a container may be killed at any moment."""
+        """Report what a handler raised, unless the client left: a container may be killed at any moment."""
         error = sys.exc_info()[1]
         if error is not None and not isinstance(error, OSError):
             report_exception(error)

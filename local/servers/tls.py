@@ -1,4 +1,4 @@
-"""A certificate authority of our own, for the TLS that the stack's clients insist on."""
+"""Issues certificates for the TLS that the stack's clients insist on."""
 
 import datetime
 import ipaddress
@@ -19,7 +19,7 @@ from local.servers.ports import HOST
 
 LIFETIME = datetime.timedelta(days=365)
 RENEW_BEFORE = datetime.timedelta(days=30)
-CLOCK_SKEW = datetime.timedelta(days=1)  # a virtual machine's clock may jump back
+CLOCK_SKEW = datetime.timedelta(days=1)  # the clock of a virtual machine may jump back
 PEM_CERTIFICATE = re.compile(r"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", re.DOTALL)
 
 
@@ -31,9 +31,9 @@ class _Issued:
 
 
 class Authority:
-    """A CA and one server certificate for `names` and 127.0.0.1, in `directory`, valid for a year and then renewed.
+    """A CA and one server certificate for `names` and 127.0.0.1, in `directory`; valid for a year, renewed in time.
 
-    The CA's own key is never written: it signs one certificate and is forgotten, so nobody can sign another with it.
+    The CA's own key is never written: it signs one certificate and is forgotten, so no one can sign another with it.
     """
 
     def __init__(self, directory: str | os.PathLike[str], names: tuple[str, ...] = ("localhost",)) -> None:
@@ -48,11 +48,11 @@ class Authority:
         _replace(self.ca_bundle, _bundle(self.ca_path.read_text()), mode=0o644)
 
     def server_context(self) -> ssl.SSLContext:
-        """What a server on this machine presents."""
+        """Make the context of a server that presents the certificate."""
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.minimum_version = ssl.TLSVersion.TLSv1_2
         context.load_cert_chain(self.certificate_path, self.key_path)
-        context.num_tickets = 0  # nobody here resumes sessions; a ticket that is not read resets a short connection
+        context.num_tickets = 0  # no client resumes sessions here, and an unread ticket resets a short connection
         return context
 
     def _write(self, issued: _Issued) -> None:
@@ -64,7 +64,7 @@ class Authority:
             _replace(path, certificate.public_bytes(serialization.Encoding.PEM).decode(), mode=0o644)
 
     def _is_usable(self, names: tuple[str, ...]) -> bool:
-        """Whether the files are there, belong together, are for these names and stay valid for a while."""
+        """Whether the files exist, belong together, are for these names and stay valid for RENEW_BEFORE."""
         try:
             authority = x509.load_pem_x509_certificate(self.ca_path.read_bytes())
             server = x509.load_pem_x509_certificate(self.certificate_path.read_bytes())
@@ -81,7 +81,7 @@ class Authority:
 
 
 def _issue(names: tuple[str, ...]) -> _Issued:
-    """The extensions are those that Python 3.13's VERIFY_X509_STRICT demands of a CA and of what it signed."""
+    """Issue both certificates, with the extensions that Python 3.13's VERIFY_X509_STRICT demands."""
     ca_key, key = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
     ca_name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "airflow-on-ecs local CA")])
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, names[0])])
@@ -139,7 +139,7 @@ def _names(names: tuple[str, ...]) -> x509.SubjectAlternativeName:
 
 
 def _bundle(ours: str) -> str:
-    """The public CAs, the machine's own (a proxy's, say) and ours: a client is given one file for everything."""
+    """Join the public CAs, the machine's own (such as a proxy's) and ours, as clients take one file."""
     texts = [Path(certifi.where()).read_text()]
     machine = os.environ.get("SSL_CERT_FILE")
     if machine and Path(machine).is_file():
@@ -149,7 +149,7 @@ def _bundle(ours: str) -> str:
 
 
 def _replace(path: Path, text: str, *, mode: int) -> None:
-    """Write whole or not at all, and never readable by others for a moment when `mode` forbids it."""
+    """Write all of the file or nothing, at no moment readable by others when `mode` forbids it."""
     unfinished = path.with_name(f".{path.name}.{os.getpid()}")
     unfinished.unlink(missing_ok=True)
     with os.fdopen(os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "w") as file:

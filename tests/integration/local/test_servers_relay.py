@@ -58,7 +58,7 @@ def listener() -> Iterator[socket.socket]:
 
 
 def in_front_of(relay: Relay, listener: socket.socket, **options: object) -> socket.socket:
-    """A client's connection through a relay to the listener."""
+    """Connect a client to the listener through a relay."""
     address = relay.add("test", backend=lambda: listener.getsockname(), **options)  # type: ignore[arg-type]
     return socket.create_connection(address, timeout=PATIENCE_S)
 
@@ -191,12 +191,12 @@ def test_the_backend_is_asked_for_each_connection(relay: Relay) -> None:
                 assert client.recv(10) == name
 
 
-@pytest.mark.parametrize("why", ["nobody is meant", "nobody listens"])
+@pytest.mark.parametrize("why", ["no address", "no listener"])
 def test_without_a_backend_a_load_balancers_client_gets_503(
     relay: Relay, caplog: pytest.LogCaptureFixture, why: str
 ) -> None:
-    nobody = None if why == "nobody is meant" else (HOST, free_port())
-    host, port = relay.add("test", backend=lambda: nobody, unavailable=HTTP_503)
+    missing = None if why == "no address" else (HOST, free_port())
+    host, port = relay.add("test", backend=lambda: missing, unavailable=HTTP_503)
     # More than fits into the buffers on the way: a client that is still sending must get the answer all the same.
     assert httpx.post(f"http://{host}:{port}/", content=b"x" * 8 * MEGABYTE, trust_env=False).status_code == 503
     assert eventually(lambda: open_connections(relay) == 0)
@@ -227,7 +227,7 @@ def test_a_backend_that_cannot_be_named_costs_only_its_connection_and_is_reporte
     assert {(args.exc_type, args.thread.name if args.thread else "") for args in reported} == {(LookupError, "relay")}
 
 
-def test_a_client_may_say_all_and_then_listen(relay: Relay, listener: socket.socket) -> None:
+def test_a_client_may_send_everything_and_then_read(relay: Relay, listener: socket.socket) -> None:
     with in_front_of(relay, listener) as client, listener.accept()[0] as server:
         client.sendall(b"question")
         client.shutdown(socket.SHUT_WR)
@@ -238,7 +238,7 @@ def test_a_client_may_say_all_and_then_listen(relay: Relay, listener: socket.soc
         assert eventually(lambda: open_connections(relay) == 0)
 
 
-def test_what_a_server_sent_before_it_closed_arrives(
+def test_bytes_that_a_server_sent_before_it_closed_arrive(
     relay: Relay, listener: socket.socket, authority: Authority
 ) -> None:
     trust = ssl.create_default_context(cafile=str(authority.ca_bundle))
@@ -248,7 +248,7 @@ def test_what_a_server_sent_before_it_closed_arrives(
         assert len(read_all(client)) == 8 * MEGABYTE
 
 
-def test_what_is_said_before_the_backend_is_connected_arrives(relay: Relay, listener: socket.socket) -> None:
+def test_bytes_that_arrive_before_the_backend_is_connected_reach_it(relay: Relay, listener: socket.socket) -> None:
     with contextlib.ExitStack() as stack:
         address = relay.add("test", backend=lambda: listener.getsockname())
         for number in range(50):
@@ -276,7 +276,9 @@ def test_a_reader_that_is_slow_makes_the_sender_wait(relay: Relay, listener: soc
         assert len(read_all(client)) == sent
 
 
-def test_three_hundred_connections_at_once(relay: Relay, redis_server: RedisServer, authority: Authority) -> None:
+def test_three_hundred_connections_are_served_at_once(
+    relay: Relay, redis_server: RedisServer, authority: Authority
+) -> None:
     trust = ssl.create_default_context(cafile=str(authority.ca_bundle))
     context = authority.server_context()
     address = relay.add("test", backend=lambda: (redis_server.host, redis_server.port), tls=context)
@@ -338,7 +340,9 @@ def test_a_client_that_resets_while_its_backend_is_connected_leaves_nothing(
     assert eventually(lambda: open_connections(relay) == 0)
 
 
-def test_severing_ends_the_connections_of_one_listener_which_goes_on(relay: Relay, listener: socket.socket) -> None:
+def test_severing_ends_the_connections_of_one_listener_which_keeps_listening(
+    relay: Relay, listener: socket.socket
+) -> None:
     backend = listener.getsockname()
     addresses = {name: relay.add(name, backend=lambda: backend) for name in ("one", "other")}
     clients = {}
@@ -371,7 +375,7 @@ def test_closing_ends_connections_listeners_and_the_thread(relay: Relay, listene
     relay.close()
 
 
-def test_it_listens_on_the_port_that_was_asked_for_and_on_this_machine_only(relay: Relay) -> None:
+def test_a_relay_listens_on_the_given_port_and_on_this_machine_only(relay: Relay) -> None:
     port = free_port()
     assert relay.add("test", listen_port=port, backend=lambda: None) == (HOST, port)
 

@@ -13,7 +13,7 @@ from local.servers.tls import LIFETIME, PEM_CERTIFICATE, RENEW_BEFORE, Authority
 
 
 def handshake(authority: Authority, *, name: str, ca_file: Path) -> None:
-    """A TLS handshake in memory, the client as strict as Python 3.13's defaults. Raises SSLError when it fails."""
+    """Do a TLS handshake in memory, with a client as strict as Python 3.13's defaults. Raise SSLError on failure."""
     client_context = ssl.create_default_context(cafile=str(ca_file))
     client_context.verify_flags |= ssl.VERIFY_X509_STRICT | ssl.VERIFY_X509_PARTIAL_CHAIN
     to_server, to_client = ssl.MemoryBIO(), ssl.MemoryBIO()
