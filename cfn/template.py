@@ -46,7 +46,9 @@ def _tag(loader: _Loader, suffix: str, node: yaml.Node) -> dict[str, Any]:
     elif isinstance(node, yaml.MappingNode):
         value = loader.construct_mapping(node, deep=True)
     else:
-        raise TemplateError(f"Template format error: tag !{suffix} of an unknown node (line {node.start_mark.line + 1})")
+        raise TemplateError(
+            f"Template format error: tag !{suffix} of an unknown node (line {node.start_mark.line + 1})"
+        )
     if suffix in ("Ref", "Condition"):
         return {suffix: value}
     if suffix == "GetAtt" and isinstance(value, str):
