@@ -144,7 +144,7 @@ format: setup-dev ## format and fix what can be fixed
 	@$(BIN)/ruff check --fix-only -q .
 	@$(BIN)/ruff format -q .
 
-template: setup-dev ## write template.yaml
+template: setup-dev ## write template.yaml and docs/reference.md
 	@$(BIN)/python template_gen.py
 
 LOCK := $(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header

@@ -1,7 +1,7 @@
-"""Generates template.yaml, the whole stack, from the sections in stack/.
+"""Generates template.yaml, the whole stack, and docs/reference.md from the sections in stack/.
 
-python template_gen.py            write template.yaml
-python template_gen.py --check    exit 1 if the committed template.yaml is not what would be written
+python template_gen.py            write both files
+python template_gen.py --check    exit 1 if a committed file is not what would be written
 """
 
 import argparse
@@ -9,8 +9,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from troposphere import Template
-
+from stack.reference import RecordedTemplate, render_reference
 from stack.render import render
 from stack.sections.airflow import add_airflow
 from stack.sections.alarms import add_alarms
@@ -31,15 +30,17 @@ from stack.sections.settings import add_settings
 from stack.sections.topic import add_topic
 from stack.sections.workers import add_workers
 
-TEMPLATE_PATH = Path(__file__).parent / "template.yaml"
+ROOT = Path(__file__).parent
+TEMPLATE_PATH = ROOT / "template.yaml"
+REFERENCE_PATH = ROOT / "docs" / "reference.md"
 
 # A pool more is an entry more: its service, parameters, scaling and version check follow from it.
 POOLS = (DeclaredPool(name="worker", queues=("default",)),)
 
 
-def build(declared: Sequence[DeclaredPool] = POOLS) -> Template:
+def build(declared: Sequence[DeclaredPool] = POOLS) -> RecordedTemplate:
     """The sections in the order in which they depend on each other."""
-    t = Template()
+    t = RecordedTemplate()
     t.set_version()
     t.set_transform("AWS::Serverless-2016-10-31")
     t.set_description("Apache Airflow on ECS Fargate, with workers that follow the backlog.")
@@ -68,20 +69,22 @@ def build(declared: Sequence[DeclaredPool] = POOLS) -> Template:
 
 
 def main(arguments: Sequence[str]) -> int:
-    parser = argparse.ArgumentParser(description="Generate template.yaml.")
-    parser.add_argument("--check", action="store_true", help="only compare; exit 1 if template.yaml is stale")
+    parser = argparse.ArgumentParser(description="Generate template.yaml and docs/reference.md.")
+    parser.add_argument("--check", action="store_true", help="only compare; exit 1 if a file is stale")
     parser.add_argument("--template", type=Path, default=TEMPLATE_PATH, help="the file, template.yaml by default")
+    parser.add_argument("--reference", type=Path, default=REFERENCE_PATH, help="the file, docs/reference.md by default")
     options = parser.parse_args(arguments)
-    path: Path = options.template
-    text = render(build())
+    t = build()
+    texts: dict[Path, str] = {options.template: render(t), options.reference: render_reference(t)}
     if not options.check:
-        path.write_text(text, encoding="utf-8")
+        for path, text in texts.items():
+            path.write_text(text, encoding="utf-8")
         return 0
-    if path.is_file() and path.read_text(encoding="utf-8") == text:
-        return 0
-    state = "is stale" if path.is_file() else "is missing"
-    print(f"{path.name} {state}: run make template and commit the result", file=sys.stderr)
-    return 1
+    stale = [path for path, text in texts.items() if not (path.is_file() and path.read_text(encoding="utf-8") == text)]
+    for path in stale:
+        state = "is stale" if path.is_file() else "is missing"
+        print(f"{path.name} {state}: run make template and commit the result", file=sys.stderr)
+    return 1 if stale else 0
 
 
 if __name__ == "__main__":

@@ -14,6 +14,12 @@ from tests.support import rendered
 
 ROOT = Path(template_gen.__file__).parent
 GENERATOR = ROOT / "template_gen.py"
+FILES = ("template.yaml", "reference.md")
+
+
+def arguments(folder: Path, *, check: bool = False) -> list[str]:
+    paths = ["--template", str(folder / "template.yaml"), "--reference", str(folder / "reference.md")]
+    return [*(["--check"] if check else []), *paths]
 
 
 def generate(*arguments: str, seed: str = "0") -> subprocess.CompletedProcess[str]:
@@ -23,40 +29,43 @@ def generate(*arguments: str, seed: str = "0") -> subprocess.CompletedProcess[st
     )
 
 
-def test_the_committed_template_is_the_generated_one() -> None:
+def test_the_committed_files_are_the_generated_ones() -> None:
     assert template_gen.main(["--check"]) == 0, "run make template"
 
 
 def test_two_builds_are_byte_identical(tmp_path: Path) -> None:
-    first, second = tmp_path / "first.yaml", tmp_path / "second.yaml"
-    for path, seed in ((first, "1"), (second, "2")):
-        assert generate("--template", str(path), seed=seed).returncode == 0
-    assert first.read_bytes() == second.read_bytes()
+    first, second = tmp_path / "first", tmp_path / "second"
+    for folder, seed in ((first, "1"), (second, "2")):
+        folder.mkdir()
+        assert generate(*arguments(folder), seed=seed).returncode == 0
+    for name in FILES:
+        assert (first / name).read_bytes() == (second / name).read_bytes()
 
 
-def test_check_passes_on_a_fresh_file(tmp_path: Path) -> None:
-    path = tmp_path / "template.yaml"
-    template_gen.main(["--template", str(path)])
-    assert template_gen.main(["--check", "--template", str(path)]) == 0
+def test_check_passes_on_fresh_files(tmp_path: Path) -> None:
+    template_gen.main(arguments(tmp_path))
+    assert template_gen.main(arguments(tmp_path, check=True)) == 0
 
 
 @pytest.mark.parametrize(("content", "state"), [("Resources: {}\n", "stale"), (None, "missing")])
-def test_check_tells_in_one_line_that_the_file_is_not_the_generated_one(
-    tmp_path: Path, content: str | None, state: str
+@pytest.mark.parametrize("name", FILES)
+def test_check_tells_in_one_line_that_a_file_is_not_the_generated_one(
+    tmp_path: Path, name: str, content: str | None, state: str
 ) -> None:
-    path = tmp_path / "template.yaml"
+    template_gen.main(arguments(tmp_path))
+    (tmp_path / name).unlink()
     if content is not None:
-        path.write_text(content)
-    result = generate("--check", "--template", str(path))
+        (tmp_path / name).write_text(content)
+    result = generate(*arguments(tmp_path, check=True))
     assert (result.returncode, result.stdout) == (1, "")
-    assert result.stderr == f"template.yaml is {state}: run make template and commit the result\n"
+    assert result.stderr == f"{name} is {state}: run make template and commit the result\n"
 
 
 def test_check_writes_nothing(tmp_path: Path) -> None:
-    path = tmp_path / "template.yaml"
-    path.write_text("old")
-    template_gen.main(["--check", "--template", str(path)])
-    assert path.read_text() == "old"
+    for name in FILES:
+        (tmp_path / name).write_text("old")
+    template_gen.main(arguments(tmp_path, check=True))
+    assert {name: (tmp_path / name).read_text() for name in FILES} == dict.fromkeys(FILES, "old")
 
 
 def test_the_file_says_that_it_is_generated() -> None:
