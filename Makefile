@@ -67,7 +67,7 @@ COST_ARGUMENTS = --env "$(ENV)" $(if $(REV),--rev "$(REV)") $(if $(VS),--vs "$(V
   $(if $(TASKS),--tasks "$(TASKS)") $(if $(TASK_SECONDS),--task-seconds "$(TASK_SECONDS)") \
   $(if $(DEPLOYMENTS),--deployments "$(DEPLOYMENTS)") $(if $(AWAKE_HOURS),--awake-hours "$(AWAKE_HOURS)")
 cost: setup-dev ## what a month costs, by resource (ENV=prd TASKS=10000 TASK_SECONDS=60 DEPLOYMENTS=20 AWAKE_HOURS=55 VS=qa VS_REV=HEAD~1)
-	@$(BIN)/python -m ops cost $(COST_ARGUMENTS)
+	@$(BIN)/python -m ops.cost $(COST_ARGUMENTS)
 
 check: setup-dev ## hold an environment's parameters against the template (ENV=prd)
 	@$(BIN)/python -m local check --env "$(ENV)"

@@ -14,11 +14,10 @@ from shared.aws import AWS_ERRORS, in_words
 from shared.broker import BROKER_ERRORS, Broker
 from version_check.compare import Seen, compare
 from version_check.memory import Memory, Store, is_news, remember, silent_since, when_told
-from version_check.message import message_on
+from version_check.read import ask_webserver, read_tasks
+from version_check.report import Outcome, message_on
 from version_check.settings import Settings
-from version_check.tasks import read_tasks
 from version_check.verdict import Gap, Verdict
-from version_check.webserver import ask
 
 FLEET = "fleet registry"
 
@@ -34,25 +33,6 @@ class Wiring:
     broker: Broker
     ecs: Any
     sns: Callable[[], Any]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Outcome:
-    """`memory` is None when it could not be kept: nobody knows since when then. `problems` in words."""
-
-    verdict: Verdict
-    memory: Memory | None
-    problems: tuple[str, ...] = ()
-
-    def to_record(self, *, at_most: int | None = None) -> dict[str, Any]:
-        """The verdict's, with since when it holds and how long the versions have not been in sync."""
-        memory = self.memory
-        return {
-            **self.verdict.to_record(at_most=at_most),
-            "since": None if memory is None else memory.since,
-            "seconds_out_of_sync": None if memory is None else memory.seconds_out_of_sync(),
-            "problems": list(self.problems),
-        }
 
 
 def check(parts: Wiring) -> Outcome:
@@ -75,7 +55,7 @@ def check(parts: Wiring) -> Outcome:
         return _rest(store, raw=raw, now=now)
     silent = silent_since(memory, tasks.containers, reported, now=now)
     verdict = compare(
-        Seen(now=now, tasks=tasks, roster=roster, answer=ask(settings.webserver_url), silent_since=silent)
+        Seen(now=now, tasks=tasks, roster=roster, answer=ask_webserver(settings.webserver_url), silent_since=silent)
     )
     if store is None:
         return Outcome(verdict=verdict, memory=None)

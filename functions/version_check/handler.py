@@ -12,8 +12,8 @@ from shared import aws
 from shared.broker import broker_of
 from shared.looks import look_until
 from shared.settings import whole_number
-from version_check.check import Outcome, Wiring, check
-from version_check.report import publish
+from version_check.check import Wiring, check
+from version_check.report import Outcome, publish
 from version_check.settings import Settings
 from version_check.verdict import ASLEEP, IN_SYNC
 

@@ -1,13 +1,40 @@
-"""Publishes a check: one log line, metrics."""
+"""Report a check: its answer, one log line, metrics, and the message to people."""
 
 from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from itertools import groupby
+from typing import Any
 
 from aws_lambda_powertools import Logger
 from aws_lambda_powertools.metrics import EphemeralMetrics, MetricUnit
 
-from version_check.check import Outcome
-from version_check.verdict import ASLEEP, IN_SYNC, UNKNOWN
+from version_check.memory import Memory
+from version_check.verdict import ASLEEP, IN_SYNC, OUT_OF_SYNC, UNKNOWN, Difference, Gap, Verdict
 
+LONGEST_SUBJECT = 99
+SHOWN = 20
+SHORT = 12  # characters of a hash that tell it from others
+
+SUBJECTS = {
+    IN_SYNC: "all run the same code again",
+    OUT_OF_SYNC: "not all run the webserver's code",
+}
+UNKNOWN_SUBJECT = "it is not known whether all run the same code"
+TO_DO = {
+    IN_SYNC: "Nothing.",
+    OUT_OF_SYNC: (
+        "While a deployment is under way nothing: it ends when the old workers have finished their tasks. Otherwise "
+        "deploy again, which replaces whoever differs; a worker that drains ends its tasks first. Until then a task "
+        "may run other code than the UI shows."
+    ),
+}
+TO_DO_UNKNOWN = (
+    "Look at those named above: their logs (one stream a container), their tasks in ECS. A container that does not "
+    "report has lost the broker or hangs; stop its task, and ECS starts another one."
+)
 # Alarms name it: several stacks of one account share the namespace.
 CLUSTER_DIMENSION = "cluster"
 VERSIONS_IN_SYNC = "VersionsInSync"
@@ -15,6 +42,25 @@ VERSIONS_UNKNOWN = "VersionsUnknown"
 SECONDS_OUT_OF_SYNC = "SecondsOutOfSync"
 STRAY_MEMBERS = "StrayMembers"
 LOGGED_AT_MOST = 50  # of each list: a line in CloudWatch has a limit, and the answer of the function has all
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """`memory` is None when it could not be kept: nobody knows since when then. `problems` in words."""
+
+    verdict: Verdict
+    memory: Memory | None
+    problems: tuple[str, ...] = ()
+
+    def to_record(self, *, at_most: int | None = None) -> dict[str, Any]:
+        """The verdict's, with since when it holds and how long the versions have not been in sync."""
+        memory = self.memory
+        return {
+            **self.verdict.to_record(at_most=at_most),
+            "since": None if memory is None else memory.since,
+            "seconds_out_of_sync": None if memory is None else memory.seconds_out_of_sync(),
+            "problems": list(self.problems),
+        }
 
 
 def publish(outcome: Outcome, *, cluster: str, logger: Logger) -> None:
@@ -34,3 +80,62 @@ def publish(outcome: Outcome, *, cluster: str, logger: Logger) -> None:
         seconds = outcome.memory.seconds_out_of_sync()
         metrics.add_metric(name=SECONDS_OUT_OF_SYNC, unit=MetricUnit.Seconds, value=seconds)
     metrics.flush_metrics()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Message:
+    subject: str
+    body: str
+
+
+def message_on(verdict: Verdict, memory: Memory, *, cluster: str) -> Message:
+    """What to tell of a verdict that is news; `memory` knows since when it holds."""
+    subject = f"Airflow {cluster}: {SUBJECTS.get(verdict.status, UNKNOWN_SUBJECT)}"
+    webserver = verdict.reference
+    sections = [
+        _section("Webserver", [] if webserver is None else [f"{webserver.member}: {_in_words(webserver.code)}"]),
+        _section("Other code", _differences(verdict.out_of_sync)),
+        _section("Not known", [_gap(gap, verdict.at) for gap in verdict.unknown]),
+        _section("Wrong", verdict.notes),
+        _section("Since", [f"{_time(memory.since)} ({_duration(verdict.at - memory.since)})"]),
+        _section("What to do", [TO_DO.get(verdict.status, TO_DO_UNKNOWN)]),
+    ]
+    return Message(subject=subject[:LONGEST_SUBJECT], body="\n\n".join(filter(None, sections)) + "\n")
+
+
+def _section(title: str, lines: Iterable[str]) -> str:
+    every = list(lines)
+    more = [f"and {len(every) - SHOWN} more"] if len(every) > SHOWN else []
+    return "\n".join([f"{title}:", *(f"  {line}" for line in [*every[:SHOWN], *more])]) if every else ""
+
+
+def _differences(differences: Iterable[Difference]) -> list[str]:
+    """A line a container, however many of its fields differ; those that take tasks first."""
+    by_member = sorted(differences, key=lambda each: (each.is_draining, each.member))
+    lines = []
+    for member, group in groupby(by_member, key=lambda each: each.member):
+        fields = list(group)
+        what = ", ".join(f"{each.field} {each.value[:SHORT]} instead of {each.expected[:SHORT]}" for each in fields)
+        doing = "draining" if fields[0].is_draining else fields[0].state or "not reporting"
+        tasks = f", {fields[0].active} tasks run" if fields[0].role == "worker" else ""
+        lines.append(f"{member}: {what} ({doing}{tasks})")
+    return lines
+
+
+def _in_words(code: object) -> str:
+    return ", ".join(f"{name} {str(value)[:SHORT] or 'not known'}" for name, value in vars(code).items())
+
+
+def _gap(gap: Gap, now: float) -> str:
+    return f"{gap.who}: {gap.why}" + ("" if gap.since is None else f", for {_duration(now - gap.since)}")
+
+
+def _time(at: float) -> str:
+    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+
+
+def _duration(seconds: float) -> str:
+    whole = max(0, round(seconds))
+    if whole < 120:
+        return f"{whole} s"
+    return f"{whole // 60} min" if whole < 7200 else f"{whole // 3600} h {whole % 3600 // 60} min"

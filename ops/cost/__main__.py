@@ -1,4 +1,4 @@
-"""The command line for those who operate a stack: `python -m ops cost ...`."""
+"""What a month of an environment costs, by resource: `python -m ops.cost --env ...`."""
 
 from __future__ import annotations
 
@@ -9,11 +9,10 @@ from collections.abc import Sequence
 from rich.console import Console
 
 from cfn.template import TemplateError
-from ops.cost.compare import compare
+from ops.cost.compare import compare, show
 from ops.cost.estimate import NoPrice, estimate
 from ops.cost.load import HOURS_A_WEEK, IDLE, Load
-from ops.cost.sources import read
-from ops.cost.view import show
+from ops.cost.resolved import read
 from project.errors import CommandError
 
 
@@ -52,17 +51,15 @@ def _cost(options: argparse.Namespace, console: Console) -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m ops")
-    commands = parser.add_subparsers(dest="command", required=True)
-    cost = commands.add_parser("cost", help="what a month costs, by resource")
-    cost.add_argument("--env", required=True, help="environment of samconfig.toml")
-    cost.add_argument("--rev", help="git revision, the checkout by default")
-    cost.add_argument("--vs", help="another environment to compare with")
-    cost.add_argument("--vs-rev", help="another revision to compare with")
-    cost.add_argument("--tasks", type=int, default=10_000, help="tasks on an average day")
-    cost.add_argument("--task-seconds", type=float, default=60.0, help="how long one runs on average")
-    cost.add_argument("--deployments", type=int, default=20, help="deployments of the image a month")
-    cost.add_argument(
+    parser = argparse.ArgumentParser(prog="python -m ops.cost", description=__doc__)
+    parser.add_argument("--env", required=True, help="environment of samconfig.toml")
+    parser.add_argument("--rev", help="git revision, the checkout by default")
+    parser.add_argument("--vs", help="another environment to compare with")
+    parser.add_argument("--vs-rev", help="another revision to compare with")
+    parser.add_argument("--tasks", type=int, default=10_000, help="tasks on an average day")
+    parser.add_argument("--task-seconds", type=float, default=60.0, help="how long one runs on average")
+    parser.add_argument("--deployments", type=int, default=20, help="deployments of the image a month")
+    parser.add_argument(
         "--awake-hours", type=_hours_a_week, default=float(HOURS_A_WEEK), help="hours a week in which it does not sleep"
     )
     return parser

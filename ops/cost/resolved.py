@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import copy
 import re
+import subprocess
+import tempfile
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from cfn import parameters as parameter_values
 from cfn.intrinsics import conditions_of, resolve_ifs
-from cfn.template import Template, TemplateError
+from cfn.template import Template, TemplateError, parse
 from cfn.transform import expand
+from project import environments, paths
+from project.errors import CommandError
 
 # What `sam deploy` puts in CodeUri's place: nothing that is asked of a template depends on it.
 PACKAGED = "s3://packages/code"
@@ -94,3 +99,27 @@ def _substituted(argument: Any, values: Mapping[str, Any]) -> Any:
     if not _HOLE.search(text):
         return text
     return {"Fn::Sub": [text, left] if left else text}
+
+
+def read(environment: str, revision: str | None) -> dict[str, Any]:
+    """The template with the environment's parameters in their places. CommandError says what there is not."""
+    if revision is None:
+        config = environments.load(environment)
+        return resolved(
+            parse((paths.ROOT / "template.yaml").read_text()), given=config.parameters, region=config.region
+        )
+    with tempfile.TemporaryDirectory() as folder:
+        root = Path(folder)
+        (root / "parameters").mkdir()
+        for name in ("samconfig.toml", f"parameters/{environment}.yaml"):
+            (root / name).write_text(_show(revision, name))
+        config = environments.load(environment, root=root)
+    return resolved(parse(_show(revision, "template.yaml")), given=config.parameters, region=config.region)
+
+
+def _show(revision: str, path: str) -> str:
+    command = ["git", "show", f"{revision}:{path}"]
+    done = subprocess.run(command, cwd=paths.ROOT, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise CommandError(f"git has no {path} in the revision {revision}")
+    return done.stdout

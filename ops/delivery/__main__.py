@@ -6,20 +6,70 @@ import argparse
 import os
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
+import boto3
 from botocore.exceptions import BotoCoreError, ClientError
 
-from ops.delivery import role, view, wire
-from ops.delivery.asleep import refuse_asleep
+from ops.delivery import role
 from ops.delivery.build import build_once
-from ops.delivery.errors import DeliveryError, Refused
-from ops.delivery.gate import WAITS_S
+from ops.delivery.delivery import Delivery
+from ops.delivery.gate import WAITS_S, refuse_asleep
 from ops.delivery.ledger import PROMOTION, ROLLBACK
 from ops.delivery.plan import ENVIRONMENTS, Plan, plan_promotion, plan_rollback, predecessor
-from project import environments
+from ops.delivery.release import DeliveryError, Refused
+from ops.delivery.stack import Stack
+from ops.delivery.store import Store
+from ops.deployed import Record, reach
+from ops.versions.check import ask
+from project import environments, paths
 from project.errors import CommandError
+
+
+def client(service: str, environment: str) -> Any:
+    """boto3's client in the environment's region; CommandError when there is no such environment."""
+    api: Any = boto3  # boto3 is not typed
+    return api.client(service, region_name=environments.load(environment).region)
+
+
+def make_store(bucket: str, environment: str) -> Store:
+    """The pipeline's bucket, which is where the environment is."""
+    return Store(client("s3", environment), bucket)
+
+
+def make_stack(environment: str, *, bucket: str, role: str) -> Stack:
+    """The environment's stack, whether it exists or not."""
+    given = environments.load(environment)
+    return Stack(
+        environment=environment,
+        name=given.stack_name,
+        region=given.region,
+        cloudformation=client("cloudformation", environment),
+        bucket=bucket,
+        role=role,
+        root=paths.ROOT,
+    )
+
+
+def make_look(environment: str) -> Callable[[], Record]:
+    """One look of the environment's version check."""
+    return lambda: ask(reach(environment))
+
+
+def make_delivery(stack: Stack, store: Store, *, gate_s: float, say: Callable[[str], None]) -> Delivery:
+    """A delivery to this stack."""
+    return Delivery(
+        store=store,
+        stack=stack,
+        rds=client("rds", stack.environment),
+        look=make_look(stack.environment),
+        clock=time.time,
+        say=say,
+        gate_s=gate_s,
+    )
+
 
 UNCHANGED, ENDED_BADLY = 1, 2
 
@@ -39,21 +89,21 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _release(options: argparse.Namespace) -> None:
-    store = wire.make_store(options.bucket, ENVIRONMENTS[0])
+    store = make_store(options.bucket, ENVIRONMENTS[0])
     release = build_once(options.version, repository=options.repository, store=store)
     print(f"release {release.version}: {release.image}, database revision {release.revision}")
 
 
 def _deploy(options: argparse.Namespace) -> None:
-    store = wire.make_store(options.bucket, options.env)
-    stack = wire.make_stack(options.env, bucket=options.bucket, role=options.cloudformation_role)
+    store = make_store(options.bucket, options.env)
+    stack = make_stack(options.env, bucket=options.bucket, role=options.cloudformation_role)
     exists = stack.exists()
     plan = _decide(options, exists=exists)
     if exists:
-        refuse_asleep(options.env, look=wire.make_look(options.env), say=_say)
+        refuse_asleep(options.env, look=make_look(options.env), say=_say)
     image = plan.release.image
     proposal = stack.read(options.change_set, image=image) if options.change_set else stack.propose(image)
-    print("\n".join(view.plan_lines(plan, proposal)), flush=True)
+    print("\n".join([*plan.lines(), *proposal.lines()]), flush=True)
     if options.output:
         with options.output.open("a") as file:
             file.write(f"change_set={proposal.arn}\nversion={plan.release.version}\n")
@@ -61,11 +111,11 @@ def _deploy(options: argparse.Namespace) -> None:
         return
     if not options.change_set and not options.yes and input("Go on? [y/N] ").strip().lower() not in ("y", "yes"):
         raise Refused("nothing was deployed")
-    wire.make_delivery(stack, store, gate_s=options.wait, say=_say).carry_out(plan, proposal)
+    make_delivery(stack, store, gate_s=options.wait, say=_say).carry_out(plan, proposal)
 
 
 def _decide(options: argparse.Namespace, *, exists: bool) -> Plan:
-    before, store = predecessor(options.env), wire.make_store(options.bucket, options.env)
+    before, store = predecessor(options.env), make_store(options.bucket, options.env)
     ledger, now = store.ledger(options.env), time.time()
     if options.kind == ROLLBACK:
         return plan_rollback(options.version, ledger=ledger, exists=exists, now=now)
@@ -75,20 +125,20 @@ def _decide(options: argparse.Namespace, *, exists: bool) -> Plan:
 
 def _settle(options: argparse.Namespace) -> None:
     predecessor(options.env)  # refuses what is no environment of the pipeline
-    store = wire.make_store(options.bucket, options.env)
+    store = make_store(options.bucket, options.env)
     store.keep(store.ledger(options.env).settle(revision=options.revision, at=time.time()))
 
 
 def _status(options: argparse.Namespace) -> None:
     for environment in ENVIRONMENTS:
-        ledger = wire.make_store(options.bucket, environment).ledger(environment)
-        print("\n".join(view.ledger_lines(ledger)))
+        ledger = make_store(options.bucket, environment).ledger(environment)
+        print("\n".join(ledger.lines()))
 
 
 def _role(options: argparse.Namespace) -> None:
     predecessor(options.env)
     stack_name = environments.load(options.env).stack_name
-    iam = wire.client("iam", options.env)
+    iam = client("iam", options.env)
     role.equip(iam, options.role, environment=options.env, stack_name=stack_name, repository=options.repository)
 
 

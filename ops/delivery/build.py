@@ -8,8 +8,7 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from ops.delivery.errors import Failed, Refused
-from ops.delivery.release import PINNED, Release
+from ops.delivery.release import PINNED, Failed, Refused, Release
 from ops.delivery.store import Store
 from project import paths
 

@@ -1,14 +1,15 @@
-"""The version check as the gate of a deployment: every process runs the release that was deployed."""
+"""The version check before and after a deployment."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
-from ops.ask import Record, ask_until
-from ops.delivery.errors import Failed
-from ops.delivery.release import Release
-from ops.versions.ask import OUT_OF_SYNC, is_in_sync
-from ops.versions.view import lines
+from botocore.exceptions import BotoCoreError, ClientError
+
+from ops.delivery.release import Failed, Refused, Release
+from ops.deployed import FunctionFailed, Record, ask_until
+from ops.versions.check import is_in_sync, lines
+from version_check.verdict import ASLEEP, OUT_OF_SYNC
 
 WAITS_S = 900.0
 
@@ -28,3 +29,17 @@ def pass_gate(
     record = ask_until(lambda: held_against(look(), release), is_done=is_in_sync, seconds=seconds, progress=progress)
     if not is_in_sync(record):
         raise Failed(f"the version check did not pass: {'; '.join(each.strip() for each in lines(record))}")
+
+
+def refuse_asleep(environment: str, *, look: Callable[[], Record], say: Callable[[str], None]) -> None:
+    """Refused when the version check, asked by `look`, says `asleep`: afterwards the gate would not pass.
+
+    A check that does not answer refuses nothing, since a deployment may be what mends it; that is said.
+    """
+    try:
+        status = look()["status"]
+    except (FunctionFailed, KeyError, BotoCoreError, ClientError) as error:
+        say(f"the version check does not say whether {environment} sleeps: {error!r}")
+        return
+    if status == ASLEEP:
+        raise Refused(f"{environment} is asleep: make wake ENV={environment} first")

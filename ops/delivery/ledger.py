@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
-from ops.delivery.errors import Refused
-from ops.delivery.release import Release
+from ops.delivery.release import Refused, Release
 
 PROMOTION, ROLLBACK, SETTLED = "promotion", "rollback", "settled"
 UNDER_WAY, DONE, FAILED = "under way", "done", "failed"
@@ -99,6 +99,18 @@ class Ledger:
     def settle(self, *, revision: str, at: float) -> Ledger:
         return replace(self, entries=(Settled(revision=revision, at=at), *self.entries))
 
+    def lines(self) -> Iterator[str]:
+        """Yield what the environment runs, and what was deployed to it, the latest first, for people."""
+        revisions = ", ".join(sorted(self.possible_revisions())) or "not known"
+        yield f"{self.environment}: database revision {revisions}"
+        for entry in self.entries:
+            if isinstance(entry, Deployment):
+                why = f": {entry.why}" if entry.why else ""
+                kept = f", snapshot {entry.snapshot}" if entry.snapshot else ""
+                yield f"  {_clock(entry.began_at)}  {entry.kind} to {entry.release.version}, {entry.outcome}{why}{kept}"
+            else:
+                yield f"  {_clock(entry.at)}  said to be at revision {entry.revision}"
+
     def to_record(self) -> dict[str, Any]:
         """As JSON can hold it."""
         return {"environment": self.environment, "entries": [entry.to_record() for entry in self.entries]}
@@ -118,3 +130,7 @@ def _entry(record: dict[str, Any]) -> Entry:
     if record["kind"] == SETTLED:
         return Settled(revision=str(record["revision"]), at=float(record["at"]))
     return Deployment.from_record(record)
+
+
+def _clock(t: float) -> str:
+    return time.strftime("%Y-%m-%d %H:%M", time.gmtime(t))

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
-from ops.delivery.errors import Refused
 from ops.delivery.ledger import PROMOTION, ROLLBACK, Deployment, Ledger
-from ops.delivery.release import Release
+from ops.delivery.release import Refused, Release
 
 # Who must have run a release well before whom.
 ENVIRONMENTS = ("dev", "qa", "prd")
@@ -22,6 +22,15 @@ class Plan:
     release: Release
     kind: str
     migrates: bool
+
+    def lines(self) -> Iterator[str]:
+        """Yield what the plan does, for people."""
+        yield f"{self.kind} of {self.environment} to {self.release.version}, Airflow {self.release.airflow_version}"
+        yield f"  image {self.release.image}"
+        if self.migrates:
+            yield f"  the database may be migrated to revision {self.release.revision}, after a snapshot"
+        else:
+            yield f"  no migration: database revision {self.release.revision}"
 
 
 def predecessor(environment: str) -> str | None:

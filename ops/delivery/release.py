@@ -7,7 +7,18 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from ops.delivery.errors import Refused
+
+class DeliveryError(Exception):
+    """The message is one line for the person who asked."""
+
+
+class Refused(DeliveryError):
+    """Nothing was changed: what was asked for is not safe, or cannot be known to be."""
+
+
+class Failed(DeliveryError):
+    """What was begun did not end well."""
+
 
 # A tag can be moved to another image; a digest cannot.
 PINNED = re.compile(r"[^\s@]+@sha256:[0-9a-f]{64}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from ops.delivery.errors import Refused
+from ops.delivery.release import Refused
 
 POLICY = "delivery"
 PROVIDER = "token.actions.githubusercontent.com"

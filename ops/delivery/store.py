@@ -7,9 +7,8 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from ops.delivery.errors import Refused
 from ops.delivery.ledger import Ledger
-from ops.delivery.release import Release
+from ops.delivery.release import Refused, Release
 
 RELEASES = "delivery/releases/{}.json"
 LEDGERS = "delivery/environments/{}.json"

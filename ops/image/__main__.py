@@ -10,13 +10,12 @@ from pathlib import Path
 
 from ops.image import authorities, builders
 from ops.image.archive import open_archive
-from ops.image.errors import ImageError
 from ops.image.revision import Revision, read_revision
+from project.errors import CommandError
+from project.paths import ROOT, STATE
 
-ROOT = Path(__file__).resolve().parents[2]
 DOCKERFILE = ROOT / "airflow_image" / "Dockerfile"
 AUTHORITIES = DOCKERFILE.with_name("authorities") / "rds.pem"
-SCRATCH = ROOT / ".local"
 SBOM = "/opt/airflow-on-ecs/sbom.cdx.json"
 MEGABYTE = 1_000_000
 # Fargate caches no image: every worker that starts waits for these bytes.
@@ -44,7 +43,7 @@ def main(arguments: list[str]) -> int:
             ),
         )
         return _judge(builder, reference, sbom=given.output / f"airflow-on-ecs-{tag}.cdx.json")
-    except ImageError as error:
+    except CommandError as error:
         sys.stderr.write(f"image: {error}\n")
         return 1
 
@@ -71,8 +70,8 @@ def _build_arguments(revision: Revision, *, base: str | None) -> dict[str, str]:
 
 def _judge(builder: builders.Builder, reference: str, *, sbom: Path) -> int:
     """Says what was built; 1 when it is too large."""
-    SCRATCH.mkdir(exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=SCRATCH) as folder:
+    STATE.mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=STATE) as folder:
         saved = Path(folder, "image.tar")
         builders.save(builder, reference, saved)
         with open_archive(saved) as archive:

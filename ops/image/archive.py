@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
-from ops.image.errors import ImageError
+from project.errors import CommandError
 
 GZIP_WINDOW = 16 + zlib.MAX_WBITS
 GZIP_LEVEL = 6  # what docker and buildah push with
@@ -20,12 +20,12 @@ GZIP_MAGIC, ZSTD_MAGIC = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
 
 @contextlib.contextmanager
 def open_archive(path: Path) -> Iterator[Archive]:
-    """The image saved at `path`; ImageError for what is no such archive."""
+    """The image saved at `path`; CommandError for what is no such archive."""
     with contextlib.ExitStack() as stack:
         try:
             yield Archive(stack.enter_context(tarfile.open(path)))
         except (tarfile.TarError, KeyError, ValueError) as error:
-            raise ImageError(f"{path} is not the archive of one image: {error}") from error
+            raise CommandError(f"{path} is not the archive of one image: {error}") from error
 
 
 class Archive:
@@ -40,14 +40,14 @@ class Archive:
         return sum(_compressed_bytes(self._member(layer)) for layer in self._manifest["Layers"])
 
     def read(self, path: str) -> bytes:
-        """A file as the uppermost layer that holds it has it; `path` is absolute. ImageError when none does."""
+        """A file as the uppermost layer that holds it has it; `path` is absolute. CommandError when none does."""
         wanted = path.lstrip("/")
         for layer in reversed(self._manifest["Layers"]):
             with tarfile.open(fileobj=self._member(layer)) as files:
                 for member in files:
                     if member.name.removeprefix("./") == wanted and (file := files.extractfile(member)) is not None:
                         return file.read()
-        raise ImageError(f"the image has no file {path}")
+        raise CommandError(f"the image has no file {path}")
 
     def _member(self, name: str) -> IO[bytes]:
         file = self._tar.extractfile(name)

@@ -8,7 +8,7 @@ from pathlib import Path
 import httpx
 from cryptography import x509
 
-from ops.image.errors import ImageError
+from project.errors import CommandError
 
 # Those of all public regions, as AWS publishes them; GovCloud and China have places of their own.
 PUBLISHED = "https://truststore.pki.rds.amazonaws.com/global/global-bundle.pem"
@@ -18,17 +18,17 @@ FETCH_TIMEOUT_S = 30.0
 def put(source: str, target: Path) -> int:
     """Write the certificates at `source`, an https address or a file, to `target`; how many there are.
 
-    ImageError when they cannot be had, or one of them is no authority's.
+    CommandError when they cannot be had, or one of them is no authority's.
     """
     content = _read(source)
     try:
         found = x509.load_pem_x509_certificates(content)
     except ValueError:
-        raise ImageError(f"{source} is no file of certificates") from None
+        raise CommandError(f"{source} is no file of certificates") from None
     if not all(_is_authority(certificate) for certificate in found):
-        raise ImageError(f"{source} holds a certificate that is no authority's")
+        raise CommandError(f"{source} holds a certificate that is no authority's")
     if all(certificate.not_valid_after_utc < datetime.now(UTC) for certificate in found):
-        raise ImageError(f"{source} holds only certificates that have expired")
+        raise CommandError(f"{source} holds only certificates that have expired")
     target.parent.mkdir(parents=True, exist_ok=True)
     target.write_bytes(content)
     return len(found)
@@ -41,7 +41,7 @@ def _read(source: str) -> bytes:
         return httpx.get(source, timeout=FETCH_TIMEOUT_S).raise_for_status().content
     except (OSError, httpx.HTTPError) as error:
         reason = type(error).__name__
-        raise ImageError(f"cannot read {source} ({reason}): say AUTHORITIES=FILE for a copy of it") from None
+        raise CommandError(f"cannot read {source} ({reason}): say AUTHORITIES=FILE for a copy of it") from None
 
 
 def _is_authority(certificate: x509.Certificate) -> bool:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from ops.image.errors import ImageError
+from project.errors import CommandError
 
 ASK_TIMEOUT_S = 30
 Command = list[str]
@@ -66,16 +66,16 @@ BUILDERS = (
 
 
 def find_builder(name: str | None = None) -> Builder:
-    """The first builder that works here, or the one of that name if it does; ImageError without one."""
+    """The first builder that works here, or the one of that name if it does; CommandError without one."""
     for builder in BUILDERS:
         if name in (None, builder.name) and builder.is_usable:
             return builder
     tried = name or " and ".join(builder.name for builder in BUILDERS)
-    raise ImageError(f"tried {tried}, which cannot build here: install podman or buildah, or start docker's daemon")
+    raise CommandError(f"tried {tried}, which cannot build here: install podman or buildah, or start docker's daemon")
 
 
 def build(builder: Builder, order: Order) -> None:
-    """Build the image; its output goes to the terminal. ImageError when it fails."""
+    """Build the image; its output goes to the terminal. CommandError when it fails."""
     arguments = [part for name, value in order.arguments.items() for part in ("--build-arg", f"{name}={value}")]
     _run(
         [
@@ -92,11 +92,11 @@ def build(builder: Builder, order: Order) -> None:
 
 
 def save(builder: Builder, reference: str, path: Path) -> None:
-    """Write the image as a docker-archive to `path`, which must not exist. ImageError when it fails."""
+    """Write the image as a docker-archive to `path`, which must not exist. CommandError when it fails."""
     _run(builder.save(reference, path))
 
 
 def _run(command: Command) -> None:
     ended = subprocess.run(command, check=False)
     if ended.returncode:
-        raise ImageError(f"{' '.join(command[:2])} ended with exit code {ended.returncode}")
+        raise CommandError(f"{' '.join(command[:2])} ended with exit code {ended.returncode}")

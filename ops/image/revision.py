@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from ops.image.errors import ImageError
+from project.errors import CommandError
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,11 +23,11 @@ class Revision:
 
 
 def read_revision(root: Path, *, version: str | None) -> Revision:
-    """The revision of the checkout at `root`; ImageError when that is none, and nobody says which `version` it is."""
+    """The revision of the checkout at `root`; CommandError when that is none, and nobody says which `version` it is."""
     commit = _git(root, "rev-parse", "HEAD")
     found = version or _git(root, "describe", "--tags", "--always", "--dirty")
     if found is None:
-        raise ImageError("this is no git checkout: say which version it is, VERSION=...")
+        raise CommandError("this is no git checkout: say which version it is, VERSION=...")
     return Revision(
         version=found, commit=commit or "", source=web_address(_git(root, "config", "--get", "remote.origin.url") or "")
     )

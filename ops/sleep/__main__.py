@@ -8,10 +8,10 @@ from collections.abc import Sequence
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from ops.ask import FunctionFailed
-from ops.reach import reach
-from ops.sleep.ask import ASLEEP, AWAKE, ask, exit_code, wait_until
+from ops.deployed import FunctionFailed, reach
+from ops.sleep.ask import ask, exit_code, wait_until
 from project.errors import CommandError
+from shared.tags import ASLEEP, AWAKE
 
 UNKNOWN_CODE = 2
 

@@ -6,11 +6,9 @@ import time
 from collections.abc import Callable
 from itertools import chain, repeat
 
-from ops.ask import Record, ask_function, ask_until
-from ops.reach import Stack
+from ops.deployed import Record, Stack, ask_function, ask_until
 
 OUTPUT = "SleeperFunctionName"
-ASLEEP, AWAKE = "asleep", "awake"
 DONE, STAYED, LATE = 0, 1, 2
 
 

@@ -8,10 +8,8 @@ from collections.abc import Sequence
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from ops.ask import FunctionFailed, Record, ask_until
-from ops.reach import reach
-from ops.versions.ask import ask, is_in_sync
-from ops.versions.view import UNKNOWN_CODE, exit_code, line, lines
+from ops.deployed import FunctionFailed, Record, ask_until, reach
+from ops.versions.check import UNKNOWN_CODE, ask, exit_code, is_in_sync, line, lines
 from project.errors import CommandError
 
 

@@ -25,7 +25,7 @@ from stack.sections.pools import DeclaredPool
 from template_gen import build
 from tests.integration.conftest import RedisServer
 from tests.support.aws_api import AwsApi, aws_api, outputs
-from version_check.tasks import read_tasks
+from version_check.read import read_tasks
 
 DECLARED = (
     DeclaredPool(name="worker", queues=("default",), min=1, max=10, concurrency=4),

@@ -8,7 +8,7 @@ import pytest
 from fleet.registry import MEMBER_TTL_S, Code
 from version_check.compare import Container
 from version_check.memory import UNKNOWN_SETTLES_S, Memory, is_news, remember, silent_since, when_told
-from version_check.message import LONGEST_SUBJECT, SHOWN, TO_DO, message_on
+from version_check.report import LONGEST_SUBJECT, SHOWN, TO_DO, message_on
 from version_check.verdict import IN_SYNC, OUT_OF_SYNC, UNKNOWN, Difference, Gap, Reference, Verdict
 
 NOW = 1_000_000.0

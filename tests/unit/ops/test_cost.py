@@ -64,7 +64,7 @@ def test_what_sleeps_is_paid_for_while_it_is_awake_and_its_disk_always() -> None
 
 def test_a_week_has_no_more_hours(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
-        main(["cost", "--env", "dev", "--awake-hours", "169"])
+        main(["--env", "dev", "--awake-hours", "169"])
     assert "a week has 168 hours" in capsys.readouterr().err
 
 
@@ -149,12 +149,12 @@ def test_a_deployment_runs_old_and_new_tasks_for_as_long_as_new_ones_wait() -> N
 
 
 def test_production_costs_more_than_development(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["cost", "--env", "dev", "--vs", "prd"]) == 0
+    assert main(["--env", "dev", "--vs", "prd"]) == 0
     said = capsys.readouterr().out
     assert "difference" in said
     assert prices.AS_OF in said
 
 
 def test_an_unknown_environment_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["cost", "--env", "nowhere"]) == 1
+    assert main(["--env", "nowhere"]) == 1
     assert capsys.readouterr().err.startswith("cost: unknown environment 'nowhere'")

@@ -3,9 +3,9 @@
 import pytest
 from botocore.exceptions import ClientError
 
-from ops.ask import FunctionFailed, Record
-from ops.delivery.asleep import refuse_asleep
-from ops.delivery.errors import Refused
+from ops.delivery.gate import refuse_asleep
+from ops.delivery.release import Refused
+from ops.deployed import FunctionFailed, Record
 
 
 def test_an_environment_that_sleeps_is_refused_with_what_to_do() -> None:

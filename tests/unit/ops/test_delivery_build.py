@@ -8,7 +8,7 @@ import pytest
 from moto import mock_aws
 
 from ops.delivery.build import build_once
-from ops.delivery.errors import Failed, Refused
+from ops.delivery.release import Failed, Refused
 from ops.delivery.store import Store
 from tests.support.releases import FIRST, REPOSITORY
 

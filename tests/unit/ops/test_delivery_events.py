@@ -2,7 +2,7 @@
 
 import pytest
 
-from ops.delivery.stack_events import end_of, first_failure
+from ops.delivery.stack import end_of, first_failure
 
 STACK_ID = "arn:aws:cloudformation:us-east-1:123456789012:stack/airflow-dev/1"
 

@@ -5,10 +5,9 @@ from dataclasses import replace
 
 import pytest
 
-from ops.delivery.errors import Refused
 from ops.delivery.ledger import DONE, FAILED, PROMOTION, UNDER_WAY, Deployment, Ledger
 from ops.delivery.plan import LONGEST_DEPLOYMENT_S, Plan, plan_promotion, plan_rollback, predecessor
-from ops.delivery.release import Release
+from ops.delivery.release import Refused, Release
 from tests.support.releases import FIRST, LINEAGE, REPOSITORY, SECOND, UPGRADE, a_release
 
 NOW = 1_700_000_000.0

@@ -1,8 +1,8 @@
 """What a delivery takes from the template by name is there."""
 
-from ops.delivery.change_set import IMAGE
-from ops.delivery.snapshot import DATABASE, snapshot_name
-from ops.versions.ask import OUTPUT
+from ops.delivery.delivery import DATABASE, snapshot_name
+from ops.delivery.stack import IMAGE
+from ops.versions.check import OUTPUT
 from template_gen import build
 
 

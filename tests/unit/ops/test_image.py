@@ -18,8 +18,8 @@ from ops.image import authorities
 from ops.image.__main__ import AUTHORITIES as AUTHORITIES_IN_CONTEXT
 from ops.image.archive import open_archive
 from ops.image.builders import find_builder
-from ops.image.errors import ImageError
 from ops.image.revision import read_revision, web_address
+from project.errors import CommandError
 
 ROOT = Path(__file__).parents[3]
 DOCKERFILE = ROOT / "airflow_image" / "Dockerfile"
@@ -90,7 +90,7 @@ def test_without_a_builder_that_works_one_line_says_what_to_do(
 ) -> None:
     programs(tmp_path, docker=1)
     monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(ImageError, match=r"install podman or buildah, or start docker's daemon$"):
+    with pytest.raises(CommandError, match=r"install podman or buildah, or start docker's daemon$"):
         find_builder(name)
 
 
@@ -100,7 +100,7 @@ def test_a_file_is_read_from_the_uppermost_layer_that_has_it(saved: Path) -> Non
 
 
 def test_a_file_that_the_image_lacks_is_an_error(saved: Path) -> None:
-    with open_archive(saved) as archive, pytest.raises(ImageError, match="no file /etc/other"):
+    with open_archive(saved) as archive, pytest.raises(CommandError, match="no file /etc/other"):
         archive.read("/etc/other")
 
 
@@ -115,7 +115,7 @@ def test_the_size_is_what_a_registry_would_hold(saved: Path) -> None:
 def test_what_is_no_image_is_refused(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "image.tar"
     path.write_bytes(content)
-    with pytest.raises(ImageError, match="is not the archive of one image"), open_archive(path):
+    with pytest.raises(CommandError, match="is not the archive of one image"), open_archive(path):
         pass
 
 
@@ -150,7 +150,7 @@ def test_outside_a_checkout_the_operator_has_to_name_the_version(
 ) -> None:
     monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
     assert read_revision(tmp_path, version="1.2.3").commit == ""
-    with pytest.raises(ImageError, match=r"VERSION=\.\.\."):
+    with pytest.raises(CommandError, match=r"VERSION=\.\.\."):
         read_revision(tmp_path, version=None)
 
 
@@ -211,13 +211,13 @@ def test_what_is_no_authority_is_refused_and_changes_nothing(tmp_path: Path, con
     if content is not None:
         server = Authority(tmp_path / "tls").certificate_path.read_text()
         source.write_text(server if content == "server" else content)
-    with pytest.raises(ImageError, match=said):
+    with pytest.raises(CommandError, match=said):
         authorities.put(str(source), target)
     assert target.read_text() == "as before"
 
 
 def test_authorities_that_nobody_serves_are_one_line() -> None:
-    with pytest.raises(ImageError, match=r"\(ConnectError\): say AUTHORITIES=FILE for a copy of it$"):
+    with pytest.raises(CommandError, match=r"\(ConnectError\): say AUTHORITIES=FILE for a copy of it$"):
         authorities.put(f"https://127.0.0.1:{free_port()}/rds.pem", Path("never-written"))
 
 
@@ -225,5 +225,5 @@ def test_authorities_that_have_all_expired_are_refused(tmp_path: Path, monkeypat
     with monkeypatch.context() as patch:
         patch.setattr(tls, "LIFETIME", datetime.timedelta(hours=-1))
         source = Authority(tmp_path / "tls").ca_path
-    with pytest.raises(ImageError, match="only certificates that have expired"):
+    with pytest.raises(CommandError, match="only certificates that have expired"):
         authorities.put(str(source), tmp_path / "rds.pem")

@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from ops.ask import ASK_EVERY_S, FunctionFailed
-from ops.reach import Stack
+from ops.deployed import ASK_EVERY_S, FunctionFailed, Stack
 from ops.sleep.__main__ import main
-from ops.sleep.ask import ASLEEP, AWAKE, ask, exit_code, wait_until
+from ops.sleep.ask import ask, exit_code, wait_until
 from shared import tags
+from shared.tags import ASLEEP, AWAKE
 from sleeper import handler
 
 

@@ -11,11 +11,9 @@ from typing import Any
 import pytest
 
 from fleet.registry import Code
-from ops.ask import ASK_EVERY_S, FunctionFailed, ask_until
-from ops.reach import Stack
+from ops.deployed import ASK_EVERY_S, FunctionFailed, Stack, ask_until
 from ops.versions.__main__ import main
-from ops.versions.ask import ask, is_in_sync
-from ops.versions.view import exit_code, lines
+from ops.versions.check import ask, exit_code, is_in_sync, lines
 from version_check.check import Outcome
 from version_check.memory import Memory
 from version_check.verdict import Difference, Gap, Reference, Verdict

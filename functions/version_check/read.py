@@ -1,17 +1,20 @@
-"""Reads from ECS which containers run, from which images, and which deployments are under way."""
+"""Read which containers run: from ECS their images and deployments, from the webserver over HTTP the code it runs."""
 
 from __future__ import annotations
 
+import http.client
+import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
+from urllib.parse import urlsplit
 
-from fleet.registry import ROLES, member_id
+from fleet.registry import ROLES, WEBSERVER, Code, member_id
 from shared.aws import AWS_ERRORS, in_words
 from shared.ecs import describe_services, is_rolling_out, live_deployments
 from shared.tags import size_asleep
 from version_check.compare import Container, Tasks, task_of
-from version_check.verdict import Gap
+from version_check.verdict import Gap, Reference
 
 TASKS_A_CALL = 100  # DescribeTasks takes no more
 RUNNING = "RUNNING"
@@ -118,3 +121,41 @@ def describe(ecs: Any, *, cluster: str, tasks: Sequence[str]) -> list[Described]
 
 def _id(task: Described) -> str:
     return str(task["taskArn"]).rpartition("/")[2]
+
+
+TIMEOUT_S = 3.0
+JSON = "application/json"
+LONGEST_ANSWER_BYTES = 65_536
+
+
+def ask_webserver(url: str) -> Reference | Gap:
+    """What `url` (plain HTTP within the VPC) answers. A redirect is not followed: somebody else answers there."""
+    where = urlsplit(url)
+    connection = http.client.HTTPConnection(where.hostname or "", where.port, timeout=TIMEOUT_S)
+    try:
+        connection.request("GET", where.path, headers={"Accept": JSON})
+        response = connection.getresponse()
+        kind = response.headers.get_content_type()
+        if response.status != http.client.OK:
+            return _webserver_gap(f"answers HTTP {response.status}")
+        if kind != JSON:
+            return _webserver_gap(f"answers {kind}, not {JSON}")
+        return _reference(json.loads(response.read(LONGEST_ANSWER_BYTES)))
+    except ValueError:
+        return _webserver_gap(f"answers what is not {JSON}")
+    except (OSError, http.client.HTTPException) as error:
+        return _webserver_gap(f"does not answer: {type(error).__name__}: {error}")
+    finally:
+        connection.close()
+
+
+def _reference(answer: Any) -> Reference | Gap:
+    names = ("member", "image_version", "dags_hash", "airflow_version")
+    if not isinstance(answer, dict) or not all(isinstance(answer.get(name), str) for name in names):
+        return _webserver_gap("answers without its version")
+    member, *code = (answer[name] for name in names)
+    return Reference(member=member, code=Code(**dict(zip(names[1:], code, strict=True))))
+
+
+def _webserver_gap(why: str) -> Gap:
+    return Gap(who=WEBSERVER, why=why)

@@ -1,20 +1,21 @@
-"""Proposes a deployment to CloudFormation with SAM CLI, as a change set that people can read before it is executed."""
+"""The stack of an environment in CloudFormation: propose a change set with SAM CLI, execute it, follow its events."""
 
 from __future__ import annotations
 
 import re
 import subprocess
 import sys
+import time
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
 from botocore.exceptions import ClientError
 
-from ops.delivery.errors import Failed, Refused
-from ops.delivery.stack_events import follow, latest_event
+from ops.delivery.release import Failed, Refused
 
 IMAGE = "ImageUri"
 ARN = re.compile(r"arn:[a-z-]+:cloudformation:\S+:changeSet/\S+")
@@ -42,6 +43,16 @@ class Proposal:
 
     arn: str
     changes: tuple[Change, ...] = ()
+
+    def lines(self) -> Iterator[str]:
+        """Yield what the change set does, for people."""
+        if self.arn == NOTHING:
+            yield "  nothing changes in the stack"
+            return
+        yield f"  change set {self.arn}"
+        for change in self.changes:
+            replaced = f" (replaced: {change.replacement.lower()})" if change.replacement not in ("", "False") else ""
+            yield f"    {change.action.lower():8} {change.title}, {change.kind}{replaced}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -136,3 +147,61 @@ def _change(entry: dict[str, Any]) -> Change:
 
 def _last_line(text: str) -> str:
     return ([line.strip() for line in text.splitlines() if line.strip()] or ["no message"])[-1]
+
+
+GOOD = ("CREATE_COMPLETE", "UPDATE_COMPLETE", "UPDATE_COMPLETE_CLEANUP_IN_PROGRESS")
+STACK = "AWS::CloudFormation::Stack"
+
+Event = dict[str, Any]
+
+
+def latest_event(cloudformation: Any, stack: str) -> str:
+    """The id of the stack's latest event."""
+    return str(next(_events(cloudformation, stack))["EventId"])
+
+
+def follow(cloudformation: Any, stack: str, *, after: str) -> None:
+    """Waits for the end of what began after that event; Failed, with the first reason, when it did not end well."""
+    for pause_s in pauses():
+        news = list(takewhile(lambda event: event["EventId"] != after, _events(cloudformation, stack)))
+        status = end_of(news)
+        if status in GOOD:
+            return
+        if status is not None:
+            raise Failed(f"the stack {stack} is {status}: {first_failure(news)}")
+        time.sleep(pause_s)
+
+
+def end_of(events: Sequence[Event]) -> str | None:
+    """The status in which the stack came to rest, by its events, the latest first; None while it has not."""
+    for event in events:
+        status = str(event["ResourceStatus"])
+        is_the_stacks = event["ResourceType"] == STACK and event["PhysicalResourceId"] == event["StackId"]
+        if is_the_stacks and (status in GOOD or not status.endswith("_IN_PROGRESS")):
+            return status
+    return None
+
+
+def first_failure(events: Sequence[Event]) -> str:
+    """Who failed first, and why: what failed after it was mostly cancelled for it."""
+    failed = [event for event in events if event["ResourceStatus"].endswith("_FAILED")]
+    if not failed:
+        return "no reason was given"
+    return f"{failed[-1]['LogicalResourceId']}: {failed[-1].get('ResourceStatusReason', failed[-1]['ResourceStatus'])}"
+
+
+def _events(cloudformation: Any, stack: str) -> Iterator[Event]:
+    """The latest first."""
+    for page in cloudformation.get_paginator("describe_stack_events").paginate(StackName=stack):
+        yield from page["StackEvents"]
+
+
+FIRST_S, LONGEST_S, GROWTH = 0.2, 15.0, 1.5
+
+
+def pauses() -> Iterator[float]:
+    """Seconds: short at first, longer the longer it takes."""
+    pause_s = FIRST_S
+    while True:
+        yield pause_s
+        pause_s = min(LONGEST_S, GROWTH * pause_s)

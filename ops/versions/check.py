@@ -1,11 +1,23 @@
-"""Shows a version check's answer to people. Pure."""
+"""Ask the deployed version check, and show its answer to people."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ops.ask import Record
-from ops.versions.ask import ASLEEP, IN_SYNC, OUT_OF_SYNC
+from ops.deployed import Record, Stack, ask_function
+from version_check.verdict import ASLEEP, IN_SYNC, OUT_OF_SYNC
+
+OUTPUT = "VersionCheckFunctionName"
+
+
+def ask(stack: Stack) -> Record:
+    """The function's answer, see version_check.verdict. Raises what `ask_function` raises."""
+    return ask_function(stack, output=OUTPUT, event={"looks": 1}, who="the version check")
+
+
+def is_in_sync(record: Record) -> bool:
+    return bool(record["status"] == IN_SYNC)
+
 
 EXIT_CODES = {IN_SYNC: 0, OUT_OF_SYNC: 1}
 UNKNOWN_CODE = 2
