@@ -47,7 +47,7 @@ def api() -> Iterator[AwsApi]:
 
 @pytest.fixture
 def ecs(api: AwsApi, request: pytest.FixtureRequest) -> Any:
-    """The client; every test has a cluster of its own, the client's default_cluster."""
+    """Return the client; its default_cluster is the test's own cluster."""
     client = api.client("ecs")
     client.default_cluster = client.create_cluster(clusterName=f"c{abs(hash(request.node.name))}")["cluster"][
         "clusterName"
@@ -150,10 +150,10 @@ def test_a_service_with_capacity_providers_needs_them_in_its_cluster_and_no_laun
     assert [task["capacityProviderName"] for task in tasks] == ["FARGATE", "FARGATE_SPOT", "FARGATE_SPOT"]
 
 
-def test_a_task_does_nothing_until_the_agent_says_so(ecs: Any) -> None:
+def test_a_task_keeps_its_status_until_the_agent_reports(ecs: Any) -> None:
     service = _serve(ecs, desired=1)
     (arn,) = _run(ecs, service)
-    for _ in range(5):  # moto's own tasks would advance by being looked at
+    for _ in range(5):  # moto's own tasks would advance with each read
         (task,) = ecs.describe_tasks(cluster=ecs.default_cluster, tasks=[arn])["tasks"]
         assert (task["lastStatus"], task["desiredStatus"]) == ("PROVISIONING", "RUNNING")
     assert (_describe(ecs)["runningCount"], _describe(ecs)["pendingCount"]) == (0, 1)
@@ -180,7 +180,7 @@ def test_a_service_is_stable_once_the_new_deployments_tasks_run_alone(ecs: Any) 
     assert [d["rolloutState"] for d in _describe(ecs)["deployments"]] == ["COMPLETED"]
 
 
-def test_protection_is_answered_as_ecs_answers(ecs: Any) -> None:
+def test_a_request_for_protection_is_answered_as_by_ecs(ecs: Any) -> None:
     tasks = _run(ecs, _serve(ecs, desired=1), 2)
     answer = ecs.update_task_protection(
         cluster=ecs.default_cluster, tasks=tasks, protectionEnabled=True, expiresInMinutes=5
@@ -199,7 +199,7 @@ def test_protection_is_answered_as_ecs_answers(ecs: Any) -> None:
         ("get_task_protection", {"tasks": ["t"] * 101}),
         ("describe_tasks", {"tasks": ["t"] * 101}),
         ("describe_services", {"services": ["s"] * 11}),
-        ("submit_task_state_change", {"task": "nobody", "status": "RUNNING"}),
+        ("submit_task_state_change", {"task": "unknown", "status": "RUNNING"}),
     ],
 )
 def test_limits_and_unknown_tasks_are_invalid_parameters(ecs: Any, operation: str, request_: dict[str, Any]) -> None:
@@ -212,8 +212,8 @@ def test_unknown_clusters_and_services_have_the_errors_of_ecs(ecs: Any) -> None:
     with pytest.raises(ecs.exceptions.ClusterNotFoundException):
         ecs.list_tasks(cluster="nowhere")
     with pytest.raises(ecs.exceptions.ServiceNotFoundException):
-        ecs.update_service(cluster=ecs.default_cluster, service="nobody", desiredCount=1)
-    (failure,) = ecs.describe_services(cluster=ecs.default_cluster, services=["nobody"])["failures"]
+        ecs.update_service(cluster=ecs.default_cluster, service="unknown", desiredCount=1)
+    (failure,) = ecs.describe_services(cluster=ecs.default_cluster, services=["unknown"])["failures"]
     assert failure["reason"] == "MISSING"
 
 

@@ -104,7 +104,7 @@ def api() -> Iterator[AwsApi]:
 
 @pytest.fixture(scope="module")
 def deployed(api: AwsApi, tmp_path_factory: pytest.TempPathFactory) -> Deployed:
-    """The small project: built, deployed with image i:1, and deployed again with i:2."""
+    """Build the small project, deploy it with image i:1, and deploy it again with i:2."""
     project = tmp_path_factory.mktemp("project")
     (project / "template.yaml").write_text(TEMPLATE)
     (project / "functions").mkdir()
@@ -151,11 +151,11 @@ def test_schedules_and_patterns_are_rules_with_the_function_as_target(deployed: 
     assert found == {"rate(1 minute)": deployed.outputs["Function"], pattern: deployed.outputs["Function"]}
 
 
-def test_database_and_broker_are_where_the_command_line_says(deployed: Deployed) -> None:
+def test_database_and_broker_have_the_addresses_of_the_command_line(deployed: Deployed) -> None:
     assert (deployed.outputs["Database"], deployed.outputs["Broker"]) == (DATABASE, BROKER)
 
 
-def test_secrets_have_values_of_their_own(deployed: Deployed) -> None:
+def test_generated_secrets_have_the_declared_form(deployed: Deployed) -> None:
     master = json.loads(_secret(deployed, "DatabaseSecret"))
     assert (master["username"], len(master["password"])) == ("airflow", 28)
     token = _secret(deployed, "Token")
@@ -163,7 +163,7 @@ def test_secrets_have_values_of_their_own(deployed: Deployed) -> None:
     assert token.isalnum()
 
 
-def test_a_bucket_that_wants_tls_takes_logs_all_the_same(deployed: Deployed) -> None:
+def test_a_bucket_that_requires_tls_accepts_logs(deployed: Deployed) -> None:
     s3, bucket = deployed.api.client("s3"), deployed.outputs["Bucket"]
     s3.put_object(Bucket=bucket, Key="logs/dag_id=d/attempt=1.log", Body=b"line")
     assert s3.get_object(Bucket=bucket, Key="logs/dag_id=d/attempt=1.log")["Body"].read() == b"line"
@@ -181,9 +181,9 @@ def test_a_parameter_that_breaks_a_constraint_ends_sam_with_its_name(api: AwsApi
 
 @pytest.fixture(scope="module")
 def project(api: AwsApi, tmp_path_factory: pytest.TempPathFactory) -> Deployed:
-    """This project's template by its own configuration; its functions are not built, a folder takes their place."""
+    """Deploy this project's template by its own configuration; a folder stands in for the built functions."""
     folder = tmp_path_factory.mktemp("real")
-    # As JSON, which is YAML too: SAM reads it seven times a deployment, and what it takes for YAML a second each time.
+    # As JSON, which is YAML, too: SAM reads it seven times a deployment, and YAML takes a second each time.
     (folder / "template.yaml").write_text(json.dumps(rendered.parsed()))
     (folder / "functions").mkdir()
     (folder / "functions" / "handler.py").write_text("")

@@ -1,4 +1,4 @@
-"""The local AWS API starts, listens on 127.0.0.1 only, and ends when it should."""
+"""The embedded AWS API starts, listens on 127.0.0.1 only, and ends when it should."""
 
 import contextlib
 import signal
@@ -13,7 +13,7 @@ import pytest
 from local.servers.ports import free_port
 from tests.support.aws_api import BROKER, DATABASE, ROOT, aws_api
 
-# Far more than it needs, since a busy machine takes its time.
+# Far more than it needs, for busy machines.
 EXIT_S = 20
 
 
@@ -25,7 +25,7 @@ def _argv(port: int, *options: str) -> list[str]:
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_ends_it_cleanly(number: signal.Signals) -> None:
+def test_a_signal_ends_the_server_cleanly(number: signal.Signals) -> None:
     with aws_api() as api:
         api.client("s3").list_buckets()
         api.process.send_signal(number)
@@ -33,7 +33,7 @@ def test_a_signal_ends_it_cleanly(number: signal.Signals) -> None:
 
 
 def _sockets(pid: int) -> set[str]:
-    """The inodes of a process' sockets. A descriptor that it closes meanwhile is none of its listeners."""
+    """Return the inodes of a process's sockets. A descriptor that it closes meanwhile is no listener."""
     inodes = set()
     for link in Path(f"/proc/{pid}/fd").iterdir():
         with contextlib.suppress(FileNotFoundError):
@@ -43,7 +43,7 @@ def _sockets(pid: int) -> set[str]:
     return inodes
 
 
-def test_it_listens_on_the_loopback_only() -> None:
+def test_the_server_listens_on_the_loopback_only() -> None:
     with aws_api() as api:
         sockets = _sockets(api.process.pid)
         listening = set()
@@ -56,7 +56,7 @@ def test_it_listens_on_the_loopback_only() -> None:
         assert listening == {("tcp", f"{loopback:08X}:{api.port:04X}")}
 
 
-def test_a_port_that_is_taken_is_said_in_one_line() -> None:
+def test_a_taken_port_is_reported_in_one_line() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         done = subprocess.run(_argv(port), cwd=ROOT, capture_output=True, text=True, timeout=30, check=False)
@@ -64,14 +64,14 @@ def test_a_port_that_is_taken_is_said_in_one_line() -> None:
     assert done.stderr == f"local.aws: cannot listen on port {port}: Address already in use\n"
 
 
-def test_an_address_that_is_none_is_refused() -> None:
+def test_an_invalid_address_is_refused() -> None:
     argv = [*_argv(1), "--database", "localhost"]
     done = subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, timeout=30, check=False)
     assert done.returncode == 2
     assert "'localhost' is not HOST:PORT" in done.stderr
 
 
-def test_it_ends_when_the_process_that_started_it_is_killed() -> None:
+def test_the_server_ends_when_its_parent_is_killed() -> None:
     port = free_port()
     start = f"import subprocess, time; subprocess.Popen({_argv(port, '--exit-with-parent')!r}); time.sleep(60)"
     parent = subprocess.Popen([sys.executable, "-c", start], cwd=ROOT)

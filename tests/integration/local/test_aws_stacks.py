@@ -1,4 +1,4 @@
-"""CloudFormation stacks are created, changed, taken back and deleted through the API, without SAM CLI."""
+"""CloudFormation stacks are created, updated, rolled back and deleted through the API, without SAM CLI."""
 
 import json
 from collections.abc import Iterator
@@ -65,7 +65,7 @@ def _service(api: AwsApi, stack: dict[str, Any]) -> dict[str, Any]:
     return dict(service)
 
 
-def test_a_stack_is_made_in_the_order_of_its_references() -> None:
+def test_a_stack_is_created_in_the_order_of_its_references() -> None:
     with aws_api() as api:
         stack = api.carry_out("made", TEMPLATE)
         assert stack["StackStatus"] == "CREATE_COMPLETE"
@@ -77,7 +77,7 @@ def test_a_stack_is_made_in_the_order_of_its_references() -> None:
         assert len(set(times)) == len(times)
 
 
-def test_an_update_rolls_the_service_and_keeps_the_count_somebody_else_set(api: AwsApi) -> None:
+def test_an_update_rolls_the_service_and_keeps_a_count_set_meanwhile(api: AwsApi) -> None:
     before = _service(api, api.carry_out("updated", TEMPLATE))
     api.client("ecs").update_service(cluster=before["clusterArn"], service=before["serviceArn"], desiredCount=4)
     stack = api.carry_out("updated", TEMPLATE, "UPDATE", Image="i:2", Days="14")
@@ -96,7 +96,7 @@ def test_the_former_task_definition_can_still_be_read(api: AwsApi) -> None:
     assert (former["status"], former["containerDefinitions"][0]["image"]) == ("INACTIVE", "i:1")
 
 
-def test_a_change_set_lists_what_it_would_do_and_is_empty_when_that_is_nothing(api: AwsApi) -> None:
+def test_a_change_set_lists_its_changes_and_fails_without_any(api: AwsApi) -> None:
     api.carry_out("listed", TEMPLATE)
     cloudformation = api.client("cloudformation")
     request = {"StackName": "listed", "ChangeSetType": "UPDATE", "TemplateBody": TEMPLATE}
@@ -111,7 +111,7 @@ def test_a_change_set_lists_what_it_would_do_and_is_empty_when_that_is_nothing(a
     assert same["StatusReason"].startswith("The submitted information didn't contain changes.")
 
 
-def test_a_failed_creation_takes_everything_back() -> None:
+def test_a_failed_creation_is_rolled_back() -> None:
     with aws_api() as api:
         stack = api.carry_out("broken", TEMPLATE.replace("Outputs:\n", BROKEN.lstrip("\n")))
         assert stack["StackStatus"] == "ROLLBACK_COMPLETE"
@@ -122,7 +122,7 @@ def test_a_failed_creation_takes_everything_back() -> None:
         assert api.client("cloudformation").describe_stack_resources(StackName="broken")["StackResources"] == []
 
 
-def test_a_failed_update_restores_what_was(api: AwsApi) -> None:
+def test_a_failed_update_is_rolled_back(api: AwsApi) -> None:
     before = _service(api, api.carry_out("restored", TEMPLATE))
     broken = TEMPLATE.replace("Outputs:\n", BROKEN.lstrip("\n"))
     stack = api.carry_out("restored", broken, "UPDATE", Image="i:2", Days="14")
@@ -157,7 +157,7 @@ def test_a_deleted_stack_leaves_nothing() -> None:
         ("Resources: {A: {Type: AWS::Logs::LogGroup, Properties: {LogGroupName: !Ref B}}}", {}, "['B'] in A"),
     ],
 )
-def test_what_cannot_work_is_refused_in_one_line_and_makes_no_stack(
+def test_a_request_that_cannot_work_is_refused_in_one_line_and_creates_no_stack(
     api: AwsApi, template: str, parameters: dict[str, str], why: str
 ) -> None:
     with pytest.raises(ClientError) as refusal:
@@ -200,7 +200,7 @@ Outputs: {Secret: {Value: !Ref Secret}, Role: {Value: !Ref Role}}
 """
 
 
-def test_a_dynamic_reference_is_the_secrets_value_where_the_resource_is_made(api: AwsApi) -> None:
+def test_a_dynamic_reference_becomes_the_secrets_value_when_the_resource_is_created(api: AwsApi) -> None:
     made = outputs(api.carry_out("secret", SECRETS))
     value = json.loads(api.client("secretsmanager").get_secret_value(SecretId=made["Secret"])["SecretString"])
     assert (value["user"], len(value["token"])) == ("u", 40)

@@ -22,7 +22,7 @@ ENVIRONMENTS = ("dev", "qa", "prd")
 NEXT_IMAGE = "123456789012.dkr.ecr.us-east-1.amazonaws.com/airflow-on-ecs:0.1.1"
 PLACEHOLDER = re.compile(r"arn:aws:acm:us-east-1:123456789012:certificate/0[0-]+")
 SCALED = 3
-# What a change of the image's version may touch.
+# The types of resources that a change of the image's version may change.
 OF_A_VERSION = {"AWS::ECS::TaskDefinition", "AWS::ECS::Service"}
 
 
@@ -30,7 +30,7 @@ OF_A_VERSION = {"AWS::ECS::TaskDefinition", "AWS::ECS::Service"}
 class Deployed:
     """A stack after its creation and its update, which changed resources of the types `changed`.
 
-    `counts`: tasks that each service shall have after the update; before it, scaling had chosen SCALED.
+    `counts`: each service's desired count after the update; before it, scaling had chosen SCALED.
     """
 
     status: tuple[str, str]
@@ -46,10 +46,10 @@ def api() -> Iterator[AwsApi]:
 
 @pytest.fixture(scope="module")
 def folder(api: AwsApi, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The project, with a stand-in for the built functions, and a certificate of this account as its operator's."""
+    """Return the project with a folder for the built functions, and with a certificate of this account."""
     made = tmp_path_factory.mktemp("project")
     (made / "samconfig.toml").write_text((ROOT / "samconfig.toml").read_text())
-    # As JSON, which is YAML too: SAM reads it seven times a deployment, and what it takes for YAML a second each time.
+    # As JSON, which is YAML, too: SAM reads it seven times a deployment, and YAML takes a second each time.
     (made / "template.yaml").write_text(json.dumps(rendered.parsed()))
     (made / "parameters").mkdir()
     certificate = _certificate(replace(api, region="us-east-1"))
@@ -68,13 +68,13 @@ def _deploy(api: AwsApi, folder: Path, environment: str, *more: str) -> None:
 
 
 def _events(api: AwsApi, environment: str) -> list[str]:
-    """Why a deployment did not end well, oldest first."""
+    """Return the reasons why a deployment failed, oldest first."""
     events = api.client("cloudformation").describe_stack_events(StackName=f"airflow-{environment}")["StackEvents"]
     return [event["ResourceStatusReason"] for event in reversed(events) if event.get("ResourceStatusReason")]
 
 
 def _certificate(api: AwsApi) -> str:
-    """ARN of a certificate that the account has."""
+    """Import a certificate into the account; return its ARN."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "airflow.example.com")])
     now = datetime.now(UTC)
@@ -115,7 +115,7 @@ def deployed(api: AwsApi, folder: Path) -> "functools._lru_cache_wrapper[Deploye
         first, before = status(), resources()
         services = [physical for kind, physical, _ in before.values() if kind == "AWS::ECS::Service"]
         cluster = next(physical for kind, physical, _ in before.values() if kind == "AWS::ECS::Cluster")
-        for service in services:  # what scaling has chosen meanwhile
+        for service in services:  # as scaling does meanwhile
             ecs.update_service(cluster=cluster, service=service, desiredCount=SCALED)
         _deploy(there, folder, environment, "--parameter-overrides", f"ImageUri={NEXT_IMAGE}")
         after = resources()

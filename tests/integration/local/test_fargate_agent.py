@@ -49,7 +49,7 @@ def api() -> Iterator[AwsApi]:
 
 
 class Cluster:
-    """One cluster, an agent for it, and the verbs that the tests read by."""
+    """A cluster with its agent, and the verbs of the tests."""
 
     def __init__(self, clients: Clients, relay: Relay) -> None:
         self.clients, self.name = clients, f"c{uuid.uuid4().hex[:8]}"
@@ -119,7 +119,7 @@ def cluster(api: AwsApi, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ite
 
 
 class First(random.Random):
-    """Chooses the first of those that are sorted by ARN, where ECS's choice is arbitrary."""
+    """Chooses the first ones by ARN, where ECS's choice is arbitrary."""
 
     def sample(self, population: Any, k: int, **_: Any) -> list[Any]:
         return list(population[:k])
@@ -177,12 +177,12 @@ def test_a_task_that_dies_is_reported_and_replaced(cluster: Cluster) -> None:
     assert "exited with code 137" in stopped["stoppedReason"]
 
 
-def test_a_restarted_container_keeps_its_task_and_what_that_was_given(cluster: Cluster) -> None:
+def test_a_restarted_container_keeps_its_task_and_environment(cluster: Cluster) -> None:
     secret = cluster.clients.secretsmanager.create_secret(Name=cluster.name, SecretString="first")
     definition = cluster.define(
         "sleep",
         secrets=[{"name": "PASSWORD", "valueFrom": secret["ARN"]}],
-        restartPolicy={"enabled": True, "restartAttemptPeriod": 0},  # as no real one is: 60 s at least
+        restartPolicy={"enabled": True, "restartAttemptPeriod": 0},  # ECS requires at least 60 s
     )
     cluster.serve(definition, count=1)
     (task,) = cluster.until(cluster.tasks)
@@ -214,7 +214,7 @@ def test_scale_in_spares_a_task_that_takes_protection_while_it_is_being_chosen(c
 
     def protect_too_late(**_: Any) -> None:
         if not late:
-            late.append(protect(victim))  # after ECS was asked who is protected, before anybody is stopped
+            late.append(protect(victim))  # after ECS was asked who is protected, before a task is stopped
 
     cluster.clients.ecs.meta.events.register("after-call.ecs.GetTaskProtection", protect_too_late)
     cluster.agent._rng = First()
@@ -282,13 +282,13 @@ def test_a_container_gets_its_environment_secrets_and_own_port(cluster: Cluster)
 
 @pytest.mark.parametrize("taken", [False, True])
 def test_a_listener_has_the_container_s_port_unless_it_is_taken(cluster: Cluster, taken: bool) -> None:
-    with socket.socket() as somebody:
-        somebody.bind(("127.0.0.1", 0))
-        port = somebody.getsockname()[1]
+    with socket.socket() as occupant:
+        occupant.bind(("127.0.0.1", 0))
+        port = occupant.getsockname()[1]
         if taken:
-            somebody.listen()
+            occupant.listen()
         else:
-            somebody.close()
+            occupant.close()
         cluster.network._frontend("s", port, None)
         address = cluster.network.address("s", port)
     assert address is not None

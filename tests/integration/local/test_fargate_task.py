@@ -1,4 +1,4 @@
-"""A task's life with real processes."""
+"""A task starts, restarts and stops real processes."""
 
 import signal
 import sys
@@ -66,8 +66,8 @@ child = subprocess.Popen([sys.executable, '-c', {SLEEP!r}])
 print(child.pid, flush=True)
 child.wait()
 """
-# Its first life ends with code 3 and leaves a process behind; its second lasts.
-TWO_LIVES = f"""
+# Its first run ends with code 3 and leaves a process behind; its second lasts.
+TWO_RUNS = f"""
 import pathlib, subprocess, sys, time
 mark = pathlib.Path('lived')
 if not mark.exists():
@@ -77,7 +77,7 @@ if not mark.exists():
 print('again', flush=True)
 time.sleep(600)
 """
-AT_ONCE = RestartPolicy(attempt_period_s=0)  # ECS takes 60 s at least, for which no test waits
+AT_ONCE = RestartPolicy(attempt_period_s=0)  # ECS requires at least 60 s, for which no test waits
 
 
 def advance_until(task: Task, condition: Callable[[], bool]) -> None:
@@ -144,7 +144,7 @@ def test_a_clean_stop_is_not_a_kill(make_task) -> None:
     assert not task.failed
 
 
-def test_what_a_container_left_behind_ends_with_it(make_task) -> None:
+def test_processes_that_a_container_left_behind_end_with_it(make_task) -> None:
     task = make_task(container("a", PARENT))
     advance_until(task, lambda: task.phase is Phase.RUNNING and log_of(task, "a").strip().splitlines()[:1] != [])
     child = int(log_of(task, "a").split()[0])
@@ -153,8 +153,8 @@ def test_what_a_container_left_behind_ends_with_it(make_task) -> None:
     advance_until(task, lambda: has_ended(child))
 
 
-def test_a_container_with_a_restart_policy_lives_on_in_its_task(make_task) -> None:
-    task = make_task(container("a", TWO_LIVES, restart_policy=AT_ONCE), container("b", SLEEP))
+def test_a_container_with_a_restart_policy_is_restarted_in_its_task(make_task) -> None:
+    task = make_task(container("a", TWO_RUNS, restart_policy=AT_ONCE), container("b", SLEEP))
     advance_until(task, lambda: task.restarted == ["a"] and "again" in log_of(task, "a"))
     assert task.phase is Phase.RUNNING
     assert task.containers["b"].exit_code is None
@@ -168,13 +168,13 @@ def test_a_container_with_a_restart_policy_lives_on_in_its_task(make_task) -> No
     ids=["it ran too briefly", "its exit code is ignored"],
 )
 def test_an_essential_container_that_is_not_restarted_stops_its_task(make_task, policy: RestartPolicy) -> None:
-    task = make_task(container("a", TWO_LIVES, restart_policy=policy))
+    task = make_task(container("a", TWO_RUNS, restart_policy=policy))
     advance_until(task, lambda: task.phase is Phase.STOPPED)
     assert task.restarted == []
     assert task.reason.startswith("container a exited with code 3")
 
 
-def test_a_container_that_is_told_to_stop_is_not_restarted(make_task) -> None:
+def test_a_container_that_was_asked_to_stop_is_not_restarted(make_task) -> None:
     task = make_task(container("a", SLEEP, restart_policy=AT_ONCE))
     advance_until(task, lambda: task.phase is Phase.RUNNING and "up" in log_of(task, "a"))
     task.stop("scale in")

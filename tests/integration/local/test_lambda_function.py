@@ -1,4 +1,4 @@
-"""Functions run as Lambda would run them: warm, one at a time, with a timeout."""
+"""Functions run as on Lambda: warm, one at a time, with a timeout."""
 
 import io
 import threading
@@ -73,11 +73,11 @@ def test_the_environment_and_the_deadline_are_the_deployed_ones(function: Functi
     assert 5_000 < result["left"] <= 10_000
 
 
-def test_a_name_of_service_discovery_is_an_address_of_this_machine(function: Function) -> None:
+def test_a_cloud_map_name_becomes_an_address_of_this_machine(function: Function) -> None:
     assert function.invoke({})["url"] == "http://127.0.0.1:1/"
 
 
-def test_what_it_prints_goes_to_its_log(function: Function) -> None:
+def test_the_functions_output_goes_to_its_log(function: Function) -> None:
     function.invoke({})
     assert "called 1" in function.log_path.read_text()
 
@@ -95,7 +95,7 @@ def test_a_process_that_ends_is_replaced(function: Function) -> None:
 
 
 @pytest.mark.parametrize("function", [1], indirect=True)
-def test_a_function_out_of_time_is_ended(function: Function) -> None:
+def test_a_function_that_times_out_is_ended(function: Function) -> None:
     with pytest.raises(InvocationFailed, match="timed out"):
         function.invoke({"sleep": 30})
     assert function.invoke({})["calls"] == 1
@@ -117,7 +117,7 @@ def test_a_closed_function_is_not_invoked_again(function: Function) -> None:
         function.invoke({})
 
 
-def test_throttled_it_ends_what_is_under_way_and_does_the_rest_afterwards(function: Function) -> None:
+def test_a_throttled_function_fails_the_current_invocation_and_makes_the_others_afterwards(function: Function) -> None:
     ended: list[str] = []
 
     def long() -> None:
@@ -139,7 +139,7 @@ def test_throttled_it_ends_what_is_under_way_and_does_the_rest_afterwards(functi
     assert ended == ["first", 1]
 
 
-def test_a_twin_runs_beside_it_in_a_process_of_its_own(function: Function) -> None:
+def test_a_twin_runs_beside_its_function_in_its_own_process(function: Function) -> None:
     function.invoke({})
     twin = function.twin()
     slow = threading.Thread(target=function.invoke, args=({"sleep": 6},))

@@ -45,7 +45,7 @@ def client(echo: Echo) -> Iterator[Any]:
     server.close()
 
 
-def test_a_function_is_invoked_in_a_process_beside_the_rules_own(client: Any, echo: Echo) -> None:
+def test_a_function_is_invoked_in_its_own_process_beside_the_rules(client: Any, echo: Echo) -> None:
     for number in range(2):
         answer = client.invoke(FunctionName="echo", Payload=json.dumps({"n": number}))
         assert json.load(answer["Payload"]) == {"echo": {"n": number}}
@@ -53,7 +53,7 @@ def test_a_function_is_invoked_in_a_process_beside_the_rules_own(client: Any, ec
     assert echo.twins == 1
 
 
-def test_a_function_that_fails_says_so_as_on_lambda(client: Any) -> None:
+def test_a_function_that_fails_answers_as_on_lambda(client: Any) -> None:
     answer = client.invoke(FunctionName="echo", Payload=b'{"raise": true}')
     assert answer["FunctionError"] == "Unhandled"
     assert json.load(answer["Payload"])["errorMessage"] == "it raised"

@@ -51,7 +51,7 @@ def test_the_file_is_for_its_user_alone_holds_no_password_and_goes_with_the_stac
 
 
 def push(broker: redis.Redis, t: object, pool: object = "worker", **other: object) -> None:
-    """As another writer than ours might: with a time or a pool that is none."""
+    """Push an entry as a foreign writer might: with an invalid time or pool."""
     decision = {"t": t, "pool": pool, "reason": "", "problems": [], **other}
     broker.lpush(decisions_key("worker"), json.dumps(decision))
 
@@ -63,7 +63,7 @@ def test_the_last_decisions_of_each_pool_come_in_order(stack: Running) -> None:
         assert [decision["t"] for decision in read_decisions(broker, 2).found] == [2.0, 3.0, 4.0, 5.0]
 
 
-def test_what_is_no_decision_is_counted_and_hides_no_other(stack: Running) -> None:
+def test_an_entry_without_a_decision_is_counted_and_hides_no_other(stack: Running) -> None:
     with stack.broker() as broker:
         push(broker, 1.0)
         push(broker, "noon")
@@ -83,14 +83,14 @@ def test_what_is_no_decision_is_counted_and_hides_no_other(stack: Running) -> No
 
 
 @pytest.mark.parametrize("content", [None, "", "{}", "[]"])
-def test_without_a_stack_there_is_one_clear_line(stack: Running, content: str | None) -> None:
+def test_a_missing_stack_is_reported_in_one_line(stack: Running, content: str | None) -> None:
     if content is not None:
         paths.RUNNING.write_text(content)
     with pytest.raises(CommandError, match="no local stack is running"):
         running.find()
 
 
-def test_a_stack_that_was_killed_is_not_waited_for(stack: Running) -> None:
+def test_a_killed_stack_is_reported_at_once(stack: Running) -> None:
     gone = Running(**{**json.loads(json.dumps(stack.__dict__)), "redis_port": 1})
     with pytest.raises(CommandError, match="does not answer") as refused:
         gone.broker()

@@ -1,4 +1,4 @@
-"""What `make up` shows of a fleet in a real Redis."""
+"""`make up` shows a fleet in a real Redis."""
 
 import io
 import json
@@ -58,7 +58,7 @@ def test_the_screen_shows_code_pools_forecast_and_decisions(snapshot: Snapshot) 
 
 
 @pytest.mark.parametrize(("width", "height"), [(200, 60), (120, 40), (80, 24), (60, 40), (40, 30)])
-def test_it_fits_on_terminals_of_every_size_with_its_verdict_and_its_pools(
+def test_the_screen_fits_on_terminals_of_every_size_with_its_verdict_and_its_pools(
     snapshot: Snapshot, width: int, height: int
 ) -> None:
     lines = drawn(snapshot, width=width, height=height)
@@ -68,7 +68,7 @@ def test_it_fits_on_terminals_of_every_size_with_its_verdict_and_its_pools(
     assert any(line.startswith("worker") for line in lines)
 
 
-def test_what_cannot_be_believed_is_said_beside_the_rest(fleet: redis.Redis) -> None:
+def test_malformed_records_are_shown_beside_the_rest(fleet: redis.Redis) -> None:
     fleet.zadd(registry.MEMBERS_KEY, {"bad/worker": Registry(fleet).now()})
     fleet.set(registry.forecast_key("heavy"), "{")
     Registry(fleet).report(a_member(1, pool="gone", now=Registry(fleet).now()))
@@ -78,7 +78,7 @@ def test_what_cannot_be_believed_is_said_beside_the_rest(fleet: redis.Redis) -> 
     assert "heavy: the forecast is not JSON" in text
 
 
-def test_without_a_terminal_what_is_new_is_told_once(fleet: redis.Redis) -> None:
+def test_a_change_is_printed_once_without_a_terminal(fleet: redis.Redis) -> None:
     said: list[str] = []
     changes = ChangeLog(said.append)
     changes.print_snapshot(read_snapshot(fleet, DECLARED))
@@ -100,7 +100,7 @@ def test_without_a_terminal_what_is_new_is_told_once(fleet: redis.Redis) -> None
     assert said == []
 
 
-def test_a_trouble_that_came_back_is_told_again() -> None:
+def test_a_problem_that_came_back_is_printed_again() -> None:
     said: list[str] = []
     changes = ChangeLog(said.append)
     for trouble in ("Redis is away", "Redis is away", "", "Redis is away"):
@@ -108,11 +108,11 @@ def test_a_trouble_that_came_back_is_told_again() -> None:
     assert said == ["Redis is away", "Redis is away"]
 
 
-def test_the_picture_is_an_svg_that_asks_nobody_for_anything(snapshot: Snapshot, tmp_path: Path) -> None:
+def test_the_picture_is_an_svg_that_loads_nothing(snapshot: Snapshot, tmp_path: Path) -> None:
     save_svg(lambda console: fit(snapshot, console), tmp_path / "live.svg", title="make up")
     text = (tmp_path / "live.svg").read_text()
     assert "url(http" not in text
     assert 'url("http' not in text
-    shown = "".join(ElementTree.fromstring(text).itertext()).replace("\xa0", " ")  # noqa: S314 - made just here
+    shown = "".join(ElementTree.fromstring(text).itertext()).replace("\xa0", " ")  # noqa: S314 - written by this test
     assert "make up" in shown
     assert "Out of sync" in shown

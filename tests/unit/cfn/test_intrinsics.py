@@ -60,12 +60,12 @@ def test_a_function_has_its_value(written: str, value: Any) -> None:
         ("{'Fn::ToJsonString': 1}", "does not support the function Fn::ToJsonString"),
     ],
 )
-def test_what_cannot_be_evaluated_is_refused_by_name(written: str, why: str) -> None:
+def test_an_unknown_name_or_function_is_refused_by_name(written: str, why: str) -> None:
     with pytest.raises(TemplateError, match=why):
         resolve(parse(f"Value: {written}")["Value"], SCOPE)
 
 
-def test_conditions_compare_text_and_refer_to_each_other() -> None:
+def test_a_condition_compares_text_and_may_refer_to_others() -> None:
     template = parse(
         """
         Conditions:

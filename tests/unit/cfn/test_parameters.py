@@ -1,4 +1,4 @@
-"""Parameter values are judged as CloudFormation judges them."""
+"""Parameter values are accepted and refused as by CloudFormation."""
 
 from typing import Any
 
@@ -64,7 +64,7 @@ def test_a_value_within_its_constraints_passes(rule: dict[str, Any], value: str)
     assert violations(_template(**rule), {"Size": value}) == []
 
 
-def test_a_default_is_judged_too() -> None:
+def test_a_default_is_checked_too() -> None:
     assert violations(_template(Type="Number", MinValue=5, Default=4), {}) == [
         "Parameter 'Size' must be a number not less than 5"
     ]
@@ -116,5 +116,5 @@ RULES = {
         ("vpc-1", "", ["Template error: rule OwnNetwork: Subnets are needed with Vpc."]),
     ],
 )
-def test_rules_hold_several_parameters_against_each_other(vpc: str, subnets: str, expected: list[str]) -> None:
+def test_a_rule_compares_several_parameters(vpc: str, subnets: str, expected: list[str]) -> None:
     assert violations(RULES, {"Vpc": vpc, "Subnets": subnets}) == expected

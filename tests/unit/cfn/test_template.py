@@ -1,4 +1,4 @@
-"""Templates are read as CloudFormation reads them, and what would be skipped is refused."""
+"""Templates are read as CloudFormation reads them, and unsupported parts are refused."""
 
 import pytest
 
@@ -10,7 +10,7 @@ def test_dates_and_versions_stay_strings() -> None:
     assert template == {"AWSTemplateFormatVersion": "2010-09-09", "Version": "2012-10-17"}
 
 
-def test_a_key_that_stands_twice_is_refused_with_its_line() -> None:
+def test_a_duplicate_key_is_refused_with_its_line() -> None:
     with pytest.raises(TemplateError, match=r"duplicate key A \(line 2\)"):
         parse("Resources:\n  A: 1\n  A: 2\n")
 
@@ -26,7 +26,7 @@ def test_json_is_read_too() -> None:
         ("just text", "unsupported structure"),
     ],
 )
-def test_what_is_no_template_is_refused_in_one_line(body: str, why: str) -> None:
+def test_a_text_that_is_no_template_is_refused_in_one_line(body: str, why: str) -> None:
     with pytest.raises(TemplateError, match=why) as refusal:
         parse(body)
     assert "\n" not in str(refusal.value)
@@ -43,6 +43,6 @@ def test_what_is_no_template_is_refused_in_one_line(body: str, why: str) -> None
         ("{Resources: {A: {Type: T}}, Outputs: {O: {}}}", "Value: O"),
     ],
 )
-def test_sections_and_attributes_that_would_be_skipped_are_refused(body: str, why: str) -> None:
+def test_unsupported_sections_and_attributes_are_refused(body: str, why: str) -> None:
     with pytest.raises(TemplateError, match=why):
         check_structure(parse(body))

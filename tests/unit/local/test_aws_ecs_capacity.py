@@ -1,4 +1,4 @@
-"""How the local ECS plane places tasks on capacity providers, and what it refuses."""
+"""The ECS control plane places tasks on capacity providers, and refuses some strategies."""
 
 from collections import Counter
 from typing import Any
@@ -12,7 +12,7 @@ FARGATE, SPOT = "FARGATE", "FARGATE_SPOT"
 
 
 def strategy(*, base: int, percent: int) -> list[dict[str, Any]]:
-    """As the template declares it."""
+    """Return the strategy that the template declares."""
     return [
         {"capacityProvider": FARGATE, "base": base, "weight": 100 - percent},
         {"capacityProvider": SPOT, "weight": percent},
@@ -57,5 +57,5 @@ def test_a_strategy_that_ecs_refuses_is_refused(request_: dict[str, Any], why: s
 
 
 @pytest.mark.parametrize("request_", [{}, {"launchType": FARGATE, "capacityProviderStrategy": []}])
-def test_without_a_strategy_nothing_is_associated(request_: dict[str, Any]) -> None:
+def test_a_request_without_a_strategy_needs_no_association(request_: dict[str, Any]) -> None:
     check_capacity(request_, associated=())

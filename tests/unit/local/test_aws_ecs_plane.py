@@ -1,4 +1,4 @@
-"""The ECS control plane counts, deploys, protects and forgets as ECS does."""
+"""The ECS control plane counts, deploys, protects and drops stopped tasks as ECS does."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -68,7 +68,7 @@ def test_a_task_of_another_service_is_not_counted() -> None:
     assert _counts(cluster, service) == (2, 0, 0)
 
 
-def test_a_deployment_is_complete_once_all_that_is_desired_runs() -> None:
+def test_a_deployment_is_complete_once_the_desired_count_runs() -> None:
     cluster, service = _cluster(desired=2)
     first, second = _run(cluster, service, 2)
     _report(cluster, first, "RUNNING")
@@ -125,14 +125,14 @@ def test_an_older_deployment_stays_while_a_task_of_it_lives_and_holds_the_newer_
         ({"capacityProviderStrategy": [{"capacityProvider": "FARGATE_SPOT", "weight": 1}]}, 1),
     ],
 )
-def test_only_what_changes_the_tasks_makes_a_deployment(request_: dict[str, Any], deployments: int) -> None:
+def test_only_a_change_of_the_tasks_starts_a_deployment(request_: dict[str, Any], deployments: int) -> None:
     cluster, service = _cluster()
     _run(cluster, service)
     cluster.update_service({"service": "worker", **request_}, now=NOW)
     assert len(service.deployments) == deployments
 
 
-def test_a_changed_capacity_strategy_is_the_present_deployments_at_once() -> None:
+def test_a_changed_capacity_strategy_applies_to_the_present_deployment() -> None:
     cluster, service = _cluster()
     strategy = [{"capacityProvider": "FARGATE_SPOT", "weight": 1}]
     cluster.update_service({"service": "worker", "capacityProviderStrategy": strategy}, now=NOW)
@@ -166,7 +166,7 @@ def test_a_stopped_task_stays_stopped() -> None:
 def test_containers_report_exit_code_and_digest_of_their_own() -> None:
     cluster, service = _cluster()
     (task,) = _run(cluster, service)
-    changes = [{"containerName": "init", "status": "STOPPED", "exitCode": 0}, {"containerName": "nobody"}]
+    changes = [{"containerName": "init", "status": "STOPPED", "exitCode": 0}, {"containerName": "unknown"}]
     _report(cluster, task, "RUNNING", containers=changes)
     init, worker = task.described()["containers"]
     assert (init["lastStatus"], init["exitCode"]) == ("STOPPED", 0)
@@ -194,7 +194,7 @@ def test_protection_ends_by_itself() -> None:
     assert not task.is_protected(NOW + timedelta(minutes=5))
 
 
-def test_protection_lasts_two_hours_when_not_said_otherwise() -> None:
+def test_protection_lasts_two_hours_by_default() -> None:
     cluster, service = _cluster()
     (task,) = _run(cluster, service)
     cluster.protect([task.arn], enabled=True, minutes=None, now=NOW)
@@ -227,7 +227,7 @@ def test_expired_protection_does_not_block_others() -> None:
     assert cluster.protect([second.arn], enabled=True, minutes=1, now=later)[0] == [second]
 
 
-def test_protection_can_be_given_up_even_when_too_many_are_protected() -> None:
+def test_protection_can_be_given_up_while_too_many_tasks_are_protected() -> None:
     cluster, service = _cluster(desired=2)
     tasks = _run(cluster, service, 2)
     cluster.protect([t.arn for t in tasks], enabled=True, minutes=5, now=NOW)
@@ -250,7 +250,7 @@ def test_a_stopping_or_foreign_or_unknown_task_cannot_be_protected() -> None:
     }
 
 
-def test_scaling_stops_no_task_that_is_protected_by_now() -> None:
+def test_scaling_stops_no_task_that_has_become_protected() -> None:
     cluster, service = _cluster()
     (task,) = _run(cluster, service)
     cluster.protect([task.arn], enabled=True, minutes=5, now=NOW)
@@ -290,7 +290,7 @@ def test_a_deleted_service_drains_then_is_inactive() -> None:
     assert service.status == "INACTIVE"
 
 
-def test_unknown_names_are_refused() -> None:
+def test_an_unknown_name_is_refused() -> None:
     cluster, service = _cluster()
     (task,) = _run(cluster, service)
     with pytest.raises(ServiceNotFound):

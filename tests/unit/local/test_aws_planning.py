@@ -1,4 +1,4 @@
-"""A template is ordered, checked and compared with what exists before anything is made."""
+"""A template is ordered, checked and compared with the stack before anything is created."""
 
 from datetime import UTC, datetime
 from textwrap import dedent
@@ -63,7 +63,7 @@ def _planned(stack: Stack, evaluated: EvaluatedTemplate) -> list[tuple[str, str,
     return [(change.action, change.logical_id, change.replacement) for change in changes(stack, evaluated)]
 
 
-def test_resources_come_after_what_they_need_and_otherwise_in_the_order_written() -> None:
+def test_resources_come_after_their_needs_and_otherwise_in_the_order_written() -> None:
     evaluated = _evaluated(
         """
         Resources:
@@ -76,12 +76,12 @@ def test_resources_come_after_what_they_need_and_otherwise_in_the_order_written(
     assert list(evaluated.resources) == ["D", "A", "B", "C"]
 
 
-def test_a_circle_is_named() -> None:
+def test_a_circular_dependency_is_refused_with_its_members() -> None:
     with pytest.raises(TemplateError, match=r"Circular dependency between resources: \['A', 'B'\]"):
         in_order({"A": ["B"], "B": ["A"]})
 
 
-def test_a_resource_whose_condition_fails_is_not_made_nor_waited_for() -> None:
+def test_a_resource_whose_condition_is_false_is_neither_created_nor_needed() -> None:
     resources = """
         Resources:
           A: {Type: Fixed, Condition: Large}
@@ -102,7 +102,7 @@ def test_a_resource_whose_condition_fails_is_not_made_nor_waited_for() -> None:
         ("Resources: {A: {Type: Fixed}}\nTransform: Odd-1", "transform"),
     ],
 )
-def test_what_cannot_be_made_is_refused_before(resources: str, why: str) -> None:
+def test_a_template_that_cannot_be_created_is_refused_beforehand(resources: str, why: str) -> None:
     with pytest.raises(TemplateError, match=why):
         _evaluated(resources)
 
@@ -112,7 +112,7 @@ def test_parameters_are_checked_first() -> None:
         _evaluated("Resources: {A: {Type: Odd}}", Sise="l")
 
 
-def test_nothing_changes_when_all_is_as_it_was() -> None:
+def test_an_unchanged_template_plans_no_change() -> None:
     stack = _stack(A={"V": "s"}, SoftB={"V": "A-1"})
     evaluated = _evaluated(
         "Resources: {A: {Type: Fixed, Properties: {V: !Ref Size}}, SoftB: {Type: Soft, Properties: {V: !Ref A}}}"
@@ -120,7 +120,7 @@ def test_nothing_changes_when_all_is_as_it_was() -> None:
     assert _planned(stack, evaluated) == []
 
 
-def test_additions_updates_replacements_and_removals_are_told_apart() -> None:
+def test_additions_updates_replacements_and_removals_are_distinguished() -> None:
     stack = _stack(A={"V": "old"}, SoftB={"V": "old"}, SoftC={"Name": "old"}, Gone={})
     evaluated = _evaluated(
         """
@@ -140,7 +140,7 @@ def test_additions_updates_replacements_and_removals_are_told_apart() -> None:
     ]
 
 
-def test_what_refers_to_a_replaced_resource_changes_with_it() -> None:
+def test_a_resource_that_refers_to_a_replaced_one_changes_with_it() -> None:
     stack = _stack(A={"V": "old"}, SoftB={"V": "arn:A"}, SoftD={"V": "other"})
     evaluated = _evaluated(
         """

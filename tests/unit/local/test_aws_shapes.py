@@ -1,4 +1,4 @@
-"""CloudFormation properties become requests without losing or inventing anything."""
+"""CloudFormation properties become requests, without loss or addition."""
 
 from typing import Any
 
@@ -62,6 +62,6 @@ def test_a_policy_document_becomes_json() -> None:
         ({"Family": ["f"]}, "is not of type string"),
     ],
 )
-def test_what_does_not_fit_is_refused_with_its_path(properties: dict[str, Any], why: str) -> None:
+def test_a_property_that_does_not_fit_is_refused_with_its_path(properties: dict[str, Any], why: str) -> None:
     with pytest.raises(UnsupportedProperty, match=why):
         request_of(TASK, properties)

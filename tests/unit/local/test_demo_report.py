@@ -1,4 +1,4 @@
-"""The demonstration's figures and its verdict."""
+"""The demonstration's figures and verdict."""
 
 import json
 from dataclasses import replace
@@ -48,11 +48,11 @@ def test_a_good_run_has_no_problems() -> None:
         ({"files_with_secrets": ("logs/a.log",)}, "secrets were logged in logs/a.log"),
     ],
 )
-def test_each_thing_that_does_not_hold_is_a_problem(change: dict, said: str) -> None:
+def test_each_unmet_requirement_is_a_problem(change: dict, said: str) -> None:
     assert any(said in line for line in replace(GOOD, **change).problems(at_least_peak=3))
 
 
-def test_the_file_has_the_contract_s_fields(tmp_path: Path) -> None:
+def test_the_report_has_the_fields_of_the_contract(tmp_path: Path) -> None:
     GOOD.write(tmp_path / "report.json")
     written = json.loads((tmp_path / "report.json").read_text())
     fields = "tasks_total tasks_succeeded tasks_killed peak_workers final_workers seconds_to_first_scale_out"
@@ -94,7 +94,7 @@ def sample(t: float, *, desired: int = 1) -> Sample:
 
 def test_the_first_extra_worker_is_timed_from_the_first_backlog() -> None:
     quiet = Sample(t=1.0, waiting=0, backlog=0, active=0, desired=1, running=1, pending=0, consuming=1, draining=0)
-    # queued at 3.0, decided at 5.0, a task of ECS's is there at 6.2, and runs at 9.0
+    # queued at 3.0, decided at 5.0, the ECS task exists at 6.2 and runs at 9.0
     told = [quiet, replace(quiet, t=3.0, backlog=8), replace(quiet, t=5.0, backlog=8, desired=3)]
     started = [*told, replace(quiet, t=6.2, desired=3, pending=2), replace(quiet, t=9.0, desired=3, running=3)]
     assert backlog_to_worker(started, minimum=1) == 3.2

@@ -1,4 +1,4 @@
-"""What the local Fargate starts and stops for a service."""
+"""The local Fargate starts and stops a service's tasks as ECS does."""
 
 import random
 
@@ -35,7 +35,7 @@ def test_scale_in_never_stops_a_protected_task() -> None:
     assert made.stop == ("b",)
 
 
-def test_scale_in_does_not_prefer_anybody_among_the_unprotected() -> None:
+def test_scale_in_prefers_none_of_the_unprotected_tasks() -> None:
     tasks = tuple(task(name) for name in "abcdef")
     chosen = {plan(service(5), tasks, random.Random(seed)).stop for seed in range(50)}
     assert len(chosen) > 1

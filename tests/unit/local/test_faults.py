@@ -1,4 +1,4 @@
-"""The fault matrix's judgement: what a verdict is made of, and which faults are chosen."""
+"""The verdict on a fault, and the choice of faults."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ def instance(state: str | None, try_number: int = 1) -> dict[str, Any]:
     return {"state": state, "try_number": try_number}
 
 
-def test_a_tally_counts_what_failed_what_is_missing_and_what_was_tried_again() -> None:
+def test_a_tally_counts_failed_lost_and_retried_tasks() -> None:
     instances = [instance("success"), instance("success", 2), instance("failed", 2), instance("queued"), instance(None)]
-    # six were asked for: two succeeded, one failed, two have not ended, one is not there
+    # six were triggered: two succeeded, one failed, two have not ended, one does not exist
     assert Tally.of(instances, tasks=6) == Tally(tasks=6, succeeded=2, failed=1, lost=3, tried_again=2)
 
 
@@ -52,14 +52,14 @@ def test_a_fault_without_consequences_holds() -> None:
         ({"retries_due": 4}, "0 tasks were retried, not 4"),
     ],
 )
-def test_whatever_does_not_hold_is_said(change: dict[str, Any], said: str) -> None:
+def test_every_unmet_requirement_is_in_the_verdict(change: dict[str, Any], said: str) -> None:
     verdict = judge("redis", replace(GOOD, **change))
     assert verdict.problems == (said,)
     assert not verdict.holds
     assert verdict.line().startswith(f"redis: {said}: tasks ")
 
 
-def test_after_a_kill_exactly_the_killed_tasks_are_tried_again() -> None:
+def test_exactly_the_killed_tasks_must_be_retried_after_a_kill() -> None:
     killed = Evidence(tally=Tally(tasks=8, succeeded=8, tried_again=4), retries_due=4)
     assert judge("sigkill", killed).holds
     assert not judge("sigkill", replace(killed, retries_due=3)).holds
@@ -70,22 +70,22 @@ def test_the_record_holds_the_figures_beside_the_verdict() -> None:
     assert (record["name"], record["holds"], record["problems"], record["away_s"]) == ("redis", True, [], 3)
 
 
-def test_every_fault_has_a_name_of_its_own() -> None:
+def test_every_fault_has_a_different_name() -> None:
     names = [fault.name for fault in faults()]
     assert len(set(names)) == len(names)
 
 
-def test_the_figure_that_was_used_for_the_autoscaler_is_said() -> None:
+def test_the_autoscaler_fault_names_its_duration() -> None:
     away = next(fault for fault in faults(autoscaler_away_s=42) if fault.name == "autoscaler-away")
     assert "42 s" in away.what
 
 
-def test_named_faults_are_done_in_the_order_of_the_matrix() -> None:
+def test_named_faults_run_in_their_own_order() -> None:
     assert [fault.name for fault in choose(faults(), ["postgres", "redis"])] == ["redis", "postgres"]
     assert len(choose(faults(), [])) == len(faults())
 
 
-def test_an_unknown_fault_is_answered_with_those_there_are() -> None:
+def test_an_unknown_fault_is_refused_with_the_known_ones() -> None:
     with pytest.raises(CommandError, match=r"no such fault: rain; there are: .*redis"):
         choose(faults(), ["rain"])
 

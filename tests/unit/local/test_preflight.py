@@ -1,4 +1,4 @@
-"""What is refused before anything is started, in one line each."""
+"""Faults of an environment are refused in one line before anything starts."""
 
 import shutil
 import subprocess
@@ -19,7 +19,7 @@ Edit = Callable[[str, str, str], None]
 
 @pytest.fixture
 def edit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Edit:
-    """A checkout of its own, in which one text of one file can be replaced."""
+    """Return a function that replaces a text in a file of a separate checkout."""
     for name in ("template.yaml", "samconfig.toml"):
         shutil.copy(ROOT / name, tmp_path)
     shutil.copytree(ROOT / "parameters", tmp_path / "parameters")
@@ -43,7 +43,7 @@ def test_every_environment_of_the_project_is_acceptable(name: str) -> None:
     [
         ("parameters/local.yaml", "PollSeconds: 5", "PollSeconds: 900", "PollSeconds failed to satisfy constraint"),
         ("parameters/local.yaml", "PollSeconds: 5", "PollSecond: 5", r"\[PollSecond\] do not exist in the template"),
-        # CloudFormation's rules know no numbers above 10
+        # CloudFormation's rules compare no numbers above 10
         (
             "parameters/local.yaml",
             "WorkerMin: 1\nWorkerMax: 4",
@@ -56,7 +56,7 @@ def test_every_environment_of_the_project_is_acceptable(name: str) -> None:
         ("samconfig.toml", "parameters/local.yaml", "parameters/gone.yaml", "gone.yaml was not found"),
     ],
 )
-def test_what_a_deployment_would_be_refused_for_is_said_at_once(
+def test_an_environment_that_a_deployment_would_refuse_is_refused_at_once(
     edit: Edit, file: str, old: str, new: str, said: str
 ) -> None:
     edit(file, old, new)
@@ -71,12 +71,12 @@ def test_a_missing_tool_is_named_with_what_to_do(monkeypatch: pytest.MonkeyPatch
         preflight("local")
 
 
-def test_an_unknown_environment_is_answered_with_the_known_ones() -> None:
+def test_an_unknown_environment_is_refused_with_the_known_ones() -> None:
     with pytest.raises(CommandError, match=r"^unknown environment .nope.; samconfig\.toml has: local, dev, qa, prd$"):
         environments.load("nope")
 
 
-def test_the_command_says_one_line_and_fails() -> None:
+def test_the_command_fails_with_one_line() -> None:
     argv = [sys.executable, "-m", "local", "check", "--env", "nope"]
     done = subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 1

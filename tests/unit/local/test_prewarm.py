@@ -21,7 +21,7 @@ def of(*, consuming: int, waits: tuple[float, ...] = (1.0,) * 12, tries: int = 1
 COLD = of(consuming=1, waits=(20.0,) * 12)
 
 
-def test_a_wait_is_from_the_message_to_the_start() -> None:
+def test_a_wait_lasts_from_the_message_to_the_start() -> None:
     instances = [
         {"queued_when": "2026-01-01T00:03:01Z", "start_date": "2026-01-01T00:03:02.5Z", "try_number": 1},
         {"queued_when": "2026-01-01T00:03:01Z", "start_date": "2026-01-01T00:03:22.5Z", "try_number": 2},
@@ -31,7 +31,7 @@ def test_a_wait_is_from_the_message_to_the_start() -> None:
     assert found.line().startswith("2 tasks waited 11.5 s on average, 21.5 s at most; 3 workers")
 
 
-def test_the_first_run_that_was_due_later_and_has_succeeded_counts() -> None:
+def test_the_first_later_run_that_succeeded_is_chosen() -> None:
     later, latest = run("2026-01-01T00:06:00Z"), run("2026-01-01T00:09:00Z")
     assert first_due_after([latest, later, run()], DUE_S) == later
     assert first_due_after([run(), run("2026-01-01T00:06:00Z", state="running")], DUE_S) is None

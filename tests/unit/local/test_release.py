@@ -87,6 +87,6 @@ def test_a_rollout_ends_when_the_newest_deployment_is_complete_and_alone() -> No
     )
 
 
-def test_more_services_than_one_call_describes_are_all_seen() -> None:
+def test_more_services_than_one_call_describes_are_all_read() -> None:
     services = [{"serviceName": f"s{n}", "deployments": [deployment("PRIMARY", running=1)]} for n in range(23)]
     assert len(release.rollouts(Services(*services), cluster="c")) == 23

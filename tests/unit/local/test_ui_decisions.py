@@ -1,4 +1,4 @@
-"""How the autoscaler's decisions are shown to a person."""
+"""The autoscaler's decisions as a table and as lines."""
 
 import io
 from typing import Any
@@ -39,7 +39,7 @@ def test_a_line_says_what_changed_and_why() -> None:
     assert said.endswith("9 queued + 4 active need 4; desired 1 -> 4")
 
 
-def test_a_figure_that_was_not_known_is_a_dash_and_no_zero() -> None:
+def test_an_unknown_figure_is_a_dash_and_not_a_zero() -> None:
     blind = {key: value for key, value in DECISION.items() if key not in ("queued", "was", "desired")}
     said = line(Row(decision={**blind, "oldest_wait": None, "problems": ["not carried out: throttled"]}))
     assert "queued -  wait -  active 4" in said
@@ -56,7 +56,7 @@ def test_the_table_has_the_same_columns() -> None:
     assert rows[2].strip() == "2 entries ..."
 
 
-def test_what_repeats_itself_is_one_row_of_its_pool_however_pools_alternate() -> None:
+def test_equal_decisions_of_a_pool_are_one_row_even_when_pools_alternate() -> None:
     said = [decision(float(t), pool=pool, oldest_wait=float(t)) for t in range(3) for pool in ("big", "worker")]
     changed = decision(3.0, desired=5)
     rows = rows_of([*said, changed, decision(4.0)])
@@ -69,11 +69,11 @@ def test_what_repeats_itself_is_one_row_of_its_pool_however_pools_alternate() ->
 
 
 @pytest.mark.parametrize(("unreadable", "note"), [(0, ""), (2, "2 entries could not be read")])
-def test_entries_that_hold_no_decision_are_mentioned(unreadable: int, note: str) -> None:
+def test_entries_without_a_decision_are_counted_in_a_note(unreadable: int, note: str) -> None:
     assert unreadable_note(unreadable) == note
 
 
-def test_where_there_is_no_room_the_reason_speaks_for_the_figures() -> None:
+def test_a_narrow_table_leaves_out_the_figures() -> None:
     out = io.StringIO()
     Console(file=out, width=80).print(table([Row(decision=DECISION)], wide=False))
     header, _, row = (text.split() for text in out.getvalue().splitlines())
