@@ -21,10 +21,10 @@ DESIRED = "Desired"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Watch:
+class MetricAlarm:
     """Alarm when `statistic` is beyond the threshold in so many periods on end; no data counts as `missing`."""
 
-    says: str
+    description: str
     namespace: str
     metric: Any
     dimensions: Mapping[str, Any]
@@ -36,22 +36,22 @@ class Watch:
     missing: str = "missing"
 
 
-def add_alarm(t: Template, title: str, *, watch: Watch, topic: Topic) -> Alarm:
+def add_alarm(t: Template, title: str, *, alarm: MetricAlarm, topic: Topic) -> Alarm:
     actions = [Ref(topic)]
     return t.add_resource(
         Alarm(
             title,
             AlarmActions=actions,
-            AlarmDescription=f"{watch.says} See docs/runbook/{title}.md.",
-            ComparisonOperator=watch.comparison,
-            Dimensions=[MetricDimension(Name=name, Value=value) for name, value in watch.dimensions.items()],
-            EvaluationPeriods=watch.periods,
-            MetricName=watch.metric,
-            Namespace=watch.namespace,
+            AlarmDescription=f"{alarm.description} See docs/runbook/{title}.md.",
+            ComparisonOperator=alarm.comparison,
+            Dimensions=[MetricDimension(Name=name, Value=value) for name, value in alarm.dimensions.items()],
+            EvaluationPeriods=alarm.periods,
+            MetricName=alarm.metric,
+            Namespace=alarm.namespace,
             OKActions=actions,
-            Period=watch.period_s,
-            Statistic=watch.statistic,
-            Threshold=watch.threshold,
-            TreatMissingData=watch.missing,
+            Period=alarm.period_s,
+            Statistic=alarm.statistic,
+            Threshold=alarm.threshold,
+            TreatMissingData=alarm.missing,
         )
     )

@@ -8,7 +8,7 @@ from troposphere.iam import ManagedPolicy, Policy, PolicyType, Role
 from troposphere.logs import LogGroup
 from troposphere.sns import Topic
 
-from stack.lib.parameters import hole, suppress
+from stack.lib.parameters import placeholder, suppress
 
 Statement = dict[str, Any]
 POLICY_VERSION = "2012-10-17"
@@ -90,7 +90,7 @@ def tasks_of(cluster: Any) -> Sub:
 
 
 def _in_cluster(kind: str, cluster: Any) -> Sub:
-    return Sub(f"arn:${{AWS::Partition}}:ecs:${{AWS::Region}}:${{AWS::AccountId}}:{kind}/{hole(cluster)}/*")
+    return Sub(f"arn:${{AWS::Partition}}:ecs:${{AWS::Region}}:${{AWS::AccountId}}:{kind}/{placeholder(cluster)}/*")
 
 
 def protect_tasks(cluster: Any) -> Statement:
@@ -160,13 +160,13 @@ def add_policy(t: Template, title: str, *, role: Role, statements: Sequence[Stat
     )
 
 
-def open_shells() -> Statement:
+def use_ecs_exec() -> Statement:
     """What ECS Exec needs inside the task; the API of Session Manager's channels takes no resource."""
     channels = ("CreateControlChannel", "CreateDataChannel", "OpenControlChannel", "OpenDataChannel")
     return allow(actions=[f"ssmmessages:{action}" for action in channels], resources=["*"])
 
 
-def read_below(prefix: Any) -> Statement:
+def read_secrets_below(prefix: Any) -> Statement:
     """Secrets whose names begin with `prefix` and a slash, encrypted by the account's own key for secrets."""
     named = Sub(
         "arn:${AWS::Partition}:secretsmanager:${AWS::Region}:${AWS::AccountId}:secret:${Prefix}/*", Prefix=prefix

@@ -22,13 +22,13 @@ RUNTIME = "python3.12"
 TIMEOUT_S = 75  # a minute of looks, and a last one that has to wait for Redis or ECS
 MEMORY_MIB = 256
 # A look that failed is not repeated, and one that waited too long is not made: the next minute looks anew.
-ANOTHER_COMES = EventInvokeConfiguration(MaximumEventAgeInSeconds=60, MaximumRetryAttempts=0)
+NO_RETRY = EventInvokeConfiguration(MaximumEventAgeInSeconds=60, MaximumRetryAttempts=0)
 # An event of which there is only one is tried again, by Lambda one and two minutes later.
-NO_OTHER_COMES = EventInvokeConfiguration(MaximumEventAgeInSeconds=900, MaximumRetryAttempts=2)
+TWO_RETRIES = EventInvokeConfiguration(MaximumEventAgeInSeconds=900, MaximumRetryAttempts=2)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Shared:
+class FunctionContext:
     """What all functions have in common: where they run, and what each is told and may read.
 
     `is_reserved` is the condition under which a share of the account's concurrency is set aside for them.
@@ -56,12 +56,12 @@ class Code:
     statements: Sequence[Statement]
     concurrency: int
     events: Mapping[str, Any] = field(default_factory=dict)
-    told_of_failures: Topic | None = None
+    failure_topic: Topic | None = None
 
 
-def add_function(t: Template, prefix: str, *, shared: Shared, code: Code) -> Function:
-    settings = shared.settings
-    topic = code.told_of_failures
+def add_function(t: Template, prefix: str, *, context: FunctionContext, code: Code) -> Function:
+    settings = context.settings
+    topic = code.failure_topic
     log_group = add_log_group(t, f"{prefix}LogGroup", settings=settings)
     role = add_role(
         t,
@@ -70,11 +70,11 @@ def add_function(t: Template, prefix: str, *, shared: Shared, code: Code) -> Fun
         statements=[
             *code.statements,
             *(publish_to(topic, key_arn=settings.key_arn) if topic else ()),
-            *read_secrets([Ref(secret) for secret in shared.secrets], key_arn=settings.key_arn),
+            *read_secrets([Ref(secret) for secret in context.secrets], key_arn=settings.key_arn),
             write_log_group(log_group),
         ],
         boundary=settings.permissions_boundary,
-        shared=[shared.network_policy],
+        shared=[context.network_policy],
     )
     title = f"{prefix}Function"
     function = t.add_resource(
@@ -86,23 +86,23 @@ def add_function(t: Template, prefix: str, *, shared: Shared, code: Code) -> Fun
             CodeUri="functions/",
             Environment=Environment(
                 Variables={
-                    **shared.environment,
+                    **context.environment,
                     **code.environment,
                     "POWERTOOLS_LOG_LEVEL": "INFO",
                     "POWERTOOLS_METRICS_NAMESPACE": METRICS_NAMESPACE,
                     "POWERTOOLS_SERVICE_NAME": code.package,
                 }
             ),
-            EventInvokeConfig=NO_OTHER_COMES if topic else ANOTHER_COMES,
+            EventInvokeConfig=TWO_RETRIES if topic else NO_RETRY,
             KmsKeyArn=settings.key_arn,
-            ReservedConcurrentExecutions=If(shared.is_reserved, code.concurrency, NoValue),
+            ReservedConcurrentExecutions=If(context.is_reserved, code.concurrency, NoValue),
             Handler=f"{code.package}.handler.handler",
             LoggingConfig=LoggingConfig(LogGroup=Ref(log_group)),
             MemorySize=MEMORY_MIB,
             Role=role.get_att("Arn"),
             Runtime=RUNTIME,
             Timeout=TIMEOUT_S,
-            VpcConfig=VPCConfig(SecurityGroupIds=[shared.group.id], SubnetIds=shared.subnets),
+            VpcConfig=VPCConfig(SecurityGroupIds=[context.group.id], SubnetIds=context.subnets),
         )
     )
     if topic:

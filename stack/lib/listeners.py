@@ -20,7 +20,7 @@ from troposphere.elasticloadbalancingv2 import (
     TargetGroupAttribute,
 )
 
-from stack.lib.parameters import hole
+from stack.lib.parameters import placeholder
 from stack.lib.security_groups import Group
 
 TLS_POLICY = "ELBSecurityPolicy-TLS13-1-2-2021-06"
@@ -51,7 +51,7 @@ class Balancer:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Site:
+class WebTarget:
     """A container that the load balancer sends requests to."""
 
     container: str
@@ -60,9 +60,9 @@ class Site:
     listener: Listener
 
 
-def add_site(
+def add_web_target(
     t: Template, prefix: str, *, balancer: Balancer, container: str, port: int, listener_port: Any, health_path: str
-) -> Site:
+) -> WebTarget:
     """A target group and a listener for a container's port, named after `prefix`."""
     target_group = t.add_resource(
         TargetGroup(
@@ -94,7 +94,7 @@ def add_site(
             SslPolicy=If(certified, TLS_POLICY, NoValue),
         )
     )
-    return Site(container=container, port=port, target_group=target_group, listener=listener)
+    return WebTarget(container=container, port=port, target_group=target_group, listener=listener)
 
 
 def _actions(sign_in: SignIn, *, target_group: TargetGroup) -> list[Any]:
@@ -105,12 +105,12 @@ def _actions(sign_in: SignIn, *, target_group: TargetGroup) -> list[Any]:
     return [If(sign_in.has_oidc, authenticate, NoValue), forward]
 
 
-def add_hidden_path(t: Template, title: str, *, site: Site, paths: list[str]) -> None:
+def hide_paths(t: Template, title: str, *, target: WebTarget, paths: list[str]) -> None:
     """Answer 404 to paths of a site that only the stack's own tasks may use."""
     t.add_resource(
         ListenerRule(
             title,
-            ListenerArn=Ref(site.listener),
+            ListenerArn=Ref(target.listener),
             Priority=1,
             Conditions=[Condition(Field="path-pattern", PathPatternConfig=PathPatternConfig(Values=paths))],
             Actions=[
@@ -125,8 +125,8 @@ def add_hidden_path(t: Template, title: str, *, site: Site, paths: list[str]) ->
     )
 
 
-def add_url(t: Template, title: str, *, balancer: Balancer, description: str, port: int | None = None) -> None:
+def add_url_output(t: Template, title: str, *, balancer: Balancer, description: str, port: int | None = None) -> None:
     """Output the address of a site; without a port it is the scheme's own."""
-    text = f"${{Scheme}}://{hole(balancer.resource, 'DNSName')}{'' if port is None else f':{port}'}"
+    text = f"${{Scheme}}://{placeholder(balancer.resource, 'DNSName')}{'' if port is None else f':{port}'}"
     scheme = If(balancer.has_certificate, "https", "http")
     t.add_output(Output(title, Description=description, Value=Sub(text, Scheme=scheme)))

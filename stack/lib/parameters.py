@@ -24,10 +24,10 @@ class Between:
 
 @dataclass(frozen=True, kw_only=True)
 class Matching:
-    """The value matches `regex`, anchored at both ends; `says` finishes the sentence "Must be ..."."""
+    """The value matches `regex`, anchored at both ends; `must_be` finishes the sentence "Must be ..."."""
 
     regex: str
-    says: str
+    must_be: str
 
 
 YES_OR_NO = OneOf(values=("true", "false"))
@@ -58,15 +58,15 @@ def add_parameter(
 def _constraint_properties(title: str, constraint: OneOf | Between | Matching) -> dict[str, Any]:
     match constraint:
         case OneOf(values=values):
-            says = f"Must be one of {', '.join(values)}."
-            return {"Type": "String", "AllowedValues": list(values), "ConstraintDescription": says}
+            text = f"Must be one of {', '.join(values)}."
+            return {"Type": "String", "AllowedValues": list(values), "ConstraintDescription": text}
         case Between(low=low, high=high):
-            says = f"Must be a number from {low} to {high}."
-            return {"Type": "Number", "MinValue": low, "MaxValue": high, "ConstraintDescription": says}
-        case Matching(regex=regex, says=says):
+            text = f"Must be a number from {low} to {high}."
+            return {"Type": "Number", "MinValue": low, "MaxValue": high, "ConstraintDescription": text}
+        case Matching(regex=regex, must_be=must_be):
             if not (regex.startswith("^") and regex.endswith("$")):
                 raise ValueError(f"parameter {title}: the pattern {regex} is not anchored")
-            return {"Type": "String", "AllowedPattern": regex, "ConstraintDescription": f"Must be {says}."}
+            return {"Type": "String", "AllowedPattern": regex, "ConstraintDescription": f"Must be {must_be}."}
 
 
 def add_condition(t: Template, title: str, expression: Any) -> str:
@@ -88,11 +88,11 @@ def add_mapping(t: Template, title: str, mapping: dict[str, dict[str, Any]]) -> 
 def add_rule(t: Template, title: str, *, assertions: Sequence[tuple[Any, str]], when: Any = None) -> None:
     """Add a rule over several parameters; an assertion is an expression with what is wrong when it is false."""
     rule: dict[str, Any] = {} if when is None else {"RuleCondition": when}
-    rule["Assertions"] = [{"Assert": expression, "AssertDescription": says} for expression, says in assertions]
+    rule["Assertions"] = [{"Assert": expression, "AssertDescription": text} for expression, text in assertions]
     t.add_rule(title, rule)
 
 
-def add_order(t: Template, prefix: str, *, low: Parameter, high: Parameter, exact_to: int) -> None:
+def add_min_max_rule(t: Template, prefix: str, *, low: Parameter, high: Parameter, exact_to: int) -> None:
     """Refuse a whole number `low` above `high`: each up to `exact_to`; beyond it, one whose `high` is not beyond it.
 
     Rules cannot compare numbers: for each `low`, what `high` must not be is written out. `make check` compares all.
@@ -123,7 +123,7 @@ def _is_none_of(parameter: Parameter, numbers: Sequence[str]) -> dict[str, Any]:
     return {"Fn::Not": [_is_one_of(parameter, numbers)]}
 
 
-def hole(resource: Any, attribute: str | None = None) -> str:
+def placeholder(resource: Any, attribute: str | None = None) -> str:
     """The placeholder by which an Fn::Sub text names a resource or parameter: `${Title}` or `${Title.Attribute}`."""
     return f"${{{resource.title}{'.' + attribute if attribute else ''}}}"
 

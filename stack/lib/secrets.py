@@ -6,7 +6,7 @@ from typing import Any
 from troposphere import Ref, Sub, Template
 from troposphere.secretsmanager import GenerateSecretString, Secret
 
-from stack.lib.parameters import hole
+from stack.lib.parameters import placeholder
 from stack.lib.settings import Settings
 
 KEY_LENGTH = 64
@@ -32,10 +32,10 @@ def add_generated_secret(t: Template, title: str, *, settings: Settings, length:
     )
 
 
-def whole(secret: Secret) -> SecretValue:
+def whole_secret(secret: Secret) -> SecretValue:
     return SecretValue(arn=Ref(secret), value_from=Ref(secret))
 
 
-def key_of(*, owner: Any, attribute: str, key: str) -> SecretValue:
+def secret_field(*, owner: Any, attribute: str, key: str) -> SecretValue:
     """One key of the JSON secret whose ARN is `attribute` of `owner`; the empty parts mean its current version."""
-    return SecretValue(arn=owner.get_att(attribute), value_from=Sub(f"{hole(owner, attribute)}:{key}::"))
+    return SecretValue(arn=owner.get_att(attribute), value_from=Sub(f"{placeholder(owner, attribute)}:{key}::"))

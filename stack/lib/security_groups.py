@@ -12,23 +12,23 @@ NOWHERE = "127.0.0.1/32"  # a group without any outbound rule would be given one
 
 @dataclass(frozen=True, kw_only=True)
 class Group:
-    """A security group; `reaches_anything` says that its outbound side is open and needs no rule per path."""
+    """A security group; `is_egress_open` says that its outbound side is open and needs no rule per path."""
 
     resource: SecurityGroup
-    reaches_anything: bool
+    is_egress_open: bool
 
     @property
     def id(self) -> GetAtt:
         return self.resource.get_att("GroupId")
 
 
-def add_silent_group(t: Template, title: str, *, vpc: If, description: str) -> Group:
+def add_closed_group(t: Template, title: str, *, vpc: If, description: str) -> Group:
     """A group whose members call nobody."""
     rule = SecurityGroupRule(IpProtocol="-1", CidrIp=NOWHERE, Description="Nothing")
     return _add_group(t, title, vpc=vpc, description=description, egress=rule)
 
 
-def add_api_client_group(t: Template, title: str, *, vpc: If, description: str) -> Group:
+def add_aws_client_group(t: Template, title: str, *, vpc: If, description: str) -> Group:
     """A group whose members call AWS APIs, and what paths are added for."""
     rule = SecurityGroupRule(
         IpProtocol="tcp", FromPort=HTTPS_PORT, ToPort=HTTPS_PORT, CidrIp=ANYWHERE, Description="AWS APIs"
@@ -39,7 +39,7 @@ def add_api_client_group(t: Template, title: str, *, vpc: If, description: str) 
 def add_open_group(t: Template, title: str, *, vpc: If, description: str) -> Group:
     """A group whose members run DAG code, which may call anything."""
     rule = SecurityGroupRule(IpProtocol="-1", CidrIp=ANYWHERE, Description="Whatever the DAGs call")
-    return _add_group(t, title, vpc=vpc, description=description, egress=rule, reaches_anything=True)
+    return _add_group(t, title, vpc=vpc, description=description, egress=rule, is_egress_open=True)
 
 
 def _add_group(
@@ -49,15 +49,15 @@ def _add_group(
     vpc: If,
     description: str,
     egress: SecurityGroupRule,
-    reaches_anything: bool = False,
+    is_egress_open: bool = False,
 ) -> Group:
     resource = t.add_resource(
         SecurityGroup(title, GroupDescription=description, VpcId=vpc, SecurityGroupEgress=[egress])
     )
-    return Group(resource=resource, reaches_anything=reaches_anything)
+    return Group(resource=resource, is_egress_open=is_egress_open)
 
 
-def add_path(t: Template, *, source: Group, target: Group, port: int) -> None:
+def allow_traffic(t: Template, *, source: Group, target: Group, port: int) -> None:
     """Let members of `source` open TCP connections to `port` of members of `target`."""
     pair = f"{source.resource.title} to {target.resource.title}"
     t.add_resource(
@@ -71,7 +71,7 @@ def add_path(t: Template, *, source: Group, target: Group, port: int) -> None:
             Description=pair,
         )
     )
-    if source.reaches_anything:
+    if source.is_egress_open:
         return
     t.add_resource(
         SecurityGroupEgress(

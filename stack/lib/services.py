@@ -19,7 +19,7 @@ from troposphere.ecs import (
     TaskDefinition,
 )
 
-from stack.lib.listeners import Site
+from stack.lib.listeners import WebTarget
 from stack.lib.parameters import Between, add_parameter
 from stack.lib.security_groups import Group
 from stack.lib.settings import Settings
@@ -29,7 +29,7 @@ GRACE_PERIOD_S = 300
 ON_DEMAND, SPOT = "FARGATE", "FARGATE_SPOT"
 PROVIDERS = (ON_DEMAND, SPOT)
 WHOLE = 100
-MOST_ON_DEMAND = 1000
+MAX_ON_DEMAND = 1000
 # CloudFormation cannot subtract: the weight of on-demand is picked from 100, 99 ... 0 by the weight of Spot.
 REMAINDERS = ",".join(str(WHOLE - percent) for percent in range(WHOLE + 1))
 
@@ -60,14 +60,14 @@ class Workload:
 
     definition: TaskDefinition
     group: Group
-    site: Site | None = None
+    target: WebTarget | None = None
     registry: ServiceRegistry | None = None
     spot: SpotShare | None = None
-    moves_between_zones: bool = True
+    is_rebalanced: bool = True
     alarms: Sequence[Alarm] = ()
 
 
-def add_spot_share(t: Template, prefix: str, *, group: str, whose: str, percent: int, base: int) -> SpotShare:
+def add_spot_share(t: Template, prefix: str, *, group: str, owner: str, percent: int, base: int) -> SpotShare:
     """Parameters `<prefix>SpotPercent` and `<prefix>OnDemandBase` with their defaults."""
     return SpotShare(
         percent=add_parameter(
@@ -75,7 +75,7 @@ def add_spot_share(t: Template, prefix: str, *, group: str, whose: str, percent:
             f"{prefix}SpotPercent",
             group=group,
             label="Percent on Spot",
-            description=f"Share of {whose} beyond the base that runs on Fargate Spot, which is cheaper and may be "
+            description=f"Share of {owner} beyond the base that runs on Fargate Spot, which is cheaper and may be "
             "taken back with two minutes' notice.",
             constraint=Between(low=0, high=WHOLE),
             default=percent,
@@ -85,8 +85,8 @@ def add_spot_share(t: Template, prefix: str, *, group: str, whose: str, percent:
             f"{prefix}OnDemandBase",
             group=group,
             label="Base on demand",
-            description=f"How many of {whose} run on demand before any runs on Spot.",
-            constraint=Between(low=0, high=MOST_ON_DEMAND),
+            description=f"How many of {owner} run on demand before any runs on Spot.",
+            constraint=Between(low=0, high=MAX_ON_DEMAND),
             default=base,
         ),
     )
@@ -95,11 +95,11 @@ def add_spot_share(t: Template, prefix: str, *, group: str, whose: str, percent:
 def add_service(
     t: Template, title: str, *, cluster: Cluster, subnets: If, settings: Settings, workload: Workload
 ) -> Service:
-    site = workload.site
+    target = workload.target
     service = t.add_resource(
         Service(
             title,
-            AvailabilityZoneRebalancing="ENABLED" if workload.moves_between_zones else "DISABLED",
+            AvailabilityZoneRebalancing="ENABLED" if workload.is_rebalanced else "DISABLED",
             Cluster=Ref(cluster),
             DeploymentConfiguration=DeploymentConfiguration(
                 DeploymentCircuitBreaker=DeploymentCircuitBreaker(Enable=True, Rollback=True),
@@ -130,13 +130,15 @@ def add_service(
         service.CapacityProviderStrategy = workload.spot.strategy()
     if workload.registry is not None:
         service.ServiceRegistries = [workload.registry]
-    if site is not None:
+    if target is not None:
         service.HealthCheckGracePeriodSeconds = GRACE_PERIOD_S
-        service.LoadBalancers = [_target(site)]
-        service.DependsOn = site.listener.title
+        service.LoadBalancers = [_load_balancer(target)]
+        service.DependsOn = target.listener.title
     t.add_output(Output(f"{title}Name", Description=f"ECS service {title}.", Value=service.get_att("Name")))
     return service
 
 
-def _target(site: Site) -> LoadBalancer:
-    return LoadBalancer(ContainerName=site.container, ContainerPort=site.port, TargetGroupArn=Ref(site.target_group))
+def _load_balancer(target: WebTarget) -> LoadBalancer:
+    return LoadBalancer(
+        ContainerName=target.container, ContainerPort=target.port, TargetGroupArn=Ref(target.target_group)
+    )

@@ -24,7 +24,16 @@ from troposphere.ecs import Secret as ContainerSecret
 from troposphere.iam import Role
 from troposphere.logs import LogGroup
 
-from stack.lib.iam import TASKS, Statement, add_policy, add_role, open_shells, pull_image, read_secrets, write_log_group
+from stack.lib.iam import (
+    TASKS,
+    Statement,
+    add_policy,
+    add_role,
+    pull_image,
+    read_secrets,
+    use_ecs_exec,
+    write_log_group,
+)
 from stack.lib.logs import add_log_group
 from stack.lib.parameters import OneOf, add_parameter, add_rule
 from stack.lib.secrets import SecretValue
@@ -70,7 +79,7 @@ class Container:
     runs_once: bool = False
     runs_after: tuple[str, ...] = ()
     stop_timeout_s: int | None = None
-    lives_on: bool = False
+    is_restarted: bool = False
     is_optional: bool = False
     condition: str | None = None
 
@@ -101,14 +110,14 @@ class DefinedTask:
     role: Role
 
 
-def add_size(t: Template, prefix: str, *, group: str, whose: str, cpu: str, memory_mib: str) -> Size:
+def add_size(t: Template, prefix: str, *, group: str, owner: str, cpu: str, memory_mib: str) -> Size:
     """Parameters `<prefix>Cpu` and `<prefix>Memory` with their defaults, and the rule that they fit together."""
     cpu_parameter = add_parameter(
         t,
         f"{prefix}Cpu",
         group=group,
         label="CPU units",
-        description=f"Processor share of {whose}; 1024 is one vCPU.",
+        description=f"Processor share of {owner}; 1024 is one vCPU.",
         constraint=OneOf(values=tuple(MEMORY_MIB_BY_CPU)),
         default=cpu,
     )
@@ -117,7 +126,7 @@ def add_size(t: Template, prefix: str, *, group: str, whose: str, cpu: str, memo
         f"{prefix}Memory",
         group=group,
         label="Memory in MiB",
-        description=f"Memory of {whose} in MiB.",
+        description=f"Memory of {owner} in MiB.",
         constraint=OneOf(values=MEMORY_MIB),
         default=memory_mib,
     )
@@ -152,7 +161,7 @@ def add_task(t: Template, prefix: str, *, settings: Settings, task: Task) -> Def
     role = add_role(
         t, f"{prefix}TaskRole", service=TASKS, statements=task.statements, boundary=settings.permissions_boundary
     )
-    add_policy(t, f"{prefix}ExecPolicy", role=role, statements=[open_shells()], condition=settings.has_exec)
+    add_policy(t, f"{prefix}ExecPolicy", role=role, statements=[use_ecs_exec()], condition=settings.has_exec)
     definition = TaskDefinition(
         f"{prefix}TaskDefinition",
         ContainerDefinitions=[_entry(c, settings=settings, log_group=log_group) for c in task.containers],
@@ -225,7 +234,7 @@ def _container(container: Container, *, settings: Settings, log_group: LogGroup)
         definition.HealthCheck = _health_check(container.role)
     if container.is_reachable:
         definition.PortMappings = [PortMapping(ContainerPort=listens_on)]
-    if container.lives_on:
+    if container.is_restarted:
         definition.RestartPolicy = RestartPolicy(Enabled=True, RestartAttemptPeriod=RESTART_ATTEMPT_PERIOD_S)
     if container.stop_timeout_s is not None:
         definition.StopTimeout = container.stop_timeout_s

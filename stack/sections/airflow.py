@@ -11,8 +11,8 @@ from troposphere.ecs import Service, ServiceRegistry
 from troposphere.servicediscovery import DnsConfig, DnsRecord, HealthCheckCustomConfig
 from troposphere.servicediscovery import Service as DiscoveryService
 
-from stack.lib.listeners import Balancer, Site, add_hidden_path, add_site, add_url
-from stack.lib.security_groups import Group, add_open_group, add_path
+from stack.lib.listeners import Balancer, WebTarget, add_url_output, add_web_target, hide_paths
+from stack.lib.security_groups import Group, add_open_group, allow_traffic
 from stack.lib.services import Workload, add_service
 from stack.lib.task_definition import DefinedTask, Task, add_size, add_task
 from stack.sections.airflow_containers import add_containers
@@ -46,14 +46,14 @@ class Airflow:
 
     service: Service
     group: Group
-    site: Site
+    target: WebTarget
     port: int
     connections: Connections
     version_url: Sub
 
 
 def add_airflow(t: Template, *, base: Foundation, balancer: Balancer, pools: Sequence[SizedPool]) -> Airflow:
-    size = add_size(t, "Airflow", group=GROUP, whose="the service airflow", cpu="1024", memory_mib="4096")
+    size = add_size(t, "Airflow", group=GROUP, owner="the service airflow", cpu="1024", memory_mib="4096")
     copies = add_copies(t, group=GROUP)
     group = _add_group(t, base=base, balancer=balancer)
     connections = add_connections(t, base=base, pools=pools)
@@ -61,13 +61,13 @@ def add_airflow(t: Template, *, base: Foundation, balancer: Balancer, pools: Seq
     task = Task(containers=containers, size=size, statements=connections.statements)
     defined = add_task(t, "Airflow", settings=base.settings, task=task)
     let_read_connections(t, "AirflowConnectionsPolicy", role=defined.role, connections=connections)
-    site = _add_site(t, balancer=balancer)
-    service = _add_service(t, base=base, balancer=balancer, defined=defined, group=group, site=site)
+    target = _add_web_target(t, balancer=balancer)
+    service = _add_service(t, base=base, balancer=balancer, defined=defined, group=group, target=target)
     scale_copies(t, service=service, cluster=base.cluster, copies=copies)
     return Airflow(
         service=service,
         group=group,
-        site=site,
+        target=target,
         port=WEBSERVER_PORT,
         connections=connections,
         version_url=webserver_url(base.cluster, VERSION_PATH),
@@ -76,16 +76,16 @@ def add_airflow(t: Template, *, base: Foundation, balancer: Balancer, pools: Seq
 
 def _add_group(t: Template, *, base: Foundation, balancer: Balancer) -> Group:
     group = add_open_group(t, "AirflowGroup", vpc=base.network.vpc, description="Services of Airflow")
-    add_path(t, source=group, target=base.database.group, port=base.database.port)
-    add_path(t, source=group, target=base.broker.group, port=base.broker.port)
-    add_path(t, source=balancer.group, target=group, port=WEBSERVER_PORT)
+    allow_traffic(t, source=group, target=base.database.group, port=base.database.port)
+    allow_traffic(t, source=group, target=base.broker.group, port=base.broker.port)
+    allow_traffic(t, source=balancer.group, target=group, port=WEBSERVER_PORT)
     # During a deployment a scheduler may reach the other task's webserver.
-    add_path(t, source=group, target=group, port=WEBSERVER_PORT)
+    allow_traffic(t, source=group, target=group, port=WEBSERVER_PORT)
     return group
 
 
-def _add_site(t: Template, *, balancer: Balancer) -> Site:
-    site = add_site(
+def _add_web_target(t: Template, *, balancer: Balancer) -> WebTarget:
+    target = add_web_target(
         t,
         "Webserver",
         balancer=balancer,
@@ -94,13 +94,13 @@ def _add_site(t: Template, *, balancer: Balancer) -> Site:
         listener_port=balancer.web_port,
         health_path=WEBSERVER_HEALTH_PATH,
     )
-    add_hidden_path(t, "WebserverHidesExecution", site=site, paths=[EXECUTION_PATH, f"{EXECUTION_PATH}/*"])
-    add_url(t, "WebserverUrl", balancer=balancer, description="Address of Airflow's UI.")
-    return site
+    hide_paths(t, "WebserverHidesExecution", target=target, paths=[EXECUTION_PATH, f"{EXECUTION_PATH}/*"])
+    add_url_output(t, "WebserverUrl", balancer=balancer, description="Address of Airflow's UI.")
+    return target
 
 
 def _add_service(
-    t: Template, *, base: Foundation, balancer: Balancer, defined: DefinedTask, group: Group, site: Site
+    t: Template, *, base: Foundation, balancer: Balancer, defined: DefinedTask, group: Group, target: WebTarget
 ) -> Service:
     return add_service(
         t,
@@ -111,9 +111,9 @@ def _add_service(
         workload=Workload(
             definition=defined.definition,
             group=group,
-            site=site,
+            target=target,
             registry=_add_private_name(t, cluster=base.cluster),
-            alarms=add_webserver_alarms(t, topic=base.topic, balancer=balancer, site=site),
+            alarms=add_webserver_alarms(t, topic=base.topic, balancer=balancer, target=target),
         ),
     )
 

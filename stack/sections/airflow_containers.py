@@ -18,11 +18,19 @@ SCHEDULER = "scheduler"
 FORECASTER = "forecaster"
 SCHEDULER_HEALTH_PORT = 8974  # Airflow's own default
 NO_FORECAST = 0
-MOST_PREWARM_MINUTES = 60
+MAX_PREWARM_MINUTES = 60
 MEMORY_MAPPING = "AirflowMemoryMib"
 # Percent. At rest each needs some 250 MiB; the DAG processor parses in two processes more, the webserver serves.
 # Measured of the forecaster: 180 MiB with the timetables of 255 DAGs.
-SHARES = {GATE: 4, MIGRATE: 12, WEBSERVER: 23, SCHEDULER: 20, "dag-processor": 18, "triggerer": 13, FORECASTER: 10}
+MEMORY_SHARES = {
+    GATE: 4,
+    MIGRATE: 12,
+    WEBSERVER: 23,
+    SCHEDULER: 20,
+    "dag-processor": 18,
+    "triggerer": 13,
+    FORECASTER: 10,
+}
 
 
 def add_containers(
@@ -37,13 +45,13 @@ def add_containers(
 
 def _add_memory_shares(t: Template, *, memory_mib: Ref) -> dict[str, FindInMap]:
     """MiB by container: CloudFormation cannot multiply, so that every size is written out."""
-    whole = sum(SHARES.values())
+    whole = sum(MEMORY_SHARES.values())
     add_mapping(
         t,
         MEMORY_MAPPING,
-        {mib: {_key(role): int(mib) * share // whole for role, share in SHARES.items()} for mib in MEMORY_MIB},
+        {mib: {_key(role): int(mib) * share // whole for role, share in MEMORY_SHARES.items()} for mib in MEMORY_MIB},
     )
-    return {role: FindInMap(MEMORY_MAPPING, memory_mib, _key(role)) for role in SHARES}
+    return {role: FindInMap(MEMORY_MAPPING, memory_mib, _key(role)) for role in MEMORY_SHARES}
 
 
 def _key(role: str) -> str:
@@ -80,7 +88,7 @@ def _containers(connections: Connections, *, base: Foundation, memory_mib: Mappi
             listens_on=WEBSERVER_PORT,
             is_reachable=True,
             runs_after=(MIGRATE,),
-            lives_on=True,
+            is_restarted=True,
         ),
         Container(
             role=SCHEDULER,
@@ -89,7 +97,7 @@ def _containers(connections: Connections, *, base: Foundation, memory_mib: Mappi
             secrets={**common, **api, **jwt},
             listens_on=SCHEDULER_HEALTH_PORT,
             runs_after=(MIGRATE,),
-            lives_on=True,
+            is_restarted=True,
         ),
         *(
             Container(
@@ -98,7 +106,7 @@ def _containers(connections: Connections, *, base: Foundation, memory_mib: Mappi
                 environment=environment,
                 secrets={**common, **api},
                 runs_after=(MIGRATE,),
-                lives_on=True,
+                is_restarted=True,
             )
             for role in ("dag-processor", "triggerer")
         ),
@@ -117,7 +125,7 @@ def _add_forecaster(t: Template, *, base: Foundation, pools: Sequence[SizedPool]
         label="Minutes to look ahead for scheduled runs",
         description="Minutes ahead in which the runs of Airflow's schedule are forecast, so that workers can be "
         "started before them. More than a worker takes to start; 0 forecasts nothing.",
-        constraint=Between(low=NO_FORECAST, high=MOST_PREWARM_MINUTES),
+        constraint=Between(low=NO_FORECAST, high=MAX_PREWARM_MINUTES),
         default=15,
     )
     return Container(
@@ -131,7 +139,7 @@ def _add_forecaster(t: Template, *, base: Foundation, pools: Sequence[SizedPool]
         },
         secrets={**base.database.secrets, **base.broker.secrets},
         runs_after=(MIGRATE,),
-        lives_on=True,
+        is_restarted=True,
         is_optional=True,
         condition=add_condition(t, "IsPrewarming", Not(Equals(Ref(minutes), str(NO_FORECAST)))),
     )

@@ -11,10 +11,10 @@ from troposphere.applicationautoscaling import (
 )
 from troposphere.ecs import Service
 
-from stack.lib.parameters import OneOf, add_order, add_parameter, hole
+from stack.lib.parameters import OneOf, add_min_max_rule, add_parameter, placeholder
 from stack.sections.cluster import Cluster
 
-MOST_COPIES = 6
+MAX_COPIES = 6
 TARGET_CPU_PERCENT = 60
 # Each copy holds a scheduler and a webserver: they come soon, and go when the load has been low for a while.
 SCALE_OUT_COOLDOWN_S = 120
@@ -25,13 +25,13 @@ SCALE_IN_COOLDOWN_S = 900
 class Copies:
     """The parameters that limit them."""
 
-    fewest: Ref
-    most: Ref
+    minimum: Ref
+    maximum: Ref
 
 
 def add_copies(t: Template, *, group: str) -> Copies:
-    counts = tuple(str(n) for n in range(1, MOST_COPIES + 1))
-    fewest = add_parameter(
+    counts = tuple(str(n) for n in range(1, MAX_COPIES + 1))
+    minimum = add_parameter(
         t,
         "AirflowMin",
         group=group,
@@ -40,7 +40,7 @@ def add_copies(t: Template, *, group: str) -> Copies:
         constraint=OneOf(values=counts),
         default="1",
     )
-    most = add_parameter(
+    maximum = add_parameter(
         t,
         "AirflowMax",
         group=group,
@@ -49,17 +49,17 @@ def add_copies(t: Template, *, group: str) -> Copies:
         constraint=OneOf(values=counts),
         default="2",
     )
-    add_order(t, "Airflow", low=fewest, high=most, exact_to=MOST_COPIES)
-    return Copies(fewest=Ref(fewest), most=Ref(most))
+    add_min_max_rule(t, "Airflow", low=minimum, high=maximum, exact_to=MAX_COPIES)
+    return Copies(minimum=Ref(minimum), maximum=Ref(maximum))
 
 
 def scale_copies(t: Template, *, service: Service, cluster: Cluster, copies: Copies) -> None:
     target = t.add_resource(
         ScalableTarget(
             "AirflowCopies",
-            MaxCapacity=copies.most,
-            MinCapacity=copies.fewest,
-            ResourceId=Sub(f"service/{hole(cluster.ecs)}/{hole(service, 'Name')}"),
+            MaxCapacity=copies.maximum,
+            MinCapacity=copies.minimum,
+            ResourceId=Sub(f"service/{placeholder(cluster.ecs)}/{placeholder(service, 'Name')}"),
             ScalableDimension="ecs:service:DesiredCount",
             ServiceNamespace="ecs",
         )

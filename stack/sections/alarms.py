@@ -15,10 +15,10 @@ from stack.lib.alarms import (
     SCHEDULERS,
     UNCONSUMED_QUEUES,
     VERSIONS_IN_SYNC,
-    Watch,
+    MetricAlarm,
     add_alarm,
 )
-from stack.lib.parameters import Between, add_parameter, hole
+from stack.lib.parameters import Between, add_parameter, placeholder
 from stack.sections.broker import Broker
 from stack.sections.cluster import Cluster
 from stack.sections.database import Database
@@ -29,10 +29,10 @@ from stack.sections.topic import GROUP
 from stack.sections.workers import Workers
 
 GIB = 1024**3
-LEAST_DATABASE_STORAGE_BYTES = 2 * GIB
-MOST_DATABASE_CPU_PERCENT = 85
-MOST_BROKER_MEMORY_PERCENT = 80
-MOST_REFUSALS = 5
+MIN_DATABASE_STORAGE_BYTES = 2 * GIB
+MAX_DATABASE_CPU_PERCENT = 85
+MAX_BROKER_MEMORY_PERCENT = 80
+MAX_REFUSALS = 5
 REFUSALS_PERIOD_S = 900
 ABOVE, BELOW, AT_LEAST = "GreaterThanThreshold", "LessThanThreshold", "GreaterThanOrEqualToThreshold"
 
@@ -50,20 +50,20 @@ class _Limits:
 def add_alarms(
     t: Template, *, base: Foundation, functions: Functions, workers: Workers, pools: Sequence[SizedPool]
 ) -> None:
-    limits = _limits(t)
-    watches = {
-        **_of_database(base.database, limits=limits),
-        **_of_broker(base.broker),
-        **_of_functions(functions),
-        **_of_fleet(base.cluster, limits=limits),
+    limits = _add_limits(t)
+    alarms = {
+        **_database_alarms(base.database, limits=limits),
+        **_broker_alarms(base.broker),
+        **_function_alarms(functions),
+        **_fleet_alarms(base.cluster, limits=limits),
     }
     for sized in pools:
-        watches |= _of_pool(sized, cluster=base.cluster, limits=limits, refused=workers.refused[sized.pool.name])
-    for title, watch in watches.items():
-        add_alarm(t, title, watch=watch, topic=base.topic)
+        alarms |= _pool_alarms(sized, cluster=base.cluster, limits=limits, refused=workers.refused[sized.pool.name])
+    for title, alarm in alarms.items():
+        add_alarm(t, title, alarm=alarm, topic=base.topic)
 
 
-def _limits(t: Template) -> _Limits:
+def _add_limits(t: Template) -> _Limits:
     connections = add_parameter(
         t,
         "DatabaseConnectionsAlarm",
@@ -105,30 +105,30 @@ def _limits(t: Template) -> _Limits:
     )
 
 
-def _of_database(database: Database, *, limits: _Limits) -> Mapping[str, Watch]:
-    of: dict[str, Any] = {"namespace": "AWS/RDS", "dimensions": {"DBInstanceIdentifier": Ref(database.instance)}}
+def _database_alarms(database: Database, *, limits: _Limits) -> Mapping[str, MetricAlarm]:
+    common: dict[str, Any] = {"namespace": "AWS/RDS", "dimensions": {"DBInstanceIdentifier": Ref(database.instance)}}
     return {
-        "AlarmDatabaseStorageLow": Watch(
-            says="The database's disk is nearly full; a full one stops Airflow.",
-            **of,
+        "AlarmDatabaseStorageLow": MetricAlarm(
+            description="The database's disk is nearly full; a full one stops Airflow.",
+            **common,
             metric="FreeStorageSpace",
             statistic="Minimum",
             comparison=BELOW,
-            threshold=LEAST_DATABASE_STORAGE_BYTES,
+            threshold=MIN_DATABASE_STORAGE_BYTES,
             periods=5,
         ),
-        "AlarmDatabaseCpuHigh": Watch(
-            says="The database's processors are busy.",
-            **of,
+        "AlarmDatabaseCpuHigh": MetricAlarm(
+            description="The database's processors are busy.",
+            **common,
             metric="CPUUtilization",
             statistic="Average",
             comparison=ABOVE,
-            threshold=MOST_DATABASE_CPU_PERCENT,
+            threshold=MAX_DATABASE_CPU_PERCENT,
             periods=15,
         ),
-        "AlarmDatabaseConnectionsHigh": Watch(
-            says="The database has nearly as many connections as it takes.",
-            **of,
+        "AlarmDatabaseConnectionsHigh": MetricAlarm(
+            description="The database has nearly as many connections as it takes.",
+            **common,
             metric="DatabaseConnections",
             statistic="Maximum",
             comparison=ABOVE,
@@ -138,22 +138,22 @@ def _of_database(database: Database, *, limits: _Limits) -> Mapping[str, Watch]:
     }
 
 
-def _of_broker(broker: Broker) -> Mapping[str, Watch]:
+def _broker_alarms(broker: Broker) -> Mapping[str, MetricAlarm]:
     # The first node; the replicas hold the same data.
-    node = {"CacheClusterId": Sub(f"{hole(broker.replication_group)}-001")}
-    of: dict[str, Any] = {"namespace": "AWS/ElastiCache", "dimensions": node, "comparison": ABOVE}
+    node = {"CacheClusterId": Sub(f"{placeholder(broker.replication_group)}-001")}
+    common: dict[str, Any] = {"namespace": "AWS/ElastiCache", "dimensions": node, "comparison": ABOVE}
     return {
-        "AlarmBrokerMemoryHigh": Watch(
-            says="Celery's broker is nearly full; a full one refuses tasks.",
-            **of,
+        "AlarmBrokerMemoryHigh": MetricAlarm(
+            description="Celery's broker is nearly full; a full one refuses tasks.",
+            **common,
             metric="DatabaseMemoryUsagePercentage",
             statistic="Maximum",
-            threshold=MOST_BROKER_MEMORY_PERCENT,
+            threshold=MAX_BROKER_MEMORY_PERCENT,
             periods=5,
         ),
-        "AlarmBrokerEvictions": Watch(
-            says="Celery's broker has thrown messages away, which it is configured never to do.",
-            **of,
+        "AlarmBrokerEvictions": MetricAlarm(
+            description="Celery's broker has thrown messages away, which it is configured never to do.",
+            **common,
             metric="Evictions",
             statistic="Sum",
             threshold=0,
@@ -162,23 +162,23 @@ def _of_broker(broker: Broker) -> Mapping[str, Watch]:
     }
 
 
-def _of_functions(functions: Functions) -> Mapping[str, Watch]:
-    of: dict[str, Any] = {"namespace": "AWS/Lambda", "statistic": "Sum"}
+def _function_alarms(functions: Functions) -> Mapping[str, MetricAlarm]:
+    common: dict[str, Any] = {"namespace": "AWS/Lambda", "statistic": "Sum"}
     autoscaler = {"FunctionName": Ref(functions.autoscaler)}
     return {
         # An autoscaler that fails keeps the size: nothing else would show it while the backlog grows.
-        "AlarmAutoscalerFails": Watch(
-            says="The autoscaler ends with an error each minute.",
-            **of,
+        "AlarmAutoscalerFails": MetricAlarm(
+            description="The autoscaler ends with an error each minute.",
+            **common,
             metric="Errors",
             dimensions=autoscaler,
             comparison=ABOVE,
             threshold=0,
             periods=3,
         ),
-        "AlarmAutoscalerSilent": Watch(
-            says="Nobody starts the autoscaler.",
-            **of,
+        "AlarmAutoscalerSilent": MetricAlarm(
+            description="Nobody starts the autoscaler.",
+            **common,
             metric="Invocations",
             dimensions=autoscaler,
             comparison=BELOW,
@@ -186,9 +186,9 @@ def _of_functions(functions: Functions) -> Mapping[str, Watch]:
             periods=5,
             missing="breaching",
         ),
-        "AlarmVersionCheckFails": Watch(
-            says="The version check ends with an error each minute.",
-            **of,
+        "AlarmVersionCheckFails": MetricAlarm(
+            description="The version check ends with an error each minute.",
+            **common,
             metric="Errors",
             dimensions={"FunctionName": Ref(functions.version_check)},
             comparison=ABOVE,
@@ -198,31 +198,31 @@ def _of_functions(functions: Functions) -> Mapping[str, Watch]:
     }
 
 
-def _of_fleet(cluster: Cluster, *, limits: _Limits) -> Mapping[str, Watch]:
-    of: dict[str, Any] = {"namespace": METRICS_NAMESPACE, "dimensions": {CLUSTER_DIMENSION: Ref(cluster.ecs)}}
+def _fleet_alarms(cluster: Cluster, *, limits: _Limits) -> Mapping[str, MetricAlarm]:
+    common: dict[str, Any] = {"namespace": METRICS_NAMESPACE, "dimensions": {CLUSTER_DIMENSION: Ref(cluster.ecs)}}
     return {
         # A task sent to a queue of no pool waits for ever. A pool that starts from zero needs a few minutes.
-        "AlarmQueueUnconsumed": Watch(
-            says="Messages wait in a queue that no worker listens to.",
-            **of,
+        "AlarmQueueUnconsumed": MetricAlarm(
+            description="Messages wait in a queue that no worker listens to.",
+            **common,
             metric=UNCONSUMED_QUEUES,
             statistic="Minimum",
             comparison=ABOVE,
             threshold=0,
             periods=10,
         ),
-        "AlarmVersionsSkewed": Watch(
-            says="For long not all containers have been known to run the webserver's code.",
-            **of,
+        "AlarmVersionsSkewed": MetricAlarm(
+            description="For long not all containers have been known to run the webserver's code.",
+            **common,
             metric=VERSIONS_IN_SYNC,
             statistic="Maximum",
             comparison=BELOW,
             threshold=1,
             periods=limits.minutes_skewed,
         ),
-        "AlarmSchedulerSilent": Watch(
-            says="No scheduler reports that it lives.",
-            **of,
+        "AlarmSchedulerSilent": MetricAlarm(
+            description="No scheduler reports that it lives.",
+            **common,
             metric=SCHEDULERS,
             statistic="Maximum",
             comparison=BELOW,
@@ -233,38 +233,39 @@ def _of_fleet(cluster: Cluster, *, limits: _Limits) -> Mapping[str, Watch]:
     }
 
 
-def _of_pool(sized: SizedPool, *, cluster: Cluster, limits: _Limits, refused: Any) -> Mapping[str, Watch]:
+def _pool_alarms(sized: SizedPool, *, cluster: Cluster, limits: _Limits, refused: Any) -> Mapping[str, MetricAlarm]:
     pool = sized.pool
     dimensions = {CLUSTER_DIMENSION: Ref(cluster.ecs), POOL_DIMENSION: pool.name}
-    of: dict[str, Any] = {"namespace": METRICS_NAMESPACE, "dimensions": dimensions}
+    common: dict[str, Any] = {"namespace": METRICS_NAMESPACE, "dimensions": dimensions}
     return {
-        f"Alarm{pool.title}WaitLong": Watch(
-            says=f"A task has waited long for a worker of the pool {pool.name}.",
-            **of,
+        f"Alarm{pool.title}WaitLong": MetricAlarm(
+            description=f"A task has waited long for a worker of the pool {pool.name}.",
+            **common,
             metric=OLDEST_WAIT,
             statistic="Maximum",
             comparison=ABOVE,
             threshold=limits.wait_s,
             periods=3,
         ),
-        f"Alarm{pool.title}AtMax": Watch(
-            says=f"The pool {pool.name} has had all the workers it may have for long.",
-            **of,
+        f"Alarm{pool.title}AtMax": MetricAlarm(
+            description=f"The pool {pool.name} has had all the workers it may have for long.",
+            **common,
             metric=DESIRED,
             statistic="Minimum",
             comparison=AT_LEAST,
             threshold=Ref(sized.max),
             periods=limits.minutes_at_max,
         ),
-        f"Alarm{pool.title}Unprotected": Watch(
-            says=f"ECS refuses to protect workers of the pool {pool.name} from scale-in; they take no tasks without.",
+        f"Alarm{pool.title}Unprotected": MetricAlarm(
+            description=f"ECS refuses to protect workers of the pool {pool.name} from scale-in; they take no tasks "
+            "without.",
             namespace=METRICS_NAMESPACE,
             metric=refused,
             dimensions={},
             statistic="Sum",
             comparison=ABOVE,
             # The agent logs the first of a row of refusals; a few belong to every deployment.
-            threshold=MOST_REFUSALS,
+            threshold=MAX_REFUSALS,
             periods=1,
             period_s=REFUSALS_PERIOD_S,
             missing="notBreaching",

@@ -14,11 +14,11 @@ from troposphere.elasticloadbalancingv2 import (
 
 from stack.lib.listeners import Balancer, SignIn
 from stack.lib.parameters import Matching, OneOf, add_condition, add_parameter, add_rule
-from stack.lib.security_groups import ANYWHERE, HTTPS_PORT, Group, add_silent_group
+from stack.lib.security_groups import ANYWHERE, HTTPS_PORT, Group, add_closed_group
 from stack.lib.settings import Settings
 from stack.sections.logs import BALANCER_PREFIX, AccessLogs
 from stack.sections.network import Network
-from stack.sections.web_access import add_allowed_ranges, add_sign_in, admit
+from stack.sections.web_access import add_allowed_ranges, add_sign_in, ingress_rules
 
 GROUP = "Access"
 HTTP_PORT = 80
@@ -28,7 +28,7 @@ INTERNAL = "internal"
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Place:
+class _Placement:
     """Whether the load balancer faces the internet, and the subnets it stands in then."""
 
     scheme: Ref
@@ -44,11 +44,11 @@ def add_balancer(t: Template, *, network: Network, settings: Settings, access_lo
         description="ARN of an ACM certificate for HTTPS; without one the load balancer speaks HTTP.",
         constraint=Matching(
             regex=r"^(arn:[a-z-]+:acm:[a-z0-9-]+:[0-9]{12}:certificate/[0-9a-f-]+)?$",
-            says="the ARN of an ACM certificate, or empty",
+            must_be="the ARN of an ACM certificate, or empty",
         ),
         default="",
     )
-    place = _add_place(t, certificate=certificate, network=network)
+    placement = _add_placement(t, certificate=certificate, network=network)
     ranges = add_allowed_ranges(t, group=GROUP)
     sign_in = add_sign_in(t, certificate=certificate)
     has_certificate = add_condition(t, "HasCertificate", Not(Equals(Ref(certificate), "")))
@@ -69,9 +69,9 @@ def add_balancer(t: Template, *, network: Network, settings: Settings, access_lo
             "Balancer",
             DependsOn=access_logs.policy.title,
             LoadBalancerAttributes=[LoadBalancerAttributes(Key=key, Value=value) for key, value in attributes.items()],
-            Scheme=place.scheme,
+            Scheme=placement.scheme,
             SecurityGroups=[group.id],
-            Subnets=place.subnets,
+            Subnets=placement.subnets,
             Type="application",
         )
     )
@@ -91,8 +91,8 @@ def add_balancer(t: Template, *, network: Network, settings: Settings, access_lo
 def _add_group(
     t: Template, *, network: Network, web_port: If, ranges: Parameter, has_certificate: str, sign_in: SignIn
 ) -> Group:
-    group = add_silent_group(t, "BalancerGroup", vpc=network.vpc, description="Load balancer")
-    group.resource.SecurityGroupIngress = admit(
+    group = add_closed_group(t, "BalancerGroup", vpc=network.vpc, description="Load balancer")
+    group.resource.SecurityGroupIngress = ingress_rules(
         t,
         ranges=ranges,
         ports=[
@@ -108,7 +108,7 @@ def _add_group(
     return group
 
 
-def _add_place(t: Template, *, certificate: Parameter, network: Network) -> _Place:
+def _add_placement(t: Template, *, certificate: Parameter, network: Network) -> _Placement:
     scheme = add_parameter(
         t,
         "BalancerScheme",
@@ -135,7 +135,7 @@ def _add_place(t: Template, *, certificate: Parameter, network: Network) -> _Pla
     is_brought_internal = add_condition(
         t, "IsBroughtNetworkInternal", Or(Equals(Ref(scheme), INTERNAL), Equals(Ref(network.public_ids), ""))
     )
-    return _Place(
+    return _Placement(
         scheme=Ref(scheme),
         subnets=If(
             network.is_created,

@@ -8,9 +8,9 @@ from troposphere import Equals, FindInMap, If, Not, Output, Ref, Sub, Template
 from troposphere.elasticache import ParameterGroup, ReplicationGroup, SubnetGroup, User, UserGroup
 from troposphere.secretsmanager import Secret
 
-from stack.lib.parameters import Matching, OneOf, add_condition, add_mapping, add_parameter, hole
-from stack.lib.secrets import KEY_LENGTH, SecretValue, add_generated_secret, whole
-from stack.lib.security_groups import Group, add_silent_group
+from stack.lib.parameters import Matching, OneOf, add_condition, add_mapping, add_parameter, placeholder
+from stack.lib.secrets import KEY_LENGTH, SecretValue, add_generated_secret, whole_secret
+from stack.lib.security_groups import Group, add_closed_group
 from stack.lib.settings import Settings
 from stack.sections.network import Network
 
@@ -18,7 +18,7 @@ GROUP = "Broker"
 PORT = 6379
 REDIS_FAMILY = "redis7"
 REDIS_VERSION = "7.1"
-MOST_REPLICAS = 2
+MAX_REPLICAS = 2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,7 +42,7 @@ class _Nodes:
 
 def add_broker(t: Template, *, network: Network, settings: Settings) -> Broker:
     nodes = _add_nodes(t)
-    group = add_silent_group(t, "BrokerGroup", vpc=network.vpc, description="Broker of Celery")
+    group = add_closed_group(t, "BrokerGroup", vpc=network.vpc, description="Broker of Celery")
     subnets = t.add_resource(
         SubnetGroup("BrokerSubnets", Description="Private subnets", SubnetIds=network.private_subnets)
     )
@@ -92,7 +92,7 @@ def add_broker(t: Template, *, network: Network, settings: Settings) -> Broker:
             "BROKER_PORT": redis.get_att("PrimaryEndPoint.Port"),
             "BROKER_SCHEME": "rediss",
         },
-        secrets={"BROKER_PASSWORD": whole(secret)},
+        secrets={"BROKER_PASSWORD": whole_secret(secret)},
     )
 
 
@@ -103,7 +103,7 @@ def _add_nodes(t: Template) -> _Nodes:
         group=GROUP,
         label="Node type",
         description="Size of the Redis nodes.",
-        constraint=Matching(regex=r"^cache\.[a-z0-9]+\.[a-z0-9]+$", says="a node type, such as cache.t4g.small"),
+        constraint=Matching(regex=r"^cache\.[a-z0-9]+\.[a-z0-9]+$", must_be="a node type, such as cache.t4g.small"),
         default="cache.t4g.small",
     )
     replicas = add_parameter(
@@ -112,12 +112,12 @@ def _add_nodes(t: Template) -> _Nodes:
         group=GROUP,
         label="Replicas",
         description="Replicas of the Redis primary; with at least one, a replica in another zone takes over by itself.",
-        constraint=OneOf(values=tuple(str(n) for n in range(MOST_REPLICAS + 1))),
+        constraint=OneOf(values=tuple(str(n) for n in range(MAX_REPLICAS + 1))),
         default="0",
     )
     has_replicas = add_condition(t, "HasBrokerReplicas", Not(Equals(Ref(replicas), "0")))
     # CloudFormation cannot add one to a number.
-    nodes = add_mapping(t, "BrokerNodes", {str(n): {"Count": n + 1} for n in range(MOST_REPLICAS + 1)})
+    nodes = add_mapping(t, "BrokerNodes", {str(n): {"Count": n + 1} for n in range(MAX_REPLICAS + 1)})
     return _Nodes(
         kind=Ref(node_type),
         count=FindInMap(nodes, Ref(replicas), "Count"),
@@ -133,7 +133,7 @@ def _add_users(t: Template, *, secret: Secret) -> UserGroup:
             # ElastiCache itself refuses what administers a server.
             AccessString="on ~* &* +@all",
             Engine="redis",
-            Passwords=[Sub(f"{{{{resolve:secretsmanager:{hole(secret)}}}}}")],
+            Passwords=[Sub(f"{{{{resolve:secretsmanager:{placeholder(secret)}}}}}")],
             UserId=Sub("${AWS::StackName}-broker"),
             UserName="default",
         )

@@ -8,7 +8,7 @@ from troposphere import Equals, Not, Parameter, Ref, Sub, Template
 from troposphere.iam import Role
 
 from fleet.pools import POOLS
-from stack.lib.iam import Statement, add_policy, read_below, use_log_bucket
+from stack.lib.iam import Statement, add_policy, read_secrets_below, use_log_bucket
 from stack.lib.parameters import Between, Matching, add_condition, add_parameter
 from stack.lib.secrets import SecretValue
 from stack.sections.cluster import Cluster
@@ -19,7 +19,7 @@ GROUP = "Airflow"
 WEBSERVER = "webserver"
 WEBSERVER_PORT = 8080
 EXECUTION_PATH = "/execution"
-MOST_GATE_MINUTES = 120  # CloudFormation waits three hours for a deployment
+MAX_GATE_MINUTES = 120  # CloudFormation waits three hours for a deployment
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,7 +44,7 @@ def add_connections(t: Template, *, base: Foundation, pools: Sequence[SizedPool]
         group=GROUP,
         label="Minutes to wait for workers",
         description="Minutes for which a new scheduler waits, in a deployment, for workers of other code to leave.",
-        constraint=Between(low=0, high=MOST_GATE_MINUTES),
+        constraint=Between(low=0, high=MAX_GATE_MINUTES),
         default=15,
     )
     prefix = _add_prefix(t)
@@ -79,7 +79,7 @@ def _add_prefix(t: Template) -> Parameter:
         description="Secrets <prefix>/connections/<id> and <prefix>/variables/<key> serve Airflow; empty for none.",
         constraint=Matching(
             regex=r"^([A-Za-z0-9_+=.@-]+(/[A-Za-z0-9_+=.@-]+)*)?$",
-            says="a secret's name without a last slash, or empty",
+            must_be="a secret's name without a last slash, or empty",
         ),
         default="",
     )
@@ -92,4 +92,6 @@ def webserver_url(cluster: Cluster, path: str) -> Sub:
 
 def let_read_connections(t: Template, title: str, *, role: Role, connections: Connections) -> None:
     """Code with this role may read what is below the prefix, and change nothing there."""
-    add_policy(t, title, role=role, statements=[read_below(connections.prefix)], condition=connections.has_prefix)
+    add_policy(
+        t, title, role=role, statements=[read_secrets_below(connections.prefix)], condition=connections.has_prefix
+    )

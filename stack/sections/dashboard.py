@@ -10,7 +10,7 @@ from troposphere.cloudwatch import Dashboard
 
 from stack.lib.alarms import CLUSTER_DIMENSION, METRICS_NAMESPACE, POOL_DIMENSION
 from stack.lib.listeners import Balancer
-from stack.lib.parameters import hole
+from stack.lib.parameters import placeholder
 from stack.sections.airflow import Airflow
 from stack.sections.foundation import Foundation
 from stack.sections.functions import Functions
@@ -40,14 +40,14 @@ def add_dashboard(
     pools: Sequence[SizedPool],
 ) -> None:
     graphs = [
-        *(graph for sized in pools for graph in _of_pool(sized, base=base)),
-        _of_fleet(base),
-        *_of_airflow(airflow, base=base, balancer=balancer),
-        *_of_foundation(base),
+        *(graph for sized in pools for graph in _pool_graphs(sized, base=base)),
+        _fleet_graph(base),
+        *_airflow_graphs(airflow, base=base, balancer=balancer),
+        *_foundation_graphs(base),
         _Graph(
             title="Autoscaler",
             namespace="AWS/Lambda",
-            dimensions={"FunctionName": hole(functions.autoscaler)},
+            dimensions={"FunctionName": placeholder(functions.autoscaler)},
             lines=[("Invocations", "Sum"), ("Errors", "Sum"), ("Duration", "Maximum")],
         ),
     ]
@@ -58,62 +58,65 @@ def add_dashboard(
     t.add_output(Output("DashboardUrl", Description="CloudWatch dashboard of this stack.", Value=Sub(url)))
 
 
-def _of_pool(sized: SizedPool, *, base: Foundation) -> Sequence[_Graph]:
+def _pool_graphs(sized: SizedPool, *, base: Foundation) -> Sequence[_Graph]:
     name = sized.pool.name
-    dimensions = {CLUSTER_DIMENSION: hole(base.cluster.ecs), POOL_DIMENSION: name}
-    of: dict[str, Any] = {"namespace": METRICS_NAMESPACE, "dimensions": dimensions}
+    dimensions = {CLUSTER_DIMENSION: placeholder(base.cluster.ecs), POOL_DIMENSION: name}
+    common: dict[str, Any] = {"namespace": METRICS_NAMESPACE, "dimensions": dimensions}
     return [
-        _Graph(title=f"{name}: tasks", **of, lines=[("Queued", "Maximum"), ("Active", "Maximum")]),
+        _Graph(title=f"{name}: tasks", **common, lines=[("Queued", "Maximum"), ("Active", "Maximum")]),
         _Graph(
             title=f"{name}: workers",
-            **of,
+            **common,
             lines=[("Desired", "Maximum"), ("Consuming", "Maximum"), ("Draining", "Maximum"), ("Pending", "Maximum")],
         ),
-        _Graph(title=f"{name}: oldest wait in seconds", **of, lines=[("OldestWait", "Maximum")]),
+        _Graph(title=f"{name}: oldest wait in seconds", **common, lines=[("OldestWait", "Maximum")]),
     ]
 
 
-def _of_fleet(base: Foundation) -> _Graph:
+def _fleet_graph(base: Foundation) -> _Graph:
     return _Graph(
         title="Fleet",
         namespace=METRICS_NAMESPACE,
-        dimensions={CLUSTER_DIMENSION: hole(base.cluster.ecs)},
+        dimensions={CLUSTER_DIMENSION: placeholder(base.cluster.ecs)},
         lines=[("Schedulers", "Minimum"), ("Phantoms", "Maximum"), ("UnconsumedQueues", "Maximum")],
     )
 
 
-def _of_airflow(airflow: Airflow, *, base: Foundation, balancer: Balancer) -> Sequence[_Graph]:
+def _airflow_graphs(airflow: Airflow, *, base: Foundation, balancer: Balancer) -> Sequence[_Graph]:
     return [
         _Graph(
             title="Webserver",
             namespace="AWS/ApplicationELB",
             dimensions={
-                "LoadBalancer": hole(balancer.resource, "LoadBalancerFullName"),
-                "TargetGroup": hole(airflow.site.target_group, "TargetGroupFullName"),
+                "LoadBalancer": placeholder(balancer.resource, "LoadBalancerFullName"),
+                "TargetGroup": placeholder(airflow.target.target_group, "TargetGroupFullName"),
             },
             lines=[("RequestCount", "Sum"), ("HTTPCode_Target_5XX_Count", "Sum"), ("HealthyHostCount", "Minimum")],
         ),
         _Graph(
             title="Service airflow, percent",
             namespace="AWS/ECS",
-            dimensions={"ClusterName": hole(base.cluster.ecs), "ServiceName": hole(airflow.service, "Name")},
+            dimensions={
+                "ClusterName": placeholder(base.cluster.ecs),
+                "ServiceName": placeholder(airflow.service, "Name"),
+            },
             lines=[("CPUUtilization", "Average"), ("MemoryUtilization", "Maximum")],
         ),
     ]
 
 
-def _of_foundation(base: Foundation) -> Sequence[_Graph]:
+def _foundation_graphs(base: Foundation) -> Sequence[_Graph]:
     return [
         _Graph(
             title="Database",
             namespace="AWS/RDS",
-            dimensions={"DBInstanceIdentifier": hole(base.database.instance)},
+            dimensions={"DBInstanceIdentifier": placeholder(base.database.instance)},
             lines=[("CPUUtilization", "Average"), ("DatabaseConnections", "Maximum")],
         ),
         _Graph(
             title="Broker",
             namespace="AWS/ElastiCache",
-            dimensions={"CacheClusterId": f"{hole(base.broker.replication_group)}-001"},
+            dimensions={"CacheClusterId": f"{placeholder(base.broker.replication_group)}-001"},
             lines=[("DatabaseMemoryUsagePercentage", "Maximum"), ("Evictions", "Sum"), ("CurrConnections", "Maximum")],
         ),
     ]

@@ -8,8 +8,8 @@ from troposphere import GetAtt, Output, Ref, Template
 from troposphere.rds import DBInstance, DBParameterGroup, DBSubnetGroup, MasterUserSecret
 
 from stack.lib.iam import Statement, add_role, read_secrets, write_os_metrics
-from stack.lib.secrets import SecretValue, key_of
-from stack.lib.security_groups import Group, add_silent_group
+from stack.lib.secrets import SecretValue, secret_field
+from stack.lib.security_groups import Group, add_closed_group
 from stack.lib.settings import Settings
 from stack.sections.database_settings import DatabaseSettings, add_database_settings
 from stack.sections.network import Network
@@ -42,7 +42,7 @@ class Database:
 
 def add_database(t: Template, *, network: Network, settings: Settings) -> Database:
     given = add_database_settings(t)
-    group = add_silent_group(t, "DatabaseGroup", vpc=network.vpc, description="Database of Airflow")
+    group = add_closed_group(t, "DatabaseGroup", vpc=network.vpc, description="Database of Airflow")
     subnets = t.add_resource(
         DBSubnetGroup("DatabaseSubnets", DBSubnetGroupDescription="Private subnets", SubnetIds=network.private_subnets)
     )
@@ -52,7 +52,7 @@ def add_database(t: Template, *, network: Network, settings: Settings) -> Databa
             DeletionPolicy="Snapshot",
             UpdateReplacePolicy="Snapshot",
             **_capacity(given),
-            **_watched(t, given=given, settings=settings),
+            **_monitoring(t, given=given, settings=settings),
             AutoMinorVersionUpgrade=True,
             BackupRetentionPeriod=given.backup_days,
             CopyTagsToSnapshot=True,
@@ -88,8 +88,8 @@ def add_database(t: Template, *, network: Network, settings: Settings) -> Databa
             "DATABASE_AUTHORITIES": given.authorities,
         },
         secrets={
-            "DATABASE_USER": key_of(owner=instance, attribute=SECRET_ARN, key="username"),
-            "DATABASE_PASSWORD": key_of(owner=instance, attribute=SECRET_ARN, key="password"),
+            "DATABASE_USER": secret_field(owner=instance, attribute=SECRET_ARN, key="username"),
+            "DATABASE_PASSWORD": secret_field(owner=instance, attribute=SECRET_ARN, key="password"),
         },
         statements=tuple(read_secrets([secret_arn], key_arn=settings.key_arn)),
     )
@@ -99,13 +99,13 @@ def _capacity(given: DatabaseSettings) -> dict[str, Any]:
     return {
         "AllocatedStorage": given.storage_gib,
         "DBInstanceClass": given.instance_class,
-        "MaxAllocatedStorage": given.most_storage_gib,
+        "MaxAllocatedStorage": given.max_storage_gib,
         "MultiAZ": given.multi_az,
         "StorageType": "gp3",
     }
 
 
-def _watched(t: Template, *, given: DatabaseSettings, settings: Settings) -> dict[str, Any]:
+def _monitoring(t: Template, *, given: DatabaseSettings, settings: Settings) -> dict[str, Any]:
     """Logs, the operating system's figures, and which queries load the server."""
     role = add_role(
         t,

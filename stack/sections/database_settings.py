@@ -14,7 +14,7 @@ GROUP = "Database"
 class DatabaseSettings:
     instance_class: Ref
     storage_gib: Ref
-    most_storage_gib: If
+    max_storage_gib: If
     multi_az: Ref
     backup_days: Ref
     insights: Ref
@@ -39,7 +39,9 @@ def add_database_settings(t: Template) -> DatabaseSettings:
         group=GROUP,
         label="Instance class",
         description="Size of the database server.",
-        constraint=Matching(regex=r"^db\.[a-z0-9-]+\.[a-z0-9]+$", says="an RDS instance class, such as db.t4g.small"),
+        constraint=Matching(
+            regex=r"^db\.[a-z0-9-]+\.[a-z0-9]+$", must_be="an RDS instance class, such as db.t4g.small"
+        ),
         default="db.t4g.small",
     )
     multi_az = add_parameter(
@@ -60,13 +62,13 @@ def add_database_settings(t: Template) -> DatabaseSettings:
         constraint=Between(low=1, high=35),
         default=7,
     )
-    storage, most_storage = _add_storage(t)
-    has_most = add_condition(t, "HasDatabaseStorageAutoscaling", Not(Equals(Ref(most_storage), "0")))
-    insights, monitoring = _add_watching(t)
+    storage, max_storage = _add_storage(t)
+    has_max = add_condition(t, "HasDatabaseStorageAutoscaling", Not(Equals(Ref(max_storage), "0")))
+    insights, monitoring = _add_monitoring(t)
     return DatabaseSettings(
         instance_class=Ref(instance_class),
         storage_gib=Ref(storage),
-        most_storage_gib=If(has_most, Ref(most_storage), NoValue),
+        max_storage_gib=If(has_max, Ref(max_storage), NoValue),
         multi_az=Ref(multi_az),
         backup_days=Ref(backup_days),
         insights=Ref(insights),
@@ -86,7 +88,7 @@ def _add_authorities(t: Template) -> Parameter:
         description="File of the image with the authorities that may sign the database's certificate.",
         constraint=Matching(
             regex=r"^/?[A-Za-z0-9._-]+(/[A-Za-z0-9._-]+)*\.(pem|crt)$",
-            says="a .pem or .crt file, by its path or by that below the image's own folder",
+            must_be="a .pem or .crt file, by its path or by that below the image's own folder",
         ),
         default="authorities/rds.pem",
     )
@@ -102,7 +104,7 @@ def _add_storage(t: Template) -> tuple[Any, Any]:
         constraint=Between(low=20, high=65536),
         default=20,
     )
-    most = add_parameter(
+    maximum = add_parameter(
         t,
         "DatabaseMaxStorageGib",
         group=GROUP,
@@ -111,10 +113,10 @@ def _add_storage(t: Template) -> tuple[Any, Any]:
         constraint=Between(low=0, high=65536),
         default=0,
     )
-    return storage, most
+    return storage, maximum
 
 
-def _add_watching(t: Template) -> tuple[Any, Any]:
+def _add_monitoring(t: Template) -> tuple[Any, Any]:
     insights = add_parameter(
         t,
         "DatabaseInsights",

@@ -22,7 +22,7 @@ def add_encryption_key(t: Template) -> GetAtt:
             PendingWindowInDays=PENDING_WINDOW_DAYS,
             KeyPolicy={
                 "Version": POLICY_VERSION,
-                "Statement": [_iam_decides(), _only_services(), _log_groups(), _alarms()],
+                "Statement": [_allow_iam(), _deny_other_grants(), _allow_log_groups(), _allow_alarms()],
             },
         )
     )
@@ -30,7 +30,7 @@ def add_encryption_key(t: Template) -> GetAtt:
     return key.get_att("Arn")
 
 
-def _iam_decides() -> dict[str, Any]:
+def _allow_iam() -> dict[str, Any]:
     """Without this statement the policies of roles would count for nothing, and nobody could change the key."""
     return {
         "Sid": "IamDecides",
@@ -41,7 +41,7 @@ def _iam_decides() -> dict[str, Any]:
     }
 
 
-def _only_services() -> dict[str, Any]:
+def _deny_other_grants() -> dict[str, Any]:
     """Only AWS's services pass the key on, for the resources that they encrypt with it."""
     by_a_service = {"kms:GrantIsForAWSResource": "false", "aws:PrincipalIsAWSService": "false"}
     return {
@@ -54,7 +54,7 @@ def _only_services() -> dict[str, Any]:
     }
 
 
-def _log_groups() -> dict[str, Any]:
+def _allow_log_groups() -> dict[str, Any]:
     groups = Sub("arn:${AWS::Partition}:logs:${AWS::Region}:${AWS::AccountId}:log-group:${AWS::StackName}-*")
     return {
         "Sid": "LogGroupsOfThisStack",
@@ -66,7 +66,7 @@ def _log_groups() -> dict[str, Any]:
     }
 
 
-def _alarms() -> dict[str, Any]:
+def _allow_alarms() -> dict[str, Any]:
     """An alarm cannot tell an encrypted topic anything otherwise, and nothing would show that."""
     return {
         "Sid": "AlarmsOfThisAccount",

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from troposphere import Template
 from troposphere.ecs import Service
 
-from stack.lib.listeners import Balancer, add_site, add_url
-from stack.lib.security_groups import add_api_client_group, add_path
+from stack.lib.listeners import Balancer, add_url_output, add_web_target
+from stack.lib.security_groups import add_aws_client_group, allow_traffic
 from stack.lib.services import Workload, add_service
 from stack.lib.task_definition import Container, Task, add_size, add_task
 from stack.sections.balancer import FLOWER_LISTENER_PORT
@@ -24,11 +24,11 @@ class Flower:
 
 
 def add_flower(t: Template, *, base: Foundation, balancer: Balancer) -> Flower:
-    size = add_size(t, "Flower", group=GROUP, whose="the service flower", cpu="256", memory_mib="1024")
-    group = add_api_client_group(t, "FlowerGroup", vpc=base.network.vpc, description="Flower")
-    add_path(t, source=group, target=base.database.group, port=base.database.port)
-    add_path(t, source=group, target=base.broker.group, port=base.broker.port)
-    add_path(t, source=balancer.group, target=group, port=PORT)
+    size = add_size(t, "Flower", group=GROUP, owner="the service flower", cpu="256", memory_mib="1024")
+    group = add_aws_client_group(t, "FlowerGroup", vpc=base.network.vpc, description="Flower")
+    allow_traffic(t, source=group, target=base.database.group, port=base.database.port)
+    allow_traffic(t, source=group, target=base.broker.group, port=base.broker.port)
+    allow_traffic(t, source=balancer.group, target=group, port=PORT)
     container = Container(
         role=ROLE,
         memory_mib=size.memory_mib,
@@ -36,7 +36,7 @@ def add_flower(t: Template, *, base: Foundation, balancer: Balancer) -> Flower:
         secrets={**base.database.secrets, **base.broker.secrets, "ADMIN_PASSWORD": base.secrets.admin},
         listens_on=PORT,
         is_reachable=True,
-        lives_on=True,
+        is_restarted=True,
     )
     defined = add_task(
         t,
@@ -44,7 +44,7 @@ def add_flower(t: Template, *, base: Foundation, balancer: Balancer) -> Flower:
         settings=base.settings,
         task=Task(containers=(container,), size=size, statements=base.database.statements),
     )
-    site = add_site(
+    target = add_web_target(
         t,
         "Flower",
         balancer=balancer,
@@ -53,13 +53,15 @@ def add_flower(t: Template, *, base: Foundation, balancer: Balancer) -> Flower:
         listener_port=FLOWER_LISTENER_PORT,
         health_path=HEALTH_PATH,
     )
-    add_url(t, "FlowerUrl", balancer=balancer, description="Address of Celery's monitor.", port=FLOWER_LISTENER_PORT)
+    add_url_output(
+        t, "FlowerUrl", balancer=balancer, description="Address of Celery's monitor.", port=FLOWER_LISTENER_PORT
+    )
     service = add_service(
         t,
         "FlowerService",
         cluster=base.cluster.ecs,
         subnets=base.network.private_subnets,
         settings=base.settings,
-        workload=Workload(definition=defined.definition, group=group, site=site),
+        workload=Workload(definition=defined.definition, group=group, target=target),
     )
     return Flower(service=service)

@@ -11,13 +11,13 @@ from troposphere.serverless import EventBridgeRuleEvent, Function, ScheduleEvent
 
 from fleet.pools import POOLS
 from stack.lib.iam import add_network_policy, inspect_services, publish_to, scale_services
-from stack.lib.lambda_function import Code, Shared, add_function
-from stack.lib.parameters import YES_OR_NO, Between, add_condition, add_parameter, hole
-from stack.lib.security_groups import add_api_client_group, add_path
+from stack.lib.lambda_function import Code, FunctionContext, add_function
+from stack.lib.parameters import YES_OR_NO, Between, add_condition, add_parameter, placeholder
+from stack.lib.security_groups import add_aws_client_group, allow_traffic
 from stack.sections.airflow import Airflow
 from stack.sections.flower import Flower
 from stack.sections.foundation import Foundation
-from stack.sections.pools import MOST_WORKERS, SizedPool, pools_json
+from stack.sections.pools import MAX_WORKERS, SizedPool, pools_json
 from stack.sections.sleep import add_sleeper
 from stack.sections.workers import Workers
 
@@ -44,13 +44,13 @@ def add_functions(
     pools: Sequence[SizedPool],
 ) -> Functions:
     settings = _add_settings(t)
-    shared = _add_shared(t, base=base, airflow=airflow)
+    context = _add_context(t, base=base, airflow=airflow)
     services = {"airflow": airflow.service, **workers.services, "flower": flower.service}
     functions = Functions(
-        autoscaler=_add_autoscaler(t, base=base, shared=shared, settings=settings, workers=workers, pools=pools),
-        version_check=_add_version_check(t, base=base, shared=shared, airflow=airflow, services=services),
+        autoscaler=_add_autoscaler(t, base=base, context=context, settings=settings, workers=workers, pools=pools),
+        version_check=_add_version_check(t, base=base, context=context, airflow=airflow, services=services),
     )
-    add_sleeper(t, base=base, shared=shared, airflow=airflow, workers=workers, flower=flower, pools=pools)
+    add_sleeper(t, base=base, context=context, airflow=airflow, workers=workers, flower=flower, pools=pools)
     return functions
 
 
@@ -80,8 +80,8 @@ def _add_settings(t: Template) -> Mapping[str, Any]:
         group=GROUP,
         label="Most workers added at once",
         description="Workers that one look of the autoscaler may add to a pool; the default sets no limit of its own.",
-        constraint=Between(low=1, high=MOST_WORKERS),
-        default=MOST_WORKERS,
+        constraint=Between(low=1, high=MAX_WORKERS),
+        default=MAX_WORKERS,
     )
     raced_boots = add_parameter(
         t,
@@ -101,13 +101,13 @@ def _add_settings(t: Template) -> Mapping[str, Any]:
     }
 
 
-def _add_shared(t: Template, *, base: Foundation, airflow: Airflow) -> Shared:
+def _add_context(t: Template, *, base: Foundation, airflow: Airflow) -> FunctionContext:
     is_reserved = _add_reservation(t)
     network_policy = add_network_policy(t, "FunctionsNetworkPolicy")
-    group = add_api_client_group(t, "FunctionsGroup", vpc=base.network.vpc, description="Functions")
-    add_path(t, source=group, target=base.broker.group, port=base.broker.port)
-    add_path(t, source=group, target=airflow.group, port=airflow.port)
-    return Shared(
+    group = add_aws_client_group(t, "FunctionsGroup", vpc=base.network.vpc, description="Functions")
+    allow_traffic(t, source=group, target=base.broker.group, port=base.broker.port)
+    allow_traffic(t, source=group, target=airflow.group, port=airflow.port)
+    return FunctionContext(
         settings=base.settings,
         subnets=base.network.private_subnets,
         group=group,
@@ -139,7 +139,7 @@ def _add_autoscaler(
     t: Template,
     *,
     base: Foundation,
-    shared: Shared,
+    context: FunctionContext,
     settings: Mapping[str, Any],
     workers: Workers,
     pools: Sequence[SizedPool],
@@ -147,7 +147,7 @@ def _add_autoscaler(
     return add_function(
         t,
         "Autoscaler",
-        shared=shared,
+        context=context,
         code=Code(
             package="autoscaler",
             environment={POOLS: pools_json(pools, services=workers.services), **settings},
@@ -159,12 +159,12 @@ def _add_autoscaler(
 
 
 def _add_version_check(
-    t: Template, *, base: Foundation, shared: Shared, airflow: Airflow, services: Mapping[str, Service]
+    t: Template, *, base: Foundation, context: FunctionContext, airflow: Airflow, services: Mapping[str, Service]
 ) -> Function:
     return add_function(
         t,
         "VersionCheck",
-        shared=shared,
+        context=context,
         code=Code(
             package="version_check",
             environment={
@@ -186,7 +186,7 @@ def _add_version_check(
 
 
 def _services_json(services: Mapping[str, Service]) -> Sub:
-    names = {role: hole(service, "Name") for role, service in services.items()}
+    names = {role: placeholder(service, "Name") for role, service in services.items()}
     return Sub(json.dumps(names, separators=(",", ":")))
 
 

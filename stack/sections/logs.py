@@ -23,7 +23,7 @@ FLOW_LOGS = "delivery.logs.amazonaws.com"
 NO_TRAFFIC = "NONE"
 # Seconds over which a connection's packets are counted into one record: the longer of the two that there are.
 AGGREGATION_S = 600
-ENDLESS = "This is where access logs go: to log their delivery would never end."
+ENDLESS_REASON = "This is where access logs go: to log their delivery would never end."
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,19 +54,21 @@ def add_access_logs(t: Template) -> AccessLogs:
     bucket = add_bucket(t, "AccessLogBucket", days=Ref(days), encryption=encryption)
     suppress(
         bucket,
-        checkov={"CKV_AWS_18": ENDLESS},
+        checkov={"CKV_AWS_18": ENDLESS_REASON},
         guard={
-            "s3_bucket_logging_enabled_check": ENDLESS,
+            "s3_bucket_logging_enabled_check": ENDLESS_REASON,
             "s3_bucket_default_encryption_kms_check": "Load balancers deliver to buckets of S3's own encryption only.",
             "s3_bucket_object_lock_enabled_check": "S3 delivers access logs to no bucket with a default retention.",
         },
     )
     deliveries = [
-        _deliver("logdelivery.elasticloadbalancing.amazonaws.com", bucket=bucket, prefix=f"{BALANCER_PREFIX}/AWSLogs/"),
-        _deliver("logging.s3.amazonaws.com", bucket=bucket, prefix=BUCKET_PREFIX),
-        _deliver(FLOW_LOGS, bucket=bucket, prefix=f"{NETWORK_PREFIX}/"),
+        _allow_delivery(
+            "logdelivery.elasticloadbalancing.amazonaws.com", bucket=bucket, prefix=f"{BALANCER_PREFIX}/AWSLogs/"
+        ),
+        _allow_delivery("logging.s3.amazonaws.com", bucket=bucket, prefix=BUCKET_PREFIX),
+        _allow_delivery(FLOW_LOGS, bucket=bucket, prefix=f"{NETWORK_PREFIX}/"),
         # Asked before a flow log is created; the answer is the same for every bucket without access lists.
-        _of_this_account(FLOW_LOGS, action="s3:GetBucketAcl", resource=bucket.get_att("Arn")),
+        _allow_from_this_account(FLOW_LOGS, action="s3:GetBucketAcl", resource=bucket.get_att("Arn")),
     ]
     return AccessLogs(
         bucket=bucket, policy=add_bucket_policy(t, "AccessLogBucketPolicy", bucket=bucket, statements=deliveries)
@@ -126,11 +128,11 @@ def add_flow_logs(t: Template, *, network: Network, access_logs: AccessLogs) -> 
     )
 
 
-def _deliver(service: str, *, bucket: Bucket, prefix: str) -> Statement:
-    return _of_this_account(service, action="s3:PutObject", resource=objects(bucket, prefix))
+def _allow_delivery(service: str, *, bucket: Bucket, prefix: str) -> Statement:
+    return _allow_from_this_account(service, action="s3:PutObject", resource=objects(bucket, prefix))
 
 
-def _of_this_account(service: str, *, action: str, resource: Any) -> Statement:
+def _allow_from_this_account(service: str, *, action: str, resource: Any) -> Statement:
     return {
         "Effect": "Allow",
         "Principal": {"Service": service},

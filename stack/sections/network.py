@@ -6,12 +6,12 @@ from typing import Any
 from troposphere import Equals, If, Not, Or, Parameter, Ref, Split, Template
 
 from stack.lib.parameters import Matching, OneOf, add_condition, add_parameter, add_rule
-from stack.sections.own_network import Shape, add_own_network
+from stack.sections.created_network import NetworkShape, add_created_network
 
 GROUP = "Network"
 TWO_SUBNETS_OR_NONE = Matching(
     regex=r"^(subnet-[0-9a-f]{8,17}(,subnet-[0-9a-f]{8,17})+)?$",
-    says="two or more subnet ids with commas between them, or empty",
+    must_be="two or more subnet ids with commas between them, or empty",
 )
 
 
@@ -49,7 +49,7 @@ def add_network(t: Template) -> Network:
         group=GROUP,
         label="VPC",
         description="VPC to run in; leave empty to create one with public and private subnets.",
-        constraint=Matching(regex=r"^(vpc-[0-9a-f]{8,17})?$", says="a VPC id, or empty"),
+        constraint=Matching(regex=r"^(vpc-[0-9a-f]{8,17})?$", must_be="a VPC id, or empty"),
         default="",
     )
     private_ids = add_parameter(
@@ -89,7 +89,7 @@ def add_network(t: Template) -> Network:
     )
     # The rules above make both equal; together they tell a linter that neither is empty in a brought network.
     is_created = add_condition(t, "IsNetworkCreated", Or(Equals(Ref(vpc_id), ""), Equals(Ref(private_ids), "")))
-    own = add_own_network(t, shape=_shape(t), is_created=is_created)
+    own = add_created_network(t, shape=_add_shape(t), is_created=is_created)
     return Network(
         vpc=If(is_created, Ref(own.vpc), Ref(vpc_id)),
         created_vpc=Ref(own.vpc),
@@ -101,7 +101,7 @@ def add_network(t: Template) -> Network:
     )
 
 
-def _shape(t: Template) -> Shape:
+def _add_shape(t: Template) -> NetworkShape:
     cidr = add_parameter(
         t,
         "VpcCidr",
@@ -110,7 +110,7 @@ def _shape(t: Template) -> Shape:
         description="Addresses of the VPC that is created when none is given.",
         constraint=Matching(
             regex=r"^(10|172|192)(\.[0-9]{1,3}){3}/1[67]$",
-            says="a private IPv4 range of /16 or /17, such as 10.0.0.0/16",
+            must_be="a private IPv4 range of /16 or /17, such as 10.0.0.0/16",
         ),
         default="10.0.0.0/16",
     )
@@ -132,4 +132,4 @@ def _shape(t: Template) -> Shape:
         constraint=OneOf(values=("nat", "nat-per-zone", "endpoints")),
         default="nat",
     )
-    return Shape(cidr=cidr, zones=zones, way_out=way_out)
+    return NetworkShape(cidr=cidr, zones=zones, way_out=way_out)

@@ -8,14 +8,14 @@ from typing import Any
 from troposphere import Parameter, Sub, Template
 
 from fleet.pools import pool_entry
-from stack.lib.parameters import Between, add_order, add_parameter, hole
+from stack.lib.parameters import Between, add_min_max_rule, add_parameter, placeholder
 from stack.lib.services import SpotShare, add_spot_share
 from stack.lib.task_definition import Size, add_size
 
 # Airflow's own name for the queue of a task whose author names none.
 DEFAULT_QUEUE = "default"
-MOST_WORKERS = 1000
-MOST_SLOTS = 256
+MAX_WORKERS = 1000
+MAX_SLOTS = 256
 # Fewest workers up to which the template itself holds them against the most: each number costs a list in it.
 ORDER_EXACT_TO = 10
 
@@ -77,25 +77,25 @@ def _check(pools: Sequence[DeclaredPool]) -> None:
 
 def _add_pool(t: Template, pool: DeclaredPool) -> SizedPool:
     group = f"Workers ({pool.name})"
-    fewest, most = _add_limits(t, pool, group=group)
+    minimum, maximum = _add_limits(t, pool, group=group)
     return SizedPool(
         pool=pool,
-        min=fewest,
-        max=most,
+        min=minimum,
+        max=maximum,
         concurrency=add_parameter(
             t,
             f"{pool.title}Concurrency",
             group=group,
             label="Slots a worker",
             description=f"Airflow tasks that one worker of the pool {pool.name} runs at once.",
-            constraint=Between(low=1, high=MOST_SLOTS),
+            constraint=Between(low=1, high=MAX_SLOTS),
             default=pool.concurrency,
         ),
         size=add_size(
             t,
             pool.title,
             group=group,
-            whose=f"a worker of the pool {pool.name}",
+            owner=f"a worker of the pool {pool.name}",
             cpu=pool.cpu,
             memory_mib=pool.memory_mib,
         ),
@@ -112,7 +112,7 @@ def _add_pool(t: Template, pool: DeclaredPool) -> SizedPool:
             t,
             pool.title,
             group=group,
-            whose=f"the workers of the pool {pool.name}",
+            owner=f"the workers of the pool {pool.name}",
             percent=pool.spot_percent,
             base=pool.on_demand_base,
         ),
@@ -120,26 +120,26 @@ def _add_pool(t: Template, pool: DeclaredPool) -> SizedPool:
 
 
 def _add_limits(t: Template, pool: DeclaredPool, *, group: str) -> tuple[Parameter, Parameter]:
-    fewest = add_parameter(
+    minimum = add_parameter(
         t,
         f"{pool.title}Min",
         group=group,
         label="Fewest workers",
         description=f"Workers of the pool {pool.name} that run even when nothing is queued.",
-        constraint=Between(low=0, high=MOST_WORKERS),
+        constraint=Between(low=0, high=MAX_WORKERS),
         default=pool.min,
     )
-    most = add_parameter(
+    maximum = add_parameter(
         t,
         f"{pool.title}Max",
         group=group,
         label="Most workers",
         description=f"Workers of the pool {pool.name} that may run at once; not below the fewest.",
-        constraint=Between(low=1, high=MOST_WORKERS),
+        constraint=Between(low=1, high=MAX_WORKERS),
         default=pool.max,
     )
-    add_order(t, pool.title, low=fewest, high=most, exact_to=ORDER_EXACT_TO)
-    return fewest, most
+    add_min_max_rule(t, pool.title, low=minimum, high=maximum, exact_to=ORDER_EXACT_TO)
+    return minimum, maximum
 
 
 def pools_json(pools: Sequence[SizedPool], *, services: Mapping[str, Any] | None = None) -> Sub:
@@ -151,10 +151,10 @@ def _pool_json(sized: SizedPool, *, services: Mapping[str, Any] | None) -> str:
     name = sized.pool.name
     entry = pool_entry(
         name=json.dumps(name),
-        service="" if services is None else f'"{hole(services[name], "Name")}"',
+        service="" if services is None else f'"{placeholder(services[name], "Name")}"',
         queues=json.dumps(sized.pool.queues),
-        minimum=hole(sized.min),
-        maximum=hole(sized.max),
-        concurrency=hole(sized.concurrency),
+        minimum=placeholder(sized.min),
+        maximum=placeholder(sized.max),
+        concurrency=placeholder(sized.concurrency),
     )
     return "{" + ",".join(f'"{field}":{text}' for field, text in entry.items()) + "}"

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from troposphere import Output, Ref, Template
 
-from stack.lib.secrets import KEY_LENGTH, SecretValue, add_generated_secret, whole
+from stack.lib.secrets import KEY_LENGTH, SecretValue, add_generated_secret, whole_secret
 from stack.lib.settings import Settings
 
 FERNET_LENGTH = 32  # a Fernet key is 32 bytes, base64-encoded; the image encodes these characters
@@ -44,4 +44,4 @@ def add_secrets(t: Template, *, settings: Settings) -> Secrets:
         description="Password of the user admin in Airflow and Flower",
     )
     t.add_output(Output("AdminSecretArn", Description="Secret with the password of the user admin.", Value=Ref(admin)))
-    return Secrets(fernet=whole(fernet), api=whole(api), jwt=whole(jwt), admin=whole(admin))
+    return Secrets(fernet=whole_secret(fernet), api=whole_secret(api), jwt=whole_secret(jwt), admin=whole_secret(admin))

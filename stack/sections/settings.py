@@ -22,7 +22,7 @@ def add_settings(t: Template, *, key_arn: GetAtt) -> Settings:
         description="Image that every container runs, with its tag or digest.",
         constraint=Matching(
             regex=r"^[a-z0-9][a-zA-Z0-9.:/_-]*(:[a-zA-Z0-9_][a-zA-Z0-9_.-]{0,127}|@sha256:[0-9a-f]{64})$",
-            says="an image name with a tag or a digest, such as registry/airflow-on-ecs:1.0",
+            must_be="an image name with a tag or a digest, such as registry/airflow-on-ecs:1.0",
         ),
     )
     architecture = add_parameter(
@@ -46,18 +46,18 @@ def add_settings(t: Template, *, key_arn: GetAtt) -> Settings:
     is_arm = add_condition(t, "IsArm", Equals(Ref(architecture), "arm64"))
     return Settings(
         image_uri=Ref(image_uri),
-        repository_arn=_repository_arn(t),
+        repository_arn=_add_repository(t),
         architecture=Ref(architecture),
         cpu_architecture=If(is_arm, "ARM64", "X86_64"),
         log_retention_days=Ref(retention),
         key_arn=key_arn,
-        deletion_protection=Ref(_deletion_protection(t)),
-        permissions_boundary=_permissions_boundary(t),
-        has_exec=_has_exec(t),
+        deletion_protection=Ref(_add_deletion_protection(t)),
+        permissions_boundary=_add_permissions_boundary(t),
+        has_exec=_add_exec(t),
     )
 
 
-def _deletion_protection(t: Template) -> Parameter:
+def _add_deletion_protection(t: Template) -> Parameter:
     return add_parameter(
         t,
         "DeletionProtection",
@@ -69,7 +69,7 @@ def _deletion_protection(t: Template) -> Parameter:
     )
 
 
-def _permissions_boundary(t: Template) -> If:
+def _add_permissions_boundary(t: Template) -> If:
     boundary = add_parameter(
         t,
         "PermissionsBoundaryArn",
@@ -78,7 +78,7 @@ def _permissions_boundary(t: Template) -> If:
         description="ARN of a policy that bounds every role of the stack; empty sets no boundary.",
         constraint=Matching(
             regex=r"^(arn:[a-z-]+:iam::([0-9]{12}|aws):policy/[A-Za-z0-9+=,.@_/-]+)?$",
-            says="the ARN of an IAM policy, or empty",
+            must_be="the ARN of an IAM policy, or empty",
         ),
         default="",
     )
@@ -86,7 +86,7 @@ def _permissions_boundary(t: Template) -> If:
     return If(has_boundary, Ref(boundary), NoValue)
 
 
-def _has_exec(t: Template) -> str:
+def _add_exec(t: Template) -> str:
     allowed = add_parameter(
         t,
         "ExecAllowed",
@@ -99,7 +99,7 @@ def _has_exec(t: Template) -> str:
     return add_condition(t, "HasExec", Equals(Ref(allowed), "true"))
 
 
-def _repository_arn(t: Template) -> If:
+def _add_repository(t: Template) -> If:
     repository: Parameter = add_parameter(
         t,
         "ImageRepositoryArn",
@@ -108,7 +108,7 @@ def _repository_arn(t: Template) -> If:
         description="ARN of the image's ECR repository; empty allows any of this account and region.",
         constraint=Matching(
             regex=r"^(arn:[a-z-]+:ecr:[a-z0-9-]+:[0-9]{12}:repository/[a-z0-9][a-z0-9._/-]*)?$",
-            says="the ARN of an ECR repository, or empty",
+            must_be="the ARN of an ECR repository, or empty",
         ),
         default="",
     )

@@ -10,7 +10,7 @@ from troposphere.serverless import Function, ScheduleEvent
 
 from fleet.pools import POOLS
 from stack.lib.iam import Statement, allow
-from stack.lib.lambda_function import Code, Shared, add_function
+from stack.lib.lambda_function import Code, FunctionContext, add_function
 from stack.lib.parameters import Between, Matching, add_condition, add_parameter
 from stack.sections.airflow import Airflow
 from stack.sections.flower import Flower
@@ -20,7 +20,7 @@ from stack.sections.workers import Workers
 
 GROUP = "Sleep"
 EVERY_MINUTE = "rate(1 minute)"
-ASLEEP, AWAKE = "asleep", "awake"  # as shared.tags spells them, which is not importable here; a test compares
+ASLEEP, AWAKE = "asleep", "awake"  # as context.tags spells them, which is not importable here; a test compares
 # CloudFormation names the alarms by the stack and their logical ids.
 ALARM_PREFIX = "${AWS::StackName}-Alarm"
 SLEEPERS_AT_ONCE = 2  # a command while the minute's look goes on
@@ -30,7 +30,7 @@ def add_sleeper(
     t: Template,
     *,
     base: Foundation,
-    shared: Shared,
+    context: FunctionContext,
     airflow: Airflow,
     workers: Workers,
     flower: Flower,
@@ -49,7 +49,7 @@ def add_sleeper(
     function = add_function(
         t,
         "Sleeper",
-        shared=shared,
+        context=context,
         code=Code(
             package="sleeper",
             environment={
@@ -61,7 +61,7 @@ def add_sleeper(
                 "PATIENCE_MINUTES": Ref(patience),
             },
             statements=[
-                *_rest_services(services=services, cluster=base.cluster.ecs),
+                *_scale_services(services=services, cluster=base.cluster.ecs),
                 *_suspend_scaling(),
                 *_silence_alarms(),
                 _stop_database(base.database.instance),
@@ -73,21 +73,22 @@ def add_sleeper(
             },
             concurrency=SLEEPERS_AT_ONCE,
             # Lost, the schedule's word would let the environment be awake all night, or asleep all day.
-            told_of_failures=base.topic,
+            failure_topic=base.topic,
         ),
     )
-    _add_schedule(t, "Sleep", function=function, wanted=ASLEEP, says="When the environment is put to sleep")
-    _add_schedule(t, "Wake", function=function, wanted=AWAKE, says="When the environment is woken")
+    _add_schedule(t, "Sleep", function=function, desired_state=ASLEEP, purpose="When the environment is put to sleep")
+    _add_schedule(t, "Wake", function=function, desired_state=AWAKE, purpose="When the environment is woken")
 
 
-def _add_schedule(t: Template, prefix: str, *, function: Function, wanted: str, says: str) -> None:
+def _add_schedule(t: Template, prefix: str, *, function: Function, desired_state: str, purpose: str) -> None:
     expression: Parameter = add_parameter(
         t,
         f"{prefix}Schedule",
         group=GROUP,
         label=f"{prefix} at",
-        description=f"{says}, in UTC: an expression of EventBridge, such as cron(0 19 ? * MON-FRI *); empty for never.",
-        constraint=Matching(regex=r"^(cron\([0-9A-Z*?,/# -]+\))?$", says="cron(...) with six fields, or empty"),
+        description=f"{purpose}, in UTC: an expression of EventBridge, such as cron(0 19 ? * MON-FRI *); "
+        "empty for never.",
+        constraint=Matching(regex=r"^(cron\([0-9A-Z*?,/# -]+\))?$", must_be="cron(...) with six fields, or empty"),
         default="",
     )
     has_schedule = add_condition(t, f"Has{prefix}Schedule", Not(Equals(Ref(expression), "")))
@@ -95,9 +96,9 @@ def _add_schedule(t: Template, prefix: str, *, function: Function, wanted: str, 
         Rule(
             f"{prefix}Rule",
             Condition=has_schedule,
-            Description=f"{says}.",
+            Description=f"{purpose}.",
             ScheduleExpression=Ref(expression),
-            Targets=[Target(Arn=function.get_att("Arn"), Id="Sleeper", Input=f'{{"want":"{wanted}"}}')],
+            Targets=[Target(Arn=function.get_att("Arn"), Id="Sleeper", Input=f'{{"want":"{desired_state}"}}')],
         )
     )
     t.add_resource(
@@ -112,7 +113,7 @@ def _add_schedule(t: Template, prefix: str, *, function: Function, wanted: str, 
     )
 
 
-def _rest_services(*, services: Sequence[Any], cluster: Any) -> list[Statement]:
+def _scale_services(*, services: Sequence[Any], cluster: Any) -> list[Statement]:
     """Set how many tasks the services have; tag them, and their cluster."""
     own = [Ref(s) for s in services]
     tagging = ("ecs:TagResource", "ecs:UntagResource")

@@ -20,7 +20,7 @@ def add_topic(t: Template, *, key_arn: GetAtt) -> Topic:
         label="E-mail for alarms",
         description="Address that is sent every alarm, after it has confirmed; empty subscribes nobody to the topic.",
         constraint=Matching(
-            regex=r"^([A-Za-z0-9._%+-]+@[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+)?$", says="an e-mail address, or empty"
+            regex=r"^([A-Za-z0-9._%+-]+@[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+)?$", must_be="an e-mail address, or empty"
         ),
         default="",
     )

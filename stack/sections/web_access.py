@@ -7,12 +7,12 @@ from troposphere import Equals, If, Join, Not, NoValue, Parameter, Ref, Select, 
 from troposphere.ec2 import SecurityGroupRule
 
 from stack.lib.listeners import SignIn
-from stack.lib.parameters import Matching, add_condition, add_parameter, add_rule, hole
+from stack.lib.parameters import Matching, add_condition, add_parameter, add_rule, placeholder
 
-MOST_RANGES = 4
+MAX_RANGES = 4
 RANGE = r"[0-9]{1,3}(\.[0-9]{1,3}){3}/([0-9]|[12][0-9]|3[0-2])"
 GROUP = "Sign-in"
-HTTPS_OR_NONE = Matching(regex=r"^(https://[A-Za-z0-9.-]+(:[0-9]+)?(/[^\s]*)?)?$", says="an https address, or empty")
+HTTPS_OR_NONE = Matching(regex=r"^(https://[A-Za-z0-9.-]+(:[0-9]+)?(/[^\s]*)?)?$", must_be="an https address, or empty")
 SECRET_KEY = "clientSecret"  # noqa: S105 - the name of a key
 SESSION_S = 8 * 60 * 60
 # The provider's endpoints, as its /.well-known/openid-configuration names them.
@@ -29,21 +29,21 @@ def add_allowed_ranges(t: Template, *, group: str) -> Parameter:
         "AllowedCidrs",
         group=group,
         label="Allowed addresses",
-        description=f"IPv4 ranges that may open the web pages, up to {MOST_RANGES} with commas between them.",
+        description=f"IPv4 ranges that may open the web pages, up to {MAX_RANGES} with commas between them.",
         constraint=Matching(
-            regex=f"^{RANGE}(,{RANGE}){{0,{MOST_RANGES - 1}}}$",
-            says="IPv4 ranges with commas between them, such as 10.0.0.0/8,192.168.0.0/16",
+            regex=f"^{RANGE}(,{RANGE}){{0,{MAX_RANGES - 1}}}$",
+            must_be="IPv4 ranges with commas between them, such as 10.0.0.0/8,192.168.0.0/16",
         ),
         default="10.0.0.0/8",
     )
 
 
-def admit(t: Template, *, ranges: Parameter, ports: Sequence[tuple[Any, str, str | None]]) -> list[Any]:
+def ingress_rules(t: Template, *, ranges: Parameter, ports: Sequence[tuple[Any, str, str | None]]) -> list[Any]:
     """A rule for each range and each (port, what it is, condition or None); the conditions must not exclude all."""
     # CloudFormation cannot count what Split gives: with commas added there are always as many parts as are asked for.
-    parts = Split(",", Join("", [Ref(ranges), "," * (MOST_RANGES - 1)]))
+    parts = Split(",", Join("", [Ref(ranges), "," * (MAX_RANGES - 1)]))
     rules: list[Any] = []
-    for index in range(MOST_RANGES):
+    for index in range(MAX_RANGES):
         part = Select(index, parts)
         has_range = add_condition(t, f"HasAllowedRange{index + 1}", Not(Equals(part, ""))) if index else None
         for port, what, condition in ports:
@@ -93,7 +93,7 @@ def add_sign_in(t: Template, *, certificate: Any) -> SignIn:
             "TokenEndpoint": Ref(endpoints["OidcTokenEndpoint"]),
             "UserInfoEndpoint": Ref(endpoints["OidcUserInfoEndpoint"]),
             "ClientId": Ref(client),
-            "ClientSecret": Sub(f"{{{{resolve:secretsmanager:{hole(secret)}:SecretString:{SECRET_KEY}}}}}"),
+            "ClientSecret": Sub(f"{{{{resolve:secretsmanager:{placeholder(secret)}:SecretString:{SECRET_KEY}}}}}"),
             "SessionTimeout": str(SESSION_S),
         },
     )
@@ -106,7 +106,7 @@ def _add_client(t: Template) -> tuple[Parameter, Parameter]:
         group=GROUP,
         label="Client",
         description="Client id that the provider has for this stack.",
-        constraint=Matching(regex=r"^[A-Za-z0-9._~:/-]*$", says="a client id, or empty"),
+        constraint=Matching(regex=r"^[A-Za-z0-9._~:/-]*$", must_be="a client id, or empty"),
         default="",
     )
     secret = add_parameter(
@@ -117,7 +117,7 @@ def _add_client(t: Template) -> tuple[Parameter, Parameter]:
         description=f"ARN of a secret whose JSON holds the client's secret as {SECRET_KEY}.",
         constraint=Matching(
             regex=r"^(arn:[a-z-]+:secretsmanager:[a-z0-9-]+:[0-9]{12}:secret:[A-Za-z0-9/_+=.@-]+)?$",
-            says="the ARN of a secret, or empty",
+            must_be="the ARN of a secret, or empty",
         ),
         default="",
     )

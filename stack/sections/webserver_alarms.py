@@ -6,24 +6,24 @@ from troposphere import Template
 from troposphere.cloudwatch import Alarm
 from troposphere.sns import Topic
 
-from stack.lib.alarms import Watch, add_alarm
-from stack.lib.listeners import Balancer, Site
+from stack.lib.alarms import MetricAlarm, add_alarm
+from stack.lib.listeners import Balancer, WebTarget
 
 NAMESPACE = "AWS/ApplicationELB"
-MOST_ERRORS_A_MINUTE = 10
+MAX_ERRORS_PER_MINUTE = 10
 
 
-def add_webserver_alarms(t: Template, *, topic: Topic, balancer: Balancer, site: Site) -> list[Alarm]:
+def add_webserver_alarms(t: Template, *, topic: Topic, balancer: Balancer, target: WebTarget) -> list[Alarm]:
     """The alarms that a deployment of the webserver must not set off."""
     whole = {"LoadBalancer": balancer.resource.get_att("LoadBalancerFullName")}
-    of: dict[str, Any] = {
+    common: dict[str, Any] = {
         "namespace": NAMESPACE,
-        "dimensions": {**whole, "TargetGroup": site.target_group.get_att("TargetGroupFullName")},
+        "dimensions": {**whole, "TargetGroup": target.target_group.get_att("TargetGroupFullName")},
     }
     errors: dict[str, Any] = {
         "statistic": "Sum",
         "comparison": "GreaterThanThreshold",
-        "threshold": MOST_ERRORS_A_MINUTE,
+        "threshold": MAX_ERRORS_PER_MINUTE,
         "periods": 3,
         "missing": "notBreaching",
     }
@@ -31,9 +31,9 @@ def add_webserver_alarms(t: Template, *, topic: Topic, balancer: Balancer, site:
         t,
         "AlarmWebserverDown",
         topic=topic,
-        watch=Watch(
-            says="No webserver is healthy: no pages, and no task can start or end.",
-            **of,
+        alarm=MetricAlarm(
+            description="No webserver is healthy: no pages, and no task can start or end.",
+            **common,
             metric="HealthyHostCount",
             statistic="Maximum",
             comparison="LessThanThreshold",
@@ -46,14 +46,16 @@ def add_webserver_alarms(t: Template, *, topic: Topic, balancer: Balancer, site:
         t,
         "AlarmWebserverErrors",
         topic=topic,
-        watch=Watch(says="The webserver answers with errors.", **of, metric="HTTPCode_Target_5XX_Count", **errors),
+        alarm=MetricAlarm(
+            description="The webserver answers with errors.", **common, metric="HTTPCode_Target_5XX_Count", **errors
+        ),
     )
     add_alarm(
         t,
         "AlarmBalancerErrors",
         topic=topic,
-        watch=Watch(
-            says="The load balancer finds nobody to answer.",
+        alarm=MetricAlarm(
+            description="The load balancer finds nobody to answer.",
             namespace=NAMESPACE,
             dimensions=whole,
             metric="HTTPCode_ELB_5XX_Count",

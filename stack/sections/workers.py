@@ -10,7 +10,7 @@ from troposphere.logs import LogGroup, MetricFilter, MetricTransformation
 
 from stack.lib.alarms import METRICS_NAMESPACE
 from stack.lib.iam import protect_tasks
-from stack.lib.security_groups import add_open_group, add_path
+from stack.lib.security_groups import add_open_group, allow_traffic
 from stack.lib.services import Workload, add_service
 from stack.lib.task_definition import Container, Task, add_task
 from stack.sections.airflow import Airflow
@@ -43,11 +43,11 @@ def add_workers(t: Template, *, base: Foundation, airflow: Airflow, pools: tuple
 def _add_pool(t: Template, *, base: Foundation, airflow: Airflow, sized: SizedPool) -> tuple[Service, Sub]:
     pool = sized.pool
     group = add_open_group(t, f"{pool.title}Group", vpc=base.network.vpc, description=f"Workers of pool {pool.name}")
-    add_path(t, source=group, target=base.database.group, port=base.database.port)
-    add_path(t, source=group, target=base.broker.group, port=base.broker.port)
-    add_path(t, source=group, target=airflow.group, port=airflow.port)
+    allow_traffic(t, source=group, target=base.database.group, port=base.database.port)
+    allow_traffic(t, source=group, target=base.broker.group, port=base.broker.port)
+    allow_traffic(t, source=group, target=airflow.group, port=airflow.port)
     # The webserver fetches the log of a task that still runs from its worker.
-    add_path(t, source=airflow.group, target=group, port=LOG_SERVER_PORT)
+    allow_traffic(t, source=airflow.group, target=group, port=LOG_SERVER_PORT)
     # ECS must not restart it in its task, whose id is the worker's: a new process would obey an order that was given to
     # the last one, and take for given up the protection that the last one held.
     worker = Container(
@@ -80,7 +80,7 @@ def _add_pool(t: Template, *, base: Foundation, airflow: Airflow, sized: SizedPo
             group=group,
             spot=sized.spot,
             # Moving a worker to balance zones would end it for no gain.
-            moves_between_zones=False,
+            is_rebalanced=False,
         ),
     )
     return service, _count_refusals(t, pool_title=pool.title, log_group=defined.log_group)

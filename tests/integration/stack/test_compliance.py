@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 
 from tests.support import rendered
-from tests.support.given_up import GIVEN_UP
+from tests.support.waived_rules import WAIVED_RULES
 
 ROOT = Path(__file__).parents[3]
-ENVIRONMENTS = sorted(GIVEN_UP)
+ENVIRONMENTS = sorted(WAIVED_RULES)
 LINT = Path(sys.executable).with_name("cfn-lint")
 CHECKOV = ROOT / ".venv-checkov/bin/checkov"
 GUARD = ROOT / ".local/guard"
@@ -56,8 +56,8 @@ def guard() -> Path:
     return GUARD
 
 
-def given_up(environment: str, *, by_checkov: bool) -> set[str]:
-    return {rule for rule in GIVEN_UP[environment] if rule.startswith("CKV") == by_checkov}
+def waived_rules(environment: str, *, by_checkov: bool) -> set[str]:
+    return {rule for rule in WAIVED_RULES[environment] if rule.startswith("CKV") == by_checkov}
 
 
 def test_cfn_lint_finds_nothing(written: dict[str, Path]) -> None:
@@ -79,7 +79,7 @@ def test_cfn_lint_finds_a_mistake(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(not CHECKOV.exists(), reason="checkov is NOT run: it needs make setup")
-def test_checkov_fails_only_what_is_given_up(written: dict[str, Path]) -> None:
+def test_checkov_fails_only_waived_rules(written: dict[str, Path]) -> None:
     options = ("--framework", "cloudformation", "--compact", "--quiet", "--output", "json")
     report = json.loads(run(CHECKOV, "-f", *written.values(), *options))
     assert report["summary"]["parsing_errors"] == 0
@@ -87,17 +87,17 @@ def test_checkov_fails_only_what_is_given_up(written: dict[str, Path]) -> None:
     failed: dict[str, set[str]] = {environment: set() for environment in written}
     for check in report["results"]["failed_checks"]:
         failed[Path(check["file_path"]).stem].add(check["check_id"])
-    assert failed == {environment: given_up(environment, by_checkov=True) for environment in written}
+    assert failed == {environment: waived_rules(environment, by_checkov=True) for environment in written}
 
 
-def test_control_towers_rules_fail_only_where_it_is_given_up(written: dict[str, Path], guard: Path) -> None:
+def test_control_towers_rules_fail_only_where_they_are_waived(written: dict[str, Path], guard: Path) -> None:
     # Its rules read no metadata: what is suppressed is taken out here.
     suppressed = {(title, rule) for title, rule in SUPPRESSED if not rule.startswith("CKV")}
     failed = {
         environment: {rule for title, rule in found - suppressed}
         for environment, found in _not_compliant(guard, *written.values()).items()
     }
-    assert failed == {environment: given_up(environment, by_checkov=False) for environment in written}
+    assert failed == {environment: waived_rules(environment, by_checkov=False) for environment in written}
 
 
 def test_control_towers_rules_find_a_mistake(guard: Path, tmp_path: Path) -> None:

@@ -228,7 +228,7 @@ def test_a_pattern_that_is_not_anchored_is_refused() -> None:
             group="Group",
             label="Label",
             description="Text.",
-            constraint=Matching(regex="a+", says="some a"),
+            constraint=Matching(regex="a+", must_be="some a"),
         )
 
 

@@ -10,7 +10,7 @@ FAILOVER = "one Redis node: its loss loses what waits in it"
 BACKUPS = "backups reach back for a few days only"
 DELETION = "the stack can be deleted without a second thought"
 
-GIVEN_UP: dict[str, dict[str, str]] = {
+WAIVED_RULES: dict[str, dict[str, str]] = {
     "dev": {
         "CKV_AWS_157": MULTI_AZ,
         "rds_instance_multi_az_support_check": MULTI_AZ,

@@ -42,7 +42,7 @@ SUBNET_HOST_BITS = "12"  # 4,096 addresses a subnet: room for WorkerMax tasks, e
 
 
 @dataclass(frozen=True, kw_only=True)
-class Shape:
+class NetworkShape:
     """The parameters that say how the network is built; `way_out` is nat, nat-per-zone or endpoints."""
 
     cidr: Parameter
@@ -51,7 +51,7 @@ class Shape:
 
 
 @dataclass(frozen=True, kw_only=True)
-class OwnNetwork:
+class CreatedNetwork:
     vpc: VPC
     private_subnets: list[Any]
     public_subnets: list[Any]
@@ -65,12 +65,12 @@ class _Zone:
     index: int
     exists: str
     has_nat: str
-    leads_out: str
+    has_route_out: str
 
 
-def add_own_network(t: Template, *, shape: Shape, is_created: str) -> OwnNetwork:
+def add_created_network(t: Template, *, shape: NetworkShape, is_created: str) -> CreatedNetwork:
     """Everything under the condition `is_created`, or one that implies it."""
-    zones = _zones(t, shape=shape, is_created=is_created)
+    zones = _add_zones(t, shape=shape, is_created=is_created)
     vpc = t.add_resource(
         VPC(
             "NetworkVpc",
@@ -78,7 +78,7 @@ def add_own_network(t: Template, *, shape: Shape, is_created: str) -> OwnNetwork
             CidrBlock=Ref(shape.cidr),
             EnableDnsHostnames=True,
             EnableDnsSupport=True,
-            Tags=_name("vpc"),
+            Tags=_name_tag("vpc"),
         )
     )
 
@@ -100,7 +100,7 @@ def add_own_network(t: Template, *, shape: Shape, is_created: str) -> OwnNetwork
             zone=zone,
             addresses=nth(len(ZONES) + zone.index),
             route=route,
-            leads_out=zone.leads_out,
+            has_route_out=zone.has_route_out,
         )
         for zone, route in zip(zones, routes, strict=True)
     ]
@@ -112,13 +112,13 @@ def add_own_network(t: Template, *, shape: Shape, is_created: str) -> OwnNetwork
             VpcId=Ref(vpc),
             ServiceName=Sub("com.amazonaws.${AWS::Region}.s3"),
             VpcEndpointType="Gateway",
-            RouteTableIds=_those_there(zones, [route.RouteTableId for route in routes]),
+            RouteTableIds=_existing(zones, [route.RouteTableId for route in routes]),
         )
     )
-    own = OwnNetwork(
+    own = CreatedNetwork(
         vpc=vpc,
-        private_subnets=_those_there(zones, [Ref(subnet) for subnet in private]),
-        public_subnets=_those_there(zones, [Ref(subnet) for subnet in public]),
+        private_subnets=_existing(zones, [Ref(subnet) for subnet in private]),
+        public_subnets=_existing(zones, [Ref(subnet) for subnet in public]),
     )
     is_without_nat = add_condition(
         t, "IsNetworkWithoutNat", And(Condition(is_created), Equals(Ref(shape.way_out), "endpoints"))
@@ -127,30 +127,30 @@ def add_own_network(t: Template, *, shape: Shape, is_created: str) -> OwnNetwork
     return own
 
 
-def _zones(t: Template, *, shape: Shape, is_created: str) -> list[_Zone]:
+def _add_zones(t: Template, *, shape: NetworkShape, is_created: str) -> list[_Zone]:
     is_third = add_condition(t, "IsThirdZoneCreated", And(Condition(is_created), Equals(Ref(shape.zones), "3")))
     has_nat = add_condition(t, "HasNat", And(Condition(is_created), Not(Equals(Ref(shape.way_out), "endpoints"))))
     is_nat_per_zone = add_condition(
         t, "IsNatPerZone", And(Condition(is_created), Equals(Ref(shape.way_out), "nat-per-zone"))
     )
     has_third_nat = add_condition(t, "HasThirdNat", And(Condition(is_third), Condition(is_nat_per_zone)))
-    third_leads_out = add_condition(t, "IsThirdZoneLeadingOut", And(Condition(is_third), Condition(has_nat)))
+    third_has_route_out = add_condition(t, "IsThirdZoneLeadingOut", And(Condition(is_third), Condition(has_nat)))
     first, second, third = ZONES
     return [
-        _Zone(name=first, index=0, exists=is_created, has_nat=has_nat, leads_out=has_nat),
-        _Zone(name=second, index=1, exists=is_created, has_nat=is_nat_per_zone, leads_out=has_nat),
-        _Zone(name=third, index=2, exists=is_third, has_nat=has_third_nat, leads_out=third_leads_out),
+        _Zone(name=first, index=0, exists=is_created, has_nat=has_nat, has_route_out=has_nat),
+        _Zone(name=second, index=1, exists=is_created, has_nat=is_nat_per_zone, has_route_out=has_nat),
+        _Zone(name=third, index=2, exists=is_third, has_nat=has_third_nat, has_route_out=third_has_route_out),
     ]
 
 
-def _those_there(zones: list[_Zone], references: list[Any]) -> list[Any]:
+def _existing(zones: list[_Zone], references: list[Any]) -> list[Any]:
     """The references of the zones that exist; the first two always do."""
     first = references[:-1]
     return [*first, If(zones[-1].exists, references[-1], NoValue)]
 
 
 def _add_internet(t: Template, *, vpc: VPC, is_created: str) -> Route:
-    gateway = t.add_resource(InternetGateway("NetworkGateway", Condition=is_created, Tags=_name("gateway")))
+    gateway = t.add_resource(InternetGateway("NetworkGateway", Condition=is_created, Tags=_name_tag("gateway")))
     attachment = t.add_resource(
         VPCGatewayAttachment(
             "NetworkGatewayAttachment", Condition=is_created, VpcId=Ref(vpc), InternetGatewayId=Ref(gateway)
@@ -171,14 +171,14 @@ def _add_internet(t: Template, *, vpc: VPC, is_created: str) -> Route:
 
 def _add_nat(t: Template, *, zone: _Zone, subnet: Subnet) -> NatGateway:
     name = f"NetworkNat{zone.name}"
-    address = t.add_resource(EIP(f"{name}Address", Condition=zone.has_nat, Domain="vpc", Tags=_name(name)))
+    address = t.add_resource(EIP(f"{name}Address", Condition=zone.has_nat, Domain="vpc", Tags=_name_tag(name)))
     return t.add_resource(
         NatGateway(
             name,
             Condition=zone.has_nat,
             AllocationId=address.get_att("AllocationId"),
             SubnetId=Ref(subnet),
-            Tags=_name(name),
+            Tags=_name_tag(name),
         )
     )
 
@@ -190,7 +190,7 @@ def _add_way_out(t: Template, *, zone: _Zone, vpc: VPC, nats: list[NatGateway]) 
     return t.add_resource(
         Route(
             f"NetworkPrivateRoute{zone.name}",
-            Condition=zone.leads_out,
+            Condition=zone.has_route_out,
             RouteTableId=Ref(table),
             DestinationCidrBlock=ANYWHERE,
             NatGatewayId=Ref(first) if own is first else If(zone.has_nat, Ref(own), Ref(first)),
@@ -199,17 +199,17 @@ def _add_way_out(t: Template, *, zone: _Zone, vpc: VPC, nats: list[NatGateway]) 
 
 
 def _add_route_table(t: Template, title: str, *, vpc: VPC, condition: str) -> RouteTable:
-    return t.add_resource(RouteTable(title, Condition=condition, VpcId=Ref(vpc), Tags=_name(title)))
+    return t.add_resource(RouteTable(title, Condition=condition, VpcId=Ref(vpc), Tags=_name_tag(title)))
 
 
 def _add_subnet(
-    t: Template, title: str, *, vpc: VPC, zone: _Zone, addresses: Select, route: Route, leads_out: str | None = None
+    t: Template, title: str, *, vpc: VPC, zone: _Zone, addresses: Select, route: Route, has_route_out: str | None = None
 ) -> Subnet:
     """A subnet that exists only after its route does, so that nothing is placed into it while it leads nowhere.
 
     The tag makes that order: CloudFormation knows no DependsOn under a condition.
     """
-    leads_out_by = Ref(route) if leads_out is None else If(leads_out, Ref(route), "endpoints")
+    leads_out_by = Ref(route) if has_route_out is None else If(has_route_out, Ref(route), "endpoints")
     subnet = t.add_resource(
         Subnet(
             title,
@@ -217,7 +217,7 @@ def _add_subnet(
             VpcId=Ref(vpc),
             AvailabilityZone=Select(zone.index, GetAZs("")),
             CidrBlock=addresses,
-            Tags=_name(title) + Tags({"leads-out-by": leads_out_by}),
+            Tags=_name_tag(title) + Tags({"leads-out-by": leads_out_by}),
         )
     )
     t.add_resource(
@@ -228,5 +228,5 @@ def _add_subnet(
     return subnet
 
 
-def _name(thing: str) -> Tags:
+def _name_tag(thing: str) -> Tags:
     return Tags(Name=Sub(f"${{AWS::StackName}}-{thing}"))
