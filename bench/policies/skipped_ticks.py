@@ -7,11 +7,11 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from autoscaler.boots import GIVEN_UP_AFTER_S
+from autoscaler.boots import CANCEL_AFTER_S
 from autoscaler.decide import Decision
-from autoscaler.desired import RELEASE_HOLDS_S
-from autoscaler.estimates import WINDOW_S, Sight, remember
-from autoscaler.forecast import Expected, expected
+from autoscaler.desired import STOPPING_HOLDS_S
+from autoscaler.estimates import WINDOW_S, DemandSample, add_sample
+from autoscaler.forecast import Expected, expected_slots
 from autoscaler.memory import Memory
 from autoscaler.observation import Fleet, Observation, Unreadable
 from fleet.forecast import Forecast
@@ -32,7 +32,7 @@ class QuietPeriod:
     def lasts(self, forecast: Forecast | None, memory: Memory, *, now: float) -> bool:
         if now >= self.until:
             return False
-        present = expected(forecast, memory.boots, now=now)
+        present = expected_slots(forecast, memory.boots, now=now)
         return present is self.expected or present == self.expected  # comparing what is equal takes its time
 
 
@@ -48,18 +48,18 @@ def quiet_period_after(observation: Observation, memory: Memory, decision: Decis
         return None
     if decision.drain or decision.recall or decision.desired != service.desired:
         return None
-    if after.surplus_since is not None or after.heads or not after.released.keys() <= memory.released.keys():
+    if after.surplus_since is not None or after.heads or not after.stopping.keys() <= memory.stopping.keys():
         return None
     turns = _change_times(fleet, after, queued=sum(observation.queued.values()))
     return QuietPeriod(
         until=min([turn for turn in turns if turn > observation.now - ROUNDING_S], default=math.inf) - ROUNDING_S,
-        expected=expected(observation.forecast, after.boots, now=observation.now),
+        expected=expected_slots(observation.forecast, after.boots, now=observation.now),
     )
 
 
 def memory_after_quiet_period(memory: Memory, *, until: float) -> Memory:
     """What `decide` remembers after having looked for so long. Of equal sights, the last is all that counts later."""
-    return replace(memory, sights=remember(memory.sights, Sight(at=until, demand=memory.sights[-1].demand)))
+    return replace(memory, samples=add_sample(memory.samples, DemandSample(at=until, demand=memory.samples[-1].demand)))
 
 
 def _change_times(fleet: Fleet, memory: Memory, *, queued: int) -> Iterator[float]:
@@ -68,9 +68,9 @@ def _change_times(fleet: Fleet, memory: Memory, *, queued: int) -> Iterator[floa
     A release that has held for long enough makes a difference while its worker is still shown, a boot when its first
     minute is paid. Tasks that ended count for a minute, and only when messages wait.
     """
-    if memory.released:
-        yield from (memory.released[w.id] + RELEASE_HOLDS_S for w in fleet.workers if w.id in memory.released)
-    yield from (launch.at + GIVEN_UP_AFTER_S for launch in memory.boots.launches)
+    if memory.stopping:
+        yield from (memory.stopping[w.id] + STOPPING_HOLDS_S for w in fleet.workers if w.id in memory.stopping)
+    yield from (launch.at + CANCEL_AFTER_S for launch in memory.boots.launches)
     if queued:
-        pairs = itertools.pairwise(memory.sights)
+        pairs = itertools.pairwise(memory.samples)
         yield from (before.at + WINDOW_S for before, after in pairs if after.demand < before.demand)

@@ -11,7 +11,7 @@ message until it is drained. Two rules keep it so:
 - a worker for which desired was lowered is *released*: not capacity, never recalled. When demand returns, desired is
   raised instead. ECS is free to stop another unprotected worker (drained or starting) in its place; that one runs
   nothing either, and a recall that loses this race is harmless: the worker asks for protection first, ECS refuses it,
-  the worker stays unsubscribed. A released worker that is still here after RELEASE_HOLDS_S was not the one stopped,
+  the worker stays unsubscribed. A released worker that is still here after STOPPING_HOLDS_S was not the one stopped,
   and is an ordinary drained worker again.
 
 Two decisions at once, or one decided twice, hold as well: desired and orders are absolute, not steps. What counts
@@ -24,15 +24,15 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from autoscaler.boots import Boots
-from autoscaler.desired import Count, Situation, booting_of, count_desired, plan_as_usual, still_released
-from autoscaler.estimates import Sight, ended, heads_now, oldest_wait_s, remember
-from autoscaler.forecast import expected
+from autoscaler.desired import DesiredCount, Situation, compute_desired, count_booting, plan_by_backlog, still_stopping
+from autoscaler.estimates import DemandSample, add_sample, count_ended, oldest_wait_s, update_heads
+from autoscaler.forecast import expected_slots
 from autoscaler.memory import Memory
 from autoscaler.observation import Fleet, Observation, Service, Unreadable, Worker
 from autoscaler.policy import Policy
 from autoscaler.reason import in_words
 from autoscaler.rollout import plan_rollout
-from autoscaler.workers import Crew, muster
+from autoscaler.workers import Workers, sort_workers
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,51 +72,51 @@ def _decide(
     observation: Observation, policy: Policy, memory: Memory, *, queued: int, fleet: Fleet, service: Service
 ) -> Decision:
     now = observation.now
-    released = still_released(memory.released, fleet, now=now)
-    crew = muster(fleet, service, released)
+    stopping = still_stopping(memory.stopping, fleet, now=now)
+    workers = sort_workers(fleet, service, stopping)
     demand = queued + fleet.active
     memory = replace(
         memory,
-        released=released,
-        sights=remember(memory.sights, Sight(at=now, demand=demand)),
-        boots=_boots(memory, crew, service, now=now),
-        pace=memory.pace.seen(demand=demand, active=fleet.active, now=now),
+        stopping=stopping,
+        samples=add_sample(memory.samples, DemandSample(at=now, demand=demand)),
+        boots=_boots(memory, workers, service, now=now),
+        pace=memory.pace.observe(demand=demand, active=fleet.active, now=now),
     )
     situation = Situation(
         now=now,
         policy=policy,
         service=service,
-        crew=crew,
+        workers=workers,
         queued=queued,
         active=fleet.active,
-        ended=ended(memory.sights),
-        expected=expected(observation.forecast, memory.boots, now=now),
+        ended=count_ended(memory.samples),
+        expected=expected_slots(observation.forecast, memory.boots, now=now),
         boots=memory.boots,
         task_s=memory.pace.task_s,
     )
-    plan = plan_rollout(situation) if service.is_rolling_out else plan_as_usual(situation)
-    obstacle = _why_no_scale_in(observation, fleet, crew)
+    plan = plan_rollout(situation) if service.is_rolling_out else plan_by_backlog(situation)
+    obstacle = _why_no_scale_in(observation, fleet, workers)
     if obstacle:
         plan = plan.without_scale_in()
-    since = _surplus_since(memory, now=now) if plan.too_many else None
+    since = _surplus_since(memory, now=now) if plan.surplus_count else None
     is_due = since is None or now - since >= policy.scale_in_after_s
     due = plan if is_due else plan.without_surplus()
-    count = count_desired(situation, due)
+    count = compute_desired(situation, due)
     return Decision(
         desired=count.desired,
-        drain=tuple(worker.id for worker in (*due.replaced, *due.surplus)) + _to_be_told_again(crew, plan.recall),
+        drain=tuple(worker.id for worker in (*due.replaced, *due.surplus)) + _to_be_told_again(workers, plan.recall),
         recall=tuple(worker.id for worker in plan.recall),
         reason=in_words(
             situation,
             plan,
             count,
-            surplus_for_s=None if since is None or is_due else now - since,
+            surplus_s=None if since is None or is_due else now - since,
             obstacle=obstacle,
         ),
         memory=replace(
             memory,
             surplus_since=since,
-            released={**released, **{worker.id: now for worker in count.released}},
+            stopping={**stopping, **{worker.id: now for worker in count.stopped}},
             boots=_boots_after(count, situation),
         ),
         needed=situation.needed,
@@ -124,25 +124,25 @@ def _decide(
     )
 
 
-def _boots(memory: Memory, crew: Crew, service: Service, *, now: float) -> Boots:
+def _boots(memory: Memory, workers: Workers, service: Service, *, now: float) -> Boots:
     """In a rollout no boot is followed: old and new tasks count alike for desired."""
     if service.is_rolling_out:
         return Boots(took_s=memory.boots.took_s)
-    return memory.boots.seen(booting_of(crew, service), now=now)
+    return memory.boots.observe(count_booting(workers, service), now=now)
 
 
-def _boots_after(count: Count, situation: Situation) -> Boots:
+def _boots_after(count: DesiredCount, situation: Situation) -> Boots:
     if situation.service.is_rolling_out:
         return situation.boots
-    booting = max(0, count.desired - (len(situation.crew.here) - len(count.released)))
-    return situation.boots.without(count.given_up).seen(booting, now=situation.now)
+    booting = max(0, count.desired - (len(situation.workers.usable) - len(count.stopped)))
+    return situation.boots.cancel(count.cancelled).observe(booting, now=situation.now)
 
 
 def _with_heads(memory: Memory, observation: Observation) -> Memory:
     """With what is remembered of the lists' heads by now: also when nothing else is decided."""
     if not _is_timed(observation):
         return memory
-    return replace(memory, heads=heads_now(observation.heads, memory.heads, now=observation.now))
+    return replace(memory, heads=update_heads(observation.heads, memory.heads, now=observation.now))
 
 
 def _oldest_wait_s(observation: Observation, memory: Memory) -> float | None:
@@ -175,11 +175,11 @@ def _hold(observation: Observation, memory: Memory) -> Decision:
     )
 
 
-def _why_no_scale_in(observation: Observation, fleet: Fleet, crew: Crew) -> str:
+def _why_no_scale_in(observation: Observation, fleet: Fleet, workers: Workers) -> str:
     if fleet.malformed:
         return f"no scale-in: {len(fleet.malformed)} malformed members"
     service = observation.service
-    if isinstance(service, Service) and service.is_rolling_out and not crew.in_rollout:
+    if isinstance(service, Service) and service.is_rolling_out and not workers.is_rollout_known:
         why = f" ({observation.tasks})" if observation.tasks else ""
         return f"no scale-in: a deployment is rolling out, and which workers are old is not known{why}"
     return ""
@@ -190,6 +190,6 @@ def _surplus_since(memory: Memory, *, now: float) -> float:
     return now if memory.surplus_since is None else min(memory.surplus_since, now)
 
 
-def _to_be_told_again(crew: Crew, recall: tuple[Worker, ...]) -> tuple[str, ...]:
+def _to_be_told_again(workers: Workers, recall: tuple[Worker, ...]) -> tuple[str, ...]:
     """Workers that drain by an order that is lost or has expired."""
-    return tuple(worker.id for worker in crew.recallable if worker.order is None and worker not in recall)
+    return tuple(worker.id for worker in workers.recallable if worker.order is None and worker not in recall)

@@ -25,17 +25,17 @@ AWAITED_S = 60.0
 class Expected:
     """Slots wanted beyond what waits and runs.
 
-    `to_start_for`: those expected within a boot's time; `to_keep`: the same with those that were expected just now,
-    whose tasks may have come or not; `to_free`: those so near that workers must take messages, of
+    `launch_slots`: those expected within a boot's time; `hold_slots`: the same with those that were expected just now,
+    whose tasks may have come or not; `open_slots`: those so near that workers must take messages, of
     many only a part.
     """
 
-    to_start_for: int = 0
-    to_keep: int = 0
-    to_free: int = 0
+    launch_slots: int = 0
+    hold_slots: int = 0
+    open_slots: int = 0
 
 
-def expected(forecast: Forecast | None, boots: Boots, *, now: float) -> Expected:
+def expected_slots(forecast: Forecast | None, boots: Boots, *, now: float) -> Expected:
     """Of pairs of a time (Redis's, in seconds) and the slots more that are expected from then on, ascending; nothing of
     none. A boot's time is `boots`'.
     """
@@ -43,9 +43,9 @@ def expected(forecast: Forecast | None, boots: Boots, *, now: float) -> Expected
         return Expected()
     coming = [(at, slots) for at, slots in forecast if now - HELD_AFTER_S < at <= now + boots.lead_s]
     return Expected(
-        to_start_for=sum(slots for at, slots in coming if at > now),
-        to_keep=sum(slots for _, slots in coming),
-        to_free=_opened_ahead(sum(slots for at, slots in coming if at <= now + RECALLED_BEFORE_S)),
+        launch_slots=sum(slots for at, slots in coming if at > now),
+        hold_slots=sum(slots for _, slots in coming),
+        open_slots=_opened_ahead(sum(slots for at, slots in coming if at <= now + RECALLED_BEFORE_S)),
     )
 
 

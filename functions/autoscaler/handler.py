@@ -1,4 +1,4 @@
-"""Entry point of the autoscaler function: looks at the pools until the schedule invokes it again."""
+"""Entry point of the autoscaler function: ticks at the pools until the schedule invokes it again."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from typing import Any
 from aws_lambda_powertools import Logger
 
 from autoscaler.report import publish, publish_state
-from autoscaler.services import Origins
+from autoscaler.services import TaskDeployments
 from autoscaler.settings import Settings
-from autoscaler.tick import look_at_all
+from autoscaler.tick import tick
 from shared import aws
 from shared.broker import Broker, broker_of
 from shared.settings import whole_number
 
-# An event may ask for fewer looks: {"looks": 1}.
-LOOKS = "looks"
+# An event may ask for fewer ticks: {"ticks": 1}.
+TICKS = "ticks"
 # A look waits at most about this long, with Redis away (its timeout and retry) or ECS slow. Cut short it does no harm.
-LOOK_TAKES_AT_MOST_S = 10
+TICK_TAKES_AT_MOST_S = 10
 
 logger = Logger()
 
@@ -34,7 +34,7 @@ class Wiring:
     settings: Settings
     broker: Broker
     ecs: Any
-    origins: Origins
+    deployments: TaskDeployments
 
 
 @functools.cache
@@ -45,34 +45,34 @@ def wiring() -> Wiring:
         settings=settings,
         broker=broker_of(settings.broker),
         ecs=ecs,
-        origins=Origins(ecs, cluster=settings.cluster),
+        deployments=TaskDeployments(ecs, cluster=settings.cluster),
     )
 
 
 def handler(event: Any, context: Any) -> dict[str, Any]:
     """Returns the last decision about each pool."""
     parts = wiring()
-    looks = whole_number(event.get(LOOKS, parts.settings.looks), name=LOOKS, lowest=1)
-    return look_repeatedly(parts, looks=looks, seconds_left=lambda: context.get_remaining_time_in_millis() / 1000)
+    ticks = whole_number(event.get(TICKS, parts.settings.ticks), name=TICKS, lowest=1)
+    return tick_repeatedly(parts, ticks=ticks, seconds_left=lambda: context.get_remaining_time_in_millis() / 1000)
 
 
-def look_repeatedly(
+def tick_repeatedly(
     parts: Wiring,
     *,
-    looks: int,
+    ticks: int,
     seconds_left: Callable[[], float],
     sleep: Callable[[float], None] = time.sleep,
     clock: Callable[[], float] = time.monotonic,
 ) -> dict[str, Any]:
-    """Up to `looks` looks, each `poll_seconds` after the one before began."""
+    """Up to `ticks` ticks, each `poll_seconds` after the one before began."""
     began, done, last = clock(), 0, {}
     while True:
-        seen = look_at_all(settings=parts.settings, broker=parts.broker, ecs=parts.ecs, origins=parts.origins)
+        seen = tick(settings=parts.settings, broker=parts.broker, ecs=parts.ecs, deployments=parts.deployments)
         publish(seen.outcomes, cluster=parts.settings.cluster, logger=logger)
         publish_state(seen.state, took_ms=seen.took_ms, cluster=parts.settings.cluster, logger=logger)
         done += 1
         last = {outcome.pool: outcome.to_record() for outcome in seen.outcomes}
         pause = max(0.0, began + done * parts.settings.poll_seconds - clock())
-        if done == looks or seconds_left() < pause + LOOK_TAKES_AT_MOST_S:
-            return {LOOKS: done, "pools": last}
+        if done == ticks or seconds_left() < pause + TICK_TAKES_AT_MOST_S:
+            return {TICKS: done, "pools": last}
         sleep(pause)

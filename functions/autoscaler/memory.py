@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from autoscaler.boots import MOST_LAUNCHES, REMEMBERED, Boots, Launch
-from autoscaler.estimates import MOST_SIGHTS, Head, Pace, Sight
+from autoscaler.boots import MAX_LAUNCHES, MAX_REMEMBERED, Boots, Launch
+from autoscaler.estimates import MAX_SAMPLES, DemandSample, Head, Pace
 from fleet.validation import is_count, is_time
 
 
@@ -15,24 +15,24 @@ from fleet.validation import is_count, is_time
 class Memory:
     """`surplus_since`: since when more workers consume than are needed, None when they do not.
 
-    `released`: workers for which desired was lowered, and when. ECS stops them, or has by now.
-    `heads`: the oldest message of each list, see `waits`. `sights`: the demand of the last minute, see `demand`.
+    `stopping`: workers for which desired was lowered, and when. ECS stops them, or has by now.
+    `heads`: the oldest message of each list, see `waits`. `samples`: the demand of the last minute, see `demand`.
     `boots`: those under way and how long the last ones took. `pace`: how long tasks take.
     """
 
     surplus_since: float | None = None
-    released: Mapping[str, float] = field(default_factory=dict)
+    stopping: Mapping[str, float] = field(default_factory=dict)
     heads: Mapping[str, Head] = field(default_factory=dict)
-    sights: tuple[Sight, ...] = ()
+    samples: tuple[DemandSample, ...] = ()
     boots: Boots = field(default_factory=Boots)
     pace: Pace = field(default_factory=Pace)
 
     def to_record(self) -> dict[str, Any]:
         return {
             "surplus_since": self.surplus_since,
-            "released": dict(self.released),
+            "released": dict(self.stopping),
             "heads": {name: [head.digest, head.since] for name, head in self.heads.items()},
-            "sights": [[sight.at, sight.demand] for sight in self.sights],
+            "sights": [[sample.at, sample.demand] for sample in self.samples],
             "launches": [[launch.at, launch.tasks] for launch in self.boots.launches],
             "boots_took": [round(seconds, 1) for seconds in self.boots.took_s],
             "pace": [self.pace.worked_s, self.pace.ends, self.pace.at, self.pace.demand, self.pace.active],
@@ -47,15 +47,15 @@ class Memory:
         if not isinstance(released, dict) or not all(is_time(at) for at in released.values()):
             raise ValueError("released is not a map of times")
         took = record.get("boots_took", [])
-        if not isinstance(took, list) or len(took) > REMEMBERED or not all(map(is_time, took)):
+        if not isinstance(took, list) or len(took) > MAX_REMEMBERED or not all(map(is_time, took)):
             raise ValueError("boots_took is not a short list of seconds")
-        launches = _counts(record.get("launches", []), name="launches", most=MOST_LAUNCHES)
-        sights = _counts(record.get("sights", []), name="sights", most=MOST_SIGHTS)
+        launches = _counts(record.get("launches", []), name="launches", most=MAX_LAUNCHES)
+        sights = _counts(record.get("sights", []), name="sights", most=MAX_SAMPLES)
         return cls(
             surplus_since=since,
-            released=released,
+            stopping=released,
             heads=_heads(record.get("heads", {})),
-            sights=tuple(Sight(at=at, demand=count) for at, count in sights),
+            samples=tuple(DemandSample(at=at, demand=count) for at, count in sights),
             boots=Boots(
                 launches=tuple(Launch(at=at, tasks=count) for at, count in launches),
                 took_s=tuple(took),

@@ -70,7 +70,7 @@ class Worker:
         return max(0, self.slots - self.active)
 
     @property
-    def is_leaving(self) -> bool:
+    def is_ordered_to_drain(self) -> bool:
         """Ordered to drain. A worker keeps its last order, so a lost one (Redis restarted) shows in its state."""
         return self.order == ORDER_DRAIN or (self.order is None and self.state in (DRAINING, DRAINED))
 
@@ -138,7 +138,7 @@ class Service:
         return len(self.deployments) > 1
 
     @property
-    def present(self) -> str | None:
+    def primary(self) -> str | None:
         """The id of the deployment that replaces all others."""
         return next((deployment.id for deployment in self.deployments if deployment.status == PRIMARY), None)
 

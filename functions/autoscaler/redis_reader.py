@@ -21,8 +21,8 @@ UNACKED = "unacked"  # kombu's hash of messages that are delivered and not ackno
 OTHER_PREFIXES = ("fleet:", "celeryev")
 OTHER_SUFFIX = "celery.pidbox"
 # The keys of 500 members and a few hundred queues fit into two pages.
-KEYS_A_PAGE = 1000
-MOST_PAGES = 10
+KEYS_PER_PAGE = 1000
+MAX_PAGES = 10
 
 # 16 of the digest's 40 characters tell messages apart and are nothing to try tokens against.
 DIGESTS_OF_HEADS = """
@@ -139,7 +139,7 @@ def read_broker_state(client: redis.Redis, roster: Roster) -> BrokerState:
         return BrokerState(problem=f"{len(roster.malformed)} malformed members")
     if waiting is None:
         return BrokerState(
-            schedulers=schedulers, phantoms=phantoms, problem=f"more than {KEYS_A_PAGE * MOST_PAGES} keys"
+            schedulers=schedulers, phantoms=phantoms, problem=f"more than {KEYS_PER_PAGE * MAX_PAGES} keys"
         )
     return BrokerState(
         schedulers=schedulers,
@@ -157,8 +157,8 @@ def _queues_with_messages(client: Any) -> set[str] | None:
     """Redis keeps no empty list. None when there are too many keys to look at."""
     found: set[str] = set()
     cursor = 0
-    for _ in range(MOST_PAGES):
-        cursor, names = client.scan(cursor, count=KEYS_A_PAGE, _type="list")
+    for _ in range(MAX_PAGES):
+        cursor, names = client.scan(cursor, count=KEYS_PER_PAGE, _type="list")
         found |= {name.decode(errors="replace").partition(PRIORITY_SEPARATOR)[0] for name in names}
         if not cursor:
             return {name for name in found if not name.startswith(OTHER_PREFIXES) and not name.endswith(OTHER_SUFFIX)}

@@ -68,7 +68,7 @@ def _service_of(described: Described | str) -> Service | Unreadable:
         return Unreadable(source=SERVICE, why=f"ECS's answer lacks {missing}")
 
 
-class Origins:
+class TaskDeployments:
     """A task's deployment never changes. Kept between looks: DescribeTasks says so much that reading it takes longer
     than all the rest of a look. Only what was asked for last is kept, by pool.
     """

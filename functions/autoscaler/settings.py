@@ -58,7 +58,7 @@ class Settings:
         return settings
 
     @property
-    def looks(self) -> int:
+    def ticks(self) -> int:
         """Looks until the schedule invokes the function again."""
         return -(-SCHEDULE_PERIOD_S // self.poll_seconds)
 

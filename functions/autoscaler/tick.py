@@ -23,7 +23,7 @@ from autoscaler.redis_reader import (
     read_queues,
 )
 from autoscaler.report import Outcome
-from autoscaler.services import Origins, read_services, set_desired
+from autoscaler.services import TaskDeployments, read_services, set_desired
 from autoscaler.settings import Settings
 from fleet.pools import Pool
 from fleet.registry import ORDER_CONSUME, ORDER_DRAIN, Forecast, Registry
@@ -46,7 +46,7 @@ class _Reading:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Look:
+class TickResult:
     """What came of one look at all pools. `took_ms`: from its begin until the last decision was carried out."""
 
     outcomes: tuple[Outcome, ...]
@@ -54,20 +54,27 @@ class Look:
     took_ms: float
 
 
-def look_at_all(*, settings: Settings, broker: Broker, ecs: Any, origins: Origins | None = None) -> Look:
+def tick(*, settings: Settings, broker: Broker, ecs: Any, deployments: TaskDeployments | None = None) -> TickResult:
     """Looks at all pools once. What cannot be read or done is in the outcomes: such a pool keeps its size.
 
-    `origins`: what earlier looks learned of tasks.
+    `deployments`: what earlier looks learned of tasks.
     """
     began = time.monotonic()
-    origins = origins or Origins(ecs, cluster=settings.cluster)
+    deployments = deployments or TaskDeployments(ecs, cluster=settings.cluster)
     services = read_services(ecs, cluster=settings.cluster, pools=settings.pools)
     reading = _read_broker(broker, settings.pools)
     outcomes = tuple(
-        _scale(pool, settings=settings, service=services[pool.name], reading=reading, ecs=ecs, origins=origins)
+        _scale(
+            pool,
+            settings=settings,
+            service=services[pool.name],
+            reading=reading,
+            ecs=ecs,
+            deployments=deployments,
+        )
         for pool in settings.pools
     )
-    return Look(outcomes=outcomes, state=reading.state, took_ms=1000 * (time.monotonic() - began))
+    return TickResult(outcomes=outcomes, state=reading.state, took_ms=1000 * (time.monotonic() - began))
 
 
 def _read_broker(broker: Broker, pools: tuple[Pool, ...]) -> _Reading:
@@ -107,7 +114,7 @@ def _scale(
     service: Service | Unreadable,
     reading: _Reading,
     ecs: Any,
-    origins: Origins,
+    deployments: TaskDeployments,
 ) -> Outcome:
     observation = Observation(
         now=reading.now,
@@ -116,7 +123,7 @@ def _scale(
         fleet=reading.fleets[pool.name],
         service=service,
     )
-    observation = _tell_deployments_apart(observation, pool=pool, origins=origins)
+    observation = _tell_deployments_apart(observation, pool=pool, deployments=deployments)
     problems: list[str] = []
     memory = Memory()
     if reading.registry is not None:
@@ -151,16 +158,16 @@ def _read_forecast(registry: Registry, *, pool: Pool, now: float) -> tuple[Forec
     return forecast, ""
 
 
-def _tell_deployments_apart(observation: Observation, *, pool: Pool, origins: Origins) -> Observation:
+def _tell_deployments_apart(observation: Observation, *, pool: Pool, deployments: TaskDeployments) -> Observation:
     """Asks, only while a deployment rolls out, which one started each worker."""
     fleet, service = observation.fleet, observation.service
     if not isinstance(fleet, Fleet) or not isinstance(service, Service) or not service.is_rolling_out:
         return observation
     arns = [worker.task_arn for worker in fleet.workers if not worker.has_ended]
-    deployments = origins.read(pool=pool.name, task_arns=arns)
-    if isinstance(deployments, Unreadable):
-        return replace(observation, tasks=deployments)
-    return replace(observation, fleet=fleet.with_deployments(deployments))
+    found = deployments.read(pool=pool.name, task_arns=arns)
+    if isinstance(found, Unreadable):
+        return replace(observation, tasks=found)
+    return replace(observation, fleet=fleet.with_deployments(found))
 
 
 def _act(outcome: Outcome, *, pool: Pool, cluster: str, registry: Registry, ecs: Any) -> Outcome:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from operator import attrgetter
 
 from autoscaler.observation import Fleet, Service, Worker
+from autoscaler.policy import Policy
 from fleet.registry import CONSUMING, STARTING
 
 # A message that comes between two looks finds a slot at once; more of them may wait for the next look, and a recall.
@@ -17,81 +18,81 @@ SENIORITY = attrgetter("may_be_stopped", "started_at", "id")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Crew:
+class Workers:
     """The pool's workers by what they are good for; those that have ended are in none.
 
-    `old` are the ids of the workers of replaced deployments; `in_rollout` is true only when a deployment rolls out and
-    it is known of which deployment each worker is.
+    `old`: ids of the workers of replaced deployments. `is_rollout_known`: true only when a deployment rolls out
+    and it is known of which deployment each worker is.
     """
 
-    here: tuple[Worker, ...]  # those that have slots, whether they take messages now or could be told to
-    working: tuple[Worker, ...]  # of them: they take messages, or will without another order
+    usable: tuple[Worker, ...]  # those that have slots, whether they take messages now or could be told to
+    serving: tuple[Worker, ...]  # of them: they take messages, or will without another order
     recallable: tuple[Worker, ...]  # of them: ordered to drain; of the present deployment's, the first is back soonest
     stoppable: tuple[Worker, ...]  # of those: they have drained
-    released: tuple[Worker, ...]  # desired is lowered for them
+    stopping: tuple[Worker, ...]  # desired is lowered for them
     replaced: tuple[Worker, ...]  # old and drained: the rollout stops them at any moment, whatever is desired
     old: frozenset[str]
-    in_rollout: bool
+    is_rollout_known: bool
 
     @property
-    def surely_staying(self) -> int:
+    def not_drained(self) -> int:
         """Members that hold protection or may soon: all but the drained ones."""
-        return len(self.working) + len(self.recallable) - len(self.stoppable)
+        return len(self.serving) + len(self.recallable) - len(self.stoppable)
 
     @property
-    def old_staying(self) -> int:
+    def old_usable(self) -> int:
         """The same of the old ones: they keep their protection until they are drained."""
-        return sum(worker.id in self.old for worker in self.here)
+        return sum(worker.id in self.old for worker in self.usable)
 
     @property
-    def new_here(self) -> int:
+    def new_usable(self) -> int:
         """Workers of the present deployment, whatever they do."""
-        return len(self.working) + len(self.recallable) - self.old_staying
+        return len(self.serving) + len(self.recallable) - self.old_usable
 
     @property
-    def new_working(self) -> tuple[Worker, ...]:
+    def new_serving(self) -> tuple[Worker, ...]:
         """Those of them that take messages, or will without another order."""
-        return tuple(worker for worker in self.working if worker.id not in self.old)
+        return tuple(worker for worker in self.serving if worker.id not in self.old)
 
     @property
     def protected(self) -> int:
         """Members that said they were protected."""
-        return sum(worker.protected for worker in self.here)
+        return sum(worker.protected for worker in self.usable)
 
     @property
-    def is_anybody_coming_back(self) -> bool:
+    def is_any_recalled(self) -> bool:
         """Recalled, and unprotected still."""
-        return any(worker.is_being_recalled for worker in self.working)
+        return any(worker.is_being_recalled for worker in self.serving)
 
     @property
     def consuming(self) -> tuple[Worker, ...]:
         """Those that take messages now, the least busy first."""
-        return tuple(worker for worker in by_load(self.working) if worker.state == CONSUMING)
+        return tuple(worker for worker in by_load(self.serving) if worker.state == CONSUMING)
 
     def may_hold_protection(self, service: Service) -> int:
         """Of all tasks, those that hold protection or may soon: one that runs and is not in the registry counts."""
-        known_idle = len(self.stoppable) + len(self.released) + len(self.replaced)
-        return max(self.surely_staying, service.running - known_idle)
+        known_idle = len(self.stoppable) + len(self.stopping) + len(self.replaced)
+        return max(self.not_drained, service.running - known_idle)
 
 
-def muster(fleet: Fleet, service: Service, released: Mapping[str, float]) -> Crew:
+def sort_workers(fleet: Fleet, service: Service, stopping: Mapping[str, float]) -> Workers:
     alive = [worker for worker in fleet.workers if not worker.has_ended]
     known = _old(alive, service)
     old = known or frozenset()
-    replaced = tuple(w for w in alive if w.id in old and w.may_be_stopped and w.id not in released)
-    here = [worker for worker in alive if worker.id not in released and worker not in replaced]
-    leaving = by_load(worker for worker in here if worker.is_leaving)
+    replaced = tuple(w for w in alive if w.id in old and w.may_be_stopped and w.id not in stopping)
+    usable = [worker for worker in alive if worker.id not in stopping and worker not in replaced]
+    leaving = by_load(worker for worker in usable if worker.is_ordered_to_drain)
     # One that still holds protection cannot lose it to ECS on the way back; then the one with most free slots.
     recallable = sorted(leaving, key=lambda worker: not worker.protected)
-    return Crew(
-        here=tuple(here),
-        working=tuple(worker for worker in here if not worker.is_leaving),
+    return Workers(
+        usable=tuple(usable),
+        serving=tuple(worker for worker in usable if not worker.is_ordered_to_drain),
         recallable=tuple(recallable),
         stoppable=tuple(worker for worker in recallable if worker.may_be_stopped),
-        released=tuple(worker for worker in alive if worker.id in released),
+        stopping=tuple(worker for worker in alive if worker.id in stopping),
         replaced=replaced,
         old=old,
-        in_rollout=known is not None,
+        is_rollout_known=known is not None,
     )
 
 
@@ -103,10 +104,10 @@ def by_load(workers: Iterable[Worker]) -> list[Worker]:
 def _old(alive: list[Worker], service: Service) -> frozenset[str] | None:
     if not service.is_rolling_out or any(worker.deployment is None for worker in alive):
         return None
-    return frozenset(worker.id for worker in alive if worker.deployment != service.present)
+    return frozenset(worker.id for worker in alive if worker.deployment != service.primary)
 
 
-def to_consume(crew: Crew, *, slots: int, ahead: int, minimum: int, maximum: int) -> frozenset[str]:
+def to_consume(workers: Workers, policy: Policy, *, slots: int, ahead: int) -> frozenset[str]:
     """The ids of as few workers as have `slots` free ones and SPARE_SLOTS more; the others may drain.
 
     Then of others, for slots that are wanted `ahead` of their tasks: those only add to what is chosen without them.
@@ -115,15 +116,15 @@ def to_consume(crew: Crew, *, slots: int, ahead: int, minimum: int, maximum: int
     worker comes last, because ECS might be stopping it. None is kept empty for nothing but the spare slots, apart from
     the minimum. Those that only start are not counted on: they may take minutes.
     """
-    workers = sorted((worker for worker in crew.here if worker.state != STARTING), key=SENIORITY)
+    by_seniority = sorted((worker for worker in workers.usable if worker.state != STARTING), key=SENIORITY)
     chosen: set[str] = set()
     missing = SPARE_SLOTS
     for more in (slots, ahead):
         missing += more
-        for worker in workers[:maximum]:
-            if missing <= 0 and len(chosen) >= minimum:
+        for worker in by_seniority[: policy.maximum]:
+            if missing <= 0 and len(chosen) >= policy.minimum:
                 break
-            is_wanted = len(chosen) < minimum or missing > (0 if worker.active else SPARE_SLOTS)
+            is_wanted = len(chosen) < policy.minimum or missing > (0 if worker.active else SPARE_SLOTS)
             if is_wanted and worker.id not in chosen:
                 chosen.add(worker.id)
                 missing -= worker.free_slots

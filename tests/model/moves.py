@@ -105,16 +105,16 @@ class Moves:
     # --- the autoscaler
 
     def looks(self, _process: Process, _dice: Random) -> None:
-        self.world.scaler.look()
+        self.world.scaler.tick()
 
     def begins_a_look(self, _process: Process, _dice: Random) -> None:
-        self.world.scaler.begin_look()
+        self.world.scaler.begin_tick()
 
     def look_goes_on(self, _process: Process, dice: Random) -> None:
-        if self.world.scaler.looks:
-            actor = dice.choice(self.world.scaler.looks)
+        if self.world.scaler.ticks:
+            actor = dice.choice(self.world.scaler.ticks)
             if not self._resume(actor, self._fault(dice)):
-                self.world.scaler.looks.remove(actor)
+                self.world.scaler.ticks.remove(actor)
 
     # --- ECS
 

@@ -14,7 +14,7 @@ from agent.worker import FleetStep
 from autoscaler.desired import Plan, Situation
 from autoscaler.observation import Worker
 from autoscaler.policy import Policy
-from autoscaler.workers import Crew
+from autoscaler.workers import Workers
 from fleet.registry import ORDER_CONSUME
 
 Mutant = Callable[[], AbstractContextManager[Any]]
@@ -115,18 +115,18 @@ GATES: dict[str, Mutant] = {
 
 def _release_draining(situation: Situation, plan: Plan, *, desired: int) -> tuple[Worker, ...]:
     """Draining workers are taken for drained ones, and no longer for some that may hold protection."""
-    crew, service = situation.crew, situation.service
-    draining = len(crew.recallable) - len(crew.stoppable)
-    floor = max(plan.least, crew.may_hold_protection(service) - draining)
-    return crew.recallable[: max(0, desired - floor)]
+    workers, service = situation.workers, situation.service
+    draining = len(workers.recallable) - len(workers.stoppable)
+    floor = max(plan.minimum, workers.may_hold_protection(service) - draining)
+    return workers.recallable[: max(0, desired - floor)]
 
 
 SCALING: dict[str, Mutant] = {
-    "desired is lowered by draining workers": lambda: patch("autoscaler.desired.to_release", _release_draining),
+    "desired is lowered by draining workers": lambda: patch("autoscaler.desired.to_stop", _release_draining),
     "desired is lowered below what may be protected": lambda: patch.object(
-        Crew, "may_hold_protection", lambda _crew, _service: 0
+        Workers, "may_hold_protection", lambda _workers, _service: 0
     ),
-    "released workers are forgotten": lambda: patch("autoscaler.decide.still_released", lambda *_, **__: {}),
+    "released workers are forgotten": lambda: patch("autoscaler.decide.still_stopping", lambda *_, **__: {}),
 }
 
 SLEEP: dict[str, Mutant] = {

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from autoscaler.desired import RELEASE_HOLDS_S
+from autoscaler.desired import STOPPING_HOLDS_S
 from autoscaler.memory import Memory
 from autoscaler.observation import Fleet
 from autoscaler.policy import Policy
 from autoscaler.report import Outcome
 from autoscaler.settings import Settings
-from autoscaler.tick import look_at_all
+from autoscaler.tick import tick
 from fleet.pools import Pool
 from fleet.registry import WORKER, Registry
 from shared.settings import BrokerSettings
@@ -23,8 +23,8 @@ from tests.model.worker import POOL, QUEUE, SLOTS, Process
 MAXIMUM = 4
 SCALE_IN_AFTER_S = 30
 POLL_S = 15
-LOOK_TIMEOUT_S = 60.0  # the function's timeout in the template
-LOOKS_AT_ONCE = 3
+TICK_TIMEOUT_S = 60.0  # the function's timeout in the template
+TICKS_AT_ONCE = 3
 
 
 class Violation(AssertionError):
@@ -46,8 +46,8 @@ class Scaler:
     ) -> None:
         self.seams, self.store, self.ecs, self.now = seams, store, ecs, now
         self._processes = processes
-        self.looks: list[Actor] = []
-        self.looked_at = now()
+        self.ticks: list[Actor] = []
+        self.ticked_at = now()
         pool = Pool(name=POOL, service=SERVICE, queues=(QUEUE,), minimum=minimum, maximum=MAXIMUM, concurrency=SLOTS)
         broker = BrokerSettings(host="model", port=6379, tls=False, secret_arn="")
         self._settings = Settings(
@@ -64,32 +64,32 @@ class Scaler:
         self.client.ping()
         return self.client
 
-    def _look(self) -> list[Outcome]:
+    def _tick(self) -> list[Outcome]:
         broker: Any = self
-        return list(look_at_all(settings=self._settings, broker=broker, ecs=self.ecs).outcomes)
+        return list(tick(settings=self._settings, broker=broker, ecs=self.ecs).outcomes)
 
-    def look(self) -> None:
+    def tick(self) -> None:
         """A look without interruption, which knows what it does where the registry is right."""
-        self.looked_at = self.now()
+        self.ticked_at = self.now()
         informed = self._is_registry_right()
         remembered = self._memory()
         most = max(self.ecs.service.desired_count, len(self.ecs.tasks))
-        (outcome,) = self._look()
-        recalled = set(outcome.decision.recall) & set(remembered.released)
+        (outcome,) = self._tick()
+        recalled = set(outcome.decision.recall) & set(remembered.stopping)
         fleet = outcome.observation.fleet
         if isinstance(fleet, Fleet):
             gone = {worker.id for worker in fleet.workers if worker.may_be_stopped} & recalled
-            if any(0 <= outcome.observation.now - remembered.released[name] < RELEASE_HOLDS_S for name in gone):
+            if any(0 <= outcome.observation.now - remembered.stopping[name] < STOPPING_HOLDS_S for name in gone):
                 raise Violation("a worker is recalled for which desired was lowered")
         if self.ecs.is_asleep and not self.ecs.is_rolling_out and self.ecs.service.desired_count > most:
             raise Violation("a worker is started for a pool that is asleep")
         if informed and self.ecs.protected > self.ecs.service.desired_count:
             raise Violation(f"{self.ecs.protected} tasks are protected, {self.ecs.service.desired_count} desired")
 
-    def begin_look(self) -> None:
+    def begin_tick(self) -> None:
         """A look beside which other things happen, another look among them."""
-        if len(self.looks) < LOOKS_AT_ONCE:
-            self.looks.append(Actor(self.seams, self._look, now=self.now()))
+        if len(self.ticks) < TICKS_AT_ONCE:
+            self.ticks.append(Actor(self.seams, self._tick, now=self.now()))
 
     def _is_registry_right(self) -> bool:
         if not self.store.up or self.ecs.throttled:
@@ -111,15 +111,15 @@ class Scaler:
 
     def time_out(self) -> None:
         """The functions that ran for too long are ended."""
-        for actor in [actor for actor in self.looks if self.now() - actor.since > LOOK_TIMEOUT_S]:
+        for actor in [actor for actor in self.ticks if self.now() - actor.since > TICK_TIMEOUT_S]:
             actor.abandon()
-        self.looks = [actor for actor in self.looks if not actor.done]
+        self.ticks = [actor for actor in self.ticks if not actor.done]
 
     def finish(self) -> None:
-        for actor in self.looks:
+        for actor in self.ticks:
             actor.finish()
-        self.looks.clear()
+        self.ticks.clear()
 
     def abandon(self) -> None:
-        for actor in self.looks:
+        for actor in self.ticks:
             actor.abandon()

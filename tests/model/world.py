@@ -208,8 +208,8 @@ class World:
         self.reconcile(0)
         self.boot()
         self.deliver_stops()
-        if self.time - self.scaler.looked_at >= POLL_S:
-            self.scaler.look()
+        if self.time - self.scaler.ticked_at >= POLL_S:
+            self.scaler.tick()
         self.check()
 
     def close(self) -> None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from autoscaler.settings import Settings as AutoscalerSettings
-from autoscaler.tick import look_at_all as autoscaler_look
+from autoscaler.tick import tick as autoscaler_tick
 from fleet import registry
 from fleet.pools import Pool
 from fleet.registry import ORDER_DRAIN, Registry
@@ -56,7 +56,7 @@ class Environment:
         raise AssertionError(record)
 
     def do(self) -> None:
-        """The autoscaler looks, the agents obey it, Fargate starts and stops tasks."""
+        """The autoscaler ticks, the agents obey it, Fargate starts and stops tasks."""
         for _ in range(2):
             self._report()
             self._autoscale()
@@ -114,7 +114,7 @@ class Environment:
             poll_seconds=15,
             scale_in_after_s=60,
         )
-        autoscaler_look(settings=settings, broker=self.clients.broker, ecs=self.clients.ecs)
+        autoscaler_tick(settings=settings, broker=self.clients.broker, ecs=self.clients.ecs)
 
 
 def clients_of(api: AwsApi, redis_server: RedisServer) -> Clients:

@@ -13,9 +13,9 @@ from moto import mock_aws
 
 from autoscaler.handler import Wiring
 from autoscaler.report import Outcome
-from autoscaler.services import Origins
+from autoscaler.services import TaskDeployments
 from autoscaler.settings import Settings
-from autoscaler.tick import Look, look_at_all
+from autoscaler.tick import TickResult, tick
 from fleet import registry
 from fleet.pools import Pool
 from fleet.registry import Member, Registry
@@ -49,12 +49,12 @@ class Stack:
     def registry(self) -> Registry:
         return Registry(self.redis)
 
-    def look_at_all(self) -> Look:
+    def tick_all(self) -> TickResult:
         self.calls.clear()
-        return look_at_all(settings=self.parts.settings, broker=self.parts.broker, ecs=self.ecs)
+        return tick(settings=self.parts.settings, broker=self.parts.broker, ecs=self.ecs)
 
-    def look(self) -> dict[str, Outcome]:
-        return {outcome.pool: outcome for outcome in self.look_at_all().outcomes}
+    def tick(self) -> dict[str, Outcome]:
+        return {outcome.pool: outcome for outcome in self.tick_all().outcomes}
 
     def serve(self, pool: Pool, *, desired: int) -> None:
         """The pool's service, as a deployment of the stack makes it."""
@@ -131,7 +131,7 @@ def two_pools(server: RedisServer, monkeypatch: pytest.MonkeyPatch) -> Iterator[
         where = BrokerSettings(host=server.host, port=server.port, tls=False, secret_arn="-")
         settings = Settings(broker=where, cluster=CLUSTER, pools=(DEFAULT, BIG), poll_seconds=15, scale_in_after_s=0)
         broker = Broker(where, read_password=lambda: "")
-        parts = Wiring(settings=settings, broker=broker, ecs=ecs, origins=Origins(ecs, cluster=CLUSTER))
+        parts = Wiring(settings=settings, broker=broker, ecs=ecs, deployments=TaskDeployments(ecs, cluster=CLUSTER))
         found = Stack(redis=server.client, ecs=ecs, parts=parts)
         for pool in (DEFAULT, BIG):
             found.serve(pool, desired=pool.minimum)

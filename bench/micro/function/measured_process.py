@@ -73,7 +73,7 @@ def tick(function: "ModuleType", calls: AwsCalls) -> "dict[str, Any]":
     """One invocation with one look: milliseconds of its own and Redis's, waiting for AWS apart."""
     calls.forget()
     began, began_cpu = time.perf_counter(), time.process_time()
-    answer = function.handler({"looks": 1}, Context())
+    answer = function.handler({"ticks": 1}, Context())
     sys.stdout.flush()
     took, cpu = time.perf_counter() - began, time.process_time() - began_cpu
     return {

@@ -92,7 +92,7 @@ class RepeatedInvocation:
     def _run(self) -> None:
         while not self._closing:
             try:
-                self.ticks += int(self._function.invoke({"looks": 1})["looks"])
+                self.ticks += int(self._function.invoke({"ticks": 1})["ticks"])
             except InvocationFailed:
                 if not self._closing:
                     time.sleep(1)

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from autoscaler.handler import look_repeatedly
+from autoscaler.handler import tick_repeatedly
 from fleet import registry
 from shared import aws
 from shared.broker import Broker, broker_of
@@ -52,7 +52,7 @@ class Seen:
 def look(stack: Stack, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture) -> Seen:
     capsys.readouterr()
     caplog.clear()
-    look_repeatedly(stack.parts, looks=1, seconds_left=lambda: 60.0)
+    tick_repeatedly(stack.parts, ticks=1, seconds_left=lambda: 60.0)
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     blobs = [line for line in lines if "_aws" in line and line.get("pool") == DEFAULT.name]
     (metrics,) = [line for line in blobs if "input" not in line]
@@ -240,13 +240,13 @@ def test_the_size_stays_log_and_metric_say_why_and_the_next_look_recovers(
 def test_what_cannot_be_read_has_no_figure(stack: Stack) -> None:
     stack.redis.set("huge", "no list")
     stack.redis.set(registry.MEMBERS_KEY, "no sorted set")
-    figures = stack.look()["big"].figures()
+    figures = stack.tick()["big"].figures()
     assert not {"Queued", "Active", "Consuming"} & figures.keys()  # a zero would look like a measurement
 
 
 def test_an_absurd_backlog_asks_for_no_more_than_the_maximum(stack: Stack) -> None:
     stack.enqueue("default", 50_000)
-    stack.look()
+    stack.tick()
     assert stack.desired(DEFAULT) == DEFAULT.maximum
 
 
@@ -259,13 +259,13 @@ def test_after_a_rotation_the_secret_is_read_again_within_the_same_look(stack: S
     stack.redis.config_set("requirepass", "first")
     try:
         stack.redis.auth("first")
-        assert stack.look()["worker"].is_well
+        assert stack.tick()["worker"].is_well
         secrets.put_secret_value(SecretId=arn, SecretString="second")
         stack.redis.config_set("requirepass", "second")
-        assert stack.look()["worker"].is_well  # a connection that signed in stays
+        assert stack.tick()["worker"].is_well  # a connection that signed in stays
         # As a failover does. The function's own connections are not the tests'.
         stack.redis.execute_command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
-        assert stack.look()["worker"].is_well
+        assert stack.tick()["worker"].is_well
     finally:
         stack.redis.config_set("requirepass", "")
         broker.close()
@@ -274,7 +274,7 @@ def test_after_a_rotation_the_secret_is_read_again_within_the_same_look(stack: S
 def test_an_order_that_is_none_is_no_order(stack: Stack) -> None:
     stack.report("a")
     stack.redis.set(registry.order_key("a/worker"), b"\xff")
-    assert stack.look()["worker"].decision.needed == 1
+    assert stack.tick()["worker"].decision.needed == 1
 
 
 @pytest.mark.parametrize("memory", ["no JSON", "[]", "[" * 100_000, '{"released": 3}', None], ids=lambda m: str(m)[:12])
@@ -285,9 +285,9 @@ def test_a_memory_that_makes_no_sense_is_replaced(stack: Stack, memory: str | No
     else:
         stack.redis.set(key, memory)
     stack.enqueue("default", 9)
-    assert "memory lost" in stack.look()["worker"].problems[0]
+    assert "memory lost" in stack.tick()["worker"].problems[0]
     assert stack.desired(DEFAULT) == 3
-    assert stack.look()["worker"].problems == ()
+    assert stack.tick()["worker"].problems == ()
 
 
 ONE_POOLS_HARMS = {
@@ -311,7 +311,7 @@ def test_one_pools_failure_leaves_the_others_alone(
     stack.enqueue("default", 9)
     stack.enqueue("huge", 2)
     with harm(stack):
-        outcomes = stack.look()
+        outcomes = stack.tick()
         assert not outcomes["worker"].is_well
         assert outcomes["big"].is_well
         assert stack.desired(BIG) == 2

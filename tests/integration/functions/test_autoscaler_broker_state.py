@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import celery
 import pytest
 
-from autoscaler.handler import look_repeatedly
+from autoscaler.handler import tick_repeatedly
 from fleet import registry
 from tests.integration.conftest import RedisServer
 from tests.support.two_pools import DEFAULT, Stack, two_pools
@@ -21,11 +21,11 @@ def stack(redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch) -> Iterato
 def test_what_a_killed_worker_left_is_a_metric_and_no_demand(stack: Stack) -> None:
     stack.report("a", active=2)
     stack.redis.hset("unacked", mapping={f"tag-{n}": "a message" for n in range(5)})
-    seen = stack.look_at_all()
+    seen = stack.tick_all()
     assert seen.state.phantoms == 3
     assert seen.outcomes[0].decision.needed == 1  # 2 / 4, rounded up
     stack.redis.set(registry.member_key("a/worker"), "no JSON")
-    seen = stack.look_at_all()
+    seen = stack.tick_all()
     assert seen.state.phantoms is None  # nobody knows what that one runs
 
 
@@ -35,7 +35,7 @@ def test_a_queue_that_nobody_listens_to_is_named(
     stack.report("a", active=1)
     for name in ("default", "gpu", "gpu\x06\x163", "big", "x.reply.celery.pidbox", "celeryev.1"):
         stack.enqueue(name, 1)
-    look_repeatedly(stack.parts, looks=1, seconds_left=lambda: 60.0)
+    tick_repeatedly(stack.parts, ticks=1, seconds_left=lambda: 60.0)
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     (fleet,) = [line for line in lines if "UnconsumedQueues" in line]
     assert fleet["UnconsumedQueues"] == [2]
@@ -44,9 +44,9 @@ def test_a_queue_that_nobody_listens_to_is_named(
 
 
 def test_a_scan_without_end_gives_no_figure(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("autoscaler.redis_reader.KEYS_A_PAGE", 1)
+    monkeypatch.setattr("autoscaler.redis_reader.KEYS_PER_PAGE", 1)
     stack.redis.mset({f"key-{n}": "" for n in range(200)})
-    seen = stack.look_at_all()
+    seen = stack.tick_all()
     assert seen.state.unconsumed is None
     assert not seen.outcomes[0].observation.unreadable
 
@@ -54,7 +54,7 @@ def test_a_scan_without_end_gives_no_figure(stack: Stack, monkeypatch: pytest.Mo
 def test_unacked_of_another_type_costs_its_figures_only(stack: Stack) -> None:
     stack.redis.set("unacked", "no hash")
     stack.enqueue("default", 9)
-    seen = stack.look_at_all()
+    seen = stack.tick_all()
     assert (seen.state.phantoms, seen.state.unconsumed) == (None, None)
     assert stack.desired(DEFAULT) == 3
 
@@ -65,20 +65,20 @@ def test_a_task_that_celery_sent_to_a_misspelt_queue_is_found(stack: Stack, redi
         app.send_task("execute_workload", args=("secret",), queue="typo", ignore_result=True)
         app.send_task("execute_workload", args=("secret",), queue="typo too", priority=9, ignore_result=True)
         app.send_task("execute_workload", args=("secret",), queue="default", ignore_result=True)
-    assert stack.look_at_all().state.unconsumed == ("typo", "typo too")
+    assert stack.tick_all().state.unconsumed == ("typo", "typo too")
 
 
 @pytest.mark.parametrize("state", [registry.STARTING, registry.DRAINING, registry.DRAINED, registry.STOPPED])
 def test_a_worker_that_takes_no_messages_does_not_listen(stack: Stack, state: str) -> None:
     stack.enqueue("default", 1)
     stack.report("a", state=state)
-    assert stack.look_at_all().state.unconsumed == ("default",)
+    assert stack.tick_all().state.unconsumed == ("default",)
     stack.report("b")
-    assert stack.look_at_all().state.unconsumed == ()
+    assert stack.tick_all().state.unconsumed == ()
 
 
 def test_figures_that_are_missing_are_explained(stack: Stack, caplog: pytest.LogCaptureFixture) -> None:
     stack.redis.set("unacked", "no hash")
-    look_repeatedly(stack.parts, looks=1, seconds_left=lambda: 60.0)
+    tick_repeatedly(stack.parts, ticks=1, seconds_left=lambda: 60.0)
     (warning,) = [record for record in caplog.records if hasattr(record, "problem")]
     assert (warning.levelname, "WRONGTYPE" in warning.problem) == ("WARNING", True)

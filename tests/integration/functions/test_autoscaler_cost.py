@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 import redis
 
-from autoscaler.services import Origins
+from autoscaler.services import TaskDeployments
 from autoscaler.settings import Settings
-from autoscaler.tick import look_at_all
+from autoscaler.tick import tick
 from bench.micro.function import broker
 from bench.micro.function.aws_api import AwsApi
 from bench.micro.function.figures import most_calls
@@ -33,7 +33,7 @@ class Stage:
     ground: Servers
     client: redis.Redis
     ecs: Any
-    origins: Origins
+    deployments: TaskDeployments
     calls: list[str] = field(default_factory=list)
     commands: dict[str, int] = field(default_factory=dict)
 
@@ -53,7 +53,7 @@ class Stage:
         connection = Broker(settings.broker, read_password=lambda: "")
         connection.connect()
         broker.reset_command_counts(self.client)
-        (outcome,) = look_at_all(settings=settings, broker=connection, ecs=self.ecs, origins=self.origins).outcomes
+        (outcome,) = tick(settings=settings, broker=connection, ecs=self.ecs, deployments=self.deployments).outcomes
         self.commands = broker.command_counts(self.client)
         connection.close()
         return outcome.to_record()
@@ -80,7 +80,7 @@ def ecs(ground: Servers) -> Iterator[Any]:
 @pytest.fixture
 def stage(ground: Servers, ecs: Any) -> Iterator[Stage]:
     with ground.brokers[FEW].client() as client:
-        found = Stage(ground=ground, client=client, ecs=ecs, origins=Origins(ecs, cluster=CLUSTER))
+        found = Stage(ground=ground, client=client, ecs=ecs, deployments=TaskDeployments(ecs, cluster=CLUSTER))
 
         def count(model: Any, **_: Any) -> None:
             found.calls.append(model.name)
@@ -142,15 +142,15 @@ def test_which_deployment_started_a_task_is_asked_once(stage: Stage) -> None:
 
 def test_a_task_that_ecs_does_not_know_is_asked_about_again(stage: Stage) -> None:
     stage.ground.api.reset(desired=1, tasks=["a"])
-    assert list(stage.origins.read(pool="p", task_arns=["a", "b"])) == ["a"]
+    assert list(stage.deployments.read(pool="p", task_arns=["a", "b"])) == ["a"]
     stage.ground.api.reset(desired=1, tasks=["b"])
-    assert sorted(stage.origins.read(pool="p", task_arns=["a", "b"])) == ["a", "b"]
+    assert sorted(stage.deployments.read(pool="p", task_arns=["a", "b"])) == ["a", "b"]
     assert stage.calls == ["DescribeTasks", "DescribeTasks"]
 
 
 def test_a_task_that_is_gone_is_not_remembered(stage: Stage) -> None:
     stage.ground.api.reset(desired=1, tasks=["a", "b"])
-    stage.origins.read(pool="p", task_arns=["a", "b"])
-    assert list(stage.origins.read(pool="p", task_arns=["b"])) == ["b"]
+    stage.deployments.read(pool="p", task_arns=["a", "b"])
+    assert list(stage.deployments.read(pool="p", task_arns=["b"])) == ["b"]
     stage.ground.api.reset(desired=1, tasks=[])
-    assert list(stage.origins.read(pool="p", task_arns=["a", "b"])) == ["b"]
+    assert list(stage.deployments.read(pool="p", task_arns=["a", "b"])) == ["b"]

@@ -24,14 +24,14 @@ def in_s(stack: Stack, seconds: float) -> int:
 def test_workers_are_started_for_a_run_that_is_due_soon(stack: Stack) -> None:
     stack.report("a", active=1)
     stack.registry.foretell(DEFAULT.name, ((in_s(stack, 30), 9), (in_s(stack, 800), 50)))
-    outcome = stack.look()[DEFAULT.name]
+    outcome = stack.tick()[DEFAULT.name]
     assert stack.desired(DEFAULT) == 3  # 9 slots: 3 are free, 6 / 4 rounded up
     assert outcome.problems == ()
 
 
 def test_a_forecast_of_nothing_starts_nothing(stack: Stack) -> None:
     stack.registry.foretell(DEFAULT.name, ())
-    assert stack.look()[DEFAULT.name].problems == ()
+    assert stack.tick()[DEFAULT.name].problems == ()
     assert stack.desired(DEFAULT) == 1
 
 
@@ -50,7 +50,7 @@ def test_a_forecast_that_cannot_be_believed_is_none_and_the_decision_says_so(
 ) -> None:
     write(stack)
     stack.enqueue("default", 9)
-    outcome = stack.look()[DEFAULT.name]
+    outcome = stack.tick()[DEFAULT.name]
     assert stack.desired(DEFAULT) == 3  # 9 / 4, rounded up: as without a forecast
     (problem,) = outcome.problems
     assert problem.startswith("no forecast: ")
@@ -58,5 +58,5 @@ def test_a_forecast_that_cannot_be_believed_is_none_and_the_decision_says_so(
 
 def test_what_a_pool_expects_moves_no_other_one(stack: Stack) -> None:
     stack.registry.foretell("big", ((in_s(stack, 30), 5),))
-    stack.look()
+    stack.tick()
     assert stack.desired(DEFAULT) == 1

@@ -9,7 +9,7 @@ from botocore.exceptions import ClientError
 
 from autoscaler.report import Outcome
 from autoscaler.settings import Settings
-from autoscaler.tick import look_at_all
+from autoscaler.tick import tick
 from fleet import registry
 from fleet.pools import Pool
 from fleet.registry import Member, Registry
@@ -35,9 +35,9 @@ class Rollout:
     broker: Broker
     calls: list[str] = field(default_factory=list)
 
-    def look(self) -> Outcome:
+    def tick(self) -> Outcome:
         self.calls.clear()
-        (outcome,) = look_at_all(settings=self.settings, broker=self.broker, ecs=self.ecs).outcomes
+        (outcome,) = tick(settings=self.settings, broker=self.broker, ecs=self.ecs).outcomes
         return outcome
 
     def described(self) -> dict[str, Any]:
@@ -125,30 +125,30 @@ def test_protection_that_was_blocked_is_granted_and_taken_back_as_old_workers_go
         assert rollout.protect(arn)
         rollout.report(arn, registry.CONSUMING, active=4)
     deploy(rollout)
-    rollout.look()
+    rollout.tick()
     assert rollout.desired == 2  # nobody could use more yet
 
     new = rollout.start(2)
     for arn in new:
         assert not rollout.protect(arn)  # DEPLOYMENT_BLOCKED: the old ones hold what desired allows
         rollout.report(arn, registry.STARTING)
-    rollout.look()
+    rollout.tick()
     assert rollout.desired == 4
     assert [rollout.protect(arn) for arn in (*old, *new)] == [True] * 4  # old ones renew, new ones begin
     names = [rollout.report(arn, registry.CONSUMING) for arn in new]
     olds = [rollout.report(arn, registry.CONSUMING, active=4) for arn in old]
-    rollout.look()
+    rollout.tick()
     assert [rollout.registry.order(name) for name in olds] == [registry.ORDER_DRAIN] * 2
     assert [rollout.registry.order(name) for name in names] == [None, None]
     assert rollout.desired == 4
 
     for arn in old:
         rollout.report(arn, registry.DRAINING, active=1)
-    rollout.look()
+    rollout.tick()
     assert rollout.desired == 4
     assert rollout.protect(old[0], enabled=False)
     rollout.report(old[0], registry.DRAINED)
-    rollout.look()
+    rollout.tick()
     assert rollout.desired == 3
     assert all(rollout.protect(arn) for arn in (old[1], *new))  # nobody's renewal is refused
 
@@ -156,10 +156,10 @@ def test_protection_that_was_blocked_is_granted_and_taken_back_as_old_workers_go
 def test_ecs_is_asked_who_is_old_only_while_a_deployment_rolls_out(rollout: Rollout) -> None:
     for arn in rollout.start(2):
         rollout.report(arn, registry.CONSUMING, active=4)
-    rollout.look()
+    rollout.tick()
     assert rollout.calls == ["DescribeServices"]
     deploy(rollout)
-    rollout.look()
+    rollout.tick()
     assert rollout.calls == ["DescribeServices", "DescribeTasks"]
 
 
@@ -168,10 +168,10 @@ def test_a_hundred_members_cost_one_call_and_one_more_costs_another(rollout: Rol
     for arn in arns[:100]:
         rollout.report(arn, registry.CONSUMING, active=4)
     deploy(rollout)
-    rollout.look()
+    rollout.tick()
     assert rollout.calls.count("DescribeTasks") == 1
     rollout.report(arns[100], registry.CONSUMING, active=4)
-    rollout.look()
+    rollout.tick()
     assert rollout.calls.count("DescribeTasks") == 2
 
 
@@ -186,12 +186,12 @@ def test_a_throttled_question_who_is_old_keeps_the_size_and_says_why(rollout: Ro
         raise ClientError({"Error": {"Code": "ThrottlingException", "Message": "Rate exceeded"}}, "DescribeTasks")
 
     rollout.ecs.meta.events.register_first("before-call.ecs.DescribeTasks", throttled)
-    outcome = rollout.look()
+    outcome = rollout.tick()
     assert (outcome.decision.desired, outcome.decision.drain) == (2, ())
     assert "ThrottlingException" in outcome.decision.reason
     assert outcome.figures()["Unreadable"] == 1
     rollout.ecs.meta.events.unregister("before-call.ecs.DescribeTasks", throttled)
-    assert len(rollout.look().decision.drain) == 2
+    assert len(rollout.tick().decision.drain) == 2
 
 
 def test_a_member_that_ecs_does_not_know_prevents_draining_until_it_is_gone(rollout: Rollout) -> None:
@@ -201,6 +201,6 @@ def test_a_member_that_ecs_does_not_know_prevents_draining_until_it_is_gone(roll
     (new,) = rollout.start()
     rollout.report(new, registry.CONSUMING)
     ghost = rollout.report(f"{new[:-4]}0000", registry.CONSUMING)
-    assert "which workers are old is not known" in rollout.look().decision.reason
+    assert "which workers are old is not known" in rollout.tick().decision.reason
     rollout.registry.forget(ghost)
-    assert rollout.look().decision.drain == (f"{old.rsplit('/', 1)[-1]}/worker",)
+    assert rollout.tick().decision.drain == (f"{old.rsplit('/', 1)[-1]}/worker",)

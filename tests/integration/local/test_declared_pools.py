@@ -10,11 +10,11 @@ from typing import Any
 import celery
 import pytest
 
-from autoscaler.handler import Wiring, look_repeatedly
+from autoscaler.handler import Wiring, tick_repeatedly
 from autoscaler.report import Outcome
-from autoscaler.services import Origins
+from autoscaler.services import TaskDeployments
 from autoscaler.settings import Settings
-from autoscaler.tick import look_at_all
+from autoscaler.tick import tick
 from fleet import registry
 from fleet.registry import Member, Registry
 from roles.compose import ROLES
@@ -77,11 +77,11 @@ class Pools:
 
     @property
     def wiring(self) -> Wiring:
-        origins = Origins(self.ecs, cluster=self.settings.cluster)
-        return Wiring(settings=self.settings, broker=self.broker, ecs=self.ecs, origins=origins)
+        deployments = TaskDeployments(self.ecs, cluster=self.settings.cluster)
+        return Wiring(settings=self.settings, broker=self.broker, ecs=self.ecs, deployments=deployments)
 
-    def look(self) -> dict[str, Outcome]:
-        seen = look_at_all(settings=self.settings, broker=self.broker, ecs=self.ecs)
+    def tick(self) -> dict[str, Outcome]:
+        seen = tick(settings=self.settings, broker=self.broker, ecs=self.ecs)
         return {outcome.pool: outcome for outcome in seen.outcomes}
 
     def services(self) -> dict[str, dict[str, Any]]:
@@ -160,27 +160,27 @@ def test_each_pool_follows_its_own_backlog(pools: Pools) -> None:
     pools.enqueue("default", 9)
     pools.enqueue("sql", 2)
     pools.enqueue("reports", 1)
-    pools.look()
+    pools.tick()
     assert pools.desired() == {"worker": 3, "heavy-sql": 2, "gpu": 0}  # 9 / 4 and 3 / 2, rounded up
 
 
 def test_a_pool_at_zero_gets_its_first_worker_with_its_first_task_and_gives_it_back(pools: Pools) -> None:
     pools.enqueue("gpu", 1)
-    pools.look()
+    pools.tick()
     assert pools.desired()["gpu"] == 1
     arn = pools.start("gpu")
     member = pools.report(arn, "gpu", registry.STARTING)
-    pools.look()
+    pools.tick()
     assert pools.desired()["gpu"] == 1
 
     pools.redis.delete("gpu")
     pools.report(arn, "gpu", registry.CONSUMING, active=1)
-    assert pools.look()["gpu"].decision.needed == 1
+    assert pools.tick()["gpu"].decision.needed == 1
     pools.report(arn, "gpu", registry.CONSUMING)
-    assert pools.look()["gpu"].decision.drain == (member,)
+    assert pools.tick()["gpu"].decision.drain == (member,)
     assert pools.desired()["gpu"] == 1
     pools.report(arn, "gpu", registry.DRAINED)
-    pools.look()
+    pools.tick()
     assert pools.desired()["gpu"] == 0
 
 
@@ -190,7 +190,7 @@ def test_one_pools_deleted_service_and_broken_queue_leave_the_third_alone(pools:
     blind = replace(pools, settings=replace(pools.settings, pools=(first, gone, third)))
     pools.redis.set("default", "no list")
     pools.enqueue("gpu", 2)
-    outcomes = blind.look()
+    outcomes = blind.tick()
     assert [outcomes[name].is_well for name in ("worker", "heavy-sql", "gpu")] == [False, False, True]
     assert pools.desired() == {"worker": 1, "heavy-sql": 0, "gpu": 2}
 
@@ -202,7 +202,7 @@ def test_every_pool_has_metrics_and_only_queues_of_no_worker_are_unconsumed(
     with celery.Celery("executor", broker=redis_server.url) as app:
         for queue in ("default", "sql", "typo"):
             app.send_task("execute_workload", queue=queue, ignore_result=True)
-    look_repeatedly(pools.wiring, looks=1, seconds_left=lambda: 60.0)
+    tick_repeatedly(pools.wiring, ticks=1, seconds_left=lambda: 60.0)
     blobs = [line for line in map(json.loads, capsys.readouterr().out.splitlines()) if "_aws" in line]
     queued = {line["pool"]: line["Queued"] for line in blobs if "Queued" in line}
     assert queued == {"worker": [1], "heavy-sql": [1], "gpu": [0]}

@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from autoscaler.boots import GIVEN_UP_AFTER_S, Boots, Launch
+from autoscaler.boots import CANCEL_AFTER_S, Boots, Launch
 from autoscaler.decide import Decision, decide
-from autoscaler.desired import RELEASE_HOLDS_S
-from autoscaler.estimates import Pace, Sight
+from autoscaler.desired import STOPPING_HOLDS_S
+from autoscaler.estimates import DemandSample, Pace
 from autoscaler.memory import Memory
 from autoscaler.observation import SILENT_AFTER_S, Deployment, Fleet, Observation, Service, Unreadable, Worker
 from autoscaler.policy import Policy, workers_needed
@@ -107,14 +107,14 @@ def test_the_shorter_tasks_are_the_fewer_boots_race_for_them(task_s: float, desi
 
 
 def test_tasks_that_others_ends_will_serve_within_a_boot_need_no_boot() -> None:
-    ending = Memory(sights=(Sight(at=NOW - 30, demand=28),))
+    ending = Memory(samples=(DemandSample(at=NOW - 30, demand=28),))
     busy = worker("a", active=4)
     assert decided(seen(busy, queued=8), ending).desired == 1  # 28 -> 12: 16 ended, half of them free 8 slots
     assert decided(seen(busy, queued=9), ending).desired == 2  # 15 ended: 9 - 7.5 tasks need ceil(1.5 / 4)
 
 
 def test_what_ended_more_than_a_minute_ago_frees_no_slot_any_more() -> None:
-    ended = Memory(sights=(Sight(at=NOW - 61, demand=28),))
+    ended = Memory(samples=(DemandSample(at=NOW - 61, demand=28),))
     assert decided(seen(worker("a", active=4), queued=8), ended).desired == 3
 
 
@@ -180,10 +180,10 @@ def test_a_paused_service_is_left_alone_and_the_decision_says_so(unreadable: boo
     observation = replace(observation, service=replace(observation.service, paused=True))
     if unreadable:
         observation = replace(observation, queued=Unreadable(source="queues", why="away"))
-    decision = decided(observation, Memory(surplus_since=NOW - 99, released={"x": NOW}))
+    decision = decided(observation, Memory(surplus_since=NOW - 99, stopping={"x": NOW}))
     assert (decision.desired, decision.drain, decision.recall) == (7, (), ())
     assert "paused" in decision.reason
-    assert decision.memory == Memory(surplus_since=None, released={"x": NOW})
+    assert decision.memory == Memory(surplus_since=None, stopping={"x": NOW})
 
 
 def test_recalling_comes_before_launching() -> None:
@@ -243,7 +243,7 @@ def test_workers_that_are_still_starting_do_not_make_a_consuming_one_superfluous
 def test_drained_workers_are_released_and_remembered() -> None:
     decision = decided(seen(worker("a"), drained("b"), drained("c")))
     assert decision.desired == 1
-    assert decision.memory.released == {"b": NOW, "c": NOW}
+    assert decision.memory.stopping == {"b": NOW, "c": NOW}
 
 
 @pytest.mark.parametrize(
@@ -277,32 +277,32 @@ def test_a_running_task_that_the_registry_does_not_know_counts_as_protected() ->
 
 
 def test_a_released_worker_is_never_recalled_desired_rises_instead() -> None:
-    decision = decided(seen(worker("a", active=4), drained("b"), queued=4, desired=1), Memory(released={"b": NOW - 5}))
+    decision = decided(seen(worker("a", active=4), drained("b"), queued=4, desired=1), Memory(stopping={"b": NOW - 5}))
     assert (decision.recall, decision.desired) == ((), 2)
-    assert decision.memory.released == {"b": NOW - 5}
+    assert decision.memory.stopping == {"b": NOW - 5}
 
 
 def test_a_released_worker_is_not_released_twice() -> None:
     observation = seen(worker("a"), drained("b"), drained("c"), desired=2)
-    decision = decided(observation, Memory(released={"b": NOW - 5}))
+    decision = decided(observation, Memory(stopping={"b": NOW - 5}))
     assert decision.desired == 1
-    assert decision.memory.released == {"b": NOW - 5, "c": NOW}
+    assert decision.memory.stopping == {"b": NOW - 5, "c": NOW}
 
 
 def test_a_released_worker_that_ecs_spared_is_a_drained_one_again() -> None:
     observation = seen(worker("a", active=4), drained("b"), queued=1)
-    spared = Memory(released={"b": NOW - RELEASE_HOLDS_S})
+    spared = Memory(stopping={"b": NOW - STOPPING_HOLDS_S})
     assert decided(observation, spared).recall == ("b",)
-    assert decided(observation, Memory(released={"b": NOW - RELEASE_HOLDS_S + 1})).recall == ()
+    assert decided(observation, Memory(stopping={"b": NOW - STOPPING_HOLDS_S + 1})).recall == ()
 
 
 def test_a_released_worker_that_is_not_seen_stays_released_until_ecs_must_have_acted() -> None:
-    assert decided(seen(worker("a")), Memory(released={"b": NOW - 5})).memory.released == {"b": NOW - 5}
-    assert decided(seen(worker("a")), Memory(released={"b": NOW - RELEASE_HOLDS_S})).memory.released == {}
+    assert decided(seen(worker("a")), Memory(stopping={"b": NOW - 5})).memory.stopping == {"b": NOW - 5}
+    assert decided(seen(worker("a")), Memory(stopping={"b": NOW - STOPPING_HOLDS_S})).memory.stopping == {}
 
 
 def test_a_released_worker_that_somebody_recalled_is_not_released_any_more() -> None:
-    assert decided(seen(worker("a"), worker("b")), Memory(released={"b": NOW - 5})).memory.released == {}
+    assert decided(seen(worker("a"), worker("b")), Memory(stopping={"b": NOW - 5})).memory.stopping == {}
 
 
 def test_a_drained_worker_that_fell_silent_is_neither_recalled_nor_released() -> None:
@@ -343,9 +343,9 @@ def test_what_was_asked_for_and_does_not_run_yet_is_given_up_when_it_is_not_need
     observation = seen(worker("a", active=4), desired=5)
     first = decided(observation)
     assert first.desired == 5
-    paid = replace(observation, now=NOW + GIVEN_UP_AFTER_S)
+    paid = replace(observation, now=NOW + CANCEL_AFTER_S)
     due = decided(paid, first.memory)
-    assert (due.desired, due.memory.surplus_since) == (5, NOW + GIVEN_UP_AFTER_S)
+    assert (due.desired, due.memory.surplus_since) == (5, NOW + CANCEL_AFTER_S)
     assert "4 too many for 0 s" in due.reason
     late = decided(replace(paid, now=paid.now + 30), due.memory)
     assert (late.desired, late.drain) == (1, ())
@@ -354,11 +354,11 @@ def test_what_was_asked_for_and_does_not_run_yet_is_given_up_when_it_is_not_need
 
 def waited_for(tasks: int) -> Memory:
     """Boots whose minute is paid, and that have not been needed for long."""
-    return replace(LONG_SURPLUS, boots=Boots(launches=(Launch(at=NOW - GIVEN_UP_AFTER_S, tasks=tasks),)))
+    return replace(LONG_SURPLUS, boots=Boots(launches=(Launch(at=NOW - CANCEL_AFTER_S, tasks=tasks),)))
 
 
 def test_boots_are_not_given_up_before_their_minute_is_paid() -> None:
-    both = (Launch(at=NOW - GIVEN_UP_AFTER_S, tasks=1), Launch(at=NOW - GIVEN_UP_AFTER_S + 1, tasks=3))
+    both = (Launch(at=NOW - CANCEL_AFTER_S, tasks=1), Launch(at=NOW - CANCEL_AFTER_S + 1, tasks=3))
     decision = decided(seen(worker("a", active=4), desired=5), replace(LONG_SURPLUS, boots=Boots(launches=both)))
     assert decision.desired == 4
     assert decision.memory.boots.launches == (both[1],)
@@ -406,11 +406,11 @@ def test_a_desired_count_above_the_maximum_falls_only_as_workers_drain() -> None
 def test_an_input_that_cannot_be_read_keeps_the_size_and_says_why(part: str) -> None:
     away: dict[str, Any] = {part: Unreadable(source=part, why="timed out")}
     observation = replace(seen(worker("a"), worker("b"), drained("c"), queued=100), **away)
-    decision = decided(observation, Memory(surplus_since=NOW - 999, released={"x": NOW}))
+    decision = decided(observation, Memory(surplus_since=NOW - 999, stopping={"x": NOW}))
     assert decision.desired == (None if part == "service" else 3)
     assert (decision.drain, decision.recall) == ((), ())
     assert f"{part}: timed out" in decision.reason
-    assert decision.memory == Memory(surplus_since=None, released={"x": NOW})
+    assert decision.memory == Memory(surplus_since=None, stopping={"x": NOW})
 
 
 def in_rollout(observation: Observation) -> Observation:

@@ -22,7 +22,7 @@ from tests.unit.autoscaler.test_decide_properties import (
     policies,
 )
 
-LOOKS = 20
+TICKS = 20
 seeds = st.integers(0, 2**32)
 forecasts = st.lists(st.tuples(st.integers(-30, 120), st.integers(1, 40)), max_size=3)
 
@@ -63,8 +63,8 @@ def test_every_worker_that_takes_messages_is_told_to_drain(
     observation = replace(observation, fleet=replace(parts(observation)[0], malformed=()))
     fleet, _ = parts(observation)
     decision = decided(observation, policy, memory)
-    takes = {w.id for w in fleet.workers if w.state == CONSUMING and not w.is_leaving and not w.has_ended}
-    assert takes <= {*decision.drain, *decision.memory.released}
+    takes = {w.id for w in fleet.workers if w.state == CONSUMING and not w.is_ordered_to_drain and not w.has_ended}
+    assert takes <= {*decision.drain, *decision.memory.stopping}
 
 
 @given(observations(), policies, memories, forecasts)
@@ -82,19 +82,19 @@ def test_in_any_interleaving_it_empties_without_a_stopped_task_and_works_again_w
 ) -> None:
     """The world itself holds, after each move, that ECS may stop nobody who is busy."""
     world = World(dice=Random(seed), policy=policy, desired=policy.minimum)
-    for _ in range(LOOKS):
+    for _ in range(TICKS):
         world.queued += world.dice.choice([0, 0, 1, 5, 30])
         world.step()
     most, world.asleep = max(world.desired, len(world.tasks)), True
-    for _ in range(LOOKS):
+    for _ in range(TICKS):
         world.step()
         assert world.desired <= most, "a worker was started"
     for task in world.tasks:
         task.active = 0
-    world.settle(looks=LOOKS)
+    world.settle(ticks=TICKS)
     assert (world.desired, world.tasks) == (0, [])
     world.asleep = False
-    world.settle(looks=LOOKS)
+    world.settle(ticks=TICKS)
     consuming = [task for task in world.tasks if task.state == CONSUMING]
     assert len(consuming) >= policy.minimum
     assert len(consuming) * CONCURRENCY >= world.queued or len(consuming) >= policy.maximum
@@ -106,15 +106,15 @@ def test_a_worker_that_still_drains_is_recalled_when_the_pool_wakes_and_none_is_
     seed: int, policy: Policy
 ) -> None:
     world = World(dice=Random(seed), policy=policy, desired=policy.minimum, queued=CONCURRENCY * policy.maximum)
-    world.settle(looks=LOOKS)
+    world.settle(ticks=TICKS)
     world.work()
     for task in world.tasks:
         task.active = 1  # each holds a task while it drains
     world.queued, world.asleep = 0, True
-    world.settle(looks=LOOKS)
+    world.settle(ticks=TICKS)
     there = {task.id for task in world.tasks}
     assert not any(task.state == CONSUMING for task in world.tasks)
     world.queued, world.asleep = CONCURRENCY - 1, False
-    world.settle(looks=2)
+    world.settle(ticks=2)
     assert {task.id for task in world.tasks} == there
     assert any(task.state == CONSUMING for task in world.tasks)

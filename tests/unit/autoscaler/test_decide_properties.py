@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from autoscaler.boots import Boots, Launch
 from autoscaler.decide import Decision, decide
-from autoscaler.desired import RELEASE_HOLDS_S
+from autoscaler.desired import STOPPING_HOLDS_S
 from autoscaler.estimates import Pace
 from autoscaler.memory import Memory
 from autoscaler.observation import Deployment, Fleet, Observation, Service, Unreadable, Worker
@@ -67,7 +67,7 @@ policies = st.builds(
 memories = st.builds(
     Memory,
     surplus_since=st.none() | st.floats(NOW - 120, NOW + 120),
-    released=st.dictionaries(names, st.floats(NOW - 2 * RELEASE_HOLDS_S, NOW)),
+    stopping=st.dictionaries(names, st.floats(NOW - 2 * STOPPING_HOLDS_S, NOW)),
     boots=st.builds(
         Boots,
         launches=st.lists(st.builds(Launch, at=st.floats(NOW - 120, NOW + 120), tasks=st.integers(1, 9))).map(tuple),
@@ -126,7 +126,7 @@ def test_desired_falls_by_no_more_than_the_workers_newly_released_and_the_tasks_
     fleet, service = parts(observation)
     decision = decide(observation, policy, memory)
     assert decision.desired is not None
-    released = {name for name, at in decision.memory.released.items() if memory.released.get(name) != at}
+    released = {name for name, at in decision.memory.stopping.items() if memory.stopping.get(name) != at}
     idle = sum(not holds_work(worker) for worker in fleet.workers)
     # Tasks that run and are none of the idle ones may hold protection, whether the registry knows them or not.
     unstarted = service.desired - (service.running - idle)
@@ -143,13 +143,15 @@ def test_orders_are_for_live_workers_and_never_contradict_each_other_or_a_releas
     ordered = decision.drain + decision.recall
     assert len(set(ordered)) == len(ordered)
     assert set(ordered) <= {worker.id for worker in fleet.workers if worker.state != STOPPED}
-    assert not set(ordered) & set(decision.memory.released)
+    assert not set(ordered) & set(decision.memory.stopping)
 
 
 def opened(observation: Observation, decision: Decision) -> int:
     """Free slots of the workers that take messages from now on, also of those that only start."""
     fleet, _ = parts(observation)
-    opened = [w for w in fleet.workers if w.id in decision.recall or not (w.is_leaving or w.id in decision.drain)]
+    opened = [
+        w for w in fleet.workers if w.id in decision.recall or not (w.is_ordered_to_drain or w.id in decision.drain)
+    ]
     return sum(worker.free_slots for worker in opened)
 
 
@@ -234,7 +236,7 @@ class World:
 
     def step(self) -> None:
         """15 s: each part acts, or lags, in any order."""
-        moves = [self.agents, self.ecs, self.look, self.work]
+        moves = [self.agents, self.ecs, self.tick, self.work]
         self.dice.shuffle(moves)
         for move in moves:
             if self.dice.random() < 0.7:
@@ -273,7 +275,7 @@ class World:
             self.tasks.remove(task)
             self.ghosts.append((self.now, self.reported(task)))
 
-    def look(self) -> None:
+    def tick(self) -> None:
         # The newest may not have reported yet; those that ECS stopped are shown for a while.
         shown = [self.reported(task) for task in self.tasks if task.state != STARTING or self.dice.random() < 0.5]
         dead = [replace(ghost, silent_s=self.now - died) for died, ghost in self.ghosts if self.now - died < 30]
@@ -307,12 +309,12 @@ class World:
             started_at=0.0,
         )
 
-    def settle(self, *, looks: int) -> None:
+    def settle(self, *, ticks: int) -> None:
         """Everybody acts in time; the demand stays as it is."""
-        for _ in range(looks):
+        for _ in range(ticks):
             self.agents()
             self.ecs()
-            self.look()
+            self.tick()
             self.check()
             self.now += 15
 
@@ -324,7 +326,7 @@ def test_in_any_interleaving_no_busy_worker_is_stoppable_and_the_size_becomes_ri
     for _ in range(40):
         world.queued += world.dice.choice([0, 0, 0, 0, 1, 5, 30])
         world.step()
-    world.settle(looks=20)
+    world.settle(ticks=20)
     consuming = [task for task in world.tasks if task.state == CONSUMING]
     free = sum(CONCURRENCY - task.active for task in consuming)
     assert free >= world.queued or len(consuming) >= policy.maximum, "tasks wait that could run"

@@ -2,17 +2,17 @@
 
 import pytest
 
-from autoscaler.estimates import FEWEST_TO_LEARN_FROM, REMEMBERED, Pace
+from autoscaler.estimates import MIN_ENDS, REMEMBERED_ENDS, Pace
 
 NOW = 1000.0
-Look = tuple[float, int, int]
+Tick = tuple[float, int, int]
 
 
-def after(*looks: Look, pace: Pace | None = None) -> Pace:
+def after(*ticks: Tick, pace: Pace | None = None) -> Pace:
     """Each look: seconds since NOW, tasks that wait or run, tasks that run."""
     pace = pace or Pace()
-    for at, demand, active in looks:
-        pace = pace.seen(demand=demand, active=active, now=NOW + at)
+    for at, demand, active in ticks:
+        pace = pace.observe(demand=demand, active=active, now=NOW + at)
     return pace
 
 
@@ -22,7 +22,7 @@ def test_a_tasks_time_is_that_of_the_slots_by_what_ended() -> None:
 
 
 def test_before_tasks_have_ended_nothing_is_known() -> None:
-    few = FEWEST_TO_LEARN_FROM
+    few = MIN_ENDS
     assert after((0, few, few)).task_s is None
     assert after((0, few, few), (30, 1, 1)).task_s is None
     assert after((0, few, few), (30, 0, 0)).task_s == 30
@@ -40,7 +40,7 @@ def test_what_waits_takes_no_slot() -> None:
 
 def test_what_ended_long_ago_counts_less_and_less() -> None:
     pace = after((0, 1000, 1000), (100, 0, 0))
-    assert pace.ends == REMEMBERED
+    assert pace.ends == REMEMBERED_ENDS
     assert pace.task_s == 100
     for begin in range(200, 700, 100):
         pace = after((begin, 200, 200), (begin + 10, 0, 0), pace=pace)

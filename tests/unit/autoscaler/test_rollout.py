@@ -19,8 +19,8 @@ NOW = 1_000_000.0
 SLOTS = 4
 POLICY = Policy(minimum=1, maximum=10, concurrency=SLOTS, scale_in_after_s=30)
 OLD, NEW = "ecs-svc/1", "ecs-svc/2"
-LOOK_EVERY_S = 15
-QUIET_S = 4 * LOOK_EVERY_S  # scale_in_after_s, and two looks
+TICK_EVERY_S = 15
+QUIET_S = 4 * TICK_EVERY_S  # scale_in_after_s, and two ticks
 
 
 def worker(name: str, state: str = CONSUMING, *, active: int = 0, **other: Any) -> Worker:
@@ -241,8 +241,8 @@ class World:
             self.now += 1
             for move in self.dice.sample([self.agents, self.ecs, self.work], 3):
                 move()
-            if self.now % LOOK_EVERY_S == 0:
-                self.look()
+            if self.now % TICK_EVERY_S == 0:
+                self.tick()
             self.most_tasks = max(self.most_tasks, len(self.tasks))
 
     def come_to_rest(self, *, within_s: int) -> None:
@@ -294,7 +294,7 @@ class World:
             boot = self.dice.randint(20, 60)
             self.tasks.append(Task(arn=f"t{self.started:04}", deployment=str(self.primary), booting=boot))
 
-    def look(self) -> None:
+    def tick(self) -> None:
         live = {task.deployment for task in self.tasks} | {str(self.primary)}
         deployments = tuple(
             Deployment(

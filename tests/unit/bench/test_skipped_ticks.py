@@ -8,7 +8,7 @@ import pytest
 
 from autoscaler.boots import Boots, Launch
 from autoscaler.decide import Decision
-from autoscaler.estimates import Head, Sight, ended, remember
+from autoscaler.estimates import DemandSample, Head, add_sample, count_ended
 from autoscaler.memory import Memory
 from autoscaler.observation import Fleet, Observation, Service, Unreadable, Worker
 from bench.loads.load import Load, load_of
@@ -31,8 +31,8 @@ SEEN = Observation(
     fleet=Fleet(workers=(RELEASED,)),
     service=Service(desired=2, running=2, pending=0, deployments=()),
 )
-REMEMBERED = Memory(sights=(Sight(at=NOW, demand=DEMAND),), boots=Boots(took_s=(60.0,)))
-ENDING = (Sight(at=NOW - 30, demand=3), Sight(at=NOW - 20, demand=4), Sight(at=NOW, demand=3))
+REMEMBERED = Memory(samples=(DemandSample(at=NOW, demand=DEMAND),), boots=Boots(took_s=(60.0,)))
+ENDING = (DemandSample(at=NOW - 30, demand=3), DemandSample(at=NOW - 20, demand=4), DemandSample(at=NOW, demand=3))
 WAITING = replace(SEEN, queued={"default": 0, "long": 1})
 DECIDED = Decision(desired=2, reason="enough", memory=REMEMBERED)
 
@@ -126,7 +126,7 @@ def test_a_pool_that_cannot_be_read_does_not_rest(seen: Observation) -> None:
         pytest.param(replace(DECIDED, drain=("a",)), id="one drains"),
         pytest.param(replace(DECIDED, recall=("a",)), id="one comes back"),
         pytest.param(with_memory(surplus_since=NOW), id="one too many since now"),
-        pytest.param(with_memory(released={"a": NOW}), id="one released now"),
+        pytest.param(with_memory(stopping={"a": NOW}), id="one released now"),
         pytest.param(with_memory(heads={"default": Head(digest="d", since=NOW)}), id="a message at the head"),
     ],
 )
@@ -137,16 +137,16 @@ def test_a_pool_does_not_rest_while_something_changes(decided: Decision) -> None
 @pytest.mark.parametrize(
     ("memory", "seen", "lasts_s"),
     [
-        pytest.param({"released": {"a": NOW - 10}}, SEEN, 50.0, id="a released worker counts again after 60 s"),
-        pytest.param({"released": {"b": NOW - 10}}, SEEN, None, id="one that is gone never does"),
+        pytest.param({"stopping": {"a": NOW - 10}}, SEEN, 50.0, id="a released worker counts again after 60 s"),
+        pytest.param({"stopping": {"b": NOW - 10}}, SEEN, None, id="one that is gone never does"),
         pytest.param(
             {"boots": Boots(launches=(Launch(at=NOW - 60, tasks=1), Launch(at=NOW - 10, tasks=2)))},
             SEEN,
             45.0,
             id="a boot is paid for after 55 s",
         ),
-        pytest.param({"sights": ENDING}, WAITING, 40.0, id="a task that ended counts for 60 s while others wait"),
-        pytest.param({"sights": ENDING}, SEEN, None, id="and not at all while none does"),
+        pytest.param({"samples": ENDING}, WAITING, 40.0, id="a task that ended counts for 60 s while others wait"),
+        pytest.param({"samples": ENDING}, SEEN, None, id="and not at all while none does"),
     ],
 )
 def test_a_pool_rests_until_what_it_remembers_has_its_time(
@@ -170,7 +170,7 @@ def test_a_pool_rests_while_what_is_foretold_asks_for_the_same() -> None:
 
 def test_after_a_rest_the_tasks_that_end_are_those_since_its_last_look() -> None:
     """Of tasks that ended before the rest, those of the last minute still count: here 2 and then 1 of 6."""
-    sights = (Sight(at=NOW - 10, demand=6), Sight(at=NOW - 5, demand=4), Sight(at=NOW, demand=3))
-    rested = memory_after_quiet_period(replace(REMEMBERED, sights=sights), until=NOW + 53)
-    later = remember(rested.sights, Sight(at=NOW + 54, demand=0))
-    assert (ended(sights), ended(rested.sights), ended(later)) == (3, 1, 4)
+    sights = (DemandSample(at=NOW - 10, demand=6), DemandSample(at=NOW - 5, demand=4), DemandSample(at=NOW, demand=3))
+    rested = memory_after_quiet_period(replace(REMEMBERED, samples=sights), until=NOW + 53)
+    later = add_sample(rested.samples, DemandSample(at=NOW + 54, demand=0))
+    assert (count_ended(sights), count_ended(rested.samples), count_ended(later)) == (3, 1, 4)

@@ -58,11 +58,11 @@ def test_boots_race_by_default_and_not_when_that_is_set_to_zero(value: str | Non
 
 
 @pytest.mark.parametrize(
-    ("poll_seconds", "looks"),
+    ("poll_seconds", "ticks"),
     [(15, 4), (60, 1), (5, 12), (25, 3), (1, 60)],  # 25: at 0, 25, 50
 )
-def test_looks_fill_the_minute_until_the_next_invocation(poll_seconds: int, looks: int) -> None:
-    assert Settings.from_environment({**ENVIRONMENT, "POLL_SECONDS": str(poll_seconds)}).looks == looks
+def test_ticks_fill_the_minute_until_the_next_invocation(poll_seconds: int, ticks: int) -> None:
+    assert Settings.from_environment({**ENVIRONMENT, "POLL_SECONDS": str(poll_seconds)}).ticks == ticks
 
 
 @pytest.mark.parametrize("name", ENVIRONMENT)

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from autoscaler.handler import look_repeatedly
+from autoscaler.handler import tick_repeatedly
 from fleet import registry
 from tests.integration.conftest import RedisServer
 from tests.support.two_pools import BIG, CLUSTER, DEFAULT, Stack, two_pools
@@ -20,7 +20,7 @@ def stack(redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch) -> Iterato
 
 def test_a_backlog_raises_the_desired_count_and_is_recorded(stack: Stack) -> None:
     stack.enqueue("default", 9)
-    stack.look()
+    stack.tick()
     assert stack.desired(DEFAULT) == 3  # 9 / 4, rounded up
     (raw,) = stack.redis.lrange(registry.decisions_key(DEFAULT.name), 0, -1)
     record = json.loads(raw)
@@ -31,14 +31,14 @@ def test_a_backlog_raises_the_desired_count_and_is_recorded(stack: Stack) -> Non
 def test_messages_of_every_priority_and_every_queue_of_the_pool_count(stack: Stack) -> None:
     for name in ("big", "big\x06\x163", "big\x06\x166", "big\x06\x169", "huge"):
         stack.enqueue(name, 1)
-    assert stack.look()["big"].figures()["Queued"] == 5
+    assert stack.tick()["big"].figures()["Queued"] == 5
 
 
 def test_nothing_is_updated_when_nothing_changes(stack: Stack) -> None:
     stack.enqueue("default", 9)
-    stack.look()
+    stack.tick()
     assert stack.calls == ["DescribeServices", "UpdateService"]
-    stack.look()
+    stack.tick()
     assert stack.calls == ["DescribeServices"]
 
 
@@ -46,21 +46,21 @@ def test_a_worker_drains_before_desired_falls(stack: Stack) -> None:
     stack.set_desired(DEFAULT, 2)
     stack.report("a", active=3)
     idle = stack.report("b")
-    stack.look()
+    stack.tick()
     assert stack.registry.order("b/worker") == registry.ORDER_DRAIN
     assert stack.desired(DEFAULT) == 2
 
     stack.report("b", state=registry.DRAINING)
-    stack.look()
+    stack.tick()
     assert stack.desired(DEFAULT) == 2
 
     stack.report("b", state=registry.DRAINED, protected=False)
-    stack.look()
+    stack.tick()
     assert stack.desired(DEFAULT) == 1
     assert list(stack.registry.recall(DEFAULT.name)["released"]) == [idle.id]
 
     stack.enqueue("default", 2)
-    stack.look()
+    stack.tick()
     assert stack.registry.order("b/worker") == registry.ORDER_DRAIN  # released: never recalled
     assert stack.desired(DEFAULT) == 2
 
@@ -70,7 +70,7 @@ def test_a_draining_worker_is_recalled_by_an_order(stack: Stack) -> None:
     stack.report("a", active=4)
     stack.report("b", state=registry.DRAINING, active=1)
     stack.registry.give_orders({"b/worker": registry.ORDER_DRAIN})
-    stack.look()
+    stack.tick()
     assert stack.registry.order("b/worker") == registry.ORDER_CONSUME
     assert stack.calls == ["DescribeServices"]
 
@@ -79,7 +79,7 @@ def test_workers_of_another_pool_and_other_roles_are_not_counted(stack: Stack) -
     stack.report("a", active=1)
     stack.report("b", active=1, pool=BIG.name)
     stack.report("c", active=1, role="triggerer")
-    outcomes = stack.look()
+    outcomes = stack.tick()
     assert {pool: outcome.figures()["Active"] for pool, outcome in outcomes.items()} == {"worker": 1, "big": 1}
 
 
@@ -89,29 +89,29 @@ def test_a_tag_on_the_service_pauses_its_pool_and_no_other(stack: Stack) -> None
     stack.report("a", state=registry.DRAINING)
     stack.enqueue("default", 9)
     stack.enqueue("big", 1)
-    outcomes = stack.look()
+    outcomes = stack.tick()
     assert (stack.desired(DEFAULT), stack.desired(BIG)) == (1, 1)
     assert "paused" in outcomes["worker"].decision.reason
     assert stack.registry.order("a/worker") is None
 
     stack.ecs.untag_resource(resourceArn=service["serviceArn"], tagKeys=["airflow-on-ecs:paused"])
-    stack.look()
+    stack.tick()
     assert stack.desired(DEFAULT) == 3
 
 
 def test_a_pool_goes_from_zero_to_work_and_back_to_zero(stack: Stack) -> None:
     stack.enqueue("big", 2)
-    stack.look()
+    stack.tick()
     assert stack.desired(BIG) == 2
     stack.redis.delete("big")
     for state, protected in ((registry.CONSUMING, True), (registry.DRAINED, False)):
         for name in ("a", "b"):
             stack.report(name, pool=BIG.name, state=state, protected=protected)
-        stack.look()
+        stack.tick()
     assert stack.desired(BIG) == 0
     for name in ("a/worker", "b/worker"):
         stack.registry.forget(name)
-    stack.look()
+    stack.tick()
     assert stack.desired(BIG) == 0
 
 
@@ -120,7 +120,7 @@ def test_services_are_described_ten_to_a_call(stack: Stack) -> None:
     for pool in pools:
         stack.serve(pool, desired=1)
     stack.parts = replace(stack.parts, settings=replace(stack.parts.settings, pools=pools))
-    outcomes = stack.look()
+    outcomes = stack.tick()
     assert stack.calls == ["DescribeServices"] * 2
     assert not any(outcome.observation.unreadable for outcome in outcomes.values())
 
@@ -130,44 +130,44 @@ def test_a_service_may_be_given_by_its_arn(stack: Stack) -> None:
     pool = replace(DEFAULT, service=service["serviceArn"])
     stack.parts = replace(stack.parts, settings=replace(stack.parts.settings, pools=(pool,)))
     stack.enqueue("default", 9)
-    stack.look()
+    stack.tick()
     assert stack.desired(DEFAULT) == 3
 
 
-def test_an_invocation_looks_at_even_intervals_and_not_once_more_than_asked(stack: Stack) -> None:
+def test_an_invocation_ticks_at_even_intervals_and_not_once_more_than_asked(stack: Stack) -> None:
     clock = [100.0]
     slept: list[float] = []
 
     def sleep(seconds: float) -> None:
         slept.append(seconds)
-        clock[0] += seconds + 1.0  # each look takes a second
+        clock[0] += seconds + 1.0  # each tick takes a second
 
-    answer = look_repeatedly(stack.parts, looks=4, seconds_left=lambda: 60.0, sleep=sleep, clock=lambda: clock[0])
-    assert answer["looks"] == 4
+    answer = tick_repeatedly(stack.parts, ticks=4, seconds_left=lambda: 60.0, sleep=sleep, clock=lambda: clock[0])
+    assert answer["ticks"] == 4
     assert slept == [15.0, 14.0, 14.0]
     assert set(answer["pools"]) == {"worker", "big"}
 
 
 @pytest.mark.parametrize(
-    ("timeout_s", "looks"),
+    ("timeout_s", "ticks"),
     [(60.0, 4), (55.0, 4), (54.9, 3), (9.0, 1)],  # the last of four begins at 45 s, and may take 10 s
 )
-def test_an_invocation_ends_before_its_time_does(stack: Stack, timeout_s: float, looks: int) -> None:
+def test_an_invocation_ends_before_its_time_does(stack: Stack, timeout_s: float, ticks: int) -> None:
     clock = [0.0]
 
     def sleep(seconds: float) -> None:
         clock[0] += seconds
 
-    answer = look_repeatedly(
-        stack.parts, looks=9, seconds_left=lambda: timeout_s - clock[0], sleep=sleep, clock=lambda: clock[0]
+    answer = tick_repeatedly(
+        stack.parts, ticks=9, seconds_left=lambda: timeout_s - clock[0], sleep=sleep, clock=lambda: clock[0]
     )
-    assert answer["looks"] == looks
+    assert answer["ticks"] == ticks
 
 
-def test_every_look_explains_itself_and_no_message_is_read(stack: Stack, capsys: pytest.CaptureFixture[str]) -> None:
+def test_every_tick_explains_itself_and_no_message_is_read(stack: Stack, capsys: pytest.CaptureFixture[str]) -> None:
     stack.redis.lpush("default", "a message with a token")
     stack.report("a", active=2)
-    look_repeatedly(stack.parts, looks=1, seconds_left=lambda: 60.0)
+    tick_repeatedly(stack.parts, ticks=1, seconds_left=lambda: 60.0)
     out = capsys.readouterr().out
     assert "a message" not in out
     lines = [json.loads(line) for line in out.splitlines()]
@@ -189,7 +189,7 @@ def test_the_oldest_message_has_waited_for_as_long_as_it_is_seen(stack: Stack) -
     secret = "a message with a token"
     stack.redis.lpush("default", secret)
     stack.redis.lpush("default\x06\x163", "another")
-    assert stack.look()["worker"].oldest_wait_s == 0
+    assert stack.tick()["worker"].oldest_wait_s == 0
     (stored,) = [stack.redis.get(registry.scaler_key(DEFAULT.name))]
     assert isinstance(stored, bytes)
     assert secret.encode() not in stored
@@ -200,19 +200,19 @@ def test_the_oldest_message_has_waited_for_as_long_as_it_is_seen(stack: Stack) -
     heads["default"][1] -= 100  # a hundred seconds later
     stack.redis.set(registry.scaler_key(DEFAULT.name), json.dumps({"heads": heads}))
     stack.redis.lpush("default", "a younger one")
-    wait = stack.look()["worker"].oldest_wait_s
+    wait = stack.tick()["worker"].oldest_wait_s
     assert wait is not None
     assert 100 <= wait < 110
     stack.redis.rpop("default")  # the oldest is taken
-    assert stack.look()["worker"].oldest_wait_s < 10  # type: ignore[operator]
+    assert stack.tick()["worker"].oldest_wait_s < 10  # type: ignore[operator]
     assert json.loads(stack.redis.lindex(registry.decisions_key(DEFAULT.name), 0))["oldest_wait"] < 10  # type: ignore[arg-type]
 
 
 def test_what_redis_is_asked_depends_on_no_queues_length(stack: Stack) -> None:
     def commands() -> int:
-        stack.look()
+        stack.tick()
         before = int(stack.redis.info("stats")["total_commands_processed"])  # type: ignore[index]
-        stack.look()
+        stack.tick()
         return int(stack.redis.info("stats")["total_commands_processed"]) - before  # type: ignore[index]
 
     stack.enqueue("default", 1)
