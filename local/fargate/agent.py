@@ -11,16 +11,17 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from local.aws.ecs.errors import TaskProtected
 from local.aws.ecs.plane import SCALING_ACTIVITY
 from local.fargate import image
 from local.fargate.container import Container
-from local.fargate.definition import ContainerDefinition, TaskDefinition, resolve_secrets
+from local.fargate.control_plane import ControlPlane
+from local.fargate.definition import ContainerDefinition, resolve_secrets
 from local.fargate.endpoint import Endpoint
 from local.fargate.network import Network
 from local.fargate.reconcile import ServiceView, TaskView, plan
@@ -52,10 +53,10 @@ class Agent:
         on_failure: Callable[[str], None],
     ) -> None:
         """Prepare the loop. `on_failure` is called with the reason when a service's tasks cannot start."""
-        self._clients, self._cluster, self._network, self._platform = clients, cluster, network, platform
+        self._clients, self._network, self._platform = clients, network, platform
+        self._control_plane = ControlPlane(clients.ecs, cluster)
         self._on_deployment, self._on_failure = on_deployment, on_failure
         self._tasks: dict[str, Task] = {}
-        self._definitions: dict[str, TaskDefinition] = {}
         self._failures: dict[str, int] = {}
         self._not_before: dict[str, float] = {}
         self._rollouts: dict[str, tuple[str, str]] = {}
@@ -88,10 +89,6 @@ class Agent:
                 task.kill()
         self.endpoint.close()
 
-    def running(self, service: str) -> int:
-        """Count the service's running tasks."""
-        return sum(t.service == service and t.phase is Phase.RUNNING for t in list(self._tasks.values()))
-
     def kill(self, task_arn: str) -> None:
         """SIGKILL the first process of each of a task's containers, as the kernel does when memory runs out."""
         for container in self._tasks[task_arn].containers.values():
@@ -110,26 +107,19 @@ class Agent:
         """Advance every task and take one step for each service."""
         for task in list(self._tasks.values()):
             self._advance(task)
-        services = self._services()
+        services = [service for service in self._control_plane.services() if service["status"] == "ACTIVE"]
         self._network.register_services(services)
         for service in services:
             self._reconcile(service)
-
-    def _services(self) -> list[dict[str, Any]]:
-        arns = self._clients.ecs.list_services(cluster=self._cluster, maxResults=100)["serviceArns"]
-        found: list[dict[str, Any]] = []
-        for first in range(0, len(arns), 10):
-            described = self._clients.ecs.describe_services(cluster=self._cluster, services=arns[first : first + 10])
-            found += [s for s in described["services"] if s["status"] == "ACTIVE"]
-        return found
 
     def _reconcile(self, service: dict[str, Any]) -> None:
         name = service["serviceName"]
         primary = next(d for d in service["deployments"] if d["status"] == "PRIMARY")
         self._publish_rollout(service, primary)
         mine = [t for t in self._tasks.values() if t.service == name and t.alive]
-        self._apply_api_stops(mine)
-        protected = self._protected([t.arn for t in mine])
+        for arn, reason in self._control_plane.stopped([t.arn for t in mine]).items():
+            self._stop(self._tasks[arn], reason)
+        protected = self._control_plane.protected([t.arn for t in mine])
         configuration = service.get("deploymentConfiguration") or {}
         view = ServiceView(
             name=name,
@@ -149,35 +139,26 @@ class Agent:
             if t.alive
         )
         step = plan(view, tasks, self._rng)
+        reason = f"{SCALING_ACTIVITY} of service {name}"
         for arn in step.stop:
-            self._stop(self._tasks[arn], f"{SCALING_ACTIVITY} of service {name}")
+            if self._control_plane.stop(arn, reason):
+                self._stop(self._tasks[arn], reason)
         if step.start and time.monotonic() >= self._not_before.get(name, 0):
             self._launch(name, primary, step.start)
 
     def _launch(self, name: str, primary: dict[str, Any], count: int) -> None:
-        strategy = primary.get("capacityProviderStrategy")
-        answer = self._clients.ecs.run_task(
-            cluster=self._cluster,
-            taskDefinition=primary["taskDefinition"],
-            **({"capacityProviderStrategy": strategy} if strategy else {"launchType": "FARGATE"}),
-            networkConfiguration=primary.get("networkConfiguration")
-            or {"awsvpcConfiguration": {"subnets": ["subnet-local"], "securityGroups": []}},
-            startedBy=primary["id"],
-            group=f"service:{name}",
-            count=min(count, 10),
-        )
-        for failure in answer.get("failures") or ():
-            self._say(f"{name}: could not start a task: {failure.get('reason')}")
-        definition = self._definition(primary["taskDefinition"])
-        for started in answer["tasks"]:
+        arns, failures = self._control_plane.launch(name, primary, count)
+        for failure in failures:
+            self._say(f"{name}: could not start a task: {failure}")
+        for arn in arns:
             task = Task(
-                arn=started["taskArn"],
+                arn=arn,
                 service=name,
                 deployment=primary["id"],
-                definition=definition,
-                start=lambda container, arn=started["taskArn"]: self._start_container(arn, container),  # type: ignore[misc]
+                definition=self._control_plane.definition(primary["taskDefinition"]),
+                start=partial(self._start_container, arn),
             )
-            self._tasks[task.arn] = task
+            self._tasks[arn] = task
             self._say(f"{name}: started task {task.id[:8]}")
 
     def _start_container(self, arn: str, definition: ContainerDefinition) -> Container:
@@ -220,7 +201,7 @@ class Agent:
         if task.phase is before:
             return
         if task.phase is Phase.RUNNING:
-            self._submit(task, "RUNNING")
+            self._control_plane.submit(task.arn, "RUNNING")
         elif task.phase is Phase.STOPPING:
             self._network.forget(task.id)
         elif task.phase is Phase.STOPPED:
@@ -230,7 +211,7 @@ class Agent:
         self._network.forget(task.id)
         self.killed_tasks += task.was_killed
         del self._tasks[task.arn]
-        self._submit(task, "STOPPED", reason=task.reason)
+        self._control_plane.submit(task.arn, "STOPPED", reason=task.reason)
         shutil.rmtree(paths.TASKS / task.id, ignore_errors=True)
         self._say(f"{task.service}: task {task.id[:8]} stopped: {task.reason}")
         if task.failed:
@@ -242,40 +223,9 @@ class Agent:
                 self._on_failure(f"service {task.service} is unable to start tasks: {task.reason}")
 
     def _stop(self, task: Task, reason: str) -> None:
-        """Stop a task unless it has taken protection since it was chosen; the control plane checks that."""
-        try:
-            self._clients.ecs.stop_task(cluster=self._cluster, task=task.arn, reason=reason)
-        except ClientError as error:
-            if error.response["Error"]["Code"] != TaskProtected.code:
-                raise
-            return
-        self._network.forget(task.id)
-        task.stop(reason)
-
-    def _apply_api_stops(self, tasks: list[Task]) -> None:
-        """Stop the tasks that a client stopped through the API (StopTask)."""
-        for first in range(0, len(tasks), 100):
-            chunk = {t.arn: t for t in tasks[first : first + 100]}
-            for raw in self._clients.ecs.describe_tasks(cluster=self._cluster, tasks=list(chunk))["tasks"]:
-                if raw["desiredStatus"] == "STOPPED" and chunk[raw["taskArn"]].alive:
-                    self._network.forget(chunk[raw["taskArn"]].id)
-                    chunk[raw["taskArn"]].stop(raw.get("stoppedReason") or "stopped through the API")
-
-    def _protected(self, arns: list[str]) -> set[str]:
-        found = set()
-        for first in range(0, len(arns), 100):
-            answer = self._clients.ecs.get_task_protection(cluster=self._cluster, tasks=arns[first : first + 100])
-            found |= {p["taskArn"] for p in answer["protectedTasks"] if p["protectionEnabled"]}
-        return found
-
-    def _submit(self, task: Task, status: str, *, reason: str = "") -> None:
-        self._clients.ecs.submit_task_state_change(cluster=self._cluster, task=task.arn, status=status, reason=reason)
-
-    def _definition(self, arn: str) -> TaskDefinition:
-        if arn not in self._definitions:
-            answer = self._clients.ecs.describe_task_definition(taskDefinition=arn)
-            self._definitions[arn] = TaskDefinition.of(answer["taskDefinition"])
-        return self._definitions[arn]
+        if task.alive:
+            self._network.forget(task.id)
+            task.stop(reason)
 
     def _publish_rollout(self, service: dict[str, Any], primary: dict[str, Any]) -> None:
         """Publish ECS's deployment events when a rollout begins and when it has completed."""
@@ -290,7 +240,7 @@ class Agent:
             return None
         family, _, revision = task.definition.arn.rsplit("/", 1)[-1].partition(":")
         return {
-            "Cluster": self._cluster,
+            "Cluster": self._control_plane.cluster,
             "TaskARN": task.arn,
             "Family": family,
             "Revision": revision,

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from local.fargate import image
+from local.fargate.control_plane import ControlPlane
 from local.stack import sam
 from project import paths
 from project.clients import Clients, environment
@@ -82,11 +83,7 @@ def wait(clients: Clients, *, cluster: str, report: Report) -> None:
 
 def rollouts(clients: Clients, *, cluster: str) -> tuple[Rollout, ...]:
     """Return the rollout of each service of the cluster."""
-    arns: list[str] = clients.ecs.list_services(cluster=cluster, maxResults=100)["serviceArns"]
-    found: list[dict[str, Any]] = []
-    for first in range(0, len(arns), 10):
-        found += clients.ecs.describe_services(cluster=cluster, services=arns[first : first + 10])["services"]
-    return tuple(_rollout(service) for service in found)
+    return tuple(_rollout(service) for service in ControlPlane(clients.ecs, cluster).services())
 
 
 def _rollout(service: dict[str, Any]) -> Rollout:
