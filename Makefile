@@ -8,7 +8,7 @@ unexport PYTHONDONTWRITEBYTECODE
 unexport PYTHONPATH
 export SAM_CLI_TELEMETRY := 0
 
-.PHONY: help setup setup-dev setup-local demo faults prewarm up deploy-local down decisions versions versions-asked sleep wake cost check image package release promote rollback releases settle pipeline-role test test-fast test-image protocol pictures compiled bench replay lint format template lock clean
+.PHONY: help setup setup-dev setup-local demo faults prewarm up deploy-local down decisions versions versions-asked sleep wake cost check image package release promote rollback releases settle pipeline-role test test-all test-fast test-image protocol pictures compiled bench replay lint format template lock clean
 
 help: ## list the commands
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 12
@@ -22,42 +22,43 @@ setup-dev:
 setup-local:
 	@$(PYTHON) tools/setup_env.py dev airflow
 
-demo: setup-local ## the whole stack on this machine, a burst of real tasks, a report
+demo: setup-local ## bring the whole stack up on this machine, run a burst of real tasks, write a report
 	@exec $(BIN)/python -m local demo
 
-faults: setup-local ## what can go wrong, on the stack with real tasks: a verdict a fault (ONLY="redis ...")
+faults: setup-local ## provoke faults on the whole stack while real tasks run, print a verdict for each (ONLY="redis ...")
 	@exec $(BIN)/python -m local faults $(if $(ONLY),--only $(ONLY)) $(FLAGS)
 
-prewarm: setup-local ## a scheduled run on the stack, unforeseen and with its workers waiting: both waits (five minutes)
+prewarm: setup-local ## run a DAG by the clock without and with a forecast, print how long its tasks waited (five minutes)
 	@exec $(BIN)/python -m local prewarm
 
-up: setup-local ## the stack, kept running until Ctrl-C or `make down`
+up: setup-local ## bring the stack up and keep it until Ctrl-C or `make down`
 	@exec $(BIN)/python -m local up
 
-deploy-local: setup-dev ## roll airflow_image/ as it is now out on the stack that `make up` runs (VERSION=2)
+deploy-local: setup-dev ## roll the present airflow_image/ out on the stack of `make up` (VERSION=2)
 	@$(BIN)/python -m local deploy --version "$(VERSION)"
 
-down: setup-dev ## stop what `make up` started
+down: setup-dev ## end the stack of `make up`
 	@exec $(BIN)/python -m local down
 
-decisions: setup-dev ## the autoscaler's last decisions about the stack that `make up` runs
+decisions: setup-dev ## print the autoscaler's last decisions on the stack of `make up`
 	@$(BIN)/python -m local decisions
 
 # make answers 2 to whatever fails. In question mode (-q), where only lines with a + are run, it answers 1 when something
 # is left to be done: so "out of sync" gets its 1, and "unknown" keeps the 2.
-VERSIONS_CODE := .local/versions-code
+STATE := $(or $(AIRFLOW_ON_ECS_STATE),.local)
+VERSIONS_CODE := $(STATE)/versions-code
 ifneq ($(filter versions,$(MAKECMDGOALS)),)
 MAKEFLAGS += -q
 endif
-versions: versions-asked ## do all run the webserver's code? exit 0 yes, 1 no, 2 unknown (ENV=prd WAIT=600)
+versions: versions-asked ## does every process run the webserver's code? exit 0 yes, 1 no, 2 unknown (ENV=prd WAIT=600)
 	$(if $(filter 1,$(shell cat $(VERSIONS_CODE))),out of sync)
 	$(if $(filter-out 0 1,$(shell cat $(VERSIONS_CODE))),$(error unknown))
 
 versions-asked:
-	+@mkdir -p .local; echo 2 >$(VERSIONS_CODE); $(PYTHON) tools/setup_env.py dev || exit 0; \
+	+@mkdir -p $(STATE); echo 2 >$(VERSIONS_CODE); $(PYTHON) tools/setup_env.py dev || exit 0; \
 		$(BIN)/python -m ops.versions --env "$(ENV)" $(if $(WAIT),--wait $(WAIT)); echo $$? >$(VERSIONS_CODE)
 
-sleep: setup-dev ## stop a whole environment, when nothing runs in it (ENV=dev WAIT=3600)
+sleep: setup-dev ## stop a whole environment when no task runs in it (ENV=dev WAIT=3600)
 	@$(BIN)/python -m ops.sleep asleep --env "$(ENV)" $(if $(WAIT),--wait $(WAIT))
 
 wake: setup-dev ## start it again, in order (ENV=dev)
@@ -66,10 +67,10 @@ wake: setup-dev ## start it again, in order (ENV=dev)
 COST_ARGUMENTS = --env "$(ENV)" $(if $(REV),--rev "$(REV)") $(if $(VS),--vs "$(VS)") $(if $(VS_REV),--vs-rev "$(VS_REV)") \
   $(if $(TASKS),--tasks "$(TASKS)") $(if $(TASK_SECONDS),--task-seconds "$(TASK_SECONDS)") \
   $(if $(DEPLOYMENTS),--deployments "$(DEPLOYMENTS)") $(if $(AWAKE_HOURS),--awake-hours "$(AWAKE_HOURS)")
-cost: setup-dev ## what a month costs, by resource (ENV=prd TASKS=10000 TASK_SECONDS=60 DEPLOYMENTS=20 AWAKE_HOURS=55 VS=qa VS_REV=HEAD~1)
+cost: setup-dev ## print what a month costs, by resource (ENV=prd TASKS=10000 TASK_SECONDS=60 DEPLOYMENTS=20 AWAKE_HOURS=55 VS=qa VS_REV=HEAD~1)
 	@$(BIN)/python -m ops.cost $(COST_ARGUMENTS)
 
-check: setup-dev ## hold an environment's parameters against the template (ENV=prd)
+check: setup-dev ## check an environment's parameters against the template (ENV=prd)
 	@$(BIN)/python -m local check --env "$(ENV)"
 
 image: setup-dev ## build the image with docker, podman or buildah (VERSION, TAG, REPOSITORY, BASE, AUTHORITIES, BUILDER, OPTIONS)
@@ -77,39 +78,46 @@ image: setup-dev ## build the image with docker, podman or buildah (VERSION, TAG
 	  $(if $(REPOSITORY),--repository "$(REPOSITORY)") $(if $(BASE),--base "$(BASE)") \
 	  $(if $(AUTHORITIES),--authorities "$(AUTHORITIES)") $(if $(BUILDER),--builder "$(BUILDER)") -- $(OPTIONS)
 
-package: setup-dev ## the functions' packages and the template, for a deployment to AWS (sam build)
+package: setup-dev ## build the functions' packages and the template for a deployment to AWS (sam build)
 	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/sam build
 
 # All of them work with the bucket DELIVERY_BUCKET and the caller's credentials, see docs/delivery.md.
 DELIVERY = $(BIN)/python -m ops.delivery
-release: setup-dev ## build and push a version's image, once (VERSION, REPOSITORY)
+release: setup-dev ## build and push the image of a version, once (VERSION, REPOSITORY)
 	@$(DELIVERY) release --version "$(VERSION)" --repository "$(REPOSITORY)"
 
 DEPLOYMENT = --env "$(ENV)" $(if $(VERSION),--version "$(VERSION)") $(if $(PLAN),--plan-only --output "$(PLAN)") \
   $(if $(CHANGE_SET),--change-set "$(CHANGE_SET)") $(if $(YES),--yes) $(if $(WAIT),--wait "$(WAIT)")
-promote: setup-dev ## bring a release to an environment, after a look at its change set (ENV, VERSION)
+promote: setup-dev ## bring a release to an environment, after a review of its change set (ENV, VERSION)
 	@$(DELIVERY) promote $(DEPLOYMENT)
 
-rollback: setup-dev ## go back to a version that ran well there, by default the one before (ENV, VERSION)
+rollback: setup-dev ## return to a version that ran well there, by default the previous one (ENV, VERSION)
 	@$(DELIVERY) rollback $(DEPLOYMENT)
 
-releases: setup-dev ## what runs where, and what was deployed there
+releases: setup-dev ## print what runs where, and what was deployed there
 	@$(DELIVERY) status
 
-settle: setup-dev ## tell at which revision an environment's database is (ENV, REVISION)
+settle: setup-dev ## record the revision of an environment's database (ENV, REVISION)
 	@$(DELIVERY) settle --env "$(ENV)" --revision "$(REVISION)"
 
 pipeline-role: setup-dev ## let a role of sam pipeline bootstrap deliver to an environment (ENV, ROLE, REPO=owner/name)
 	@$(DELIVERY) role --env "$(ENV)" --role "$(ROLE)" --repository "$(REPO)"
 
-test: setup lint ## every test, as CI runs them
-	@$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not acceptance and not image" tests
-	@$(BIN)/python -m pytest -m acceptance tests
+# What is marked slow needs more than some seconds of both cores, or repeats a quick test in more ways; CONTRIBUTING.md says more.
+PYTEST := $(BIN)/python -m pytest
+SEVERAL := -n 2 --dist loadfile --no-loadscope-reorder -m
+test: setup lint ## lint, unit tests, the protocol's model, quick integration tests, one demonstration (some ten minutes)
+	@$(PYTEST) $(SEVERAL) "not slow and not acceptance and not image" tests
+	@$(PYTEST) -m "acceptance and not slow" tests/acceptance
+
+test-all: test ## `make test`, then the slow tests, as CI runs them
+	@$(PYTEST) $(SEVERAL) "slow and not acceptance and not image" tests
+	@$(PYTEST) -m "acceptance and slow" tests/acceptance
 
 test-fast: setup-dev ## the unit tests
 	@$(BIN)/python -m pytest -n 2 tests/unit
 
-test-image: setup-dev ## build the image for real, run every role of it (needs buildah and podman)
+test-image: setup-dev ## build the real image and run every role of it (needs buildah and podman)
 	@$(BIN)/python -m pytest -m image -rs tests/image
 
 protocol: setup-dev ## the protocol's model over 100,000 steps (about half an hour)
@@ -118,7 +126,7 @@ protocol: setup-dev ## the protocol's model over 100,000 steps (about half an ho
 compiled: setup-dev # the simulator's hot modules as C, where there is a compiler; nothing to do when they are up to date
 	@$(BIN)/python -m bench.sim.compiled
 
-bench: setup-local compiled ## what a look costs, how policies compare: into docs/benchmarks*.md (FLAGS="--seeds 1 --days 2 --concurrency 16": quickly)
+bench: setup-local compiled ## measure the functions, compare policies, write docs/benchmarks*.md (quickly: FLAGS="--seeds 1 --days 2 --concurrency 16")
 	@failed=0; for part in "report $(FLAGS)" "micro.function --docs" micro.versions micro.page micro.template; do \
 	  $(BIN)/python -m bench.$$part || failed=1; done; exit $$failed
 
@@ -126,12 +134,12 @@ REPLAY_ARGUMENTS = "$(HISTORY)" $(if $(QUEUE),--queue "$(QUEUE)") $(if $(WAIT),-
   $(if $(CONCURRENCY),--concurrency "$(CONCURRENCY)") $(if $(MINIMUM),--minimum "$(MINIMUM)") \
   $(if $(MAXIMUM),--maximum "$(MAXIMUM)") $(if $(BOOT_MEDIAN),--boot-median "$(BOOT_MEDIAN)") \
   $(if $(BOOT_P95),--boot-p95 "$(BOOT_P95)") $(if $(SEEDS),--seeds "$(SEEDS)")
-replay: setup-dev compiled ## which settings suit your own history (HISTORY=task_instance.csv WAIT=60, see docs/replay.md)
+replay: setup-dev compiled ## find the settings that suit your own history (HISTORY=task_instance.csv WAIT=60, see docs/replay.md)
 	@$(BIN)/python -m bench.report replay $(REPLAY_ARGUMENTS)
 
-pictures: setup-local ## the documentation's pictures of the Fleet page (needs chromium) and of make demo, which it runs
+pictures: setup-local ## draw the documentation's pictures of the Fleet page (needs chromium) and of `make demo`
 	@FLEET_PICTURES=docs/images $(BIN)/python -m pytest -q tests/integration/agent/test_page_browser.py -k documentations
-	@$(BIN)/python -m local demo && cp .local/demo.png .local/demo.svg docs/images/
+	@$(BIN)/python -m local demo && cp $(STATE)/demo.png $(STATE)/demo.svg docs/images/
 
 lint: setup-dev ## ruff, mypy, cfn-lint, stale template
 	@$(BIN)/ruff check .

@@ -1,4 +1,4 @@
-"""Runs the project's commands as a newcomer would, and watches what they leave on the machine."""
+"""Runs the project's commands as a newcomer would, each with a state folder of its own, and watches its processes."""
 
 from __future__ import annotations
 
@@ -6,64 +6,55 @@ import contextlib
 import os
 import signal
 import subprocess
+import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import psutil
 import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
+from project.paths import ROOT, STATE_VARIABLE
+
 END_TIMEOUT_S = 45
+LEAVE_TIMEOUT_S = 5
+SAMPLE_EVERY_S = 1.0
 
 Address = tuple[str, int]
-
-
-def of_checkout() -> set[int]:
-    """Return the processes that belong to this checkout by their program, arguments or working directory."""
-    found = set()
-    for process in psutil.process_iter():
-        with contextlib.suppress(psutil.Error):
-            text = " ".join([*process.cmdline(), process.cwd()])
-            if f"{ROOT}/" in text and process.status() != psutil.STATUS_ZOMBIE:
-                found.add(process.pid)
-    return found
-
-
-def strangers() -> set[int]:
-    """Return those of them that neither run the tests nor were started, and are still held, by them."""
-    me = psutil.Process()
-    return of_checkout() - {process.pid for process in [me, *me.parents(), *me.children(recursive=True)]}
-
-
-def listening() -> set[Address]:
-    """Return every TCP address on which a process of this checkout listens; others may come and go meanwhile."""
-    mine = of_checkout()
-    found = psutil.net_connections(kind="tcp")
-    return {(c.laddr.ip, c.laddr.port) for c in found if c.status == psutil.CONN_LISTEN and c.pid in mine}
 
 
 class Command:
     """One `make` command in a session of its own, with its output in a file."""
 
-    def __init__(self, target: str, log_path: Path) -> None:
-        self.log_path = log_path
+    def __init__(self, target: str, *, state: Path, log_path: Path) -> None:
+        self.state, self.log_path = state, log_path
+        self.seen: set[psutil.Process] = set()
+        self.listened: set[Address] = set()
         env = {k: v for k, v in os.environ.items() if not k.startswith(("MAKE", "MFLAGS", "COV"))}
         with log_path.open("wb") as log:
             self.process = subprocess.Popen(
                 ["make", target],
                 cwd=ROOT,
-                env=env,
+                env={**env, STATE_VARIABLE: str(state)},
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
             )
+        threading.Thread(target=self._sample, args=(psutil.Process(self.process.pid),), daemon=True).start()
 
     @property
     def said(self) -> str:
         """All it has printed so far."""
         return self.log_path.read_text(errors="replace")
+
+    def reaches(self, text: str, *, timeout_s: float) -> None:
+        """Wait until it has printed the text."""
+        deadline = time.monotonic() + timeout_s
+        while text not in self.said:
+            assert self.process.poll() is None, self.said
+            assert time.monotonic() < deadline, self.said
+            time.sleep(0.1)
 
     def interrupt(self) -> None:
         """Press Ctrl-C: SIGINT to the foreground process group, `make` and its child alike."""
@@ -73,14 +64,54 @@ class Command:
         """Return its exit code."""
         return self.process.wait(timeout_s)
 
+    def left(self) -> set[psutil.Process]:
+        """Return the living processes that it started, or that work in its state folder."""
+        return {process for process in self.seen if is_alive(process)} | working_in(self.state)
+
+    def _sample(self, root: psutil.Process) -> None:
+        while self.process.poll() is None:
+            with contextlib.suppress(psutil.Error):
+                found = root.children(recursive=True)
+                self.seen.update(found)
+                self.listened |= listening(found)
+            time.sleep(SAMPLE_EVERY_S)
+
+
+def is_alive(process: psutil.Process) -> bool:
+    """Whether the process, and not another one with its number, runs."""
+    with contextlib.suppress(psutil.Error):
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    return False
+
+
+def working_in(folder: Path) -> set[psutil.Process]:
+    """Return the living processes whose arguments, environment or working directory name the folder."""
+    found = set()
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error):
+            texts = [*process.cmdline(), process.cwd(), *process.environ().values()]
+            if any(str(folder) in text for text in texts) and is_alive(process):
+                found.add(process)
+    return found
+
+
+def listening(processes: Iterable[psutil.Process]) -> set[Address]:
+    """Return every TCP address on which one of the processes listens."""
+    pids = {process.pid for process in processes}
+    found = psutil.net_connections(kind="tcp")
+    return {(c.laddr.ip, c.laddr.port) for c in found if c.status == psutil.CONN_LISTEN and c.pid in pids}
+
 
 @pytest.fixture
-def command(tmp_path: Path) -> Iterator[Callable[[str], Command]]:
-    """Start a make target; whatever is left of it at the test's end is ended."""
+def command(tmp_path: Path) -> Iterator[Callable[..., Command]]:
+    """Start a make target, by default with the test's state folder. At the end, no process of it may be left.
+
+    A command that the test did not end is ended, and no fault of its own.
+    """
     made: list[Command] = []
 
-    def start(target: str) -> Command:
-        made.append(Command(target, tmp_path / f"{target}-{len(made)}.log"))
+    def start(target: str, state: str = "state") -> Command:
+        made.append(Command(target, state=tmp_path / state, log_path=tmp_path / f"{target}-{len(made)}.log"))
         return made[-1]
 
     yield start
@@ -92,16 +123,8 @@ def command(tmp_path: Path) -> Iterator[Callable[[str], Command]]:
                 continue
             os.killpg(each.process.pid, signal.SIGKILL)
             each.process.wait()
-
-
-@pytest.fixture
-def nothing_left_behind() -> Iterator[None]:
-    """Fail when the test leaves a process of this checkout or a listening port behind."""
-    before, ports = strangers(), listening()
-    yield
-    deadline = time.monotonic() + 5
-    while (strangers() - before or listening() - ports) and time.monotonic() < deadline:
+    deadline = time.monotonic() + LEAVE_TIMEOUT_S
+    while (left := set().union(*(each.left() for each in made))) and time.monotonic() < deadline:
         time.sleep(0.2)
-    left = [" ".join(psutil.Process(pid).cmdline())[:200] for pid in strangers() - before]
-    assert not left
-    assert not listening() - ports
+    assert not [" ".join(process.cmdline())[:200] for process in left]
+    assert not listening(left)

@@ -2,11 +2,12 @@
 
 import json
 import time
+from collections.abc import Callable
 from xml.etree import ElementTree
 
 import pytest
 
-from tests.acceptance.conftest import ROOT, listening
+from tests.acceptance.conftest import Command
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(900)]
 
@@ -14,22 +15,13 @@ DEMO_TIMEOUT_S = 360  # the promise: at most six minutes on two cores
 INTERRUPT_TIMEOUT_S = 45
 
 
-def test_the_demo_scales_out_and_in_and_kills_nothing(command, nothing_left_behind) -> None:
-    (ROOT / ".local/demo-report.json").unlink(missing_ok=True)
-    for picture in ("demo.png", "demo.svg"):
-        (ROOT / ".local" / picture).unlink(missing_ok=True)
-    before = listening()
+def test_the_demo_scales_out_and_in_and_kills_nothing(command: Callable[..., Command]) -> None:
     demo = command("demo")
-    addresses = set()
-    deadline = time.monotonic() + DEMO_TIMEOUT_S
-    while demo.process.poll() is None and time.monotonic() < deadline:
-        addresses |= listening() - before
-        time.sleep(1)
-    assert demo.process.poll() == 0, demo.said[-4000:]
-    assert addresses
-    assert {host for host, _ in addresses} == {"127.0.0.1"}
+    assert demo.wait(DEMO_TIMEOUT_S) == 0, demo.said[-4000:]
+    assert demo.listened
+    assert {host for host, _ in demo.listened} == {"127.0.0.1"}
 
-    report = json.loads((ROOT / ".local/demo-report.json").read_text())
+    report = json.loads((demo.state / "demo-report.json").read_text())
     assert (report["tasks_total"], report["tasks_succeeded"], report["tasks_killed"]) == (120, 120, 0)
     assert (report["logs_in_bucket"], report["logs_readable"]) == (120, 120)
     assert report["peak_workers"] >= 3
@@ -37,12 +29,13 @@ def test_the_demo_scales_out_and_in_and_kills_nothing(command, nothing_left_behi
     assert report["seconds_to_first_scale_out"] > 0
     assert report["scale_events"]
     assert all(event["reason"] for event in report["scale_events"])
-    assert (ROOT / ".local/demo.png").read_bytes().startswith(b"\x89PNG")
-    svg = ElementTree.parse(ROOT / ".local/demo.svg")  # noqa: S314 - made by the demo
+    assert (demo.state / "demo.png").read_bytes().startswith(b"\x89PNG")
+    svg = ElementTree.parse(demo.state / "demo.svg")  # noqa: S314 - made by the demo
     drawn = "".join(svg.getroot().itertext()).replace("\xa0", " ")
     assert {word for word in ("succeeded", "consuming", "desired", "reason") if word not in drawn} == set()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("moment", "after_s", "presses"),
     [
@@ -52,13 +45,11 @@ def test_the_demo_scales_out_and_in_and_kills_nothing(command, nothing_left_behi
         ("running 120 tasks", 20, 2),
     ],
 )
-def test_ctrl_c_leaves_nothing_behind(command, nothing_left_behind, moment: str, after_s: float, presses: int) -> None:
+def test_ctrl_c_leaves_nothing_behind(
+    command: Callable[..., Command], moment: str, after_s: float, presses: int
+) -> None:
     demo = command("demo")
-    deadline = time.monotonic() + DEMO_TIMEOUT_S
-    while moment not in demo.said:
-        assert demo.process.poll() is None, demo.said
-        assert time.monotonic() < deadline, demo.said
-        time.sleep(0.1)
+    demo.reaches(moment, timeout_s=DEMO_TIMEOUT_S)
     time.sleep(after_s)
     for _ in range(presses):
         demo.interrupt()

@@ -2,16 +2,21 @@
 
 import re
 import sys
+from collections.abc import Callable
 
 import pytest
 
-pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(900)]
+from tests.acceptance.conftest import Command
+
+pytestmark = [pytest.mark.acceptance, pytest.mark.slow, pytest.mark.timeout(900)]
 
 PREWARM_TIMEOUT_S = 800
 WAITS = re.compile(r"^with(?:out)? a forecast: .*$", re.MULTILINE)
 
 
-def test_a_run_due_at_a_known_minute_finds_its_workers_consuming(command, nothing_left_behind, capsys) -> None:
+def test_a_run_due_at_a_known_minute_finds_its_workers_consuming(
+    command: Callable[..., Command], capsys: pytest.CaptureFixture[str]
+) -> None:
     prewarm = command("prewarm")
     code = prewarm.wait(PREWARM_TIMEOUT_S)
     found = WAITS.findall(prewarm.said)

@@ -29,7 +29,7 @@ SHOWN_WITHIN_MS = 60_000  # the machine may be busy
 SERIOUS = {"serious", "critical"}
 
 # Two turns of apt-get may come first, where Chromium is to be installed.
-pytestmark = pytest.mark.timeout(2 * INSTALLS_WITHIN_S + 300)
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(2 * INSTALLS_WITHIN_S + 300)]
 
 Contexts = Callable[..., BrowserContext]
 

@@ -7,7 +7,11 @@ from roles.patience import WITH_RESULTS, celery_config
 from tests.support.airflows_python import asked, needs_airflow
 
 NOBODY_LISTENS = "db+postgresql+psycopg2://user:password@127.0.0.1:1/none"
+# Celery itself waits for half a second on average before each of ten tries to make its tables, in every attempt.
 PROGRAM = """
+from types import SimpleNamespace
+from celery.backends.database import session
+session.time = SimpleNamespace(sleep=lambda seconds: None)
 from airflow.providers.celery.executors.celery_executor_utils import app
 backend, pauses = app.backend, []
 backend._sleep = pauses.append

@@ -23,9 +23,9 @@ HAND_MADE = [(0.0, 30.0), (0.0, 30.0), (5.0, 60.0), (5.0, 0.0), (600.0, 4000.0),
 try:
     find_compiler()
     # One build for all; beside other tests it can take some minutes.
-    pytestmark = [pytest.mark.timeout(900)]
+    pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 except BuildError as missing:
-    pytestmark = [pytest.mark.skip(reason=f"cannot compile here: {missing}")]
+    pytestmark = [pytest.mark.slow, pytest.mark.skip(reason=f"cannot compile here: {missing}")]
 
 COMPILED = """
 import sys

@@ -206,6 +206,7 @@ def _services(project: Deployed) -> list[dict[str, Any]]:
     return list(ecs.describe_services(cluster=cluster, services=arns)["services"])
 
 
+@pytest.mark.slow
 def test_the_projects_services_run_the_updated_image(project: Deployed) -> None:
     ecs, images = project.api.client("ecs"), set()
     for service in _services(project):
@@ -214,6 +215,7 @@ def test_the_projects_services_run_the_updated_image(project: Deployed) -> None:
     assert images == {UPDATED_IMAGE}
 
 
+@pytest.mark.slow
 def test_every_secret_of_the_projects_containers_exists(project: Deployed) -> None:
     ecs, secrets = project.api.client("ecs"), project.api.client("secretsmanager")
     wanted = set()

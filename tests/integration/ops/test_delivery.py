@@ -222,6 +222,7 @@ def test_a_gate_that_fails_stops_the_promotion(pipeline: Pipeline) -> None:
     assert [each["StackName"] for each in stacks] == ["airflow-dev"]
 
 
+@pytest.mark.slow
 def test_a_rollback_over_a_migration_is_refused_and_the_snapshot_before_it_named(pipeline: Pipeline) -> None:
     pipeline.already(FIRST, "dev")
     assert pipeline.run("promote", "dev", "--version", UPGRADE.version)[0] == DONE
@@ -235,6 +236,7 @@ def test_a_rollback_over_a_migration_is_refused_and_the_snapshot_before_it_named
     assert pipeline.store.ledger("dev").possible_revisions() == {FIRST.revision}
 
 
+@pytest.mark.slow
 def test_a_deployment_that_cloudformation_rolls_back_is_told_with_its_reason(pipeline: Pipeline) -> None:
     pipeline.already(FIRST, "dev")
     code, said = pipeline.run("promote", "dev", "--version", BROKEN.version)
@@ -244,6 +246,7 @@ def test_a_deployment_that_cloudformation_rolls_back_is_told_with_its_reason(pip
     assert pipeline.image("dev") == FIRST.image
 
 
+@pytest.mark.slow
 def test_what_was_reviewed_is_what_is_executed_and_a_rollback_within_a_revision_is_allowed(
     pipeline: Pipeline, tmp_path: Path
 ) -> None:
@@ -278,6 +281,7 @@ def test_an_environment_that_sleeps_is_left_alone_until_somebody_wakes_it(
     assert pipeline.snapshots() == []
 
 
+@pytest.mark.slow
 def test_a_release_that_changes_nothing_passes_the_gate_all_the_same(pipeline: Pipeline) -> None:
     pipeline.already(FIRST, "dev")
     code, said = pipeline.run("promote", "dev", "--version", FIRST.version)

@@ -78,6 +78,7 @@ def test_cfn_lint_finds_a_mistake(tmp_path: Path) -> None:
     assert "E1020" in run(LINT, "--format", "parseable", path)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not CHECKOV.exists(), reason="checkov is NOT run: it needs make setup")
 def test_checkov_fails_only_waived_rules(written: dict[str, Path]) -> None:
     options = ("--framework", "cloudformation", "--compact", "--quiet", "--output", "json")
@@ -90,6 +91,7 @@ def test_checkov_fails_only_waived_rules(written: dict[str, Path]) -> None:
     assert failed == {environment: waived_rules(environment, by_checkov=True) for environment in written}
 
 
+@pytest.mark.slow
 def test_control_towers_rules_fail_only_where_they_are_waived(written: dict[str, Path], guard: Path) -> None:
     # Its rules read no metadata: what is suppressed is taken out here.
     suppressed = {(title, rule) for title, rule in SUPPRESSED if not rule.startswith("CKV")}
@@ -100,6 +102,7 @@ def test_control_towers_rules_fail_only_where_they_are_waived(written: dict[str,
     assert failed == {environment: waived_rules(environment, by_checkov=False) for environment in written}
 
 
+@pytest.mark.slow
 def test_control_towers_rules_find_a_mistake(guard: Path, tmp_path: Path) -> None:
     database = copy.deepcopy(rendered.in_environment("prd")["Resources"]["Database"])
     database["Properties"]["PubliclyAccessible"] = True
