@@ -12,9 +12,8 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 
-from local.aws.backend.settings import Address, Settings
+from local.aws.backend.settings import DEFAULT_ACCOUNT, Address, Settings
 
-DEFAULT_ACCOUNT = "123456789012"
 PR_SET_PDEATHSIG = 1  # <linux/prctl.h>
 CHECK_S = 0.5
 

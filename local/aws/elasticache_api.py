@@ -63,12 +63,6 @@ class ElastiCacheApi(ElastiCacheResponse):  # type: ignore[misc]  # mypy is told
         self._user_groups[self.region, name] = group
         return ActionResult(group)
 
-    def describe_user_groups(self) -> ActionResult:
-        groups = [group for (region, _), group in self._user_groups.items() if region == self.region]
-        if self._get_param("UserGroupId"):
-            groups = [self._user_group()]
-        return ActionResult({"UserGroups": groups})
-
     def delete_user_group(self) -> ActionResult:
         group = self._user_group()
         del self._user_groups[self.region, group["UserGroupId"]]
@@ -97,18 +91,6 @@ class ElastiCacheApi(ElastiCacheResponse):  # type: ignore[misc]  # mypy is told
         for parameter in self._get_param("ParameterNameValues", []):
             found["parameters"][parameter["ParameterName"]] = parameter["ParameterValue"]
         return ActionResult({"CacheParameterGroupName": self._get_param("CacheParameterGroupName")})
-
-    def describe_cache_parameter_groups(self) -> ActionResult:
-        wanted = self._get_param("CacheParameterGroupName")
-        groups = [found["group"] for (region, _), found in self._parameter_groups.items() if region == self.region]
-        if wanted:
-            groups = [self._parameter_group()["group"]]
-        return ActionResult({"CacheParameterGroups": groups})
-
-    def describe_cache_parameters(self) -> ActionResult:
-        values = self._parameter_group()["parameters"].items()
-        parameters = [{"ParameterName": name, "ParameterValue": value, "Source": "user"} for name, value in values]
-        return ActionResult({"Parameters": parameters})
 
     def delete_cache_parameter_group(self) -> ActionResult:
         self._parameter_group()

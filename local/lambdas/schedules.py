@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
+from local.aws.backend.settings import DEFAULT_ACCOUNT
 from local.lambdas.function import Function, InvocationFailed
 from project.errors import CommandError
 
@@ -140,7 +141,7 @@ def _envelope(source: str, detail_type: str, region: str) -> dict[str, Any]:
         "id": str(uuid.uuid4()),
         "source": source,
         "detail-type": detail_type,
-        "account": "123456789012",
+        "account": DEFAULT_ACCOUNT,
         "time": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
         "region": region,
         "resources": [],

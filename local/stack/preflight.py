@@ -7,7 +7,8 @@ import shutil
 from collections.abc import Mapping
 
 from cfn.template import Template, TemplateError, parse
-from local.aws.cloudformation.planning import evaluate
+from local.aws.backend.settings import DEFAULT_ACCOUNT
+from local.aws.cloudformation.planning import evaluate, pseudo_parameters
 from local.aws.resources import kinds
 from project import environments, paths
 from project.environments import Environment
@@ -29,15 +30,8 @@ def preflight(name: str) -> Environment:
         for resource in (template.get("Resources") or {}).values():
             if resource.get("Type") == "AWS::Serverless::Function":
                 resource["Properties"]["CodeUri"] = PACKAGED
-        pseudo = {
-            "AWS::AccountId": "123456789012",
-            "AWS::NotificationARNs": [],
-            "AWS::Partition": "aws",
-            "AWS::Region": config.region,
-            "AWS::StackId": config.stack_name,
-            "AWS::StackName": config.stack_name,
-            "AWS::URLSuffix": "amazonaws.com",
-        }
+        name_and_id = {"stack_name": config.stack_name, "stack_id": config.stack_name}
+        pseudo = pseudo_parameters(account=DEFAULT_ACCOUNT, region=config.region, partition="aws", **name_and_id)
         if above := min_above_max(template, config.parameters):
             raise TemplateError("; ".join(above))
         evaluate(json.dumps(template), given=config.parameters, pseudo=pseudo, kinds=kinds(), tags={})

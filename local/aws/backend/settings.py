@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+DEFAULT_ACCOUNT = "123456789012"
 HOST = "127.0.0.1"
 # Clients must use localhost: with 127.0.0.1, SAM CLI parses the template's URL wrongly and finds no bucket.
 CLIENT_HOST = "localhost"

@@ -123,20 +123,6 @@ class CloudFormationApi(BaseResponse):  # type: ignore[misc]  # mypy is told not
         del stack.change_sets[change_set.id]
         return EmptyResult()
 
-    def create_stack(self) -> ActionResult:
-        return self._at_once("CREATE")
-
-    def update_stack(self) -> ActionResult:
-        return self._at_once("UPDATE")
-
-    def _at_once(self, kind: str) -> ActionResult:
-        stack, change_set = self._propose(self._get_param("StackName"), "direct", kind)
-        if change_set.status == "FAILED":
-            del stack.change_sets[change_set.id]
-            raise ValidationError("No updates are to be performed.")
-        self.engine.execute(self.region, stack, change_set)
-        return ActionResult({"StackId": stack.id})
-
     def delete_stack(self) -> ActionResult:
         self.engine.delete(self.region, self._get_param("StackName"))
         return EmptyResult()
@@ -148,11 +134,6 @@ class CloudFormationApi(BaseResponse):  # type: ignore[misc]  # mypy is told not
 
     def _living(self) -> list[Stack]:
         return [stack for stack in self.engine.stacks(self.region) if stack.status != "DELETE_COMPLETE"]
-
-    def list_stacks(self) -> ActionResult:
-        wanted = self._get_param("StackStatusFilter", [])
-        stacks = [s for s in self.engine.stacks(self.region) if not wanted or s.status in wanted]
-        return ActionResult({"StackSummaries": [_stack(stack) for stack in stacks]})
 
     def describe_stack_events(self) -> ActionResult:
         stack = self.engine.stack(self.region, self._get_param("StackName"))
@@ -177,11 +158,6 @@ class CloudFormationApi(BaseResponse):  # type: ignore[misc]  # mypy is told not
         resources = [r for name, r in list(stack.resources.items()) if wanted in (None, name)]
         return ActionResult({"StackResources": [_resource(stack, resource) for resource in resources]})
 
-    def list_stack_resources(self) -> ActionResult:
-        stack = self._stack()
-        resources = list(stack.resources.values())
-        return ActionResult({"StackResourceSummaries": [_resource(stack, resource) for resource in resources]})
-
     def _stack(self) -> Stack:
         return self.engine.stack(self.region, self._get_param("StackName"))
 
@@ -195,9 +171,6 @@ class CloudFormationApi(BaseResponse):  # type: ignore[misc]  # mypy is told not
 
     def get_template_summary(self) -> ActionResult:
         return ActionResult(_summary(parse(self._body(self._get_param("StackName")))))
-
-    def validate_template(self) -> ActionResult:
-        return ActionResult(_summary(parse(self._body(None))))
 
 
 def _stack(stack: Stack) -> dict[str, Any]:

@@ -8,7 +8,6 @@ import uuid
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from functools import cache
-from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from botocore.exceptions import ClientError
@@ -167,14 +166,11 @@ class Engine:
     def _evaluate(
         self, region: str, stack: Stack, body: str, parameters: Mapping[str, str], tags: Mapping[str, str]
     ) -> EvaluatedTemplate:
-        partition = self.cloud(region).partition
-        pseudo: dict[str, Any] = {
-            "AWS::AccountId": self._settings.account,
-            "AWS::NotificationARNs": [],
-            "AWS::Partition": partition,
-            "AWS::Region": region,
-            "AWS::StackId": stack.id,
-            "AWS::StackName": stack.name,
-            "AWS::URLSuffix": "amazonaws.com.cn" if partition == "aws-cn" else "amazonaws.com",
-        }
+        pseudo = planning.pseudo_parameters(
+            account=self._settings.account,
+            region=region,
+            partition=self.cloud(region).partition,
+            stack_id=stack.id,
+            stack_name=stack.name,
+        )
         return planning.evaluate(body, given=parameters, pseudo=pseudo, kinds=self._kinds, tags=tags)

@@ -16,6 +16,19 @@ from local.aws.resources.kind import Kind
 NO_CHANGES = "The submitted information didn't contain changes. Submit different information to create a change set."
 
 
+def pseudo_parameters(*, account: str, region: str, partition: str, stack_id: str, stack_name: str) -> dict[str, Any]:
+    """Return the values of the names that CloudFormation itself defines."""
+    return {
+        "AWS::AccountId": account,
+        "AWS::NotificationARNs": [],
+        "AWS::Partition": partition,
+        "AWS::Region": region,
+        "AWS::StackId": stack_id,
+        "AWS::StackName": stack_name,
+        "AWS::URLSuffix": "amazonaws.com.cn" if partition == "aws-cn" else "amazonaws.com",
+    }
+
+
 def evaluate(
     body: str,
     *,

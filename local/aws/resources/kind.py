@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from local.aws.backend.cloud import Cloud
+from local.aws.backend.shapes import UnsupportedProperty
 
 Properties = Mapping[str, Any]
 
@@ -58,6 +59,12 @@ class Kind:
         if self.update is None or changed & self.replaced_by:
             return True
         return self.in_place is not None and not changed <= self.in_place
+
+
+def refuse_others(properties: Properties, known: Iterable[str]) -> None:
+    """Raise UnsupportedProperty for a property that is not known."""
+    if unknown := sorted(set(properties) - set(known)):
+        raise UnsupportedProperty(f"property {unknown[0]} is not supported")
 
 
 def without(properties: Properties, *names: str) -> dict[str, Any]:

@@ -5,16 +5,14 @@ from __future__ import annotations
 import json
 
 from local.aws.backend.cloud import Cloud
-from local.aws.backend.shapes import UnsupportedProperty
-from local.aws.resources.kind import Change, Kind, PhysicalResource, Properties
+from local.aws.resources.kind import Change, Kind, PhysicalResource, Properties, refuse_others
 
 _KNOWN = frozenset(("Description", "EnableKeyRotation", "KeyPolicy", "PendingWindowInDays", "Tags"))
 _LEAST_WINDOW_DAYS = 7
 
 
 def _create_key(cloud: Cloud, _name: str, properties: Properties) -> PhysicalResource:
-    if unknown := sorted(set(properties) - _KNOWN):
-        raise UnsupportedProperty(f"property {unknown[0]} is not supported")
+    refuse_others(properties, _KNOWN)
     kms = cloud.client("kms")
     tags = [{"TagKey": tag["Key"], "TagValue": tag["Value"]} for tag in properties.get("Tags", [])]
     request = {"Policy": json.dumps(properties["KeyPolicy"]), "Description": properties.get("Description", "")}

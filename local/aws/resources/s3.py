@@ -8,7 +8,7 @@ from typing import Any
 
 from local.aws.backend.cloud import Cloud
 from local.aws.backend.shapes import UnsupportedProperty
-from local.aws.resources.kind import Change, Kind, PhysicalResource, Properties
+from local.aws.resources.kind import Change, Kind, PhysicalResource, Properties, refuse_others
 
 _RULE_MEMBERS: Mapping[str, Callable[[Any], dict[str, Any]]] = {
     "Id": lambda value: {"ID": value},
@@ -87,8 +87,7 @@ def _apply(cloud: Cloud, bucket: str, properties: Properties) -> None:
 
 
 def _create_bucket(cloud: Cloud, name: str, properties: Properties) -> PhysicalResource:
-    if unknown := sorted(set(properties) - set(_SETTINGS) - _AT_CREATION):
-        raise UnsupportedProperty(f"property {unknown[0]} is not supported")
+    refuse_others(properties, _AT_CREATION.union(_SETTINGS))
     bucket = str(properties.get("BucketName", name)).lower()
     place = None if cloud.region == "us-east-1" else {"LocationConstraint": cloud.region}
     locks = {"ObjectLockEnabledForBucket": bool(properties.get("ObjectLockEnabled"))}
@@ -104,8 +103,7 @@ def _create_bucket(cloud: Cloud, name: str, properties: Properties) -> PhysicalR
 
 
 def _update_bucket(cloud: Cloud, change: Change) -> PhysicalResource:
-    if unknown := sorted(set(change.new) - set(_SETTINGS) - _AT_CREATION):
-        raise UnsupportedProperty(f"property {unknown[0]} is not supported")
+    refuse_others(change.new, _AT_CREATION.union(_SETTINGS))
     if gone := sorted(set(change.old) - set(change.new)):
         raise UnsupportedProperty(f"taking property {gone[0]} away from a bucket is not supported")
     _apply(cloud, change.physical.id, change.changed())

@@ -6,7 +6,7 @@ from typing import Any
 
 from local.aws.backend.cloud import Cloud
 from local.aws.backend.shapes import UnsupportedProperty
-from local.aws.resources.kind import Change, Kind, PhysicalResource, Properties
+from local.aws.resources.kind import Change, Kind, PhysicalResource, Properties, refuse_others
 
 _SOURCES = {
     "CidrIp": ("IpRanges", "CidrIp"),
@@ -44,9 +44,8 @@ def _authorize(cloud: Cloud, group: str, properties: Properties) -> None:
 
 
 def _create(cloud: Cloud, name: str, properties: Properties) -> PhysicalResource:
-    known = {"GroupName", "GroupDescription", "VpcId", "SecurityGroupIngress", "SecurityGroupEgress", "Tags"}
-    if unknown := sorted(set(properties) - known):
-        raise UnsupportedProperty(f"property {unknown[0]} is not supported")
+    rules = ("SecurityGroupIngress", "SecurityGroupEgress")
+    refuse_others(properties, ("GroupName", "GroupDescription", "VpcId", "Tags", *rules))
     request = {
         "GroupName": properties.get("GroupName", name),
         "Description": properties["GroupDescription"],

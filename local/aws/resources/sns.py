@@ -5,15 +5,13 @@ from __future__ import annotations
 import json
 
 from local.aws.backend.cloud import Cloud
-from local.aws.backend.shapes import UnsupportedProperty
-from local.aws.resources.kind import Change, Kind, PhysicalResource, Properties
+from local.aws.resources.kind import Change, Kind, PhysicalResource, Properties, refuse_others
 
 _TOPIC_ATTRIBUTES = ("DisplayName", "KmsMasterKeyId")
 
 
 def _create_topic(cloud: Cloud, name: str, properties: Properties) -> PhysicalResource:
-    if unknown := sorted(set(properties) - {"TopicName", "Tags", *_TOPIC_ATTRIBUTES}):
-        raise UnsupportedProperty(f"property {unknown[0]} is not supported")
+    refuse_others(properties, ("TopicName", "Tags", *_TOPIC_ATTRIBUTES))
     topic = str(properties.get("TopicName", name))
     attributes = {key: str(properties[key]) for key in _TOPIC_ATTRIBUTES if key in properties}
     arn = cloud.call("sns", "create_topic", {"Name": topic, "Tags": properties.get("Tags", [])}, Attributes=attributes)
