@@ -69,7 +69,7 @@ def wait(clients: Clients, *, cluster: str, report: Report) -> None:
     """Wait until every service runs only its newest deployment; call `report` with each change. Raises CommandError."""
     deadline, said = time.monotonic() + ROLL_TIMEOUT_S, ""
     while True:
-        now = rollouts(clients, cluster=cluster)
+        now = rollouts(clients.ecs, cluster=cluster)
         text = "   ".join(f"{r.service} {r.new} new" + (f" + {r.old} old" if r.old else "") for r in now)
         if text != said:
             report(text)
@@ -81,9 +81,9 @@ def wait(clients: Clients, *, cluster: str, report: Report) -> None:
         time.sleep(CHECK_EVERY_S)
 
 
-def rollouts(clients: Clients, *, cluster: str) -> tuple[Rollout, ...]:
+def rollouts(ecs: Any, *, cluster: str) -> tuple[Rollout, ...]:
     """Return the rollout of each service of the cluster."""
-    return tuple(_rollout(service) for service in ControlPlane(clients.ecs, cluster).services())
+    return tuple(_rollout(service) for service in ControlPlane(ecs, cluster).services())
 
 
 def _rollout(service: dict[str, Any]) -> Rollout:

@@ -3,7 +3,7 @@
 import signal
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import psutil
@@ -14,10 +14,11 @@ from local.fargate.definition import ContainerDefinition, RestartPolicy, TaskDef
 from local.fargate.task import Phase, Task
 
 WAIT_S = 20.0
+MakeTask = Callable[..., Task]
 
 
 @pytest.fixture
-def make_task(tmp_path: Path):
+def make_task(tmp_path: Path) -> Iterator[MakeTask]:
     made: list[Task] = []
 
     def make(*containers: ContainerDefinition) -> Task:
@@ -44,7 +45,7 @@ def container(
     after: str = "",
     stop_timeout_s: int = 30,
     restart_policy: RestartPolicy | None = None,
-):
+) -> ContainerDefinition:
     return ContainerDefinition(
         name=name,
         command=(code,),
@@ -99,7 +100,7 @@ def log_of(task: Task, name: str) -> str:
     return task.containers[name].log_path.read_text()
 
 
-def test_a_dependent_container_starts_after_success(make_task) -> None:
+def test_a_dependent_container_starts_after_success(make_task: MakeTask) -> None:
     task = make_task(
         container("migrate", "import time; time.sleep(0.3)", essential=False), container("web", SLEEP, after="migrate")
     )
@@ -109,7 +110,7 @@ def test_a_dependent_container_starts_after_success(make_task) -> None:
     assert task.containers["migrate"].exit_code == 0
 
 
-def test_a_failed_dependency_stops_the_task_and_says_why(make_task) -> None:
+def test_a_failed_dependency_stops_the_task_and_says_why(make_task: MakeTask) -> None:
     migrate = container("migrate", "print('no database'); raise SystemExit(3)", essential=False)
     task = make_task(migrate, container("web", SLEEP, after="migrate"))
     advance_until(task, lambda: task.phase is Phase.STOPPED)
@@ -118,13 +119,13 @@ def test_a_failed_dependency_stops_the_task_and_says_why(make_task) -> None:
     assert "web" not in task.containers
 
 
-def test_the_end_of_an_essential_container_stops_the_others(make_task) -> None:
+def test_the_end_of_an_essential_container_stops_the_others(make_task: MakeTask) -> None:
     task = make_task(container("a", SLEEP), container("b", "import time; time.sleep(0.3)"))
     advance_until(task, lambda: task.phase is Phase.STOPPED)
     assert task.containers["a"].exit_code == 128 + signal.SIGTERM
 
 
-def test_stop_waits_for_the_stop_timeout_and_then_kills(make_task) -> None:
+def test_stop_waits_for_the_stop_timeout_and_then_kills(make_task: MakeTask) -> None:
     task = make_task(container("a", DEAF, stop_timeout_s=1))
     advance_until(task, lambda: task.phase is Phase.RUNNING and "deaf" in log_of(task, "a"))
     task.stop("scale in")
@@ -135,7 +136,7 @@ def test_stop_waits_for_the_stop_timeout_and_then_kills(make_task) -> None:
     assert task.containers["a"].exit_code == 128 + signal.SIGKILL
 
 
-def test_a_clean_stop_is_not_a_kill(make_task) -> None:
+def test_a_clean_stop_is_not_a_kill(make_task: MakeTask) -> None:
     task = make_task(container("a", SLEEP))
     advance_until(task, lambda: task.phase is Phase.RUNNING and "up" in log_of(task, "a"))
     task.stop("scale in")
@@ -144,7 +145,7 @@ def test_a_clean_stop_is_not_a_kill(make_task) -> None:
     assert not task.failed
 
 
-def test_processes_that_a_container_left_behind_end_with_it(make_task) -> None:
+def test_processes_that_a_container_left_behind_end_with_it(make_task: MakeTask) -> None:
     task = make_task(container("a", PARENT))
     advance_until(task, lambda: task.phase is Phase.RUNNING and log_of(task, "a").strip().splitlines()[:1] != [])
     child = int(log_of(task, "a").split()[0])
@@ -153,7 +154,7 @@ def test_processes_that_a_container_left_behind_end_with_it(make_task) -> None:
     advance_until(task, lambda: has_ended(child))
 
 
-def test_a_container_with_a_restart_policy_is_restarted_in_its_task(make_task) -> None:
+def test_a_container_with_a_restart_policy_is_restarted_in_its_task(make_task: MakeTask) -> None:
     task = make_task(container("a", TWO_RUNS, restart_policy=AT_ONCE), container("b", SLEEP))
     advance_until(task, lambda: task.restarted == ["a"] and "again" in log_of(task, "a"))
     assert task.phase is Phase.RUNNING
@@ -167,14 +168,16 @@ def test_a_container_with_a_restart_policy_is_restarted_in_its_task(make_task) -
     [RestartPolicy(attempt_period_s=60), RestartPolicy(attempt_period_s=0, ignored_exit_codes=frozenset({3}))],
     ids=["it ran too briefly", "its exit code is ignored"],
 )
-def test_an_essential_container_that_is_not_restarted_stops_its_task(make_task, policy: RestartPolicy) -> None:
+def test_an_essential_container_that_is_not_restarted_stops_its_task(
+    make_task: MakeTask, policy: RestartPolicy
+) -> None:
     task = make_task(container("a", TWO_RUNS, restart_policy=policy))
     advance_until(task, lambda: task.phase is Phase.STOPPED)
     assert task.restarted == []
     assert task.reason.startswith("container a exited with code 3")
 
 
-def test_a_container_that_was_asked_to_stop_is_not_restarted(make_task) -> None:
+def test_a_container_that_was_asked_to_stop_is_not_restarted(make_task: MakeTask) -> None:
     task = make_task(container("a", SLEEP, restart_policy=AT_ONCE))
     advance_until(task, lambda: task.phase is Phase.RUNNING and "up" in log_of(task, "a"))
     task.stop("scale in")

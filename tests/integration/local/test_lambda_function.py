@@ -4,8 +4,9 @@ import io
 import threading
 import time
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -45,12 +46,12 @@ class FakeLambda:
             "Code": {"Location": package.as_uri()},
         }
 
-    def get_function(self, **_: str) -> dict:
+    def get_function(self, **_: str) -> dict[str, Any]:
         return self.answer
 
 
 @pytest.fixture
-def function(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest):
+def function(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Iterator[Function]:
     monkeypatch.setattr(paths, "LOGS", tmp_path / "logs")
     monkeypatch.setattr(paths, "FUNCTIONS", tmp_path / "functions")
     data = io.BytesIO()

@@ -3,6 +3,7 @@
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -48,7 +49,7 @@ def test_a_good_run_has_no_problems() -> None:
         ({"files_with_secrets": ("logs/a.log",)}, "secrets were logged in logs/a.log"),
     ],
 )
-def test_each_unmet_requirement_is_a_problem(change: dict, said: str) -> None:
+def test_each_unmet_requirement_is_a_problem(change: dict[str, Any], said: str) -> None:
     assert any(said in line for line in replace(GOOD, **change).problems(at_least_peak=3))
 
 
@@ -69,7 +70,7 @@ def test_the_report_has_the_fields_of_the_contract(tmp_path: Path) -> None:
         ({"state": "up_for_retry", "try_number": 1}, 1),
     ],
 )
-def test_a_task_that_needed_a_second_try_counts_as_killed(instance: dict, expected: int) -> None:
+def test_a_task_that_needed_a_second_try_counts_as_killed(instance: dict[str, Any], expected: int) -> None:
     assert killed([instance]) == expected
 
 
@@ -103,7 +104,7 @@ def test_the_first_extra_worker_is_timed_from_the_first_backlog() -> None:
 
 
 def test_scale_events_are_the_decisions_since_the_trigger_that_changed_the_count() -> None:
-    decisions = [
+    decisions: list[dict[str, Any]] = [
         {"t": 990.0, "was": 1, "desired": 2, "reason": "before"},
         {"t": 1005.0, "was": 1, "desired": 1, "reason": "steady"},
         {"t": 1010.5, "was": 1, "desired": 4, "reason": "out"},

@@ -25,7 +25,9 @@ def frontend(*states: tuple[bool, bool]) -> Frontend:
     ],
     ids=["none", "not yet up", "one up", "one slow", "all slow: fails open", "both"],
 )
-def test_healthy_targets_are_chosen_first_and_slow_ones_rather_than_none(states: list, ports: set[int]) -> None:
+def test_healthy_targets_are_chosen_first_and_slow_ones_rather_than_none(
+    states: list[tuple[bool, bool]], ports: set[int]
+) -> None:
     chosen = {frontend(*states).choose() for _ in range(50)}
     assert {address[1] for address in chosen if address} == ports
     assert (None in chosen) is (not ports)

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from local.fargate.reconcile import ServiceView, TaskView, plan
+from local.fargate.reconcile import Plan, ServiceView, TaskView, plan
 
 
 def service(desired: int, primary: str = "new") -> ServiceView:
@@ -17,7 +17,7 @@ def task(arn: str, *, deployment: str = "new", running: bool = True, protected: 
     return TaskView(arn=arn, deployment=deployment, running=running, protected=protected)
 
 
-def step(desired: int, *tasks: TaskView):
+def step(desired: int, *tasks: TaskView) -> Plan:
     return plan(service(desired), tasks, random.Random(1))
 
 

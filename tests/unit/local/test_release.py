@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from local.fargate import image
 from local.servers.tls import Authority
 from local.stack import release
 from local.stack.release import Rollout
+from project import paths
 from project.environments import Environment
 from project.errors import CommandError
 from tests.support import rendered
@@ -21,7 +23,6 @@ class Services:
     """ECS with services as DescribeServices gives them."""
 
     def __init__(self, *services: dict[str, Any]) -> None:
-        self.ecs = self
         self._services = {service["serviceName"]: service for service in services}
 
     def list_services(self, **_request: Any) -> dict[str, Any]:
@@ -53,10 +54,10 @@ def test_an_invalid_tag_is_refused_in_one_line(version: str) -> None:
         release.image_uri("airflow-on-ecs:local", version)
 
 
-def test_a_version_that_was_built_is_not_built_again(tmp_path, monkeypatch) -> None:
-    monkeypatch.setattr(image.paths, "IMAGES", tmp_path / "images")
-    monkeypatch.setattr(image.paths, "AUTHORITY", tmp_path / "ca.pem")
-    image.paths.AUTHORITY.write_text("a certificate")
+def test_a_version_that_was_built_is_not_built_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(paths, "IMAGES", tmp_path / "images")
+    monkeypatch.setattr(paths, "AUTHORITY", tmp_path / "ca.pem")
+    paths.AUTHORITY.write_text("a certificate")
     source = tmp_path / "source"
     (source / "dags").mkdir(parents=True)
     dag = source / "dags" / "a.py"
@@ -67,10 +68,12 @@ def test_a_version_that_was_built_is_not_built_again(tmp_path, monkeypatch) -> N
     assert (image.load("airflow:2").root / "dags" / "a.py").read_text() == "first"
 
 
-def test_an_image_brings_the_authority_of_this_machines_database(tmp_path, monkeypatch) -> None:
-    monkeypatch.setattr(image.paths, "IMAGES", tmp_path / "images")
+def test_an_image_brings_the_authority_of_this_machines_database(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(paths, "IMAGES", tmp_path / "images")
     authority = Authority(tmp_path)
-    monkeypatch.setattr(image.paths, "AUTHORITY", authority.ca_path)
+    monkeypatch.setattr(paths, "AUTHORITY", authority.ca_path)
     (tmp_path / "source").mkdir()
     built = image.build("airflow:2", "2", source=tmp_path / "source")
     default = rendered.template()["Parameters"]["DatabaseAuthorities"]["Default"]

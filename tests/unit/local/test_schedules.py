@@ -1,5 +1,7 @@
 """The local stack supports some rules of EventBridge and refuses the others."""
 
+from typing import Any
+
 import pytest
 
 from local.lambdas.schedules import UnsupportedRule, matches, period_s
@@ -18,7 +20,11 @@ def test_any_other_schedule_is_refused_by_name(expression: str) -> None:
         period_s(expression)
 
 
-EVENT = {"source": "aws.ecs", "resources": ["arn:1"], "detail": {"eventName": "SERVICE_DEPLOYMENT_COMPLETED"}}
+EVENT: dict[str, Any] = {
+    "source": "aws.ecs",
+    "resources": ["arn:1"],
+    "detail": {"eventName": "SERVICE_DEPLOYMENT_COMPLETED"},
+}
 
 
 @pytest.mark.parametrize(
@@ -34,7 +40,7 @@ EVENT = {"source": "aws.ecs", "resources": ["arn:1"], "detail": {"eventName": "S
         ({"source": ["aws.ecs"], "resources": ["arn:2"]}, False),
     ],
 )
-def test_an_event_matches_when_every_field_does(pattern: dict, expected: bool) -> None:
+def test_an_event_matches_when_every_field_does(pattern: dict[str, Any], expected: bool) -> None:
     assert matches(pattern, EVENT) is expected
 
 
