@@ -42,19 +42,21 @@ class ObservedStack:
 
     def settle(self) -> None:
         """Wait until the workers are at their minimum and consume, and no task is queued or active."""
-        self.wait_for("the return to the minimum", self._is_settled, timeout_s=SETTLE_TIMEOUT_S)
+        self.wait_for("return to the minimum", self._is_settled, timeout_s=SETTLE_TIMEOUT_S)
 
     def wait_for(
         self, what: str, is_reached: Callable[[WorkerSample], bool], *, timeout_s: float = SAMPLE_TIMEOUT_S
     ) -> WorkerSample:
-        """Wait for a sample of the workers and return it; CommandError names `what` was not reached in time."""
+        """Wait for a sample of the workers and return it. Raises CommandError with `what` when time runs out."""
         deadline = time.monotonic() + timeout_s
         while True:
             sample = self.workers.latest()
             if sample is not None and is_reached(sample):
                 return sample
             if time.monotonic() > deadline:
-                raise CommandError(f"{what} was not reached within {timeout_s:.0f} s; last sample: {_describe(sample)}")
+                raise CommandError(
+                    f"{what}: not seen within {timeout_s:.0f} s; last sample of the workers: {_describe(sample)}"
+                )
             time.sleep(CHECK_EVERY_S)
 
     def stopped_workers(self) -> int:

@@ -55,7 +55,7 @@ def throttle_autoscaler(trial: Trial, *, away_s: float) -> None:
     observed = trial.observed
     function = trial.stack.rules.function(observed.autoscaler)
     trial.trigger(Burst(tasks=40, shortest_s=2, longest_s=8))
-    observed.wait_for("a desired count above 1", lambda s: s.desired > 1)
+    observed.wait_for("desired count above 1", lambda s: s.desired > 1)
     function.throttle()
     began, away_since = time.monotonic(), time.time()
     trial.finish()

@@ -159,9 +159,9 @@ def with_open_page(harm: Harm) -> Harm:
             queue=DEFAULT_QUEUE,
         )
         try:
-            _wait_until_settled(page, "the Fleet page in sync and right before the deployment")
+            _wait_until_settled(page, "a correct Fleet page in sync, before the deployment,")
             harm(trial)
-            _wait_until_settled(page, "the Fleet page in sync and right after the deployment")
+            _wait_until_settled(page, "a correct Fleet page in sync, after the deployment,")
         finally:
             page.close()
             trial.unmet += problems_of(page.readings, error=page.error)

@@ -24,7 +24,7 @@ def lower_count(trial: Trial) -> None:
     trial.stack.clients.ecs.update_service(
         cluster=outputs["ClusterName"], service=outputs["WorkerServiceName"], desiredCount=1
     )
-    observed.wait_for("a corrected count", lambda s: s.desired > 1)
+    observed.wait_for("corrected count", lambda s: s.desired > 1)
     trial.figures["stopped_by_hand"] = observed.stopped_workers() - stopped_before
     trial.finish()
     observed.settle()

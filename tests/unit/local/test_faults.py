@@ -48,7 +48,7 @@ def test_a_fault_without_consequences_holds() -> None:
         ({"tally": Tally(tasks=0)}, "no task ran"),
         ({"exposed": 1}, "1 times a worker had tasks and no protection"),
         ({"outlived": 1}, "1 containers outlived their stop timeout"),
-        ({"unmet": ("the return to the minimum was not seen",)}, "the return to the minimum was not seen"),
+        ({"unmet": ("return to the minimum: not seen within 240 s",)}, "return to the minimum: not seen within 240 s"),
         ({"retries_due": 4}, "0 tasks were retried, not 4"),
     ],
 )
