@@ -80,7 +80,7 @@ class Network:
         self._ports: dict[tuple[str, str], Port] = {}
         self._lock = threading.Lock()
         self._closing = threading.Event()
-        threading.Thread(target=self._probe_forever, name="health-probes", daemon=True).start()
+        threading.Thread(target=self._probe_until_closed, name="health-probes", daemon=True).start()
 
     def close(self) -> None:
         """Stop probing. The relay belongs to its creator."""
@@ -185,7 +185,7 @@ class Network:
         namespace = self._clients.servicediscovery.get_namespace(Id=found["NamespaceId"])["Namespace"]
         return f"{found['Name']}.{namespace['Name']}"
 
-    def _probe_forever(self) -> None:
+    def _probe_until_closed(self) -> None:
         clock = 0.0
         while not self._closing.wait(PROBE_EVERY_S):
             clock += PROBE_EVERY_S

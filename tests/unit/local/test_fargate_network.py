@@ -44,3 +44,12 @@ def test_a_container_s_port_is_reserved_before_it_listens_and_until_its_task_end
         Port(port)
     finally:
         network.close()
+
+
+def test_a_port_that_is_cut_off_has_no_target_until_it_is_restored() -> None:
+    target = Target(task_id="1", port=1, healthy=True)
+    frontend = Frontend(service="airflow", container_port=8080, health_path="/", targets={"1": target})
+    frontend.is_cut_off = True
+    assert frontend.choose() is None
+    frontend.is_cut_off = False
+    assert frontend.choose() == ("127.0.0.1", 1)

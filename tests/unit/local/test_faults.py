@@ -7,8 +7,6 @@ from typing import Any
 
 import pytest
 
-from local.fargate.endpoint import Endpoint
-from local.fargate.network import Frontend, Target
 from local.scenarios.faults.run import choose, faults
 from local.scenarios.faults.verdict import Evidence, Tally, judge
 from project.errors import CommandError
@@ -88,37 +86,3 @@ def test_named_faults_run_in_their_own_order() -> None:
 def test_an_unknown_fault_is_refused_with_the_known_ones() -> None:
     with pytest.raises(CommandError, match=r"no such fault: rain; there are: .*redis"):
         choose(faults(), ["rain"])
-
-
-class SilentEcs:
-    """Answers every call about protection, and counts them."""
-
-    def __init__(self) -> None:
-        self.calls = 0
-
-    def update_task_protection(self, **_: Any) -> dict[str, Any]:
-        self.calls += 1
-        return {"protectedTasks": [{"taskArn": "arn/1", "protectionEnabled": True}], "failures": []}
-
-
-def test_a_failing_endpoint_leaves_ecs_alone_until_it_recovers() -> None:
-    ecs = SilentEcs()
-    endpoint = Endpoint(ecs=ecs, cluster="c", metadata_of=lambda task_id: {"TaskARN": f"arn/{task_id}"})
-    path, body = "/api/1/task-protection/v1/state", b'{"ProtectionEnabled": true}'
-    try:
-        endpoint.fail_with(500, {"error": {}})
-        assert endpoint.put(path, body) == (500, {"error": {}})
-        assert ecs.calls == 0
-        endpoint.recover()
-        assert endpoint.put(path, body)[0] == 200
-    finally:
-        endpoint.close()
-
-
-def test_a_port_that_is_cut_off_has_no_target_until_it_is_restored() -> None:
-    target = Target(task_id="1", port=1, healthy=True)
-    frontend = Frontend(service="airflow", container_port=8080, health_path="/", targets={"1": target})
-    frontend.is_cut_off = True
-    assert frontend.choose() is None
-    frontend.is_cut_off = False
-    assert frontend.choose() == ("127.0.0.1", 1)
