@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """Create the project's environments from their locks, with nothing but a bare Python at hand.
 
-Standard library only, and readable by any Python 3: an unsupported one must get its one clear line.
+Standard library only, and readable by any Python 3: an unsupported one must get its one clear line, so newer
+annotations are quoted.
 Each environment carries the digest of what made it, so that a second call costs milliseconds and an
 interrupted one is repeated.
 """
@@ -13,7 +14,9 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
+from typing import NoReturn
 
 SUPPORTED = ((3, 11), (3, 12))
 ROOT = Path(__file__).resolve().parent.parent
@@ -28,12 +31,12 @@ OWN_PACKAGES = {"dev": (".", "airflow_image", "functions")}
 NOT_FOUND = 127
 
 
-def fail(message):
+def fail(message: str) -> NoReturn:
     """End with one line that says what is wrong and what to do."""
     raise SystemExit("setup: " + message)
 
 
-def supported_python():
+def supported_python() -> str:
     """Return a supported interpreter: this one, otherwise the first on PATH that runs."""
     if sys.version_info[:2] in SUPPORTED:
         return sys.executable
@@ -41,22 +44,22 @@ def supported_python():
         name = shutil.which(f"python{major}.{minor}")
         if name and subprocess.call([name, "-c", ""], stderr=subprocess.DEVNULL) == 0:
             return name
-    return fail(
+    fail(
         "Python {}.{} is not supported; install Python 3.11 or 3.12, or name one: "
         "make PYTHON=/path/to/python3.12 ...".format(*sys.version_info[:2])
     )
 
 
-def run(argv, **more):
+def run(argv: "list[str]", *, cwd: "str | None" = None) -> "tuple[int, str]":
     """Run a command quietly; on failure show the end of what it said."""
     try:
-        done = subprocess.run(argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False, **more)
+        done = subprocess.run(argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False, cwd=cwd)
     except FileNotFoundError:
         return NOT_FOUND, f"{argv[0]}: not found"
     return done.returncode, done.stdout
 
 
-def uv_requirement(folder):
+def uv_requirement(folder: "str | Path") -> Path:
     """Write the lock's own entry for uv, hashes and all, to a file that pip can install."""
     lines = (ROOT / "requirements/dev.txt").read_text().splitlines()
     start = next(i for i, line in enumerate(lines) if line.startswith("uv=="))
@@ -70,7 +73,7 @@ def uv_requirement(folder):
     return path
 
 
-def debian_pip(folder):
+def debian_pip(folder: str) -> "Path | None":
     """Fetch pip's wheel as Debian packages it, without root: where python3 comes without pip and ensurepip."""
     if not shutil.which("apt-get") or not shutil.which("dpkg-deb"):
         return None
@@ -88,7 +91,7 @@ def debian_pip(folder):
     return next((Path(folder) / "pip").rglob("pip-*.whl"), None)
 
 
-def pip_commands(python, folder):
+def pip_commands(python: str, folder: str) -> "Iterator[list[str]]":
     """Yield each way this machine may have to run pip, cheapest first."""
     environment = Path(folder) / "pip-env"
     if run([python, "-m", "venv", str(environment)])[0] == 0:
@@ -100,7 +103,7 @@ def pip_commands(python, folder):
         yield [python, f"{wheel}/pip"]
 
 
-def find_uv(python):
+def find_uv(python: str) -> str:
     """Return uv of the lock's version: from .venv, from PATH, or installed into .local/uv by pip."""
     own = ROOT / ".local/uv/bin/uv"
     for candidate in (ROOT / ".venv/bin/uv", own, shutil.which("uv")):
@@ -114,15 +117,15 @@ def find_uv(python):
             code, said = run([*pip, "install", "-q", *target, "--require-hashes", "-r", str(requirement)])
             if code == 0:
                 return str(own)
-    return fail(f"could not install uv ({last_line(said)}); install python3-venv or uv, then try again")
+    fail(f"could not install uv ({last_line(said)}); install python3-venv or uv, then try again")
 
 
-def last_line(text):
+def last_line(text: str) -> str:
     """Return the last line that says something."""
     return ([line.strip() for line in text.splitlines() if line.strip()] or ["no message"])[-1]
 
 
-def make(name, python):
+def make(name: str, python: str) -> None:
     """Create one environment, unless it stands and was made from this very lock by this very Python."""
     folder, lock = ENVIRONMENTS[name]
     target = ROOT / folder
@@ -147,7 +150,7 @@ def make(name, python):
     stamp.write_text(made_from)
 
 
-def main():
+def main() -> None:
     """Create the environments named on the command line, by default all of them."""
     names = sys.argv[1:] or list(ENVIRONMENTS)
     unknown = [name for name in names if name not in ENVIRONMENTS]

@@ -13,6 +13,7 @@ import sys
 import tarfile
 import tempfile
 from pathlib import Path
+from typing import NoReturn
 
 ROOT = Path(__file__).resolve().parent.parent
 TARGET = ROOT / ".local/guard"
@@ -25,12 +26,12 @@ STAMP = ".made-from"
 TIMEOUT_S = 120
 
 
-def fail(message):
+def fail(message: str) -> NoReturn:
     """End with one line."""
     raise SystemExit("setup-guard: " + message)
 
 
-def fetch(folder):
+def fetch(folder: str) -> Path:
     """Download the package's archive into `folder` with npm, which knows the machine's registry."""
     npm = shutil.which("npm")
     if npm is None:
@@ -43,7 +44,7 @@ def fetch(folder):
     return archives[0]
 
 
-def main():
+def main() -> None:
     """Fetch, unless it is here already."""
     stamp = TARGET / STAMP
     if stamp.is_file() and stamp.read_text() == SHA512:
@@ -61,10 +62,11 @@ def main():
         TARGET.mkdir(parents=True)
         with tarfile.open(archive) as content:
             for member in content:
-                if member.isfile() and (member.name == program or member.name.startswith(RULES)):
+                file = content.extractfile(member) if member.isfile() else None
+                if file is not None and (member.name == program or member.name.startswith(RULES)):
                     path = TARGET / ("cfn-guard" if member.name == program else "rules/" + member.name[len(RULES) :])
                     path.parent.mkdir(parents=True, exist_ok=True)
-                    path.write_bytes(content.extractfile(member).read())
+                    path.write_bytes(file.read())
     (TARGET / "cfn-guard").chmod(0o755)
     stamp.write_text(SHA512)
 

@@ -99,7 +99,7 @@ def listening(processes: Iterable[psutil.Process]) -> set[Address]:
     """Return every TCP address on which one of the processes listens."""
     pids = {process.pid for process in processes}
     found = psutil.net_connections(kind="tcp")
-    return {(c.laddr.ip, c.laddr.port) for c in found if c.status == psutil.CONN_LISTEN and c.pid in pids}
+    return {(c.laddr.ip, c.laddr.port) for c in found if c.laddr and c.status == psutil.CONN_LISTEN and c.pid in pids}
 
 
 @pytest.fixture

@@ -13,6 +13,7 @@ import resource
 import sys
 import time
 from datetime import UTC, datetime
+from typing import Any
 
 from airflow.models.dagbundle import DagBundleModel
 from airflow.models.serialized_dag import SerializedDagModel
@@ -38,7 +39,7 @@ registry = Registry(connect(os.environ[names.BROKER_URL]))
 forecaster = Forecaster(Settings.from_environment(os.environ), engine=engine, registry=registry)
 
 
-def write(dags):
+def write(dags: dict[str, dict[str, Any]]) -> None:
     """Stores DAGs as Airflow's DAG processor does."""
     written = []
     for dag_id, given in dags.items():
@@ -56,7 +57,7 @@ def write(dags):
             SerializedDagModel.write_dag(dag, bundle_name=BUNDLE, session=session)
 
 
-def execute(statement):
+def execute(statement: str) -> str:
     try:
         with engine.connect() as connection:
             return str(connection.execute(text(statement)).scalar())
@@ -64,7 +65,7 @@ def execute(statement):
         return f"{type(error).__name__}: {error}"
 
 
-def look():
+def look() -> dict[str, float]:
     wall, cpu = time.monotonic(), time.process_time()
     forecaster.look()
     used = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
@@ -75,7 +76,7 @@ answers = os.fdopen(os.dup(1), "w")
 os.dup2(2, 1)  # Airflow logs to stdout
 for line in sys.stdin:
     (verb, value) = json.loads(line).popitem()
-    answer = None
+    answer: object = None
     match verb:
         case "migrate":
             initdb()

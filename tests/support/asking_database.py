@@ -12,12 +12,12 @@ from sqlalchemy.exc import DBAPIError
 QUESTION = text("select 1")
 
 
-def ask():
+def ask() -> None:
     with create_session() as session:
         session.execute(QUESTION)
 
 
-async def ask_async():
+async def ask_async() -> None:
     try:
         async with create_session_async() as session:
             await session.execute(QUESTION)

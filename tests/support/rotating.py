@@ -9,7 +9,7 @@ import os
 import sys
 
 import airflow_local_settings  # noqa: F401 - what Airflow imports in each process
-from sqlalchemy import create_engine, text
+from sqlalchemy import Engine, create_engine, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
@@ -19,12 +19,12 @@ pooled = create_engine(f"postgresql+psycopg2://{place}")
 fresh = create_engine(f"postgresql+psycopg2://{place}", poolclass=NullPool)
 
 
-def ask(engine):
+def ask(engine: Engine) -> object:
     with engine.connect() as connection:
         return connection.execute(text("select 1")).scalar_one()
 
 
-async def ask_async():
+async def ask_async() -> object:
     engine = create_async_engine(f"postgresql+asyncpg://{place}", poolclass=NullPool)
     async with engine.connect() as connection:
         return (await connection.execute(text("select 1"))).scalar_one()

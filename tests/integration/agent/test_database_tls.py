@@ -85,6 +85,6 @@ def test_the_health_check_asks_only_a_database_that_it_knows(
     container = given(relay, postgres_server, presents=Authority(tmp_path / "known"), knows=Authority(tmp_path / knows))
     container["PYTHONPATH"] = paths.IMAGE_PYTHONPATH
     container["PATH"] = f"{paths.AIRFLOW_ENVIRONMENT}/bin:/usr/bin:/bin"
-    command = [IMAGE / "entrypoint", "health", "triggerer"]
+    command = [str(IMAGE / "entrypoint"), "health", "triggerer"]
     done = subprocess.run(command, env=container, capture_output=True, text=True, check=False)
     assert said in done.stderr

@@ -61,13 +61,13 @@ def test_the_past_is_what_was_decided_and_the_forecast_what_was_written(
 ) -> None:
     sample_fleet.a_fleet(store)
     worker, _ = webserver.get("/fleet/api/history", user="viewer").json()["pools"]
-    latest = json.loads(store.lindex(registry.decisions_key("worker"), 0))
+    latest = json.loads(store.lindex(registry.decisions_key("worker"), 0) or b"")
     assert worker["samples"][-1] == [
         latest["t"],
         *(latest[name] for name in ("queued", "active", "consuming", "draining", "desired")),
     ]
     assert len(worker["samples"]) > 700
-    assert worker["forecast"] == json.loads(store.get(registry.forecast_key("worker")))
+    assert worker["forecast"] == json.loads(store.get(registry.forecast_key("worker")) or b"")
 
 
 def test_an_empty_registry_is_shown_as_unknown_and_not_as_in_sync(webserver: Webserver, store: redis.Redis) -> None:

@@ -120,7 +120,7 @@ def test_the_page_shows_what_the_registry_holds(visit: Visit, store: redis.Redis
         "Active": str(sum(worker.active for worker in workers)),
         "Consuming": str(sum(worker.state == registry.CONSUMING for worker in workers)),
         "Draining": str(sum(worker.state == registry.DRAINING for worker in workers)),
-        "Desired": str(json.loads(store.lindex(registry.decisions_key("worker"), 0))["desired"]),
+        "Desired": str(json.loads(store.lindex(registry.decisions_key("worker"), 0) or b"")["desired"]),
     }
     expect(visit.shown("fleet-members").locator("tbody tr")).to_have_count(len(Registry(store).members().members))
     expect(visit.shown("fleet-pool-worker")).to_contain_text("need 13: 10 work, 2 drain or drained")

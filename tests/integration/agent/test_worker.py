@@ -77,7 +77,18 @@ def test_celerys_own_tool_asks_a_worker_which_code_it_runs(
         "AIRFLOW_HOME": str(tmp_path),
         "AIRFLOW__CELERY__BROKER_URL": redis_server.url,
     }
-    argv = [PYTHON, "-m", "celery", "-A", "agent.celery_app", "inspect", "fleet_version", "--json", "--timeout", "5"]
+    argv = [
+        str(PYTHON),
+        "-m",
+        "celery",
+        "-A",
+        "agent.celery_app",
+        "inspect",
+        "fleet_version",
+        "--json",
+        "--timeout",
+        "5",
+    ]
     said = subprocess.run(argv, env=environment, capture_output=True, text=True, check=True).stdout
     (answer,) = json.loads(said.splitlines()[-1]).values()
     member = consuming.member

@@ -11,7 +11,7 @@ import pytest
 
 from bench.loads.cron_load import cron_load
 from bench.loads.load import Load, load_of
-from bench.policies.catalog import MAKERS, MWAA_TODAY, OURS, OURS_FORECAST
+from bench.policies.catalog import MAKERS, MWAA_TODAY, OURS, OURS_FORECAST, Maker
 from bench.policies.experiment import compare
 from bench.sim.compiled.build import LOG, PACKAGES, BuildError, build, built, find_compiler
 from bench.sim.trial import Setting
@@ -58,7 +58,7 @@ def outcomes() -> list[object]:
     ]
 
 
-def _makers(load: Load) -> dict[str, object]:
+def _makers(load: Load) -> dict[str, Maker]:
     return {name: MAKERS[name] for name in POLICIES if name != OURS_FORECAST or load.calendar is not None}
 
 

@@ -10,6 +10,7 @@ import pytest
 import redis
 
 from fleet import registry
+from fleet.forecast import FORECAST_TTL_S
 from fleet.registry import Member, Registry
 
 A_WORKER = Member(
@@ -154,7 +155,7 @@ def test_a_forecast_is_read_back(client: redis.Redis) -> None:
     fleet = Registry(client)
     fleet.foretell("worker", ((1_800_000_000, 8), (1_800_000_300, 4)))
     assert fleet.forecast("worker") == ((1_800_000_000, 8), (1_800_000_300, 4))
-    assert json.loads(client.get("fleet:forecast:worker")) == [[1_800_000_000, 8], [1_800_000_300, 4]]
+    assert json.loads(client.get("fleet:forecast:worker") or b"") == [[1_800_000_000, 8], [1_800_000_300, 4]]
     assert fleet.forecast("long") is None
 
 
@@ -167,7 +168,7 @@ def test_a_forecast_replaces_the_one_before(client: redis.Redis) -> None:
 
 def test_a_forecast_expires_with_the_one_who_made_it(client: redis.Redis) -> None:
     Registry(client).foretell("worker", ((1_800_000_000, 8),))
-    assert 0 < client.ttl("fleet:forecast:worker") <= registry.FORECAST_TTL_S
+    assert 0 < client.ttl("fleet:forecast:worker") <= FORECAST_TTL_S
     client.pexpire("fleet:forecast:worker", 1)
     time.sleep(0.01)
     assert Registry(client).forecast("worker") is None

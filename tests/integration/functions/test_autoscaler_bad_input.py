@@ -165,18 +165,21 @@ def token_refused(stack: Stack) -> Iterator[None]:
     stack.parts = parts
 
 
-MALFORMED = {"says": "no scale-in: 1 malformed members", "metric": "Malformed", "wants": (LESS,)}
+def malformed(does: Callable[[Stack], AbstractContextManager[None]]) -> Harm:
+    return Harm(does=does, says="no scale-in: 1 malformed members", metric="Malformed", wants=(LESS,))
+
+
 HARMS = {
-    "a record that is not JSON": Harm(does=record_is("no JSON"), **MALFORMED),
-    "a record nested without end": Harm(does=record_is("[" * 100_000), **MALFORMED),
-    "a record that is a list": Harm(does=key_is_a_list(registry.member_key("b/worker")), **MALFORMED),
-    "a record of an unknown version": Harm(does=record_says(version=99), **MALFORMED),
-    "a record with a negative count": Harm(does=record_says(active=-1), **MALFORMED),
-    "a record with an absurd count": Harm(does=record_says(active=10**9), **MALFORMED),
-    "a record whose count is none": Harm(does=record_says(slots=True), **MALFORMED),
-    "a record in an unknown state": Harm(does=record_says(state="dancing"), **MALFORMED),
-    "a record of no queues": Harm(does=record_says(queues="default"), **MALFORMED),
-    "a member from the future": Harm(does=member_from_the_future, **MALFORMED),
+    "a record that is not JSON": malformed(record_is("no JSON")),
+    "a record nested without end": malformed(record_is("[" * 100_000)),
+    "a record that is a list": malformed(key_is_a_list(registry.member_key("b/worker"))),
+    "a record of an unknown version": malformed(record_says(version=99)),
+    "a record with a negative count": malformed(record_says(active=-1)),
+    "a record with an absurd count": malformed(record_says(active=10**9)),
+    "a record whose count is none": malformed(record_says(slots=True)),
+    "a record in an unknown state": malformed(record_says(state="dancing")),
+    "a record of no queues": malformed(record_says(queues="default")),
+    "a member from the future": malformed(member_from_the_future),
     "a queue that is a string": Harm(does=key_is_a_string("default"), says="default: WRONGTYPE", inputs=("queues",)),
     "a registry that is a list": Harm(
         does=key_is_a_list(registry.MEMBERS_KEY),
@@ -264,7 +267,7 @@ def test_after_a_rotation_the_secret_is_read_again_within_the_same_look(stack: S
         stack.redis.config_set("requirepass", "second")
         assert stack.tick()["worker"].is_well  # a connection that signed in stays
         # As a failover does. The function's own connections are not the tests'.
-        stack.redis.execute_command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
+        stack.redis.client_kill_filter(_type="normal", skipme=True)
         assert stack.tick()["worker"].is_well
     finally:
         stack.redis.config_set("requirepass", "")

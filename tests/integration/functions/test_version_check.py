@@ -16,8 +16,9 @@ from shared.settings import BrokerSettings
 from tests.integration.conftest import RedisServer
 from tests.support.aws_api import AwsApi, aws_api
 from tests.support.version_world import CODE, FakeWebserver, World
-from version_check.check import Outcome, Wiring, check
+from version_check.check import Wiring, check
 from version_check.memory import UNKNOWN_SETTLES_S, Store
+from version_check.report import Outcome
 from version_check.settings import Settings
 from version_check.verdict import IN_SYNC, OUT_OF_SYNC, UNKNOWN
 
@@ -217,7 +218,8 @@ def test_stale_malformed_and_foreign_entries_change_nothing_but_a_figure(world: 
         world.report_one(f"{number:032x}", "worker", image_version="0.1")
         world.report_one(f"no task {number}", "webserver", airflow_version="9.9")
         world.redis.set(member_key(f"malformed {number}"), b"\xff{")
-        world.redis.zadd(MEMBERS_KEY, {f"malformed {number}": now, b"\xff\xfe%d" % number: now, f"stale {number}": 1.0})
+        world.redis.zadd(MEMBERS_KEY, {f"malformed {number}": now, f"stale {number}": 1.0})
+        world.redis.zadd(MEMBERS_KEY, {b"\xff\xfe%d" % number: now})
     world.report("airflow", world.tasks["airflow"][0])  # whose answer the strangers have taken over in this test
     after = look().verdict
     assert (after.status, after.compared, after.unknown) == (before.status, before.compared, before.unknown)

@@ -3,6 +3,7 @@
 import importlib.util
 import os
 import pwd
+import secrets
 import shutil
 import signal
 import socket
@@ -202,7 +203,7 @@ def test_postgres_passes_over_a_taken_port(server: Postgres, monkeypatch: pytest
     with socket.create_server((HOST, 0)) as listener:
         taken = listener.getsockname()[1]
         candidates = iter([taken, taken, ports.numbers()[-1]])
-        monkeypatch.setattr(ports.secrets, "choice", lambda _: next(candidates))
+        monkeypatch.setattr(secrets, "choice", lambda _: next(candidates))
         server.start()
     assert server.port != taken
     server.provision("airflow", "password", "airflow")

@@ -1,6 +1,7 @@
 """The throw-away Redis."""
 
 import os
+import secrets
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,7 +12,6 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from local.servers import ports
 from local.servers.ports import HOST, PortTakenError
 from local.servers.process import StartError
 from local.servers.redis import Redis
@@ -95,7 +95,7 @@ def test_redis_listens_on_this_machine_only(server: Redis) -> None:
 
 def test_redis_passes_over_a_taken_port(tmp_path: Path, taken_port: int, monkeypatch: pytest.MonkeyPatch) -> None:
     candidates = iter([taken_port, free_number()])
-    monkeypatch.setattr(ports.secrets, "choice", lambda _: next(candidates))
+    monkeypatch.setattr(secrets, "choice", lambda _: next(candidates))
     server = Redis(tmp_path).start()
     try:
         assert server.port != taken_port

@@ -244,7 +244,12 @@ def test_bytes_that_a_server_sent_before_it_closed_arrive(
     trust = ssl.create_default_context(cafile=str(authority.ca_bundle))
     plain = in_front_of(relay, listener, tls=authority.server_context())
     with trust.wrap_socket(plain, server_hostname="localhost") as client, listener.accept()[0] as server:
-        threading.Thread(target=lambda: (server.sendall(b"x" * 8 * MEGABYTE), server.close())).start()
+
+        def send_and_close() -> None:
+            server.sendall(b"x" * 8 * MEGABYTE)
+            server.close()
+
+        threading.Thread(target=send_and_close).start()
         assert len(read_all(client)) == 8 * MEGABYTE
 
 

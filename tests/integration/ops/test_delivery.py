@@ -5,11 +5,12 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 from fleet.registry import Code
+from local.lambdas.function import Function
 from local.lambdas.invocations import Invocations
 from ops.delivery.__main__ import main
 from ops.delivery.ledger import PROMOTION, Deployment
@@ -17,8 +18,8 @@ from ops.delivery.release import Release
 from ops.delivery.store import Store
 from tests.support.aws_api import ROOT, AwsApi, aws_api
 from tests.support.releases import FIRST, SECOND, UPGRADE
-from version_check.check import Outcome
 from version_check.memory import Memory
+from version_check.report import Outcome
 from version_check.verdict import Difference, Reference, Verdict
 
 REGION = "us-east-1"
@@ -177,7 +178,7 @@ def pipeline(
         (tmp_path / "parameters" / f"{environment}.yaml").write_text("ImageUri: none\n")
     monkeypatch.setattr("project.paths.ROOT", tmp_path)
     check = VersionCheck(api)
-    invocations = Invocations(check)
+    invocations = Invocations(cast(Callable[[str], Function], check))
     for name, value in {**api.environment, "AWS_ENDPOINT_URL_LAMBDA": invocations.address}.items():
         monkeypatch.setenv(name, value)
     made = Pipeline(api=api, check=check, store=Store(api.client("s3"), BUCKET), capsys=capsys)

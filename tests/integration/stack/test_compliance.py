@@ -115,7 +115,15 @@ def test_control_towers_rules_find_a_mistake(guard: Path, tmp_path: Path) -> Non
 def _not_compliant(guard: Path, *paths: Path) -> dict[str, set[tuple[str, str]]]:
     """(resource, rule) of every failure, by the name of the file."""
     options = ("--type", "CFNTemplate", "--output-format", "json", "--structured", "--show-summary", "none")
-    command = (guard / "cfn-guard", "validate", "--rules", guard / "rules", "--data", *paths, *options)
+    command: tuple[str | Path, ...] = (
+        guard / "cfn-guard",
+        "validate",
+        "--rules",
+        guard / "rules",
+        "--data",
+        *paths,
+        *options,
+    )
     reports = json.loads(run(*command))
     for report in reports:
         assert len(report["not_applicable"]) + len(report["compliant"]) + len(report["not_compliant"]) > 200

@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -20,13 +21,18 @@ def status(*members: Member, malformed: tuple[str, ...] = ()) -> str:
     return str(code_by_role(members, malformed=malformed)["status"])
 
 
+def with_field(member: Member, field: str, value: str) -> Member:
+    change: dict[str, Any] = {field: value}
+    return replace(member, **change)
+
+
 def test_a_fleet_that_runs_one_code_is_in_sync() -> None:
     assert status(A_WEBSERVER, A_WORKER) == "in_sync"
 
 
 @pytest.mark.parametrize("field", sorted(CODE))
 def test_one_member_with_another_code_is_out_of_sync_in_that_field_with_its_tasks(field: str) -> None:
-    other = replace(A_WORKER, id="other/worker", **{field: "another"})
+    other = replace(with_field(A_WORKER, field, "another"), id="other/worker")
     said = code_by_role([A_WEBSERVER, A_WORKER, other], malformed=())
     assert (said["status"], said["compared"], said["differing"], said["differing_active"]) == ("out_of_sync", 3, 1, 3)
     assert sorted(group["differs"] for group in said["groups"]) == [[], [], [field]]
@@ -34,7 +40,7 @@ def test_one_member_with_another_code_is_out_of_sync_in_that_field_with_its_task
 
 @pytest.mark.parametrize("field", sorted(CODE))
 def test_a_member_that_does_not_know_its_code_is_never_taken_for_equal(field: str) -> None:
-    assert status(A_WEBSERVER, replace(A_WORKER, **{field: ""})) == "unknown"
+    assert status(A_WEBSERVER, with_field(A_WORKER, field, "")) == "unknown"
 
 
 def test_without_a_webserver_nothing_is_known() -> None:

@@ -160,13 +160,14 @@ def test_more_work_never_means_fewer_workers(
     observation: Observation, policy: Policy, memory: Memory, more: int
 ) -> None:
     assert not isinstance(observation.queued, Unreadable)
-    busier = replace(observation, queued={"default": observation.queued["default"] + more})
+    queued = observation.queued["default"] + more
+    busier = replace(observation, queued={"default": queued})
     less, much = decide(observation, policy, memory), decide(busier, policy, memory)
     assert less.desired is not None
     assert much.desired is not None
     assert less.desired <= much.desired
     # Who consumes may change, and so how many slots they have to spare; never so that more tasks wait.
-    assert opened(busier, much) >= min(opened(observation, less), busier.queued["default"])
+    assert opened(busier, much) >= min(opened(observation, less), queued)
 
 
 @given(observations(), policies, memories, st.lists(st.tuples(st.integers(-30, 120), st.integers(1, 40)), max_size=3))

@@ -9,12 +9,12 @@ import pytest
 from agent.forecast import LATE_S, LOOK_EVERY_S
 from bench.loads.cron_load import cron_load
 from bench.loads.load import Load
-from bench.loads.schedule import Calendar, PastTask, Rises, ScheduledRun, rises_of
+from bench.loads.schedule import AHEAD_S, WINDOW_S, Calendar, PastTask, Rises, ScheduledRun, rises_of
 from bench.loads.stages import FOLLOWS_AFTER_S, NONE, Stages
 from bench.policies.catalog import MAKERS, OURS_FORECAST, make, makers_for
 from bench.policies.peer import Peer
 from bench.sim.boots import Boots
-from bench.sim.forecaster import AHEAD_S, NO_ERROR, WINDOW_S, Forecaster, ForecastError
+from bench.sim.forecaster import NO_ERROR, Forecaster, ForecastError
 from bench.sim.pool import SimPool
 from bench.sim.trial import Outcome, Setting, run_trial
 from fleet.forecast import FORECAST_TTL_S, Forecast

@@ -6,11 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from bench.micro.function.figures import Batch, Cold, SceneFigures, most_calls, verdicts
+from bench.micro.function.figures import Batch, Cold, Measurements, SceneFigures, most_calls, verdicts
 from bench.micro.function.package import Package
 from bench.micro.function.report import Report
 from bench.micro.function.scenes import MOST_MEMBERS, MOST_QUEUED, Scene, changing, steady
-from bench.micro.function.trial import Measurements
 from bench.report.tables import BEGIN, END, Verdict
 
 STEADY = steady(queued=MOST_QUEUED, members=MOST_MEMBERS)

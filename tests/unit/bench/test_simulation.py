@@ -42,7 +42,8 @@ def ran(script: Script, tasks: list[tuple[float, float]], *, slots: int = 2) -> 
 
 
 def test_actions_run_in_the_order_of_their_times_and_of_planning() -> None:
-    clock, done = Clock(), []
+    clock = Clock()
+    done: list[str] = []
     for time, what in ((2.0, "c"), (1.0, "a"), (1.0, "b")):
         clock.at(time, done.append, what)
     clock.run()

@@ -1,6 +1,7 @@
 """The reservation of ports."""
 
 import gc
+import secrets
 import socket
 import subprocess
 import sys
@@ -84,14 +85,20 @@ def test_a_taken_port_is_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:
     taken, free = reserve(), reserve()
     candidates = iter([taken.number, taken.number, free.number])
     free.release()
-    monkeypatch.setattr(ports.secrets, "choice", lambda _: next(candidates))
+    monkeypatch.setattr(secrets, "choice", lambda _: next(candidates))
     assert reserve().number == free.number
     assert list(candidates) == []
 
 
 def test_a_search_that_meets_only_taken_ports_ends_in_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    taken, tried = reserve(), []
-    monkeypatch.setattr(ports.secrets, "choice", lambda _: tried.append(taken.number) or taken.number)
+    taken = reserve()
+    tried: list[int] = []
+
+    def take(_: range) -> int:
+        tried.append(taken.number)
+        return taken.number
+
+    monkeypatch.setattr(secrets, "choice", take)
     with pytest.raises(CommandError, match=rf"^no free port on 127\.0\.0\.1: {ATTEMPTS} of the \d+ that may be used"):
         reserve()
     assert len(tried) == ATTEMPTS

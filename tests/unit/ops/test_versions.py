@@ -14,8 +14,8 @@ from fleet.registry import Code
 from ops.deployed import ASK_EVERY_S, FunctionFailed, Stack, ask_until
 from ops.versions.__main__ import main
 from ops.versions.check import ask, exit_code, is_in_sync, lines
-from version_check.check import Outcome
 from version_check.memory import Memory
+from version_check.report import Outcome
 from version_check.verdict import Difference, Gap, Reference, Verdict
 
 ROOT = Path(__file__).parents[3]

@@ -1,5 +1,6 @@
 """Environments are made from their locks, or one line says why not."""
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -18,8 +19,8 @@ def test_an_unknown_environment_is_named_with_the_known_ones() -> None:
 
 
 def test_an_unsupported_python_is_named_with_the_supported_ones(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(setup_env.sys, "version_info", (3, 10, 1))
-    monkeypatch.setattr(setup_env.shutil, "which", lambda _: None)
+    monkeypatch.setattr(sys, "version_info", (3, 10, 1))
+    monkeypatch.setattr(shutil, "which", lambda _: None)
     with pytest.raises(SystemExit, match=r"^setup: Python 3\.10 is not supported; install Python 3\.11 or 3\.12"):
         setup_env.supported_python()
 

@@ -115,6 +115,7 @@ def test_ecs_restarts_what_can_go_on_where_it_was_and_never_a_worker_or_what_run
     if name in ("worker", "gate", "migrate"):
         assert policy is None
     else:
+        assert policy is not None
         assert policy["Enabled"] is True
         assert policy["RestartAttemptPeriod"] in RESTART_ATTEMPT_PERIODS_S
 

@@ -4,8 +4,7 @@ import json
 
 import pytest
 
-from local.fargate import secrets
-from local.fargate.definition import DEFAULT_STOP_TIMEOUT_S, ContainerDefinition, TaskDefinition
+from local.fargate.definition import DEFAULT_STOP_TIMEOUT_S, ContainerDefinition, TaskDefinition, resolve_secrets
 
 
 def test_a_container_definition_is_read_with_ecs_defaults() -> None:
@@ -60,4 +59,4 @@ ARN = "arn:aws:secretsmanager:eu-central-1:123456789012:secret:database-AbC"
     ],
 )
 def test_secrets_are_resolved_as_ecs_does(stored: str, value_from: str, expected: str) -> None:
-    assert secrets.resolve({"V": value_from}, SecretsManager({ARN: stored})) == {"V": expected}
+    assert resolve_secrets({"V": value_from}, SecretsManager({ARN: stored})) == {"V": expected}
