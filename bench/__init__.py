@@ -1,1 +1,1 @@
-"""Benchmarks: each figure is measured in the run that prints it."""
+"""The simulator and the benchmarks. Each figure is measured in the run that prints it."""

@@ -1,10 +1,10 @@
-"""Command line: `python -m bench`."""
+"""Run `python -m bench`: compare scaling policies under one load."""
 
 import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-# The Lambda finds its packages at the top of its code, and so does the simulator.
+# In the Lambda package and in the image these packages are at the top level; here they need their folders on the path.
 sys.path[:0] = [str(ROOT / "functions"), str(ROOT / "airflow_image")]
 
 if __name__ == "__main__":

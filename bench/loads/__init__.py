@@ -1,1 +1,1 @@
-"""Loads: arrivals and durations of tasks, generated or read, with the bounds that follow from them."""
+"""Loads: arrivals and durations of tasks, generated or read from files, and the cost bounds that follow from them."""

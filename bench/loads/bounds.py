@@ -1,4 +1,4 @@
-"""What no policy can beat, each bound with what it assumes."""
+"""The lowest costs that a load allows, each with its assumptions."""
 
 from __future__ import annotations
 
@@ -8,20 +8,21 @@ from bench.loads.load import Load
 
 
 def work_hours(load: Load, *, slots: int) -> float:
-    """LB0 = work / slots, in worker-hours: every slot busy from launch to stop.
+    """Return LB0 = work / slots, in worker-hours: every slot is busy from launch to stop.
 
-    A true lower bound of what any policy is billed. Nobody reaches it: it allows for no boot and no free slot.
+    This is a true lower bound of what any policy is billed. No policy reaches it, because it contains no boot and no
+    free slot.
     """
     return load.work_s / slots / 3600
 
 
 def clairvoyant_hours(load: Load, *, slots: int, boot_s: float) -> float:
-    """LB1, in worker-hours: every task starts as it arrives, and running tasks may move between workers at no cost.
+    """Return LB1, in worker-hours: every task starts on arrival, and running tasks move between workers at no cost.
 
-    With W(t) = ceil(running(t) / slots), the integral of W, and for each level w: min(gap, boot) for every gap during
-    which W < w, because a worker either idles through it or ends and is booted again; and a boot for its first start.
-    It bounds policies that know the future and make no task wait, as long as boots take `boot_s`. It does not bound
-    one that lets tasks wait: with fewer workers, later, it can be cheaper.
+    With W(t) = ceil(running(t) / slots), LB1 is the integral of W plus, for each level w, one boot for its first start
+    and min(gap, boot) for every gap during which W < w, because a worker either idles through the gap or stops and is
+    booted again. It bounds policies that know the future and make no task wait, as long as boots take `boot_s`. It does
+    not bound a policy that lets tasks wait: with fewer workers, later, such a policy can be cheaper.
     """
     changes = [(arrival, 1) for arrival in load.arrivals]
     changes += [(arrival + duration, -1) for arrival, duration in zip(load.arrivals, load.durations, strict=True)]
@@ -48,11 +49,12 @@ def clairvoyant_hours(load: Load, *, slots: int, boot_s: float) -> float:
 
 
 def first_fit_hours(load: Load, *, slots: int, boot_s: float) -> float:
-    """In worker-hours: every task starts as it arrives, on the longest-running worker with a free slot.
+    """Return the worker-hours of the simplest placement without waits: a reference, not a bound.
 
-    Where no worker has one, another is there at once, and is billed for a boot of `boot_s` besides; one without tasks
-    ends at once; tasks never move. Who lets tasks wait, or knows how long they last, can be cheaper. Who boots workers
-    for real, and does not choose which of them takes a task, as with Celery, will hardly be, with as short waits.
+    Every task starts on arrival, on the longest-running worker with a free slot. If there is none, a new worker is
+    available at once and is billed for a boot of `boot_s` as well. A worker without tasks stops at once. Tasks never
+    move. A policy that lets tasks wait, or knows how long they run, can be cheaper. A policy with real boots that
+    cannot choose which worker takes a task, as with Celery, can hardly be cheaper with waits as short.
     """
     total_s = 0.0
     started: list[float] = []

@@ -1,4 +1,4 @@
-"""A DAG of the generated load: when it runs, which stages of tasks a run has."""
+"""DAGs of the generated load: when they run, and which stages of tasks a run has."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from random import Random
 DAY_S, HOUR_S, MINUTE_S = 86_400, 3_600, 60
 WORKDAYS = range(5)
 EVERY_DAY = range(7)  # 0 is Monday
-LEAST_S, MOST_S = 1.0, 4 * 3600.0  # of a task
+LEAST_S, MOST_S = 1.0, 4 * 3600.0  # a task's duration
 
 
 @dataclass(frozen=True, kw_only=True)
 class Rhythm:
-    """As a cron expression says it: each `every_min` minutes from `minute` on, in these hours, on these days."""
+    """A schedule as of a cron expression: each `every_min` minutes from `minute` on, in these hours, on these days."""
 
     every_min: int
     minute: int
@@ -23,7 +23,7 @@ class Rhythm:
     days: range
 
     def due(self, days: int) -> Iterator[float]:
-        """Seconds since the first midnight, which begins a Monday."""
+        """Yield due times in seconds since the first midnight, which begins a Monday."""
         for day in range(days):
             if day % 7 in self.days:
                 yield from self._due_of(day)
@@ -36,8 +36,15 @@ class Rhythm:
 
 @dataclass(frozen=True, kw_only=True)
 class Dag:
-    """`widths`: tasks by stage, of which a run has as many; where `varies`, fan-outs differ from run to run, by the
-    standard deviation of the logarithm. Durations are log-normal about `median_s`.
+    """A DAG of the generated load.
+
+    Attributes:
+        dag_id: Its id.
+        rhythm: When it runs.
+        widths: The number of tasks of each stage of a run.
+        varies: How much fan-outs differ from run to run: the standard deviation of the width's logarithm.
+        median_s: The median of its tasks' durations, which are log-normal.
+        spread: The standard deviation of their logarithm.
     """
 
     dag_id: str
@@ -48,7 +55,7 @@ class Dag:
     spread: float
 
     def draw_run(self, dice: Random) -> list[list[float]]:
-        """The durations of a run's tasks, by stage."""
+        """Draw the durations of a run's tasks, by stage."""
         return [[self._duration(dice) for _ in range(self._width(width, dice))] for width in self.widths]
 
     def _width(self, width: int, dice: Random) -> int:
@@ -60,8 +67,16 @@ class Dag:
 
 @dataclass(frozen=True, kw_only=True)
 class Kind:
-    """A kind of DAGs: `dags` of them, `workdays` the share that rests at weekends, `fan_out` the least and the most
-    tasks of a fan-out, `median_s` that of its DAGs' medians.
+    """A kind of DAGs.
+
+    Attributes:
+        dags: How many there are.
+        every_min: The minutes between two runs.
+        hours: Ranges of hours; each DAG runs in one of them.
+        workdays: The share of the DAGs that do not run at weekends.
+        shapes: Possible shapes of a run, see KINDS.
+        fan_out: The fewest and the most tasks of a fan-out.
+        median_s: The median of the DAGs' median durations.
     """
 
     dags: int
@@ -74,8 +89,8 @@ class Kind:
 
 
 ALL_DAY, OFFICE, NIGHT = range(24), range(6, 20), range(7)
-# A shape is a stage a letter: 1 is one task, n a fan-out. Many runs begin with a fan-out, a task a table for instance:
-# Airflow's scheduler itself ends the empty operators that people put before it. Others first ask what there is to do.
+# Each letter of a shape is a stage: 1 is one task, n a fan-out. Many runs begin with a fan-out, for instance one task a
+# table: Airflow's scheduler itself ends empty operators before it. Others begin with a task that lists the work.
 KINDS = {
     "frequent": Kind(
         dags=10,
@@ -132,17 +147,19 @@ KINDS = {
         median_s=120,
     ),
 }
-OTHER_MINUTES = (30, 15, 10, 5)  # people's next choices
-MEDIANS_SPREAD = 0.8  # of a kind's DAGs
+OTHER_MINUTES = (30, 15, 10, 5)  # the usual choices besides the full hour
+MEDIANS_SPREAD = 0.8  # the standard deviation of the logarithm of a kind's medians
 
 
 @dataclass(frozen=True, kw_only=True)
 class Habits:
-    """What differs from one installation to another.
+    """Properties in which installations differ.
 
-    `on_the_hour`: the share of DAGs that begin at minute 0, as the presets @hourly and @daily do. `longer`: a factor of
-    all durations. `wider`: a factor of all fan-outs. `most_at_once`: tasks of a run that are queued or run at once,
-    Airflow's max_active_tasks_per_dag.
+    Attributes:
+        on_the_hour: The share of DAGs that begin at minute 0, as with the presets @hourly and @daily.
+        longer: A factor of all durations.
+        wider: A factor of all fan-outs.
+        most_at_once: The most tasks of a run that are queued or running at once: Airflow's max_active_tasks_per_dag.
     """
 
     on_the_hour: float = 0.8
@@ -155,7 +172,7 @@ USUAL = Habits()
 
 
 def draw_dags(dice: Random, habits: Habits = USUAL) -> Iterator[Dag]:
-    """The DAGs of every kind."""
+    """Draw the DAGs of every kind."""
     for name, kind in KINDS.items():
         for number in range(kind.dags):
             yield _draw_dag(f"{name}_{number}", kind, dice, habits, weekly=name == "weekly")

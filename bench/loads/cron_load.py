@@ -1,4 +1,4 @@
-"""Generates a load as Airflow's schedules make it: DAG runs by the clock, with chains and fan-outs, and a backfill."""
+"""Generates a load as Airflow's schedules do: DAG runs by the clock, with chains and fan-outs, and a backfill."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from bench.loads.schedule import RUNS, WINDOW_S, Calendar, PastTask, Rises, Sche
 from bench.loads.stages import FOLLOWS_AFTER_S, NONE, Stages
 
 DAYS = 7
-# Airflow's scheduler creates some runs at a time, so their first tasks are queued a little after the minute.
+# Airflow's scheduler creates runs in batches, so their first tasks are queued a few seconds after the minute.
 LATE_S = (1.0, 6.0)
-BACKFILL_AT_S = 10 * HOUR_S  # of a day in the middle
+BACKFILL_AT_S = 10 * HOUR_S  # on the middle day
 BACKFILL_OF = "nightly_0"
-# One of 42 runs in a week; a shorter load has a smaller one, or it would be all that its quantiles show.
+# 42 runs in a week. A shorter load has a smaller backfill, which would otherwise dominate its quantiles.
 BACKFILL_RUNS_A_DAY, BACKFILL_AT_ONCE = 6, 16
 
 
 @dataclass
 class _Draft:
-    """Stages as they are drawn: when its tasks come at the earliest, their durations, the number of the next one."""
+    """Stages as they are drawn: the earliest arrivals of their tasks, their durations, the number of the next stage."""
 
     most_at_once: int
     arrivals: list[list[float]] = field(default_factory=list)
@@ -31,7 +31,7 @@ class _Draft:
     next_of: list[int] = field(default_factory=list)
 
     def add_chain(self, begin: float, stages: Sequence[list[float]]) -> int:
-        """The number of its last stage."""
+        """Add a run's stages and return the number of its last one."""
         for arrivals, durations in _unhindered(begin, stages, most_at_once=self.most_at_once):
             self.arrivals.append(arrivals)
             self.durations.append(durations)
@@ -41,7 +41,7 @@ class _Draft:
 
 
 def cron_load(*, seed: int = 1, days: int = DAYS, habits: Habits = USUAL) -> Load:
-    """From a Monday's midnight on, with its calendar. The same seed gives the same load."""
+    """Return a load that begins at midnight on a Monday, with its calendar. The same seed gives the same load."""
     dice = Random(f"cron {seed}")
     dags = list(draw_dags(dice, habits))
     draft, runs = _Draft(most_at_once=habits.most_at_once), []
@@ -59,7 +59,7 @@ def cron_load(*, seed: int = 1, days: int = DAYS, habits: Habits = USUAL) -> Loa
 
 
 def _add_backfill(draft: _Draft, dag: Dag, dice: Random, *, days: int) -> None:
-    """Runs of the past, so many at once: the next one follows when one has ended. The schedule knows nothing of it."""
+    """Add unscheduled runs of the past: BACKFILL_AT_ONCE at a time, each followed by the next when it has ended."""
     count, begin = BACKFILL_RUNS_A_DAY * days, days // 2 * DAY_S + BACKFILL_AT_S
     for lane in range(min(count, BACKFILL_AT_ONCE)):
         runs = range(lane, count, BACKFILL_AT_ONCE)
@@ -69,7 +69,7 @@ def _add_backfill(draft: _Draft, dag: Dag, dice: Random, *, days: int) -> None:
 def _unhindered(
     begin: float, stages: Sequence[list[float]], *, most_at_once: int
 ) -> Iterator[tuple[list[float], list[float]]]:
-    """When the tasks of each stage come if none waits for a slot, and their durations."""
+    """Yield the arrivals of each stage's tasks if none waits for a slot, and their durations."""
     for durations in stages:
         arrivals: list[float] = []
         ends: list[float] = []
@@ -81,7 +81,7 @@ def _unhindered(
 
 
 def _course(stages: Sequence[list[float]], *, most_at_once: int) -> Rises:
-    """Of a run whose tasks did not wait."""
+    """Return the slot demand of a run whose tasks did not wait."""
     tasks = [
         PastTask(queued=arrival, started=arrival, ended=arrival + duration)
         for arrivals, durations in _unhindered(0.0, stages, most_at_once=most_at_once)

@@ -1,4 +1,4 @@
-"""Reads the autoscaler's stored decisions as a load: what arrived and ended between its looks."""
+"""Reads the autoscaler's stored decisions as a load: which tasks arrived and ended between its ticks."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ NUMBERS = ("t", "queued", "active")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Seen:
-    """What one look saw: its time in seconds since the epoch, and tasks."""
+class TickInputs:
+    """The inputs of one tick: its time in seconds since the epoch, and the numbers of queued and active tasks."""
 
     at: float
     queued: int
@@ -24,49 +24,59 @@ class Seen:
 
 
 def holds_decisions(path: Path) -> bool:
-    """Whether it is JSON, by its first character. Raises LoadError."""
+    """Return whether the file is JSON, by its first character.
+
+    Raises:
+        LoadError: The file cannot be read.
+    """
     return read_bytes(path).lstrip()[:1] in (b"{", b"[")
 
 
 def read_decisions(path: Path, *, pool: str | None = None) -> Load:
-    """`fleet:decisions:<pool>`: a JSON object a line, or an array of them, in any order.
+    """Read the entries of `fleet:decisions:<pool>`: one JSON object a line, or an array of them, in any order.
 
-    Between two looks the net change counts: tasks that came and went unseen are missing. Whoever started first is taken
-    to end first. Tasks that ran already at the first look, or run still at the last, are left out. Raises LoadError.
+    Only the net change between two ticks is known, so tasks that arrived and ended in between are missing. Tasks are
+    assumed to end in the order in which they started. Tasks that ran before the first tick or after the last are left
+    out.
+
+    Raises:
+        LoadError: The file cannot be read or has too few decisions.
     """
-    seen = sorted(_entries(path, pool), key=lambda look: look.at)
-    if len(seen) < 2:
-        raise LoadError(f"{path.name} has {len(seen)} decisions with their inputs: at least two are needed")
-    return load_of(path.name.partition(".")[0], _tasks(seen))
+    ticks = sorted(_entries(path, pool), key=lambda tick: tick.at)
+    if len(ticks) < 2:
+        raise LoadError(f"{path.name} has {len(ticks)} decisions with their inputs: at least 2 are needed")
+    return load_of(path.name.partition(".")[0], _tasks(ticks))
 
 
-def _tasks(seen: Sequence[Seen]) -> list[tuple[float, float]]:
-    """(arrival, duration) of each task that was seen to come and to end."""
-    before = seen[0]
-    # None for tasks that were there before: nobody knows since when.
+def _tasks(ticks: Sequence[TickInputs]) -> list[tuple[float, float]]:
+    """Return (arrival, duration) of each task that arrived and ended between the first tick and the last."""
+    before = ticks[0]
+    # None for tasks that were there before the first tick: their arrival is unknown.
     waiting: deque[float | None] = deque([None] * before.queued)
     running: deque[tuple[float | None, float]] = deque([(None, before.at)] * before.active)
     tasks = []
-    for look in seen[1:]:
-        change = look.queued + look.active - before.queued - before.active
-        waiting.extend([look.at] * max(0, change))
+    for tick in ticks[1:]:
+        change = tick.queued + tick.active - before.queued - before.active
+        waiting.extend([tick.at] * max(0, change))
         for _ in range(min(len(running), max(0, -change))):
             arrived, started = running.popleft()
             if arrived is not None:
-                tasks.append((arrived, look.at - started))
-        while len(waiting) > look.queued:
-            running.append((waiting.popleft(), look.at))
-        before = look
+                tasks.append((arrived, tick.at - started))
+        while len(waiting) > tick.queued:
+            running.append((waiting.popleft(), tick.at))
+        before = tick
     return tasks
 
 
-def _entries(path: Path, pool: str | None) -> list[Seen]:
+def _entries(path: Path, pool: str | None) -> list[TickInputs]:
     entries = [(where, entry) for where, entry in _json(path) if pool is None or entry.get("pool") == pool]
     pools = {str(entry.get("pool")) for _, entry in entries}
     if len(pools) > 1:
-        raise LoadError(f"{path.name} has decisions of several pools, name one: {', '.join(sorted(pools))}")
-    # A look that could not read its inputs saw nothing.
-    return [_seen(entry, where) for where, entry in entries if "queued" in entry and "active" in entry]
+        raise LoadError(
+            f"{path.name} has decisions of several pools, choose one with --queue: {', '.join(sorted(pools))}"
+        )
+    # A tick that could not read its inputs has no numbers.
+    return [_tick_inputs(entry, where) for where, entry in entries if "queued" in entry and "active" in entry]
 
 
 def _json(path: Path) -> list[tuple[str, dict[str, Any]]]:
@@ -82,7 +92,7 @@ def _json(path: Path) -> list[tuple[str, dict[str, Any]]]:
         found = [(where := f"{path.name}, line {n}", _parse(line, where)) for n, line in lines if line.strip()]
     for where, entry in found:
         if not isinstance(entry, dict):
-            raise LoadError(f"{where} is no decision")
+            raise LoadError(f"{where} is not a decision")
     return found
 
 
@@ -93,8 +103,8 @@ def _parse(text: str, where: str) -> Any:
         raise LoadError(f"{where} is not JSON") from None
 
 
-def _seen(entry: dict[str, Any], where: str) -> Seen:
+def _tick_inputs(entry: dict[str, Any], where: str) -> TickInputs:
     for name in NUMBERS:
         if type(entry.get(name)) not in (int, float) or not 0 <= entry[name] < float("inf"):
             raise LoadError(f"{where}: {name} is {entry.get(name)!r}, not a number")
-    return Seen(at=float(entry["t"]), queued=int(entry["queued"]), active=int(entry["active"]))
+    return TickInputs(at=float(entry["t"]), queued=int(entry["queued"]), active=int(entry["active"]))

@@ -1,4 +1,4 @@
-"""The tasks that a pool is given: when each arrives, how long it runs."""
+"""The tasks of a pool: when each arrives and how long it runs."""
 
 from __future__ import annotations
 
@@ -16,22 +16,27 @@ from bench.loads.schedule import Calendar
 from bench.loads.stages import Stages
 
 ARRIVAL, DURATION = "arrival_s", "duration_s"
-# Columns of Airflow's table task_instance.
+# Columns of Airflow's table task_instance
 QUEUED_AT, STARTED_AT, ENDED_AT, QUEUE = "queued_dttm", "start_date", "end_date", "queue"
 GZIP = b"\x1f\x8b"  # how a gzipped file begins
-Row = Mapping[str, str | None]  # None where a line is too short
+Row = Mapping[str, str | None]  # None for a column that a short line lacks
 
 
 class LoadError(ValueError):
-    """A file that is no load; the message is one line that says what is wrong with it, and where."""
+    """A file cannot be read as a load. The message is one line that says what is wrong, and where."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Load:
-    """Tasks in the order of their arrival: seconds since the load's begin, and seconds of work each.
+    """Tasks by arrival.
 
-    With an `order`, a task that follows others arrives when they have ended: its arrival here is the earliest one, when
-    none of them waits. `calendar`: what was known beforehand.
+    Attributes:
+        name: The load's name in reports.
+        arrivals: Seconds since the load's start, by task. With `stages`, a task that follows others arrives when they
+            have ended; its arrival here is the earliest possible one, when none of them waits.
+        durations: Seconds of work, by task.
+        stages: Which tasks follow which; None if all tasks arrive by themselves.
+        calendar: The schedule that is known in advance; None if there is none.
     """
 
     name: str
@@ -49,10 +54,14 @@ class Load:
 
 
 def load_of(name: str, tasks: Sequence[tuple[float, float]]) -> Load:
-    """The load of (arrival, duration) pairs in any order; the first arrival becomes 0. Raises LoadError."""
+    """Return the load of (arrival, duration) pairs in any order; the first arrival becomes 0.
+
+    Raises:
+        LoadError: There is no task, or a negative duration.
+    """
     ordered = sorted(tasks)
     if not ordered:
-        raise LoadError(f"{name} has no task")
+        raise LoadError(f"{name} has no tasks")
     if any(duration < 0 for _, duration in ordered):
         raise LoadError(f"{name} has a negative duration")
     first = ordered[0][0]
@@ -64,10 +73,12 @@ def load_of(name: str, tasks: Sequence[tuple[float, float]]) -> Load:
 
 
 def read_load(path: Path, *, queue: str | None = None) -> Load:
-    """A CSV file, gzipped or not: `arrival_s,duration_s`, or an export of Airflow's task_instance.
+    """Read a CSV file, gzipped or not: `arrival_s,duration_s`, or an export of Airflow's task_instance.
 
-    Of the latter, tasks that have not ended are left out, and those of other queues when `queue` is given. Raises
-    LoadError.
+    Tasks of an export that have not ended are left out, and so are those of other queues if `queue` is given.
+
+    Raises:
+        LoadError: The file cannot be read or is no load.
     """
     name = path.name.removesuffix(".gz").removesuffix(".csv")
     rows = csv.DictReader(io.StringIO(_text(path)))
@@ -79,11 +90,11 @@ def read_load(path: Path, *, queue: str | None = None) -> Load:
     missing = [column for column in (QUEUED_AT, STARTED_AT, ENDED_AT) if column not in columns]
     if missing:
         raise LoadError(
-            f"{path.name} has neither the columns {ARRIVAL} and {DURATION}, nor, of Airflow's task_instance, "
-            + " and ".join(missing)
+            f"{path.name} has neither the columns {ARRIVAL} and {DURATION} nor these of Airflow's task_instance: "
+            + ", ".join(missing)
         )
     if queue is not None and QUEUE not in columns:
-        raise LoadError(f"{path.name} has no column {QUEUE}, so the tasks of {queue} cannot be told apart")
+        raise LoadError(f"{path.name} has no column {QUEUE}: cannot select the tasks of queue {queue}")
     tasks = []
     for row in rows:
         if row[QUEUED_AT] and row[STARTED_AT] and row[ENDED_AT] and queue in (None, row.get(QUEUE)):
@@ -92,7 +103,11 @@ def read_load(path: Path, *, queue: str | None = None) -> Load:
 
 
 def read_bytes(path: Path) -> bytes:
-    """Raises LoadError for a file that cannot be read."""
+    """Read a file.
+
+    Raises:
+        LoadError: The file cannot be read.
+    """
     try:
         return path.read_bytes()
     except OSError as error:
@@ -129,7 +144,7 @@ def _task(row: Row, *, where: str) -> tuple[float, float]:
 
 
 def _time(row: Row, column: str, where: str) -> float:
-    """Seconds since the epoch; a time without a zone is UTC, as Airflow's are."""
+    """Return seconds since the epoch. A time without a zone is UTC, as in Airflow."""
     try:
         time = datetime.fromisoformat(row[column] or "")
     except ValueError:

@@ -1,4 +1,4 @@
-"""What Airflow's schedule knows of a load: which runs are due when, and how past runs went."""
+"""What Airflow's schedule knows of a load: when runs are due, and how many slots past runs needed."""
 
 from __future__ import annotations
 
@@ -16,22 +16,26 @@ from fleet.pools import POOLS, pool_entry
 from roles.forecasting import forecast_settings
 
 QUEUE, POOL = "default", "worker"
-# What the container runs with where nobody sets anything.
+# The defaults of the forecaster's container.
 DEFAULTS = forecast_settings(
     {POOLS: json.dumps([pool_entry(name=POOL, queues=[QUEUE], minimum=0, maximum=1, concurrency=1)])},
 )
 AHEAD_S = 60.0 * int(DEFAULTS[names.FORECAST_MINUTES])
 WINDOW_S = float(DEFAULTS[names.FORECAST_WINDOW_S])
 RUNS = int(DEFAULTS[names.FORECAST_RUNS])
-LEAST_S = 1.0  # as agent.past_use: a slot is taken for so long by the shortest task
+LEAST_S = 1.0  # the shortest time for which a task takes a slot, as in agent.past_use
 Rises = tuple[tuple[int, int], ...]
 
 
 @dataclass(frozen=True, kw_only=True)
 class ScheduledRun:
-    """`due_at` and `created_at`, of its first tasks, in seconds; the latter is infinite for a run that never begins.
+    """A DAG run of the schedule.
 
-    `last_stage`, in the load's order, ends with the run.
+    Attributes:
+        dag_id: The DAG.
+        due_at: When the run is due, in seconds.
+        created_at: When Airflow queues its first tasks, in seconds; infinite for a run that never begins.
+        last_stage: The number of the run's last stage in the load's stages.
     """
 
     dag_id: str
@@ -42,22 +46,24 @@ class ScheduledRun:
 
 @dataclass(frozen=True, kw_only=True)
 class Calendar:
-    """`runs` by the time they are due; `courses`: of each DAG's runs before the load's begin, the last one last.
+    """The schedule of a load. A run of the load that is not in it is unscheduled.
 
-    A run of the load that is not in its calendar is one that nobody could foresee.
+    Attributes:
+        runs: The scheduled runs, by due time.
+        courses: By DAG, the slot demand of its runs before the load begins, the latest run last.
     """
 
     runs: Sequence[ScheduledRun]
     courses: Mapping[str, Sequence[Rises]]
 
     def with_share_known(self, share: float, *, seed: int = 1) -> Calendar:
-        """Of the DAGs only such a share, chosen at random."""
+        """Return the calendar with only this share of the DAGs, chosen at random."""
         dag_ids = sorted({run.dag_id for run in self.runs})
         chosen = set(Random(f"known {seed}").sample(dag_ids, round(share * len(dag_ids))))
         return replace(self, runs=[run for run in self.runs if run.dag_id in chosen])
 
     def with_missed_runs(self, share: float, *, seed: int = 1) -> Calendar:
-        """With runs in addition, `share` of those there are, that are due with them and never begin."""
+        """Return the calendar with additional runs that never begin: copies of this share of its runs."""
         dice = Random(f"missed {seed}")
         missed = [replace(run, created_at=math.inf, last_stage=NONE) for run in self.runs if dice.random() < share]
         return replace(self, runs=sorted((*self.runs, *missed), key=lambda run: (run.due_at, run.dag_id)))
@@ -65,7 +71,7 @@ class Calendar:
 
 @dataclass(frozen=True, kw_only=True)
 class PastTask:
-    """When it was queued, started and ended, in seconds."""
+    """When a task was queued, started and ended, in seconds."""
 
     queued: float
     started: float
@@ -73,10 +79,11 @@ class PastTask:
 
 
 def rises_of(tasks: Sequence[PastTask], *, window_s: float) -> Rises:
-    """Pairs of a second of the run and the slots that it wanted more than before in the BUCKET_S from then on.
+    """Return the slot demand of a past run as (second of the run, additional slots), rounded down to BUCKET_S.
 
-    Of the first `window_s` seconds, as if no task had waited; `tasks` is not empty. The clock stands still until the
-    first one starts. A test holds this against the statement that Postgres runs.
+    This is what `agent.past_use` asks Postgres for, computed for simulated tasks; a test compares both. It covers the
+    first `window_s` seconds of the run, as if no task had waited. Time begins with the first task's start. `tasks` must
+    not be empty.
     """
     begin = min(task.started for task in tasks)
     steps = []

@@ -1,4 +1,4 @@
-"""Which tasks are queued only when others have ended."""
+"""The stages of DAG runs: which tasks are queued only after others have ended."""
 
 from __future__ import annotations
 
@@ -6,17 +6,23 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 NONE = -1  # no stage follows
-# Airflow's scheduler looks about once a second, and queues what may run now.
+# Airflow's scheduler queues the tasks that may run about once a second.
 FOLLOWS_AFTER_S = 1.5
 
 
 @dataclass(frozen=True, kw_only=True)
 class Stages:
-    """Stages of tasks, by number; a stage's tasks come FOLLOWS_AFTER_S after the last of the stage before has ended.
+    """Numbered stages of tasks. A stage's tasks are queued FOLLOWS_AFTER_S after the previous stage has ended.
 
-    Those are at most `most_at_once`; each of the others comes FOLLOWS_AFTER_S after one that came has ended, as
-    Airflow's max_active_tasks_per_dag has it. `stage_of`: by task. `tasks_of`: by stage. `next_of`: by stage, or NONE.
-    `first_tasks`: those that come by themselves, in the order of their arrival.
+    At most `most_at_once` of them are queued then; each of the others follows FOLLOWS_AFTER_S after a queued one has
+    ended, as with Airflow's max_active_tasks_per_dag.
+
+    Attributes:
+        stage_of: The stage of each task.
+        tasks_of: The tasks of each stage.
+        next_of: The stage that follows each stage, or NONE.
+        first_tasks: The tasks that follow no other task, by arrival.
+        most_at_once: The most tasks of a stage that are queued or running at once.
     """
 
     stage_of: Sequence[int]
@@ -27,7 +33,7 @@ class Stages:
 
 
 class Progress:
-    """How far the stages of an order have come."""
+    """Tracks which tasks have ended and which may be queued next."""
 
     def __init__(self, stages: Stages) -> None:
         self.stages = stages
@@ -36,7 +42,7 @@ class Progress:
         self._before = {following: stage for stage, following in enumerate(stages.next_of) if following != NONE}
 
     def end(self, task: int) -> Sequence[int]:
-        """The tasks that may come now that this one has ended."""
+        """Record that a task has ended; return the tasks that are queued next."""
         stages = self.stages
         stage = stages.stage_of[task]
         self._left[stage] -= 1
@@ -50,11 +56,11 @@ class Progress:
         return stages.tasks_of[following][: stages.most_at_once]
 
     def has_ended_run(self, stage: int) -> bool:
-        """Whether the stage has ended, and its run with it."""
+        """Return whether the stage has ended and is the last of its run."""
         return not self._left[stage] and self.stages.next_of[stage] == NONE
 
     def chain_to(self, stage: int) -> list[int]:
-        """The stage and all that came before it."""
+        """Return the stage and all stages before it, the last one first."""
         chain = [stage]
         while (before := self._before.get(chain[-1])) is not None:
             chain.append(before)

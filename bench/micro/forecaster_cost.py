@@ -1,7 +1,7 @@
-"""Measures what the forecaster costs on a database of Airflow's with a million task instances.
+"""Measures the cost of the forecaster with a database of a million task instances.
 
-`python -m bench.micro.forecaster_cost` takes some minutes, most of them to make the database, and is no part
-of `make bench`.
+`python -m bench.micro.forecaster_cost` takes some minutes, mostly to fill the database. It is not part of `make
+bench`.
 """
 
 import argparse
@@ -24,12 +24,12 @@ from project.paths import AIRFLOW_ENVIRONMENT, ROOT
 PROGRAM = ROOT / "tests" / "support" / "airflow_forecaster.py"
 USER, PASSWORD, DATABASE = "airflow", "airflow", "airflow"
 TASKS_A_RUN = 20
-DAGS = 900  # with a history; of them, so many are due:
-DUE = 255
-MARKERS = 4  # the first reads the timetables
-LOOK_EVERY_S = 60
+DAGS = 900  # with a history
+DUE = 255  # DAGs among them that are due
+TICKS = 4  # the first one reads the timetables
+TICK_EVERY_S = 60
 
-# Hourly runs, each a fan-out: one task, and after 20 s the others at once, for up to half a minute.
+# Hourly runs with a fan-out: one task, after 20 s all others at once, for up to half a minute.
 RUNS = """
 insert into dag_run (dag_id, run_id, run_type, state, run_after)
 select 'dag' || dag, 'run' || run, 'scheduled', 'success', timestamptz '2026-02-01' + run * interval '1 hour'
@@ -51,7 +51,7 @@ from (select date_bin('5 min', now(), '2026-01-01') + interval '5 min' as at) as
 
 
 def measure(rows: int) -> list[dict[str, float]]:
-    """What each of MARKERS looks took: wall_s and cpu_s of the process, memory_mib at its most so far."""
+    """Return for each of TICKS ticks: wall_s and cpu_s of the process, and memory_mib, its peak so far."""
     with tempfile.TemporaryDirectory(prefix="forecast-") as folder:
         postgres, redis = Postgres(Path(folder, "postgres")).start(), Redis(Path(folder, "redis")).start()
         try:
@@ -68,11 +68,11 @@ def measure(rows: int) -> list[dict[str, float]]:
                 "FORECAST_RUNS": "10",
                 "FORECAST_WINDOW_S": "30",
             }
-            looks = _measure(variables, f"postgresql://{place}", runs=-(-rows // (DAGS * TASKS_A_RUN)))
+            ticks = _measure(variables, f"postgresql://{place}", runs=-(-rows // (DAGS * TASKS_A_RUN)))
             with redis.client() as client:
                 if not Registry(client).forecast("worker"):
-                    raise RuntimeError("nothing was forecast: the figures are those of an idle forecaster")
-            return looks
+                    raise RuntimeError("no forecast was written: the figures would be those of an idle forecaster")
+            return ticks
         finally:
             redis.stop()
             postgres.remove()
@@ -97,30 +97,31 @@ def _measure(variables: dict[str, str], url: str, *, runs: int) -> list[dict[str
         connection.execute(TASKS, {"tasks": TASKS_A_RUN})
         connection.execute("vacuum analyze dag_run, task_instance")
         connection.execute(DUE_SOON)
-        looks = [ask(program, look=True) for _ in range(MARKERS)]
+        ticks = [ask(program, look=True) for _ in range(TICKS)]
         program.kill()
-    return looks
+    return ticks
 
 
 def ask(program: subprocess.Popen[str], **command: Any) -> Any:
-    """The program's answer to one command."""
-    assert program.stdin is not None
-    assert program.stdout is not None
+    """Send one command to the program and return its answer."""
+    if program.stdin is None or program.stdout is None:
+        raise ValueError("the program needs pipes for its commands and answers")
     program.stdin.write(json.dumps(command) + "\n")
     program.stdin.flush()
     return json.loads(program.stdout.readline())
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Prints a line a look."""
+    """Print a line for each tick."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rows", type=int, default=1_000_000, help="task instances")
     rows = parser.parse_args(arguments).rows
-    for number, look in enumerate(measure(rows), start=1):
-        share = 100 * look["cpu_s"] / LOOK_EVERY_S
+    for number, tick in enumerate(measure(rows), start=1):
+        share = 100 * tick["cpu_s"] / TICK_EVERY_S
         print(
-            f"look {number} over {DUE} due DAGs and {rows:,} task instances: {look['wall_s']:.2f} s, of them "
-            f"{look['cpu_s']:.2f} s here ({share:.1f} % of a processor, once a minute), {look['memory_mib']:.0f} MiB"
+            f"tick {number}, {DUE} due DAGs, {rows:,} task instances: {tick['wall_s']:.2f} s, "
+            f"{tick['cpu_s']:.2f} s of them in this process ({share:.1f} % of a processor, once a minute), "
+            f"{tick['memory_mib']:.0f} MiB"
         )
 
 

@@ -1,4 +1,4 @@
-"""Measures processor time, which says more than the clock on a machine that does other things too."""
+"""Measures processor time, which depends less on other work of the machine than elapsed time."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ REPEATS = 3
 
 
 def cpu_s(work: Callable[[], object]) -> float:
-    """The least processor time of a few runs, in seconds: what else happens only adds to it."""
+    """Return the lowest processor time of REPEATS runs, in seconds: other work on the machine only adds to it."""
     times = []
     for _ in range(REPEATS):
         began = time.process_time()

@@ -1,4 +1,4 @@
-"""Measures how long generating the template takes; exit 1 when it is beyond its limit.
+"""Measures how long generating the template takes; exits with 1 above the limit.
 
 python -m bench.micro.template [--json]
 """
@@ -14,7 +14,7 @@ import template_gen
 from bench.micro.processor import cpu_s
 from stack.render import render
 
-MOST_S = 1.0  # so that whoever changes stack/ generates after each change without thinking about it
+MOST_S = 1.0  # fast enough to generate the template after each change of stack/
 
 
 def main(arguments: Sequence[str]) -> int:

@@ -1,4 +1,4 @@
-"""Measures the hash of 2,000 DAG files, and a comparison of 1,000 members; exit 1 when one is beyond its limit.
+"""Measures the hash of 2,000 DAG files and the comparison of 1,000 members; exits with 1 above a limit.
 
 python -m bench.micro.versions [--json]
 """
@@ -31,7 +31,7 @@ OLD = Code(image_version="1.0", dags_hash="a" * 64, airflow_version="3.3.2")
 
 
 def measure_hash() -> dict[str, float]:
-    """Seconds for files that were never read, and for files that did not change since."""
+    """Return the seconds for files that were never read and for unchanged files, and the share of a core."""
     with tempfile.TemporaryDirectory() as folder:
         for number in range(FILES):
             path = Path(folder, f"team{number % 40}", f"dag{number}.py")
@@ -46,7 +46,7 @@ def measure_hash() -> dict[str, float]:
 
 
 def measure_compare() -> dict[str, float]:
-    """Seconds and MiB to parse and compare all members, each of which differs."""
+    """Return the seconds and MiB to parse and compare all members, each of which differs."""
     seconds = cpu_s(lambda: compare_all(MEMBERS))
     tracemalloc.start()
     compare_all(MEMBERS)
@@ -56,7 +56,7 @@ def measure_compare() -> dict[str, float]:
 
 
 def compare_all(members: int) -> Verdict:
-    """Parses and compares a webserver and `members` workers, which all run older code; as JSON, too."""
+    """Parse and compare a webserver and `members` workers with older code, and write the verdict as JSON."""
     records = [_record(member_id(f"{number:032x}", WORKER), WORKER, OLD) for number in range(members)]
     records.append(_record(member_id("web", WEBSERVER), WEBSERVER, NEW))
     parsed = tuple(Member.from_json(record, last_seen=NOW) for record in records)

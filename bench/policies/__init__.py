@@ -1,1 +1,1 @@
-"""Scaling policies: the autoscaler's own and other systems', each as it is documented."""
+"""Scaling policies: the autoscaler's own and those of other systems, each as documented."""

@@ -7,7 +7,7 @@ import math
 from bench.policies.peer import Peer
 from bench.sim.workers import SimWorker
 
-WARM_UP_S = 180.0  # an idle worker does not leave before
+WARM_UP_S = 180.0  # an idle worker does not leave earlier
 
 
 class MwaaToday(Peer):
@@ -91,7 +91,7 @@ class TargetTracking(Peer):
 
     def tick(self) -> None:
         pool, ecs = self.pool, self.pool.ecs
-        tasks = max(1, ecs.desired)  # without a task to divide by, the whole backlog is one's
+        tasks = max(1, ecs.desired)  # without workers, the backlog is that of one worker
         load = pool.demand / tasks / pool.slots
         self._above = self._above + 1 if load > 1 else 0
         self._below = self._below + 1 if load < IN_BELOW else 0

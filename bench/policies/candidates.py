@@ -1,4 +1,4 @@
-"""The settings of a pool that an operator can choose from, and which of them to choose."""
+"""The settings of a pool that `make replay` tries, and the choice of the best."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from bench.sim.trial import Setting
 POLL_S = (5, 15, 60)
 SCALE_IN_AFTER_S = (0, 60)
 RACED_PERCENT = (0, 35, 75)
-MORE_WORKERS = (1, 2, 4)  # than the least there are now
+MORE_WORKERS = (1, 2, 4)  # in addition to the present minimum
 PERCENT = 100
 
 
@@ -47,7 +47,7 @@ class Candidate:
 
 
 def candidates(*, minimum: int, maximum: int) -> list[Candidate]:
-    """Each period with each patience and each eagerness, and more workers that always run with the defaults of all."""
+    """Return each combination of the first three settings, and the defaults with higher minimums."""
     chosen = [
         Candidate(poll_s=poll_s, scale_in_after_s=after_s, raced_percent=percent, minimum=minimum)
         for poll_s in POLL_S
@@ -60,9 +60,9 @@ def candidates(*, minimum: int, maximum: int) -> list[Candidate]:
 
 
 def recommended(results: Sequence[Result], *, wait_s: float) -> Result:
-    """The cheapest whose 95 % quantile of waits is within `wait_s`; where none is, the one with the shortest.
+    """Return the cheapest result with a 95 % quantile of waits within `wait_s`, or else the one with the shortest.
 
-    None that kills tasks, or leaves some undone, is recommended; `results` has one that does neither.
+    A result with killed or unfinished tasks is never recommended; `results` must contain another one.
     """
     sound = [result for result in results if not result.killed and result.completed == result.tasks]
     within = [result for result in sound if result.wait_p95 <= wait_s]
@@ -72,7 +72,7 @@ def recommended(results: Sequence[Result], *, wait_s: float) -> Result:
 
 
 def frontier(results: Sequence[Result]) -> list[Result]:
-    """Those than which no other is both cheaper and quicker, the cheapest first."""
+    """Return the results that no other one beats in both cost and wait, the cheapest first."""
     best: list[Result] = []
     for result in sorted(results, key=lambda result: (result.worker_hours, result.wait_p95)):
         if not best or result.wait_p95 < best[-1].wait_p95:

@@ -1,4 +1,4 @@
-"""The policies that are compared, by name."""
+"""The policies to compare, by name."""
 
 from __future__ import annotations
 
@@ -37,12 +37,16 @@ MAKERS: Mapping[str, Maker] = {
 
 
 def makers_for(load: Load) -> dict[str, Maker]:
-    """The policies that can be compared under the load: one that forecasts needs a schedule."""
+    """Return the policies that can run under the load: one that forecasts needs a schedule."""
     return {name: make for name, make in MAKERS.items() if name != OURS_FORECAST or load.calendar is not None}
 
 
 def forecaster_of(load: Load, setting: Setting) -> Forecaster:
-    """Raises ValueError for a load without a schedule."""
+    """Return a forecaster for the load.
+
+    Raises:
+        ValueError: The load has no schedule.
+    """
     if load.calendar is None:
         raise ValueError(f"{load.name} has no schedule to forecast from")
     return Forecaster(load.calendar, error=setting.forecast_error)
@@ -55,12 +59,12 @@ def own_autoscaler(
     name: str = OURS,
     forecaster: Forecaster | None = None,
 ) -> OwnAutoscaler:
-    """The autoscaler with the template's defaults."""
+    """Return the autoscaler with the template's defaults."""
     return OwnAutoscaler(default_policy(setting), period_s=poll_s, name=name, forecaster=forecaster)
 
 
 def default_policy(setting: Setting) -> Policy:
-    """The template's defaults, but for the pool's limits, which all policies share."""
+    """Return the template's defaults, with the pool's limits that all policies share."""
     return Policy(
         minimum=setting.minimum,
         maximum=setting.maximum,
@@ -71,12 +75,16 @@ def default_policy(setting: Setting) -> Policy:
 
 
 def make(name: str, load: Load, setting: Setting) -> Scaler:
-    """A fresh policy; raises KeyError for an unknown name."""
+    """Return a new policy.
+
+    Raises:
+        KeyError: The name is unknown.
+    """
     return MAKERS[name](load, setting)
 
 
 def _faster_mwaa() -> MwaaToday:
-    """MWAA with our period of looking, so that nobody takes faster looking for a better rule."""
+    """Return MWAA's rule with this autoscaler's period, to separate the effect of the period from that of the rule."""
     scaler = MwaaToday(period_s=POLL_SECONDS_DEFAULT)
     scaler.name = FASTER_MWAA
     return scaler

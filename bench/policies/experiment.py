@@ -1,4 +1,4 @@
-"""Policies under one load, each with several seeds."""
+"""Runs policies under one load, each with several seeds."""
 
 from __future__ import annotations
 
@@ -17,9 +17,16 @@ from bench.sim.trial import Outcome, Setting, run_trial
 
 @dataclass(frozen=True, kw_only=True)
 class Result:
-    """A policy's outcomes, one a seed, with the load's bounds in worker-hours (see `bounds`, `first_fit`).
+    """A policy's outcomes under a load.
 
-    `tasks`: of the load. `cpu_s`: what each trial took of a processor, which is no part of the result.
+    Attributes:
+        policy: The policy's name.
+        tasks: The number of the load's tasks.
+        outcomes: One outcome for each seed.
+        work_hours: The load's bound LB0 in worker-hours, see `bounds`.
+        clairvoyant_hours: Its bound LB1.
+        first_fit_hours: Its reference cost.
+        cpu_s: The processor time of each trial, which is not part of the result.
     """
 
     policy: str
@@ -50,7 +57,7 @@ class Result:
         return self.mean(lambda outcome: outcome.completed)
 
     def to_record(self) -> dict[str, Any]:
-        """Means over the seeds: seconds, worker-hours, counts."""
+        """Return means over the seeds: seconds, worker-hours and counts."""
         waits = ("wait_mean", "wait_p50", "wait_p95", "wait_p99", "long_waits", "too_long", "delay_p95")
         return {
             "policy": self.policy,
@@ -81,7 +88,7 @@ class Ran:
 
 
 def run(job: Job) -> Ran:
-    # A trial makes hardly any cycles, and so much else that looking for them takes a twentieth of its time.
+    # A trial makes hardly any reference cycles, but so many objects that collecting takes a twentieth of its time.
     gc.disable()
     try:
         began = time.process_time()
@@ -92,14 +99,14 @@ def run(job: Job) -> Ran:
 
 
 def run_all(jobs: Sequence[Job], *, processes: int) -> list[Ran]:
-    """In the jobs' order, whatever the number of processes."""
+    """Run all jobs; return their outcomes in the jobs' order."""
     if processes == 1:
         return [run(job) for job in jobs]
     with multiprocessing.get_context("fork").Pool(processes, initializer=_inherit, initargs=(jobs,)) as pool:
         return pool.map(_run_inherited, range(len(jobs)), chunksize=1)
 
 
-_inherited: list[Job] = []  # of a process that was forked: a load is too large to be sent with each job
+_inherited: list[Job] = []  # in a forked process: a load is too large to be sent with each job
 
 
 def _inherit(jobs: Sequence[Job]) -> None:
@@ -113,7 +120,7 @@ def _run_inherited(number: int) -> Ran:
 def compare(
     policies: Mapping[str, Maker], *, load: Load, setting: Setting, seeds: Sequence[int], processes: int = 1
 ) -> list[Result]:
-    """A result a policy, in their order."""
+    """Run every policy with every seed; return a result for each policy, in their order."""
     jobs = [Job(make=make, load=load, setting=setting, seed=seed) for make in policies.values() for seed in seeds]
     every = run_all(jobs, processes=processes)
     work = work_hours(load, slots=setting.slots)

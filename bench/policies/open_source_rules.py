@@ -41,7 +41,7 @@ class Keda(Peer):
         current = ecs.desired
         if current == 0:
             if metric:
-                ecs.set_desired(pool.within_limits(1))  # KEDA wakes the deployment; the HPA goes on from there
+                ecs.set_desired(pool.within_limits(1))  # KEDA activates the deployment, then the HPA scales it
             return
         recommended = metric if abs(metric / current - 1) > TOLERANCE else current
         recommended = max(1, recommended)  # the HPA's own minimum; only KEDA goes to zero

@@ -1,4 +1,4 @@
-"""The autoscaler's own `decide`, put to work in the simulated world."""
+"""The autoscaler's own `decide` as a policy of the simulation."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from bench.sim.workers import SimWorker, WorkerState
 from fleet.forecast import Forecast
 from fleet.registry import ORDER_CONSUME, ORDER_DRAIN
 
-# Measured of the agent: an order is obeyed within 1.2 s; contract: 2 s.
+# The contract of the fleet agent; measured: an order is obeyed within 1.2 s.
 OBEYS_WITHIN_S = 2.0
 IDLE_CONFIRMED_AFTER_S = 2.0
-ASKS_AGAIN_AFTER_S = 2.0  # for protection that was refused
+ASKS_AGAIN_AFTER_S = 2.0  # when ECS refused protection
 QUEUE = "default"
 
 
 class OwnAutoscaler:
-    """The fleet agent's protocol around the Lambda's decision; `forecaster`: the one beside the scheduler, if any."""
+    """The Lambda's decision with the fleet agent's protocol; `forecaster` is the simulated one, if any."""
 
     def __init__(
         self, policy: Policy, *, period_s: float, name: str = "ours", forecaster: Forecaster | None = None
@@ -38,8 +38,8 @@ class OwnAutoscaler:
         deployment = Deployment(id="ecs-svc/1", status="PRIMARY", task_definition="worker:1", running=0)
         self._service = Service(desired=0, running=0, pending=0, deployments=(deployment,))
         self._quiet: QuietPeriod | None = None
-        self._changes_seen = 0  # by the last tick, of the fleet's count
-        self._last_skipped_at: float | None = None  # the last tick that was spared since then
+        self._changes_seen = 0  # the count of the workers' changes at the last tick
+        self._last_skipped_at: float | None = None  # since the last tick that was not skipped
 
     def begin(self, pool: SimPool) -> None:
         self.pool = pool
@@ -49,12 +49,12 @@ class OwnAutoscaler:
             self._forecaster.begin(pool)
 
     def tick(self) -> float | None:
-        """A tick that could only repeat the last decision is spared."""
+        """Decide and act, unless the tick could only repeat the last decision."""
         clock, changes, forecast, memory = self.pool.clock, self.pool.workers.changes, self._forecast(), self._memory
-        now, rest = clock.now, self._quiet
-        if rest is not None and changes == self._changes_seen and rest.lasts(forecast, memory, now=now):
+        now, quiet = clock.now, self._quiet
+        if quiet is not None and changes == self._changes_seen and quiet.lasts(forecast, memory, now=now):
             self._last_skipped_at = now
-            return self._can_skip_until
+            return self._skippable_until
         if clock.skipped_at is not None:
             self._last_skipped_at = clock.skipped_at
         if self._last_skipped_at is not None:
@@ -71,15 +71,15 @@ class OwnAutoscaler:
         ecs = self.pool.ecs
         if decision.desired is not None and decision.desired != ecs.desired:
             ecs.set_desired(decision.desired)
-        return self._can_skip_until
+        return self._skippable_until
 
     @property
-    def _can_skip_until(self) -> float | None:
-        """With a forecaster, what it foretells decides as well."""
+    def _skippable_until(self) -> float | None:
+        """None with a forecaster, because decisions then depend on the forecast as well."""
         return None if self._quiet is None or self._forecaster is not None else self._quiet.until
 
     def ready(self, worker: SimWorker) -> None:
-        """Registered as starting; it consumes once it is protected."""
+        """Register the worker; it consumes once it is protected."""
         worker.state = WorkerState.WAITING
         self._registry.add(worker)
         self._begin_to_consume(worker)
@@ -115,18 +115,18 @@ class OwnAutoscaler:
             return
         workers, state = self.pool.workers, worker.state
         if order == ORDER_DRAIN and state is WorkerState.CONSUMING:
-            workers.cancel(worker, state=WorkerState.DRAINING)
+            workers.stop_consuming(worker, state=WorkerState.DRAINING)
             if not worker.tasks:
                 self.idle(worker)
         elif order == ORDER_DRAIN and state is WorkerState.WAITING:
-            workers.cancel(worker, state=WorkerState.DRAINED)
+            workers.stop_consuming(worker, state=WorkerState.DRAINED)
         elif order == ORDER_CONSUME and state is WorkerState.DRAINING:
             workers.consume(worker)
         elif order == ORDER_CONSUME and state is WorkerState.DRAINED:
             self._begin_to_consume(worker)
 
     def _begin_to_consume(self, worker: SimWorker) -> None:
-        """Protection first; refused, it is asked for again."""
+        """Protect the worker, then let it consume; if protection is refused, try again later."""
         if worker.state not in (WorkerState.WAITING, WorkerState.DRAINED) or worker.order == ORDER_DRAIN:
             return
         if self.pool.ecs.protect(worker):
@@ -137,5 +137,5 @@ class OwnAutoscaler:
     def _drained(self, confirmed: tuple[SimWorker, int]) -> None:
         worker, change = confirmed
         if worker.state is WorkerState.DRAINING and worker.change == change:
-            self.pool.workers.cancel(worker, state=WorkerState.DRAINED)
+            self.pool.workers.stop_consuming(worker, state=WorkerState.DRAINED)
             self.pool.ecs.unprotect(worker)

@@ -1,4 +1,4 @@
-"""What most rules have in common: workers consume as soon as they can, and nobody minds who is idle."""
+"""The base of other systems' rules: they set the desired count, and workers consume as soon as they can."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from bench.sim.workers import SimWorker
 
 
 class Peer:
-    """A rule that sets the service's desired count, and leaves the rest to ECS."""
+    """A rule that sets the service's desired count and leaves everything else to ECS."""
 
     name = "peer"
     period_s = 60.0
@@ -23,11 +23,11 @@ class Peer:
         self.pool.workers.consume(worker)
 
     def idle(self, worker: SimWorker) -> None:
-        """Stays where it is."""
+        """Do nothing: an idle worker stays."""
 
 
 class StaticPeak(Peer):
-    """All are there from the begin to the end."""
+    """A fixed number of workers, enough for the most tasks that ever run at once."""
 
     name = "static-peak"
 
@@ -39,11 +39,11 @@ class StaticPeak(Peer):
         pool.ecs.set_desired(pool.within_limits(self._workers))
 
     def tick(self) -> None:
-        """Nothing ever changes."""
+        """Do nothing: the number of workers is fixed."""
 
 
 def peak(load: Load) -> int:
-    """The most tasks that would run at once if none had to wait."""
+    """Return the most tasks that would run at once if none had to wait."""
     changes = [(arrival, 1) for arrival in load.arrivals]
     changes += [(arrival + duration, -1) for arrival, duration in zip(load.arrivals, load.durations, strict=True)]
     running = most = 0

@@ -1,4 +1,4 @@
-"""Tells how long looking again could only repeat the last decision."""
+"""Determines for how long further ticks could only repeat the last decision, so that the simulation can skip them."""
 
 from __future__ import annotations
 
@@ -16,14 +16,16 @@ from autoscaler.memory import Memory
 from autoscaler.observation import Fleet, Observation, Unreadable
 from fleet.forecast import Forecast
 
-# Of times that are compared in another way than `decide` does it, the last digits may differ.
+# `decide` compares times in another way, so the last digits may differ.
 ROUNDING_S = 0.001
 
 
 @dataclass(frozen=True, kw_only=True)
 class QuietPeriod:
-    """Every tick decides the same before the time `until`, as long as it sees nothing new but the time, and as long as
-    what is foretold makes `decide` expect the same.
+    """A period in which every tick decides the same.
+
+    It ends at `until`, when an input other than the time changes, or when the forecast makes `decide` expect something
+    else than `expected`.
     """
 
     until: float
@@ -33,15 +35,15 @@ class QuietPeriod:
         if now >= self.until:
             return False
         present = expected_slots(forecast, memory.boots, now=now)
-        return present is self.expected or present == self.expected  # comparing what is equal takes its time
+        return present is self.expected or present == self.expected  # the first comparison saves time
 
 
 def quiet_period_after(observation: Observation, memory: Memory, decision: Decision) -> QuietPeriod | None:
-    """None when a tick could do more than to repeat the decision, which was made with `memory`.
+    """Return the quiet period after the decision, which was made with `memory`; None if the next tick may differ.
 
-    It repeats one that changed neither a worker, nor desired, nor for whom desired is lowered: whatever else a decision
-    remembers, it knew when it was made. Only times can make a difference then, see `_change_times`. A surplus that
-    awaits its time, and what the lists' heads are, are left to the looks.
+    A decision is repeated if it changed no worker, not the desired count and not the stopping workers: it already knew
+    everything else that it remembers. Then only the times of `_change_times` can make a difference. With a surplus that
+    waits for its time, or with known heads of the queues, no tick is skipped.
     """
     fleet, service, after = observation.fleet, observation.service, decision.memory
     if isinstance(observation.queued, Unreadable) or isinstance(fleet, Unreadable) or isinstance(service, Unreadable):
@@ -50,23 +52,23 @@ def quiet_period_after(observation: Observation, memory: Memory, decision: Decis
         return None
     if after.surplus_since is not None or after.heads or not after.stopping.keys() <= memory.stopping.keys():
         return None
-    turns = _change_times(fleet, after, queued=sum(observation.queued.values()))
+    times = _change_times(fleet, after, queued=sum(observation.queued.values()))
     return QuietPeriod(
-        until=min([turn for turn in turns if turn > observation.now - ROUNDING_S], default=math.inf) - ROUNDING_S,
+        until=min([time for time in times if time > observation.now - ROUNDING_S], default=math.inf) - ROUNDING_S,
         expected=expected_slots(observation.forecast, after.boots, now=observation.now),
     )
 
 
 def memory_after_quiet_period(memory: Memory, *, until: float) -> Memory:
-    """What `decide` remembers after having looked for so long. Of equal sights, the last is all that counts later."""
+    """Return what `decide` would remember of the skipped ticks. Of equal samples, only the last one matters later."""
     return replace(memory, samples=add_sample(memory.samples, DemandSample(at=until, demand=memory.samples[-1].demand)))
 
 
 def _change_times(fleet: Fleet, memory: Memory, *, queued: int) -> Iterator[float]:
-    """Times at which `decide` compares the present with what it remembers, and finds something else than before.
+    """Yield the times at which `decide` may draw another conclusion from what it remembers.
 
-    A release that has held for long enough makes a difference while its worker is still shown, a boot when its first
-    minute is paid. Tasks that ended count for a minute, and only when messages wait.
+    A stopping worker counts again after a while if it is still in the registry. A boot can be canceled until its first
+    minute is paid for. Ended tasks count for a minute, and only while messages are queued.
     """
     if memory.stopping:
         yield from (memory.stopping[w.id] + STOPPING_HOLDS_S for w in fleet.workers if w.id in memory.stopping)

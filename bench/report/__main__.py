@@ -1,4 +1,4 @@
-"""Command line: `python -m bench.report`, and `python -m bench.report replay`."""
+"""Run `python -m bench.report` (all loads) or `python -m bench.report replay` (your own history)."""
 
 import sys
 

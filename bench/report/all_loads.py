@@ -1,4 +1,4 @@
-"""Compares all policies under all loads and in trouble, and writes docs/benchmarks.md with its plots.
+"""Compares all policies under all loads and in all scenarios; writes the figures and plots of docs/benchmarks.md.
 
 python -m bench.report [--seeds N] [--days N] [--concurrency N ...] [--traces FOLDER] [--no-docs]
 """
@@ -23,7 +23,7 @@ from bench.report.suite import CONCURRENCIES, Comparison, Extent, ScenarioResult
 from bench.report.tables import COLUMNS, TextTable, Verdict, replace_figures
 from project import paths
 
-TRACES = "BENCH_TRACES"  # names a folder of traces
+TRACES = "BENCH_TRACES"  # environment variable: a folder of traces
 DEFAULT_TRACES = paths.ROOT.parent / "shared" / "traces"
 DOCS_PATH = paths.ROOT / "docs" / "benchmarks.md"
 PLOT_PATH = paths.ROOT / "docs" / "images" / "benchmarks.png"
@@ -32,7 +32,7 @@ JSON_PATH = paths.STATE / "bench-policies.json"
 
 
 def main(arguments: Sequence[str]) -> int:
-    """0 when every claim holds, 1 when one does not, 2 for a trace that cannot be read."""
+    """Compare; return 0 if every claim holds, 1 if one does not, 2 if a trace cannot be read."""
     options = _parser().parse_args(arguments)
     terminal = console()
     try:
@@ -62,7 +62,11 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def read_traces(folder: Path) -> Iterable[Load]:
-    """Those that are in the folder, by name; none when there is no such folder. Raises LoadError."""
+    """Yield the loads of the folder by name; none if it does not exist.
+
+    Raises:
+        LoadError: A trace cannot be read.
+    """
     for path in sorted((*folder.glob("*.csv"), *folder.glob("*.csv.gz"))):
         yield read_load(path)
 
@@ -75,17 +79,21 @@ def tables(suite: Suite) -> list[TextTable]:
             )
             for each in suite.comparisons
         ),
-        policy_tables.scenario_table("What goes wrong", suite.scenarios),
+        policy_tables.scenario_table("Adverse conditions", suite.scenarios),
         policy_tables.scenario_table("Other loads", suite.other_loads, with_reference=True),
     ]
 
 
 def write_docs(suite: Suite, verdicts: Sequence[Verdict], *, path: Path = DOCS_PATH) -> None:
-    """Raises ValueError when the document lacks its marks."""
+    """Write the figures and plots of the document.
+
+    Raises:
+        ValueError: The document lacks its marks.
+    """
     draw_comparisons(suite.comparisons, PLOT_PATH)
     draw_scenarios(suite.scenarios, SCENARIO_PLOT_PATH)
     *compared, troubled, others = (table.to_markdown() for table in tables(suite))
-    # How fast this machine was is no property of the policies: the same seeds must give the same document.
+    # Processor time is left out: it depends on the machine, and the same seeds must give the same document.
     steady = [each for each in verdicts if each.unit != "s" or "processor" not in each.what]
     replace_figures(
         path,
@@ -94,7 +102,7 @@ def write_docs(suite: Suite, verdicts: Sequence[Verdict], *, path: Path = DOCS_P
                 f"Means of {suite.seeds} seeds. {_of_claims(steady).to_markdown()}",
                 f"![cost against wait](images/{PLOT_PATH.name})",
                 *compared,
-                f"![what goes wrong](images/{SCENARIO_PLOT_PATH.name})",
+                f"![adverse conditions](images/{SCENARIO_PLOT_PATH.name})",
                 troubled,
                 others,
             ]
@@ -128,12 +136,24 @@ def _records(scenarios: Sequence[ScenarioResult]) -> list[dict[str, object]]:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m bench.report", description="Compares policies under every load.")
+    parser = argparse.ArgumentParser(
+        prog="python -m bench.report", description="Compare policies under all loads and in all scenarios."
+    )
     parser.add_argument("--traces", type=Path, default=Path(os.environ.get(TRACES) or DEFAULT_TRACES))
-    parser.add_argument("--seeds", type=at_least_one, default=3, help="how often each policy runs")
-    parser.add_argument("--days", type=at_least_one, default=DAYS, help="of the generated load")
-    parser.add_argument("--troubled-days", type=at_least_one, default=2, help="of the load in which things go wrong")
-    parser.add_argument("--concurrency", type=at_least_one, nargs="+", default=CONCURRENCIES, help="slots a worker")
-    parser.add_argument("--processes", type=at_least_one, default=PROCESSES, help="that simulate at once")
-    parser.add_argument("--no-docs", action="store_true", help="leave the documentation as it is")
+    parser.add_argument(
+        "--seeds", type=at_least_one, default=3, help="number of seeds; the figures are means over them"
+    )
+    parser.add_argument("--days", type=at_least_one, default=DAYS, help="days of the generated load")
+    parser.add_argument(
+        "--troubled-days", type=at_least_one, default=2, help="days of the generated load in the scenarios"
+    )
+    parser.add_argument(
+        "--concurrency",
+        type=at_least_one,
+        nargs="+",
+        default=CONCURRENCIES,
+        help="slots of a worker; several values make several comparisons",
+    )
+    parser.add_argument("--processes", type=at_least_one, default=PROCESSES, help="trials at a time")
+    parser.add_argument("--no-docs", action="store_true", help="do not write the documentation")
     return parser

@@ -1,4 +1,4 @@
-"""What the scaling rule claims, held against what was simulated; pure."""
+"""Checks the claims about the autoscaler against the simulated results; pure."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from bench.report.scenarios import FIFTH_UNKNOWN, WITHHELD
 from bench.report.suite import Comparison, Suite
 from bench.report.tables import Verdict
 
-# By slots a worker: worker-hours and 95 % quantile of waits, in % of MWAA today's, under each load without a schedule.
+# Loads without a schedule. By slots a worker: worker-hours and 95 % quantile of waits, in % of MWAA today.
 REACTIVE_PERCENT = {4: (97.0, 50.0), 16: (88.0, 50.0)}
-# By slots a worker: worker-hours in % of MWAA today's, 95 % quantile of waits in seconds, with the schedule known.
+# Loads with a known schedule. By slots a worker: worker-hours in % of MWAA today, 95 % quantile of waits in seconds.
 SCHEDULED = {4: (85.0, 7.0), 16: (70.0, 5.0)}
 FIFTH_UNKNOWN_WAIT_S = 15.0
 SECONDS_A_100K_TASKS = 10.0
@@ -27,9 +27,9 @@ def _of_tasks(suite: Suite) -> Iterator[Verdict]:
     mine = [
         (each, result) for each in suite.everywhere for result in each.results if result.policy in (OURS, OURS_FORECAST)
     ]
-    yield Verdict(what="tasks killed, anywhere", measured=sum(result.killed for _, result in mine), limit=0)
+    yield Verdict(what="tasks killed, in all comparisons", measured=sum(result.killed for _, result in mine), limit=0)
     left = sum(each.tasks - result.completed for each, result in mine)
-    yield Verdict(what="tasks not completed, anywhere", measured=left, limit=0)
+    yield Verdict(what="tasks not completed, in all comparisons", measured=left, limit=0)
 
 
 def _of_loads(suite: Suite) -> Iterator[Verdict]:
@@ -66,7 +66,7 @@ def _of_speed(suite: Suite) -> Iterator[Verdict]:
         for result in each.results
     }
     slowest = max(rates, key=rates.__getitem__)
-    what = f"processor time a 100,000 tasks, at most ({slowest})"
+    what = f"processor time for 100,000 tasks, slowest ({slowest})"
     yield Verdict(what=what, measured=rates[slowest], limit=SECONDS_A_100K_TASKS, unit="s")
 
 
@@ -78,7 +78,7 @@ def _against(result: Result, base: Result, *, whose: str, hours: float, wait: fl
 
 
 def _percent(value: float, of: float, *, what: str, limit: float) -> Verdict:
-    """Of nothing, nothing is no more."""
+    """Return the verdict on `value` in % of `of`; 0 of 0 is 0 %."""
     share = PERCENT * (value / of if of else bool(value))
     return Verdict(what=what, measured=share, limit=limit, unit="%")
 

@@ -1,4 +1,4 @@
-"""The command `python -m bench`: every policy under one load."""
+"""The command `python -m bench`: compares all policies under one load."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from bench.sim.trial import Setting
 
 
 def main(arguments: Sequence[str]) -> int:
-    """0 when done; 2 with one line on stderr for a file that cannot be read or understood."""
+    """Compare; return 0, or 2 with one line on stderr if the trace is no load."""
     options = _parser().parse_args(arguments)
     try:
         load = _load(options)
@@ -51,15 +51,15 @@ def _load(options: argparse.Namespace) -> Load:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m bench", description="Compares scaling policies by simulation.")
     source = parser.add_mutually_exclusive_group(required=True)
-    source.add_argument("--trace", type=Path, help="CSV: arrival_s,duration_s, or task_instance's columns")
-    source.add_argument("--load", choices=["cron"], help="generated: 200 DAGs with known schedules")
-    parser.add_argument("--queue", help="of an export: the tasks of this queue only")
-    parser.add_argument("--days", type=at_least_one, default=DAYS, help="of a generated load")
-    parser.add_argument("--concurrency", type=at_least_one, default=16, help="slots a worker")
-    parser.add_argument("--seeds", type=at_least_one, default=3, help="how often each policy runs")
+    source.add_argument("--trace", type=Path, help="CSV with arrival_s,duration_s, or an export of task_instance")
+    source.add_argument("--load", choices=["cron"], help="generate a load: 200 DAGs with known schedules")
+    parser.add_argument("--queue", help="take only the tasks of this queue (export of task_instance)")
+    parser.add_argument("--days", type=at_least_one, default=DAYS, help="days of the generated load")
+    parser.add_argument("--concurrency", type=at_least_one, default=16, help="slots of a worker")
     parser.add_argument(
-        "--minimum", type=at_least_zero, default=0, help="workers that always run; the bounds know no minimum"
+        "--seeds", type=at_least_one, default=3, help="number of seeds; the figures are means over them"
     )
-    parser.add_argument("--maximum", type=at_least_one, default=1000, help="workers that may run")
-    parser.add_argument("--json", action="store_true", help="print an array with an object a policy")
+    parser.add_argument("--minimum", type=at_least_zero, default=0, help="minimum of workers (the bounds assume none)")
+    parser.add_argument("--maximum", type=at_least_one, default=1000, help="maximum of workers")
+    parser.add_argument("--json", action="store_true", help="print a JSON array with one object a policy")
     return parser

@@ -1,4 +1,4 @@
-"""What the benchmarks' command lines have in common: numbers with their limits, and the terminal."""
+"""Parts that the benchmarks' command lines share: numbers with limits, and the terminal."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import sys
 
 from rich.console import Console
 
-PIPED_WIDTH = 200  # characters, where there is no terminal to ask
-PROCESSES = min(2, os.cpu_count() or 1)  # that simulate at once
+PIPED_WIDTH = 200  # characters, if the output is no terminal
+PROCESSES = min(2, os.cpu_count() or 1)  # trials at a time
 
 
 def console() -> Console:
@@ -26,10 +26,10 @@ def at_least_zero(text: str) -> int:
 
 
 def seconds(text: str) -> float:
-    """Above zero."""
+    """Return the number of seconds in `text`, which must be above 0."""
     number = float(text)
     if not 0 < number < math.inf:
-        raise argparse.ArgumentTypeError(f"{text} is no number of seconds above 0")
+        raise argparse.ArgumentTypeError(f"{text} is not a number of seconds above 0")
     return number
 
 

@@ -1,4 +1,4 @@
-"""Draws cost against wait: files that are the same to the byte for the same figures."""
+"""Draws cost against wait. The same figures give byte-identical files."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from bench.policies.catalog import FASTER_MWAA, MWAA_2023, MWAA_TODAY, OURS, OUR
 from bench.policies.experiment import Result
 from bench.report.suite import Comparison, ScenarioResult
 
-# Okabe's and Ito's colours, which people with any colour vision tell apart; each has a shape of its own as well.
+# Okabe's and Ito's colours, which are distinct with any colour vision. Each policy has a marker of its own as well.
 VERMILION, BLUE, SKY, GREEN, ORANGE, PURPLE, YELLOW, BLACK = (
     "#D55E00",
     "#0072B2",
@@ -35,12 +35,12 @@ MARKERS = {
 }
 OTHERS = (BLACK, ".")
 DPI = 110
-LEAST_WAIT_S = 0.5  # waits are shown on a logarithmic axis; less than this is as good as none
+LEAST_WAIT_S = 0.5  # the lower end of the logarithmic axis: shorter waits do not matter
 PANEL_IN = (4.0, 3.3)
 
 
 def draw_comparisons(comparisons: Sequence[Comparison], path: Path) -> None:
-    """A row a load, a column a concurrency: worker-hours over the lower bound, against the 95 % quantile of waits."""
+    """Draw worker-hours over LB1 against the 95 % quantile of waits: a row a load, a column a concurrency."""
     loads = list(dict.fromkeys(each.load for each in comparisons))
     slots = list(dict.fromkeys(each.slots for each in comparisons))
     plt = _pyplot()
@@ -62,7 +62,7 @@ def draw_comparisons(comparisons: Sequence[Comparison], path: Path) -> None:
                 color=colour,
                 marker=marker,
                 s=130 if marker == "*" else 60,
-                # One that kills tasks is drawn hollow: its cost buys less.
+                # A policy that kills tasks is hollow: its cost includes lost work.
                 facecolors="none" if result.killed else colour,
                 edgecolors=colour if result.killed else BLACK,
                 linewidths=1.5 if result.killed else 0.5,
@@ -80,7 +80,7 @@ def draw_comparisons(comparisons: Sequence[Comparison], path: Path) -> None:
 
 
 def draw_scenarios(scenarios: Sequence[ScenarioResult], path: Path) -> None:
-    """A line a trouble: the waits of each policy, and their cost."""
+    """Draw a line for each scenario: the waits of each policy and their cost."""
     plt = _pyplot()
     figure, panels = plt.subplots(1, 2, figsize=(11, 0.42 * len(scenarios) + 1.4), layout="constrained", sharey=True)
     names = [scenario.name for scenario in scenarios]
@@ -94,7 +94,7 @@ def draw_scenarios(scenarios: Sequence[ScenarioResult], path: Path) -> None:
     panels[0].invert_yaxis()
     panels[0].set_xscale("log")
     panels[0].set_xlabel("wait, 95 % quantile (s)")
-    panels[1].set_xlabel("worker-hours, % of MWAA today in the same trouble")
+    panels[1].set_xlabel("worker-hours, % of MWAA today in the same scenario")
     for axes in panels:
         axes.grid(alpha=0.25)
         axes.spines[["top", "right"]].set_visible(False)
@@ -104,7 +104,7 @@ def draw_scenarios(scenarios: Sequence[ScenarioResult], path: Path) -> None:
 
 
 def draw_candidates(results: Sequence[Result], *, base: Result, best: Result, wait_s: float, path: Path) -> None:
-    """Settings of ours: cost against wait, those that none ticks joined by a line, the recommended one marked."""
+    """Draw cost against wait of the settings; join those that no other beats, mark the recommended one."""
     plt = _pyplot()
     figure, axes = plt.subplots(figsize=(8, 5), layout="constrained")
     joined = frontier(results)
@@ -114,7 +114,7 @@ def draw_candidates(results: Sequence[Result], *, base: Result, best: Result, wa
         color=SKY,
         linewidth=1,
         zorder=1,
-        label="none is both cheaper and quicker",
+        label="no setting is both cheaper and faster",
     )
     hours, waits = [result.worker_hours for result in results], [result.wait_p95 for result in results]
     axes.scatter(hours, waits, color=BLUE, marker="o", s=36, zorder=3, label="settings of this autoscaler")
@@ -128,7 +128,7 @@ def draw_candidates(results: Sequence[Result], *, base: Result, best: Result, wa
         zorder=4,
         label=f"recommended: {best.policy}",
     )
-    axes.axhline(wait_s, color=BLACK, linestyle=":", linewidth=1, label=f"wait asked for: {wait_s:g} s")
+    axes.axhline(wait_s, color=BLACK, linestyle=":", linewidth=1, label=f"wait limit: {wait_s:g} s")
     axes.set_xlabel("worker-hours")
     axes.set_ylabel("wait, 95 % quantile (s)")
     axes.set_ylim(bottom=0)
@@ -157,7 +157,7 @@ def _dress(axes: Any) -> None:
 
 
 def _plain_ticks(axis: Any) -> None:
-    """1, 2, 5, 10: people do not read powers."""
+    """Label the axis with 1, 2, 5, 10, ... instead of powers."""
     from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
     axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
@@ -178,6 +178,6 @@ def _save(figure: Any, path: Path) -> None:
     import matplotlib.pyplot as plt
 
     path.parent.mkdir(parents=True, exist_ok=True)
-    # Without the version of who drew it: the file depends on the figures alone.
+    # Without the drawing library's version, the file depends on the figures alone.
     figure.savefig(path, dpi=DPI, metadata={"Software": None})
     plt.close(figure)

@@ -1,4 +1,4 @@
-"""Results as a table."""
+"""Tables of results."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ SCENARIO_HEAD = (
 
 
 def policy_table(title: str, results: Sequence[Result], *, base: Result) -> TextTable:
-    """A row a result, one of the reference; percentages are of `base`; waits and delays in seconds."""
+    """Return a row for each result and one for the reference. Percentages are of `base`; waits are in seconds."""
     rows = [_row(result, base) for result in results]
     over_bound = f"{base.first_fit_hours / base.clairvoyant_hours:.2f}"
     first_fit = _first_fit_row((*_first_fit_costs(base), over_bound), HEAD)
@@ -48,9 +48,9 @@ def policy_table(title: str, results: Sequence[Result], *, base: Result) -> Text
 
 
 def scenario_table(title: str, scenarios: Sequence[ScenarioResult], *, with_reference: bool = False) -> TextTable:
-    """A row a policy in each trouble, or whatever the title calls it; percentages are of MWAA today in the same.
+    """Return a row for each policy in each scenario. Percentages are of MWAA today in the same scenario.
 
-    `with_reference`: a row of that as well, where the troubles are other loads.
+    `with_reference` adds a row for the reference, where the scenarios have other loads.
     """
     rows: list[tuple[str, ...]] = []
     for scenario in scenarios:
@@ -103,7 +103,7 @@ def _first_fit_costs(base: Result) -> tuple[str, ...]:
 
 
 def _first_fit_row(costs: tuple[str, ...], head: tuple[str, ...]) -> tuple[str, ...]:
-    """It has no boots to wait for, so it has a cost alone."""
+    """Return the row of the reference, which has only a cost: its tasks do not wait for boots."""
     return (FIRST_FIT, *costs, *["-"] * (len(head) - len(costs) - 1))
 
 

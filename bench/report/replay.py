@@ -1,4 +1,4 @@
-"""Simulates an operator's own history under candidate settings, and says which of them to choose.
+"""Simulates an operator's own history under candidate settings and recommends one.
 
 python -m bench.report replay HISTORY [--wait SECONDS] [--concurrency N] ...
 """
@@ -26,7 +26,7 @@ PLOT_PATH = paths.STATE / "replay.png"
 
 
 def main(arguments: Sequence[str]) -> int:
-    """0 when done; 2 with one line on stderr for a history or settings that cannot be used."""
+    """Simulate and recommend; return 0, or 2 with one line on stderr if the history or an option is invalid."""
     options = _parser().parse_args(arguments)
     try:
         load = read_history(options.history, of=options.queue)
@@ -37,7 +37,7 @@ def main(arguments: Sequence[str]) -> int:
     chosen = candidates(minimum=options.minimum, maximum=options.maximum)
     makers = {candidate.name: candidate.make for candidate in chosen} | {MWAA_TODAY: MAKERS[MWAA_TODAY]}
     terminal = console()
-    with terminal.status(f"{len(load):,} tasks under {len(makers)} settings"):
+    with terminal.status(f"simulating {len(load):,} tasks with {len(makers)} settings"):
         results = compare(
             makers,
             load=load,
@@ -50,27 +50,30 @@ def main(arguments: Sequence[str]) -> int:
     draw_candidates(ours, base=base, best=best, wait_s=options.wait, path=options.plot)
     title = f"{load.name}: {len(load):,} tasks, {load.arrivals[-1] / 86_400:.1f} days, {setting.slots} slots a worker"
     terminal.print(policy_tables.policy_table(title, results, base=base).to_rich())
-    met = "within" if best.wait_p95 <= options.wait else "the shortest there is, which is NOT within"
+    limit = f"within the limit of {options.wait:.0f} s"
+    met = limit if best.wait_p95 <= options.wait else f"the shortest of all settings, but NOT {limit}"
     print(
         f"Recommended: {best.policy}\n"
         f"{best.worker_hours:,.0f} worker-hours; 95 % of the tasks wait at most {best.wait_p95:.0f} s, "
-        f"{met} {options.wait:.0f} s. Plot: {options.plot}"
+        f"{met}. Plot: {options.plot}"
     )
     return 0
 
 
 def read_history(path: Path, *, of: str | None) -> Load:
-    """An export of task_instance (`of`: a queue), or stored decisions (`of`: a pool). Raises LoadError."""
+    """Read an export of task_instance (`of` is a queue) or stored decisions (`of` is a pool).
+
+    Raises:
+        LoadError: The file is no load.
+    """
     return read_decisions(path, pool=of) if holds_decisions(path) else read_load(path, queue=of)
 
 
 def _setting(options: argparse.Namespace) -> Setting:
     if options.minimum > options.maximum:
-        raise LoadError(f"the least workers, {options.minimum}, are more than the most, {options.maximum}")
+        raise LoadError(f"--minimum {options.minimum} is above --maximum {options.maximum}")
     if options.boot_p95 < options.boot_median:
-        raise LoadError(
-            f"95 % of the boots cannot be within {options.boot_p95} s where half take {options.boot_median} s"
-        )
+        raise LoadError(f"--boot-p95 {options.boot_p95:g} is below --boot-median {options.boot_median:g}")
     return Setting(
         slots=options.concurrency,
         minimum=options.minimum,
@@ -81,18 +84,22 @@ def _setting(options: argparse.Namespace) -> Setting:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m bench.report replay", description="Which settings suit your own history?"
+        prog="python -m bench.report replay", description="Find the settings that suit your own history."
     )
-    parser.add_argument("history", type=Path, help="CSV of task_instance, or the entries of fleet:decisions:<pool>")
-    parser.add_argument("--queue", help="the tasks of this queue only; of decisions, of this pool")
-    parser.add_argument("--wait", type=seconds, default=60.0, help="that 95 %% of the tasks may wait, in seconds")
-    parser.add_argument("--concurrency", type=at_least_one, default=16, help="slots a worker")
-    parser.add_argument("--minimum", type=at_least_zero, default=0, help="workers that always run, at least")
-    parser.add_argument("--maximum", type=at_least_one, default=1000, help="workers that may run")
-    parser.add_argument("--boot-median", type=seconds, default=MEDIAN_S, help="of a worker's boot, in seconds")
     parser.add_argument(
-        "--boot-p95", type=seconds, default=P95_S, help="that 95 %% of the boots are within, in seconds"
+        "history", type=Path, help="CSV export of task_instance, or the entries of fleet:decisions:<pool>"
     )
-    parser.add_argument("--seeds", type=at_least_one, default=3, help="how often each setting is simulated")
-    parser.add_argument("--plot", type=Path, default=PLOT_PATH, help="the file to draw into")
+    parser.add_argument("--queue", help="take only the tasks of this queue, or the decisions of this pool")
+    parser.add_argument("--wait", type=seconds, default=60.0, help="seconds that 95 %% of the tasks may wait at most")
+    parser.add_argument("--concurrency", type=at_least_one, default=16, help="slots of a worker")
+    parser.add_argument("--minimum", type=at_least_zero, default=0, help="lowest minimum of workers to try")
+    parser.add_argument("--maximum", type=at_least_one, default=1000, help="maximum of workers")
+    parser.add_argument(
+        "--boot-median", type=seconds, default=MEDIAN_S, help="median of a worker's boot time, in seconds"
+    )
+    parser.add_argument("--boot-p95", type=seconds, default=P95_S, help="95 %% quantile of the boot time, in seconds")
+    parser.add_argument(
+        "--seeds", type=at_least_one, default=3, help="number of seeds; the figures are means over them"
+    )
+    parser.add_argument("--plot", type=Path, default=PLOT_PATH, help="file for the plot")
     return parser

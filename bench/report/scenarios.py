@@ -1,4 +1,4 @@
-"""What goes wrong in the simulated world, or is otherwise in its load, one thing at a time."""
+"""Scenarios: each changes one condition of the simulation, or one property of its load."""
 
 from __future__ import annotations
 
@@ -20,7 +20,15 @@ def _same(calendar: Calendar) -> Calendar:
 
 @dataclass(frozen=True, kw_only=True)
 class Scenario:
-    """`change`: fields of Setting by name. `calendar`: what is known of the schedule. `seed`, `habits`: of the load."""
+    """One changed condition.
+
+    Attributes:
+        name: Its name in reports.
+        change: Fields of Setting to replace, by name.
+        calendar: Returns the part of the schedule that is known.
+        seed: The load's seed.
+        habits: The load's habits.
+    """
 
     name: str
     change: dict[str, object] = field(default_factory=dict)
@@ -33,18 +41,17 @@ class Scenario:
 
     def load(self, *, days: int) -> Load:
         load = cron_load(seed=self.seed, days=days, habits=self.habits)
-        assert load.calendar is not None
-        return replace(load, calendar=self.calendar(load.calendar))
+        return replace(load, calendar=load.calendar and self.calendar(load.calendar))
 
 
 FIFTH_UNKNOWN, WITHHELD = "a fifth of the DAGs unknown", "schedule withheld"
 SCENARIOS = (
-    Scenario(name="nothing"),
+    Scenario(name="none"),
     Scenario(name="boots constant", change={"boots": Boots(p95_s=MEDIAN_S)}),
     Scenario(name="boots alike within 5 min", change={"boots": Boots(correlated=1.0)}),
     Scenario(name="boots twice as long", change={"boots": Boots(median_s=2 * MEDIAN_S, p95_s=2 * P95_S)}),
     Scenario(name="a tenth of the boots fails", change={"boots": Boots(failing=0.1)}),
-    Scenario(name="a tenth of the looks lost", change={"lost_ticks": 0.1}),
+    Scenario(name="a tenth of the ticks lost", change={"lost_ticks": 0.1}),
     Scenario(name="launches: 10 at once, 2/s", change={"launch_burst": 10.0, "launch_per_s": 2.0}),
     Scenario(name="forecast twice too high", change={"forecast_error": ForecastError(factor=2.0)}),
     Scenario(name="forecast half of what comes", change={"forecast_error": ForecastError(factor=0.5)}),
@@ -53,7 +60,7 @@ SCENARIOS = (
     Scenario(name=FIFTH_UNKNOWN, calendar=lambda calendar: calendar.with_share_known(0.8)),
     Scenario(name=WITHHELD, calendar=lambda calendar: calendar.with_share_known(0.0)),
 )
-# The generated load is of our making, so it is shown what becomes of the figures when it is another one.
+# The load is generated, so the report shows how the figures change with other generated loads.
 OTHER_LOADS = (
     Scenario(name="other DAGs", seed=2),
     Scenario(name="other DAGs again", seed=3),

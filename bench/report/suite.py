@@ -1,4 +1,4 @@
-"""All comparisons of one run of the benchmarks."""
+"""Runs all comparisons of the report."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from bench.sim.trial import Setting
 
 CONCURRENCIES = (4, 8, 16)
 SCENARIO_SLOTS = 16
-# Who is shown in trouble, and under other loads: the best of the peers that kill nothing, and both of ours.
+# The policies of the scenarios: the best of the peers that kill no tasks, and this autoscaler's two.
 SCENARIO_POLICIES = (MWAA_TODAY, FASTER_MWAA, OURS, OURS_FORECAST)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Comparison:
-    """`tasks`: of the load. `has_schedule`: whether the load's schedule is known."""
+    """The results of all policies under a load with `tasks` tasks and workers of `slots` slots."""
 
     load: str
     tasks: int
@@ -29,7 +29,11 @@ class Comparison:
     results: Sequence[Result]
 
     def of(self, policy: str) -> Result:
-        """Raises StopIteration for one that was not compared."""
+        """Return a policy's result.
+
+        Raises:
+            StopIteration: The policy was not compared.
+        """
         return next(result for result in self.results if result.policy == policy)
 
     @property
@@ -39,7 +43,7 @@ class Comparison:
 
 @dataclass(frozen=True, kw_only=True)
 class ScenarioResult:
-    """What a few policies make of a load when something goes wrong, or is otherwise than usual."""
+    """The results of a few policies in a scenario."""
 
     name: str
     comparison: Comparison
@@ -60,7 +64,7 @@ class Suite:
 
 @dataclass(frozen=True, kw_only=True)
 class Extent:
-    """How much is simulated: seeds, days of the generated load and of it in trouble, slots a worker, processes."""
+    """How much to simulate: seeds, days of the generated load and of the scenarios, slots a worker, processes."""
 
     seeds: int
     days: int
@@ -72,7 +76,7 @@ class Extent:
 def run_suite(
     traces: Sequence[Load], *, extent: Extent, say: Callable[[str], None], show: Callable[[str, Comparison], None]
 ) -> Suite:
-    """`say` is told what is simulated next; `show` is given each comparison, with its title, as soon as it is there."""
+    """Simulate everything. `say` is called with the next title, `show` with each title and its comparison when done."""
     seeds = range(1, extent.seeds + 1)
     comparisons = []
     for load in (cron_load(days=extent.days), *traces):

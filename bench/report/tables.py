@@ -1,4 +1,4 @@
-"""Tables of text, for the terminal and for the documentation, and the place that they have in a document."""
+"""Text tables for the terminal and for the documentation, and measured figures with their limits."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ COLUMNS = ("what", "measured", "limit", "holds")
 
 @dataclass(frozen=True, kw_only=True)
 class TextTable:
-    """The first column is to the left, the others to the right."""
+    """A table. The first column is aligned to the left, the others to the right."""
 
     title: str
     columns: tuple[str, ...]
@@ -36,6 +36,8 @@ class TextTable:
 
 @dataclass(frozen=True, kw_only=True)
 class Verdict:
+    """A measured figure and its limit."""
+
     what: str
     measured: float
     limit: float
@@ -46,7 +48,7 @@ class Verdict:
         return self.measured <= self.limit
 
     def to_row(self) -> tuple[str, str, str, str]:
-        """What, measured, limit, whether it holds: as text."""
+        """Return the cells of COLUMNS."""
         return (
             self.what,
             f"{self.measured:.3g} {self.unit}".strip(),
@@ -56,9 +58,13 @@ class Verdict:
 
 
 def replace_figures(path: Path, text: str) -> None:
-    """Replaces what stands between the two marks. Raises ValueError when they are not there."""
+    """Replace the text between the two marks in a document.
+
+    Raises:
+        ValueError: The document lacks the marks.
+    """
     before, begun, rest = path.read_text().partition(BEGIN)
     _, ended, after = rest.partition(END)
     if not begun or not ended:
-        raise ValueError(f"{path} lacks the marks between which the figures belong")
+        raise ValueError(f"{path} lacks the marks for the figures: {BEGIN} and {END}")
     path.write_text(f"{before}{BEGIN}\n\n{text}\n\n{END}{after}")

@@ -1,1 +1,1 @@
-"""The simulated world: ECS, workers, the fleet registry, the clock."""
+"""The simulation: the clock, ECS, workers, the fleet registry, the forecaster."""

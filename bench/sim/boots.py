@@ -1,4 +1,4 @@
-"""How long workers take from their launch until they could consume."""
+"""Launches and boots of workers: when ECS launches them, and how long they take until they can consume."""
 
 from __future__ import annotations
 
@@ -6,22 +6,25 @@ import math
 from dataclasses import dataclass
 from random import Random
 
-# Measured from the pull of a 400-900 MB image to a Celery worker that is ready: 40-90 s; with the launch before it.
+# Measured: 40-90 s from the pull of a 400-900 MB image until the Celery worker is ready; the launch is included here.
 MEDIAN_S = 60.0
 P95_S = 110.0
 Z_95 = 1.6449  # the standard normal's 95 % quantile
-TOGETHER_S = 300.0  # correlated boots: those launched within this time are alike
-BURST = 100  # tasks, of an account in a region
-REFILL_PER_S = 20.0
+TOGETHER_S = 300.0  # correlated boots that are launched within this time are alike
+BURST = 100  # ECS's limit on launches at once, of an account in a region
+REFILL_PER_S = 20.0  # ECS's limit on sustained launches
 
 
 @dataclass(frozen=True, kw_only=True)
 class Boots:
-    """Log-normal by median and 95 % quantile in seconds.
+    """The distribution of boot times: log-normal.
 
-    `correlated`: the share of the spread (of the logarithm's standard deviation) that all boots of the same five
-    minutes have in common, as when a registry is slow. `failing`: the probability that a task ends at the end of its
-    boot instead of consuming.
+    Attributes:
+        median_s: Its median in seconds.
+        p95_s: Its 95 % quantile in seconds.
+        correlated: The share of the variance (of the logarithm) that all boots of the same five minutes have in common,
+            as when an image registry is slow.
+        failing: The probability that a worker ends at the end of its boot instead of consuming.
     """
 
     median_s: float = MEDIAN_S
@@ -45,7 +48,7 @@ class Boot:
 
 
 class BootSequence:
-    """The boots of one trial. The n-th takes as long under every policy, given the same seed."""
+    """The boots of one trial. With the same seed the n-th boot takes equally long under every policy."""
 
     def __init__(self, boots: Boots, *, seed: int) -> None:
         self._boots = boots
@@ -53,6 +56,7 @@ class BootSequence:
         self._dice = Random(f"boots {seed}")
 
     def next(self, *, launched_at: float) -> Boot:
+        """Draw the next boot."""
         own, fate = self._dice.gauss(0, 1), self._dice.random()
         boots = self._boots
         z = own
@@ -63,7 +67,7 @@ class BootSequence:
 
 
 class LaunchBucket:
-    """A token bucket that starts full; a launch that finds it empty waits for its token."""
+    """ECS's limit on launches: a token bucket that starts full. A launch without a token waits for one."""
 
     __slots__ = ("_per_s", "_tokens", "_updated_at", "burst")
 
@@ -72,7 +76,7 @@ class LaunchBucket:
         self._tokens, self._updated_at = float(burst), 0.0
 
     def take(self, now: float) -> float:
-        """The time at which a task that is asked for now is launched."""
+        """Take a token; return the time of a launch that is requested now."""
         self._tokens = min(self.burst, self._tokens + (now - self._updated_at) * self._per_s)
         self._updated_at = now
         self._tokens -= 1

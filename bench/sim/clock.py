@@ -1,4 +1,4 @@
-"""The simulated time: a priority queue of what happens next."""
+"""The simulated time: a priority queue of planned actions."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ Tick = Callable[[], float]
 
 
 class Clock:
-    """Runs actions in the order of their times; those of one time in the order in which they were planned.
+    """Runs actions by time, and those of the same time in the order in which they were planned.
 
-    `skipped_at`: the last tick that was spared since the one before it, see `regularly`; None when none was.
+    `skipped_at` is the time of the last tick that was skipped since the tick before; None if none was. See `regularly`.
     """
 
     __slots__ = ("_period_s", "_planned", "_plans", "_tick", "_tick_at", "_tick_number", "now", "skipped_at")
@@ -24,28 +24,29 @@ class Clock:
         self.skipped_at: float | None = None
         self._plans: list[tuple[float, int, Action, Any]] = []
         self._planned = 0
-        self._tick: Tick | None = None  # what comes regularly: no need to queue
+        self._tick: Tick | None = None  # kept outside the queue, which is faster
         self._tick_at, self._tick_number, self._period_s = math.inf, 0, 0.0
 
     def at(self, time: float, action: Action, argument: Any = None) -> None:
-        """Plans `action(argument)`; a time that is past means now."""
+        """Plan `action(argument)`. A time in the past means now."""
         self._planned += 1
         heapq.heappush(self._plans, (max(time, self.now), self._planned, action, argument))
 
     def after(self, delay_s: float, action: Action, argument: Any = None) -> None:
+        """Plan `action(argument)` for `delay_s` from now."""
         self.at(self.now + delay_s, action, argument)
 
     def regularly(self, period_s: float, tick: Tick, *, first_at: float) -> None:
-        """Plans `tick()` each `period_s`, as if it planned itself anew whenever it begins. There can be one.
+        """Plan `tick()` every `period_s`, as if each tick planned the next one when it begins. There is at most one.
 
-        It returns a time: the ticks before it are spared for as long as nothing else happens. 0.0 spares none.
+        `tick` returns a time: the ticks before it are skipped as long as nothing else happens. 0.0 skips none.
         """
         self._planned += 1
         self._tick, self._period_s = tick, period_s
         self._tick_at, self._tick_number = first_at, self._planned
 
     def run(self) -> None:
-        """Until nothing is planned, or `stop` was called."""
+        """Run until nothing is planned, or `stop` is called."""
         plans, pop = self._plans, heapq.heappop
         while True:
             tick = self._tick
@@ -62,7 +63,7 @@ class Clock:
                 return
 
     def stop(self) -> None:
-        """Nothing more happens."""
+        """Drop all plans."""
         self._plans.clear()
         self._tick = None
 
@@ -78,7 +79,7 @@ class Clock:
         self._tick_number = self._planned
 
     def _skip(self, until: float) -> None:
-        """The ticks before `until` that come before anything else does, if anything else does."""
+        """Skip the ticks before `until` and before the next planned action, if there is one."""
         if not self._plans:
             return
         until = min(until, self._plans[0][0])

@@ -1,4 +1,4 @@
-"""The ECS service that starts and stops the simulated workers."""
+"""The simulated ECS service, which launches and stops workers, and its bill."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from bench.sim.boots import BootSequence, LaunchBucket
 from bench.sim.clock import Clock
 from bench.sim.workers import SimWorker, Workers, WorkerState
 
-# Measured: from the start of a worker's container until its Celery is ready.
+# Measured: the time from the start of a worker's container until its Celery is ready.
 CONTAINER_START_S = 6.0
 STOP_TIMEOUT_S = 120.0
-MINIMUM_S = 60.0  # Fargate bills a task by the second, from its launch, and for a minute at least
+MINIMUM_S = 60.0  # Fargate bills an ECS task by the second from its launch, for at least a minute
 
 
 class Bill:
-    """Adds up billed seconds of workers."""
+    """Sums up the billed seconds of workers."""
 
     __slots__ = ("boots", "seconds")
 
@@ -25,7 +25,7 @@ class Bill:
         self.boots = 0
 
     def add(self, *, launched_at: float, ended_at: float) -> None:
-        """A worker that ended before it was launched was only asked for, and costs nothing."""
+        """Add a worker. One that was stopped while it waited for its launch costs nothing."""
         if ended_at >= launched_at:
             self.boots += 1
             self.seconds += max(MINIMUM_S, ended_at - launched_at)
@@ -36,10 +36,10 @@ class Bill:
 
 
 class Ecs:
-    """Keeps as many tasks as are desired. Victims are chosen among the unprotected, otherwise at random.
+    """Keeps as many workers as are desired. Scale-in stops random workers among the unprotected ones.
 
-    `grace_s`: how long a worker that is told to stop may go on with its tasks, before they are killed. `when_ready` is
-    called with a worker that could consume.
+    `grace_s` is the time between a worker's SIGTERM and SIGKILL, in which it can finish its tasks. `when_ready` is
+    called with each worker that has booted.
     """
 
     def __init__(
@@ -59,7 +59,7 @@ class Ecs:
         self._dice = Random(f"victims {seed}")
         self._launched = 0
         self.desired = 0
-        self.tasks: dict[int, SimWorker] = {}  # all that are not stopping, by number
+        self.tasks: dict[int, SimWorker] = {}  # the workers that are not stopping, by number
         self.protected = 0
         self.pending = 0
         self.bill = Bill()
@@ -67,10 +67,11 @@ class Ecs:
 
     @property
     def running(self) -> int:
-        """Tasks whose containers run, as DescribeServices counts them."""
+        """The number of workers whose containers run, as DescribeServices counts them."""
         return len(self.tasks) - self.pending
 
     def set_desired(self, desired: int) -> None:
+        """Set the desired count; launch or stop workers accordingly."""
         self.desired = desired
         missing = desired - len(self.tasks)
         for _ in range(missing):
@@ -81,12 +82,12 @@ class Ecs:
                 self.stop(worker)
 
     def leave(self, worker: SimWorker) -> None:
-        """The worker ends by itself, and is not replaced."""
+        """Stop a worker that leaves by itself, without a replacement."""
         self.desired -= 1
         self.stop(worker)
 
     def protect(self, worker: SimWorker) -> bool:
-        """False when more tasks would be protected than are desired: ECS refuses then."""
+        """Protect the worker; return False if more would be protected than are desired, which ECS refuses."""
         if worker.number not in self.tasks or self.protected >= self.desired:
             return False
         worker.protected = True
@@ -94,15 +95,16 @@ class Ecs:
         return True
 
     def unprotect(self, worker: SimWorker) -> None:
+        """Remove the worker's protection; if there are more workers than desired, ECS stops one."""
         worker.protected = False
         self.protected -= 1
         if len(self.tasks) > self.desired:
             self.set_desired(self.desired)
 
     def stop(self, worker: SimWorker) -> None:
-        """SIGTERM: it takes no more tasks; those that have not ended after the grace are killed."""
+        """Send SIGTERM: the worker takes no more tasks; those that are still running after `grace_s` are killed."""
         self._remove(worker)
-        self._workers.cancel(worker, state=WorkerState.STOPPING)
+        self._workers.stop_consuming(worker, state=WorkerState.STOPPING)
         if not worker.tasks:
             self._end(worker)
             return
@@ -110,12 +112,13 @@ class Ecs:
         self._clock.after(self._grace_s, self._time_out, worker)
 
     def ended_its_tasks(self, worker: SimWorker) -> None:
+        """End a stopping worker that has no tasks left."""
         if worker.state is WorkerState.STOPPING:
             del self._stopping[worker.number]
             self._end(worker)
 
     def close(self) -> None:
-        """Bills all that are left, as if they ended now."""
+        """Bill all remaining workers as if they ended now."""
         for worker in (*self.tasks.values(), *self._stopping.values()):
             self._end(worker)
 

@@ -1,4 +1,4 @@
-"""The forecaster beside the simulated scheduler: the image's own forecast, learned from the runs simulated so far."""
+"""The simulated forecaster: the image's own forecast, computed from the runs simulated so far."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from fleet.forecast import FORECAST_TTL_S, Forecast
 
 @dataclass(frozen=True, kw_only=True)
 class ForecastError:
-    """All slots times `factor`, and written `behind_s` seconds after it was true."""
+    """An error of a forecast: all slots are multiplied by `factor`, and it is `behind_s` seconds old when written."""
 
     factor: float = 1.0
     behind_s: float = 0.0
@@ -38,7 +38,7 @@ NO_ERROR = ForecastError()
 
 
 class Forecaster:
-    """Looks each minute, at a random phase, and learns from each scheduled run that ends."""
+    """Forecasts each minute, from a random phase on, and learns from each scheduled run that ends."""
 
     def __init__(self, calendar: Calendar, *, error: ForecastError = NO_ERROR) -> None:
         self._calendar, self._error = calendar, error
@@ -46,7 +46,7 @@ class Forecaster:
         self._due_runs = [DueRun(dag_id=run.dag_id, at=run.due_at) for run in calendar.runs]
         self._run_of = {run.last_stage: run for run in calendar.runs if run.last_stage != NONE}
         self._ended: set[int] = set()
-        # By DAG: (when the run was due, its course), ascending, the last RUNS of them.
+        # By DAG, the last RUNS runs as (due time, slot demand), ascending.
         self._past = {
             dag_id: [(-1.0, course) for course in courses][-RUNS:]
             for dag_id, courses in calendar.courses.items()
@@ -62,7 +62,7 @@ class Forecaster:
         pool.clock.at(Random(f"forecasts {pool.seed}").random() * LOOK_EVERY_S, self._tick)
 
     def read(self) -> Forecast | None:
-        """What the registry holds now."""
+        """Return the forecast that the registry holds now, if any."""
         return self._written if self._pool.clock.now - self._written_at < FORECAST_TTL_S else None
 
     def _tick(self, _: None) -> None:
@@ -76,7 +76,7 @@ class Forecaster:
         clock.after(LOOK_EVERY_S, self._tick)
 
     def _runs(self, now: float) -> list[DueRun]:
-        """Those that Airflow has not created by then, and those that are under way."""
+        """Return the due runs that Airflow has not created yet and those that are running."""
         runs = self._calendar.runs
         begin, end = bisect_left(self._due_at, now - max(LATE_S, WINDOW_S)), bisect_right(self._due_at, now + AHEAD_S)
         return [self._due_runs[number] for number in range(begin, end) if self._is_expected(runs[number], now)]
@@ -91,11 +91,12 @@ class Forecaster:
         if run is None:
             return
         self._ended.add(last_stage)
-        fleet = self._pool.workers
-        progress = fleet.progress
-        assert progress is not None
+        workers = self._pool.workers
+        progress = workers.progress
+        if progress is None:
+            raise ValueError(f"{workers.load.name} has no stages to learn from")
         tasks = [
-            PastTask(queued=fleet.arrived[task], started=fleet.started[task], ended=fleet.ended[task])
+            PastTask(queued=workers.arrived[task], started=workers.started[task], ended=workers.ended[task])
             for stage in progress.chain_to(last_stage)
             for task in progress.stages.tasks_of[stage]
         ]
@@ -106,7 +107,7 @@ class Forecaster:
 
 
 def _use(dag_id: str, runs: Sequence[tuple[float, Rises]]) -> PastUse:
-    """`runs`: when each was due, and its course."""
+    """Return the DAG's past use, the sum of `runs` as (due time, slot demand)."""
     total: dict[int, int] = defaultdict(int)
     for _, rises in runs:
         for after_s, slots in rises:

@@ -1,4 +1,4 @@
-"""How long tasks waited, and what was lost."""
+"""Measures how long tasks waited, and how much work was lost."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 LONG_WAIT_S = 60.0
-# Airflow's scheduler.task_queued_timeout: a task that waits longer is queued again, and failed in the end.
+# Airflow's scheduler.task_queued_timeout: a task that waits longer is queued again and finally fails.
 TOO_LONG_S = 600.0
 
 
 def quantile(ordered: Sequence[float], share: float) -> float:
-    """The smallest value that at least `share` of all do not exceed; `ordered` is not empty."""
+    """Return the smallest value that at least `share` of all values do not exceed. `ordered` must not be empty."""
     return ordered[max(0, math.ceil(share * len(ordered)) - 1)]
 
 
 class Waits:
-    """Collects, by task: the first attempt's wait, and the delay (finish - arrival - duration), in seconds."""
+    """Collects each task's first wait and its delay (finish - arrival - duration), in seconds."""
 
     __slots__ = ("_delays", "_waits", "completed", "killed", "redone_s")
 
@@ -42,7 +42,8 @@ class Waits:
     def unfinished(self) -> list[int]:
         return [task for task, delay in enumerate(self._delays) if math.isnan(delay)]
 
-    def give_up(self, task: int, after_s: float) -> None:
+    def cut_off(self, task: int, after_s: float) -> None:
+        """Count an unfinished task at the end of the simulation."""
         self._delays[task] = after_s
         if math.isnan(self._waits[task]):
             self._waits[task] = after_s
@@ -62,7 +63,7 @@ class Waits:
 
 @dataclass(frozen=True, kw_only=True)
 class Figures:
-    """Seconds; `long_waits` is a share of all tasks, `too_long` counts tasks."""
+    """Waits and delays in seconds. `long_waits` is a share of all tasks, `too_long` a number of tasks."""
 
     wait_mean: float
     wait_p50: float

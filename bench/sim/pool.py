@@ -1,4 +1,4 @@
-"""What a scaling policy works on: a pool in the simulated world."""
+"""The simulated pool, and the interface of the scaling policies that scale it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from bench.sim.workers import SimWorker, Workers
 
 @dataclass(frozen=True, kw_only=True)
 class SimPool:
-    """`seed` is for a policy's own dice."""
+    """A simulated pool. `seed` is for a policy's own random numbers."""
 
     clock: Clock
     workers: Workers
@@ -24,30 +24,33 @@ class SimPool:
 
     @property
     def demand(self) -> int:
-        """Tasks that wait or run."""
+        """The number of queued and active tasks."""
         return len(self.workers.queue) + self.workers.active
 
     def within_limits(self, workers: int) -> int:
+        """Return the number of workers within the pool's minimum and maximum."""
         return min(self.maximum, max(self.minimum, workers))
 
 
 class Scaler(Protocol):
-    """A scaling policy. `grace_s` is what its workers get between SIGTERM and SIGKILL."""
+    """A scaling policy. `grace_s` is the time that its workers have between SIGTERM and SIGKILL."""
 
     name: str
     period_s: float
     grace_s: float
 
     def begin(self, pool: SimPool) -> None:
-        """Called once, before anything happens."""
+        """Prepare; called once, before the simulation starts."""
 
     def tick(self) -> float | None:
-        """Called every `period_s`, beginning at a random phase. The looks before the time that it returns may be spared
-        for as long as nothing else happens, see Clock.regularly; None spares none.
+        """Scale the pool; called every `period_s`, from a random phase on.
+
+        Returns a time: the ticks before it may be skipped as long as nothing else happens, see `Clock.regularly`. None
+        skips none.
         """
 
     def ready(self, worker: SimWorker) -> None:
-        """Called with a worker that has booted."""
+        """Handle a worker that has booted."""
 
     def idle(self, worker: SimWorker) -> None:
-        """Called with a worker that has just ended its last task."""
+        """Handle a worker that has just ended its last task."""

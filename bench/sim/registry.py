@@ -1,4 +1,4 @@
-"""The simulated workers as the fleet registry shows them."""
+"""The fleet registry of the simulated workers."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ STATES = {
 
 
 class SimRegistry:
-    """Those that have reported and have not ended, in the order of their reports."""
+    """The workers that have reported and not ended, in the order of their first reports."""
 
     def __init__(self, pool: SimPool) -> None:
         self._pool = pool
@@ -29,12 +29,13 @@ class SimRegistry:
         return self._pool.ecs.tasks[int(name)]
 
     def add(self, worker: SimWorker) -> None:
-        """A worker that has booted reports for the first time."""
+        """Add a worker that has booted and reports for the first time."""
         worker.started_at = self._pool.clock.now - CONTAINER_START_S
         self._views[worker.number] = self._new_view(worker, state=STATES[worker.state])
         self._pool.workers.changed(worker)
 
     def read(self) -> Fleet:
+        """Return the registry's contents as the autoscaler reads them."""
         views = self._views
         for worker in self._changed:
             if worker.number not in views:
@@ -48,7 +49,7 @@ class SimRegistry:
         return Fleet(workers=tuple(views.values()))
 
     def _view(self, worker: SimWorker, *, state: str) -> Worker:
-        """Workers go to and fro between few states, so each view is made once."""
+        """Return the cached view of the worker: workers alternate between few states, so each view is made once."""
         says = (state, len(worker.tasks), worker.protected, worker.order)
         view: Worker | None = worker.views.get(says)
         if view is None:

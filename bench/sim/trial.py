@@ -1,4 +1,4 @@
-"""One policy under one load with one seed."""
+"""One trial: a policy under a load, with one seed."""
 
 from __future__ import annotations
 
@@ -14,19 +14,27 @@ from bench.sim.metrics import Figures
 from bench.sim.pool import Scaler, SimPool
 from bench.sim.workers import SimWorker, Workers
 
-# After the last arrival; a policy that kills long tasks over and over would never end.
-GIVE_UP_AFTER_S = 7 * 86_400.0
+# After the last task could have ended. A policy that kills long tasks again and again would never finish.
+CUT_OFF_AFTER_S = 7 * 86_400.0
 
 
+TICKS_SEED = "looks"  # another name would change the random numbers, and with them every figure
 LOG_NORMAL = Boots()
 
 
 @dataclass(frozen=True, kw_only=True)
 class Setting:
-    """The world that all policies share: slots a worker, limits in workers, boots, ECS's launches, lost looks.
+    """The conditions that all policies share.
 
-    `lost_ticks`: the probability that a policy's tick does not take place. `forecast_error`: what is wrong with the
-    forecast, for policies that read it.
+    Attributes:
+        slots: Slots a worker.
+        minimum: The fewest workers.
+        maximum: The most workers.
+        boots: The distribution of boot times.
+        launch_burst: How many launches ECS allows at once.
+        launch_per_s: How many launches ECS allows a second.
+        lost_ticks: The probability that a policy's tick does not take place.
+        forecast_error: What is wrong with the forecast, for policies that read it.
     """
 
     slots: int
@@ -51,7 +59,7 @@ class Outcome:
 
 
 def run_trial(scaler: Scaler, *, load: Load, setting: Setting, seed: int) -> Outcome:
-    """From an idle pool at its minimum to the end of the last task; workers that are left are billed until then."""
+    """Simulate from an idle pool at its minimum to the end of the last task; bill remaining workers until then."""
     clock = Clock()
     workers = Workers(clock=clock, load=load, slots=setting.slots, seed=seed, when_done=clock.stop)
     ecs = Ecs(
@@ -81,11 +89,11 @@ def run_trial(scaler: Scaler, *, load: Load, setting: Setting, seed: int) -> Out
     scaler.begin(pool)
     ecs.set_desired(max(setting.minimum, ecs.desired))
     _tick_regularly(scaler, clock, lost=setting.lost_ticks, seed=seed)
-    clock.at(load.arrivals[-1] + max(load.durations) + GIVE_UP_AFTER_S, lambda _: clock.stop())
+    clock.at(load.arrivals[-1] + max(load.durations) + CUT_OFF_AFTER_S, lambda _: clock.stop())
     clock.run()
     ecs.close()
     waits = workers.waits
-    workers.give_up()
+    workers.cut_off()
     return Outcome(
         policy=scaler.name,
         worker_hours=ecs.bill.hours,
@@ -98,10 +106,12 @@ def run_trial(scaler: Scaler, *, load: Load, setting: Setting, seed: int) -> Out
 
 
 def _tick_regularly(scaler: Scaler, clock: Clock, *, lost: float, seed: int) -> None:
-    """The phase is random, and the same share of its period for each policy: a load that follows the clock would favour
-    one phase over another.
+    """Plan the policy's ticks from a random phase on.
+
+    The phase is the same share of the period for every policy: with a load that follows the clock, one phase would have
+    an advantage over another.
     """
-    dice = Random(f"looks {seed}")
+    dice = Random(f"{TICKS_SEED} {seed}")
 
     def tick() -> float:
         if lost:

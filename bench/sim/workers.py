@@ -1,4 +1,4 @@
-"""The workers that consume from one queue, and the tasks they run."""
+"""The simulated workers, their queue and the tasks that they run."""
 
 from __future__ import annotations
 
@@ -15,21 +15,31 @@ from bench.sim.clock import Clock
 from bench.sim.metrics import Waits
 
 
-class WorkerState(IntEnum):  # numbers are hashed quickly
-    PENDING = auto()  # asked for; its image is pulled
-    RUNNING = auto()  # its container runs, and is not known to the broker yet
-    WAITING = auto()  # ready, and without the protection that it needs to consume
+class WorkerState(IntEnum):  # an IntEnum, because integers are hashed quickly
+    PENDING = auto()  # launched; its image is pulled
+    RUNNING = auto()  # its container runs, but has not registered yet
+    WAITING = auto()  # ready, but without the protection that it needs to consume
     CONSUMING = auto()
     DRAINING = auto()
     DRAINED = auto()
-    STOPPING = auto()  # told to stop; ends the tasks it can
+    STOPPING = auto()  # received SIGTERM; finishes the tasks that it can
     GONE = auto()
 
 
 class SimWorker:
-    """`tasks` are the indexes of the tasks it runs; `place` is its index among the workers with a free slot, or -1.
+    """A Fargate task with slots.
 
-    `change` counts what happened to it, so that an action planned earlier can tell whether it still applies.
+    Attributes:
+        number: Its number, by launch.
+        launched_at: When it was launched.
+        started_at: When its container started; its launch until it reports.
+        state: What it does.
+        tasks: The indexes of the tasks that it runs.
+        place: Its index among the workers with a free slot, or -1.
+        protected: Whether it has scale-in protection.
+        order: The last order of the autoscaler.
+        change: A counter of its changes: an action planned earlier compares it to tell whether it still applies.
+        views: The views that the registry has made of it, by their contents.
     """
 
     __slots__ = (
@@ -48,24 +58,32 @@ class SimWorker:
     def __init__(self, number: int, *, launched_at: float) -> None:
         self.number = number
         self.launched_at = launched_at
-        self.started_at = launched_at  # of its container, as soon as it reports
+        self.started_at = launched_at
         self.state = WorkerState.PENDING
         self.tasks: set[int] = set()
         self.place = -1
         self.protected = False
         self.order: str | None = None
         self.change = 0
-        self.views: dict[Any, Any] = {}  # all that the registry has shown of it, by what they say
+        self.views: dict[Any, Any] = {}
 
 
 class Workers:
-    """First come, first served; a waiting task goes to the slot that is freed, a new one to any with a free slot.
+    """All workers of a pool with their queue: first come, first served.
 
-    Any: each worker's BRPOP stands in Redis's line of clients, so which of them is served first is as good as random.
-    `when_idle` is called with a worker that has just ended its last task, `when_changed` with one whenever who looks at
-    it finds something new, `when_done` when all tasks have ended, `when_last_stage_ends` with the last stage of each
-    run, where the load has an order. `arrived`, `started`, `ended`: times by task; of one that was killed, of its last
-    attempt. `progress`: through the load's order, if it has one. `changes` counts whatever a policy could see change.
+    A queued task takes the next slot that is freed. A new task takes a random worker with a free slot: the order in
+    which Redis serves the workers' BRPOP is as good as random.
+
+    Attributes:
+        queue: The queued tasks.
+        active: The number of running tasks.
+        changes: A counter of all changes that a policy could observe.
+        waits: How long tasks waited.
+        when_idle: Called with a worker that has just ended its last task.
+        when_changed: Called with a worker when its record in the registry changes.
+        when_last_stage_ends: Called with the last stage of each run, if the load has stages.
+        arrived: Times by task. `started` and `ended` likewise; those of a killed task are of its last attempt.
+        progress: The progress through the load's stages, if it has any.
     """
 
     def __init__(self, *, clock: Clock, load: Load, slots: int, seed: int, when_done: Callable[[], None]) -> None:
@@ -81,7 +99,7 @@ class Workers:
         self.started = array("d", load.arrivals)
         self.ended = array("d", load.arrivals)
         self._when_done = when_done
-        self._dice = Random(f"line {seed}")
+        self._dice = Random(f"line {seed}")  # the order of the workers' BRPOP
         self._free: list[SimWorker] = []  # consuming workers with a free slot
         self._attempts = [0] * len(load)
         self.progress = None if load.stages is None else Progress(load.stages)
@@ -93,12 +111,12 @@ class Workers:
         return len(self.queue)
 
     def changed(self, worker: SimWorker) -> None:
-        """Who looks at the worker finds something new."""
+        """Count and announce a change of the worker."""
         self.changes += 1
         self.when_changed(worker)
 
     def consume(self, worker: SimWorker) -> None:
-        """The worker takes tasks from now on."""
+        """Let the worker take tasks from now on."""
         worker.state = WorkerState.CONSUMING
         worker.change += 1
         self.changed(worker)
@@ -108,30 +126,30 @@ class Workers:
         if len(worker.tasks) < self.slots:
             self._put(worker)
 
-    def cancel(self, worker: SimWorker, *, state: WorkerState) -> None:
-        """The worker takes no more tasks, and ends those it has."""
+    def stop_consuming(self, worker: SimWorker, *, state: WorkerState) -> None:
+        """Let the worker take no more tasks; it finishes those that it has."""
         worker.state = state
         worker.change += 1
         self.changed(worker)
         self._take(worker)
 
     def kill(self, worker: SimWorker) -> None:
-        """Its tasks start again, from the end of the queue; their work so far is lost."""
+        """Kill the worker's tasks: they are queued again at the end, and their work so far is lost."""
         for task in sorted(worker.tasks):
-            self._attempts[task] += 1  # its end, planned already, is that of an attempt that is no more
+            self._attempts[task] += 1  # so that the planned end of this attempt is ignored
             self.waits.kill(ran_s=self.clock.now - self.started[task])
             self.active -= 1
             self._offer(task)
         worker.tasks.clear()
 
-    def give_up(self) -> None:
-        """Tasks that have not begun, or not ended, count as if they did now."""
+    def cut_off(self) -> None:
+        """Count tasks that have not started or not ended as if they did now."""
         now, waits = self.clock.now, self.waits
         for task in waits.unfinished():
-            waits.give_up(task, now - self.arrived[task])
+            waits.cut_off(task, now - self.arrived[task])
 
     def _arrive(self, nth: int) -> None:
-        """The nth of the tasks that come by themselves."""
+        """Queue the nth of the tasks that follow no other task."""
         following = nth + 1
         if following < len(self._first):
             self.clock.at(self.load.arrivals[self._first[following]], self._arrive, following)
@@ -206,4 +224,4 @@ class Workers:
 
 
 def _nothing(_: object) -> None:
-    """Nobody asked to be told."""
+    """Ignore the event."""

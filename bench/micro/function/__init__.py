@@ -1,1 +1,1 @@
-"""Measures the autoscaler's Lambda function against its limits."""
+"""Measures the autoscaler's Lambda function and checks its limits."""

@@ -1,4 +1,4 @@
-"""Measures the autoscaler's function; ends with 1 when it exceeds a limit, with 2 when it could not be measured."""
+"""Measures the autoscaler's function; exits with 1 if it exceeds a limit, with 2 if measuring fails."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from bench.micro.function.scenes import MOST_MEMBERS, MOST_QUEUED, changing, ste
 from bench.micro.function.trial import measure
 from project.errors import CommandError
 
-PIPED_WIDTH = 120  # characters, where there is no terminal to ask
+PIPED_WIDTH = 120  # characters, if the output is no terminal
 
 SCENES = (
     steady(queued=0, members=MOST_MEMBERS),
@@ -29,7 +29,7 @@ COLD = steady(queued=MOST_QUEUED, members=MOST_MEMBERS)
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m bench.micro.function", description=__doc__)
-    parser.add_argument("--docs", action="store_true", help="put the figures into docs/benchmarks-function.md")
+    parser.add_argument("--docs", action="store_true", help="write the figures into docs/benchmarks-function.md")
     arguments = parser.parse_args()
     console = Console(width=None if sys.stdout.isatty() else PIPED_WIDTH)
     load_before = os.getloadavg()[0]

@@ -1,4 +1,4 @@
-"""Answers, over HTTP on this machine, the calls that the autoscaler makes to ECS and Secrets Manager."""
+"""A local HTTP server that answers the autoscaler's calls to ECS and Secrets Manager."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from bench.micro.function.scenes import SERVICE
 
 SECRET_ARN = "arn:aws:secretsmanager:eu-central-1:123456789012:secret:broker"  # noqa: S105 - its name
 CONTENT_TYPE = "application/x-amz-json-1.1"
-# ECS keeps as many events of a service, and DescribeServices answers with them all.
+# ECS keeps this many events of a service, and DescribeServices returns them all.
 EVENTS = 100
 PRESENT, FORMER = "ecs-svc/0000000000000000002", "ecs-svc/0000000000000000001"
 
 
 class AwsApi:
-    """One ECS service with its tasks, and one secret, the empty password. Serves until closed."""
+    """Serves one ECS service with its tasks, and one secret, an empty password, until it is closed."""
 
     def __init__(self) -> None:
         self._desired = 0
@@ -47,12 +47,12 @@ class AwsApi:
         self.url = f"http://127.0.0.1:{self._server.server_port}"
 
     def reset(self, *, desired: int, tasks: Sequence[str], former: Sequence[str] = ()) -> None:
-        """So many tasks are desired; `tasks`, by ARN, run; those of `former` are of the deployment before."""
+        """Set the desired count and the ARNs of the running tasks; `former` are those of the previous deployment."""
         self._desired = desired
         self._tasks = dict.fromkeys(tasks, PRESENT) | dict.fromkeys(former, FORMER)
 
     def close(self) -> None:
-        """Ends the server; the port is closed then."""
+        """Stop the server and close its port."""
         self._server.shutdown()
         self._server.server_close()
 
@@ -69,7 +69,7 @@ class AwsApi:
             case "GetSecretValue":
                 return {"ARN": SECRET_ARN, "Name": "broker", "SecretString": ""}
             case _:
-                raise ValueError(f"the autoscaler has no need of {operation}")
+                raise ValueError(f"unexpected call of {operation}")
 
     def _service(self) -> dict[str, Any]:
         running = list(self._tasks.values())
@@ -103,7 +103,7 @@ def _deployment(name: str, status: str, running: int) -> dict[str, Any]:
 
 
 def _task(arn: str, deployment: str) -> dict[str, Any]:
-    """With what ECS says besides: reading it takes the function's time."""
+    """Return a task as ECS describes it, with unused fields: reading them takes the function's time."""
     details = ("subnetId", "networkInterfaceId", "macAddress", "privateDnsName", "privateIPv4Address")
     return {
         "taskArn": arn,

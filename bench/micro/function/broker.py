@@ -1,4 +1,4 @@
-"""Fills a Redis with a scene: messages, workers, orders."""
+"""Fills Redis with a scene: messages, workers and orders."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from fleet import registry
 from fleet.queues import lists_of
 from fleet.registry import DRAINED, Member, Registry
 
-# Only the oldest message of a list is looked at, so only that one is as long as Airflow's are.
+# The autoscaler reads only the oldest message of a list, so only that one has the size of Airflow's messages.
 OLDEST_BYTES = 2_000
 MESSAGE_BYTES = 200
 MESSAGES_A_COMMAND = 10_000
@@ -26,7 +26,7 @@ TASK_ARN = "arn:aws:ecs:eu-central-1:123456789012:task/{cluster}/{number:032x}"
 
 @dataclass(frozen=True, kw_only=True)
 class PlacedWorker:
-    """A worker that is there, and what it was told."""
+    """A worker of a scene with its order. `old`: it belongs to the previous deployment."""
 
     member: Member
     order: str | None
@@ -34,13 +34,13 @@ class PlacedWorker:
 
 
 def workers_of(scene: Scene, *, first: int = 1) -> tuple[PlacedWorker, ...]:
-    """The scene's workers, whose tasks are numbered from `first`."""
+    """Return the scene's workers; their ECS tasks are numbered from `first`."""
     numbers = itertools.count(first)
     return tuple(_worker(next(numbers), group) for group in scene.groups for _ in range(group.count))
 
 
 def fill_queues(client: redis.Redis, count: int) -> None:
-    """Empties the database, then puts `count` messages into it, evenly over the queues' lists."""
+    """Empty the database, then put `count` messages into it, evenly over the queues' lists."""
     client.flushall()
     names = [name for queue in QUEUES for name in lists_of(queue)]
     with client.pipeline(transaction=False) as pipe:
@@ -49,12 +49,12 @@ def fill_queues(client: redis.Redis, count: int) -> None:
             for batch in _batches(of_this):
                 pipe.lpush(name, *batch)
                 if len(batch) == MESSAGES_A_COMMAND:
-                    pipe.execute()  # a pipeline keeps all that it is given
+                    pipe.execute()  # limits the pipeline's memory
         pipe.execute()
 
 
 def fill_registry(client: redis.Redis, workers: Sequence[PlacedWorker]) -> None:
-    """Replaces all that is in the registry, and what the workers have in flight."""
+    """Replace the contents of the registry and the messages in flight."""
     in_flight: dict[Any, Any] = {
         f"tag-{number}": b"-" * MESSAGE_BYTES for number in range(sum(w.member.active for w in workers))
     }
@@ -62,7 +62,7 @@ def fill_registry(client: redis.Redis, workers: Sequence[PlacedWorker]) -> None:
     with client.pipeline(transaction=False) as pipe:
         pipe.delete(UNACKED, *former)
         for worker in workers:
-            # Without an end: the reports of a fleet that lives are not what is measured.
+            # Without an expiry, so that the workers need not report again.
             pipe.set(registry.member_key(worker.member.id), worker.member.to_json())
         if in_flight:
             pipe.hset(UNACKED, mapping=in_flight)
@@ -70,7 +70,7 @@ def fill_registry(client: redis.Redis, workers: Sequence[PlacedWorker]) -> None:
 
 
 def reset(client: redis.Redis, workers: Sequence[PlacedWorker], *, forget: bool) -> None:
-    """Undoes what a look did: everybody has just reported and has the scene's order. `forget`: so does the scaler."""
+    """Undo a tick: all workers have just reported and have the scene's orders. `forget` drops the scaler's memory."""
     now = Registry(client).now()
     orders = {registry.order_key(worker.member.id): worker.order for worker in workers}
     given: dict[Any, Any] = {key: order for key, order in orders.items() if order}
@@ -83,7 +83,7 @@ def reset(client: redis.Redis, workers: Sequence[PlacedWorker], *, forget: bool)
 
 
 def command_counts(client: redis.Redis) -> dict[str, int]:
-    """Commands that Redis has carried out since `reset_command_counts`, by name, those of scripts among them."""
+    """Return how often Redis ran each command since `reset_command_counts`, including those in scripts."""
     stats: Any = client.info("commandstats")
     calls = {name.removeprefix("cmdstat_"): int(stat["calls"]) for name, stat in stats.items()}
     return {name: count for name, count in calls.items() if not name.startswith(("config", "info"))}

@@ -1,4 +1,4 @@
-"""What is measured, what is made of it, and the limits that it is held against; pure."""
+"""Measurements of the function, the figures derived from them, and their limits; pure."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from typing import Any
 from bench.micro.function.scenes import MOST_MEMBERS, MOST_QUEUED, Scene
 from bench.report.tables import Verdict
 
-# Of a hundred values five are above it: the last of 20 parts begins there.
+# The 95th percentile begins the last of 20 parts.
 P95_PARTS = 20
 
 MB = 1_000_000
-MEMBERS_A_CALL = 100  # DescribeTasks takes no more tasks
+MEMBERS_A_CALL = 100  # the most tasks of one DescribeTasks
 
 COLD_IMPORT_MS = 400
 TICK_MS = 50
@@ -27,7 +27,7 @@ CALLS_WHEN_NOTHING_CHANGES = ("DescribeServices",)
 
 @dataclass(frozen=True, kw_only=True)
 class Cold:
-    """One cold start, in milliseconds: the import by the clock and of the processor, the clients, the first look."""
+    """One cold start in milliseconds: the import, elapsed and processor time; the clients; the first tick."""
 
     import_ms: float
     import_cpu_ms: float
@@ -45,11 +45,16 @@ class Cold:
 
 @dataclass(frozen=True, kw_only=True)
 class Batch:
-    """Ticks at one scene one after another; sequences have an entry a look, times are in milliseconds.
+    """Successive ticks of one scene. Sequences have one entry a tick; times are in milliseconds.
 
-    `own_ms`: the function's own and Redis's time; `cpu_ms`: of the processor, for all that the function does;
-    `aws_ms`: waiting for AWS. `calls`: AWS operations. `commands`: Redis commands by name. `calibration_ms`: the fixed
-    work, done after the scenes, which tells how fast the machine was. `peak_bytes`: memory, at most until then.
+    Attributes:
+        own_ms: The time of the function itself and of Redis.
+        cpu_ms: The processor time of everything that the function does.
+        aws_ms: The time of waiting for AWS.
+        calls: AWS operations.
+        commands: Redis commands by name.
+        calibration_ms: The time of the fixed work after the ticks, which shows how fast the machine was.
+        peak_bytes: The peak of memory until then.
     """
 
     own_ms: Sequence[float]
@@ -63,7 +68,7 @@ class Batch:
 
 @dataclass(frozen=True, kw_only=True)
 class SceneFigures:
-    """A scene with all its batches."""
+    """The figures of a scene, from all its batches."""
 
     scene: Scene
     batches: Sequence[Batch]
@@ -74,7 +79,7 @@ class SceneFigures:
 
     @property
     def own_p95_ms(self) -> float:
-        """Of all scenes, so of the machine's busy moments too."""
+        """The 95th percentile of all ticks, including those while the machine was busy."""
         return statistics.quantiles(chain.from_iterable(b.own_ms for b in self.batches), n=P95_PARTS)[-1]
 
     @property
@@ -87,17 +92,17 @@ class SceneFigures:
 
     @property
     def ratio(self) -> float:
-        """A look in units of the fixed work of the same batch: less the machine's than the milliseconds are."""
+        """A tick in units of the fixed work of the same batch, which depends less on the machine than milliseconds."""
         return min(statistics.median(b.own_ms) / statistics.median(b.calibration_ms) for b in self.batches)
 
     @property
     def calls(self) -> Sequence[str]:
-        """Of the look that made most."""
+        """The AWS calls of the tick with the most calls."""
         return max(chain.from_iterable(batch.calls for batch in self.batches), key=len)
 
     @property
     def commands(self) -> Mapping[str, int]:
-        """By name, the most of any look."""
+        """The maximum of each Redis command in a tick."""
         most: Counter[str] = Counter()
         for batch in self.batches:
             for commands in batch.commands:
@@ -127,37 +132,37 @@ class SceneFigures:
 
 
 def best_median(batches: Iterable[Sequence[float]]) -> float:
-    """The lowest of the batches' medians: what else runs on the machine can only add to it."""
+    """Return the lowest of the batches' medians: other work on the machine can only add to it."""
     return min(statistics.median(batch) for batch in batches)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Measurements:
-    """`cold`: the cold starts by round."""
+    """All measurements of a run; `cold` has the cold starts of each round."""
 
     scenes: Sequence[SceneFigures]
     cold: Sequence[Sequence[Cold]]
 
 
 def most_calls(members: int) -> int:
-    """AWS calls that a look may make: 2 + 2 x ceil(members / 100)."""
+    """Return the limit of AWS calls in a tick: 2 + 2 x ceil(members / 100)."""
     return 2 + 2 * -(-members // MEMBERS_A_CALL)
 
 
 def verdicts(*, cold: Sequence[Sequence[Cold]], scenes: Sequence[SceneFigures], package_bytes: int) -> list[Verdict]:
-    """One for each limit; those of time and memory are for the largest fleet with the longest queues."""
+    """Return a verdict for each limit. Limits of time and memory are for the largest fleet with the longest queues."""
     largest = [each for each in scenes if (each.scene.queued, each.scene.members) == (MOST_QUEUED, MOST_MEMBERS)]
     imports = best_median([start.import_ms for start in batch] for batch in cold)
     peak = max(each.peak_bytes for each in largest)
     return [
         Verdict(what="cold import", measured=imports, limit=COLD_IMPORT_MS, unit="ms"),
         *(
-            Verdict(what=f"look: {each.scene.name}", measured=each.own_ms, limit=TICK_MS, unit="ms")
+            Verdict(what=f"tick: {each.scene.name}", measured=each.own_ms, limit=TICK_MS, unit="ms")
             for each in largest
-            if not each.scene.unknown_tasks  # once a deployment; shown, but not what a look usually takes
+            if not each.scene.unknown_tasks  # once a deployment; shown, but without a limit
         ),
         *_calls(scenes),
-        Verdict(what="Redis commands that longer queues add", measured=_commands_by_length(scenes), limit=0),
+        Verdict(what="additional Redis commands with longer queues", measured=_commands_by_length(scenes), limit=0),
         Verdict(what="package, unzipped", measured=package_bytes / MB, limit=PACKAGE_MB, unit="MB"),
         Verdict(what="peak memory", measured=peak / MB, limit=PEAK_MEMORY_MB, unit="MB"),
     ]
@@ -167,7 +172,7 @@ def _calls(scenes: Sequence[SceneFigures]) -> Iterator[Verdict]:
     steady = [each.calls for each in scenes if not each.scene.changes_something]
     needless = max(len([name for name in calls if name not in CALLS_WHEN_NOTHING_CHANGES]) for calls in steady)
     yield Verdict(what="AWS calls: nothing changes", measured=max(map(len, steady)), limit=1)
-    yield Verdict(what="of these, not to describe services", measured=needless, limit=0)
+    yield Verdict(what="of these, other than DescribeServices", measured=needless, limit=0)
     for each in scenes:
         if each.scene.changes_something:
             limit = most_calls(each.scene.members)
@@ -175,7 +180,7 @@ def _calls(scenes: Sequence[SceneFigures]) -> Iterator[Verdict]:
 
 
 def _commands_by_length(scenes: Sequence[SceneFigures]) -> int:
-    """The difference that the queues' length makes, to the same fleet in which nothing changes."""
+    """Return how many more commands longer queues need, for the same fleet when nothing changes."""
     same = [e for e in scenes if e.scene.members == MOST_MEMBERS and not e.scene.changes_something]
     counts = [sum(each.commands.values()) for each in same]
     return max(counts) - min(counts)

@@ -1,8 +1,8 @@
-"""The process that is measured: Lambda's Python, the built package, what the runtime brings, nothing else.
+"""The measured process: Lambda's Python, the built package, the runtime's libraries and nothing else.
 
-Run as `python -I -S -B subject.py PACKAGE RUNTIME_LIBRARIES COMMANDS_FD ANSWERS_FD`. Reads a command a line, writes a
-JSON object a line. What the function prints goes to standard output, as on Lambda. Nothing that the function imports is
-imported before it (so no `typing` here, no `json` yet): all of its import is measured.
+Run as `python -I -S -B measured_process.py PACKAGE RUNTIME_LIBRARIES COMMANDS_FD ANSWERS_FD`. It reads one command a
+line and writes one JSON object a line. The function prints to standard output, as on Lambda. Nothing that the function
+imports is imported earlier (so no `typing` here and no `json` yet), to measure its whole import.
 """
 
 import sys
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 TIME_LEFT_MS = 60_000
 MS_A_SECOND = 1000
-# The fixed work that figures are compared with on a machine whose speed varies: of the kind a look does, and shorter.
+# The fixed work, similar to a tick but shorter, that figures are compared with, because a machine's speed varies.
 CALIBRATION_RECORDS = 300
 CALIBRATION_PINGS = 50
 
@@ -28,7 +28,7 @@ class Context:
 
 
 class AwsCalls:
-    """Counts the calls of botocore's clients, and how long they wait for AWS: from sent until all of it is there."""
+    """Counts the calls of botocore's clients, and the time from sending a request until its answer is complete."""
 
     def __init__(self) -> None:
         from botocore.httpsession import URLLib3Session
@@ -46,7 +46,7 @@ class AwsCalls:
                 target = request.headers["X-Amz-Target"]
                 self.names.append((target if isinstance(target, str) else target.decode()).rpartition(".")[2])
 
-        setattr(URLLib3Session, "send", counted)  # noqa: B010 - mypy knows no other way to replace a method
+        setattr(URLLib3Session, "send", counted)  # noqa: B010 - mypy allows no other way to replace a method
 
     def forget(self) -> None:
         self.names.clear()
@@ -54,7 +54,7 @@ class AwsCalls:
 
 
 def import_function() -> "tuple[ModuleType, dict[str, float]]":
-    """The function's module, and how many milliseconds its import took, by the clock and of the processor."""
+    """Import the function; return its module and the milliseconds of the import, elapsed and processor time."""
     began, began_cpu = time.perf_counter(), time.process_time()
     import autoscaler.handler as function
 
@@ -63,14 +63,14 @@ def import_function() -> "tuple[ModuleType, dict[str, float]]":
 
 
 def wire(function: "ModuleType") -> dict[str, float]:
-    """Milliseconds until the function has its settings and its clients; nothing is connected then."""
+    """Return the milliseconds until the function has its settings and clients, which are not connected yet."""
     began = time.perf_counter()
     function.wiring()
     return {"wiring_ms": MS_A_SECOND * (time.perf_counter() - began)}
 
 
 def tick(function: "ModuleType", calls: AwsCalls) -> "dict[str, Any]":
-    """One invocation with one look: milliseconds of its own and Redis's, waiting for AWS apart."""
+    """Invoke the function with one tick; return its times in milliseconds, with the time of waiting for AWS apart."""
     calls.forget()
     began, began_cpu = time.perf_counter(), time.process_time()
     answer = function.handler({"ticks": 1}, Context())
@@ -86,7 +86,7 @@ def tick(function: "ModuleType", calls: AwsCalls) -> "dict[str, Any]":
 
 
 def calibrate(function: "ModuleType") -> dict[str, float]:
-    """Milliseconds for work that never changes: JSON there and back, and PINGs of the same Redis."""
+    """Return the milliseconds of the fixed work: writing and parsing JSON, and PINGs of the same Redis."""
     import json
 
     client = function.wiring().broker.connect()
@@ -100,7 +100,7 @@ def calibrate(function: "ModuleType") -> dict[str, float]:
 
 
 def peak_memory() -> dict[str, int]:
-    """Bytes. Not ru_maxrss, which begins with the size of the process that started this one."""
+    """Return the peak of memory in bytes; not ru_maxrss, which begins with the size of the parent process."""
     with open("/proc/self/status") as status:  # noqa: PTH123 - pathlib would be one more import
         (line,) = (line for line in status if line.startswith("VmHWM:"))
     return {"peak_bytes": int(line.split()[1]) * 1024}
@@ -108,7 +108,7 @@ def peak_memory() -> dict[str, int]:
 
 def main() -> None:
     package, libraries, commands_fd, answers_fd = sys.argv[1:]
-    # As on Lambda: the package, Python, what comes with the runtime.
+    # The order of Lambda: the package, Python, the runtime's libraries.
     sys.path[:] = [package, *(path for path in sys.path[1:] if path), libraries]
     function, imported = import_function()
     calls = AwsCalls()

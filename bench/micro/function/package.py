@@ -1,4 +1,4 @@
-"""The function's package as `sam build` makes it, beside what the Lambda runtime brings."""
+"""The function's package as `sam build` makes it, and the libraries of the Lambda runtime."""
 
 from __future__ import annotations
 
@@ -17,15 +17,23 @@ from project.errors import CommandError
 FUNCTION = "AutoscalerFunction"
 FOLDER = paths.STATE / "bench"
 MAKEFILE = paths.ROOT / "functions" / "Makefile"
-# The part of the runtime's own Python packages that botocore needs.
+# The runtime's Python packages that botocore needs.
 RUNTIME_PACKAGES = ("botocore", "jmespath", "dateutil", "urllib3")
 RUNTIME_MODULES = ("six",)
-DATA = "data"  # botocore's descriptions of all AWS services: as large as they are, and no code
+DATA = "data"  # botocore's descriptions of all AWS services: large, and no code
 
 
 @dataclass(frozen=True, kw_only=True)
 class Package:
-    """`python` runs it: Lambda's version where the machine has one, else this one's. Paths of the two folders."""
+    """A built package.
+
+    Attributes:
+        python: The Python that runs it: Lambda's version if the machine has it, else this process's.
+        version: Its version.
+        is_lambdas_python: Whether that is Lambda's version.
+        folder: The package's folder.
+        libraries: The folder of the runtime's libraries.
+    """
 
     python: Path
     version: str
@@ -35,12 +43,16 @@ class Package:
 
     @property
     def size(self) -> int:
-        """Bytes of the package, unzipped; boto3 is not in it."""
+        """The bytes of the unzipped package, which does not contain boto3."""
         return sum(path.stat().st_size for path in self.folder.rglob("*") if path.is_file())
 
 
 def build() -> Package:
-    """Build it anew, for the Python that will run it. Raises CommandError with SAM's reason."""
+    """Build the package for the Python that will run it.
+
+    Raises:
+        CommandError: `sam build` failed; the message has its reason.
+    """
     wanted = _from_makefile("runtime")
     found = _from_makefile("runtime-python")
     own = "{}.{}".format(*sys.version_info[:2])
@@ -48,7 +60,7 @@ def build() -> Package:
     shutil.rmtree(FOLDER, ignore_errors=True)
     for folder in (FOLDER, paths.TEMPORARY):
         folder.mkdir(parents=True, exist_ok=True)
-    # Make takes variables from MAKEFLAGS, so that the build is told through SAM too.
+    # Make reads variables from MAKEFLAGS, which SAM passes on.
     sam.build(FUNCTION, folder=FOLDER / "build", environment={"MAKEFLAGS": f"RUNTIME={version}"}).wait()
     return Package(
         python=python,
@@ -60,7 +72,7 @@ def build() -> Package:
 
 
 def _from_makefile(target: str) -> str:
-    """What the target prints: the one place that knows the runtime's version and finds a Python of it."""
+    """Return what the target of functions/Makefile prints, which knows the runtime's version and finds its Python."""
     command = ["make", "--silent", "--no-print-directory", "-f", str(MAKEFILE), target]
     kept = {name: value for name, value in os.environ.items() if name not in ("MAKEFLAGS", "MFLAGS", "MAKELEVEL")}
     done = subprocess.run(command, env=kept, capture_output=True, text=True, check=False)
@@ -68,7 +80,7 @@ def _from_makefile(target: str) -> str:
 
 
 def _libraries(target: Path, *, python: Path) -> Path:
-    """botocore of this environment, compiled for `python`, as the runtime's own is."""
+    """Copy this environment's botocore and compile it for `python`, as the runtime's is."""
     target.mkdir()
     for name in (*RUNTIME_PACKAGES, *RUNTIME_MODULES):
         spec = importlib.util.find_spec(name)

@@ -1,4 +1,4 @@
-"""Shows the measurements: tables for the terminal, JSON for machines, the same tables for the documentation."""
+"""Reports the measurements: tables for the terminal and the documentation, and JSON."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ DOCS_PATH = paths.ROOT / "docs" / "benchmarks-function.md"
 
 @dataclass(frozen=True, kw_only=True)
 class Report:
-    """All of one run. `load`: the machine's load average before and after it."""
+    """The report of one run. `load` is the machine's load average before and after it."""
 
     package: Package
     measured: Measurements
@@ -31,12 +31,12 @@ class Report:
 
     @property
     def circumstances(self) -> str:
-        kind = "Lambda's version" if self.package.is_lambdas_python else "not Lambda's version, which is not here"
+        kind = "Lambda's version" if self.package.is_lambdas_python else "not Lambda's version, which is not installed"
         load = "load average {:.1f} before, {:.1f} after".format(*self.load)
         return f"Python {self.package.version} ({kind}), {os.cpu_count()} processors, {load}"
 
     def write_json(self, path: Path = JSON_PATH) -> None:
-        """Every measured value, and the verdicts."""
+        """Write every measured value and all verdicts."""
         record = {
             "python": self.package.version,
             "is_lambdas_python": self.package.is_lambdas_python,
@@ -50,14 +50,18 @@ class Report:
         path.write_text(json.dumps(record, indent=1) + "\n")
 
     def write_docs(self, path: Path = DOCS_PATH) -> None:
-        """Replaces what stands between the two marks. Raises ValueError when they are not there."""
+        """Replace the figures in the document.
+
+        Raises:
+            ValueError: The document lacks its marks.
+        """
         figures = [f"Measured with {self.circumstances}.", *(table.to_markdown() for table in self.tables())]
         replace_figures(path, "\n\n".join(figures))
 
 
 def _of_scenes(scenes: Sequence[SceneFigures]) -> TextTable:
     return TextTable(
-        title="Warm looks: ms of the function's own and Redis's time, the processor's part, the wait for AWS",
+        title="Warm ticks: time of the function and Redis, processor time, and wait for AWS, in ms",
         columns=(
             "what happens",
             "queued",
@@ -91,9 +95,9 @@ def _of_scenes(scenes: Sequence[SceneFigures]) -> TextTable:
 def _of_cold_starts(cold: Sequence[Sequence[Cold]]) -> TextTable:
     parts = {
         "import": [[start.import_ms for start in batch] for batch in cold],
-        "of it processor time": [[start.import_cpu_ms for start in batch] for batch in cold],
+        "processor time of the import": [[start.import_cpu_ms for start in batch] for batch in cold],
         "settings and clients": [[start.wiring_ms for start in batch] for batch in cold],
-        "first look": [[start.first_tick_ms for start in batch] for batch in cold],
+        "first tick": [[start.first_tick_ms for start in batch] for batch in cold],
     }
     return TextTable(
         title="Cold starts, in ms",

@@ -1,4 +1,4 @@
-"""The situations in which a look of the autoscaler is measured."""
+"""The scenes in which a tick of the autoscaler is measured."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ MOST_MEMBERS = 500
 
 @dataclass(frozen=True, kw_only=True)
 class WorkerGroup:
-    """So many workers that are alike; each busy one runs SLOTS tasks. `old`: of the deployment that is replaced."""
+    """`count` equal workers. A busy worker runs SLOTS tasks. `old`: they belong to the previous deployment."""
 
     count: int
     state: str = CONSUMING
@@ -32,11 +32,20 @@ class WorkerGroup:
 
 @dataclass(frozen=True, kw_only=True)
 class Scene:
-    """What Redis and ECS hold before the look, and what it must come to: else something else would be measured.
+    """The contents of Redis and ECS before a tick, and its expected result, which is checked.
 
-    `desired` is what ECS says before, `becomes` after; `drains` and `recalls` count orders. The pool's maximum decides
-    how many of the workers are needed, because the queued messages alone would need more. `unknown_tasks`: no look has
-    seen these tasks before.
+    The pool's maximum determines how many workers are needed, because the queued messages alone would need more.
+
+    Attributes:
+        name: The scene's name in reports.
+        queued: The number of queued messages.
+        groups: The workers.
+        maximum: The pool's maximum.
+        desired: The desired count before the tick.
+        becomes: The desired count after it.
+        drains: The number of workers that are ordered to drain.
+        recalls: The number of workers that are recalled.
+        unknown_tasks: Whether no earlier tick has seen these ECS tasks.
     """
 
     name: str
@@ -69,10 +78,10 @@ class Scene:
         return Pool(name=POOL_NAME, service=SERVICE, queues=QUEUES, minimum=1, maximum=self.maximum, concurrency=SLOTS)
 
     def mismatches(self, decision: Mapping[str, object]) -> list[str]:
-        """What a look's decision, as its record has it, lacks of this scene, in words; empty when it fits."""
+        """Return the differences between a decision's record and this scene, in words."""
         drain, recall = decision["drain"], decision["recall"]
-        assert isinstance(drain, list)
-        assert isinstance(recall, list)
+        if not isinstance(drain, list) or not isinstance(recall, list):
+            raise TypeError(f"drain and recall must be lists: {drain!r}, {recall!r}")
         seen = {
             "queued": decision.get("queued"),
             "desired": decision.get("desired"),
@@ -91,7 +100,7 @@ class Scene:
 
 
 def steady(*, queued: int, members: int) -> Scene:
-    """All slots are taken, and there are as many workers as may be: nothing changes."""
+    """Return a scene in which nothing changes: all slots are busy, and the pool is at its maximum."""
     return Scene(
         name="nothing changes",
         queued=queued,
@@ -103,7 +112,7 @@ def steady(*, queued: int, members: int) -> Scene:
 
 
 def changing(*, queued: int, members: int) -> tuple[Scene, ...]:
-    """Half of the workers are to leave, have left, are to come back, are of the deployment before."""
+    """Return scenes in which half of the workers drain, have drained, are recalled, or are of the old deployment."""
     half = members // 2
     rest = members - half
     deployment = Scene(
@@ -143,5 +152,5 @@ def changing(*, queued: int, members: int) -> tuple[Scene, ...]:
             recalls=half,
         ),
         deployment,
-        replace(deployment, name="a deployment's first look", unknown_tasks=True),
+        replace(deployment, name="a deployment's first tick", unknown_tasks=True),
     )

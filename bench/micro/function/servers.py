@@ -1,4 +1,4 @@
-"""What the measured function talks to: a Redis for each length of the queues, and an AWS API."""
+"""The servers of the measured function: a Redis for each length of the queues, and an AWS API."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from shared import settings
 
 @dataclass(frozen=True, kw_only=True)
 class Servers:
-    """`brokers`, by the number of messages that are queued in each."""
+    """The running servers; `brokers` by the number of their queued messages."""
 
     api: AwsApi
     brokers: Mapping[int, Redis]
 
     def environment(self, scene: Scene) -> dict[str, str]:
-        """What the template gives the function, and Lambda its clients."""
+        """Return the environment variables that the template and Lambda set."""
         pool, server = scene.pool, self.brokers[scene.queued]
         return {
             "AWS_DEFAULT_REGION": "eu-central-1",
@@ -38,7 +38,7 @@ class Servers:
             settings.BROKER_SECRET_ARN: SECRET_ARN,
             settings.CLUSTER: CLUSTER,
             POLL_SECONDS: "15",
-            SCALE_IN_AFTER_S: "0",  # a surplus drains in the look that sees it
+            SCALE_IN_AFTER_S: "0",  # a surplus drains in the first tick
             MAX_STEP_OUT: "",
             POOLS: json.dumps([pool_entry(**asdict(pool))]),
             "POWERTOOLS_LOG_LEVEL": "INFO",
@@ -49,7 +49,11 @@ class Servers:
 
 @contextmanager
 def running_servers(*, lengths: Collection[int]) -> Iterator[Servers]:
-    """Its servers end with the block. Raises StartError."""
+    """Run the servers until the block ends.
+
+    Raises:
+        StartError: Redis did not start.
+    """
     with ExitStack() as stack:
         api = AwsApi()
         stack.callback(api.close)

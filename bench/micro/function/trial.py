@@ -1,4 +1,4 @@
-"""Takes the measurements: every scene, a batch of looks at a time, and cold starts, in several rounds."""
+"""Measures every scene in batches of ticks, and cold starts, in several rounds."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from local.servers import process
 from project.errors import CommandError
 
 PROGRAM = Path(__file__).with_name("measured_process.py")
-# A figure is the best of its rounds', which are minutes apart: other work on the machine comes and goes meanwhile.
+# A figure is the best of its rounds, which are minutes apart, because other work on the machine varies.
 ROUNDS = 4
 COLD_STARTS_A_ROUND = 5
 TICKS_A_BATCH = 15
@@ -28,7 +28,7 @@ WARM_UP_TICKS = 3
 
 
 class MeasuredProcess:
-    """One fresh process with the package imported, until it is closed."""
+    """A new process that has imported the package and answers commands until it is closed."""
 
     def __init__(self, package: Package, *, environment: Mapping[str, str], log_path: Path) -> None:
         theirs_in, ours_out = os.pipe()
@@ -52,7 +52,11 @@ class MeasuredProcess:
         self._log_path = log_path
 
     def ask(self, command: str) -> dict[str, Any]:
-        """The answer to begin, look, calibrate or peak_memory. Raises StartError when the process has ended."""
+        """Return the answer to the command begin, tick, calibrate or peak_memory.
+
+        Raises:
+            StartError: The process has ended.
+        """
         try:
             self._commands.write(command + "\n")
             line = self._answers.readline()
@@ -71,11 +75,11 @@ class MeasuredProcess:
 
 
 class SceneMismatchError(CommandError):
-    """A look did something else than its scene is there to measure."""
+    """A tick did something else than its scene expects."""
 
 
 class Trial:
-    """A scene, and from the first batch until the `with` block ends a warm process that looks at it."""
+    """Measures one scene, with a warm process from the first batch until the `with` block ends."""
 
     def __init__(self, scene: Scene, *, package: Package, servers: Servers) -> None:
         self.scene = scene
@@ -96,7 +100,12 @@ class Trial:
         self._redis.close()
 
     def batch(self) -> Batch:
-        """Raises SceneMismatchError when a look's decision is not the scene's, StartError when the process ends."""
+        """Measure a batch of ticks.
+
+        Raises:
+            SceneMismatchError: A tick's decision is not the scene's.
+            StartError: The process has ended.
+        """
         broker.fill_registry(self._redis, self._workers)
         if self._process is None:
             self._process = self._new_process()
@@ -115,7 +124,7 @@ class Trial:
         )
 
     def cold_start(self) -> Cold:
-        """Of a process of its own. Raises as `batch`."""
+        """Measure a cold start in a process of its own. Raises the errors of `batch`."""
         broker.fill_registry(self._redis, self._workers)
         fresh = self._new_process()
         try:
@@ -124,7 +133,7 @@ class Trial:
             fresh.close()
 
     def _tick(self, measured: MeasuredProcess) -> dict[str, Any]:
-        """What the process says of a look, with the Redis commands that it took."""
+        """Run one tick; return its measurements with the counts of its Redis commands."""
         scene = self.scene
         if scene.unknown_tasks:
             self._workers = broker.workers_of(scene, first=self._seen + 1)
@@ -149,7 +158,11 @@ class Trial:
 
 
 def measure(package: Package, scenes: Sequence[Scene], *, cold: Scene, say: Callable[[str], None]) -> Measurements:
-    """`cold`: the scene of a cold start's first look. Raises CommandError."""
+    """Measure all scenes, and cold starts in the scene `cold`.
+
+    Raises:
+        CommandError: A server or the process did not start, or a tick did not fit its scene.
+    """
     say("filling the queues")
     with running_servers(lengths={scene.queued for scene in (*scenes, cold)}) as servers, ExitStack() as stack:
         trials = [stack.enter_context(Trial(scene, package=package, servers=servers)) for scene in scenes]

@@ -1,4 +1,4 @@
-"""Measures the Fleet page at 500 members, on a real Airflow and in a real browser; exit 1 beyond a limit.
+"""Measures the Fleet page with 500 members, on a real Airflow and in a real browser; exits with 1 above a limit.
 
 python -m bench.micro.page [--json]
 """
@@ -27,13 +27,13 @@ MOST_MEDIAN_MS = 50.0
 MOST_RENDER_S = 1.0
 USER = "viewer"
 FIGURES = ("median_ms", "p95_ms", "processor_ms", "shared_ms")
-FIRST_MORE = 10_000  # a number that no member of the fleet has
+FIRST_MORE = 10_000  # above the numbers of the sample fleet's members
 
 Found = dict[str, dict[str, float]]
 
 
 def measure() -> Found:
-    """By endpoint; and under "page" the rendering, unless there is no browser."""
+    """Return the figures of each endpoint, and under "page" those of the rendering if there is a browser."""
     chromium = find_chromium()
     found: Found = {}
     with _a_page_and_its_broker() as (webserver, client):
@@ -52,7 +52,7 @@ def measure() -> Found:
 
 
 def _fill_up(client: redis.Redis) -> None:
-    """With workers up to MEMBERS, some of them of an older release."""
+    """Add workers up to MEMBERS members, some of them with an older release."""
     registry = Registry(client)
     missing = MEMBERS - len(registry.members().members)
     older = (sample_fleet.OLDER if number % 3 == 0 else {} for number in range(missing))
@@ -90,14 +90,14 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _show(found: Found) -> None:
-    print(f"the Fleet page at {MEMBERS} members: median, 95 of 100, processor, median when shared, size")
+    print(f"Fleet page with {MEMBERS} members: median, 95th percentile, processor time, median of shared answers, size")
     for path in ENDPOINTS:
         times = (f"{found[path][figure]:6.1f} ms" for figure in FIGURES)
         print(f"  /fleet/api/{path:8} {' '.join(times)} {found[path]['kib']:6.0f} KiB")
     if "page" in found:
-        print(f"  {MEMBERS} workers more rendered in {found['page']['render_s']:.2f} s of the page's thread")
+        print(f"  rendering {MEMBERS} more workers: {found['page']['render_s']:.2f} s of the page's thread")
     else:
-        print("  rendering: not measured, there is no Chromium")
+        print("  rendering: not measured, Chromium is not installed")
 
 
 if __name__ == "__main__":

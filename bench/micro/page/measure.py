@@ -19,14 +19,14 @@ WARM_UP, BLOCKS, ROUNDS = 5, 5, 20
 ANSWERS_WITHIN_S = 30.0
 SHOWN_WITHIN_MS = 60_000  # the machine may be busy
 ROWS = "[data-testid=fleet-members] tbody tr"
-FIRST_OF_MANY = 10_000  # a number that no member has
+FIRST_OF_MANY = 10_000  # above the numbers of the sample fleet's members
 
 
 def measure_endpoint(webserver: Webserver, path: str, *, user: str, anew: bool = True) -> dict[str, float]:
-    """Milliseconds until an answer is read, over one connection as a browser keeps it; the webserver's; KiB.
+    """Return the time until an answer is read, the webserver's processor time, both in ms, and the size in KiB.
 
-    Each answer is read `anew` from the broker, or is mostly one that others share. Of several blocks the calmest: the
-    machine may be busy with other things.
+    One connection is used, as by a browser. With `anew`, each answer is read from the broker; without it, most answers
+    are shared between requests. The figures are of the fastest of several blocks, because the machine may be busy.
     """
     headers = {"Authorization": f"Bearer {webserver.token(user)}"} | (ANEW if anew else {})
     with httpx.Client(base_url=webserver.url, headers=headers, timeout=ANSWERS_WITHIN_S) as client:
@@ -42,10 +42,10 @@ def measure_endpoint(webserver: Webserver, path: str, *, user: str, anew: bool =
         before = sum(process.cpu_times()[:2])
         blocks = [[ask() for _ in range(ROUNDS)] for _ in range(BLOCKS)]
         spent_s = sum(process.cpu_times()[:2]) - before
-    calmest = min(([ms for ms, _ in block] for block in blocks), key=statistics.median)
+    fastest = min(([ms for ms, _ in block] for block in blocks), key=statistics.median)
     return {
-        "median_ms": statistics.median(calmest),
-        "p95_ms": statistics.quantiles(calmest, n=20)[-1],
+        "median_ms": statistics.median(fastest),
+        "p95_ms": statistics.quantiles(fastest, n=20)[-1],
         "processor_ms": 1000 * spent_s / (BLOCKS * ROUNDS),
         "kib": blocks[-1][-1][1] / 1024,
     }
@@ -54,9 +54,9 @@ def measure_endpoint(webserver: Webserver, path: str, *, user: str, anew: bool =
 def measure_rendering(
     webserver: Webserver, client: redis.Redis, *, chromium: str, user: str, workers: int
 ) -> dict[str, float]:
-    """Seconds for which the page's own thread is busy until it shows so many workers more than before.
+    """Return the seconds for which the page's own thread is busy until it shows `workers` additional workers.
 
-    Neither the webserver's answer nor what else this machine does is part of it.
+    They include neither the webserver's answer nor other work of this machine.
     """
     registry = Registry(client)
     with sync_playwright() as playwright:

@@ -1,4 +1,4 @@
-"""A fleet as the registry would hold it, for whoever reads it."""
+"""A sample fleet in the registry, for measurements, tests and pictures."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ AIRFLOW_ROLES = (WEBSERVER, "scheduler", "dag-processor", "triggerer")
 
 
 def a_member(number: int, *, role: str = WORKER, pool: str | None = "worker", now: float, **changes: Any) -> Member:
-    """One that reports well; `changes` replace its fields."""
+    """Return a healthy member; `changes` replace its fields."""
     task = hashlib.sha256(str(number).encode()).hexdigest()[:32]
     is_worker = role == WORKER
     member = Member(
@@ -45,26 +45,26 @@ def a_member(number: int, *, role: str = WORKER, pool: str | None = "worker", no
 
 
 def airflow_members(*, now: float) -> list[Member]:
-    """Those of the service airflow, and flower."""
+    """Return the members of the services airflow and flower."""
     return [a_member(9000 + n, role=role, now=now) for n, role in enumerate((*AIRFLOW_ROLES, "flower"))]
 
 
 def report(client: redis.Redis, members: Iterable[Member]) -> None:
-    """Lets them all report now."""
+    """Report all members now."""
     fleet = Registry(client)
     for member in members:
         fleet.report(member)
 
 
 def queue(client: redis.Redis, name: str, count: int) -> None:
-    """Puts as many messages into a queue."""
+    """Put `count` messages into a queue."""
     client.delete(name)
     if count:
         client.rpush(name, *[b"a message"] * count)
 
 
 def write_past(client: redis.Redis, pool: str, *, now: float, workers: int, slots: int) -> None:
-    """Some hours with waves of work up to `workers`, a decision each STEP_S, and a forecast of what is next."""
+    """Write decisions of some hours, one each STEP_S, with waves of work up to `workers`, and a forecast."""
     fleet = Registry(client)
     for step in range(history.SLOTS - 1, 0, -1):
         wave = 0.5 + 0.5 * math.cos(step / 60) * math.cos(step / 400)
@@ -80,7 +80,7 @@ def write_past(client: redis.Redis, pool: str, *, now: float, workers: int, slot
 
 
 def decide(fleet: Registry, pool: str, *, t: float, was: int, desired: int, **figures: int) -> None:
-    """Records a decision as the autoscaler does."""
+    """Record a decision as the autoscaler does."""
     needed = f"{figures['queued']} queued + {figures['active']} active need {desired}"
     moved = f"; desired {was} -> {desired}" if was != desired else ""
     reason = f"{needed}: {figures['consuming']} work, {figures['draining']} drain or drained, 0 released{moved}"
@@ -91,7 +91,7 @@ def decide(fleet: Registry, pool: str, *, t: float, was: int, desired: int, **fi
 
 
 def a_fleet(client: redis.Redis) -> None:
-    """A fleet amid a deployment, as one would like to look at it."""
+    """Write a fleet in the middle of a deployment."""
     fleet = Registry(client)
     now = fleet.now()
     workers = [a_member(n, now=now, active=16 - n % 3) for n in range(1, 11)]
@@ -109,7 +109,7 @@ def a_fleet(client: redis.Redis) -> None:
 
 @contextlib.contextmanager
 def kept_alive(client: redis.Redis) -> Iterator[None]:
-    """Whoever has reported goes on reporting, however long it takes."""
+    """Keep all members reporting until the block ends."""
     ended = threading.Event()
 
     def go_on() -> None:

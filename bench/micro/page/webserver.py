@@ -1,4 +1,4 @@
-"""A real Airflow webserver with the image's plugins, to measure and to test: SQLite, three users."""
+"""Runs a real Airflow webserver with the image's plugins, SQLite and three users, for measurements and tests."""
 
 from __future__ import annotations
 
@@ -26,19 +26,19 @@ PYTHON = ROOT / ".venv-airflow" / "bin" / "python"
 TASK_ARN = "arn:aws:ecs:eu-central-1:123456789012:task/cluster/0123456789abcdef"
 STARTS_WITHIN_S = 240.0
 ANSWERS_WITHIN_S = 20.0
-ANEW = {"Cache-Control": "no-cache"}  # not what was read for others a moment ago
+ANEW = {"Cache-Control": "no-cache"}  # asks for a new answer, not a shared one
 
 DECLARED = (
     pool_entry(name="worker", queues=["default"], minimum=1, maximum=40, concurrency=16),
     pool_entry(name="heavy", queues=["heavy", "heavier"], minimum=0, maximum=8, concurrency=2),
 )
-# Airflow's simple auth manager knows these by role; somebody without a role may nothing.
+# The users of Airflow's simple auth manager with their roles. A user without a role has no permissions.
 USERS = {"admin": "admin", "viewer": "viewer", "nobody": ""}
-PASSWORD = "a-password-of-nobody"  # noqa: S105 - of servers that live for a minute
+PASSWORD = "a-password-of-nobody"  # noqa: S105 - for servers that run for a minute
 
 
 def environment(*, home: Path, broker_url: str, role: str = "webserver") -> dict[str, str]:
-    """A container's variables, as its entrypoint leaves them."""
+    """Return a container's environment variables after its entrypoint."""
     return {
         "PATH": f"{PYTHON.parent}:{os.environ['PATH']}",
         "PYTHONPATH": paths.IMAGE_PYTHONPATH,
@@ -58,20 +58,20 @@ def environment(*, home: Path, broker_url: str, role: str = "webserver") -> dict
 
 @dataclass(frozen=True, kw_only=True)
 class Webserver:
-    """A running webserver: its address and what it has logged."""
+    """A running webserver with its address and log."""
 
     url: str
     pid: int
     log: Path
 
     def get(self, path: str, *, user: str | None = None, token: str | None = None) -> httpx.Response:
-        """The answer of now to GET `path`, as this user, or as the one of the token, or signed out."""
+        """Return a new answer to GET `path` as this user, as the token's user, or signed out."""
         token = token if user is None else self.token(user)
         headers = {"Authorization": f"Bearer {token}"} if token else {}
         return httpx.get(self.url + path, headers=headers | ANEW, timeout=ANSWERS_WITHIN_S)
 
     def token(self, user: str) -> str:
-        """What the user's browser holds once signed in."""
+        """Sign the user in and return the token."""
         credentials = {"username": user, "password": PASSWORD}
         answer = httpx.post(f"{self.url}/auth/token", json=credentials, timeout=ANSWERS_WITHIN_S).raise_for_status()
         return str(answer.json()["access_token"])
@@ -79,7 +79,7 @@ class Webserver:
 
 @contextlib.contextmanager
 def running_webserver(*, home: Path, broker_url: str) -> Iterator[Webserver]:
-    """A webserver that takes requests; ended at the end."""
+    """Run a webserver until the block ends; yield it when it answers."""
     variables = environment(home=home, broker_url=broker_url)
     (home / "passwords.json").write_text(json.dumps(dict.fromkeys(USERS, PASSWORD)))
     log, port = home / "webserver.log", free_port()

@@ -1,1 +1,1 @@
-"""The simulator's hot modules and the autoscaler's `decide` as C: the same results, in a third of the time."""
+"""Compiles the simulator's hot modules and the autoscaler's `decide` to C: the same results in less time."""

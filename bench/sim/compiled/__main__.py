@@ -1,4 +1,4 @@
-"""Command line: `python -m bench.sim.compiled`, for the commands that simulate. Compiling nothing is no failure."""
+"""Run `python -m bench.sim.compiled`, before the commands that simulate. Without a compiler it succeeds as well."""
 
 from bench.sim.compiled.build import main
 

@@ -1,4 +1,4 @@
-"""Compiles the modules, unless that is done."""
+"""Compiles the modules that take most of a trial's time, unless their build is up to date."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from pathlib import Path
 from project import paths
 
 LOG = "build.log"
-CACHE = paths.STATE / "compiled"  # a folder a digest: at most one, that of the last build
-# By package: what takes most of a trial's time, and all of the project that these import: C code holds constants and
-# layouts of what it imports, so an import that is not listed fails the build. Measured and left out: the peers, bounds
-# and generated loads, of which little time is left. A cached_property is computed each time here: mypyc keeps nothing.
+CACHE = paths.STATE / "compiled"  # holds the last build, in a folder named by its digest
+# By package: the modules that take most of a trial's time, and all project modules that these import. C code contains
+# constants and layouts of what it imports, so an import that is not listed fails the build. The peers, bounds and
+# generated loads are left out: they take little time, as measured. mypyc computes a cached_property at every access.
 MODULES: Mapping[str, tuple[str, ...]] = {
     "functions/autoscaler": (
         *("boots", "decide", "desired", "estimates", "forecast", "memory", "observation", "policy", "reason"),
@@ -34,11 +34,11 @@ MODULES: Mapping[str, tuple[str, ...]] = {
     "bench/sim": ("boots", "clock", "ecs", "forecaster", "metrics", "pool", "registry", "trial", "workers"),
     "bench/policies": ("own_autoscaler", "skipped_ticks"),
 }
-ON_THE_PATH = ("functions", "airflow_image")  # folders whose packages are imported without them
+ON_THE_PATH = ("functions", "airflow_image")  # folders whose packages are top-level packages
 
 
 def place_of(folder: str) -> Path:
-    """Where the package in `folder` lies among the others: as its imports name it."""
+    """Return the path of the package in `folder` as imports name it."""
     first, _, rest = folder.partition("/")
     return Path(rest) if first in ON_THE_PATH else Path(folder)
 
@@ -48,7 +48,7 @@ EXTENSIONS = Path(__file__).with_name("extensions.py")
 
 
 def main(*, cache: Path = CACHE) -> None:
-    """Never fails: who cannot compile simulates all the same."""
+    """Build; say so if that is impossible, which is no error: the simulator then runs interpreted."""
     try:
         build(say=lambda line: print(f"bench: {line}", flush=True), cache=cache)
     except BuildError as error:
@@ -56,13 +56,16 @@ def main(*, cache: Path = CACHE) -> None:
 
 
 class BuildError(Exception):
-    """Nothing could be compiled; the message says why, in a few words."""
+    """Nothing could be compiled. The message says why."""
 
 
 def build(*, say: Callable[[str], object], root: Path = paths.ROOT, cache: Path = CACHE) -> None:
-    """The build of the sources below `root`, as the only one in `cache`, with the log of the last one beside it.
+    """Build the sources below `root` in `cache`, replacing the last build; its log is beside it.
 
-    `say` is called only when there is something to do. Who comes while another builds waits for it. Raises BuildError.
+    `say` is called only if there is something to do. While another process builds, this one waits.
+
+    Raises:
+        BuildError: There is no compiler, or compiling failed.
     """
     target = built(root=root, cache=cache)
     if target.is_dir():
@@ -82,7 +85,11 @@ def build(*, say: Callable[[str], object], root: Path = paths.ROOT, cache: Path 
 
 
 def find_compiler() -> str:
-    """The command of the C compiler, the one that made this Python where it is here. Raises BuildError."""
+    """Return the command of the C compiler, preferably the one that built this Python.
+
+    Raises:
+        BuildError: There is no compiler or no Python.h.
+    """
     for command in (os.environ.get("CC"), sysconfig.get_config_var("CC"), "cc"):
         if command and shutil.which(shlex.split(command)[0]):
             break
@@ -94,7 +101,11 @@ def find_compiler() -> str:
 
 
 def _compile(files: dict[Path, Path], *, folder: Path, compiler: str, log_path: Path) -> Path:
-    """The folder, inside of `folder`, of what became of `files`. Raises BuildError."""
+    """Compile `files` and return the folder of the results, inside `folder`.
+
+    Raises:
+        BuildError: Compiling failed.
+    """
     for source, place in files.items():
         (folder / place).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(source, folder / place)
@@ -112,7 +123,7 @@ def _compile(files: dict[Path, Path], *, folder: Path, compiler: str, log_path: 
 
 
 def sources(root: Path) -> dict[Path, Path]:
-    """The files to compile, each with its place in its package: the packages lie there as they are imported."""
+    """Return the files to compile, each with its path as imports name it."""
     return {
         root / folder / f"{name}.py": place_of(folder) / f"{name}.py"
         for folder, names in MODULES.items()
@@ -121,9 +132,9 @@ def sources(root: Path) -> dict[Path, Path]:
 
 
 def built(*, root: Path = paths.ROOT, cache: Path = CACHE) -> Path:
-    """The folder of the build that the sources below `root` ask for, be it there or not.
+    """Return the folder of the build of the sources below `root`, which need not exist.
 
-    A build holds for these very sources, this very Python and this mypy.
+    Its name depends on the sources, on the version of Python and on that of mypy.
     """
     made_from = hashlib.sha256()
     for part in (sys.version, sysconfig.get_config_var("EXT_SUFFIX"), _mypy()):
@@ -135,7 +146,7 @@ def built(*, root: Path = paths.ROOT, cache: Path = CACHE) -> Path:
 
 
 def _mypy() -> str:
-    """Its version; where there is none, nothing is built, and nothing used."""
+    """Return the version of mypy. Without mypy nothing is built, and no build is used."""
     try:
         return metadata.version("mypy")
     except metadata.PackageNotFoundError:

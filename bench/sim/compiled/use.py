@@ -1,4 +1,4 @@
-"""Puts the compiled modules in the place of their sources, for this process and those that it forks."""
+"""Replaces modules by their compiled versions, for this process and those that it forks."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from project import paths
 
 
 def use_compiled(*, root: Path = paths.ROOT, cache: Path = CACHE) -> bool:
-    """Whether there is a build of the sources as they are now; without one nothing changes.
+    """Use the build of the present sources; return False, and change nothing, if there is none.
 
-    To be called before any of the modules is imported: one that is there already stays as it is.
+    Call it before any of the modules is imported: imported modules stay as they are.
     """
     folder = built(root=root, cache=cache)
     if not folder.is_dir():
         return False
-    sys.path.append(str(folder))  # for the library that all of the modules share
+    sys.path.append(str(folder))  # for the library that all compiled modules share
     for package in PACKAGES:
         importlib.import_module(".".join(package.parts)).__path__.insert(0, str(folder / package))
     _let_outcomes_travel()
@@ -31,7 +31,7 @@ def use_compiled(*, root: Path = paths.ROOT, cache: Path = CACHE) -> bool:
 
 
 def _let_outcomes_travel() -> None:
-    """From the processes that simulate: mypyc's frozen dataclasses refuse to be unpickled the usual way."""
+    """Make outcomes picklable, to return them from other processes: mypyc's frozen dataclasses cannot be unpickled."""
     from bench.sim.metrics import Figures
     from bench.sim.trial import Outcome
 
