@@ -1,4 +1,4 @@
-"""The compiled simulator: built once for real, it says the same as the interpreted one."""
+"""The compiled simulator, built once for real, gives the results of the interpreted one."""
 
 import json
 import os
@@ -22,7 +22,7 @@ HAND_MADE = [(0.0, 30.0), (0.0, 30.0), (5.0, 60.0), (5.0, 0.0), (600.0, 4000.0),
 
 try:
     find_compiler()
-    # One build for all; beside other tests it can take some minutes.
+    # All tests share one build, which can take some minutes while other tests run.
     pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 except BuildError as missing:
     pytestmark = [pytest.mark.slow, pytest.mark.skip(reason=f"cannot compile here: {missing}")]
@@ -41,7 +41,7 @@ print(json.dumps([[autoscaler.decide.__file__, bench.sim.trial.__file__], test_c
 
 @pytest.fixture(scope="session")
 def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a build, where an older one was."""
+    """Build into a folder that holds an older build."""
     folder = tmp_path_factory.mktemp("compiled")
     (folder / "0123456789abcdef" / "bench").mkdir(parents=True)
     build(say=lambda _: None, cache=folder)
@@ -49,7 +49,7 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def outcomes() -> list[object]:
-    """Every policy's, under two loads, with two seeds; from processes of their own, as in the commands."""
+    """Return the outcomes of all policies under two loads with two seeds, from several processes as in the commands."""
     return [
         asdict(outcome)
         for load in (cron_load(days=1), load_of("hand-made", HAND_MADE))
@@ -62,7 +62,7 @@ def _makers(load: Load) -> dict[str, Maker]:
     return {name: MAKERS[name] for name in POLICIES if name != OURS_FORECAST or load.calendar is not None}
 
 
-def test_every_outcome_is_the_interpreted_ones(cache: Path) -> None:
+def test_every_outcome_equals_the_interpreted_one(cache: Path) -> None:
     said = subprocess.run(
         [sys.executable, "-c", COMPILED, cache],
         cwd=ROOT,
@@ -76,7 +76,7 @@ def test_every_outcome_is_the_interpreted_ones(cache: Path) -> None:
     assert compiled == outcomes()
 
 
-def test_the_older_build_and_what_building_took_are_gone(cache: Path) -> None:
+def test_the_older_build_and_temporary_files_are_removed(cache: Path) -> None:
     target = built(cache=cache)
     assert {path.name for path in cache.iterdir()} == {target.name, LOG, "lock"}
     (shared,) = target.glob("*.so")
@@ -84,7 +84,7 @@ def test_the_older_build_and_what_building_took_are_gone(cache: Path) -> None:
     assert {path.name for path in target.iterdir()} == {shared.name, *(package.parts[0] for package in PACKAGES)}
 
 
-def test_what_is_up_to_date_is_not_built_again(cache: Path) -> None:
+def test_a_build_that_is_up_to_date_is_not_repeated(cache: Path) -> None:
     said: list[str] = []
     build(say=said.append, cache=cache)
     assert said == []

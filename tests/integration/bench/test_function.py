@@ -1,4 +1,4 @@
-"""The benchmark's own process and servers, on a small scene: what it measures is what the package does."""
+"""The benchmark's process and servers with small scenes: it measures what the package does."""
 
 import sys
 from collections.abc import Iterator
@@ -34,7 +34,7 @@ def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
 
 @pytest.fixture
 def package(tmp_path: Path) -> Package:
-    """The function from the checkout, in the layout of a package."""
+    """Lay out the checkout's function as a package."""
     for name, place in {"autoscaler": "functions", "shared": "functions", "fleet": "."}.items():
         (tmp_path / name).symlink_to(ROOT / place / name)
     return Package(
@@ -42,7 +42,7 @@ def package(tmp_path: Path) -> Package:
     )
 
 
-def test_a_batch_has_an_entry_a_look_and_counts_what_a_look_asked_for(servers: Servers, package: Package) -> None:
+def test_a_batch_has_one_entry_a_tick_and_counts_its_calls_and_commands(servers: Servers, package: Package) -> None:
     with Trial(STEADY, package=package, servers=servers) as one:
         batch = one.batch()
     assert batch.calls == [["DescribeServices"]] * 2
@@ -51,9 +51,9 @@ def test_a_batch_has_an_entry_a_look_and_counts_what_a_look_asked_for(servers: S
     assert batch.peak_bytes > 10_000_000
 
 
-def test_workers_that_no_look_has_seen_are_asked_about_at_every_look(servers: Servers, package: Package) -> None:
-    (strangers,) = [scene for scene in changing(queued=QUEUED, members=MEMBERS) if scene.unknown_tasks]
-    with Trial(strangers, package=package, servers=servers) as one:
+def test_every_tick_describes_workers_that_no_earlier_tick_has_seen(servers: Servers, package: Package) -> None:
+    (newcomers,) = [scene for scene in changing(queued=QUEUED, members=MEMBERS) if scene.unknown_tasks]
+    with Trial(newcomers, package=package, servers=servers) as one:
         assert one.batch().calls == [["DescribeServices", "DescribeTasks", "UpdateService"]] * 2
 
 
@@ -63,7 +63,7 @@ def test_a_cold_start_is_measured_in_a_process_of_its_own(servers: Servers, pack
     assert min(cold.import_ms, cold.import_cpu_ms, cold.wiring_ms, cold.first_tick_ms) > 0
 
 
-def test_a_look_that_does_something_else_than_its_scene_is_no_measurement(servers: Servers, package: Package) -> None:
+def test_a_tick_that_does_not_fit_its_scene_is_an_error(servers: Servers, package: Package) -> None:
     wrong = replace(STEADY, becomes=MEMBERS + 1)
     with (
         Trial(wrong, package=package, servers=servers) as one,
@@ -72,7 +72,7 @@ def test_a_look_that_does_something_else_than_its_scene_is_no_measurement(server
         one.batch()
 
 
-def test_a_process_that_ends_is_an_error_that_names_its_log(servers: Servers, package: Package) -> None:
+def test_the_error_of_an_ended_process_names_its_log(servers: Servers, package: Package) -> None:
     (package.folder / "shared").unlink()
     with Trial(STEADY, package=package, servers=servers) as one, pytest.raises(StartError, match=r"function\.log"):
         one.batch()

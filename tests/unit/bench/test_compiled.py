@@ -1,4 +1,4 @@
-"""When the simulator is compiled, when it runs interpreted, and what is said of it."""
+"""Compiling the simulator, and running it interpreted where that is impossible."""
 
 import shutil
 import sys
@@ -14,7 +14,7 @@ from project.paths import ROOT
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    """The sources, to be changed."""
+    """Copy the sources, so that a test can change them."""
     for source in sources(ROOT):
         copy = tmp_path / "root" / source.relative_to(ROOT)
         copy.parent.mkdir(parents=True, exist_ok=True)
@@ -22,7 +22,7 @@ def root(tmp_path: Path) -> Path:
     return tmp_path / "root"
 
 
-def test_a_build_is_of_the_sources_as_they_are(root: Path, tmp_path: Path) -> None:
+def test_a_build_is_used_for_unchanged_sources_only(root: Path, tmp_path: Path) -> None:
     assert built(root=root) == built()
     built(root=root, cache=tmp_path).mkdir()
     decide = root / "functions" / "autoscaler" / "decide.py"
@@ -33,7 +33,7 @@ def test_a_build_is_of_the_sources_as_they_are(root: Path, tmp_path: Path) -> No
     assert sys.path == path
 
 
-def test_a_build_is_of_one_python_and_one_mypy(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_build_depends_on_the_versions_of_python_and_mypy(monkeypatch: pytest.MonkeyPatch) -> None:
     present = built()
     with monkeypatch.context() as other:
         other.setattr("bench.sim.compiled.build.metadata.version", lambda _: "0")
@@ -42,7 +42,7 @@ def test_a_build_is_of_one_python_and_one_mypy(monkeypatch: pytest.MonkeyPatch) 
     assert built() != present
 
 
-def test_without_a_compiler_one_line_says_so(
+def test_one_line_says_that_there_is_no_compiler(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("PATH", "")
@@ -54,20 +54,20 @@ def test_without_a_compiler_one_line_says_so(
     assert not list(tmp_path.iterdir())
 
 
-def test_without_pythons_headers_nothing_is_built(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nothing_is_built_without_pythons_headers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CC", sys.executable)
     monkeypatch.setattr(sysconfig, "get_path", lambda _: str(tmp_path / "nowhere"))
     with pytest.raises(BuildError, match=r"no Python\.h"):
         build(say=print, cache=tmp_path)
 
 
-def test_what_does_not_compile_leaves_its_log_and_no_build(
+def test_a_failed_build_leaves_its_log_and_no_build(
     root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     include = tmp_path / "include"
     include.mkdir()
     (include / "Python.h").touch()
-    monkeypatch.setenv("CC", sys.executable)  # is never asked: the sources come first
+    monkeypatch.setenv("CC", sys.executable)  # is never called: mypyc checks the sources first
     monkeypatch.setattr(sysconfig, "get_path", lambda _: str(include))
     clock, cache = root / "bench" / "sim" / "clock.py", tmp_path / "cache"
     clock.write_text("def\n")

@@ -1,4 +1,4 @@
-"""The generated load, its schedule, and what the simulated forecaster makes of it."""
+"""The generated load, its schedule, and the simulated forecaster."""
 
 import math
 from dataclasses import replace
@@ -31,7 +31,7 @@ WITH_LATER_STAGE: Rises = ((0, 3), (LATER_S, 1))
 
 
 class OneWorker(Peer):
-    """A worker from the begin on; each tick notes what is forecast."""
+    """Keeps one worker and records the forecast at each tick."""
 
     name = "one-worker"
     period_s = 10.0
@@ -52,7 +52,7 @@ class OneWorker(Peer):
 
 
 def regular(*, courses: tuple[Rises, ...] = (), most_at_once: int = 16) -> Load:
-    """A DAG of three tasks of 30 s at once and one after them, each ten minutes, six times."""
+    """Return a load of six runs, one each ten minutes: three tasks of 30 s at once, and one after them."""
     arrivals, tasks_of, runs = [], [], []
     for run in range(RUNS):
         due_at = EVERY_S * (run + 1)
@@ -72,11 +72,13 @@ def regular(*, courses: tuple[Rises, ...] = (), most_at_once: int = 16) -> Load:
 
 @pytest.fixture
 def long_window(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Stages that come minutes after their run was due are foretold, too."""
+    """Let the forecast include stages that begin minutes after their run is due."""
     monkeypatch.setattr("bench.sim.forecaster.WINDOW_S", 600.0)
 
 
-def watched(*, courses: tuple[Rises, ...] = (), error: ForecastError = NO_ERROR) -> list[tuple[float, Forecast | None]]:
+def forecasts_seen(
+    *, courses: tuple[Rises, ...] = (), error: ForecastError = NO_ERROR
+) -> list[tuple[float, Forecast | None]]:
     load = regular(courses=courses)
     assert load.calendar is not None
     policy = OneWorker(Forecaster(load.calendar, error=error))
@@ -89,35 +91,35 @@ def ran(load: Load) -> Outcome:
 
 
 @pytest.mark.parametrize(("tasks", "wanted"), CASES)
-def test_a_past_run_took_the_course_that_postgres_says(tasks: list[Past], wanted: Rises) -> None:
+def test_a_past_run_has_the_slot_demand_that_postgres_computes(tasks: list[Past], wanted: Rises) -> None:
     queued: list[Any] = [task for task in tasks if task.queued is not None]
     past = [PastTask(queued=task.queued, started=task.started, ended=task.started + task.ran) for task in queued]
     assert (rises_of(past, window_s=past_runs.WINDOW_S) if past else ()) == wanted
 
 
-def test_a_stage_comes_when_all_of_the_one_before_have_ended() -> None:
+def test_a_stage_begins_after_all_tasks_of_the_previous_stage() -> None:
     # Two slots: of three tasks one waits for 30 s, so the fourth comes 30 s later than its arrival says, and waits 0 s.
     outcome = ran(regular())
     assert outcome.completed == 4 * RUNS
     assert (outcome.figures.wait_p50, outcome.figures.wait_p95) == (0, 30)
 
 
-def test_of_a_runs_tasks_no_more_come_at_once_than_airflow_allows() -> None:
+def test_a_run_queues_no_more_tasks_at_once_than_airflow_allows() -> None:
     # One at a time: each of the three comes 1.5 s after the one before has ended, and finds a slot.
     outcome = ran(regular(most_at_once=1))
     assert outcome.completed == 4 * RUNS
     assert (outcome.figures.wait_p50, outcome.figures.wait_p95) == (0, 0)
 
 
-def test_without_an_order_tasks_come_at_their_arrival() -> None:
+def test_tasks_without_stages_are_queued_at_their_arrival() -> None:
     # The fourth comes 31.5 s after the first, when the third has just begun: a slot is free.
     assert ran(replace(regular(), stages=None)).figures.wait_p95 == 30
 
 
 def test_a_run_is_forecast_until_it_is_a_minute_old() -> None:
-    for now, forecast in watched(courses=(COURSE,)):
+    for now, forecast in forecasts_seen(courses=(COURSE,)):
         if now < LOOK_EVERY_S:
-            continue  # the forecaster has not looked yet
+            continue  # before the forecaster's first tick
         assert forecast is not None
         for at, slots in forecast:
             assert slots == 3
@@ -125,8 +127,8 @@ def test_a_run_is_forecast_until_it_is_a_minute_old() -> None:
             assert at - now <= AHEAD_S
 
 
-def foretold(seen: list[tuple[float, Forecast | None]], expected_at: float) -> list[float]:
-    """The times at which that was forecast for then."""
+def forecast_times(seen: list[tuple[float, Forecast | None]], expected_at: float) -> list[float]:
+    """Return the times at which slots were forecast for `expected_at`."""
     return [now for now, forecast in seen for at, _ in forecast or () if at == expected_at]
 
 
@@ -134,29 +136,29 @@ def foretold(seen: list[tuple[float, Forecast | None]], expected_at: float) -> l
 def test_the_later_stages_of_a_run_are_forecast_for_as_long_as_it_runs() -> None:
     # Created 2 s after it was due, it lasts 2 x 30 s for three tasks on two slots, and 31.5 s more.
     begin, end = EVERY_S + 2, EVERY_S + 2 + 60 + FOLLOWS_AFTER_S + 30
-    last = max(foretold(watched(courses=(WITH_LATER_STAGE,)), EVERY_S + LATER_S))
+    last = max(forecast_times(forecasts_seen(courses=(WITH_LATER_STAGE,)), EVERY_S + LATER_S))
     assert begin + LOOK_EVERY_S - 10 < last <= end + LOOK_EVERY_S
 
 
 def test_a_dag_is_forecast_once_it_has_run() -> None:
-    seen = watched()
+    seen = forecasts_seen()
     first = next(now for now, forecast in seen if forecast)
-    # The first run is over 600 + 2 + 2 x 30 + 31.5 s after the begin; within a minute a tick sees it.
+    # The first run is over 600 + 2 + 2 x 30 + 31.5 s after the begin; the next tick, within a minute, sees it.
     assert 690 < first < 690 + LOOK_EVERY_S + 10
     assert {slots for _, forecast in seen for _, slots in forecast or ()} == {3}
 
 
 def test_a_forecast_may_be_wrong_by_a_factor() -> None:
-    doubled = watched(courses=(COURSE,), error=ForecastError(factor=2))
+    doubled = forecasts_seen(courses=(COURSE,), error=ForecastError(factor=2))
     assert {slots for _, forecast in doubled for _, slots in forecast or ()} == {6}
 
 
-def test_a_stale_forecast_speaks_of_runs_that_are_there() -> None:
-    stale = watched(courses=(COURSE,), error=ForecastError(behind_s=300))
+def test_a_stale_forecast_contains_runs_that_have_begun() -> None:
+    stale = forecasts_seen(courses=(COURSE,), error=ForecastError(behind_s=300))
     assert any(at < now - LOOK_EVERY_S - 10 for now, forecast in stale for at, _ in forecast or ())
 
 
-def test_nothing_is_forecast_before_the_first_look() -> None:
+def test_there_is_no_forecast_before_the_first_tick() -> None:
     load = regular(courses=(COURSE,))
     assert load.calendar is not None
     forecaster = Forecaster(load.calendar)
@@ -174,11 +176,11 @@ def test_a_run_that_never_begins_is_forecast_until_it_is_a_minute_late() -> None
     policy = OneWorker(Forecaster(replace(load.calendar, runs=missed)))
     outcome = run_trial(policy, load=load, setting=SETTING, seed=1)
     assert outcome.completed == len(load)
-    last = max(foretold(policy.read, EVERY_S + LATER_S))
+    last = max(forecast_times(policy.read, EVERY_S + LATER_S))
     assert EVERY_S + LATE_S - 10 < last <= EVERY_S + LATE_S + LOOK_EVERY_S
 
 
-def test_runs_that_never_begin_are_forecast_beside_those_that_do() -> None:
+def test_runs_that_never_begin_are_forecast_in_addition_to_the_others() -> None:
     load = regular(courses=(COURSE,))
     assert load.calendar is not None
     policy = OneWorker(Forecaster(load.calendar.with_missed_runs(1.0)))
@@ -186,7 +188,7 @@ def test_runs_that_never_begin_are_forecast_beside_those_that_do() -> None:
     assert {slots for _, forecast in policy.read for _, slots in forecast or ()} == {6}
 
 
-def test_of_an_unknown_dag_nothing_is_forecast() -> None:
+def test_an_unknown_dag_is_not_forecast() -> None:
     calendar = regular(courses=(COURSE,)).calendar
     assert calendar is not None
     assert calendar.with_share_known(0.0).runs == []
@@ -197,7 +199,7 @@ def test_the_same_seed_gives_the_same_load() -> None:
     assert cron_load(seed=3, days=1) == cron_load(seed=3, days=1) != cron_load(seed=4, days=1)
 
 
-def test_a_generated_load_is_in_order_and_its_schedule_knows_all_but_the_backfill() -> None:
+def test_a_generated_load_is_sorted_and_its_schedule_has_all_runs_but_the_backfill() -> None:
     load = cron_load(days=1)
     assert load.stages is not None
     assert load.calendar is not None
@@ -218,5 +220,5 @@ def test_a_forecast_is_compared_only_where_a_schedule_is_known() -> None:
         make(OURS_FORECAST, replace(load, calendar=None), SETTING)
 
 
-def test_the_window_is_that_of_the_image() -> None:
+def test_the_forecast_has_the_windows_of_the_image() -> None:
     assert (AHEAD_S, WINDOW_S) == (900, 30)

@@ -1,4 +1,4 @@
-"""What is read as a load, and what is refused."""
+"""Files that are read as loads, and files that are refused."""
 
 import gzip
 from pathlib import Path
@@ -29,7 +29,7 @@ def test_an_export_of_airflows_task_instances_is_a_load(tmp_path: Path) -> None:
 
 
 def test_times_without_a_zone_are_utc(tmp_path: Path) -> None:
-    # As psql prints them; the second has a zone of two hours.
+    # The format of psql. The second row has a zone of two hours.
     rows = "a,q,2026-01-01 00:00:00,2026-01-01 00:00:05,2026-01-01 00:00:06\n"
     rows += "b,q,2026-01-01 02:00:10+02,2026-01-01 02:00:10+02,2026-01-01 02:00:12+02\n"
     load = read_load(written(tmp_path, HEAD + rows))
@@ -49,9 +49,9 @@ def test_a_gzipped_trace_is_a_load(tmp_path: Path) -> None:
         (HEAD + "d,default,2026-01-01T00:00:40+00:00,,\n", "x has no task"),
         (
             "a,b\n1,2\n",
-            "x.csv has neither the columns arrival_s and duration_s, nor, of Airflow's",
+            "x.csv has neither the columns arrival_s and duration_s nor these of Airflow's",
         ),
-        (HEAD.replace("end_date", "x"), "of Airflow's task_instance, end_date"),
+        (HEAD.replace("end_date", "x"), "of Airflow's task_instance: end_date"),
         ("arrival_s,duration_s\n0,1\n1,one\n", "x.csv, line 3: duration_s is 'one', not a number"),
         ("arrival_s,duration_s\n0\n", "x.csv, line 2: duration_s is None, not a number"),
         ("arrival_s,duration_s\n0,nan\n", "x.csv, line 2: duration_s is 'nan', not a number"),
@@ -62,20 +62,20 @@ def test_a_gzipped_trace_is_a_load(tmp_path: Path) -> None:
         (b"\xff\xfe\x00", "x.csv is neither text nor gzipped text"),
     ],
 )
-def test_what_is_no_load_is_refused_in_one_line(tmp_path: Path, text: str | bytes, why: str) -> None:
+def test_an_invalid_load_is_refused_in_one_line(tmp_path: Path, text: str | bytes, why: str) -> None:
     with pytest.raises(LoadError) as refused:
         read_load(written(tmp_path, text))
     assert why in str(refused.value)
     assert "\n" not in str(refused.value)
 
 
-def test_tasks_of_a_queue_are_not_guessed(tmp_path: Path) -> None:
+def test_a_queue_cannot_be_selected_without_its_column(tmp_path: Path) -> None:
     with pytest.raises(LoadError, match="has no column queue"):
         read_load(written(tmp_path, "queued_dttm,start_date,end_date\n"), queue="default")
 
 
 @pytest.mark.parametrize("name", ["missing.csv", "empty.csv"])
-def test_a_command_with_a_bad_file_says_why_in_one_line(
+def test_the_command_says_in_one_line_what_is_wrong_with_a_file(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str
 ) -> None:
     (tmp_path / "empty.csv").touch()

@@ -1,4 +1,4 @@
-"""The compared policies in the simulated world."""
+"""The compared policies in the simulation."""
 
 from random import Random
 
@@ -39,7 +39,7 @@ def test_every_policy_completes_every_task_of_a_quiet_day(policy: str) -> None:
 
 @settings(max_examples=15, deadline=None)
 @given(seed=st.integers(0, 1000), policy=st.sampled_from(KILLS_NONE))
-def test_policies_that_mind_who_is_busy_kill_nothing_whatever_goes_wrong(seed: int, policy: str) -> None:
+def test_policies_that_spare_busy_workers_kill_no_task_under_any_failure(seed: int, policy: str) -> None:
     load = bursts(seed)
     outcome = trial(policy, load, ROUGH, seed=seed)
     assert (outcome.killed, outcome.completed) == (0, len(load))

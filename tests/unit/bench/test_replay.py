@@ -1,4 +1,4 @@
-"""An operator's own history under candidate settings: what is read, what is recommended, what is refused."""
+"""`make replay`: the histories that are read or refused, and the settings that are recommended."""
 
 import json
 from dataclasses import replace
@@ -18,8 +18,8 @@ from bench.sim.trial import Setting
 LOAD = load_of("test", [(0, 30), (0, 30), (5, 60), (600, 30)])
 
 
-def looks(*seen: tuple[float, int, int], **more: Any) -> list[dict[str, Any]]:
-    """Entries of fleet:decisions, of (time, queued, active)."""
+def entries_of(*seen: tuple[float, int, int], **more: Any) -> list[dict[str, Any]]:
+    """Return entries of fleet:decisions from (time, queued, active)."""
     return [{"t": t, "pool": "worker", "queued": queued, "active": active, **more} for t, queued, active in seen]
 
 
@@ -47,21 +47,21 @@ CHEAP, QUICK, WORSE, MIDDLE = (
 @pytest.mark.parametrize("as_lines", [True, False], ids=["lines, as Redis gives them", "an array"])
 def test_stored_decisions_are_a_load(tmp_path: Path, as_lines: bool) -> None:
     # Two come by 115, and run by 130. One has ended by 145 (15 s), when a third has come, which runs by 160. The other
-    # of the first ends by 175 (45 s), the third by 190 (30 s). The latest look comes first, as Redis keeps them.
-    entries = looks((100, 0, 0), (115, 2, 0), (130, 0, 2), (145, 0, 1), (160, 0, 2), (175, 0, 1), (190, 0, 0))
+    # of the first ends by 175 (45 s), the third by 190 (30 s). The latest decision is first, as in Redis.
+    entries = entries_of((100, 0, 0), (115, 2, 0), (130, 0, 2), (145, 0, 1), (160, 0, 2), (175, 0, 1), (190, 0, 0))
     load = read_decisions(written(tmp_path, entries[::-1], as_lines=as_lines))
     assert (load.arrivals, load.durations) == ([0.0, 0.0, 45.0], [15.0, 45.0, 30.0])
 
 
-def test_tasks_that_were_there_before_the_first_look_are_no_part_of_the_load(tmp_path: Path) -> None:
-    entries = looks((0, 1, 1), (15, 0, 2), (30, 0, 0), (45, 0, 1), (60, 0, 0))
+def test_tasks_from_before_the_first_tick_are_not_part_of_the_load(tmp_path: Path) -> None:
+    entries = entries_of((0, 1, 1), (15, 0, 2), (30, 0, 0), (45, 0, 1), (60, 0, 0))
     load = read_decisions(written(tmp_path, entries))
     assert (load.arrivals, load.durations) == ([0.0], [15.0])
 
 
-def test_a_look_that_could_not_read_its_inputs_saw_nothing(tmp_path: Path) -> None:
+def test_a_tick_that_could_not_read_its_inputs_is_left_out(tmp_path: Path) -> None:
     blind = {"t": 20, "pool": "worker", "unreadable": ["redis: away"]}
-    load = read_decisions(written(tmp_path, [*looks((0, 0, 0), (15, 0, 1)), blind, *looks((30, 0, 0))]))
+    load = read_decisions(written(tmp_path, [*entries_of((0, 0, 0), (15, 0, 1)), blind, *entries_of((30, 0, 0))]))
     assert load.durations == [15.0]
 
 
@@ -69,15 +69,18 @@ def test_a_look_that_could_not_read_its_inputs_saw_nothing(tmp_path: Path) -> No
     ("text", "why"),
     [
         ("{", "x.jsonl, line 1 is not JSON"),
-        ("[1]", "x.jsonl, entry 1 is no decision"),
-        ("[]", "x.jsonl has 0 decisions with their inputs: at least two are needed"),
+        ("[1]", "x.jsonl, entry 1 is not a decision"),
+        ("[]", "x.jsonl has 0 decisions with their inputs: at least 2 are needed"),
         ('{"t": 1, "queued": 0, "active": 0}\n{"t": "x", "queued": 0, "active": 0}', "line 2: t is 'x', not a number"),
         ('{"t": 1, "queued": 0, "active": -1}', "line 1: active is -1, not a number"),
-        (json.dumps([*looks((0, 0, 0)), *looks((1, 0, 0), pool="long")]), "several pools, name one: long, worker"),
-        (json.dumps(looks((0, 0, 0), (15, 0, 0))), "x has no task"),
+        (
+            json.dumps([*entries_of((0, 0, 0)), *entries_of((1, 0, 0), pool="long")]),
+            "several pools, choose one with --queue: long, worker",
+        ),
+        (json.dumps(entries_of((0, 0, 0), (15, 0, 0))), "x has no task"),
     ],
 )
-def test_what_are_no_decisions_is_refused_in_one_line(tmp_path: Path, text: str, why: str) -> None:
+def test_invalid_decisions_are_refused_in_one_line(tmp_path: Path, text: str, why: str) -> None:
     (tmp_path / "x.jsonl").write_text(text)
     with pytest.raises(LoadError) as refused:
         read_decisions(tmp_path / "x.jsonl")
@@ -85,27 +88,27 @@ def test_what_are_no_decisions_is_refused_in_one_line(tmp_path: Path, text: str,
     assert "\n" not in str(refused.value)
 
 
-def test_the_cheapest_within_the_wait_is_recommended() -> None:
+def test_the_cheapest_setting_within_the_wait_is_recommended() -> None:
     assert recommended([CHEAP, QUICK, WORSE, MIDDLE], wait_s=60).policy == "middle"
 
 
-def test_the_quickest_is_recommended_where_none_is_within_the_wait() -> None:
+def test_the_fastest_setting_is_recommended_if_none_is_within_the_wait() -> None:
     assert recommended([CHEAP, MIDDLE, WORSE], wait_s=5).policy == "middle"
 
 
-def test_what_kills_tasks_is_never_recommended() -> None:
+def test_a_setting_that_kills_tasks_is_never_recommended() -> None:
     assert recommended([result("killer", hours=1, wait=1, killed=1), CHEAP], wait_s=60).policy == "cheap"
 
 
-def test_the_frontier_has_none_that_another_beats() -> None:
+def test_the_frontier_has_only_settings_that_no_other_beats() -> None:
     assert [each.policy for each in frontier([QUICK, WORSE, MIDDLE, CHEAP])] == ["cheap", "middle", "quick"]
 
 
-def test_no_candidate_has_more_workers_than_there_may_be() -> None:
+def test_no_candidate_has_a_minimum_above_the_maximum() -> None:
     assert max(candidate.minimum for candidate in candidates(minimum=0, maximum=2)) == 2
 
 
-def test_a_history_ends_in_a_table_a_plot_and_a_recommendation(
+def test_replay_prints_a_table_and_a_recommendation_and_draws_a_plot(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     history, plot = tmp_path / "history.csv", tmp_path / "plot.png"
@@ -125,11 +128,15 @@ def test_a_history_ends_in_a_table_a_plot_and_a_recommendation(
     [
         ("", [], "h.csv is empty"),
         ("a,b\n1,2\n", [], "has neither the columns"),
-        ("arrival_s,duration_s\n0,1\n", ["--minimum", "2", "--maximum", "1"], "are more than the most"),
-        ("arrival_s,duration_s\n0,1\n", ["--boot-median", "100", "--boot-p95", "50"], "cannot be within"),
+        ("arrival_s,duration_s\n0,1\n", ["--minimum", "2", "--maximum", "1"], "--minimum 2 is above --maximum 1"),
+        (
+            "arrival_s,duration_s\n0,1\n",
+            ["--boot-median", "100", "--boot-p95", "50"],
+            "--boot-p95 50 is below --boot-median 100",
+        ),
     ],
 )
-def test_a_history_or_settings_that_cannot_be_used_are_refused_in_one_line(
+def test_an_invalid_history_or_option_is_refused_in_one_line(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], text: str, options: list[str], why: str
 ) -> None:
     (tmp_path / "h.csv").write_text(text)
@@ -139,7 +146,7 @@ def test_a_history_or_settings_that_cannot_be_used_are_refused_in_one_line(
 
 
 @pytest.mark.parametrize("option", ["--concurrency=0", "--wait=0", "--wait=soon", "--seeds=x", "--minimum=-1"])
-def test_a_number_that_cannot_be_meant_is_refused(
+def test_an_option_with_an_impossible_number_is_refused(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], option: str
 ) -> None:
     with pytest.raises(SystemExit):

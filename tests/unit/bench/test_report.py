@@ -1,4 +1,4 @@
-"""What is claimed of the comparisons, and what is written about them."""
+"""The report: its claims, its tables and its document."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -38,9 +38,9 @@ def result(policy: str, *, hours: float, wait: float, killed: int = 0, completed
 
 
 def comparison(load: str, slots: int, *results: Result) -> Comparison:
-    everybody = {policy: result(policy, hours=100, wait=100) for policy in POLICIES}
-    everybody |= {each.policy: each for each in results}
-    return Comparison(load=load, tasks=4, has_schedule=load == "cron", slots=slots, results=tuple(everybody.values()))
+    by_policy = {policy: result(policy, hours=100, wait=100) for policy in POLICIES}
+    by_policy |= {each.policy: each for each in results}
+    return Comparison(load=load, tasks=4, has_schedule=load == "cron", slots=slots, results=tuple(by_policy.values()))
 
 
 def suite(*comparisons: Comparison, fifth_unknown: Result | None = None, withheld: Result | None = None) -> Suite:
@@ -61,37 +61,39 @@ def verdict_of(what: str, found: Suite) -> tuple[float, bool]:
     ("slots", "hours", "wait", "holds"),
     [(16, 88, 50, (True, True)), (16, 89, 51, (False, False)), (4, 97, 50, (True, True)), (8, 100, 101, (True, False))],
 )
-def test_a_reactive_rule_is_held_against_mwaa(slots: int, hours: float, wait: float, holds: tuple[bool, bool]) -> None:
+def test_without_a_schedule_claims_compare_with_mwaa(
+    slots: int, hours: float, wait: float, holds: tuple[bool, bool]
+) -> None:
     found = suite(comparison("trace", slots, result(OURS, hours=hours, wait=wait)))
     whose = f"{OURS}, trace, {slots} slots"
     assert verdict_of(f"{whose}: worker-hours", found) == (hours, holds[0])
     assert verdict_of(f"{whose}: wait p95", found) == (wait, holds[1])
 
 
-def test_with_the_schedule_known_waits_are_held_against_seconds() -> None:
+def test_with_a_known_schedule_waits_have_a_limit_in_seconds() -> None:
     found = suite(comparison("cron", 16, result(OURS_FORECAST, hours=71, wait=5)))
     whose = f"{OURS_FORECAST}, cron, 16 slots"
     assert verdict_of(f"{whose}: worker-hours", found) == (71, False)
     assert verdict_of(f"{whose}: wait p95", found) == (5, True)
 
 
-def test_a_single_killed_task_is_found_wherever_it_was() -> None:
+def test_one_killed_task_in_any_comparison_breaks_the_claim() -> None:
     killer = result(OURS_FORECAST, hours=1, wait=1, killed=1)
     found = suite(comparison("cron", 8), fifth_unknown=killer)
     assert verdict_of("tasks killed", found) == (1, False)
 
 
-def test_a_task_that_was_not_completed_is_found() -> None:
+def test_one_unfinished_task_breaks_the_claim() -> None:
     found = suite(comparison("cron", 8, result(OURS, hours=1, wait=1, completed=3)))
     assert verdict_of("tasks not completed", found) == (1, False)
 
 
-def test_what_peers_kill_is_not_ours() -> None:
+def test_tasks_killed_by_peers_do_not_count() -> None:
     found = suite(comparison("cron", 8, result(FASTER_MWAA, hours=1, wait=1, killed=1)))
     assert verdict_of("tasks killed", found) == (0, True)
 
 
-def test_without_the_schedule_a_forecast_is_no_worse_than_none() -> None:
+def test_a_forecast_without_schedule_must_not_be_worse_than_no_forecast() -> None:
     worse = result(OURS_FORECAST, hours=101, wait=99)
     found = suite(comparison("cron", 8), withheld=worse)
     whose = f"{OURS_FORECAST}, {WITHHELD}, against {OURS}"
@@ -99,14 +101,14 @@ def test_without_the_schedule_a_forecast_is_no_worse_than_none() -> None:
     assert verdict_of(f"{whose}: wait p95", found) == (99, True)
 
 
-def test_speed_is_of_the_slowest_policy() -> None:
+def test_the_claimed_processor_time_is_that_of_the_slowest_policy() -> None:
     # 4 tasks in 0.2 ms are 100,000 in 5 s.
     seconds, holds = verdict_of("processor time", suite(comparison("cron", 8)))
     assert seconds == pytest.approx(5)
     assert holds
 
 
-def test_another_load_is_shown_beside_what_it_allows_for() -> None:
+def test_the_table_of_other_loads_shows_their_reference_cost() -> None:
     other = ScenarioResult(name="another", comparison=comparison("cron", 16))
     *_, troubled, others = report.tables(replace(suite(), other_loads=[other]))
     assert FIRST_FIT not in [row[1] for row in troubled.rows]
@@ -130,11 +132,11 @@ def test_the_same_figures_give_the_same_document_and_plots(tmp_path: Path, monke
     assert text.endswith("after\n")
     assert "of the last run" not in text
     assert "processor time" not in text  # this machine's
-    for shown in ("tasks killed, anywhere", "| unheard-of |", "one.png", FIFTH_UNKNOWN):
+    for shown in ("tasks killed, in all comparisons", "| unheard-of |", "one.png", FIFTH_UNKNOWN):
         assert shown in text
 
 
-def test_every_load_is_compared_and_every_trouble_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_suite_compares_every_load_and_runs_every_scenario(monkeypatch: pytest.MonkeyPatch) -> None:
     run = ScheduledRun(dag_id="d", due_at=700.0, created_at=700.0, last_stage=0)
     stages = Stages(stage_of=[0] * 4, tasks_of=[range(4)], next_of=[NONE], first_tasks=range(4), most_at_once=4)
     scheduled = replace(LOAD, name="cron", stages=stages, calendar=Calendar(runs=[run], courses={"d": [((0, 4),)]}))
@@ -158,11 +160,11 @@ def test_every_load_is_compared_and_every_trouble_shown(monkeypatch: pytest.Monk
     assert verdict_of("tasks not completed", found) == (0, True)
 
 
-def test_without_a_folder_there_are_no_traces(tmp_path: Path) -> None:
+def test_a_missing_folder_has_no_traces(tmp_path: Path) -> None:
     assert list(report.read_traces(tmp_path / "none")) == []
 
 
-def test_the_traces_of_a_folder_are_read_by_name(tmp_path: Path) -> None:
+def test_traces_are_read_in_the_order_of_their_names(tmp_path: Path) -> None:
     for name in ("b", "a"):
         (tmp_path / f"{name}.csv").write_text("arrival_s,duration_s\n0,1\n")
     assert [load.name for load in report.read_traces(tmp_path)] == ["a", "b"]
@@ -177,6 +179,6 @@ def test_a_trace_that_cannot_be_read_ends_the_report_in_one_line(
 
 
 @pytest.mark.parametrize("scenario", [*SCENARIOS[1:], *OTHER_LOADS], ids=lambda scenario: scenario.name)
-def test_in_each_trouble_something_is_different(scenario: Scenario) -> None:
+def test_each_scenario_changes_something(scenario: Scenario) -> None:
     base = Setting(slots=16)
     assert (scenario.setting(base), scenario.load(days=1)) != (base, DAY)

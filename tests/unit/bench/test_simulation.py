@@ -1,4 +1,4 @@
-"""The simulated world, by exact timelines of small scenarios."""
+"""The simulation, by exact timelines of small scenarios."""
 
 import pytest
 
@@ -16,7 +16,7 @@ CONSTANT = Boots(median_s=60, p95_s=60)
 
 
 class Script(Peer):
-    """Sets desired as told: a count a tick, the last one for good."""
+    """Sets the given desired counts, one a tick, and keeps the last one."""
 
     name = "script"
     period_s = 10.0
@@ -51,7 +51,7 @@ def test_actions_run_in_the_order_of_their_times_and_of_planning() -> None:
 
 
 def ticks(*, skip_until: float, plans: tuple[float, ...], end: float) -> list[tuple[float, float | None]]:
-    """The times of the ticks of a clock that ticks each 10 s from 0 on, each with the last that was spared before."""
+    """Return the times of a clock's ticks, each with the last tick skipped before; the period is 10 s, from 0 on."""
     clock, done = Clock(), []
 
     def tick() -> float:
@@ -66,23 +66,23 @@ def ticks(*, skip_until: float, plans: tuple[float, ...], end: float) -> list[tu
     return done
 
 
-def test_beats_are_spared_until_the_time_that_the_last_one_said() -> None:
+def test_ticks_are_skipped_until_the_time_that_the_last_one_returned() -> None:
     assert ticks(skip_until=0.0, plans=(), end=25.0) == [(0.0, None), (10.0, None), (20.0, None)]
     assert ticks(skip_until=20.0, plans=(), end=35.0) == [(0.0, None), (20.0, 10.0), (30.0, None)]
     assert ticks(skip_until=20.5, plans=(), end=35.0) == [(0.0, None), (30.0, 20.0)]
 
 
-def test_no_beat_is_spared_after_something_else_has_happened() -> None:
+def test_no_tick_is_skipped_after_another_action() -> None:
     assert ticks(skip_until=1000.0, plans=(12.0, 15.0, 48.0), end=65.0) == [(0.0, None), (20.0, 10.0), (50.0, 40.0)]
 
 
-def test_of_one_time_what_was_planned_first_comes_first() -> None:
-    # The tick of 20 is planned when that of 10 is spared, after the plan for 20.
+def test_actions_of_the_same_time_run_in_the_order_of_planning() -> None:
+    # The tick of 20 is planned when that of 10 is skipped, after the other action of 20.
     assert ticks(skip_until=1000.0, plans=(20.0,), end=25.0) == [(0.0, None), (20.0, 10.0)]
 
 
 def test_a_task_waits_for_the_boot_and_the_next_for_its_slot() -> None:
-    # One worker of 2 slots consumes at 60. Three tasks of 100 s come at 0: two wait 60 s, the third until 160.
+    # One worker of 2 slots consumes at 60. Three tasks of 100 s arrive at 0: two wait 60 s, the third until 160.
     outcome = ran(Script(1), [(0, 100), (0, 100), (0, 100)])
     assert outcome.figures.wait_p50 == 60
     assert outcome.figures.wait_p99 == 160
@@ -91,7 +91,7 @@ def test_a_task_waits_for_the_boot_and_the_next_for_its_slot() -> None:
     assert (outcome.completed, outcome.killed, outcome.boots) == (3, 0, 1)
 
 
-def test_a_task_that_outlives_the_grace_is_killed_and_starts_again() -> None:
+def test_a_task_that_runs_longer_than_the_grace_is_killed_and_starts_again() -> None:
     # The worker is stopped at the first tick (phase < 10 s) after both tasks began at 60; they have 30 s of grace.
     script = Script(1, 1, 1, 1, 1, 1, 1, 0, 1, grace_s=30)
     outcome = ran(script, [(0, 100), (0, 20)])
@@ -104,14 +104,14 @@ def test_a_task_that_outlives_the_grace_is_killed_and_starts_again() -> None:
     assert outcome.completed == 2
 
 
-def test_a_boot_that_is_given_up_costs_a_minute() -> None:
-    # Two are asked for at 0, one is given up at the first tick, before it is ready.
+def test_a_canceled_boot_costs_a_minute() -> None:
+    # Two workers are launched at 0, one is canceled at the first tick, before it is ready.
     script = Script(2, 1)
     outcome = ran(script, [(0, 10)])
     assert outcome.worker_hours == pytest.approx((70 + 60) / 3600)
 
 
-def test_a_worker_is_billed_for_a_minute_at_least_and_not_when_it_was_never_launched() -> None:
+def test_a_worker_is_billed_for_at_least_a_minute_if_it_was_launched() -> None:
     bill = Bill()
     bill.add(launched_at=0, ended_at=10)
     bill.add(launched_at=0, ended_at=100)
@@ -125,7 +125,7 @@ def test_launches_beyond_the_burst_wait_for_their_tokens() -> None:
     assert bucket.take(10) == 10  # 10 s later 5 tokens have come: 2 were owed, 2 are kept, one is taken
 
 
-def test_boots_have_the_median_and_the_quantile_that_were_asked_for() -> None:
+def test_boots_have_the_given_median_and_quantile() -> None:
     sequence = BootSequence(Boots(median_s=60, p95_s=110), seed=1)
     times = sorted(sequence.next(launched_at=0).takes_s for _ in range(20_000))
     assert quantile(times, 0.5) == pytest.approx(60, rel=0.02)
@@ -138,7 +138,7 @@ def test_correlated_boots_of_the_same_minutes_are_alike() -> None:
     assert sequence.next(launched_at=10).takes_s != sequence.next(launched_at=310).takes_s
 
 
-def test_the_bound_pays_for_gaps_what_is_cheaper_idling_or_a_boot() -> None:
+def test_the_bound_pays_idling_or_a_boot_for_a_gap_whichever_is_cheaper() -> None:
     # One slot: busy 0-100, 130-200, 500-600. Work 270 s; first boot 60; gaps of 30 and 300: 30 and 60.
     load = load_of("gaps", [(0, 100), (130, 70), (500, 100)])
     assert clairvoyant_hours(load, slots=1, boot_s=60) == pytest.approx((270 + 60 + 30 + 60) / 3600)

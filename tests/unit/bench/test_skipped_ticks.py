@@ -1,4 +1,4 @@
-"""Looks that the simulator spares."""
+"""The ticks that the simulator skips, without an effect on the outcome."""
 
 import math
 from dataclasses import replace
@@ -38,11 +38,11 @@ DECIDED = Decision(desired=2, reason="enough", memory=REMEMBERED)
 
 
 class EveryTick(OwnAutoscaler):
-    """Takes every tick, whatever the last one left to do."""
+    """Skips no tick."""
 
     def tick(self) -> None:
         self.pool.workers.changes += 1
-        super().tick()  # what may be spared is not said
+        super().tick()  # without returning the time until which ticks can be skipped
 
 
 def ran(kind: type[OwnAutoscaler], load: Load, *, period_s: float = 5.0, setting: Setting = SETTING) -> Outcome:
@@ -55,56 +55,58 @@ def with_memory(**changes: object) -> Decision:
     return replace(DECIDED, memory=replace(REMEMBERED, **changes))  # type: ignore[arg-type]
 
 
-# A second burst comes while the first one's tasks end, a third to an idle pool, and so on.
+# The second burst comes while the first one's tasks end, the third comes to an idle pool, and so on.
 BURSTS = load_of(
     "bursts", [(600.0 * n + task, (11.0 if n % 2 else 37.0) * task) for n in range(8) for task in range(20)]
 )
 DUE = [ScheduledRun(dag_id="a", due_at=600.0 * hour, created_at=600.0 * hour, last_stage=NONE) for hour in (1, 2, 6)]
 
 
-@pytest.mark.parametrize("setting", [SETTING, TICKS_LOST], ids=["every tick", "looks lost"])
+@pytest.mark.parametrize("setting", [SETTING, TICKS_LOST], ids=["every tick", "lost ticks"])
 @pytest.mark.parametrize("period_s", [2.0, 5.0, 15.0])
-def test_spared_looks_change_nothing(period_s: float, setting: Setting) -> None:
+def test_skipped_ticks_change_no_outcome(period_s: float, setting: Setting) -> None:
     world = {"period_s": period_s, "setting": setting}
     assert ran(OwnAutoscaler, BURSTS, **world) == ran(EveryTick, BURSTS, **world)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("setting", [SETTING, TICKS_LOST], ids=["every tick", "looks lost"])
-def test_spared_looks_change_nothing_with_a_forecast(setting: Setting) -> None:
+@pytest.mark.parametrize("setting", [SETTING, TICKS_LOST], ids=["every tick", "lost ticks"])
+def test_skipped_ticks_change_no_outcome_with_a_forecast(setting: Setting) -> None:
     load = replace(BURSTS, calendar=Calendar(runs=DUE, courses={"a": [((0, 20),)]}))
     outcome = ran(OwnAutoscaler, load, setting=setting)
     assert outcome == ran(EveryTick, load, setting=setting)
     assert outcome != ran(OwnAutoscaler, BURSTS, setting=setting)
 
 
-def test_looks_that_are_lost_change_something() -> None:
+def test_lost_ticks_change_the_outcome() -> None:
     assert ran(OwnAutoscaler, BURSTS) != ran(OwnAutoscaler, BURSTS, setting=TICKS_LOST)
 
 
-def test_a_pool_at_rest_is_not_looked_at() -> None:
-    """Two hours between two tasks, at a tick each 5 s."""
-    looks: list[float] = []
+def test_an_idle_pool_needs_few_ticks() -> None:
+    """There are two hours between two tasks, and a tick each 5 s."""
+    ticks: list[float] = []
 
     class Counted(OwnAutoscaler):
         def tick(self) -> float | None:
-            looks.append(self.pool.clock.now)
+            ticks.append(self.pool.clock.now)
             return super().tick()
 
     ran(Counted, load_of("sparse", [(0.0, 10.0), (7200.0, 10.0)]))
-    assert 10 < len(looks) < 200
+    assert 10 < len(ticks) < 200
 
 
-def rest(seen: Observation = SEEN, decided: Decision = DECIDED, *, memory: Memory = REMEMBERED) -> QuietPeriod | None:
+def quiet_period(
+    seen: Observation = SEEN, decided: Decision = DECIDED, *, memory: Memory = REMEMBERED
+) -> QuietPeriod | None:
     return quiet_period_after(seen, memory, decided)
 
 
-def lasts(rest: QuietPeriod | None, *, at: float, forecast: Forecast | None = None) -> bool:
-    assert rest is not None
-    return rest.lasts(forecast, REMEMBERED, now=at)
+def lasts(period: QuietPeriod | None, *, at: float, forecast: Forecast | None = None) -> bool:
+    assert period is not None
+    return period.lasts(forecast, REMEMBERED, now=at)
 
 
-def test_a_pool_that_needs_nothing_rests_for_ever() -> None:
-    assert lasts(rest(), at=NOW + 86_400)
+def test_the_quiet_period_of_an_idle_pool_has_no_end() -> None:
+    assert lasts(quiet_period(), at=NOW + 86_400)
 
 
 @pytest.mark.parametrize(
@@ -115,61 +117,61 @@ def test_a_pool_that_needs_nothing_rests_for_ever() -> None:
         pytest.param(replace(SEEN, service=Unreadable(source="service", why="away")), id="service not read"),
     ],
 )
-def test_a_pool_that_cannot_be_read_does_not_rest(seen: Observation) -> None:
-    assert rest(seen) is None
+def test_an_unreadable_pool_has_no_quiet_period(seen: Observation) -> None:
+    assert quiet_period(seen) is None
 
 
 @pytest.mark.parametrize(
     "decided",
     [
-        pytest.param(replace(DECIDED, desired=3), id="a worker is started"),
-        pytest.param(replace(DECIDED, drain=("a",)), id="one drains"),
-        pytest.param(replace(DECIDED, recall=("a",)), id="one comes back"),
-        pytest.param(with_memory(surplus_since=NOW), id="one too many since now"),
-        pytest.param(with_memory(stopping={"a": NOW}), id="one released now"),
+        pytest.param(replace(DECIDED, desired=3), id="a worker is launched"),
+        pytest.param(replace(DECIDED, drain=("a",)), id="a worker drains"),
+        pytest.param(replace(DECIDED, recall=("a",)), id="a worker is recalled"),
+        pytest.param(with_memory(surplus_since=NOW), id="a surplus since now"),
+        pytest.param(with_memory(stopping={"a": NOW}), id="a worker is stopping since now"),
         pytest.param(with_memory(heads={"default": Head(digest="d", since=NOW)}), id="a message at the head"),
     ],
 )
-def test_a_pool_does_not_rest_while_something_changes(decided: Decision) -> None:
-    assert rest(decided=decided) is None
+def test_a_changing_pool_has_no_quiet_period(decided: Decision) -> None:
+    assert quiet_period(decided=decided) is None
 
 
 @pytest.mark.parametrize(
     ("memory", "seen", "lasts_s"),
     [
-        pytest.param({"stopping": {"a": NOW - 10}}, SEEN, 50.0, id="a released worker counts again after 60 s"),
-        pytest.param({"stopping": {"b": NOW - 10}}, SEEN, None, id="one that is gone never does"),
+        pytest.param({"stopping": {"a": NOW - 10}}, SEEN, 50.0, id="a stopping worker counts again after 60 s"),
+        pytest.param({"stopping": {"b": NOW - 10}}, SEEN, None, id="a stopped worker never counts again"),
         pytest.param(
             {"boots": Boots(launches=(Launch(at=NOW - 60, tasks=1), Launch(at=NOW - 10, tasks=2)))},
             SEEN,
             45.0,
-            id="a boot is paid for after 55 s",
+            id="the first minute of a boot is paid for after 55 s",
         ),
         pytest.param({"samples": ENDING}, WAITING, 40.0, id="a task that ended counts for 60 s while others wait"),
-        pytest.param({"samples": ENDING}, SEEN, None, id="and not at all while none does"),
+        pytest.param({"samples": ENDING}, SEEN, None, id="an ended task does not count while no other waits"),
     ],
 )
-def test_a_pool_rests_until_what_it_remembers_has_its_time(
+def test_a_quiet_period_ends_when_a_remembered_time_matters(
     memory: dict[str, Any], seen: Observation, lasts_s: float | None
 ) -> None:
     remembered = replace(REMEMBERED, **memory)
-    found = rest(seen, replace(DECIDED, memory=remembered), memory=remembered)
+    found = quiet_period(seen, replace(DECIDED, memory=remembered), memory=remembered)
     assert found is not None
     assert found.until == pytest.approx(math.inf if lasts_s is None else NOW + lasts_s, abs=2 * ROUNDING_S)
     assert found.until == math.inf or found.until < NOW + (lasts_s or 0.0)
 
 
-def test_a_pool_rests_while_what_is_foretold_asks_for_the_same() -> None:
-    """Slots are started for 100 s ahead, opened 20 s ahead, held for 20 s."""
+def test_a_quiet_period_lasts_while_the_expected_slots_stay_the_same() -> None:
+    """Workers are launched 100 s ahead, recalled 20 s ahead and kept for 20 s."""
     forecast = ((int(NOW) + 200, 4),)
-    far, near = (rest(replace(SEEN, now=at, forecast=forecast)) for at in (NOW, NOW + 150))
+    far, near = (quiet_period(replace(SEEN, now=at, forecast=forecast)) for at in (NOW, NOW + 150))
     assert [lasts(far, at=at, forecast=forecast) for at in (NOW + 99, NOW + 101)] == [True, False]
     assert [lasts(near, at=at, forecast=forecast) for at in (NOW + 179, NOW + 181)] == [True, False]
     assert not lasts(far, at=NOW + 10, forecast=((int(NOW) + 30, 1),))
 
 
-def test_after_a_rest_the_tasks_that_end_are_those_since_its_last_look() -> None:
-    """Of tasks that ended before the rest, those of the last minute still count: here 2 and then 1 of 6."""
+def test_the_memory_after_a_quiet_period_counts_ended_tasks_as_if_no_tick_was_skipped() -> None:
+    """Tasks that ended in the last minute before still count: here 3, then 1, and then 4."""
     sights = (DemandSample(at=NOW - 10, demand=6), DemandSample(at=NOW - 5, demand=4), DemandSample(at=NOW, demand=3))
     rested = memory_after_quiet_period(replace(REMEMBERED, samples=sights), until=NOW + 53)
     later = add_sample(rested.samples, DemandSample(at=NOW + 54, demand=0))
