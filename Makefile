@@ -123,7 +123,7 @@ test-image: setup-dev ## build the real image and run every role of it (needs bu
 protocol: setup-dev ## the protocol's model over 100,000 steps (about half an hour)
 	@PROTOCOL_STEPS=100000 $(BIN)/python -m pytest tests/model -k test_no_task --log-cli-level=INFO
 
-compiled: setup-dev # the simulator's hot modules as C, where there is a compiler; nothing to do when they are up to date
+compiled: setup-dev # compile the simulator's hot modules, if there is a compiler and the build is out of date
 	@$(BIN)/python -m bench.sim.compiled
 
 bench: setup-local compiled ## measure the functions, compare policies, write docs/benchmarks*.md (quickly: FLAGS="--seeds 1 --days 2 --concurrency 16")
