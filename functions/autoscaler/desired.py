@@ -1,4 +1,4 @@
-"""Says what a pool wants, and computes its desired count: the one place where it rises or falls."""
+"""Computes a pool's desired count: the one place where it rises or falls."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from autoscaler.policy import Policy, workers_needed
 from autoscaler.workers import Workers, by_load, free_slots, to_consume
 from fleet.registry import CONSUMING, MEMBER_TTL_S
 
-# ECS acts on a lower desired within seconds, an idle worker ends within 10 s, the registry forgets it after its TTL.
+# ECS acts on a lower count within seconds, an idle worker ends within 10 s, the registry forgets it after its TTL.
 STOPPING_HOLDS_S = MEMBER_TTL_S + 30.0
 
 
@@ -21,8 +21,8 @@ STOPPING_HOLDS_S = MEMBER_TTL_S + 30.0
 class Situation:
     """What the steps of one decision share.
 
-    `queued`, `active`, `ended`: tasks that wait, that run, that ended in the last minute. `task_s`: seconds a task,
-    None when not known. `expected`: slots that the forecast adds. `now`: Redis's time, in seconds.
+    `queued`, `active`, `ended`: tasks that wait, that run, that ended in the last minute. `task_s`: seconds a task
+    takes, None while unknown. `now`: Redis's time in seconds since the epoch.
     """
 
     now: float
@@ -38,17 +38,29 @@ class Situation:
 
     @property
     def needed(self) -> int:
+        """Workers that the demand asks for."""
         return workers_needed(self.queued + self.active, self.policy)
+
+    @property
+    def booting(self) -> int:
+        """Tasks that ECS was asked for and that have not reported yet."""
+        return count_booting(self.workers, self.service)
+
+    @property
+    def without_slot(self) -> int:
+        """Waiting tasks beyond the free slots of all usable workers."""
+        return max(0, self.queued - free_slots(self.workers.usable))
 
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """What is wanted, before a look's limits and what stands in the way of scale-in.
+    """What a pool wants before limits and obstacles apply.
 
-    `surplus`: consuming workers that are not needed; `replaced`: those that a rollout replaces. The others are counts
-    for desired: it should be at least `wanted` and `protection_places`, and never fall below `minimum`. Not needed are
-    `stoppable` drained workers, `cancel` tasks that do not run yet, and up to `cancel_at_once` of what was asked for
-    only for a rollout. `expected`: slots that the forecast adds.
+    Orders: `recall`; `surplus`, consuming workers that are not needed; `replaced`, those that a rollout replaces.
+
+    For the desired count: at least `wanted` workers and `protection_places`; when it falls, not below `minimum`. It may
+    fall by `stoppable` drained workers, by `cancel` boots once the surplus is due, and by `cancel_at_once` boots that
+    only a rollout asked for. `expected`: slots that the forecast adds.
     """
 
     recall: tuple[Worker, ...] = ()
@@ -64,18 +76,21 @@ class Plan:
 
     @property
     def surplus_count(self) -> int:
+        """Consuming workers and boots beyond what is needed."""
         return len(self.surplus) + self.cancel
 
     def without_surplus(self) -> Plan:
+        """Return the plan while the surplus is not due."""
         return replace(self, surplus=(), cancel=0)
 
     def without_scale_in(self) -> Plan:
+        """Return the plan while something prevents scale-in."""
         return replace(self, surplus=(), replaced=(), stoppable=0, cancel=0, cancel_at_once=0)
 
 
 @dataclass(frozen=True, kw_only=True)
 class DesiredCount:
-    """`desired`, with the drained workers and the number of tasks that do not run yet by which it falls."""
+    """The desired count, the drained workers that stop by it, and how many boots it cancels."""
 
     desired: int
     stopped: tuple[Worker, ...]
@@ -83,28 +98,29 @@ class DesiredCount:
 
 
 def plan_by_backlog(situation: Situation) -> Plan:
-    """While no deployment rolls out. Free slots anywhere hold what waits: workers are recalled, the oldest first.
-    They do not: workers are started.
+    """Plan a pool without a rollout.
+
+    If free slots anywhere cover the backlog, recall workers, the longest-running first; otherwise launch workers.
     """
     workers, service, policy = situation.workers, situation.service, situation.policy
     queued, expected, boots = situation.queued, situation.expected, situation.boots
     consuming = to_consume(workers, policy, slots=queued, ahead=expected.open_slots)
     free = free_slots(workers.usable)
-    booting = count_booting(workers, service)
+    booting = situation.booting
     tasks = tasks_without_slot(queued=queued, free=free, ended=situation.ended)
     raced = boots_wanted(tasks, policy, task_s=situation.task_s)
     reactive = boots_wanted(tasks, policy, task_s=situation.task_s, half_way=boots.half_way(now=situation.now))
     ahead = math.ceil((queued + expected.launch_slots - free) / policy.concurrency) if expected.launch_slots else 0
-    wanted = max(reactive, ahead)
+    boots_needed = max(reactive, ahead)
     lacking = math.ceil((queued + expected.hold_slots - free) / policy.concurrency)
     spare = (free + policy.concurrency * booting - queued - expected.hold_slots) // policy.concurrency
-    unneeded = booting - max(lacking, wanted, raced, boots.paid_for(now=situation.now))
+    unneeded = booting - max(lacking, boots_needed, raced, boots.paid_for(now=situation.now))
     cancel = max(0, min(unneeded, service.desired - service.running))
     most = max(policy.maximum, service.desired)
     return Plan(
         recall=tuple(worker for worker in workers.recallable if worker.id in consuming),
         surplus=tuple(by_load(w for w in workers.serving if w.state == CONSUMING and w.id not in consuming)),
-        wanted=max(policy.minimum, min(most, service.desired + max(0, wanted - booting))),
+        wanted=max(policy.minimum, min(most, service.desired + max(0, boots_needed - booting))),
         minimum=policy.minimum,
         stoppable=max(0, spare - cancel, service.desired - policy.maximum),
         cancel=cancel,
@@ -113,12 +129,12 @@ def plan_by_backlog(situation: Situation) -> Plan:
 
 
 def count_booting(workers: Workers, service: Service) -> int:
-    """Tasks that were asked for and have not reported yet."""
+    """Count the tasks that ECS was asked for and that have not reported yet."""
     return max(0, service.desired - len(workers.usable))
 
 
 def compute_desired(situation: Situation, plan: Plan) -> DesiredCount:
-    """What is wanted and granted, less what may be given up."""
+    """Raise the desired count to what is planned, then lower it by what may stop or be cancelled."""
     desired = raise_desired(situation, plan)
     stopped = to_stop(situation, plan, desired=desired)
     desired -= len(stopped)
@@ -127,14 +143,13 @@ def compute_desired(situation: Situation, plan: Plan) -> DesiredCount:
 
 
 def raise_desired(situation: Situation, plan: Plan) -> int:
-    """Desired, or more: for what is wanted, for what is there already, for a rollout that needs room."""
-    return max(
-        situation.service.desired, limit_step(situation, plan), _tasks_to_keep(situation), plan.protection_places
-    )
+    """Return the desired count, or more: for wanted workers, for present ones, for protection in a rollout."""
+    keep = _tasks_to_keep(situation)
+    return max(situation.service.desired, limit_step(situation, plan), keep, plan.protection_places)
 
 
 def limit_step(situation: Situation, plan: Plan) -> int:
-    """What is wanted, or as much of it as one look may add. The minimum is no demand, and is restored at once."""
+    """Return the wanted workers, limited to `max_step_out` more than desired. The minimum is restored at once."""
     policy = situation.policy
     if policy.max_step_out is None:
         return plan.wanted
@@ -142,19 +157,19 @@ def limit_step(situation: Situation, plan: Plan) -> int:
 
 
 def _tasks_to_keep(situation: Situation) -> int:
-    """What desired must be at least, whoever set it lower.
+    """Return the least count that covers the workers that are not drained, in case someone set it lower.
 
-    At most what runs: the registry shows a dead worker for a while, beside its replacement. Not in a rollout, where
-    old and new stand side by side: each raise would start more new ones.
+    It is at most what runs: the registry shows a dead worker for a while, beside its replacement. It is 0 in a rollout,
+    where old and new workers stand side by side: each raise would start more new ones.
     """
     service = situation.service
     return 0 if service.is_rolling_out else min(situation.workers.not_drained, service.running)
 
 
 def to_stop(situation: Situation, plan: Plan, *, desired: int) -> tuple[Worker, ...]:
-    """The drained workers by which `desired` falls; it never falls below the tasks that may hold protection.
+    """Choose the drained workers by which `desired` falls, never below the tasks that may hold protection.
 
-    None while a recalled worker is unprotected still, or about to be recalled: ECS might choose that one.
+    Stop none while a recalled worker is still unprotected, or is about to be recalled: ECS might choose that one.
     """
     workers = situation.workers
     if workers.is_any_recalled or any(worker.may_be_stopped for worker in plan.recall):
@@ -163,7 +178,7 @@ def to_stop(situation: Situation, plan: Plan, *, desired: int) -> tuple[Worker, 
 
 
 def to_cancel(situation: Situation, plan: Plan, *, desired: int) -> int:
-    """Tasks that have not begun to run, by which `desired` falls as well; none while somebody is coming back."""
+    """Count the boots by which `desired` falls too. Cancel none while a recalled worker is still unprotected."""
     if situation.workers.is_any_recalled:
         return 0
     return max(0, min(plan.cancel_at_once + plan.cancel, desired - _floor(situation, plan)))
@@ -174,9 +189,9 @@ def _floor(situation: Situation, plan: Plan) -> int:
 
 
 def still_stopping(stopping: Mapping[str, float], fleet: Fleet, *, now: float) -> dict[str, float]:
-    """The released workers but those that ECS must have spared by now, or that somebody recalled nevertheless.
+    """Drop the stopping workers that ECS must have spared by now, and those that were recalled nevertheless.
 
-    One that is not seen stays released: were it seen once more, it would be released twice.
+    A worker that is not shown stays: were it shown once more, the count would fall by it twice.
     """
     back = {worker.id for worker in fleet.workers if not worker.may_be_stopped}
     return {worker: at for worker, at in stopping.items() if worker not in back and 0 <= now - at < STOPPING_HOLDS_S}

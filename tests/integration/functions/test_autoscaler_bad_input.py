@@ -166,7 +166,7 @@ def token_refused(stack: Stack) -> Iterator[None]:
 
 
 def malformed(does: Callable[[Stack], AbstractContextManager[None]]) -> Harm:
-    return Harm(does=does, says="no scale-in: 1 malformed members", metric="Malformed", wants=(LESS,))
+    return Harm(does=does, says="no scale-in: 1 registry record is malformed", metric="Malformed", wants=(LESS,))
 
 
 HARMS = {

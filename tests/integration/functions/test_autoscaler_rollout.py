@@ -201,6 +201,6 @@ def test_a_member_that_ecs_does_not_know_prevents_draining_until_it_is_gone(roll
     (new,) = rollout.start()
     rollout.report(new, registry.CONSUMING)
     ghost = rollout.report(f"{new[:-4]}0000", registry.CONSUMING)
-    assert "which workers are old is not known" in rollout.tick().decision.reason
+    assert "it is unknown which workers are old" in rollout.tick().decision.reason
     rollout.registry.forget(ghost)
     assert rollout.tick().decision.drain == (f"{old.rsplit('/', 1)[-1]}/worker",)

@@ -160,7 +160,7 @@ def test_one_look_adds_at_most_a_step() -> None:
     policy = replace(POLICY, max_step_out=2)
     first = decided(seen(worker("a", active=4), queued=30), policy=policy)
     assert (first.desired, first.needed) == (3, 9)  # 34 / 4, rounded up
-    assert "at most 2 more a look" in first.reason
+    assert "launch at most 2 a tick" in first.reason
     assert decided(seen(worker("a", active=4), queued=30, desired=8, running=1), policy=policy).desired == 9
 
 
@@ -221,7 +221,7 @@ def test_a_surplus_must_last_before_workers_drain() -> None:
     assert first.memory.surplus_since == NOW
     almost = decided(replace(observation, now=NOW + 29), first.memory)
     assert (almost.drain, almost.memory.surplus_since) == ((), NOW)
-    assert "2 too many for 29 s" in almost.reason
+    assert "surplus of 2 for 29 s, due after 30 s" in almost.reason
     assert decided(replace(observation, now=NOW + 30), first.memory).drain == ("b", "c")
 
 
@@ -326,7 +326,7 @@ def test_a_worker_whose_order_was_lost_is_told_again_to_drain() -> None:
 
 def test_a_stopped_worker_is_no_capacity() -> None:
     decision = decided(seen(worker("a", active=4), worker("b", STOPPED), worker("c", STOPPED), queued=1, running=1))
-    assert "1 work" in decision.reason
+    assert "1 consuming" in decision.reason
     assert decided(seen(worker("a", STOPPED), desired=1, running=0)).desired == 1
 
 
@@ -346,7 +346,7 @@ def test_what_was_asked_for_and_does_not_run_yet_is_given_up_when_it_is_not_need
     paid = replace(observation, now=NOW + CANCEL_AFTER_S)
     due = decided(paid, first.memory)
     assert (due.desired, due.memory.surplus_since) == (5, NOW + CANCEL_AFTER_S)
-    assert "4 too many for 0 s" in due.reason
+    assert "surplus of 4 for 0 s" in due.reason
     late = decided(replace(paid, now=paid.now + 30), due.memory)
     assert (late.desired, late.drain) == (1, ())
     assert "desired 5 -> 1" in late.reason

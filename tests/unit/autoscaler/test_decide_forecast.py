@@ -73,7 +73,7 @@ def test_free_slots_and_boots_under_way_are_counted_first() -> None:
 def test_a_forecast_comes_on_top_of_what_waits() -> None:
     busy = seen(worker("a", active=4), queued=4, forecast=((NOW + 40, 4),))
     assert decided(busy).desired == 3
-    assert "4 expected" in decided(busy).reason
+    assert "forecast: 4 slots from 13:47 UTC" in decided(busy).reason
 
 
 @pytest.mark.parametrize("forecast", [None, (), ((NOW + 600, 99),), ((NOW - 1, 4),), ((NOW + 1, 40),)])
