@@ -1,4 +1,4 @@
-"""A pool's forecast as the registry holds it; what it means is said in agent.forecast."""
+"""A pool's forecast as the registry holds it; what it means is said in agent.forecaster.forecast."""
 
 from __future__ import annotations
 

@@ -11,8 +11,7 @@ from collections.abc import Mapping, Sequence
 from operator import itemgetter
 from typing import Any
 
-from fleet.texts import loads_each
-from fleet.validation import is_figure, is_time
+from fleet.validation import is_figure, is_time, loads_each
 
 STEP_S = 30
 HOURS = 6

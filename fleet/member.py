@@ -7,8 +7,17 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
-from fleet.texts import NO_JSON, loads
-from fleet.validation import is_count, is_flag, is_list_of_text, is_name, is_text, is_text_or_none, is_time
+from fleet.validation import (
+    NO_JSON,
+    is_count,
+    is_flag,
+    is_list_of_text,
+    is_name,
+    is_text,
+    is_text_or_none,
+    is_time,
+    loads,
+)
 
 RECORD_VERSION = 1
 MOST_TASKS = 10_000  # of one worker; more is an error, and would raise the pool to its maximum
@@ -96,7 +105,7 @@ class Member:
 
     @classmethod
     def from_record(cls, record: object, *, member_id: str | None = None, last_seen: float = 0.0) -> Member:
-        """The same of what a record's JSON says, see fleet.texts."""
+        """The same of what a record's JSON says, see fleet.validation."""
         named = member_id or "?"
         if record is NO_JSON:
             raise MalformedMember(named, "the record is not JSON")

@@ -19,6 +19,10 @@ MINIMUM = "min"
 MAXIMUM = "max"
 CONCURRENCY = "concurrency"
 
+# How kombu's Redis transport spreads a queue over lists (its default sep and priority_steps; step 0 has no suffix).
+PRIORITY_SEPARATOR = "\x06\x16"
+PRIORITY_STEPS = (3, 6, 9)
+
 
 class PoolsError(ValueError):
     """POOLS does not declare usable pools; the message names the variable and the first fault."""
@@ -83,6 +87,11 @@ def find_pool(pools: Sequence[Pool], name: str) -> Pool:
 def total_slots(pools: Sequence[Pool]) -> int:
     """Return how many tasks can run at once when every pool is at its maximum."""
     return sum(pool.maximum * pool.concurrency for pool in pools)
+
+
+def lists_of(queue: str) -> tuple[str, ...]:
+    """The Redis lists that hold a queue's messages."""
+    return (queue, *(f"{queue}{PRIORITY_SEPARATOR}{step}" for step in PRIORITY_STEPS))
 
 
 def _read_pool(entry: Any, *, with_services: bool) -> Pool:

@@ -33,7 +33,7 @@ from fleet.member import (
     Member,
     member_id,
 )
-from fleet.texts import loads_each
+from fleet.validation import loads_each
 
 if TYPE_CHECKING:
     import redis

@@ -14,9 +14,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from agent import names
+from agent import variables
+from fleet.airflow_version import is_older
 from fleet.registry import CONSUMING, RUNNING, SCHEDULER, STARTING, WEBSERVER, WORKER, Code, Member, Roster
-from fleet.releases import is_older
 
 # Who is asked to leave a queue may still get a message for a second, and is seen a second later.
 CONFIRM_S = 3.0
@@ -31,7 +31,7 @@ Rule = Callable[[Roster, Code], tuple[str, ...]]
 
 def limit_s(environment: Mapping[str, str]) -> float:
     """For how long a gate stays shut at most, in seconds; ValueError when the variable is no number."""
-    return 60.0 * float(environment.get(names.GATE_MINUTES) or DEFAULT_MINUTES)
+    return 60.0 * float(environment.get(variables.GATE_MINUTES) or DEFAULT_MINUTES)
 
 
 def other_workers(roster: Roster, code: Code) -> tuple[str, ...]:

@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
+import http.client
+import json
+import time
+import urllib.request
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 
-from agent import names
+from agent import variables
 from agent.versions import airflow_version
 from fleet.registry import Code, Member, member_id
+
+TIMEOUT_S = 2.0
+ATTEMPTS = 5
+PAUSE_S = 1.0
+
+
+class MetadataUnavailableError(Exception):
+    """The endpoint did not answer, or not with a task."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,27 +75,47 @@ class Identity:
 def read_code(environment: Mapping[str, str], dags_hash: str) -> Code:
     """What code a container with this environment runs. The hash comes with it: DAG files can be edited meanwhile."""
     return Code(
-        image_version=environment.get(names.IMAGE_VERSION, ""), dags_hash=dags_hash, airflow_version=airflow_version()
+        image_version=environment.get(variables.IMAGE_VERSION, ""),
+        dags_hash=dags_hash,
+        airflow_version=airflow_version(),
     )
 
 
 def read_task_id(environment: Mapping[str, str]) -> str:
     """The id of the task that the entrypoint found; KeyError without one."""
-    return _task_id(environment[names.TASK_ARN])
+    return _task_id(environment[variables.TASK_ARN])
 
 
 def read_identity(environment: Mapping[str, str]) -> Identity:
     """The identity that the entrypoint left in the environment; KeyError without one."""
-    queues = environment.get(names.QUEUES)
+    queues = environment.get(variables.QUEUES)
     return Identity(
-        role=environment[names.ROLE],
-        task_arn=environment[names.TASK_ARN],
-        pool=environment.get(names.POOL),
+        role=environment[variables.ROLE],
+        task_arn=environment[variables.TASK_ARN],
+        pool=environment.get(variables.POOL),
         queues=tuple(queues.split(",")) if queues else (),
-        slots=int(environment.get(names.SLOTS, "0")),
-        image_version=environment.get(names.IMAGE_VERSION, ""),
+        slots=int(environment.get(variables.SLOTS, "0")),
+        image_version=environment.get(variables.IMAGE_VERSION, ""),
         airflow_version=airflow_version(),
     )
+
+
+def read_task_arn(metadata_uri: str, *, attempts: int = ATTEMPTS, pause_s: float = PAUSE_S) -> str:
+    """The ARN of the task whose container has this metadata URI; raises MetadataUnavailableError after all attempts."""
+    url = f"{metadata_uri}/task"
+    for attempt in range(attempts):
+        if attempt:
+            time.sleep(pause_s)
+        try:
+            with urllib.request.urlopen(url, timeout=TIMEOUT_S) as answer:  # noqa: S310 - Fargate gives the address
+                arn = json.load(answer)["TaskARN"]
+        except (OSError, http.client.HTTPException, ValueError, KeyError, TypeError) as error:
+            reason = f"{type(error).__name__}: {error}"
+            continue
+        if isinstance(arn, str) and "/" in arn:
+            return arn
+        reason = f"TaskARN is {arn!r}"
+    raise MetadataUnavailableError(f"the task metadata endpoint {url} gives no task ({reason})")
 
 
 def _task_id(task_arn: str) -> str:

@@ -12,10 +12,9 @@ import time
 
 import redis
 
-from agent import names
-from agent.broker import connect
+from agent import variables
+from agent.broker import Outage, connect
 from agent.identity import Identity, read_identity
-from agent.outage import Outage
 from agent.versions import CodeWatch
 from fleet.registry import RUNNING, Registry
 
@@ -81,7 +80,7 @@ def main(parent: int) -> None:
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
-    registry = Registry(connect(os.environ[names.BROKER_URL]))
+    registry = Registry(connect(os.environ[variables.BROKER_URL]))
     run(Reporter(read_identity(os.environ), registry, CodeWatch(os.environ)), parent=parent)
 
 

@@ -16,7 +16,7 @@ from typing import Any
 import psutil
 from celery.signals import worker_shutting_down
 
-from agent import names
+from agent import variables
 
 log = logging.getLogger(__name__)
 
@@ -62,7 +62,7 @@ def _at_deadline(grace_s: float) -> None:
 
 def start_deadline(**_: Any) -> None:
     """Celery was told to stop, and waits for its tasks without end."""
-    grace_s = float(os.environ.get(names.STOP_GRACE_S) or GRACE_S)
+    grace_s = float(os.environ.get(variables.STOP_GRACE_S) or GRACE_S)
     threading.Thread(target=_at_deadline, args=(grace_s,), name="stop-deadline", daemon=True).start()
 
 

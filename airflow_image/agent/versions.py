@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from agent import names
+from agent import variables
 
 log = logging.getLogger(__name__)
 
@@ -35,10 +35,10 @@ def airflow_version() -> str:
 
 def code_folders(environment: Mapping[str, str]) -> dict[str, Path]:
     """Where Airflow looks for DAG files and plugins, by its settings and their defaults."""
-    home = Path(environment.get(names.AIRFLOW_HOME) or Path.home() / "airflow")
+    home = Path(environment.get(variables.AIRFLOW_HOME) or Path.home() / "airflow")
     return {
-        "dags": Path(environment.get(names.DAGS_FOLDER) or home / "dags"),
-        "plugins": Path(environment.get(names.PLUGINS_FOLDER) or home / "plugins"),
+        "dags": Path(environment.get(variables.DAGS_FOLDER) or home / "dags"),
+        "plugins": Path(environment.get(variables.PLUGINS_FOLDER) or home / "plugins"),
     }
 
 

@@ -5,25 +5,31 @@ Only the event loop's thread touches Celery's objects, in `FleetStep`; only the 
 
 from __future__ import annotations
 
+import logging
 import os
 from time import monotonic
 from typing import Any
 
 from celery import bootsteps
-from celery.signals import celeryd_init, worker_init, worker_shutdown, worker_shutting_down
+from celery.signals import celeryd_init, task_prerun, worker_init, worker_shutdown, worker_shutting_down
 from celery.worker import state as requests
+from celery.worker.control import inspect_command
 
-from agent import names
+from agent import variables
 from agent.broker import connect
 from agent.conduct import IdleWatch, Snapshot
+from agent.fleet_agent import FleetAgent
 from agent.gates import limit_s
 from agent.identity import read_identity, read_task_id
-from agent.loop import Agent
 from agent.protection import TaskProtection
-from agent.versions import CodeWatch
+from agent.versions import CodeHash, CodeWatch, code_folders
 from fleet.registry import Registry
 
+log = logging.getLogger(__name__)
+
 TICK_S = 0.25
+
+_code = CodeHash(code_folders(os.environ))
 
 
 def count_active() -> int:
@@ -41,15 +47,15 @@ class FleetStep(bootsteps.StartStopStep):  # type: ignore[misc]  # Celery is not
 
     def __init__(self, consumer: Any, **options: Any) -> None:
         super().__init__(consumer, **options)
-        self._agent = Agent(
+        self._agent = FleetAgent(
             identify=lambda: read_identity(os.environ),
-            registry=Registry(connect(os.environ[names.BROKER_URL])),
-            protection=TaskProtection(os.environ[names.AGENT_URI]),
+            registry=Registry(connect(os.environ[variables.BROKER_URL])),
+            protection=TaskProtection(os.environ[variables.AGENT_URI]),
             code=CodeWatch(os.environ),
             count_active=count_active,
             gate_s=limit_s(os.environ),
         )
-        consumer.fleet_agent = self._agent  # where agent.control finds it
+        consumer.fleet_agent = self._agent  # where fleet_version finds it
         self._idle = IdleWatch()
         self._queues: list[Any] = []
         self._timer: Any = None
@@ -128,5 +134,22 @@ def install(sender: Any, **_: Any) -> None:
     sender.app.steps["consumer"].add(FleetStep)
 
 
+def note_code(**_: Any) -> None:
+    """Looks at the files now: what the next task imports is what is there at this moment."""
+    try:
+        os.environ[variables.DAGS_HASH] = _code.read()
+    except OSError as error:
+        os.environ[variables.DAGS_HASH] = ""
+        log.warning("fleet: the DAG files cannot be hashed: %s", error)
+
+
+@inspect_command()  # type: ignore[untyped-decorator]  # Celery is not typed
+def fleet_version(state: Any) -> dict[str, str]:
+    """What code the worker runs."""
+    answer: dict[str, str] | None = state.consumer.fleet_agent.answer()
+    return answer or {"error": "the worker has not looked at its code yet"}
+
+
 celeryd_init.connect(name_node)
 worker_init.connect(install)
+task_prerun.connect(note_code)

@@ -8,7 +8,7 @@ import os
 from airflow.listeners import hookimpl
 from airflow.plugins_manager import AirflowPlugin
 
-from agent import names
+from agent import variables
 from fleet.registry import WORKER
 
 log = logging.getLogger("airflow.task")
@@ -20,7 +20,7 @@ class TaskCode:
     @hookimpl  # type: ignore[untyped-decorator]
     def on_task_instance_running(self) -> None:
         """One line, of which both figures can be read by a program."""
-        versions = (os.environ.get(names.DAGS_HASH, ""), os.environ.get(names.IMAGE_VERSION, ""))
+        versions = (os.environ.get(variables.DAGS_HASH, ""), os.environ.get(variables.IMAGE_VERSION, ""))
         log.info("dags_hash=%s image_version=%s", *versions)
 
 
@@ -28,4 +28,4 @@ class FleetTasks(AirflowPlugin):  # type: ignore[misc]  # Airflow is not looked 
     """Nothing but the listener, and only where tasks run."""
 
     name = "fleet_tasks"
-    listeners = [TaskCode()] if os.environ.get(names.ROLE) == WORKER else []
+    listeners = [TaskCode()] if os.environ.get(variables.ROLE) == WORKER else []

@@ -7,7 +7,7 @@ from typing import Any
 
 from airflow.plugins_manager import AirflowPlugin
 
-from agent import names
+from agent import variables
 from fleet.registry import WEBSERVER
 
 PREFIX = "/fleet"
@@ -61,6 +61,6 @@ class FleetWeb(AirflowPlugin):  # type: ignore[misc]  # Airflow is not looked in
 
     name = "fleet_web"
     fastapi_apps = (
-        [{"name": name, "url_prefix": PREFIX, "app": make_app()}] if os.environ.get(names.ROLE) == WEBSERVER else []
+        [{"name": name, "url_prefix": PREFIX, "app": make_app()}] if os.environ.get(variables.ROLE) == WEBSERVER else []
     )
-    react_apps = make_react_apps() if os.environ.get(names.ROLE) == WEBSERVER else []
+    react_apps = make_react_apps() if os.environ.get(variables.ROLE) == WEBSERVER else []

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from agent import names
+from agent import variables
 from agent.gates import Rule, other_workers, other_workers_unless_newer
 from roles import parts
 from roles.errors import MissingVariablesError
@@ -54,7 +54,7 @@ def _webserver(given: Variables) -> list[str]:
 
 
 def _worker(given: Variables) -> list[str]:
-    shape = ["--queues", given[names.QUEUES], "--concurrency", given[names.SLOTS]]
+    shape = ["--queues", given[variables.QUEUES], "--concurrency", given[variables.SLOTS]]
     # Nothing here uses gossip or mingle: they cost a second at the start, and messages from each worker to every other.
     return ["airflow", "celery", "worker", *shape, "--without-mingle", "--without-gossip", *_without_log_server(given)]
 
@@ -134,7 +134,7 @@ def compose(role: Role, given: Mapping[str, str]) -> Program:
     for part in role.parts:
         environment.update(part.settings(given))
     environment.update((name, value) for name, value in given.items() if name not in RAW_SECRETS)
-    environment[names.ROLE] = role.name
+    environment[variables.ROLE] = role.name
     for part in role.parts:
         environment.update(part.secrets(given))
     return Program(argv=role.command(environment), environment=environment)

@@ -13,7 +13,7 @@ import urllib.request
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from agent import pulse
+from agent import heartbeat
 from roles import database
 from roles.password import rotation_of
 
@@ -41,7 +41,7 @@ def check(role: str, given: Given) -> None:
 
     One that waits for its turn in a deployment is well: ECS would end the task for anything else.
     """
-    waits_s = pulse.age_s(given, pulse.WAITING)
+    waits_s = heartbeat.age_s(given, heartbeat.WAITING)
     if waits_s is None or waits_s > LONGEST_PAUSE_S:
         CHECKS[role](given)
 
@@ -82,14 +82,14 @@ def _worker(given: Given) -> None:
 
     Deliberately nothing of Redis or the database: a worker that waits for them must not be stopped with its tasks.
     """
-    age_s = pulse.age_s(given, pulse.ROUND)
+    age_s = heartbeat.age_s(given, heartbeat.ROUND)
     if age_s is None or age_s > LONGEST_PAUSE_S:
         raise Unhealthy("the fleet agent has gone no round " + ("yet" if age_s is None else f"for {age_s:.0f} s"))
 
 
 def _forecaster(given: Given) -> None:
     """Whether it looks. What it cannot see is no fault of its container's, which a new one would not see either."""
-    age_s = pulse.age_s(given, pulse.LOOK)
+    age_s = heartbeat.age_s(given, heartbeat.LOOK)
     if age_s is None or age_s > LONGEST_LOOK_S:
         raise Unhealthy("the forecaster has not looked " + ("yet" if age_s is None else f"for {age_s:.0f} s"))
 

@@ -8,9 +8,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-from agent import names
+from agent import variables
 from agent.gates import limit_s
-from agent.metadata import MetadataUnavailableError, read_task_arn
+from agent.identity import MetadataUnavailableError, read_task_arn
 from fleet.pools import PoolsError
 from roles import health, parts, schema
 from roles.compose import ROLES, Program, Role, compose
@@ -42,14 +42,14 @@ def main(arguments: list[str]) -> int:
         program = compose(role, os.environ)
         gate_s = _gate_limit_s()
         if role.in_fleet:
-            program.environment[names.TASK_ARN] = read_task_arn(os.environ[names.METADATA_URI])
+            program.environment[variables.TASK_ARN] = read_task_arn(os.environ[variables.METADATA_URI])
     except (ConfigurationError, PoolsError) as error:
         return _refuse(f"entrypoint {role.name}: {error}", CONFIGURATION)
     except MetadataUnavailableError as error:
         return _refuse(f"entrypoint {role.name}: {error}", UNAVAILABLE)
     if role.waits_for is not None:
         # Imported here: no other role needs what it brings in, which takes a moment.
-        from roles.turn import take_turn
+        from roles.gate import take_turn
 
         take_turn(role.waits_for, program.environment, limit_s=gate_s)
     _become(role, program)
@@ -69,12 +69,12 @@ def _gate_limit_s() -> float:
     try:
         return limit_s(os.environ)
     except ValueError:
-        raise ConfigurationError(f"{names.GATE_MINUTES} is not a number") from None
+        raise ConfigurationError(f"{variables.GATE_MINUTES} is not a number") from None
 
 
 def _write_passwords(password: str) -> Path:
     """Writes the file that the simple auth manager reads; nobody else may."""
-    home = Path(os.environ.get(names.AIRFLOW_HOME) or Path.home() / "airflow")
+    home = Path(os.environ.get(variables.AIRFLOW_HOME) or Path.home() / "airflow")
     home.mkdir(parents=True, exist_ok=True)
     path = home / "passwords.json"
     path.unlink(missing_ok=True)  # an existing file would keep its own mode

@@ -9,12 +9,11 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
-from agent import names
+from agent import variables
 from fleet.pools import POOLS, find_pool, read_pools, total_slots
-from roles import database, patience
+from roles import celery_settings, database
 from roles.errors import ConfigurationError
-from roles.forecasting import forecast_settings
-from roles.patience import celery_config
+from roles.forecaster_settings import forecast_settings
 
 Variables = Mapping[str, str]
 Settings = dict[str, str]
@@ -108,7 +107,7 @@ def _scheduler_settings(given: Variables) -> Settings:
         # The executor puts no more messages into the broker than this: less would hide the backlog from the scaler.
         "AIRFLOW__CORE__PARALLELISM": str(parallelism),
         "AIRFLOW__SCHEDULER__MAX_TIS_PER_QUERY": str(min(parallelism, MAX_TASKS_QUEUED_AT_ONCE)),
-        "AIRFLOW__CELERY__TASK_PUBLISH_MAX_RETRIES": str(patience.PUBLISH_ATTEMPTS),
+        "AIRFLOW__CELERY__TASK_PUBLISH_MAX_RETRIES": str(celery_settings.PUBLISH_ATTEMPTS),
         "AIRFLOW__SCHEDULER__ENABLE_HEALTH_CHECK": "True",
         "AIRFLOW__SCHEDULER__SCHEDULER_HEALTH_CHECK_SERVER_HOST": bind_host(given),
         "AIRFLOW__SCHEDULER__SCHEDULER_HEALTH_CHECK_SERVER_PORT": given["PORT"],
@@ -122,14 +121,18 @@ def _worker_settings(given: Variables) -> Settings:
         "AIRFLOW__WORKERS__EXECUTION_API_RETRIES": str(EXECUTION_API_ATTEMPTS),
         "AIRFLOW__WORKERS__EXECUTION_API_RETRY_WAIT_MIN": str(EXECUTION_API_WAIT_S[0]),
         "AIRFLOW__WORKERS__EXECUTION_API_RETRY_WAIT_MAX": str(EXECUTION_API_WAIT_S[1]),
-        names.POOL: pool.name,
-        names.QUEUES: ",".join(pool.queues),
-        names.SLOTS: str(pool.concurrency),
+        variables.POOL: pool.name,
+        variables.QUEUES: ",".join(pool.queues),
+        variables.SLOTS: str(pool.concurrency),
     }
 
 
 def _extra_celery_config(patience: Mapping[str, Any], *modules: str) -> Callable[[Variables], Settings]:
-    return lambda given: {EXTRA_CELERY_CONFIG: celery_config(given.get(EXTRA_CELERY_CONFIG), patience, modules=modules)}
+    def settings(given: Variables) -> Settings:
+        own = given.get(EXTRA_CELERY_CONFIG)
+        return {EXTRA_CELERY_CONFIG: celery_settings.celery_config(own, patience, modules=modules)}
+
+    return settings
 
 
 def _flower_secrets(given: Variables) -> Settings:
@@ -145,7 +148,7 @@ DATABASE = Part(
     # Airflow would make the second address of the first one, whose query asyncpg does not understand.
     settings=lambda _: {"AIRFLOW__DATABASE__SQL_ALCHEMY_CONNECT_ARGS_ASYNC": ASYNC_ARGUMENTS},
     secrets=lambda given: {
-        names.DATABASE_URL: database.sync_url(given),
+        variables.DATABASE_URL: database.sync_url(given),
         "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN_ASYNC": database.async_url(given),
     },
     raw=DATABASE_SECRETS,
@@ -159,7 +162,7 @@ CONNECTIONS = Part(needs=(), settings=_secret_connections)
 BROKER = Part(
     needs=("BROKER_HOST", "BROKER_PORT", "BROKER_SCHEME", "BROKER_PASSWORD"),
     settings=_broker_settings,
-    secrets=lambda given: {names.BROKER_URL: broker_url(given)},
+    secrets=lambda given: {variables.BROKER_URL: broker_url(given)},
     raw=("BROKER_PASSWORD",),
 )
 RESULTS = Part(
@@ -198,13 +201,13 @@ LOGS = Part(
 SCHEDULING = Part(
     needs=(POOLS, "PORT"),
     settings=_scheduler_settings,
-    secrets=_extra_celery_config(patience.WITH_THE_BROKER),
+    secrets=_extra_celery_config(celery_settings.WITH_THE_BROKER),
 )
 FORECASTING = Part(needs=(POOLS,), settings=forecast_settings)
 WORKING = Part(
-    needs=(POOLS, "POOL", names.AGENT_URI),
+    needs=(POOLS, "POOL", variables.AGENT_URI),
     settings=_worker_settings,
-    secrets=_extra_celery_config(patience.WITH_RESULTS, *names.WORKER_MODULES),
+    secrets=_extra_celery_config(celery_settings.WITH_RESULTS, *variables.WORKER_MODULES),
 )
 FLOWER = Part(needs=("PORT", "ADMIN_PASSWORD"), secrets=_flower_secrets, raw=("ADMIN_PASSWORD",))
 WEB = Part(
@@ -216,4 +219,4 @@ WEB = Part(
     },
     raw=("ADMIN_PASSWORD",),
 )
-FLEET = Part(needs=(names.METADATA_URI,))
+FLEET = Part(needs=(variables.METADATA_URI,))

@@ -9,21 +9,21 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from random import Random
 
-from agent import names
-from agent.forecast import BUCKET_S
+from agent import variables
+from agent.forecaster.forecast import BUCKET_S
 from bench.loads.stages import NONE
 from fleet.pools import POOLS, pool_entry
-from roles.forecasting import forecast_settings
+from roles.forecaster_settings import forecast_settings
 
 QUEUE, POOL = "default", "worker"
 # The defaults of the forecaster's container.
 DEFAULTS = forecast_settings(
     {POOLS: json.dumps([pool_entry(name=POOL, queues=[QUEUE], minimum=0, maximum=1, concurrency=1)])},
 )
-AHEAD_S = 60.0 * int(DEFAULTS[names.FORECAST_MINUTES])
-WINDOW_S = float(DEFAULTS[names.FORECAST_WINDOW_S])
-RUNS = int(DEFAULTS[names.FORECAST_RUNS])
-LEAST_S = 1.0  # the shortest time for which a task takes a slot, as in agent.past_use
+AHEAD_S = 60.0 * int(DEFAULTS[variables.FORECAST_MINUTES])
+WINDOW_S = float(DEFAULTS[variables.FORECAST_WINDOW_S])
+RUNS = int(DEFAULTS[variables.FORECAST_RUNS])
+LEAST_S = 1.0  # the shortest time for which a task takes a slot, as in agent.forecaster.past_use
 Rises = tuple[tuple[int, int], ...]
 
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from random import Random
 
-from agent.forecast import LATE_S, LOOK_EVERY_S, DueRun, PastUse, forecast
+from agent.forecaster.forecast import LATE_S, LOOK_EVERY_S, DueRun, PastUse, forecast
 from bench.loads.schedule import (
     AHEAD_S,
     POOL,

@@ -9,8 +9,7 @@ from typing import Any
 import redis
 
 from autoscaler.observation import Fleet, Unreadable, Worker
-from fleet.pools import Pool
-from fleet.queues import PRIORITY_SEPARATOR, lists_of
+from fleet.pools import PRIORITY_SEPARATOR, Pool, lists_of
 from fleet.registry import CONSUMING, ORDERS, SCHEDULER, STOPPED, WORKER, Member, Registry, Roster, order_key
 
 QUEUES = "queues"

@@ -6,8 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from fleet.pools import Pool
-from fleet.queues import lists_of
+from fleet.pools import Pool, lists_of
 from fleet.registry import STOPPED, WORKER, Registry
 from shared.aws import in_words
 from shared.broker import BROKER_ERRORS, Broker

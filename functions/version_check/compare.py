@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 
+from fleet.airflow_version import is_older
 from fleet.registry import (
     CONSUMING,
     DRAINED,
@@ -22,7 +23,6 @@ from fleet.registry import (
     Member,
     Roster,
 )
-from fleet.releases import is_older
 from version_check.verdict import Difference, Gap, Reference, Verdict
 
 FIELDS = tuple(each.name for each in fields(Code))

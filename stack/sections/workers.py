@@ -18,7 +18,7 @@ from stack.sections.connections import let_read_connections
 from stack.sections.foundation import Foundation
 from stack.sections.pools import SizedPool
 
-# As agent.loop logs it, once for each row of refusals; it is not importable here, a test compares.
+# As agent.fleet_agent logs it, once for each row of refusals; it is not importable here, a test compares.
 REFUSED = "fleet: scale-in protection is not granted"
 LOG_SERVER_PORT = 8793  # Airflow's own default
 STOP_TIMEOUT_S = 120  # the most that Fargate grants: a worker without protection ends its tasks in good order within it

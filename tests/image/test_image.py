@@ -13,7 +13,9 @@ from tests.image.machine import ROOT
 pytestmark = [pytest.mark.image, pytest.mark.timeout(2400)]
 
 LOCK = ROOT / "airflow_image" / "requirements.txt"
-IMPORTS = "import airflow.configuration, airflow.providers.celery.cli.celery_command, boto3, agent.loop, roles.compose"
+IMPORTS = (
+    "import airflow.configuration, airflow.providers.celery.cli.celery_command, boto3, agent.fleet_agent, roles.compose"
+)
 PINNED = re.compile(r"^([A-Za-z0-9._-]+)(?:\[[^]]*\])?==([^ ;\\]+)", re.MULTILINE)
 
 

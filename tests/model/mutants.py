@@ -106,7 +106,7 @@ def _permit_always(permission: Permission, _webservers: object, *, now: float) -
 
 GATES: dict[str, Mutant] = {
     "a worker takes tasks of an older webserver": lambda: patch.object(Permission, "look", _permit_always),
-    "a permission is for ever": lambda: patch("agent.loop.PERMITTED_FOR_S", float("inf")),
+    "a permission is for ever": lambda: patch("agent.fleet_agent.PERMITTED_FOR_S", float("inf")),
     "a worker without permission only asks for no protection": lambda: patch.object(
         Conduct, "command", _consume_without_permission
     ),

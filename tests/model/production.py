@@ -8,7 +8,7 @@ from contextlib import ExitStack, contextmanager
 from types import SimpleNamespace
 from unittest.mock import Mock, patch
 
-from agent import names
+from agent import variables
 from tests.model.worker import count_active
 
 
@@ -22,13 +22,13 @@ def production(now: Callable[[], float]) -> Iterator[None]:
             ("agent.worker.count_active", count_active),
             ("agent.worker.worker_shutting_down", Mock()),
             ("agent.worker.worker_shutdown", Mock()),
-            ("agent.worker.Agent.start", lambda _: None),
-            ("agent.loop.time", clock),
-            ("agent.loop.log", Mock()),
+            ("agent.worker.FleetAgent.start", lambda _: None),
+            ("agent.fleet_agent.time", clock),
+            ("agent.fleet_agent.log", Mock()),
             ("autoscaler.tick.time", clock),
         ):
             stack.enter_context(patch(target, replacement))
         stack.enter_context(
-            patch.dict(os.environ, {names.BROKER_URL: "redis://model", names.AGENT_URI: "http://model"})
+            patch.dict(os.environ, {variables.BROKER_URL: "redis://model", variables.AGENT_URI: "http://model"})
         )
         yield

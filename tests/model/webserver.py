@@ -10,7 +10,7 @@ from tests.model.scaler import Violation
 from tests.model.worker import WORKERS_RELEASE, Process
 
 OLDER_RELEASE = "2"
-# A worker looks each 10 s (agent.loop.PERMITTED_FOR_S); its threads may sleep 20 s each and wait 8 s for Redis.
+# A worker looks each 10 s (agent.fleet_agent.PERMITTED_FOR_S); its threads may sleep 20 s each and wait 8 s for Redis.
 NOTICED_AFTER_S = 90.0
 
 

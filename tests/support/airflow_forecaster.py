@@ -26,16 +26,16 @@ from airflow.utils.session import create_session
 from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 
-from agent import names
+from agent import variables
 from agent.broker import connect
-from agent.forecaster import Forecaster, Settings, read_only
+from agent.forecaster.process import Forecaster, Settings, read_only
 from fleet.registry import Registry
 
 BUNDLE = "dags"
 BEGIN = datetime(2026, 1, 1, tzinfo=UTC)
 
-engine = read_only(os.environ[names.DATABASE_URL])
-registry = Registry(connect(os.environ[names.BROKER_URL]))
+engine = read_only(os.environ[variables.DATABASE_URL])
+registry = Registry(connect(os.environ[variables.BROKER_URL]))
 forecaster = Forecaster(Settings.from_environment(os.environ), engine=engine, registry=registry)
 
 

@@ -24,7 +24,7 @@ SLOTS = 2
 APP = """
 import os, time
 from celery import Celery
-from agent.names import WORKER_MODULES
+from agent.variables import WORKER_MODULES
 
 app = Celery("probe", broker=os.environ["AIRFLOW__CELERY__BROKER_URL"])
 app.conf.update(task_acks_late=True, worker_prefetch_multiplier=1, imports=list(WORKER_MODULES))

@@ -16,9 +16,8 @@ from airflow.api_fastapi.core_api.security import requires_access_view
 from fastapi import APIRouter, Depends, FastAPI, Request, Response
 from fastapi.staticfiles import StaticFiles
 
-from agent import names
-from agent.broker import connect
-from agent.outage import Outage
+from agent import variables
+from agent.broker import Outage, connect
 from agent.page.reader import read_code, read_fleet, read_history
 from agent.page.shared import Shared
 from fleet.pools import POOLS, Pool, read_pools
@@ -71,7 +70,7 @@ def _routes() -> APIRouter:
 
     @functools.cache
     def client() -> redis.Redis:
-        return connect(os.environ[names.BROKER_URL])
+        return connect(os.environ[variables.BROKER_URL])
 
     def ask(read: Read) -> Answer:
         try:

@@ -13,8 +13,7 @@ from agent.page.code import code_by_role
 from agent.page.entries import read_check, read_decisions
 from fleet import history, registry
 from fleet.forecast import Forecast, parse_forecast
-from fleet.pools import Pool
-from fleet.queues import lists_of
+from fleet.pools import Pool, lists_of
 from fleet.registry import CONSUMING, DRAINED, DRAINING, STARTING, STOPPED, WORKER, Member, Registry, Roster
 
 DECISIONS_SHOWN = 20  # of each pool

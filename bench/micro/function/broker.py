@@ -12,7 +12,7 @@ import redis
 from autoscaler.redis_reader import UNACKED
 from bench.micro.function.scenes import CLUSTER, POOL_NAME, QUEUES, SLOTS, Scene, WorkerGroup
 from fleet import registry
-from fleet.queues import lists_of
+from fleet.pools import lists_of
 from fleet.registry import DRAINED, Member, Registry
 
 # The autoscaler reads only the oldest message of a list, so only that one has the size of Airflow's messages.

@@ -13,7 +13,7 @@ import redis
 from playwright.sync_api import Error as BrowserError
 from playwright.sync_api import Page, sync_playwright
 
-from fleet.queues import lists_of
+from fleet.pools import lists_of
 from fleet.registry import (
     CONSUMING,
     DRAINING,

@@ -15,7 +15,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from agent import pulse
+from agent import heartbeat
 from fleet.registry import Forecast, Registry
 from local.servers.ports import free_port
 from project import paths
@@ -388,7 +388,9 @@ def test_without_its_database_it_lives_on_and_forecasts_nothing(redis_server: Re
         assert eventually(lambda: "nothing can be forecast" in log.read_text(), within_s=60)
         assert process.poll() is None
         # Nothing is wrong with its container, so it is not called unhealthy.
-        assert eventually(lambda: pulse.age_s({"AIRFLOW_HOME": str(tmp_path)}, pulse.LOOK) is not None, within_s=60)
+        assert eventually(
+            lambda: heartbeat.age_s({"AIRFLOW_HOME": str(tmp_path)}, heartbeat.LOOK) is not None, within_s=60
+        )
         process.send_signal(signal.SIGTERM)
         assert process.wait(timeout=10) == 0
     assert Registry(redis_server.client).forecast("worker") is None

@@ -24,7 +24,7 @@ AIRFLOW_PYTHON = Path(__file__).parents[3] / ".venv-airflow" / "bin" / "python"
 WAITS = """
 import os, sys
 from agent.gates import limit_s, other_workers
-from roles.turn import take_turn
+from roles.gate import take_turn
 take_turn(other_workers, os.environ, limit_s=limit_s(os.environ))
 print("its turn", flush=True)
 """

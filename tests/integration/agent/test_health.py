@@ -14,7 +14,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from agent import names, pulse
+from agent import heartbeat, variables
 from project import paths
 from roles import health
 from tests.integration.conftest import PostgresServer
@@ -78,17 +78,17 @@ def test_nobody_there_is_not_health() -> None:
 @pytest.mark.parametrize(
     ("role", "sign", "longest_s", "silence"),
     [
-        ("worker", pulse.ROUND, health.LONGEST_PAUSE_S, "gone no round"),
-        ("forecaster", pulse.LOOK, health.LONGEST_LOOK_S, "not looked"),
+        ("worker", heartbeat.ROUND, health.LONGEST_PAUSE_S, "gone no round"),
+        ("forecaster", heartbeat.LOOK, health.LONGEST_LOOK_S, "not looked"),
     ],
 )
 def test_what_answers_nobody_is_healthy_while_it_leaves_signs_of_life(
     role: str, sign: str, longest_s: float, silence: str, tmp_path: Path
 ) -> None:
-    given = {names.AIRFLOW_HOME: str(tmp_path)}
+    given = {variables.AIRFLOW_HOME: str(tmp_path)}
     with pytest.raises(health.Unhealthy, match=f"{silence} yet"):
         health.check(role, given)
-    pulse.beat(given, sign)
+    heartbeat.beat(given, sign)
     health.check(role, given)
     long_ago = time.time() - longest_s - 10
     os.utime(tmp_path / sign, (long_ago, long_ago))
@@ -98,20 +98,20 @@ def test_what_answers_nobody_is_healthy_while_it_leaves_signs_of_life(
 
 @pytest.mark.parametrize("role", ["scheduler", "dag-processor"])
 def test_a_container_that_waits_for_its_turn_is_healthy(role: str, tmp_path: Path) -> None:
-    given = {names.AIRFLOW_HOME: str(tmp_path)}
-    pulse.beat(given, pulse.WAITING)
+    given = {variables.AIRFLOW_HOME: str(tmp_path)}
+    heartbeat.beat(given, heartbeat.WAITING)
     health.check(role, given)
 
 
 @pytest.mark.parametrize("ended", [True, False], ids=["has waited", "hangs"])
 def test_a_container_that_waits_no_more_must_do_its_work(ended: bool, tmp_path: Path) -> None:
-    given = {names.AIRFLOW_HOME: str(tmp_path), "PORT": "1"}
-    pulse.beat(given, pulse.WAITING)
+    given = {variables.AIRFLOW_HOME: str(tmp_path), "PORT": "1"}
+    heartbeat.beat(given, heartbeat.WAITING)
     if ended:
-        pulse.end(given, pulse.WAITING)
+        heartbeat.end(given, heartbeat.WAITING)
     else:
         long_ago = time.time() - health.LONGEST_PAUSE_S - 10
-        os.utime(tmp_path / pulse.WAITING, (long_ago, long_ago))
+        os.utime(tmp_path / heartbeat.WAITING, (long_ago, long_ago))
     with pytest.raises(health.Unhealthy):
         health.check("scheduler", given)
 

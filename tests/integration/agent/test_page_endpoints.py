@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from agent.metadata import MetadataUnavailableError, read_task_arn
+from agent.identity import MetadataUnavailableError, read_task_arn
 from agent.protection import TaskProtection
 from tests.support.fake_ecs import TASK_ARN, FakeEcs
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from roles.patience import WITH_THE_BROKER, celery_config
+from roles.celery_settings import WITH_THE_BROKER, celery_config
 from tests.support.airflows_python import asked, needs_airflow
 
 PROGRAM = """

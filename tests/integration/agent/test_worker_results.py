@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from roles.patience import WITH_RESULTS, celery_config
+from roles.celery_settings import WITH_RESULTS, celery_config
 from tests.support.airflows_python import asked, needs_airflow
 
 NOBODY_LISTENS = "db+postgresql+psycopg2://user:password@127.0.0.1:1/none"

@@ -12,7 +12,7 @@ from urllib.parse import quote
 import pytest
 
 from agent.gates import other_workers, other_workers_unless_newer
-from agent.names import WORKER_MODULES
+from agent.variables import WORKER_MODULES
 from fleet.pools import PoolsError
 from roles import main as entrypoint
 from roles.compose import RAW_SECRETS, ROLES, compose
@@ -303,7 +303,7 @@ def become(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> dict[str, object]
     monkeypatch.setattr(entrypoint, "read_task_arn", lambda _: "arn:aws:ecs:eu-central-1:1:task/cluster/abc")
     monkeypatch.setattr(subprocess, "Popen", lambda argv, **_: seen.update(reporter=argv))
     monkeypatch.setattr(
-        "roles.turn.take_turn", lambda rule, environment, **more: seen.update(rule=rule, waited=environment, **more)
+        "roles.gate.take_turn", lambda rule, environment, **more: seen.update(rule=rule, waited=environment, **more)
     )
     return seen
 

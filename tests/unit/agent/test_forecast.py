@@ -2,7 +2,7 @@
 
 import pytest
 
-from agent.forecast import DueRun, PastUse, forecast
+from agent.forecaster.forecast import DueRun, PastUse, forecast
 from fleet.forecast import MOST_FORECAST_SLOTS, Forecast
 
 POOL_OF = {"default": "worker", "long": "long", "longer": "long"}

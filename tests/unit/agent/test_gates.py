@@ -14,8 +14,8 @@ from agent.gates import (
     other_workers,
     other_workers_unless_newer,
 )
+from fleet.airflow_version import is_older
 from fleet.registry import CONSUMING, DRAINED, DRAINING, RUNNING, STARTING, STOPPED, Code, Member, Roster
-from fleet.releases import is_older
 
 OLD = Code(image_version="1", dags_hash="a", airflow_version="3.3.2")
 NEW = Code(image_version="2", dags_hash="b", airflow_version="3.3.2")

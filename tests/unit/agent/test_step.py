@@ -49,7 +49,7 @@ class Loop:
         monkeypatch.setenv("ECS_AGENT_URI", "http://127.0.0.1:1")
         monkeypatch.setattr("agent.worker.monotonic", lambda: self.now)
         monkeypatch.setattr("agent.worker.count_active", lambda: self.reserved)
-        monkeypatch.setattr("agent.worker.Agent.start", lambda _: None)
+        monkeypatch.setattr("agent.worker.FleetAgent.start", lambda _: None)
         self.step = FleetStep(self.consumer)
         self.agent = self.step._agent
         self.step.start(self.consumer)

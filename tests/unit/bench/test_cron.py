@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from agent.forecast import LATE_S, LOOK_EVERY_S
+from agent.forecaster.forecast import LATE_S, LOOK_EVERY_S
 from bench.loads.cron_load import cron_load
 from bench.loads.load import Load
 from bench.loads.schedule import AHEAD_S, WINDOW_S, Calendar, PastTask, Rises, ScheduledRun, rises_of

@@ -63,8 +63,8 @@ def test_an_alarm_on_a_metric_of_ours_names_one_that_is_published(title: str) ->
 def test_refused_protection_is_counted_by_the_words_that_the_agent_logs() -> None:
     (counted,) = rendered.resources("AWS::Logs::MetricFilter").values()
     assert counted["FilterPattern"] == f'"{REFUSED}"'
-    agent = (ROOT / "airflow_image/agent/loop.py").read_text()
-    outage = (ROOT / "airflow_image/agent/outage.py").read_text()
+    agent = (ROOT / "airflow_image/agent/fleet_agent.py").read_text()
+    outage = (ROOT / "airflow_image/agent/broker.py").read_text()
     assert REFUSED.removeprefix("fleet: ") in agent
     assert '"fleet: %s: %s"' in outage
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from agent import names
+from agent import variables
 from fleet.pools import read_pools
 from roles import health
 from roles.compose import ROLES
@@ -25,7 +25,7 @@ CORE = AIRFLOW[:-1]  # what there is always
 EVERY = [name for group in CONTAINERS.values() for name in group]
 LONGEST_STOP_TIMEOUT_S = 120  # Fargate grants no more
 RESTART_ATTEMPT_PERIODS_S = range(60, 1801)  # that ECS takes; cfn-lint does not look
-FARGATE_INJECTS = {names.AGENT_URI, names.METADATA_URI}
+FARGATE_INJECTS = {variables.AGENT_URI, variables.METADATA_URI}
 
 # The contract between template and image: variables -> containers that get them.
 PLAIN = {

@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import text
 
-from agent.forecast import BUCKET_S, PastUse
+from agent.forecaster.forecast import BUCKET_S, PastUse
 
 # A slot is taken for about a second by the shortest task there is.
 LEAST_S = 1.0

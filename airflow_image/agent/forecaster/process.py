@@ -19,13 +19,11 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 from sqlalchemy.pool import NullPool
 
-from agent import names, pulse
-from agent.broker import connect
-from agent.forecast import LATE_S, LOOK_EVERY_S, forecast
-from agent.outage import Outage
-from agent.past_use import past_use
-from agent.schedule import Schedule
-from agent.under_way import runs_under_way
+from agent import heartbeat, variables
+from agent.broker import Outage, connect
+from agent.forecaster.forecast import LATE_S, LOOK_EVERY_S, forecast
+from agent.forecaster.past_use import past_use
+from agent.forecaster.schedule import Schedule, runs_under_way
 from fleet.registry import Registry
 
 log = logging.getLogger(__name__)
@@ -50,10 +48,10 @@ class Settings:
     def from_environment(cls, environment: Mapping[str, str]) -> Settings:
         """As the entrypoint left it; KeyError or ValueError otherwise."""
         return cls(
-            pool_of=json.loads(environment[names.POOL_OF_QUEUE]),
-            ahead_s=60.0 * int(environment[names.FORECAST_MINUTES]),
-            runs=int(environment[names.FORECAST_RUNS]),
-            window_s=float(environment[names.FORECAST_WINDOW_S]),
+            pool_of=json.loads(environment[variables.POOL_OF_QUEUE]),
+            ahead_s=60.0 * int(environment[variables.FORECAST_MINUTES]),
+            runs=int(environment[variables.FORECAST_RUNS]),
+            window_s=float(environment[variables.FORECAST_WINDOW_S]),
         )
 
 
@@ -101,15 +99,11 @@ def main() -> None:
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr, force=True)
     forecaster = Forecaster(
         Settings.from_environment(os.environ),
-        engine=read_only(os.environ[names.DATABASE_URL]),
-        registry=Registry(connect(os.environ[names.BROKER_URL])),
+        engine=read_only(os.environ[variables.DATABASE_URL]),
+        registry=Registry(connect(os.environ[variables.BROKER_URL])),
     )
     while True:
         forecaster.look()
-        pulse.beat(os.environ, pulse.LOOK)
+        heartbeat.beat(os.environ, heartbeat.LOOK)
         if signal.sigtimedwait(STOP_SIGNALS, LOOK_EVERY_S):
             return
-
-
-if __name__ == "__main__":
-    main()

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 
 import redis
 
-from agent import names, pulse
+from agent import heartbeat, variables
 from agent.broker import connect
 from agent.gates import Gate, Rule
 from agent.identity import read_code, read_identity
@@ -33,14 +33,14 @@ def take_turn(rule: Rule, environment: Mapping[str, str], *, limit_s: float) -> 
     The container's health check is told that it waits. Ends the process when that is told to stop.
     """
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
-    registry, watch = Registry(connect(environment[names.BROKER_URL])), CodeWatch(environment)
+    registry, watch = Registry(connect(environment[variables.BROKER_URL])), CodeWatch(environment)
     reporter = None
-    if names.TASK_ARN in environment:
+    if variables.TASK_ARN in environment:
         reporter = Reporter(read_identity(environment), registry, watch, state=STARTING)
     with contextlib.ExitStack() as ends:
         if reporter is not None:
             ends.callback(reporter.forget)
-        ends.callback(pulse.end, environment, pulse.WAITING)
+        ends.callback(heartbeat.end, environment, heartbeat.WAITING)
         ends.enter_context(_stoppable())
         wait(
             rule,
@@ -81,7 +81,7 @@ def wait(
 
 def _report(environment: Mapping[str, str], reporter: Reporter | None) -> None:
     with contextlib.suppress(OSError):  # the health check then finds that nothing runs yet, and is patient at first
-        pulse.beat(environment, pulse.WAITING)
+        heartbeat.beat(environment, heartbeat.WAITING)
     if reporter is not None:
         reporter.report()
 

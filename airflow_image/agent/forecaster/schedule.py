@@ -1,4 +1,4 @@
-"""Reads from Airflow's database which scheduled runs will be created soon."""
+"""Reads from Airflow's database which scheduled runs will be created soon, and which are under way."""
 
 from __future__ import annotations
 
@@ -9,13 +9,15 @@ from typing import Any
 
 from airflow.models.dag import DagModel
 from airflow.models.dag_version import DagVersion
+from airflow.models.dagrun import DagRun
 from airflow.models.serialized_dag import SerializedDagModel
 from airflow.timetables.base import TimeRestriction
+from airflow.utils.state import DagRunState
 from airflow.utils.types import DagRunType
 from sqlalchemy import false, select
 from sqlalchemy.exc import SQLAlchemyError
 
-from agent.forecast import DueRun
+from agent.forecaster.forecast import DueRun
 
 log = logging.getLogger(__name__)
 
@@ -65,6 +67,28 @@ class Schedule:
             self._plans[model.dag_id] = plan
             due += [DueRun(dag_id=model.dag_id, at=at) for at in times]
         return due
+
+
+def runs_under_way(session: Any, *, since: float, until: float) -> list[DueRun]:
+    """The scheduled runs that were due between two times, in seconds since the epoch, and are queued or running.
+
+    Not of DAGs that are paused or gone: the scheduler starts none of their tasks.
+    `session`: a SQLAlchemy session on Airflow's database. Raises SQLAlchemyError.
+    """
+    begin, end = (datetime.fromtimestamp(time, tz=UTC) for time in (since, until))
+    query = (
+        select(DagRun.dag_id, DagRun.run_after)
+        .join(DagModel, DagModel.dag_id == DagRun.dag_id)
+        .where(
+            DagRun.run_after.between(begin, end),
+            DagRun.state.in_((DagRunState.QUEUED, DagRunState.RUNNING)),
+            DagRun.run_type == DagRunType.SCHEDULED,
+            DagModel.is_paused == false(),
+            DagModel.is_stale == false(),
+        )
+        .order_by(DagRun.run_after, DagRun.dag_id)
+    )
+    return [DueRun(dag_id=row.dag_id, at=row.run_after.timestamp()) for row in session.execute(query)]
 
 
 def _due(session: Any, *, since: float, until: float) -> list[Any]:

@@ -26,4 +26,4 @@ AGENT_URI = "ECS_AGENT_URI"
 METADATA_URI = "ECS_CONTAINER_METADATA_URI_V4"
 
 # What Celery imports in a worker.
-WORKER_MODULES = ("agent.worker", "agent.stop", "agent.task_code", "agent.control")
+WORKER_MODULES = ("agent.worker", "agent.stop")

@@ -6,18 +6,18 @@ import json
 import math
 from collections.abc import Mapping
 
-from agent import names
+from agent import variables
 from fleet.pools import POOLS, read_pools
 from roles.errors import ConfigurationError
 
 # Of each: the default, the lowest, the highest.
 LIMITS = {
     # Any boot ends within this.
-    names.FORECAST_MINUTES: ("15", 1, 60),
-    names.FORECAST_RUNS: ("10", 1, 100),
+    variables.FORECAST_MINUTES: ("15", 1, 60),
+    variables.FORECAST_RUNS: ("10", 1, 100),
     # Measured: with less, tasks of later stages wait longer, and more costs more. Above 900 s there might be more pairs
     # than a reader believes.
-    names.FORECAST_WINDOW_S: ("30", 1, 900),
+    variables.FORECAST_WINDOW_S: ("30", 1, 900),
 }
 
 
@@ -30,7 +30,7 @@ def forecast_settings(given: Mapping[str, str]) -> dict[str, str]:
             raise ConfigurationError(f"{name} is {settings[name]!r}, not a number from {lowest} to {highest}")
     pools = read_pools(given[POOLS])
     pool_of = {queue: pool.name for pool in pools for queue in pool.queues}
-    return {**settings, names.POOL_OF_QUEUE: json.dumps(pool_of, separators=(",", ":"))}
+    return {**settings, variables.POOL_OF_QUEUE: json.dumps(pool_of, separators=(",", ":"))}
 
 
 def _number(value: str) -> float:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from fleet.texts import NO_JSON, loads_each
+from fleet.validation import NO_JSON, loads_each
 
 
 def test_each_text_is_what_it_says_in_their_order() -> None:

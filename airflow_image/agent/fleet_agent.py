@@ -10,11 +10,11 @@ from collections.abc import Callable
 
 import redis
 
-from agent import pulse
+from agent import heartbeat
+from agent.broker import Outage
 from agent.conduct import LEASE_MINUTES, Command, Conduct, Snapshot, Wish, is_fresh
 from agent.gates import Permission
 from agent.identity import Identity
-from agent.outage import Outage
 from agent.protection import TaskProtection
 from agent.versions import CodeWatch
 from fleet.registry import WEBSERVER, Member, Registry
@@ -28,7 +28,7 @@ FAREWELL_S = 3.0
 PERMITTED_FOR_S = 10.0
 
 
-class Agent:
+class FleetAgent:
     """Between Redis, the ECS agent and the event loop, which sets `snapshot` and reads `command`, each replaced whole.
 
     `count_active` says how many tasks there are, from any thread: the event loop's snapshots end when Celery stops.
@@ -106,7 +106,7 @@ class Agent:
             started = time.monotonic()
             try:
                 self.round(identity)
-                pulse.beat(os.environ, pulse.ROUND)
+                heartbeat.beat(os.environ, heartbeat.ROUND)
             except Exception:
                 # Tasks depend on this thread: without it their protection would run out. It outlives its own bugs.
                 log.exception("fleet: a round failed")

@@ -6,7 +6,7 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
-from agent import names
+from agent import variables
 
 ROUND = "fleet-pulse"  # a worker's agent has gone a round
 LOOK = "fleet-forecast"  # the forecaster has looked at the schedule
@@ -32,4 +32,4 @@ def age_s(given: Mapping[str, str], sign: str) -> float | None:
 
 
 def _path(given: Mapping[str, str], sign: str) -> Path:
-    return Path(given.get(names.AIRFLOW_HOME) or Path.home() / "airflow") / sign
+    return Path(given.get(variables.AIRFLOW_HOME) or Path.home() / "airflow") / sign

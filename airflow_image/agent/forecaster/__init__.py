@@ -1,0 +1,1 @@
+"""The process beside the scheduler that forecasts the slots that scheduled runs will want."""
