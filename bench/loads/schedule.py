@@ -81,9 +81,8 @@ class PastTask:
 def rises_of(tasks: Sequence[PastTask], *, window_s: float) -> Rises:
     """Return the slot demand of a past run as (second of the run, additional slots), rounded down to BUCKET_S.
 
-    This is what `agent.past_use` asks Postgres for, computed for simulated tasks; a test compares both. It covers the
-    first `window_s` seconds of the run, as if no task had waited. Time begins with the first task's start. `tasks` must
-    not be empty.
+    `agent.forecaster.past_use` asks Postgres for the same; a test compares both. It covers the first `window_s` seconds
+    of the run, as if no task had waited. Time begins with the first task's start. `tasks` must not be empty.
     """
     begin = min(task.started for task in tasks)
     steps = []
