@@ -20,7 +20,7 @@ INVOKE = Config(read_timeout=100, retries={"max_attempts": 0})
 
 
 @dataclass(frozen=True, kw_only=True)
-class Stack:
+class DeployedStack:
     """A deployed stack, and clients of the APIs that it is reached by."""
 
     name: str
@@ -33,7 +33,7 @@ class Stack:
         return {each["OutputKey"]: str(each["OutputValue"]) for each in stack.get("Outputs", [])}[key]
 
 
-def reach(name: str) -> Stack:
+def find_stack(name: str) -> DeployedStack:
     """The stack of an environment; CommandError when there is no such environment, or no local stack runs."""
     environment = environments.load(name)
     api: Any = boto3.session  # boto3 is not typed
@@ -49,8 +49,10 @@ def reach(name: str) -> Stack:
     return _stack(environment.stack_name, session, cloudformation_at=here.endpoint, functions_at=here.invocations)
 
 
-def _stack(name: str, session: Any, *, cloudformation_at: str | None = None, functions_at: str | None = None) -> Stack:
-    return Stack(
+def _stack(
+    name: str, session: Any, *, cloudformation_at: str | None = None, functions_at: str | None = None
+) -> DeployedStack:
+    return DeployedStack(
         name=name,
         cloudformation=session.client("cloudformation", endpoint_url=cloudformation_at),
         functions=session.client("lambda", endpoint_url=functions_at, config=INVOKE),
@@ -66,7 +68,7 @@ class FunctionFailed(Exception):
     """The function answered with an error; the message is one line."""
 
 
-def ask_function(stack: Stack, *, output: str, event: Mapping[str, Any], who: str) -> Record:
+def ask_function(stack: DeployedStack, *, output: str, event: Mapping[str, Any], who: str) -> Record:
     """The answer to `event` of the function that this output of the stack names; `who` names it to people.
 
     Raises FunctionFailed, KeyError when the stack has no such output, and what boto3 raises.
@@ -79,7 +81,7 @@ def ask_function(stack: Stack, *, output: str, event: Mapping[str, Any], who: st
 
 
 def ask_until(
-    look: Callable[[], Record],
+    ask: Callable[[], Record],
     *,
     is_done: Callable[[Record], bool],
     seconds: float,
@@ -90,7 +92,7 @@ def ask_until(
     """The first answer that is as wanted, or the last one within `seconds`; `progress` hears each with its time."""
     began = clock()
     while True:
-        record = look()
+        record = ask()
         passed = clock() - began
         progress(record, passed)
         if is_done(record) or passed + ASK_EVERY_S > seconds:

@@ -14,7 +14,7 @@ from project import paths
 from project.clients import Clients
 from project.errors import CommandError
 
-NOBODY = "no local stack is running in this checkout; start one with `make up`"
+NO_STACK = "no local stack is running in this checkout; start one with `make up`"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,7 +39,7 @@ class Running:
             client = redis.Redis(host=self.redis_host, port=self.redis_port, password=password, socket_timeout=5)
             client.ping()
         except (BotoCoreError, ClientError, redis.RedisError) as error:
-            raise CommandError(f"the local stack does not answer ({type(error).__name__}): {NOBODY}") from None
+            raise CommandError(f"the local stack does not answer ({type(error).__name__}): {NO_STACK}") from None
         return client
 
 
@@ -60,4 +60,4 @@ def find() -> Running:
     try:
         return Running(**json.loads(paths.RUNNING.read_text()))
     except (FileNotFoundError, ValueError, TypeError):
-        raise CommandError(NOBODY) from None
+        raise CommandError(NO_STACK) from None

@@ -16,7 +16,7 @@ from pathlib import Path
 from agent.versions import LOOKING_SHARE, CodeHash
 from bench.micro.processor import cpu_s
 from fleet.registry import CONSUMING, RUNNING, WEBSERVER, WORKER, Code, Member, Roster, member_id
-from version_check.compare import Container, Seen, Tasks, compare
+from version_check.compare import Container, Observation, Tasks, compare
 from version_check.verdict import Reference, Verdict
 
 FILES, FILE_BYTES = 2000, 4000
@@ -67,7 +67,7 @@ def compare_all(members: int) -> Verdict:
     tasks = Tasks(containers=containers, known=frozenset(each.id.partition("/")[0] for each in parsed))
     roster = Roster(members=parsed, malformed=(), read_at=NOW)
     answer = Reference(member=member_id("web", WEBSERVER), code=NEW)
-    verdict = compare(Seen(now=NOW, tasks=tasks, roster=roster, answer=answer))
+    verdict = compare(Observation(now=NOW, tasks=tasks, roster=roster, answer=answer))
     json.dumps(verdict.to_record())
     return verdict
 

@@ -6,17 +6,17 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 # On the cluster: what is wanted of the whole environment. On a service: that it sleeps; that nobody may scale it.
-WISH_TAG = "airflow-on-ecs:sleep"
+DESIRED_STATE_TAG = "airflow-on-ecs:sleep"
 ASLEEP_TAG = "airflow-on-ecs:asleep"
 PAUSED_TAG, PAUSED = "airflow-on-ecs:paused", "true"
 ASLEEP, AWAKE = "asleep", "awake"
-WISHES = (ASLEEP, AWAKE)
+DESIRED_STATES = (ASLEEP, AWAKE)
 
 Tags = Iterable[Mapping[str, str]]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Wish:
+class DesiredState:
     """What is wanted, ASLEEP or AWAKE, and since when, in seconds since the epoch."""
 
     state: str
@@ -24,13 +24,13 @@ class Wish:
 
     def to_tag(self) -> dict[str, str]:
         """As ECS takes it; a tag's value may hold no brackets and no quotes."""
-        return {"key": WISH_TAG, "value": f"{self.state} {self.since}"}
+        return {"key": DESIRED_STATE_TAG, "value": f"{self.state} {self.since}"}
 
 
-def wish_in(tags: Tags) -> Wish | None:
+def desired_state_in(tags: Tags) -> DesiredState | None:
     """None when nothing is wanted, or nothing that can be understood: an environment then stays as it is."""
-    state, _, since = _value(tags, WISH_TAG).partition(" ")
-    return Wish(state=state, since=int(since)) if state in WISHES and _is_number(since) else None
+    state, _, since = _value(tags, DESIRED_STATE_TAG).partition(" ")
+    return DesiredState(state=state, since=int(since)) if state in DESIRED_STATES and _is_number(since) else None
 
 
 def size_asleep(tags: Tags) -> int | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from shared.tags import ASLEEP_TAG, WISH_TAG, Wish, asleep_tag
+from shared.tags import ASLEEP_TAG, DESIRED_STATE_TAG, DesiredState, asleep_tag
 from sleeper.plan import Step, Verb
 from sleeper.read import SUSPENDED, Clients, cluster, queue_lists, scalable_target
 from sleeper.settings import Settings
@@ -32,18 +32,18 @@ class Hands:
             Verb.DROP_MESSAGES: lambda _: self._drop_messages(),
             Verb.STOP_DATABASE: lambda _: clients.rds.stop_db_instance(DBInstanceIdentifier=settings.database),
             Verb.START_DATABASE: lambda _: clients.rds.start_db_instance(DBInstanceIdentifier=settings.database),
-            Verb.FORGET_WISH: lambda _: self._forget_wish(),
+            Verb.CLEAR_DESIRED_STATE: lambda _: self._clear_desired_state(),
         }
 
     def take(self, step: Step) -> None:
         self._verbs[step.verb](step)
 
-    def wish(self, wish: Wish) -> None:
+    def record(self, desired_state: DesiredState) -> None:
         """Writes down what is wanted."""
-        self._clients.ecs.tag_resource(resourceArn=self._cluster_arn(), tags=[wish.to_tag()])
+        self._clients.ecs.tag_resource(resourceArn=self._cluster_arn(), tags=[desired_state.to_tag()])
 
-    def _forget_wish(self) -> None:
-        self._clients.ecs.untag_resource(resourceArn=self._cluster_arn(), tagKeys=[WISH_TAG])
+    def _clear_desired_state(self) -> None:
+        self._clients.ecs.untag_resource(resourceArn=self._cluster_arn(), tagKeys=[DESIRED_STATE_TAG])
 
     def _cluster_arn(self) -> str:
         return str(cluster(self._clients.ecs, self._settings.cluster)["clusterArn"])

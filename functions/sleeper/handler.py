@@ -12,22 +12,22 @@ from aws_lambda_powertools import Logger
 from shared import aws
 from shared.aws import AWS_ERRORS, in_words
 from shared.broker import BROKER_ERRORS, broker_of
-from shared.looks import look_until
 from shared.settings import SettingsError, whole_number
-from shared.tags import WISHES, Wish
+from shared.tags import DESIRED_STATES, DesiredState
+from shared.ticks import tick_until
 from sleeper.act import Hands
 from sleeper.plan import Plan, plan
 from sleeper.read import Clients, Unreadable, read
 from sleeper.settings import Settings
 
-# An event may say what is wanted from now on, and ask for fewer looks: {"want": "asleep", "looks": 1}.
+# An event may say what is wanted from now on, and ask for fewer ticks: {"want": "asleep", "ticks": 1}.
 WANT = "want"
-LOOKS = "looks"
+TICKS = "ticks"
 # The schedule comes each minute: while something is under way, looks follow each other until then.
-MOST_LOOKS = 11
-LOOK_EVERY_S = 5.0
+MOST_TICKS = 11
+TICK_EVERY_S = 5.0
 # A look waits at most about this long, with Redis and two APIs slow.
-LOOK_TAKES_AT_MOST_S = 15.0
+LONGEST_TICK_S = 15.0
 UNKNOWN = "unknown"
 PROBLEMS: tuple[type[Exception], ...] = (Unreadable, *AWS_ERRORS, *BROKER_ERRORS)
 
@@ -49,27 +49,27 @@ def wiring() -> tuple[Settings, Clients]:
 def handler(event: Any, context: Any) -> dict[str, Any]:
     """Returns the last look: {phase, says, is_settled, gave_up, steps}."""
     settings, clients = wiring()
-    looks = whole_number(event.get(LOOKS, MOST_LOOKS), name=LOOKS, lowest=1)
+    ticks = whole_number(event.get(TICKS, MOST_TICKS), name=TICKS, lowest=1)
     if (wanted := event.get(WANT)) is not None:
-        ask(wanted, settings=settings, clients=clients, now=time.time())
-    return look_until(
-        lambda: look(settings=settings, clients=clients, now=time.time()),
+        record_desired_state(wanted, settings=settings, clients=clients, now=time.time())
+    return tick_until(
+        lambda: tick(settings=settings, clients=clients, now=time.time()),
         is_done=lambda record: bool(record["is_settled"]),
-        looks=looks,
-        every_s=LOOK_EVERY_S,
-        takes_at_most_s=LOOK_TAKES_AT_MOST_S,
+        ticks=ticks,
+        every_s=TICK_EVERY_S,
+        longest_tick_s=LONGEST_TICK_S,
         seconds_left=lambda: context.get_remaining_time_in_millis() / 1000,
     )
 
 
-def ask(wanted: object, *, settings: Settings, clients: Clients, now: float) -> None:
+def record_desired_state(wanted: object, *, settings: Settings, clients: Clients, now: float) -> None:
     """Writes down what is wanted. Raises SettingsError for anything but asleep and awake, or one of PROBLEMS."""
-    if wanted not in WISHES:
-        raise SettingsError(f"{WANT} is {wanted!r}: it must be one of {', '.join(WISHES)}")
-    Hands(clients, settings).wish(Wish(state=str(wanted), since=int(now)))
+    if wanted not in DESIRED_STATES:
+        raise SettingsError(f"{WANT} is {wanted!r}: it must be one of {', '.join(DESIRED_STATES)}")
+    Hands(clients, settings).record(DesiredState(state=str(wanted), since=int(now)))
 
 
-def look(*, settings: Settings, clients: Clients, now: float) -> dict[str, Any]:
+def tick(*, settings: Settings, clients: Clients, now: float) -> dict[str, Any]:
     """One look: read, plan, act. What cannot be read or done is said; the next look goes on from what is there then."""
     taken: list[str] = []
     try:

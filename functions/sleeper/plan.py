@@ -16,7 +16,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import Enum
 
-from shared.tags import ASLEEP, AWAKE, Wish
+from shared.tags import ASLEEP, AWAKE, DesiredState
 from sleeper.world import Service, Work, World
 
 # RDS's words. One that serves can be used; only one that is available can be stopped.
@@ -41,7 +41,7 @@ class Verb(Enum):
     DROP_MESSAGES = "drop messages"
     STOP_DATABASE = "stop database"
     START_DATABASE = "start database"
-    FORGET_WISH = "forget wish"
+    CLEAR_DESIRED_STATE = "clear desired state"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,26 +67,26 @@ class Plan:
 
 def plan(world: World, *, patience_s: int) -> Plan:
     """The next steps. `patience_s`: for so long it may be too busy to fall asleep."""
-    if world.wish is None:
-        return _leave(world)
-    if world.wish.state == AWAKE:
-        return _wake(world, world.wish)
+    if world.desired_state is None:
+        return _keep(world)
+    if world.desired_state.state == AWAKE:
+        return _wake(world, world.desired_state)
     if world.airflow.is_marked:
-        return _rest(world)
-    obstacle = _why_awake(world)
-    if obstacle and world.now - world.wish.since > patience_s:
-        steps = (*_open(world.pools), Step(verb=Verb.FORGET_WISH))
+        return _stop(world)
+    obstacle = _obstacle(world)
+    if obstacle and world.now - world.desired_state.since > patience_s:
+        steps = (*_open(world.pools), Step(verb=Verb.CLEAR_DESIRED_STATE))
         return Plan(phase=AWAKE, says=f"stays awake, gave up: {obstacle}", steps=steps, is_settled=True, gave_up=True)
-    return _close(world, obstacle)
+    return _fall_asleep(world, obstacle)
 
 
-def _leave(world: World) -> Plan:
+def _keep(world: World) -> Plan:
     marked = [service.name for service in world.services if service.is_marked]
     says = f"nothing is wanted, and {', '.join(marked)} sleep: ask for one or the other" if marked else "awake"
     return Plan(phase=AWAKE, says=says, is_settled=True)
 
 
-def _why_awake(world: World) -> str:
+def _obstacle(world: World) -> str:
     """What keeps it from closing, or empty. Once the pools are closed, only what is queued."""
     if rolling := [service.name for service in world.services if service.is_rolling_out]:
         return f"a deployment of {', '.join(rolling)} is under way"
@@ -96,10 +96,10 @@ def _why_awake(world: World) -> str:
         return f"what runs is not known: {world.work}"
     if world.work.queued or not (world.work.is_none or _are_closed(world)):
         return str(world.work)
-    return _why_not_empty(world) if _are_closed(world) else ""
+    return _why_workers_are_left(world) if _are_closed(world) else ""
 
 
-def _why_not_empty(world: World) -> str:
+def _why_workers_are_left(world: World) -> str:
     left = [f"{pool.name} ({max(pool.running, pool.desired)})" for pool in world.pools if not pool.is_empty]
     busy = f"; {world.work}" if isinstance(world.work, Work) and world.work.busy else ""
     return f"workers drain: {', '.join(left)}{busy}" if left else ""
@@ -109,7 +109,7 @@ def _are_closed(world: World) -> bool:
     return all(pool.is_marked for pool in world.pools)
 
 
-def _close(world: World, obstacle: str) -> Plan:
+def _fall_asleep(world: World, obstacle: str) -> Plan:
     """The pools first; then what queues tasks for them."""
     if isinstance(world.work, Work) and world.work.queued:
         return Plan(phase=FALLING, says=f"waits for quiet: {obstacle}", steps=_open(world.pools))
@@ -125,7 +125,7 @@ def _close(world: World, obstacle: str) -> Plan:
     return Plan(phase=FALLING, says="all workers are gone: airflow and flower stop", steps=steps)
 
 
-def _rest(world: World) -> Plan:
+def _stop(world: World) -> Plan:
     """There is no way back but to wake: the scheduler is told to stop."""
     steps = (
         *_silence(world),
@@ -146,7 +146,7 @@ def _rest(world: World) -> Plan:
     return Plan(phase=ASLEEP, says="asleep", steps=steps, is_settled=True)
 
 
-def _wake(world: World, wish: Wish) -> Plan:
+def _wake(world: World, desired_state: DesiredState) -> Plan:
     """Each waits for what it needs: the database, then airflow, then the workers, then Flower."""
     if world.database == STOPPED:
         return Plan(phase=WAKING, says="the database starts", steps=(Step(verb=Verb.START_DATABASE),))
@@ -159,22 +159,22 @@ def _wake(world: World, wish: Wish) -> Plan:
             return Plan(phase=WAKING, says=f"starts {names}", steps=(*_open(services), *resume))
         if not all(service.is_up for service in services):
             return Plan(phase=WAKING, says=f"waits for {names}")
-    return _arm(world, wish)
+    return _finish_waking(world, desired_state)
 
 
-def _arm(world: World, wish: Wish) -> Plan:
+def _finish_waking(world: World, desired_state: DesiredState) -> Plan:
     """Alarms that still ring for the night must not tell anybody; one that never stops is right, and must."""
     ringing = world.alarms.ringing
     calm = tuple(name for name in world.alarms.silent if name not in ringing)
     steps = [Step(verb=Verb.ARM_ALARMS, names=calm)] if calm else []
     if not world.is_scaling:
         steps.append(Step(verb=Verb.RESUME_SCALING))
-    if ringing and world.now - wish.since <= ALARMS_SETTLE_S:
+    if ringing and world.now - desired_state.since <= ALARMS_SETTLE_S:
         says = f"awake; silent until they have seen it: {', '.join(ringing)}"
         return Plan(phase=AWAKE, says=says, steps=tuple(steps), is_settled=True)
     if ringing:
         steps.append(Step(verb=Verb.REARM_ALARMS, names=ringing))
-    return Plan(phase=AWAKE, says="awake", steps=(*steps, Step(verb=Verb.FORGET_WISH)), is_settled=True)
+    return Plan(phase=AWAKE, says="awake", steps=(*steps, Step(verb=Verb.CLEAR_DESIRED_STATE)), is_settled=True)
 
 
 def _mark(services: Iterable[Service]) -> tuple[Step, ...]:

@@ -11,7 +11,7 @@ from fleet.registry import STOPPED, WORKER, Registry
 from shared.aws import in_words
 from shared.broker import BROKER_ERRORS, Broker
 from shared.ecs import Described, describe_services, is_rolling_out
-from shared.tags import is_paused, size_asleep, wish_in
+from shared.tags import desired_state_in, is_paused, size_asleep
 from sleeper.settings import Settings
 from sleeper.world import Alarms, Service, Work, World
 
@@ -40,7 +40,7 @@ def read(clients: Clients, settings: Settings, *, now: float) -> World:
     services = _services(clients.ecs, settings)
     return World(
         now=now,
-        wish=wish_in(cluster(clients.ecs, settings.cluster).get("tags", ())),
+        desired_state=desired_state_in(cluster(clients.ecs, settings.cluster).get("tags", ())),
         airflow=services[settings.airflow],
         flower=services[settings.flower],
         pools=tuple(services[pool.service] for pool in settings.pools),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from shared.tags import Wish
+from shared.tags import DesiredState
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,7 +68,7 @@ class World:
     """
 
     now: float
-    wish: Wish | None
+    desired_state: DesiredState | None
     airflow: Service
     flower: Service
     pools: tuple[Service, ...]

@@ -12,8 +12,8 @@ import redis
 from fleet.registry import Registry, Roster
 from shared.aws import AWS_ERRORS, in_words
 from shared.broker import BROKER_ERRORS, Broker
-from version_check.compare import Seen, compare
-from version_check.memory import Memory, Store, is_news, remember, silent_since, when_told
+from version_check.compare import Observation, compare
+from version_check.memory import Memory, Store, is_worth_telling, mark_announced, remember, silent_since
 from version_check.read import ask_webserver, read_tasks
 from version_check.report import Outcome, message_on
 from version_check.settings import Settings
@@ -52,21 +52,23 @@ def check(parts: Wiring) -> Outcome:
     reported = [member.id for member in roster.members] if isinstance(roster, Roster) else []
     tasks = read_tasks(parts.ecs, cluster=settings.cluster, services=settings.services, reported=reported)
     if tasks.is_asleep:
-        return _rest(store, raw=raw, now=now)
+        return _forget_while_asleep(store, raw=raw, now=now)
     silent = silent_since(memory, tasks.containers, reported, now=now)
     verdict = compare(
-        Seen(now=now, tasks=tasks, roster=roster, answer=ask_webserver(settings.webserver_url), silent_since=silent)
+        Observation(
+            now=now, tasks=tasks, roster=roster, answer=ask_webserver(settings.webserver_url), silent_since=silent
+        )
     )
     if store is None:
         return Outcome(verdict=verdict, memory=None)
     after = remember(memory, verdict, silent)
     try:
-        return _announce(parts, store, before=raw, after=after, verdict=verdict)
+        return _store_and_tell(parts, store, before=raw, after=after, verdict=verdict)
     except redis.RedisError as error:
         return Outcome(verdict=verdict, memory=None, problems=(f"not remembered: {in_words(error)}",))
 
 
-def _rest(store: Store | None, *, raw: bytes | None, now: float) -> Outcome:
+def _forget_while_asleep(store: Store | None, *, raw: bytes | None, now: float) -> Outcome:
     """Nobody is there to be compared. What was is forgotten: a night is no time out of sync."""
     verdict = Verdict(at=now, reference=None, compared=0, out_of_sync=(), unknown=(), is_asleep=True)
     if store is not None:
@@ -77,14 +79,14 @@ def _rest(store: Store | None, *, raw: bytes | None, now: float) -> Outcome:
     return Outcome(verdict=verdict, memory=None)
 
 
-def _announce(parts: Wiring, store: Store, *, before: bytes | None, after: Memory, verdict: Verdict) -> Outcome:
+def _store_and_tell(parts: Wiring, store: Store, *, before: bytes | None, after: Memory, verdict: Verdict) -> Outcome:
     """Stores the memory, and tells people if it is news: exactly one of several checks at a time, for it stores first.
 
     When people could not be told, that is forgotten again, so that the next check tells them.
     """
-    told = when_told(after)
+    told = mark_announced(after)
     is_mine = store.replace(before, told)
-    if not (is_mine and is_news(after)) or parts.settings.topic_arn is None:
+    if not (is_mine and is_worth_telling(after)) or parts.settings.topic_arn is None:
         return Outcome(verdict=verdict, memory=told)
     message = message_on(verdict, after, cluster=parts.settings.cluster)
     try:

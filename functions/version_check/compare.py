@@ -60,7 +60,7 @@ class Tasks:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Seen:
+class Observation:
     """All that one check reads. `roster` is a gap without Redis, `answer` what the webserver says over HTTP.
 
     `silent_since`: since when containers that should report have not, by member id, as far as that is remembered.
@@ -73,28 +73,32 @@ class Seen:
     silent_since: Mapping[str, float] = field(default_factory=dict)
 
 
-def compare(seen: Seen) -> Verdict:
+def compare(observation: Observation) -> Verdict:
     """The verdict over all containers of the fleet."""
-    roster = seen.roster if isinstance(seen.roster, Roster) else Roster(members=(), malformed=())
+    roster = observation.roster if isinstance(observation.roster, Roster) else Roster(members=(), malformed=())
     alive = [member for member in roster.members if member.state != STOPPED]
-    real = sorted((m for m in alive if task_of(m.id) in seen.tasks.known), key=lambda member: member.id)
-    reference = _reference(seen.answer, real)
+    members = sorted((m for m in alive if task_of(m.id) in observation.tasks.known), key=lambda member: member.id)
+    reference = _reference(observation.answer, members)
     differences: list[Difference] = []
-    gaps = [*seen.tasks.gaps, *_silent(seen, real), *_doubts(seen.answer, seen.tasks)]
+    gaps = [
+        *observation.tasks.gaps,
+        *_silent_members(observation, members),
+        *_gaps_of_answer(observation.answer, observation.tasks),
+    ]
     if reference is None:
         gaps.append(Gap(who=WEBSERVER, why="none has reported: there is nothing to compare with"))
     else:
-        differences += _code_differences(real, reference, seen.tasks, gaps)
-        differences += _digest_differences(real, reference, seen.tasks, gaps)
+        differences += _code_differences(members, reference, observation.tasks, gaps)
+        differences += _digest_differences(members, reference, observation.tasks, gaps)
     return Verdict(
-        at=seen.now,
+        at=observation.now,
         reference=reference,
-        compared=len(real),
+        compared=len(members),
         out_of_sync=tuple(differences),
         unknown=tuple(gaps),
-        notes=notes_on(real, reference=reference, images=_moved_tags(seen.tasks.containers)),
-        strays=tuple(sorted(member.id for member in alive if task_of(member.id) not in seen.tasks.known)),
-        malformed=len(set(roster.malformed) - {container.member for container in seen.tasks.containers}),
+        notes=notes_on(members, reference=reference, images=_moved_tags(observation.tasks.containers)),
+        strays=tuple(sorted(member.id for member in alive if task_of(member.id) not in observation.tasks.known)),
+        malformed=len(set(roster.malformed) - {container.member for container in observation.tasks.containers}),
     )
 
 
@@ -103,31 +107,31 @@ def task_of(member: str) -> str:
     return member.partition("/")[0]
 
 
-def _reference(answer: Reference | Gap, real: Sequence[Member]) -> Reference | None:
+def _reference(answer: Reference | Gap, members: Sequence[Member]) -> Reference | None:
     """What the webserver answered; else the record of the one that started last, which can still show differences."""
     if isinstance(answer, Reference):
         return answer
-    webservers = [member for member in real if member.role == WEBSERVER and member.state == RUNNING]
+    webservers = [member for member in members if member.role == WEBSERVER and member.state == RUNNING]
     if not webservers:
         return None
     last = max(webservers, key=lambda member: (member.started_at, member.id))
     return Reference(member=last.id, code=last.code)
 
 
-def _silent(seen: Seen, real: Sequence[Member]) -> Iterator[Gap]:
-    if isinstance(seen.roster, Gap):
-        yield seen.roster
+def _silent_members(observation: Observation, members: Sequence[Member]) -> Iterator[Gap]:
+    if isinstance(observation.roster, Gap):
+        yield observation.roster
         return
-    heard, malformed = {member.id for member in real}, set(seen.roster.malformed)
-    for container in sorted(seen.tasks.containers, key=lambda container: container.member):
+    heard, malformed = {member.id for member in members}, set(observation.roster.malformed)
+    for container in sorted(observation.tasks.containers, key=lambda container: container.member):
         if container.member in malformed:
             yield Gap(who=container.member, why="its record is malformed")
         elif container.member not in heard:
-            since = seen.silent_since.get(container.member, container.started_at)
+            since = observation.silent_since.get(container.member, container.started_at)
             yield Gap(who=container.member, why="runs, and does not report", since=since)
 
 
-def _doubts(answer: Reference | Gap, tasks: Tasks) -> Iterator[Gap]:
+def _gaps_of_answer(answer: Reference | Gap, tasks: Tasks) -> Iterator[Gap]:
     """What is not known about the webserver's answer."""
     if isinstance(answer, Gap):
         yield answer

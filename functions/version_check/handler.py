@@ -10,20 +10,20 @@ from aws_lambda_powertools import Logger
 
 from shared import aws
 from shared.broker import broker_of
-from shared.looks import look_until
 from shared.settings import whole_number
+from shared.ticks import tick_until
 from version_check.check import Wiring, check
 from version_check.report import Outcome, publish
 from version_check.settings import Settings
 from version_check.verdict import ASLEEP, IN_SYNC
 
-# An event may ask for fewer looks: {"looks": 1}.
-LOOKS = "looks"
+# An event may ask for fewer ticks: {"ticks": 1}.
+TICKS = "ticks"
 # The schedule comes each minute: while all is well one look is enough, otherwise these follow each other until then.
-MOST_LOOKS = 4
-LOOK_EVERY_S = 15.0
+MOST_TICKS = 4
+TICK_EVERY_S = 15.0
 # A look waits at most about this long, with Redis, ECS and the webserver slow.
-LOOK_TAKES_AT_MOST_S = 15.0
+LONGEST_TICK_S = 15.0
 
 logger = Logger()
 
@@ -41,19 +41,19 @@ def wiring() -> Wiring:
 
 def handler(event: Any, context: Any) -> dict[str, Any]:
     """Returns the last look's verdict, see Verdict.to_record, with `since` and `seconds_out_of_sync`."""
-    looks = whole_number(event.get(LOOKS, MOST_LOOKS), name=LOOKS, lowest=1)
-    outcome = look_until(
-        look,
+    ticks = whole_number(event.get(TICKS, MOST_TICKS), name=TICKS, lowest=1)
+    outcome = tick_until(
+        tick,
         is_done=lambda seen: seen.verdict.status in (ASLEEP, IN_SYNC),
-        looks=looks,
-        every_s=LOOK_EVERY_S,
-        takes_at_most_s=LOOK_TAKES_AT_MOST_S,
+        ticks=ticks,
+        every_s=TICK_EVERY_S,
+        longest_tick_s=LONGEST_TICK_S,
         seconds_left=lambda: context.get_remaining_time_in_millis() / 1000,
     )
     return outcome.to_record()
 
 
-def look() -> Outcome:
+def tick() -> Outcome:
     """One look, published."""
     parts = wiring()
     outcome = check(parts)

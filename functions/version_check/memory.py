@@ -74,17 +74,17 @@ def remember(memory: Memory, verdict: Verdict, silent: Mapping[str, float]) -> M
     )
 
 
-def is_news(memory: Memory) -> bool:
+def is_worth_telling(memory: Memory) -> bool:
     """Whether people should be told of the status: a change since they were told last, and one that lasts."""
     if memory.status == memory.announced or (memory.status == IN_SYNC and not memory.announced):
         return False
     return memory.status != UNKNOWN or memory.looked_at - memory.since >= UNKNOWN_SETTLES_S
 
 
-def when_told(memory: Memory) -> Memory:
+def mark_announced(memory: Memory) -> Memory:
     """The memory once people have been told what is news; that all is well from the first look on is none."""
     well_from_the_start = memory.status == IN_SYNC and not memory.announced
-    return replace(memory, announced=memory.status) if is_news(memory) or well_from_the_start else memory
+    return replace(memory, announced=memory.status) if is_worth_telling(memory) or well_from_the_start else memory
 
 
 class Store:

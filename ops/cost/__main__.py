@@ -12,7 +12,7 @@ from cfn.template import TemplateError
 from ops.cost.compare import compare, show
 from ops.cost.estimate import NoPrice, estimate
 from ops.cost.load import HOURS_A_WEEK, IDLE, Load
-from ops.cost.resolved import read
+from ops.cost.resolved import read_template
 from project.errors import CommandError
 
 
@@ -38,13 +38,13 @@ def _cost(options: argparse.Namespace, console: Console) -> None:
     of_load = f"{load.tasks_a_day:,} tasks a day of {load.task_s:g} s, {load.deployments_a_month} deployments a month"
     if load.awake < 1:
         of_load += f", awake for {load.awake_hours_a_week:g} hours a week"
-    template = read(options.env, options.rev)
+    template = read_template(options.env, options.rev)
     if options.vs is None and options.vs_rev is None:
         rows = compare(estimate(template, load=IDLE), estimate(template, load=load))
         show(rows, left=f"{options.env}, idle", right=of_load, with_difference=False, console=console)
         return
     other, other_rev = options.vs or options.env, options.vs_rev
-    rows = compare(estimate(template, load=load), estimate(read(other, other_rev), load=load))
+    rows = compare(estimate(template, load=load), estimate(read_template(other, other_rev), load=load))
     console.print(f"Both with {of_load}.")
     names = [f"{env} {rev or ''}".strip() for env, rev in ((options.env, options.rev), (other, other_rev))]
     show(rows, left=names[0], right=names[1], with_difference=True, console=console)

@@ -101,7 +101,7 @@ def _substituted(argument: Any, values: Mapping[str, Any]) -> Any:
     return {"Fn::Sub": [text, left] if left else text}
 
 
-def read(environment: str, revision: str | None) -> dict[str, Any]:
+def read_template(environment: str, revision: str | None) -> dict[str, Any]:
     """The template with the environment's parameters in their places. CommandError says what there is not."""
     if revision is None:
         config = environments.load(environment)

@@ -16,14 +16,14 @@ from botocore.exceptions import BotoCoreError, ClientError
 from ops.delivery import role
 from ops.delivery.build import build_once
 from ops.delivery.delivery import Delivery
-from ops.delivery.gate import WAITS_S, refuse_asleep
+from ops.delivery.gate import GATE_TIMEOUT_S, refuse_if_asleep
 from ops.delivery.ledger import PROMOTION, ROLLBACK
 from ops.delivery.plan import ENVIRONMENTS, Plan, plan_promotion, plan_rollback, predecessor
 from ops.delivery.release import DeliveryError, Refused
 from ops.delivery.stack import Stack
 from ops.delivery.store import Store
-from ops.deployed import Record, reach
-from ops.versions.check import ask
+from ops.deployed import Record, find_stack
+from ops.versions.check import ask_version_check
 from project import environments, paths
 from project.errors import CommandError
 
@@ -53,9 +53,9 @@ def make_stack(environment: str, *, bucket: str, role: str) -> Stack:
     )
 
 
-def make_look(environment: str) -> Callable[[], Record]:
+def make_version_check(environment: str) -> Callable[[], Record]:
     """One look of the environment's version check."""
-    return lambda: ask(reach(environment))
+    return lambda: ask_version_check(find_stack(environment))
 
 
 def make_delivery(stack: Stack, store: Store, *, gate_s: float, say: Callable[[str], None]) -> Delivery:
@@ -64,7 +64,7 @@ def make_delivery(stack: Stack, store: Store, *, gate_s: float, say: Callable[[s
         store=store,
         stack=stack,
         rds=client("rds", stack.environment),
-        look=make_look(stack.environment),
+        ask=make_version_check(stack.environment),
         clock=time.time,
         say=say,
         gate_s=gate_s,
@@ -100,7 +100,7 @@ def _deploy(options: argparse.Namespace) -> None:
     exists = stack.exists()
     plan = _decide(options, exists=exists)
     if exists:
-        refuse_asleep(options.env, look=make_look(options.env), say=_say)
+        refuse_if_asleep(options.env, ask=make_version_check(options.env), say=_say)
     image = plan.release.image
     proposal = stack.read(options.change_set, image=image) if options.change_set else stack.propose(image)
     print("\n".join([*plan.lines(), *proposal.lines()]), flush=True)
@@ -139,7 +139,7 @@ def _role(options: argparse.Namespace) -> None:
     predecessor(options.env)
     stack_name = environments.load(options.env).stack_name
     iam = client("iam", options.env)
-    role.equip(iam, options.role, environment=options.env, stack_name=stack_name, repository=options.repository)
+    role.grant(iam, options.role, environment=options.env, stack_name=stack_name, repository=options.repository)
 
 
 def _say(text: str) -> None:
@@ -167,7 +167,9 @@ def _parser() -> argparse.ArgumentParser:
         deploy.add_argument("--output", type=Path, help="file to add change_set=... and version=... to")
         deploy.add_argument("--change-set", default="", metavar="ARN", help="that was shown before, or 'none'")
         deploy.add_argument("--yes", action="store_true", help="do not ask")
-        deploy.add_argument("--wait", type=float, default=WAITS_S, metavar="SECONDS", help="for the version check")
+        deploy.add_argument(
+            "--wait", type=float, default=GATE_TIMEOUT_S, metavar="SECONDS", help="for the version check"
+        )
         deploy.set_defaults(run=_deploy, kind=kind)
 
     settle = commands.add_parser("settle", parents=[bucket], help="tell at which revision a database is")
@@ -177,11 +179,11 @@ def _parser() -> argparse.ArgumentParser:
 
     commands.add_parser("status", parents=[bucket], help="what runs where").set_defaults(run=_status)
 
-    equip = commands.add_parser("role", help="let a role of sam pipeline bootstrap deliver to an environment")
-    equip.add_argument("--env", required=True)
-    equip.add_argument("--role", required=True, metavar="ARN")
-    equip.add_argument("--repository", required=True, metavar="OWNER/NAME")
-    equip.set_defaults(run=_role)
+    grant = commands.add_parser("role", help="let a role of sam pipeline bootstrap deliver to an environment")
+    grant.add_argument("--env", required=True)
+    grant.add_argument("--role", required=True, metavar="ARN")
+    grant.add_argument("--repository", required=True, metavar="OWNER/NAME")
+    grant.set_defaults(run=_role)
     return parser
 
 

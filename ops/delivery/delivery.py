@@ -10,17 +10,17 @@ from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from ops.delivery.gate import WAITS_S, pass_gate
+from ops.delivery.gate import GATE_TIMEOUT_S, wait_for_release
 from ops.delivery.ledger import DONE, FAILED, Deployment
 from ops.delivery.plan import Plan
 from ops.delivery.release import DeliveryError, Failed
 from ops.delivery.stack import Proposal, Stack, pauses
 from ops.delivery.store import Store
 from ops.deployed import FunctionFailed, Record
-from ops.versions.check import line
+from ops.versions.check import summary
 
 DATABASE = "Database"  # its logical id in the template; a test compares
-SNAPSHOT_WAITS_S = 3600.0
+SNAPSHOT_TIMEOUT_S = 3600.0
 
 
 def snapshot_name(stack: str, version: str, *, now: float) -> str:
@@ -34,7 +34,7 @@ def take_snapshot(*, stack: Stack, rds: Any, name: str) -> None:
     found = stack.cloudformation.describe_stack_resource(StackName=stack.name, LogicalResourceId=DATABASE)
     database = found["StackResourceDetail"]["PhysicalResourceId"]
     rds.create_db_snapshot(DBSnapshotIdentifier=name, DBInstanceIdentifier=database)
-    deadline = time.monotonic() + SNAPSHOT_WAITS_S
+    deadline = time.monotonic() + SNAPSHOT_TIMEOUT_S
     for pause_s in pauses():
         (snapshot,) = rds.describe_db_snapshots(DBSnapshotIdentifier=name)["DBSnapshots"]
         if snapshot["Status"] == "available":
@@ -54,10 +54,10 @@ class Delivery:
     store: Store
     stack: Stack
     rds: Any
-    look: Callable[[], Record]
+    ask: Callable[[], Record]
     clock: Callable[[], float]
     say: Say
-    gate_s: float = WAITS_S
+    gate_s: float = GATE_TIMEOUT_S
 
     def carry_out(self, plan: Plan, proposal: Proposal) -> None:
         """Deploys; Failed when it did not end well, which the ledger then knows, too."""
@@ -81,7 +81,7 @@ class Delivery:
         self.say(f"executing {len(proposal.changes)} changes of {self.stack.name}")
         self.stack.execute(proposal)
         self.say("waiting until every process runs the release")
-        pass_gate(self.look, plan.release, seconds=self.gate_s, progress=self._progress)
+        wait_for_release(self.ask, plan.release, seconds=self.gate_s, progress=self._progress)
 
     def _progress(self, record: Record, seconds: float) -> None:
-        self.say(f"{seconds:5.0f} s  {line(record)}")
+        self.say(f"{seconds:5.0f} s  {summary(record)}")

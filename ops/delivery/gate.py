@@ -8,13 +8,13 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from ops.delivery.release import Failed, Refused, Release
 from ops.deployed import FunctionFailed, Record, ask_until
-from ops.versions.check import is_in_sync, lines
+from ops.versions.check import is_in_sync, report_lines
 from version_check.verdict import ASLEEP, OUT_OF_SYNC
 
-WAITS_S = 900.0
+GATE_TIMEOUT_S = 900.0
 
 
-def held_against(record: Record, release: Release) -> Record:
+def compare_with_release(record: Record, release: Release) -> Record:
     """The check's answer, out of sync where the fleet agrees on another version than the release's."""
     runs = (record["webserver"] or {}).get("image_version")
     if not is_in_sync(record) or runs == release.version:
@@ -22,22 +22,24 @@ def held_against(record: Record, release: Release) -> Record:
     return {**record, "status": OUT_OF_SYNC, "notes": [*record["notes"], f"all run {runs}, not {release.version}"]}
 
 
-def pass_gate(
-    look: Callable[[], Record], release: Release, *, seconds: float, progress: Callable[[Record, float], None]
+def wait_for_release(
+    ask: Callable[[], Record], release: Release, *, seconds: float, progress: Callable[[Record, float], None]
 ) -> None:
     """Returns once all run the release; Failed, with what the check says, when they do not within `seconds`."""
-    record = ask_until(lambda: held_against(look(), release), is_done=is_in_sync, seconds=seconds, progress=progress)
+    record = ask_until(
+        lambda: compare_with_release(ask(), release), is_done=is_in_sync, seconds=seconds, progress=progress
+    )
     if not is_in_sync(record):
-        raise Failed(f"the version check did not pass: {'; '.join(each.strip() for each in lines(record))}")
+        raise Failed(f"the version check did not pass: {'; '.join(each.strip() for each in report_lines(record))}")
 
 
-def refuse_asleep(environment: str, *, look: Callable[[], Record], say: Callable[[str], None]) -> None:
+def refuse_if_asleep(environment: str, *, ask: Callable[[], Record], say: Callable[[str], None]) -> None:
     """Refused when the version check, asked by `look`, says `asleep`: afterwards the gate would not pass.
 
     A check that does not answer refuses nothing, since a deployment may be what mends it; that is said.
     """
     try:
-        status = look()["status"]
+        status = ask()["status"]
     except (FunctionFailed, KeyError, BotoCoreError, ClientError) as error:
         say(f"the version check does not say whether {environment} sleeps: {error!r}")
         return

@@ -59,7 +59,7 @@ def trust(environment: str, *, repository: str, partition: str, account: str) ->
     }
 
 
-def equip(iam: Any, role_arn: str, *, environment: str, stack_name: str, repository: str) -> None:
+def grant(iam: Any, role_arn: str, *, environment: str, stack_name: str, repository: str) -> None:
     """Gives the role its trust, its policy and long sessions.
 
     Raises Refused for what is no role's ARN, and what boto3 raises.

@@ -164,7 +164,7 @@ def follow(cloudformation: Any, stack: str, *, after: str) -> None:
     """Waits for the end of what began after that event; Failed, with the first reason, when it did not end well."""
     for pause_s in pauses():
         news = list(takewhile(lambda event: event["EventId"] != after, _events(cloudformation, stack)))
-        status = end_of(news)
+        status = final_status(news)
         if status in GOOD:
             return
         if status is not None:
@@ -172,7 +172,7 @@ def follow(cloudformation: Any, stack: str, *, after: str) -> None:
         time.sleep(pause_s)
 
 
-def end_of(events: Sequence[Event]) -> str | None:
+def final_status(events: Sequence[Event]) -> str | None:
     """The status in which the stack came to rest, by its events, the latest first; None while it has not."""
     for event in events:
         status = str(event["ResourceStatus"])

@@ -30,11 +30,11 @@ def main(arguments: list[str]) -> int:
         tag = given.tag or revision.version
         reference = f"{given.repository}:{tag}"
         builder = builders.find_builder(given.builder)
-        known = authorities.put(given.authorities, AUTHORITIES)
+        known = authorities.write(given.authorities, AUTHORITIES)
         print(f"image: building {reference} with {builder.name}, {known} authorities of databases in it", flush=True)
         builders.build(
             builder,
-            builders.Order(
+            builders.BuildRequest(
                 context=ROOT,
                 dockerfile=DOCKERFILE,
                 reference=reference,
@@ -42,7 +42,7 @@ def main(arguments: list[str]) -> int:
                 options=tuple(given.options),
             ),
         )
-        return _judge(builder, reference, sbom=given.output / f"airflow-on-ecs-{tag}.cdx.json")
+        return _report_size(builder, reference, sbom=given.output / f"airflow-on-ecs-{tag}.cdx.json")
     except CommandError as error:
         sys.stderr.write(f"image: {error}\n")
         return 1
@@ -68,7 +68,7 @@ def _build_arguments(revision: Revision, *, base: str | None) -> dict[str, str]:
     return {**arguments, "BASE": base} if base else arguments
 
 
-def _judge(builder: builders.Builder, reference: str, *, sbom: Path) -> int:
+def _report_size(builder: builders.Builder, reference: str, *, sbom: Path) -> int:
     """Says what was built; 1 when it is too large."""
     STATE.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory(dir=STATE) as folder:

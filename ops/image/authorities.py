@@ -15,7 +15,7 @@ PUBLISHED = "https://truststore.pki.rds.amazonaws.com/global/global-bundle.pem"
 FETCH_TIMEOUT_S = 30.0
 
 
-def put(source: str, target: Path) -> int:
+def write(source: str, target: Path) -> int:
     """Write the certificates at `source`, an https address or a file, to `target`; how many there are.
 
     CommandError when they cannot be had, or one of them is no authority's.

@@ -9,16 +9,16 @@ from pathlib import Path
 
 from project.errors import CommandError
 
-ASK_TIMEOUT_S = 30
+PROBE_TIMEOUT_S = 30
 Command = list[str]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Builder:
-    """`ask` succeeds only where the program can work; `save` gives the command that writes a docker-archive."""
+    """`probe` succeeds only where the program can work; `save` gives the command that writes a docker-archive."""
 
     name: str
-    ask: Command
+    probe: Command
     build: Command
     save: Callable[[str, Path], Command]
 
@@ -26,14 +26,14 @@ class Builder:
     def is_usable(self) -> bool:
         """Whether it is installed and can work: docker, for one, needs its daemon."""
         try:
-            asked = subprocess.run(self.ask, capture_output=True, check=False, timeout=ASK_TIMEOUT_S)
+            asked = subprocess.run(self.probe, capture_output=True, check=False, timeout=PROBE_TIMEOUT_S)
         except (FileNotFoundError, subprocess.TimeoutExpired):
             return False
         return asked.returncode == 0
 
 
 @dataclass(frozen=True, kw_only=True)
-class Order:
+class BuildRequest:
     """What to build: the `dockerfile` on the `context` folder as `reference`, with the operator's own `options`."""
 
     context: Path
@@ -46,19 +46,19 @@ class Order:
 BUILDERS = (
     Builder(
         name="docker",
-        ask=["docker", "version"],
+        probe=["docker", "version"],
         build=["docker", "build"],
         save=lambda reference, path: ["docker", "save", "--output", str(path), reference],
     ),
     Builder(
         name="podman",
-        ask=["podman", "info"],
+        probe=["podman", "info"],
         build=["podman", "build", "--layers"],
         save=lambda reference, path: ["podman", "save", "--quiet", "--output", str(path), reference],
     ),
     Builder(
         name="buildah",
-        ask=["buildah", "info"],
+        probe=["buildah", "info"],
         build=["buildah", "build", "--layers"],
         save=lambda reference, path: ["buildah", "push", "--quiet", reference, f"docker-archive:{path}:{reference}"],
     ),
@@ -74,19 +74,19 @@ def find_builder(name: str | None = None) -> Builder:
     raise CommandError(f"tried {tried}, which cannot build here: install podman or buildah, or start docker's daemon")
 
 
-def build(builder: Builder, order: Order) -> None:
+def build(builder: Builder, request: BuildRequest) -> None:
     """Build the image; its output goes to the terminal. CommandError when it fails."""
-    arguments = [part for name, value in order.arguments.items() for part in ("--build-arg", f"{name}={value}")]
+    arguments = [part for name, value in request.arguments.items() for part in ("--build-arg", f"{name}={value}")]
     _run(
         [
             *builder.build,
             "--file",
-            str(order.dockerfile),
+            str(request.dockerfile),
             *arguments,
-            *order.options,
+            *request.options,
             "--tag",
-            order.reference,
-            str(order.context),
+            request.reference,
+            str(request.context),
         ]
     )
 

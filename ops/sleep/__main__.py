@@ -8,8 +8,8 @@ from collections.abc import Sequence
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from ops.deployed import FunctionFailed, reach
-from ops.sleep.ask import ask, exit_code, wait_until
+from ops.deployed import FunctionFailed, find_stack
+from ops.sleep.ask import ask_sleeper, exit_code, wait_until
 from project.errors import CommandError
 from shared.tags import ASLEEP, AWAKE
 
@@ -23,8 +23,10 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--wait", type=float, default=7200.0, metavar="SECONDS", help="for as long as it takes")
     options = parser.parse_args(arguments)
     try:
-        stack = reach(options.env)
-        record = wait_until(options.state, ask=lambda want: ask(stack, want), seconds=options.wait, progress=_say)
+        stack = find_stack(options.env)
+        record = wait_until(
+            options.state, ask=lambda want: ask_sleeper(stack, want), seconds=options.wait, progress=_say
+        )
     except (CommandError, FunctionFailed, KeyError, BotoCoreError, ClientError) as error:
         print(f"not known: {error}", file=sys.stderr)
         return UNKNOWN_CODE

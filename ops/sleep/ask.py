@@ -6,18 +6,18 @@ import time
 from collections.abc import Callable
 from itertools import chain, repeat
 
-from ops.deployed import Record, Stack, ask_function, ask_until
+from ops.deployed import DeployedStack, Record, ask_function, ask_until
 
 OUTPUT = "SleeperFunctionName"
 DONE, STAYED, LATE = 0, 1, 2
 
 
-def ask(stack: Stack, want: str | None) -> Record:
+def ask_sleeper(stack: DeployedStack, want: str | None) -> Record:
     """The answer to one look, see sleeper.handler; `want` says what is wanted from now on.
 
     Raises what `ask_function` raises.
     """
-    event = {"looks": 1} if want is None else {"looks": 1, "want": want}
+    event = {"ticks": 1} if want is None else {"ticks": 1, "want": want}
     return ask_function(stack, output=OUTPUT, event=event, who="the sleeper")
 
 

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from ops.deployed import FunctionFailed, Record, ask_until, reach
-from ops.versions.check import UNKNOWN_CODE, ask, exit_code, is_in_sync, line, lines
+from ops.deployed import FunctionFailed, Record, ask_until, find_stack
+from ops.versions.check import UNKNOWN_CODE, ask_version_check, exit_code, is_in_sync, report_lines, summary
 from project.errors import CommandError
 
 
@@ -19,18 +19,18 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--wait", type=float, default=0.0, metavar="SECONDS", help="for as long as not all are in sync")
     options = parser.parse_args(arguments)
     try:
-        stack = reach(options.env)
-        record = ask_until(lambda: ask(stack), is_done=is_in_sync, seconds=options.wait, progress=_say)
+        stack = find_stack(options.env)
+        record = ask_until(lambda: ask_version_check(stack), is_done=is_in_sync, seconds=options.wait, progress=_say)
     except (CommandError, FunctionFailed, KeyError, BotoCoreError, ClientError) as error:
         print(f"unknown: {error}", file=sys.stderr)
         return UNKNOWN_CODE
-    for each in lines(record):
+    for each in report_lines(record):
         print(each)
     return exit_code(record)
 
 
 def _say(record: Record, seconds: float) -> None:
-    print(f"{seconds:5.0f} s  {line(record)}", file=sys.stderr, flush=True)
+    print(f"{seconds:5.0f} s  {summary(record)}", file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

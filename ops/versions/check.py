@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ops.deployed import Record, Stack, ask_function
+from ops.deployed import DeployedStack, Record, ask_function
 from version_check.verdict import ASLEEP, IN_SYNC, OUT_OF_SYNC
 
 OUTPUT = "VersionCheckFunctionName"
 
 
-def ask(stack: Stack) -> Record:
+def ask_version_check(stack: DeployedStack) -> Record:
     """The function's answer, see version_check.verdict. Raises what `ask_function` raises."""
-    return ask_function(stack, output=OUTPUT, event={"looks": 1}, who="the version check")
+    return ask_function(stack, output=OUTPUT, event={"ticks": 1}, who="the version check")
 
 
 def is_in_sync(record: Record) -> bool:
@@ -29,12 +29,12 @@ def exit_code(record: Record) -> int:
     return EXIT_CODES.get(record["status"], UNKNOWN_CODE)
 
 
-def line(record: Record) -> str:
+def summary(record: Record) -> str:
     """The answer in a few words."""
     return f"{record['status']}: {record['differences']} differ, {record['gaps']} not known"
 
 
-def lines(record: Record) -> Iterator[str]:
+def report_lines(record: Record) -> Iterator[str]:
     """All of it."""
     if record["status"] == ASLEEP:
         yield f"{ASLEEP}: nobody is there to be compared; make wake starts the environment"

@@ -12,7 +12,7 @@ from fleet.pools import Pool
 from fleet.registry import ORDER_DRAIN, Registry
 from shared.broker import Broker
 from shared.settings import BrokerSettings
-from sleeper.handler import ask, look
+from sleeper.handler import record_desired_state, tick
 from sleeper.read import Clients
 from sleeper.settings import Settings
 from tests.integration.conftest import RedisServer
@@ -36,20 +36,20 @@ class Environment:
     def name(self) -> str:
         return self.fleet.cluster
 
-    def wish(self, wanted: str, *, now: float = NOW) -> None:
-        ask(wanted, settings=self.settings, clients=self.clients, now=now)
+    def want(self, wanted: str, *, now: float = NOW) -> None:
+        record_desired_state(wanted, settings=self.settings, clients=self.clients, now=now)
 
-    def look(self, *, now: float = NOW) -> dict[str, Any]:
-        """One look of the sleeper; then what it told others to do is done."""
-        record = look(settings=self.settings, clients=self.clients, now=now)
+    def tick(self, *, now: float = NOW) -> dict[str, Any]:
+        """Let the sleeper make one tick, then carry out what it asked of others."""
+        record = tick(settings=self.settings, clients=self.clients, now=now)
         self.do()
         return record
 
-    def settle(self, *, now: float = NOW, looks: int = 30) -> list[str]:
-        """Looks until nothing is left to wait for; the steps that were taken, in their order."""
+    def settle(self, *, now: float = NOW, ticks: int = 30) -> list[str]:
+        """Make ticks until nothing is left to wait for; return the steps taken, in order."""
         taken: list[str] = []
-        for _ in range(looks):
-            record = self.look(now=now)
+        for _ in range(ticks):
+            record = self.tick(now=now)
             taken += record["steps"]
             if record["is_settled"]:
                 return taken

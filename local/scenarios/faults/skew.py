@@ -64,7 +64,7 @@ def wrongly_reported(stack: Stack) -> list[str]:
     """
     twin = stack.rules.function(stack.outputs[CHECK_OUTPUT]).twin()
     try:
-        record = twin.invoke({"looks": 1})
+        record = twin.invoke({"ticks": 1})
     except InvocationFailed:
         return []
     finally:

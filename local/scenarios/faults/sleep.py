@@ -47,12 +47,12 @@ def _invoked(trial: Trial, output: str) -> Iterator[Function]:
 def _reach(sleeper: Function, wanted: str) -> float:
     """Ask for a desired state and wait for it; return the seconds that took. CommandError when it is not reached."""
     began = time.monotonic()
-    record = sleeper.invoke({"looks": 1, "want": wanted})
+    record = sleeper.invoke({"ticks": 1, "want": wanted})
     while not (record["is_settled"] and record["phase"] == wanted):
         if record["gave_up"] or time.monotonic() - began > SETTLE_TIMEOUT_S:
             raise CommandError(f"not {wanted} after {time.monotonic() - began:.0f} s: {record['says']}")
         time.sleep(CHECK_EVERY_S)
-        record = sleeper.invoke({"looks": 1})
+        record = sleeper.invoke({"ticks": 1})
     return round(time.monotonic() - began, 1)
 
 
@@ -67,7 +67,7 @@ def _require_sleep(trial: Trial, check: Function) -> None:
     alarms = _alarms_of(stack.clients, stack.outputs[TOPIC_OUTPUT])
     enabled = [alarm["AlarmName"] for alarm in alarms if alarm["ActionsEnabled"]]
     trial.require(bool(alarms) and not enabled, f"while asleep, alarms would notify: {', '.join(enabled)}")
-    status = check.invoke({"looks": 1})["status"]
+    status = check.invoke({"ticks": 1})["status"]
     trial.require(status == ASLEEP, f"while asleep, the version check says {status}")
 
 

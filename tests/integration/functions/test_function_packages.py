@@ -31,7 +31,7 @@ PACKAGE_LIMIT_BYTES = 20_000_000
 PYTHON = "{}.{}".format(*sys.version_info[:2])
 NOT_THERE = "3.99"
 UNCHECKED_HASH = 0b01  # a .pyc file's flags, PEP 552: made from a hash, loaded without a look at the source
-ONE_TICK = {"ticks": 1, "looks": 1}  # each function knows one of the names
+ONE_TICK = {"ticks": 1}
 PASSWORD = "a-password-that-no-log-may-show"
 
 # Only the package, then what the Lambda runtime brings: nothing of the checkout, no path of the environment.

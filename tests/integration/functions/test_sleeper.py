@@ -51,7 +51,7 @@ def versions(env: Environment) -> Any:
 
 
 def test_everything_stops_in_order(env: Environment) -> None:
-    env.wish(ASLEEP)
+    env.want(ASLEEP)
     assert env.settle() == [
         "mark",  # the pool: its worker drains by the autoscaler
         *("silence alarms", "suspend scaling", "mark", "mark", "empty", "empty"),
@@ -64,10 +64,18 @@ def test_everything_stops_in_order(env: Environment) -> None:
 def test_everything_starts_in_order_with_the_sizes_that_were(env: Environment) -> None:
     env.clients.ecs.update_service(cluster=env.name, service=env.settings.airflow, desiredCount=2)
     env.do()
-    env.wish(ASLEEP)
+    env.want(ASLEEP)
     env.settle()
-    env.wish(AWAKE)
-    assert env.settle() == ["start database", "open", "resume scaling", "open", "open", "arm alarms", "forget wish"]
+    env.want(AWAKE)
+    assert env.settle() == [
+        "start database",
+        "open",
+        "resume scaling",
+        "open",
+        "open",
+        "arm alarms",
+        "clear desired state",
+    ]
     assert (env.sizes(), env.database()) == ({**ALL_ON, "airflow": 2}, "available")
     assert env.loud_alarms() == set(ALARMS)
     assert env.is_scaling()
@@ -76,16 +84,16 @@ def test_everything_starts_in_order_with_the_sizes_that_were(env: Environment) -
 
 def test_asked_for_twice_it_is_done_once(env: Environment) -> None:
     for wanted in (ASLEEP, AWAKE):
-        env.wish(wanted)
+        env.want(wanted)
         env.settle()
-        env.wish(wanted)
-        assert set(env.settle()) <= {"forget wish"}
+        env.want(wanted)
+        assert set(env.settle()) <= {"clear desired state"}
 
 
 def test_a_running_task_is_waited_for(env: Environment) -> None:
     task = env.work(2)
-    env.wish(ASLEEP)
-    record = env.look()
+    env.want(ASLEEP)
+    record = env.tick()
     assert (record["steps"], record["says"]) == ([], f"waits: {task}/worker of worker runs 2")
     assert env.sizes() == ALL_ON
     env.work(0)
@@ -94,10 +102,10 @@ def test_a_running_task_is_waited_for(env: Environment) -> None:
 
 
 def test_a_task_that_is_queued_while_workers_drain_is_run_first(env: Environment) -> None:
-    env.wish(ASLEEP)
-    env.look()
+    env.want(ASLEEP)
+    env.tick()
     env.fleet.redis.lpush("default", "message")
-    assert env.look()["steps"] == ["open"]
+    assert env.tick()["steps"] == ["open"]
     assert env.sizes()["worker"] == 1
     env.fleet.redis.delete("default")
     env.settle()
@@ -105,8 +113,8 @@ def test_a_task_that_is_queued_while_workers_drain_is_run_first(env: Environment
 
 
 def test_what_the_scheduler_queues_in_its_last_second_does_not_wait_in_the_broker(env: Environment) -> None:
-    env.wish(ASLEEP)
-    while "empty" not in env.look()["steps"]:
+    env.want(ASLEEP)
+    while "empty" not in env.tick()["steps"]:
         pass
     env.fleet.redis.lpush("default", "message")
     assert env.settle() == ["drop messages", "stop database"]
@@ -115,32 +123,32 @@ def test_what_the_scheduler_queues_in_its_last_second_does_not_wait_in_the_broke
 
 def test_it_stays_awake_when_it_is_busy_for_too_long(env: Environment) -> None:
     task = env.work(1)
-    env.wish(ASLEEP)
-    env.look()
-    record = env.look(now=LONG)
+    env.want(ASLEEP)
+    env.tick()
+    record = env.tick(now=LONG)
     assert record["gave_up"]
     assert record["says"] == f"stays awake, gave up: {task}/worker of worker runs 1"
-    assert env.look(now=LONG)["says"] == "awake"
+    assert env.tick(now=LONG)["says"] == "awake"
 
 
 def test_what_cannot_be_read_changes_nothing(env: Environment) -> None:
-    env.wish(ASLEEP)
+    env.want(ASLEEP)
     env.clients.rds.delete_db_instance(DBInstanceIdentifier=env.name, SkipFinalSnapshot=True)
-    record = env.look()
+    record = env.tick()
     assert (record["phase"], record["steps"], record["is_settled"]) == ("unknown", [], False)
     assert env.sizes() == ALL_ON
 
 
 def test_a_broker_that_does_not_answer_keeps_it_awake(env: Environment) -> None:
     env.fleet.redis.hset("default", "key", "value")  # no list: its length is an error
-    env.wish(ASLEEP)
-    record = env.look()
+    env.want(ASLEEP)
+    record = env.tick()
     assert record["steps"] == []
     assert record["says"].startswith("waits: what runs is not known: ResponseError")
 
 
 def test_a_database_that_starts_by_itself_is_stopped_again(env: Environment) -> None:
-    env.wish(ASLEEP)
+    env.want(ASLEEP)
     env.settle()
     env.clients.rds.start_db_instance(DBInstanceIdentifier=env.name)
     assert env.settle(now=LONG) == ["stop database"]
@@ -148,13 +156,13 @@ def test_a_database_that_starts_by_itself_is_stopped_again(env: Environment) -> 
 
 def test_nobody_scales_or_compares_what_sleeps(env: Environment) -> None:
     assert versions(env).verdict.status == IN_SYNC
-    env.wish(ASLEEP)
+    env.want(ASLEEP)
     env.settle()
     env.do()
     assert env.sizes() == ALL_OFF
     seen = versions(env)
     assert (seen.verdict.status, seen.memory, seen.problems) == (NOBODY_TO_COMPARE, None, ())
-    env.wish(AWAKE)
+    env.want(AWAKE)
     env.settle()
     assert versions(env).memory.seconds_out_of_sync() == 0.0
 
@@ -162,18 +170,18 @@ def test_nobody_scales_or_compares_what_sleeps(env: Environment) -> None:
 def test_a_night_is_no_time_out_of_sync(env: Environment) -> None:
     env.fleet.webserver.mode = "error"
     versions(env)
-    env.wish(ASLEEP)
+    env.want(ASLEEP)
     env.settle()
     versions(env)
-    env.wish(AWAKE)
+    env.want(AWAKE)
     env.settle()
     assert versions(env).memory.seconds_out_of_sync() == 0.0  # it begins anew
 
 
 def test_an_alarm_that_still_rings_after_waking_tells_people_anew(env: Environment) -> None:
-    env.wish(ASLEEP)
+    env.want(ASLEEP)
     env.settle()
-    env.wish(AWAKE)
+    env.want(AWAKE)
     name = f"{env.name}-{ALARMS[0]}"
     env.clients.alarms.set_alarm_state(AlarmName=name, StateValue="ALARM", StateReason="test")
     env.settle()
@@ -186,4 +194,4 @@ def test_an_alarm_that_still_rings_after_waking_tells_people_anew(env: Environme
 
 def test_only_two_things_can_be_wanted(env: Environment) -> None:
     with pytest.raises(SettingsError, match="want is 'dead': it must be one of asleep, awake"):
-        env.wish("dead")
+        env.want("dead")

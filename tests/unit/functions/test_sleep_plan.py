@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from shared.tags import ASLEEP, AWAKE, Wish, asleep_tag, is_paused, size_asleep, wish_in
+from shared.tags import ASLEEP, AWAKE, DesiredState, asleep_tag, desired_state_in, is_paused, size_asleep
 from sleeper.plan import ALARMS_SETTLE_S, AVAILABLE, STOPPED, Plan, Step, Verb, plan
 from sleeper.world import Alarms, Service, Work, World
 
@@ -13,7 +13,7 @@ ASKED = 1_000_000
 QUIET = Work(queued=0, busy=())
 WORLD = World(
     now=ASKED + 10.0,
-    wish=Wish(state=ASLEEP, since=ASKED),
+    desired_state=DesiredState(state=ASLEEP, since=ASKED),
     airflow=Service(name="airflow", arn="a", desired=2, running=2, pending=0),
     flower=Service(name="flower", arn="f", desired=1, running=1, pending=0),
     pools=(
@@ -25,7 +25,7 @@ WORLD = World(
     is_scaling=True,
     alarms=Alarms(loud=("Skewed", "Silent")),
 )
-TO_WAKE = Wish(state=AWAKE, since=ASKED)
+TO_WAKE = DesiredState(state=AWAKE, since=ASKED)
 
 
 def empty(service: Service, *, size_asleep: int | None) -> Service:
@@ -60,7 +60,7 @@ def verbs(found: Plan) -> list[tuple[str, str]]:
 
 class TestFallingAsleep:
     def test_nothing_happens_while_nothing_is_wanted(self) -> None:
-        found = decide(replace(WORLD, wish=None))
+        found = decide(replace(WORLD, desired_state=None))
         assert (found.phase, found.steps, found.is_settled) == (AWAKE, (), True)
 
     def test_the_pools_close_when_nothing_is_queued_and_nothing_runs(self) -> None:
@@ -120,7 +120,7 @@ class TestFallingAsleep:
     def test_it_gives_up_in_time_and_says_who_was_busy(self) -> None:
         late = replace(closed(), now=ASKED + PATIENCE_S + 1.0, work=Work(queued=0, busy=("t/worker of worker runs 1",)))
         found = decide(late)
-        assert verbs(found) == [("open", "worker"), ("open", "sql"), ("forget wish", "")]
+        assert verbs(found) == [("open", "worker"), ("open", "sql"), ("clear desired state", "")]
         assert (found.gave_up, found.is_settled, found.phase) == (True, True, AWAKE)
         assert "t/worker of worker runs 1" in found.says
 
@@ -168,7 +168,7 @@ class TestAsleep:
 
 class TestWaking:
     def waking(self, **changes: object) -> World:
-        return replace(asleep(), wish=TO_WAKE, **changes)  # type: ignore[arg-type]
+        return replace(asleep(), desired_state=TO_WAKE, **changes)  # type: ignore[arg-type]
 
     def test_the_database_comes_first(self) -> None:
         assert verbs(decide(self.waking())) == [("start database", "")]
@@ -201,36 +201,41 @@ class TestWaking:
         assert verbs(decide(self.waking(**up, pools=WORLD.pools))) == [("open", "flower")]
 
     def test_an_alarm_that_rings_for_the_night_stays_silent_until_it_has_seen_the_day(self) -> None:
-        awake = replace(WORLD, wish=TO_WAKE, alarms=Alarms(silent=("Skewed", "Silent"), ringing=("Silent",)))
+        awake = replace(WORLD, desired_state=TO_WAKE, alarms=Alarms(silent=("Skewed", "Silent"), ringing=("Silent",)))
         found = decide(awake)
         assert found.steps == (Step(verb=Verb.ARM_ALARMS, names=("Skewed",)),)
         assert (found.phase, found.is_settled) == (AWAKE, True)
 
     def test_an_alarm_that_never_stops_ringing_tells_people(self) -> None:
         late = ASKED + ALARMS_SETTLE_S + 1.0
-        awake = replace(WORLD, now=late, wish=TO_WAKE, alarms=Alarms(silent=("Silent",), ringing=("Silent",)))
-        assert decide(awake).steps == (Step(verb=Verb.REARM_ALARMS, names=("Silent",)), Step(verb=Verb.FORGET_WISH))
+        awake = replace(WORLD, now=late, desired_state=TO_WAKE, alarms=Alarms(silent=("Silent",), ringing=("Silent",)))
+        assert decide(awake).steps == (
+            Step(verb=Verb.REARM_ALARMS, names=("Silent",)),
+            Step(verb=Verb.CLEAR_DESIRED_STATE),
+        )
 
     def test_nothing_is_wanted_any_more_when_all_is_as_before(self) -> None:
-        awake = replace(WORLD, wish=TO_WAKE)
-        assert decide(awake) == Plan(phase=AWAKE, says="awake", steps=(Step(verb=Verb.FORGET_WISH),), is_settled=True)
+        awake = replace(WORLD, desired_state=TO_WAKE)
+        assert decide(awake) == Plan(
+            phase=AWAKE, says="awake", steps=(Step(verb=Verb.CLEAR_DESIRED_STATE),), is_settled=True
+        )
 
     def test_pools_that_were_only_told_to_go_come_back(self) -> None:
-        assert verbs(decide(replace(closed(), wish=TO_WAKE))) == [("open", "worker"), ("open", "sql")]
+        assert verbs(decide(replace(closed(), desired_state=TO_WAKE))) == [("open", "worker"), ("open", "sql")]
 
 
 def test_a_service_that_sleeps_although_nothing_is_wanted_is_named() -> None:
-    assert "airflow, worker, sql, flower sleep" in decide(replace(asleep(), wish=None)).says
+    assert "airflow, worker, sql, flower sleep" in decide(replace(asleep(), desired_state=None)).says
 
 
 def test_a_wish_is_read_as_it_was_written() -> None:
-    wish = Wish(state=ASLEEP, since=ASKED)
-    assert wish_in([{"key": "owner", "value": "x"}, wish.to_tag()]) == wish
+    wish = DesiredState(state=ASLEEP, since=ASKED)
+    assert desired_state_in([{"key": "owner", "value": "x"}, wish.to_tag()]) == wish
 
 
 @pytest.mark.parametrize("value", ["", "asleep", "asleep soon", "dead 1000", "asleep -1"])
 def test_a_wish_that_cannot_be_understood_is_none(value: str) -> None:
-    assert wish_in([{"key": "airflow-on-ecs:sleep", "value": value}]) is None
+    assert desired_state_in([{"key": "airflow-on-ecs:sleep", "value": value}]) is None
 
 
 def test_a_size_of_nothing_is_no_missing_one() -> None:

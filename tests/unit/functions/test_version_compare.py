@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from fleet.registry import CONSUMING, DRAINED, DRAINING, RUNNING, STARTING, STOPPED, Member, Roster
-from version_check.compare import FIELDS, IMAGE_DIGEST, Container, Seen, Tasks, compare, task_of
+from version_check.compare import FIELDS, IMAGE_DIGEST, Container, Observation, Tasks, compare, task_of
 from version_check.verdict import IN_SYNC, OUT_OF_SYNC, UNKNOWN, Difference, Gap, Reference, Verdict
 
 NOW = 1_000_000.0
@@ -64,7 +64,7 @@ def verdict(
         gaps=other.pop("gaps", ()),
     )
     roster = other.pop("roster", Roster(members=members, malformed=malformed, read_at=NOW))
-    return compare(Seen(now=NOW, tasks=tasks, roster=roster, answer=answer, **other))
+    return compare(Observation(now=NOW, tasks=tasks, roster=roster, answer=answer, **other))
 
 
 def changed(role: str, **values: Any) -> list[Member]:

@@ -7,7 +7,7 @@ import pytest
 
 from fleet.registry import MEMBER_TTL_S, Code
 from version_check.compare import Container
-from version_check.memory import UNKNOWN_SETTLES_S, Memory, is_news, remember, silent_since, when_told
+from version_check.memory import UNKNOWN_SETTLES_S, Memory, is_worth_telling, mark_announced, remember, silent_since
 from version_check.report import LONGEST_SUBJECT, SHOWN, TO_DO, message_on
 from version_check.verdict import IN_SYNC, OUT_OF_SYNC, UNKNOWN, Difference, Gap, Reference, Verdict
 
@@ -43,7 +43,7 @@ def after(*statuses: tuple[str, float]) -> Memory:
     memory, now = Memory(), NOW
     for status, seconds in statuses:
         now += seconds
-        memory = when_told(remember(memory, verdict(status, at=now), {}))
+        memory = mark_announced(remember(memory, verdict(status, at=now), {}))
     return memory
 
 
@@ -85,7 +85,7 @@ def test_people_are_told_of_changes_that_last(looks: list[tuple[str, float]], ne
     *before, (status, seconds) = looks
     now = NOW + sum(each for _, each in looks)
     assert seconds >= 0
-    assert is_news(remember(after(*before), verdict(status, at=now), {})) is news
+    assert is_worth_telling(remember(after(*before), verdict(status, at=now), {})) is news
 
 
 def test_a_container_that_never_reported_is_silent_since_it_started() -> None:

@@ -177,7 +177,7 @@ def test_the_local_stack_gives_a_container_the_variables_that_the_image_sets() -
 
 def test_authorities_are_put_where_the_dockerfile_takes_them_from(tmp_path: Path) -> None:
     source, target = Authority(tmp_path / "tls").ca_path, tmp_path / "context" / "rds.pem"
-    assert authorities.put(str(source), target) == 1
+    assert authorities.write(str(source), target) == 1
     assert target.read_bytes() == source.read_bytes()
     assert DOCKERFILE.parent / AUTHORITIES == AUTHORITIES_IN_CONTEXT
     assert f"COPY airflow_image/{AUTHORITIES} {AUTHORITIES.parent}/" in DOCKERFILE.read_text()
@@ -212,13 +212,13 @@ def test_what_is_no_authority_is_refused_and_changes_nothing(tmp_path: Path, con
         server = Authority(tmp_path / "tls").certificate_path.read_text()
         source.write_text(server if content == "server" else content)
     with pytest.raises(CommandError, match=said):
-        authorities.put(str(source), target)
+        authorities.write(str(source), target)
     assert target.read_text() == "as before"
 
 
 def test_authorities_that_nobody_serves_are_one_line() -> None:
     with pytest.raises(CommandError, match=r"\(ConnectError\): say AUTHORITIES=FILE for a copy of it$"):
-        authorities.put(f"https://127.0.0.1:{free_port()}/rds.pem", Path("never-written"))
+        authorities.write(f"https://127.0.0.1:{free_port()}/rds.pem", Path("never-written"))
 
 
 def test_authorities_that_have_all_expired_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -226,4 +226,4 @@ def test_authorities_that_have_all_expired_are_refused(tmp_path: Path, monkeypat
         patch.setattr(tls, "LIFETIME", datetime.timedelta(hours=-1))
         source = Authority(tmp_path / "tls").ca_path
     with pytest.raises(CommandError, match="only certificates that have expired"):
-        authorities.put(str(source), tmp_path / "rds.pem")
+        authorities.write(str(source), tmp_path / "rds.pem")

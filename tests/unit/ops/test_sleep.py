@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from ops.deployed import ASK_EVERY_S, FunctionFailed, Stack
+from ops.deployed import ASK_EVERY_S, DeployedStack, FunctionFailed
 from ops.sleep.__main__ import main
-from ops.sleep.ask import ask, exit_code, wait_until
+from ops.sleep.ask import ask_sleeper, exit_code, wait_until
 from shared import tags
 from shared.tags import ASLEEP, AWAKE
 from sleeper import handler
@@ -40,8 +40,8 @@ class FakeStack:
         return {"Stacks": [{"Outputs": [{"OutputKey": "SleeperFunctionName", "OutputValue": "f"}]}]}
 
     @property
-    def stack(self) -> Stack:
-        return Stack(name="s", cloudformation=self, functions=self)
+    def stack(self) -> DeployedStack:
+        return DeployedStack(name="s", cloudformation=self, functions=self)
 
 
 def waited(*answers: dict[str, Any], seconds: float) -> tuple[list[str | None], list[str], dict[str, Any]]:
@@ -65,15 +65,15 @@ def waited(*answers: dict[str, Any], seconds: float) -> tuple[list[str | None], 
 
 
 def test_it_speaks_the_functions_words() -> None:
-    assert (ASLEEP, AWAKE) == tags.WISHES
+    assert (ASLEEP, AWAKE) == tags.DESIRED_STATES
     given = FakeStack(SLEEPS)
-    assert ask(given.stack, ASLEEP) == SLEEPS
-    assert given.asked == [{handler.LOOKS: 1, handler.WANT: ASLEEP}]
+    assert ask_sleeper(given.stack, ASLEEP) == SLEEPS
+    assert given.asked == [{handler.TICKS: 1, handler.WANT: ASLEEP}]
 
 
 def test_a_function_that_fails_is_no_answer() -> None:
     with pytest.raises(FunctionFailed, match="POOLS is missing"):
-        ask(FakeStack({"errorMessage": "POOLS is missing"}, failed=True).stack, None)
+        ask_sleeper(FakeStack({"errorMessage": "POOLS is missing"}, failed=True).stack, None)
 
 
 def test_what_is_wanted_is_said_once_and_each_new_line_is_shown_once() -> None:

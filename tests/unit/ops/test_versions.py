@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from fleet.registry import Code
-from ops.deployed import ASK_EVERY_S, FunctionFailed, Stack, ask_until
+from ops.deployed import ASK_EVERY_S, DeployedStack, FunctionFailed, ask_until
 from ops.versions.__main__ import main
-from ops.versions.check import ask, exit_code, is_in_sync, lines
+from ops.versions.check import ask_version_check, exit_code, is_in_sync, report_lines
 from version_check.memory import Memory
 from version_check.report import Outcome
 from version_check.verdict import Difference, Gap, Reference, Verdict
@@ -63,24 +63,24 @@ class FakeStack:
         return {"Payload": body, **({"FunctionError": "Unhandled"} if self._failed else {})}
 
     @property
-    def stack(self) -> Stack:
-        return Stack(name="airflow-x", cloudformation=self, functions=self)
+    def stack(self) -> DeployedStack:
+        return DeployedStack(name="airflow-x", cloudformation=self, functions=self)
 
 
 def test_the_function_that_the_stacks_outputs_name_is_asked_for_one_look() -> None:
     fake = FakeStack(record())
-    assert ask(fake.stack)["status"] == "in_sync"
-    assert fake.asked == [{"FunctionName": "f", "Payload": '{"looks": 1}'}]
+    assert ask_version_check(fake.stack)["status"] == "in_sync"
+    assert fake.asked == [{"FunctionName": "f", "Payload": '{"ticks": 1}'}]
 
 
 def test_a_function_that_fails_is_no_answer() -> None:
     with pytest.raises(FunctionFailed, match="SERVICES is missing"):
-        ask(FakeStack({"errorMessage": "SERVICES is missing"}, failed=True).stack)
+        ask_version_check(FakeStack({"errorMessage": "SERVICES is missing"}, failed=True).stack)
 
 
 def test_a_failure_is_told_in_one_line_whatever_the_function_said() -> None:
     with pytest.raises(FunctionFailed) as failure:
-        ask(FakeStack({"errorMessage": "SERVICES is missing\n  set it"}, failed=True).stack)
+        ask_version_check(FakeStack({"errorMessage": "SERVICES is missing\n  set it"}, failed=True).stack)
     assert str(failure.value) == "the version check failed: SERVICES is missing set it"
 
 
@@ -117,7 +117,7 @@ def test_the_exit_code_tells_the_three_apart(answer: dict[str, Any], code: int) 
 
 
 def test_it_says_who_differs_in_what_and_who_is_silent_for_how_long() -> None:
-    assert list(lines(record(differs=True, silent=True))) == [
+    assert list(report_lines(record(differs=True, silent=True))) == [
         "out_of_sync: 6 containers compared with t1/webserver (image 2.0, dags 0123456789ab, Airflow 3.3.2)",
         "  t2/worker: dags_hash fedcba987654 instead of 0123456789ab (consuming, 3 tasks run)",
         "  t3/flower: runs, and does not report, for 90 s",
@@ -129,7 +129,7 @@ def test_an_environment_that_sleeps_is_not_in_sync_and_is_told_in_one_line() -> 
     verdict = Verdict(at=1000.0, reference=None, compared=0, out_of_sync=(), unknown=(), is_asleep=True)
     answer = Outcome(verdict=verdict, memory=None).to_record()
     assert exit_code(answer) == 2
-    assert list(lines(answer)) == ["asleep: nobody is there to be compared; make wake starts the environment"]
+    assert list(report_lines(answer)) == ["asleep: nobody is there to be compared; make wake starts the environment"]
 
 
 @pytest.mark.parametrize("environment", ["nowhere", "local"])

@@ -2,27 +2,27 @@
 
 import pytest
 
-from shared.looks import look_until
+from shared.ticks import tick_until
 
 EVERY_S = 15.0
 TAKES_AT_MOST_S = 10.0
 
 
 @pytest.mark.parametrize(
-    ("seen", "looks", "seconds", "looked"),
+    ("seen", "ticks", "seconds", "made"),
     [
         (["done", "busy"], 4, 300.0, 1),
         (["busy", "busy", "done", "busy"], 4, 300.0, 3),
         (["busy"] * 9, 4, 300.0, 4),
         (["busy"] * 9, 1, 300.0, 1),
         (["busy"] * 9, 4, 39.9, 2),  # a pause later 24.9 s are left
-        (["busy"] * 9, 4, 40.0, 3),  # 25 s are just enough for a pause and a look
+        (["busy"] * 9, 4, 40.0, 3),  # 25 s are just enough for a pause and a tick
         (["busy"] * 9, 4, 24.9, 1),
     ],
     ids=["done at once", "done later", "never done", "one was asked for", "little time", "just enough time", "none"],
 )
-def test_it_looks_until_it_is_done_or_was_often_enough_or_another_look_might_not_end(
-    seen: list[str], looks: int, seconds: float, looked: int
+def test_ticks_go_on_until_one_is_done_or_all_were_made_or_another_might_not_end(
+    seen: list[str], ticks: int, seconds: float, made: int
 ) -> None:
     left, pauses = [seconds], []
     given = iter(seen)
@@ -31,14 +31,14 @@ def test_it_looks_until_it_is_done_or_was_often_enough_or_another_look_might_not
         pauses.append(pause)
         left[0] -= pause
 
-    last = look_until(
+    last = tick_until(
         lambda: next(given),
         is_done=lambda each: each == "done",
-        looks=looks,
+        ticks=ticks,
         every_s=EVERY_S,
-        takes_at_most_s=TAKES_AT_MOST_S,
+        longest_tick_s=TAKES_AT_MOST_S,
         seconds_left=lambda: left[0],
         sleep=sleep,
     )
-    assert last == seen[looked - 1]
-    assert pauses == [EVERY_S] * (looked - 1)
+    assert last == seen[made - 1]
+    assert pauses == [EVERY_S] * (made - 1)

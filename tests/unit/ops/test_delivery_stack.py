@@ -2,7 +2,7 @@
 
 import pytest
 
-from ops.delivery.stack import end_of, first_failure
+from ops.delivery.stack import final_status, first_failure
 
 STACK_ID = "arn:aws:cloudformation:us-east-1:123456789012:stack/airflow-dev/1"
 
@@ -33,7 +33,7 @@ def event(status: str, *, of: str = "airflow-dev", why: str | None = None) -> di
     ],
 )
 def test_a_stack_is_at_rest_when_its_own_events_say_so(statuses: list[str], expected: str | None) -> None:
-    assert end_of([event("UPDATE_COMPLETE", of="WorkerService"), *map(event, statuses)]) == expected
+    assert final_status([event("UPDATE_COMPLETE", of="WorkerService"), *map(event, statuses)]) == expected
 
 
 def test_who_failed_first_is_to_blame() -> None:
