@@ -46,7 +46,7 @@ def test_every_import_follows_the_arrows() -> None:
 @pytest.mark.parametrize(
     ("module", "imported", "broken"),
     [
-        ("ops/reach.py", "local.stack.up", "The rooms' arrows go down"),
+        ("ops/deployed.py", "local.stack.up", "The rooms' arrows go down"),
         ("fleet/registry.py", "shared.settings", "The rooms' arrows go down"),
         ("airflow_image/agent/worker.py", "shared.aws", "The image imports the contract alone"),
         ("functions/autoscaler/decide.py", "agent.names", "The functions import the contract alone"),
