@@ -1,4 +1,8 @@
-"""What the looks have seen tells of tasks: how fast they end, how long they take, how long they have waited."""
+"""Estimates from what the ticks saw: how fast tasks end, how long they take, how long messages have waited.
+
+Airflow's messages carry no time. So the autoscaler remembers since when the same message has headed a list.
+Only a short digest of it, computed by Redis, leaves Redis.
+"""
 
 from __future__ import annotations
 
@@ -6,39 +10,39 @@ import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-# A boot takes about this long (measured: 40-90 s), so what ended in such a time tells what will end in the next.
+# A boot takes about this long (measured: 40-90 s), so the ends of the last such time predict the next.
 WINDOW_S = 60.0
 MAX_SAMPLES = 64  # more than one a second of the window would teach nothing new
 MIN_ENDS = 20
-# A few bursts' worth: what ended before counts for less and less.
+# A few bursts' worth; earlier ends count for less and less.
 REMEMBERED_ENDS = 200.0
 
 
 @dataclass(frozen=True, kw_only=True)
 class DemandSample:
-    """What one look saw: at which time (Redis's), how many tasks waited or ran."""
+    """How many tasks waited or ran at one tick, and its time (Redis's)."""
 
     at: float
     demand: int
 
 
 def add_sample(samples: Sequence[DemandSample], sample: DemandSample) -> tuple[DemandSample, ...]:
-    """Those of the last minute with the newest, oldest first; a clock that went back forgets what is in its future."""
+    """Add a sample to those of the last minute, oldest first. Samples in the future of a clock that went back go."""
     recent = [past for past in samples if sample.at - WINDOW_S <= past.at < sample.at]
     return (*recent, sample)[-MAX_SAMPLES:]
 
 
 def count_ended(samples: Sequence[DemandSample]) -> int:
-    """Tasks that have ended between the samples, at least: an arrival between two of them hides an end."""
+    """Return the least number of tasks that ended between the samples: an arrival between two of them hides an end."""
     demands = [sample.demand for sample in samples]
     return sum(before - after for before, after in itertools.pairwise(demands) if before > after)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Pace:
-    """While `ends` tasks ended, the last REMEMBERED_ENDS of them, slots were taken for `worked_s` seconds in all.
+    """How long tasks take: slots were taken for `worked_s` seconds in all while the last `ends` tasks ended.
 
-    `at`: since when (Redis's time) looks have seen `demand` tasks that wait or run, `active` of which run.
+    `at`: since when (Redis's time) ticks have seen `demand` tasks that wait or run, `active` of which run.
     """
 
     worked_s: float = 0.0
@@ -48,7 +52,7 @@ class Pace:
     active: int = 0
 
     def observe(self, *, demand: int, active: int, now: float) -> Pace:
-        """Now that a look has seen so many. A clock that went back adds no work."""
+        """Update at a tick. A clock that went back adds no work."""
         if demand == self.demand and active == self.active:
             return self
         ends = self.ends + max(0, self.demand - demand)
@@ -58,20 +62,20 @@ class Pace:
 
     @property
     def task_s(self) -> float | None:
-        """Seconds a task, rather too many: an arrival between two looks hides an end. None: too few have ended."""
+        """Seconds a task takes at most: an arrival between two ticks hides an end. None before MIN_ENDS have ended."""
         return self.worked_s / self.ends if self.ends >= MIN_ENDS else None
 
 
 @dataclass(frozen=True, kw_only=True)
 class Head:
-    """The oldest message of one list, by digest, and since when it has been seen there (Redis's time)."""
+    """The digest of the oldest message of one list, and since when (Redis's time) it has been seen there."""
 
     digest: str
     since: float
 
 
 def update_heads(digests: Mapping[str, str], remembered: Mapping[str, Head], *, now: float) -> dict[str, Head]:
-    """Each list's head; one that is the same as before keeps its time, which is never in the future."""
+    """Return each list's head. An unchanged head keeps its time, which is never in the future."""
     heads = {}
     for name, digest in digests.items():
         before = remembered.get(name)
@@ -81,5 +85,5 @@ def update_heads(digests: Mapping[str, str], remembered: Mapping[str, Head], *, 
 
 
 def oldest_wait_s(heads: Mapping[str, Head], *, now: float) -> float:
-    """A lower bound of the longest wait; 0 when nothing waits."""
+    """Return a lower bound of the longest wait; 0 without a message."""
     return max((now - head.since for head in heads.values()), default=0.0)

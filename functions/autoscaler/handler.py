@@ -1,4 +1,4 @@
-"""Entry point of the autoscaler function: ticks at the pools until the schedule invokes it again."""
+"""Entry point of the autoscaler function: ticks until the schedule invokes it again."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from shared.settings import whole_number
 
 # An event may ask for fewer ticks: {"ticks": 1}.
 TICKS = "ticks"
-# A look waits at most about this long, with Redis away (its timeout and retry) or ECS slow. Cut short it does no harm.
+# A tick takes at most about this long, with Redis away (its timeout and retry) or ECS slow. A tick cut short is safe.
 TICK_TAKES_AT_MOST_S = 10
 
 logger = Logger()
@@ -29,7 +29,7 @@ logger = Logger()
 
 @dataclass(frozen=True, kw_only=True)
 class Wiring:
-    """What an invocation works with; kept between invocations, so connections stay open and answers known."""
+    """What an invocation works with. It is kept between invocations, so connections stay open and replies known."""
 
     settings: Settings
     broker: Broker
@@ -50,7 +50,7 @@ def wiring() -> Wiring:
 
 
 def handler(event: Any, context: Any) -> dict[str, Any]:
-    """Returns the last decision about each pool."""
+    """Tick until the next invocation is due; return the last decision about each pool."""
     parts = wiring()
     ticks = whole_number(event.get(TICKS, parts.settings.ticks), name=TICKS, lowest=1)
     return tick_repeatedly(parts, ticks=ticks, seconds_left=lambda: context.get_remaining_time_in_millis() / 1000)
@@ -64,7 +64,7 @@ def tick_repeatedly(
     sleep: Callable[[float], None] = time.sleep,
     clock: Callable[[], float] = time.monotonic,
 ) -> dict[str, Any]:
-    """Up to `ticks` ticks, each `poll_seconds` after the one before began."""
+    """Tick up to `ticks` times, each `poll_seconds` after the previous tick began."""
     began, done, last = clock(), 0, {}
     while True:
         seen = tick(settings=parts.settings, broker=parts.broker, ecs=parts.ecs, deployments=parts.deployments)

@@ -1,4 +1,4 @@
-"""What the scaler remembers about a pool between two looks."""
+"""What the autoscaler remembers about a pool between two ticks."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from fleet.validation import is_count, is_time
 
 @dataclass(frozen=True, kw_only=True)
 class Memory:
-    """`surplus_since`: since when more workers consume than are needed, None when they do not.
+    """What one pool's decisions remember; times are Redis's.
 
-    `stopping`: workers for which desired was lowered, and when. ECS stops them, or has by now.
-    `heads`: the oldest message of each list, see `waits`. `samples`: the demand of the last minute, see `demand`.
-    `boots`: those under way and how long the last ones took. `pace`: how long tasks take.
+    `surplus_since`: since when there has been a surplus, None without one. `stopping`: ids of drained workers for which
+    the desired count was lowered, and when. `heads`: the oldest message of each list. `samples`: the demand of the last
+    minute. `boots`: those under way and how long the last ones took. `pace`: how long tasks take.
     """
 
     surplus_since: float | None = None
@@ -40,7 +40,7 @@ class Memory:
 
     @classmethod
     def from_record(cls, record: Mapping[str, Any]) -> Memory:
-        """The memory stored as `record`; an empty record is an empty memory. Raises ValueError."""
+        """Return the memory stored as `record`; an empty record is an empty memory. Raises ValueError."""
         since, released = record.get("surplus_since"), record.get("released", {})
         if since is not None and not is_time(since):
             raise ValueError(f"surplus_since is {since!r}")

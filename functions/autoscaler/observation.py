@@ -1,4 +1,4 @@
-"""What one look at one pool saw: the input of a decision."""
+"""What one tick saw of one pool: the input of a decision."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ SILENT_AFTER_S = 11.0
 
 @dataclass(frozen=True, kw_only=True)
 class Unreadable:
-    """An input that could not be read, or not believed. It is never taken for zero."""
+    """An input that could not be read or is not credible. It is never taken for zero."""
 
     source: str
     why: str
@@ -33,10 +33,10 @@ class Unreadable:
 
 @dataclass(frozen=True, kw_only=True)
 class Worker:
-    """A worker as the registry shows it. `order` is the last order it was given, None when there is none.
+    """A worker as the registry shows it.
 
-    `silent_s`: seconds since its last report. The registry shows one that crashed for a while after its end.
-    `deployment`: the id of the one that started its task; None when it was not asked for, or ECS does not say.
+    `order`: the last order it was given, None without one. `silent_s`: seconds since its last report; the registry
+    shows a crashed worker for a while. `deployment`: the id of the deployment that started its task, None if unknown.
     """
 
     id: str
@@ -66,47 +66,47 @@ class Worker:
 
     @property
     def free_slots(self) -> int:
-        """A worker may hold more than it has slots for: it took them from an earlier connection."""
+        """Slots without a task. A worker may hold more tasks than slots, from an earlier connection."""
         return max(0, self.slots - self.active)
 
     @property
     def is_ordered_to_drain(self) -> bool:
-        """Ordered to drain. A worker keeps its last order, so a lost one (Redis restarted) shows in its state."""
+        """Whether it is to drain. A worker keeps its last order, so an order that Redis lost shows in its state."""
         return self.order == ORDER_DRAIN or (self.order is None and self.state in (DRAINING, DRAINED))
 
     @property
     def is_being_recalled(self) -> bool:
-        """Ordered to consume again, and not yet there: it takes protection first."""
+        """Whether it was told to consume again and is still drained: it takes protection first."""
         return self.order == ORDER_CONSUME and self.state == DRAINED
 
     @property
     def may_be_stopped(self) -> bool:
-        """Drained, unprotected, and will stay so: it has no task, and takes none without an order from here."""
+        """Whether it is drained, unprotected and stays so: it has no task, and takes none without an order."""
         return self.state == DRAINED and not self.protected and self.order == ORDER_DRAIN
 
     @property
     def has_ended(self) -> bool:
-        """Stopped, or drained and silent: it is nobody to recall, and not one by which desired may fall.
+        """Whether it is stopped, or drained and silent: not to be recalled, and no reason to lower the desired count.
 
-        A silent worker that may have tasks is taken to live until the registry forgets it.
+        A silent worker that may have tasks counts as alive until the registry forgets it.
         """
         return self.state == STOPPED or (self.silent_s > SILENT_AFTER_S and self.may_be_stopped)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Fleet:
-    """The pool's workers; `malformed` are members whose records cannot be believed, of any pool."""
+    """The pool's workers, and the ids of all malformed members: they may be of any pool."""
 
     workers: tuple[Worker, ...]
     malformed: tuple[str, ...] = ()
 
     @property
     def active(self) -> int:
-        """Tasks in flight. Never counted from `unacked`, where a dead worker's tasks stay for a day."""
+        """Tasks that run. They are not counted from `unacked`, where a dead worker's tasks stay for a day."""
         return sum(worker.active for worker in self.workers)
 
     def with_deployments(self, deployments: Mapping[str, str]) -> Fleet:
-        """The same, each worker with its deployment, by task ARN."""
+        """Return the fleet with each worker's deployment filled in, by task ARN."""
         workers = tuple(replace(worker, deployment=deployments.get(worker.task_arn)) for worker in self.workers)
         return replace(self, workers=workers)
 
@@ -121,8 +121,9 @@ class Deployment:
 
 @dataclass(frozen=True, kw_only=True)
 class Service:
-    """The pool's ECS service, in tasks. By tags on it somebody asked to leave it alone (`paused`), or to have no worker
-    of it (`asleep`).
+    """The pool's ECS service; counts are ECS tasks.
+
+    Its tags say whether the autoscaler must leave it alone (`paused`), and whether it must have no worker (`asleep`).
     """
 
     desired: int
@@ -134,7 +135,7 @@ class Service:
 
     @property
     def is_rolling_out(self) -> bool:
-        """Tasks of an older deployment are still there beside the present one's."""
+        """Whether tasks of an older deployment are left."""
         return len(self.deployments) > 1
 
     @property
@@ -145,11 +146,11 @@ class Service:
 
 @dataclass(frozen=True, kw_only=True)
 class Observation:
-    """`now` is Redis's time in seconds since the epoch; `queued` counts messages by queue;
-    `heads` has a digest of the oldest message of each list that is not empty.
+    """The inputs of a decision about one pool.
 
-    `tasks` is set when ECS should have said of which deployments the workers are, and did not.
-    `forecast` says when runs will want how many slots more; None when nobody knows.
+    `now`: Redis's time in seconds since the epoch. `queued`: messages by queue. `heads`: a digest of the oldest message
+    of each list that is not empty. `tasks`: set when ECS was asked which deployments started the workers and did not
+    say. `forecast`: when runs will want how many more slots, None when unknown.
     """
 
     now: float

@@ -1,4 +1,4 @@
-"""What an operator sets of a pool's scaling."""
+"""The limits and settings of a pool's scaling."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ from dataclasses import dataclass, replace
 
 @dataclass(frozen=True, kw_only=True)
 class Policy:
-    """A pool's limits in workers, its slots a worker, and how long a surplus must last before it is given up.
+    """`minimum`, `maximum`: workers. `concurrency`: slots a worker.
 
-    `max_step_out`: workers that one look may add; None sets no limit. `boots_per_task`: see `launching`.
+    `scale_in_after_s`: how long a surplus must last before workers drain. `max_step_out`: workers that one tick may
+    add, None without a limit. `boots_per_task`: workers launched a task that waits without a slot, see `boots`.
     """
 
     minimum: int
@@ -21,10 +22,10 @@ class Policy:
 
     @property
     def asleep(self) -> Policy:
-        """Of a pool that is put to sleep: no worker at all, and at once. Those that are there drain as always."""
+        """The policy of a pool that sleeps: no workers, at once. Present workers drain as always."""
         return replace(self, minimum=0, maximum=0, scale_in_after_s=0.0)
 
 
 def workers_needed(demand: int, policy: Policy) -> int:
-    """ceil(demand / concurrency), at least the minimum, at most the maximum."""
+    """Return ceil(demand / concurrency), at least the minimum, at most the maximum."""
     return min(policy.maximum, max(policy.minimum, -(-demand // policy.concurrency)))

@@ -1,4 +1,4 @@
-"""Reads the pools' queues and workers, and the state of the broker as a whole, from the broker's Redis."""
+"""Reads queues, workers and the broker's state as a whole from the broker's Redis."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ OTHER_SUFFIX = "celery.pidbox"
 KEYS_PER_PAGE = 1000
 MAX_PAGES = 10
 
-# 16 of the digest's 40 characters tell messages apart and are nothing to try tokens against.
+# 16 of the digest's 40 characters tell messages apart and are too few to test tokens against.
 DIGESTS_OF_HEADS = """
 local digests = {}
 for i, key in ipairs(KEYS) do
@@ -45,14 +45,14 @@ class FleetReading:
 
 @dataclass(frozen=True, kw_only=True)
 class QueueReading:
-    """By pool: messages by queue, or why they are not known; a digest of the oldest message by list."""
+    """By pool: messages by queue, or why they are unknown; a digest of the oldest message by list."""
 
     queued: Mapping[str, Mapping[str, int] | Unreadable]
     heads: Mapping[str, Mapping[str, str]]
 
 
 def read_queues(client: redis.Redis, pools: Sequence[Pool]) -> QueueReading:
-    """Reads all queues in one round trip; a key that is no list makes its pool unreadable.
+    """Read all queues in one round trip. A key that is no list makes its pool unreadable.
 
     A message holds its task's token, so none leaves Redis: lengths and digests do. Raises redis.RedisError when Redis
     does not answer.
@@ -65,7 +65,7 @@ def read_queues(client: redis.Redis, pools: Sequence[Pool]) -> QueueReading:
         *answers, digests = pipe.execute(raise_on_error=False)
     lengths = dict(zip(names, answers, strict=True))
     queued = {pool.name: _queues_of(pool, lengths) for pool in pools}
-    # Without digests there is a metric less, and no decision.
+    # Without digests only a metric is missing: no decision needs them.
     digests = digests if isinstance(digests, list) else [b""] * len(names)
     head_of = {name: digest.decode() for name, digest in zip(names, digests, strict=True) if digest}
     heads = {
@@ -88,9 +88,9 @@ def _queues_of(pool: Pool, lengths: Mapping[str, Any]) -> Mapping[str, int] | Un
 
 
 def read_fleet(client: redis.Redis, pools: Sequence[Pool]) -> FleetReading:
-    """The workers of every pool with their orders, in three round trips however many they are.
+    """Read the workers of every pool with their orders, in three round trips however many there are.
 
-    A malformed member belongs to no pool that one could know, so each pool gets it. Raises redis.RedisError.
+    The pool of a malformed member is unknown, so each pool gets it. Raises redis.RedisError.
     """
     roster = Registry(client).members()
     workers = [member for member in roster.members if member.role == WORKER]
@@ -104,16 +104,17 @@ def read_fleet(client: redis.Redis, pools: Sequence[Pool]) -> FleetReading:
 
 
 def _order(raw: bytes | None) -> str | None:
-    """The order, or None: a worker ignores what is no order, so the last one that it understood stands."""
+    """Return the order, or None for anything else: a worker ignores it, and its last order stands."""
     order = None if raw is None else raw.decode(errors="replace")
     return order if order in ORDERS else None
 
 
 @dataclass(frozen=True, kw_only=True)
 class BrokerState:
-    """None where it is not known, and `problem` says in words why.
+    """The state of the broker that belongs to no single pool; None where unknown, and `problem` says why.
 
-    `phantoms`: a killed worker's messages stay unacknowledged for a day. `schedulers`: how many report that they live.
+    `phantoms`: unacknowledged messages that no live worker runs; a killed worker's stay for a day. `schedulers`: how
+    many report. `unconsumed`: queues with messages that no worker consumes.
     """
 
     phantoms: int | None = None
@@ -123,17 +124,17 @@ class BrokerState:
 
 
 def read_broker_state(client: redis.Redis, roster: Roster) -> BrokerState:
-    """Costs as many commands as there are thousands of keys, however long the queues. Raises redis.RedisError.
+    """Read the broker's state with one command a thousand keys, whatever the queues' length. Raises redis.RedisError.
 
-    A task's queue is any name that its author wrote, and its list exists for as long as a message waits in it. Nothing
-    else in Redis names all queues (kombu's bindings do so by exchange), so the lists are looked for.
+    A task's queue may have any name, and its list exists as long as a message waits in it. Nothing else in Redis names
+    all queues (kombu's bindings do so by exchange), so the lists are scanned.
     """
     workers = [member for member in roster.members if member.role == WORKER]
     in_flight: Any = client.hlen(UNACKED)
     waiting = _queues_with_messages(client)
     phantoms = max(0, in_flight - sum(worker.active for worker in workers))
     schedulers = sum(member.role == SCHEDULER and member.state != STOPPED for member in roster.members)
-    # A malformed member may run tasks, and may listen to queues: without it neither figure is known.
+    # A malformed member may run tasks and consume from queues: without it neither figure is known.
     if roster.malformed:
         return BrokerState(problem=f"{len(roster.malformed)} malformed members")
     if waiting is None:
@@ -143,17 +144,17 @@ def read_broker_state(client: redis.Redis, roster: Roster) -> BrokerState:
     return BrokerState(
         schedulers=schedulers,
         phantoms=phantoms,
-        unconsumed=tuple(sorted(waiting - set(_listened_to(workers)))),
+        unconsumed=tuple(sorted(waiting - set(_consumed_queues(workers)))),
     )
 
 
-def _listened_to(workers: Iterable[Member]) -> Iterable[str]:
-    """One that starts may never get protection, and one that drains may stay so for hours: neither listens."""
+def _consumed_queues(workers: Iterable[Member]) -> Iterable[str]:
+    """Return the queues of consuming workers. A starting one may never be protected, a draining one stay for hours."""
     return (queue for worker in workers if worker.state == CONSUMING for queue in worker.queues)
 
 
 def _queues_with_messages(client: Any) -> set[str] | None:
-    """Redis keeps no empty list. None when there are too many keys to look at."""
+    """Return the queues that have messages (Redis keeps no empty list); None if there are too many keys to scan."""
     found: set[str] = set()
     cursor = 0
     for _ in range(MAX_PAGES):

@@ -1,4 +1,4 @@
-"""Makes every decision explain itself: a record, a log line, metrics."""
+"""Reports every decision: a record, a log line, metrics."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ SCHEDULERS = "Schedulers"
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """What was seen of one pool, what was decided, and in words what went wrong on the way."""
+    """What a tick saw of one pool, what it decided, and in words what went wrong."""
 
     pool: str
     observation: Observation
@@ -49,7 +49,7 @@ class Outcome:
     problems: tuple[str, ...] = ()
 
     def figures(self) -> dict[str, int]:
-        """The figures by metric name. What could not be read has none: a zero would look like a measurement."""
+        """Return the figures by metric name. An input that could not be read has none: a zero would seem measured."""
         queued, fleet, service = self.observation.queued, self.observation.fleet, self.observation.service
         figures = {UNREADABLE: len(self.observation.unreadable), FAILED: len(self.problems)}
         if not isinstance(queued, Unreadable):
@@ -65,19 +65,19 @@ class Outcome:
 
     @property
     def is_well(self) -> bool:
-        """Everything could be read, believed and carried out."""
+        """Whether everything could be read, was well-formed and was carried out."""
         fleet = self.observation.fleet
         malformed = fleet.malformed if isinstance(fleet, Fleet) else ()
         return not (self.observation.unreadable or malformed or self.problems)
 
     @property
     def oldest_wait_s(self) -> float | None:
-        """At least how long the oldest message has waited; None when the queues could not be read."""
+        """A lower bound of the oldest message's wait; None when the queues could not be read."""
         wait = self.decision.oldest_wait_s
         return None if wait is None else round(wait, 3)
 
     def to_record(self) -> dict[str, Any]:
-        """The decision with its inputs, as JSON can hold it; `t` is Redis's time in seconds since the epoch."""
+        """Return the decision with its inputs for JSON; `t` is Redis's time in seconds since the epoch."""
         service = self.observation.service
         return {
             "t": self.observation.now,
@@ -95,7 +95,7 @@ class Outcome:
 
 
 def publish(outcomes: Sequence[Outcome], *, cluster: str, logger: Logger) -> None:
-    """One log line and one set of metrics a pool, and one more for each input that could not be read.
+    """Write a log line and a set of metrics a pool, and one more set for each input that could not be read.
 
     The line is a warning when something went wrong.
     """
@@ -115,7 +115,7 @@ def publish(outcomes: Sequence[Outcome], *, cluster: str, logger: Logger) -> Non
 
 
 def publish_state(state: BrokerState, *, took_ms: float, cluster: str, logger: Logger) -> None:
-    """The metrics of the fleet as a whole; warnings that say which are missing, and which queues nobody listens to."""
+    """Write the metrics of the whole fleet; warn about missing ones, and about queues that no worker consumes."""
     metrics = _metrics({CLUSTER_DIMENSION: cluster})
     metrics.add_metric(name=DECISION_LATENCY, unit=MetricUnit.Milliseconds, value=took_ms)
     if state.phantoms is not None:
@@ -128,7 +128,7 @@ def publish_state(state: BrokerState, *, took_ms: float, cluster: str, logger: L
     if state.problem:
         logger.warning("figures of the fleet are missing", extra={"problem": state.problem})
     if state.unconsumed:
-        logger.warning("messages wait in queues that nobody listens to", extra={"queues": list(state.unconsumed)})
+        logger.warning("messages wait in queues that no worker consumes", extra={"queues": list(state.unconsumed)})
 
 
 def _metrics(dimensions: dict[str, str]) -> EphemeralMetrics:

@@ -1,4 +1,4 @@
-"""Reads the pools' ECS services and whose tasks are whose, sets their desired count."""
+"""Reads the pools' ECS services and the deployments of their tasks; sets desired counts."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ TASKS_A_CALL = 100  # DescribeTasks takes no more
 
 
 def read_services(ecs: Any, *, cluster: str, pools: Sequence[Pool]) -> dict[str, Service | Unreadable]:
-    """Each pool's service, by the pool's name. Never raises for AWS."""
+    """Read each pool's service, by the pool's name. Never raises for AWS."""
     described = describe_services(ecs, cluster=cluster, services=[pool.service for pool in pools], tags=True)
     return {pool.name: _service_of(described[pool.service]) for pool in pools}
 
 
 def read_deployments(ecs: Any, *, cluster: str, task_arns: Iterable[str]) -> dict[str, str] | Unreadable:
-    """The id of the deployment that started each task, by task ARN; a task that ECS does not know is not in it.
+    """Read the id of the deployment that started each task, by task ARN, without tasks that ECS does not know.
 
-    All or nothing: with half an answer, workers would be taken for old or new at random. Never raises for AWS.
+    All or nothing: with half a reply, workers would be taken for old or new at random. Never raises for AWS.
     """
     found: dict[str, str] = {}
     left = iter(task_arns)
@@ -40,7 +40,7 @@ def read_deployments(ecs: Any, *, cluster: str, task_arns: Iterable[str]) -> dic
 
 
 def set_desired(ecs: Any, *, cluster: str, pool: Pool, desired: int) -> None:
-    """Raises one of AWS_ERRORS."""
+    """Set the desired count of the pool's service. Raises one of AWS_ERRORS."""
     ecs.update_service(cluster=cluster, service=pool.service, desiredCount=desired)
 
 
@@ -65,12 +65,14 @@ def _service_of(described: Described | str) -> Service | Unreadable:
             asleep=size_asleep(described.get("tags", ())) is not None,
         )
     except KeyError as missing:
-        return Unreadable(source=SERVICE, why=f"ECS's answer lacks {missing}")
+        return Unreadable(source=SERVICE, why=f"ECS's reply lacks {missing}")
 
 
 class TaskDeployments:
-    """A task's deployment never changes. Kept between looks: DescribeTasks says so much that reading it takes longer
-    than all the rest of a look. Only what was asked for last is kept, by pool.
+    """Remembers which deployment started each task, so that ECS is asked about each task once.
+
+    A task's deployment never changes, and reading DescribeTasks takes longer than the rest of a tick. Only the tasks
+    asked for last are kept, by pool.
     """
 
     def __init__(self, ecs: Any, *, cluster: str) -> None:
@@ -78,7 +80,7 @@ class TaskDeployments:
         self._known: dict[str, Mapping[str, str]] = {}
 
     def read(self, *, pool: str, task_arns: Iterable[str]) -> Mapping[str, str] | Unreadable:
-        """By task ARN; a task that ECS does not know is not in it, and is asked about again. Never raises for AWS."""
+        """Return deployments by task ARN. ECS is asked again about tasks it does not know. Never raises for AWS."""
         asked = list(task_arns)
         known = self._known.get(pool, {})
         unknown = [arn for arn in asked if arn not in known]

@@ -15,7 +15,7 @@ RACED_BOOTS_PERCENT = "RACED_BOOTS_PERCENT"
 
 POLL_SECONDS_DEFAULT = 5
 SCALE_IN_AFTER_DEFAULT_S = 0
-# Workers started per hundred tasks that wait without a slot, chosen by simulation; 0 starts no more than are needed.
+# Workers launched per hundred tasks that wait without a slot, chosen by simulation; 0 launches only what is needed.
 RACED_BOOTS_DEFAULT_PERCENT = 75
 # The schedule invokes the function each minute, and EventBridge knows no shorter rate.
 SCHEDULE_PERIOD_S = 60
@@ -23,10 +23,7 @@ SCHEDULE_PERIOD_S = 60
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """`poll_seconds`: between two looks of one invocation, at most the schedule's period.
-
-    `max_step_out`: workers that one look may add to a pool; None sets no limit. `boots_per_task`: see `launching`.
-    """
+    """`poll_seconds`: between two ticks of one invocation, at most the schedule's period. The others: see Policy."""
 
     broker: BrokerSettings
     cluster: str
@@ -38,7 +35,7 @@ class Settings:
 
     @classmethod
     def from_environment(cls, environment: Environment) -> Settings:
-        """Raises SettingsError or PoolsError, which name the variable."""
+        """Read the settings. Raises SettingsError or PoolsError, which name the variable."""
         settings = cls(
             broker=BrokerSettings.from_environment(environment),
             cluster=required(environment, CLUSTER),
@@ -59,7 +56,7 @@ class Settings:
 
     @property
     def ticks(self) -> int:
-        """Looks until the schedule invokes the function again."""
+        """Number of ticks until the schedule invokes the function again."""
         return -(-SCHEDULE_PERIOD_S // self.poll_seconds)
 
     def policy(self, pool: Pool) -> Policy:
@@ -74,6 +71,6 @@ class Settings:
 
 
 def _step(environment: Environment) -> int | None:
-    """None when the variable is missing or empty."""
+    """Read the step limit, None when the variable is missing or empty."""
     value = environment.get(MAX_STEP_OUT)
     return whole_number(value, name=MAX_STEP_OUT, lowest=1) if value else None

@@ -1,4 +1,4 @@
-"""One tick: of every pool: read, decide, act."""
+"""One tick over all pools: read, decide, act."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ FORECAST = "forecast"
 
 @dataclass(frozen=True, kw_only=True)
 class _Reading:
-    """What the broker said, by pool. `registry` is None when it said nothing: there is no use in writing then."""
+    """What the broker replied, by pool. `registry` is None when it did not reply: writing would be useless."""
 
     queues: QueueReading
     fleets: Mapping[str, Fleet | Unreadable]
@@ -47,7 +47,7 @@ class _Reading:
 
 @dataclass(frozen=True, kw_only=True)
 class TickResult:
-    """What came of one look at all pools. `took_ms`: from its begin until the last decision was carried out."""
+    """The outcomes of one tick. `took_ms`: from its start until the last decision was carried out."""
 
     outcomes: tuple[Outcome, ...]
     state: BrokerState
@@ -55,9 +55,9 @@ class TickResult:
 
 
 def tick(*, settings: Settings, broker: Broker, ecs: Any, deployments: TaskDeployments | None = None) -> TickResult:
-    """Looks at all pools once. What cannot be read or done is in the outcomes: such a pool keeps its size.
+    """Decide once about all pools. A pool that cannot be read or changed keeps its size, and its outcome says so.
 
-    `deployments`: what earlier looks learned of tasks.
+    `deployments`: what earlier ticks learned about tasks.
     """
     began = time.monotonic()
     deployments = deployments or TaskDeployments(ecs, cluster=settings.cluster)
@@ -78,7 +78,7 @@ def tick(*, settings: Settings, broker: Broker, ecs: Any, deployments: TaskDeplo
 
 
 def _read_broker(broker: Broker, pools: tuple[Pool, ...]) -> _Reading:
-    now = time.time()  # stands in for Redis's time in the record of a look without Redis
+    now = time.time()  # stands in for Redis's time in the record of a tick without Redis
     try:
         client = broker.connect()
         queues = read_queues(client, pools)
@@ -133,7 +133,7 @@ def _scale(
         try:
             memory = Memory.from_record(reading.registry.recall(pool.name))
         except (redis.ResponseError, ValueError, RecursionError) as error:
-            # Starting anew is safe (decide never goes below what may hold protection) and puts the key right.
+            # Starting anew is safe (decide never goes below what may hold protection) and repairs the key.
             problems.append(f"{MEMORY} lost: {in_words(error)}")
         except redis.RedisError as error:
             observation = replace(observation, fleet=Unreadable(source=MEMORY, why=in_words(error)))
@@ -145,10 +145,7 @@ def _scale(
 
 
 def _read_forecast(registry: Registry, *, pool: Pool, now: float) -> tuple[Forecast | None, str]:
-    """One that cannot be read, or not believed, is none, and in words why.
-
-    The decision then follows what waits and runs alone.
-    """
+    """Return the forecast, or None and in words why it cannot be used. The decision then follows the demand alone."""
     try:
         forecast = registry.forecast(pool.name)
     except (redis.RedisError, ValueError) as error:
@@ -159,7 +156,7 @@ def _read_forecast(registry: Registry, *, pool: Pool, now: float) -> tuple[Forec
 
 
 def _tell_deployments_apart(observation: Observation, *, pool: Pool, deployments: TaskDeployments) -> Observation:
-    """Asks, only while a deployment rolls out, which one started each worker."""
+    """During a rollout, ask ECS which deployment started each worker."""
     fleet, service = observation.fleet, observation.service
     if not isinstance(fleet, Fleet) or not isinstance(service, Service) or not service.is_rolling_out:
         return observation
@@ -171,8 +168,10 @@ def _tell_deployments_apart(observation: Observation, *, pool: Pool, deployments
 
 
 def _act(outcome: Outcome, *, pool: Pool, cluster: str, registry: Registry, ecs: Any) -> Outcome:
-    """Memory first: were desired lowered and the released workers forgotten, they would be recalled while ECS stops
-    them. The other way round they are only left alone for a while. Each step stands when a later one fails.
+    """Store the memory, give the orders, set the desired count, record the decision.
+
+    Memory comes first: if the count fell and the stopping workers were forgotten, they would be recalled while ECS
+    stops them. In this order they are only left alone for a while. Each step stands if a later one fails.
     """
     decision, service = outcome.decision, outcome.observation.service
     orders = dict.fromkeys(decision.drain, ORDER_DRAIN) | dict.fromkeys(decision.recall, ORDER_CONSUME)

@@ -83,7 +83,7 @@ def decide(fleet: Registry, pool: str, *, t: float, was: int, desired: int, **fi
     """Record a decision as the autoscaler does."""
     needed = f"{figures['queued']} queued + {figures['active']} active need {desired}"
     moved = f"; desired {was} -> {desired}" if was != desired else ""
-    reason = f"{needed}: {figures['consuming']} work, {figures['draining']} drain or drained, 0 released{moved}"
+    reason = f"{needed}: {figures['consuming']} consuming, {figures['draining']} draining{moved}"
     lists: dict[str, list[str]] = {"drain": [], "recall": [], "unreadable": [], "problems": []}
     fleet.record_decision(
         pool, {"t": t, "pool": pool, "reason": reason, "was": was, "desired": desired, **figures, **lists}

@@ -123,7 +123,7 @@ def test_the_page_shows_what_the_registry_holds(visit: Visit, store: redis.Redis
         "Desired": str(json.loads(store.lindex(registry.decisions_key("worker"), 0) or b"")["desired"]),
     }
     expect(visit.shown("fleet-members").locator("tbody tr")).to_have_count(len(Registry(store).members().members))
-    expect(visit.shown("fleet-pool-worker")).to_contain_text("need 13: 10 work, 2 drain or drained")
+    expect(visit.shown("fleet-pool-worker")).to_contain_text("need 13: 10 consuming, 2 draining")
     expect(visit.shown("fleet-pool-worker")).to_contain_text("The forecast expects runs that want 80 more slots at")
     assert visit.complaints == []
     assert visit.hosts - {None} == {urlsplit(webserver.url).hostname}

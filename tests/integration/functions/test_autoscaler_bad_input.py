@@ -193,10 +193,10 @@ HARMS = {
         does=service_never_made, says="service: the service stack-Absent is MISSING", inputs=("service",)
     ),
     "an answer without a count": Harm(
-        does=answer_lacks("runningCount"), says="ECS's answer lacks 'runningCount'", inputs=("service",)
+        does=answer_lacks("runningCount"), says="ECS's reply lacks 'runningCount'", inputs=("service",)
     ),
     "an answer without deployments": Harm(
-        does=answer_lacks("deployments"), says="ECS's answer lacks 'deployments'", inputs=("service",)
+        does=answer_lacks("deployments"), says="ECS's reply lacks 'deployments'", inputs=("service",)
     ),
     "DescribeServices throttled": Harm(
         does=lambda stack: stack.refusing("DescribeServices"), says="ThrottlingException", inputs=("service",)

@@ -1,4 +1,4 @@
-"""What the autoscaler says of the broker as a whole: phantoms, and queues that nobody listens to."""
+"""What the autoscaler says of the broker as a whole: phantoms, and queues that no worker consumes."""
 
 import json
 from collections.abc import Iterator

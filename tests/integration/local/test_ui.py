@@ -53,7 +53,7 @@ def test_the_screen_shows_code_pools_forecast_and_decisions(snapshot: Snapshot) 
     assert "webserver, dag-processor, flower, scheduler, triggerer, 14 workers with 158 running tasks" in current
     pool = next(line for line in lines if line.startswith("worker "))
     assert pool.split()[:8] == ["worker", "27", "154", "of", "160", "10", "2", "13"]
-    assert "11 → 13  27 queued + 154 active need 13: 10 work, 2 drain or drained" in lines[-1]
+    assert "11 → 13  27 queued + 154 active need 13: 10 consuming, 2 draining" in lines[-1]
     assert any("worker: The forecast expects runs that want 80 more slots at" in line for line in lines)
 
 
