@@ -27,7 +27,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """What was measured, which no test judges: a busy machine says nothing about the image."""
+    """Print the measurements. No test judges them, because a busy machine distorts them."""
     for line in terminalreporter.config.stash[FIGURES]:
         terminalreporter.write_line(f"measured: {line}")
 

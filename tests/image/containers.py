@@ -78,7 +78,7 @@ class Container:
         return times.user + times.system
 
     def health(self) -> str:
-        """What its own health check has to say, as its task definition asks: nothing when it is well."""
+        """Return the output of the health check in its task definition: empty when it is healthy."""
         asked = self.machine.run("podman", "exec", self.id, *HEALTH_CHECK, self.role)
         return "" if asked.returncode == 0 else asked.stderr.strip() or f"exit code {asked.returncode}"
 

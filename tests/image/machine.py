@@ -47,7 +47,7 @@ class Machine:
 
 
 def prepare() -> Machine:
-    """The machine, ready to build and run; CannotBuild says what it lacks."""
+    """Return the machine, ready to build and run. CannotBuild says what it lacks."""
     missing = [program for program in PROGRAMS if shutil.which(program) is None]
     if missing:
         raise CannotBuild(
@@ -63,7 +63,7 @@ def prepare() -> Machine:
 
 
 def find_base(machine: Machine) -> str:
-    """An image to build on: the official one where its registry answers, else Debian's own Python from its packages."""
+    """Return a base image: the official one if its registry answers, else Debian's own Python from its packages."""
     for known in (OFFICIAL_BASE, OWN_BASE):
         if machine.has_image(known):
             return known
@@ -78,7 +78,7 @@ def find_base(machine: Machine) -> str:
 
 
 def build_options() -> tuple[str, ...]:
-    """What a build gets so that it can reach what this machine can reach."""
+    """Return the options that let a build reach what this machine can reach."""
     return ("--volume", f"{CERTIFICATES}:{CERTIFICATES}:ro") if CERTIFICATES.exists() else ()
 
 

@@ -80,7 +80,7 @@ class Cluster:
 
 @contextlib.contextmanager
 def servers(authority: Authority) -> Iterator[tuple[dict[str, str], Redis]]:
-    """What a task definition would give every container, from servers that run; and the broker.
+    """Yield the variables that a task definition gives every container, from running servers, and the broker.
 
     The database proves who it is by a certificate of `authority`.
     """
@@ -178,7 +178,7 @@ def airflow(cluster: Cluster) -> Iterator[Airflow]:
 
 
 def trigger(airflow: Airflow, dag: str, **conf: float) -> str:
-    """Starts a run as soon as the DAG is known; its id."""
+    """Start a run as soon as the DAG is known; return its id."""
     assert eventually(lambda: airflow.dag_exists(dag), within_s=START_TIMEOUT_S)
     return airflow.trigger(dag, conf)
 

@@ -21,8 +21,8 @@ from tests.model.webserver import OLDER_RELEASE
 from tests.model.worker import QUEUE, WORKERS_RELEASE, Process
 from tests.model.world import World
 
-PERIOD_S = 2.5  # more than CONFIRM_IDLE_S, so that two looks of the event loop confirm idleness
-# Scale-in waits 30 s, a released worker is remembered for 60 s, a dead one shown for 30 s, a look comes each 15 s.
+PERIOD_S = 2.5  # more than CONFIRM_IDLE_S, so that two passes of the event loop confirm idleness
+# Scale-in waits 30 s, a stopping worker is remembered for 60 s, a dead one shown for 30 s, a tick comes each 15 s.
 SETTLE_PERIODS = 100
 LONG_S, LONG_STEP_S = 32 * 60, 20  # more than a lease; no longer than a thread may sleep
 
@@ -50,7 +50,7 @@ class ProtocolMachine(RuleBasedStateMachine):
         story=st.integers(0, 7),
     )
     def begin(self, minimum: int, queued: int, periods: int, story: int) -> None:
-        """Some stories have deployments in them, and some a settled end, which takes long."""
+        """Choose the rules of this run: some have deployments, some end in a settled state, which takes long."""
         self.world = World(minimum=minimum)
         self.play = Moves(self.world)
         self._stack.enter_context(production(self.world.now))
@@ -89,14 +89,14 @@ class ProtocolMachine(RuleBasedStateMachine):
         slow=st.sampled_from(["nothing", "replies", "acks"]),
     )
     def a_busy_worker_is_drained(self, theme: str, which: int, seed: int, count: int, slow: str) -> None:
-        """Moves while it still has messages, with a broker that may be slow."""
+        """Interleave moves while the worker still has messages and the broker may be slow."""
         if process := self._drain(which):
             process.slow_replies, process.slow_acks = slow == "replies", slow == "acks"
             self._play(theme, which, seed, count)
 
     @rule(theme=st.sampled_from(["flips", "lost answers"]), which=which, seed=seeds, count=st.integers(5, 30))
     def an_idle_worker_is_drained(self, theme: str, which: int, seed: int, count: int) -> None:
-        """Moves from the moment on at which it may drop its protection."""
+        """Interleave moves from the moment at which the worker may drop its protection."""
         if process := self._drain(which):
             process.round()
             for _ in range(4):
@@ -111,7 +111,7 @@ class ProtocolMachine(RuleBasedStateMachine):
 
     @rule(which=which, seed=seeds, count=st.integers(5, 30))
     def workers_are_too_many(self, which: int, seed: int, count: int) -> None:
-        """Moves around the moment at which desired is lowered."""
+        """Interleave moves around the moment at which the desired count is lowered."""
         self.world.heal()
         self.world.store.queues[QUEUE] = 0
         for _ in range(30):
@@ -130,7 +130,7 @@ class ProtocolMachine(RuleBasedStateMachine):
 
     @rule(which=which, seed=seeds, count=st.integers(5, 40), periods=st.integers(0, 16), work=st.booleans())
     def a_deployment_rolls(self, which: int, seed: int, count: int, periods: int, work: bool) -> None:
-        """Moves somewhere between its begin and its end."""
+        """Interleave moves somewhere between its begin and its end."""
         if not self.deploys:
             return
         self.world.heal()
@@ -142,7 +142,7 @@ class ProtocolMachine(RuleBasedStateMachine):
 
     @rule(which=which, seed=seeds, count=st.integers(5, 40), periods=st.integers(0, 16), work=st.booleans())
     def the_pool_sleeps(self, which: int, seed: int, count: int, periods: int, work: bool) -> None:
-        """Moves somewhere between the moment at which it is told to sleep and the one at which nobody is left."""
+        """Interleave moves between the order to sleep and the moment at which no worker is left."""
         self.world.heal()
         self.world.ecs.put_to_sleep()
         for _ in range(periods):
@@ -152,7 +152,7 @@ class ProtocolMachine(RuleBasedStateMachine):
 
     @rule(release=st.sampled_from([OLDER_RELEASE, WORKERS_RELEASE]), periods=st.integers(1, 40))
     def the_webserver_is_replaced(self, release: str, periods: int) -> None:
-        """A while with another release of Airflow, in which workers start, and the queue is never empty."""
+        """Run for a while with another version of Airflow, in which workers start and the queue is never empty."""
         self.world.heal()
         self.world.webserver.runs(release)
         for _ in range(periods):
@@ -161,7 +161,7 @@ class ProtocolMachine(RuleBasedStateMachine):
 
     @rule(fault=st.sampled_from([Fault.NONE, Fault.FAILS, Fault.LOST]), rarely=st.integers(0, 3))
     def long_minutes_pass(self, fault: Fault, rarely: int) -> None:
-        """A lease is renewed several times, or runs out."""
+        """Let a lease be renewed several times, or run out."""
         if rarely:
             return
         self.world.ecs.endpoint = fault
@@ -181,7 +181,7 @@ class ProtocolMachine(RuleBasedStateMachine):
         self.world.ecs.endpoint = Fault.NONE
 
     def _drain(self, which: int) -> Process | None:
-        """The worker, ordered to drain just when a message comes."""
+        """Order the worker to drain just when a message comes; return it."""
         self.world.heal()
         self.world.orderly(PERIOD_S, work=True)
         self.world.store.queues[QUEUE] += 2
@@ -234,7 +234,7 @@ class ProtocolMachine(RuleBasedStateMachine):
 
 
 def _only(*rules: str, name: str) -> type[ProtocolMachine]:
-    """The machine with a few of its rules: hypothesis takes a rule that a subclass overwrites for none."""
+    """Return the machine with a few of its rules. Hypothesis ignores a rule that a subclass overwrites."""
     others = {rule: None for rule in EVERY_RULE if rule not in rules}
     return type(name, (ProtocolMachine,), others)
 

@@ -106,7 +106,7 @@ def _permit_always(permission: Permission, _webservers: object, *, now: float) -
 
 GATES: dict[str, Mutant] = {
     "a worker takes tasks of an older webserver": lambda: patch.object(Permission, "look", _permit_always),
-    "a permission is for ever": lambda: patch("agent.fleet_agent.PERMITTED_FOR_S", float("inf")),
+    "a permission never expires": lambda: patch("agent.fleet_agent.PERMITTED_FOR_S", float("inf")),
     "a worker without permission only asks for no protection": lambda: patch.object(
         Conduct, "command", _consume_without_permission
     ),
@@ -126,7 +126,7 @@ SCALING: dict[str, Mutant] = {
     "desired is lowered below what may be protected": lambda: patch.object(
         Workers, "may_hold_protection", lambda _workers, _service: 0
     ),
-    "released workers are forgotten": lambda: patch("autoscaler.decide.still_stopping", lambda *_, **__: {}),
+    "stopping workers are forgotten": lambda: patch("autoscaler.decide.still_stopping", lambda *_, **__: {}),
 }
 
 SLEEP: dict[str, Mutant] = {

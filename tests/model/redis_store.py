@@ -26,7 +26,7 @@ class Store:
         self._sets: dict[str, dict[str, float]] = {}
 
     def clear(self) -> None:
-        """What a restart without persistence leaves of the fleet's keys. (Messages are the broker's loss, not ours.)"""
+        """Drop the fleet's keys, as a restart without persistence does. Messages are the broker's to lose."""
         self._values.clear()
         self._sets.clear()
 
@@ -94,7 +94,7 @@ class Store:
         return [b""] * number  # nor do digests of messages change a decision
 
     def lpush(self, _key: str, *values: str) -> int:
-        return len(values)  # decisions are recorded for people: nobody reads them here
+        return len(values)  # decisions are recorded for people; the model does not read them
 
     def ltrim(self, _key: str, _first: int, _last: int) -> bool:
         return True

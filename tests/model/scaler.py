@@ -1,4 +1,4 @@
-"""The autoscaler in the model: production's looks, one after another or several at once."""
+"""The autoscaler in the model: production's ticks, one after another or several at once."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ class Scaler:
         return list(tick(settings=self._settings, broker=broker, ecs=self.ecs).outcomes)
 
     def tick(self) -> None:
-        """A look without interruption, which knows what it does where the registry is right."""
+        """Run a tick without interruption; it acts on correct knowledge where the registry is right."""
         self.ticked_at = self.now()
         informed = self._is_registry_right()
         remembered = self._memory()
@@ -87,7 +87,7 @@ class Scaler:
             raise Violation(f"{self.ecs.protected} tasks are protected, {self.ecs.service.desired_count} desired")
 
     def begin_tick(self) -> None:
-        """A look beside which other things happen, another look among them."""
+        """Begin a tick during which other things happen, another tick among them."""
         if len(self.ticks) < TICKS_AT_ONCE:
             self.ticks.append(Actor(self.seams, self._tick, now=self.now()))
 
@@ -110,7 +110,7 @@ class Scaler:
             return Memory()
 
     def time_out(self) -> None:
-        """The functions that ran for too long are ended."""
+        """End the functions that ran for too long."""
         for actor in [actor for actor in self.ticks if self.now() - actor.since > TICK_TIMEOUT_S]:
             actor.abandon()
         self.ticks = [actor for actor in self.ticks if not actor.done]

@@ -52,18 +52,18 @@ class Actor:
                 raise self._error
 
     def finish(self) -> None:
-        """Runs to the end."""
+        """Run to the end."""
         while not self.done:
             self.resume()
 
     def abandon(self) -> None:
-        """Ends it where it stands."""
+        """End it where it stands."""
         self._gone = True
         while not self.done:
             self.resume()
 
     def wait(self, place: str) -> Fault:
-        """Called by the code."""
+        """Hand over to the model; the code under test calls this."""
         if self._gone:
             raise Abandoned
         self.place = place

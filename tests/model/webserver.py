@@ -10,7 +10,7 @@ from tests.model.scaler import Violation
 from tests.model.worker import WORKERS_RELEASE, Process
 
 OLDER_RELEASE = "2"
-# A worker looks each 10 s (agent.fleet_agent.PERMITTED_FOR_S); its threads may sleep 20 s each and wait 8 s for Redis.
+# A worker checks each 10 s (agent.fleet_agent.PERMITTED_FOR_S); its threads may sleep 20 s each and wait 8 s for Redis.
 NOTICED_AFTER_S = 90.0
 
 
@@ -23,7 +23,7 @@ class Webserver:
         self.runs(WORKERS_RELEASE)
 
     def runs(self, release: str) -> None:
-        """It is replaced by one of `release`, if that is another one."""
+        """Replace it by one of `release`, if that is another one."""
         if not self.history or self.history[-1][1] != release:
             self.history.append((self._now(), release))
         self.report()
@@ -51,7 +51,7 @@ class Webserver:
         self._store.zadd(MEMBERS_KEY, {name: self._now()})
 
     def check(self, worker: Process) -> None:
-        """A worker that takes a message has seen a webserver as new as itself, and no older one for long since."""
+        """Check that a worker that takes a message has seen a webserver as new as itself, and no older one lately."""
         since, release = self.history[-1]
         served = release == WORKERS_RELEASE or any(
             end >= worker.born

@@ -127,7 +127,7 @@ class Process:
             self.poll = Poll(sent_at=self.now())
 
     def read_poll(self, *, requeue: bool) -> None:
-        """Reads what Redis answered, if it did. A message of a queue that was left goes back, or is still taken."""
+        """Read what Redis answered, if it did. A message of a queue that was left goes back, or is still taken."""
         if not self.loop_is_free or self.poll is None or self.slow_replies:
             return
         if self.poll.answered:
@@ -142,7 +142,7 @@ class Process:
             self.poll = None
 
     def move(self, stage: Stage) -> None:
-        """The first message at `stage` goes one stage on."""
+        """Move the first message at `stage` one stage on."""
         message = next((m for m in self.messages if m.stage is stage), None)
         if message is None or (stage is not Stage.ACTIVE and not self.loop_is_free):
             return
@@ -189,7 +189,7 @@ class Process:
     # --- its life
 
     def disconnect(self) -> None:
-        """The broker's connection breaks. What waited in the worker is the visibility timeout's, tasks run on."""
+        """Break the broker's connection. Waiting messages return after the visibility timeout; tasks run on."""
         if self.ended or self.stopping:
             return
         if self.tick_actor is not None:
@@ -218,7 +218,7 @@ class Process:
         self.stopping = True
 
     def end(self) -> None:
-        """The process is gone, and everything in it."""
+        """End the process, and everything in it."""
         for actor in (self.tick_actor, self.round_actor):
             if actor is not None:
                 actor.abandon()
@@ -228,7 +228,7 @@ class Process:
         self.poll = None
 
     def leave(self) -> None:
-        """A stopping worker exits by itself once nothing runs."""
+        """Let a worker that was told to stop exit once nothing runs."""
         if self.stopping and not self.ended and not self.messages:
             if self.round_actor is not None:
                 self.round_actor.finish()

@@ -22,7 +22,7 @@ LAG_S = 20.0  # no thread of a worker sleeps longer than this; agent.conduct.LEA
 
 
 class World:
-    """Everything there is. Whoever changes it calls `check` afterwards."""
+    """Everything there is. Every change is followed by a call of `check`."""
 
     def __init__(self, *, minimum: int) -> None:
         self.time = START
@@ -33,7 +33,7 @@ class World:
         self.ecs = Ecs(seams=self.seams, now=self.now, desired=minimum)
         self.processes: dict[str, Process] = {}
         self.webserver = Webserver(self.store, self.now)
-        self.operator_at = float("-inf")  # when somebody else last changed desired
+        self.operator_at = float("-inf")  # when an operator last changed the desired count
         self.done = 0
         self.scaler = Scaler(
             seams=self.seams,
@@ -84,7 +84,7 @@ class World:
 
     @staticmethod
     def timeout_at(place: str) -> Fault:
-        """What a call becomes whose caller gives up."""
+        """Let a call whose caller timed out take effect, or not."""
         return {"protection request": Fault.LATE, "protection answer": Fault.LOST}.get(place, Fault.FAILS)
 
     def _end_tick(self, process: Process) -> None:
@@ -93,7 +93,7 @@ class World:
             process.tick_actor = None
 
     def _notice_lease(self, process: Process) -> None:
-        """A lease that ran out is the last resort's case, if something kept it from being renewed."""
+        """Check that a lease ran out only because something kept it from being renewed: the last resort's case."""
         until = self.task(process).protected_until
         if until is None or until > self.ecs.now or process.lease_lost_at is not None or process.forced:
             return
@@ -175,7 +175,7 @@ class World:
     # --- order
 
     def heal(self) -> None:
-        """The accidents are over, and everybody who waited goes on."""
+        """End the accidents; everyone who waited goes on."""
         self.store.up, self.store.skew, self.ecs.throttled, self.ecs.endpoint = True, 0.0, False, Fault.NONE
         self.webserver.runs(WORKERS_RELEASE)
         for process in self.alive:
@@ -189,7 +189,7 @@ class World:
         self.check()
 
     def orderly(self, seconds: float, *, work: bool) -> None:
-        """A while in which everybody does what it should, in time. Tasks end only if `work`."""
+        """Run for a while in which every part does its work in time. Tasks end only if `work`."""
         self.advance(seconds)
         for process in self.alive:
             process.connect()

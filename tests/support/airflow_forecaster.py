@@ -4,7 +4,7 @@ Each line on stdin is a JSON object, answered by one on stdout:
 {"migrate": true}
 {"dags": {dag id: {"schedule": cron, "end": date or null, "tasks": number}}}
 {"sql": statement}, on the forecaster's own connection: its first value, or the error
-{"look": true}: {"wall_s", "cpu_s"} of the look, and the process's {"memory_mib"}
+{"look": true}: {"wall_s", "cpu_s"} of one tick, and the process's {"memory_mib"}
 """
 
 import json
@@ -40,7 +40,7 @@ forecaster = Forecaster(Settings.from_environment(os.environ), engine=engine, re
 
 
 def write(dags: dict[str, dict[str, Any]]) -> None:
-    """Stores DAGs as Airflow's DAG processor does."""
+    """Store DAGs as Airflow's DAG processor does."""
     written = []
     for dag_id, given in dags.items():
         end_date = datetime.fromisoformat(given["end"]) if given["end"] else None

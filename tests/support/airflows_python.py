@@ -23,7 +23,7 @@ def answer(value):
 
 
 def asked(program: str, *, home: Path, **settings: str) -> Any:
-    """What `program` gives to `answer`, a function that it finds; `settings` are its environment's variables.
+    """Return what `program` passes to `answer`, a function that it finds; `settings` are its environment variables.
 
     What it prints besides, as Airflow does, is left alone. subprocess.CalledProcessError when it fails.
     """

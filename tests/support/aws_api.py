@@ -64,7 +64,7 @@ class AwsApi:
         )
 
     def carry_out(self, stack: str, template: str, kind: str = "CREATE", **parameters: str) -> dict[str, Any]:
-        """Makes and executes a change set; the stack once it has settled, however it ended."""
+        """Make and execute a change set; return the stack once it has settled, however it ended."""
         cloudformation = self.client("cloudformation")
         change_set = cloudformation.create_change_set(
             StackName=stack,

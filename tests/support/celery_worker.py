@@ -62,13 +62,13 @@ class Worker:
         return eventually(lambda: (member := self.member) is not None and member.state == state, within_s=within_s)
 
     def order(self, order: str) -> float:
-        """Gives it an order; when, by the monotonic clock."""
+        """Give it an order; return the time, by the monotonic clock."""
         Registry(self.client).give_orders({MEMBER_ID: order})
         return time.monotonic()
 
     @property
     def queued(self) -> int:
-        """Messages that nobody has taken."""
+        """Return the messages that no worker has taken."""
         return int(self.client.llen(QUEUE))
 
     @property
@@ -85,7 +85,7 @@ class Worker:
 def running_worker(
     *, client: redis.Redis, url: str, ecs: FakeEcs, folder: Path, python: str | Path = sys.executable
 ) -> Iterator[Worker]:
-    """A worker that is killed in the end, if it still runs. By default Airflow is not installed where it runs."""
+    """Yield a worker; kill it in the end if it still runs. By default Airflow is not installed where it runs."""
     (folder / "probe.py").write_text(APP)
     log = folder / "worker.log"
     environment = {

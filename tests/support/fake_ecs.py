@@ -43,7 +43,7 @@ class FakeEcs:
         self.metadata_uri = f"http://127.0.0.1:{self._server.server_port}/v4"
 
     def answer(self, path: str, state: dict[str, Any]) -> tuple[int, Any]:
-        """The status and body for a PUT."""
+        """Return the status and body for a PUT."""
         if path != "/api/task-protection/v1/state":
             return 404, {}
         match self.mode:
@@ -60,6 +60,6 @@ class FakeEcs:
                 return 500, {"error": {"Code": "ServerException"}}
 
     def close(self) -> None:
-        """Ends the server; the port is closed then."""
+        """End the server and close its port."""
         self._server.shutdown()
         self._server.server_close()

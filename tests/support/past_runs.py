@@ -1,4 +1,4 @@
-"""Past runs with the course that each took, in pairs of its second and slots: for whoever computes that."""
+"""Past runs with the course of each, in pairs of second and slots, for all code that computes courses."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -32,7 +32,7 @@ CASES: Sequence[Any] = [
         ((0, 1),),
         id="one after the other",
     ),
-    # Nobody was there for 90 s; then one worker of 2 slots took them. All 6 wanted a slot at once.
+    # No worker was there for 90 s; then one of 2 slots took them. All 6 wanted a slot at once.
     pytest.param(
         [Past(queued=1, started=90 + 10 * (index // 2), ran=10) for index in range(6)],
         ((0, 6),),

@@ -57,7 +57,7 @@ class Stack:
         return {outcome.pool: outcome for outcome in self.tick_all().outcomes}
 
     def serve(self, pool: Pool, *, desired: int) -> None:
-        """The pool's service, as a deployment of the stack makes it."""
+        """Create the pool's service as a deployment of the stack does."""
         self.ecs.create_service(
             cluster=CLUSTER, serviceName=pool.service, taskDefinition="worker", desiredCount=desired
         )
@@ -111,7 +111,7 @@ class Stack:
 
 @functools.cache
 def _ecs() -> Any:
-    """One for all tests: to make a client takes longer than a test. Whoever hooks into its events unhooks again."""
+    """Return one client for all tests, since making one is slow. A test that hooks into its events unhooks again."""
     return aws.client("ecs")
 
 

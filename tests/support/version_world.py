@@ -16,7 +16,7 @@ from fleet.registry import Member, Registry
 CODE = {"image_version": "2.0", "dags_hash": "abc", "airflow_version": "3.3.2"}
 CONTAINERS = {
     "airflow": ("gate", "migrate", "webserver", "scheduler", "dag-processor", "triggerer", "forecaster"),
-    "worker": ("worker", "aws-guardduty-agent"),  # a sidecar that somebody else put there
+    "worker": ("worker", "aws-guardduty-agent"),  # a sidecar that another team put there
     "flower": ("flower",),
 }
 ENDED = ("gate", "migrate")

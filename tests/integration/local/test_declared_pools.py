@@ -100,7 +100,7 @@ class Pools:
             )
 
     def start(self, pool: str) -> str:
-        """A task of the pool's service, as the agent that plays Fargate starts it: its ARN."""
+        """Start a task of the pool's service as the agent that plays Fargate does; return its ARN."""
         service = self.services()[pool]
         (task,) = self.ecs.run_task(
             cluster=self.settings.cluster,
@@ -113,7 +113,7 @@ class Pools:
         return str(task["taskArn"])
 
     def report(self, arn: str, pool: str, state: str, *, active: int = 0) -> str:
-        """A worker reports: its member's id."""
+        """Report a worker; return its member's id."""
         declared = next(declared for declared in DECLARED if declared.name == pool)
         member = Member(
             id=f"{arn.rsplit('/', 1)[-1]}/worker",
@@ -207,7 +207,7 @@ def test_every_pool_has_metrics_and_only_queues_of_no_worker_are_unconsumed(
     queued = {line["pool"]: line["Queued"] for line in blobs if "Queued" in line}
     assert queued == {"worker": [1], "heavy-sql": [1], "gpu": [0]}
     (fleet,) = [line for line in blobs if "UnconsumedQueues" in line]
-    assert fleet["UnconsumedQueues"] == [2]  # nobody knows typo; nobody listens to sql yet
+    assert fleet["UnconsumedQueues"] == [2]  # no pool serves typo, and no worker listens to sql yet
 
 
 def test_the_alarm_on_unconsumed_queues_watches_what_the_function_gives(pools: Pools, deployed: Deployed) -> None:
