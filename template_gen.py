@@ -1,7 +1,7 @@
-"""Generates template.yaml, the whole stack, and docs/reference.md from the sections in stack/.
+"""Generate template.yaml, the whole stack, and docs/reference.md from the sections in stack/.
 
 python template_gen.py            write both files
-python template_gen.py --check    exit 1 if a committed file is not what would be written
+python template_gen.py --check    exit 1 if a committed file is stale or missing
 """
 
 import argparse
@@ -34,12 +34,12 @@ ROOT = Path(__file__).parent
 TEMPLATE_PATH = ROOT / "template.yaml"
 REFERENCE_PATH = ROOT / "docs" / "reference.md"
 
-# A pool more is an entry more: its service, parameters, scaling and version check follow from it.
+# To add a pool, add an entry: its service, parameters, scaling and version check follow from it.
 POOLS = (DeclaredPool(name="worker", queues=("default",)),)
 
 
 def build(declared: Sequence[DeclaredPool] = POOLS) -> RecordedTemplate:
-    """The sections in the order in which they depend on each other."""
+    """Build the template from the sections, in the order in which they depend on each other."""
     t = RecordedTemplate()
     t.set_version()
     t.set_transform("AWS::Serverless-2016-10-31")
@@ -71,8 +71,12 @@ def build(declared: Sequence[DeclaredPool] = POOLS) -> RecordedTemplate:
 def main(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(description="Generate template.yaml and docs/reference.md.")
     parser.add_argument("--check", action="store_true", help="only compare; exit 1 if a file is stale")
-    parser.add_argument("--template", type=Path, default=TEMPLATE_PATH, help="the file, template.yaml by default")
-    parser.add_argument("--reference", type=Path, default=REFERENCE_PATH, help="the file, docs/reference.md by default")
+    parser.add_argument(
+        "--template", type=Path, default=TEMPLATE_PATH, help="path of the template; template.yaml by default"
+    )
+    parser.add_argument(
+        "--reference", type=Path, default=REFERENCE_PATH, help="path of the reference; docs/reference.md by default"
+    )
     options = parser.parse_args(arguments)
     t = build()
     texts: dict[Path, str] = {options.template: render(t), options.reference: render_reference(t)}

@@ -1,4 +1,4 @@
-"""Writes a template as YAML that people can read and a diff can compare."""
+"""Render a template as YAML that people can read and a diff can compare."""
 
 import json
 from typing import Any
@@ -31,7 +31,7 @@ RESOURCE_ATTRIBUTES = (
 
 
 def render(t: Template) -> str:
-    """The same template always gives the same text; resources stay in the order in which the sections add them."""
+    """Render the same template always as the same text, with the resources in the order in which they were added."""
     content = _ordered(t.to_dict(), SECTIONS)
     content["Resources"] = {
         title: _ordered(resource, RESOURCE_ATTRIBUTES) for title, resource in content["Resources"].items()
@@ -41,7 +41,7 @@ def render(t: Template) -> str:
 
 
 def _ordered(mapping: dict[str, Any], keys: tuple[str, ...]) -> dict[str, Any]:
-    """The mapping with its keys in this order. ValueError for a key without a place, rather than losing it."""
+    """Return the mapping with its keys in this order. Raise ValueError for a key without a place."""
     unknown = sorted(mapping.keys() - set(keys))
     if unknown:
         raise ValueError(f"render has no place for {', '.join(unknown)}")

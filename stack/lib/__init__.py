@@ -1,1 +1,1 @@
-"""What the sections share: parameters, IAM statements, security groups, task definitions, listeners."""
+"""Helpers that the sections share: parameters, IAM statements, security groups, task definitions, listeners."""

@@ -1,4 +1,4 @@
-"""Alarms, each of which tells the topic when it begins and when it ends."""
+"""Alarms that notify the topic when they begin and when they end."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from troposphere.sns import Topic
 
 MINUTE_S = 60
 METRICS_NAMESPACE = "AirflowOnEcs"
-# As the functions' modules `report` name them, which are not importable here; tests compare.
+# The functions' modules `report` define the same names. They cannot be imported here; tests compare the two.
 CLUSTER_DIMENSION = "cluster"
 POOL_DIMENSION = "pool"
 UNCONSUMED_QUEUES = "UnconsumedQueues"
@@ -22,7 +22,10 @@ DESIRED = "Desired"
 
 @dataclass(frozen=True, kw_only=True)
 class MetricAlarm:
-    """Alarm when `statistic` is beyond the threshold in so many periods on end; no data counts as `missing`."""
+    """Alarm when `statistic` is beyond the threshold in `periods` consecutive periods.
+
+    `missing` says how CloudWatch treats missing data.
+    """
 
     description: str
     namespace: str

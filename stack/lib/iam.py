@@ -1,4 +1,4 @@
-"""IAM statements, each for one purpose and on the resources it is given."""
+"""IAM statements, each with one purpose and limited to the resources that it is given."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -25,7 +25,7 @@ def add_role(
     boundary: If,
     shared: Sequence[ManagedPolicy] = (),
 ) -> Role:
-    """A role for `service` with statements of its own and `shared` policies of the stack, never beyond `boundary`."""
+    """Add a role for `service` with its own statements and the stack's `shared` policies, limited by `boundary`."""
     trust: Statement = {"Effect": "Allow", "Principal": {"Service": service}, "Action": "sts:AssumeRole"}
     role: Role = Role(
         title,
@@ -48,7 +48,7 @@ def allow(*, actions: Sequence[str], resources: Sequence[Any], condition: Statem
 
 
 def read_secrets(arns: Sequence[Any], *, key_arn: GetAtt) -> list[Statement]:
-    """Read secrets that the stack's key encrypts."""
+    """Allow reading secrets that the stack's key encrypts."""
     return [
         allow(actions=["secretsmanager:GetSecretValue"], resources=arns),
         allow(actions=["kms:Decrypt"], resources=[key_arn]),
@@ -61,7 +61,7 @@ def write_log_group(group: LogGroup) -> Statement:
 
 def pull_image(repository_arn: Any) -> list[Statement]:
     return [
-        # The token belongs to the registry as a whole: the API takes no resource.
+        # The token is valid for the whole registry: the API takes no resource.
         allow(actions=["ecr:GetAuthorizationToken"], resources=["*"]),
         allow(
             actions=["ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"],
@@ -71,7 +71,7 @@ def pull_image(repository_arn: Any) -> list[Statement]:
 
 
 def use_log_bucket(*, bucket_arn: GetAtt, prefix: str, key_arn: GetAtt) -> list[Statement]:
-    """Read, list, write, never delete, below the prefix."""
+    """Allow reading, listing and writing below the prefix, but not deleting."""
     objects = Sub(f"${{Bucket}}/{prefix}/*", Bucket=bucket_arn)
     return [
         allow(actions=["s3:GetObject", "s3:PutObject"], resources=[objects]),
@@ -85,7 +85,7 @@ def use_log_bucket(*, bucket_arn: GetAtt, prefix: str, key_arn: GetAtt) -> list[
 
 
 def tasks_of(cluster: Any) -> Sub:
-    """ARN pattern of the cluster's tasks."""
+    """Return the ARN pattern of the cluster's ECS tasks."""
     return _in_cluster("task", cluster)
 
 
@@ -98,7 +98,7 @@ def protect_tasks(cluster: Any) -> Statement:
 
 
 def scale_services(*, services: Sequence[Any], cluster: Any) -> list[Statement]:
-    """Set how many tasks a service has; tell, in a deployment, its old tasks from its new ones."""
+    """Allow setting the desired count, and telling old ECS tasks from new ones during a deployment."""
     return [
         allow(actions=["ecs:DescribeServices", "ecs:UpdateService"], resources=[Ref(s) for s in services]),
         allow(actions=["ecs:DescribeTasks"], resources=[tasks_of(cluster)]),
@@ -106,25 +106,25 @@ def scale_services(*, services: Sequence[Any], cluster: Any) -> list[Statement]:
 
 
 def inspect_services(*, services: Sequence[Any], cluster: Any) -> list[Statement]:
-    """Which tasks run, and from which image."""
+    """Allow reading which ECS tasks run, and from which image."""
     in_cluster = {"ArnEquals": {"ecs:cluster": cluster.get_att("Arn")}}
     return [
         allow(actions=["ecs:DescribeServices"], resources=[Ref(s) for s in services]),
         allow(actions=["ecs:DescribeTasks"], resources=[tasks_of(cluster)]),
-        # Listing by service takes no resource, only the cluster as a condition.
+        # Listing by service takes no resource; only a condition can limit it to the cluster.
         allow(actions=["ecs:ListTasks"], resources=["*"], condition=in_cluster),
     ]
 
 
 def publish_to(topic: Topic, *, key_arn: GetAtt) -> list[Statement]:
-    """Publish to a topic that the stack's key encrypts."""
+    """Allow publishing to a topic that the stack's key encrypts."""
     return [
         allow(actions=["sns:Publish"], resources=[Ref(topic)]),
         allow(actions=["kms:Decrypt", "kms:GenerateDataKey"], resources=[key_arn]),
     ]
 
 
-# What Lambda itself does, with the function's role, to give the function an address in the VPC.
+# Lambda itself calls these with the function's role, to give the function an address in the VPC.
 NETWORK_INTERFACE_ACTIONS = (
     "ec2:AssignPrivateIpAddresses",
     "ec2:CreateNetworkInterface",
@@ -136,19 +136,19 @@ NETWORK_INTERFACE_ACTIONS = (
 
 
 def add_network_policy(t: Template, title: str) -> ManagedPolicy:
-    """Lambda checks these permissions on all resources; the functions' own code is denied them."""
+    """Add the permissions that Lambda requires on all resources, and deny them to the functions' own code."""
     from_code: Statement = {"Null": {"lambda:SourceFunctionArn": "false"}}
     deny: Statement = {"Effect": "Deny", "Action": list(NETWORK_INTERFACE_ACTIONS), "Resource": "*"}
     statements = [allow(actions=NETWORK_INTERFACE_ACTIONS, resources=["*"]), deny | {"Condition": from_code}]
     policy = t.add_resource(ManagedPolicy(title, PolicyDocument={"Version": POLICY_VERSION, "Statement": statements}))
     suppress(
-        policy, checkov={"CKV_AWS_111": "Lambda asks for these on all resources; the functions' code is denied them."}
+        policy, checkov={"CKV_AWS_111": "Lambda requires these on all resources; the functions' code is denied them."}
     )
     return policy
 
 
 def add_policy(t: Template, title: str, *, role: Role, statements: Sequence[Statement], condition: str) -> None:
-    """What a role may do besides, under a condition of the template."""
+    """Add a policy to a role under a condition of the template."""
     t.add_resource(
         PolicyType(
             title,
@@ -161,13 +161,16 @@ def add_policy(t: Template, title: str, *, role: Role, statements: Sequence[Stat
 
 
 def use_ecs_exec() -> Statement:
-    """What ECS Exec needs inside the task; the API of Session Manager's channels takes no resource."""
+    """Allow what ECS Exec needs inside the ECS task; the API of Session Manager's channels takes no resource."""
     channels = ("CreateControlChannel", "CreateDataChannel", "OpenControlChannel", "OpenDataChannel")
     return allow(actions=[f"ssmmessages:{action}" for action in channels], resources=["*"])
 
 
 def read_secrets_below(prefix: Any) -> Statement:
-    """Secrets whose names begin with `prefix` and a slash, encrypted by the account's own key for secrets."""
+    """Allow reading secrets whose names begin with `prefix` and a slash.
+
+    They must be encrypted with the account's own key for secrets: no other key is allowed here.
+    """
     named = Sub(
         "arn:${AWS::Partition}:secretsmanager:${AWS::Region}:${AWS::AccountId}:secret:${Prefix}/*", Prefix=prefix
     )
@@ -175,7 +178,7 @@ def read_secrets_below(prefix: Any) -> Statement:
 
 
 def write_os_metrics() -> Statement:
-    """What RDS itself writes, with a role of ours, into its own log group."""
+    """Allow RDS itself to write into its own log group with a role of this stack."""
     group = Sub("arn:${AWS::Partition}:logs:${AWS::Region}:${AWS::AccountId}:log-group:RDSOSMetrics:*")
     actions = ("CreateLogGroup", "CreateLogStream", "DescribeLogStreams", "PutLogEvents", "PutRetentionPolicy")
     return allow(actions=[f"logs:{action}" for action in actions], resources=[group])

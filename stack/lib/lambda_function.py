@@ -1,4 +1,4 @@
-"""One Lambda function of the stack, which lives in the network and logs to a group of its own."""
+"""A Lambda function of the stack, which runs in the network and logs to its own group."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -19,19 +19,19 @@ from stack.lib.security_groups import Group
 from stack.lib.settings import Settings
 
 RUNTIME = "python3.12"
-TIMEOUT_S = 75  # a minute of looks, and a last one that has to wait for Redis or ECS
+TIMEOUT_S = 75  # a minute of ticks, and a last tick that has to wait for Redis or ECS
 MEMORY_MIB = 256
-# A look that failed is not repeated, and one that waited too long is not made: the next minute looks anew.
+# A failed event is not retried, and one that waited too long is dropped: the next minute brings a new event.
 NO_RETRY = EventInvokeConfiguration(MaximumEventAgeInSeconds=60, MaximumRetryAttempts=0)
-# An event of which there is only one is tried again, by Lambda one and two minutes later.
+# For an event that no later event replaces: Lambda retries it one and two minutes later.
 TWO_RETRIES = EventInvokeConfiguration(MaximumEventAgeInSeconds=900, MaximumRetryAttempts=2)
 
 
 @dataclass(frozen=True, kw_only=True)
 class FunctionContext:
-    """What all functions have in common: where they run, and what each is told and may read.
+    """What all functions share: where they run, their common environment variables, and the secrets that they read.
 
-    `is_reserved` is the condition under which a share of the account's concurrency is set aside for them.
+    `is_reserved` is the condition under which they reserve a share of the account's concurrency.
     """
 
     settings: Settings
@@ -47,8 +47,8 @@ class FunctionContext:
 class Code:
     """`package`: the folder below functions/ whose module `handler` has the function `handler`.
 
-    `concurrency`: invocations that may run at once, where that is reserved. `told_of_failures`: the topic that hears of
-    events that were lost for good, where no other comes in a minute.
+    `concurrency`: invocations that may run at once, where concurrency is reserved.
+    `failure_topic`: the topic for events that failed for good; for functions whose events no later event replaces.
     """
 
     package: str
@@ -80,7 +80,7 @@ def add_function(t: Template, prefix: str, *, context: FunctionContext, code: Co
     function = t.add_resource(
         Function(
             title,
-            # make runs at the repository's root: a package also takes modules of the image.
+            # make runs at the repository's root, because a package also takes modules of the image.
             Metadata={"BuildMethod": "makefile", "WorkingDirectory": "."},
             Architectures=[settings.architecture],
             CodeUri="functions/",
@@ -108,7 +108,9 @@ def add_function(t: Template, prefix: str, *, context: FunctionContext, code: Co
     if topic:
         function.DeadLetterQueue = DeadLetterQueue(Type="SNS", TargetArn=Ref(topic))
     else:
-        suppress(function, checkov={"CKV_AWS_116": "What failed is not worth keeping: the next minute looks anew."})
+        suppress(
+            function, checkov={"CKV_AWS_116": "A failed event is not worth keeping: the next minute brings a new one."}
+        )
     if code.events:
         function.Events = code.events
     t.add_output(Output(f"{title}Name", Description=f"Lambda function {title}.", Value=Ref(function)))

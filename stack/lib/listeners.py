@@ -1,4 +1,4 @@
-"""Web pages behind the load balancer: a container's port, reached through a listener."""
+"""Web pages behind the load balancer: a listener forwards to a container's port."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -31,7 +31,7 @@ DEREGISTRATION_S = 30
 
 @dataclass(frozen=True, kw_only=True)
 class SignIn:
-    """`has_oidc` is the condition under which `config` is what a listener does before it forwards."""
+    """`has_oidc` is the condition under which a listener signs people in with `config` before it forwards."""
 
     has_oidc: str
     config: dict[str, Any]
@@ -39,7 +39,7 @@ class SignIn:
 
 @dataclass(frozen=True, kw_only=True)
 class Balancer:
-    """`web_port` is the port of the site that needs no port in its address."""
+    """`web_port` is the default port of the scheme: the site behind it needs no port in its URL."""
 
     resource: LoadBalancer
     group: Group
@@ -63,7 +63,7 @@ class WebTarget:
 def add_web_target(
     t: Template, prefix: str, *, balancer: Balancer, container: str, port: int, listener_port: Any, health_path: str
 ) -> WebTarget:
-    """A target group and a listener for a container's port, named after `prefix`."""
+    """Add a target group and a listener for a container's port, named after `prefix`."""
     target_group = t.add_resource(
         TargetGroup(
             f"{prefix}TargetGroup",
@@ -106,7 +106,7 @@ def _actions(sign_in: SignIn, *, target_group: TargetGroup) -> list[Any]:
 
 
 def hide_paths(t: Template, title: str, *, target: WebTarget, paths: list[str]) -> None:
-    """Answer 404 to paths of a site that only the stack's own tasks may use."""
+    """Answer 404 to paths of a site that only the stack's own ECS tasks may use."""
     t.add_resource(
         ListenerRule(
             title,
@@ -126,7 +126,7 @@ def hide_paths(t: Template, title: str, *, target: WebTarget, paths: list[str]) 
 
 
 def add_url_output(t: Template, title: str, *, balancer: Balancer, description: str, port: int | None = None) -> None:
-    """Output the address of a site; without a port it is the scheme's own."""
+    """Output the URL of a site; without `port`, it uses the default port of the scheme."""
     text = f"${{Scheme}}://{placeholder(balancer.resource, 'DNSName')}{'' if port is None else f':{port}'}"
     scheme = If(balancer.has_certificate, "https", "http")
     t.add_output(Output(title, Description=description, Value=Sub(text, Scheme=scheme)))

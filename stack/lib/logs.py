@@ -1,4 +1,4 @@
-"""Where logs are kept: log groups, and buckets that are private, versioned, TLS only and outlive the stack."""
+"""Storage of logs: log groups, and buckets that are private, versioned, TLS only and outlive the stack."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -43,7 +43,7 @@ def add_log_group(t: Template, title: str, *, settings: Settings) -> LogGroup:
 
 
 def add_bucket(t: Template, title: str, *, days: Any, encryption: ServerSideEncryptionByDefault) -> Bucket:
-    """Objects go after `days`, and what an overwritten or deleted one was a week later."""
+    """Add a bucket that deletes objects after `days`, and old versions a week after they were replaced or deleted."""
     return t.add_resource(
         Bucket(
             title,
@@ -69,7 +69,7 @@ def add_bucket(t: Template, title: str, *, days: Any, encryption: ServerSideEncr
                     )
                 ]
             ),
-            # Whoever wants to watch the objects adds a rule of their own: nothing in the stack does.
+            # Nothing in the stack listens to the bucket's events; operators can add rules of their own.
             NotificationConfiguration=NotificationConfiguration(
                 EventBridgeConfiguration=EventBridgeConfiguration(EventBridgeEnabled=True)
             ),
@@ -83,7 +83,7 @@ def add_bucket(t: Template, title: str, *, days: Any, encryption: ServerSideEncr
 
 
 def add_bucket_policy(t: Template, title: str, *, bucket: Bucket, statements: Sequence[Statement] = ()) -> BucketPolicy:
-    """Refuses what comes without TLS, and allows what `statements` say."""
+    """Add a policy that refuses requests without TLS and allows what `statements` say."""
     return t.add_resource(
         BucketPolicy(
             title,
@@ -94,7 +94,7 @@ def add_bucket_policy(t: Template, title: str, *, bucket: Bucket, statements: Se
 
 
 def objects(bucket: Bucket, prefix: str = "") -> Join:
-    """ARN pattern of the bucket's objects below `prefix`."""
+    """Return the ARN pattern of the bucket's objects below `prefix`."""
     return Join("", [bucket.get_att("Arn"), f"/{prefix}*"])
 
 

@@ -1,4 +1,4 @@
-"""The one way to declare what CloudFormation checks before it creates anything: parameters, conditions, rules."""
+"""The only way to declare parameters, conditions, mappings and rules, which CloudFormation checks first of all."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ class Between:
 
 @dataclass(frozen=True, kw_only=True)
 class Matching:
-    """The value matches `regex`, anchored at both ends; `must_be` finishes the sentence "Must be ..."."""
+    """The value matches `regex`, anchored at both ends; `must_be` completes the sentence "Must be ..."."""
 
     regex: str
     must_be: str
@@ -43,7 +43,10 @@ def add_parameter(
     constraint: OneOf | Between | Matching,
     default: str | int | None = None,
 ) -> Parameter:
-    """Add a parameter together with its place in the console's form. ValueError if a text is missing or unfinished."""
+    """Add a parameter with its group and label in the console's form.
+
+    Raise ValueError if a text is missing, or if the description does not end in a dot.
+    """
     if not (group and label and description.endswith(".")):
         raise ValueError(f"parameter {title} needs a group, a label and a description that ends in a dot")
     parameter = Parameter(title, Description=description, **_constraint_properties(title, constraint))
@@ -70,7 +73,7 @@ def _constraint_properties(title: str, constraint: OneOf | Between | Matching) -
 
 
 def add_condition(t: Template, title: str, expression: Any) -> str:
-    """Add a condition; troposphere by itself lets a second one of the same name replace the first."""
+    """Add a condition. Raise ValueError for a second one of the same name: troposphere would replace the first."""
     if title in t.conditions:
         raise ValueError(f"condition {title} is declared twice")
     t.add_condition(title, expression)
@@ -78,7 +81,7 @@ def add_condition(t: Template, title: str, expression: Any) -> str:
 
 
 def add_mapping(t: Template, title: str, mapping: dict[str, dict[str, Any]]) -> str:
-    """Add a mapping; troposphere by itself merges two of the same name."""
+    """Add a mapping. Raise ValueError for a second one of the same name: troposphere would merge the two."""
     if title in t.mappings:
         raise ValueError(f"mapping {title} is declared twice")
     t.add_mapping(title, mapping)
@@ -86,16 +89,17 @@ def add_mapping(t: Template, title: str, mapping: dict[str, dict[str, Any]]) -> 
 
 
 def add_rule(t: Template, title: str, *, assertions: Sequence[tuple[Any, str]], when: Any = None) -> None:
-    """Add a rule over several parameters; an assertion is an expression with what is wrong when it is false."""
+    """Add a rule over several parameters; an assertion is an expression and the message for when it is false."""
     rule: dict[str, Any] = {} if when is None else {"RuleCondition": when}
     rule["Assertions"] = [{"Assert": expression, "AssertDescription": text} for expression, text in assertions]
     t.add_rule(title, rule)
 
 
 def add_min_max_rule(t: Template, prefix: str, *, low: Parameter, high: Parameter, exact_to: int) -> None:
-    """Refuse a whole number `low` above `high`: each up to `exact_to`; beyond it, one whose `high` is not beyond it.
+    """Refuse a `low` above `high`. Up to `exact_to` this is exact; a `low` above it needs any `high` above it.
 
-    Rules cannot compare numbers: for each `low`, what `high` must not be is written out. `make check` compares all.
+    Rules cannot compare numbers: for each `low`, the rule lists the values that `high` must not have. `make check`
+    compares the numbers of every environment.
     """
     assertions = [
         (
@@ -124,14 +128,14 @@ def _is_none_of(parameter: Parameter, numbers: Sequence[str]) -> dict[str, Any]:
 
 
 def placeholder(resource: Any, attribute: str | None = None) -> str:
-    """The placeholder by which an Fn::Sub text names a resource or parameter: `${Title}` or `${Title.Attribute}`."""
+    """Return the placeholder for a resource or parameter in an Fn::Sub text: `${Title}` or `${Title.Attribute}`."""
     return f"${{{resource.title}{'.' + attribute if attribute else ''}}}"
 
 
 def suppress(
     resource: Any, *, checkov: Mapping[str, str] | None = None, guard: Mapping[str, str] | None = None
 ) -> None:
-    """Except a resource from rules of checkov or cfn-guard, each with its reason, where both tools look for it."""
+    """Exempt a resource from rules of checkov or cfn-guard, with a reason for each, in the metadata of both tools."""
     reasons = {**(checkov or {}), **(guard or {})}
     metadata: dict[str, Any] = {"Suppressions": reasons}
     if checkov:

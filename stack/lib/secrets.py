@@ -1,4 +1,4 @@
-"""Secrets: generated ones, and how containers receive a secret."""
+"""Generated secrets, and the references by which containers receive a secret."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -14,14 +14,14 @@ KEY_LENGTH = 64
 
 @dataclass(frozen=True, kw_only=True)
 class SecretValue:
-    """Where a container's secret comes from: all of a secret, or one key of its JSON."""
+    """The source of a container's secret: a whole secret, or one key of its JSON."""
 
     arn: Any
     value_from: Any
 
 
 def add_generated_secret(t: Template, title: str, *, settings: Settings, length: int, description: str) -> Secret:
-    """Letters and digits only: they fit into a URL, a Redis AUTH token and a Fernet key alike."""
+    """Add a secret of letters and digits only: they fit into a URL, a Redis AUTH token and a Fernet key alike."""
     return t.add_resource(
         Secret(
             title,
@@ -37,5 +37,8 @@ def whole_secret(secret: Secret) -> SecretValue:
 
 
 def secret_field(*, owner: Any, attribute: str, key: str) -> SecretValue:
-    """One key of the JSON secret whose ARN is `attribute` of `owner`; the empty parts mean its current version."""
+    """Refer to one key of the JSON secret whose ARN is `attribute` of `owner`.
+
+    The empty parts of the reference mean the secret's current version.
+    """
     return SecretValue(arn=owner.get_att(attribute), value_from=Sub(f"{placeholder(owner, attribute)}:{key}::"))

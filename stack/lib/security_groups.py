@@ -1,4 +1,4 @@
-"""Security groups that let nothing through but the network paths declared between them."""
+"""Security groups that let in only the traffic that is declared between them."""
 
 from dataclasses import dataclass
 
@@ -7,12 +7,12 @@ from troposphere.ec2 import SecurityGroup, SecurityGroupEgress, SecurityGroupIng
 
 HTTPS_PORT = 443
 ANYWHERE = "0.0.0.0/0"
-NOWHERE = "127.0.0.1/32"  # a group without any outbound rule would be given one that allows everything
+NOWHERE = "127.0.0.1/32"  # AWS gives a group without any outbound rule one that allows everything
 
 
 @dataclass(frozen=True, kw_only=True)
 class Group:
-    """A security group; `is_egress_open` says that its outbound side is open and needs no rule per path."""
+    """A security group; `is_egress_open` says that its members may call anything, so that no target needs a rule."""
 
     resource: SecurityGroup
     is_egress_open: bool
@@ -23,13 +23,13 @@ class Group:
 
 
 def add_closed_group(t: Template, title: str, *, vpc: If, description: str) -> Group:
-    """A group whose members call nobody."""
+    """Add a group whose members open no connections."""
     rule = SecurityGroupRule(IpProtocol="-1", CidrIp=NOWHERE, Description="Nothing")
     return _add_group(t, title, vpc=vpc, description=description, egress=rule)
 
 
 def add_aws_client_group(t: Template, title: str, *, vpc: If, description: str) -> Group:
-    """A group whose members call AWS APIs, and what paths are added for."""
+    """Add a group whose members call AWS APIs, and the targets that `allow_traffic` adds."""
     rule = SecurityGroupRule(
         IpProtocol="tcp", FromPort=HTTPS_PORT, ToPort=HTTPS_PORT, CidrIp=ANYWHERE, Description="AWS APIs"
     )
@@ -37,7 +37,7 @@ def add_aws_client_group(t: Template, title: str, *, vpc: If, description: str) 
 
 
 def add_open_group(t: Template, title: str, *, vpc: If, description: str) -> Group:
-    """A group whose members run DAG code, which may call anything."""
+    """Add a group whose members run DAG code, which may call anything."""
     rule = SecurityGroupRule(IpProtocol="-1", CidrIp=ANYWHERE, Description="Whatever the DAGs call")
     return _add_group(t, title, vpc=vpc, description=description, egress=rule, is_egress_open=True)
 

@@ -1,4 +1,4 @@
-"""Fargate services that roll back a deployment that does not become healthy, or sets off an alarm."""
+"""Fargate services that roll back a deployment if it does not become healthy or sets off an alarm."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -24,25 +24,25 @@ from stack.lib.parameters import Between, add_parameter
 from stack.lib.security_groups import Group
 from stack.lib.settings import Settings
 
-# Until the webserver has started, the load balancer's checks must not end the task.
+# The load balancer's checks must not end the ECS task before the webserver has started.
 GRACE_PERIOD_S = 300
 ON_DEMAND, SPOT = "FARGATE", "FARGATE_SPOT"
 PROVIDERS = (ON_DEMAND, SPOT)
 WHOLE = 100
 MAX_ON_DEMAND = 1000
-# CloudFormation cannot subtract: the weight of on-demand is picked from 100, 99 ... 0 by the weight of Spot.
+# CloudFormation cannot subtract: the weight of Spot selects the weight of on-demand from 100, 99 ... 0.
 REMAINDERS = ",".join(str(WHOLE - percent) for percent in range(WHOLE + 1))
 
 
 @dataclass(frozen=True, kw_only=True)
 class SpotShare:
-    """The first `base` tasks run on demand; of those beyond, `percent` on Spot. ECS rounds as it can."""
+    """The first `base` ECS tasks run on demand; of the others, `percent` run on Spot. ECS rounds the share."""
 
     base: Parameter
     percent: Parameter
 
     def strategy(self) -> list[CapacityProviderStrategyItem]:
-        """For a service, in place of a launch type. A base counts even where the weight is 0."""
+        """Return the strategy that replaces a service's launch type. A base counts even where the weight is 0."""
         on_demand = Select(Ref(self.percent), Split(",", REMAINDERS))
         return [
             CapacityProviderStrategyItem(CapacityProvider=ON_DEMAND, Base=Ref(self.base), Weight=on_demand),
@@ -52,10 +52,10 @@ class SpotShare:
 
 @dataclass(frozen=True, kw_only=True)
 class Workload:
-    """What a service runs. `spot`: the share of its tasks on Spot; without it they run on demand.
+    """What a service runs. `spot`: the share of its ECS tasks on Spot; without it all run on demand.
 
-    `alarms` end its deployments: the old tasks come back. How many tasks it has is nobody's to say here: an update
-    would undo what scaling chose.
+    `alarms` roll a deployment back to the old ECS tasks. The desired count is deliberately unset: a stack update would
+    undo what scaling chose.
     """
 
     definition: TaskDefinition
@@ -67,16 +67,16 @@ class Workload:
     alarms: Sequence[Alarm] = ()
 
 
-def add_spot_share(t: Template, prefix: str, *, group: str, owner: str, percent: int, base: int) -> SpotShare:
-    """Parameters `<prefix>SpotPercent` and `<prefix>OnDemandBase` with their defaults."""
+def add_spot_share(t: Template, prefix: str, *, group: str, described_as: str, percent: int, base: int) -> SpotShare:
+    """Add the parameters `<prefix>SpotPercent` and `<prefix>OnDemandBase` with their defaults."""
     return SpotShare(
         percent=add_parameter(
             t,
             f"{prefix}SpotPercent",
             group=group,
-            label="Percent on Spot",
-            description=f"Share of {owner} beyond the base that runs on Fargate Spot, which is cheaper and may be "
-            "taken back with two minutes' notice.",
+            label="Percentage on Spot",
+            description=f"Percentage of {described_as} above the base that run on Fargate Spot, which is cheaper; AWS "
+            "may end them with two minutes' notice.",
             constraint=Between(low=0, high=WHOLE),
             default=percent,
         ),
@@ -84,8 +84,8 @@ def add_spot_share(t: Template, prefix: str, *, group: str, owner: str, percent:
             t,
             f"{prefix}OnDemandBase",
             group=group,
-            label="Base on demand",
-            description=f"How many of {owner} run on demand before any runs on Spot.",
+            label="On-demand base",
+            description=f"Number of {described_as} that run on demand before any run on Spot.",
             constraint=Between(low=0, high=MAX_ON_DEMAND),
             default=base,
         ),
@@ -123,7 +123,7 @@ def add_service(
         service.DeploymentConfiguration.Alarms = DeploymentAlarms(
             AlarmNames=[Ref(alarm) for alarm in workload.alarms], Enable=True, Rollback=True
         )
-    # ECS takes one or the other.
+    # ECS accepts either a launch type or a strategy.
     if workload.spot is None:
         service.LaunchType = "FARGATE"
     else:

@@ -1,4 +1,4 @@
-"""The stack's settings, as the helpers of this folder read them."""
+"""The stack's settings that the helpers of this folder read."""
 
 from dataclasses import dataclass
 
@@ -7,7 +7,7 @@ from troposphere import GetAtt, If, Ref
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """`architecture` is spelled for Lambda, `cpu_architecture` for ECS; `repository_arn` may hold a pattern.
+    """`architecture` has Lambda's spelling, `cpu_architecture` that of ECS; `repository_arn` may be a pattern.
 
     `has_exec` is the condition under which operators may open a shell in a container.
     """

@@ -1,4 +1,4 @@
-"""Fargate task definitions whose roles allow just what their containers use, and whose files nobody changes."""
+"""Fargate task definitions: roles allow only what the containers use, and root file systems are read-only."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -41,16 +41,16 @@ from stack.lib.settings import Settings
 
 HEALTH_INTERVAL_S = 30
 HEALTH_TIMEOUT_S = 10
-# A database that fails over is away for up to two minutes: containers that wait for it must outlast that.
+# A database failover takes up to two minutes: containers that wait for it must not be replaced before.
 HEALTH_RETRIES = 6
-START_PERIOD_S = 180  # the schema's migration, and Airflow's slow start
-USER = "50000"  # the image's own; as a number, so that ECS need not look it up
-# All that a container may write to. The image declares both as volumes, which makes them its user's.
+START_PERIOD_S = 180  # time for the schema's migration and Airflow's slow start
+USER = "50000"  # the image's user, as a number so that ECS need not resolve a name
+# The only paths that a container may write to. The image declares both as volumes, so that its user owns them.
 WRITABLE = {"home": "/opt/airflow", "tmp": "/tmp"}  # noqa: S108
 ENTRYPOINT = "/opt/airflow-on-ecs/entrypoint"
-# ECS's least. A container that ends sooner, because the image is broken, is not restarted again: ECS replaces the task.
+# ECS's minimum. If a container ends sooner, as with a broken image, ECS does not restart it: it replaces the ECS task.
 RESTART_ATTEMPT_PERIOD_S = 60
-# Memory in MiB that Fargate offers with so many CPU units (1024 = one vCPU), in powers of two.
+# CPU units (1024 = one vCPU) -> memory sizes in MiB that Fargate offers with them; powers of two only.
 MEMORY_MIB_BY_CPU = {
     "256": ("512", "1024", "2048"),
     "512": ("1024", "2048", "4096"),
@@ -63,11 +63,11 @@ MEMORY_MIB = ("512", "1024", "2048", "4096", "8192", "16384")
 
 @dataclass(frozen=True, kw_only=True)
 class Container:
-    """One container; its role is its name and the image's command. `memory_mib` is the most that it may use.
+    """One container; its role is its name and the image's command. `memory_mib` is its limit.
 
-    `lives_on`: when it ends, ECS restarts it in its task rather than replace the task with all its other containers.
-    `is_optional`: the others go on without it, also when it can no longer be restarted.
-    `condition`: the name of the one without which the task has no such container.
+    `is_restarted`: when it ends, ECS restarts it alone instead of replacing the ECS task with all its containers.
+    `is_optional`: the other containers continue without it, even when ECS no longer restarts it.
+    `condition`: the name of the condition under which the task definition has the container; None for always.
     """
 
     role: str
@@ -94,7 +94,7 @@ class Size:
 class Task:
     """What a task definition is made of; `statements` are what its code may do in AWS.
 
-    `storage_gib`: size of its own disk, where Fargate's 20 GiB are not meant.
+    `storage_gib`: size of its disk; None for Fargate's default of 20 GiB.
     """
 
     containers: tuple[Container, ...]
@@ -110,14 +110,14 @@ class DefinedTask:
     role: Role
 
 
-def add_size(t: Template, prefix: str, *, group: str, owner: str, cpu: str, memory_mib: str) -> Size:
-    """Parameters `<prefix>Cpu` and `<prefix>Memory` with their defaults, and the rule that they fit together."""
+def add_size(t: Template, prefix: str, *, group: str, described_as: str, cpu: str, memory_mib: str) -> Size:
+    """Add the parameters `<prefix>Cpu` and `<prefix>Memory`, and the rule that Fargate offers their combination."""
     cpu_parameter = add_parameter(
         t,
         f"{prefix}Cpu",
         group=group,
         label="CPU units",
-        description=f"Processor share of {owner}; 1024 is one vCPU.",
+        description=f"CPU units of {described_as}; 1024 units are one vCPU.",
         constraint=OneOf(values=tuple(MEMORY_MIB_BY_CPU)),
         default=cpu,
     )
@@ -126,7 +126,7 @@ def add_size(t: Template, prefix: str, *, group: str, owner: str, cpu: str, memo
         f"{prefix}Memory",
         group=group,
         label="Memory in MiB",
-        description=f"Memory of {owner} in MiB.",
+        description=f"Memory of {described_as} in MiB.",
         constraint=OneOf(values=MEMORY_MIB),
         default=memory_mib,
     )
@@ -145,7 +145,7 @@ def _fits(cpu: Parameter, memory: Parameter, *, units: str) -> tuple[Any, str]:
 
 
 def add_task(t: Template, prefix: str, *, settings: Settings, task: Task) -> DefinedTask:
-    """Task definition, log group and roles, all named after `prefix`."""
+    """Add a task definition with its log group and roles, all named after `prefix`."""
     log_group = add_log_group(t, f"{prefix}LogGroup", settings=settings)
     execution = add_role(
         t,
@@ -180,7 +180,7 @@ def add_task(t: Template, prefix: str, *, settings: Settings, task: Task) -> Def
 
 
 def _secret_arns(containers: Sequence[Container]) -> list[Any]:
-    """Each secret once, in the order of first use."""
+    """List each secret once, in the order of first use."""
     arns: list[Any] = []
     for secret in (secret for container in containers for secret in container.secrets.values()):
         if secret.arn not in arns:
@@ -204,7 +204,7 @@ def _container(container: Container, *, settings: Settings, log_group: LogGroup)
         Command=[container.role],
         Essential=not (container.runs_once or container.is_optional),
         Environment=[Environment(Name=name, Value=environment[name]) for name in sorted(environment)],
-        # An init process of its own forwards the stop signal to the one main process, and reaps orphans.
+        # An init process forwards the stop signal to the main process only, and reaps orphans.
         LinuxParameters=LinuxParameters(InitProcessEnabled=True),
         LogConfiguration=LogConfiguration(
             LogDriver="awslogs",
@@ -218,7 +218,7 @@ def _container(container: Container, *, settings: Settings, log_group: LogGroup)
         MountPoints=[
             MountPoint(ContainerPath=path, SourceVolume=_volume(container, use=use)) for use, path in WRITABLE.items()
         ],
-        # The agent of ECS Exec lives in the container, and writes there.
+        # The agent of ECS Exec runs in the container and writes to its file system.
         ReadonlyRootFilesystem=If(settings.has_exec, False, True),
         User=USER,
         Secrets=[

@@ -1,6 +1,7 @@
-"""The service `airflow`: UI, Execution API, scheduler and what works beside it in one task.
+"""The service `airflow`: webserver, scheduler, DAG processor, triggerer and forecaster in one ECS task.
 
-In a deployment its container `gate` waits until it is the task's turn, then `migrate` runs, then the others.
+The webserver serves the UI and the Execution API. In a deployment the container `gate` waits until it is the ECS task's
+turn, then `migrate` runs, then the others.
 """
 
 from collections.abc import Sequence
@@ -32,16 +33,18 @@ from stack.sections.foundation import Foundation
 from stack.sections.pools import SizedPool
 from stack.sections.webserver_alarms import add_webserver_alarms
 
-VERSION_PATH = "/fleet/version"  # as the image's plugin fleet_web serves it; a test compares
-# 200 whatever is in the body, which a load balancer cannot read: the container's own check does.
+VERSION_PATH = "/fleet/version"  # the image's plugin fleet_web serves it; a test compares
+# Always answers 200. The state is in the body, which only the container's own check reads: a load balancer cannot.
 WEBSERVER_HEALTH_PATH = "/api/v2/monitor/health"
 DNS_TTL_S = 10
 
 
 @dataclass(frozen=True, kw_only=True)
 class Airflow:
-    """`connections` is what a worker needs in order to work for this Airflow; at `version_url` the webserver says which
-    code it runs, within the network.
+    """What later sections use of the service.
+
+    `connections` is what a worker needs to run this Airflow's tasks. `version_url` is the URL, within the network, at
+    which the webserver says which code it runs.
     """
 
     service: Service
@@ -53,7 +56,7 @@ class Airflow:
 
 
 def add_airflow(t: Template, *, base: Foundation, balancer: Balancer, pools: Sequence[SizedPool]) -> Airflow:
-    size = add_size(t, "Airflow", group=GROUP, owner="the service airflow", cpu="1024", memory_mib="4096")
+    size = add_size(t, "Airflow", group=GROUP, described_as="the service airflow", cpu="1024", memory_mib="4096")
     copies = add_copies(t, group=GROUP)
     group = _add_group(t, base=base, balancer=balancer)
     connections = add_connections(t, base=base, pools=pools)
@@ -95,7 +98,7 @@ def _add_web_target(t: Template, *, balancer: Balancer) -> WebTarget:
         health_path=WEBSERVER_HEALTH_PATH,
     )
     hide_paths(t, "WebserverHidesExecution", target=target, paths=[EXECUTION_PATH, f"{EXECUTION_PATH}/*"])
-    add_url_output(t, "WebserverUrl", balancer=balancer, description="Address of Airflow's UI.")
+    add_url_output(t, "WebserverUrl", balancer=balancer, description="URL of Airflow's UI.")
     return target
 
 
@@ -119,7 +122,7 @@ def _add_service(
 
 
 def _add_private_name(t: Template, *, cluster: Cluster) -> ServiceRegistry:
-    """`webserver.<namespace>` resolves to the tasks' addresses: the way from workers to the Execution API."""
+    """Add `webserver.<namespace>`, by which workers reach the Execution API: it resolves to the tasks' addresses."""
     name = t.add_resource(
         DiscoveryService(
             "WebserverName",

@@ -1,4 +1,4 @@
-"""The containers of the service `airflow`, and how they share their task's memory: none can take all of it."""
+"""The containers of the service `airflow`, each limited to a share of the ECS task's memory."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -20,8 +20,8 @@ SCHEDULER_HEALTH_PORT = 8974  # Airflow's own default
 NO_FORECAST = 0
 MAX_PREWARM_MINUTES = 60
 MEMORY_MAPPING = "AirflowMemoryMib"
-# Percent. At rest each needs some 250 MiB; the DAG processor parses in two processes more, the webserver serves.
-# Measured of the forecaster: 180 MiB with the timetables of 255 DAGs.
+# Percentages. Each container needs some 250 MiB when idle. The DAG processor has two more processes for parsing, and
+# the webserver serves requests. The forecaster was measured at 180 MiB with the timetables of 255 DAGs.
 MEMORY_SHARES = {
     GATE: 4,
     MIGRATE: 12,
@@ -44,7 +44,7 @@ def add_containers(
 
 
 def _add_memory_shares(t: Template, *, memory_mib: Ref) -> dict[str, FindInMap]:
-    """MiB by container: CloudFormation cannot multiply, so that every size is written out."""
+    """Add the MiB of each container for every size of the ECS task, because CloudFormation cannot multiply."""
     whole = sum(MEMORY_SHARES.values())
     add_mapping(
         t,
@@ -55,7 +55,7 @@ def _add_memory_shares(t: Template, *, memory_mib: Ref) -> dict[str, FindInMap]:
 
 
 def _key(role: str) -> str:
-    """A mapping's keys are letters and digits only."""
+    """Turn a role into a mapping's key, which may hold only letters and digits."""
     return "".join(part.capitalize() for part in role.split("-"))
 
 
@@ -114,17 +114,17 @@ def _containers(connections: Connections, *, base: Foundation, memory_mib: Mappi
 
 
 def _add_forecaster(t: Template, *, base: Foundation, pools: Sequence[SizedPool], memory_mib: Any) -> Container:
-    """Tasks are scheduled and run without it, so its failure is not its task's.
+    """Add the forecaster. Tasks are scheduled and run without it, so its failure does not end its ECS task.
 
-    Each copy of its task has one: they write the same, and the last one stands.
+    Each copy of the ECS task has one: they write the same forecast, and the last one written is valid.
     """
     minutes = add_parameter(
         t,
         "PrewarmMinutes",
         group=GROUP,
-        label="Minutes to look ahead for scheduled runs",
-        description="Minutes ahead in which the runs of Airflow's schedule are forecast, so that workers can be "
-        "started before them. More than a worker takes to start; 0 forecasts nothing.",
+        label="Minutes to forecast",
+        description="Minutes ahead for which the scheduled runs of Airflow are forecast, so that workers can be "
+        "launched before them. It must be longer than a worker's boot; 0 forecasts nothing.",
         constraint=Between(low=NO_FORECAST, high=MAX_PREWARM_MINUTES),
         default=15,
     )

@@ -1,4 +1,4 @@
-"""How many copies the service `airflow` has: between two limits, by the load of their processors."""
+"""The number of copies of the service `airflow`: between two limits, by CPU load."""
 
 from dataclasses import dataclass
 
@@ -16,14 +16,14 @@ from stack.sections.cluster import Cluster
 
 MAX_COPIES = 6
 TARGET_CPU_PERCENT = 60
-# Each copy holds a scheduler and a webserver: they come soon, and go when the load has been low for a while.
+# Each copy has a scheduler and a webserver: it is added soon, and removed after the load has been low for a while.
 SCALE_OUT_COOLDOWN_S = 120
 SCALE_IN_COOLDOWN_S = 900
 
 
 @dataclass(frozen=True, kw_only=True)
 class Copies:
-    """The parameters that limit them."""
+    """The parameters that limit the number of copies."""
 
     minimum: Ref
     maximum: Ref
@@ -35,8 +35,8 @@ def add_copies(t: Template, *, group: str) -> Copies:
         t,
         "AirflowMin",
         group=group,
-        label="Fewest copies",
-        description="Tasks of the service airflow that always run; two or more outlast the loss of one.",
+        label="Minimum copies",
+        description="ECS tasks of the service airflow that always run; two or more survive the loss of one.",
         constraint=OneOf(values=counts),
         default="1",
     )
@@ -44,8 +44,8 @@ def add_copies(t: Template, *, group: str) -> Copies:
         t,
         "AirflowMax",
         group=group,
-        label="Most copies",
-        description="Tasks of the service airflow that may run at once, when their processors are busy.",
+        label="Maximum copies",
+        description="ECS tasks of the service airflow that may run at once when the CPU load is high.",
         constraint=OneOf(values=counts),
         default="2",
     )

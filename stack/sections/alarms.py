@@ -1,4 +1,4 @@
-"""Alarms on what would stop Airflow, or cost money, unnoticed."""
+"""Alarms on faults that would otherwise stop Airflow, or cost money, unnoticed."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -39,7 +39,7 @@ ABOVE, BELOW, AT_LEAST = "GreaterThanThreshold", "LessThanThreshold", "GreaterTh
 
 @dataclass(frozen=True, kw_only=True)
 class _Limits:
-    """What an environment says of its alarms."""
+    """The alarm limits that an environment sets."""
 
     connections: Ref
     wait_s: Ref
@@ -68,8 +68,8 @@ def _add_limits(t: Template) -> _Limits:
         t,
         "DatabaseConnectionsAlarm",
         group=GROUP,
-        label="Most database connections",
-        description="Connections to the database above which there is an alarm; a server takes 112 a GiB of memory.",
+        label="Maximum database connections",
+        description="Connections to the database above which an alarm begins; a server accepts 112 per GiB of memory.",
         constraint=Between(low=10, high=10000),
         default=150,
     )
@@ -77,8 +77,8 @@ def _add_limits(t: Template) -> _Limits:
         t,
         "OldestWaitAlarmSeconds",
         group=GROUP,
-        label="Longest wait in seconds",
-        description="Seconds that a task may wait in a queue before there is an alarm; Airflow gives it up after 600.",
+        label="Maximum wait in seconds",
+        description="Seconds that a task may wait in a queue before an alarm begins; Airflow itself waits up to 600.",
         constraint=Between(low=30, high=600),
         default=300,
     )
@@ -86,8 +86,8 @@ def _add_limits(t: Template) -> _Limits:
         t,
         "AtMaxAlarmMinutes",
         group=GROUP,
-        label="Minutes at the most workers",
-        description="Minutes that a pool may have all the workers it may have before there is an alarm.",
+        label="Minutes at maximum workers",
+        description="Minutes that a pool may have its maximum of workers before an alarm begins.",
         constraint=Between(low=1, high=1440),
         default=30,
     )
@@ -95,8 +95,8 @@ def _add_limits(t: Template) -> _Limits:
         t,
         "MaxSkewMinutes",
         group=GROUP,
-        label="Longest skew in minutes",
-        description="Minutes for which some may run other code than the webserver, or be silent, before an alarm.",
+        label="Maximum version skew in minutes",
+        description="Minutes that containers may run other code than the webserver, or not report, before an alarm.",
         constraint=Between(low=5, high=1440),
         default=60,
     )
@@ -109,7 +109,7 @@ def _database_alarms(database: Database, *, limits: _Limits) -> Mapping[str, Met
     common: dict[str, Any] = {"namespace": "AWS/RDS", "dimensions": {"DBInstanceIdentifier": Ref(database.instance)}}
     return {
         "AlarmDatabaseStorageLow": MetricAlarm(
-            description="The database's disk is nearly full; a full one stops Airflow.",
+            description="The database's disk is nearly full; a full disk stops Airflow.",
             **common,
             metric="FreeStorageSpace",
             statistic="Minimum",
@@ -118,7 +118,7 @@ def _database_alarms(database: Database, *, limits: _Limits) -> Mapping[str, Met
             periods=5,
         ),
         "AlarmDatabaseCpuHigh": MetricAlarm(
-            description="The database's processors are busy.",
+            description="The database's CPU load is high.",
             **common,
             metric="CPUUtilization",
             statistic="Average",
@@ -127,7 +127,7 @@ def _database_alarms(database: Database, *, limits: _Limits) -> Mapping[str, Met
             periods=15,
         ),
         "AlarmDatabaseConnectionsHigh": MetricAlarm(
-            description="The database has nearly as many connections as it takes.",
+            description="The database has nearly as many connections as it accepts.",
             **common,
             metric="DatabaseConnections",
             statistic="Maximum",
@@ -144,7 +144,7 @@ def _broker_alarms(broker: Broker) -> Mapping[str, MetricAlarm]:
     common: dict[str, Any] = {"namespace": "AWS/ElastiCache", "dimensions": node, "comparison": ABOVE}
     return {
         "AlarmBrokerMemoryHigh": MetricAlarm(
-            description="Celery's broker is nearly full; a full one refuses tasks.",
+            description="Celery's broker is nearly full; a full broker refuses tasks.",
             **common,
             metric="DatabaseMemoryUsagePercentage",
             statistic="Maximum",
@@ -152,7 +152,7 @@ def _broker_alarms(broker: Broker) -> Mapping[str, MetricAlarm]:
             periods=5,
         ),
         "AlarmBrokerEvictions": MetricAlarm(
-            description="Celery's broker has thrown messages away, which it is configured never to do.",
+            description="Celery's broker has evicted messages, although it is configured never to do so.",
             **common,
             metric="Evictions",
             statistic="Sum",
@@ -166,9 +166,9 @@ def _function_alarms(functions: Functions) -> Mapping[str, MetricAlarm]:
     common: dict[str, Any] = {"namespace": "AWS/Lambda", "statistic": "Sum"}
     autoscaler = {"FunctionName": Ref(functions.autoscaler)}
     return {
-        # An autoscaler that fails keeps the size: nothing else would show it while the backlog grows.
+        # A failing autoscaler keeps the desired counts: the backlog would grow, and nothing else would show why.
         "AlarmAutoscalerFails": MetricAlarm(
-            description="The autoscaler ends with an error each minute.",
+            description="The autoscaler fails every minute.",
             **common,
             metric="Errors",
             dimensions=autoscaler,
@@ -177,7 +177,7 @@ def _function_alarms(functions: Functions) -> Mapping[str, MetricAlarm]:
             periods=3,
         ),
         "AlarmAutoscalerSilent": MetricAlarm(
-            description="Nobody starts the autoscaler.",
+            description="The autoscaler is not invoked.",
             **common,
             metric="Invocations",
             dimensions=autoscaler,
@@ -187,7 +187,7 @@ def _function_alarms(functions: Functions) -> Mapping[str, MetricAlarm]:
             missing="breaching",
         ),
         "AlarmVersionCheckFails": MetricAlarm(
-            description="The version check ends with an error each minute.",
+            description="The version check fails every minute.",
             **common,
             metric="Errors",
             dimensions={"FunctionName": Ref(functions.version_check)},
@@ -201,9 +201,9 @@ def _function_alarms(functions: Functions) -> Mapping[str, MetricAlarm]:
 def _fleet_alarms(cluster: Cluster, *, limits: _Limits) -> Mapping[str, MetricAlarm]:
     common: dict[str, Any] = {"namespace": METRICS_NAMESPACE, "dimensions": {CLUSTER_DIMENSION: Ref(cluster.ecs)}}
     return {
-        # A task sent to a queue of no pool waits for ever. A pool that starts from zero needs a few minutes.
+        # A task in a queue of no pool waits without a limit. A pool that starts from zero needs a few minutes.
         "AlarmQueueUnconsumed": MetricAlarm(
-            description="Messages wait in a queue that no worker listens to.",
+            description="Messages wait in a queue that no worker consumes.",
             **common,
             metric=UNCONSUMED_QUEUES,
             statistic="Minimum",
@@ -212,7 +212,7 @@ def _fleet_alarms(cluster: Cluster, *, limits: _Limits) -> Mapping[str, MetricAl
             periods=10,
         ),
         "AlarmVersionsSkewed": MetricAlarm(
-            description="For long not all containers have been known to run the webserver's code.",
+            description="Some containers have run other code than the webserver, or have not reported, for too long.",
             **common,
             metric=VERSIONS_IN_SYNC,
             statistic="Maximum",
@@ -221,7 +221,7 @@ def _fleet_alarms(cluster: Cluster, *, limits: _Limits) -> Mapping[str, MetricAl
             periods=limits.minutes_skewed,
         ),
         "AlarmSchedulerSilent": MetricAlarm(
-            description="No scheduler reports that it lives.",
+            description="No scheduler reports that it is alive.",
             **common,
             metric=SCHEDULERS,
             statistic="Maximum",
@@ -239,7 +239,7 @@ def _pool_alarms(sized: SizedPool, *, cluster: Cluster, limits: _Limits, refused
     common: dict[str, Any] = {"namespace": METRICS_NAMESPACE, "dimensions": dimensions}
     return {
         f"Alarm{pool.title}WaitLong": MetricAlarm(
-            description=f"A task has waited long for a worker of the pool {pool.name}.",
+            description=f"A task has waited too long for a worker of the pool {pool.name}.",
             **common,
             metric=OLDEST_WAIT,
             statistic="Maximum",
@@ -248,7 +248,7 @@ def _pool_alarms(sized: SizedPool, *, cluster: Cluster, limits: _Limits, refused
             periods=3,
         ),
         f"Alarm{pool.title}AtMax": MetricAlarm(
-            description=f"The pool {pool.name} has had all the workers it may have for long.",
+            description=f"The pool {pool.name} has had its maximum of workers for too long.",
             **common,
             metric=DESIRED,
             statistic="Minimum",
@@ -257,14 +257,14 @@ def _pool_alarms(sized: SizedPool, *, cluster: Cluster, limits: _Limits, refused
             periods=limits.minutes_at_max,
         ),
         f"Alarm{pool.title}Unprotected": MetricAlarm(
-            description=f"ECS refuses to protect workers of the pool {pool.name} from scale-in; they take no tasks "
-            "without.",
+            description=f"ECS refuses scale-in protection to workers of the pool {pool.name}; without it they take no "
+            "tasks.",
             namespace=METRICS_NAMESPACE,
             metric=refused,
             dimensions={},
             statistic="Sum",
             comparison=ABOVE,
-            # The agent logs the first of a row of refusals; a few belong to every deployment.
+            # The agent logs only the first refusal in a row; every deployment has a few.
             threshold=MAX_REFUSALS,
             periods=1,
             period_s=REFUSALS_PERIOD_S,

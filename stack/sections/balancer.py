@@ -1,4 +1,4 @@
-"""The load balancer in front of what people open in a browser: never public without a certificate."""
+"""The load balancer in front of the web pages: never public without a certificate."""
 
 from dataclasses import dataclass
 
@@ -29,7 +29,7 @@ INTERNAL = "internal"
 
 @dataclass(frozen=True, kw_only=True)
 class _Placement:
-    """Whether the load balancer faces the internet, and the subnets it stands in then."""
+    """Whether the load balancer faces the internet, and the subnets for that choice."""
 
     scheme: Ref
     subnets: If
@@ -41,7 +41,7 @@ def add_balancer(t: Template, *, network: Network, settings: Settings, access_lo
         "CertificateArn",
         group=GROUP,
         label="Certificate",
-        description="ARN of an ACM certificate for HTTPS; without one the load balancer speaks HTTP.",
+        description="ARN of an ACM certificate for HTTPS; without one the load balancer uses HTTP.",
         constraint=Matching(
             regex=r"^(arn:[a-z-]+:acm:[a-z0-9-]+:[0-9]{12}:certificate/[0-9a-f-]+)?$",
             must_be="the ARN of an ACM certificate, or empty",
@@ -113,8 +113,8 @@ def _add_placement(t: Template, *, certificate: Parameter, network: Network) -> 
         t,
         "BalancerScheme",
         group=GROUP,
-        label="Load balancer",
-        description="Whether the load balancer has addresses of the internet; only with a certificate.",
+        label="Load balancer scheme",
+        description="Whether the load balancer faces the internet, which needs a certificate, or is internal.",
         constraint=OneOf(values=(INTERNAL, PUBLIC)),
         default=INTERNAL,
     )
@@ -126,12 +126,12 @@ def _add_placement(t: Template, *, certificate: Parameter, network: Network) -> 
             (Not(Equals(Ref(certificate), "")), "BalancerScheme internet-facing needs CertificateArn."),
             (
                 Or(Equals(Ref(network.vpc_id), ""), Not(Equals(Ref(network.public_ids), ""))),
-                "BalancerScheme internet-facing in a given VPC needs PublicSubnetIds.",
+                "BalancerScheme internet-facing in an existing VPC needs PublicSubnetIds.",
             ),
         ],
     )
     is_internal = add_condition(t, "IsBalancerInternal", Equals(Ref(scheme), INTERNAL))
-    # The rule makes both halves equal; together they tell a linter that there are subnets to stand in.
+    # The rule makes both halves equal. The linter needs both to see that the load balancer always has subnets.
     is_brought_internal = add_condition(
         t, "IsBroughtNetworkInternal", Or(Equals(Ref(scheme), INTERNAL), Equals(Ref(network.public_ids), ""))
     )

@@ -1,4 +1,4 @@
-"""Celery's broker: a Redis in ElastiCache, encrypted, behind a generated token, that never evicts a message."""
+"""Celery's broker: Redis on ElastiCache, encrypted, with a generated password; it never evicts a message."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -75,7 +75,7 @@ def add_broker(t: Template, *, network: Network, settings: Settings) -> Broker:
             NumCacheClusters=nodes.count,
             Port=PORT,
             SecurityGroupIds=[group.id],
-            # Restoring old messages would run tasks again that Airflow has long settled.
+            # Restored messages would run tasks again that Airflow finished long ago.
             SnapshotRetentionLimit=0,
             TransitEncryptionEnabled=True,
             UserGroupIds=[Ref(users)],
@@ -111,7 +111,7 @@ def _add_nodes(t: Template) -> _Nodes:
         "BrokerReplicas",
         group=GROUP,
         label="Replicas",
-        description="Replicas of the Redis primary; with at least one, a replica in another zone takes over by itself.",
+        description="Replicas of the Redis primary; with at least one, failover to another zone is automatic.",
         constraint=OneOf(values=tuple(str(n) for n in range(MAX_REPLICAS + 1))),
         default="0",
     )
@@ -126,11 +126,14 @@ def _add_nodes(t: Template) -> _Nodes:
 
 
 def _add_users(t: Template, *, secret: Secret) -> UserGroup:
-    """One user, with the name that clients without one have. A second password can be added before the first goes."""
+    """Add the user `default`, which clients without a user name use.
+
+    A second password can be added before the first is removed.
+    """
     user = t.add_resource(
         User(
             "BrokerUser",
-            # ElastiCache itself refuses what administers a server.
+            # ElastiCache itself refuses the commands that administer a server.
             AccessString="on ~* &* +@all",
             Engine="redis",
             Passwords=[Sub(f"{{{{resolve:secretsmanager:{placeholder(secret)}}}}}")],

@@ -1,4 +1,4 @@
-"""The ECS cluster that the services run in, with the private names by which they find each other."""
+"""The ECS cluster of the services, and the namespace of the private names by which they find each other."""
 
 from dataclasses import dataclass
 
@@ -17,7 +17,7 @@ NAMESPACE_NAME = "${AWS::StackName}.internal"
 
 @dataclass(frozen=True, kw_only=True)
 class Cluster:
-    """`namespace_name` is the text for an Fn::Sub."""
+    """`namespace_name` is text for an Fn::Sub."""
 
     ecs: EcsCluster
     namespace: PrivateDnsNamespace
@@ -30,7 +30,7 @@ def add_cluster(t: Template, *, network: Network) -> Cluster:
         "ContainerInsights",
         group=LOGS_GROUP,
         label="Container Insights",
-        description="Whether CloudWatch records what each service and task uses, at a price for each metric.",
+        description="Whether CloudWatch records the resource use of each service and ECS task; every metric is billed.",
         constraint=OneOf(values=("enabled", "disabled")),
         default="enabled",
     )

@@ -1,4 +1,4 @@
-"""What every container that runs Airflow's code is given: addresses, secrets, and rights in AWS."""
+"""The addresses, secrets and AWS permissions that every container with Airflow's code gets."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -19,15 +19,15 @@ GROUP = "Airflow"
 WEBSERVER = "webserver"
 WEBSERVER_PORT = 8080
 EXECUTION_PATH = "/execution"
-MAX_GATE_MINUTES = 120  # CloudFormation waits three hours for a deployment
+MAX_GATE_MINUTES = 120  # CloudFormation waits at most three hours for a deployment
 
 
 @dataclass(frozen=True, kw_only=True)
 class Connections:
     """`statements` are what the code may do in AWS.
 
-    `prefix` names the secrets that serve as Airflow's connections and variables; it is empty where the condition
-    `has_prefix` does not hold.
+    `prefix` names the secrets that serve as Airflow's connections and variables; it is empty unless the condition
+    `has_prefix` holds.
     """
 
     environment: Mapping[str, Any]
@@ -43,7 +43,7 @@ def add_connections(t: Template, *, base: Foundation, pools: Sequence[SizedPool]
         "GateMinutes",
         group=GROUP,
         label="Minutes to wait for workers",
-        description="Minutes for which a new scheduler waits, in a deployment, for workers of other code to leave.",
+        description="Minutes that a new scheduler waits, during a deployment, for workers of other code to stop.",
         constraint=Between(low=0, high=MAX_GATE_MINUTES),
         default=15,
     )
@@ -75,23 +75,23 @@ def _add_prefix(t: Template) -> Parameter:
         t,
         "ConnectionsPrefix",
         group=GROUP,
-        label="Prefix of connections",
-        description="Secrets <prefix>/connections/<id> and <prefix>/variables/<key> serve Airflow; empty for none.",
+        label="Prefix of connections and variables",
+        description="Airflow reads secrets <prefix>/connections/<id> and <prefix>/variables/<key>; empty for none.",
         constraint=Matching(
             regex=r"^([A-Za-z0-9_+=.@-]+(/[A-Za-z0-9_+=.@-]+)*)?$",
-            must_be="a secret's name without a last slash, or empty",
+            must_be="a secret's name without a trailing slash, or empty",
         ),
         default="",
     )
 
 
 def webserver_url(cluster: Cluster, path: str) -> Sub:
-    """A page of the webserver, by the name that Cloud Map gives it."""
+    """Return the URL of a page of the webserver, by its name in Cloud Map."""
     return Sub(f"http://{WEBSERVER}.{cluster.namespace_name}:{WEBSERVER_PORT}{path}")
 
 
 def let_read_connections(t: Template, title: str, *, role: Role, connections: Connections) -> None:
-    """Code with this role may read what is below the prefix, and change nothing there."""
+    """Let code with this role read the secrets below the prefix, but not change them."""
     add_policy(
         t, title, role=role, statements=[read_secrets_below(connections.prefix)], condition=connections.has_prefix
     )

@@ -1,4 +1,4 @@
-"""A network of the stack's own: a public and a private subnet in each zone, with a way out for the private ones."""
+"""The network that the stack creates: a public and a private subnet in each zone, and the private ones' way out."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -36,14 +36,14 @@ from stack.lib.parameters import add_condition
 from stack.lib.security_groups import ANYWHERE
 from stack.sections.network_endpoints import add_endpoints
 
-ZONES = ("A", "B", "C")  # the last one under a condition
+ZONES = ("A", "B", "C")  # the last one exists under a condition only
 SUBNETS = 2 * len(ZONES)
-SUBNET_HOST_BITS = "12"  # 4,096 addresses a subnet: room for WorkerMax tasks, each with an address of its own
+SUBNET_HOST_BITS = "12"  # 4,096 addresses per subnet: enough for WorkerMax ECS tasks with an address each
 
 
 @dataclass(frozen=True, kw_only=True)
 class NetworkShape:
-    """The parameters that say how the network is built; `way_out` is nat, nat-per-zone or endpoints."""
+    """The parameters that shape the network; `way_out` is nat, nat-per-zone or endpoints."""
 
     cidr: Parameter
     zones: Parameter
@@ -59,7 +59,7 @@ class CreatedNetwork:
 
 @dataclass(frozen=True, kw_only=True)
 class _Zone:
-    """Conditions: the zone's resources are made, a NAT gateway stands in it, there is one that leads out of it."""
+    """A zone and its conditions: its resources exist, it has a NAT gateway, its private subnet has a route out."""
 
     name: str
     index: int
@@ -69,7 +69,7 @@ class _Zone:
 
 
 def add_created_network(t: Template, *, shape: NetworkShape, is_created: str) -> CreatedNetwork:
-    """Everything under the condition `is_created`, or one that implies it."""
+    """Add the network, all of it under the condition `is_created` or one that implies it."""
     zones = _add_zones(t, shape=shape, is_created=is_created)
     vpc = t.add_resource(
         VPC(
@@ -104,7 +104,7 @@ def add_created_network(t: Template, *, shape: NetworkShape, is_created: str) ->
         )
         for zone, route in zip(zones, routes, strict=True)
     ]
-    # Image layers and task logs are S3 traffic: free through this endpoint, paid for through a NAT gateway.
+    # Image layers and task logs are S3 traffic: free through this endpoint, billed through a NAT gateway.
     t.add_resource(
         VPCEndpoint(
             "NetworkS3Endpoint",
@@ -144,7 +144,7 @@ def _add_zones(t: Template, *, shape: NetworkShape, is_created: str) -> list[_Zo
 
 
 def _existing(zones: list[_Zone], references: list[Any]) -> list[Any]:
-    """The references of the zones that exist; the first two always do."""
+    """Return the references of the zones that exist; the first two always do."""
     first = references[:-1]
     return [*first, If(zones[-1].exists, references[-1], NoValue)]
 
@@ -184,7 +184,7 @@ def _add_nat(t: Template, *, zone: _Zone, subnet: Subnet) -> NatGateway:
 
 
 def _add_way_out(t: Template, *, zone: _Zone, vpc: VPC, nats: list[NatGateway]) -> Route:
-    """The zone's own NAT gateway where it has one, else that of the first zone, else no route at all."""
+    """Add the route to the zone's own NAT gateway, else to that of the first zone; without any there is no route."""
     table = _add_route_table(t, f"NetworkPrivateRoutes{zone.name}", vpc=vpc, condition=zone.exists)
     first, own = nats[0], nats[zone.index]
     return t.add_resource(
@@ -205,9 +205,9 @@ def _add_route_table(t: Template, title: str, *, vpc: VPC, condition: str) -> Ro
 def _add_subnet(
     t: Template, title: str, *, vpc: VPC, zone: _Zone, addresses: Select, route: Route, has_route_out: str | None = None
 ) -> Subnet:
-    """A subnet that exists only after its route does, so that nothing is placed into it while it leads nowhere.
+    """Add a subnet that is created after its route, so that nothing is placed in it while it has no way out.
 
-    The tag makes that order: CloudFormation knows no DependsOn under a condition.
+    The tag enforces that order: CloudFormation has no DependsOn under a condition.
     """
     leads_out_by = Ref(route) if has_route_out is None else If(has_route_out, Ref(route), "endpoints")
     subnet = t.add_resource(

@@ -1,4 +1,4 @@
-"""One page of graphs: what waits, who works, and how those that they stand on do."""
+"""The CloudWatch dashboard: backlog and workers per pool, and the state of everything that they depend on."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -22,7 +22,7 @@ COLUMNS, WIDTH, HEIGHT = 3, 8, 6  # of CloudWatch's grid of 24
 
 @dataclass(frozen=True, kw_only=True)
 class _Graph:
-    """`lines` are (metric, statistic); all have the same namespace and dimensions, whose values may hold ${...}."""
+    """`lines` are (metric, statistic); all share the namespace and the dimensions, whose values may hold ${...}."""
 
     title: str
     namespace: str

@@ -16,7 +16,7 @@ from stack.sections.network import Network
 
 NAME = "airflow"
 USER = "airflow"
-PORT = 5433  # not Postgres's own, which is the first that is tried
+PORT = 5433  # not PostgreSQL's default, which attackers try first
 POSTGRES_VERSION = "18"  # the major version only: RDS chooses and updates the minor one
 SECRET_ARN = "MasterUserSecret.SecretArn"  # noqa: S105 - an attribute's name
 MONITORING = "monitoring.rds.amazonaws.com"
@@ -29,7 +29,7 @@ LOGS = ["postgresql", "upgrade"]
 class Database:
     """`environment` and `secrets` are what a container needs to connect; `statements`, to stay connected.
 
-    RDS changes the password every week: whoever is refused then reads the secret again.
+    RDS changes the password every week: a client that is refused then reads the secret again.
     """
 
     instance: DBInstance
@@ -41,7 +41,7 @@ class Database:
 
 
 def add_database(t: Template, *, network: Network, settings: Settings) -> Database:
-    given = add_database_settings(t)
+    chosen = add_database_settings(t)
     group = add_closed_group(t, "DatabaseGroup", vpc=network.vpc, description="Database of Airflow")
     subnets = t.add_resource(
         DBSubnetGroup("DatabaseSubnets", DBSubnetGroupDescription="Private subnets", SubnetIds=network.private_subnets)
@@ -51,10 +51,10 @@ def add_database(t: Template, *, network: Network, settings: Settings) -> Databa
             "Database",
             DeletionPolicy="Snapshot",
             UpdateReplacePolicy="Snapshot",
-            **_capacity(given),
-            **_monitoring(t, given=given, settings=settings),
+            **_capacity(chosen),
+            **_monitoring(t, chosen=chosen, settings=settings),
             AutoMinorVersionUpgrade=True,
-            BackupRetentionPeriod=given.backup_days,
+            BackupRetentionPeriod=chosen.backup_days,
             CopyTagsToSnapshot=True,
             DBName=NAME,
             DBParameterGroupName=Ref(_add_parameters(t)),
@@ -85,7 +85,7 @@ def add_database(t: Template, *, network: Network, settings: Settings) -> Databa
             "DATABASE_NAME": NAME,
             "DATABASE_SECRET_ARN": secret_arn,
             "DATABASE_SSLMODE": "verify-full",
-            "DATABASE_AUTHORITIES": given.authorities,
+            "DATABASE_AUTHORITIES": chosen.authorities,
         },
         secrets={
             "DATABASE_USER": secret_field(owner=instance, attribute=SECRET_ARN, key="username"),
@@ -95,18 +95,18 @@ def add_database(t: Template, *, network: Network, settings: Settings) -> Databa
     )
 
 
-def _capacity(given: DatabaseSettings) -> dict[str, Any]:
+def _capacity(chosen: DatabaseSettings) -> dict[str, Any]:
     return {
-        "AllocatedStorage": given.storage_gib,
-        "DBInstanceClass": given.instance_class,
-        "MaxAllocatedStorage": given.max_storage_gib,
-        "MultiAZ": given.multi_az,
+        "AllocatedStorage": chosen.storage_gib,
+        "DBInstanceClass": chosen.instance_class,
+        "MaxAllocatedStorage": chosen.max_storage_gib,
+        "MultiAZ": chosen.multi_az,
         "StorageType": "gp3",
     }
 
 
-def _monitoring(t: Template, *, given: DatabaseSettings, settings: Settings) -> dict[str, Any]:
-    """Logs, the operating system's figures, and which queries load the server."""
+def _monitoring(t: Template, *, chosen: DatabaseSettings, settings: Settings) -> dict[str, Any]:
+    """Return the properties for logs, operating system metrics, and records of the queries that load the server."""
     role = add_role(
         t,
         "DatabaseMonitoringRole",
@@ -116,11 +116,11 @@ def _monitoring(t: Template, *, given: DatabaseSettings, settings: Settings) -> 
     )
     return {
         "EnableCloudwatchLogsExports": LOGS,
-        "EnablePerformanceInsights": given.insights,
-        "MonitoringInterval": given.monitoring_s,
-        "MonitoringRoleArn": given.if_monitored(role.get_att("Arn")),
-        "PerformanceInsightsKMSKeyId": given.if_insights(settings.key_arn),
-        "PerformanceInsightsRetentionPeriod": given.if_insights(INSIGHTS_DAYS),
+        "EnablePerformanceInsights": chosen.insights,
+        "MonitoringInterval": chosen.monitoring_s,
+        "MonitoringRoleArn": chosen.if_monitored(role.get_att("Arn")),
+        "PerformanceInsightsKMSKeyId": chosen.if_insights(settings.key_arn),
+        "PerformanceInsightsRetentionPeriod": chosen.if_insights(INSIGHTS_DAYS),
     }
 
 

@@ -1,4 +1,4 @@
-"""What an environment says of its database."""
+"""The settings that an environment chooses for its database."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -24,11 +24,11 @@ class DatabaseSettings:
     authorities: Ref
 
     def if_insights(self, value: Any) -> If:
-        """The value where Performance Insights is on; AWS refuses it where it is off."""
+        """Return the value where Performance Insights is on; AWS refuses it where it is off."""
         return If(self.has_insights, value, NoValue)
 
     def if_monitored(self, value: Any) -> If:
-        """The value where enhanced monitoring is on; AWS refuses it where it is off."""
+        """Return the value where enhanced monitoring is on; AWS refuses it where it is off."""
         return If(self.is_monitored, value, NoValue)
 
 
@@ -84,11 +84,11 @@ def _add_authorities(t: Template) -> Parameter:
         t,
         "DatabaseAuthorities",
         group=GROUP,
-        label="Authorities of its certificate",
-        description="File of the image with the authorities that may sign the database's certificate.",
+        label="Certificate authorities",
+        description="File in the image with the certificate authorities that may sign the database's certificate.",
         constraint=Matching(
             regex=r"^/?[A-Za-z0-9._-]+(/[A-Za-z0-9._-]+)*\.(pem|crt)$",
-            must_be="a .pem or .crt file, by its path or by that below the image's own folder",
+            must_be="the path of a .pem or .crt file, absolute or below the image's own folder",
         ),
         default="authorities/rds.pem",
     )
@@ -100,7 +100,7 @@ def _add_storage(t: Template) -> tuple[Any, Any]:
         "DatabaseStorageGib",
         group=GROUP,
         label="Storage in GiB",
-        description="Storage of the database in GiB at first; it can be enlarged later, never reduced.",
+        description="Initial storage of the database in GiB; it can be enlarged later, but never reduced.",
         constraint=Between(low=20, high=65536),
         default=20,
     )
@@ -108,8 +108,8 @@ def _add_storage(t: Template) -> tuple[Any, Any]:
         t,
         "DatabaseMaxStorageGib",
         group=GROUP,
-        label="Most storage in GiB",
-        description="Size up to which RDS enlarges a full database, at least a tenth above the storage; 0 for never.",
+        label="Maximum storage in GiB",
+        description="Size up to which RDS enlarges a full database, at least a tenth above its storage; 0 for never.",
         constraint=Between(low=0, high=65536),
         default=0,
     )
@@ -122,7 +122,7 @@ def _add_monitoring(t: Template) -> tuple[Any, Any]:
         "DatabaseInsights",
         group=GROUP,
         label="Performance Insights",
-        description="Whether RDS records which queries load the database, for seven days.",
+        description="Whether RDS records which queries load the database, and keeps that for seven days.",
         constraint=YES_OR_NO,
         default="true",
     )
@@ -130,8 +130,8 @@ def _add_monitoring(t: Template) -> tuple[Any, Any]:
         t,
         "DatabaseMonitoringSeconds",
         group=GROUP,
-        label="Enhanced monitoring",
-        description="Seconds between two records of the server's operating system; 0 for none.",
+        label="Enhanced monitoring interval",
+        description="Seconds between two records of the server's operating system metrics; 0 for none.",
         constraint=OneOf(values=("0", "1", "5", "10", "15", "30", "60")),
         default="60",
     )

@@ -1,4 +1,4 @@
-"""The one key that encrypts what the stack keeps: secrets, database, logs, alarms."""
+"""The one key that encrypts what the stack stores: secrets, database, logs, alarms."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ PENDING_WINDOW_DAYS = 30
 
 
 def add_encryption_key(t: Template) -> GetAtt:
-    """The key's ARN. It outlives the stack, as do the snapshot and the logs that nobody could read without it."""
+    """Add the key and return its ARN. It outlives the stack: the snapshot and the logs that remain need it."""
     key = t.add_resource(
         Key(
             "Key",
@@ -31,7 +31,7 @@ def add_encryption_key(t: Template) -> GetAtt:
 
 
 def _allow_iam() -> dict[str, Any]:
-    """Without this statement the policies of roles would count for nothing, and nobody could change the key."""
+    """Let IAM decide. Otherwise the policies of roles would have no effect, and no one could change the key."""
     return {
         "Sid": "IamDecides",
         "Effect": "Allow",
@@ -42,7 +42,7 @@ def _allow_iam() -> dict[str, Any]:
 
 
 def _deny_other_grants() -> dict[str, Any]:
-    """Only AWS's services pass the key on, for the resources that they encrypt with it."""
+    """Deny grants, except those that AWS services create for the resources that they encrypt with the key."""
     by_a_service = {"kms:GrantIsForAWSResource": "false", "aws:PrincipalIsAWSService": "false"}
     return {
         "Sid": "OnlyServicesPassItOn",
@@ -67,7 +67,7 @@ def _allow_log_groups() -> dict[str, Any]:
 
 
 def _allow_alarms() -> dict[str, Any]:
-    """An alarm cannot tell an encrypted topic anything otherwise, and nothing would show that."""
+    """Let alarms use the key. Otherwise they could not publish to the encrypted topic, and nothing would show that."""
     return {
         "Sid": "AlarmsOfThisAccount",
         "Effect": "Allow",

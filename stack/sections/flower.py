@@ -24,7 +24,7 @@ class Flower:
 
 
 def add_flower(t: Template, *, base: Foundation, balancer: Balancer) -> Flower:
-    size = add_size(t, "Flower", group=GROUP, owner="the service flower", cpu="256", memory_mib="1024")
+    size = add_size(t, "Flower", group=GROUP, described_as="the service flower", cpu="256", memory_mib="1024")
     group = add_aws_client_group(t, "FlowerGroup", vpc=base.network.vpc, description="Flower")
     allow_traffic(t, source=group, target=base.database.group, port=base.database.port)
     allow_traffic(t, source=group, target=base.broker.group, port=base.broker.port)
@@ -54,7 +54,7 @@ def add_flower(t: Template, *, base: Foundation, balancer: Balancer) -> Flower:
         health_path=HEALTH_PATH,
     )
     add_url_output(
-        t, "FlowerUrl", balancer=balancer, description="Address of Celery's monitor.", port=FLOWER_LISTENER_PORT
+        t, "FlowerUrl", balancer=balancer, description="URL of Flower, Celery's monitor.", port=FLOWER_LISTENER_PORT
     )
     service = add_service(
         t,

@@ -1,4 +1,4 @@
-"""The Lambda functions: one sizes the pools, one compares what runs, one lets all sleep."""
+"""The Lambda functions: the autoscaler sizes the pools, the version check compares versions, the sleeper stops all."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -23,7 +23,7 @@ from stack.sections.workers import Workers
 
 GROUP = "Autoscaler"
 EVERY_MINUTE = "rate(1 minute)"
-# A look that waits for Redis may last into the next minute. Deployments of several services come at once.
+# A tick that waits for Redis may last into the next minute. Several services may be deployed at once.
 AUTOSCALERS_AT_ONCE = 2
 VERSION_CHECKS_AT_ONCE = 5
 
@@ -55,13 +55,13 @@ def add_functions(
 
 
 def _add_settings(t: Template) -> Mapping[str, Any]:
-    """Environment variables of the autoscaler."""
+    """Add the autoscaler's parameters and return its environment variables."""
     poll_seconds = add_parameter(
         t,
         "PollSeconds",
         group=GROUP,
-        label="Seconds between looks",
-        description="Seconds between two looks of the autoscaler at the backlog.",
+        label="Seconds between ticks",
+        description="Seconds between two ticks of the autoscaler.",
         constraint=Between(low=5, high=60),
         default=5,
     )
@@ -70,7 +70,7 @@ def _add_settings(t: Template) -> Mapping[str, Any]:
         "ScaleInAfterSeconds",
         group=GROUP,
         label="Seconds before scale-in",
-        description="Seconds for which workers must have been too many before those not needed are drained.",
+        description="Seconds for which a pool must have had surplus workers before they are drained.",
         constraint=Between(low=0, high=3600),
         default=0,
     )
@@ -78,8 +78,8 @@ def _add_settings(t: Template) -> Mapping[str, Any]:
         t,
         "MaxStepOut",
         group=GROUP,
-        label="Most workers added at once",
-        description="Workers that one look of the autoscaler may add to a pool; the default sets no limit of its own.",
+        label="Maximum workers added at once",
+        description="Workers that one tick of the autoscaler may add to a pool; the default sets no limit of its own.",
         constraint=Between(low=1, high=MAX_WORKERS),
         default=MAX_WORKERS,
     )
@@ -87,9 +87,9 @@ def _add_settings(t: Template) -> Mapping[str, Any]:
         t,
         "RacedBootsPercent",
         group=GROUP,
-        label="Workers started for a hundred waiting tasks",
-        description="Workers started at once for a hundred tasks without a slot, if that is more than are needed; the "
-        "first ones ready take the tasks, the last are given up. 0 starts no more than are needed.",
+        label="Workers launched for a hundred waiting tasks",
+        description="Workers launched at once for a hundred tasks without a slot, if that is more than are needed. The "
+        "first to boot take the tasks; the other boots are cancelled. 0 launches no more than are needed.",
         constraint=Between(low=0, high=100),
         default=75,
     )
@@ -128,7 +128,7 @@ def _add_reservation(t: Template) -> str:
         "ReserveConcurrency",
         group=GROUP,
         label="Reserve concurrency",
-        description="Whether a share of the account's concurrency is set aside; a new account has too little.",
+        description="Whether the functions reserve a share of the account's concurrency; a new account has too little.",
         constraint=YES_OR_NO,
         default="false",
     )
@@ -152,7 +152,7 @@ def _add_autoscaler(
             package="autoscaler",
             environment={POOLS: pools_json(pools, services=workers.services), **settings},
             statements=scale_services(services=list(workers.services.values()), cluster=base.cluster.ecs),
-            events={"EveryMinute": _every_minute("Looks at the backlog, several times a minute")},
+            events={"EveryMinute": _every_minute("Starts a minute of the autoscaler's ticks")},
             concurrency=AUTOSCALERS_AT_ONCE,
         ),
     )

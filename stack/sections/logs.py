@@ -1,4 +1,4 @@
-"""Where logs go: access logs and flow logs into one bucket, task logs into another."""
+"""The buckets for logs: access logs and flow logs go to one, task logs to another."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -21,14 +21,14 @@ BUCKET_PREFIX = "bucket/"
 NETWORK_PREFIX = "network"
 FLOW_LOGS = "delivery.logs.amazonaws.com"
 NO_TRAFFIC = "NONE"
-# Seconds over which a connection's packets are counted into one record: the longer of the two that there are.
+# Seconds over which a connection's packets are counted into one record: the longer of AWS's two choices.
 AGGREGATION_S = 600
-ENDLESS_REASON = "This is where access logs go: to log their delivery would never end."
+ENDLESS_REASON = "Access logs go to this bucket: logging their delivery would log itself without end."
 
 
 @dataclass(frozen=True, kw_only=True)
 class AccessLogs:
-    """`policy` must stand before anybody is told to deliver."""
+    """`policy` must exist before a service is told to deliver."""
 
     bucket: Bucket
     policy: BucketPolicy
@@ -46,7 +46,7 @@ def add_access_logs(t: Template) -> AccessLogs:
         "AccessLogDays",
         group=LOGS_GROUP,
         label="Days to keep access logs",
-        description="Days after which logs of requests to load balancer and log bucket, and flow logs, are deleted.",
+        description="Days after which access logs of load balancer and log bucket, and flow logs, are deleted.",
         constraint=Between(low=1, high=3650),
         default=90,
     )
@@ -57,8 +57,8 @@ def add_access_logs(t: Template) -> AccessLogs:
         checkov={"CKV_AWS_18": ENDLESS_REASON},
         guard={
             "s3_bucket_logging_enabled_check": ENDLESS_REASON,
-            "s3_bucket_default_encryption_kms_check": "Load balancers deliver to buckets of S3's own encryption only.",
-            "s3_bucket_object_lock_enabled_check": "S3 delivers access logs to no bucket with a default retention.",
+            "s3_bucket_default_encryption_kms_check": "Load balancers deliver only to buckets with S3's encryption.",
+            "s3_bucket_object_lock_enabled_check": "S3 delivers no access logs to a bucket with a default retention.",
         },
     )
     deliveries = [
@@ -67,7 +67,7 @@ def add_access_logs(t: Template) -> AccessLogs:
         ),
         _allow_delivery("logging.s3.amazonaws.com", bucket=bucket, prefix=BUCKET_PREFIX),
         _allow_delivery(FLOW_LOGS, bucket=bucket, prefix=f"{NETWORK_PREFIX}/"),
-        # Asked before a flow log is created; the answer is the same for every bucket without access lists.
+        # AWS checks it before it creates a flow log; the answer is the same for every bucket without access lists.
         _allow_from_this_account(FLOW_LOGS, action="s3:GetBucketAcl", resource=bucket.get_att("Arn")),
     ]
     return AccessLogs(
@@ -90,7 +90,7 @@ def add_logs(t: Template, *, settings: Settings, access_logs: AccessLogs) -> Log
     bucket.LoggingConfiguration = LoggingConfiguration(
         DestinationBucketName=Ref(access_logs.bucket), LogFilePrefix=BUCKET_PREFIX
     )
-    # Locks nothing by itself: whoever must keep logs unchanged can set a retention, which needs this from the start.
+    # Locks nothing by itself. A retention, for logs that must stay unchanged, needs it from the bucket's creation on.
     bucket.ObjectLockEnabled = True
     bucket.DependsOn = access_logs.policy.title
     add_bucket_policy(t, "LogBucketPolicy", bucket=bucket)
@@ -99,13 +99,13 @@ def add_logs(t: Template, *, settings: Settings, access_logs: AccessLogs) -> Log
 
 
 def add_flow_logs(t: Template, *, network: Network, access_logs: AccessLogs) -> None:
-    """Nothing in a network that is brought: that one has an owner who decides."""
+    """Add flow logs of a created network; for an existing network, its owner decides."""
     traffic = add_parameter(
         t,
         "FlowLogTraffic",
         group=NETWORK_GROUP,
         label="Flow logs",
-        description="Connections in the VPC that is created which are written down: all, those refused, or none.",
+        description="Connections that are logged in a created VPC: all, rejected ones, or none.",
         constraint=OneOf(values=(NO_TRAFFIC, "REJECT", "ALL")),
         default=NO_TRAFFIC,
     )
@@ -117,7 +117,7 @@ def add_flow_logs(t: Template, *, network: Network, access_logs: AccessLogs) -> 
             "NetworkFlowLog",
             Condition=is_logged,
             DependsOn=access_logs.policy.title,
-            # A folder for each kind: two flow logs of one VPC may not share one, and a change makes the new one first.
+            # One folder per kind: two flow logs of a VPC may not share one, and an update creates the new one first.
             LogDestination=Join("", [access_logs.bucket.get_att("Arn"), f"/{NETWORK_PREFIX}/", Ref(traffic)]),
             LogDestinationType="s3",
             MaxAggregationInterval=AGGREGATION_S,

@@ -1,4 +1,4 @@
-"""The network that everything runs in: brought by its ids, or created in two or three zones."""
+"""The network that everything runs in: an existing one, named by its ids, or one created in two or three zones."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -11,7 +11,7 @@ from stack.sections.created_network import NetworkShape, add_created_network
 GROUP = "Network"
 TWO_SUBNETS_OR_NONE = Matching(
     regex=r"^(subnet-[0-9a-f]{8,17}(,subnet-[0-9a-f]{8,17})+)?$",
-    must_be="two or more subnet ids with commas between them, or empty",
+    must_be="two or more subnet ids separated by commas, or empty",
 )
 
 
@@ -23,10 +23,10 @@ class Subnets:
 
 @dataclass(frozen=True, kw_only=True)
 class Network:
-    """The network, created where the condition `is_created` holds; a brought one may have no public subnets.
+    """The network: created where the condition `is_created` holds, else brought, perhaps without public subnets.
 
-    `vpc_id` and `public_ids` are the parameters that bring it, empty when it is created.
-    `created_vpc` may be named only where `is_created` holds.
+    `vpc_id` and `public_ids` are the parameters that name a brought network; they are empty for a created one.
+    `created_vpc` may be referenced only where `is_created` holds.
     """
 
     vpc: If
@@ -48,7 +48,7 @@ def add_network(t: Template) -> Network:
         "VpcId",
         group=GROUP,
         label="VPC",
-        description="VPC to run in; leave empty to create one with public and private subnets.",
+        description="Existing VPC to run in; leave empty to create one with public and private subnets.",
         constraint=Matching(regex=r"^(vpc-[0-9a-f]{8,17})?$", must_be="a VPC id, or empty"),
         default="",
     )
@@ -57,7 +57,7 @@ def add_network(t: Template) -> Network:
         "PrivateSubnetIds",
         group=GROUP,
         label="Private subnets",
-        description="Subnets of the given VPC, in different zones, that reach AWS through NAT or VPC endpoints.",
+        description="Subnets of the existing VPC, in different zones, that reach AWS through NAT or VPC endpoints.",
         constraint=TWO_SUBNETS_OR_NONE,
         default="",
     )
@@ -66,7 +66,7 @@ def add_network(t: Template) -> Network:
         "PublicSubnetIds",
         group=GROUP,
         label="Public subnets",
-        description="Subnets of the given VPC for a load balancer that faces the internet.",
+        description="Subnets of the existing VPC for a load balancer that faces the internet.",
         constraint=TWO_SUBNETS_OR_NONE,
         default="",
     )
@@ -75,7 +75,10 @@ def add_network(t: Template) -> Network:
         "BroughtVpcHasSubnets",
         when=Not(Equals(Ref(vpc_id), "")),
         assertions=[
-            (Not(Equals(Ref(private_ids), "")), "VpcId needs PrivateSubnetIds, two or more: a zone each, for Multi-AZ.")
+            (
+                Not(Equals(Ref(private_ids), "")),
+                "VpcId needs PrivateSubnetIds: two or more, in different zones, for Multi-AZ.",
+            )
         ],
     )
     add_rule(
@@ -87,7 +90,7 @@ def add_network(t: Template) -> Network:
             (Equals(Ref(public_ids), ""), "PublicSubnetIds needs VpcId."),
         ],
     )
-    # The rules above make both equal; together they tell a linter that neither is empty in a brought network.
+    # The rules above make both equal. The linter needs both to see that neither is empty in a brought network.
     is_created = add_condition(t, "IsNetworkCreated", Or(Equals(Ref(vpc_id), ""), Equals(Ref(private_ids), "")))
     own = add_created_network(t, shape=_add_shape(t), is_created=is_created)
     return Network(
@@ -107,7 +110,7 @@ def _add_shape(t: Template) -> NetworkShape:
         "VpcCidr",
         group=GROUP,
         label="Address range",
-        description="Addresses of the VPC that is created when none is given.",
+        description="Addresses of the VPC that is created when VpcId is empty.",
         constraint=Matching(
             regex=r"^(10|172|192)(\.[0-9]{1,3}){3}/1[67]$",
             must_be="a private IPv4 range of /16 or /17, such as 10.0.0.0/16",
@@ -119,7 +122,7 @@ def _add_shape(t: Template) -> NetworkShape:
         "Zones",
         group=GROUP,
         label="Zones",
-        description="Availability zones of the VPC that is created.",
+        description="Number of availability zones of the created VPC.",
         constraint=OneOf(values=("2", "3")),
         default="2",
     )
@@ -128,7 +131,7 @@ def _add_shape(t: Template) -> NetworkShape:
         "WayOut",
         group=GROUP,
         label="Way out of private subnets",
-        description="One NAT gateway, one a zone, or none: endpoints then lead to AWS, nothing to the internet.",
+        description="One NAT gateway, one per zone, or endpoints, which reach AWS but not the internet.",
         constraint=OneOf(values=("nat", "nat-per-zone", "endpoints")),
         default="nat",
     )

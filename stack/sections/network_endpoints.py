@@ -1,4 +1,4 @@
-"""Ways to AWS's services inside a network that has none to the internet."""
+"""VPC endpoints, through which a network without internet access reaches AWS's services."""
 
 from typing import Any
 
@@ -7,7 +7,7 @@ from troposphere.ec2 import VPC, SecurityGroup, SecurityGroupRule, VPCEndpoint
 
 from stack.lib.security_groups import HTTPS_PORT, NOWHERE
 
-# What tasks and functions call, or Fargate calls for them. S3 has an endpoint of another kind.
+# The services that ECS tasks and functions call, or that Fargate calls for them. S3 has a gateway endpoint instead.
 SERVICES = {
     "ApplicationAutoscaling": "application-autoscaling",
     "CloudWatch": "monitoring",
@@ -23,7 +23,7 @@ SERVICES = {
 
 
 def add_endpoints(t: Template, *, vpc: VPC, cidr: Parameter, subnets: list[Any], condition: str) -> None:
-    """An endpoint for each of the services in every private subnet, open to the network's own addresses."""
+    """Add an endpoint for each service in every private subnet, open to the network's own addresses."""
     group = t.add_resource(
         SecurityGroup(
             "NetworkEndpointsGroup",

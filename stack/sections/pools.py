@@ -1,4 +1,4 @@
-"""Worker pools: each a set of queues, with a service and size limits of its own."""
+"""Worker pools: each has a set of queues, a service and size limits of its own."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -12,12 +12,12 @@ from stack.lib.parameters import Between, add_min_max_rule, add_parameter, place
 from stack.lib.services import SpotShare, add_spot_share
 from stack.lib.task_definition import Size, add_size
 
-# Airflow's own name for the queue of a task whose author names none.
+# Airflow's queue for tasks that name none.
 DEFAULT_QUEUE = "default"
 MAX_WORKERS = 1000
 MAX_SLOTS = 256
-# Fewest workers up to which the template itself holds them against the most: each number costs a list in it.
-ORDER_EXACT_TO = 10
+# Minimum of workers up to which the template compares it exactly with the maximum: each number adds a list.
+MIN_MAX_EXACT_TO = 10
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,9 +60,9 @@ def add_pools(t: Template, pools: Sequence[DeclaredPool]) -> tuple[SizedPool, ..
 
 
 def _check(pools: Sequence[DeclaredPool]) -> None:
-    """ValueError if two pools share a name or a queue: the backlog of a queue can be only one pool's demand.
+    """Raise ValueError if two pools share a name or a queue, or if no pool has the default queue.
 
-    Or if no pool has the default queue: most tasks would wait for ever.
+    The backlog of a queue can be the demand of one pool only. Without the default queue most tasks would never run.
     """
     for what, names in (
         ("name", [pool.title for pool in pools]),
@@ -86,7 +86,7 @@ def _add_pool(t: Template, pool: DeclaredPool) -> SizedPool:
             t,
             f"{pool.title}Concurrency",
             group=group,
-            label="Slots a worker",
+            label="Slots per worker",
             description=f"Airflow tasks that one worker of the pool {pool.name} runs at once.",
             constraint=Between(low=1, high=MAX_SLOTS),
             default=pool.concurrency,
@@ -95,7 +95,7 @@ def _add_pool(t: Template, pool: DeclaredPool) -> SizedPool:
             t,
             pool.title,
             group=group,
-            owner=f"a worker of the pool {pool.name}",
+            described_as=f"a worker of the pool {pool.name}",
             cpu=pool.cpu,
             memory_mib=pool.memory_mib,
         ),
@@ -104,7 +104,7 @@ def _add_pool(t: Template, pool: DeclaredPool) -> SizedPool:
             f"{pool.title}StorageGib",
             group=group,
             label="Disk in GiB",
-            description=f"Disk of a worker of the pool {pool.name}, gone with it; Fargate's own is one GiB less.",
+            description=f"Disk of a worker of the pool {pool.name}, lost with it; Fargate's default is one GiB less.",
             constraint=Between(low=21, high=200),
             default=pool.storage_gib,
         ),
@@ -112,7 +112,7 @@ def _add_pool(t: Template, pool: DeclaredPool) -> SizedPool:
             t,
             pool.title,
             group=group,
-            owner=f"the workers of the pool {pool.name}",
+            described_as=f"the workers of the pool {pool.name}",
             percent=pool.spot_percent,
             base=pool.on_demand_base,
         ),
@@ -124,7 +124,7 @@ def _add_limits(t: Template, pool: DeclaredPool, *, group: str) -> tuple[Paramet
         t,
         f"{pool.title}Min",
         group=group,
-        label="Fewest workers",
+        label="Minimum workers",
         description=f"Workers of the pool {pool.name} that run even when nothing is queued.",
         constraint=Between(low=0, high=MAX_WORKERS),
         default=pool.min,
@@ -133,17 +133,17 @@ def _add_limits(t: Template, pool: DeclaredPool, *, group: str) -> tuple[Paramet
         t,
         f"{pool.title}Max",
         group=group,
-        label="Most workers",
-        description=f"Workers of the pool {pool.name} that may run at once; not below the fewest.",
+        label="Maximum workers",
+        description=f"Workers of the pool {pool.name} that may run at once; not below the minimum.",
         constraint=Between(low=1, high=MAX_WORKERS),
         default=pool.max,
     )
-    add_min_max_rule(t, pool.title, low=minimum, high=maximum, exact_to=ORDER_EXACT_TO)
+    add_min_max_rule(t, pool.title, low=minimum, high=maximum, exact_to=MIN_MAX_EXACT_TO)
     return minimum, maximum
 
 
 def pools_json(pools: Sequence[SizedPool], *, services: Mapping[str, Any] | None = None) -> Sub:
-    """The pools as JSON, the one format for containers and functions; `services` by pool name, for the functions."""
+    """Return the pools as JSON for containers and functions; only functions need `services`, by pool name."""
     return Sub(f"[{','.join(_pool_json(sized, services=services) for sized in pools)}]")
 
 

@@ -1,4 +1,4 @@
-"""Secrets that the stack generates, so that none is ever typed or stands in the template."""
+"""Secrets that the stack generates, so that none is typed by hand or stands in the template."""
 
 from dataclasses import dataclass
 

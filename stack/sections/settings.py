@@ -1,4 +1,4 @@
-"""What the whole stack is told: which image it runs, on which processor, and how long it keeps logs."""
+"""Settings of the whole stack: its image and processor, how long it keeps logs, and its protection."""
 
 from troposphere import Equals, GetAtt, If, Not, NoValue, Parameter, Ref, Sub, Template
 
@@ -30,7 +30,7 @@ def add_settings(t: Template, *, key_arn: GetAtt) -> Settings:
         "Architecture",
         group=IMAGE_GROUP,
         label="Processor architecture",
-        description="Processor that the image was built for; tasks and functions run on it.",
+        description="Processor that the image was built for; ECS tasks and functions run on it.",
         constraint=OneOf(values=("x86_64", "arm64")),
         default="x86_64",
     )
@@ -39,7 +39,7 @@ def add_settings(t: Template, *, key_arn: GetAtt) -> Settings:
         "LogRetentionDays",
         group=LOGS_GROUP,
         label="Days to keep container logs",
-        description="Days after which CloudWatch deletes what containers and functions logged.",
+        description="Days after which CloudWatch deletes the logs of containers and functions.",
         constraint=OneOf(values=LOG_RETENTION_DAYS),
         default="30",
     )
@@ -63,7 +63,7 @@ def _add_deletion_protection(t: Template) -> Parameter:
         "DeletionProtection",
         group=SAFETY_GROUP,
         label="Protect from deletion",
-        description="Whether database and load balancer refuse to be deleted until this is set to false.",
+        description="Whether database and load balancer are protected from deletion until this is set to false.",
         constraint=YES_OR_NO,
         default="true",
     )
@@ -75,7 +75,7 @@ def _add_permissions_boundary(t: Template) -> If:
         "PermissionsBoundaryArn",
         group=SAFETY_GROUP,
         label="Permissions boundary",
-        description="ARN of a policy that bounds every role of the stack; empty sets no boundary.",
+        description="ARN of a policy that limits every role of the stack; empty sets no boundary.",
         constraint=Matching(
             regex=r"^(arn:[a-z-]+:iam::([0-9]{12}|aws):policy/[A-Za-z0-9+=,.@_/-]+)?$",
             must_be="the ARN of an IAM policy, or empty",
@@ -92,7 +92,7 @@ def _add_exec(t: Template) -> str:
         "ExecAllowed",
         group=SAFETY_GROUP,
         label="Allow ECS Exec",
-        description="Whether operators may open a shell in containers, whose file systems are writable then.",
+        description="Whether operators may open a shell in containers; their file systems are writable then.",
         constraint=YES_OR_NO,
         default="false",
     )
@@ -105,7 +105,7 @@ def _add_repository(t: Template) -> If:
         "ImageRepositoryArn",
         group=IMAGE_GROUP,
         label="Image repository",
-        description="ARN of the image's ECR repository; empty allows any of this account and region.",
+        description="ARN of the image's ECR repository; empty allows any repository of this account and region.",
         constraint=Matching(
             regex=r"^(arn:[a-z-]+:ecr:[a-z0-9-]+:[0-9]{12}:repository/[a-z0-9][a-z0-9._/-]*)?$",
             must_be="the ARN of an ECR repository, or empty",
@@ -113,6 +113,6 @@ def _add_repository(t: Template) -> If:
         default="",
     )
     has_repository = add_condition(t, "HasImageRepository", Not(Equals(Ref(repository), "")))
-    # CloudFormation cannot take the repository's name out of the image's URI.
+    # CloudFormation cannot extract the repository's name from the image's URI.
     own = Sub("arn:${AWS::Partition}:ecr:${AWS::Region}:${AWS::AccountId}:repository/*")
     return If(has_repository, Ref(repository), own)

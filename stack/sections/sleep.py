@@ -1,4 +1,4 @@
-"""The sleeper: a function that stops and starts the whole environment, by command and by schedule."""
+"""The sleeper: a function that stops and starts the whole environment, on command and by schedule."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -20,10 +20,10 @@ from stack.sections.workers import Workers
 
 GROUP = "Sleep"
 EVERY_MINUTE = "rate(1 minute)"
-ASLEEP, AWAKE = "asleep", "awake"  # as context.tags spells them, which is not importable here; a test compares
-# CloudFormation names the alarms by the stack and their logical ids.
+ASLEEP, AWAKE = "asleep", "awake"  # context.tags defines them; not importable here, a test compares
+# CloudFormation builds the alarms' names from the stack's name and their logical ids.
 ALARM_PREFIX = "${AWS::StackName}-Alarm"
-SLEEPERS_AT_ONCE = 2  # a command while the minute's look goes on
+SLEEPERS_AT_ONCE = 2  # a command may come during the tick of the minute
 
 
 def add_sleeper(
@@ -40,8 +40,8 @@ def add_sleeper(
         t,
         "SleepPatienceMinutes",
         group=GROUP,
-        label="Patience in minutes",
-        description="Minutes for which the environment may be too busy to fall asleep; then it stays awake.",
+        label="Maximum wait for sleep in minutes",
+        description="Minutes to wait while the environment is too busy to fall asleep; after them it stays awake.",
         constraint=Between(low=1, high=1440),
         default=60,
     )
@@ -68,16 +68,18 @@ def add_sleeper(
             ],
             events={
                 "EveryMinute": ScheduleEvent(
-                    "EveryMinute", Description="Goes on with what is wanted of the environment", Schedule=EVERY_MINUTE
+                    "EveryMinute",
+                    Description="Brings the environment closer to its desired state",
+                    Schedule=EVERY_MINUTE,
                 )
             },
             concurrency=SLEEPERS_AT_ONCE,
-            # Lost, the schedule's word would let the environment be awake all night, or asleep all day.
+            # If the schedule's event were lost, the environment would be awake all night, or asleep all day.
             failure_topic=base.topic,
         ),
     )
-    _add_schedule(t, "Sleep", function=function, desired_state=ASLEEP, purpose="When the environment is put to sleep")
-    _add_schedule(t, "Wake", function=function, desired_state=AWAKE, purpose="When the environment is woken")
+    _add_schedule(t, "Sleep", function=function, desired_state=ASLEEP, purpose="Puts the environment to sleep")
+    _add_schedule(t, "Wake", function=function, desired_state=AWAKE, purpose="Wakes the environment")
 
 
 def _add_schedule(t: Template, prefix: str, *, function: Function, desired_state: str, purpose: str) -> None:
@@ -85,8 +87,8 @@ def _add_schedule(t: Template, prefix: str, *, function: Function, desired_state
         t,
         f"{prefix}Schedule",
         group=GROUP,
-        label=f"{prefix} at",
-        description=f"{purpose}, in UTC: an expression of EventBridge, such as cron(0 19 ? * MON-FRI *); "
+        label=f"{prefix} schedule",
+        description=f"{purpose} at these times in UTC: an EventBridge expression, such as cron(0 19 ? * MON-FRI *); "
         "empty for never.",
         constraint=Matching(regex=r"^(cron\([0-9A-Z*?,/# -]+\))?$", must_be="cron(...) with six fields, or empty"),
         default="",
@@ -114,7 +116,7 @@ def _add_schedule(t: Template, prefix: str, *, function: Function, desired_state
 
 
 def _scale_services(*, services: Sequence[Any], cluster: Any) -> list[Statement]:
-    """Set how many tasks the services have; tag them, and their cluster."""
+    """Allow setting the desired counts of the services, and tagging them and their cluster."""
     own = [Ref(s) for s in services]
     tagging = ("ecs:TagResource", "ecs:UntagResource")
     return [
@@ -124,13 +126,13 @@ def _scale_services(*, services: Sequence[Any], cluster: Any) -> list[Statement]
 
 
 def _stop_database(instance: Any) -> Statement:
-    """Stop and start it, and see how far that is."""
+    """Allow stopping and starting the database, and reading its status."""
     actions = ("DescribeDBInstances", "StartDBInstance", "StopDBInstance")
     return allow(actions=[f"rds:{action}" for action in actions], resources=[instance.get_att("DBInstanceArn")])
 
 
 def _suspend_scaling() -> list[Statement]:
-    """Suspend and resume the scaling of ECS services; which one, its ARN does not say."""
+    """Allow suspending and resuming the scaling of ECS services; the ARN of a target does not name its service."""
     of_ecs = {"StringEquals": {"application-autoscaling:service-namespace": "ecs"}}
     targets = "arn:${AWS::Partition}:application-autoscaling:${AWS::Region}:${AWS::AccountId}:scalable-target/*"
     return [
@@ -141,11 +143,11 @@ def _suspend_scaling() -> list[Statement]:
 
 
 def _silence_alarms() -> list[Statement]:
-    """Whether the stack's alarms tell anybody."""
+    """Allow turning the actions of the stack's alarms off and on, and setting the alarms' state."""
     alarms = "arn:${AWS::Partition}:cloudwatch:${AWS::Region}:${AWS::AccountId}:alarm:"
     changes = ("DisableAlarmActions", "EnableAlarmActions", "SetAlarmState")
     return [
-        # Listing is by all alarms or none.
+        # Listing cannot be limited to some alarms.
         allow(actions=["cloudwatch:DescribeAlarms"], resources=[Sub(f"{alarms}*")]),
         allow(actions=[f"cloudwatch:{change}" for change in changes], resources=[Sub(f"{alarms}{ALARM_PREFIX}*")]),
     ]

@@ -1,4 +1,4 @@
-"""The topic that people hear of: alarms and the version check publish to it."""
+"""The topic that notifies people: alarms and the version check publish to it."""
 
 from typing import Any
 
@@ -12,13 +12,13 @@ GROUP = "Alarms"
 
 
 def add_topic(t: Template, *, key_arn: GetAtt) -> Topic:
-    """An encrypted topic, with a subscription by e-mail if an address is given."""
+    """Add an encrypted topic, with a subscription by e-mail if an address is given."""
     email = add_parameter(
         t,
         "AlarmEmail",
         group=GROUP,
         label="E-mail for alarms",
-        description="Address that is sent every alarm, after it has confirmed; empty subscribes nobody to the topic.",
+        description="Address that receives every alarm, once it has confirmed its subscription; empty for none.",
         constraint=Matching(
             regex=r"^([A-Za-z0-9._%+-]+@[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+)?$", must_be="an e-mail address, or empty"
         ),
@@ -38,7 +38,7 @@ def add_topic(t: Template, *, key_arn: GetAtt) -> Topic:
             "AlarmTopicEmail", Condition=has_email, Endpoint=Ref(email), Protocol="email", TopicArn=Ref(topic)
         )
     )
-    t.add_output(Output("AlarmTopicArn", Description="SNS topic that is told of alarms.", Value=Ref(topic)))
+    t.add_output(Output("AlarmTopicArn", Description="SNS topic to which alarms are published.", Value=Ref(topic)))
     return topic
 
 

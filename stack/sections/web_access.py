@@ -1,4 +1,4 @@
-"""Who may open the web pages: from which ranges of addresses, and after which sign-in with OpenID Connect."""
+"""Access to the web pages: the allowed address ranges, and the sign-in with OpenID Connect."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -29,18 +29,21 @@ def add_allowed_ranges(t: Template, *, group: str) -> Parameter:
         "AllowedCidrs",
         group=group,
         label="Allowed addresses",
-        description=f"IPv4 ranges that may open the web pages, up to {MAX_RANGES} with commas between them.",
+        description=f"IPv4 ranges that may open the web pages, up to {MAX_RANGES} separated by commas.",
         constraint=Matching(
             regex=f"^{RANGE}(,{RANGE}){{0,{MAX_RANGES - 1}}}$",
-            must_be="IPv4 ranges with commas between them, such as 10.0.0.0/8,192.168.0.0/16",
+            must_be="IPv4 ranges separated by commas, such as 10.0.0.0/8,192.168.0.0/16",
         ),
         default="10.0.0.0/8",
     )
 
 
 def ingress_rules(t: Template, *, ranges: Parameter, ports: Sequence[tuple[Any, str, str | None]]) -> list[Any]:
-    """A rule for each range and each (port, what it is, condition or None); the conditions must not exclude all."""
-    # CloudFormation cannot count what Split gives: with commas added there are always as many parts as are asked for.
+    """Return a rule for each range and each (port, description, condition or None).
+
+    At least one of the conditions must hold, or be None.
+    """
+    # CloudFormation cannot count the parts of Split: with the commas added, every index exists.
     parts = Split(",", Join("", [Ref(ranges), "," * (MAX_RANGES - 1)]))
     rules: list[Any] = []
     for index in range(MAX_RANGES):
@@ -60,7 +63,7 @@ def add_sign_in(t: Template, *, certificate: Any) -> SignIn:
         "OidcIssuer",
         group=GROUP,
         label="Issuer",
-        description="Issuer of the OpenID Connect provider that people sign in with; empty asks for no such sign-in.",
+        description="Issuer of the OpenID Connect provider that people sign in with; empty turns this sign-in off.",
         constraint=HTTPS_OR_NONE,
         default="",
     )
@@ -70,7 +73,7 @@ def add_sign_in(t: Template, *, certificate: Any) -> SignIn:
             title,
             group=GROUP,
             label=label,
-            description=f"What the provider's openid-configuration calls {field}.",
+            description=f"Address that the provider's openid-configuration calls {field}.",
             constraint=HTTPS_OR_NONE,
             default="",
         )
@@ -104,8 +107,8 @@ def _add_client(t: Template) -> tuple[Parameter, Parameter]:
         t,
         "OidcClientId",
         group=GROUP,
-        label="Client",
-        description="Client id that the provider has for this stack.",
+        label="Client id",
+        description="Id of this stack as a client of the provider.",
         constraint=Matching(regex=r"^[A-Za-z0-9._~:/-]*$", must_be="a client id, or empty"),
         default="",
     )
@@ -114,7 +117,7 @@ def _add_client(t: Template) -> tuple[Parameter, Parameter]:
         "OidcSecretArn",
         group=GROUP,
         label="Client secret",
-        description=f"ARN of a secret whose JSON holds the client's secret as {SECRET_KEY}.",
+        description=f"ARN of a secret whose JSON has the client's secret under the key {SECRET_KEY}.",
         constraint=Matching(
             regex=r"^(arn:[a-z-]+:secretsmanager:[a-z0-9-]+:[0-9]{12}:secret:[A-Za-z0-9/_+=.@-]+)?$",
             must_be="the ARN of a secret, or empty",

@@ -1,4 +1,4 @@
-"""Alarms on what people see in a browser; a deployment that sets one off is rolled back."""
+"""Alarms on the web pages; a deployment that makes the webserver answer with errors is rolled back."""
 
 from typing import Any
 
@@ -14,7 +14,7 @@ MAX_ERRORS_PER_MINUTE = 10
 
 
 def add_webserver_alarms(t: Template, *, topic: Topic, balancer: Balancer, target: WebTarget) -> list[Alarm]:
-    """The alarms that a deployment of the webserver must not set off."""
+    """Add the alarms; return those that roll back a deployment of the webserver."""
     whole = {"LoadBalancer": balancer.resource.get_att("LoadBalancerFullName")}
     common: dict[str, Any] = {
         "namespace": NAMESPACE,
@@ -32,7 +32,7 @@ def add_webserver_alarms(t: Template, *, topic: Topic, balancer: Balancer, targe
         "AlarmWebserverDown",
         topic=topic,
         alarm=MetricAlarm(
-            description="No webserver is healthy: no pages, and no task can start or end.",
+            description="No webserver is healthy: no page opens, and no task can start or end.",
             **common,
             metric="HealthyHostCount",
             statistic="Maximum",
@@ -55,7 +55,7 @@ def add_webserver_alarms(t: Template, *, topic: Topic, balancer: Balancer, targe
         "AlarmBalancerErrors",
         topic=topic,
         alarm=MetricAlarm(
-            description="The load balancer finds nobody to answer.",
+            description="The load balancer finds no target that answers.",
             namespace=NAMESPACE,
             dimensions=whole,
             metric="HTTPCode_ELB_5XX_Count",

@@ -1,4 +1,4 @@
-"""The workers: one service for each pool, sized by the autoscaler and never by CloudFormation."""
+"""The workers: one service for each pool; the autoscaler sets its desired count, CloudFormation never does."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,15 +18,15 @@ from stack.sections.connections import let_read_connections
 from stack.sections.foundation import Foundation
 from stack.sections.pools import SizedPool
 
-# As agent.fleet_agent logs it, once for each row of refusals; it is not importable here, a test compares.
+# agent.fleet_agent logs it for the first refusal in a row. It cannot be imported here; a test compares.
 REFUSED = "fleet: scale-in protection is not granted"
 LOG_SERVER_PORT = 8793  # Airflow's own default
-STOP_TIMEOUT_S = 120  # the most that Fargate grants: a worker without protection ends its tasks in good order within it
+STOP_TIMEOUT_S = 120  # Fargate's maximum: a worker without protection finishes its tasks in an orderly way within it
 
 
 @dataclass(frozen=True, kw_only=True)
 class Workers:
-    """By pool name: the services, and the metrics that count refused protection."""
+    """The services, and the metrics that count refused protection, both by pool name."""
 
     services: Mapping[str, Service]
     refused: Mapping[str, Any]
@@ -48,8 +48,8 @@ def _add_pool(t: Template, *, base: Foundation, airflow: Airflow, sized: SizedPo
     allow_traffic(t, source=group, target=airflow.group, port=airflow.port)
     # The webserver fetches the log of a task that still runs from its worker.
     allow_traffic(t, source=airflow.group, target=group, port=LOG_SERVER_PORT)
-    # ECS must not restart it in its task, whose id is the worker's: a new process would obey an order that was given to
-    # the last one, and take for given up the protection that the last one held.
+    # ECS must not restart the container within its ECS task, whose id is the worker's: the new process would obey an
+    # order to the old one, and would assume that the old one's protection is gone.
     worker = Container(
         role="worker",
         memory_mib=sized.size.memory_mib,
@@ -79,7 +79,7 @@ def _add_pool(t: Template, *, base: Foundation, airflow: Airflow, sized: SizedPo
             definition=defined.definition,
             group=group,
             spot=sized.spot,
-            # Moving a worker to balance zones would end it for no gain.
+            # Rebalancing zones would end workers for no gain.
             is_rebalanced=False,
         ),
     )
@@ -87,7 +87,7 @@ def _add_pool(t: Template, *, base: Foundation, airflow: Airflow, sized: SizedPo
 
 
 def _count_refusals(t: Template, *, pool_title: str, log_group: LogGroup) -> Sub:
-    """The metric's name: metrics made of logs have no dimension by which stacks could be told apart."""
+    """Return the metric's name. It holds the stack's name, because metrics from logs have no dimension for it."""
     name = Sub(f"ProtectionRefused-${{AWS::StackName}}-{pool_title}")
     t.add_resource(
         MetricFilter(
