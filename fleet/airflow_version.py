@@ -1,4 +1,4 @@
-"""Orders releases of Airflow. The Lambda package takes this file from the image."""
+"""Orders Airflow's versions."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from packaging.version import InvalidVersion, Version
 
 
 def is_older(release: str, *, than: str) -> bool | None:
-    """Whether `release` came before `than`; None when either is not known."""
+    """Return whether version `release` is older than `than`; None when either is unknown."""
     try:
         return Version(release) < Version(than)
     except InvalidVersion:

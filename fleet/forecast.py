@@ -1,4 +1,4 @@
-"""A pool's forecast as the registry holds it; what it means is said in agent.forecaster.forecast."""
+"""A pool's forecast as the registry holds it; agent.forecaster.forecast defines its meaning."""
 
 from __future__ import annotations
 
@@ -7,20 +7,20 @@ from typing import Any
 
 from fleet.validation import LATEST_S
 
-# The forecaster writes each minute. Once it has missed two, nobody may count on what it said.
+# The forecaster writes each minute. After two missed writes its last forecast must no longer count.
 FORECAST_TTL_S = 180
 MOST_FORECAST_PAIRS = 5_000  # one a second for an hour is 3,600
 MOST_FORECAST_SLOTS = 1_000_000  # far beyond any pool's maximum
 
 Forecast = tuple[tuple[int, int], ...]
-"""(epoch_s, slots), ascending, each time once."""
+"""Pairs of (seconds since the epoch, slots), ascending by time, no time twice."""
 
 
 def parse_forecast(raw: bytes | str | None) -> Forecast | None:
-    """The forecast stored as `raw`, in order; None for no forecast, which is not the empty one: nothing is due then.
+    """Return the forecast stored as `raw`, ascending by time, or None if there is none.
 
-    Raises ValueError when it cannot be believed. That is no reason to keep a size: without a forecast the scaler goes
-    by what it sees.
+    An empty forecast is not None: it says that nothing is due. Raises ValueError for an invalid forecast. That is no
+    reason to keep the current size: without a forecast the autoscaler uses the measured demand.
     """
     if raw is None:
         return None

@@ -1,7 +1,7 @@
-"""A pool's last hours in a ring: one small sample each half minute, overwritten when the ring comes round.
+"""A pool's last hours in a ring: one small sample each half minute, overwritten after six hours.
 
-The ring is a Redis hash. A decision lands in the slot of its time: writing takes one command and no reading, two
-writers do no harm, and the size is bounded without anybody trimming, 720 samples of some 40 bytes.
+The ring is a Redis hash. A decision's time gives its field: a write takes one command and no read, two writers do no
+harm, and the size is bounded without trimming: 720 samples of some 40 bytes.
 """
 
 from __future__ import annotations
@@ -16,29 +16,29 @@ from fleet.validation import is_figure, is_time, loads_each
 STEP_S = 30
 HOURS = 6
 SLOTS = HOURS * 3600 // STEP_S
-FIGURES = ("queued", "active", "consuming", "draining", "desired")  # as a decision's record names them
+FIGURES = ("queued", "active", "consuming", "draining", "desired")  # field names of a decision's record
 
-# [t, *FIGURES]; a figure is None where it was not known.
+# [t, *FIGURES]; an unknown figure is None.
 Sample = list[float | int | None]
 _time_of = itemgetter(0)
 
 
 def slot_of(t: float) -> str:
-    """The hash's field for a time in seconds since the epoch: within a step the later sample stands."""
+    """Return the hash's field for a time in seconds since the epoch; within a step the last sample stays."""
     return str(int(t // STEP_S) % SLOTS)
 
 
 def sample_of(decision: Mapping[str, Any]) -> str:
-    """What the ring keeps of a decision's record."""
+    """Return the ring's sample of a decision's record, as JSON."""
     return json.dumps([decision["t"], *(decision.get(figure) for figure in FIGURES)], separators=(",", ":"))
 
 
 def read_samples(raw: Sequence[str | bytes], *, now: float) -> tuple[list[Sample], int]:
-    """The samples of the last HOURS, oldest first, with the count of entries that are none."""
-    said: list[Any] = loads_each(raw)
-    samples: list[Sample] = [sample for sample in said if _is_sample(sample)]
+    """Return the samples of the last HOURS, oldest first, and the number of malformed entries."""
+    entries: list[Any] = loads_each(raw)
+    samples: list[Sample] = [entry for entry in entries if _is_sample(entry)]
     recent = [sample for sample in samples if now - HOURS * 3600 < _time_of(sample) <= now + STEP_S]
-    return sorted(recent, key=_time_of), len(said) - len(samples)
+    return sorted(recent, key=_time_of), len(entries) - len(samples)
 
 
 def _is_sample(value: object) -> bool:

@@ -1,4 +1,4 @@
-"""What one container of the fleet reports of itself."""
+"""A member of the fleet: the record that one container reports of itself."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from fleet.validation import (
 )
 
 RECORD_VERSION = 1
-MOST_TASKS = 10_000  # of one worker; more is an error, and would raise the pool to its maximum
+MOST_TASKS = 10_000  # of one worker; a larger number is an error that would raise the pool to its maximum
 
-# The roles of the containers that report, which are also the containers' names.
+# The roles of the containers that report. They are also the containers' names.
 WEBSERVER = "webserver"
 SCHEDULER = "scheduler"
 DAG_PROCESSOR = "dag-processor"
@@ -37,30 +37,30 @@ CONSUMING = "consuming"
 DRAINING = "draining"
 DRAINED = "drained"
 STOPPED = "stopped"
-RUNNING = "running"  # the only state of a member that is no worker
+RUNNING = "running"  # the only state of a member that is not a worker
 STATES = frozenset({STARTING, CONSUMING, DRAINING, DRAINED, STOPPED, RUNNING})
 
 
 def member_id(task_id: str, role: str) -> str:
-    """Unique in the fleet, and never used again: ECS gives every task a new id."""
+    """Return the member's id. It is unique and never used again, because ECS gives every task a new id."""
     return f"{task_id}/{role}"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Code:
-    """What code a container runs; a field is empty where it is not known, and then equal to nothing."""
+    """The code that a container runs. An empty field is unknown and equals nothing."""
 
     image_version: str
     dags_hash: str
     airflow_version: str
 
     def is_surely(self, other: Code) -> bool:
-        """Whether both are known and the same."""
+        """Return whether both are known and equal."""
         return self == other and all(asdict(self).values())
 
 
 class MalformedMember(ValueError):
-    """A record in the registry that cannot be believed."""
+    """A record in the registry is invalid."""
 
     def __init__(self, member_id: str, why: str) -> None:
         super().__init__(f"fleet member {member_id}: {why}")
@@ -70,7 +70,7 @@ class MalformedMember(ValueError):
 
 @dataclass(frozen=True, kw_only=True)
 class Member:
-    """One container. Times are seconds since the epoch by Redis's clock; `last_seen` is 0 until read back."""
+    """One container. Times are seconds since the epoch by Redis's clock; `last_seen` is 0 until the record is read."""
 
     id: str
     role: str
@@ -93,19 +93,19 @@ class Member:
         return Code(image_version=self.image_version, dags_hash=self.dags_hash, airflow_version=self.airflow_version)
 
     def to_json(self) -> str:
-        """The record as stored: every field but `last_seen`, which the sorted set holds."""
+        """Return the record as stored: every field except `last_seen`, which the sorted set holds."""
         record = asdict(self)
         del record["last_seen"]
         return json.dumps({"version": RECORD_VERSION, **record}, separators=(",", ":"))
 
     @classmethod
     def from_json(cls, raw: str | bytes, *, member_id: str | None = None, last_seen: float = 0.0) -> Member:
-        """The member that a record describes, which must be `member_id` if given; raises MalformedMember."""
+        """Return the member that a record describes, which must be `member_id` if given; raise MalformedMember."""
         return cls.from_record(loads(raw), member_id=member_id, last_seen=last_seen)
 
     @classmethod
     def from_record(cls, record: object, *, member_id: str | None = None, last_seen: float = 0.0) -> Member:
-        """The same of what a record's JSON says, see fleet.validation."""
+        """Return the member that a parsed record describes (see `from_json` and fleet.validation.loads_each)."""
         named = member_id or "?"
         if record is NO_JSON:
             raise MalformedMember(named, "the record is not JSON")
@@ -119,7 +119,7 @@ class Member:
             if not is_plausible(values[name]):
                 raise MalformedMember(named, f"{name} is {values[name]!r}")
         if member_id not in (None, values["id"]):
-            raise MalformedMember(named, f"the record says that it is {values['id']!r}")
+            raise MalformedMember(named, f"the record's id is {values['id']!r}")
         values["queues"] = tuple(values["queues"])
         return cls(**values)
 
@@ -132,7 +132,7 @@ def _is_count_of_tasks(value: Any) -> bool:
     return is_count(value) and value <= MOST_TASKS
 
 
-# What a container would report, by field. A table, because the autoscaler reads hundreds of records at every look.
+# The check of each field. A table, for speed: the autoscaler reads hundreds of records at every tick.
 _PLAUSIBLE: Mapping[str, Callable[[Any], bool]] = {field.name: is_text for field in fields(Member)} | {
     "id": is_name,
     "role": is_name,

@@ -32,7 +32,7 @@ class PoolsError(ValueError):
 class Pool:
     """A set of queues with workers of its own, each of `concurrency` slots.
 
-    `service` is the name or ARN of the pool's ECS service: the functions are told it, to the containers it is empty.
+    `service` is the name or ARN of the pool's ECS service in the functions; it is empty in the containers.
     A `minimum` above the `maximum` means the maximum: one pool's parameters must not stop the other pools' scaling.
     """
 
@@ -47,7 +47,7 @@ class Pool:
 def pool_entry(
     *, name: Any, queues: Any, minimum: Any, maximum: Any, concurrency: Any, service: Any = ""
 ) -> dict[str, Any]:
-    """Return a pool's entry in POOLS; the template's generator passes JSON texts and holes as values."""
+    """Return a pool's entry in POOLS; the template's generator passes JSON texts and placeholders as values."""
     return {
         NAME: name,
         **({SERVICE: service} if service else {}),
@@ -90,7 +90,7 @@ def total_slots(pools: Sequence[Pool]) -> int:
 
 
 def lists_of(queue: str) -> tuple[str, ...]:
-    """The Redis lists that hold a queue's messages."""
+    """Return the Redis lists that hold a queue's messages."""
     return (queue, *(f"{queue}{PRIORITY_SEPARATOR}{step}" for step in PRIORITY_STEPS))
 
 

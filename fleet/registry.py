@@ -1,7 +1,4 @@
-"""The fleet registry, in the broker's Redis: who is there, what each was ordered to do, what the scaler remembers.
-
-functions/Makefile takes it, with what it imports, into the Lambda packages.
-"""
+"""The fleet registry in the broker's Redis: the members, their orders, and the autoscaler's memory."""
 
 from __future__ import annotations
 
@@ -38,7 +35,7 @@ from fleet.validation import loads_each
 if TYPE_CHECKING:
     import redis
 
-# Who reads the registry needs the words that its members use: they may come from here.
+# Readers of the registry also need the vocabulary of its members, so they may import it from here.
 __all__ = [
     "CONSUMING",
     "DAG_PROCESSOR",
@@ -66,20 +63,21 @@ __all__ = [
 ]
 
 MEMBERS_KEY = "fleet:members"
-VERSIONS_KEY = "fleet:versions"  # what the version check remembers
+VERSIONS_KEY = "fleet:versions"  # the version check's memory
 MEMBER_TTL_S = 30
-# Longer than a member's own: a member still listed whose record is missing is an anomaly, not a race with expiry.
+# Longer than MEMBER_TTL_S: a listed member without a record is then an anomaly, not a race with expiry.
 RECORD_TTL_S = 2 * MEMBER_TTL_S
-# A worker keeps the last order it read and ids are never reused, so an order may expire once it was surely read.
+# An order may expire once it was surely read: a worker keeps the last order it read, and ids are never reused.
 ORDER_TTL_S = 86_400
-# `last_seen` is written and read by one clock; only a failover to a replica whose clock is behind shows the future.
+# `last_seen` is written and read by one clock. It is in the future only after a failover to a replica that lags behind.
 CLOCK_TOLERANCE_S = 5.0
 NAMES_A_SCAN = 1000
 
 ORDER_CONSUME = "consume"
 ORDER_DRAIN = "drain"
 ORDERS = frozenset({ORDER_CONSUME, ORDER_DRAIN})
-# All or none of them, and one answer instead of one each: hundreds of workers may get an order at once.
+# A script sets all orders or none, and returns one reply instead of one each: hundreds of workers may get an order at
+# once.
 GIVE_ORDERS = """
 for i, key in ipairs(KEYS) do
   redis.call('SET', key, ARGV[i + 1], 'EX', ARGV[1])
@@ -113,7 +111,7 @@ def forecast_key(pool: str) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class Roster:
-    """One reading of the registry: the live members by id, the ids whose records cannot be believed, Redis's time."""
+    """One reading of the registry: live members sorted by id, ids of malformed records, Redis's time."""
 
     members: tuple[Member, ...]
     malformed: tuple[str, ...]
@@ -121,18 +119,18 @@ class Roster:
 
 
 class Registry:
-    """The registry over one Redis client, decoding responses or not. Every method may raise redis.RedisError."""
+    """The registry over a Redis client, which may decode responses or not. Every method may raise redis.RedisError."""
 
     def __init__(self, client: redis.Redis) -> None:
-        # The stubs of redis-py 6 and 8 describe answers differently, and neither knows `decode_responses`.
+        # The stubs of redis-py 6 and 8 type replies differently, and neither knows `decode_responses`.
         self._redis: Any = client
 
     def now(self) -> float:
-        """Seconds since the epoch by Redis's clock, the only one that all members share."""
+        """Return seconds since the epoch by Redis's clock, the only clock that all members share."""
         return _seconds(self._redis.time())
 
     def report(self, member: Member) -> None:
-        """Stores the member's record and marks it seen now; drops, in passing, members not seen for a while."""
+        """Store the member's record and mark it seen now; drop members that were not seen for MEMBER_TTL_S."""
         now = self.now()
         with self._redis.pipeline(transaction=True) as pipe:
             pipe.set(member_key(member.id), member.to_json(), ex=RECORD_TTL_S)
@@ -141,14 +139,14 @@ class Registry:
             pipe.execute()
 
     def forget(self, member_id: str) -> None:
-        """Removes a member that ends in good order."""
+        """Remove a member that shuts down in an orderly way."""
         with self._redis.pipeline(transaction=True) as pipe:
             pipe.zrem(MEMBERS_KEY, member_id)
             pipe.delete(member_key(member_id), order_key(member_id))
             pipe.execute()
 
     def members(self) -> Roster:
-        """Everybody seen within MEMBER_TTL_S, in two round trips however many there are."""
+        """Return all members seen within MEMBER_TTL_S. It takes two round trips for any number of members."""
         with self._redis.pipeline(transaction=True) as pipe:
             pipe.time()
             pipe.zrange(MEMBERS_KEY, 0, -1, withscores=True)
@@ -156,7 +154,10 @@ class Registry:
         return self._read(scores, now=_seconds(time))
 
     def members_of(self, role: str) -> Roster:
-        """The same of one role. Redis looks through the names: cheap enough for every worker to ask now and then."""
+        """Return the members of one role seen within MEMBER_TTL_S.
+
+        Redis scans all names, which is cheap enough for every worker to ask now and then.
+        """
         now = self.now()
         return self._read(self._redis.zscan_iter(MEMBERS_KEY, match=member_id("*", role), count=NAMES_A_SCAN), now=now)
 
@@ -176,12 +177,12 @@ class Registry:
         return Roster(members=tuple(members), malformed=tuple(malformed), read_at=now)
 
     def order(self, member_id: str) -> str | None:
-        """The order given to the member; None when there is none (or it expired): what it read last then stands."""
+        """Return the member's order; None when there is none or it expired: the last order it read then stands."""
         raw = self._redis.get(order_key(member_id))
         return None if raw is None else _text(raw)
 
     def give_orders(self, orders: Mapping[str, str]) -> None:
-        """Gives {member id: order} in one round trip; ValueError, and none given, when an order is not in ORDERS."""
+        """Give the orders, {member id: order}, in one round trip; raise ValueError and give none if one is unknown."""
         unknown = sorted(set(orders.values()) - ORDERS)
         if unknown:
             raise ValueError(f"no such order: {', '.join(unknown)}")
@@ -190,9 +191,9 @@ class Registry:
             self._redis.eval(GIVE_ORDERS, len(keys), *keys, ORDER_TTL_S, *orders.values())
 
     def record_decision(self, pool: str, decision: Mapping[str, Any], keep: int = 500) -> None:
-        """Puts a decision (JSON-serialisable, `t` its time) at the head of the pool's list of the last `keep`.
+        """Prepend a decision to the pool's list of the last `keep`, and put its figures into the pool's history.
 
-        Its figures go into the pool's timeline.
+        The decision must be JSON-serialisable; its `t` is its time.
         """
         with self._redis.pipeline(transaction=True) as pipe:
             pipe.lpush(decisions_key(pool), json.dumps(decision, separators=(",", ":")))
@@ -201,11 +202,11 @@ class Registry:
             pipe.execute()
 
     def remember(self, pool: str, memory: Mapping[str, Any]) -> None:
-        """Replaces what the scaler remembers about a pool."""
+        """Replace the autoscaler's memory of a pool."""
         self._redis.set(scaler_key(pool), json.dumps(memory, separators=(",", ":")))
 
     def recall(self, pool: str) -> dict[str, Any]:
-        """What `remember` stored; empty when nothing was; ValueError when it is not a JSON object."""
+        """Return what `remember` stored, or an empty memory; raise ValueError when it is not a JSON object."""
         raw = self._redis.get(scaler_key(pool))
         memory = {} if raw is None else json.loads(raw)
         if not isinstance(memory, dict):
@@ -213,13 +214,13 @@ class Registry:
         return memory
 
     def foretell(self, pool: str, forecast: Forecast) -> None:
-        """Replaces the pool's forecast, which expires after FORECAST_TTL_S; ValueError for one to disbelieve."""
+        """Replace the pool's forecast, which expires after FORECAST_TTL_S; raise ValueError for an invalid one."""
         raw = json.dumps(forecast, separators=(",", ":"))
         parse_forecast(raw)
         self._redis.set(forecast_key(pool), raw, ex=FORECAST_TTL_S)
 
     def forecast(self, pool: str) -> Forecast | None:
-        """What `foretell` stored last; None when there is none, or it has expired; ValueError as parse_forecast."""
+        """Return the pool's forecast; None when there is none or it expired; raise ValueError as parse_forecast."""
         return parse_forecast(self._redis.get(forecast_key(pool)))
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from agent.page.code import IN_SYNC, OUT_OF_SYNC, UNKNOWN
 from fleet.forecast import Forecast
 
-TITLES = {IN_SYNC: "In sync", OUT_OF_SYNC: "Out of sync", UNKNOWN: "Not known"}
+TITLES = {IN_SYNC: "In sync", OUT_OF_SYNC: "Out of sync", UNKNOWN: "Unknown"}
 FIELDS = {"image_version": "image version", "dags_hash": "DAGs", "airflow_version": "Airflow"}
 NAMED = 3  # reasons, or times of a forecast, that are written out
 

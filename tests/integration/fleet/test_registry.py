@@ -34,7 +34,7 @@ ANOTHER = dataclasses.replace(A_WORKER, id="bbbb/worker")
 
 @pytest.fixture(params=[False, True], ids=["bytes", "text"])
 def client(redis_server: Any, request: pytest.FixtureRequest) -> Iterator[redis.Redis]:
-    """A client of an empty Redis, decoding responses or not: the image and the functions differ in that."""
+    """Yield a client of an empty Redis, without and with decoded responses: image and functions differ in that."""
     client = redis.Redis.from_url(redis_server.url, decode_responses=request.param)
     client.flushall()
     yield client
@@ -50,7 +50,7 @@ def test_a_reported_member_is_read_back_with_the_time_by_redis(client: redis.Red
     assert dataclasses.replace(member, last_seen=0.0) == A_WORKER
 
 
-def test_hosts_clocks_do_not_matter(client: redis.Redis, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_hosts_clock_changes_nothing(client: redis.Redis, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(time, "time", lambda: 0.0)
     fleet = Registry(client)
     fleet.report(A_WORKER)
@@ -84,7 +84,7 @@ def test_members_come_in_the_order_of_their_ids(client: redis.Redis) -> None:
     assert [member.id for member in fleet.members().members] == [A_WORKER.id, ANOTHER.id]
 
 
-def test_a_record_that_cannot_be_believed_is_named_and_hides_nobody(client: redis.Redis) -> None:
+def test_a_malformed_record_is_named_and_hides_no_other_member(client: redis.Redis) -> None:
     fleet = Registry(client)
     fleet.report(A_WORKER)
     for member_id in ("not-json/worker", "no-record/worker"):
@@ -95,14 +95,14 @@ def test_a_record_that_cannot_be_believed_is_named_and_hides_nobody(client: redi
     assert roster.malformed == ("no-record/worker", "not-json/worker")
 
 
-def test_a_member_seen_in_the_future_is_not_believed(client: redis.Redis) -> None:
+def test_a_member_seen_in_the_future_counts_as_malformed(client: redis.Redis) -> None:
     fleet = Registry(client)
     fleet.report(A_WORKER)
     client.zadd(registry.MEMBERS_KEY, {A_WORKER.id: fleet.now() + 3600})
     assert fleet.members().malformed == (A_WORKER.id,)
 
 
-def test_a_member_that_ends_in_good_order_leaves_nothing(client: redis.Redis) -> None:
+def test_an_orderly_shutdown_leaves_nothing_of_the_member(client: redis.Redis) -> None:
     fleet = Registry(client)
     fleet.report(A_WORKER)
     fleet.give_orders({A_WORKER.id: registry.ORDER_DRAIN})
@@ -124,7 +124,7 @@ def test_an_unknown_order_is_refused_and_none_is_given(client: redis.Redis) -> N
     assert fleet.order(A_WORKER.id) is None
 
 
-def test_no_orders_is_no_work(client: redis.Redis) -> None:
+def test_no_orders_cost_no_command(client: redis.Redis) -> None:
     Registry(client).give_orders({})
     assert client.keys("*") == []
 
@@ -145,7 +145,7 @@ def test_the_scalers_memory_reads_back_per_pool(client: redis.Redis) -> None:
 
 
 @pytest.mark.parametrize("raw", ["[]", "{"])
-def test_a_memory_that_is_no_object_is_an_error_and_not_an_empty_one(client: redis.Redis, raw: str) -> None:
+def test_a_memory_that_is_not_an_object_is_an_error_rather_than_an_empty_one(client: redis.Redis, raw: str) -> None:
     client.set(registry.scaler_key("worker"), raw)
     with pytest.raises(ValueError, match=r"."):
         Registry(client).recall("worker")
@@ -166,7 +166,7 @@ def test_a_forecast_replaces_the_one_before(client: redis.Redis) -> None:
     assert fleet.forecast("worker") == ()
 
 
-def test_a_forecast_expires_with_the_one_who_made_it(client: redis.Redis) -> None:
+def test_a_forecast_expires_after_its_forecaster_stops(client: redis.Redis) -> None:
     Registry(client).foretell("worker", ((1_800_000_000, 8),))
     assert 0 < client.ttl("fleet:forecast:worker") <= FORECAST_TTL_S
     client.pexpire("fleet:forecast:worker", 1)
@@ -174,13 +174,13 @@ def test_a_forecast_expires_with_the_one_who_made_it(client: redis.Redis) -> Non
     assert Registry(client).forecast("worker") is None
 
 
-def test_what_nobody_would_believe_is_not_foretold(client: redis.Redis) -> None:
+def test_an_invalid_forecast_is_not_written(client: redis.Redis) -> None:
     with pytest.raises(ValueError, match="the forecast holds"):
         Registry(client).foretell("worker", ((1_800_000_000, -1),))
     assert not client.exists("fleet:forecast:worker")
 
 
-def test_a_forecast_that_somebody_else_wrote_is_not_believed(client: redis.Redis) -> None:
+def test_an_invalid_forecast_from_elsewhere_is_refused(client: redis.Redis) -> None:
     client.set("fleet:forecast:worker", "soon")
     with pytest.raises(ValueError, match="not JSON"):
         Registry(client).forecast("worker")

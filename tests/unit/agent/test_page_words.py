@@ -41,7 +41,7 @@ def test_who_differs_is_named_with_what_it_is_in_and_the_tasks_at_stake() -> Non
 
 def test_of_what_is_not_known_a_few_reasons_are_said() -> None:
     shown = said(A_WEBSERVER, malformed=("a", "b", "c", "d"))
-    assert shown["title"] == "Not known"
+    assert shown["title"] == "Unknown"
     assert shown["text"] == "a: its record is malformed; b: its record is malformed; c: its record is malformed."
 
 

@@ -1,4 +1,4 @@
-"""The ring of samples that the Fleet page's chart is drawn from."""
+"""The ring of samples behind the Fleet page's chart."""
 
 import json
 
@@ -14,17 +14,17 @@ def test_a_sample_holds_the_time_and_the_figures_and_nothing_else() -> None:
     assert json.loads(sample_of(DECISION)) == [NOW, 3, 2, 1, 0, 1]
 
 
-def test_a_figure_that_was_not_known_stays_unknown() -> None:
+def test_an_unknown_figure_stays_unknown() -> None:
     assert json.loads(sample_of({"t": NOW})) == [NOW, None, None, None, None, None]
     assert read_samples([sample_of({"t": NOW})], now=NOW) == ([[NOW, None, None, None, None, None]], 0)
 
 
-def test_the_ring_comes_round_after_its_hours() -> None:
+def test_the_ring_starts_over_after_its_hours() -> None:
     assert slot_of(NOW) == slot_of(NOW + HOURS * 3600)
     assert len({slot_of(NOW + step * STEP_S) for step in range(2 * SLOTS)}) == SLOTS
 
 
-def test_what_an_earlier_round_left_is_not_shown() -> None:
+def test_samples_older_than_the_hours_are_not_shown() -> None:
     stale = sample_of({**DECISION, "t": NOW - HOURS * 3600 - 1})
     assert read_samples([stale], now=NOW) == ([], 0)
 
@@ -52,5 +52,5 @@ def test_samples_come_oldest_first_whatever_their_slots() -> None:
         f"[{NOW},true,1,1,1,1]",
     ],
 )
-def test_what_is_no_sample_is_counted_and_left_out(raw: str | bytes) -> None:
+def test_malformed_samples_are_counted_and_left_out(raw: str | bytes) -> None:
     assert read_samples([raw, sample_of(DECISION)], now=NOW) == ([[NOW, 3, 2, 1, 0, 1]], 1)

@@ -34,7 +34,7 @@ def test_an_entry_has_these_fields() -> None:
         ("[1]", "1 is not an object"),
     ],
 )
-def test_a_declaration_of_something_else_is_refused(declaration: str, complaint: str) -> None:
+def test_a_declaration_that_is_not_a_list_of_pools_is_refused(declaration: str, complaint: str) -> None:
     with pytest.raises(PoolsError, match=complaint):
         read_pools(declaration)
 
@@ -79,5 +79,5 @@ def test_a_pool_is_found_by_its_name_or_the_declared_ones_are_listed() -> None:
         find_pool((WORKER, LONG), "other")
 
 
-def test_slots_are_summed_over_the_pools() -> None:
+def test_total_slots_sum_over_the_pools() -> None:
     assert total_slots((WORKER, LONG)) == 10 * 16 + 3 * 4

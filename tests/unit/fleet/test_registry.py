@@ -36,7 +36,7 @@ def test_a_record_reads_back_as_the_member_that_wrote_it() -> None:
     assert Member.from_json(A_WORKER.to_json(), member_id=A_WORKER.id) == A_WORKER
 
 
-def test_a_record_does_not_hold_when_it_was_seen() -> None:
+def test_a_record_does_not_hold_its_last_seen_time() -> None:
     assert "last_seen" not in json.loads(dataclasses.replace(A_WORKER, last_seen=5.0).to_json())
 
 
@@ -56,7 +56,7 @@ def test_a_member_outside_any_pool_reads_back() -> None:
         pytest.param(record(version=2), "unknown record version 2", id="a later version"),
         pytest.param("{}", "unknown record version None", id="no version"),
         pytest.param(record(id=""), "id is ''", id="no id"),
-        pytest.param(record(id="other/worker"), "says that it is 'other/worker'", id="another's record"),
+        pytest.param(record(id="other/worker"), "the record's id is 'other/worker'", id="another's record"),
         pytest.param(record(role=None), "role is None", id="no role"),
         pytest.param(record(state="asleep"), "state is 'asleep'", id="unknown state"),
         pytest.param(record(state=["consuming"]), "state is ['consuming']", id="state of a wrong type"),
@@ -71,14 +71,14 @@ def test_a_member_outside_any_pool_reads_back() -> None:
         pytest.param(record(image_version=None), "image_version is None", id="no version of the image"),
     ],
 )
-def test_a_record_that_no_container_would_write_is_refused_with_the_reason(raw: str | bytes, why: str) -> None:
+def test_an_implausible_record_is_refused_with_the_reason(raw: str | bytes, why: str) -> None:
     with pytest.raises(MalformedMember) as refused:
         Member.from_json(raw, member_id=A_WORKER.id)
     assert why in refused.value.why
     assert refused.value.member_id == A_WORKER.id
 
 
-def test_keys_are_those_that_the_design_names() -> None:
+def test_the_keys_are_those_of_the_contract() -> None:
     assert registry.MEMBERS_KEY == "fleet:members"
     assert registry.member_key("t/worker") == "fleet:member:t/worker"
     assert registry.order_key("t/worker") == "fleet:order:t/worker"
@@ -87,11 +87,11 @@ def test_keys_are_those_that_the_design_names() -> None:
     assert registry.forecast_key("p") == "fleet:forecast:p"
 
 
-def test_a_forecast_is_read_in_order() -> None:
+def test_a_forecast_is_returned_ascending_by_time() -> None:
     assert parse_forecast(b"[[1800000300,4],[1800000000,8]]") == ((1_800_000_000, 8), (1_800_000_300, 4))
 
 
-def test_no_forecast_is_not_the_same_as_nothing_due() -> None:
+def test_a_missing_forecast_differs_from_an_empty_one() -> None:
     assert parse_forecast(None) is None
     assert parse_forecast("[]") == ()
 
@@ -110,11 +110,11 @@ def test_no_forecast_is_not_the_same_as_nothing_due() -> None:
     ],
     ids=lambda raw: raw[:24],
 )
-def test_a_forecast_that_cannot_be_is_not_believed(raw: str) -> None:
+def test_an_invalid_forecast_is_refused(raw: str) -> None:
     with pytest.raises(ValueError, match=r"^the forecast "):
         parse_forecast(raw)
 
 
-def test_the_longest_forecast_is_believed() -> None:
+def test_the_longest_valid_forecast_is_accepted() -> None:
     pairs = [[1_800_000_000 + second, MOST_FORECAST_SLOTS] for second in range(MOST_FORECAST_PAIRS)]
     assert len(parse_forecast(json.dumps(pairs)) or ()) == MOST_FORECAST_PAIRS
