@@ -1,6 +1,6 @@
-"""What Airflow runs in each of its processes before it connects to its database.
+"""Airflow runs this module in each of its processes before it connects to its database.
 
-A module of this name that you put on Airflow's path before this one has to make the same call.
+A module of this name that precedes this one on Airflow's path must make the same call.
 """
 
 from roles.password import follow_rotation

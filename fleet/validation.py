@@ -47,7 +47,7 @@ def is_figure(value: Any) -> bool:
 
 
 def is_time(value: Any) -> bool:
-    """Return whether the value can be seconds since the epoch. (An integer beyond a float's range raises elsewhere.)"""
+    """Return whether the value can be seconds since the epoch; an integer beyond a float's range cannot."""
     return type(value) in (int, float) and 0 <= value < LATEST_S
 
 

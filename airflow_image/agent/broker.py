@@ -12,14 +12,14 @@ TIMEOUT_S = 2.0
 
 
 def connect(url: str) -> redis.Redis:
-    """A client that gives up soon, so that its caller decides what to do. TLS trusts what this machine trusts."""
+    """Return a client with short timeouts; its caller handles errors. TLS uses the system's trust store."""
     return redis.Redis.from_url(
         url, socket_timeout=TIMEOUT_S, socket_connect_timeout=TIMEOUT_S, retry=Retry(NoBackoff(), 1)
     )
 
 
 class Outage:
-    """One thing that can be wrong, such as "the broker is away"."""
+    """A condition that can fail, such as "the broker is away", logged once when it begins and once when it ends."""
 
     def __init__(self, what: str, log: logging.Logger) -> None:
         self._what = what
@@ -27,13 +27,13 @@ class Outage:
         self._lasts = False
 
     def begin(self, why: object) -> None:
-        """Called at every failure; logs the first of a row."""
+        """Note a failure; log only the first in a row."""
         if not self._lasts:
             self._log.warning("fleet: %s: %s", self._what, why)
         self._lasts = True
 
     def end(self) -> None:
-        """Called at every success; logs the first after a failure."""
+        """Note a success; log only the first after a failure."""
         if self._lasts:
             self._log.warning("fleet: no longer: %s", self._what)
         self._lasts = False

@@ -2,6 +2,6 @@
 
 from airflow.providers.celery.executors.celery_executor import app
 
-import agent.worker  # the command line knows only the commands that its own process has registered
+import agent.worker  # the command line knows only commands that are registered in its own process
 
 __all__ = ["agent", "app"]

@@ -1,6 +1,6 @@
-"""Decides what a worker may do: consume only while protected, and give protection up only when surely idle.
+"""Decides what a worker may do: consume only while protected, and give up protection only when surely idle.
 
-Pure: the time, the orders, what the worker's event loop saw and what ECS answered are all told to it.
+Pure: the time, the orders, the event loop's snapshots and ECS's answers are arguments.
 """
 
 from __future__ import annotations
@@ -11,25 +11,25 @@ from typing import TypeGuard
 
 from fleet.registry import CONSUMING, DRAINED, DRAINING, ORDER_CONSUME, ORDERS, STARTING, STOPPED
 
-# Long enough to outlive an endpoint that is away for minutes, short enough that a worker whose agent hangs does not
-# hold up a deployment for hours.
+# Long enough to outlast an endpoint that is away for minutes, short enough that a worker whose agent hangs does not
+# delay a deployment for hours.
 LEASE_MINUTES = 30
 RENEW_EVERY_S = 300.0
-# What a lease is trusted for ends this much earlier than it does, for slow answers and a slow reaction to its end.
+# A lease is trusted until this long before its end, to allow for slow answers and a slow reaction to its end.
 LEASE_MARGIN_S = 60.0
 RETRY_FIRST_S = 1.0
 RETRY_MOST_S = 15.0
-# A request that nobody answered may still take effect: the ECS agent goes on asking ECS when its caller has given up.
+# An unanswered request may still take effect: the ECS agent keeps asking ECS after its caller has timed out.
 LATE_EFFECT_S = 10.0
-# A message can be popped just as consumption is cancelled: idleness counts only after so long without interruption.
+# A message can be popped just as consumption is cancelled, so a worker counts as idle only after this time of quiet.
 CONFIRM_IDLE_S = 2.0
-# The event loop looks four times a second; a snapshot older than this says nothing about the present.
+# The event loop ticks four times a second; a snapshot older than this says nothing about the present.
 SNAPSHOT_FRESH_S = 1.5
 
 
 @dataclass(frozen=True, kw_only=True)
 class Command:
-    """What the event loop is told. Each change has an epoch of its own, so that nothing seen before it counts after."""
+    """A command to the event loop. Each change has a new epoch, so that no earlier snapshot counts after it."""
 
     consume: bool
     epoch: int
@@ -37,9 +37,9 @@ class Command:
 
 @dataclass(frozen=True, kw_only=True)
 class Snapshot:
-    """What the event loop saw `at` a monotonic time, while it obeyed the command of `epoch`.
+    """The event loop's state `at` a monotonic time, while it obeyed the command of `epoch`.
 
-    `active`: tasks that run, are reserved, or are not acknowledged. `idle`: confirmed for CONFIRM_IDLE_S.
+    `active`: tasks that run, are reserved, or are not acknowledged. `idle`: idle for at least CONFIRM_IDLE_S.
     """
 
     at: float
@@ -50,14 +50,14 @@ class Snapshot:
 
 
 class IdleWatch:
-    """Confirms idleness that lasted, without a break and under one command."""
+    """Confirms that a worker was idle for CONFIRM_IDLE_S, without a break and under one command."""
 
     def __init__(self) -> None:
         self._since: float | None = None
         self._epoch: int | None = None
 
     def look(self, *, quiet: bool, epoch: int, now: float) -> bool:
-        """Told at each look whether all is quiet; whether that is confirmed by now."""
+        """Note whether the worker is quiet at this tick; return whether it is confirmed as idle."""
         if not quiet:
             self._since = None
         elif self._since is None or epoch != self._epoch:
@@ -67,7 +67,7 @@ class IdleWatch:
 
 
 class Wish(Enum):
-    """What should be asked of the ECS agent now."""
+    """The request to make of the ECS agent now."""
 
     NOTHING = "nothing"
     PROTECT = "protect"
@@ -78,7 +78,7 @@ _OPPOSITE = {Wish.PROTECT: Wish.RELEASE, Wish.RELEASE: Wish.PROTECT}
 
 
 class Protection(Enum):
-    """What is known about the task's scale-in protection. UNKNOWN: asked, and no answer says what came of it."""
+    """The known state of the ECS task's scale-in protection. UNKNOWN: a request's outcome was not reported."""
 
     RELEASED = "released"
     HELD = "held"
@@ -99,30 +99,31 @@ class Conduct:
         self._failed: Wish | None = None
         self._retry_at = 0.0
         self._retry_s = RETRY_FIRST_S
-        self._late = {Wish.PROTECT: 0.0, Wish.RELEASE: 0.0}  # until when an unanswered request may take effect
+        self._late = {Wish.PROTECT: 0.0, Wish.RELEASE: 0.0}  # an unanswered request may take effect until this time
 
     @property
     def protected(self) -> bool:
-        """Whether the task may be protected: the scaler must count it then."""
+        """Return whether the ECS task may be protected: the autoscaler must then count it as protected."""
         return self._protection is not Protection.RELEASED
 
     def obey(self, order: str | None) -> None:
-        """Takes the order that was read. None, or one that nobody knows: the last one stands."""
+        """Take the order that was read. With None or an unknown order the last one stands."""
         if order in ORDERS and order != self._order:
             self._order = order
             self._failed = None  # a recalled worker does not wait for the pause after an earlier failure to end
 
     def permit(self, permitted: bool) -> None:
-        """Whether the worker may take tasks at all, whatever it is ordered: see agent.gates.Permission."""
+        """Set whether the worker may take tasks at all, regardless of its order: see agent.gates.Permission."""
         self._permitted = permitted
 
     def shut_down(self) -> None:
-        """The process is being stopped, and there is no way back."""
+        """Note that the process is being stopped, which is final."""
         self._stopping = True
 
     def command(self, now: float) -> Command:
-        """What the event loop must do: consume by order, if permitted, with a lease that is known to hold, and never at
-        the end.
+        """Return the command for the event loop.
+
+        It is to consume if the order says so, the worker is permitted, its lease surely holds and it is not stopping.
         """
         held = self._protection is Protection.HELD and now < self._lease_until
         consume = self._order == ORDER_CONSUME and self._permitted and held and not self._stopping
@@ -131,14 +132,14 @@ class Conduct:
         return self._command
 
     def wish(self, snapshot: Snapshot | None, now: float) -> Wish:
-        """What to ask of the ECS agent now; what came of it goes to `answered`."""
+        """Return the request to make of the ECS agent now; pass its outcome to `answered`."""
         wish = self._wish(snapshot, now)
         return Wish.NOTHING if wish is self._failed and now < self._retry_at else wish
 
     def answered(self, wish: Wish, *, granted: bool | None, asked_at: float, now: float) -> None:
-        """What came of a wish: granted, refused (so nothing changed), or None when that is not known.
+        """Take a request's outcome: granted, refused (so nothing changed), or None when it is unknown.
 
-        What is granted is not known to last while an earlier request for the opposite may still take effect.
+        A grant counts as unknown while an earlier request for the opposite may still take effect.
         """
         if granted is None:
             self._late[wish] = now + LATE_EFFECT_S
@@ -151,12 +152,12 @@ class Conduct:
             self._renew_at = asked_at + RENEW_EVERY_S
             return
         if granted is None and not (wish is Wish.PROTECT and self._protection is Protection.HELD):
-            self._protection = Protection.UNKNOWN  # whereas a renewal leaves the lease at least as it was
+            self._protection = Protection.UNKNOWN  # not for a renewal, which at worst leaves the lease as it was
         self._retry_s = RETRY_FIRST_S if self._failed is not wish else min(2 * self._retry_s, RETRY_MOST_S)
         self._failed, self._retry_at = wish, now + self._retry_s
 
     def state(self, snapshot: Snapshot | None, *, active: int, now: float) -> str:
-        """The state to report. A worker between two states reports the one that promises less."""
+        """Return the state to report. A worker between two states reports the one that promises less."""
         if self._stopping:
             return DRAINING if active else STOPPED
         command = self.command(now)
@@ -173,7 +174,7 @@ class Conduct:
     def _wish(self, snapshot: Snapshot | None, now: float) -> Wish:
         self.command(now)  # idleness counts under the present command only
         if self._stopping:
-            return Wish.NOTHING  # ECS refuses to protect a task that it stops, and to release it would gain nothing
+            return Wish.NOTHING  # ECS refuses to protect a task that it stops, and giving up protection gains nothing
         if self._order != ORDER_CONSUME:
             if self._protection is Protection.RELEASED:
                 return Wish.NOTHING
@@ -194,5 +195,5 @@ class Conduct:
 
 
 def is_fresh(snapshot: Snapshot | None, now: float) -> TypeGuard[Snapshot]:
-    """Whether there is a snapshot that says something about the present."""
+    """Return whether there is a snapshot that is recent enough to count."""
     return snapshot is not None and now - snapshot.at <= SNAPSHOT_FRESH_S

@@ -1,4 +1,4 @@
-"""A worker's thread for what can block: orders and reports through Redis, protection through the ECS agent."""
+"""A worker's thread for calls that can block: orders and reports through Redis, protection through the ECS agent."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ PERMITTED_FOR_S = 10.0
 
 
 class FleetAgent:
-    """Between Redis, the ECS agent and the event loop, which sets `snapshot` and reads `command`, each replaced whole.
+    """Mediates between Redis, the ECS agent and the event loop.
 
-    `count_active` says how many tasks there are, from any thread: the event loop's snapshots end when Celery stops.
-    `gate_s`: see agent.gates.limit_s.
+    The event loop sets `snapshot` and reads `command`, each replaced whole. `count_active` counts the worker's tasks
+    from any thread: the event loop's snapshots end when Celery stops. `gate_s`: see agent.gates.limit_s.
     """
 
     def __init__(
@@ -57,7 +57,7 @@ class FleetAgent:
         self._kick = threading.Event()
         self._thread: threading.Thread | None = None
         self._born = time.monotonic()
-        self._started_at: float | None = None  # by Redis's clock, so known from its first answer on
+        self._started_at: float | None = None  # by Redis's clock, so known after its first answer
         self._reported: Member | None = None
         self._answer: dict[str, str] | None = None
         self._report_at = 0.0
@@ -66,32 +66,32 @@ class FleetAgent:
         self._ecs = Outage("scale-in protection is not granted", log)
 
     def start(self) -> None:
-        """Starts the thread, once."""
+        """Start the thread, once."""
         if self._thread is None:
             self._thread = threading.Thread(target=self._run, name="fleet", daemon=True)
             self._thread.start()
 
     def answer(self) -> dict[str, str] | None:
-        """What the worker says of its code when it is asked directly: what it reported last; None before that."""
+        """Return the worker's code as it was last reported, for a direct request; None before the first report."""
         return self._answer
 
     def kick(self) -> None:
-        """Something changed that is worth a round at once. Not for signal handlers, which could deadlock here."""
+        """Start the next tick at once, because something changed. Not for signal handlers: they could deadlock here."""
         self._kick.set()
 
     def shut_down(self) -> None:
-        """The worker is being stopped: it never consumes again. Safe in a signal handler."""
+        """Note that the worker is being stopped and never consumes again. Safe in a signal handler."""
         self._stopping = True
 
     def end(self) -> None:
-        """The worker is about to exit: takes the member out, within a few seconds."""
+        """Remove the member from the registry within a few seconds, because the worker is about to exit."""
         self._ended = True
         self._kick.set()
         if self._thread is not None:
             self._thread.join(FAREWELL_S)
 
     def round(self, identity: Identity) -> None:
-        """Reads what is wanted of the worker, moves the state machine on, reports."""
+        """Run one tick: read the worker's order and permission, advance the state machine, report."""
         self._read_wishes(identity)
         if self._stopping:
             self._conduct.shut_down()
@@ -108,8 +108,8 @@ class FleetAgent:
                 self.round(identity)
                 heartbeat.beat(os.environ, heartbeat.ROUND)
             except Exception:
-                # Tasks depend on this thread: without it their protection would run out. It outlives its own bugs.
-                log.exception("fleet: a round failed")
+                # Tasks depend on this thread: without it their protection would run out. So it survives its own bugs.
+                log.exception("fleet: a tick of the agent failed")
             self._kick.wait(max(0.0, started + ROUND_S - time.monotonic()))
             self._kick.clear()
         try:

@@ -1,12 +1,12 @@
 """Decides whose turn it is in a deployment, so that no task starts on a worker older than the scheduler that queued it.
 
-- **Workers first.** New workers consume while the old scheduler goes on; the new task of `airflow` waits until no
-  worker of other code may take a task. So it is for new code, and for a downgrade of Airflow.
+- **Workers first, for new code and for a downgrade of Airflow.** New workers consume while the old scheduler continues;
+  the new ECS task of `airflow` waits until no worker of other code may take a task.
 - **Webserver first, for an upgrade of Airflow.** A webserver serves older workers, not newer ones. So the new webserver
   starts at once, the new workers consume when no older webserver is left, and only the new scheduler and DAG processor
-  wait for the old workers to leave their queues. (A new DAG processor would have the old scheduler queue new tasks.)
+  wait for the old workers to leave their queues. (With a new DAG processor the old scheduler would queue new tasks.)
 
-Pure: the registry's content and the time are told to it.
+Pure: the registry's content and the time are arguments.
 """
 
 from __future__ import annotations
@@ -18,26 +18,26 @@ from agent import variables
 from fleet.airflow_version import is_older
 from fleet.registry import CONSUMING, RUNNING, SCHEDULER, STARTING, WEBSERVER, WORKER, Code, Member, Roster
 
-# Who is asked to leave a queue may still get a message for a second, and is seen a second later.
+# A worker that is asked to leave a queue may still get a message for a second, and reports it a second later.
 CONFIRM_S = 3.0
-# Old workers leave their queues a minute or two after the new ones began to boot. One that does not must not hold up a
-# deployment for ever, and CloudFormation gives up after three hours.
+# Old workers leave their queues a minute or two after the new ones begin to boot. A worker that stays must not delay a
+# deployment without limit, and CloudFormation gives up after three hours.
 DEFAULT_MINUTES = 15
-# No other scheduler runs: what is bought by waiting longer costs every pipeline.
+# The limit while no other scheduler runs: every pipeline stands still while the gate waits.
 STANDSTILL_S = 300.0
 
 Rule = Callable[[Roster, Code], tuple[str, ...]]
 
 
 def limit_s(environment: Mapping[str, str]) -> float:
-    """For how long a gate stays shut at most, in seconds; ValueError when the variable is no number."""
+    """Return how long a gate stays shut at most, in seconds; raise ValueError when the variable is not a number."""
     return 60.0 * float(environment.get(variables.GATE_MINUTES) or DEFAULT_MINUTES)
 
 
 def other_workers(roster: Roster, code: Code) -> tuple[str, ...]:
-    """The workers of other code than `code` that take tasks, or may begin to, in words. The rule of a scheduler.
+    """Describe the workers of other code than `code` that take tasks, or may begin to. The rule of a scheduler.
 
-    One that drains takes none, and one of a replaced deployment is never recalled.
+    A draining worker takes no tasks, and a worker of a replaced deployment is never recalled.
     """
     taking = (m for m in roster.members if m.role == WORKER and m.state in (STARTING, CONSUMING))
     unreadable = (name for name in roster.malformed if name.endswith(f"/{WORKER}"))
@@ -48,9 +48,10 @@ def other_workers(roster: Roster, code: Code) -> tuple[str, ...]:
 
 
 def other_workers_unless_newer(roster: Roster, code: Code) -> tuple[str, ...]:
-    """The same, but nobody for a webserver that new workers wait for. The rule of the whole task `airflow`.
+    """Describe the workers as `other_workers` does, but none if new workers wait for this webserver.
 
-    That is one newer than every webserver there is. Without any, running tasks wait for one: it starts at once, too.
+    The rule of the whole ECS task `airflow`. New workers wait for a webserver that is newer than all present ones. If
+    there is no webserver, running tasks wait for one, so it also starts at once.
     """
     webservers = (member for member in roster.members if member.role == WEBSERVER)
     serves = any(not is_older(webserver.airflow_version, than=code.airflow_version) for webserver in webservers)
@@ -58,20 +59,20 @@ def other_workers_unless_newer(roster: Roster, code: Code) -> tuple[str, ...]:
 
 
 def others_schedule(roster: Roster) -> bool:
-    """Whether a scheduler runs; one that waits for its turn does not."""
+    """Return whether a scheduler runs; a scheduler that waits for its turn does not count."""
     return any(member.role == SCHEDULER and member.state == RUNNING for member in roster.members)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Passage:
-    """`why` says in words who is in the way, if anybody is."""
+    """`why` names the members that the gate waits for; it is empty if there are none."""
 
     is_open: bool
     why: str
 
 
 class Gate:
-    """Opens when nobody has been in the way for CONFIRM_S, or, saying so, when its time is up. Times are monotonic."""
+    """Opens after CONFIRM_S with nothing to wait for, or, with a reason, at its limit. Times are monotonic."""
 
     def __init__(self, *, limit_s: float, now: float) -> None:
         self._limit_s, self._since = limit_s, now
@@ -79,7 +80,7 @@ class Gate:
         self._others_schedule = True
 
     def look(self, roster: Roster | None, *, rule: Rule, code: Code, now: float) -> Passage:
-        """`roster` is None when the registry cannot be read: nobody knows then, and nothing is queued either."""
+        """Check the gate. `roster` is None when the registry cannot be read; then no task can be queued either."""
         waiting_for: tuple[str, ...] = ("the fleet registry, which cannot be read",)
         if roster is not None:
             waiting_for, self._others_schedule = rule(roster, code), others_schedule(roster)
@@ -94,9 +95,10 @@ class Gate:
 
 
 class Permission:
-    """Whether a worker may take tasks: not while a webserver is there whose Airflow is older than its own.
+    """Whether a worker may take tasks: not while a webserver's Airflow is older than its own.
 
-    Unpermitted until a webserver is known, or none has been for `limit_s`; what is known to be wrong is never allowed.
+    It is not given before a webserver's version is known, or has been unknown for `limit_s`. It is never given while
+    an older webserver is known.
     """
 
     def __init__(self, release: str, *, limit_s: float) -> None:
@@ -106,7 +108,7 @@ class Permission:
         self.why = ""
 
     def look(self, webservers: Sequence[Member], *, now: float) -> None:
-        """Told who serves now, it sets `is_given` and, when that is worth a word, `why`. Times are monotonic."""
+        """Set `is_given` for the present webservers and, if there is something to log, `why`. Times are monotonic."""
         if not self._release:
             return
         older = {w.id: is_older(w.airflow_version, than=self._release) for w in webservers}

@@ -1,4 +1,4 @@
-"""The signs of life that a container leaves for its health check: files that are touched again and again."""
+"""A container's heartbeats for its health check: files that it touches repeatedly."""
 
 from __future__ import annotations
 
@@ -8,23 +8,23 @@ from pathlib import Path
 
 from agent import variables
 
-ROUND = "fleet-pulse"  # a worker's agent has gone a round
-LOOK = "fleet-forecast"  # the forecaster has looked at the schedule
-WAITING = "fleet-waits"  # the program has not been started: it is not its turn yet
+ROUND = "fleet-pulse"  # a tick of a worker's agent has ended
+LOOK = "fleet-forecast"  # a tick of the forecaster has ended
+WAITING = "fleet-waits"  # the container waits for its turn; its program has not started
 
 
 def beat(given: Mapping[str, str], sign: str) -> None:
-    """Called again and again by who leaves the sign. Raises OSError."""
+    """Touch the file of `sign`. Raises OSError."""
     _path(given, sign).touch()
 
 
 def end(given: Mapping[str, str], sign: str) -> None:
-    """The sign is not left any more. Raises OSError."""
+    """Remove the file of `sign`. Raises OSError."""
     _path(given, sign).unlink(missing_ok=True)
 
 
 def age_s(given: Mapping[str, str], sign: str) -> float | None:
-    """Seconds since the sign was left last; None if it was not."""
+    """Return the seconds since the last heartbeat of `sign`; None without one."""
     try:
         return max(0.0, time.time() - _path(given, sign).stat().st_mtime)
     except FileNotFoundError:

@@ -1,4 +1,4 @@
-"""What a container says of itself to the fleet that does not change while it lives."""
+"""The part of a member's record that does not change while its container runs."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ PAUSE_S = 1.0
 
 
 class MetadataUnavailableError(Exception):
-    """The endpoint did not answer, or not with a task."""
+    """The endpoint did not answer, or its answer names no task."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Identity:
-    """The unchanging part of a Member. A container has the name of its role, in every task definition."""
+    """The unchanging part of a Member. In every task definition a container is named after its role."""
 
     role: str
     task_arn: str
@@ -36,24 +36,24 @@ class Identity:
 
     @property
     def task_id(self) -> str:
-        """The task's own id."""
+        """Return the id of the ECS task."""
         return _task_id(self.task_arn)
 
     @property
     def member_id(self) -> str:
-        """The id in the registry."""
+        """Return the id in the registry."""
         return member_id(self.task_id, self.role)
 
     def code(self, dags_hash: str) -> Code:
-        """What the container runs. The hash comes with it: DAG files can be edited in a running container."""
+        """Return the container's code. The hash is an argument: DAG files can be edited in a running container."""
         return Code(image_version=self.image_version, dags_hash=dags_hash, airflow_version=self.airflow_version)
 
     def answer(self, dags_hash: str) -> dict[str, str]:
-        """What the container says when it is asked directly, which is nothing secret."""
+        """Return the answer to a direct request, which holds nothing secret."""
         return {"member": self.member_id, **asdict(self.code(dags_hash))}
 
     def member(self, *, dags_hash: str, state: str, active: int, protected: bool, started_at: float) -> Member:
-        """The record to report."""
+        """Return the record to report."""
         return Member(
             id=self.member_id,
             role=self.role,
@@ -73,7 +73,7 @@ class Identity:
 
 
 def read_code(environment: Mapping[str, str], dags_hash: str) -> Code:
-    """What code a container with this environment runs. The hash comes with it: DAG files can be edited meanwhile."""
+    """Return the code of a container with this environment. The hash is an argument: DAG files can be edited."""
     return Code(
         image_version=environment.get(variables.IMAGE_VERSION, ""),
         dags_hash=dags_hash,
@@ -82,12 +82,12 @@ def read_code(environment: Mapping[str, str], dags_hash: str) -> Code:
 
 
 def read_task_id(environment: Mapping[str, str]) -> str:
-    """The id of the task that the entrypoint found; KeyError without one."""
+    """Return the id of the ECS task that the entrypoint found; raise KeyError without one."""
     return _task_id(environment[variables.TASK_ARN])
 
 
 def read_identity(environment: Mapping[str, str]) -> Identity:
-    """The identity that the entrypoint left in the environment; KeyError without one."""
+    """Return the identity that the entrypoint put into the environment; raise KeyError without one."""
     queues = environment.get(variables.QUEUES)
     return Identity(
         role=environment[variables.ROLE],
@@ -101,7 +101,7 @@ def read_identity(environment: Mapping[str, str]) -> Identity:
 
 
 def read_task_arn(metadata_uri: str, *, attempts: int = ATTEMPTS, pause_s: float = PAUSE_S) -> str:
-    """The ARN of the task whose container has this metadata URI; raises MetadataUnavailableError after all attempts."""
+    """Return the ARN of the ECS task with this metadata URI; raise MetadataUnavailableError after all attempts."""
     url = f"{metadata_uri}/task"
     for attempt in range(attempts):
         if attempt:

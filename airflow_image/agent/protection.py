@@ -17,24 +17,24 @@ LONGEST_REASON = 200
 
 @dataclass(frozen=True, kw_only=True)
 class Answer:
-    """`granted` is False when ECS says that nothing changed, and None when nobody knows."""
+    """`granted` is False when ECS says that nothing changed, and None when the outcome is unknown."""
 
     granted: bool | None
     reason: str = ""
 
 
 class TaskProtection:
-    """The endpoint at `agent_uri` (ECS_AGENT_URI). Never raises for what the endpoint does."""
+    """The endpoint at `agent_uri` (ECS_AGENT_URI). It never raises for an error of the endpoint."""
 
     def __init__(self, agent_uri: str) -> None:
         self._url = agent_uri + PATH
 
     def protect(self, minutes: int) -> Answer:
-        """Asks for protection that expires after `minutes`."""
+        """Ask for protection that expires after `minutes`."""
         return self._put({"ProtectionEnabled": True, "ExpiresInMinutes": minutes})
 
     def release(self) -> Answer:
-        """Asks to end the protection."""
+        """Ask to end the protection."""
         return self._put({"ProtectionEnabled": False})
 
     def _put(self, state: dict[str, Any]) -> Answer:
@@ -54,7 +54,7 @@ class TaskProtection:
 
 
 def read_answer(answer: Any, *, asked: bool) -> Answer:
-    """What a 200 means: protection is as asked only if the answer says so, and a `failure` says that it is not."""
+    """Interpret the body of a 200: granted only if it confirms the request, refused if it holds a `failure`."""
     if not isinstance(answer, dict):
         return Answer(granted=None, reason="the answer is not an object")
     protection = answer.get("protection")

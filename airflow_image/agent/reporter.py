@@ -1,4 +1,4 @@
-"""A small process beside Airflow's that reports a container to the fleet for as long as Airflow lives."""
+"""A small process beside Airflow's that reports its container to the fleet while Airflow runs."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ PR_SET_PDEATHSIG = 1  # from <linux/prctl.h>
 
 
 class Reporter:
-    """Reports `identity` in `state`; `report` never raises for a broker that is away."""
+    """Reports `identity` in `state`; `report` never raises when the broker is away."""
 
     def __init__(self, identity: Identity, registry: Registry, code: CodeWatch, *, state: str = RUNNING) -> None:
         self._identity = identity
@@ -35,11 +35,11 @@ class Reporter:
         self._registry = registry
         self._code = code
         self._born = time.monotonic()
-        self._started_at: float | None = None  # by Redis's clock, so known from the first answer on
+        self._started_at: float | None = None  # by Redis's clock, so known after its first answer
         self._broker = Outage("the broker is away", log)
 
     def report(self) -> None:
-        """Reports once."""
+        """Report once."""
         try:
             if self._started_at is None:
                 self._started_at = self._registry.now() - (time.monotonic() - self._born)
@@ -57,13 +57,13 @@ class Reporter:
             self._broker.end()
 
     def forget(self) -> None:
-        """Takes the member out, if the broker can be reached; else its record expires."""
+        """Remove the member if the broker can be reached; otherwise its record expires."""
         with contextlib.suppress(redis.RedisError):
             self._registry.forget(self._identity.member_id)
 
 
 def run(reporter: Reporter, *, parent: int) -> None:
-    """Reports until a signal asks to stop, or until the process has another parent than `parent`."""
+    """Report until a signal asks to stop, or until the process has another parent than `parent`."""
     due = time.monotonic()
     while os.getppid() == parent:
         if time.monotonic() >= due:
@@ -75,7 +75,7 @@ def run(reporter: Reporter, *, parent: int) -> None:
 
 
 def main(parent: int) -> None:
-    """Runs beside the process `parent`, which started it."""
+    """Run beside the process `parent`, which started this one."""
     signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)  # they wait for sigtimedwait
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)

@@ -1,6 +1,6 @@
-"""Bounds a worker's warm shutdown: at the deadline the tasks' processes are ended, and Airflow retries them at once.
+"""Limits a worker's warm shutdown: at the deadline it ends the tasks' processes, and Airflow retries them at once.
 
-Never their supervisors: these, alive, report what became of the task and upload its log; then Celery acknowledges the
+It never ends their supervisors, which report the task's outcome and upload its log; then Celery acknowledges the
 message, and the worker exits by itself.
 """
 
@@ -24,11 +24,11 @@ log = logging.getLogger(__name__)
 GRACE_S = 90.0
 KILL_AFTER_S = 10.0
 LOOK_EVERY_S = 0.5
-TASK_TITLE = "airflow worker --"  # what Airflow calls a task's process, a child of its supervisor in Celery's pool
+TASK_TITLE = "airflow worker --"  # Airflow's title of a task's process, a child of its supervisor in Celery's pool
 
 
 def task_processes(main: psutil.Process) -> list[psutil.Process]:
-    """The processes in which tasks run: children of the children of a worker's main process."""
+    """Return the processes in which tasks run: grandchildren of a worker's main process."""
     found = []
     for supervisor in main.children():
         with contextlib.suppress(psutil.Error):
@@ -37,7 +37,7 @@ def task_processes(main: psutil.Process) -> list[psutil.Process]:
 
 
 def end_tasks(main: psutil.Process, *, kill_after_s: float) -> None:
-    """Ends tasks until none is left: SIGTERM, for their on_kill, and SIGKILL for those that stay."""
+    """End tasks until none is left: SIGTERM first, for their on_kill, then SIGKILL."""
     told: dict[psutil.Process, float] = {}
     while tasks := task_processes(main):
         now = time.monotonic()
@@ -45,7 +45,7 @@ def end_tasks(main: psutil.Process, *, kill_after_s: float) -> None:
             with contextlib.suppress(psutil.Error):
                 if task not in told:
                     told[task] = now
-                    log.warning("fleet: the time to stop is up, ending task process %s", task.pid)
+                    log.warning("fleet: stop deadline reached, ending task process %s", task.pid)
                     task.terminate()
                 elif now - told[task] >= kill_after_s:
                     task.kill()
@@ -54,14 +54,14 @@ def end_tasks(main: psutil.Process, *, kill_after_s: float) -> None:
 
 def _at_deadline(grace_s: float) -> None:
     time.sleep(grace_s)
-    # Until the process exits: a reserved task could still start.
+    # Repeat until the process exits: a reserved task could still start.
     while True:
         end_tasks(psutil.Process(), kill_after_s=KILL_AFTER_S)
         time.sleep(LOOK_EVERY_S)
 
 
 def start_deadline(**_: Any) -> None:
-    """Celery was told to stop, and waits for its tasks without end."""
+    """Start the deadline when Celery is told to stop, because Celery would wait for its tasks without a limit."""
     grace_s = float(os.environ.get(variables.STOP_GRACE_S) or GRACE_S)
     threading.Thread(target=_at_deadline, args=(grace_s,), name="stop-deadline", daemon=True).start()
 

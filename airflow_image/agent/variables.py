@@ -1,4 +1,4 @@
-"""The variables by which the entrypoint tells the fleet's code in a container what it is."""
+"""The environment variables that the fleet's code in a container reads, most of them set by the entrypoint."""
 
 ROLE = "FLEET_ROLE"
 TASK_ARN = "FLEET_TASK_ARN"
@@ -16,7 +16,7 @@ GATE_MINUTES = "GATE_MINUTES"  # given by the task definition
 DATABASE_URL = "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"
 POOL_OF_QUEUE = "FLEET_POOL_OF_QUEUE"  # a JSON object
 
-# How the forecaster forecasts, see agent.forecaster.
+# The forecaster's settings, see agent.forecaster.
 FORECAST_MINUTES = "FORECAST_MINUTES"  # given by the task definition
 FORECAST_RUNS = "FORECAST_RUNS"
 FORECAST_WINDOW_S = "FORECAST_WINDOW_S"
@@ -25,5 +25,5 @@ FORECAST_WINDOW_S = "FORECAST_WINDOW_S"
 AGENT_URI = "ECS_AGENT_URI"
 METADATA_URI = "ECS_CONTAINER_METADATA_URI_V4"
 
-# What Celery imports in a worker.
+# The modules that Celery imports in a worker.
 WORKER_MODULES = ("agent.worker", "agent.stop")

@@ -1,4 +1,4 @@
-"""What code a container runs: a hash of its DAG files and plugins, and Airflow's release."""
+"""Reads which code a container runs: a hash of its DAG files and plugins, and Airflow's version."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from agent import variables
 
 log = logging.getLogger(__name__)
 
-# Not code: made by running it, or by the tools that brought it.
+# Not code: Python and version control make these.
 IGNORED_FOLDERS = frozenset({"__pycache__", ".git"})
 IGNORED_SUFFIXES = (".pyc", ".pyo")
-# Looking for changes may take this share of a processor: 2,000 files take about 20 ms a look, so one each 5 s.
+# The check for changes may take this share of a processor: 2,000 files take about 20 ms a check, so one each 5 s or so.
 LOOKING_SHARE = 0.005
 
-# What tells that a file is another one, or was written since: inode, size, times of content and of inode.
+# A file is unchanged while these are: inode, size, times of content and of inode.
 Stamp = tuple[int, int, int, int]
 
 
 def airflow_version() -> str:
-    """Airflow's release; empty where Airflow is not installed."""
+    """Return Airflow's version; empty where Airflow is not installed."""
     try:
         return importlib.metadata.version("apache-airflow")
     except importlib.metadata.PackageNotFoundError:
@@ -34,7 +34,7 @@ def airflow_version() -> str:
 
 
 def code_folders(environment: Mapping[str, str]) -> dict[str, Path]:
-    """Where Airflow looks for DAG files and plugins, by its settings and their defaults."""
+    """Return the folders of DAG files and plugins, by Airflow's settings and their defaults."""
     home = Path(environment.get(variables.AIRFLOW_HOME) or Path.home() / "airflow")
     return {
         "dags": Path(environment.get(variables.DAGS_FOLDER) or home / "dags"),
@@ -45,8 +45,8 @@ def code_folders(environment: Mapping[str, str]) -> dict[str, Path]:
 class CodeHash:
     """A hash of names and contents of all files below folders, each known by its label; a missing folder is empty.
 
-    The same files give the same hash on every host, whatever their order on disk, times and modes. A file that is as it
-    was at the last reading is not read again.
+    The same files give the same hash on every host, whatever their order on disk, times and modes. A file that is
+    unchanged since the last reading is not read again.
     """
 
     def __init__(self, folders: Mapping[str, Path]) -> None:
@@ -54,7 +54,7 @@ class CodeHash:
         self._known: dict[str, tuple[Stamp, bytes]] = {}
 
     def read(self) -> str:
-        """The hash of what is there now. Raises OSError."""
+        """Return the hash of the present files. Raises OSError."""
         found: dict[str, tuple[Stamp, bytes]] = {}
         total = hashlib.sha256()
         for label in sorted(self._folders):
@@ -64,14 +64,14 @@ class CodeHash:
                 digest = known[1] if known is not None and known[0] == stamp else _digest(path)
                 found[entry] = (stamp, digest)
                 raw = entry.encode(errors="surrogateescape")
-                # Each part has a known length, so that no two trees can look alike.
+                # Each part has a known length, so that no two different trees give the same bytes.
                 total.update(len(raw).to_bytes(4, "big") + raw + digest)
         self._known = found
         return total.hexdigest()
 
 
 class CodeWatch:
-    """The hash of the code that is present now, so that an edited file is noticed while the container runs."""
+    """The hash of the present code, which follows edits while the container runs."""
 
     def __init__(self, environment: Mapping[str, str]) -> None:
         self._hash = CodeHash(code_folders(environment))
@@ -80,9 +80,9 @@ class CodeWatch:
         self._was_readable = True
 
     def dags_hash(self) -> str:
-        """The hash, at most as old as LOOKING_SHARE allows; empty when a file cannot be read.
+        """Return the hash, at most as old as LOOKING_SHARE allows; empty when a file cannot be read.
 
-        Nobody may take an empty one for equal to anything.
+        An empty hash is equal to nothing.
         """
         if time.monotonic() < self._look_at:
             return self._last
@@ -99,7 +99,7 @@ class CodeWatch:
 
 
 def _raise_unless_missing(error: OSError) -> None:
-    """By itself os.walk takes a folder that it cannot read for an empty one."""
+    """Raise the error, because os.walk takes an unreadable folder for an empty one by default."""
     if not isinstance(error, FileNotFoundError):
         raise error
 
@@ -110,9 +110,9 @@ def _digest(path: str) -> bytes:
 
 
 def _files(folder: Path) -> Iterator[tuple[str, str, Stamp]]:
-    """Relative name, path and stamp of each file below `folder`; links to folders are followed, as Airflow does, once.
+    """Yield relative name, path and stamp of each file below `folder`; follow links to folders once, as Airflow does.
 
-    In strings rather than in Path objects, which would take several times as long.
+    Paths are strings, because Path objects would take several times as long.
     """
     entered = set()
     for here, folders, files in os.walk(folder, followlinks=True, onerror=_raise_unless_missing):

@@ -1,6 +1,6 @@
-"""Puts the fleet agent into a Celery worker: Celery imports this module because the entrypoint lists it.
+"""Adds the fleet agent to a Celery worker: Celery imports this module because the entrypoint lists it.
 
-Only the event loop's thread touches Celery's objects, in `FleetStep`; only the agent's thread waits for anything.
+Only the event loop's thread touches Celery's objects, in `FleetStep`; only the agent's thread makes calls that wait.
 """
 
 from __future__ import annotations
@@ -33,12 +33,12 @@ _code = CodeHash(code_folders(os.environ))
 
 
 def count_active() -> int:
-    """Tasks that run or wait in this worker. After a reconnection `reserved` forgets those that run: look at both."""
+    """Count the tasks that run or wait in this worker: after a reconnection `reserved` lacks the running ones."""
     return max(len(requests.active_requests), len(requests.reserved_requests))
 
 
 class FleetStep(bootsteps.StartStopStep):  # type: ignore[misc]  # Celery is not typed
-    """Subscribes to the queues while the agent commands it, and tells the agent what the worker is doing.
+    """Subscribes to the queues while the agent commands it, and gives the agent snapshots of the worker.
 
     `start` runs at every (re)connection, when `task_consumer` exists and consumes nothing yet.
     """
@@ -55,7 +55,7 @@ class FleetStep(bootsteps.StartStopStep):  # type: ignore[misc]  # Celery is not
             count_active=count_active,
             gate_s=limit_s(os.environ),
         )
-        consumer.fleet_agent = self._agent  # where fleet_version finds it
+        consumer.fleet_agent = self._agent  # for fleet_version
         self._idle = IdleWatch()
         self._queues: list[Any] = []
         self._timer: Any = None
@@ -63,7 +63,7 @@ class FleetStep(bootsteps.StartStopStep):  # type: ignore[misc]  # Celery is not
         worker_shutdown.connect(self._on_shutdown, weak=False)
 
     def start(self, consumer: Any) -> None:
-        """Makes unsubscribed the default; starts the agent's thread, now that the pool's processes are forked."""
+        """Unsubscribe from all queues; start the agent's thread, now that the pool's processes are forked."""
         self._queues = list(consumer.app.amqp.queues.consume_from.values())
         for queue in self._queues:
             consumer.task_consumer.cancel_by_queue(queue.name)
@@ -72,13 +72,13 @@ class FleetStep(bootsteps.StartStopStep):  # type: ignore[misc]  # Celery is not
         self._agent.start()
 
     def stop(self, _consumer: Any) -> None:
-        """What was seen before a connection was lost says nothing any more."""
+        """Drop the snapshot, which is void once the connection is lost."""
         self._agent.snapshot = None
 
     shutdown = stop
 
     def register_with_event_loop(self, consumer: Any, hub: Any) -> None:
-        """Called at every start of the event loop, whose timers are cleared when the connection is lost."""
+        """Start the ticks at every start of the event loop, whose timers are cleared when the connection is lost."""
         if self._timer is not None:
             self._timer.cancel()
         self._timer = hub.call_repeatedly(TICK_S, self._tick, consumer)
@@ -90,8 +90,8 @@ class FleetStep(bootsteps.StartStopStep):  # type: ignore[misc]  # Celery is not
             return
         command = self._agent.command
         consuming = self._subscribe(tasks) if command.consume else self._unsubscribe(tasks)
-        # Both are needed: a task is no longer active before its message is acknowledged, and a BRPOP under way can
-        # still bring one. Private to kombu; where it changes this raises, and an unseen worker is never drained.
+        # Both are needed: a task stops being active before its message is acknowledged, and a BRPOP under way can still
+        # bring a message. Private to kombu: if it changes, this raises, and a worker without snapshots never drains.
         unacked = len(tasks.channel.qos._delivered) - len(tasks.channel.qos._dirty)
         polling = bool(tasks.channel._in_poll)
         active = max(count_active(), unacked)
@@ -125,17 +125,17 @@ class FleetStep(bootsteps.StartStopStep):  # type: ignore[misc]  # Celery is not
 
 
 def name_node(instance: Any, **_: Any) -> None:
-    """Names the worker after its ECS task, so that Flower shows which is which."""
+    """Name the worker after its ECS task, so that Flower shows which is which."""
     instance.hostname = f"celery@{read_task_id(os.environ)}"
 
 
 def install(sender: Any, **_: Any) -> None:
-    """Adds the step before the consumer is built."""
+    """Add the step before the consumer is built."""
     sender.app.steps["consumer"].add(FleetStep)
 
 
 def note_code(**_: Any) -> None:
-    """Looks at the files now: what the next task imports is what is there at this moment."""
+    """Hash the files just before a task imports them, for the task's log."""
     try:
         os.environ[variables.DAGS_HASH] = _code.read()
     except OSError as error:
@@ -145,9 +145,9 @@ def note_code(**_: Any) -> None:
 
 @inspect_command()  # type: ignore[untyped-decorator]  # Celery is not typed
 def fleet_version(state: Any) -> dict[str, str]:
-    """What code the worker runs."""
+    """Return which code the worker runs."""
     answer: dict[str, str] | None = state.consumer.fleet_agent.answer()
-    return answer or {"error": "the worker has not looked at its code yet"}
+    return answer or {"error": "the worker has not read its code yet"}
 
 
 celeryd_init.connect(name_node)

@@ -1,4 +1,4 @@
-"""A burst of short tasks, to see workers follow the backlog and return."""
+"""A burst of short tasks, to show workers being launched for the backlog and stopped after it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ MOST_TASKS = 1000  # Airflow's own limit for one mapped task is 1,024
 @dag(
     schedule=None,
     catchup=False,
-    max_active_tasks=MOST_TASKS,  # the default, 16, would let no more than one worker's slots fill
+    max_active_tasks=MOST_TASKS,  # the default, 16, would fill only one worker's slots
     default_args={"retries": 1, "retry_delay": RETRY_DELAY},
     tags=["example"],
     params={
@@ -26,7 +26,7 @@ MOST_TASKS = 1000  # Airflow's own limit for one mapped task is 1,024
     },
 )
 def burst() -> None:
-    """Runs `tasks` tasks at once, each for between `min_seconds` and `max_seconds`."""
+    """Run `tasks` tasks at once, each for between `min_seconds` and `max_seconds`."""
 
     @task
     def plan() -> list[dict[str, float]]:

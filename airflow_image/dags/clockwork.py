@@ -1,4 +1,4 @@
-"""Runs by the clock: many tasks at once at known minutes, to see workers wait for a run that has not begun."""
+"""Scheduled runs with many tasks at once, to show workers being launched before a run begins."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ TASK_S = 10
     schedule=f"*/{EVERY_MINUTES} * * * *",
     start_date=datetime(2026, 1, 1),
     catchup=False,
-    is_paused_upon_creation=True,  # whoever wants to see it unpauses it
+    is_paused_upon_creation=True,  # unpause it to try it
     max_active_runs=1,
     max_active_tasks=TASKS,
     tags=["example"],
 )
 def clockwork() -> None:
-    """Runs TASKS tasks of TASK_S seconds at once, every EVERY_MINUTES minutes."""
+    """Run TASKS tasks of TASK_S seconds at once, every EVERY_MINUTES minutes."""
 
     @task(queue="default")
     def tick(number: int) -> int:

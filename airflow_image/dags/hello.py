@@ -1,4 +1,4 @@
-"""The smallest DAG: one task that says hello, to see that a deployment works at all."""
+"""The smallest DAG: one task that says hello, to check that a deployment works."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from airflow.sdk import dag, task
 
 @dag(schedule=None, catchup=False, tags=["example"])
 def hello() -> None:
-    """Runs one task."""
+    """Run one task."""
 
     @task
     def say() -> str:

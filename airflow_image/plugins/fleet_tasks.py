@@ -1,4 +1,4 @@
-"""Writes into every task's log which code the task ran with."""
+"""Writes into every task's log which code the task runs with."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ log = logging.getLogger("airflow.task")
 
 
 class TaskCode:
-    """Called in the task's own process, on a worker."""
+    """A listener that Airflow calls in the task's own process, on a worker."""
 
     @hookimpl  # type: ignore[untyped-decorator]
     def on_task_instance_running(self) -> None:
-        """One line, of which both figures can be read by a program."""
+        """Log the code in one line that programs can parse."""
         versions = (os.environ.get(variables.DAGS_HASH, ""), os.environ.get(variables.IMAGE_VERSION, ""))
         log.info("dags_hash=%s image_version=%s", *versions)
 
 
-class FleetTasks(AirflowPlugin):  # type: ignore[misc]  # Airflow is not looked into
-    """Nothing but the listener, and only where tasks run."""
+class FleetTasks(AirflowPlugin):  # type: ignore[misc]  # Airflow is not type-checked here
+    """The listener, only where tasks run."""
 
     name = "fleet_tasks"
     listeners = [TaskCode()] if os.environ.get(variables.ROLE) == WORKER else []

@@ -1,4 +1,4 @@
-"""What the fleet adds to the webserver: `/fleet/version` for everybody, and the Fleet page for who may see it."""
+"""The fleet's part of the webserver: `/fleet/version` for everyone, and the Fleet page for authorized users."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ BANNER = "Fleet banner"
 
 
 def make_app() -> Any:
-    """The ASGI application below PREFIX."""
-    # Imported here: every process loads this file, and none but the webserver needs FastAPI.
+    """Return the ASGI application below PREFIX."""
+    # Imported here: every process loads this file, and only the webserver needs FastAPI.
     from fastapi import FastAPI
     from fastapi.responses import JSONResponse
 
@@ -29,10 +29,10 @@ def make_app() -> Any:
     app = FastAPI(openapi_url=None)
     identity, code = read_identity(os.environ), CodeWatch(os.environ)
 
-    # Both: what no route takes is answered by the UI, with a page and status 200.
+    # Both paths: the UI answers every path without a route, with a page and status 200.
     @app.get(PATH)  # type: ignore[untyped-decorator]
     @app.get(f"{PATH}/")  # type: ignore[untyped-decorator]
-    def version() -> Any:  # FastAPI could not look up a name that is only known in this function
+    def version() -> Any:  # FastAPI cannot resolve a type name that is local to this function
         return JSONResponse(identity.answer(code.dags_hash()), headers={"Cache-Control": "no-store"})
 
     add_page(app)
@@ -40,10 +40,10 @@ def make_app() -> Any:
 
 
 def make_react_apps() -> list[dict[str, Any]]:
-    """The page in the navigation, and its banner on Home. A module sets the global that has its app's name."""
+    """Return the page in the navigation and its banner on Home. A module sets the global that has its app's name."""
     from agent.page.app import static_path
 
-    files = f"{PREFIX}{static_path()}".lstrip("/")  # relative: Airflow may live below a path of its own
+    files = f"{PREFIX}{static_path()}".lstrip("/")  # relative: Airflow may be served below a path
     page = {
         "name": PAGE,
         "bundle_url": f"{files}/page.js",
@@ -56,8 +56,8 @@ def make_react_apps() -> list[dict[str, Any]]:
     return [page, {"name": BANNER, "bundle_url": f"{files}/banner.js", "destination": "dashboard"}]
 
 
-class FleetWeb(AirflowPlugin):  # type: ignore[misc]  # Airflow is not looked into
-    """Something only in the webserver."""
+class FleetWeb(AirflowPlugin):  # type: ignore[misc]  # Airflow is not type-checked here
+    """The application and the page, only in the webserver."""
 
     name = "fleet_web"
     fastapi_apps = (

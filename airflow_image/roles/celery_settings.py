@@ -1,4 +1,4 @@
-"""Celery's settings with which a role outlasts the time that a server is away."""
+"""Celery's settings that let a role outlast an outage of the database or the broker."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from typing import Any
 
 from roles.errors import ConfigurationError
 
-# Celery writes a task's state to the database before the task runs and after it. By default it makes three attempts at
-# once and gives up: the task is acknowledged, not run, and the next message follows it, so that a worker empties the
-# queue in seconds; a task that has ended would occupy one of the scheduler's slots for ever. The pauses grow to 10 s at
-# most and are random below that: the database may be away for some four minutes.
+# Celery writes a task's state to the database before and after the task runs. By default it makes three attempts at
+# once and then stops: the task is acknowledged without having run, and so is the next one, so that a worker empties the
+# queue in seconds; a task that has ended would occupy one of the scheduler's slots without a limit. The pauses grow to
+# 10 s at most and are random below that: the database may be away for some four minutes.
 WITH_RESULTS: Mapping[str, Any] = {
     "result_backend_always_retry": True,
     "result_backend_max_retries": 60,
-    # A process that starts meanwhile makes the tables later.
+    # A process that starts during an outage creates the tables later.
     "database_create_tables_at_setup": False,
 }
-# A message that the broker does not take is a failed task for Airflow, unless sending it takes longer than its
-# operation_timeout (1 s): then the next loop sends it again. Celery's own attempts end after 0.6 s, these never do.
+# Airflow fails a task whose message the broker does not accept, unless sending it takes longer than Airflow's
+# operation_timeout (1 s): then the next loop sends it again. Celery's own attempts end after 0.6 s; these never end.
 WITH_THE_BROKER: Mapping[str, Any] = {
     "task_publish_retry_policy": {
         "max_retries": None,
@@ -28,14 +28,14 @@ WITH_THE_BROKER: Mapping[str, Any] = {
         "interval_max": 1.0,
     },
 }
-# Of one message, a second or more each: for two minutes and more the broker may be away.
+# Airflow's attempts for one message. Each takes a second or more, so the broker may be away for two minutes or more.
 PUBLISH_ATTEMPTS = 120
 
 
 def celery_config(own: str | None, patience: Mapping[str, Any], *, modules: Sequence[str] = ()) -> str:
-    """The operator's own extra Celery configuration (JSON or nothing), with `patience`, and `modules` to import.
+    """Return the operator's extra Celery configuration (JSON or nothing) with `patience`, and `modules` to import.
 
-    What the operator says of patience wins.
+    The operator's settings override those of `patience`.
     """
     try:
         config = json.loads(own or "{}")

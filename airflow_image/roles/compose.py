@@ -1,4 +1,4 @@
-"""Composes, for a role, the program to run with its environment out of what the task definition gives."""
+"""Composes a role's program and environment from the variables of the task definition."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from roles.parts import Part, Variables, bind_host, is_local
 COMMON = {"AIRFLOW__CORE__EXECUTOR": "CeleryExecutor", "AIRFLOW__CORE__LOAD_EXAMPLES": "False"}
 RAW_SECRETS = frozenset(
     name for part in vars(parts).values() if isinstance(part, Part) for name in part.raw
-)  # none of them reaches a program, whether its role needs it or not
+)  # none of them reaches a program, even if its role does not need it
 
 
 @dataclass(frozen=True, kw_only=True)
 class Role:
-    """What a container can be told to be. `has_reporter`: a process beside Airflow's reports it to the fleet.
+    """A role that a container can have. `has_reporter`: a process beside Airflow's reports it to the fleet.
 
-    `waits_for`: who must be out of the way, in a deployment, before it starts.
+    `waits_for`: the rule that names the members which it must wait for, in a deployment, before it starts.
     """
 
     name: str
@@ -32,20 +32,20 @@ class Role:
 
     @property
     def in_fleet(self) -> bool:
-        """Whether it is a member of the fleet, by a reporter or by an agent of its own."""
+        """Return whether it is a member of the fleet, through a reporter or its own agent."""
         return parts.FLEET in self.parts
 
 
 @dataclass(frozen=True, kw_only=True)
 class Program:
-    """What to execute."""
+    """The program to execute."""
 
     argv: list[str]
     environment: dict[str, str]
 
 
 def _without_log_server(given: Variables) -> list[str]:
-    """Airflow's log servers listen on every interface."""
+    """Switch off Airflow's log server on a local machine, because it listens on every interface."""
     return ["--skip-serve-logs"] if is_local(given) else []
 
 
@@ -55,7 +55,7 @@ def _webserver(given: Variables) -> list[str]:
 
 def _worker(given: Variables) -> list[str]:
     shape = ["--queues", given[variables.QUEUES], "--concurrency", given[variables.SLOTS]]
-    # Nothing here uses gossip or mingle: they cost a second at the start, and messages from each worker to every other.
+    # No one uses gossip or mingle: they cost a second at the start, and messages from each worker to every other.
     return ["airflow", "celery", "worker", *shape, "--without-mingle", "--without-gossip", *_without_log_server(given)]
 
 
@@ -93,11 +93,11 @@ ROLES = {
         Role(
             name="forecaster",
             parts=(parts.DATABASE, parts.BROKER, parts.FLEET, parts.FORECASTING),
-            # The scheduler, in the same task, goes first.
+            # The scheduler, in the same ECS task, has priority.
             command=lambda _: ["nice", "-n", "10", "python", "-m", "agent.forecaster"],
         ),
         Role(
-            # No database of Airflow's: tasks reach it through the Execution API only.
+            # No access to Airflow's database: tasks reach it through the Execution API only.
             name="worker",
             parts=(
                 *(parts.BROKER, parts.RESULTS, parts.FERNET, parts.API_KEY, parts.EXECUTION_API),
@@ -108,7 +108,7 @@ ROLES = {
         ),
         Role(name="flower", parts=(parts.BROKER, parts.RESULTS, parts.FLOWER, parts.FLEET), command=_flower),
         Role(
-            # Ends when it is the turn of its task, whose other containers start after it.
+            # Ends when it is the turn of its ECS task, whose other containers start after it.
             name="gate",
             parts=(parts.BROKER,),
             command=lambda _: ["true"],
@@ -126,7 +126,7 @@ ROLES = {
 
 
 def compose(role: Role, given: Mapping[str, str]) -> Program:
-    """The program for `role`; raises ConfigurationError. An AIRFLOW__ variable that is set beats our default."""
+    """Return the program for `role`; raise ConfigurationError. An AIRFLOW__ variable that is set beats our default."""
     missing = sorted({name for part in role.parts for name in part.needs if not given.get(name)})
     if missing:
         raise MissingVariablesError(missing)

@@ -1,4 +1,4 @@
-"""The addresses of Airflow's database, one for each driver, whose certificate is held against its authorities."""
+"""The addresses of Airflow's database, one for each driver, and the verification of its certificate."""
 
 from __future__ import annotations
 
@@ -7,31 +7,31 @@ from pathlib import Path
 from urllib.parse import quote
 
 IMAGE = Path(__file__).resolve().parents[1]
-VERIFY = "verify-full"  # libpq's word: the certificate is of a known authority, and for this host
+VERIFY = "verify-full"  # libpq's mode: the certificate is signed by a known authority, and for this host
 VARIABLES = tuple(f"DATABASE_{name}" for name in ("HOST", "PORT", "NAME", "SSLMODE", "AUTHORITIES", "USER", "PASSWORD"))
 
 Given = Mapping[str, str]
 
 
 def sync_url(given: Given) -> str:
-    """The address as SQLAlchemy reads it for psycopg2."""
+    """Return the address as SQLAlchemy reads it for psycopg2."""
     query = "&".join(f"{name}={quote(value, safe='')}" for name, value in tls(given).items())
     return f"postgresql+psycopg2://{_place(given)}?{query}"
 
 
 def async_url(given: Given) -> str:
-    """The address as SQLAlchemy reads it for asyncpg, which takes TLS by an argument only (roles.database_async)."""
+    """Return SQLAlchemy's address for asyncpg, which takes TLS settings only as an argument (roles.database_async)."""
     return f"postgresql+asyncpg://{_place(given)}"
 
 
 def tls(given: Given) -> dict[str, str]:
-    """What libpq is told of TLS."""
+    """Return libpq's parameters for TLS."""
     mode = given["DATABASE_SSLMODE"]
     return {"sslmode": mode, "sslrootcert": authorities(given)} if mode == VERIFY else {"sslmode": mode}
 
 
 def authorities(given: Given) -> str:
-    """The file with the certificates of the authorities: absolute, or below the image's own folder."""
+    """Return the file of the authorities' certificates: an absolute path, or one below the image's own folder."""
     return str(IMAGE / given["DATABASE_AUTHORITIES"])
 
 

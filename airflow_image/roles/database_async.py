@@ -1,4 +1,4 @@
-"""What asyncpg is told besides the database's address: Airflow imports ARGUMENTS by its name."""
+"""asyncpg's arguments besides the database's address. Airflow imports ARGUMENTS by its name."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from roles import database
 
 
 def arguments(given: Mapping[str, str]) -> dict[str, Any]:
-    """How asyncpg connects. Raises OSError without the file of authorities, ssl.SSLError if there is none in it."""
+    """Return asyncpg's arguments. Raises OSError without the authorities' file, ssl.SSLError if it holds none."""
     mode = given["DATABASE_SSLMODE"]
-    # A mode that verifies nothing is known to asyncpg by libpq's word for it.
+    # asyncpg accepts libpq's names of the modes that verify nothing.
     verified = mode == database.VERIFY
     return {"ssl": ssl.create_default_context(cafile=database.authorities(given)) if verified else mode}
 

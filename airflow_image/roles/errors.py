@@ -1,8 +1,8 @@
-"""What can be wrong with a container's environment, each told in one line."""
+"""The errors in a container's environment, each with a message of one line."""
 
 
 class ConfigurationError(Exception):
-    """The environment does not describe a container that could start."""
+    """The environment describes no container that can start."""
 
 
 class MissingVariablesError(ConfigurationError):

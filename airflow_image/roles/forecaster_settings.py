@@ -10,19 +10,19 @@ from agent import variables
 from fleet.pools import POOLS, read_pools
 from roles.errors import ConfigurationError
 
-# Of each: the default, the lowest, the highest.
+# Each setting's default, minimum and maximum.
 LIMITS = {
-    # Any boot ends within this.
+    # Every boot ends within this time.
     variables.FORECAST_MINUTES: ("15", 1, 60),
     variables.FORECAST_RUNS: ("10", 1, 100),
-    # Measured: with less, tasks of later stages wait longer, and more costs more. Above 900 s there might be more pairs
-    # than a reader believes.
+    # Measured: with less, tasks of later stages wait longer; more costs more. Above 900 s a forecast could have more
+    # pairs than its readers accept.
     variables.FORECAST_WINDOW_S: ("30", 1, 900),
 }
 
 
 def forecast_settings(given: Mapping[str, str]) -> dict[str, str]:
-    """What the forecaster reads; raises ConfigurationError for a number that cannot be meant."""
+    """Return the forecaster's settings; raise ConfigurationError for a number outside its limits."""
     settings = {name: given.get(name) or default for name, (default, _, _) in LIMITS.items()}
     for name, (_, lowest, highest) in LIMITS.items():
         number = _number(settings[name])
@@ -34,7 +34,7 @@ def forecast_settings(given: Mapping[str, str]) -> dict[str, str]:
 
 
 def _number(value: str) -> float:
-    """Not a number where it is no whole one."""
+    """Return a whole number, or NaN for any other text."""
     try:
         return int(value)
     except ValueError:

@@ -1,4 +1,4 @@
-"""Holds a container back at its start until it is its turn in a deployment, and says whom it waits for."""
+"""Delays a container's start until its turn in a deployment, and logs which members it waits for."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ TERMINATED = 128 + signal.SIGTERM
 
 
 def take_turn(rule: Rule, environment: Mapping[str, str], *, limit_s: float) -> None:
-    """Returns when the gate is open. One that is a member of the fleet is shown as starting meanwhile.
+    """Wait until the gate is open. A member of the fleet reports as starting meanwhile.
 
-    The container's health check is told that it waits. Ends the process when that is told to stop.
+    A heartbeat shows the container's health check that it waits. A stop signal ends the process.
     """
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     registry, watch = Registry(connect(environment[variables.BROKER_URL])), CodeWatch(environment)
@@ -54,7 +54,7 @@ def take_turn(rule: Rule, environment: Mapping[str, str], *, limit_s: float) -> 
 def wait(
     rule: Rule, *, read: Callable[[], Roster], code: Callable[[], Code], report: Callable[[], None], limit_s: float
 ) -> None:
-    """Looks at the fleet until the gate is open. `read` may raise redis.RedisError."""
+    """Read the fleet every LOOK_EVERY_S until the gate is open. `read` may raise redis.RedisError."""
     gate = Gate(limit_s=limit_s, now=time.monotonic())
     said, say_at, report_at = "", 0.0, 0.0
     while True:
@@ -74,13 +74,13 @@ def wait(
             said, say_at = passage.why, now + SAY_AGAIN_EVERY_S
         time.sleep(LOOK_EVERY_S)
     if passage.why:
-        log.error("gate: time is up, tasks may start on a worker of other code: goes on in spite of %s", passage.why)
+        log.error("gate: time limit reached: tasks may start on a worker of other code; still there: %s", passage.why)
     else:
         log.info("gate: open")
 
 
 def _report(environment: Mapping[str, str], reporter: Reporter | None) -> None:
-    with contextlib.suppress(OSError):  # the health check then finds that nothing runs yet, and is patient at first
+    with contextlib.suppress(OSError):  # the health check then fails, which its start period tolerates
         heartbeat.beat(environment, heartbeat.WAITING)
     if reporter is not None:
         reporter.report()
@@ -88,7 +88,7 @@ def _report(environment: Mapping[str, str], reporter: Reporter | None) -> None:
 
 @contextmanager
 def _stoppable() -> Iterator[None]:
-    """SIGTERM ends the process in good order; afterwards it is the program's again."""
+    """End the process in an orderly way on SIGTERM; restore the signal's handler afterwards."""
     before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(TERMINATED))
     yield
     signal.signal(signal.SIGTERM, before)

@@ -1,4 +1,4 @@
-"""Says whether a container does its work: ECS replaces it when this fails several times in a row."""
+"""A container's health check: ECS replaces the container when it fails several times in a row."""
 
 from __future__ import annotations
 
@@ -20,10 +20,11 @@ from roles.password import rotation_of
 TIMEOUT_S = 5.0
 # Airflow's jobs beat every 5 s; its own pages call one unhealthy after 30 s.
 LONGEST_SILENCE_S = 90.0
-# An agent's round lasts some seconds at most, with Redis and ECS both away.
+# A tick of the agent takes some seconds at most, with Redis and ECS both away.
 LONGEST_PAUSE_S = 120.0
-# The forecaster looks each minute, and a look takes some 30 s at most, with the database or Redis away.
+# The forecaster ticks each minute, and a tick takes some 30 s at most, with the database or Redis away.
 LONGEST_LOOK_S = 180.0
+NEVER = "since the container started"
 HEARTBEAT = """
     SELECT extract(epoch FROM now() - max(latest_heartbeat)) FROM job
     WHERE job_type = %s AND hostname = ANY(%s) AND state = 'running'
@@ -33,13 +34,14 @@ Given = Mapping[str, str]
 
 
 class Unhealthy(Exception):
-    """The container does not do its work; the message says why."""
+    """The container does not work; the message says why."""
 
 
 def check(role: str, given: Given) -> None:
-    """Raises Unhealthy if a container of that role, told `given`, does not do its work; KeyError for no such role.
+    """Raise Unhealthy if the container of that role with the environment `given` does not work.
 
-    One that waits for its turn in a deployment is well: ECS would end the task for anything else.
+    Raises KeyError for an unknown role. A container that waits for its turn in a deployment is healthy: ECS would
+    otherwise end the task.
     """
     waits_s = heartbeat.age_s(given, heartbeat.WAITING)
     if waits_s is None or waits_s > LONGEST_PAUSE_S:
@@ -47,7 +49,7 @@ def check(role: str, given: Given) -> None:
 
 
 def main(role: str) -> int:
-    """0 if this container is healthy, else 1 with one line that says why not."""
+    """Return 0 if this container is healthy, else 1 after one line that says why not."""
     try:
         check(role, os.environ)
     except Unhealthy as error:
@@ -57,56 +59,57 @@ def main(role: str) -> int:
 
 
 def _webserver(given: Given) -> None:
-    """The page answers 200 whatever is wrong; of what it says, only the database is the webserver's own business."""
+    """Check the database only: the page always answers 200, and its other parts concern other containers."""
     try:
         status = json.loads(_get(given, "/api/v2/monitor/health"))["metadatabase"]["status"]
     except (ValueError, KeyError, TypeError):
-        raise Unhealthy("the webserver's answer does not say how its database is") from None
+        raise Unhealthy("the webserver's answer does not give the database's status") from None
     if status != "healthy":
-        raise Unhealthy(f"the webserver calls its database {status}")
+        raise Unhealthy(f"the webserver reports its database as {status}")
 
 
 def _scheduler(given: Given) -> None:
-    """The scheduler answers 503 unless its own heart beats."""
+    """Check the scheduler, which answers 503 unless it has a recent heartbeat."""
     _get(given, "/health")
 
 
 def _flower(given: Given) -> None:
-    said = _get(given, "/healthcheck").strip()
-    if said != b"OK":
-        raise Unhealthy("flower does not say OK")
+    answer = _get(given, "/healthcheck").strip()
+    if answer != b"OK":
+        raise Unhealthy("flower does not answer OK")
 
 
 def _worker(given: Given) -> None:
-    """Whether the fleet agent goes its rounds: without it a worker neither drains nor stays protected.
+    """Check the fleet agent's heartbeat: without the agent a worker neither drains nor stays protected.
 
-    Deliberately nothing of Redis or the database: a worker that waits for them must not be stopped with its tasks.
+    Redis and the database are deliberately not checked: a worker that waits for them must not be stopped with its
+    tasks.
     """
     age_s = heartbeat.age_s(given, heartbeat.ROUND)
     if age_s is None or age_s > LONGEST_PAUSE_S:
-        raise Unhealthy("the fleet agent has gone no round " + ("yet" if age_s is None else f"for {age_s:.0f} s"))
+        raise Unhealthy("fleet agent heartbeat missing " + (NEVER if age_s is None else f"for {age_s:.0f} s"))
 
 
 def _forecaster(given: Given) -> None:
-    """Whether it looks. What it cannot see is no fault of its container's, which a new one would not see either."""
+    """Check the forecaster's heartbeat only: when Redis or the database is away, a new container would not help."""
     age_s = heartbeat.age_s(given, heartbeat.LOOK)
     if age_s is None or age_s > LONGEST_LOOK_S:
-        raise Unhealthy("the forecaster has not looked " + ("yet" if age_s is None else f"for {age_s:.0f} s"))
+        raise Unhealthy("forecaster heartbeat missing " + (NEVER if age_s is None else f"for {age_s:.0f} s"))
 
 
 def _job(job_type: str) -> Callable[[Given], None]:
-    """Whether this container's job of that type wrote its heartbeat into Airflow's database."""
+    """Return the check of the heartbeat that this container's job of that type writes into Airflow's database."""
 
     def beats(given: Given) -> None:
         age_s = _heartbeat_age_s(given, job_type=job_type)
         if age_s is None or age_s > LONGEST_SILENCE_S:
-            raise Unhealthy(f"no heartbeat of the {job_type} " + ("at all" if age_s is None else f"for {age_s:.0f} s"))
+            raise Unhealthy(f"{job_type} heartbeat missing " + (NEVER if age_s is None else f"for {age_s:.0f} s"))
 
     return beats
 
 
 def _own_names() -> list[str]:
-    """What Airflow may call this machine. To ask Airflow itself would cost three seconds of a processor each time."""
+    """Return Airflow's possible names of this machine. Asking Airflow would take three seconds of a processor."""
     name = socket.gethostname()
     with contextlib.suppress(OSError):
         found = socket.getaddrinfo(name, None, 0, socket.SOCK_DGRAM, 0, socket.AI_CANONNAME)

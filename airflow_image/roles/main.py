@@ -1,4 +1,4 @@
-"""Starts a container: checks its role, writes what must be a file, starts the reporter, becomes the program."""
+"""Starts a container: checks its role, writes the passwords' file, starts the reporter, becomes the program."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ PASSWORDS_FILE = "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE"
 
 
 def main(arguments: list[str]) -> int:
-    """Becomes the program of the role that `arguments` name, or returns an exit code after one line that says why.
+    """Become the program of the role that `arguments` name, or return an exit code after one line that says why.
 
-    `health ROLE` says instead whether the container of that role is healthy; `schema`, what roles.schema reads.
+    `health ROLE` checks the container of that role; `schema` prints what roles.schema reads.
     """
     if len(arguments) == 2 and arguments[0] == HEALTH and arguments[1] in health.CHECKS:
         return health.main(arguments[1])
@@ -48,7 +48,7 @@ def main(arguments: list[str]) -> int:
     except MetadataUnavailableError as error:
         return _refuse(f"entrypoint {role.name}: {error}", UNAVAILABLE)
     if role.waits_for is not None:
-        # Imported here: no other role needs what it brings in, which takes a moment.
+        # Imported here: the import takes a moment, and no other role needs it.
         from roles.gate import take_turn
 
         take_turn(role.waits_for, program.environment, limit_s=gate_s)
@@ -73,7 +73,7 @@ def _gate_limit_s() -> float:
 
 
 def _write_passwords(password: str) -> Path:
-    """Writes the file that the simple auth manager reads; nobody else may."""
+    """Write the file that the simple auth manager reads. Only its owner may read it."""
     home = Path(os.environ.get(variables.AIRFLOW_HOME) or Path.home() / "airflow")
     home.mkdir(parents=True, exist_ok=True)
     path = home / "passwords.json"

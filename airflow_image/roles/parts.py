@@ -1,4 +1,4 @@
-"""The parts of a role's configuration: which variables each reads, which of Airflow's settings it gives."""
+"""The parts of a role's configuration: the variables that each part reads, and Airflow's settings that it gives."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ Variables = Mapping[str, str]
 Settings = dict[str, str]
 
 FERNET_SECRET_LENGTH = 32
-# A scheduler loop queues at most so many tasks: Airflow's 16 would stretch a burst of 1,000 over a minute.
+# A scheduler loop queues at most this many tasks: Airflow's 16 would stretch a burst of 1,000 over a minute.
 MAX_TASKS_QUEUED_AT_ONCE = 512
 # A slot stays taken until the supervisor's next heartbeat: 1 s instead of 5 s makes short tasks 4 times as fast.
 MIN_HEARTBEAT_INTERVAL_S = 1
-# A task that can neither start nor report its end is lost. Airflow gives up after 4 to 15 s, these attempts last for
-# at least 23 x 5 s: a new webserver is there by then. The waits are random between the two.
+# A task that can neither start nor report its end is lost. Airflow's own attempts end after 4 to 15 s; these last for
+# at least 23 x 5 s, within which a new webserver starts. The waits are random between the two.
 EXECUTION_API_ATTEMPTS = 24
 EXECUTION_API_WAIT_S = (5, 10)
 EXTRA_CELERY_CONFIG = "AIRFLOW__CELERY__EXTRA_CELERY_CONFIG"
 ASYNC_ARGUMENTS = "roles.database_async.ARGUMENTS"  # not imported here: it reads the environment
 SECRETS_BACKEND = "airflow.providers.amazon.aws.secrets.secrets_manager.SecretsManagerBackend"
 INFINITE_SLOTS = -1
-# A message unacknowledged for longer is delivered again, though its task may run. Airflow's default, said aloud: it
-# warns in every process where it is not set.
+# A message unacknowledged for longer is delivered again, even if its task still runs. This is Airflow's default, set
+# because Airflow warns in every process where it is not set.
 VISIBILITY_TIMEOUT_S = 86_400
 ADMIN = "admin"
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
@@ -40,9 +40,9 @@ LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 
 @dataclass(frozen=True, kw_only=True)
 class Part:
-    """`needs` must be set and not empty; `settings` turns them into defaults, which an operator's own values beat.
+    """`needs` must be set and not empty; `settings` gives defaults, which an operator's own values override.
 
-    `secrets` gives settings too, but nothing beats them; `raw` names the variables that must not reach the program.
+    `secrets` gives settings that cannot be overridden; `raw` names the variables that must not reach the program.
     """
 
     needs: tuple[str, ...]
@@ -52,39 +52,39 @@ class Part:
 
 
 def broker_url(given: Variables) -> str:
-    """The address of the broker as Celery and redis-py read it."""
+    """Return the address of the broker as Celery and redis-py read it."""
     password = quote(given["BROKER_PASSWORD"], safe="")
-    # Not every connection that kombu makes inherits Celery's settings: without the query some would trust anybody.
+    # Not every connection that kombu makes inherits Celery's settings: without the query some would verify nothing.
     query = "?ssl_cert_reqs=required" if given["BROKER_SCHEME"] == "rediss" else ""
     return f"{given['BROKER_SCHEME']}://:{password}@{given['BROKER_HOST']}:{given['BROKER_PORT']}/0{query}"
 
 
 def fernet_key(secret: str) -> str:
-    """The Fernet key for a secret of exactly 32 ASCII characters."""
+    """Return the Fernet key for a secret of exactly 32 ASCII characters."""
     if len(secret) != FERNET_SECRET_LENGTH or not secret.isascii():
         raise ConfigurationError(f"FERNET_SECRET is not {FERNET_SECRET_LENGTH} ASCII characters long")
     return base64.urlsafe_b64encode(secret.encode()).decode()
 
 
 def bind_host(given: Variables) -> str:
-    """The address to listen on: every interface, unless told otherwise."""
+    """Return the address to listen on: every interface, unless BIND_HOST is set."""
     return given.get("BIND_HOST") or "0.0.0.0"  # noqa: S104 - the task's security group decides who may connect
 
 
 def is_local(given: Variables) -> bool:
-    """Whether nobody but this machine may connect."""
+    """Return whether only this machine can connect."""
     return bind_host(given) in LOOPBACK
 
 
 def _secret_connections(given: Variables) -> Settings:
-    """Airflow asks Secrets Manager first, where the task definition names a prefix."""
+    """Let Airflow ask Secrets Manager first, if the task definition names a prefix."""
     prefix = given.get("CONNECTIONS_PREFIX")
     if not prefix:
         return {}
     kwargs = {"connections_prefix": f"{prefix}/connections", "variables_prefix": f"{prefix}/variables"}
     return {
         "AIRFLOW__SECRETS__BACKEND": SECRETS_BACKEND,
-        # Nothing of Airflow's own configuration is looked for there.
+        # Airflow's own configuration is not read from there.
         "AIRFLOW__SECRETS__BACKEND_KWARGS": json.dumps({**kwargs, "config_prefix": None}),
     }
 
@@ -95,7 +95,7 @@ def _broker_settings(given: Variables) -> Settings:
         case "redis":
             return settings
         case "rediss":
-            # Flower's own connection to the broker needs these. No CA file: the default trust store holds.
+            # Flower's own connection to the broker needs these. No CA file: it uses the default trust store.
             return {**settings, "AIRFLOW__CELERY__SSL_ACTIVE": "True", "AIRFLOW__CELERY__SSL_MUTUAL_TLS": "False"}
         case other:
             raise ConfigurationError(f"BROKER_SCHEME is {other!r}, not redis or rediss")
@@ -104,7 +104,7 @@ def _broker_settings(given: Variables) -> Settings:
 def _scheduler_settings(given: Variables) -> Settings:
     parallelism = total_slots(read_pools(given[POOLS]))
     return {
-        # The executor puts no more messages into the broker than this: less would hide the backlog from the scaler.
+        # The executor puts no more messages into the broker than this: less would hide the backlog from the autoscaler.
         "AIRFLOW__CORE__PARALLELISM": str(parallelism),
         "AIRFLOW__SCHEDULER__MAX_TIS_PER_QUERY": str(min(parallelism, MAX_TASKS_QUEUED_AT_ONCE)),
         "AIRFLOW__CELERY__TASK_PUBLISH_MAX_RETRIES": str(celery_settings.PUBLISH_ATTEMPTS),
@@ -137,7 +137,7 @@ def _extra_celery_config(patience: Mapping[str, Any], *modules: str) -> Callable
 
 def _flower_secrets(given: Variables) -> Settings:
     if "," in given["ADMIN_PASSWORD"]:
-        raise ConfigurationError("ADMIN_PASSWORD holds a comma, which Flower takes for the next user")
+        raise ConfigurationError("ADMIN_PASSWORD contains a comma, which Flower reads as a separator of users")
     return {"FLOWER_BASIC_AUTH": f"{ADMIN}:{given['ADMIN_PASSWORD']}"}
 
 
@@ -145,7 +145,7 @@ DATABASE_SECRETS = ("DATABASE_USER", "DATABASE_PASSWORD")
 
 DATABASE = Part(
     needs=database.VARIABLES,
-    # Airflow would make the second address of the first one, whose query asyncpg does not understand.
+    # Airflow would derive the second address from the first one, whose query asyncpg does not understand.
     settings=lambda _: {"AIRFLOW__DATABASE__SQL_ALCHEMY_CONNECT_ARGS_ASYNC": ASYNC_ARGUMENTS},
     secrets=lambda given: {
         variables.DATABASE_URL: database.sync_url(given),
@@ -155,7 +155,7 @@ DATABASE = Part(
 )
 NEW_DATABASE = Part(
     needs=(),
-    # Airflow's 128 slots in default_pool would clip parallelism; read only when the database is made.
+    # Airflow's 128 slots in default_pool would limit parallelism. Read only when the database is created.
     settings=lambda _: {"AIRFLOW__CORE__DEFAULT_POOL_TASK_SLOT_COUNT": str(INFINITE_SLOTS)},
 )
 CONNECTIONS = Part(needs=(), settings=_secret_connections)
@@ -214,7 +214,7 @@ WEB = Part(
     needs=("PORT", "ADMIN_PASSWORD", POOLS),  # the Fleet page shows the pools
     settings=lambda _: {
         "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": f"{ADMIN}:admin",
-        # The load balancer, alone in being let in from outside, says in its headers what the browser asked for.
+        # Only the load balancer can connect from outside; its headers hold the address that the browser asked for.
         "FORWARDED_ALLOW_IPS": "*",
     },
     raw=("ADMIN_PASSWORD",),

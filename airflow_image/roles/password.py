@@ -1,4 +1,4 @@
-"""Reads the database's password again when the database refuses the one at hand, as it does after a rotation."""
+"""Reads the database's password again when the database refuses the known one, as it does after a rotation."""
 
 from __future__ import annotations
 
@@ -7,21 +7,21 @@ import os
 from collections.abc import Callable, Mapping
 from typing import Any
 
-REFUSED = "password authentication failed"  # Postgres's words, whatever the driver makes of them
+REFUSED = "password authentication failed"  # Postgres's message, which is part of each driver's error
 HOST = "DATABASE_HOST"
 SECRET_ARN = "DATABASE_SECRET_ARN"  # noqa: S105 - the variable's name
 
 
 def read_password(secret_arn: str) -> str:
-    """The present password in a secret as RDS keeps it. Raises botocore's errors."""
-    import boto3  # costs half a second, which only a refused process has to spend
+    """Return the present password from a secret in RDS's format. Raises botocore's errors."""
+    import boto3  # takes half a second, which only a refused process has to spend
 
     answer = boto3.client("secretsmanager").get_secret_value(SecretId=secret_arn)
     return str(json.loads(answer["SecretString"])["password"])
 
 
 class Rotation:
-    """Connects to the database at `host`; `read` gives the present password. Other databases are left alone."""
+    """Connects to the database at `host`; `read` gives the present password. Other databases are not affected."""
 
     def __init__(self, *, host: str, read: Callable[[], str]) -> None:
         self._host = host
@@ -29,7 +29,7 @@ class Rotation:
         self._latest: str | None = None
 
     def connect(self, open_connection: Callable[..., Any], *, refusals: tuple[type[Exception], ...], **how: Any) -> Any:
-        """What `open_connection(**how)` gives, with the present password; raises what it raises otherwise."""
+        """Return `open_connection(**how)` with the present password; raise other errors of it."""
         if how.get("host") != self._host:
             return open_connection(**how)
         if self._latest is not None:
@@ -44,7 +44,7 @@ class Rotation:
 
 
 def rotation_of(given: Mapping[str, str]) -> Rotation | None:
-    """For the database that the container was told of; None where its password has no secret."""
+    """Return the rotation of the container's database; None where its password has no secret."""
     arn, host = given.get(SECRET_ARN), given.get(HOST)
     return Rotation(host=host, read=lambda: read_password(arn)) if arn and host else None
 

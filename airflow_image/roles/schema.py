@@ -1,4 +1,4 @@
-"""Says which revisions of Airflow's database this image knows, so that nobody deploys it over one that it does not."""
+"""Prints which revisions of Airflow's database this image knows, so that it is not deployed over an unknown one."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from agent.versions import airflow_version
 
 
 def read_schema() -> dict[str, Any]:
-    """`airflow_version`, the `revision` that `airflow db migrate` leads to, the `lineage` up to it, latest first.
+    """Return `airflow_version`, the `revision` that `airflow db migrate` leads to, and its `lineage`, latest first.
 
-    Airflow brings a database from any revision of the lineage to the latest. Another one comes from other code.
+    Airflow brings a database from any revision of the lineage to the latest. Other revisions come from other code.
     """
-    # Imported here: no role needs what it brings in, which takes seconds.
+    # Imported here: the imports take seconds, and no role needs them.
     import airflow
     from alembic.script import ScriptDirectory
 
@@ -25,6 +25,6 @@ def read_schema() -> dict[str, Any]:
 
 
 def main() -> int:
-    """Prints it as JSON."""
+    """Print it as JSON."""
     json.dump(read_schema(), sys.stdout)
     return 0

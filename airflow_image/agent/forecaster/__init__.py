@@ -1,1 +1,1 @@
-"""The process beside the scheduler that forecasts the slots that scheduled runs will want."""
+"""The process beside the scheduler that forecasts the slots that scheduled runs will need."""

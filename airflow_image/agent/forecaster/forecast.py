@@ -1,17 +1,17 @@
-"""Forecasts how many slots scheduled runs will want, from the course that such runs took before.
+"""Forecasts how many slots scheduled runs will need, from their past runs.
 
-A forecast of a pool is a list of pairs (epoch_s, slots): from epoch_s on so many slots more are expected to be wanted,
-beyond what is queued or active before.
+A forecast of a pool is a list of pairs (epoch_s, slots): from epoch_s on, so many more slots are expected to be needed
+than were queued or active before.
 
-- It follows a run's course: what its first tasks want when it is due, and what its later stages want besides, so many
-  seconds after. The course of a run that is under way is expected to go on.
-- It is the mean over a DAG's last runs, not a quantile: when runs of many DAGs are due, their quantiles together are
-  more than they hardly ever want at once. Fractions add up over DAGs before they are rounded.
-- Pairs are independent, so they add up. How long slots stay wanted is not said. From epoch_s on the backlog says what
-  is wanted, and a reader that counts both would count the same tasks twice.
-- A DAG without past runs, or none that is due, adds nothing: it is scaled for when its tasks are queued.
+- It follows a run over time: its first tasks need slots when the run is due, its later stages need more some seconds
+  later. A run that is under way is expected to continue like its past runs.
+- It is the mean over a DAG's last runs, not a quantile: when runs of many DAGs are due, the sum of their quantiles
+  is more than they almost ever need at once. Fractions add up over DAGs before they are rounded.
+- Pairs are independent, so they add up. A forecast does not say how long slots stay in use. From epoch_s on the backlog
+  shows the demand; a reader that counts both would count the same tasks twice.
+- A DAG without past runs, or without a due run, adds nothing: workers are launched once its tasks are queued.
 
-Pure: the runs and what was wanted are arguments.
+Pure: due runs and past use are arguments.
 """
 
 from __future__ import annotations
@@ -24,17 +24,17 @@ from dataclasses import dataclass
 from fleet.forecast import MOST_FORECAST_SLOTS, Forecast
 
 LOOK_EVERY_S = 60.0
-# The scheduler may be a little late. A run that it has not created by then is not awaited any longer.
+# The scheduler may be a little late. A run that it has not created by then is no longer expected.
 LATE_S = 60.0
-# What a run wants more within so many seconds is expected at their begin: a boot's time is not known any better.
+# Rises within one bucket are expected at its start: the time of a boot is not known more precisely.
 BUCKET_S = 15
-# Slots are whole. A worker costs less than a task that waits for one, so more is rounded up than down.
+# Slots are whole. A worker costs less than a task that waits for one, so fractions round up from here.
 ROUNDED_UP_FROM = 0.25
 
 
 @dataclass(frozen=True, kw_only=True)
 class DueRun:
-    """A run of a DAG that is due at `at`, in seconds since the epoch; it may have been created already."""
+    """A run of a DAG that is due at `at`, in seconds since the epoch; it may already be created."""
 
     dag_id: str
     at: float
@@ -42,10 +42,10 @@ class DueRun:
 
 @dataclass(frozen=True, kw_only=True)
 class PastUse:
-    """What a DAG's last `runs` runs wanted of one queue.
+    """The slots of one queue that a DAG's last `runs` runs needed.
 
-    `rises`: pairs of a second of the run and of slots: so many more than at any time before were wanted in the
-    BUCKET_S from then on, by all runs together.
+    `rises`: pairs (seconds after the run was due, slots): in the BUCKET_S from then on, all runs together needed so
+    many slots more than at any time before.
     """
 
     dag_id: str
@@ -57,10 +57,10 @@ class PastUse:
 def forecast(
     runs: Iterable[DueRun], past: Iterable[PastUse], *, pool_of: Mapping[str, str], since: float
 ) -> dict[str, Forecast]:
-    """By pool, what is expected after `since`; empty where that is nothing.
+    """Return each pool's forecast after `since`; it is empty where nothing is expected.
 
-    `pool_of`: by queue; another queue's tasks run elsewhere. slots(pool, t) = the sum, over the runs and the pool's
-    queues, of what the mean run of the DAG wants more t - due seconds after it was due; rounded then.
+    `pool_of`: the pool of each queue; tasks of other queues are not counted. slots(pool, t) = the sum, over the runs
+    and the pool's queues, of the mean rise of the DAG's past runs t - due seconds after they were due; then rounded.
     """
     courses: dict[str, list[tuple[str, PastUse]]] = defaultdict(list)
     for use in past:

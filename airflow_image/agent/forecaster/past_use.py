@@ -1,4 +1,4 @@
-"""Reads from Airflow's database how many slots the last runs of DAGs wanted in their course."""
+"""Reads from Airflow's database how many slots the last runs of DAGs needed over time."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from sqlalchemy import text
 
 from agent.forecaster.forecast import BUCKET_S, PastUse
 
-# A slot is taken for about a second by the shortest task there is.
+# Even the shortest task takes a slot for about a second.
 LEAST_S = 1.0
-# Of one statement: each is far below the time that Postgres grants it, however many DAGs are due.
+# With so many DAGs a statement stays far below its timeout, however many DAGs are due.
 DAGS_A_QUERY = 50
 
-# Slots wanted = the tasks at once had none waited for a worker: a task wants its slot when it is queued, for as long as
-# it ran, on a clock that stands still until the run's first task starts. So a run that found no worker counts as one
-# that found enough. Only what is more than at any time before is a rise: a slot that was wanted is there still.
-# Tasks that were never queued (empty operators) take no slot. Of a task that was tried again the last try is known;
-# the time for which one was deferred counts as busy.
+# Slots needed = the tasks that would have run at once if none had waited for a worker: a task needs its slot from when
+# it is queued, for as long as it ran, on a clock that starts with the run's first task. So a run that found no worker
+# counts like one that found enough. Only an increase above all earlier levels is a rise: a slot needed once is there
+# later. Tasks that were never queued (empty operators) take no slot. Of a retried task only the last try is known; the
+# time for which a task was deferred counts as busy.
 PAST_USE = text("""
 with past as (
   select due.dag_id, run.run_id
@@ -61,7 +61,7 @@ from buckets join counts using (dag_id) group by dag_id, queue, runs
 
 
 def past_use(session: Any, dag_ids: Collection[str], *, runs: int, window_s: float) -> list[PastUse]:
-    """Over the last `runs` finished scheduled runs of each DAG, what was wanted in their first `window_s` seconds.
+    """Return the slots that each DAG's last `runs` finished scheduled runs needed in their first `window_s` seconds.
 
     `session`: a SQLAlchemy session on Airflow's database. A DAG that never ran is left out. Raises SQLAlchemyError.
     """

@@ -1,6 +1,6 @@
-"""The process beside the scheduler that forecasts, each minute, the slots that scheduled runs will want.
+"""The process beside the scheduler that forecasts, each minute, the slots that scheduled runs will need.
 
-It only reads Airflow's database. What it writes expires: without it workers are scaled by the backlog alone.
+It only reads Airflow's database. Its forecasts expire: without them workers are scaled by the backlog alone.
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ log = logging.getLogger(__name__)
 
 CONNECT_TIMEOUT_S = 5
 ANSWER_TIMEOUT_MS = 10_000
-# A statement takes a fraction of a second over a million task instances; a slower one is in the scheduler's way.
+# A statement takes a fraction of a second over a million task instances; a slower one would hinder the scheduler.
 STATEMENT_TIMEOUT_MS = 5_000
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """`pool_of`: by queue. Slots are the mean of `runs` past runs, over the first `window_s` seconds of each."""
+    """`pool_of`: the pool of each queue. Slots are the mean of `runs` past runs, over the first `window_s` of each."""
 
     pool_of: Mapping[str, str]
     ahead_s: float
@@ -46,7 +46,7 @@ class Settings:
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> Settings:
-        """As the entrypoint left it; KeyError or ValueError otherwise."""
+        """Read the settings that the entrypoint put into the environment; raise KeyError or ValueError for others."""
         return cls(
             pool_of=json.loads(environment[variables.POOL_OF_QUEUE]),
             ahead_s=60.0 * int(environment[variables.FORECAST_MINUTES]),
@@ -56,7 +56,7 @@ class Settings:
 
 
 class Forecaster:
-    """`look` never raises for a broker or database that is away: the last forecast then stands until it expires."""
+    """Forecasts for all pools. Without broker or database `look` does not raise; the last forecast expires."""
 
     def __init__(self, settings: Settings, *, engine: Engine, registry: Registry) -> None:
         self._settings, self._engine, self._registry = settings, engine, registry
@@ -64,7 +64,7 @@ class Forecaster:
         self._outage = Outage("nothing can be forecast", log)
 
     def look(self) -> None:
-        """Forecasts once, for all pools."""
+        """Forecast once, for all pools."""
         try:
             self._look()
         except (SQLAlchemyError, redis.RedisError) as error:
@@ -77,7 +77,7 @@ class Forecaster:
         with Session(self._engine) as session:
             under_way = runs_under_way(session, since=now - settings.window_s, until=now)
             due = self._schedule.due_runs(session, since=now - LATE_S, until=now + settings.ahead_s)
-            # Between the two statements the scheduler may create a run, which is still one run.
+            # The scheduler may create a run between the two statements; both then return it, and it counts once.
             runs = dict.fromkeys((*under_way, *due))
             dag_ids = {run.dag_id for run in runs}
             past = past_use(session, dag_ids, runs=settings.runs, window_s=settings.window_s)
@@ -87,14 +87,14 @@ class Forecaster:
 
 
 def read_only(url: str) -> Engine:
-    """Connections on which Postgres refuses to write and to take long; none is kept between two looks."""
+    """Return an engine whose connections are read-only with a statement timeout, and are closed after each tick."""
     options = f"-c default_transaction_read_only=on -c statement_timeout={STATEMENT_TIMEOUT_MS}"
     limits = {"connect_timeout": CONNECT_TIMEOUT_S, "tcp_user_timeout": ANSWER_TIMEOUT_MS, "options": options}
     return create_engine(url, poolclass=NullPool, hide_parameters=True, connect_args=limits)
 
 
 def main() -> None:
-    """Looks each minute until a signal asks to stop."""
+    """Forecast each minute until a signal asks to stop."""
     signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)  # they wait for sigtimedwait
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr, force=True)
     forecaster = Forecaster(

@@ -1,4 +1,4 @@
-"""Reads from Airflow's database which scheduled runs will be created soon, and which are under way."""
+"""Reads from Airflow's database which scheduled runs are due soon, and which are under way."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ from agent.forecaster.forecast import DueRun
 
 log = logging.getLogger(__name__)
 
-# Of one DAG: its runs beyond are not forecast.
+# Of one DAG; further runs are not forecast.
 MOST_RUNS = 1_000
-# A timetable takes a few kB. Beyond it, all are read anew.
+# A timetable takes a few kB. Above this number all are dropped and read again.
 MOST_TIMETABLES = 10_000
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Plan:
-    """When one version of a DAG runs. `timetable` is None when it cannot be read, or has failed."""
+    """The schedule of one version of a DAG. `timetable` is None when it cannot be read, or has failed."""
 
     dag_hash: str
     timetable: Any
@@ -37,15 +37,15 @@ class _Plan:
 
 
 class Schedule:
-    """Reads what is due; keeps the timetables, for which whole DAGs have to be read, until the DAG changes."""
+    """Reads due runs. It keeps each timetable until its DAG changes, because reading one means reading a whole DAG."""
 
     def __init__(self) -> None:
         self._plans: dict[str, _Plan] = {}
 
     def due_runs(self, session: Any, *, since: float, until: float) -> list[DueRun]:
-        """The runs that Airflow's scheduler will create between two times, in seconds since the epoch.
+        """Return the runs that Airflow's scheduler will create between two times, in seconds since the epoch.
 
-        The scheduler's own conditions: not of DAGs that are paused, gone, broken, or at their limit of active runs.
+        As in the scheduler, DAGs that are paused, gone, broken, or at their limit of active runs are left out.
         `session`: a SQLAlchemy session on Airflow's database. Raises SQLAlchemyError.
         """
         models = _due(session, since=since, until=until)
@@ -60,7 +60,7 @@ class Schedule:
             try:
                 times = _times(model, plan, until=until)
             except Exception:
-                # The same goes for what it says, see _read_plan. It is not asked again.
+                # An operator's own timetable may raise anything, see _read_plan. It is not called again.
                 log.exception("forecast: the timetable of %s failed: only its next run is known", model.dag_id)
                 plan = replace(plan, timetable=None)
                 times = _times(model, plan, until=until)
@@ -70,9 +70,9 @@ class Schedule:
 
 
 def runs_under_way(session: Any, *, since: float, until: float) -> list[DueRun]:
-    """The scheduled runs that were due between two times, in seconds since the epoch, and are queued or running.
+    """Return the queued or running scheduled runs that were due between two times, in seconds since the epoch.
 
-    Not of DAGs that are paused or gone: the scheduler starts none of their tasks.
+    DAGs that are paused or gone are left out: the scheduler starts none of their tasks.
     `session`: a SQLAlchemy session on Airflow's database. Raises SQLAlchemyError.
     """
     begin, end = (datetime.fromtimestamp(time, tz=UTC) for time in (since, until))
@@ -92,7 +92,7 @@ def runs_under_way(session: Any, *, since: float, until: float) -> list[DueRun]:
 
 
 def _due(session: Any, *, since: float, until: float) -> list[Any]:
-    """The DAGs whose next run is between the two times."""
+    """Return the DAGs whose next run is between the two times."""
     begin, end = (datetime.fromtimestamp(time, tz=UTC) for time in (since, until))
     query = select(DagModel).where(
         DagModel.is_paused == false(),
@@ -110,7 +110,7 @@ def _may_be_scheduled(model: Any) -> bool:
 
 
 def _hashes(session: Any, dag_ids: list[str]) -> dict[str, str]:
-    """By DAG, the hash of its latest version."""
+    """Return the hash of each DAG's latest version."""
     query = (
         select(SerializedDagModel.dag_id, SerializedDagModel.dag_hash)
         .join(DagVersion, SerializedDagModel.dag_version_id == DagVersion.id)
@@ -136,7 +136,7 @@ def _read_plan(session: Any, dag_id: str, dag_hash: str) -> _Plan:
 
 
 def _times(model: Any, plan: _Plan, *, until: float) -> list[float]:
-    """When the DAG runs: next, as the database says, and after that, as its timetable says.
+    """Return the times of the DAG's next run, from the database, and of later runs, from its timetable.
 
     As in the scheduler, each run follows from the one before it. Raises what an operator's own timetable raises.
     """
@@ -144,11 +144,11 @@ def _times(model: Any, plan: _Plan, *, until: float) -> list[float]:
     if plan.timetable is None:
         return times
     info = plan.timetable.next_run_info_from_dag_model(dag_model=model)
-    # With catchup, because what is asked for lies ahead: without, a timetable would begin at the present.
+    # With catchup, because the runs lie ahead: without it, a timetable would begin at the present.
     restriction = TimeRestriction(earliest=None, latest=plan.end_date, catchup=True)
     while len(times) < MOST_RUNS:
         info = plan.timetable.next_dagrun_info_v2(last_dagrun_info=info, restriction=restriction)
-        # Continuous timetables do not move on before a run has ended.
+        # A continuous timetable gives no later run before a run has ended.
         if info is None or not times[-1] < info.run_after.timestamp() <= until:
             break
         times.append(info.run_after.timestamp())

@@ -1,4 +1,4 @@
-"""The Fleet page's part of the webserver: its files for everybody, the fleet's data for who may see it."""
+"""The Fleet page's part of the webserver: its files for everyone, the fleet's data for authorized users."""
 
 import functools
 import hashlib
@@ -26,28 +26,28 @@ log = logging.getLogger(__name__)
 
 STATIC = Path(__file__).with_name("static")
 A_YEAR_S = 31_536_000
-NO_CACHE = "no-cache"  # asked so, as HTTP has it, an endpoint reads the broker again
+NO_CACHE = "no-cache"  # with this directive in a request, an endpoint reads the broker again
 Read = Callable[[redis.Redis, tuple[Pool, ...]], dict[str, Any]]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Answer:
-    """What an endpoint says: an HTTP status and JSON."""
+    """An endpoint's answer: an HTTP status and JSON."""
 
     status: int
     body: str
 
 
 def static_path() -> str:
-    """Where the page's files are served, below the application: other contents have another path."""
+    """Return the path of the page's files, below the application; it changes with their contents."""
     digest = hashlib.sha256()
     for path in sorted(STATIC.iterdir()):
         digest.update(path.name.encode() + hashlib.sha256(path.read_bytes()).digest())
     return f"/static/{digest.hexdigest()[:16]}"
 
 
-class KeptFiles(StaticFiles):  # type: ignore[misc]  # FastAPI is not looked into
-    """Files that a browser may keep, because their path changes with their contents."""
+class KeptFiles(StaticFiles):  # type: ignore[misc]  # FastAPI is not type-checked here
+    """Files that a browser may cache, because their path changes with their contents."""
 
     def file_response(self, *args: Any, **kwargs: Any) -> Response:
         response: Response = super().file_response(*args, **kwargs)
@@ -56,13 +56,13 @@ class KeptFiles(StaticFiles):  # type: ignore[misc]  # FastAPI is not looked int
 
 
 def add_page(app: FastAPI) -> None:
-    """Adds the page's routes to the application."""
+    """Add the page's routes to the application."""
     app.include_router(_routes())
     app.mount(static_path(), KeptFiles(directory=STATIC))
 
 
 def _routes() -> APIRouter:
-    """Whoever may read Airflow's cluster activity may see the fleet: 401 and 403 come from Airflow."""
+    """Return routes for everyone who may read Airflow's cluster activity. Airflow answers 401 and 403 to others."""
     may_see = Depends(requires_access_view(AccessView.CLUSTER_ACTIVITY))
     routes = APIRouter(prefix="/api", dependencies=[may_see])
     pools = read_pools(os.environ[POOLS])
@@ -74,12 +74,12 @@ def _routes() -> APIRouter:
 
     def ask(read: Read) -> Answer:
         try:
-            said = read(client(), pools)
+            content = read(client(), pools)
         except redis.RedisError as error:
             outage.begin(type(error).__name__)  # a broker's message may hold its address
             return Answer(status=503, body=_json({"detail": "The broker cannot be read."}))
         outage.end()
-        return Answer(status=200, body=_json(said))
+        return Answer(status=200, body=_json(content))
 
     def add(path: str, read: Read) -> None:
         shared = Shared(lambda: ask(read))
@@ -97,5 +97,5 @@ def _routes() -> APIRouter:
 
 
 def _json(content: Any) -> str:
-    # ASCII only: text in the registry may hold what UTF-8 cannot (a lone surrogate).
+    # ASCII only: text in the registry may hold characters that UTF-8 cannot encode (a lone surrogate).
     return json.dumps(content, allow_nan=False, separators=(",", ":"))

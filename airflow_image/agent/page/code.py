@@ -1,6 +1,6 @@
-"""Groups the fleet's live members by the code they run, and holds each group against the webserver.
+"""Groups the fleet's live members by their code, and compares each group with the webserver.
 
-Pure. What is not known is never taken for equal.
+Pure. An unknown value is never equal to another.
 """
 
 from __future__ import annotations
@@ -16,16 +16,16 @@ IN_SYNC = "in_sync"
 OUT_OF_SYNC = "out_of_sync"
 UNKNOWN = "unknown"
 _role_with_code = attrgetter("role", *(field.name for field in fields(Code)))  # a Code for each member takes longer
-# As a deployment goes: what people look at first.
+# The webserver first: the others are compared with it.
 ORDER_OF_ROLES = (WEBSERVER, *sorted(ROLES - {WEBSERVER}))
 
 
 def code_by_role(members: Iterable[Member], *, malformed: Iterable[str], check: str | None = None) -> dict[str, Any]:
-    """As JSON can hold it: `status`, `reference` (the webserver's code or None), `groups`, `unknown` (in words).
+    """Return `status`, `reference` (the webserver's code or None), `groups` and `unknown` (sentences), for JSON.
 
-    A group: role, code, how many `members`, how many `active` tasks, the fields in which it `differs`.
-    The reference is the running webserver that started last: in a rollout an older one differs from it like another.
-    `check`: the version check's last status, which also knows what ECS runs; None where there is no fresh one.
+    A group: role, code, number of `members`, number of `active` tasks, the fields in which it `differs`.
+    The reference is the running webserver that started last: in a rollout an older one differs from it like others.
+    `check`: the version check's last status, which also covers the tasks that ECS runs; None without a recent one.
     """
     alive = [member for member in members if member.state != STOPPED]
     webservers = [member for member in alive if member.role == WEBSERVER and member.state == RUNNING]
@@ -33,11 +33,11 @@ def code_by_role(members: Iterable[Member], *, malformed: Iterable[str], check: 
     groups = _groups(alive, reference)
     unknown = [f"{member}: its record is malformed" for member in sorted(set(malformed))]
     if reference is None:
-        unknown.append("no webserver has reported: there is nothing to compare with")
+        unknown.append("no webserver has reported, so there is no code to compare with")
     for group in groups:
-        unknown += (f"{group['role']}: does not know its {name}" for name, value in group["code"].items() if not value)
+        unknown += (f"{group['role']}: its {name} is unknown" for name, value in group["code"].items() if not value)
     if check not in (None, IN_SYNC):
-        unknown.append(f"the version check, which also asks ECS, says {str(check).replace('_', ' ')}")
+        unknown.append(f"the version check, which also asks ECS, reports {str(check).replace('_', ' ')}")
     differing = [group for group in groups if group["differs"]]
     return {
         "status": OUT_OF_SYNC if differing else UNKNOWN if unknown else IN_SYNC,
@@ -51,7 +51,7 @@ def code_by_role(members: Iterable[Member], *, malformed: Iterable[str], check: 
 
 
 def differences(code: Code, reference: Code | None) -> list[str]:
-    """The fields that are known of both and not the same."""
+    """Return the fields that are known in both and not equal."""
     known = asdict(reference) if reference else {}
     return [name for name, value in asdict(code).items() if value and known.get(name) and value != known[name]]
 

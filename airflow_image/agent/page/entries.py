@@ -1,4 +1,4 @@
-"""Reads what the functions left in Redis, believing nothing that could not be."""
+"""Reads the functions' records from Redis and checks them."""
 
 from __future__ import annotations
 
@@ -11,24 +11,24 @@ from fleet.validation import is_figure, is_time
 
 FIGURES = ("queued", "active", "consuming", "draining", "drained", "desired", "was", "needed")
 
-# The version check looks each minute.
+# The version check ticks each minute.
 CHECK_COUNTS_FOR_S = 150.0
 
 
 class MalformedEntry(ValueError):
-    """An entry that cannot be believed; the message says why and quotes nothing of it."""
+    """An entry is invalid; the message says why and quotes nothing of it."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Decisions:
-    """The last decisions about a pool, the latest first, as JSON can hold them, and how many entries are none."""
+    """The last decisions about a pool, latest first, ready for JSON, and the number of malformed entries."""
 
     entries: tuple[dict[str, Any], ...]
     malformed: int
 
 
 def read_decisions(raw: Sequence[str | bytes]) -> Decisions:
-    """Of a pool's list, in its order."""
+    """Read a pool's list of decisions, in its order."""
     entries = []
     for each in raw:
         try:
@@ -39,9 +39,9 @@ def read_decisions(raw: Sequence[str | bytes]) -> Decisions:
 
 
 def read_check(raw: str | bytes | None, *, now: float) -> str | None:
-    """The status that the version check came to last; None when it is too old to count, or there is none.
+    """Return the version check's last status; None when there is none, or it is too old to count.
 
-    "unknown" when the entry cannot be believed.
+    The status is "unknown" when the entry is invalid.
     """
     if raw is None:
         return None
@@ -64,10 +64,10 @@ def _decision(raw: str | bytes) -> dict[str, Any]:
         raise MalformedEntry("the decision has no time or no reason")
     figures = {name: record.get(name) for name in FIGURES}
     if not all(map(is_figure, figures.values())):
-        raise MalformedEntry("a figure of the decision is none")
+        raise MalformedEntry("a figure of the decision is not a count")
     texts = {name: record.get(name, []) for name in ("drain", "recall", "unreadable", "problems")}
     if not all(isinstance(text, list) and all(isinstance(each, str) for each in text) for text in texts.values()):
-        raise MalformedEntry("a list of the decision holds something else than text")
+        raise MalformedEntry("a list of the decision holds more than text")
     orders = {name: len(texts[name]) for name in ("drain", "recall")}
     troubles = [*texts["unreadable"], *texts["problems"]]
     return {"t": record["t"], "reason": record["reason"], **figures, **orders, "troubles": troubles}

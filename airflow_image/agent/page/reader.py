@@ -1,4 +1,4 @@
-"""Reads what the Fleet page shows from Redis, with a number of commands that no fleet's size changes."""
+"""Reads the Fleet page's data from Redis. The number of commands does not depend on the fleet's size."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from fleet.pools import Pool, lists_of
 from fleet.registry import CONSUMING, DRAINED, DRAINING, STARTING, STOPPED, WORKER, Member, Registry, Roster
 
 DECISIONS_SHOWN = 20  # of each pool
-SILENT_AFTER_S = 180  # the autoscaler looks several times a minute
+SILENT_AFTER_S = 180  # the autoscaler ticks several times a minute
 WORKER_STATES = (STARTING, CONSUMING, DRAINING, DRAINED)
 
 
 def read_fleet(client: redis.Redis, pools: Sequence[Pool]) -> dict[str, Any]:
-    """What is now, as JSON can hold it. Raises redis.RedisError when Redis does not answer."""
+    """Return the present state, ready for JSON. Raises redis.RedisError when Redis does not answer."""
     roster = Registry(client).members()
     code = _code(client, roster)
     with client.pipeline(transaction=False) as pipe:
@@ -44,13 +44,13 @@ def read_fleet(client: redis.Redis, pools: Sequence[Pool]) -> dict[str, Any]:
 
 
 def read_code(client: redis.Redis, _: Sequence[Pool]) -> dict[str, Any]:
-    """Who runs which code, as JSON can hold it. Raises redis.RedisError when Redis does not answer."""
+    """Return which members run which code, ready for JSON. Raises redis.RedisError when Redis does not answer."""
     roster = Registry(client).members()
     return {"read_at": roster.read_at, "code": _code(client, roster)}
 
 
 def read_history(client: redis.Redis, pools: Sequence[Pool]) -> dict[str, Any]:
-    """What was, and what the forecast expects, as JSON can hold it. Raises redis.RedisError."""
+    """Return history and forecast of the pools, ready for JSON. Raises redis.RedisError."""
     now = Registry(client).now()
     with client.pipeline(transaction=False) as pipe:
         for pool in pools:

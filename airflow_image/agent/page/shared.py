@@ -1,4 +1,4 @@
-"""Lets those who ask for the same thing at about the same time share one answer."""
+"""Lets requests for the same thing at about the same time share one answer."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ T = TypeVar("T")
 
 
 class Shared(Generic[T]):
-    """What `make` made last, for as long as it is fresh. Threads that ask meanwhile wait for the one that makes it."""
+    """Keeps the last result of `make` while it is fresh. Other threads wait while one makes it."""
 
     def __init__(self, make: Callable[[], T], *, clock: Callable[[], float] = time.monotonic) -> None:
         self._make = make
@@ -22,7 +22,7 @@ class Shared(Generic[T]):
         self._kept: tuple[float, T] | None = None
 
     def get(self, *, anew: bool = False) -> T:
-        """At most FRESH_S old, or made now. What `make` raises is raised, and not kept."""
+        """Return a result at most FRESH_S old, or with `anew` a new one. Errors of `make` are raised and not kept."""
         with self._one_at_a_time:
             if self._kept is None or anew or self._clock() - self._kept[0] >= FRESH_S:
                 made = self._make()

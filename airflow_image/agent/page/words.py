@@ -1,4 +1,4 @@
-"""Says in words what people are shown of the fleet, on the Fleet page or elsewhere."""
+"""Writes the sentences about the fleet that the Fleet page and the local stack's terminal show."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ TITLES = {IN_SYNC: "In sync", OUT_OF_SYNC: "Out of sync", UNKNOWN: "Unknown"}
 FIELDS = {"image_version": "image version", "dags_hash": "DAGs", "airflow_version": "Airflow"}
 NAMED = 3  # reasons, or times of a forecast, that are written out
 
-# Text, and between it times in seconds since the epoch: whoever shows them knows the reader's clock.
+# Texts, and between them times in seconds since the epoch, which are shown by the reader's clock.
 Parts = list[str | int]
 
 
 def count(number: int, one: str, many: str | None = None) -> str:
-    """Such as "1 worker" or "1,200 workers"."""
+    """Return a number with its noun, such as "1 worker" or "1,200 workers"."""
     return f"{number:,} {one if number == 1 else many or f'{one}s'}"
 
 
 def verdict(code: Mapping[str, Any]) -> dict[str, str]:
-    """What `code_by_role` found, as `title` and one sentence, `text`."""
+    """Return the result of `code_by_role` as a `title` and one sentence, `text`."""
     status, compared = code["status"], count(code["compared"], "process", "processes")
     if status == IN_SYNC:
         text = f"All {compared} run {code['reference']['image_version']}."
@@ -37,18 +37,18 @@ def verdict(code: Mapping[str, Any]) -> dict[str, str]:
 
 
 def differing(group: Mapping[str, Any]) -> str:
-    """Who a group is, and in what it differs: "2 workers (image version, DAGs)"."""
+    """Return a group and its differences, such as "2 workers (image version, DAGs)"."""
     fields = ", ".join(FIELDS[field] for field in group["differs"])
     return f"{count(group['members'], group['role'])} ({fields})"
 
 
 def expected(forecast: Forecast | None) -> Parts:
-    """What the forecast of a pool says, in one sentence."""
+    """Return a pool's forecast as one sentence."""
     if forecast is None:
-        return ["No forecast is written for this pool."]
+        return ["This pool has no forecast."]
     if not forecast:
         return ["The forecast expects no runs soon."]
-    parts: Parts = ["The forecast expects runs that want "]
+    parts: Parts = ["The forecast expects runs that need "]
     for n, (at, slots) in enumerate(forecast[:NAMED]):
         parts += [f"{', ' if n else ''}{count(slots, 'more slot')} at ", at]
     others = len(forecast) - NAMED

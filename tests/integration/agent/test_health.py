@@ -55,20 +55,20 @@ def test_a_server_that_does_its_work_is_healthy(role: str, body: str) -> None:
 @pytest.mark.parametrize(
     ("role", "status", "body", "why"),
     [
-        ("webserver", 200, json.dumps({"metadatabase": {"status": "unhealthy"}}), "calls its database unhealthy"),
-        ("webserver", 200, "<html>the UI's own page</html>", "does not say how its database is"),
-        ("webserver", 200, "[]", "does not say how its database is"),
+        ("webserver", 200, json.dumps({"metadatabase": {"status": "unhealthy"}}), "reports its database as unhealthy"),
+        ("webserver", 200, "<html>the UI's own page</html>", "does not give the database's status"),
+        ("webserver", 200, "[]", "does not give the database's status"),
         ("webserver", 500, "", "answers 500"),
         ("scheduler", 503, "", "answers 503"),
-        ("flower", 200, "starting", "does not say OK"),
+        ("flower", 200, "starting", "does not answer OK"),
     ],
 )
-def test_an_answer_alone_is_not_health(role: str, status: int, body: str, why: str) -> None:
+def test_a_server_that_answers_otherwise_is_unhealthy(role: str, status: int, body: str, why: str) -> None:
     with serving(status, body) as given, pytest.raises(health.Unhealthy, match=why):
         health.check(role, given)
 
 
-def test_nobody_there_is_not_health() -> None:
+def test_a_container_without_a_server_is_unhealthy() -> None:
     with serving(200, "") as given:
         pass
     with pytest.raises(health.Unhealthy, match="does not answer"):
@@ -78,15 +78,15 @@ def test_nobody_there_is_not_health() -> None:
 @pytest.mark.parametrize(
     ("role", "sign", "longest_s", "silence"),
     [
-        ("worker", heartbeat.ROUND, health.LONGEST_PAUSE_S, "gone no round"),
-        ("forecaster", heartbeat.LOOK, health.LONGEST_LOOK_S, "not looked"),
+        ("worker", heartbeat.ROUND, health.LONGEST_PAUSE_S, "fleet agent heartbeat missing"),
+        ("forecaster", heartbeat.LOOK, health.LONGEST_LOOK_S, "forecaster heartbeat missing"),
     ],
 )
-def test_what_answers_nobody_is_healthy_while_it_leaves_signs_of_life(
+def test_a_container_without_a_server_is_healthy_while_its_heartbeat_is_recent(
     role: str, sign: str, longest_s: float, silence: str, tmp_path: Path
 ) -> None:
     given = {variables.AIRFLOW_HOME: str(tmp_path)}
-    with pytest.raises(health.Unhealthy, match=f"{silence} yet"):
+    with pytest.raises(health.Unhealthy, match=f"{silence} since the container started"):
         health.check(role, given)
     heartbeat.beat(given, sign)
     health.check(role, given)
@@ -152,11 +152,11 @@ def test_a_job_is_healthy_while_its_own_heart_beats(
     add = "INSERT INTO job VALUES (%s, %s, %s, now() - %s * interval '1 second')"
     jobs.execute(add, (job, "another-host", "running", 0))
     jobs.execute(add, ("SchedulerJob", socket.gethostname(), "running", 0))
-    assert ask_image(role, postgres_server) == (1, f"unhealthy: no heartbeat of the {job} at all")
+    assert ask_image(role, postgres_server) == (1, f"unhealthy: {job} heartbeat missing since the container started")
     jobs.execute(add, (job, socket.gethostname(), "running", 200))
     code, said = ask_image(role, postgres_server)
     assert code == 1
-    assert said.startswith(f"unhealthy: no heartbeat of the {job} for ")
+    assert said.startswith(f"unhealthy: {job} heartbeat missing for ")
     jobs.execute(add, (job, socket.gethostname(), "running", 1))
     assert ask_image(role, postgres_server) == (0, "")
 

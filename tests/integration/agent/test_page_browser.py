@@ -124,7 +124,7 @@ def test_the_page_shows_what_the_registry_holds(visit: Visit, store: redis.Redis
     }
     expect(visit.shown("fleet-members").locator("tbody tr")).to_have_count(len(Registry(store).members().members))
     expect(visit.shown("fleet-pool-worker")).to_contain_text("need 13: 10 consuming, 2 draining")
-    expect(visit.shown("fleet-pool-worker")).to_contain_text("The forecast expects runs that want 80 more slots at")
+    expect(visit.shown("fleet-pool-worker")).to_contain_text("The forecast expects runs that need 80 more slots at")
     assert visit.complaints == []
     assert visit.hosts - {None} == {urlsplit(webserver.url).hostname}
 

@@ -54,7 +54,7 @@ def test_the_screen_shows_code_pools_forecast_and_decisions(snapshot: Snapshot) 
     pool = next(line for line in lines if line.startswith("worker "))
     assert pool.split()[:8] == ["worker", "27", "154", "of", "160", "10", "2", "13"]
     assert "11 → 13  27 queued + 154 active need 13: 10 consuming, 2 draining" in lines[-1]
-    assert any("worker: The forecast expects runs that want 80 more slots at" in line for line in lines)
+    assert any("worker: The forecast expects runs that need 80 more slots at" in line for line in lines)
 
 
 @pytest.mark.parametrize(("width", "height"), [(200, 60), (120, 40), (80, 24), (60, 40), (40, 30)])
@@ -83,7 +83,7 @@ def test_a_change_is_printed_once_without_a_terminal(fleet: redis.Redis) -> None
     changes = ChangeLog(said.append)
     changes.print_snapshot(read_snapshot(fleet, DECLARED))
     assert said[0].startswith("Out of sync: 2 of 21 processes differ")
-    assert said[1].startswith("worker: The forecast expects runs that want 80 more slots")
+    assert said[1].startswith("worker: The forecast expects runs that need 80 more slots")
     assert said[-1].endswith("desired 11 -> 13")
     said.clear()
     changes.print_snapshot(read_snapshot(fleet, DECLARED))

@@ -265,7 +265,7 @@ def test_a_broker_without_tls_is_told_to_nobody_as_one_with_it() -> None:
         ("worker", "BROKER_SCHEME", "http", "BROKER_SCHEME is 'http', not redis or rediss"),
         ("worker", "FERNET_SECRET", "short", "FERNET_SECRET is not 32 ASCII characters long"),
         ("worker", "FERNET_SECRET", "ü" * 32, "FERNET_SECRET is not 32 ASCII characters long"),
-        ("flower", "ADMIN_PASSWORD", "a,b", "ADMIN_PASSWORD holds a comma"),
+        ("flower", "ADMIN_PASSWORD", "a,b", "ADMIN_PASSWORD contains a comma"),
         ("worker", "POOL", "other", "POOL is 'other', and POOLS declares only worker, long"),
         ("worker", "AIRFLOW__CELERY__EXTRA_CELERY_CONFIG", "[", "EXTRA_CELERY_CONFIG is not a JSON object"),
         ("worker", "AIRFLOW__CELERY__EXTRA_CELERY_CONFIG", '{"imports": "x"}', "whose imports are a list"),

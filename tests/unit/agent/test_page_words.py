@@ -48,13 +48,13 @@ def test_of_what_is_not_known_a_few_reasons_are_said() -> None:
 @pytest.mark.parametrize(
     ("forecast", "parts"),
     [
-        (None, ["No forecast is written for this pool."]),
+        (None, ["This pool has no forecast."]),
         ((), ["The forecast expects no runs soon."]),
-        (((60, 1),), ["The forecast expects runs that want ", "1 more slot at ", 60, "."]),
+        (((60, 1),), ["The forecast expects runs that need ", "1 more slot at ", 60, "."]),
         (
             ((60, 1), (120, 2), (180, 3), (240, 4), (300, 5)),
             [
-                "The forecast expects runs that want ",
+                "The forecast expects runs that need ",
                 "1 more slot at ",
                 60,
                 ", 2 more slots at ",

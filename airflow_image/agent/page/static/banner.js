@@ -1,4 +1,4 @@
-// Tells on Airflow's home page whether every process runs the code that the webserver shows.
+// Shows on Airflow's home page whether all processes run the webserver's code.
 import { ChakraUI, Guard, h } from "./kit.js";
 import { useLive } from "./live.js";
 import { verdict } from "./words.js";
@@ -8,7 +8,7 @@ const { Alert, Link } = ChakraUI;
 
 function Banner() {
   const { data, error } = useLive("code", EVERY_MS);
-  // Home is not the place to complain about the fleet's own troubles, or about permissions: the page does.
+  // The Fleet page reports its own errors and missing permissions; the home page does not.
   if (!data || error) return null;
   const { status, title, text } = verdict(data.code);
   return h(

@@ -1,4 +1,4 @@
-// A pool's last hours and what the forecast expects. Drawn as SVG: the host has no chart library to offer.
+// A pool's last hours and its forecast. Drawn as SVG, because Airflow offers plugins no chart library.
 import { ChakraUI, React, h } from "./kit.js";
 import { area, hourTicks, path, runs, stems, ticks } from "./scale.js";
 import { clock, figure } from "./words.js";
@@ -16,7 +16,7 @@ const SERIES = [
   { name: "Active", token: "blue.solid", of: (sample) => sample[2], filled: true },
   { name: "Queued", token: "orange.solid", of: (sample) => sample[1] },
 ];
-// Of a forecast: [t, slots], how many slots more are expected from that moment on.
+// A forecast: [t, slots], how many more slots are expected from that time on.
 const FORECAST = { name: "Expected", token: "purple.solid" };
 
 function useWidth() {
@@ -127,7 +127,7 @@ export function Chart({ past, hours, step, concurrency, name, now }) {
         height: HEIGHT,
         tabIndex: 0,
         role: "img",
-        "aria-label": `Pool ${name} since ${clock(from)}: lately ${figure(latest[2])} active and ${figure(latest[1])} queued tasks. Arrow keys walk through it.`,
+        "aria-label": `Pool ${name} since ${clock(from)}: latest ${figure(latest[2])} active and ${figure(latest[1])} queued tasks. Arrow keys move through the samples.`,
         onPointerMove: nearest,
         onPointerLeave: () => setPicked(null),
         onBlur: () => setPicked(null),

@@ -1,4 +1,4 @@
-// Who runs which code, by role.
+// Which code the processes run, by role.
 import { h } from "./kit.js";
 import { Section, Table } from "./parts.js";
 import { fieldName, shortHash } from "./words.js";
@@ -8,12 +8,12 @@ const FIELDS = ["image_version", "dags_hash", "airflow_version"];
 
 function held(group) {
   if (group.differs.length > 0) return `differs: ${group.differs.map(fieldName).join(", ")}`;
-  return FIELDS.every((field) => group.code[field]) ? "same" : "not known";
+  return FIELDS.every((field) => group.code[field]) ? "same" : "unknown";
 }
 
 function value(group, field) {
   const text = group.code[field];
-  if (!text) return "not known";
+  if (!text) return "unknown";
   return field === "dags_hash" ? shortHash(text) : text;
 }
 

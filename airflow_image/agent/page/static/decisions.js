@@ -1,4 +1,4 @@
-// The last decisions about a pool, in words.
+// The last decisions about a pool, with their reasons.
 import { ChakraUI, React, h } from "./kit.js";
 import { clock, figure } from "./words.js";
 

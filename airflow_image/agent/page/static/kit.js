@@ -1,4 +1,4 @@
-// What the page takes from its host: Airflow offers the React and the Chakra UI that it is made of as globals.
+// Airflow offers plugins its own React and Chakra UI as globals.
 export const { React, ChakraUI } = globalThis;
 
 export const h = React.createElement;

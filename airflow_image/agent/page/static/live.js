@@ -1,4 +1,4 @@
-// Reads an endpoint of the fleet again and again, for as long as somebody looks.
+// Reads an endpoint of the fleet repeatedly, while the page is visible.
 import { React } from "./kit.js";
 
 const GIVE_UP_AFTER_MS = 10_000;
@@ -11,7 +11,7 @@ export class Refused extends Error {
 }
 
 async function read(path, signal) {
-  // Relative to the page's base: Airflow may live below a path of its own. The session's cookie comes along.
+  // Relative to the page's base: Airflow may be served below a path. The browser sends the session's cookie.
   const answer = await fetch(new URL(`fleet/api/${path}`, document.baseURI), {
     headers: { Accept: "application/json" },
     signal: AbortSignal.any([signal, AbortSignal.timeout(GIVE_UP_AFTER_MS)]),
@@ -20,14 +20,14 @@ async function read(path, signal) {
   return answer.json();
 }
 
-// {data, error}: what was read last, and why the last attempt failed, if it did. Old data stays, with the error.
+// {data, error}: the last reading, and the error of the last attempt if it failed. The last reading stays with an error.
 export function useLive(path, everyMs) {
   const [live, setLive] = React.useState({ data: null, error: null });
   React.useEffect(() => {
     const ended = new AbortController();
     let timer;
     let busy = false;
-    const look = async () => {
+    const tick = async () => {
       clearTimeout(timer);
       if (busy || document.hidden || ended.signal.aborted) return;
       busy = true;
@@ -40,14 +40,14 @@ export function useLive(path, everyMs) {
       } finally {
         busy = false;
       }
-      if (!ended.signal.aborted) timer = setTimeout(look, everyMs);
+      if (!ended.signal.aborted) timer = setTimeout(tick, everyMs);
     };
-    look();
-    document.addEventListener("visibilitychange", look);
+    tick();
+    document.addEventListener("visibilitychange", tick);
     return () => {
       ended.abort();
       clearTimeout(timer);
-      document.removeEventListener("visibilitychange", look);
+      document.removeEventListener("visibilitychange", tick);
     };
   }, [path, everyMs]);
   return live;

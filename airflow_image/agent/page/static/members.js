@@ -1,10 +1,10 @@
-// Everybody in the registry, with a filter.
+// All members of the registry, with a filter.
 import { ChakraUI, React, h } from "./kit.js";
 import { Section, Table } from "./parts.js";
 import { count, duration, memberName, shortHash } from "./words.js";
 
 const { Box, Input, Text } = ChakraUI;
-const COLUMNS = ["Member", "Role", "Pool", "State", "Tasks", "Protected", "Image", "DAGs", "Heard"];
+const COLUMNS = ["Member", "Role", "Pool", "State", "Tasks", "Protected", "Image", "DAGs", "Last seen"];
 
 const CODE = ["image_version", "dags_hash", "airflow_version"];
 
@@ -22,15 +22,15 @@ const Row = React.memo(
       h("td", null, member.state),
       h("td", null, member.slots > 0 ? `${member.active} / ${member.slots}` : "–"),
       h("td", null, member.role === "worker" ? (member.protected ? "yes" : "no") : "–"),
-      h("td", { className: mark("image_version") }, member.image_version || "not known"),
-      h("td", { className: mark("dags_hash"), title: member.dags_hash }, shortHash(member.dags_hash) || "not known"),
+      h("td", { className: mark("image_version") }, member.image_version || "unknown"),
+      h("td", { className: mark("dags_hash"), title: member.dags_hash }, shortHash(member.dags_hash) || "unknown"),
       h("td", null, `${duration(member.seen_s_ago)} ago`),
     );
   },
   (before, after) => JSON.stringify(before) === JSON.stringify(after),
 );
 
-// Who runs other code comes first.
+// Members that run other code come first.
 function inOrder(members, reference) {
   const differs = (member) => CODE.some((field) => isKnownToDiffer(member[field], reference?.[field]));
   return [...members.filter(differs), ...members.filter((member) => !differs(member))];
@@ -45,7 +45,7 @@ export function Members({ members, reference }) {
   return h(
     Section,
     {
-      title: "Everybody in the registry",
+      title: "All members",
       aside: h(
         Box,
         { display: "flex", alignItems: "center", gap: 3, w: { base: "full", md: "auto" } },

@@ -1,4 +1,4 @@
-// The Fleet page: who runs which code, what the pools do and why, everybody in the registry.
+// The Fleet page: which processes run which code, what the pools do and why, all members of the registry.
 import { ChakraUI, Guard, h } from "./kit.js";
 import { useLive } from "./live.js";
 import { CodeByRole } from "./code.js";
@@ -39,7 +39,7 @@ function Malformed({ ids }) {
   if (ids.length === 0) return null;
   return h(Notice, {
     status: "error",
-    title: `${ids.length === 1 ? "One record" : `${ids.length} records`} in the registry cannot be believed`,
+    title: `${ids.length === 1 ? "One record" : `${ids.length} records`} in the registry ${ids.length === 1 ? "is" : "are"} malformed`,
     text: ids.join(", "),
     "data-testid": "fleet-malformed",
   });
@@ -89,6 +89,6 @@ function Page() {
   );
 }
 
-const broken = () => h(Notice, { status: "error", text: "The Fleet page has an error of its own: reload it.", m: 6 });
+const broken = () => h(Notice, { status: "error", text: "The Fleet page has failed. Reload it.", m: 6 });
 
 globalThis.Fleet = () => h(Guard, { instead: h(broken) }, h(Page));

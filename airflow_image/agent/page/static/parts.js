@@ -1,4 +1,4 @@
-// The frame around a section of the page, and its figures.
+// The parts that the page's sections share: frame, figure and table.
 import { ChakraUI, h } from "./kit.js";
 
 const { Box, Flex, Heading, Text } = ChakraUI;
@@ -39,7 +39,7 @@ export function Figure({ name, value, detail, accent }) {
   );
 }
 
-// Plain rows: a component of Chakra UI for each cell of hundreds of rows takes seconds.
+// Plain rows, because a Chakra UI component for each cell of hundreds of rows takes seconds.
 const TABLE = {
   "& table": { width: "100%", borderCollapse: "collapse", fontSize: "sm" },
   "& th": { textAlign: "left", fontWeight: "medium", color: "fg.muted", whiteSpace: "nowrap", py: 2, pr: 5 },

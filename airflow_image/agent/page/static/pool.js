@@ -1,4 +1,4 @@
-// One pool: its figures, its workers, its last hours, why it has the size that it has.
+// One pool: its figures, its workers, its last hours, and the decisions about its size.
 import { ChakraUI, React, h } from "./kit.js";
 import { Chart } from "./chart.js";
 import { Decisions } from "./decisions.js";
@@ -15,7 +15,7 @@ const Workers = React.memo(
       Box,
       {
         role: "img",
-        "aria-label": `${count(workers.length, "worker")}, each as busy as its square is filled`,
+        "aria-label": `${count(workers.length, "worker")}; the filled part of a square is the busy share of its slots`,
         display: "flex",
         flexWrap: "wrap",
         gap: "3px",

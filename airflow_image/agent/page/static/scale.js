@@ -1,6 +1,6 @@
-// Turns samples into coordinates: scales, ticks and lines that end where nothing is known.
+// Turns samples into coordinates: scales, ticks, and lines that break where values are unknown.
 
-// Round numbers from 0 up to at least `most`.
+// Round numbers from 0 to at least `most`.
 export function ticks(most, about = 4) {
   const rough = Math.max(1, most) / about;
   const power = 10 ** Math.floor(Math.log10(rough));
@@ -8,7 +8,7 @@ export function ticks(most, about = 4) {
   return Array.from({ length: Math.ceil(Math.max(1, most) / step) + 1 }, (_, n) => n * step);
 }
 
-// Full hours (or parts of one) between two times in seconds, by the viewer's clock.
+// Full hours (or half hours) between two times in seconds, by the viewer's clock.
 export function hourTicks(from, to, about) {
   const step = [1800, 3600, 7200, 10800].find((each) => (to - from) / each <= about) ?? 21600;
   const shift = new Date(from * 1000).getTimezoneOffset() * 60;
@@ -16,7 +16,7 @@ export function hourTicks(from, to, about) {
   return Array.from({ length: Math.max(0, Math.floor((to - first) / step) + 1) }, (_, n) => first + n * step);
 }
 
-// [[t, value], ...] cut where a value is not known or `gap` seconds are missing.
+// [[t, value], ...] split where a value is unknown or more than `gap` seconds are missing.
 export function runs(points, gap) {
   const found = [];
   let last = null;
@@ -34,7 +34,7 @@ export function runs(points, gap) {
 
 export const path = (run, x, y) => run.map(([t, value], n) => `${n ? "L" : "M"}${x(t).toFixed(1)} ${y(value).toFixed(1)}`).join("");
 
-// From the ground up to each point.
+// Vertical lines from zero to each point.
 export const stems = (points, x, y) => points.map(([t, value]) => `M${x(t).toFixed(1)} ${y(0)}V${y(value).toFixed(1)}`).join("");
 
 export function area(run, x, y) {

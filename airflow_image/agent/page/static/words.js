@@ -1,4 +1,4 @@
-// Says what the figures mean.
+// Formats figures, times and messages for people.
 const FIELDS = { image_version: "image version", dags_hash: "DAGs", airflow_version: "Airflow" };
 const HASH_SHOWN = 8;
 
@@ -20,7 +20,7 @@ export const clock = (t, seconds = false) =>
     hourCycle: "h23",
   });
 
-// Text with times in it, by the viewer's clock; a forecast tells parts of a minute apart.
+// Text with times in it, by the viewer's clock, with seconds, which a forecast needs.
 export const timed = (parts) => parts.map((part) => (typeof part === "number" ? clock(part, true) : part)).join("");
 
 export function duration(seconds) {
@@ -36,10 +36,10 @@ export const memberName = (id) => (id.length > 24 ? `${id.slice(0, 8)}…${id.sl
 const STATUS = { in_sync: "success", out_of_sync: "warning", unknown: "info" };
 export const verdict = ({ status, title, text }) => ({ status: STATUS[status], title, text });
 
-// Why there is nothing newer to see.
+// Explains why the last reading failed.
 export function trouble(error) {
   if (error.status === 401) return "You are signed out. Sign in again to see the fleet.";
-  if (error.status === 403) return "You may not see the fleet: it takes Airflow's permission to read cluster activity.";
+  if (error.status === 403) return "You may not see the fleet. You need Airflow's permission to read cluster activity.";
   if (error.status === 503) return "The fleet registry cannot be read: the broker does not answer the webserver.";
   return "The webserver does not answer.";
 }
