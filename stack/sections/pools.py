@@ -72,7 +72,7 @@ def _check(pools: Sequence[DeclaredPool]) -> None:
         if twice:
             raise ValueError(f"two pools have the same {what}: {', '.join(twice)}")
     if not any(DEFAULT_QUEUE in pool.queues for pool in pools):
-        raise ValueError(f"no pool listens to the queue {DEFAULT_QUEUE}")
+        raise ValueError(f"no pool has the queue {DEFAULT_QUEUE}: add it to a pool")
 
 
 def _add_pool(t: Template, pool: DeclaredPool) -> SizedPool:

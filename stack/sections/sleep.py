@@ -20,10 +20,10 @@ from stack.sections.workers import Workers
 
 GROUP = "Sleep"
 EVERY_MINUTE = "rate(1 minute)"
-ASLEEP, AWAKE = "asleep", "awake"  # context.tags defines them; not importable here, a test compares
+ASLEEP, AWAKE = "asleep", "awake"  # shared.tags defines them; not importable here, a test compares
 # CloudFormation builds the alarms' names from the stack's name and their logical ids.
 ALARM_PREFIX = "${AWS::StackName}-Alarm"
-SLEEPERS_AT_ONCE = 2  # a command may come during the tick of the minute
+SLEEPERS_AT_ONCE = 2  # a command may arrive while the tick of the minute runs
 
 
 def add_sleeper(

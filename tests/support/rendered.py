@@ -1,4 +1,4 @@
-"""The generated template as the tests read it: parsed from the very text that template_gen.py writes."""
+"""The generated template for tests, parsed from the text that template_gen.py writes."""
 
 from collections.abc import Iterator, Mapping
 from functools import cache
@@ -27,19 +27,19 @@ def text() -> str:
 
 @cache
 def template() -> dict[str, Any]:
-    """As written, before the SAM transform. Shared: do not change it."""
+    """Return the template as written, before the SAM transform. It is shared: do not change it."""
     parsed: dict[str, Any] = yaml_parse(text())
     return parsed
 
 
 @cache
 def parsed() -> dict[str, Any]:
-    """As written, by the local AWS API's own reader, which `ops.cost.resolved` wants. Shared: do not change it."""
+    """Return the template as the local AWS API parses it, for `ops.cost.resolved`. It is shared: do not change it."""
     return parse(text())
 
 
 def expanded(source: dict[str, Any]) -> dict[str, Any]:
-    """What CloudFormation makes of a freshly parsed template by the SAM transform; changes its argument."""
+    """Apply the SAM transform to a freshly parsed template, as CloudFormation does; it changes its argument."""
     for resource in source["Resources"].values():
         if resource["Type"] == "AWS::Serverless::Function":
             resource["Properties"]["CodeUri"] = CODE_LOCATION
@@ -51,19 +51,22 @@ def expanded(source: dict[str, Any]) -> dict[str, Any]:
 
 @cache
 def deployed() -> dict[str, Any]:
-    """After the SAM transform. Shared: do not change it."""
+    """Return the template after the SAM transform. It is shared: do not change it."""
     return expanded(yaml_parse(text()))
 
 
 @cache
 def in_environment(name: str) -> dict[str, Any]:
-    """As an environment of samconfig.toml deploys it, everything decided. Shared: do not change it."""
+    """Return the template as an environment of samconfig.toml deploys it, with all conditions resolved.
+
+    It is shared: do not change it.
+    """
     config = environments.load(name)
     return resolved(parsed(), given=config.parameters, region=config.region)
 
 
 def resources(kind: str) -> dict[str, Resource]:
-    """Properties by logical id of the resources of a type, after the transform."""
+    """Return the properties of all resources of a type by logical id, after the transform."""
     return {
         title: resource.get("Properties", {})
         for title, resource in deployed()["Resources"].items()
@@ -72,7 +75,7 @@ def resources(kind: str) -> dict[str, Resource]:
 
 
 def containers() -> dict[str, Resource]:
-    """Every container definition by its name; a name in two task definitions is an error."""
+    """Return every container definition by its name; a name in two task definitions is an error."""
     found: dict[str, Resource] = {}
     for definition in resources("AWS::ECS::TaskDefinition").values():
         for container in containers_of(definition):
@@ -82,7 +85,7 @@ def containers() -> dict[str, Resource]:
 
 
 def containers_of(definition: Resource) -> list[Resource]:
-    """The container definitions of a task definition, with those that are there under a condition only."""
+    """List the container definitions of a task definition, including those under a condition."""
     return [entry["Fn::If"][1] if "Fn::If" in entry else entry for entry in definition["ContainerDefinitions"]]
 
 
@@ -95,7 +98,7 @@ def secrets(container: Resource) -> dict[str, Any]:
 
 
 def filled(sub: Mapping[str, str], **values: str) -> str:
-    """The text of an Fn::Sub without variables of its own, its placeholders replaced by `values` (`.` becomes `_`)."""
+    """Fill the placeholders of an Fn::Sub without variables from `values`, where `_` stands for `.`."""
     text = sub["Fn::Sub"]
     for name, value in values.items():
         text = text.replace(f"${{{name.replace('_', '.')}}}", value)
@@ -103,7 +106,7 @@ def filled(sub: Mapping[str, str], **values: str) -> str:
 
 
 def scalars(node: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
-    """Every leaf with the keys that lead to it."""
+    """Yield every leaf with the keys that lead to it."""
     if isinstance(node, dict):
         for key, value in node.items():
             yield from scalars(value, (*path, str(key)))

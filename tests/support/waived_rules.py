@@ -1,14 +1,14 @@
-"""What dev and qa give up to cost less, or to be taken down easily: rules of checkov and cfn-guard that fail there."""
+"""Rules of checkov and cfn-guard that dev and qa fail on purpose, to cost less or to be easy to delete."""
 
-MULTI_AZ = "one database server: a zone's loss stops Airflow until the zone is back"
-MONITORING = "no record of the database server's operating system"
-INSIGHTS = "no record of what each task uses, which costs for each metric"
-PLAIN = "no certificate: the load balancer is internal and speaks HTTP"
-CONCURRENCY = "no concurrency of the account's is set aside for the functions"
+MULTI_AZ = "one database server: the loss of its zone stops Airflow until the zone is back"
+MONITORING = "no metrics of the database server's operating system"
+INSIGHTS = "no metrics of the resource use of each ECS task, because every metric is billed"
+PLAIN = "no certificate: the load balancer is internal and uses HTTP"
+CONCURRENCY = "no share of the account's concurrency is reserved for the functions"
 SHORT_LOGS = "container logs are kept for days, not for a year"
-FAILOVER = "one Redis node: its loss loses what waits in it"
+FAILOVER = "one Redis node: its loss loses the backlog"
 BACKUPS = "backups reach back for a few days only"
-DELETION = "the stack can be deleted without a second thought"
+DELETION = "the stack can be deleted without a further step"
 
 WAIVED_RULES: dict[str, dict[str, str]] = {
     "dev": {

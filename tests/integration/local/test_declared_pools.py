@@ -1,4 +1,4 @@
-"""Three pools are declared, the template is deployed into the local AWS API, and all else follows, on a real Redis."""
+"""Three declared pools, from the template deployed into the local AWS API to autoscaling on a real Redis."""
 
 import io
 import json
@@ -40,7 +40,7 @@ BUCKET, PACKAGE = "packages", "empty.zip"
 
 @dataclass(frozen=True, kw_only=True)
 class Deployed:
-    """The stack in the local AWS API; `variables` are a function's, as they were deployed."""
+    """The stack in the local AWS API; `variables` returns a function's deployed environment."""
 
     api: AwsApi
     outputs: dict[str, str]
@@ -68,7 +68,7 @@ def deployed() -> Iterator[Deployed]:
 
 @dataclass(frozen=True, kw_only=True)
 class Pools:
-    """The autoscaler over the deployed stack. Its settings are those deployed, but for where the tests' Redis is."""
+    """The autoscaler over the deployed stack, with the deployed settings except for the tests' Redis and timing."""
 
     ecs: Any
     settings: Settings
@@ -85,7 +85,7 @@ class Pools:
         return {outcome.pool: outcome for outcome in seen.outcomes}
 
     def services(self) -> dict[str, dict[str, Any]]:
-        """As ECS describes them, by the pool's name."""
+        """Return the services as ECS describes them, by the pool's name."""
         names = {pool.name: pool.service for pool in self.settings.pools}
         found = describe_services(self.ecs, cluster=self.settings.cluster, services=list(names.values()))
         return {name: dict(found[service]) for name, service in names.items()}  # type: ignore[arg-type]
@@ -164,7 +164,7 @@ def test_each_pool_follows_its_own_backlog(pools: Pools) -> None:
     assert pools.desired() == {"worker": 3, "heavy-sql": 2, "gpu": 0}  # 9 / 4 and 3 / 2, rounded up
 
 
-def test_a_pool_at_zero_gets_its_first_worker_with_its_first_task_and_gives_it_back(pools: Pools) -> None:
+def test_a_pool_at_zero_launches_a_worker_for_its_first_task_and_drains_it_after(pools: Pools) -> None:
     pools.enqueue("gpu", 1)
     pools.tick()
     assert pools.desired()["gpu"] == 1
@@ -184,7 +184,7 @@ def test_a_pool_at_zero_gets_its_first_worker_with_its_first_task_and_gives_it_b
     assert pools.desired()["gpu"] == 0
 
 
-def test_one_pools_deleted_service_and_broken_queue_leave_the_third_alone(pools: Pools) -> None:
+def test_a_deleted_service_and_a_broken_queue_do_not_affect_the_third_pool(pools: Pools) -> None:
     gone = replace(pools.settings.pools[1], service="deleted-by-hand")
     first, _, third = pools.settings.pools
     blind = replace(pools, settings=replace(pools.settings, pools=(first, gone, third)))
@@ -207,16 +207,16 @@ def test_every_pool_has_metrics_and_only_queues_of_no_worker_are_unconsumed(
     queued = {line["pool"]: line["Queued"] for line in blobs if "Queued" in line}
     assert queued == {"worker": [1], "heavy-sql": [1], "gpu": [0]}
     (fleet,) = [line for line in blobs if "UnconsumedQueues" in line]
-    assert fleet["UnconsumedQueues"] == [2]  # no pool serves typo, and no worker listens to sql yet
+    assert fleet["UnconsumedQueues"] == [2]  # no pool has the queue typo, and no worker consumes sql yet
 
 
-def test_the_alarm_on_unconsumed_queues_watches_what_the_function_gives(pools: Pools, deployed: Deployed) -> None:
+def test_the_alarm_on_unconsumed_queues_uses_the_dimension_of_the_function(pools: Pools, deployed: Deployed) -> None:
     alarms = deployed.api.client("cloudwatch").describe_alarms()["MetricAlarms"]
     (alarm,) = [alarm for alarm in alarms if alarm["MetricName"] == "UnconsumedQueues"]
     assert alarm["Dimensions"] == [{"Name": "cluster", "Value": pools.settings.cluster}]
 
 
-def test_a_pools_share_on_spot_is_as_declared(pools: Pools) -> None:
+def test_a_pools_percentage_on_spot_is_as_declared(pools: Pools) -> None:
     strategies = {
         name: [
             (item["capacityProvider"], item.get("base", 0), item["weight"])

@@ -19,7 +19,7 @@ LINT = Path(sys.executable).with_name("cfn-lint")
 CHECKOV = ROOT / ".venv-checkov/bin/checkov"
 GUARD = ROOT / ".local/guard"
 MOST_SUPPRESSIONS = 7
-# Every exception, as (resource, rule). The reason stands on the resource.
+# Every exception, as (resource, rule). The reason is in the resource's metadata.
 SUPPRESSED = {
     ("AccessLogBucket", "CKV_AWS_18"),
     ("AccessLogBucket", "s3_bucket_logging_enabled_check"),
@@ -33,7 +33,7 @@ SUPPRESSED = {
 
 @pytest.fixture(scope="module")
 def written(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """Each environment's template as a file: a tool reads all of them in one run, most of which is its start."""
+    """Write each environment's template to a file. A tool reads all in one run, because its start takes longest."""
     folder = tmp_path_factory.mktemp("compliance")
     paths = {environment: folder / f"{environment}.json" for environment in ENVIRONMENTS}
     for environment, path in paths.items():
@@ -93,7 +93,7 @@ def test_checkov_fails_only_waived_rules(written: dict[str, Path]) -> None:
 
 @pytest.mark.slow
 def test_control_towers_rules_fail_only_where_they_are_waived(written: dict[str, Path], guard: Path) -> None:
-    # Its rules read no metadata: what is suppressed is taken out here.
+    # The rules read no metadata: remove suppressed findings here.
     suppressed = {(title, rule) for title, rule in SUPPRESSED if not rule.startswith("CKV")}
     failed = {
         environment: {rule for title, rule in found - suppressed}
@@ -113,7 +113,7 @@ def test_control_towers_rules_find_a_mistake(guard: Path, tmp_path: Path) -> Non
 
 
 def _not_compliant(guard: Path, *paths: Path) -> dict[str, set[tuple[str, str]]]:
-    """(resource, rule) of every failure, by the name of the file."""
+    """Return (resource, rule) of every failure, by the file's name."""
     options = ("--type", "CFNTemplate", "--output-format", "json", "--structured", "--show-summary", "none")
     command: tuple[str | Path, ...] = (
         guard / "cfn-guard",
@@ -147,7 +147,7 @@ def _resources_in(node: Any) -> Iterator[str]:
             yield from _resources_in(value)
 
 
-def test_every_exception_is_known_has_its_reason_and_they_are_few() -> None:
+def test_the_exceptions_are_few_and_each_is_listed_with_its_reason() -> None:
     found = {
         (title, rule): reason
         for title, resource in rendered.template()["Resources"].items()

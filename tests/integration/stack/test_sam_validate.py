@@ -1,4 +1,4 @@
-"""The real SAM CLI on the template as it is committed, which cfn-lint reads for it."""
+"""The real SAM CLI, with its cfn-lint, on the committed template."""
 
 import json
 import os
@@ -40,7 +40,7 @@ def test_sam_validate_passes_with_lint(tmp_path: Path) -> None:
 
 
 class _Store(BaseHTTPRequestHandler):
-    """An S3 that takes every upload, and knows nothing else."""
+    """A stub of S3 that accepts every upload and does nothing else."""
 
     def do_HEAD(self) -> None:
         self._answer(404)
@@ -58,7 +58,7 @@ class _Store(BaseHTTPRequestHandler):
         self.end_headers()
 
     def log_message(self, format: str, *args: object) -> None:
-        """Keeps the tests' output clean."""
+        """Log nothing, to keep the tests' output clean."""
 
 
 @pytest.fixture(scope="module")
@@ -72,8 +72,8 @@ def store() -> Iterator[str]:
 
 
 @pytest.mark.parametrize("environment", ["local", "prd"])
-def test_sam_deploy_takes_all_it_needs_from_the_files(tmp_path: Path, store: str, environment: str) -> None:
-    """SAM says what it is about to deploy; that the stub then refuses to create the change set is not the point."""
+def test_sam_deploy_reads_all_settings_from_the_files(tmp_path: Path, store: str, environment: str) -> None:
+    """Read what SAM prints before it deploys; the stub then refuses the change set, which does not matter here."""
     for name in ("samconfig.toml", "parameters", "template.yaml"):
         (tmp_path / name).symlink_to(ROOT / name)
     (tmp_path / "functions").mkdir()

@@ -1,4 +1,4 @@
-"""The reference: every name in the template can be found by searching for it whole."""
+"""The reference: every name in the template can be found by its full text."""
 
 import ast
 import re
@@ -27,7 +27,7 @@ def functions(path: str) -> set[str]:
 
 
 def rows() -> dict[str, str]:
-    """Return what each row says of its name."""
+    """Return the rest of each row by its name."""
     return dict(re.findall(r"^\| `(\w+)` \| (.*) \|$", committed(), re.MULTILINE))
 
 
@@ -48,7 +48,7 @@ def test_a_name_leads_to_functions_that_exist(name: str) -> None:
     assert [place for place in places if place[0] not in functions(place[1])] == []
 
 
-def test_what_sam_adds_is_named_after_a_function_as_the_reference_says() -> None:
+def test_resources_that_sam_adds_have_the_names_that_the_reference_describes() -> None:
     written = rendered.template()["Resources"]
     functions = {t: r["Properties"] for t, r in written.items() if r["Type"] == "AWS::Serverless::Function"}
     events = {f"{title}{event}" for title, properties in functions.items() for event in properties["Events"]}

@@ -49,7 +49,7 @@ def test_check_passes_on_fresh_files(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("content", "state"), [("Resources: {}\n", "stale"), (None, "missing")])
 @pytest.mark.parametrize("name", FILES)
-def test_check_tells_in_one_line_that_a_file_is_not_the_generated_one(
+def test_check_reports_a_stale_or_missing_file_in_one_line(
     tmp_path: Path, name: str, content: str | None, state: str
 ) -> None:
     template_gen.main(arguments(tmp_path))

@@ -1,4 +1,4 @@
-"""Alarms: each reaches people, says where help is, and looks at a metric that somebody publishes."""
+"""Alarms: each notifies people, names its runbook page, and uses a metric that is published."""
 
 import json
 from pathlib import Path
@@ -33,23 +33,23 @@ def test_every_promised_alarm_exists() -> None:
 
 
 @pytest.mark.parametrize("title", sorted(ALARMS))
-def test_an_alarm_tells_the_topic_when_it_begins_and_when_it_ends(title: str) -> None:
+def test_an_alarm_notifies_the_topic_when_it_begins_and_when_it_ends(title: str) -> None:
     assert ALARMS[title]["AlarmActions"] == ALARMS[title]["OKActions"] == [{"Ref": "AlarmTopic"}]
 
 
 @pytest.mark.parametrize("title", sorted(ALARMS))
-def test_an_alarm_says_where_its_page_is_and_the_page_is_there(title: str) -> None:
+def test_an_alarm_names_its_runbook_page_and_the_page_exists(title: str) -> None:
     page = f"docs/runbook/{title}.md"
     assert ALARMS[title]["AlarmDescription"].endswith(f"See {page}.")
     assert (ROOT / page).read_text().startswith(f"# {title}\n")
 
 
-def test_no_page_is_left_of_an_alarm_that_is_gone() -> None:
+def test_every_runbook_page_belongs_to_an_alarm() -> None:
     assert {path.stem for path in (ROOT / "docs/runbook").glob("Alarm*.md")} == set(ALARMS)
 
 
 @pytest.mark.parametrize("title", sorted(t for t, a in ALARMS.items() if a["Namespace"] == METRICS_NAMESPACE))
-def test_an_alarm_on_a_metric_of_ours_names_one_that_is_published(title: str) -> None:
+def test_an_alarm_on_a_metric_of_ours_uses_one_that_is_published(title: str) -> None:
     metric = ALARMS[title]["MetricName"]
     if isinstance(metric, str):
         assert metric in PUBLISHED
@@ -60,7 +60,7 @@ def test_an_alarm_on_a_metric_of_ours_names_one_that_is_published(title: str) ->
         assert counted["MetricTransformations"][0]["MetricName"] == metric
 
 
-def test_refused_protection_is_counted_by_the_words_that_the_agent_logs() -> None:
+def test_refused_protection_is_counted_by_the_message_that_the_agent_logs() -> None:
     (counted,) = rendered.resources("AWS::Logs::MetricFilter").values()
     assert counted["FilterPattern"] == f'"{REFUSED}"'
     agent = (ROOT / "airflow_image/agent/fleet_agent.py").read_text()

@@ -45,7 +45,7 @@ def parameters() -> dict[str, dict[str, Any]]:
 
 
 def values(environment: str) -> dict[str, str]:
-    """The values as SAM CLI itself reads them."""
+    """Read the values as SAM CLI itself does."""
     path = ROOT / CONFIG[environment]["deploy"]["parameters"]["parameter_overrides"].removeprefix("file://")
     read: dict[str, str] = CfnParameterOverridesType().convert(f"file://{path}", None, None)
     return read
@@ -63,7 +63,7 @@ def test_every_promised_parameter_exists() -> None:
     assert parameters().keys() >= PROMISED
 
 
-def test_only_the_image_has_to_be_given() -> None:
+def test_only_the_image_is_required() -> None:
     assert [title for title, declaration in parameters().items() if "Default" not in declaration] == ["ImageUri"]
 
 
@@ -105,7 +105,7 @@ def test_an_environment_deploys_its_own_stack_with_its_own_file(environment: str
     assert deploy["region"]
 
 
-def test_only_production_asks_before_it_changes_anything() -> None:
+def test_only_production_asks_for_confirmation_before_a_change() -> None:
     asking = {name for name in ENVIRONMENTS if CONFIG[name]["deploy"]["parameters"]["confirm_changeset"]}
     assert asking == {"prd"}
 
@@ -121,14 +121,14 @@ def test_an_environment_satisfies_every_constraint_and_rule(environment: str) ->
 
 @pytest.mark.parametrize("environment", ENVIRONMENTS)
 def test_an_environment_has_room_to_scale(environment: str) -> None:
-    """CloudFormation's rules cannot compare numbers, so that nothing else would notice."""
+    """Compare the numbers here, because CloudFormation's rules cannot."""
     given = values(environment)
     assert int(given["WorkerMin"]) < int(given["WorkerMax"])
 
 
 @pytest.mark.parametrize("environment", ENVIRONMENTS)
 def test_a_parameters_file_has_only_plain_values(environment: str) -> None:
-    """Anything but text and whole numbers would change on its way through YAML: `true` would arrive as `True`."""
+    """Allow text and whole numbers only: YAML changes other values, such as `true` to `True`."""
     loaded = yaml.safe_load((ROOT / "parameters" / f"{environment}.yaml").read_text())
     assert {type(value) for value in loaded.values()} <= {str, int}
 
@@ -169,9 +169,9 @@ def test_parameters_that_do_not_fit_together_are_refused(given: dict[str, str], 
     assert said in found[0]
 
 
-@pytest.mark.parametrize(("fewest", "most"), [(0, 1), (1, 1), (3, 3), (10, 10), (10, 11), (11, 11), (1000, 1000)])
-def test_the_fewest_workers_may_be_all_that_may_run(fewest: int, most: int) -> None:
-    given = {"ImageUri": "image:tag", "WorkerMin": str(fewest), "WorkerMax": str(most)}
+@pytest.mark.parametrize(("minimum", "maximum"), [(0, 1), (1, 1), (3, 3), (10, 10), (10, 11), (11, 11), (1000, 1000)])
+def test_the_minimum_of_workers_may_equal_the_maximum(minimum: int, maximum: int) -> None:
+    given = {"ImageUri": "image:tag", "WorkerMin": str(minimum), "WorkerMax": str(maximum)}
     assert violations(rendered.template(), given) == []
 
 
@@ -206,7 +206,7 @@ def test_a_brought_network_is_accepted() -> None:
         ("PollSeconds", "60", "61"),
     ],
 )
-def test_a_constraint_tells_good_from_bad(title: str, good: str, bad: str) -> None:
+def test_a_constraint_accepts_good_values_and_refuses_bad_ones(title: str, good: str, bad: str) -> None:
     assert satisfies(parameters()[title], good)
     assert not satisfies(parameters()[title], bad)
 

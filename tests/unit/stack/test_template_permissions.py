@@ -1,4 +1,4 @@
-"""Who may do what in AWS: no more than the code does, on no more than its own resources."""
+"""Permissions in AWS: each role allows only what its code does, and only on its own resources."""
 
 import re
 from pathlib import Path
@@ -12,13 +12,13 @@ from tests.support import rendered
 
 ROOT = Path(__file__).parents[3]
 NETWORK_INTERFACES = "Lambda checks it on all resources before it creates the function"
-# Each action that is allowed on all resources, with the reason why it cannot be less.
+# Each action that is allowed on all resources, with the reason why it cannot be limited.
 ON_ALL_RESOURCES = {
     "ecr:GetAuthorizationToken": "the token is for the whole registry; the API takes no resource",
     "application-autoscaling:DescribeScalableTargets": "the API takes no resource",
     "ecs:ListTasks": "listing by service takes no resource; the cluster is a condition",
     **{
-        f"ssmmessages:{action}": "a channel of a session has no ARN before it is there; only where ExecAllowed says so"
+        f"ssmmessages:{action}": "a session's channel has no ARN before it exists; allowed only by ExecAllowed"
         for action in ("CreateControlChannel", "CreateDataChannel", "OpenControlChannel", "OpenDataChannel")
     },
     "ec2:AssignPrivateIpAddresses": NETWORK_INTERFACES,
@@ -28,7 +28,7 @@ ON_ALL_RESOURCES = {
     "ec2:DescribeSubnets": NETWORK_INTERFACES,
     "ec2:UnassignPrivateIpAddresses": NETWORK_INTERFACES,
 }
-# Most services have operations of these names; the functions tag what is ECS's.
+# Most services have operations of these names; the functions tag only resources of ECS.
 TAGGING = ("TagResource", "UntagResource")
 TASKS = {"airflow": "Airflow", "worker": "Worker", "flower": "Flower"}
 # The modules of each function, by its title.
@@ -40,7 +40,7 @@ FUNCTIONS = {
 
 
 def statements(role: str, effect: str = "Allow") -> list[dict[str, Any]]:
-    """Of the role itself, and of the policies that are attached to it under a condition."""
+    """List the statements of the role itself and of the policies that are attached to it under a condition."""
     attached = [p for p in rendered.resources("AWS::IAM::Policy").values() if p["Roles"] == [{"Ref": role}]]
     return [
         statement
@@ -66,14 +66,14 @@ def roles() -> list[str]:
 
 
 def secret_arn(value_from: dict[str, str]) -> dict[str, Any]:
-    """The ARN without the JSON key that a container takes from the secret."""
+    """Return the ARN without the JSON key that a container reads from the secret."""
     if "Ref" in value_from:
         return value_from
     resource, attribute = re.fullmatch(r"\$\{(\w+)\.([\w.]+)\}:\w+::", value_from["Fn::Sub"]).groups()  # type: ignore[union-attr]
     return {"Fn::GetAtt": [resource, attribute]}
 
 
-def test_there_is_a_role_for_each_purpose_and_no_other() -> None:
+def test_each_purpose_has_a_role_and_there_is_no_other() -> None:
     expected = {f"{title}ExecutionRole" for title in TASKS.values()}
     expected |= {f"{title}TaskRole" for title in TASKS.values()}
     expected |= {f"{title}Role" for title in FUNCTIONS} | {"DatabaseMonitoringRole"}
@@ -81,7 +81,7 @@ def test_there_is_a_role_for_each_purpose_and_no_other() -> None:
 
 
 @pytest.mark.parametrize("role", roles())
-def test_a_role_has_no_policy_of_others_and_the_boundary(role: str) -> None:
+def test_a_role_has_the_boundary_and_no_managed_policy_of_others(role: str) -> None:
     properties = rendered.resources("AWS::IAM::Role")[role]
     shared = [{"Ref": "FunctionsNetworkPolicy"}] if role in {f"{title}Role" for title in FUNCTIONS} else None
     assert properties.get("ManagedPolicyArns") == shared
@@ -98,14 +98,14 @@ def test_a_role_names_each_action_in_full(role: str) -> None:
 
 
 @pytest.mark.parametrize("role", roles())
-def test_a_role_reaches_all_resources_only_where_the_api_knows_no_less(role: str) -> None:
+def test_a_role_reaches_all_resources_only_where_the_api_allows_no_limit(role: str) -> None:
     unbounded = {
         action for statement in statements(role) if "*" in statement["Resource"] for action in statement["Action"]
     }
     assert unbounded <= ON_ALL_RESOURCES.keys()
 
 
-def test_no_exception_from_least_resources_is_unused() -> None:
+def test_every_exception_for_all_resources_is_used() -> None:
     used = {
         action
         for role in roles()
@@ -116,7 +116,7 @@ def test_no_exception_from_least_resources_is_unused() -> None:
     assert used | set(network_statement("Allow")["Action"]) == ON_ALL_RESOURCES.keys()
 
 
-def test_listing_tasks_is_bound_to_the_cluster() -> None:
+def test_listing_tasks_is_limited_to_the_cluster() -> None:
     condition = statement_for("VersionCheckRole", "ecs:ListTasks")["Condition"]
     assert condition == {"ArnEquals": {"ecs:cluster": {"Fn::GetAtt": ["Cluster", "Arn"]}}}
 
@@ -164,7 +164,7 @@ def test_only_workers_protect_tasks_and_only_of_their_cluster() -> None:
     assert resource["Fn::Sub"].endswith(":task/${Cluster}/*")
 
 
-def test_flower_may_only_read_the_databases_password_again() -> None:
+def test_flower_may_only_read_the_databases_password() -> None:
     always = [s for s in statements("FlowerTaskRole") if "ssmmessages:OpenDataChannel" not in s["Action"]]
     assert [(s["Action"], s["Resource"]) for s in always] == [
         (["secretsmanager:GetSecretValue"], [{"Fn::GetAtt": ["Database", "MasterUserSecret.SecretArn"]}]),
@@ -172,7 +172,7 @@ def test_flower_may_only_read_the_databases_password_again() -> None:
     ]
 
 
-def test_shells_are_opened_only_where_it_is_allowed() -> None:
+def test_shells_can_be_opened_only_where_a_parameter_allows_it() -> None:
     policies = {t: p for t, p in rendered.deployed()["Resources"].items() if p["Type"] == "AWS::IAM::Policy"}
     conditions = {title: policy["Condition"] for title, policy in policies.items()}
     assert conditions == {
@@ -182,7 +182,7 @@ def test_shells_are_opened_only_where_it_is_allowed() -> None:
 
 
 @pytest.mark.parametrize("title", ["Airflow", "Worker"])
-def test_connections_are_read_below_their_prefix_only(title: str) -> None:
+def test_connections_can_be_read_only_below_their_prefix(title: str) -> None:
     policy = rendered.resources("AWS::IAM::Policy")[f"{title}ConnectionsPolicy"]
     (statement,) = policy["PolicyDocument"]["Statement"]
     assert statement["Action"] == ["secretsmanager:GetSecretValue"]
@@ -193,7 +193,7 @@ def test_connections_are_read_below_their_prefix_only(title: str) -> None:
 
 @pytest.mark.parametrize(("title", "modules"), FUNCTIONS.items())
 def test_a_function_may_call_exactly_what_its_code_calls(title: str, modules: list[str]) -> None:
-    """Compares the role's actions with the operations, as boto3 names them, that occur in the function's modules."""
+    """Compare the role's actions with the operations of boto3 that occur in the function's modules."""
     code = "\n".join(
         path.read_text() for pattern in (*modules, "shared/*.py") for path in (ROOT / "functions").glob(pattern)
     )
@@ -211,7 +211,7 @@ def test_a_function_may_call_exactly_what_its_code_calls(title: str, modules: li
         for action in statement["Action"]
         if action.split(":")[0] not in ("kms", "logs")
     }
-    # Lambda itself publishes what it could not deliver, with the function's role.
+    # Lambda itself publishes lost events with the function's role.
     lambdas = (
         {"sns:Publish"}
         if "DeadLetterConfig" in rendered.resources("AWS::Lambda::Function")[f"{title}Function"]
@@ -224,7 +224,7 @@ def test_the_autoscaler_changes_only_worker_services() -> None:
     assert statement_for("AutoscalerRole", "ecs:UpdateService")["Resource"] == [{"Ref": "WorkerService"}]
 
 
-def test_the_sleeper_changes_only_what_is_the_stacks() -> None:
+def test_the_sleeper_changes_only_the_stacks_resources() -> None:
     services = [{"Ref": f"{title}Service"} for title in ("Airflow", "Worker", "Flower")]
     assert statement_for("SleeperRole", "ecs:UpdateService")["Resource"] == services
     assert statement_for("SleeperRole", "rds:StopDBInstance")["Resource"] == [
@@ -237,7 +237,7 @@ def test_the_sleeper_changes_only_what_is_the_stacks() -> None:
 
 
 @pytest.mark.parametrize("title", FUNCTIONS)
-def test_a_function_has_the_role_of_its_own(title: str) -> None:
+def test_a_function_has_a_role_of_its_own(title: str) -> None:
     function = rendered.resources("AWS::Lambda::Function")[f"{title}Function"]
     assert function["Role"] == {"Fn::GetAtt": [f"{title}Role", "Arn"]}
 
@@ -248,7 +248,7 @@ def test_a_function_reads_only_the_brokers_secret(title: str) -> None:
     assert resource == [{"Ref": "BrokerSecret"}]
 
 
-def test_what_lambda_may_do_to_the_network_is_denied_to_the_functions_code() -> None:
+def test_the_functions_code_is_denied_lambdas_network_permissions() -> None:
     denied, granted = network_statement("Deny"), network_statement("Allow")
     assert denied["Action"] == granted["Action"]
     assert denied["Condition"] == {"Null": {"lambda:SourceFunctionArn": "false"}}

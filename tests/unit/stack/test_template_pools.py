@@ -1,4 +1,4 @@
-"""A pool more is a declaration more: all else follows."""
+"""A second pool needs only a declaration: the template derives everything else."""
 
 import json
 from typing import Any
@@ -66,13 +66,13 @@ def test_the_cluster_has_the_capacity_providers_that_services_name(two_pools: di
 
 
 @pytest.mark.parametrize("service", ["AirflowService", "FlowerService"])
-def test_what_is_no_worker_never_runs_on_spot(two_pools: dict[str, Any], service: str) -> None:
+def test_only_workers_run_on_spot(two_pools: dict[str, Any], service: str) -> None:
     properties = two_pools["Resources"][service]["Properties"]
     assert properties["LaunchType"] == "FARGATE"
     assert "CapacityProviderStrategy" not in properties
 
 
-def test_all_pools_are_told_to_all(two_pools: dict[str, Any]) -> None:
+def test_every_worker_gets_the_list_of_all_pools(two_pools: dict[str, Any]) -> None:
     (worker,) = two_pools["Resources"]["WorkerTaskDefinition"]["Properties"]["ContainerDefinitions"]
     text = rendered.filled(
         rendered.environment(worker)["POOLS"],
@@ -97,11 +97,11 @@ def test_the_version_check_knows_every_pool(two_pools: dict[str, Any]) -> None:
     assert '"heavy-sql":"${HeavySqlService.Name}"' in variables["SERVICES"]["Fn::Sub"]
 
 
-def test_a_pool_more_changes_nothing_of_the_first(two_pools: dict[str, Any]) -> None:
+def test_a_second_pool_changes_nothing_of_the_first(two_pools: dict[str, Any]) -> None:
     titles = [title for title in rendered.template()["Resources"] if title.startswith("Worker")]
     assert "WorkerService" in titles
     for title in titles:
-        if title != "WorkerTaskDefinition":  # it is told of all pools
+        if title != "WorkerTaskDefinition":  # it holds the list of all pools
             assert two_pools["Resources"][title] == rendered.template()["Resources"][title]
 
 
@@ -114,20 +114,20 @@ def test_a_pool_more_changes_nothing_of_the_first(two_pools: dict[str, Any]) -> 
         (DeclaredPool(name="flower", queues=("other",)), "duplicate key"),
     ],
 )
-def test_pools_that_would_be_mistaken_for_each_other_are_refused(second: DeclaredPool, what: str) -> None:
+def test_pools_with_the_same_name_or_queue_are_refused(second: DeclaredPool, what: str) -> None:
     with pytest.raises(ValueError, match=what):
         build((DEFAULT, second))
 
 
-def test_without_a_pool_for_the_default_queue_nothing_is_generated() -> None:
-    with pytest.raises(ValueError, match="no pool listens to the queue default"):
+def test_pools_without_the_default_queue_are_refused() -> None:
+    with pytest.raises(ValueError, match="no pool has the queue default"):
         build((HEAVY,))
 
 
-def test_a_queue_that_nobody_listens_to_raises_an_alarm_for_this_cluster() -> None:
+def test_an_unconsumed_queue_raises_an_alarm_for_this_cluster() -> None:
     alarm = rendered.resources("AWS::CloudWatch::Alarm")["AlarmQueueUnconsumed"]
     assert alarm["MetricName"] == report.UNCONSUMED_QUEUES == alarms.UNCONSUMED_QUEUES
     assert alarm["Dimensions"] == [{"Name": report.CLUSTER_DIMENSION, "Value": {"Ref": "Cluster"}}]
     variables = rendered.resources("AWS::Lambda::Function")["AutoscalerFunction"]["Environment"]["Variables"]
     assert alarm["Namespace"] == variables["POWERTOOLS_METRICS_NAMESPACE"]
-    assert variables["CLUSTER"] == {"Ref": "Cluster"}  # what the function gives as the dimension
+    assert variables["CLUSTER"] == {"Ref": "Cluster"}  # the function's dimension

@@ -1,4 +1,4 @@
-"""What a parameter's change replaces, by CloudFormation's own schemas: nothing that keeps state."""
+"""No parameter's change replaces a resource that keeps state, by CloudFormation's own schemas."""
 
 import copy
 from functools import cache
@@ -17,7 +17,7 @@ STATEFUL = {
     "AWS::SecretsManager::Secret",
 }  # fmt: skip
 SUBNETS = "subnet-0123abcd,subnet-4567abcd"
-# Another value for each parameter whose other values cannot be read off its constraint.
+# Another value for each parameter whose constraint does not list other values.
 OTHER = {
     "SleepSchedule": "cron(0 19 ? * MON-FRI *)",
     "WakeSchedule": "cron(0 6 ? * MON-FRI *)",
@@ -41,7 +41,7 @@ OTHER = {
     "VpcId": "vpc-0123abcd",
     "WorkerMax": "60",
 }
-# Set together, because a rule asks for it.
+# Parameters that a rule requires to be set together.
 TOGETHER = {
     "VpcId": {"PrivateSubnetIds": SUBNETS, "PublicSubnetIds": SUBNETS},
     "OidcIssuer": {
@@ -82,19 +82,25 @@ def other_value(name: str) -> str:
 
 @cache
 def with_values(changes: tuple[tuple[str, str], ...]) -> dict[str, Any]:
-    """SAM's transform, most of the work, is done once: what it makes of functions keeps no state."""
+    """Resolve the template with these values.
+
+    SAM's transform, most of the work, runs once: the resources that it makes of functions keep no state.
+    """
     return resolved(rendered.deployed(), given={**given(), **dict(changes)}, region=rendered.REGION)
 
 
 @cache
 def create_only(kind: str) -> frozenset[str]:
-    """First-level properties whose change makes CloudFormation replace a resource."""
+    """List the first-level properties whose change makes CloudFormation replace a resource."""
     schema = PROVIDER_SCHEMA_MANAGER.get_resource_schema(rendered.REGION, kind).schema
     return frozenset(path.split("/")[2] for path in schema.get("createOnlyProperties", []))
 
 
 def replaced(before: dict[str, Any], after: dict[str, Any]) -> set[str]:
-    """Resources that are replaced or lost, with those that refer to one in a property that cannot be changed."""
+    """List the resources that are replaced or lost.
+
+    A resource that refers to one of them in a create-only property is replaced, too.
+    """
     old, new = before["Resources"], after["Resources"]
     found = {title for title in old if title not in new or old[title]["Type"] != new[title]["Type"]}
     grown = True
@@ -116,8 +122,8 @@ def stateful(titles: set[str]) -> set[str]:
 
 
 @pytest.mark.parametrize("name", sorted(parameters().keys() - FOLLOWERS))
-def test_no_parameter_replaces_what_keeps_state(name: str) -> None:
-    """Another network replaces the VPC: CloudFormation refuses that while database and broker stand in it."""
+def test_no_parameter_replaces_a_resource_that_keeps_state(name: str) -> None:
+    """Replace nothing with state. CloudFormation refuses to replace the VPC while database and broker are in it."""
     changes = {name: other_value(name), **TOGETHER.get(name, {})}
     after = with_values(tuple(sorted(changes.items())))
     assert after["Resources"] != with_values(())["Resources"]
@@ -134,14 +140,14 @@ def test_no_parameter_replaces_what_keeps_state(name: str) -> None:
         ("WorkerMax", {"AirflowTaskDefinition", "WorkerTaskDefinition"}),
     ],
 )
-def test_what_a_parameter_replaces(name: str, titles: set[str]) -> None:
+def test_a_parameter_replaces_these_resources_but_no_service(name: str, titles: set[str]) -> None:
     after = with_values(((name, other_value(name)),))
     assert replaced(with_values(()), after) >= titles
     kept = {"AirflowService", "WorkerService", "FlowerService", "Cluster"}
     assert replaced(with_values(()), after) & kept == set()
 
 
-def test_the_schemas_know_what_replaces_a_database() -> None:
+def test_the_schemas_say_what_replaces_a_database() -> None:
     before = with_values(())
     after = copy.deepcopy(before)
     after["Resources"]["Database"]["Properties"]["MasterUsername"] = "another"

@@ -1,4 +1,4 @@
-"""The resources below Airflow: private, encrypted, kept when it matters, reached only by those who must."""
+"""The resources that Airflow depends on: private, encrypted, retained where needed, and with limited access."""
 
 import re
 from typing import Any
@@ -19,14 +19,14 @@ SECRET_VALUE = re.compile(
     r"AKIA[0-9A-Z]{16}|-----BEGIN|://[^/\s:@$]+:[^@\s/]+@"
     r"|(?=[A-Za-z0-9+_]*[0-9])(?=[A-Za-z0-9+_]*[a-z])(?=[A-Za-z0-9+_]*[A-Z])[A-Za-z0-9+_]{32,}"
 )
-# What has a secret's name but says only where one is kept, or how one is made.
+# Values that have a secret's name, but say only where a secret is kept or how it is generated.
 NO_SECRETS = re.compile(
     r"^(Parameters|Metadata)\.|\.(Title|Description|PasswordLength|ManageMasterUserPassword|Action)\b"
 )
 
 
 def secret_looking(node: Any) -> list[str]:
-    """Paths to literals that have a secret's name or look like one."""
+    """List the paths to literals that have a secret's name or could be a secret."""
     found = []
     for path, value in rendered.scalars(node):
         dotted = ".".join(path)
@@ -85,14 +85,14 @@ def test_the_database_is_private_encrypted_and_manages_its_own_password() -> Non
     assert "MasterUserPassword" not in database
 
 
-def test_the_database_leaves_a_snapshot_and_the_key_to_its_contents() -> None:
+def test_the_database_leaves_a_snapshot_and_its_fernet_key() -> None:
     assert resource("Database")["DeletionPolicy"] == "Snapshot"
     assert resource("Database")["UpdateReplacePolicy"] == "Snapshot"
     assert resource("FernetSecret")["DeletionPolicy"] == "Retain"
     assert resource("FernetSecret")["UpdateReplacePolicy"] == "Retain"
 
 
-def test_the_broker_is_one_encrypted_primary_that_loses_nothing_for_lack_of_memory() -> None:
+def test_the_broker_is_one_encrypted_primary_that_evicts_no_message() -> None:
     broker = one("AWS::ElastiCache::ReplicationGroup")
     assert broker["TransitEncryptionEnabled"] is True
     assert broker["AtRestEncryptionEnabled"] is True
@@ -105,7 +105,7 @@ def test_the_broker_is_one_encrypted_primary_that_loses_nothing_for_lack_of_memo
 
 
 def test_the_broker_fails_over_only_to_a_replica_that_exists() -> None:
-    """ElastiCache refuses automatic failover with one node, and cfn-lint does not notice."""
+    """Check both together: ElastiCache refuses failover with one node, and cfn-lint does not notice."""
     broker = one("AWS::ElastiCache::ReplicationGroup")
     when_replicas = {"Fn::If": ["HasBrokerReplicas", True, False]}
     assert broker["AutomaticFailoverEnabled"] == broker["MultiAZEnabled"] == when_replicas
@@ -116,7 +116,7 @@ def test_the_broker_fails_over_only_to_a_replica_that_exists() -> None:
 
 
 @pytest.mark.parametrize(("title", "days"), [("LogBucket", "TaskLogDays"), ("AccessLogBucket", "AccessLogDays")])
-def test_a_bucket_is_closed_encrypted_versioned_and_empties_itself(title: str, days: str) -> None:
+def test_a_bucket_is_private_encrypted_versioned_and_expires_objects(title: str, days: str) -> None:
     bucket = rendered.resources("AWS::S3::Bucket")[title]
     assert set(bucket["PublicAccessBlockConfiguration"].values()) == {True}
     assert len(bucket["PublicAccessBlockConfiguration"]) == 4
@@ -128,7 +128,7 @@ def test_a_bucket_is_closed_encrypted_versioned_and_empties_itself(title: str, d
 
 
 @pytest.mark.parametrize("title", ["LogBucketPolicy", "AccessLogBucketPolicy"])
-def test_a_bucket_refuses_what_comes_without_tls(title: str) -> None:
+def test_a_bucket_refuses_requests_without_tls(title: str) -> None:
     refused, *_ = rendered.resources("AWS::S3::BucketPolicy")[title]["PolicyDocument"]["Statement"]
     assert refused["Effect"] == "Deny"
     assert refused["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}
@@ -146,17 +146,17 @@ def test_access_logs_are_delivered_only_from_this_account() -> None:
 
 
 @pytest.mark.parametrize("kind", ["AWS::SecretsManager::Secret", "AWS::Logs::LogGroup"])
-def test_what_is_secret_or_logged_is_encrypted_with_the_stacks_key(kind: str) -> None:
+def test_secrets_and_logs_are_encrypted_with_the_stacks_key(kind: str) -> None:
     keys = {str(properties["KmsKeyId"]) for properties in rendered.resources(kind).values()}
     assert keys == {str({"Fn::GetAtt": ["Key", "Arn"]})}
 
 
 @pytest.mark.parametrize("title", sorted(rendered.resources("AWS::Logs::LogGroup")))
-def test_a_log_group_forgets(title: str) -> None:
+def test_a_log_group_has_a_retention(title: str) -> None:
     assert rendered.resources("AWS::Logs::LogGroup")[title]["RetentionInDays"] == {"Ref": "LogRetentionDays"}
 
 
-def test_network_paths_are_those_that_something_uses() -> None:
+def test_security_groups_allow_only_traffic_that_is_used() -> None:
     paths = {
         (ingress["SourceSecurityGroupId"]["Fn::GetAtt"][0], ingress["GroupId"]["Fn::GetAtt"][0], ingress["ToPort"])
         for ingress in rendered.resources("AWS::EC2::SecurityGroupIngress").values()
@@ -170,7 +170,7 @@ def test_network_paths_are_those_that_something_uses() -> None:
     }
 
 
-def test_a_group_that_may_not_call_anything_may_call_along_its_paths() -> None:
+def test_a_group_with_limited_egress_may_call_its_targets() -> None:
     open_groups = {"AirflowGroup", "WorkerGroup"}
     wanted = {
         (path["SourceSecurityGroupId"]["Fn::GetAtt"][0], path["GroupId"]["Fn::GetAtt"][0], path["ToPort"])
@@ -183,7 +183,7 @@ def test_a_group_that_may_not_call_anything_may_call_along_its_paths() -> None:
     assert given == {path for path in wanted if path[0] not in open_groups}
 
 
-def test_only_the_load_balancer_is_open_to_addresses_and_only_to_allowed_ones() -> None:
+def test_only_the_load_balancer_is_open_to_addresses_and_only_to_allowed_ranges() -> None:
     groups = rendered.resources("AWS::EC2::SecurityGroup")
     open_to = {
         title: group["SecurityGroupIngress"] for title, group in groups.items() if "SecurityGroupIngress" in group
@@ -206,7 +206,7 @@ def test_only_groups_that_run_dag_code_may_call_anything() -> None:
     assert anything == {"AirflowGroup", "WorkerGroup"}
 
 
-def test_the_load_balancer_is_internal_unless_asked_otherwise() -> None:
+def test_the_load_balancer_is_internal_by_default() -> None:
     balancer = one("AWS::ElasticLoadBalancingV2::LoadBalancer")
     assert balancer["Scheme"] == {"Ref": "BalancerScheme"}
     assert rendered.template()["Parameters"]["BalancerScheme"]["Default"] == "internal"
@@ -224,7 +224,7 @@ def test_sign_in_comes_before_every_page(title: str) -> None:
 
 
 @pytest.mark.parametrize("title", ["WebserverListener", "FlowerListener"])
-def test_a_site_speaks_https_where_there_is_a_certificate(title: str) -> None:
+def test_a_site_uses_https_with_a_certificate(title: str) -> None:
     listener = rendered.resources("AWS::ElasticLoadBalancingV2::Listener")[title]
     assert listener["Protocol"] == {"Fn::If": ["HasCertificate", "HTTPS", "HTTP"]}
     assert listener["Certificates"]["Fn::If"][1] == [{"CertificateArn": {"Ref": "CertificateArn"}}]
@@ -253,7 +253,7 @@ def test_a_brought_network_creates_none_of_the_network() -> None:
     assert {title for title in network if not implies_created(resource(title).get("Condition"))} == set()
 
 
-def test_flow_logs_go_where_access_logs_are_and_may_be_delivered_there() -> None:
+def test_flow_logs_go_to_the_access_log_bucket_which_accepts_them() -> None:
     log = resource("NetworkFlowLog")
     assert log["Condition"] == "IsTrafficLogged"
     assert log["Properties"]["TrafficType"] == {"Ref": "FlowLogTraffic"}
@@ -270,12 +270,12 @@ def test_flow_logs_go_where_access_logs_are_and_may_be_delivered_there() -> None
 
 
 @pytest.mark.parametrize("zone", ["A", "B", "C"])
-def test_nothing_is_placed_into_a_private_subnet_before_it_leads_out(zone: str) -> None:
+def test_a_private_subnet_is_created_after_its_route_out(zone: str) -> None:
     tags = {tag["Key"]: tag["Value"] for tag in resource(f"NetworkPrivateSubnet{zone}")["Properties"]["Tags"]}
     assert tags["leads-out-by"]["Fn::If"][1] == {"Ref": f"NetworkPrivateRoute{zone}"}
 
 
-def test_the_kinds_of_resources_stay_few() -> None:
-    """The local AWS API has to know each of them: a new one is a decision, not an accident."""
+def test_the_number_of_resource_types_has_a_limit() -> None:
+    """Fail for a new type: the local AWS API has to support each one, so that a new one is a decision."""
     kinds = {entry["Type"].removeprefix("AWS::") for entry in rendered.deployed()["Resources"].values()}
     assert len(kinds) <= 52

@@ -1,4 +1,4 @@
-"""The sleeper in the template: its schedules, and the words that it shares with its code."""
+"""The sleeper in the template: its schedules, and the names that it shares with its code."""
 
 import re
 from pathlib import Path
@@ -12,20 +12,23 @@ from tests.support import rendered
 ROOT = Path(__file__).parents[3]
 
 
-@pytest.mark.parametrize(("prefix", "wanted"), [("Sleep", tags.ASLEEP), ("Wake", tags.AWAKE)])
-def test_a_schedule_is_there_only_when_it_is_given_and_says_what_is_wanted(prefix: str, wanted: str) -> None:
+@pytest.mark.parametrize(("prefix", "desired_state"), [("Sleep", tags.ASLEEP), ("Wake", tags.AWAKE)])
+def test_a_schedule_exists_only_when_it_is_set_and_sends_its_desired_state(prefix: str, desired_state: str) -> None:
     rule = rendered.deployed()["Resources"][f"{prefix}Rule"]
     assert rule["Condition"] == f"Has{prefix}Schedule"
     assert rule["Properties"]["ScheduleExpression"] == {"Ref": f"{prefix}Schedule"}
     (target,) = rule["Properties"]["Targets"]
-    assert (target["Arn"], target["Input"]) == ({"Fn::GetAtt": ["SleeperFunction", "Arn"]}, f'{{"want":"{wanted}"}}')
+    assert (target["Arn"], target["Input"]) == (
+        {"Fn::GetAtt": ["SleeperFunction", "Arn"]},
+        f'{{"want":"{desired_state}"}}',
+    )
     permission = rendered.deployed()["Resources"][f"{prefix}RulePermission"]
     assert permission["Condition"] == f"Has{prefix}Schedule"
     assert permission["Properties"]["SourceArn"] == {"Fn::GetAtt": [f"{prefix}Rule", "Arn"]}
 
 
 @pytest.mark.parametrize(
-    ("expression", "taken"),
+    ("expression", "is_accepted"),
     [
         ("", True),
         ("cron(0 19 ? * MON-FRI *)", True),
@@ -34,13 +37,13 @@ def test_a_schedule_is_there_only_when_it_is_given_and_says_what_is_wanted(prefi
         ("0 19 * * *", False),
     ],
 )
-def test_only_an_expression_of_eventbridge_is_taken(expression: str, taken: bool) -> None:
+def test_a_schedule_accepts_only_a_cron_expression_of_eventbridge(expression: str, is_accepted: bool) -> None:
     pattern = rendered.deployed()["Parameters"]["SleepSchedule"]["AllowedPattern"]
-    assert bool(re.fullmatch(pattern, expression)) is taken
+    assert bool(re.fullmatch(pattern, expression)) is is_accepted
 
 
 def test_the_sleeper_finds_all_alarms_by_their_prefix() -> None:
-    """CloudFormation names them by the stack and the logical id."""
+    """Check their logical ids: CloudFormation builds an alarm's name from the stack's name and its logical id."""
     variables = rendered.resources("AWS::Lambda::Function")["SleeperFunction"]["Environment"]["Variables"]
     assert variables["ALARM_PREFIX"] == {"Fn::Sub": sleep.ALARM_PREFIX}
     alarms = rendered.resources("AWS::CloudWatch::Alarm")
@@ -48,14 +51,14 @@ def test_the_sleeper_finds_all_alarms_by_their_prefix() -> None:
     assert [title for title, alarm in alarms.items() if not title.startswith("Alarm") or "AlarmName" in alarm] == []
 
 
-def test_the_sleeper_is_told_everything_that_its_code_asks_for() -> None:
+def test_the_sleeper_gets_every_variable_that_its_code_reads() -> None:
     code = (ROOT / "functions" / "sleeper" / "settings.py").read_text()
     asked = set(re.findall(r'^[A-Z_]+ = "([A-Z_]+)"', code, re.MULTILINE))
     variables = rendered.resources("AWS::Lambda::Function")["SleeperFunction"]["Environment"]["Variables"]
     assert asked <= variables.keys()
 
 
-def test_a_wish_that_fails_is_tried_again_and_people_hear_of_one_that_is_lost() -> None:
+def test_a_failed_call_of_the_sleeper_is_retried_and_a_lost_one_is_published() -> None:
     function = rendered.resources("AWS::Lambda::Function")["SleeperFunction"]
     assert function["DeadLetterConfig"] == {"TargetArn": {"Ref": "AlarmTopic"}}
     configurations = rendered.resources("AWS::Lambda::EventInvokeConfig").values()

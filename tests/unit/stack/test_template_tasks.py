@@ -1,4 +1,4 @@
-"""What the containers and functions are told, and how ECS runs them."""
+"""The settings of containers and functions, and how ECS runs them."""
 
 import json
 from pathlib import Path
@@ -21,10 +21,10 @@ CONTAINERS = {
     "FlowerTaskDefinition": ["flower"],
 }
 AIRFLOW = CONTAINERS["AirflowTaskDefinition"]
-CORE = AIRFLOW[:-1]  # what there is always
+CORE = AIRFLOW[:-1]  # the containers that always exist
 EVERY = [name for group in CONTAINERS.values() for name in group]
 LONGEST_STOP_TIMEOUT_S = 120  # Fargate grants no more
-RESTART_ATTEMPT_PERIODS_S = range(60, 1801)  # that ECS takes; cfn-lint does not look
+RESTART_ATTEMPT_PERIODS_S = range(60, 1801)  # accepted by ECS; cfn-lint does not check
 FARGATE_INJECTS = {variables.AGENT_URI, variables.METADATA_URI}
 
 # The contract between template and image: variables -> containers that get them.
@@ -97,7 +97,7 @@ def test_the_migration_waits_until_it_is_the_tasks_turn() -> None:
     assert containers["migrate"]["DependsOn"] == [{"ContainerName": "gate", "Condition": "SUCCESS"}]
 
 
-def test_nothing_waits_for_a_container_for_a_limited_time() -> None:
+def test_no_container_limits_the_wait_for_another() -> None:
     assert not [name for name, container in rendered.containers().items() if "StartTimeout" in container]
 
 
@@ -110,7 +110,7 @@ def test_the_others_wait_until_the_migration_succeeded() -> None:
 
 
 @pytest.mark.parametrize("name", EVERY)
-def test_ecs_restarts_what_can_go_on_where_it_was_and_never_a_worker_or_what_runs_once(name: str) -> None:
+def test_ecs_restarts_all_containers_but_workers_and_those_that_run_once(name: str) -> None:
     policy = rendered.containers()[name].get("RestartPolicy")
     if name in ("worker", "gate", "migrate"):
         assert policy is None
@@ -120,7 +120,7 @@ def test_ecs_restarts_what_can_go_on_where_it_was_and_never_a_worker_or_what_run
         assert policy["RestartAttemptPeriod"] in RESTART_ATTEMPT_PERIODS_S
 
 
-def test_no_container_forecasts_where_nobody_asks_for_it() -> None:
+def test_the_forecaster_exists_only_when_its_window_is_not_zero() -> None:
     definition = rendered.resources("AWS::ECS::TaskDefinition")["AirflowTaskDefinition"]
     (conditional,) = (entry for entry in definition["ContainerDefinitions"] if "Fn::If" in entry)
     condition, forecaster, otherwise = conditional["Fn::If"]
@@ -131,25 +131,25 @@ def test_no_container_forecasts_where_nobody_asks_for_it() -> None:
 
 
 @pytest.mark.parametrize("name", EVERY)
-def test_no_stop_timeout_is_beyond_what_fargate_grants(name: str) -> None:
+def test_no_stop_timeout_exceeds_fargates_limit(name: str) -> None:
     assert rendered.containers()[name].get("StopTimeout", 30) <= LONGEST_STOP_TIMEOUT_S
 
 
-def test_a_worker_has_as_long_to_stop_as_fargate_grants() -> None:
+def test_a_worker_has_fargates_longest_stop_timeout() -> None:
     assert rendered.containers()["worker"]["StopTimeout"] == LONGEST_STOP_TIMEOUT_S
 
 
 @pytest.mark.parametrize("name", [name for name in EVERY if name not in ("gate", "migrate")])
-def test_a_container_is_asked_by_the_image_itself_whether_it_is_healthy(name: str) -> None:
+def test_a_container_is_checked_by_the_image_itself(name: str) -> None:
     check = rendered.containers()[name]["HealthCheck"]
     assert check["Command"] == ["CMD", "/opt/airflow-on-ecs/entrypoint", "health", name]
     assert name in health.CHECKS
-    # Longer than a database takes to fail over, so that no container is replaced for that.
+    # Longer than a database failover, so that it replaces no container.
     assert check["Interval"] * check["Retries"] > 120
 
 
 @pytest.mark.parametrize("name", EVERY)
-def test_a_container_writes_nowhere_but_into_its_own_volumes_and_is_not_root(name: str) -> None:
+def test_a_container_writes_only_to_its_own_volumes_and_is_not_root(name: str) -> None:
     container = rendered.containers()[name]
     assert container["ReadonlyRootFilesystem"] == {"Fn::If": ["HasExec", False, True]}
     dockerfile = (ROOT / "airflow_image" / "Dockerfile").read_text()
@@ -159,7 +159,7 @@ def test_a_container_writes_nowhere_but_into_its_own_volumes_and_is_not_root(nam
     assert all(volume.startswith(f"{name}-") for volume in mounts.values())
 
 
-def test_no_container_may_take_the_memory_of_all() -> None:
+def test_every_container_of_airflow_has_a_share_of_the_memory() -> None:
     sizes = rendered.template()["Mappings"]["AirflowMemoryMib"]
     assert set(sizes) == set(rendered.template()["Parameters"]["AirflowMemory"]["AllowedValues"])
     for mib, shares in sizes.items():
@@ -170,7 +170,7 @@ def test_no_container_may_take_the_memory_of_all() -> None:
         assert memory == {"Fn::FindInMap": ["AirflowMemoryMib", {"Ref": "AirflowMemory"}, key]}
 
 
-def test_fernets_secret_is_as_long_as_the_image_demands() -> None:
+def test_fernets_secret_has_the_length_that_the_image_requires() -> None:
     generated = rendered.resources("AWS::SecretsManager::Secret")["FernetSecret"]["GenerateSecretString"]
     assert generated["PasswordLength"] == FERNET_SECRET_LENGTH
 
@@ -224,14 +224,14 @@ def test_a_function_gets_the_variables_of_the_contract(title: str, own: set[str]
     }  # fmt: skip
 
 
-def test_the_version_check_knows_every_service() -> None:
+def test_the_version_check_gets_every_service() -> None:
     names_ = {"AirflowService_Name": "a", "WorkerService_Name": "w", "FlowerService_Name": "f"}
     services = json.loads(rendered.filled(function_environment("VersionCheckFunction")["SERVICES"], **names_))
     assert services == {"airflow": "a", "worker": "w", "flower": "f"}
 
 
 @pytest.mark.parametrize("service", ["AirflowService", "FlowerService", "WorkerService"])
-def test_a_service_rolls_back_by_itself_and_passes_its_tags_on(service: str) -> None:
+def test_a_service_rolls_back_by_itself_and_propagates_its_tags(service: str) -> None:
     properties = rendered.resources("AWS::ECS::Service")[service]
     breaker = properties["DeploymentConfiguration"]["DeploymentCircuitBreaker"]
     assert breaker == {"Enable": True, "Rollback": True}
@@ -239,17 +239,17 @@ def test_a_service_rolls_back_by_itself_and_passes_its_tags_on(service: str) -> 
     assert properties["EnableExecuteCommand"] == {"Fn::If": ["HasExec", True, False]}
 
 
-def test_the_workers_are_never_moved_by_ecs() -> None:
+def test_ecs_never_rebalances_workers() -> None:
     worker = rendered.resources("AWS::ECS::Service")["WorkerService"]
     assert worker["AvailabilityZoneRebalancing"] == "DISABLED"
 
 
 @pytest.mark.parametrize("service", ["AirflowService", "FlowerService", "WorkerService"])
-def test_an_update_of_the_stack_sizes_no_service(service: str) -> None:
+def test_a_stack_update_sets_no_desired_count(service: str) -> None:
     assert "DesiredCount" not in rendered.resources("AWS::ECS::Service")[service]
 
 
-def test_the_copies_of_airflow_follow_their_load_between_the_limits() -> None:
+def test_the_copies_of_airflow_follow_the_cpu_load_between_their_limits() -> None:
     (target,) = rendered.resources("AWS::ApplicationAutoScaling::ScalableTarget").values()
     assert (target["MinCapacity"], target["MaxCapacity"]) == ({"Ref": "AirflowMin"}, {"Ref": "AirflowMax"})
     assert target["ResourceId"] == {"Fn::Sub": "service/${Cluster}/${AirflowService.Name}"}
@@ -298,7 +298,7 @@ def test_every_function_is_built_by_make_at_the_root() -> None:
         assert resource["Properties"]["Handler"] == handlers[title]
 
 
-def test_the_version_check_asks_the_webserver_by_the_name_that_workers_use() -> None:
+def test_the_version_check_reaches_the_webserver_by_the_name_that_workers_use() -> None:
     url = function_environment("VersionCheckFunction")["WEBSERVER_URL"]["Fn::Sub"]
     execution_api = rendered.environment(rendered.containers()["worker"])["EXECUTION_API_URL"]["Fn::Sub"]
     assert url.removesuffix("/fleet/version") == execution_api.removesuffix("/execution/")
@@ -307,7 +307,7 @@ def test_the_version_check_asks_the_webserver_by_the_name_that_workers_use() -> 
     assert 'PATH = "/version"' in plugin
 
 
-def test_a_skew_that_lasts_raises_an_alarm_after_the_parameters_minutes() -> None:
+def test_a_version_skew_raises_an_alarm_after_the_parameters_minutes() -> None:
     alarm = rendered.resources("AWS::CloudWatch::Alarm")["AlarmVersionsSkewed"]
     assert alarm["MetricName"] == report.VERSIONS_IN_SYNC
     assert alarm["Dimensions"] == [{"Name": report.CLUSTER_DIMENSION, "Value": {"Ref": "Cluster"}}]
@@ -315,8 +315,8 @@ def test_a_skew_that_lasts_raises_an_alarm_after_the_parameters_minutes() -> Non
     assert (alarm["ComparisonOperator"], alarm["Threshold"]) == ("LessThanThreshold", 1)
 
 
-def test_every_rate_is_one_that_eventbridge_knows() -> None:
-    """Neither cfn-lint nor SAM notices `rate(1 minutes)`."""
+def test_every_rate_is_one_that_eventbridge_accepts() -> None:
+    """Compare whole texts: neither cfn-lint nor SAM notices `rate(1 minutes)`."""
     rules = rendered.resources("AWS::Events::Rule")
     schedules = {title: rule["ScheduleExpression"] for title, rule in rules.items() if "ScheduleExpression" in rule}
     assert {title: rate for title, rate in schedules.items() if isinstance(rate, str)} == {
