@@ -31,7 +31,7 @@ get_listener_manager().hook.on_task_instance_running(previous_state=None, task_i
 
 
 def airflow(code: str, *, role: str, home: Path) -> subprocess.CompletedProcess[str]:
-    """Runs `code` with the packages and the variables of a container."""
+    """Run `code` with the packages and the variables of a container."""
     environment = {
         "PATH": f"{PYTHON.parent}:{os.environ['PATH']}",
         "PYTHONPATH": paths.IMAGE_PYTHONPATH,

@@ -26,7 +26,7 @@ def relay() -> Iterator[Relay]:
 
 
 def given(relay: Relay, server: PostgresServer, *, presents: Authority, knows: Authority) -> dict[str, str]:
-    """What the task definition gives a container; the database presents the one's certificate."""
+    """Return the environment of a container that `knows` one authority; the database `presents` one's certificate."""
     tls = presents.server_context()
     _, port = relay.add("database", backend=lambda: (server.host, server.port), tls=tls, starttls="postgres")
     return {
@@ -41,7 +41,7 @@ def given(relay: Relay, server: PostgresServer, *, presents: Authority, knows: A
 
 
 def ask(container: dict[str, str], home: Path) -> dict[str, str]:
-    """The answer of each engine."""
+    """Return the answer of each engine."""
     environment = {
         **compose(ROLES["migrate"], container).environment,
         "AIRFLOW_HOME": str(home),
@@ -63,7 +63,7 @@ def test_both_engines_reach_a_database_of_a_known_authority(
 
 
 @pytest.mark.parametrize("wrong", ["authority", "host"])
-def test_no_engine_talks_to_a_database_that_cannot_prove_who_it_is(
+def test_no_engine_talks_to_a_database_without_a_valid_certificate(
     relay: Relay, postgres_server: PostgresServer, tmp_path: Path, wrong: str
 ) -> None:
     known = Authority(tmp_path / "known", names=("elsewhere",) if wrong == "host" else ("localhost",))
@@ -75,11 +75,11 @@ def test_no_engine_talks_to_a_database_that_cannot_prove_who_it_is(
 @pytest.mark.parametrize(
     ("knows", "said"),
     [
-        ("known", "(UndefinedTable)"),  # it was asked: this one has none of Airflow's tables
+        ("known", "(UndefinedTable)"),  # it was asked, and has none of Airflow's tables
         ("another", "(OperationalError)"),
     ],
 )
-def test_the_health_check_asks_only_a_database_that_it_knows(
+def test_the_health_check_asks_only_a_database_of_a_known_authority(
     relay: Relay, postgres_server: PostgresServer, tmp_path: Path, knows: str, said: str
 ) -> None:
     container = given(relay, postgres_server, presents=Authority(tmp_path / "known"), knows=Authority(tmp_path / knows))

@@ -33,7 +33,7 @@ FIVE_MINUTES_S = 300
 LITTLE_S = 5
 LONG_AGO = datetime(2026, 2, 1, tzinfo=UTC)
 PAST_S = 3600  # between two past runs
-# A run of three stages: 2 tasks at once, one more after 30 s, and in the end 4 more than ever before.
+# A run of three stages: 2 tasks at once, one more after 30 s, and at the end 4 more than at any time before.
 STAGES = (
     *at_once(2, ran=50),
     Past(queued=31.5, started=32, ran=10),
@@ -59,7 +59,7 @@ def environment(*, database: str, broker: str, home: str) -> dict[str, str]:
 
 
 class Site:
-    """Airflow's database with DAGs that run each five minutes, and a forecaster that looks when told to."""
+    """Airflow's database with DAGs that run each five minutes, and a forecaster that ticks on command."""
 
     def __init__(self, program: subprocess.Popen[str], connection: psycopg.Connection[Any], registry: Registry) -> None:
         self._program, self._connection, self._registry = program, connection, registry
@@ -67,7 +67,7 @@ class Site:
         self.first = 0
 
     def ask(self, **command: Any) -> Any:
-        """The program's answer to one command."""
+        """Return the program's answer to one command."""
         assert self._program.stdin is not None
         assert self._program.stdout is not None
         self._program.stdin.write(json.dumps(command) + "\n")
@@ -78,7 +78,7 @@ class Site:
         self._connection.execute(statement.encode(), arguments)
 
     def dag(self, *, schedule: str = "*/5 * * * *", end: str | None = None) -> str:
-        """A new DAG, as it is when it is not paused and the scheduler has created the run that was due last."""
+        """Add an unpaused DAG, as it is after the scheduler has created the last due run."""
         dag_id = f"dag{next(self._numbers)}"
         self.write(dag_id, schedule=schedule, end=end)
         return dag_id
@@ -93,7 +93,7 @@ class Site:
         )
 
     def past(self, dag_id: str, *tasks: Past, kind: str = "scheduled", state: str = "success") -> None:
-        """A run later than those before it."""
+        """Add a run later than those before it."""
         number = next(self._numbers)
         due, run_id = LONG_AGO + timedelta(seconds=PAST_S * number), f"run{number}"
         self.execute(
@@ -111,7 +111,7 @@ class Site:
             )
 
     def under_way(self, dag_id: str, *, due_ago_s: float, state: str = "running") -> tuple[str, int]:
-        """Its id, and when it was due, in whole seconds. It has no tasks yet."""
+        """Add a run without tasks; return its id and when it was due, in whole seconds."""
         run_id, due = f"run{next(self._numbers)}", int(self._registry.now() - due_ago_s)
         self.execute(
             "insert into dag_run (dag_id, run_id, run_type, state, run_after) "
@@ -121,12 +121,12 @@ class Site:
         return run_id, due
 
     def look(self) -> dict[str, Forecast | None]:
-        """What is forecast now."""
+        """Run one tick of the forecaster; return the pools' forecasts."""
         self.ask(look=True)
         return {pool: self._registry.forecast(pool) for pool in ("worker", "long")}
 
     def begin(self) -> None:
-        """No DAG is left. `first`: when the next run of one is due that runs each five minutes, or was just now."""
+        """Remove all DAGs. Set `first` to when a DAG that runs each five minutes is due next, or was due just now."""
         self.execute("truncate dag, dag_run, task_instance cascade")
         now = self._registry.now()
         self.first = int(now // FIVE_MINUTES_S + (now % FIVE_MINUTES_S > LITTLE_S)) * FIVE_MINUTES_S
@@ -170,14 +170,14 @@ def site(prepared: Site, redis_server: RedisServer) -> Site:
 
 
 def slots(found: dict[str, Forecast | None], pool: str = "worker") -> int:
-    """Of the first run that is forecast; 0 when none is."""
+    """Return the slots of the first forecast run; 0 when there is none."""
     forecast = found[pool]
     assert forecast is not None
     return forecast[0][1] if forecast else 0
 
 
 def first_course(site: Site) -> tuple[tuple[int, int], ...]:
-    """Of the first run that is forecast: seconds after it is due, and slots."""
+    """Return (seconds after the run is due, slots) of the first forecast run."""
     forecast = site.look()["worker"]
     assert forecast is not None
     return tuple((at - site.first, slots) for at, slots in forecast if at < site.first + FIVE_MINUTES_S)
@@ -186,7 +186,7 @@ def first_course(site: Site) -> tuple[tuple[int, int], ...]:
 def test_every_run_of_the_next_quarter_of_an_hour_is_forecast(site: Site) -> None:
     site.past(site.dag(), *at_once(12))
     forecast = site.look()["worker"]
-    # At 10:02: 10:05, 10:10, 10:15. A run of 10:00 that is a few seconds late makes it four.
+    # At 10:02: 10:05, 10:10, 10:15. A run of 10:00 that is a few seconds late is the fourth.
     assert forecast is not None
     assert [slots for _, slots in forecast] == [12] * len(forecast)
     assert [at for at, _ in forecast][:3] == [site.first + step * FIVE_MINUTES_S for step in range(3)]
@@ -207,12 +207,12 @@ def test_each_pool_has_its_own_forecast(site: Site) -> None:
 
 
 def test_a_second_writer_changes_nothing(site: Site) -> None:
-    # Each copy of Airflow has a forecaster: each replaces what the other wrote with the same.
+    # Each copy of the ECS task `airflow` has a forecaster: each replaces the other's forecast with the same one.
     site.past(site.dag(), *at_once(3))
     assert slots(site.look()) == slots(site.look()) == 3
 
 
-def test_where_nothing_is_due_that_is_said(site: Site) -> None:
+def test_an_empty_forecast_is_written_when_nothing_is_due(site: Site) -> None:
     site.past(site.dag(schedule="0 0 1 1 *"), *at_once(3))
     site.execute("update dag set next_dagrun_create_after = now() + interval '30 days'")
     assert site.look() == {"worker": (), "long": ()}
@@ -261,7 +261,7 @@ def test_a_changed_schedule_is_followed(site: Site) -> None:
     assert [after[1][0] - after[0][0], before[1][0] - before[0][0]] == [60, FIVE_MINUTES_S]
 
 
-def test_of_a_dag_that_airflow_cannot_read_the_next_run_is_known(site: Site) -> None:
+def test_the_next_run_of_an_unreadable_dag_is_forecast(site: Site) -> None:
     site.past(site.dag(), *at_once(3))
     site.execute("""update serialized_dag set data = '{"__version": 3, "dag": {}}', dag_hash = 'changed'""")
     forecast = site.look()["worker"]
@@ -270,7 +270,7 @@ def test_of_a_dag_that_airflow_cannot_read_the_next_run_is_known(site: Site) -> 
 
 
 @pytest.mark.parametrize(("tasks", "course"), CASES)
-def test_a_run_is_expected_to_take_the_course_that_the_last_one_took(
+def test_a_run_is_expected_to_continue_like_the_last_one(
     site: Site, tasks: Sequence[Past], course: tuple[tuple[int, int], ...]
 ) -> None:
     site.past(site.dag(), *tasks)
@@ -285,7 +285,7 @@ def test_the_last_ten_runs_count(site: Site) -> None:
     assert slots(site.look()) == 5
 
 
-def test_each_stage_is_that_of_the_mean_run(site: Site) -> None:
+def test_each_stage_is_the_mean_of_past_runs(site: Site) -> None:
     # Three runs, of 4, 4 and 7 tasks; in two of them 3 and 6 more after 30 s: 15 / 3 and 9 / 3.
     dag_id = site.dag()
     for first, later in ((4, 0), (4, 3), (7, 6)):
@@ -305,7 +305,7 @@ def test_the_later_stages_of_a_run_under_way_are_expected(site: Site) -> None:
     site.past(dag_id, *STAGES)
     site.execute("update dag set next_dagrun_create_after = now() + interval '30 days'")
     _, due = site.under_way(dag_id, due_ago_s=100)
-    # At 0, 30 and 150 s. What is a minute ago is over.
+    # At 0, 30 and 150 s. Rises of a minute ago are past.
     assert site.look()["worker"] == ((due + 150, 4),)
 
 
@@ -317,8 +317,8 @@ def test_a_run_that_waits_for_its_turn_is_under_way(site: Site) -> None:
     assert site.look()["worker"] == ((due, 2), (due + 30, 1), (due + 150, 4))
 
 
-def test_a_run_that_is_created_while_the_forecaster_reads_is_one_run(site: Site) -> None:
-    # As between two statements: under way already, and next as the scheduler left it.
+def test_a_run_created_between_two_queries_counts_once(site: Site) -> None:
+    # As between two statements: the run is under way, and still the next one in the DAG's row.
     dag_id = site.dag(schedule="0 0 1 1 *")
     site.past(dag_id, *STAGES)
     _, due = site.under_way(dag_id, due_ago_s=10)
@@ -335,13 +335,13 @@ def test_a_run_that_is_created_while_the_forecaster_reads_is_one_run(site: Site)
         "update dag_run set state = 'failed' where run_id = %s",
         "update dag_run set run_type = 'manual' where run_id = %s",
         "update dag_run set run_type = 'backfill' where run_id = %s",
-        # Beyond the window: whatever it still wants, past runs do not tell.
+        # Beyond the window: past runs do not show what it still needs.
         "update dag_run set run_after = now() - interval '301 s' where run_id = %s",
     ],
 )
-def test_of_a_run_that_does_not_go_on_nothing_is_expected(site: Site, change: str) -> None:
+def test_a_run_that_does_not_continue_adds_nothing(site: Site, change: str) -> None:
     dag_id = site.dag(schedule="0 0 1 1 *")
-    # The longest course there is, so that only the change can be the reason.
+    # The run that lasts longest, so that only the change can be the reason.
     site.past(dag_id, Past(queued=1, started=1.5, ran=500), Past(queued=300, started=301, ran=10))
     site.execute("update dag set next_dagrun_create_after = now() + interval '30 days'")
     run_id, due = site.under_way(dag_id, due_ago_s=100)
@@ -353,14 +353,14 @@ def test_of_a_run_that_does_not_go_on_nothing_is_expected(site: Site, change: st
 @pytest.mark.parametrize(
     ("kind", "state"), [("manual", "success"), ("backfill", "success"), ("scheduled", "running"), ("scheduled", None)]
 )
-def test_only_scheduled_runs_that_have_ended_are_learned_from(site: Site, kind: str, state: str) -> None:
+def test_only_finished_scheduled_runs_count_as_past_runs(site: Site, kind: str, state: str) -> None:
     dag_id = site.dag()
     site.past(dag_id, *at_once(3))
     site.past(dag_id, *at_once(40), kind=kind, state=state)
     assert slots(site.look()) == 3
 
 
-def test_a_failed_run_is_learned_from(site: Site) -> None:
+def test_a_failed_run_counts_as_a_past_run(site: Site) -> None:
     dag_id = site.dag()
     site.past(dag_id, *at_once(3), state="failed")
     assert slots(site.look()) == 3
@@ -374,7 +374,7 @@ def test_postgres_ends_a_query_that_takes_long(site: Site) -> None:
     assert site.ask(sql="show statement_timeout") == "5s"
 
 
-def test_without_its_database_it_lives_on_and_forecasts_nothing(redis_server: RedisServer, tmp_path: Path) -> None:
+def test_the_forecaster_keeps_running_without_its_database(redis_server: RedisServer, tmp_path: Path) -> None:
     redis_server.client.flushall()
     nobody = f"postgresql+psycopg2://user:secret-password@127.0.0.1:{free_port()}/none"
     variables = environment(database=nobody, broker=redis_server.url, home=str(tmp_path))
@@ -387,7 +387,7 @@ def test_without_its_database_it_lives_on_and_forecasts_nothing(redis_server: Re
     ):
         assert eventually(lambda: "nothing can be forecast" in log.read_text(), within_s=60)
         assert process.poll() is None
-        # Nothing is wrong with its container, so it is not called unhealthy.
+        # Its container works, so it is healthy.
         assert eventually(
             lambda: heartbeat.age_s({"AIRFLOW_HOME": str(tmp_path)}, heartbeat.LOOK) is not None, within_s=60
         )

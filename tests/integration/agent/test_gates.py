@@ -1,4 +1,4 @@
-"""Who waits for whom in a deployment, with the processes that wait, on a real Redis."""
+"""The order of a deployment, with real waiting processes, on a real Redis."""
 
 import importlib.metadata
 import os
@@ -40,7 +40,7 @@ def registry(redis_server: RedisServer) -> Registry:
 
 @pytest.fixture
 def start(redis_server: RedisServer, tmp_path: Path) -> Iterator[Start]:
-    """Starts a scheduler of image 2 that waits for its turn; more variables may be given."""
+    """Start a scheduler of image 2 that waits for its turn; more variables may be given."""
     with ExitStack() as cleanup:
 
         def started(**more: str) -> subprocess.Popen[str]:
@@ -91,12 +91,12 @@ def report(registry: Registry, role: str, *, state: str, image: str = "1", airfl
 
 
 def scheduler(registry: Registry) -> str | None:
-    """The state that the waiting scheduler reports."""
+    """Return the state that the waiting scheduler reports."""
     return next((m.state for m in registry.members().members if m.task_arn == TASK_ARN), None)
 
 
 def is_healthy(home: Path) -> bool:
-    """Whether ECS's check of a scheduler finds that it does its work, or waits; nothing serves its port here."""
+    """Return whether the health check accepts the scheduler as waiting; no server is on its port here."""
     try:
         health.check("scheduler", {"AIRFLOW_HOME": str(home), "PORT": "1"})
     except health.Unhealthy:
@@ -128,14 +128,14 @@ def test_a_scheduler_that_is_stopped_while_it_waits_leaves_the_fleet(start: Star
     assert (process.returncode, scheduler(registry)) == (128 + signal.SIGTERM, None)
 
 
-def test_a_scheduler_waits_no_longer_than_its_limit_and_says_what_that_means(start: Start, registry: Registry) -> None:
+def test_a_scheduler_waits_no_longer_than_its_limit_and_logs_the_consequence(start: Start, registry: Registry) -> None:
     report(registry, "worker", state=CONSUMING)
     said, complaint = start(GATE_MINUTES="0.05").communicate(timeout=30)
     assert said == "its turn\n"
     assert "tasks may start on a worker of other code" in complaint
 
 
-def test_redis_away_keeps_a_scheduler_back_until_its_limit(start: Start) -> None:
+def test_a_scheduler_without_redis_waits_until_its_limit(start: Start) -> None:
     broker = f"redis://127.0.0.1:{free_port()}/0"
     said, complaint = start(GATE_MINUTES="0.05", AIRFLOW__CELERY__BROKER_URL=broker).communicate(timeout=30)
     assert said == "its turn\n"

@@ -26,7 +26,7 @@ HEALTHY = json.dumps({"metadatabase": {"status": "healthy"}, "scheduler": {"stat
 
 @contextmanager
 def serving(status: int, body: str) -> Iterator[dict[str, str]]:
-    """A server that answers every known path alike; yields what a container would be given."""
+    """Serve the same answer on every known path; yield a container's environment for it."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -36,7 +36,7 @@ def serving(status: int, body: str) -> Iterator[dict[str, str]]:
             self.wfile.write(body.encode())
 
         def log_message(self, format: str, *args: object) -> None:
-            """Keeps the tests' output clean."""
+            """Keep the tests' output clean."""
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
         thread = threading.Thread(target=server.serve_forever, daemon=True)
@@ -104,7 +104,7 @@ def test_a_container_that_waits_for_its_turn_is_healthy(role: str, tmp_path: Pat
 
 
 @pytest.mark.parametrize("ended", [True, False], ids=["has waited", "hangs"])
-def test_a_container_that_waits_no_more_must_do_its_work(ended: bool, tmp_path: Path) -> None:
+def test_a_container_that_no_longer_waits_is_checked_as_usual(ended: bool, tmp_path: Path) -> None:
     given = {variables.AIRFLOW_HOME: str(tmp_path), "PORT": "1"}
     heartbeat.beat(given, heartbeat.WAITING)
     if ended:
@@ -118,7 +118,7 @@ def test_a_container_that_waits_no_more_must_do_its_work(ended: bool, tmp_path: 
 
 @pytest.fixture
 def jobs(postgres_server: PostgresServer) -> Iterator["psycopg.Connection[tuple[object]]"]:
-    """Airflow's table of jobs, as far as the check reads it."""
+    """Make Airflow's table of jobs, as far as the check reads it."""
     with psycopg.connect(postgres_server.url, autocommit=True) as connection:
         connection.execute("CREATE TABLE job (job_type text, hostname text, state text, latest_heartbeat timestamptz)")
         yield connection
@@ -126,7 +126,7 @@ def jobs(postgres_server: PostgresServer) -> Iterator["psycopg.Connection[tuple[
 
 
 def ask_image(role: str, server: PostgresServer, **more: str) -> tuple[int, str]:
-    """The command that ECS runs in the container, in the image's own environment."""
+    """Run ECS's health command for the container, in the image's own environment."""
     environment = {
         "PATH": f"{paths.AIRFLOW_ENVIRONMENT}/bin:/usr/bin:/bin",
         "PYTHONPATH": paths.IMAGE_PYTHONPATH,
@@ -146,7 +146,7 @@ def ask_image(role: str, server: PostgresServer, **more: str) -> tuple[int, str]
 
 @pytest.mark.skipif(not paths.AIRFLOW_ENVIRONMENT.is_dir(), reason="needs make setup-local")
 @pytest.mark.parametrize(("role", "job"), [("triggerer", "TriggererJob"), ("dag-processor", "DagProcessorJob")])
-def test_a_job_is_healthy_while_its_own_heart_beats(
+def test_a_job_is_healthy_while_its_own_heartbeat_is_recent(
     role: str, job: str, postgres_server: PostgresServer, jobs: "psycopg.Connection[tuple[object]]"
 ) -> None:
     add = "INSERT INTO job VALUES (%s, %s, %s, now() - %s * interval '1 second')"
@@ -162,6 +162,6 @@ def test_a_job_is_healthy_while_its_own_heart_beats(
 
 
 @pytest.mark.skipif(not paths.AIRFLOW_ENVIRONMENT.is_dir(), reason="needs make setup-local")
-def test_a_refused_password_is_said_without_the_password(postgres_server: PostgresServer) -> None:
+def test_a_refused_password_is_reported_without_the_password(postgres_server: PostgresServer) -> None:
     code, said = ask_image("triggerer", postgres_server, DATABASE_PASSWORD="not-this-one")
     assert (code, said) == (1, "unhealthy: the database does not answer (OperationalError)")

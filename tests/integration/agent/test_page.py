@@ -1,4 +1,4 @@
-"""What the webserver says about the fleet, asked over HTTP: a real Airflow with the plugin, a real Redis."""
+"""The webserver's answers about the fleet over HTTP: a real Airflow with the plugin, a real Redis."""
 
 import json
 
@@ -17,7 +17,7 @@ MANY = 500
 
 
 @pytest.mark.parametrize("path", ENDPOINTS)
-def test_the_signed_out_get_no_data(webserver: Webserver, store: redis.Redis, path: str) -> None:
+def test_a_user_who_is_not_signed_in_gets_no_data(webserver: Webserver, store: redis.Redis, path: str) -> None:
     sample_fleet.a_fleet(store)
     answer = webserver.get(path)
     assert answer.status_code == 401
@@ -34,7 +34,7 @@ def test_a_user_without_permission_is_refused(webserver: Webserver, store: redis
 
 @pytest.mark.parametrize("path", ENDPOINTS)
 @pytest.mark.parametrize("user", ["viewer", "admin"])
-def test_who_may_read_cluster_activity_may_see_the_fleet(webserver: Webserver, user: str, path: str) -> None:
+def test_users_who_may_read_cluster_activity_may_see_the_fleet(webserver: Webserver, user: str, path: str) -> None:
     answer = webserver.get(path, user=user)
     assert answer.status_code == 200
     assert answer.headers["cache-control"] == "no-store"
@@ -56,7 +56,7 @@ def test_the_figures_are_those_of_the_registry_and_the_queues(webserver: Webserv
     assert (said["code"]["status"], said["code"]["differing"]) == ("out_of_sync", 2)
 
 
-def test_the_past_is_what_was_decided_and_the_forecast_what_was_written(
+def test_the_history_holds_the_decisions_and_the_forecast_what_was_written(
     webserver: Webserver, store: redis.Redis
 ) -> None:
     sample_fleet.a_fleet(store)
@@ -97,7 +97,7 @@ def test_text_that_utf_8_cannot_hold_breaks_nothing(webserver: Webserver, store:
     assert shown["image_version"] == "\ud800"
 
 
-def test_what_cannot_be_read_is_not_known_and_said(webserver: Webserver, store: redis.Redis) -> None:
+def test_unreadable_data_is_unknown_and_named(webserver: Webserver, store: redis.Redis) -> None:
     store.set("default", "no list")
     store.set(registry.decisions_key("worker"), "no list")
     store.lpush(registry.decisions_key("heavy"), "{")
@@ -112,12 +112,12 @@ def test_what_cannot_be_read_is_not_known_and_said(webserver: Webserver, store: 
     assert heavy["troubles"] == ["the forecast is not JSON"]
 
 
-def test_workers_of_a_pool_that_is_not_declared_are_not_passed_over(webserver: Webserver, store: redis.Redis) -> None:
+def test_workers_of_an_undeclared_pool_are_named(webserver: Webserver, store: redis.Redis) -> None:
     sample_fleet.report(store, [a_member(1, pool="gone", now=Registry(store).now())])
     assert webserver.get("/fleet/api/fleet", user="viewer").json()["undeclared_pools"] == ["gone"]
 
 
-def test_without_the_broker_the_answer_is_an_error_that_tells_no_address(webserver: Webserver, broker: Redis) -> None:
+def test_the_answer_without_the_broker_is_an_error_without_its_address(webserver: Webserver, broker: Redis) -> None:
     broker.stop()
     try:
         answers = [webserver.get(path, user="viewer") for path in ENDPOINTS]
@@ -143,7 +143,7 @@ def test_a_larger_fleet_takes_no_more_commands(webserver: Webserver, store: redi
     assert commands() == few
 
 
-def test_the_pages_files_may_be_kept_and_are_not_found_under_another_hash(
+def test_the_pages_files_may_be_cached_and_are_not_found_under_another_hash(
     webserver: Webserver, store: redis.Redis
 ) -> None:
     plugins = webserver.get("/api/v2/plugins", user="admin").json()["plugins"]

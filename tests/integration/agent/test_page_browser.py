@@ -21,14 +21,14 @@ from fleet.registry import Registry
 from local.servers.redis import Redis
 from local.ui.chromium import INSTALLS_WITHIN_S, find_chromium
 
-# Where the documentation's picture goes; by default with the other output.
+# The folder of the documentation's picture; by default that of the other output.
 PICTURES = Path(os.environ.get("FLEET_PICTURES") or Path(__file__).parents[3] / ".local" / "pictures")
 DESK = {"width": 1280, "height": 900}
 PHONE = {"width": 390, "height": 844}
 SHOWN_WITHIN_MS = 60_000  # the machine may be busy
 SERIOUS = {"serious", "critical"}
 
-# Two turns of apt-get may come first, where Chromium is to be installed.
+# Two runs of apt-get may come first, if Chromium must be installed.
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(2 * INSTALLS_WITHIN_S + 300)]
 
 Contexts = Callable[..., BrowserContext]
@@ -36,7 +36,7 @@ Contexts = Callable[..., BrowserContext]
 
 @dataclass
 class Visit:
-    """A tab of somebody signed in, and what must not happen there."""
+    """A tab of a user who is signed in, with a record of unwanted events."""
 
     page: Page
     url: str
@@ -48,11 +48,11 @@ class Visit:
         return self.page
 
     def look_again(self) -> None:
-        """As if somebody came back to the tab: what is shown is read at once, and not at its next turn."""
+        """Act as a user who returns to the tab, so that the page reads at once rather than at its next tick."""
         self.page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
 
     def shown(self, name: str) -> Any:
-        """The part of the page with this test id."""
+        """Return the part of the page with this test id."""
         return self.page.get_by_test_id(name)
 
 
@@ -70,7 +70,7 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture(scope="module")
 def contexts(browser: Browser, webserver: Webserver) -> Iterator[Contexts]:
-    """Made once for each look and user: Airflow's own files are then loaded once."""
+    """Make one context for each appearance and user, so that Airflow's own files are loaded once."""
     made: dict[str, BrowserContext] = {}
 
     def context_of(*, user: str, **look: Any) -> BrowserContext:
@@ -90,7 +90,7 @@ def contexts(browser: Browser, webserver: Webserver) -> Iterator[Contexts]:
 def visit(
     request: pytest.FixtureRequest, contexts: Contexts, webserver: Webserver, store: redis.Redis
 ) -> Iterator[Visit]:
-    """A desk's screen in light colours, unless the test's parameter says otherwise; `store` is empty at first."""
+    """Yield a tab on a desktop screen in light mode, unless the test's parameter says otherwise. `store` is empty."""
     wanted = {"viewport": DESK, "color_scheme": "light", "user": "viewer", **getattr(request, "param", {})}
     page = contexts(**wanted).new_page()
     page.set_default_timeout(SHOWN_WITHIN_MS)
@@ -104,7 +104,7 @@ def visit(
 
 
 def figures(visit: Visit, pool: str) -> dict[str, str]:
-    """What the page says of a pool, by the figure's name."""
+    """Return the page's figures of a pool, by name."""
     section = visit.shown(f"fleet-pool-{pool}")
     names, values = section.locator("dt").all_inner_texts(), section.locator("dd > span:first-child").all_inner_texts()
     return dict(zip(names, values, strict=True))
@@ -130,7 +130,7 @@ def test_the_page_shows_what_the_registry_holds(visit: Visit, store: redis.Redis
 
 
 @pytest.mark.parametrize(("path", "banner"), [("/plugin/fleet", "fleet-verdict"), ("/", "fleet-banner")])
-def test_the_banner_turns_and_turns_back(visit: Visit, store: redis.Redis, path: str, banner: str) -> None:
+def test_the_banner_changes_and_changes_back(visit: Visit, store: redis.Redis, path: str, banner: str) -> None:
     now = Registry(store).now()
     worker = a_member(1, now=now, active=3)
     sample_fleet.report(store, [*airflow_members(now=now), worker])
@@ -171,7 +171,7 @@ def test_a_hostile_name_is_text_wherever_it_comes_from(visit: Visit, store: redi
     ],
     indirect=True,
 )
-def test_nobody_is_shut_out(visit: Visit, store: redis.Redis, request: pytest.FixtureRequest) -> None:
+def test_the_page_is_accessible(visit: Visit, store: redis.Redis, request: pytest.FixtureRequest) -> None:
     sample_fleet.a_fleet(store)
     visit.open()
     expect(visit.shown("fleet-pool-worker").locator("svg path")).to_have_count(5)
@@ -182,7 +182,7 @@ def test_nobody_is_shut_out(visit: Visit, store: redis.Redis, request: pytest.Fi
     take_picture(visit, f"whole-page-{request.node.callspec.id}.png")
 
 
-def test_everything_can_be_reached_and_used_with_the_keyboard(visit: Visit, store: redis.Redis) -> None:
+def test_every_control_can_be_reached_and_used_with_the_keyboard(visit: Visit, store: redis.Redis) -> None:
     sample_fleet.a_fleet(store)
     visit.open()
     pool = visit.shown("fleet-pool-worker")
@@ -213,7 +213,7 @@ def test_a_user_without_permission_gets_neither_page_nor_data(visit: Visit, stor
 
 
 @pytest.mark.parametrize(("status", "says"), [(401, "You are signed out"), (403, "You may not see the fleet")])
-def test_who_is_refused_reads_why(visit: Visit, status: int, says: str) -> None:
+def test_a_refused_user_reads_why(visit: Visit, status: int, says: str) -> None:
     visit.page.route("**/fleet/api/*", lambda route: route.fulfill(status=status, body="{}"))
     visit.open()
     expect(visit.shown("fleet-error")).to_contain_text(says)
@@ -221,7 +221,7 @@ def test_who_is_refused_reads_why(visit: Visit, status: int, says: str) -> None:
 
 
 @pytest.mark.parametrize("visit", [{"user": ""}], indirect=True, ids=["signed-out"])
-def test_the_signed_out_are_asked_to_sign_in(visit: Visit, store: redis.Redis) -> None:
+def test_a_user_who_is_not_signed_in_is_asked_to_sign_in(visit: Visit, store: redis.Redis) -> None:
     sample_fleet.a_fleet(store)
     visit.open()
     visit.page.wait_for_url("**/auth/login**")
@@ -238,7 +238,7 @@ def test_a_banner_that_fails_leaves_home_as_it_is(visit: Visit, answer: str) -> 
     expect(visit.shown("fleet-banner")).to_have_count(0)
 
 
-def test_without_the_broker_the_page_says_so_and_keeps_what_it_read(
+def test_the_page_without_the_broker_says_so_and_keeps_its_last_reading(
     visit: Visit, store: redis.Redis, broker: Redis
 ) -> None:
     sample_fleet.a_fleet(store)
@@ -269,7 +269,7 @@ def test_the_documentations_picture(visit: Visit, store: redis.Redis, name: str)
 
 
 def take_picture(visit: Visit, name: str, *, until: str = "fleet-page") -> None:
-    """The page from its top to the end of one of its parts, as a person would see it on a high screen."""
+    """Take a picture of the page from its top to the end of one of its parts, as on a high screen."""
     PICTURES.mkdir(parents=True, exist_ok=True)
     page = visit.page
     bottom = visit.shown(until).evaluate("part => Math.ceil(part.getBoundingClientRect().bottom)")

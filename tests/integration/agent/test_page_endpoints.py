@@ -1,4 +1,4 @@
-"""The fleet's clients of what Fargate offers inside a task, over HTTP."""
+"""The fleet's clients of Fargate's endpoints inside an ECS task, over HTTP."""
 
 from collections.abc import Iterator
 
@@ -32,19 +32,19 @@ def test_protection_is_asked_for_with_an_expiry_and_released_without(ecs: FakeEc
         ("garbage", None, "JSONDecodeError"),
     ],
 )
-def test_what_is_not_granted_is_refused_or_unknown(ecs: FakeEcs, mode: str, granted: bool | None, reason: str) -> None:
+def test_ungranted_protection_is_refused_or_unknown(ecs: FakeEcs, mode: str, granted: bool | None, reason: str) -> None:
     ecs.mode = mode
     answer = TaskProtection(ecs.agent_uri).protect(30)
     assert answer.granted is granted
     assert reason in answer.reason
 
 
-def test_nobody_knows_what_became_of_a_request_that_nobody_answered(ecs: FakeEcs) -> None:
+def test_the_outcome_of_an_unanswered_request_is_unknown(ecs: FakeEcs) -> None:
     ecs.close()
     assert TaskProtection(ecs.agent_uri).protect(30).granted is None
 
 
-def test_the_metadata_endpoint_tells_the_task(ecs: FakeEcs) -> None:
+def test_the_metadata_endpoint_names_the_task(ecs: FakeEcs) -> None:
     assert read_task_arn(ecs.metadata_uri) == TASK_ARN
 
 

@@ -1,4 +1,4 @@
-"""A changed password of the real database, while real SQLAlchemy pools live, with the secret in the AWS API."""
+"""A rotated password of a real database, with real SQLAlchemy pools and the secret in the embedded AWS API."""
 
 import json
 import os
@@ -19,7 +19,7 @@ FIRST, SECOND, THIRD = "first-password-1", "second-password-2", "third-password-
 
 
 class Rotated:
-    """A database with its secret; `process` is told both."""
+    """A database and the secret of its password; `process` gets both."""
 
     def __init__(self, postgres: Postgres, api: AwsApi) -> None:
         self.postgres = postgres
@@ -44,7 +44,7 @@ class Rotated:
         return json.dumps({"username": "airflow", "password": password})
 
     def rotate(self, password: str) -> None:
-        """What RDS does each week."""
+        """Rotate the password, as RDS does each week."""
         self.postgres.provision("airflow", password, "airflow")
         self.secrets.put_secret_value(SecretId=self.arn, SecretString=self._text(password))
 
@@ -86,7 +86,7 @@ def rotated(api: AwsApi, tmp_path: Path) -> Iterator[Rotated]:
         postgres.remove()
 
 
-def test_living_and_new_connections_outlast_two_rotations(rotated: Rotated) -> None:
+def test_open_and_new_connections_outlast_two_rotations(rotated: Rotated) -> None:
     with rotated.process() as process:
         assert [ask(process, step) for step in ("pool", "new", "async")] == ["ok 1"] * 3
         for password in (SECOND, THIRD):
@@ -100,14 +100,14 @@ def test_a_process_that_starts_with_the_old_password_connects(rotated: Rotated) 
         assert ask(process, "async") == "ok 1"
 
 
-def test_without_the_secret_a_rotation_refuses_new_connections(rotated: Rotated) -> None:
-    """The test can tell the two apart."""
+def test_a_rotation_without_the_secret_refuses_new_connections(rotated: Rotated) -> None:
+    """Prove that the tests above depend on the secret."""
     rotated.rotate(SECOND)
     with rotated.process(DATABASE_SECRET_ARN="") as process:
         assert ask(process, "new") == "failed OperationalError"
 
 
-def test_a_refusal_that_the_secret_does_not_explain_stays_one(rotated: Rotated) -> None:
+def test_a_refusal_with_the_present_password_is_raised(rotated: Rotated) -> None:
     rotated.postgres.provision("airflow", SECOND, "airflow")
     with rotated.process() as process:
         assert ask(process, "new") == "failed OperationalError"

@@ -1,4 +1,4 @@
-"""The reporter as the process that it is, on a real Redis."""
+"""The reporter as a process of its own, on a real Redis."""
 
 import logging
 import os
@@ -23,7 +23,7 @@ from tests.support.fake_ecs import TASK_ARN
 from tests.support.waiting import eventually
 
 IMAGE = Path(__file__).parents[3] / "airflow_image"
-# Starts the reporter as the entrypoint does, and then is the process that the reporter belongs to.
+# Starts the reporter as the entrypoint does, and then is the reporter's parent process.
 PARENT = (
     "import os, subprocess, sys, time; subprocess.Popen([sys.executable, '-m', 'agent.reporter', str(os.getpid())]); "
 )
@@ -87,14 +87,14 @@ def test_a_container_that_is_restarted_in_its_task_is_the_same_member_with_a_new
     (before,) = registry.members().members
     parent.kill()
     with subprocess.Popen([sys.executable, "-c", PARENT], env=environment) as again:
-        # Also when the first life's reporter takes the member out after the second has put it in.
+        # Also when the first reporter removes the member after the second one has reported it.
         assert eventually(lambda: [m.started_at > before.started_at for m in registry.members().members] == [True])
         (after,) = registry.members().members
         assert after.id == before.id
         again.kill()
 
 
-def test_a_broker_that_is_away_is_mentioned_once(caplog: pytest.LogCaptureFixture, tmp_path: Path) -> None:
+def test_an_absent_broker_is_logged_once(caplog: pytest.LogCaptureFixture, tmp_path: Path) -> None:
     identity = Identity(
         role="scheduler",
         task_arn=TASK_ARN,

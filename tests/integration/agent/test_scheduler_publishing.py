@@ -1,4 +1,4 @@
-"""Messages of a scheduler, configured as in the image and in its own environment, to a broker that answers nothing."""
+"""A scheduler, configured as in the image, sends messages to a broker that does not answer."""
 
 import socket
 import threading
@@ -30,7 +30,7 @@ answer(ends)
 
 @pytest.fixture
 def failing_over() -> Iterator[str]:
-    """The address of a broker that is not there yet, behind something that takes connections and closes them."""
+    """Yield the address of an absent broker, behind a server that accepts connections and closes them."""
     with socket.create_server(("127.0.0.1", 0)) as server:
 
         def close_each() -> None:
@@ -49,14 +49,12 @@ def failing_over() -> Iterator[str]:
 
 
 @needs_airflow
-def test_a_message_to_a_broker_that_fails_over_ends_as_airflow_sends_it_again(
-    failing_over: str, tmp_path: Path
-) -> None:
+def test_a_message_to_a_broker_in_failover_is_left_for_airflow_to_send_again(failing_over: str, tmp_path: Path) -> None:
     ends = asked(
         PROGRAM,
         home=tmp_path,
         AIRFLOW__CELERY__BROKER_URL=failing_over,
         AIRFLOW__CELERY__EXTRA_CELERY_CONFIG=celery_config(None, WITH_THE_BROKER),
     )
-    # Without the patience those after the first are OperationalError, which fails the task
+    # With Celery's own retry policy, messages after the first raise OperationalError, which fails the task.
     assert ends == ["AirflowTaskTimeout"] * 4

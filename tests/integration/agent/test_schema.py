@@ -1,4 +1,4 @@
-"""What the image says of the revisions that it knows, held against a database that its Airflow has made."""
+"""The revisions that the image prints, compared with a database that its Airflow has created."""
 
 import contextlib
 import json

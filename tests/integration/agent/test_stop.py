@@ -14,7 +14,7 @@ from tests.support.waiting import eventually
 
 SLEEP = "import time; time.sleep(60)"
 STUBBORN = f"import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); {SLEEP}"
-# A supervisor starts a task under the title that Airflow gives it, and outlives it.
+# A supervisor starts a task under Airflow's title, and outlives it.
 SUPERVISOR = """
 import subprocess, sys, time
 subprocess.Popen([sys.argv[1], "-c", sys.argv[2]], executable=sys.executable).wait()
@@ -30,7 +30,7 @@ time.sleep(60)
 
 @contextlib.contextmanager
 def worker(*tasks: tuple[str, str]) -> Iterator[psutil.Process]:
-    """The main process of a worker whose tasks have these titles and run this code."""
+    """Start the main process of a worker whose tasks have these titles and run this code."""
     arguments = [argument for task in tasks for argument in task]
     with subprocess.Popen([sys.executable, "-c", MAIN, SUPERVISOR, *arguments]) as process:
         main = psutil.Process(process.pid)

@@ -50,14 +50,14 @@ def drained(consuming: Worker) -> Worker:
     return consuming
 
 
-def test_a_worker_says_who_it_is(consuming: Worker) -> None:
+def test_a_worker_reports_its_identity(consuming: Worker) -> None:
     member = consuming.member
     assert member is not None
     assert (member.role, member.pool, member.queues, member.slots) == ("worker", "worker", ("default",), SLOTS)
     assert (member.image_version, member.protected, member.active) == ("1.2.3", True, 0)
 
 
-def test_a_task_is_told_the_code_that_is_there_when_it_starts(consuming: Worker, tmp_path: Path) -> None:
+def test_a_task_gets_the_hash_of_the_code_present_at_its_start(consuming: Worker, tmp_path: Path) -> None:
     (tmp_path / "dags").mkdir()
     hashes = []
     for number in range(2):

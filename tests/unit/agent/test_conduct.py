@@ -21,7 +21,7 @@ LEASE_S = LEASE_MINUTES * 60 - LEASE_MARGIN_S
 
 
 class Worker:
-    """A conduct, a clock, and an event loop that does as it is told."""
+    """A conduct, a clock, and an event loop that obeys every command."""
 
     def __init__(self) -> None:
         self.conduct = Conduct()
@@ -135,7 +135,7 @@ def test_protection_that_may_have_been_granted_is_reported(
     assert starting.conduct.protected is protected
 
 
-def test_a_failed_request_is_repeated_ever_more_rarely(starting: Worker) -> None:
+def test_a_failed_request_is_repeated_after_growing_pauses(starting: Worker) -> None:
     asked_at = []
     for _ in range(600):
         if starting.wish is Wish.PROTECT:
@@ -161,7 +161,9 @@ def test_the_lease_is_renewed_while_draining(draining: Worker) -> None:
 
 
 @pytest.mark.parametrize("granted", [False, None], ids=["refused", "no answer"])
-def test_a_renewal_that_fails_stops_nothing_while_the_lease_holds(consuming: Worker, granted: bool | None) -> None:
+def test_a_failed_renewal_changes_nothing_while_the_lease_holds(
+    consuming: Worker, granted: bool | None
+) -> None:
     consuming.wait(RENEW_EVERY_S)
     consuming.answer(granted=granted)
     assert (consuming.state, consuming.consumes, consuming.conduct.protected) == (CONSUMING, True, True)
@@ -185,7 +187,7 @@ def test_a_worker_ordered_to_drain_unsubscribes_and_stays_protected(draining: Wo
     assert (draining.consumes, draining.wish, draining.conduct.protected) == (False, Wish.NOTHING, True)
 
 
-def test_a_worker_gives_protection_up_when_it_is_surely_idle(draining: Worker) -> None:
+def test_a_worker_gives_up_protection_when_it_is_surely_idle(draining: Worker) -> None:
     draining.active, draining.idle = 0, True
     assert (draining.state, draining.wish) == (DRAINING, Wish.RELEASE)
     draining.answer(granted=True)
@@ -233,7 +235,7 @@ def test_a_worker_is_not_drained_while_an_unanswered_renewal_may_still_protect_i
     assert consuming.state == DRAINED
 
 
-def test_idleness_seen_under_an_earlier_command_confirms_nothing(draining: Worker) -> None:
+def test_a_worker_seen_idle_under_an_earlier_command_is_not_confirmed_as_idle(draining: Worker) -> None:
     draining.idle = True
     stale = draining.snapshot
     draining.conduct.obey(ORDER_CONSUME)
@@ -242,19 +244,19 @@ def test_idleness_seen_under_an_earlier_command_confirms_nothing(draining: Worke
     assert draining.conduct.wish(stale, draining.now) is Wish.NOTHING
 
 
-def test_an_old_snapshot_confirms_nothing(draining: Worker) -> None:
+def test_a_worker_with_an_old_snapshot_is_not_confirmed_as_idle(draining: Worker) -> None:
     draining.idle = True
     old = draining.snapshot
     draining.wait(SNAPSHOT_FRESH_S + 0.1)
     assert draining.conduct.wish(old, draining.now) is Wish.NOTHING
 
 
-def test_nothing_seen_confirms_nothing(draining: Worker) -> None:
+def test_a_worker_without_a_snapshot_is_not_confirmed_as_idle(draining: Worker) -> None:
     assert draining.conduct.wish(None, draining.now) is Wish.NOTHING
     assert draining.conduct.state(None, active=0, now=draining.now) == DRAINING
 
 
-def test_a_drained_worker_that_is_seen_busy_does_not_say_that_it_is_drained(drained: Worker) -> None:
+def test_a_drained_worker_that_is_seen_busy_does_not_report_as_drained(drained: Worker) -> None:
     drained.idle = False
     assert drained.state == DRAINING
 
@@ -322,7 +324,7 @@ def test_idleness_is_confirmed_only_after_it_lasted() -> None:
     assert watch.look(quiet=True, epoch=1, now=10.0 + CONFIRM_IDLE_S)
 
 
-def test_one_busy_look_starts_the_wait_again() -> None:
+def test_one_busy_tick_restarts_the_wait() -> None:
     watch = IdleWatch()
     watch.look(quiet=True, epoch=1, now=10.0)
     assert not watch.look(quiet=False, epoch=1, now=11.9)

@@ -1,4 +1,4 @@
-"""Unit tests of the entrypoint: what each role gets from the environment of its task definition."""
+"""Unit tests of the entrypoint: each role's program and environment."""
 
 import base64
 import json
@@ -182,7 +182,7 @@ def test_no_raw_secret_reaches_a_program(role: str) -> None:
 
 
 @pytest.mark.parametrize("role", EVERY_ROLE)
-def test_no_secret_stands_on_a_command_line(role: str) -> None:
+def test_no_secret_is_on_a_command_line(role: str) -> None:
     argv = command(role)
     assert not [name for name in RAW_SECRETS - {"DATABASE_USER"} if GIVEN[name] in argv]
 
@@ -197,17 +197,17 @@ def test_no_secret_stands_on_a_command_line(role: str) -> None:
         ("worker", "airflow celery worker --queues default --concurrency 16 --without-mingle --without-gossip"),
         ("flower", "airflow celery flower --hostname 0.0.0.0 --port 8080"),
         ("migrate", "airflow db migrate"),
-        # Behind the scheduler, which shares its processor.
+        # With less priority than the scheduler, which shares its processor.
         ("forecaster", "nice -n 10 python -m agent.forecaster"),
         ("gate", "true"),
     ],
 )
-def test_a_role_is_a_program(role: str, expected: str) -> None:
+def test_a_role_runs_its_program(role: str, expected: str) -> None:
     assert command(role) == expected
 
 
 @pytest.mark.parametrize("role", ["worker", "triggerer", "scheduler"])
-def test_nobody_elsewhere_can_connect_when_the_host_is_loopback(role: str) -> None:
+def test_no_other_machine_can_connect_when_the_host_is_loopback(role: str) -> None:
     assert command(role, BIND_HOST="127.0.0.1").endswith(" --skip-serve-logs")
 
 
@@ -219,7 +219,7 @@ def test_an_operators_own_setting_beats_a_default() -> None:
     assert composed("scheduler", AIRFLOW__CORE__PARALLELISM="7")["AIRFLOW__CORE__PARALLELISM"] == "7"
 
 
-def test_an_operator_says_how_to_forecast() -> None:
+def test_an_operators_forecast_settings_reach_the_forecaster() -> None:
     assert composed("forecaster", FORECAST_RUNS="20")["FORECAST_RUNS"] == "20"
 
 
@@ -239,7 +239,7 @@ def test_an_operators_own_celery_configuration_keeps_the_fleets_modules() -> Non
     }
 
 
-def test_an_operators_own_patience_with_the_result_database_wins() -> None:
+def test_an_operators_own_result_settings_override_the_default_patience() -> None:
     own = json.dumps({"result_backend_max_retries": 5})
     config = composed("worker", AIRFLOW__CELERY__EXTRA_CELERY_CONFIG=own)["AIRFLOW__CELERY__EXTRA_CELERY_CONFIG"]
     assert json.loads(config)["result_backend_max_retries"] == 5
@@ -253,7 +253,7 @@ def test_a_scheduler_sends_a_message_again_for_as_long_as_the_broker_is_away() -
     assert config == {"task_acks_late": True}
 
 
-def test_a_broker_without_tls_is_told_to_nobody_as_one_with_it() -> None:
+def test_a_broker_without_tls_gets_no_tls_settings() -> None:
     environment = composed("worker", BROKER_SCHEME="redis")
     assert environment["AIRFLOW__CELERY__BROKER_URL"] == "redis://:token@broker.internal:6379/0"
     assert "AIRFLOW__CELERY__SSL_ACTIVE" not in environment
@@ -280,18 +280,18 @@ def test_a_broker_without_tls_is_told_to_nobody_as_one_with_it() -> None:
         ("worker", "POOLS", json.dumps([POOLS[0], POOLS[0]]), "two pools have the same name"),
     ],
 )
-def test_a_value_that_cannot_be_is_refused_with_the_reason(role: str, name: str, value: str, why: str) -> None:
+def test_an_invalid_value_is_refused_with_the_reason(role: str, name: str, value: str, why: str) -> None:
     with pytest.raises((ConfigurationError, PoolsError), match=why.replace("(", r"\(")):
         composed(role, **{name: value})
 
 
 class Executed(Exception):
-    """The program that the entrypoint would have become."""
+    """The program that the entrypoint would become."""
 
 
 @pytest.fixture
 def become(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> dict[str, object]:
-    """Runs the entrypoint's main up to the point where it becomes the program; what it started is in the result."""
+    """Run the entrypoint's main until it becomes the program; return that and the processes that it started."""
     seen: dict[str, object] = {"home": tmp_path}
 
     def execute(_file: str, argv: list[str], environment: dict[str, str]) -> None:
@@ -325,7 +325,7 @@ def test_every_long_running_role_but_the_worker_gets_a_reporter(become: dict[str
 
 
 @pytest.mark.parametrize("role", EVERY_ROLE)
-def test_only_those_who_would_queue_new_tasks_wait_for_their_turn(become: dict[str, object], role: str) -> None:
+def test_only_roles_that_could_queue_new_tasks_wait_for_their_turn(become: dict[str, object], role: str) -> None:
     with pytest.raises(Executed):
         entrypoint.main([role])
     rules = {"gate": other_workers_unless_newer, "scheduler": other_workers, "dag-processor": other_workers}
@@ -343,7 +343,7 @@ def test_a_limit_that_is_no_number_is_refused(become: dict[str, object], monkeyp
     assert entrypoint.main(["gate"]) == 78
 
 
-def test_the_webservers_password_is_in_a_file_that_nobody_else_can_read(become: dict[str, object]) -> None:
+def test_the_webservers_password_is_in_a_file_that_only_its_owner_can_read(become: dict[str, object]) -> None:
     left_by_an_earlier_start = Path(str(become["home"])) / "passwords.json"
     left_by_an_earlier_start.write_text("{}")
     with pytest.raises(Executed):

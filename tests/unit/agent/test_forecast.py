@@ -1,4 +1,4 @@
-"""What is forecast from runs that are due or under way and from what such runs wanted before."""
+"""Unit tests of the forecast from runs that are due or under way and from past use."""
 
 import pytest
 
@@ -33,13 +33,13 @@ def forecast_of(*given: DueRun | PastUse, since: float = TEN_O_CLOCK - 60) -> di
         (3, 10, 1),  # 0.3
     ],
 )
-def test_a_run_is_expected_to_want_what_past_runs_wanted_on_average_rather_more(
+def test_a_run_is_expected_to_need_the_mean_of_past_runs_rounded_up_from_a_quarter(
     wanted: int, runs: int, slots: int
 ) -> None:
     assert forecast_of(run("a"), use("a", (0, wanted), runs=runs))["worker"] == ((TEN_O_CLOCK, slots),)
 
 
-def test_a_run_is_expected_to_take_the_course_of_past_runs() -> None:
+def test_a_run_is_expected_to_continue_like_past_runs() -> None:
     found = forecast_of(run("a"), use("a", (0, 2), (45, 20), (120, 1), runs=2))
     assert found["worker"] == ((TEN_O_CLOCK, 1), (TEN_O_CLOCK + 45, 10), (TEN_O_CLOCK + 120, 1))
 
@@ -56,7 +56,7 @@ def test_stages_of_runs_that_were_due_at_different_times_add_up_where_they_meet(
     assert found["worker"] == ((TEN_O_CLOCK + 60, 7),)
 
 
-def test_of_a_run_under_way_what_is_over_is_not_expected() -> None:
+def test_past_rises_of_a_run_under_way_are_not_expected() -> None:
     found = forecast_of(run("a"), use("a", (0, 2), (45, 20), (120, 1)), since=TEN_O_CLOCK + 45)
     assert found["worker"] == ((TEN_O_CLOCK + 120, 1),)
 
@@ -77,23 +77,23 @@ def test_times_within_a_second_are_one() -> None:
     assert found["worker"] == ((TEN_O_CLOCK, 3),)
 
 
-def test_a_pool_gets_what_is_wanted_of_its_queues() -> None:
+def test_a_pools_forecast_sums_its_queues() -> None:
     uses = (use("a", (0, 2)), use("a", (0, 5), queue="long"), use("a", (0, 7), queue="longer"))
     assert forecast_of(run("a"), *uses) == {"worker": ((TEN_O_CLOCK, 2),), "long": ((TEN_O_CLOCK, 12),)}
 
 
-def test_a_queue_of_no_pool_is_nobodys() -> None:
+def test_a_queue_of_no_pool_is_left_out() -> None:
     assert forecast_of(run("a"), use("a", (0, 9), queue="elsewhere")) == {"worker": (), "long": ()}
 
 
-def test_a_dag_that_never_ran_is_not_guessed_at() -> None:
+def test_a_dag_that_never_ran_adds_nothing() -> None:
     assert forecast_of(run("new"), use("a", (0, 9))) == {"worker": (), "long": ()}
 
 
-def test_runs_that_want_nothing_are_not_mentioned() -> None:
+def test_runs_that_need_no_slots_are_left_out() -> None:
     assert forecast_of(run("a"), use("a", (0, 2), runs=10))["worker"] == ()
 
 
-def test_nothing_is_foretold_that_a_reader_would_not_believe() -> None:
+def test_a_forecast_never_exceeds_what_its_readers_accept() -> None:
     found = forecast_of(run("a"), run("b"), use("a", (0, MOST_FORECAST_SLOTS)), use("b", (0, 1)))
     assert found["worker"] == ((TEN_O_CLOCK, MOST_FORECAST_SLOTS),)

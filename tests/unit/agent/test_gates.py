@@ -1,4 +1,4 @@
-"""Unit tests of whose turn it is in a deployment."""
+"""Unit tests of the order of a deployment."""
 
 from dataclasses import replace
 from typing import Any
@@ -66,13 +66,13 @@ def test_code_is_other_code_if_any_part_differs(field: str) -> None:
 
 
 @pytest.mark.parametrize("field", ["image_version", "dags_hash", "airflow_version"])
-def test_what_is_not_known_is_not_the_same_not_even_as_itself(field: str) -> None:
+def test_unknown_code_equals_nothing_not_even_itself(field: str) -> None:
     unknown: dict[str, Any] = {field: ""}
     code = replace(NEW, **unknown)
     assert other_workers(roster(member("worker", code, state=CONSUMING)), code)
 
 
-def test_nobody_waits_for_workers_of_the_same_code_nor_for_other_roles() -> None:
+def test_a_gate_ignores_workers_of_the_same_code_and_other_roles() -> None:
     seen = roster(member("worker", NEW, state=CONSUMING), *OLD_AIRFLOW, malformed=("x/scheduler", "garbage"))
     assert other_workers(seen, NEW) == ()
 
@@ -81,7 +81,7 @@ def test_a_worker_whose_record_is_malformed_may_be_an_old_one() -> None:
     assert other_workers(roster(malformed=("t/worker",)), NEW) == ("t/worker (its record is malformed)",)
 
 
-def test_who_is_waited_for_is_said_in_words() -> None:
+def test_a_gate_names_the_worker_that_it_waits_for() -> None:
     busy = replace(member("worker", OLD, task="w1", state=CONSUMING), active=3)
     assert other_workers(roster(busy), NEW) == ("w1/worker (consuming, 3 tasks, image 1)",)
 
@@ -100,8 +100,8 @@ def test_the_task_airflow_waits_unless_it_brings_a_newer_airflow(new: Code, wait
     assert bool(other_workers_unless_newer(seen, new)) is waits
 
 
-def test_the_task_airflow_waits_for_nobody_while_there_is_no_webserver() -> None:
-    """Tasks that run need one, and the scheduler has a gate of its own."""
+def test_the_task_airflow_does_not_wait_while_there_is_no_webserver() -> None:
+    """Running tasks need a webserver, and the scheduler has a gate of its own."""
     assert other_workers_unless_newer(roster(member("worker", OLD, state=CONSUMING)), NEW) == ()
 
 
@@ -148,7 +148,7 @@ def test_a_registry_that_cannot_be_read_keeps_a_gate_shut(clock: Clock) -> None:
     assert not clock.look(after=1)
 
 
-def test_a_gate_opens_in_the_end_and_says_in_spite_of_whom(clock: Clock) -> None:
+def test_a_gate_opens_at_its_limit_and_names_the_remaining_workers(clock: Clock) -> None:
     assert not clock.look(OLD_WORKER, *OLD_AIRFLOW, after=LIMIT_S - 1)
     passage = clock.gate.look(roster(OLD_WORKER, *OLD_AIRFLOW), rule=other_workers, code=NEW, now=clock.now + 1)
     assert passage.is_open
@@ -156,12 +156,12 @@ def test_a_gate_opens_in_the_end_and_says_in_spite_of_whom(clock: Clock) -> None
 
 
 @pytest.mark.parametrize("waiting", [(), (member("scheduler", NEW, task="n", state=STARTING),)], ids=["none", "waits"])
-def test_a_gate_opens_sooner_when_nobody_else_schedules(clock: Clock, waiting: tuple[Member, ...]) -> None:
+def test_a_gate_opens_sooner_when_no_other_scheduler_runs(clock: Clock, waiting: tuple[Member, ...]) -> None:
     assert not clock.look(OLD_WORKER, *waiting, after=STANDSTILL_S - 1)
     assert clock.look(OLD_WORKER, *waiting, after=1)
 
 
-def test_redis_away_is_no_sign_that_nobody_schedules(clock: Clock) -> None:
+def test_an_unreadable_registry_does_not_mean_that_no_scheduler_runs(clock: Clock) -> None:
     clock.look(*OLD_AIRFLOW)
     assert not clock.look_in_vain(after=LIMIT_S - 1)
     assert clock.look_in_vain(after=1)
@@ -215,7 +215,7 @@ def test_a_worker_takes_tasks_only_from_webservers_as_new_as_itself(
     assert bool(worker.permission.why) is not permitted
 
 
-def test_a_worker_that_is_too_new_waits_without_end_and_says_why(worker: Worker) -> None:
+def test_a_worker_that_is_too_new_waits_without_a_limit_and_says_why(worker: Worker) -> None:
     assert not worker.may("3.3.2", after=10 * LIMIT_S)
     assert worker.permission.why == (
         "takes no tasks: its Airflow 3.4.0 is newer than the webserver's (t0/webserver has 3.3.2)"
@@ -237,7 +237,7 @@ def test_a_permission_lasts_while_no_webserver_is_known(worker: Worker) -> None:
 def test_a_webserver_that_is_rolled_back_ends_the_permission(worker: Worker) -> None:
     worker.may("3.4.0")
     assert not worker.may("3.4.0", "3.3.2", after=1)
-    assert not worker.may(after=LIMIT_S - 1)  # it is only not heard of
+    assert not worker.may(after=LIMIT_S - 1)  # no webserver reports
     assert worker.may("3.4.0", after=1)
 
 
@@ -257,5 +257,5 @@ def test_a_worker_without_airflow_has_nothing_to_compare() -> None:
         ("3", "x", None),
     ],
 )
-def test_releases_are_ordered_as_python_orders_versions(release: str, than: str, older: bool | None) -> None:
+def test_airflow_versions_are_ordered_as_python_orders_versions(release: str, than: str, older: bool | None) -> None:
     assert is_older(release, than=than) is older

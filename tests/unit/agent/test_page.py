@@ -1,4 +1,4 @@
-"""What the Fleet page makes of the registry's members, and of what the autoscaler and the forecast wrote."""
+"""Unit tests of how the Fleet page reads members, decisions and the version check's status."""
 
 import json
 from dataclasses import replace
@@ -43,7 +43,7 @@ def test_a_member_that_does_not_know_its_code_is_never_taken_for_equal(field: st
     assert status(A_WEBSERVER, with_field(A_WORKER, field, "")) == "unknown"
 
 
-def test_without_a_webserver_nothing_is_known() -> None:
+def test_a_fleet_without_a_webserver_is_unknown() -> None:
     said = code_by_role([A_WORKER], malformed=())
     assert (said["status"], said["reference"]) == ("unknown", None)
 
@@ -52,7 +52,7 @@ def test_a_malformed_record_makes_the_result_unknown() -> None:
     assert status(A_WEBSERVER, A_WORKER, malformed=("x/worker",)) == "unknown"
 
 
-def test_a_difference_is_certain_whatever_else_is_not_known() -> None:
+def test_a_difference_counts_even_if_something_else_is_unknown() -> None:
     assert status(A_WEBSERVER, replace(A_WORKER, **OLDER), malformed=("x/worker",)) == "out_of_sync"
 
 
@@ -62,7 +62,7 @@ def test_the_webserver_that_started_last_is_the_reference() -> None:
 
 
 @pytest.mark.parametrize(("check", "expected"), [(None, "in_sync"), ("in_sync", "in_sync"), ("unknown", "unknown")])
-def test_what_the_version_check_knows_from_ecs_is_not_passed_over(check: str | None, expected: str) -> None:
+def test_the_version_checks_finding_counts(check: str | None, expected: str) -> None:
     assert code_by_role([A_WEBSERVER, A_WORKER], malformed=(), check=check)["status"] == expected
 
 
@@ -78,9 +78,7 @@ def test_what_the_version_check_knows_from_ecs_is_not_passed_over(check: str | N
         ("[]", "unknown"),
     ],
 )
-def test_the_version_checks_status_counts_while_it_is_fresh_and_can_be_believed(
-    raw: str | None, status: str | None
-) -> None:
+def test_the_version_checks_status_counts_while_it_is_recent_and_valid(raw: str | None, status: str | None) -> None:
     assert read_check(raw, now=NOW) == status
 
 

@@ -1,4 +1,4 @@
-"""One answer for those who ask for the same thing at about the same time."""
+"""Unit tests of the answer shared by requests at about the same time."""
 
 import threading
 from collections.abc import Iterator
@@ -14,7 +14,7 @@ def numbers() -> Iterator[int]:
     return count(1)
 
 
-def test_who_asks_soon_after_gets_the_same_and_who_asks_later_another(numbers: Iterator[int]) -> None:
+def test_a_request_soon_after_gets_the_same_answer_and_a_later_one_a_new_answer(numbers: Iterator[int]) -> None:
     now = [100.0]
     shared = Shared(lambda: next(numbers), clock=lambda: now[0])
     assert (shared.get(), shared.get()) == (1, 1)
@@ -22,12 +22,12 @@ def test_who_asks_soon_after_gets_the_same_and_who_asks_later_another(numbers: I
     assert shared.get() == 2
 
 
-def test_who_wants_it_anew_gets_it_and_lets_others_share_it(numbers: Iterator[int]) -> None:
+def test_a_request_for_a_new_answer_gets_it_and_shares_it(numbers: Iterator[int]) -> None:
     shared = Shared(lambda: next(numbers), clock=lambda: 100.0)
     assert (shared.get(), shared.get(anew=True), shared.get()) == (1, 2, 2)
 
 
-def test_what_fails_is_not_kept(numbers: Iterator[int]) -> None:
+def test_a_failed_answer_is_not_kept(numbers: Iterator[int]) -> None:
     def make() -> float:
         return 1 / (next(numbers) - 1)
 
@@ -37,7 +37,7 @@ def test_what_fails_is_not_kept(numbers: Iterator[int]) -> None:
     assert shared.get() == 1
 
 
-def test_threads_that_ask_while_one_makes_it_wait_for_that_one(numbers: Iterator[int]) -> None:
+def test_threads_wait_for_the_one_that_makes_the_answer(numbers: Iterator[int]) -> None:
     begun, may_end = threading.Event(), threading.Event()
 
     def make() -> int:

@@ -1,4 +1,4 @@
-"""The fleet in words, as the page and the terminal show it."""
+"""Unit tests of the sentences about the fleet on the page and in the terminal."""
 
 from dataclasses import replace
 
@@ -19,7 +19,7 @@ def said(*members: Member, malformed: tuple[str, ...] = ()) -> dict[str, str]:
     return verdict(code_by_role(members, malformed=malformed))
 
 
-def test_one_of_something_is_not_several() -> None:
+def test_a_noun_is_singular_for_one() -> None:
     assert [count(number, "process", "processes") for number in (0, 1, 1200)] == [
         "0 processes",
         "1 process",
@@ -27,11 +27,11 @@ def test_one_of_something_is_not_several() -> None:
     ]
 
 
-def test_a_fleet_in_sync_is_said_to_run_what() -> None:
+def test_the_verdict_of_a_fleet_in_sync_names_its_version() -> None:
     assert said(A_WEBSERVER, *WORKERS) == {"title": "In sync", "text": "All 3 processes run 1.4.0."}
 
 
-def test_who_differs_is_named_with_what_it_is_in_and_the_tasks_at_stake() -> None:
+def test_the_verdict_names_the_differing_members_their_differences_and_tasks() -> None:
     older = [replace(worker, **OLDER) for worker in WORKERS]
     assert said(A_WEBSERVER, *older) == {
         "title": "Out of sync",
@@ -39,7 +39,7 @@ def test_who_differs_is_named_with_what_it_is_in_and_the_tasks_at_stake() -> Non
     }
 
 
-def test_of_what_is_not_known_a_few_reasons_are_said() -> None:
+def test_the_verdict_of_an_unknown_fleet_gives_a_few_reasons() -> None:
     shown = said(A_WEBSERVER, malformed=("a", "b", "c", "d"))
     assert shown["title"] == "Unknown"
     assert shown["text"] == "a: its record is malformed; b: its record is malformed; c: its record is malformed."

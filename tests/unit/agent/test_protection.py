@@ -1,4 +1,4 @@
-"""Unit tests of what the ECS agent's answers mean."""
+"""Unit tests of the interpretation of the ECS agent's answers."""
 
 from typing import Any
 
@@ -8,12 +8,12 @@ from agent.protection import read_answer
 
 
 @pytest.mark.parametrize("asked", [True, False])
-def test_an_answer_that_says_what_was_asked_grants_it(asked: bool) -> None:
+def test_an_answer_that_confirms_the_request_grants_it(asked: bool) -> None:
     assert read_answer({"protection": {"ProtectionEnabled": asked}}, asked=asked).granted is True
 
 
 @pytest.mark.parametrize("reason", ["DEPLOYMENT_BLOCKED", "TASK_NOT_VALID"])
-def test_a_failure_says_that_nothing_changed_and_why(reason: str) -> None:
+def test_a_failure_means_that_nothing_changed_and_gives_the_reason(reason: str) -> None:
     answer = read_answer({"failure": {"Arn": "arn", "Reason": reason, "Detail": None}}, asked=True)
     assert (answer.granted, answer.reason) == (False, reason)
 
@@ -30,5 +30,5 @@ def test_a_failure_says_that_nothing_changed_and_why(reason: str) -> None:
         pytest.param(None, id="nothing"),
     ],
 )
-def test_an_answer_that_does_not_say_leaves_it_unknown(answer: Any) -> None:
+def test_any_other_answer_leaves_the_outcome_unknown(answer: Any) -> None:
     assert read_answer(answer, asked=True).granted is None

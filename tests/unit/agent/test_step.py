@@ -1,4 +1,4 @@
-"""Unit tests of what the fleet's step does and sees in the event loop, on a stand-in for Celery's consumer."""
+"""Unit tests of the fleet's step in the event loop, on a fake of Celery's consumer."""
 
 from types import SimpleNamespace
 from typing import Any
@@ -12,7 +12,7 @@ QUEUES = [SimpleNamespace(name="default"), SimpleNamespace(name="long")]
 
 
 class TaskConsumer:
-    """What the step uses of kombu's Consumer; `subscribed` is what it takes messages from."""
+    """The part of kombu's Consumer that the step uses; `subscribed` are the queues that it takes messages from."""
 
     def __init__(self) -> None:
         self.listed = {queue.name for queue in QUEUES}
@@ -73,18 +73,18 @@ def loop(monkeypatch: pytest.MonkeyPatch) -> Loop:
     return Loop(monkeypatch)
 
 
-def test_nothing_is_consumed_by_default(loop: Loop) -> None:
+def test_a_worker_consumes_nothing_by_default(loop: Loop) -> None:
     loop.tasks.consume()  # as Celery's event loop does when it starts
     assert loop.tasks.subscribed == set()
 
 
-def test_every_queue_is_consumed_on_command(loop: Loop) -> None:
+def test_a_worker_consumes_every_queue_on_command(loop: Loop) -> None:
     loop.command(consume=True)
     loop.run()
     assert loop.tasks.subscribed == {"default", "long"}
 
 
-def test_every_queue_is_left_on_command(loop: Loop) -> None:
+def test_a_worker_leaves_every_queue_on_command(loop: Loop) -> None:
     loop.command(consume=True)
     loop.run()
     loop.command(consume=False)
@@ -126,7 +126,7 @@ def test_a_worker_that_consumes_is_not_idle(loop: Loop) -> None:
     assert not loop.idle
 
 
-def test_a_lost_connection_leaves_nothing_seen(loop: Loop) -> None:
+def test_a_lost_connection_drops_the_snapshot(loop: Loop) -> None:
     loop.run(2 * CONFIRM_IDLE_S)
     loop.step.stop(loop.consumer)
     assert loop.agent.snapshot is None
@@ -135,14 +135,14 @@ def test_a_lost_connection_leaves_nothing_seen(loop: Loop) -> None:
     assert not loop.idle
 
 
-def test_a_worker_between_connections_sees_nothing(loop: Loop) -> None:
+def test_a_worker_between_connections_has_no_snapshot(loop: Loop) -> None:
     loop.run()
     loop.consumer.task_consumer = None
     loop.run()
     assert loop.agent.snapshot is None
 
 
-def test_a_kombu_without_the_private_parts_never_says_that_the_worker_is_idle(loop: Loop) -> None:
+def test_a_worker_never_counts_as_idle_on_a_kombu_without_the_private_attributes(loop: Loop) -> None:
     del loop.tasks.channel._in_poll
     with pytest.raises(AttributeError):
         loop.run()

@@ -31,7 +31,7 @@ def test_the_same_files_have_the_same_hash_on_another_host(dags: Path, tmp_path:
     assert hashed(other) == hashed(dags)
 
 
-def test_what_python_and_git_leave_behind_does_not_count(dags: Path) -> None:
+def test_files_of_python_and_git_do_not_count(dags: Path) -> None:
     before = hashed(dags)
     for name in ("__pycache__/a.cpython-311.pyc", "b.pyc", "team/.git/HEAD"):
         (dags / name).parent.mkdir(exist_ok=True)
@@ -52,7 +52,7 @@ def test_a_files_name_counts(dags: Path) -> None:
     assert hashed(dags) != before
 
 
-def test_text_that_moves_from_one_file_to_the_next_changes_the_hash(tmp_path: Path) -> None:
+def test_text_moved_from_one_file_to_the_next_changes_the_hash(tmp_path: Path) -> None:
     for folder, texts in (("one", ("ab", "c")), ("two", ("a", "bc"))):
         (tmp_path / folder).mkdir()
         for name, text in zip(("x", "y"), texts, strict=True):
@@ -80,7 +80,7 @@ def test_a_linked_folder_counts_and_a_loop_ends(dags: Path, tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("change", ["content", "content at the same time", "name", "replaced", "removed"])
-def test_a_change_is_seen_at_the_next_look(dags: Path, change: str) -> None:
+def test_a_change_is_seen_at_the_next_reading(dags: Path, change: str) -> None:
     code = CodeHash({"dags": dags})
     file = dags / "a.py"
     before, times = code.read(), file.stat()
@@ -100,7 +100,7 @@ def test_a_change_is_seen_at_the_next_look(dags: Path, change: str) -> None:
     assert code.read() == hashed(dags) != before
 
 
-def test_a_look_at_files_that_did_not_change_reads_none(dags: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unchanged_files_are_not_read_again(dags: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     code = CodeHash({"dags": dags})
     before = code.read()
     monkeypatch.setattr("agent.versions._digest", lambda path: pytest.fail(f"{path} was read"))
@@ -116,36 +116,36 @@ def test_a_folder_that_may_not_be_read_is_not_an_empty_one(dags: Path, monkeypat
         hashed(dags)
 
 
-def test_files_that_cannot_be_read_give_an_empty_hash_which_is_said_once(
+def test_unreadable_files_give_an_empty_hash_and_one_warning(
     dags: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def denied(path: object) -> None:
         raise PermissionError(path)
 
     watch = CodeWatch({"AIRFLOW_HOME": str(dags.parent)})
-    monkeypatch.setattr("agent.versions.LOOKING_SHARE", 1e9)  # look each time
+    monkeypatch.setattr("agent.versions.LOOKING_SHARE", 1e9)  # hash each time
     assert watch.dags_hash() == CodeHash(code_folders({"AIRFLOW_HOME": str(dags.parent)})).read()
     monkeypatch.setattr("os.scandir", denied)
     assert [watch.dags_hash(), watch.dags_hash()] == ["", ""]
     assert len(caplog.messages) == 1
 
 
-def test_looking_takes_its_share_of_a_processor_and_no_more(dags: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    now, looks = [100.0], []
+def test_hashing_takes_no_more_than_its_share_of_a_processor(dags: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    now, readings = [100.0], []
 
     def read(_: CodeHash) -> str:
-        looks.append(now[0])
+        readings.append(now[0])
         return "hash"
 
     monkeypatch.setattr("agent.versions.CodeHash.read", read)
     monkeypatch.setattr("agent.versions.time.monotonic", lambda: now[0])
-    monkeypatch.setattr("agent.versions.time.thread_time", lambda: 0.05 * len(looks))  # 50 ms a look
+    monkeypatch.setattr("agent.versions.time.thread_time", lambda: 0.05 * len(readings))  # 50 ms a reading
     watch = CodeWatch({"AIRFLOW_HOME": str(dags.parent)})
     for _ in range(30):
         watch.dags_hash()
         now[0] += 1
-    # 0.05 s / 0.005 = a look each 10 s
-    assert looks == [100.0, 110.0, 120.0]
+    # 0.05 s / 0.005 = a reading each 10 s
+    assert readings == [100.0, 110.0, 120.0]
 
 
 @pytest.mark.parametrize(
