@@ -161,9 +161,7 @@ def test_the_lease_is_renewed_while_draining(draining: Worker) -> None:
 
 
 @pytest.mark.parametrize("granted", [False, None], ids=["refused", "no answer"])
-def test_a_failed_renewal_changes_nothing_while_the_lease_holds(
-    consuming: Worker, granted: bool | None
-) -> None:
+def test_a_failed_renewal_changes_nothing_while_the_lease_holds(consuming: Worker, granted: bool | None) -> None:
     consuming.wait(RENEW_EVERY_S)
     consuming.answer(granted=granted)
     assert (consuming.state, consuming.consumes, consuming.conduct.protected) == (CONSUMING, True, True)
