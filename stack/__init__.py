@@ -1,1 +1,1 @@
-"""Generates the CloudFormation template."""
+"""Generate the CloudFormation template."""

@@ -31,7 +31,7 @@ RESOURCE_ATTRIBUTES = (
 
 
 def render(t: Template) -> str:
-    """Render the same template always as the same text, with the resources in the order in which they were added."""
+    """Render the same template always as the same text; resources stay in the order in which the sections add them."""
     content = _ordered(t.to_dict(), SECTIONS)
     content["Resources"] = {
         title: _ordered(resource, RESOURCE_ATTRIBUTES) for title, resource in content["Resources"].items()

@@ -1,4 +1,4 @@
-"""The only way to declare parameters, conditions, mappings and rules, which CloudFormation checks first of all."""
+"""The only way to declare parameters, conditions and rules, which CloudFormation checks before it creates anything."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -96,7 +96,7 @@ def add_rule(t: Template, title: str, *, assertions: Sequence[tuple[Any, str]], 
 
 
 def add_min_max_rule(t: Template, prefix: str, *, low: Parameter, high: Parameter, exact_to: int) -> None:
-    """Refuse a `low` above `high`. Up to `exact_to` this is exact; a `low` above it needs any `high` above it.
+    """Refuse a `low` above `high`: exactly for a `low` up to `exact_to`; a larger one needs a `high` above `exact_to`.
 
     Rules cannot compare numbers: for each `low`, the rule lists the values that `high` must not have. `make check`
     compares the numbers of every environment.

@@ -12,7 +12,7 @@ NOWHERE = "127.0.0.1/32"  # AWS gives a group without any outbound rule one that
 
 @dataclass(frozen=True, kw_only=True)
 class Group:
-    """A security group; `is_egress_open` says that its members may call anything, so that no target needs a rule."""
+    """A security group; `is_egress_open` says that its members may call anything, so no target needs a rule."""
 
     resource: SecurityGroup
     is_egress_open: bool

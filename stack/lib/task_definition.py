@@ -41,7 +41,7 @@ from stack.lib.settings import Settings
 
 HEALTH_INTERVAL_S = 30
 HEALTH_TIMEOUT_S = 10
-# A database failover takes up to two minutes: containers that wait for it must not be replaced before.
+# A database failover takes up to two minutes: containers that wait for it must not be replaced earlier.
 HEALTH_RETRIES = 6
 START_PERIOD_S = 180  # time for the schema's migration and Airflow's slow start
 USER = "50000"  # the image's user, as a number so that ECS need not resolve a name

@@ -116,7 +116,7 @@ def _containers(connections: Connections, *, base: Foundation, memory_mib: Mappi
 def _add_forecaster(t: Template, *, base: Foundation, pools: Sequence[SizedPool], memory_mib: Any) -> Container:
     """Add the forecaster. Tasks are scheduled and run without it, so its failure does not end its ECS task.
 
-    Each copy of the ECS task has one: they write the same forecast, and the last one written is valid.
+    Each copy of the ECS task has one: they write the same forecast, and the last one written counts.
     """
     minutes = add_parameter(
         t,

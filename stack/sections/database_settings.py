@@ -130,7 +130,7 @@ def _add_monitoring(t: Template) -> tuple[Any, Any]:
         t,
         "DatabaseMonitoringSeconds",
         group=GROUP,
-        label="Enhanced monitoring interval",
+        label="Enhanced monitoring interval in seconds",
         description="Seconds between two records of the server's operating system metrics; 0 for none.",
         constraint=OneOf(values=("0", "1", "5", "10", "15", "30", "60")),
         default="60",

@@ -11,7 +11,7 @@ PENDING_WINDOW_DAYS = 30
 
 
 def add_encryption_key(t: Template) -> GetAtt:
-    """Add the key and return its ARN. It outlives the stack: the snapshot and the logs that remain need it."""
+    """Add the key and return its ARN. The key outlives the stack: the snapshot and the logs that remain need it."""
     key = t.add_resource(
         Key(
             "Key",

@@ -1,4 +1,4 @@
-"""The Lambda functions: the autoscaler sizes the pools, the version check compares versions, the sleeper stops all."""
+"""The Lambda functions: the autoscaler, the version check and the sleeper."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -87,8 +87,8 @@ def _add_settings(t: Template) -> Mapping[str, Any]:
         t,
         "RacedBootsPercent",
         group=GROUP,
-        label="Workers launched for a hundred waiting tasks",
-        description="Workers launched at once for a hundred tasks without a slot, if that is more than are needed. The "
+        label="Workers launched per hundred waiting tasks",
+        description="Workers launched at once per hundred tasks without a slot, if that is more than are needed. The "
         "first to boot take the tasks; the other boots are cancelled. 0 launches no more than are needed.",
         constraint=Between(low=0, high=100),
         default=75,

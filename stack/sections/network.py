@@ -23,8 +23,9 @@ class Subnets:
 
 @dataclass(frozen=True, kw_only=True)
 class Network:
-    """The network: created where the condition `is_created` holds, else brought, perhaps without public subnets.
+    """The network: created where the condition `is_created` holds, else an existing one that is brought.
 
+    A brought network may have no public subnets.
     `vpc_id` and `public_ids` are the parameters that name a brought network; they are empty for a created one.
     `created_vpc` may be referenced only where `is_created` holds.
     """
@@ -130,8 +131,8 @@ def _add_shape(t: Template) -> NetworkShape:
         t,
         "WayOut",
         group=GROUP,
-        label="Way out of private subnets",
-        description="One NAT gateway, one per zone, or endpoints, which reach AWS but not the internet.",
+        label="Internet access of private subnets",
+        description="One NAT gateway, one per zone, or none: endpoints then lead to AWS, but nothing to the internet.",
         constraint=OneOf(values=("nat", "nat-per-zone", "endpoints")),
         default="nat",
     )

@@ -20,7 +20,7 @@ from stack.sections.workers import Workers
 
 GROUP = "Sleep"
 EVERY_MINUTE = "rate(1 minute)"
-ASLEEP, AWAKE = "asleep", "awake"  # shared.tags defines them; not importable here, a test compares
+ASLEEP, AWAKE = "asleep", "awake"  # shared.tags defines them; it cannot be imported here, a test compares
 # CloudFormation builds the alarms' names from the stack's name and their logical ids.
 ALARM_PREFIX = "${AWS::StackName}-Alarm"
 SLEEPERS_AT_ONCE = 2  # a command may arrive while the tick of the minute runs

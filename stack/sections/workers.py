@@ -87,7 +87,7 @@ def _add_pool(t: Template, *, base: Foundation, airflow: Airflow, sized: SizedPo
 
 
 def _count_refusals(t: Template, *, pool_title: str, log_group: LogGroup) -> Sub:
-    """Return the metric's name. It holds the stack's name, because metrics from logs have no dimension for it."""
+    """Add the metric and return its name, which holds the stack's: metrics from logs have no dimension for it."""
     name = Sub(f"ProtectionRefused-${{AWS::StackName}}-{pool_title}")
     t.add_resource(
         MetricFilter(
