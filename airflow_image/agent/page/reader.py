@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import redis
@@ -19,19 +19,20 @@ from fleet.registry import CONSUMING, DRAINED, DRAINING, STARTING, STOPPED, WORK
 DECISIONS_SHOWN = 20  # of each pool
 SILENT_AFTER_S = 180  # the autoscaler ticks several times a minute
 WORKER_STATES = (STARTING, CONSUMING, DRAINING, DRAINED)
+Command = tuple[str | int, ...]
 
 
 def read_fleet(client: redis.Redis, pools: Sequence[Pool]) -> dict[str, Any]:
     """Return the present state, ready for JSON. Raises redis.RedisError when Redis does not answer."""
     roster = Registry(client).members()
     code = _code(client, roster)
-    with client.pipeline(transaction=False) as pipe:
-        for pool in pools:
-            for name in _lists(pool):
-                pipe.llen(name)
-            pipe.lrange(registry.decisions_key(pool.name), 0, DECISIONS_SHOWN - 1)
-        answers = iter(pipe.execute(raise_on_error=False))
-    shown = [_pool(pool, roster, answers) for pool in pools]
+    commands: dict[str, Command] = {}
+    for pool in pools:
+        commands |= {name: ("LLEN", name) for name in _lists(pool)}
+        decisions = registry.decisions_key(pool.name)
+        commands[decisions] = ("LRANGE", decisions, 0, DECISIONS_SHOWN - 1)
+    replies = _replies(client, commands)
+    shown = [_pool(pool, roster, replies) for pool in pools]
     undeclared = {member.pool for member in _workers(roster.members)} - {pool.name for pool in pools}
     return {
         "read_at": roster.read_at,
@@ -52,18 +53,26 @@ def read_code(client: redis.Redis, _: Sequence[Pool]) -> dict[str, Any]:
 def read_history(client: redis.Redis, pools: Sequence[Pool]) -> dict[str, Any]:
     """Return history and forecast of the pools, ready for JSON. Raises redis.RedisError."""
     now = Registry(client).now()
-    with client.pipeline(transaction=False) as pipe:
-        for pool in pools:
-            pipe.hvals(registry.history_key(pool.name))
-            pipe.get(registry.forecast_key(pool.name))
-        answers = iter(pipe.execute(raise_on_error=False))
+    commands: dict[str, Command] = {}
+    for pool in pools:
+        past, expected = registry.history_key(pool.name), registry.forecast_key(pool.name)
+        commands |= {past: ("HVALS", past), expected: ("GET", expected)}
+    replies = _replies(client, commands)
     return {
         "read_at": now,
         "hours": history.HOURS,
         "step_s": history.STEP_S,
         "figures": history.FIGURES,
-        "pools": [_past(pool, answers, now=now) for pool in pools],
+        "pools": [_past(pool, replies, now=now) for pool in pools],
     }
+
+
+def _replies(client: redis.Redis, commands: Mapping[str, Command]) -> dict[str, Any]:
+    """Send the commands, each named by its key, in one round trip; return each key's reply, or its error."""
+    with client.pipeline(transaction=False) as pipe:
+        for command in commands.values():
+            pipe.execute_command(*command)  # type: ignore[no-untyped-call]  # redis-py does not type it
+        return dict(zip(commands, pipe.execute(raise_on_error=False), strict=True))
 
 
 def _code(client: redis.Redis, roster: Roster) -> dict[str, Any]:
@@ -80,13 +89,13 @@ def _workers(members: Iterable[Member]) -> list[Member]:
     return [member for member in members if member.role == WORKER and member.state != STOPPED]
 
 
-def _pool(pool: Pool, roster: Roster, answers: Any) -> dict[str, Any]:
+def _pool(pool: Pool, roster: Roster, replies: Mapping[str, Any]) -> dict[str, Any]:
     troubles: list[str] = []
-    lengths = [next(answers) for _ in _lists(pool)]
+    lengths = [replies[name] for name in _lists(pool)]
     queued = None if any(isinstance(length, Exception) for length in lengths) else sum(lengths)
     if queued is None:
         troubles.append("the queues cannot be read")
-    raw = next(answers)
+    raw = replies[registry.decisions_key(pool.name)]
     if isinstance(raw, Exception):
         raw = []
         troubles.append("the decisions cannot be read")
@@ -116,9 +125,9 @@ def _pool(pool: Pool, roster: Roster, answers: Any) -> dict[str, Any]:
     }
 
 
-def _past(pool: Pool, answers: Any, *, now: float) -> dict[str, Any]:
+def _past(pool: Pool, replies: Mapping[str, Any], *, now: float) -> dict[str, Any]:
     troubles = []
-    raw, expected = next(answers), next(answers)
+    raw, expected = replies[registry.history_key(pool.name)], replies[registry.forecast_key(pool.name)]
     if isinstance(raw, Exception):
         raw = []
         troubles.append("the history cannot be read")
