@@ -135,20 +135,20 @@ def _past(pool: Pool, replies: Mapping[str, Any], *, now: float) -> dict[str, An
     if malformed:
         troubles.append(f"{malformed} samples of the history are malformed")
     forecast: Forecast | None = None
-    said: words.Parts = []
+    sentence: words.Parts = []
     if isinstance(expected, Exception):
         troubles.append("the forecast cannot be read")
     else:
         try:
             forecast = parse_forecast(expected)
-            said = words.expected(forecast)
+            sentence = words.expected(forecast)
         except ValueError as error:
             troubles.append(str(error))
     return {
         "name": pool.name,
         "samples": samples,
         "forecast": forecast,
-        "expected": said,
+        "expected": sentence,
         "troubles": troubles,
     }
 
