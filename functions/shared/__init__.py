@@ -1,1 +1,1 @@
-"""What both functions need: settings from the environment, the pools, connections."""
+"""What several functions need: settings from the environment, tags, ticks, connections to AWS and Redis."""

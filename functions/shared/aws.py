@@ -1,6 +1,6 @@
-"""AWS clients that give up early: a function that looks every few seconds tries again by itself.
+"""AWS clients with short timeouts: a function that ticks every few seconds tries again by itself.
 
-botocore rather than boto3: the same clients for half the import time (boto3 brings in S3 transfers).
+They come from botocore, not boto3: the same clients for half the import time (boto3 imports S3 transfers).
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ CONNECT_TIMEOUT_S = 2
 READ_TIMEOUT_S = 5
 ATTEMPTS = 2
 
-# Everything that a call can raise: refused or throttled by AWS, or never answered.
+# Everything that a call can raise: AWS refused or throttled it, or did not answer.
 AWS_ERRORS: tuple[type[Exception], ...] = (ClientError, BotoCoreError)
 
 
@@ -31,25 +31,25 @@ def client(service: str) -> Any:
 
 @functools.cache
 def _session() -> botocore.session.Session:
-    """One for all clients: what it reads, of partitions and endpoints, takes as long as the rest of a client."""
+    """Return one session for all clients: reading partitions and endpoints takes as long as the rest of a client."""
     return botocore.session.get_session()
 
 
 def leave_times_as_numbers() -> None:
-    """Clients made from now on leave times as AWS's JSON has them: seconds since the epoch.
+    """Let clients made from now on return times as AWS's JSON has them: seconds since the epoch.
 
-    DescribeServices tells the times of a hundred events; to make dates of them takes milliseconds each time.
+    DescribeServices returns the times of a hundred events; parsing them into dates takes milliseconds each time.
     """
     _session().get_component("response_parser_factory").set_parser_defaults(timestamp_parser=float)
 
 
 def secret_string(secrets: Any, arn: str) -> str:
-    """The secret's present value; raises one of AWS_ERRORS."""
+    """Return the secret's current value. Raises one of AWS_ERRORS."""
     value: str = secrets.get_secret_value(SecretId=arn)["SecretString"]
     return value
 
 
 def in_words(error: Exception) -> str:
-    """An error on one line: its kind, its first line."""
+    """Return an error as one line: its type and the first line of its message."""
     lines = str(error).strip().splitlines()
     return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__

@@ -15,15 +15,15 @@ from shared.settings import BrokerSettings
 
 CONNECT_TIMEOUT_S = 2.0
 ANSWER_TIMEOUT_S = 2.0
-# A connection that the other side closed while the function was frozen is replaced without a word.
+# A connection that the other side closed while the function was frozen is replaced silently.
 RETRIES = 1
 
-# What reading may raise: Redis's own errors, those of reading the secret, a name that is not text.
+# What reading can raise: Redis's own errors, errors of reading the secret, a name that is not text.
 BROKER_ERRORS: tuple[type[Exception], ...] = (redis.RedisError, *aws.AWS_ERRORS, UnicodeDecodeError)
 
 
 class Broker:
-    """Hands out a client that has just answered. `read_password` is called at first use, and again on a refusal."""
+    """A connection whose client has just answered. `read_password` is called at first use and after a refusal."""
 
     def __init__(self, settings: BrokerSettings, *, read_password: Callable[[], str]) -> None:
         self._settings = settings
@@ -31,10 +31,10 @@ class Broker:
         self._client: redis.Redis | None = None
 
     def connect(self) -> redis.Redis:
-        """A client, bytes in and out. Raises redis.RedisError, or what `read_password` raises.
+        """Return a client, bytes in and out. Raises redis.RedisError, or what `read_password` raises.
 
-        ElastiCache takes the old and the new password between ROTATE and SET: connections that signed in stay, and
-        only a new one can be refused. The secret is then read once more; refused again, the secret is wrong.
+        ElastiCache accepts the old and the new password between ROTATE and SET. Authenticated connections stay, so
+        only a new one can be refused. The secret is then read once more. A second refusal means the secret is wrong.
         """
         try:
             return self._answering_client()
@@ -65,12 +65,12 @@ class Broker:
             socket_connect_timeout=CONNECT_TIMEOUT_S,
             socket_timeout=ANSWER_TIMEOUT_S,
             retry=Retry(NoBackoff(), RETRIES),
-            protocol=2,  # one round trip less to connect; nothing here needs the third
+            protocol=2,  # connects with one round trip less; nothing here needs version 3
             **options,
         )
 
 
 def broker_of(settings: BrokerSettings) -> Broker:
-    """The broker with the password of its secret. Nothing is connected or read yet."""
+    """Return the broker with the password of its secret, without connecting or reading yet."""
     secrets = functools.cache(lambda: aws.client("secretsmanager"))
     return Broker(settings, read_password=lambda: aws.secret_string(secrets(), settings.secret_arn))

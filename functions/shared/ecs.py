@@ -1,4 +1,4 @@
-"""Describes ECS services, where one that cannot be described is a stated case."""
+"""Describe ECS services; a service that cannot be described comes with the reason."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from shared.aws import AWS_ERRORS, in_words
 
 SERVICES_A_CALL = 10  # DescribeServices takes no more
 ACTIVE = "ACTIVE"
-# Deployments that still have tasks, the present one first; others (INACTIVE) are history.
+# Deployments that still have tasks, the current one first; others (INACTIVE) are history.
 LIVE_DEPLOYMENTS = ("PRIMARY", "ACTIVE")
 IN_PROGRESS = "IN_PROGRESS"  # a deployment's rollout state until it is steady, or has failed
 
@@ -20,9 +20,9 @@ Described = Mapping[str, Any]
 def describe_services(
     ecs: Any, *, cluster: str, services: Sequence[str], tags: bool = False
 ) -> dict[str, Described | str]:
-    """Each active service by the name or ARN that it was asked by; for the others, in words, why there is none.
+    """Return each active service by the name or ARN given; for the others, the reason in words.
 
-    Ten to a call. A call that fails says so of its ten, and leaves the others alone.
+    One call describes ten services. A call that fails is the reason for its ten and does not affect the others.
     """
     include: dict[str, Any] = {"include": ["TAGS"]} if tags else {}
     found: dict[str, Described | str] = {}
@@ -38,12 +38,12 @@ def describe_services(
 
 
 def live_deployments(described: Described) -> list[Mapping[str, Any]]:
-    """More than one in a rollout."""
+    """Return the deployments that still have tasks: more than one during a rollout."""
     return [deployment for deployment in described["deployments"] if deployment["status"] in LIVE_DEPLOYMENTS]
 
 
 def is_rolling_out(described: Described) -> bool:
-    """Whether tasks of an older deployment are left, or the newest one is not steady yet."""
+    """Return whether tasks of an older deployment are left, or the newest deployment is not steady yet."""
     live = live_deployments(described)
     return len(live) > 1 or any(deployment.get("rolloutState") == IN_PROGRESS for deployment in live)
 

@@ -1,4 +1,4 @@
-"""Reads a function's environment into settings; a variable that is missing or wrong is named."""
+"""Read a function's environment into settings; errors name the variable that is missing or wrong."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Environment = Mapping[str, str]
 
 
 class SettingsError(ValueError):
-    """The environment lacks a variable, or one has a value that cannot be used."""
+    """The environment lacks a variable, or a variable has an invalid value."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,7 +53,7 @@ def required(environment: Environment, name: str) -> str:
 
 
 def whole_number(value: Any, *, name: str, lowest: int = 0) -> int:
-    """`value`, a number or its digits, as an int of at least `lowest`; SettingsError otherwise."""
+    """Return `value`, a number or its digits, as an int of at least `lowest`. Raises SettingsError."""
     if isinstance(value, str) and value.isascii() and value.isdigit():
         value = int(value)
     if type(value) is not int or value < lowest:

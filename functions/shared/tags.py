@@ -1,14 +1,13 @@
-"""The tags on cluster and services by which people, and the sleeper, tell the functions what to leave alone."""
+"""Tags on the cluster and its services: the desired state, what sleeps, and what the autoscaler must not scale."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-# On the cluster: what is wanted of the whole environment. On a service: that it sleeps; that nobody may scale it.
-DESIRED_STATE_TAG = "airflow-on-ecs:sleep"
-ASLEEP_TAG = "airflow-on-ecs:asleep"
-PAUSED_TAG, PAUSED = "airflow-on-ecs:paused", "true"
+DESIRED_STATE_TAG = "airflow-on-ecs:sleep"  # on the cluster: the desired state of the whole environment
+ASLEEP_TAG = "airflow-on-ecs:asleep"  # on a service: it sleeps, and had so many tasks before
+PAUSED_TAG, PAUSED = "airflow-on-ecs:paused", "true"  # on a service: the autoscaler must not scale it
 ASLEEP, AWAKE = "asleep", "awake"
 DESIRED_STATES = (ASLEEP, AWAKE)
 
@@ -17,24 +16,24 @@ Tags = Iterable[Mapping[str, str]]
 
 @dataclass(frozen=True, kw_only=True)
 class DesiredState:
-    """What is wanted, ASLEEP or AWAKE, and since when, in seconds since the epoch."""
+    """ASLEEP or AWAKE, and since when, in seconds since the epoch."""
 
     state: str
     since: int
 
     def to_tag(self) -> dict[str, str]:
-        """As ECS takes it; a tag's value may hold no brackets and no quotes."""
+        """Return the tag for ECS; a tag's value may hold no brackets and no quotes."""
         return {"key": DESIRED_STATE_TAG, "value": f"{self.state} {self.since}"}
 
 
 def desired_state_in(tags: Tags) -> DesiredState | None:
-    """None when nothing is wanted, or nothing that can be understood: an environment then stays as it is."""
+    """Return the desired state; None when the tag is missing or malformed, and the environment stays as it is."""
     state, _, since = _value(tags, DESIRED_STATE_TAG).partition(" ")
     return DesiredState(state=state, since=int(since)) if state in DESIRED_STATES and _is_number(since) else None
 
 
 def size_asleep(tags: Tags) -> int | None:
-    """How many tasks a service that sleeps had before; None for one that does not sleep."""
+    """Return how many tasks a sleeping service had before; None for a service that does not sleep."""
     value = _value(tags, ASLEEP_TAG)
     return int(value) if _is_number(value) else None
 

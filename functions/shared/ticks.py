@@ -1,4 +1,4 @@
-"""Looks again and again within one invocation, while something is under way."""
+"""Make several ticks within one invocation, while something is under way."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ def tick_until(
     seconds_left: Callable[[], float],
     sleep: Callable[[float], None] = time.sleep,
 ) -> Result:
-    """What the last tick saw: the first that is done, or the last of `ticks`, which are `every_s` apart.
+    """Return the result of the last tick: the first that is done, or the last of `ticks`, which are `every_s` apart.
 
-    `longest_tick_s`: so long may a tick take. None begins that could outlast the invocation's `seconds_left`.
+    `longest_tick_s` is the longest a tick takes. No tick begins that could outlast the invocation's `seconds_left`.
     """
     while True:
         result = tick()

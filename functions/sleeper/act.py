@@ -1,4 +1,4 @@
-"""Carries the steps of a plan out, one call of an API each."""
+"""Carry out the steps of a plan through the APIs."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from sleeper.settings import Settings
 
 ALARMS_A_CALL = 100  # the API takes no more
 UNSETTLED = "INSUFFICIENT_DATA"
-REARMED = "Looked at anew after waking, so that one that rings still tells people."
+REARMED = "Reset after waking, so that an alarm that is still on notifies again."
 
 
 class Hands:
@@ -39,7 +39,7 @@ class Hands:
         self._verbs[step.verb](step)
 
     def record(self, desired_state: DesiredState) -> None:
-        """Writes down what is wanted."""
+        """Write the desired state to the cluster's tag."""
         self._clients.ecs.tag_resource(resourceArn=self._cluster_arn(), tags=[desired_state.to_tag()])
 
     def _clear_desired_state(self) -> None:
@@ -52,7 +52,7 @@ class Hands:
         self._clients.ecs.tag_resource(resourceArn=_arn(step), tags=[asleep_tag(step.size)])
 
     def _open(self, step: Step) -> None:
-        """The size first: were it lost, nobody would know it."""
+        """Set the size before removing the tag: the tag is the only record of the size."""
         self._set_desired(step, step.size)
         self._clients.ecs.untag_resource(resourceArn=_arn(step), tagKeys=[ASLEEP_TAG])
 
@@ -69,7 +69,7 @@ class Hands:
             getattr(self._clients.alarms, call)(AlarmNames=list(step.names[start : start + ALARMS_A_CALL]))
 
     def _rearm(self, step: Step) -> None:
-        """An alarm tells people when it begins to ring, so one that rings already has to begin again."""
+        """Reset the alarms, then arm them: an alarm notifies only when it changes to ALARM."""
         for name in step.names:
             self._clients.alarms.set_alarm_state(AlarmName=name, StateValue=UNSETTLED, StateReason=REARMED)
         self._switch_alarms("enable_alarm_actions", step)

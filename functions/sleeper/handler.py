@@ -1,4 +1,4 @@
-"""Entry point of the sleeper: each minute, by its two schedules, and on demand."""
+"""Entry point of the sleeper: runs each minute, by its two schedules, and on demand."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from sleeper.plan import Plan, plan
 from sleeper.read import Clients, Unreadable, read
 from sleeper.settings import Settings
 
-# An event may say what is wanted from now on, and ask for fewer ticks: {"want": "asleep", "ticks": 1}.
+# An event may set the desired state and ask for fewer ticks: {"want": "asleep", "ticks": 1}.
 WANT = "want"
 TICKS = "ticks"
-# The schedule comes each minute: while something is under way, looks follow each other until then.
+# The schedule invokes each minute. While something is under way, ticks fill the time until then.
 MOST_TICKS = 11
 TICK_EVERY_S = 5.0
-# A look waits at most about this long, with Redis and two APIs slow.
+# The longest a tick takes, about, with Redis and two APIs slow.
 LONGEST_TICK_S = 15.0
 UNKNOWN = "unknown"
 PROBLEMS: tuple[type[Exception], ...] = (Unreadable, *AWS_ERRORS, *BROKER_ERRORS)
@@ -47,7 +47,7 @@ def wiring() -> tuple[Settings, Clients]:
 
 
 def handler(event: Any, context: Any) -> dict[str, Any]:
-    """Returns the last look: {phase, says, is_settled, gave_up, steps}."""
+    """Return the record of the last tick: {phase, says, is_settled, gave_up, steps}."""
     settings, clients = wiring()
     ticks = whole_number(event.get(TICKS, MOST_TICKS), name=TICKS, lowest=1)
     if (wanted := event.get(WANT)) is not None:
@@ -63,14 +63,14 @@ def handler(event: Any, context: Any) -> dict[str, Any]:
 
 
 def record_desired_state(wanted: object, *, settings: Settings, clients: Clients, now: float) -> None:
-    """Writes down what is wanted. Raises SettingsError for anything but asleep and awake, or one of PROBLEMS."""
+    """Record the desired state. Raises SettingsError for anything but asleep and awake, or one of PROBLEMS."""
     if wanted not in DESIRED_STATES:
         raise SettingsError(f"{WANT} is {wanted!r}: it must be one of {', '.join(DESIRED_STATES)}")
     Hands(clients, settings).record(DesiredState(state=str(wanted), since=int(now)))
 
 
 def tick(*, settings: Settings, clients: Clients, now: float) -> dict[str, Any]:
-    """One look: read, plan, act. What cannot be read or done is said; the next look goes on from what is there then."""
+    """Read, plan and act once. The record names what failed; the next tick starts again from what it reads then."""
     taken: list[str] = []
     try:
         found = plan(read(clients, settings, now=now), patience_s=settings.patience_s)

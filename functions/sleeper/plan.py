@@ -1,13 +1,13 @@
-"""Decides the next steps towards an environment that sleeps, or is awake.
+"""Decide the next steps towards an environment that sleeps or is awake.
 
-Pure. A plan looks at the world as it is and not at what was done before: so a step may be repeated, a step that failed
-is taken again, and what changes while an environment sleeps (RDS starts a database by itself after seven days, an
-update of the stack makes alarms loud) is put right.
+Pure. A plan depends on the current state and not on earlier steps. So a step may be repeated, a failed step is taken
+again, and changes while an environment sleeps are undone (RDS starts a database by itself after seven days, an update
+of the stack turns alarms on).
 
-Why nothing is killed. The workers go only when for a moment nothing is queued and nothing runs, and they go by the
-autoscaler, which drains them. A task that comes meanwhile opens the pools again. The scheduler is stopped only when all
-pools are empty; what it queues in its last second waits in Airflow's database and not in the broker, where its token
-would expire: the scheduler queues it anew when it wakes.
+No running task is killed. Pools close only at a moment when nothing is queued and nothing runs, and the autoscaler
+drains their workers. A task that arrives meanwhile opens the pools again. The scheduler stops only when all pools are
+empty. A task that it queues in its last second waits in Airflow's database and not in the broker, where its token would
+expire: the scheduler queues it again after waking.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ from enum import Enum
 from shared.tags import ASLEEP, AWAKE, DesiredState
 from sleeper.world import Service, Work, World
 
-# RDS's words. One that serves can be used; only one that is available can be stopped.
+# RDS's states. A database in a SERVING state can be used; only an available one can be stopped.
 AVAILABLE, STOPPED = "available", "stopped"
 SERVING = (AVAILABLE, "backing-up", "storage-optimization")
-# Alarms look at up to five minutes, and a webserver needs some to start: one that rings for longer is right.
+# Alarms evaluate up to five minutes, and a webserver needs a few to start. An alarm that is on for longer is right.
 ALARMS_SETTLE_S = 900
 FALLING, WAKING = "falling asleep", "waking"
 
 
 class Verb(Enum):
-    """What a step does. MARK writes a service's size down, and that it sleeps; OPEN gives it that size again."""
+    """What a step does. MARK tags a service as asleep, with its size; OPEN restores that size."""
 
     MARK = "mark"
     EMPTY = "empty"
@@ -46,7 +46,7 @@ class Verb(Enum):
 
 @dataclass(frozen=True, kw_only=True)
 class Step:
-    """`service` and its new `size` where the verb is about one; `names` of alarms."""
+    """One step: its verb, the `service` and new `size` for verbs about a service, the alarms' `names` for alarms."""
 
     verb: Verb
     service: Service | None = None
@@ -56,7 +56,7 @@ class Step:
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """`is_settled`: nothing is left to wait for. `gave_up`: it could not fall asleep in time, and is awake."""
+    """`is_settled`: nothing is left to wait for. `gave_up`: the environment could not sleep in time; it stays awake."""
 
     phase: str
     says: str
@@ -66,7 +66,7 @@ class Plan:
 
 
 def plan(world: World, *, patience_s: int) -> Plan:
-    """The next steps. `patience_s`: for so long it may be too busy to fall asleep."""
+    """Return the next steps. `patience_s`: how long the environment may be too busy to sleep."""
     if world.desired_state is None:
         return _keep(world)
     if world.desired_state.state == AWAKE:
@@ -76,24 +76,26 @@ def plan(world: World, *, patience_s: int) -> Plan:
     obstacle = _obstacle(world)
     if obstacle and world.now - world.desired_state.since > patience_s:
         steps = (*_open(world.pools), Step(verb=Verb.CLEAR_DESIRED_STATE))
-        return Plan(phase=AWAKE, says=f"stays awake, gave up: {obstacle}", steps=steps, is_settled=True, gave_up=True)
+        return Plan(
+            phase=AWAKE, says=f"stays awake, too busy to sleep: {obstacle}", steps=steps, is_settled=True, gave_up=True
+        )
     return _fall_asleep(world, obstacle)
 
 
 def _keep(world: World) -> Plan:
     marked = [service.name for service in world.services if service.is_marked]
-    says = f"nothing is wanted, and {', '.join(marked)} sleep: ask for one or the other" if marked else "awake"
+    says = f"no desired state, but {', '.join(marked)} sleep: run make sleep or make wake" if marked else "awake"
     return Plan(phase=AWAKE, says=says, is_settled=True)
 
 
 def _obstacle(world: World) -> str:
-    """What keeps it from closing, or empty. Once the pools are closed, only what is queued."""
+    """Return what keeps the environment from sleeping, or "". Closed pools may still finish running tasks."""
     if rolling := [service.name for service in world.services if service.is_rolling_out]:
         return f"a deployment of {', '.join(rolling)} is under way"
     if paused := [pool.name for pool in world.pools if pool.paused and not pool.is_empty]:
         return f"the autoscaler is paused for {', '.join(paused)}"
     if isinstance(world.work, str):
-        return f"what runs is not known: {world.work}"
+        return f"queues and running tasks could not be read: {world.work}"
     if world.work.queued or not (world.work.is_none or _are_closed(world)):
         return str(world.work)
     return _why_workers_are_left(world) if _are_closed(world) else ""
@@ -110,23 +112,23 @@ def _are_closed(world: World) -> bool:
 
 
 def _fall_asleep(world: World, obstacle: str) -> Plan:
-    """The pools first; then what queues tasks for them."""
+    """Close the pools first, then stop airflow, which queues tasks for them."""
     if isinstance(world.work, Work) and world.work.queued:
-        return Plan(phase=FALLING, says=f"waits for quiet: {obstacle}", steps=_open(world.pools))
+        return Plan(phase=FALLING, says=f"waits until nothing is queued: {obstacle}", steps=_open(world.pools))
     if obstacle:
         return Plan(phase=FALLING, says=f"waits: {obstacle}")
     if not _are_closed(world):
-        return Plan(phase=FALLING, says="quiet: the workers are told to drain", steps=_mark(world.pools))
+        return Plan(phase=FALLING, says="nothing is queued or runs: the workers drain", steps=_mark(world.pools))
     steps = (
         *_silence(world),
         *_mark((world.airflow, world.flower)),
         *(Step(verb=Verb.EMPTY, service=service) for service in (world.airflow, world.flower)),
     )
-    return Plan(phase=FALLING, says="all workers are gone: airflow and flower stop", steps=steps)
+    return Plan(phase=FALLING, says="all workers have stopped: airflow and flower stop", steps=steps)
 
 
 def _stop(world: World) -> Plan:
-    """There is no way back but to wake: the scheduler is told to stop."""
+    """Stop everything. From here on, only waking leads back: the scheduler was told to stop."""
     steps = (
         *_silence(world),
         *_mark(world.services),
@@ -134,43 +136,46 @@ def _stop(world: World) -> Plan:
     )
     left = [service.name for service in world.services if not service.is_empty]
     if left:
-        return Plan(phase=FALLING, says=f"stops: {', '.join(left)}", steps=steps)
+        return Plan(phase=FALLING, says=f"waits for tasks to stop: {', '.join(left)}", steps=steps)
     if isinstance(world.work, str):
-        return Plan(phase=FALLING, says=f"waits: what is queued is not known: {world.work}", steps=steps)
+        return Plan(phase=FALLING, says=f"waits: the queues could not be read: {world.work}", steps=steps)
     if world.work.queued:
         steps = (*steps, Step(verb=Verb.DROP_MESSAGES))
     if world.database == AVAILABLE:
         steps = (*steps, Step(verb=Verb.STOP_DATABASE))
     if world.database != STOPPED:
-        return Plan(phase=FALLING, says=f"the database stops; it is {world.database}", steps=steps)
+        return Plan(phase=FALLING, says=f"waits for the database to stop: it is {world.database}", steps=steps)
     return Plan(phase=ASLEEP, says="asleep", steps=steps, is_settled=True)
 
 
 def _wake(world: World, desired_state: DesiredState) -> Plan:
-    """Each waits for what it needs: the database, then airflow, then the workers, then Flower."""
+    """Start the parts in the order of what they need: the database, airflow, the workers, Flower."""
     if world.database == STOPPED:
         return Plan(phase=WAKING, says="the database starts", steps=(Step(verb=Verb.START_DATABASE),))
     if world.database not in SERVING:
-        return Plan(phase=WAKING, says=f"waits for the database, which is {world.database}")
+        return Plan(phase=WAKING, says=f"waits for the database to start: it is {world.database}")
     for services in ((world.airflow,), world.pools, (world.flower,)):
         names = ", ".join(service.name for service in services)
         if any(service.is_marked for service in services):
             resume = () if world.is_scaling else (Step(verb=Verb.RESUME_SCALING),)
             return Plan(phase=WAKING, says=f"starts {names}", steps=(*_open(services), *resume))
         if not all(service.is_up for service in services):
-            return Plan(phase=WAKING, says=f"waits for {names}")
+            return Plan(phase=WAKING, says=f"waits for tasks to start: {names}")
     return _finish_waking(world, desired_state)
 
 
 def _finish_waking(world: World, desired_state: DesiredState) -> Plan:
-    """Alarms that still ring for the night must not tell anybody; one that never stops is right, and must."""
+    """Turn the alarms on again.
+
+    An alarm that is on because of the sleep must not notify. One that stays on for ALARMS_SETTLE_S is right and must.
+    """
     ringing = world.alarms.ringing
     calm = tuple(name for name in world.alarms.silent if name not in ringing)
     steps = [Step(verb=Verb.ARM_ALARMS, names=calm)] if calm else []
     if not world.is_scaling:
         steps.append(Step(verb=Verb.RESUME_SCALING))
     if ringing and world.now - desired_state.since <= ALARMS_SETTLE_S:
-        says = f"awake; silent until they have seen it: {', '.join(ringing)}"
+        says = f"awake; alarms still on from the sleep, not yet armed: {', '.join(ringing)}"
         return Plan(phase=AWAKE, says=says, steps=tuple(steps), is_settled=True)
     if ringing:
         steps.append(Step(verb=Verb.REARM_ALARMS, names=ringing))
@@ -178,7 +183,7 @@ def _finish_waking(world: World, desired_state: DesiredState) -> Plan:
 
 
 def _mark(services: Iterable[Service]) -> tuple[Step, ...]:
-    """A size that is written down already is the one to wake with, and stays."""
+    """Mark the services that are not marked: a size already recorded is the one to wake with."""
     return tuple(
         Step(verb=Verb.MARK, service=service, size=service.desired) for service in services if not service.is_marked
     )

@@ -1,4 +1,4 @@
-"""Reads an environment from ECS, RDS, CloudWatch, Application Auto Scaling and the broker's Redis."""
+"""Read an environment from ECS, RDS, CloudWatch, Application Auto Scaling and the broker's Redis."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ SUSPENDED = ("DynamicScalingInSuspended", "DynamicScalingOutSuspended", "Schedul
 
 
 class Unreadable(Exception):
-    """A part of the environment that is not as it must be, in words."""
+    """A part of the environment is not as it must be; the message says which."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Clients:
-    """Of the APIs that are read and told; kept between invocations."""
+    """Clients of the APIs that the sleeper reads and calls; kept between invocations."""
 
     ecs: Any
     rds: Any
@@ -36,7 +36,7 @@ class Clients:
 
 
 def read(clients: Clients, settings: Settings, *, now: float) -> World:
-    """All of it; what Redis does not say is said in words. Raises Unreadable, or one of AWS_ERRORS."""
+    """Return the whole environment; where Redis fails, the reason in words. Raises Unreadable or one of AWS_ERRORS."""
     services = _services(clients.ecs, settings)
     return World(
         now=now,
@@ -52,19 +52,19 @@ def read(clients: Clients, settings: Settings, *, now: float) -> World:
 
 
 def cluster(ecs: Any, name: str) -> Mapping[str, Any]:
-    """As ECS describes it, with its tags. Raises Unreadable, or one of AWS_ERRORS."""
+    """Return the cluster as ECS describes it, with its tags. Raises Unreadable, or one of AWS_ERRORS."""
     for found in ecs.describe_clusters(clusters=[name], include=["TAGS"])["clusters"]:
         return dict(found)
     raise Unreadable(f"there is no cluster {name}")
 
 
 def queue_lists(pools: Sequence[Pool]) -> list[str]:
-    """The Redis lists of all pools' queues."""
+    """Return the Redis lists of all pools' queues."""
     return [name for pool in pools for queue in pool.queues for name in lists_of(queue)]
 
 
 def scalable_target(cluster: str, service: str) -> dict[str, str]:
-    """What names the scaling of a service to Application Auto Scaling."""
+    """Return the arguments that name a service's scaling to Application Auto Scaling."""
     resource = f"service/{cluster}/{service}"
     return {"ServiceNamespace": ECS_NAMESPACE, "ResourceId": resource, "ScalableDimension": DESIRED_COUNT}
 
@@ -102,7 +102,7 @@ def _work(broker: Broker, pools: Sequence[Pool]) -> Work | str:
     except BROKER_ERRORS as error:
         return in_words(error)
     if roster.malformed:
-        return f"{len(roster.malformed)} malformed members"
+        return f"{len(roster.malformed)} malformed members in the fleet registry"
     workers = (member for member in roster.members if member.role == WORKER and member.state != STOPPED)
     busy = (f"{worker.id} of {worker.pool} runs {worker.active}" for worker in workers if worker.active)
     return Work(queued=sum(lengths), busy=tuple(sorted(busy)))
@@ -119,7 +119,7 @@ def _is_scaling(scaling: Any, *, cluster: str, service: str) -> bool:
     for found in scaling.describe_scalable_targets(**asked)["ScalableTargets"]:
         suspended = found.get("SuspendedState") or {}
         return not all(suspended.get(name, False) for name in SUSPENDED)
-    raise Unreadable(f"{service} is no scalable target")
+    raise Unreadable(f"{service} is not a scalable target")
 
 
 def _alarms(alarms: Any, prefix: str) -> Alarms:

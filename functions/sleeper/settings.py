@@ -17,9 +17,9 @@ MINUTE_S = 60
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """`database`: the instance's identifier. `alarm_prefix`: how the names of the stack's alarms begin.
+    """`database`: the instance's identifier. `alarm_prefix`: the common prefix of the stack's alarm names.
 
-    `patience_s`: for so long the environment may be too busy to fall asleep.
+    `patience_s`: how long the environment may be too busy to sleep.
     """
 
     broker: BrokerSettings
@@ -33,7 +33,7 @@ class Settings:
 
     @classmethod
     def from_environment(cls, environment: Environment) -> Settings:
-        """Raises SettingsError or PoolsError, which name the variable."""
+        """Read the environment. Raises SettingsError or PoolsError, which name the variable."""
         return cls(
             broker=BrokerSettings.from_environment(environment),
             cluster=required(environment, CLUSTER),

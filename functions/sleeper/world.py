@@ -1,4 +1,4 @@
-"""What the sleeper sees of an environment: the input of a plan."""
+"""The state of an environment as the sleeper reads it: the input of a plan."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from shared.tags import DesiredState
 
 @dataclass(frozen=True, kw_only=True)
 class Service:
-    """An ECS service, in tasks. `size_asleep`: how many it had when it was put to sleep; None when it was not.
+    """An ECS service and its ECS tasks. `size_asleep`: the desired count before it was put to sleep; None if awake.
 
-    `paused`: the autoscaler was told to leave it alone.
+    `paused`: a tag forbids the autoscaler to scale it.
     """
 
     name: str
@@ -38,7 +38,7 @@ class Service:
 
 @dataclass(frozen=True, kw_only=True)
 class Work:
-    """Messages in the queues of all pools, and in words each worker with running tasks."""
+    """Messages in the queues of all pools, and each worker with running tasks, in words."""
 
     queued: int
     busy: tuple[str, ...]
@@ -53,7 +53,7 @@ class Work:
 
 @dataclass(frozen=True, kw_only=True)
 class Alarms:
-    """Names of the stack's alarms: those that tell people, those that do not, and of the latter those in alarm."""
+    """Names of the stack's alarms: with actions on, with actions off, and the silent ones in state ALARM."""
 
     loud: tuple[str, ...] = ()
     silent: tuple[str, ...] = ()
@@ -62,9 +62,9 @@ class Alarms:
 
 @dataclass(frozen=True, kw_only=True)
 class World:
-    """`now`: seconds since the epoch. `work` is, in words, why it is not known, when it is not.
+    """`now`: seconds since the epoch. `work`: the work, or the reason in words why it could not be read.
 
-    `database`: RDS's word for its state. `is_scaling`: whether `airflow` is scaled by its load.
+    `database`: its state as RDS names it. `is_scaling`: whether `airflow` is scaled by its load.
     """
 
     now: float

@@ -1,1 +1,1 @@
-"""The function that says whether every process runs the code that the webserver shows."""
+"""The function that checks whether every process runs the code that the webserver shows."""

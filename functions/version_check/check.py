@@ -1,4 +1,4 @@
-"""One check of the versions: read, compare, remember, tell people of news."""
+"""One check of the versions: read, compare, remember, notify of changes."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ FLEET = "fleet registry"
 
 @dataclass(frozen=True, kw_only=True)
 class Wiring:
-    """What an invocation works with; kept between invocations, so connections stay open.
+    """The settings and clients of an invocation; kept between invocations, so connections stay open.
 
-    `sns` is asked for only when there is something to tell.
+    `sns` makes its client only when there is something to publish.
     """
 
     settings: Settings
@@ -36,7 +36,7 @@ class Wiring:
 
 
 def check(parts: Wiring) -> Outcome:
-    """Never raises for AWS, Redis or the webserver: what they do not say makes the verdict unknown."""
+    """Check once. Failures of AWS, Redis or the webserver do not raise: they make the verdict unknown."""
     store: Store | None = None
     memory, raw, now = Memory(), None, time.time()
     roster: Roster | Gap
@@ -65,24 +65,24 @@ def check(parts: Wiring) -> Outcome:
     try:
         return _store_and_tell(parts, store, before=raw, after=after, verdict=verdict)
     except redis.RedisError as error:
-        return Outcome(verdict=verdict, memory=None, problems=(f"not remembered: {in_words(error)}",))
+        return Outcome(verdict=verdict, memory=None, problems=(f"result not stored in Redis: {in_words(error)}",))
 
 
 def _forget_while_asleep(store: Store | None, *, raw: bytes | None, now: float) -> Outcome:
-    """Nobody is there to be compared. What was is forgotten: a night is no time out of sync."""
+    """Report `asleep` and forget the earlier result: a sleep does not count as time out of sync."""
     verdict = Verdict(at=now, reference=None, compared=0, out_of_sync=(), unknown=(), is_asleep=True)
     if store is not None:
         try:
             store.replace(raw, Memory())
         except redis.RedisError as error:
-            return Outcome(verdict=verdict, memory=None, problems=(f"not forgotten: {in_words(error)}",))
+            return Outcome(verdict=verdict, memory=None, problems=(f"earlier result not cleared: {in_words(error)}",))
     return Outcome(verdict=verdict, memory=None)
 
 
 def _store_and_tell(parts: Wiring, store: Store, *, before: bytes | None, after: Memory, verdict: Verdict) -> Outcome:
-    """Stores the memory, and tells people if it is news: exactly one of several checks at a time, for it stores first.
+    """Store the memory, then notify of a change. Storing first lets exactly one of several concurrent checks notify.
 
-    When people could not be told, that is forgotten again, so that the next check tells them.
+    When the notification fails, the memory is stored again without it, so that the next check notifies.
     """
     told = mark_announced(after)
     is_mine = store.replace(before, told)
@@ -94,5 +94,5 @@ def _store_and_tell(parts: Wiring, store: Store, *, before: bytes | None, after:
     except AWS_ERRORS as error:
         _, raw = store.read()
         store.replace(raw, after)
-        return Outcome(verdict=verdict, memory=after, problems=(f"nobody was told: {in_words(error)}",))
+        return Outcome(verdict=verdict, memory=after, problems=(f"the notification failed: {in_words(error)}",))
     return Outcome(verdict=verdict, memory=told)

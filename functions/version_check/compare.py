@@ -1,7 +1,7 @@
-"""Compares what every container runs with what the webserver runs.
+"""Compare what every container runs with what the webserver runs.
 
-Pure. No reply is never taken for equal: who should report and did not, or said nothing, makes the result unknown. Only
-members whose tasks ECS knows are compared, so that nothing else in the registry changes the result.
+Pure. Silence never counts as equal: a container that should report and does not, or reports an empty version, makes the
+result unknown. Only members whose ECS tasks exist are compared, so nothing else in the registry changes the result.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ IMAGE_DIGEST = "image_digest"
 
 @dataclass(frozen=True, kw_only=True)
 class Container:
-    """A container that runs, as ECS describes it, and that must report as `member`.
+    """A running container, as ECS describes it, that must report as `member`.
 
-    `digest` is empty when ECS does not say it. `started_at`: seconds since the epoch, of its task.
+    `digest` is empty when ECS does not give it. `started_at`: start of its ECS task, seconds since the epoch.
     """
 
     member: str
@@ -45,9 +45,9 @@ class Container:
 
 @dataclass(frozen=True, kw_only=True)
 class Tasks:
-    """What ECS says: the containers that must report, the ids of all tasks that are not gone, and what it did not say.
+    """What ECS returned: the containers that must report, the ids of all live ECS tasks, and gaps for failed calls.
 
-    `stopping`: tasks on their way out; they may report still. `is_complete` is false when ECS did not tell all tasks.
+    `stopping`: ECS tasks that are stopping and may still report. `is_complete` is false when a call for tasks failed.
     `is_asleep`: the environment was put to sleep.
     """
 
@@ -61,9 +61,9 @@ class Tasks:
 
 @dataclass(frozen=True, kw_only=True)
 class Observation:
-    """All that one check reads. `roster` is a gap without Redis, `answer` what the webserver says over HTTP.
+    """All that one check reads. `roster` is a gap when Redis failed; `answer` is the webserver's answer over HTTP.
 
-    `silent_since`: since when containers that should report have not, by member id, as far as that is remembered.
+    `silent_since`: since when containers that should report have not, by member id, as far as remembered.
     """
 
     now: float
@@ -74,7 +74,7 @@ class Observation:
 
 
 def compare(observation: Observation) -> Verdict:
-    """The verdict over all containers of the fleet."""
+    """Return the verdict over all containers of the fleet."""
     roster = observation.roster if isinstance(observation.roster, Roster) else Roster(members=(), malformed=())
     alive = [member for member in roster.members if member.state != STOPPED]
     members = sorted((m for m in alive if task_of(m.id) in observation.tasks.known), key=lambda member: member.id)
@@ -86,7 +86,7 @@ def compare(observation: Observation) -> Verdict:
         *_gaps_of_answer(observation.answer, observation.tasks),
     ]
     if reference is None:
-        gaps.append(Gap(who=WEBSERVER, why="none has reported: there is nothing to compare with"))
+        gaps.append(Gap(who=WEBSERVER, why="no webserver has reported: there is nothing to compare with"))
     else:
         differences += _code_differences(members, reference, observation.tasks, gaps)
         differences += _digest_differences(members, reference, observation.tasks, gaps)
@@ -103,12 +103,12 @@ def compare(observation: Observation) -> Verdict:
 
 
 def task_of(member: str) -> str:
-    """The id of the task that a member belongs to."""
+    """Return the id of the ECS task that a member belongs to."""
     return member.partition("/")[0]
 
 
 def _reference(answer: Reference | Gap, members: Sequence[Member]) -> Reference | None:
-    """What the webserver answered; else the record of the one that started last, which can still show differences."""
+    """Return the webserver's answer; else the record of the newest webserver, which can still show differences."""
     if isinstance(answer, Reference):
         return answer
     webservers = [member for member in members if member.role == WEBSERVER and member.state == RUNNING]
@@ -128,30 +128,30 @@ def _silent_members(observation: Observation, members: Sequence[Member]) -> Iter
             yield Gap(who=container.member, why="its record is malformed")
         elif container.member not in heard:
             since = observation.silent_since.get(container.member, container.started_at)
-            yield Gap(who=container.member, why="runs, and does not report", since=since)
+            yield Gap(who=container.member, why="runs but does not report", since=since)
 
 
 def _gaps_of_answer(answer: Reference | Gap, tasks: Tasks) -> Iterator[Gap]:
-    """What is not known about the webserver's answer."""
+    """Yield what is not known about the webserver's answer."""
     if isinstance(answer, Gap):
         yield answer
         return
     if tasks.is_complete and task_of(answer.member) not in tasks.known:
-        yield Gap(who=answer.member, why="answers as the webserver, and ECS knows no such task")
+        yield Gap(who=answer.member, why="answers as the webserver, but ECS has no such task")
     for name in FIELDS:
         if not getattr(answer.code, name):
-            yield Gap(who=answer.member, why=f"does not know its {name}")
+            yield Gap(who=answer.member, why=f"reports no {name}")
 
 
 def _code_differences(
     members: Iterable[Member], reference: Reference, tasks: Tasks, gaps: list[Gap]
 ) -> Iterator[Difference]:
-    """By what the containers say. What is not known is added to `gaps`."""
+    """Yield differences in what the containers report; add missing values to `gaps`."""
     for member in members:
         for name in FIELDS:
             value, wanted = getattr(member, name), getattr(reference.code, name)
             if not value:
-                gaps.append(Gap(who=member.id, why=f"does not know its {name}"))
+                gaps.append(Gap(who=member.id, why=f"reports no {name}"))
             elif wanted and value != wanted:
                 yield _difference(
                     member.id, member.role, field=name, values=(value, wanted), member=member, tasks=tasks
@@ -161,12 +161,12 @@ def _code_differences(
 def _digest_differences(
     members: Iterable[Member], reference: Reference, tasks: Tasks, gaps: list[Gap]
 ) -> Iterator[Difference]:
-    """By the images that ECS started, whatever the containers say. What is not known is added to `gaps`."""
+    """Yield differences in the images that ECS started, whatever the containers report; add missing ones to `gaps`."""
     by_id = {member.id: member for member in members}
     wanted = _webservers_digest(tasks.containers, reference)
     for container in tasks.containers:
         if not container.digest:
-            gaps.append(Gap(who=container.member, why="ECS does not say which image it runs"))
+            gaps.append(Gap(who=container.member, why="ECS does not give its image digest"))
         elif wanted and container.digest != wanted:
             yield _difference(
                 container.member,
@@ -179,7 +179,7 @@ def _digest_differences(
 
 
 def _webservers_digest(containers: Iterable[Container], reference: Reference) -> str:
-    """Of the webserver that answered; of the last one, when ECS does not count that one as running (any more)."""
+    """Return the digest of the webserver that answered; of the newest one if ECS no longer lists it as running."""
     webservers = [container for container in containers if container.role == WEBSERVER and container.digest]
     last = max(webservers, key=lambda c: (c.member == reference.member, c.started_at, c.member), default=None)
     return "" if last is None else last.digest
@@ -203,7 +203,7 @@ def _difference(
 
 
 def _moved_tags(containers: Iterable[Container]) -> tuple[str, ...]:
-    """Names of images that are run with more than one digest."""
+    """Return the names of images that run with more than one digest."""
     digests: dict[str, set[str]] = {}
     for container in containers:
         if container.digest:
@@ -212,32 +212,32 @@ def _moved_tags(containers: Iterable[Container]) -> tuple[str, ...]:
 
 
 def notes_on(members: Sequence[Member], *, reference: Reference | None, images: Iterable[str]) -> tuple[str, ...]:
-    """`images`: those whose names stand for more than one digest."""
+    """Return what is wrong, in words. `images`: names of images that run with more than one digest."""
     too_new = () if reference is None else _newer_than_the_webserver(members, reference)
-    moved = (f"the image {image} is run with two digests: its tag was moved" for image in images)
+    moved = (f"the image {image} runs with more than one digest: its tag was moved" for image in images)
     return (*too_new, *_older_than_the_scheduler(members), *moved)
 
 
 def _newer_than_the_webserver(members: Iterable[Member], reference: Reference) -> Iterator[str]:
-    """A webserver serves older workers, not newer ones."""
+    """Yield workers newer than the webserver, which serves older workers but not newer ones."""
     served = reference.code.airflow_version
     for worker in _workers(members):
         if (worker.state == CONSUMING or worker.active) and is_older(served, than=worker.airflow_version):
             yield (
                 f"wrong order: {worker.id} runs Airflow {worker.airflow_version}, newer than the webserver's {served}: "
-                "an upgrade needs the webserver first"
+                "upgrade the webserver first"
             )
 
 
 def _older_than_the_scheduler(members: Sequence[Member]) -> Iterator[str]:
-    """A task that a scheduler queues may need code that an older worker does not have."""
+    """Yield workers older than a scheduler, whose tasks may need code that an older worker does not have."""
     schedulers = [member for member in members if member.role == SCHEDULER and member.state == RUNNING]
     for worker in _workers(members):
         newer = next((s for s in schedulers if s.code != worker.code and s.started_at > worker.started_at), None)
         if worker.state == CONSUMING and newer is not None:
             yield (
                 f"wrong order: {worker.id} takes tasks of {newer.id}, which started later with other code: "
-                "a new scheduler comes after the last old worker"
+                "a new scheduler must start after the last old worker drains"
             )
 
 

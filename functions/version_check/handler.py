@@ -1,4 +1,4 @@
-"""Entry point of the version check: by schedule, on ECS deployments, on demand."""
+"""Entry point of the version check: runs by schedule, on ECS deployments, on demand."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from version_check.verdict import ASLEEP, IN_SYNC
 
 # An event may ask for fewer ticks: {"ticks": 1}.
 TICKS = "ticks"
-# The schedule comes each minute: while all is well one look is enough, otherwise these follow each other until then.
+# The schedule invokes each minute. In sync, one tick is enough; otherwise ticks fill the time until then.
 MOST_TICKS = 4
 TICK_EVERY_S = 15.0
-# A look waits at most about this long, with Redis, ECS and the webserver slow.
+# The longest a tick takes, about, with Redis, ECS and the webserver slow.
 LONGEST_TICK_S = 15.0
 
 logger = Logger()
@@ -40,7 +40,7 @@ def wiring() -> Wiring:
 
 
 def handler(event: Any, context: Any) -> dict[str, Any]:
-    """Returns the last look's verdict, see Verdict.to_record, with `since` and `seconds_out_of_sync`."""
+    """Return the last tick's verdict, see Verdict.to_record, with `since` and `seconds_out_of_sync`."""
     ticks = whole_number(event.get(TICKS, MOST_TICKS), name=TICKS, lowest=1)
     outcome = tick_until(
         tick,
@@ -54,7 +54,7 @@ def handler(event: Any, context: Any) -> dict[str, Any]:
 
 
 def tick() -> Outcome:
-    """One look, published."""
+    """Check once and publish the outcome."""
     parts = wiring()
     outcome = check(parts)
     publish(outcome, cluster=parts.settings.cluster, logger=logger)

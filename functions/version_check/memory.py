@@ -1,6 +1,6 @@
-"""What the version check remembers from one look to the next: since when the fleet is as it is, and what was announced.
+"""What the version check remembers between ticks: since when the status holds, and which status was announced.
 
-Pure, but for `Store`, which keeps it in the broker's Redis.
+Pure, except `Store`, which keeps it in the broker's Redis.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from version_check.compare import Container
 from version_check.verdict import IN_SYNC, OUT_OF_SYNC, UNKNOWN, Verdict
 
 STATUSES = (IN_SYNC, OUT_OF_SYNC, UNKNOWN)
-# A new container runs for some seconds before it reports, and a deployment is under way for minutes: nobody wants to
-# read of that. What is still not known after so long is worth a message.
+# A new container runs for some seconds before it reports, and a deployment takes minutes: neither is worth a message.
+# A status that is still unknown after this time is.
 UNKNOWN_SETTLES_S = 300.0
 
 
@@ -27,8 +27,9 @@ UNKNOWN_SETTLES_S = 300.0
 class Memory:
     """Times are seconds since the epoch by Redis's clock.
 
-    `since`: of the status. `skewed_since`: since when the versions were not in sync, None while they are.
-    `announced`: the status that people were told last. `silent`: since when a container that runs has not reported.
+    `since`: start of the status. `skewed_since`: since when the versions have not been in sync, None while they are.
+    `announced`: the last status that was announced. `silent`: since when a running container has not reported, by id.
+    `looked_at`: time of the last tick.
     """
 
     status: str = ""
@@ -39,16 +40,16 @@ class Memory:
     looked_at: float = 0.0
 
     def seconds_out_of_sync(self) -> float:
-        """0 while in sync. What is not known counts as out of sync: silence is never agreement."""
+        """Return the time out of sync, 0 while in sync. Unknown counts as out of sync: silence is never agreement."""
         return 0.0 if self.skewed_since is None else max(0.0, self.looked_at - self.skewed_since)
 
 
 def silent_since(
     memory: Memory, containers: Iterable[Container], reported: Iterable[str], *, now: float
 ) -> dict[str, float]:
-    """Since when each container that runs and has not reported is silent.
+    """Return since when each running container that has not reported is silent.
 
-    One that was there at the last look, and not silent, reported until MEMBER_TTL_S ago; a new one never has.
+    One that ran at the last tick and was not silent reported until MEMBER_TTL_S ago; a new one never has.
     """
     heard = set(reported)
     found = {}
@@ -61,7 +62,7 @@ def silent_since(
 
 
 def remember(memory: Memory, verdict: Verdict, silent: Mapping[str, float]) -> Memory:
-    """The memory after this verdict, before anything is announced."""
+    """Return the memory after this verdict, before anything is announced."""
     same = memory.status == verdict.status
     skewed = None if verdict.status == IN_SYNC else min(memory.skewed_since or verdict.at, verdict.at)
     return Memory(
@@ -75,14 +76,14 @@ def remember(memory: Memory, verdict: Verdict, silent: Mapping[str, float]) -> M
 
 
 def is_worth_telling(memory: Memory) -> bool:
-    """Whether people should be told of the status: a change since they were told last, and one that lasts."""
+    """Return whether to announce the status: it differs from the last announced one, and lasts."""
     if memory.status == memory.announced or (memory.status == IN_SYNC and not memory.announced):
         return False
     return memory.status != UNKNOWN or memory.looked_at - memory.since >= UNKNOWN_SETTLES_S
 
 
 def mark_announced(memory: Memory) -> Memory:
-    """The memory once people have been told what is news; that all is well from the first look on is none."""
+    """Return the memory after the announcement. A first status of in sync needs no announcement and is marked too."""
     well_from_the_start = memory.status == IN_SYNC and not memory.announced
     return replace(memory, announced=memory.status) if is_worth_telling(memory) or well_from_the_start else memory
 
@@ -94,12 +95,12 @@ class Store:
         self._redis: Any = client
 
     def read(self) -> tuple[Memory, bytes | None]:
-        """The memory with its raw form, for `replace`. One that cannot be read is an empty one: it is put right."""
+        """Return the memory with its raw form, for `replace`. A malformed one reads as empty and is overwritten."""
         raw = self._redis.get(VERSIONS_KEY)
         return _parse(raw), raw
 
     def replace(self, raw: bytes | None, memory: Memory) -> bool:
-        """Puts `memory` in the place of what was read as `raw`; False when somebody else did so meanwhile."""
+        """Store `memory` in place of `raw`; return False when another check has replaced `raw` meanwhile."""
         with self._redis.pipeline() as pipe:
             pipe.watch(VERSIONS_KEY)
             if pipe.get(VERSIONS_KEY) != raw:

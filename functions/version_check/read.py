@@ -27,10 +27,10 @@ Described = Mapping[str, Any]
 
 
 def read_tasks(ecs: Any, *, cluster: str, services: Mapping[str, str], reported: Iterable[str]) -> Tasks:
-    """Of `services`, {key: name or ARN}, and of the members that have `reported`. Never raises for AWS.
+    """Read the ECS tasks of `services`, {key: name or ARN}, and of the members that have `reported`.
 
-    What ECS does not say is a gap. A task on its way out is in no list of running tasks, but its members still report:
-    those are asked for by their ids.
+    Errors of AWS do not raise: each is a gap. A stopping ECS task is not listed as running, but its members still
+    report, so those tasks are described by their ids.
     """
     gaps: list[Gap] = []
     tasks: list[Described] = []
@@ -44,11 +44,11 @@ def read_tasks(ecs: Any, *, cluster: str, services: Mapping[str, str], reported:
     others = sorted({task for task in map(task_of, reported) if TASK_ID.fullmatch(task)} - known)
     stopping: set[str] = set()
     try:
-        # One call: a registry full of strangers shall not cost more.
+        # One call only: a registry full of foreign members must not cost more.
         others_described = describe(ecs, cluster=cluster, tasks=others[:TASKS_A_CALL])
         stopping = {_id(task) for task in others_described if task["lastStatus"] != STOPPED}
     except AWS_ERRORS as error:
-        gaps.append(Gap(who="tasks that stop", why=in_words(error)))
+        gaps.append(Gap(who="stopping tasks", why=in_words(error)))
     described = describe_services(ecs, cluster=cluster, services=list(services.values()), tags=True)
     return Tasks(
         containers=tuple(container for task in tasks for container in running_containers(task)),
@@ -61,7 +61,7 @@ def read_tasks(ecs: Any, *, cluster: str, services: Mapping[str, str], reported:
 
 
 def running_containers(task: Described) -> Iterator[Container]:
-    """Of a described task, the containers that run and must report: not the sidecars that others put there."""
+    """Yield the containers of a described ECS task that run and must report, without sidecars added by others."""
     if task["lastStatus"] != RUNNING:
         return
     for container in task["containers"]:
@@ -76,12 +76,12 @@ def running_containers(task: Described) -> Iterator[Container]:
 
 
 def _is_asleep(service: Described | str) -> bool:
-    """Not, where it cannot be described: that is a gap."""
+    """Return whether the service sleeps; False when it cannot be described, which is a gap elsewhere."""
     return not isinstance(service, str) and size_asleep(service.get("tags", ())) is not None
 
 
 def _unsettled(services: Mapping[str, str], described: Mapping[str, Described | str]) -> list[Gap]:
-    """Services that cannot be described, or are in a rollout: what will run there has not reported yet."""
+    """Return a gap for each service that cannot be described or is in a rollout: its new tasks have not reported."""
     gaps = []
     for key, service in services.items():
         entry = described[service]
@@ -106,13 +106,13 @@ def _why_unsettled(service: Described) -> str | None:
 
 
 def running_tasks(ecs: Any, *, cluster: str, service: str) -> list[str]:
-    """ARNs of the tasks that shall go on. Raises one of AWS_ERRORS."""
+    """Return the ARNs of the ECS tasks that ECS wants to run. Raises one of AWS_ERRORS."""
     pages = ecs.get_paginator("list_tasks").paginate(cluster=cluster, serviceName=service)
     return [arn for page in pages for arn in page["taskArns"]]
 
 
 def describe(ecs: Any, *, cluster: str, tasks: Sequence[str]) -> list[Described]:
-    """Those that there are. Raises one of AWS_ERRORS."""
+    """Return the descriptions of those ECS tasks that exist. Raises one of AWS_ERRORS."""
     found: list[Described] = []
     for start in range(0, len(tasks), TASKS_A_CALL):
         found += ecs.describe_tasks(cluster=cluster, tasks=list(tasks[start : start + TASKS_A_CALL]))["tasks"]
@@ -129,7 +129,7 @@ LONGEST_ANSWER_BYTES = 65_536
 
 
 def ask_webserver(url: str) -> Reference | Gap:
-    """What `url` (plain HTTP within the VPC) answers. A redirect is not followed: somebody else answers there."""
+    """Return the answer of `url` (plain HTTP within the VPC). Redirects are not followed: another host would answer."""
     where = urlsplit(url)
     connection = http.client.HTTPConnection(where.hostname or "", where.port, timeout=TIMEOUT_S)
     try:
@@ -142,7 +142,7 @@ def ask_webserver(url: str) -> Reference | Gap:
             return _webserver_gap(f"answers {kind}, not {JSON}")
         return _reference(json.loads(response.read(LONGEST_ANSWER_BYTES)))
     except ValueError:
-        return _webserver_gap(f"answers what is not {JSON}")
+        return _webserver_gap(f"the answer is not {JSON}")
     except (OSError, http.client.HTTPException) as error:
         return _webserver_gap(f"does not answer: {type(error).__name__}: {error}")
     finally:
@@ -152,7 +152,7 @@ def ask_webserver(url: str) -> Reference | Gap:
 def _reference(answer: Any) -> Reference | Gap:
     names = ("member", "image_version", "dags_hash", "airflow_version")
     if not isinstance(answer, dict) or not all(isinstance(answer.get(name), str) for name in names):
-        return _webserver_gap("answers without its version")
+        return _webserver_gap("the answer lacks the version")
     member, *code = (answer[name] for name in names)
     return Reference(member=member, code=Code(**dict(zip(names[1:], code, strict=True))))
 

@@ -1,4 +1,4 @@
-"""Report a check: its answer, one log line, metrics, and the message to people."""
+"""Report a check: its record, one log line, metrics, and the notification."""
 
 from __future__ import annotations
 
@@ -19,41 +19,41 @@ SHOWN = 20
 SHORT = 12  # characters of a hash that tell it from others
 
 SUBJECTS = {
-    IN_SYNC: "all run the same code again",
-    OUT_OF_SYNC: "not all run the webserver's code",
+    IN_SYNC: "all containers run the same code again",
+    OUT_OF_SYNC: "some containers run other code than the webserver",
 }
-UNKNOWN_SUBJECT = "it is not known whether all run the same code"
+UNKNOWN_SUBJECT = "unknown whether all containers run the same code"
 TO_DO = {
     IN_SYNC: "Nothing.",
     OUT_OF_SYNC: (
-        "While a deployment is under way nothing: it ends when the old workers have finished their tasks. Otherwise "
-        "deploy again, which replaces whoever differs; a worker that drains ends its tasks first. Until then a task "
-        "may run other code than the UI shows."
+        "During a deployment, wait: it ends when the old workers have finished their tasks. Otherwise deploy again, "
+        "which replaces the containers that differ; a draining worker finishes its tasks first. Until then, a task may "
+        "run other code than the UI shows."
     ),
 }
 TO_DO_UNKNOWN = (
-    "Look at those named above: their logs (one stream a container), their tasks in ECS. A container that does not "
-    "report has lost the broker or hangs; stop its task, and ECS starts another one."
+    "Check the containers named above: their logs (one stream a container) and their ECS tasks. A container that does "
+    "not report has lost the broker or hangs; stop its ECS task, and ECS starts another one."
 )
-# Alarms name it: several stacks of one account share the namespace.
+# Alarms filter by it: several stacks of one account share the namespace.
 CLUSTER_DIMENSION = "cluster"
 VERSIONS_IN_SYNC = "VersionsInSync"
 VERSIONS_UNKNOWN = "VersionsUnknown"
 SECONDS_OUT_OF_SYNC = "SecondsOutOfSync"
 STRAY_MEMBERS = "StrayMembers"
-LOGGED_AT_MOST = 50  # of each list: a line in CloudWatch has a limit, and the answer of the function has all
+LOGGED_AT_MOST = 50  # of each list: a CloudWatch log line has a size limit; the function's answer has all
 
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """`memory` is None when it could not be kept: nobody knows since when then. `problems` in words."""
+    """`memory` is None when it could not be stored: the start of the status is then unknown. `problems` in words."""
 
     verdict: Verdict
     memory: Memory | None
     problems: tuple[str, ...] = ()
 
     def to_record(self, *, at_most: int | None = None) -> dict[str, Any]:
-        """The verdict's, with since when it holds and how long the versions have not been in sync."""
+        """Return the verdict's record, with the start of its status and the seconds out of sync."""
         memory = self.memory
         return {
             **self.verdict.to_record(at_most=at_most),
@@ -64,7 +64,10 @@ class Outcome:
 
 
 def publish(outcome: Outcome, *, cluster: str, logger: Logger) -> None:
-    """A warning unless in sync. What is not known, or sleeps, has no figure: a zero would look like a measurement."""
+    """Log the outcome, as a warning unless in sync or asleep, and publish its metrics.
+
+    An unknown time and a sleeping environment have no metric: a zero would read as a measurement.
+    """
     verdict = outcome.verdict
     is_well = verdict.status in (ASLEEP, IN_SYNC) and not outcome.problems
     record = outcome.to_record(at_most=LOGGED_AT_MOST)
@@ -89,14 +92,14 @@ class Message:
 
 
 def message_on(verdict: Verdict, memory: Memory, *, cluster: str) -> Message:
-    """What to tell of a verdict that is news; `memory` knows since when it holds."""
+    """Return the notification of a new status; `memory` has its start."""
     subject = f"Airflow {cluster}: {SUBJECTS.get(verdict.status, UNKNOWN_SUBJECT)}"
     webserver = verdict.reference
     sections = [
         _section("Webserver", [] if webserver is None else [f"{webserver.member}: {_in_words(webserver.code)}"]),
         _section("Other code", _differences(verdict.out_of_sync)),
-        _section("Not known", [_gap(gap, verdict.at) for gap in verdict.unknown]),
-        _section("Wrong", verdict.notes),
+        _section("Unknown", [_gap(gap, verdict.at) for gap in verdict.unknown]),
+        _section("Problems", verdict.notes),
         _section("Since", [f"{_time(memory.since)} ({_duration(verdict.at - memory.since)})"]),
         _section("What to do", [TO_DO.get(verdict.status, TO_DO_UNKNOWN)]),
     ]
@@ -110,20 +113,20 @@ def _section(title: str, lines: Iterable[str]) -> str:
 
 
 def _differences(differences: Iterable[Difference]) -> list[str]:
-    """A line a container, however many of its fields differ; those that take tasks first."""
+    """Return one line a container with all fields that differ; containers that take tasks come first."""
     by_member = sorted(differences, key=lambda each: (each.is_draining, each.member))
     lines = []
     for member, group in groupby(by_member, key=lambda each: each.member):
         fields = list(group)
         what = ", ".join(f"{each.field} {each.value[:SHORT]} instead of {each.expected[:SHORT]}" for each in fields)
         doing = "draining" if fields[0].is_draining else fields[0].state or "not reporting"
-        tasks = f", {fields[0].active} tasks run" if fields[0].role == "worker" else ""
+        tasks = f", {fields[0].active} active tasks" if fields[0].role == "worker" else ""
         lines.append(f"{member}: {what} ({doing}{tasks})")
     return lines
 
 
 def _in_words(code: object) -> str:
-    return ", ".join(f"{name} {str(value)[:SHORT] or 'not known'}" for name, value in vars(code).items())
+    return ", ".join(f"{name} {str(value)[:SHORT] or 'unknown'}" for name, value in vars(code).items())
 
 
 def _gap(gap: Gap, now: float) -> str:

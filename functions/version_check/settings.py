@@ -14,7 +14,7 @@ WEBSERVER_URL = "WEBSERVER_URL"
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """`services`: {"airflow": name, "flower": name, <pool>: name, ...}; `topic_arn` is None when nobody is told."""
+    """`services`: {"airflow": name, "flower": name, <pool>: name, ...}. `topic_arn`: None for no notifications."""
 
     broker: BrokerSettings
     cluster: str
@@ -24,10 +24,10 @@ class Settings:
 
     @classmethod
     def from_environment(cls, environment: Environment) -> Settings:
-        """Raises SettingsError, which names the variable."""
+        """Read the environment. Raises SettingsError, which names the variable."""
         services = json_value(environment, SERVICES)
         if not isinstance(services, dict) or not all(isinstance(name, str) and name for name in services.values()):
-            raise SettingsError(f"{SERVICES} must be an object of services' names")
+            raise SettingsError(f"{SERVICES} must be a JSON object of service names")
         url = required(environment, WEBSERVER_URL)
         if not url.startswith("http://"):
             raise SettingsError(f"{WEBSERVER_URL} is {url!r}: it must be an address that begins with http://")

@@ -1,4 +1,4 @@
-"""What a version check finds, as a program and as a record can hold it."""
+"""The result of a version check, as objects and as a record for JSON."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ ASLEEP = "asleep"
 
 @dataclass(frozen=True, kw_only=True)
 class Difference:
-    """A container whose `field` is not the webserver's, which is `expected`.
+    """A container whose `field` has another value than the webserver's, which is `expected`.
 
-    `field`: one of Code's, or `image_digest`. `active`: its running tasks. `is_draining`: it takes no further ones.
+    `field`: one of Code's, or `image_digest`. `active`: its running tasks. `is_draining`: it takes no new tasks.
     """
 
     member: str
@@ -33,7 +33,7 @@ class Difference:
 
 @dataclass(frozen=True, kw_only=True)
 class Gap:
-    """Something that is not known: of whom, why, and since when (seconds since the epoch) if that is known."""
+    """Something unknown: about whom, why, and since when (seconds since the epoch), None if that is unknown too."""
 
     who: str
     why: str
@@ -42,7 +42,7 @@ class Gap:
 
 @dataclass(frozen=True, kw_only=True)
 class Reference:
-    """The webserver that all are compared with: its member id, what it runs."""
+    """The webserver that all are compared with: its member id and its code."""
 
     member: str
     code: Code
@@ -50,11 +50,11 @@ class Reference:
 
 @dataclass(frozen=True, kw_only=True)
 class Verdict:
-    """A difference is certain, so it comes before any gap. `at`: seconds since the epoch.
+    """A difference is certain, so it decides the status before any gap. `at`: seconds since the epoch.
 
-    `notes`: what is wrong in words, for people. `strays`: members of the registry that no task of ECS stands behind;
-    like `malformed` records of nobody they are counted, and change nothing. `is_asleep`: nobody was compared, because
-    the environment sleeps.
+    `notes`: problems in words. `strays`: members of the registry without an ECS task. Like `malformed` records of no
+    running container, they are counted and do not change the status. `is_asleep`: nothing was compared, because the
+    environment sleeps.
     """
 
     at: float
@@ -76,7 +76,7 @@ class Verdict:
         return UNKNOWN if self.unknown else IN_SYNC
 
     def to_record(self, *, at_most: int | None = None) -> dict[str, Any]:
-        """As JSON can hold it, with the first `at_most` entries of each list; the counts tell of all."""
+        """Return the verdict for JSON, with the first `at_most` entries of each list; the counts include all."""
         gaps = [
             {**asdict(gap), "seconds": None if gap.since is None else round(max(0.0, self.at - gap.since))}
             for gap in self.unknown[:at_most]

@@ -1,4 +1,4 @@
-"""An environment for the sleeper, with a hand that does what Fargate and the workers' agents do."""
+"""An environment for the sleeper, in which the tests do the work of Fargate and the workers' agents."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class Environment:
         raise AssertionError(record)
 
     def do(self) -> None:
-        """The autoscaler ticks, the agents obey it, Fargate starts and stops tasks."""
+        """Let the autoscaler tick, the agents obey it, and Fargate start and stop ECS tasks."""
         for _ in range(2):
             self._report()
             self._autoscale()
@@ -93,13 +93,13 @@ class Environment:
         return not all((target.get("SuspendedState") or {"": False}).values())
 
     def work(self, tasks: int) -> str:
-        """Every worker runs so many tasks; one of their ids."""
+        """Let every worker run so many tasks; return the id of one worker's ECS task."""
         self.active[0] = tasks
         self._report()
         return self.fleet.tasks["worker"][0]
 
     def _report(self) -> None:
-        """Workers obey their orders at once. They report each time, for who is silent counts as gone."""
+        """Let workers obey their orders at once and report: a silent worker counts as gone."""
         for task in self.fleet.tasks.get("worker", []):
             drains = Registry(self.fleet.redis).order(f"{task}/worker") == ORDER_DRAIN
             idle = registry.DRAINING if self.active[0] else registry.DRAINED
@@ -129,7 +129,7 @@ def clients_of(api: AwsApi, redis_server: RedisServer) -> Clients:
 
 
 def environment(clients: Clients, redis_server: RedisServer, webserver: FakeWebserver, *, name: str) -> Environment:
-    """Everything runs: one task a service, one worker without a task."""
+    """Return an environment in which everything runs: one ECS task a service, one worker without a task."""
     fleet = World(ecs=clients.ecs, redis=redis_server.client, webserver=webserver, cluster=name).build()
     where = BrokerSettings(host=redis_server.host, port=redis_server.port, tls=False, secret_arn="-")
     clients.rds.create_db_instance(

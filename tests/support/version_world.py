@@ -16,7 +16,7 @@ from fleet.registry import Member, Registry
 CODE = {"image_version": "2.0", "dags_hash": "abc", "airflow_version": "3.3.2"}
 CONTAINERS = {
     "airflow": ("gate", "migrate", "webserver", "scheduler", "dag-processor", "triggerer", "forecaster"),
-    "worker": ("worker", "aws-guardduty-agent"),  # a sidecar that another team put there
+    "worker": ("worker", "aws-guardduty-agent"),  # a sidecar that another team added
     "flower": ("flower",),
 }
 ENDED = ("gate", "migrate")
@@ -101,13 +101,13 @@ class World:
         return arn
 
     def deploy(self, key: str, *, image: str) -> None:
-        """A new deployment of the service; none of its tasks is started yet."""
+        """Make a new deployment of the service without starting any of its tasks."""
         self.ecs.update_service(
             cluster=self.cluster, service=self.services[key], taskDefinition=self.define(key, image=image)
         )
 
     def start(self, key: str, *, reports: bool = True, **code: str) -> str:
-        """A task of the service's newest deployment, which runs; its id."""
+        """Start a task of the service's newest deployment; return its id."""
         (service,) = self.ecs.describe_services(cluster=self.cluster, services=[self.services[key]])["services"]
         newest = service["deployments"][0]
         started = self.ecs.run_task(
@@ -126,14 +126,14 @@ class World:
         return task
 
     def stop(self, key: str, task: str, *, gone: bool = True) -> None:
-        """Stops the task; unless it is gone, its processes are on their way out."""
+        """Stop the task; unless `gone`, its processes are still stopping."""
         self.ecs.stop_task(cluster=self.cluster, task=task, reason="test")
         if gone:
             self.ecs.submit_task_state_change(cluster=self.cluster, task=task, status="STOPPED")
             self.tasks[key].remove(task)
 
     def report(self, key: str, task: str, **other: Any) -> None:
-        """All containers of the task report; a webserver also answers so."""
+        """Let all containers of the task report; a webserver answers the same."""
         for role in REPORTING[key]:
             self.report_one(task, role, **other)
 
@@ -162,7 +162,7 @@ class World:
             self.webserver.answer = {"member": f"{task}/webserver", **{name: values[name] for name in CODE}}
 
     def forget(self, key: str) -> None:
-        """The service's tasks are not heard of any more."""
+        """Remove the reports of the service's tasks."""
         for task in self.tasks[key]:
             for role in REPORTING[key]:
                 Registry(self.redis).forget(f"{task}/{role}")

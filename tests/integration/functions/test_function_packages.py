@@ -30,7 +30,7 @@ PACKAGE_LIMIT_BYTES = 20_000_000
 # The runtime's own is not on every machine; one that surely is builds and loads in the same way.
 PYTHON = "{}.{}".format(*sys.version_info[:2])
 NOT_THERE = "3.99"
-UNCHECKED_HASH = 0b01  # a .pyc file's flags, PEP 552: made from a hash, loaded without a look at the source
+UNCHECKED_HASH = 0b01  # a .pyc file's flags, PEP 552: made from a hash, loaded without checking the source
 ONE_TICK = {"ticks": 1}
 PASSWORD = "a-password-that-no-log-may-show"
 
@@ -76,7 +76,7 @@ def package(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
 
 @pytest.fixture
 def environment(tmp_path: Path) -> Iterator[dict[str, str]]:
-    """What the template gives the functions, with AWS by moto and a Redis that wants its password."""
+    """Return the functions' environment from the template, with AWS by moto and a Redis with a password."""
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
     broker = Redis(tmp_path / "redis", password=PASSWORD).start()
@@ -130,7 +130,7 @@ def environment(tmp_path: Path) -> Iterator[dict[str, str]]:
 
 
 def invoke(package: Path, environment: dict[str, str], *events: dict[str, Any]) -> tuple[dict[str, Any], str]:
-    """What the handler answers, in a process of its own, and everything it printed."""
+    """Run the handler in a process of its own; return its answer and everything it printed."""
     runtime = next(path for path in sys.path if path.endswith("site-packages"))
     command = [sys.executable, "-I", "-S", "-B", "-c", INVOKE, str(package), runtime, f"{package.name}.handler"]
     done = subprocess.run(

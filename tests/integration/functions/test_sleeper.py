@@ -40,7 +40,7 @@ def env(clients: Clients, redis_server: RedisServer) -> Iterator[Environment]:
 
 
 def versions(env: Environment) -> Any:
-    """What the version check says, with what it remembers."""
+    """Return the version check's outcome, with its memory."""
     settings = CheckSettings(
         broker=env.settings.broker,
         cluster=env.name,
@@ -82,7 +82,7 @@ def test_everything_starts_in_order_with_the_sizes_that_were(env: Environment) -
     assert [tag for key in env.fleet.services for tag in env.described(key).get("tags", ())] == []
 
 
-def test_asked_for_twice_it_is_done_once(env: Environment) -> None:
+def test_a_desired_state_that_is_set_twice_is_reached_once(env: Environment) -> None:
     for wanted in (ASLEEP, AWAKE):
         env.want(wanted)
         env.settle()
@@ -121,13 +121,13 @@ def test_what_the_scheduler_queues_in_its_last_second_does_not_wait_in_the_broke
     assert env.fleet.redis.llen("default") == 0
 
 
-def test_it_stays_awake_when_it_is_busy_for_too_long(env: Environment) -> None:
+def test_an_environment_that_is_busy_for_too_long_stays_awake(env: Environment) -> None:
     task = env.work(1)
     env.want(ASLEEP)
     env.tick()
     record = env.tick(now=LONG)
     assert record["gave_up"]
-    assert record["says"] == f"stays awake, gave up: {task}/worker of worker runs 1"
+    assert record["says"] == f"stays awake, too busy to sleep: {task}/worker of worker runs 1"
     assert env.tick(now=LONG)["says"] == "awake"
 
 
@@ -139,12 +139,12 @@ def test_what_cannot_be_read_changes_nothing(env: Environment) -> None:
     assert env.sizes() == ALL_ON
 
 
-def test_a_broker_that_does_not_answer_keeps_it_awake(env: Environment) -> None:
+def test_queues_that_cannot_be_read_keep_the_environment_awake(env: Environment) -> None:
     env.fleet.redis.hset("default", "key", "value")  # no list: its length is an error
     env.want(ASLEEP)
     record = env.tick()
     assert record["steps"] == []
-    assert record["says"].startswith("waits: what runs is not known: ResponseError")
+    assert record["says"].startswith("waits: queues and running tasks could not be read: ResponseError")
 
 
 def test_a_database_that_starts_by_itself_is_stopped_again(env: Environment) -> None:
@@ -154,7 +154,7 @@ def test_a_database_that_starts_by_itself_is_stopped_again(env: Environment) -> 
     assert env.settle(now=LONG) == ["stop database"]
 
 
-def test_nobody_scales_or_compares_what_sleeps(env: Environment) -> None:
+def test_a_sleeping_environment_is_neither_scaled_nor_compared(env: Environment) -> None:
     assert versions(env).verdict.status == IN_SYNC
     env.want(ASLEEP)
     env.settle()
@@ -167,7 +167,7 @@ def test_nobody_scales_or_compares_what_sleeps(env: Environment) -> None:
     assert versions(env).memory.seconds_out_of_sync() == 0.0
 
 
-def test_a_night_is_no_time_out_of_sync(env: Environment) -> None:
+def test_a_sleep_does_not_count_as_time_out_of_sync(env: Environment) -> None:
     env.fleet.webserver.mode = "error"
     versions(env)
     env.want(ASLEEP)
@@ -175,10 +175,10 @@ def test_a_night_is_no_time_out_of_sync(env: Environment) -> None:
     versions(env)
     env.want(AWAKE)
     env.settle()
-    assert versions(env).memory.seconds_out_of_sync() == 0.0  # it begins anew
+    assert versions(env).memory.seconds_out_of_sync() == 0.0  # the time starts again
 
 
-def test_an_alarm_that_still_rings_after_waking_tells_people_anew(env: Environment) -> None:
+def test_an_alarm_that_is_still_on_after_waking_notifies_again(env: Environment) -> None:
     env.want(ASLEEP)
     env.settle()
     env.want(AWAKE)
@@ -192,6 +192,6 @@ def test_an_alarm_that_still_rings_after_waking_tells_people_anew(env: Environme
     assert alarm["StateValue"] == "INSUFFICIENT_DATA"
 
 
-def test_only_two_things_can_be_wanted(env: Environment) -> None:
+def test_a_desired_state_other_than_asleep_and_awake_is_refused(env: Environment) -> None:
     with pytest.raises(SettingsError, match="want is 'dead': it must be one of asleep, awake"):
         env.want("dead")

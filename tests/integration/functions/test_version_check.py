@@ -45,7 +45,7 @@ def world(clients: dict[str, Any], redis_server: RedisServer) -> Iterator[World]
 
 @pytest.fixture
 def inbox(clients: dict[str, Any]) -> tuple[str, Callable[[], list[dict[str, str]]]]:
-    """A topic, and what it was sent since the last time that one looked."""
+    """Return a topic, and a function that returns the messages sent to it since the last call."""
     sns, sqs = clients["sns"], clients["sqs"]
     name = uuid.uuid4().hex
     topic = sns.create_topic(Name=name)["TopicArn"]
@@ -98,7 +98,7 @@ def odd(outcome: Outcome) -> set[tuple[str, str, str]]:
 
 
 def remembers(world: World, **changes: Any) -> None:
-    """As if the last check had left other figures."""
+    """Change the stored memory as if the last check had left other figures."""
     store = Store(world.redis)
     memory, raw = store.read()
     assert raw is not None
@@ -127,7 +127,7 @@ def test_a_worker_that_stops_reporting_makes_it_unknown(world: World, look: Look
     world.forget("worker")
     (task,) = world.tasks["worker"]
     outcome = look()
-    assert gaps(outcome) == {f"{task}/worker": "runs, and does not report"}
+    assert gaps(outcome) == {f"{task}/worker": "runs but does not report"}
     assert outcome.verdict.unknown[0].since is not None
 
 
@@ -137,8 +137,8 @@ def test_a_worker_that_stops_reporting_makes_it_unknown(world: World, look: Look
         ("html", "answers text/html, not application/json"),
         ("redirect", "answers HTTP 302"),
         ("error", "answers HTTP 500"),
-        ("garbage", "answers what is not application/json"),
-        ("nonsense", "answers without its version"),
+        ("garbage", "the answer is not application/json"),
+        ("nonsense", "the answer lacks the version"),
         ("nothing", "does not answer: RemoteDisconnected"),
     ],
 )
@@ -149,7 +149,7 @@ def test_a_webserver_that_answers_anything_else_makes_it_unknown(world: World, l
     assert found[1].startswith(why)
 
 
-def test_a_webserver_that_nobody_reaches_makes_it_unknown(world: World, look: Look) -> None:
+def test_a_webserver_that_cannot_be_reached_makes_it_unknown(world: World, look: Look) -> None:
     world.webserver.close()
     assert gaps(look())["webserver"].startswith("does not answer: ConnectionRefusedError")
 
@@ -159,7 +159,7 @@ def test_a_webserver_that_shows_other_code_than_its_container_reports_is_found(w
     assert {field for _, field, _ in odd(look())} == {"dags_hash"}
 
 
-def test_a_rollout_is_unknown_until_what_comes_has_reported(world: World, look: Look) -> None:
+def test_a_rollout_is_unknown_until_its_new_tasks_have_reported(world: World, look: Look) -> None:
     world.deploy("worker", image="airflow:2.0")
     (why,) = gaps(look()).values()
     assert why == "a deployment is rolling out: 0 of 1 new tasks run, 1 old ones are left"
@@ -195,7 +195,7 @@ def test_a_tag_that_was_moved_is_found_though_all_report_the_same(world: World, 
     world.ecs.submit_task_state_change(cluster=world.cluster, task=task, containers=moved)
     outcome = look()
     assert odd(outcome) == {(f"{task}/worker", "image_digest", "sha256:other")}
-    assert outcome.verdict.notes == ("the image airflow:2.0 is run with two digests: its tag was moved",)
+    assert outcome.verdict.notes == ("the image airflow:2.0 runs with more than one digest: its tag was moved",)
 
 
 def test_a_new_task_that_has_not_reported_is_found_by_the_image_that_ecs_started(world: World, look: Look) -> None:
@@ -255,7 +255,7 @@ def test_what_ecs_does_not_say_is_unknown(
         throttled = stubbed.client
 
         class Ecs:
-            """The world's, with one operation throttled."""
+            """The ECS of the world, with one operation throttled."""
 
             def __getattr__(self, name: str) -> Any:
                 if name == operation or (operation == "list_tasks" and name == "get_paginator"):
@@ -267,22 +267,22 @@ def test_what_ecs_does_not_say_is_unknown(
     assert all("ThrottlingException" in why for why in gaps(outcome).values())
 
 
-def test_people_are_told_once_of_a_skew_and_once_of_its_end(world: World, look: Look, inbox: Any) -> None:
+def test_a_skew_is_notified_once_and_its_end_once(world: World, look: Look, inbox: Any) -> None:
     (task,) = world.tasks["worker"]
     look()
     assert inbox[1]() == []
     world.report("worker", task, image_version="1.0", active=3)
     look(), look()
     (message,) = inbox[1]()
-    assert "not all run the webserver's code" in message["Subject"]
-    assert f"{task}/worker: image_version 1.0 instead of 2.0 (consuming, 3 tasks run)" in message["Message"]
+    assert "some containers run other code than the webserver" in message["Subject"]
+    assert f"{task}/worker: image_version 1.0 instead of 2.0 (consuming, 3 active tasks)" in message["Message"]
     world.report("worker", task)
     look(), look()
     (message,) = inbox[1]()
-    assert "all run the same code again" in message["Subject"]
+    assert "all containers run the same code again" in message["Subject"]
 
 
-def test_people_are_told_of_silence_that_lasts(world: World, look: Look, inbox: Any) -> None:
+def test_a_silence_that_lasts_is_notified(world: World, look: Look, inbox: Any) -> None:
     look()
     world.forget("worker")
     since = Registry(world.redis).now()
@@ -291,17 +291,17 @@ def test_people_are_told_of_silence_that_lasts(world: World, look: Look, inbox: 
     remembers(world, since=since - UNKNOWN_SETTLES_S)
     look()
     (message,) = inbox[1]()
-    assert "runs, and does not report" in message["Message"]
+    assert "runs but does not report" in message["Message"]
 
 
-def test_who_cannot_be_told_is_told_at_the_next_look(
+def test_a_notification_that_fails_is_sent_by_the_next_check(
     world: World, parts: Wiring, inbox: Any, clients: dict[str, Any]
 ) -> None:
     check(parts)
     world.report("worker", world.tasks["worker"][0], image_version="1.0")
     with Stubber(clients["sns"]) as stubbed:
         stubbed.add_client_error("publish", service_error_code="AuthorizationError")
-        assert check(parts).problems[0].startswith("nobody was told")
+        assert check(parts).problems[0].startswith("the notification failed")
     check(parts)
     assert len(inbox[1]()) == 1
 
@@ -324,7 +324,7 @@ def test_a_memory_that_cannot_be_read_is_put_right(world: World, look: Look, gar
     assert Store(world.redis).read()[0].status == IN_SYNC
 
 
-def test_of_two_checks_at_once_one_tells(world: World, look: Look) -> None:
+def test_only_one_of_two_concurrent_checks_notifies(world: World, look: Look) -> None:
     look()
     store = Store(world.redis)
     memory, raw = store.read()

@@ -1,4 +1,4 @@
-"""What the functions make of their environment."""
+"""How the functions read their environment."""
 
 import json
 from typing import Any
@@ -124,6 +124,6 @@ def test_the_version_check_wants_an_address_in_the_network(value: str) -> None:
 
 
 @pytest.mark.parametrize(("value", "topic"), [(None, None), ("", None), ("arn:topic", "arn:topic")])
-def test_without_a_topic_nobody_is_told(value: str | None, topic: str | None) -> None:
+def test_an_empty_topic_means_no_notifications(value: str | None, topic: str | None) -> None:
     more = {} if value is None else {"TOPIC_ARN": value}
     assert VersionCheckSettings.from_environment({**VERSION_CHECK, **more}).topic_arn == topic

@@ -1,4 +1,4 @@
-"""What the functions read out of ECS's description of a service."""
+"""How the functions read ECS's description of a service."""
 
 import pytest
 
@@ -13,7 +13,7 @@ from shared.ecs import is_rolling_out
         ([("PRIMARY", "COMPLETED"), ("ACTIVE", "COMPLETED")], True),  # old tasks are left
         ([("PRIMARY", "COMPLETED"), ("INACTIVE", "IN_PROGRESS")], False),
         ([("PRIMARY", "FAILED")], False),
-        ([("PRIMARY", "")], False),  # ECS says it of rolling deployments only
+        ([("PRIMARY", "")], False),  # ECS sets the state for rolling deployments only
         ([], False),
     ],
 )

@@ -1,4 +1,4 @@
-"""How often a function looks within one invocation."""
+"""How many ticks a function makes within one invocation."""
 
 import pytest
 

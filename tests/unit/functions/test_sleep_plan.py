@@ -33,7 +33,7 @@ def empty(service: Service, *, size_asleep: int | None) -> Service:
 
 
 def asleep(world: World = WORLD) -> World:
-    """Everything is off."""
+    """Return the world with everything stopped."""
     return replace(
         world,
         airflow=empty(world.airflow, size_asleep=2),
@@ -46,7 +46,7 @@ def asleep(world: World = WORLD) -> World:
 
 
 def closed(world: World = WORLD) -> World:
-    """The pools are told to go."""
+    """Return the world with its pools closed."""
     return replace(world, pools=tuple(replace(pool, size_asleep=pool.desired) for pool in world.pools))
 
 
@@ -59,7 +59,7 @@ def verbs(found: Plan) -> list[tuple[str, str]]:
 
 
 class TestFallingAsleep:
-    def test_nothing_happens_while_nothing_is_wanted(self) -> None:
+    def test_nothing_happens_without_a_desired_state(self) -> None:
         found = decide(replace(WORLD, desired_state=None))
         assert (found.phase, found.steps, found.is_settled) == (AWAKE, (), True)
 
@@ -74,26 +74,26 @@ class TestFallingAsleep:
         [
             (Work(queued=2, busy=()), "2 queued"),
             (Work(queued=0, busy=("t/worker of worker runs 3",)), "t/worker of worker runs 3"),
-            ("ConnectionError: away", "what runs is not known: ConnectionError: away"),
+            ("ConnectionError: away", "queues and running tasks could not be read: ConnectionError: away"),
         ],
     )
-    def test_it_waits_while_there_is_work_or_nobody_knows(self, work: Work | str, says: str) -> None:
+    def test_the_plan_waits_while_there_is_work_or_the_work_is_unknown(self, work: Work | str, says: str) -> None:
         found = decide(replace(WORLD, work=work))
         assert (found.steps, found.is_settled) == ((), False)
         assert says in found.says
 
-    def test_it_waits_for_the_end_of_a_deployment(self) -> None:
+    def test_the_plan_waits_for_the_end_of_a_deployment(self) -> None:
         found = decide(replace(WORLD, airflow=replace(WORLD.airflow, is_rolling_out=True)))
         assert found.steps == ()
         assert "a deployment of airflow is under way" in found.says
 
-    def test_it_waits_for_a_pool_whose_autoscaler_is_paused(self) -> None:
+    def test_the_plan_waits_for_a_pool_whose_autoscaler_is_paused(self) -> None:
         paused = replace(WORLD.pools[0], paused=True)
         found = decide(replace(WORLD, pools=(paused, WORLD.pools[1])))
         assert found.steps == ()
         assert "paused for worker" in found.says
 
-    def test_it_waits_for_workers_that_drain_with_the_tasks_that_they_still_took(self) -> None:
+    def test_the_plan_waits_for_draining_workers_with_their_last_tasks(self) -> None:
         found = decide(replace(closed(), work=Work(queued=0, busy=("t/worker of worker runs 1",))))
         assert found.steps == ()
         assert "workers drain: worker (3); t/worker of worker runs 1" in found.says
@@ -117,14 +117,14 @@ class TestFallingAsleep:
         starting = replace(gone, pools=(replace(gone.pools[0], pending=1), gone.pools[1]))
         assert decide(starting).steps == ()
 
-    def test_it_gives_up_in_time_and_says_who_was_busy(self) -> None:
+    def test_the_plan_gives_up_in_time_and_says_which_worker_was_busy(self) -> None:
         late = replace(closed(), now=ASKED + PATIENCE_S + 1.0, work=Work(queued=0, busy=("t/worker of worker runs 1",)))
         found = decide(late)
         assert verbs(found) == [("open", "worker"), ("open", "sql"), ("clear desired state", "")]
         assert (found.gave_up, found.is_settled, found.phase) == (True, True, AWAKE)
         assert "t/worker of worker runs 1" in found.says
 
-    def test_a_quiet_environment_is_never_given_up(self) -> None:
+    def test_the_plan_never_gives_up_on_a_quiet_environment(self) -> None:
         assert not decide(replace(WORLD, now=ASKED + PATIENCE_S + 1.0)).gave_up
 
 
@@ -138,10 +138,10 @@ class TestAsleep:
         late = replace(asleep(), database=AVAILABLE, work=Work(queued=1, busy=()))
         assert verbs(decide(late)) == [("drop messages", ""), ("stop database", "")]
 
-    def test_the_database_goes_on_while_nobody_knows_what_is_queued(self) -> None:
+    def test_the_database_keeps_running_while_the_queues_are_unknown(self) -> None:
         assert decide(replace(asleep(), database=AVAILABLE, work="TimeoutError")).steps == ()
 
-    def test_it_is_settled_when_the_database_has_stopped(self) -> None:
+    def test_the_plan_is_settled_when_the_database_has_stopped(self) -> None:
         assert decide(asleep()) == Plan(phase=ASLEEP, says="asleep", is_settled=True)
         assert not decide(replace(asleep(), database="stopping")).is_settled
 
@@ -182,31 +182,31 @@ class TestWaking:
     def test_a_database_that_is_busy_with_itself_serves_all_the_same(self, database: str) -> None:
         assert verbs(decide(self.waking(database=database)))[0] == ("open", "airflow")
 
-    def test_then_airflow_with_the_size_it_had(self) -> None:
+    def test_airflow_starts_after_the_database_with_the_size_it_had(self) -> None:
         found = decide(self.waking(database=AVAILABLE))
         assert verbs(found) == [("open", "airflow"), ("resume scaling", "")]
         assert found.steps[0].size == 2
 
-    def test_then_the_workers_when_airflow_runs(self) -> None:
+    def test_the_workers_start_when_airflow_runs(self) -> None:
         starting = replace(WORLD.airflow, running=1)
         assert decide(self.waking(database=AVAILABLE, airflow=starting, is_scaling=True)).steps == ()
         found = decide(self.waking(database=AVAILABLE, airflow=WORLD.airflow, is_scaling=True))
         assert verbs(found) == [("open", "worker"), ("open", "sql")]
         assert [step.size for step in found.steps] == [3, 0]
 
-    def test_then_flower_when_the_workers_run(self) -> None:
+    def test_flower_starts_when_the_workers_run(self) -> None:
         up: dict[str, object] = {"database": AVAILABLE, "airflow": WORLD.airflow, "is_scaling": True}
         starting = replace(WORLD.pools[0], running=1)
         assert decide(self.waking(**up, pools=(starting, WORLD.pools[1]))).steps == ()
         assert verbs(decide(self.waking(**up, pools=WORLD.pools))) == [("open", "flower")]
 
-    def test_an_alarm_that_rings_for_the_night_stays_silent_until_it_has_seen_the_day(self) -> None:
+    def test_an_alarm_that_is_on_from_the_sleep_is_not_armed_yet(self) -> None:
         awake = replace(WORLD, desired_state=TO_WAKE, alarms=Alarms(silent=("Skewed", "Silent"), ringing=("Silent",)))
         found = decide(awake)
         assert found.steps == (Step(verb=Verb.ARM_ALARMS, names=("Skewed",)),)
         assert (found.phase, found.is_settled) == (AWAKE, True)
 
-    def test_an_alarm_that_never_stops_ringing_tells_people(self) -> None:
+    def test_an_alarm_that_stays_on_is_armed_and_notifies(self) -> None:
         late = ASKED + ALARMS_SETTLE_S + 1.0
         awake = replace(WORLD, now=late, desired_state=TO_WAKE, alarms=Alarms(silent=("Silent",), ringing=("Silent",)))
         assert decide(awake).steps == (
@@ -214,31 +214,31 @@ class TestWaking:
             Step(verb=Verb.CLEAR_DESIRED_STATE),
         )
 
-    def test_nothing_is_wanted_any_more_when_all_is_as_before(self) -> None:
+    def test_the_desired_state_is_cleared_when_everything_runs_again(self) -> None:
         awake = replace(WORLD, desired_state=TO_WAKE)
         assert decide(awake) == Plan(
             phase=AWAKE, says="awake", steps=(Step(verb=Verb.CLEAR_DESIRED_STATE),), is_settled=True
         )
 
-    def test_pools_that_were_only_told_to_go_come_back(self) -> None:
+    def test_pools_that_were_only_closed_open_again(self) -> None:
         assert verbs(decide(replace(closed(), desired_state=TO_WAKE))) == [("open", "worker"), ("open", "sql")]
 
 
-def test_a_service_that_sleeps_although_nothing_is_wanted_is_named() -> None:
+def test_a_service_that_sleeps_without_a_desired_state_is_named() -> None:
     assert "airflow, worker, sql, flower sleep" in decide(replace(asleep(), desired_state=None)).says
 
 
-def test_a_wish_is_read_as_it_was_written() -> None:
-    wish = DesiredState(state=ASLEEP, since=ASKED)
-    assert desired_state_in([{"key": "owner", "value": "x"}, wish.to_tag()]) == wish
+def test_a_desired_state_is_read_as_it_was_written() -> None:
+    desired_state = DesiredState(state=ASLEEP, since=ASKED)
+    assert desired_state_in([{"key": "owner", "value": "x"}, desired_state.to_tag()]) == desired_state
 
 
 @pytest.mark.parametrize("value", ["", "asleep", "asleep soon", "dead 1000", "asleep -1"])
-def test_a_wish_that_cannot_be_understood_is_none(value: str) -> None:
+def test_a_malformed_desired_state_is_none(value: str) -> None:
     assert desired_state_in([{"key": "airflow-on-ecs:sleep", "value": value}]) is None
 
 
-def test_a_size_of_nothing_is_no_missing_one() -> None:
+def test_a_size_of_zero_differs_from_a_missing_size() -> None:
     assert size_asleep([asleep_tag(0)]) == 0
     assert size_asleep([]) is None
 

@@ -35,7 +35,7 @@ def member(role: str, task: str = "t1", **other: Any) -> Member:
 
 AIRFLOW = tuple(member(role) for role in ("webserver", "scheduler", "dag-processor", "triggerer"))
 WORKER = member("worker", "t2")
-EVERYBODY = (*AIRFLOW, WORKER, member("flower", "t3"))
+FLEET = (*AIRFLOW, WORKER, member("flower", "t3"))
 ANSWER = Reference(member="t1/webserver", code=AIRFLOW[0].code)
 
 
@@ -46,7 +46,7 @@ def container(name: str, **other: Any) -> Container:
     )
 
 
-RUNNING_ONES = tuple(container(each.id) for each in EVERYBODY)
+RUNNING_ONES = tuple(container(each.id) for each in FLEET)
 
 
 def verdict(
@@ -68,11 +68,11 @@ def verdict(
 
 
 def changed(role: str, **values: Any) -> list[Member]:
-    return [replace(each, **values) if each.role == role else each for each in EVERYBODY]
+    return [replace(each, **values) if each.role == role else each for each in FLEET]
 
 
-def test_all_equal_and_everybody_heard_is_in_sync() -> None:
-    result = verdict(*EVERYBODY)
+def test_a_fleet_that_reports_equal_code_is_in_sync() -> None:
+    result = verdict(*FLEET)
     assert (result.status, result.compared, result.unknown, result.notes) == (IN_SYNC, 6, (), ())
     assert result.reference == ANSWER
 
@@ -110,7 +110,7 @@ def test_a_difference_tells_whether_the_worker_is_on_its_way_out(state: str, dra
 
 def test_what_the_webserver_answers_is_compared_with_not_what_its_container_reports() -> None:
     answer = replace(ANSWER, code=replace(ANSWER.code, dags_hash="newer"))
-    assert {each.member for each in verdict(*EVERYBODY, answer=answer).out_of_sync} == {each.id for each in EVERYBODY}
+    assert {each.member for each in verdict(*FLEET, answer=answer).out_of_sync} == {each.id for each in FLEET}
 
 
 @pytest.mark.parametrize(
@@ -123,28 +123,28 @@ def test_what_the_webserver_answers_is_compared_with_not_what_its_container_repo
     ],
 )
 def test_a_webserver_that_does_not_answer_is_unknown_though_it_reports(why: str) -> None:
-    result = verdict(*EVERYBODY, answer=Gap(who="webserver", why=why))
+    result = verdict(*FLEET, answer=Gap(who="webserver", why=why))
     assert (result.status, result.unknown) == (UNKNOWN, (Gap(who="webserver", why=why),))
 
 
-def test_without_an_answer_the_last_webservers_record_still_shows_a_difference() -> None:
+def test_the_newest_webservers_record_still_shows_a_difference_without_an_answer() -> None:
     older = member("webserver", "t9", started_at=STARTED - 100, image_version="1.0")
-    result = verdict(older, *EVERYBODY, answer=Gap(who="webserver", why="-"), stopping=frozenset({"t9"}))
+    result = verdict(older, *FLEET, answer=Gap(who="webserver", why="-"), stopping=frozenset({"t9"}))
     assert result.status == OUT_OF_SYNC
     assert [(each.member, each.is_draining) for each in result.out_of_sync] == [("t9/webserver", True)]
 
 
-def test_an_answer_that_no_task_stands_behind_is_doubted() -> None:
-    result = verdict(*EVERYBODY, answer=replace(ANSWER, member="t9/webserver"))
-    assert result.unknown == (Gap(who="t9/webserver", why="answers as the webserver, and ECS knows no such task"),)
+def test_an_answer_from_no_task_of_ecs_is_unknown() -> None:
+    result = verdict(*FLEET, answer=replace(ANSWER, member="t9/webserver"))
+    assert result.unknown == (Gap(who="t9/webserver", why="answers as the webserver, but ECS has no such task"),)
 
 
-def test_without_a_webserver_nothing_is_known() -> None:
+def test_a_fleet_without_a_webserver_is_unknown() -> None:
     result = verdict(WORKER, containers=(container("t2/worker"),), answer=Gap(who="webserver", why="-"))
     assert (result.status, result.reference) == (UNKNOWN, None)
 
 
-def test_nobody_at_all_is_unknown_not_in_sync() -> None:
+def test_an_empty_fleet_is_unknown_not_in_sync() -> None:
     assert verdict(containers=(), answer=Gap(who="webserver", why="-")).status == UNKNOWN
 
 
@@ -156,16 +156,16 @@ def test_a_container_that_does_not_report_is_unknown_and_for_how_long() -> None:
 
 
 def test_a_malformed_record_of_a_running_container_is_unknown() -> None:
-    others = tuple(each for each in EVERYBODY if each.id != "t2/worker")
+    others = tuple(each for each in FLEET if each.id != "t2/worker")
     result = verdict(*others, malformed=("t2/worker",))
     assert (result.unknown, result.malformed) == ((Gap(who="t2/worker", why="its record is malformed"),), 0)
 
 
-def test_a_registry_full_of_strangers_changes_nothing_but_a_figure() -> None:
+def test_foreign_members_in_the_registry_change_nothing_but_a_count() -> None:
     strangers = [member("worker", f"x{number}", image_version="0.1") for number in range(500)]
     garbage = tuple(f"garbage {number}" for number in range(500))
-    result = verdict(*EVERYBODY, *strangers, malformed=garbage)
-    assert replace(result, strays=(), malformed=0) == verdict(*EVERYBODY)
+    result = verdict(*FLEET, *strangers, malformed=garbage)
+    assert replace(result, strays=(), malformed=0) == verdict(*FLEET)
     assert (len(result.strays), result.malformed) == (500, 500)
 
 
@@ -176,7 +176,7 @@ def test_members_are_not_compared_when_ecs_does_not_say_that_they_are_there() ->
     assert (result.status, result.unknown) == (UNKNOWN, (gap,))
 
 
-def test_redis_away_is_one_gap_not_one_a_container() -> None:
+def test_a_failing_redis_is_one_gap_not_one_a_container() -> None:
     gap = Gap(who="fleet registry", why="ConnectionError")
     result = verdict(roster=gap)
     assert (result.status, result.unknown) == (UNKNOWN, (gap,))
@@ -186,10 +186,10 @@ def test_redis_away_is_one_gap_not_one_a_container() -> None:
 def test_an_empty_version_is_equal_to_nothing_not_even_to_another_empty_one(field: str) -> None:
     empty: dict[str, Any] = {field: ""}
     one = verdict(*changed("worker", **empty))
-    assert (one.status, [gap.why for gap in one.unknown]) == (UNKNOWN, [f"does not know its {field}"])
+    assert (one.status, [gap.why for gap in one.unknown]) == (UNKNOWN, [f"reports no {field}"])
     answer = replace(ANSWER, code=replace(ANSWER.code, **empty))
-    nobody = verdict(*(replace(each, **empty) for each in EVERYBODY), answer=answer)
-    assert (nobody.status, len(nobody.unknown)) == (UNKNOWN, 1 + len(EVERYBODY))
+    all_empty = verdict(*(replace(each, **empty) for each in FLEET), answer=answer)
+    assert (all_empty.status, len(all_empty.unknown)) == (UNKNOWN, 1 + len(FLEET))
 
 
 def test_a_difference_is_certain_whatever_else_is_unknown() -> None:
@@ -199,41 +199,40 @@ def test_a_difference_is_certain_whatever_else_is_unknown() -> None:
 
 def test_a_worker_that_has_stopped_is_not_compared() -> None:
     stopped = replace(WORKER, id="t8/worker", image_version="1.0", state=STOPPED)
-    assert verdict(*EVERYBODY, stopped, stopping=frozenset({"t8"})).status == IN_SYNC
+    assert verdict(*FLEET, stopped, stopping=frozenset({"t8"})).status == IN_SYNC
 
 
 def test_a_task_on_its_way_out_is_compared_while_it_reports() -> None:
     old = replace(WORKER, id="t8/worker", image_version="1.0", active=2)
-    (odd,) = verdict(*EVERYBODY, old, stopping=frozenset({"t8"})).out_of_sync
+    (odd,) = verdict(*FLEET, old, stopping=frozenset({"t8"})).out_of_sync
     assert (odd.member, odd.active, odd.is_draining) == ("t8/worker", 2, True)
 
 
 def test_an_image_that_ecs_started_is_another_one_though_it_says_the_same_of_itself() -> None:
     containers = tuple(replace(each, digest="sha256:1") if each.role == "worker" else each for each in RUNNING_ONES)
-    result = verdict(*EVERYBODY, containers=containers)
+    result = verdict(*FLEET, containers=containers)
     (odd,) = result.out_of_sync
     assert (odd.member, odd.field, odd.value, odd.expected) == ("t2/worker", IMAGE_DIGEST, "sha256:1", "sha256:2")
-    assert result.notes == ("the image airflow:2.0 is run with two digests: its tag was moved",)
+    assert result.notes == ("the image airflow:2.0 runs with more than one digest: its tag was moved",)
 
 
 def test_the_same_image_by_two_names_is_one_image() -> None:
     pinned = {"t2/worker": "airflow@sha256:2"}
     containers = tuple(replace(each, image=pinned.get(each.member, each.image)) for each in RUNNING_ONES)
-    assert verdict(*EVERYBODY, containers=containers).status == IN_SYNC
+    assert verdict(*FLEET, containers=containers).status == IN_SYNC
 
 
 def test_an_image_that_ecs_does_not_tell_is_unknown() -> None:
     containers = tuple(replace(each, digest="") if each.role == "worker" else each for each in RUNNING_ONES)
-    assert verdict(*EVERYBODY, containers=containers).unknown == (
-        Gap(who="t2/worker", why="ECS does not say which image it runs"),
+    assert verdict(*FLEET, containers=containers).unknown == (
+        Gap(who="t2/worker", why="ECS does not give its image digest"),
     )
 
 
 def test_a_worker_newer_than_the_webserver_is_a_wrong_order() -> None:
     result = verdict(*changed("worker", airflow_version="3.4.0"))
     assert result.notes == (
-        "wrong order: t2/worker runs Airflow 3.4.0, newer than the webserver's 3.3.2: "
-        "an upgrade needs the webserver first",
+        "wrong order: t2/worker runs Airflow 3.4.0, newer than the webserver's 3.3.2: upgrade the webserver first",
     )
 
 

@@ -1,4 +1,4 @@
-"""What the version check remembers, what is news, and how people are told."""
+"""What the version check remembers, which changes it announces, and the notification."""
 
 from dataclasses import replace
 from typing import Any
@@ -33,13 +33,13 @@ def verdict(status: str, at: float = NOW, **other: Any) -> Verdict:
         reference=Reference(member="t1/webserver", code=CODE),
         compared=6,
         out_of_sync=(ODD,) if status == OUT_OF_SYNC else (),
-        unknown=(Gap(who="t3/flower", why="runs, and does not report", since=at - 90),) if status == UNKNOWN else (),
+        unknown=(Gap(who="t3/flower", why="runs but does not report", since=at - 90),) if status == UNKNOWN else (),
     )
     return replace(plain, **other)
 
 
 def after(*statuses: tuple[str, float]) -> Memory:
-    """The memory after looks that found these statuses, each so many seconds after the one before."""
+    """Return the memory after ticks with these statuses, each so many seconds after the one before."""
     memory, now = Memory(), NOW
     for status, seconds in statuses:
         now += seconds
@@ -48,7 +48,7 @@ def after(*statuses: tuple[str, float]) -> Memory:
 
 
 @pytest.mark.parametrize(
-    ("looks", "seconds"),
+    ("ticks", "seconds"),
     [
         ([(IN_SYNC, 0)], 0),
         ([(OUT_OF_SYNC, 0)], 0),
@@ -58,8 +58,8 @@ def after(*statuses: tuple[str, float]) -> Memory:
         ([(OUT_OF_SYNC, 0), (IN_SYNC, 60), (OUT_OF_SYNC, 60)], 0),
     ],
 )
-def test_the_time_out_of_sync_runs_until_all_agree(looks: list[tuple[str, float]], seconds: float) -> None:
-    assert after(*looks).seconds_out_of_sync() == seconds
+def test_the_time_out_of_sync_runs_until_all_agree(ticks: list[tuple[str, float]], seconds: float) -> None:
+    assert after(*ticks).seconds_out_of_sync() == seconds
 
 
 def test_a_clock_that_goes_back_gives_no_negative_time() -> None:
@@ -67,7 +67,7 @@ def test_a_clock_that_goes_back_gives_no_negative_time() -> None:
 
 
 @pytest.mark.parametrize(
-    ("looks", "news"),
+    ("ticks", "news"),
     [
         ([(IN_SYNC, 0)], False),  # all is well from the start
         ([(OUT_OF_SYNC, 0)], True),
@@ -81,9 +81,9 @@ def test_a_clock_that_goes_back_gives_no_negative_time() -> None:
         ([(OUT_OF_SYNC, 0), (UNKNOWN, 60), (OUT_OF_SYNC, 60)], False),
     ],
 )
-def test_people_are_told_of_changes_that_last(looks: list[tuple[str, float]], news: bool) -> None:
-    *before, (status, seconds) = looks
-    now = NOW + sum(each for _, each in looks)
+def test_a_change_that_lasts_is_worth_a_notification(ticks: list[tuple[str, float]], news: bool) -> None:
+    *before, (status, seconds) = ticks
+    now = NOW + sum(each for _, each in ticks)
     assert seconds >= 0
     assert is_worth_telling(remember(after(*before), verdict(status, at=now), {})) is news
 
@@ -104,13 +104,13 @@ def test_a_container_that_stopped_reporting_is_silent_since_the_registry_forgot_
 def test_a_message_says_who_runs_what_since_when_and_what_to_do() -> None:
     found = verdict(OUT_OF_SYNC, notes=("wrong order: t2/worker ...",))
     message = message_on(found, Memory(status=OUT_OF_SYNC, since=NOW - 3700), cluster="prd-Cluster")
-    assert message.subject == "Airflow prd-Cluster: not all run the webserver's code"
+    assert message.subject == "Airflow prd-Cluster: some containers run other code than the webserver"
     assert message.body == (
         "Webserver:\n"
         "  t1/webserver: image_version 2.0, dags_hash 0123456789ab, airflow_version 3.3.2\n\n"
         "Other code:\n"
-        "  t2/worker: dags_hash fedcba987654 instead of 0123456789ab (consuming, 3 tasks run)\n\n"
-        "Wrong:\n"
+        "  t2/worker: dags_hash fedcba987654 instead of 0123456789ab (consuming, 3 active tasks)\n\n"
+        "Problems:\n"
         "  wrong order: t2/worker ...\n\n"
         "Since:\n"
         "  1970-01-12 12:45:00 UTC (61 min)\n\n"
@@ -119,9 +119,9 @@ def test_a_message_says_who_runs_what_since_when_and_what_to_do() -> None:
     )
 
 
-def test_a_message_on_silence_says_who_is_silent_for_how_long() -> None:
+def test_a_message_on_silence_names_the_silent_container_and_the_time() -> None:
     body = message_on(verdict(UNKNOWN), Memory(status=UNKNOWN, since=NOW), cluster="c").body
-    assert "Not known:\n  t3/flower: runs, and does not report, for 90 s\n" in body
+    assert "Unknown:\n  t3/flower: runs but does not report, for 90 s\n" in body
 
 
 def test_a_message_names_a_container_once_and_not_thousands_of_them() -> None:

@@ -40,7 +40,7 @@ def record(*, differs: bool = False, silent: bool = False) -> dict[str, Any]:
         reference=Reference(member="t1/webserver", code=CODE),
         compared=6,
         out_of_sync=(ODD,) if differs else (),
-        unknown=(Gap(who="t3/flower", why="runs, and does not report", since=910.0),) if silent else (),
+        unknown=(Gap(who="t3/flower", why="runs but does not report", since=910.0),) if silent else (),
     )
     memory = Memory(status=verdict.status, since=900.0, skewed_since=900.0 if differs else None, looked_at=1000.0)
     answer: dict[str, Any] = json.loads(json.dumps(Outcome(verdict=verdict, memory=memory).to_record()))
@@ -120,7 +120,7 @@ def test_it_says_who_differs_in_what_and_who_is_silent_for_how_long() -> None:
     assert list(report_lines(record(differs=True, silent=True))) == [
         "out_of_sync: 6 containers compared with t1/webserver (image 2.0, dags 0123456789ab, Airflow 3.3.2)",
         "  t2/worker: dags_hash fedcba987654 instead of 0123456789ab (consuming, 3 tasks run)",
-        "  t3/flower: runs, and does not report, for 90 s",
+        "  t3/flower: runs but does not report, for 90 s",
         "  not in sync for 100 s",
     ]
 
