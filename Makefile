@@ -34,7 +34,7 @@ prewarm: setup-local ## run a DAG by the clock without and with a forecast, prin
 up: setup-local ## bring the stack up and keep it until Ctrl-C or `make down`
 	@exec $(BIN)/python -m local up
 
-deploy-local: setup-dev ## roll the present airflow_image/ out on the stack of `make up` (VERSION=2)
+deploy-local: setup-dev ## deploy the present airflow_image/ to the stack of `make up` (VERSION=2)
 	@$(BIN)/python -m local deploy --version "$(VERSION)"
 
 down: setup-dev ## end the stack of `make up`
@@ -43,14 +43,14 @@ down: setup-dev ## end the stack of `make up`
 decisions: setup-dev ## print the autoscaler's last decisions on the stack of `make up`
 	@$(BIN)/python -m local decisions
 
-# make answers 2 to whatever fails. In question mode (-q), where only lines with a + are run, it answers 1 when something
-# is left to be done: so "out of sync" gets its 1, and "unknown" keeps the 2.
+# make exits with 2 on any failure. In question mode (-q) it runs only lines with a + and exits with 1 when a target is out of
+# date. So "out of sync" exits with 1, and "unknown" with 2.
 STATE := $(or $(AIRFLOW_ON_ECS_STATE),.local)
 VERSIONS_CODE := $(STATE)/versions-code
 ifneq ($(filter versions,$(MAKECMDGOALS)),)
 MAKEFLAGS += -q
 endif
-versions: versions-asked ## does every process run the webserver's code? exit 0 yes, 1 no, 2 unknown (ENV=prd WAIT=600)
+versions: versions-asked ## check that every process runs the webserver's code: exit 0 yes, 1 no, 2 unknown (ENV=prd WAIT=600)
 	$(if $(filter 1,$(shell cat $(VERSIONS_CODE))),out of sync)
 	$(if $(filter-out 0 1,$(shell cat $(VERSIONS_CODE))),$(error unknown))
 
@@ -61,7 +61,7 @@ versions-asked:
 sleep: setup-dev ## stop a whole environment when no task runs in it (ENV=dev WAIT=3600)
 	@$(BIN)/python -m ops.sleep asleep --env "$(ENV)" $(if $(WAIT),--wait $(WAIT))
 
-wake: setup-dev ## start it again, in order (ENV=dev)
+wake: setup-dev ## start a sleeping environment again, in order (ENV=dev)
 	@$(BIN)/python -m ops.sleep awake --env "$(ENV)" $(if $(WAIT),--wait $(WAIT))
 
 COST_ARGUMENTS = --env "$(ENV)" $(if $(REV),--rev "$(REV)") $(if $(VS),--vs "$(VS)") $(if $(VS_REV),--vs-rev "$(VS_REV)") \
@@ -81,7 +81,7 @@ image: setup-dev ## build the image with docker, podman or buildah (VERSION, TAG
 package: setup-dev ## build the functions' packages and the template for a deployment to AWS (sam build)
 	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/sam build
 
-# All of them work with the bucket DELIVERY_BUCKET and the caller's credentials, see docs/delivery.md.
+# The delivery commands use the bucket DELIVERY_BUCKET and the caller's credentials, see docs/delivery.md.
 DELIVERY = $(BIN)/python -m ops.delivery
 release: setup-dev ## build and push the image of a version, once (VERSION, REPOSITORY)
 	@$(DELIVERY) release --version "$(VERSION)" --repository "$(REPOSITORY)"
@@ -103,7 +103,7 @@ settle: setup-dev ## record the revision of an environment's database (ENV, REVI
 pipeline-role: setup-dev ## let a role of sam pipeline bootstrap deliver to an environment (ENV, ROLE, REPO=owner/name)
 	@$(DELIVERY) role --env "$(ENV)" --role "$(ROLE)" --repository "$(REPO)"
 
-# What is marked slow needs more than some seconds of both cores, or repeats a quick test in more ways; CONTRIBUTING.md says more.
+# CONTRIBUTING.md says which tests are marked slow.
 PYTEST := $(BIN)/python -m pytest
 SEVERAL := -n 2 --dist loadfile --no-loadscope-reorder -m
 test: setup lint ## lint, unit tests, the protocol's model, quick integration tests, one demonstration (some ten minutes)
@@ -114,13 +114,13 @@ test-all: test ## `make test`, then the slow tests, as CI runs them
 	@$(PYTEST) $(SEVERAL) "slow and not acceptance and not image" tests
 	@$(PYTEST) -m "acceptance and slow" tests/acceptance
 
-test-fast: setup-dev ## the unit tests
+test-fast: setup-dev ## run the unit tests
 	@$(BIN)/python -m pytest -n 2 tests/unit
 
 test-image: setup-dev ## build the real image and run every role of it (needs buildah and podman)
 	@$(BIN)/python -m pytest -m image -rs tests/image
 
-protocol: setup-dev ## the protocol's model over 100,000 steps (about half an hour)
+protocol: setup-dev ## run the model of the drain protocol over 100,000 steps (about half an hour)
 	@PROTOCOL_STEPS=100000 $(BIN)/python -m pytest tests/model -k test_no_task --log-cli-level=INFO
 
 compiled: setup-dev # compile the simulator's hot modules, if there is a compiler and the build is out of date
