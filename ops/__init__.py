@@ -1,1 +1,1 @@
-"""Commands for those who operate a deployed stack."""
+"""Commands for operators of a deployed stack."""

@@ -15,26 +15,26 @@ from project import environments, running
 from project.clients import CREDENTIALS
 
 LOCAL = "local"
-# An invocation may take as long as the function's own timeout; it is not made a second time.
+# An invocation may take as long as the function's own timeout, so a slow one is not retried.
 INVOKE = Config(read_timeout=100, retries={"max_attempts": 0})
 
 
 @dataclass(frozen=True, kw_only=True)
 class DeployedStack:
-    """A deployed stack, and clients of the APIs that it is reached by."""
+    """A deployed stack, with clients of its APIs."""
 
     name: str
     cloudformation: Any
     functions: Any
 
     def output(self, key: str) -> str:
-        """One of its outputs; KeyError when it has none of that name. Raises what boto3 raises."""
+        """Return one of the stack's outputs. Raises KeyError when it has none of that name, and what boto3 raises."""
         (stack,) = self.cloudformation.describe_stacks(StackName=self.name)["Stacks"]
         return {each["OutputKey"]: str(each["OutputValue"]) for each in stack.get("Outputs", [])}[key]
 
 
 def find_stack(name: str) -> DeployedStack:
-    """The stack of an environment; CommandError when there is no such environment, or no local stack runs."""
+    """Return the stack of an environment. Raises CommandError when the environment or the local stack is missing."""
     environment = environments.load(name)
     api: Any = boto3.session  # boto3 is not typed
     if name != LOCAL:
@@ -69,7 +69,7 @@ class FunctionFailed(Exception):
 
 
 def ask_function(stack: DeployedStack, *, output: str, event: Mapping[str, Any], who: str) -> Record:
-    """The answer to `event` of the function that this output of the stack names; `who` names it to people.
+    """Invoke the function that this output of the stack names and return its answer; `who` names it to people.
 
     Raises FunctionFailed, KeyError when the stack has no such output, and what boto3 raises.
     """
@@ -89,7 +89,7 @@ def ask_until(
     clock: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], None] = time.sleep,
 ) -> Record:
-    """The first answer that is as wanted, or the last one within `seconds`; `progress` hears each with its time."""
+    """Return the first answer that is done, or the last within `seconds`; `progress` gets each with its time."""
     began = clock()
     while True:
         record = ask()

@@ -8,12 +8,12 @@ import boto3
 from botocore.config import Config
 
 REGION = "us-east-1"
-# No account of AWS knows these: a process that missed the endpoint could do nothing with them.
+# Valid in no AWS account: a process that missed the endpoint could do nothing with them.
 CREDENTIALS = {"AWS_ACCESS_KEY_ID": "local", "AWS_SECRET_ACCESS_KEY": "local"}
 
 
 def environment(endpoint: str, region: str = REGION) -> dict[str, str]:
-    """Return what lets any SDK or CLI of AWS talk to `endpoint`, and to nothing else."""
+    """Return the variables that make any SDK or CLI of AWS talk to `endpoint` and to nothing else."""
     return {
         **CREDENTIALS,
         "AWS_ENDPOINT_URL": endpoint,

@@ -1,4 +1,4 @@
-"""Reads samconfig.toml's environments and their parameters, with SAM's own reader."""
+"""Read samconfig.toml's environments and their parameters, with SAM's own reader."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ class Environment:
 
 
 def load(name: str, *, root: Path | None = None) -> Environment:
-    """Return an environment of the project in `root`, by default this one; CommandError names the ones there are."""
+    """Return an environment of the project in `root`, by default this one. CommandError names the known ones."""
     root = root or paths.ROOT
     config = tomllib.loads((root / "samconfig.toml").read_text())
     names = [key for key, value in config.items() if isinstance(value, dict) and "deploy" in value]
     if name not in names:
-        raise CommandError(f"unknown environment {name!r}; samconfig.toml has: {', '.join(names)}")
+        raise CommandError(f"unknown environment {name!r}: use one of samconfig.toml: {', '.join(names)}")
     section = config[name]["deploy"]["parameters"]
     return Environment(
         name=name,

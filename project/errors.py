@@ -2,4 +2,4 @@
 
 
 class CommandError(RuntimeError):
-    """A command cannot go on; the message is one line: what happened, then what to do."""
+    """A command cannot go on. The message is one line: what happened, then what to do."""

@@ -1,4 +1,4 @@
-"""Where things are in the checkout; the local stack keeps its state below .local/, or where a variable says."""
+"""Paths in the checkout. The local stack keeps its state in .local/, or in the folder that a variable names."""
 
 import os
 from pathlib import Path

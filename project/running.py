@@ -1,4 +1,4 @@
-"""Says where the running stack is, for commands that another terminal runs; holds no password."""
+"""A file that tells commands in other terminals where the running local stack is; it holds no password."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ NO_STACK = "no local stack is running in this checkout; start one with `make up`
 
 @dataclass(frozen=True, kw_only=True)
 class Running:
-    """Where Redis and the AWS API of the stack are; the secret with Redis's password is in the latter.
+    """The addresses of the stack's Redis and AWS API; the API holds the secret with Redis's password.
 
-    `invocations` is the address of Lambda's Invoke, which the AWS API does not play.
+    `invocations` is the address of Lambda's Invoke, which the AWS API does not provide.
     """
 
     redis_host: str
@@ -32,7 +32,7 @@ class Running:
     invocations: str
 
     def broker(self) -> redis.Redis:
-        """A client that has just answered; CommandError when there is none to be had."""
+        """Return a client that has just answered. Raises CommandError when Redis or the AWS API does not answer."""
         try:
             secrets = Clients(self.endpoint, self.region).secretsmanager
             password = secrets.get_secret_value(SecretId=self.broker_secret_arn)["SecretString"]
@@ -45,7 +45,7 @@ class Running:
 
 @contextlib.contextmanager
 def announced(running: Running) -> Iterator[None]:
-    """The file is there, for this user only, while the block runs."""
+    """Keep the file, readable by this user only, while the block runs."""
     paths.RUNNING.unlink(missing_ok=True)
     paths.RUNNING.touch(mode=0o600, exist_ok=False)
     paths.RUNNING.write_text(json.dumps(asdict(running)))
@@ -56,7 +56,7 @@ def announced(running: Running) -> Iterator[None]:
 
 
 def find() -> Running:
-    """The stack that runs; CommandError when none does."""
+    """Return the running stack. Raises CommandError when none runs."""
     try:
         return Running(**json.loads(paths.RUNNING.read_text()))
     except (FileNotFoundError, ValueError, TypeError):

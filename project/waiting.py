@@ -1,4 +1,4 @@
-"""Waits for something to become true, with a limit and a name for what was awaited."""
+"""Wait for a condition, with a limit and a name for the error."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from project.errors import CommandError
 
 
 def wait_until(ready: Callable[[], bool], *, what: str, timeout_s: float, every_s: float = 0.25) -> None:
-    """Wait until `ready()`; CommandError says what did not happen in time."""
+    """Wait until `ready()`. CommandError names what did not happen in time."""
     deadline = time.monotonic() + timeout_s
     while not ready():
         if time.monotonic() > deadline:

@@ -17,7 +17,7 @@ from project.errors import CommandError
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Exit code 1, after one line, when an environment, a revision or a price is missing."""
+    """Print the costs. Return exit code 1, after one line, when an environment, a revision or a price is missing."""
     options = _parser().parse_args(arguments)
     try:
         _cost(options, Console())
@@ -28,7 +28,7 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _cost(options: argparse.Namespace, console: Console) -> None:
-    """The environment idle and under the load; or, with another one or another revision, both under the load."""
+    """Compare the environment idle and under the load; with another environment or revision, both under the load."""
     load = Load(
         tasks_a_day=options.tasks,
         task_s=options.task_seconds,
@@ -57,10 +57,13 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--vs", help="another environment to compare with")
     parser.add_argument("--vs-rev", help="another revision to compare with")
     parser.add_argument("--tasks", type=int, default=10_000, help="tasks on an average day")
-    parser.add_argument("--task-seconds", type=float, default=60.0, help="how long one runs on average")
+    parser.add_argument("--task-seconds", type=float, default=60.0, help="average seconds that a task runs")
     parser.add_argument("--deployments", type=int, default=20, help="deployments of the image a month")
     parser.add_argument(
-        "--awake-hours", type=_hours_a_week, default=float(HOURS_A_WEEK), help="hours a week in which it does not sleep"
+        "--awake-hours",
+        type=_hours_a_week,
+        default=float(HOURS_A_WEEK),
+        help="hours a week in which the environment is awake",
     )
     return parser
 
@@ -68,7 +71,7 @@ def _parser() -> argparse.ArgumentParser:
 def _hours_a_week(text: str) -> float:
     hours = float(text)
     if not 0 < hours <= HOURS_A_WEEK:
-        raise argparse.ArgumentTypeError(f"a week has {HOURS_A_WEEK} hours, and one without any has no tasks")
+        raise argparse.ArgumentTypeError(f"it must be more than 0 and at most {HOURS_A_WEEK}, the hours of a week")
     return hours
 
 

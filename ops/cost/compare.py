@@ -14,7 +14,7 @@ from ops.cost.estimate import Line
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
-    """Dollars a month of one resource on the left and on the right; 0 where it is not there."""
+    """Dollars a month of one resource on the left and on the right; 0 where it is missing."""
 
     resource: str
     what: str
@@ -23,7 +23,7 @@ class Row:
 
 
 def compare(left: Sequence[Line], right: Sequence[Line]) -> list[Row]:
-    """Every resource of either, the dearest first; what differs between the two is said of both."""
+    """Return a row for every resource of either side, the dearest first; descriptions that differ are both shown."""
     rows = []
     for resource in sorted({line.resource for line in (*left, *right)}):
         mine, theirs = ([line for line in lines if line.resource == resource] for lines in (left, right))
@@ -39,16 +39,16 @@ def compare(left: Sequence[Line], right: Sequence[Line]) -> list[Row]:
     return sorted(rows, key=lambda row: (-max(row.left_usd, row.right_usd), row.resource))
 
 
-SMALL_USD = 2.0  # what costs less shares a line
+SMALL_USD = 2.0  # resources that cost less share a line
 NOTE = (
     f"List prices of {prices.REGION}, on demand, as of {prices.AS_OF}; ops/cost/prices.py says which were checked, and "
     "how. Without traffic, requests, container logs, snapshots, free tiers, discounts and taxes. "
-    "What scales by its processors is at its fewest."
+    "Services that scale by CPU are counted at their minimum."
 )
 
 
 def show(rows: Sequence[Row], *, left: str, right: str, with_difference: bool, console: Console) -> None:
-    """A line for each resource, and the sum of all."""
+    """Print a line for each resource, and the sum of all."""
     table = Table("resource", "what")
     for name in (left, right, *(("difference",) if with_difference else ())):
         table.add_column(name, justify="right")

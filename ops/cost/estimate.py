@@ -1,6 +1,6 @@
-"""Prices each resource of a template as one environment deploys it.
+"""Price each resource of a template as one environment deploys it.
 
-Pure. A type that has no price here is an error, not free: FREE names those that cost nothing by themselves.
+Pure. A type without a price here is an error, not free: FREE names the types that cost nothing by themselves.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from ops.cost.load import Load
 
 FREE = frozenset(
     (
-        "AWS::EC2::FlowLog",  # paid for by traffic, which no estimate here knows
+        "AWS::EC2::FlowLog",  # billed by traffic, which is not estimated here
         *("AWS::ApplicationAutoScaling::ScalableTarget", "AWS::ApplicationAutoScaling::ScalingPolicy"),
         *("AWS::EC2::InternetGateway", "AWS::EC2::Route", "AWS::EC2::RouteTable", "AWS::EC2::SecurityGroup"),
         *("AWS::EC2::SecurityGroupEgress", "AWS::EC2::SecurityGroupIngress", "AWS::EC2::Subnet"),
@@ -31,7 +31,7 @@ FREE = frozenset(
     )
 )
 MINUTES_A_MONTH = prices.HOURS_A_MONTH * 60
-# Seconds of each minute that a function runs: the autoscaler looks all the time, the others once.
+# Seconds of each minute that a function runs: the autoscaler ticks all the time, the others once.
 AUTOSCALER = "autoscaler"
 FUNCTION_BUSY_S = {AUTOSCALER: 60.0, "version_check": 2.0, "sleeper": 2.0}
 # Metrics that the autoscaler and the version check publish: of the fleet, and of each pool.
@@ -44,12 +44,12 @@ Resource = Mapping[str, Any]
 
 
 class NoPrice(LookupError):
-    """Something of the template has no price in the table; the message says what."""
+    """A part of the template has no price in the table; the message names it."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Line:
-    """What a resource costs a month, in dollars."""
+    """One part of a resource's cost, in dollars a month."""
 
     resource: str
     what: str
@@ -57,14 +57,14 @@ class Line:
 
 
 def estimate(template: Template, *, load: Load) -> list[Line]:
-    """A line for each resource that costs something, the dearest first. Raises NoPrice."""
+    """Return the lines of each resource that costs something, the dearest first. Raises NoPrice."""
     lines: list[Line] = []
     for title, resource in template["Resources"].items():
         kind = resource["Type"]
         if kind in FREE:
             continue
         if kind not in PRICED:
-            raise NoPrice(f"the table has no price for {kind} ({title})")
+            raise NoPrice(f"no price for {kind} ({title}): add it to ops/cost/estimate.py")
         for what, usd in PRICED[kind](resource.get("Properties", {}), template, load):
             lines.append(Line(resource=title, what=what, usd=usd))
     return sorted(lines, key=lambda line: (-line.usd, line.resource, line.what))
@@ -79,7 +79,7 @@ Priced = Iterator[tuple[str, float]]
 
 def _look_up(table: Mapping[str, float], key: str, what: str) -> float:
     if key not in table:
-        raise NoPrice(f"the table has no price for the {what} {key}; it has {', '.join(table)}")
+        raise NoPrice(f"no price for the {what} {key}, only for {', '.join(table)}: add it to ops/cost")
     return table[key]
 
 

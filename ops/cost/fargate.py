@@ -1,4 +1,4 @@
-"""What the tasks of an ECS service cost a month: those that always run, and those of deployments."""
+"""Price the ECS tasks of a service a month: those that always run, and the second set during deployments."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ Properties = Mapping[str, Any]
 
 @dataclass(frozen=True, kw_only=True)
 class Split:
-    """So many tasks on demand, so many on Spot."""
+    """The number of ECS tasks on demand and on Spot."""
 
     on_demand: float
     spot: float
 
 
 def price_service(p: Properties, template: Mapping[str, Any], load: Load) -> Iterator[tuple[str, float]]:
-    """What each part is, and its dollars a month."""
+    """Yield a description of each part and its dollars a month."""
     definition = template["Resources"][p["TaskDefinition"]["Ref"]]["Properties"]
     tasks = _tasks(p, definition, template, load)
     parts = split(tasks, p.get("CapacityProviderStrategy", ()))
@@ -42,7 +42,7 @@ def price_service(p: Properties, template: Mapping[str, Any], load: Load) -> Ite
         yield f"{parts.spot:.1f} x {size} on Spot", parts.spot * spot_hour * prices.HOURS_A_MONTH
     gate_minutes = _gate_minutes(definition)
     if gate_minutes and load.deployments_a_month:
-        while_awake = tasks / load.awake  # nobody deploys into sleep
+        while_awake = tasks / load.awake  # no deployments while asleep
         twice = load.deployments_a_month * gate_minutes / MINUTES_AN_HOUR * while_awake * (hour + disk_hour)
         yield f"{load.deployments_a_month} deployments, old and new for {gate_minutes} min", twice
     if "ServiceRegistries" in p:
@@ -50,7 +50,7 @@ def price_service(p: Properties, template: Mapping[str, Any], load: Load) -> Ite
 
 
 def split(tasks: float, strategy: Any) -> Split:
-    """As ECS divides them: the base on demand first, the rest by weight."""
+    """Divide tasks as ECS does: the base on demand first, the rest by weight."""
     items = {item["CapacityProvider"]: item for item in strategy}
     weights = {name: _number(item.get("Weight", 0)) for name, item in items.items()}
     base = sum(_number(item.get("Base", 0)) for item in items.values())
@@ -61,7 +61,7 @@ def split(tasks: float, strategy: Any) -> Split:
 
 
 def _number(value: Any) -> float:
-    """A number, or the one that the template selects from a list."""
+    """Return a number, or the one that the template selects from a list."""
     if isinstance(value, Mapping):
         index, choices = value["Fn::Select"]
         return float(choices[index])
@@ -73,20 +73,20 @@ def _environment(container: Properties) -> dict[str, Any]:
 
 
 def _gate_minutes(definition: Properties) -> int:
-    """For how long, at most, a deployment's new tasks run beside the old ones; 0 where they do not wait."""
+    """Return the longest time that new tasks of a deployment run beside the old ones; 0 without a gate."""
     return max(int(_environment(c).get("GATE_MINUTES", 0)) for c in definition["ContainerDefinitions"])
 
 
 def _tasks(p: Properties, definition: Properties, template: Mapping[str, Any], load: Load) -> float:
-    """A pool's workers follow the load; what scales by its processors is at its fewest; the rest has one task.
+    """Return the mean number of ECS tasks over all hours; none run while asleep.
 
-    The mean over all hours: asleep there is none.
+    A pool's workers follow the load. A service that scales by CPU runs its minimum. Every other service runs one.
     """
     for environment in map(_environment, definition["ContainerDefinitions"]):
         if "POOL" in environment:
             pools = read_pools(environment[POOLS])
             pool = find_pool(pools, environment["POOL"])
-            # All tasks go to the first pool: what others run is not told apart here.
+            # All tasks go to the first pool: the load does not say which pool runs a task.
             if pool != pools[0]:
                 return load.awake * float(pool.minimum)
             return load.workers(concurrency=pool.concurrency, least=pool.minimum, most=pool.maximum)

@@ -1,4 +1,4 @@
-"""How much work a month brings, and how many workers that takes."""
+"""The work of a month, and the workers that it needs."""
 
 from __future__ import annotations
 
@@ -6,18 +6,18 @@ from dataclasses import dataclass
 
 DAYS_A_MONTH = 365 / 12
 SECONDS_A_MONTH = DAYS_A_MONTH * 86_400
-# Slots of running workers that hold a task, on average: bursts, boots and drains take the rest.
+# Share of running workers' slots that hold a task, on average: bursts, boots and drains take the rest.
 SLOTS_IN_USE = 0.6
-# What a task leaves behind; measured with short tasks, and more with talkative ones.
+# Log of one task, measured with short tasks; tasks that log much leave more.
 LOG_KB_A_TASK = 20
 HOURS_A_WEEK = 168
 
 
 @dataclass(frozen=True, kw_only=True)
 class Load:
-    """Tasks on the average day, how long one runs on average, and how often the image is deployed anew.
+    """Tasks on an average day, how long one runs on average, and deployments of the image a month.
 
-    `awake_hours_a_week`: for so long the environment does not sleep, more than 0; tasks and deployments come then.
+    `awake_hours_a_week`: hours in which the environment is awake, more than 0. Tasks and deployments come then.
     """
 
     tasks_a_day: int
@@ -27,11 +27,11 @@ class Load:
 
     @property
     def awake(self) -> float:
-        """The share of the hours."""
+        """Return the share of hours in which the environment is awake."""
         return self.awake_hours_a_week / HOURS_A_WEEK
 
     def workers(self, *, concurrency: int, least: int, most: int) -> float:
-        """The mean number of workers of a pool that runs all of it: within its limits, as the autoscaler keeps it."""
+        """Return the mean number of workers of a pool that runs the whole load, within the pool's limits."""
         busy_slots = self.tasks_a_day * self.task_s / 86_400
         return min(max(busy_slots / SLOTS_IN_USE / concurrency, least * self.awake), most * self.awake)
 

@@ -1,8 +1,8 @@
 """List prices of AWS in us-east-1, in US dollars, on demand, without free tiers, discounts or taxes.
 
-Written down from memory of AWS's own pages, which are named with each group. In AS_OF the groups were held against
-pages of others that quote AWS's prices, of 2026 where they have a date: they are named after "checked". What says "not
-checked" was found on none. Hold what matters to a decision against AWS's page. Nothing here reads prices from AWS.
+The prices were written from memory of AWS's own pages, which each group names. In AS_OF the groups were compared with
+other pages that quote AWS's prices, dated 2026 where they have a date; "checked" names them. "Not checked" means that
+no such page was found. Before a decision, compare with AWS's page. No price here is read from AWS.
 """
 
 from collections.abc import Mapping
@@ -22,7 +22,7 @@ FARGATE_SPOT_SHARE = 0.30
 
 # aws.amazon.com/rds/postgresql/pricing: one zone; a standby costs the same again. Checked, up to db.t4g.medium:
 # infratally.com/articles/aws-rds-pricing-explained-2026.html; the disk: usage.ai/blogs/aws/reserved-instances/rds.
-# The larger classes: not checked; several public tables have these very numbers, others differ by some percent.
+# The larger classes: not checked; several public tables have the same numbers, others differ by some percent.
 RDS_HOUR: Mapping[str, float] = {
     "db.t4g.micro": 0.016,
     "db.t4g.small": 0.032,

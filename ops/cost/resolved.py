@@ -1,4 +1,4 @@
-"""The template as one environment deploys it: SAM expanded, conditions decided, parameters put in their places."""
+"""The template as one environment deploys it: SAM expanded, conditions decided, parameters filled in."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from cfn.transform import expand
 from project import environments, paths
 from project.errors import CommandError
 
-# What `sam deploy` puts in CodeUri's place: nothing that is asked of a template depends on it.
+# Stands for the CodeUri that `sam deploy` writes: no cost depends on it.
 PACKAGED = "s3://packages/code"
-# What is decided away: a section that nothing refers to any more.
+# Sections that nothing refers to any more once all is resolved.
 DECIDED = ("Parameters", "Rules", "Conditions", "Mappings", "Metadata")
 PSEUDO = {"AWS::Partition": "aws", "AWS::URLSuffix": "amazonaws.com", "AWS::AccountId": "123456789012"}
 _HOLE = re.compile(r"\$\{([^!${}]+)\}")
 
 
 def resolved(template: Template, *, given: Mapping[str, str], region: str) -> Template:
-    """The template with the values `given`. Raises TemplateError for values that the template refuses.
+    """Return the template with the values `given`. Raises TemplateError for values that the template refuses.
 
-    What only a deployment can know stays: references to resources, their attributes, and pseudo parameters.
+    Values that only a deployment knows stay: references to resources, their attributes, and pseudo parameters.
     """
     template = copy.deepcopy(template)
     if refused := parameter_values.violations(template, given):
@@ -55,7 +55,7 @@ def resolved(template: Template, *, given: Mapping[str, str], region: str) -> Te
 
 
 def _typed(values: Mapping[str, Any], declared: Mapping[str, Any]) -> dict[str, Any]:
-    """Numbers and truth values as such: CloudFormation turns texts into them where a property wants them."""
+    """Convert texts to numbers and booleans, as CloudFormation does where a property needs them."""
     return {name: _typed_value(value, declared[name]) for name, value in values.items()}
 
 
@@ -69,7 +69,7 @@ def _typed_value(value: str, declared: Mapping[str, Any]) -> Any:
 
 
 def _filled(node: Any, values: Mapping[str, Any], mappings: Mapping[str, Any]) -> Any:
-    """The node with parameters and mappings replaced by what they stand for."""
+    """Return the node with parameters and mappings replaced by their values."""
     if isinstance(node, list):
         return [_filled(item, values, mappings) for item in node]
     if not isinstance(node, dict):
@@ -91,7 +91,7 @@ def _filled(node: Any, values: Mapping[str, Any], mappings: Mapping[str, Any]) -
 
 
 def _substituted(argument: Any, values: Mapping[str, Any]) -> Any:
-    """An Fn::Sub without its parameters; plain text when nothing else is left to put in."""
+    """Return an Fn::Sub with its parameters filled in; plain text when no placeholder is left."""
     text, own = argument if isinstance(argument, list) else (argument, {})
     known = {**values, **{name: value for name, value in own.items() if isinstance(value, str)}}
     text = _HOLE.sub(lambda hole: str(known.get(hole.group(1), hole.group(0))), text)
@@ -102,7 +102,7 @@ def _substituted(argument: Any, values: Mapping[str, Any]) -> Any:
 
 
 def read_template(environment: str, revision: str | None) -> dict[str, Any]:
-    """The template with the environment's parameters in their places. CommandError says what there is not."""
+    """Return the template with the environment's parameters filled in. Raises CommandError for what is missing."""
     if revision is None:
         config = environments.load(environment)
         return resolved(
@@ -121,5 +121,7 @@ def _show(revision: str, path: str) -> str:
     command = ["git", "show", f"{revision}:{path}"]
     done = subprocess.run(command, cwd=paths.ROOT, capture_output=True, text=True, check=False)
     if done.returncode:
-        raise CommandError(f"git has no {path} in the revision {revision}")
+        raise CommandError(
+            f"git has no {path} in the revision {revision}: check the names of the environment and the revision"
+        )
     return done.stdout

@@ -1,1 +1,1 @@
-"""Brings a release from environment to environment, and back where the database allows it."""
+"""Promotes a release from environment to environment, and rolls back where the database allows it."""

@@ -29,18 +29,18 @@ from project.errors import CommandError
 
 
 def client(service: str, environment: str) -> Any:
-    """boto3's client in the environment's region; CommandError when there is no such environment."""
+    """Return boto3's client in the environment's region. Raises CommandError for an unknown environment."""
     api: Any = boto3  # boto3 is not typed
     return api.client(service, region_name=environments.load(environment).region)
 
 
 def make_store(bucket: str, environment: str) -> Store:
-    """The pipeline's bucket, which is where the environment is."""
+    """Return the store in the pipeline's bucket, which is in the environment's region."""
     return Store(client("s3", environment), bucket)
 
 
 def make_stack(environment: str, *, bucket: str, role: str) -> Stack:
-    """The environment's stack, whether it exists or not."""
+    """Return the environment's stack, whether it exists or not."""
     given = environments.load(environment)
     return Stack(
         environment=environment,
@@ -54,12 +54,12 @@ def make_stack(environment: str, *, bucket: str, role: str) -> Stack:
 
 
 def make_version_check(environment: str) -> Callable[[], Record]:
-    """One look of the environment's version check."""
+    """Return a function that asks the environment's version check once."""
     return lambda: ask_version_check(find_stack(environment))
 
 
 def make_delivery(stack: Stack, store: Store, *, gate_s: float, say: Callable[[str], None]) -> Delivery:
-    """A delivery to this stack."""
+    """Return a delivery to this stack."""
     return Delivery(
         store=store,
         stack=stack,
@@ -75,7 +75,7 @@ UNCHANGED, ENDED_BADLY = 1, 2
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Exit code 0 when it is done, 1 when nothing was changed, 2 when what was begun did not end well."""
+    """Run the command. Return exit code 0 when done, 1 when nothing was changed, 2 when a begun change failed."""
     options = _parser().parse_args(arguments)
     try:
         options.run(options)
@@ -110,7 +110,7 @@ def _deploy(options: argparse.Namespace) -> None:
     if options.plan_only:
         return
     if not options.change_set and not options.yes and input("Go on? [y/N] ").strip().lower() not in ("y", "yes"):
-        raise Refused("nothing was deployed")
+        raise Refused("not confirmed: nothing was deployed")
     make_delivery(stack, store, gate_s=options.wait, say=_say).carry_out(plan, proposal)
 
 
@@ -124,7 +124,7 @@ def _decide(options: argparse.Namespace, *, exists: bool) -> Plan:
 
 
 def _settle(options: argparse.Namespace) -> None:
-    predecessor(options.env)  # refuses what is no environment of the pipeline
+    predecessor(options.env)  # refuses an environment outside the pipeline
     store = make_store(options.bucket, options.env)
     store.keep(store.ledger(options.env).settle(revision=options.revision, at=time.time()))
 
@@ -151,9 +151,11 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True)
     bucket = argparse.ArgumentParser(add_help=False)
     kept = os.environ.get("DELIVERY_BUCKET")
-    bucket.add_argument("--bucket", default=kept, required=not kept, help="the pipeline's; default: $DELIVERY_BUCKET")
+    bucket.add_argument(
+        "--bucket", default=kept, required=not kept, help="the pipeline's bucket; default: $DELIVERY_BUCKET"
+    )
 
-    release = commands.add_parser("release", parents=[bucket], help="build and push a version's image, once")
+    release = commands.add_parser("release", parents=[bucket], help="build and push the image of a version once")
     release.add_argument("--version", required=True)
     release.add_argument("--repository", required=True, metavar="REGISTRY/NAME")
     release.set_defaults(run=_release)
@@ -163,23 +165,27 @@ def _parser() -> argparse.ArgumentParser:
         deploy.add_argument("--env", required=True)
         deploy.add_argument("--version", required=kind == PROMOTION)
         deploy.add_argument("--cloudformation-role", default=os.environ.get("CLOUDFORMATION_ROLE", ""), metavar="ARN")
-        deploy.add_argument("--plan-only", action="store_true", help="make and show the change set, and leave it")
-        deploy.add_argument("--output", type=Path, help="file to add change_set=... and version=... to")
-        deploy.add_argument("--change-set", default="", metavar="ARN", help="that was shown before, or 'none'")
-        deploy.add_argument("--yes", action="store_true", help="do not ask")
         deploy.add_argument(
-            "--wait", type=float, default=GATE_TIMEOUT_S, metavar="SECONDS", help="for the version check"
+            "--plan-only", action="store_true", help="make and show the change set without executing it"
+        )
+        deploy.add_argument("--output", type=Path, help="file to append change_set=... and version=... to")
+        deploy.add_argument(
+            "--change-set", default="", metavar="ARN", help="a change set that was shown before, or 'none'"
+        )
+        deploy.add_argument("--yes", action="store_true", help="deploy without asking")
+        deploy.add_argument(
+            "--wait", type=float, default=GATE_TIMEOUT_S, metavar="SECONDS", help="limit for the version check"
         )
         deploy.set_defaults(run=_deploy, kind=kind)
 
-    settle = commands.add_parser("settle", parents=[bucket], help="tell at which revision a database is")
+    settle = commands.add_parser("settle", parents=[bucket], help="record the revision of a database")
     settle.add_argument("--env", required=True)
     settle.add_argument("--revision", required=True)
     settle.set_defaults(run=_settle)
 
-    commands.add_parser("status", parents=[bucket], help="what runs where").set_defaults(run=_status)
+    commands.add_parser("status", parents=[bucket], help="show what runs in each environment").set_defaults(run=_status)
 
-    grant = commands.add_parser("role", help="let a role of sam pipeline bootstrap deliver to an environment")
+    grant = commands.add_parser("role", help="allow a role of sam pipeline bootstrap to deliver to an environment")
     grant.add_argument("--env", required=True)
     grant.add_argument("--role", required=True, metavar="ARN")
     grant.add_argument("--repository", required=True, metavar="OWNER/NAME")

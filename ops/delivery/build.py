@@ -1,4 +1,4 @@
-"""Builds and pushes a version's image once, and keeps what was built as a release."""
+"""Build and push the image of a version once, and store it as a release."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Run = Callable[[Sequence[str]], str]
 
 
 def run(argv: Sequence[str]) -> str:
-    """What a program prints, which the terminal shows, too. Raises Failed."""
+    """Return what a program prints; the terminal shows it too. Raises Failed."""
     try:
         said = subprocess.run(argv, cwd=paths.ROOT, check=True, stdout=subprocess.PIPE, text=True).stdout
     except (OSError, subprocess.CalledProcessError) as error:
@@ -26,7 +26,7 @@ def run(argv: Sequence[str]) -> str:
 
 
 def build_once(version: str, *, repository: str, store: Store, run: Run = run) -> Release:
-    """The version's release: the one that is kept, or one that is built and pushed now. Raises Refused and Failed."""
+    """Return the version's release: the stored one, or one built and pushed now. Raises Refused and Failed."""
     kept = store.find(version)
     if kept is not None:
         return kept
@@ -34,7 +34,7 @@ def build_once(version: str, *, repository: str, store: Store, run: Run = run) -
     run(["make", "image", f"REPOSITORY={repository}", f"TAG={version}", f"VERSION={version}", "BUILDER=docker"])
     run(["docker", "push", "--quiet", tag])
     image = _digest_of(run(["docker", "image", "inspect", "--format", "{{json .RepoDigests}}", tag]), repository)
-    # The image itself says what it knows; nothing else is believed.
+    # Only the image itself is trusted on which revisions it knows.
     facts = _facts(run(["docker", "run", "--rm", "--network", "none", tag, "schema"]))
     release = Release.from_record({**facts, "version": version, "image": image})
     store.add(release)
@@ -44,7 +44,7 @@ def build_once(version: str, *, repository: str, store: Store, run: Run = run) -
 def _digest_of(names: str, repository: str) -> str:
     found = [name for name in json.loads(names) if name.startswith(f"{repository}@") and PINNED.fullmatch(name)]
     if len(found) != 1:
-        raise Failed(f"the pushed image has no digest in {repository}: {names.strip()}")
+        raise Failed(f"the pushed image has no digest in {repository}, only {names.strip()}: check REPOSITORY")
     return str(found[0])
 
 
@@ -54,5 +54,5 @@ def _facts(said: str) -> dict[str, Any]:
     except ValueError:
         facts = None
     if not isinstance(facts, dict):
-        raise Refused("the image does not say which revisions it knows (entrypoint schema)")
+        raise Refused("the image does not say which database revisions it knows: check `docker run IMAGE schema`")
     return facts

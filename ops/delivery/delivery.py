@@ -1,4 +1,4 @@
-"""Carries a plan out: ledger, snapshot, change set, gate, ledger."""
+"""Carry out a plan: ledger, snapshot, change set, gate, ledger."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ SNAPSHOT_TIMEOUT_S = 3600.0
 
 
 def snapshot_name(stack: str, version: str, *, now: float) -> str:
-    """A name that RDS takes: letters, digits and single hyphens, and never the same one twice."""
+    """Return a unique name that RDS accepts: letters, digits and single hyphens."""
     wanted = f"{stack}-before-{version}-{time.strftime('%Y%m%d-%H%M%S', time.gmtime(now))}"
     return re.sub(r"-+", "-", re.sub(r"[^A-Za-z0-9]", "-", wanted)).strip("-").lower()
 
 
 def take_snapshot(*, stack: Stack, rds: Any, name: str) -> None:
-    """Takes it and waits until it can be restored from. Raises Failed, and what boto3 raises."""
+    """Take a snapshot of the database and wait until it is available. Raises Failed, and what boto3 raises."""
     found = stack.cloudformation.describe_stack_resource(StackName=stack.name, LogicalResourceId=DATABASE)
     database = found["StackResourceDetail"]["PhysicalResourceId"]
     rds.create_db_snapshot(DBSnapshotIdentifier=name, DBInstanceIdentifier=database)
@@ -49,7 +49,7 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True, kw_only=True)
 class Delivery:
-    """What a deployment to one environment needs. `look`: one look of the deployed version check."""
+    """What a deployment to one environment needs. `ask`: asks the deployed version check once."""
 
     store: Store
     stack: Stack
@@ -60,7 +60,7 @@ class Delivery:
     gate_s: float = GATE_TIMEOUT_S
 
     def carry_out(self, plan: Plan, proposal: Proposal) -> None:
-        """Deploys; Failed when it did not end well, which the ledger then knows, too."""
+        """Deploy and record the outcome in the ledger. Raises Failed when the deployment does not end well."""
         now = self.clock()
         name = snapshot_name(self.stack.name, plan.release.version, now=now) if plan.migrates else ""
         begun = Deployment(release=plan.release, kind=plan.kind, began_at=now, snapshot=name)
@@ -76,7 +76,7 @@ class Delivery:
 
     def _deploy(self, plan: Plan, proposal: Proposal, *, snapshot: str) -> None:
         if snapshot:
-            self.say(f"the database may be migrated: taking the snapshot {snapshot}")
+            self.say(f"taking the snapshot {snapshot}: the database may be migrated")
             take_snapshot(stack=self.stack, rds=self.rds, name=snapshot)
         self.say(f"executing {len(proposal.changes)} changes of {self.stack.name}")
         self.stack.execute(proposal)

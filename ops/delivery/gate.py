@@ -15,7 +15,7 @@ GATE_TIMEOUT_S = 900.0
 
 
 def compare_with_release(record: Record, release: Release) -> Record:
-    """The check's answer, out of sync where the fleet agrees on another version than the release's."""
+    """Return the check's answer, changed to out of sync when the whole fleet runs another version than the release."""
     runs = (record["webserver"] or {}).get("image_version")
     if not is_in_sync(record) or runs == release.version:
         return record
@@ -25,7 +25,7 @@ def compare_with_release(record: Record, release: Release) -> Record:
 def wait_for_release(
     ask: Callable[[], Record], release: Release, *, seconds: float, progress: Callable[[Record, float], None]
 ) -> None:
-    """Returns once all run the release; Failed, with what the check says, when they do not within `seconds`."""
+    """Wait until all run the release. Raises Failed, with the check's answer, when they do not within `seconds`."""
     record = ask_until(
         lambda: compare_with_release(ask(), release), is_done=is_in_sync, seconds=seconds, progress=progress
     )
@@ -34,14 +34,14 @@ def wait_for_release(
 
 
 def refuse_if_asleep(environment: str, *, ask: Callable[[], Record], say: Callable[[str], None]) -> None:
-    """Refused when the version check, asked by `look`, says `asleep`: afterwards the gate would not pass.
+    """Raise Refused when the version check answers `asleep`: the gate after the deployment could not pass.
 
-    A check that does not answer refuses nothing, since a deployment may be what mends it; that is said.
+    A check that fails refuses nothing, because the deployment may repair it; `say` reports that.
     """
     try:
         status = ask()["status"]
     except (FunctionFailed, KeyError, BotoCoreError, ClientError) as error:
-        say(f"the version check does not say whether {environment} sleeps: {error!r}")
+        say(f"the version check failed, so it is unknown whether {environment} sleeps; continuing: {error!r}")
         return
     if status == ASLEEP:
-        raise Refused(f"{environment} is asleep: make wake ENV={environment} first")
+        raise Refused(f"{environment} is asleep: run make wake ENV={environment} first")

@@ -1,4 +1,4 @@
-"""What was deployed to one environment, and what its database may therefore hold."""
+"""What was deployed to one environment, and which revisions its database may have."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Deployment:
 
 @dataclass(frozen=True, kw_only=True)
 class Settled:
-    """Somebody looked into the database, or restored or downgraded it: `revision` is what it holds since `at`."""
+    """An operator checked, restored or downgraded the database: since `at` it has `revision`."""
 
     revision: str
     at: float
@@ -52,7 +52,7 @@ Entry = Deployment | Settled
 
 @dataclass(frozen=True, kw_only=True)
 class Ledger:
-    """Of one environment, the latest entry first."""
+    """The ledger of one environment, the latest entry first."""
 
     environment: str
     entries: tuple[Entry, ...] = ()
@@ -63,13 +63,13 @@ class Ledger:
 
     @property
     def done(self) -> tuple[Deployment, ...]:
-        """Those that passed their gate, the latest first."""
+        """Return the deployments that passed their gate, the latest first."""
         return tuple(entry for entry in self.deployments if entry.outcome == DONE)
 
     def possible_revisions(self) -> frozenset[str]:
-        """The revisions that the database may have; empty for one that no deployment has touched.
+        """Return the revisions that the database may have; none if no deployment has touched it.
 
-        A deployment that ended well left its own. One that did not may have failed before its migration or after it.
+        A deployment that ended well left its own revision. One that failed may have failed before or after migrating.
         """
         found: set[str] = set()
         for entry in self.entries:
@@ -81,7 +81,7 @@ class Ledger:
         return frozenset(found)
 
     def under_way(self, *, now: float, longest_s: float) -> Deployment | None:
-        """The deployment that is not over, unless it is so old that whoever made it must be gone."""
+        """Return the deployment that has not ended, unless it is older than any deployment can take."""
         latest = next(self.deployments, None)
         is_open = latest is not None and latest.outcome == UNDER_WAY and now - latest.began_at < longest_s
         return latest if is_open else None
@@ -90,18 +90,18 @@ class Ledger:
         return replace(self, entries=(deployment, *self.entries))
 
     def end(self, *, outcome: str, why: str = "") -> Ledger:
-        """With the latest entry, a deployment, ended."""
+        """Return the ledger with its latest entry, a deployment, ended."""
         latest, *others = self.entries
         if not isinstance(latest, Deployment):
-            raise ValueError("the latest entry is no deployment")
+            raise ValueError("the latest entry is not a deployment")
         return replace(self, entries=(replace(latest, outcome=outcome, why=why), *others))
 
     def settle(self, *, revision: str, at: float) -> Ledger:
         return replace(self, entries=(Settled(revision=revision, at=at), *self.entries))
 
     def lines(self) -> Iterator[str]:
-        """Yield what the environment runs, and what was deployed to it, the latest first, for people."""
-        revisions = ", ".join(sorted(self.possible_revisions())) or "not known"
+        """Yield the database's revision and the deployments, the latest first, for people."""
+        revisions = ", ".join(sorted(self.possible_revisions())) or "unknown"
         yield f"{self.environment}: database revision {revisions}"
         for entry in self.entries:
             if isinstance(entry, Deployment):
@@ -109,21 +109,23 @@ class Ledger:
                 kept = f", snapshot {entry.snapshot}" if entry.snapshot else ""
                 yield f"  {_clock(entry.began_at)}  {entry.kind} to {entry.release.version}, {entry.outcome}{why}{kept}"
             else:
-                yield f"  {_clock(entry.at)}  said to be at revision {entry.revision}"
+                yield f"  {_clock(entry.at)}  database settled at revision {entry.revision}"
 
     def to_record(self) -> dict[str, Any]:
-        """As JSON can hold it."""
+        """Return the ledger for JSON."""
         return {"environment": self.environment, "entries": [entry.to_record() for entry in self.entries]}
 
     @classmethod
     def from_record(cls, record: Any, *, environment: str) -> Ledger:
-        """What `to_record` gave; Refused when it cannot be that: a malformed ledger is not an empty one."""
+        """Read what `to_record` returned. Raises Refused when malformed: a malformed ledger is not an empty one."""
         try:
             if record["environment"] != environment:
                 raise ValueError(record["environment"])
             return cls(environment=environment, entries=tuple(map(_entry, record["entries"])))
         except (KeyError, TypeError, ValueError):
-            raise Refused(f"the ledger of {environment} is malformed") from None
+            raise Refused(
+                f"the ledger of {environment} is malformed: restore an earlier version of it in the bucket"
+            ) from None
 
 
 def _entry(record: dict[str, Any]) -> Entry:

@@ -1,4 +1,4 @@
-"""Decides what may be deployed where: pure, by what the ledgers say."""
+"""Decide what may be deployed where, from the ledgers. Pure."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from dataclasses import dataclass
 from ops.delivery.ledger import PROMOTION, ROLLBACK, Deployment, Ledger
 from ops.delivery.release import Refused, Release
 
-# Who must have run a release well before whom.
+# A release must have run well in each environment before the next.
 ENVIRONMENTS = ("dev", "qa", "prd")
-# CloudFormation gives up on a service's deployment after three hours; the snapshot and the gate come on top.
+# CloudFormation stops waiting for a service's deployment after three hours; snapshot and gate take more.
 LONGEST_DEPLOYMENT_S = 4 * 3600.0
 
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """A deployment that may begin. `migrates`: the database may change, so that a snapshot comes first."""
+    """A deployment that may begin. `migrates`: the database may change, so a snapshot comes first."""
 
     environment: str
     release: Release
@@ -34,28 +34,28 @@ class Plan:
 
 
 def predecessor(environment: str) -> str | None:
-    """The environment whose approval this one needs; Refused for one that no release goes to."""
+    """Return the environment that must run a release first. Raises Refused for one outside the pipeline."""
     if environment not in ENVIRONMENTS:
-        raise Refused(f"no release goes to {environment!r}, only to {', '.join(ENVIRONMENTS)}")
+        raise Refused(f"{environment!r} is not an environment of the pipeline: use one of {', '.join(ENVIRONMENTS)}")
     place = ENVIRONMENTS.index(environment)
     return ENVIRONMENTS[place - 1] if place else None
 
 
 def plan_promotion(release: Release, *, ledger: Ledger, before: Ledger | None, exists: bool, now: float) -> Plan:
-    """The plan to bring a release forward; Refused, with the reason, when it may not be.
+    """Return the plan to promote a release. Raises Refused, with the reason, when it may not be promoted.
 
     `before`: the predecessor's ledger, None for the first environment. `exists`: whether the environment's stack does.
     """
     if before is not None and not any(each.release.image == release.image for each in before.done):
         raise Refused(
-            f"{ledger.environment} takes only what {before.environment} ran well, and {release.image} has not "
-            f"passed the version check there"
+            f"{release.image} has not passed the version check in {before.environment}: promote it there before "
+            f"{ledger.environment}"
         )
     return _plan(release, ledger=ledger, kind=PROMOTION, exists=exists, now=now)
 
 
 def plan_rollback(version: str | None, *, ledger: Ledger, exists: bool, now: float) -> Plan:
-    """The plan to go back to a version that ran well here, by default the one before; Refused if it is not safe."""
+    """Return the plan to go back to a version that ran well here, by default the last. Raises Refused if unsafe."""
     if not exists:
         raise Refused(f"the stack of {ledger.environment} does not exist: there is nothing to roll back")
     target = _earlier(version, ledger)
@@ -71,19 +71,21 @@ def _earlier(version: str | None, ledger: Ledger) -> Deployment:
     latest = next(ledger.deployments, None)
     found = next((each for each in ledger.done if latest and each.release.image != latest.release.image), None)
     if found is None:
-        raise Refused(f"nothing else ran well in {ledger.environment}: there is nothing to go back to")
+        raise Refused(f"no other version ran well in {ledger.environment}: there is nothing to roll back to")
     return found
 
 
 def _plan(release: Release, *, ledger: Ledger, kind: str, exists: bool, now: float) -> Plan:
     other = ledger.under_way(now=now, longest_s=LONGEST_DEPLOYMENT_S)
     if other is not None:
-        raise Refused(f"{ledger.environment} is being deployed to: version {other.release.version} is under way")
-    revisions = ledger.possible_revisions() if exists else frozenset()  # a stack that is made brings an empty database
+        raise Refused(
+            f"a deployment of version {other.release.version} to {ledger.environment} is under way: wait for its end"
+        )
+    revisions = ledger.possible_revisions() if exists else frozenset()  # a new stack has an empty database
     if exists and not revisions:
         raise Refused(
-            f"{ledger.environment} was not deployed by this pipeline, so nobody knows its database's revision: "
-            f"ask it (airflow db shell: table alembic_version), then make settle ENV={ledger.environment} REVISION=..."
+            f"{ledger.environment} was not deployed by this pipeline, so its database's revision is unknown: read it "
+            f"(airflow db shell: table alembic_version), then run make settle ENV={ledger.environment} REVISION=..."
         )
     foreign = sorted(revisions - set(release.lineage))
     if foreign:
@@ -97,16 +99,16 @@ def _plan(release: Release, *, ledger: Ledger, kind: str, exists: bool, now: flo
 
 
 def _unknown_revision(release: Release, *, ledger: Ledger, foreign: list[str]) -> str:
-    """Why, and the two ways out: only the newer image can downgrade, and a snapshot holds the older database."""
+    """Return the reason and the two ways out: the newer image can downgrade; a snapshot holds the older database."""
     newer = next((each for each in ledger.deployments if each.release.revision in foreign), None)
-    first = "find out who brought it, for no deployment did"
+    first = "find out how it got there, because no deployment brought it"
     if newer is not None:
         downgrade = f"airflow db downgrade --to-revision {release.revision}"
-        first = f"with the image of version {newer.release.version}, {downgrade}"
+        first = f"run {downgrade} with the image of version {newer.release.version}"
         if newer.snapshot:
-            first += f"; or restore the snapshot {newer.snapshot}, without what has happened since"
+            first += f"; or restore the snapshot {newer.snapshot}, which loses everything since"
     return (
         f"the database of {ledger.environment} may be at revision {', '.join(foreign)}, which Airflow "
-        f"{release.airflow_version} in version {release.version} does not know: it could neither run on it nor "
-        f"downgrade it. First: {first}. Then: make settle ENV={ledger.environment} REVISION={release.revision}"
+        f"{release.airflow_version} in version {release.version} does not know: it can neither run on it nor "
+        f"downgrade it. First {first}. Then run make settle ENV={ledger.environment} REVISION={release.revision}"
     )

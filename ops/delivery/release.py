@@ -1,4 +1,4 @@
-"""A release: an image by its digest, with the revision of Airflow's database that its code belongs to."""
+"""A release: an image by its digest, with the revision of Airflow's database that its code needs."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from typing import Any
 
 
 class DeliveryError(Exception):
-    """The message is one line for the person who asked."""
+    """A delivery cannot go on; the message is one line for the operator."""
 
 
 class Refused(DeliveryError):
-    """Nothing was changed: what was asked for is not safe, or cannot be known to be."""
+    """Nothing was changed, because the request is not safe, or not known to be safe."""
 
 
 class Failed(DeliveryError):
-    """What was begun did not end well."""
+    """A change was begun and did not end well."""
 
 
 # A tag can be moved to another image; a digest cannot.
@@ -30,8 +30,8 @@ REVISION = re.compile(r"[0-9a-z_]{4,64}")
 class Release:
     """`version`: as the version check shows it. `image`: repository@sha256:digest.
 
-    `revision`: of the database, where the image's `airflow db migrate` leads. `lineage`: all revisions that the image
-    knows, the latest first; Airflow can bring a database from any of them to `revision`, and from no other.
+    `revision`: the database's after the image's `airflow db migrate`. `lineage`: all revisions that the image knows,
+    the latest first. Airflow can migrate a database from any of them to `revision`, and from no other.
     """
 
     version: str
@@ -42,7 +42,7 @@ class Release:
 
     def __post_init__(self) -> None:
         if not NAME.fullmatch(self.version):
-            raise Refused(f"{self.version!r} is no version")
+            raise Refused(f"{self.version!r} is not a version: use letters, digits and _ . + - (at most 128)")
         if not PINNED.fullmatch(self.image):
             raise Refused(f"{self.image!r} does not name an image by its digest (repository@sha256:...)")
         if not self.airflow_version or not all(map(REVISION.fullmatch, self.lineage)):
@@ -51,12 +51,12 @@ class Release:
             raise Refused(f"release {self.version} does not know its own revision {self.revision!r}")
 
     def to_record(self) -> dict[str, Any]:
-        """As JSON can hold it."""
+        """Return the release for JSON."""
         return {**asdict(self), "lineage": list(self.lineage)}
 
     @classmethod
     def from_record(cls, record: Any) -> Release:
-        """What `to_record` gave; Refused when it cannot be that."""
+        """Read what `to_record` returned. Raises Refused when malformed."""
         try:
             given: Mapping[str, Any] = {name: record[name] for name in cls.__dataclass_fields__}
             return cls(**{**given, "lineage": tuple(given["lineage"])})

@@ -1,4 +1,4 @@
-"""Lets a role of `sam pipeline bootstrap` do what a delivery needs, for one environment of one repository."""
+"""Allow a role of `sam pipeline bootstrap` to deliver to one environment from one repository."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from ops.delivery.release import Refused
 POLICY = "delivery"
 PROVIDER = "token.actions.githubusercontent.com"
 AUDIENCE = "sts.amazonaws.com"
-# A deployment waits for workers that run tasks, for up to three hours; a session of an hour would end in its midst.
+# A deployment waits up to three hours for workers that run tasks; a session of one hour would end before it.
 LONGEST_SESSION_S = 5 * 3600
-# Beyond what the bootstrap allows: the snapshot and the version check.
+# Not in the bootstrap's policy: the snapshot and the version check.
 ACTIONS = ("lambda:InvokeFunction", "rds:CreateDBSnapshot", "rds:AddTagsToResource", "rds:DescribeDBSnapshots")
 
 
 def permissions(stack_name: str, *, partition: str, account: str) -> dict[str, Any]:
-    """The policy: this stack's functions, its database and the snapshots that are named after it."""
+    """Return the policy for this stack's functions, its database and the snapshots named after it."""
 
     def arn(service: str, rest: str) -> str:
         return f"arn:{partition}:{service}:*:{account}:{rest}"
@@ -39,11 +39,11 @@ def permissions(stack_name: str, *, partition: str, account: str) -> dict[str, A
 
 
 def trust(environment: str, *, repository: str, partition: str, account: str) -> dict[str, Any]:
-    """Who may take the role: jobs of the repository's GitHub environments, which have rules of their own.
+    """Return the trust policy: jobs in two GitHub environments of the repository, which have rules of their own.
 
-    One is for what is deployed, one for the plan, which people read before they approve.
+    One environment deploys; the other makes the plan, which people read before they approve.
 
-    The bootstrap trusts a branch; a job that runs for a tag, or in an environment, is not on one.
+    The bootstrap trusts a branch, but a job that runs for a tag or in an environment is not on a branch.
     """
     subjects = [f"repo:{repository}:environment:{name}" for name in (environment, f"{environment}-plan")]
     return {
@@ -60,9 +60,9 @@ def trust(environment: str, *, repository: str, partition: str, account: str) ->
 
 
 def grant(iam: Any, role_arn: str, *, environment: str, stack_name: str, repository: str) -> None:
-    """Gives the role its trust, its policy and long sessions.
+    """Give the role its trust, its policy and long sessions.
 
-    Raises Refused for what is no role's ARN, and what boto3 raises.
+    Raises Refused when `role_arn` is not the ARN of a role, and what boto3 raises.
     """
     match role_arn.split(":"):
         case ["arn", partition, "iam", "", account, path] if path.startswith("role/"):

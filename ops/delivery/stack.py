@@ -19,9 +19,9 @@ from ops.delivery.release import Failed, Refused
 
 IMAGE = "ImageUri"
 ARN = re.compile(r"arn:[a-z-]+:cloudformation:\S+:changeSet/\S+")
-# What a change set of nothing is called: there is none to execute.
+# In place of an ARN: nothing changes, so there is no change set to execute.
 NOTHING = "none"
-# A stack in one of these holds nothing, or nothing any more.
+# A stack with one of these statuses has no resources.
 EMPTY = ("REVIEW_IN_PROGRESS", "DELETE_COMPLETE")
 SAM_TIMEOUT_S = 900
 TEMPLATE = Path(".aws-sam", "build", "template.yaml")  # where `sam build` leaves it
@@ -57,7 +57,7 @@ class Proposal:
 
 @dataclass(frozen=True, kw_only=True)
 class Stack:
-    """An environment's stack, of the project in `root`. `role`: CloudFormation's, empty for the caller's own."""
+    """An environment's stack, of the project in `root`. `role`: CloudFormation's; empty for the caller's own."""
 
     environment: str
     name: str
@@ -68,7 +68,7 @@ class Stack:
     root: Path
 
     def exists(self) -> bool:
-        """Whether there is something in it. Raises what boto3 raises."""
+        """Return whether the stack has resources. Raises what boto3 raises."""
         try:
             (stack,) = self.cloudformation.describe_stacks(StackName=self.name)["Stacks"]
         except ClientError as error:
@@ -78,7 +78,7 @@ class Stack:
         return stack["StackStatus"] not in EMPTY
 
     def propose(self, image: str) -> Proposal:
-        """A change set that brings this image; Failed with SAM's own words when it cannot be made."""
+        """Make a change set that deploys this image. Raises Failed with SAM's last line when that fails."""
         done = subprocess.run(
             self._command(image), cwd=self.root, capture_output=True, text=True, check=False, timeout=SAM_TIMEOUT_S
         )
@@ -88,7 +88,7 @@ class Stack:
         return self.read(found.group(0), image=image) if found else Proposal(arn=NOTHING)
 
     def _command(self, image: str) -> list[str]:
-        """`sam deploy` of samconfig.toml's section but for its bucket: SAM takes no other one beside resolve_s3."""
+        """Return `sam deploy` with samconfig.toml's values but another bucket: SAM takes none beside resolve_s3."""
         config = tomllib.loads((self.root / "samconfig.toml").read_text())[self.environment]["deploy"]["parameters"]
         options = {
             "--template-file": [str(self.root / TEMPLATE)],
@@ -106,15 +106,15 @@ class Stack:
         return [sam, "deploy", *flags, *(word for name, values in options.items() for word in (name, *values))]
 
     def read(self, arn: str, *, image: str) -> Proposal:
-        """What a change set would change; Refused when it brings another image than the one that was asked for."""
+        """Return what a change set would change. Raises Refused when it deploys another image or another stack."""
         if arn == NOTHING:
             return Proposal(arn=NOTHING)
         pages = list(self._pages(arn))
         brings = {each["ParameterKey"]: each.get("ParameterValue") for each in pages[0].get("Parameters", [])}
         if brings.get(IMAGE) != image:
-            raise Refused(f"the change set brings {brings.get(IMAGE)}, and not {image}")
+            raise Refused(f"the change set deploys {brings.get(IMAGE)}, not {image}: make a new plan")
         if pages[0]["StackName"] != self.name:
-            raise Refused(f"the change set is one of the stack {pages[0]['StackName']}, and not of {self.name}")
+            raise Refused(f"the change set is for the stack {pages[0]['StackName']}, not {self.name}: make a new plan")
         return Proposal(arn=arn, changes=tuple(_change(each) for page in pages for each in page["Changes"]))
 
     def _pages(self, arn: str) -> Iterator[dict[str, Any]]:
@@ -127,7 +127,7 @@ class Stack:
             more = {"NextToken": page["NextToken"]}
 
     def execute(self, proposal: Proposal) -> None:
-        """Executes it and waits; Failed, with the first reason, when CloudFormation rolls it back."""
+        """Execute the change set and wait. Raises Failed, with the first reason, when CloudFormation rolls back."""
         if proposal.arn == NOTHING:
             return
         before = latest_event(self.cloudformation, self.name)
@@ -156,12 +156,12 @@ Event = dict[str, Any]
 
 
 def latest_event(cloudformation: Any, stack: str) -> str:
-    """The id of the stack's latest event."""
+    """Return the id of the stack's latest event."""
     return str(next(_events(cloudformation, stack))["EventId"])
 
 
 def follow(cloudformation: Any, stack: str, *, after: str) -> None:
-    """Waits for the end of what began after that event; Failed, with the first reason, when it did not end well."""
+    """Wait for the end of the update that began after that event. Raises Failed, with the first reason."""
     for pause_s in pauses():
         news = list(takewhile(lambda event: event["EventId"] != after, _events(cloudformation, stack)))
         status = final_status(news)
@@ -173,7 +173,7 @@ def follow(cloudformation: Any, stack: str, *, after: str) -> None:
 
 
 def final_status(events: Sequence[Event]) -> str | None:
-    """The status in which the stack came to rest, by its events, the latest first; None while it has not."""
+    """Return the stack's final status from its events, the latest first; None while the update runs."""
     for event in events:
         status = str(event["ResourceStatus"])
         is_the_stacks = event["ResourceType"] == STACK and event["PhysicalResourceId"] == event["StackId"]
@@ -183,7 +183,7 @@ def final_status(events: Sequence[Event]) -> str | None:
 
 
 def first_failure(events: Sequence[Event]) -> str:
-    """Who failed first, and why: what failed after it was mostly cancelled for it."""
+    """Return the resource that failed first, and why: later failures are mostly cancellations because of it."""
     failed = [event for event in events if event["ResourceStatus"].endswith("_FAILED")]
     if not failed:
         return "no reason was given"
@@ -191,7 +191,7 @@ def first_failure(events: Sequence[Event]) -> str:
 
 
 def _events(cloudformation: Any, stack: str) -> Iterator[Event]:
-    """The latest first."""
+    """Yield the stack's events, the latest first."""
     for page in cloudformation.get_paginator("describe_stack_events").paginate(StackName=stack):
         yield from page["StackEvents"]
 
@@ -200,7 +200,7 @@ FIRST_S, LONGEST_S, GROWTH = 0.2, 15.0, 1.5
 
 
 def pauses() -> Iterator[float]:
-    """Seconds: short at first, longer the longer it takes."""
+    """Yield pauses in seconds, short at first and then longer."""
     pause_s = FIRST_S
     while True:
         yield pause_s

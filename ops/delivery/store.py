@@ -1,4 +1,4 @@
-"""Keeps releases and ledgers in the bucket of the pipeline."""
+"""Stores releases and ledgers in the pipeline's bucket."""
 
 from __future__ import annotations
 
@@ -16,32 +16,32 @@ MISSING = ("NoSuchKey", "404")
 
 
 class Store:
-    """Over an S3 client. Every method may raise what boto3 raises, and Refused for an entry that is malformed."""
+    """Releases and ledgers in S3. Every method may raise what boto3 raises, and Refused for a malformed entry."""
 
     def __init__(self, s3: Any, bucket: str) -> None:
         self._s3, self.bucket = s3, bucket
 
     def add(self, release: Release) -> None:
-        """Keeps a release; Refused when its version already names another one: what was built is built once."""
+        """Store a release. Raises Refused when its version already names another one: a version is built once."""
         kept = self.find(release.version)
         if kept is not None and kept != release:
-            raise Refused(f"version {release.version} is another release already: {kept.image}")
+            raise Refused(f"version {release.version} is already another release, {kept.image}: choose another version")
         self._write(RELEASES.format(release.version), release.to_record())
 
     def find(self, version: str) -> Release | None:
-        """The release of that version, None when there is none."""
+        """Return the release of that version, or None."""
         kept = self._read(RELEASES.format(version))
         return None if kept is None else Release.from_record(kept)
 
     def release(self, version: str) -> Release:
-        """The release of that version; Refused when there is none."""
+        """Return the release of that version. Raises Refused when there is none."""
         found = self.find(version)
         if found is None:
-            raise Refused(f"there is no release {version}: make release VERSION={version} REPOSITORY=... builds it")
+            raise Refused(f"there is no release {version}: build it with make release VERSION={version} REPOSITORY=...")
         return found
 
     def ledger(self, environment: str) -> Ledger:
-        """The environment's ledger; an empty one when nothing was deployed to it."""
+        """Return the environment's ledger, empty when nothing was deployed to it."""
         kept = self._read(LEDGERS.format(environment))
         return Ledger(environment=environment) if kept is None else Ledger.from_record(kept, environment=environment)
 

@@ -1,1 +1,1 @@
-"""Builds the image of airflow_image/ with whichever builder this machine has, and tells what came out."""
+"""Builds the image of airflow_image/ with the builder that this machine has, and reports the result."""

@@ -1,4 +1,4 @@
-"""Builds the image, holds it against its size budget, puts its bill of materials beside it."""
+"""Build the image, check its size against the budget, write its bill of materials."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ DOCKERFILE = ROOT / "airflow_image" / "Dockerfile"
 AUTHORITIES = DOCKERFILE.with_name("authorities") / "rds.pem"
 SBOM = "/opt/airflow-on-ecs/sbom.cdx.json"
 MEGABYTE = 1_000_000
-# Fargate caches no image: every worker that starts waits for these bytes.
+# Fargate caches no image: every starting worker waits for these bytes.
 SIZE_BUDGET_MB = 350
 
 
 def main(arguments: list[str]) -> int:
-    """Exit code 0 when the image is built and within its budget, else 1."""
+    """Build the image. Return exit code 0 when it is built and within its budget, else 1."""
     given = _parse(arguments)
     try:
         revision = read_revision(ROOT, version=given.version)
@@ -31,7 +31,10 @@ def main(arguments: list[str]) -> int:
         reference = f"{given.repository}:{tag}"
         builder = builders.find_builder(given.builder)
         known = authorities.write(given.authorities, AUTHORITIES)
-        print(f"image: building {reference} with {builder.name}, {known} authorities of databases in it", flush=True)
+        print(
+            f"image: building {reference} with {builder.name}, with {known} certificate authorities for the database",
+            flush=True,
+        )
         builders.build(
             builder,
             builders.BuildRequest(
@@ -50,16 +53,18 @@ def main(arguments: list[str]) -> int:
 
 def _parse(arguments: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m ops.image", description=__doc__)
-    parser.add_argument("--version", help="what the version check compares; default: the git revision")
+    parser.add_argument("--version", help="version that the version check compares; default: the git revision")
     parser.add_argument("--tag", help="default: the version")
     parser.add_argument("--repository", default="airflow-on-ecs", help="default: %(default)s")
-    parser.add_argument("--base", help="the image to build on, instead of the Dockerfile's own")
+    parser.add_argument("--base", help="base image, instead of the Dockerfile's own")
     parser.add_argument(
-        "--authorities", default=authorities.PUBLISHED, help="of the database's certificate; default: %(default)s"
+        "--authorities",
+        default=authorities.PUBLISHED,
+        help="certificate authorities of the database; default: %(default)s",
     )
     parser.add_argument("--builder", choices=[builder.name for builder in builders.BUILDERS])
     parser.add_argument("--output", type=Path, default=ROOT / "dist", help="folder for the bill of materials")
-    parser.add_argument("options", nargs="*", help="after --: what the builder gets besides")
+    parser.add_argument("options", nargs="*", help="after --: further options for the builder")
     return parser.parse_args(arguments)
 
 
@@ -69,7 +74,7 @@ def _build_arguments(revision: Revision, *, base: str | None) -> dict[str, str]:
 
 
 def _report_size(builder: builders.Builder, reference: str, *, sbom: Path) -> int:
-    """Says what was built; 1 when it is too large."""
+    """Print what was built; return 1 when it is too large, else 0."""
     STATE.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory(dir=STATE) as folder:
         saved = Path(folder, "image.tar")

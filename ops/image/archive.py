@@ -1,4 +1,4 @@
-"""Reads an image as docker, podman and buildah save it: a docker-archive."""
+"""Read an image as docker, podman and buildah save it: a docker-archive."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ GZIP_MAGIC, ZSTD_MAGIC = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
 
 @contextlib.contextmanager
 def open_archive(path: Path) -> Iterator[Archive]:
-    """The image saved at `path`; CommandError for what is no such archive."""
+    """Open the image saved at `path`. Raises CommandError when it is not such an archive."""
     with contextlib.ExitStack() as stack:
         try:
             yield Archive(stack.enter_context(tarfile.open(path)))
@@ -36,11 +36,11 @@ class Archive:
         (self._manifest,) = json.loads(self._member("manifest.json").read())
 
     def compressed_bytes(self) -> int:
-        """What a registry stores and a task pulls: each layer as it is if compressed, else through gzip."""
+        """Return the bytes that an ECS task pulls: each layer as it is if compressed, else compressed with gzip."""
         return sum(_compressed_bytes(self._member(layer)) for layer in self._manifest["Layers"])
 
     def read(self, path: str) -> bytes:
-        """A file as the uppermost layer that holds it has it; `path` is absolute. CommandError when none does."""
+        """Return a file from the top layer that has it; `path` is absolute. Raises CommandError when none has it."""
         wanted = path.lstrip("/")
         for layer in reversed(self._manifest["Layers"]):
             with tarfile.open(fileobj=self._member(layer)) as files:

@@ -1,4 +1,4 @@
-"""The authorities that sign the certificates of RDS's databases, put where the image's build takes them from."""
+"""Fetch the authorities that sign RDS's certificates, for the image's build."""
 
 from __future__ import annotations
 
@@ -10,25 +10,25 @@ from cryptography import x509
 
 from project.errors import CommandError
 
-# Those of all public regions, as AWS publishes them; GovCloud and China have places of their own.
+# The bundle of all public regions, as AWS publishes it; GovCloud and China have their own addresses.
 PUBLISHED = "https://truststore.pki.rds.amazonaws.com/global/global-bundle.pem"
 FETCH_TIMEOUT_S = 30.0
 
 
 def write(source: str, target: Path) -> int:
-    """Write the certificates at `source`, an https address or a file, to `target`; how many there are.
+    """Write the certificates at `source`, an https address or a file, to `target`; return their number.
 
-    CommandError when they cannot be had, or one of them is no authority's.
+    Raises CommandError when they cannot be read, or when one of them is not an authority's.
     """
     content = _read(source)
     try:
         found = x509.load_pem_x509_certificates(content)
     except ValueError:
-        raise CommandError(f"{source} is no file of certificates") from None
+        raise CommandError(f"{source} is not a file of certificates: set AUTHORITIES to a PEM file") from None
     if not all(_is_authority(certificate) for certificate in found):
-        raise CommandError(f"{source} holds a certificate that is no authority's")
+        raise CommandError(f"{source} holds a certificate that is not an authority's: remove it")
     if all(certificate.not_valid_after_utc < datetime.now(UTC) for certificate in found):
-        raise CommandError(f"{source} holds only certificates that have expired")
+        raise CommandError(f"{source} holds only certificates that have expired: get a newer file")
     target.parent.mkdir(parents=True, exist_ok=True)
     target.write_bytes(content)
     return len(found)
@@ -41,7 +41,7 @@ def _read(source: str) -> bytes:
         return httpx.get(source, timeout=FETCH_TIMEOUT_S).raise_for_status().content
     except (OSError, httpx.HTTPError) as error:
         reason = type(error).__name__
-        raise CommandError(f"cannot read {source} ({reason}): say AUTHORITIES=FILE for a copy of it") from None
+        raise CommandError(f"cannot read {source} ({reason}): set AUTHORITIES=FILE to a copy of it") from None
 
 
 def _is_authority(certificate: x509.Certificate) -> bool:

@@ -1,4 +1,4 @@
-"""The programs that can build an image from a Dockerfile, and how each is asked."""
+"""The programs that can build an image from a Dockerfile, and their commands."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Command = list[str]
 
 @dataclass(frozen=True, kw_only=True)
 class Builder:
-    """`probe` succeeds only where the program can work; `save` gives the command that writes a docker-archive."""
+    """`probe` succeeds only where the program works; `save` returns the command that writes a docker-archive."""
 
     name: str
     probe: Command
@@ -24,7 +24,7 @@ class Builder:
 
     @property
     def is_usable(self) -> bool:
-        """Whether it is installed and can work: docker, for one, needs its daemon."""
+        """Return whether the builder is installed and works: docker, for example, needs its daemon."""
         try:
             asked = subprocess.run(self.probe, capture_output=True, check=False, timeout=PROBE_TIMEOUT_S)
         except (FileNotFoundError, subprocess.TimeoutExpired):
@@ -34,7 +34,7 @@ class Builder:
 
 @dataclass(frozen=True, kw_only=True)
 class BuildRequest:
-    """What to build: the `dockerfile` on the `context` folder as `reference`, with the operator's own `options`."""
+    """Build `dockerfile` in the `context` folder as `reference`, with the operator's own `options`."""
 
     context: Path
     dockerfile: Path
@@ -66,12 +66,12 @@ BUILDERS = (
 
 
 def find_builder(name: str | None = None) -> Builder:
-    """The first builder that works here, or the one of that name if it does; CommandError without one."""
+    """Return the first builder that works here, or the one of that name. Raises CommandError without one."""
     for builder in BUILDERS:
         if name in (None, builder.name) and builder.is_usable:
             return builder
     tried = name or " and ".join(builder.name for builder in BUILDERS)
-    raise CommandError(f"tried {tried}, which cannot build here: install podman or buildah, or start docker's daemon")
+    raise CommandError(f"{tried} cannot build here: install podman or buildah, or start docker's daemon")
 
 
 def build(builder: Builder, request: BuildRequest) -> None:
@@ -99,4 +99,4 @@ def save(builder: Builder, reference: str, path: Path) -> None:
 def _run(command: Command) -> None:
     ended = subprocess.run(command, check=False)
     if ended.returncode:
-        raise CommandError(f"{' '.join(command[:2])} ended with exit code {ended.returncode}")
+        raise CommandError(f"{' '.join(command[:2])} failed with exit code {ended.returncode}: see its output above")

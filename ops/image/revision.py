@@ -1,4 +1,4 @@
-"""Where the image's code comes from, as git tells it."""
+"""Where the image's code comes from, according to git."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from project.errors import CommandError
 
 @dataclass(frozen=True, kw_only=True)
 class Revision:
-    """`version`: the operator's, or the tag or short commit, with -dirty for what is not committed.
+    """`version`: the operator's, or the tag or short commit, with -dirty for uncommitted changes.
 
-    `commit` is empty outside a checkout, `source` where the checkout comes from no address on the web.
+    `commit` is empty outside a checkout; `source` is empty when the checkout's remote has no https address.
     """
 
     version: str
@@ -23,18 +23,18 @@ class Revision:
 
 
 def read_revision(root: Path, *, version: str | None) -> Revision:
-    """The revision of the checkout at `root`; CommandError when that is none, and nobody says which `version` it is."""
+    """Return the revision of the checkout at `root`. Raises CommandError outside a checkout without a `version`."""
     commit = _git(root, "rev-parse", "HEAD")
     found = version or _git(root, "describe", "--tags", "--always", "--dirty")
     if found is None:
-        raise CommandError("this is no git checkout: say which version it is, VERSION=...")
+        raise CommandError("this is not a git checkout: set the version with VERSION=...")
     return Revision(
         version=found, commit=commit or "", source=web_address(_git(root, "config", "--get", "remote.origin.url") or "")
     )
 
 
 def web_address(remote: str) -> str:
-    """The address of a remote for everybody to see: without a user's name or token; empty unless it is https."""
+    """Return a remote's public address, without a user's name or token; empty unless it is https."""
     parts = urlsplit(remote)
     if parts.scheme != "https" or not parts.hostname:
         return ""
@@ -42,7 +42,7 @@ def web_address(remote: str) -> str:
 
 
 def _git(root: Path, *arguments: str) -> str | None:
-    """What git says; None where it is missing, or has nothing to say."""
+    """Return git's output; None when git is missing or fails."""
     try:
         ended = subprocess.run(["git", *arguments], cwd=root, capture_output=True, text=True, check=False)
     except FileNotFoundError:

@@ -1,1 +1,1 @@
-"""Asks for an environment to sleep, or to wake, and waits until it does."""
+"""Puts an environment to sleep or wakes it, and waits until that is done."""

@@ -1,4 +1,4 @@
-"""Puts an environment to sleep, or wakes it: exit 0 when it is done, 1 when it stayed awake, 2 when it is not known."""
+"""Put an environment to sleep, or wake it: exit 0 when done, 1 when it stayed awake, 2 when unknown."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def main(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m ops.sleep", description=__doc__)
     parser.add_argument("state", choices=(ASLEEP, AWAKE))
     parser.add_argument("--env", required=True, help="the environment of samconfig.toml")
-    parser.add_argument("--wait", type=float, default=7200.0, metavar="SECONDS", help="for as long as it takes")
+    parser.add_argument("--wait", type=float, default=7200.0, metavar="SECONDS", help="limit of the wait")
     options = parser.parse_args(arguments)
     try:
         stack = find_stack(options.env)
@@ -28,7 +28,7 @@ def main(arguments: Sequence[str]) -> int:
             options.state, ask=lambda want: ask_sleeper(stack, want), seconds=options.wait, progress=_say
         )
     except (CommandError, FunctionFailed, KeyError, BotoCoreError, ClientError) as error:
-        print(f"not known: {error}", file=sys.stderr)
+        print(f"unknown: {error}", file=sys.stderr)
         return UNKNOWN_CODE
     return exit_code(record, wanted=options.state)
 

@@ -1,4 +1,4 @@
-"""Asks the deployed sleeper, until what was wanted has come."""
+"""Ask the deployed sleeper until the desired state is reached."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ DONE, STAYED, LATE = 0, 1, 2
 
 
 def ask_sleeper(stack: DeployedStack, want: str | None) -> Record:
-    """The answer to one look, see sleeper.handler; `want` says what is wanted from now on.
+    """Return the record of one tick, see sleeper.handler; `want` sets the desired state.
 
     Raises what `ask_function` raises.
     """
@@ -30,9 +30,9 @@ def wait_until(
     clock: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], None] = time.sleep,
 ) -> Record:
-    """The first settled answer, or the last one within `seconds`; `progress` hears each new line with its time.
+    """Return the first settled answer, or the last within `seconds`; `progress` gets each new line with its time.
 
-    What is wanted is said once: the sleeper goes on by itself, also when nobody asks any more.
+    The desired state is set once: the sleeper continues by itself, also when this command ends.
     """
     wants = chain([wanted], repeat(None))
     said = ""
@@ -54,7 +54,7 @@ def wait_until(
 
 
 def exit_code(record: Record, *, wanted: str) -> int:
-    """0 when it is as wanted, 1 when it settled otherwise, 2 when it had not settled in time."""
+    """Return 0 when the desired state is reached, 1 when another one is, 2 when none was in time."""
     if not record["is_settled"]:
         return LATE
     return DONE if record["phase"] == wanted else STAYED

@@ -1,4 +1,4 @@
-"""Says whether every process of an environment runs the webserver's code: exit 0 in sync, 1 out of sync, 2 unknown."""
+"""Check whether every process of an environment runs the webserver's code: exit 0 in sync, 1 out of sync, 2 unknown."""
 
 from __future__ import annotations
 
@@ -16,7 +16,9 @@ from project.errors import CommandError
 def main(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m ops.versions", description=__doc__)
     parser.add_argument("--env", required=True, help="the environment of samconfig.toml")
-    parser.add_argument("--wait", type=float, default=0.0, metavar="SECONDS", help="for as long as not all are in sync")
+    parser.add_argument(
+        "--wait", type=float, default=0.0, metavar="SECONDS", help="wait at most so long for all to be in sync"
+    )
     options = parser.parse_args(arguments)
     try:
         stack = find_stack(options.env)

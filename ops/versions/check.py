@@ -11,7 +11,7 @@ OUTPUT = "VersionCheckFunctionName"
 
 
 def ask_version_check(stack: DeployedStack) -> Record:
-    """The function's answer, see version_check.verdict. Raises what `ask_function` raises."""
+    """Return the function's answer, see version_check.verdict. Raises what `ask_function` raises."""
     return ask_function(stack, output=OUTPUT, event={"ticks": 1}, who="the version check")
 
 
@@ -25,19 +25,19 @@ SHORT = 12  # characters of a hash that tell it from others
 
 
 def exit_code(record: Record) -> int:
-    """0 in sync, 1 out of sync, 2 unknown, or asleep: nobody was compared."""
+    """Return 0 in sync, 1 out of sync, 2 unknown or asleep (nothing was compared)."""
     return EXIT_CODES.get(record["status"], UNKNOWN_CODE)
 
 
 def summary(record: Record) -> str:
-    """The answer in a few words."""
-    return f"{record['status']}: {record['differences']} differ, {record['gaps']} not known"
+    """Return the status with the counts."""
+    return f"{record['status']}: {record['differences']} differ, {record['gaps']} unknown"
 
 
 def report_lines(record: Record) -> Iterator[str]:
-    """All of it."""
+    """Yield the whole answer, for people."""
     if record["status"] == ASLEEP:
-        yield f"{ASLEEP}: nobody is there to be compared; make wake starts the environment"
+        yield f"{ASLEEP}: nothing was compared; run make wake to start the environment"
         return
     webserver = record["webserver"] or {"member": "none", "image_version": "", "dags_hash": "", "airflow_version": ""}
     yield (
@@ -49,7 +49,7 @@ def report_lines(record: Record) -> Iterator[str]:
         doing = "draining" if each["is_draining"] else each["state"] or "not reporting"
         yield (
             f"  {each['member']}: {each['field']} {each['value'][:SHORT]} instead of {each['expected'][:SHORT]} "
-            f"({doing}, {each['active']} tasks run)"
+            f"({doing}, {each['active']} active tasks)"
         )
     for each in record["unknown"]:
         since = "" if each["seconds"] is None else f", for {each['seconds']} s"

@@ -113,7 +113,7 @@ class Answering:
 
 
 def image_of(api: AwsApi, stack: str) -> str:
-    """The image in the stack's present task definition."""
+    """Return the image in the stack's current task definition."""
     (arn,) = api.client("ecs").list_task_definitions(familyPrefix=stack, sort="DESC", maxResults=1)[
         "taskDefinitionArns"
     ]
@@ -137,7 +137,7 @@ class Pipeline:
         return code, said.out + said.err
 
     def already(self, release: Release, environment: str) -> None:
-        """The environment runs the release well, as its last deployment left it."""
+        """Let the environment run the release well, as after a deployment."""
         made = self.api.carry_out(f"airflow-{environment}", TEMPLATE, ImageUri=release.image)
         assert made["StackStatus"] == "CREATE_COMPLETE"
         begun = Deployment(release=release, kind=PROMOTION, began_at=NOW)
@@ -147,7 +147,7 @@ class Pipeline:
         return image_of(self.api, f"airflow-{environment}")
 
     def outcomes(self, environment: str) -> list[tuple[str, str, str]]:
-        """What the ledger says, the latest last."""
+        """Return the outcomes of the ledger, the latest last."""
         deployments = reversed(list(self.store.ledger(environment).deployments))
         return [(each.kind, each.release.version, each.outcome) for each in deployments]
 
@@ -215,10 +215,10 @@ def test_a_gate_that_fails_stops_the_promotion(pipeline: Pipeline) -> None:
     pipeline.check.stuck.add(FIRST.version)
     code, said = pipeline.run("promote", "dev", "--version", FIRST.version)
     assert code == ENDED_BADLY
-    assert "t2/worker: image_version 0.9.0 instead of 1.0.0 (consuming, 3 tasks run)" in said
+    assert "t2/worker: image_version 0.9.0 instead of 1.0.0 (consuming, 3 active tasks)" in said
     assert pipeline.outcomes("dev") == [("promotion", "1.0.0", "failed")]
     code, said = pipeline.run("promote", "qa", "--version", FIRST.version)
-    assert (code, "qa takes only what dev ran well" in said) == (UNCHANGED, True)
+    assert (code, "has not passed the version check in dev" in said) == (UNCHANGED, True)
     stacks = pipeline.api.client("cloudformation").describe_stacks()["Stacks"]
     assert [each["StackName"] for each in stacks] == ["airflow-dev"]
 
@@ -261,7 +261,7 @@ def test_what_was_reviewed_is_what_is_executed_and_a_rollback_within_a_revision_
     assert written["version"] == SECOND.version
     reviewed = ("--change-set", written["change_set"])
     code, said = pipeline.run("promote", "dev", "--version", UPGRADE.version, *reviewed)
-    assert (code, "and not" in said) == (UNCHANGED, True)
+    assert (code, "the change set deploys" in said) == (UNCHANGED, True)
     assert pipeline.run("promote", "dev", *version, *reviewed)[0] == DONE
     assert pipeline.image("dev") == SECOND.image
     code, said = pipeline.run("rollback", "dev")
@@ -277,7 +277,7 @@ def test_an_environment_that_sleeps_is_left_alone_until_somebody_wakes_it(
     pipeline.already(FIRST, "dev")
     pipeline.check.asleep.add("airflow-dev")
     code, said = pipeline.run(command, "dev", "--version", to.version)
-    assert (code, said) == (UNCHANGED, "refused: dev is asleep: make wake ENV=dev first\n")
+    assert (code, said) == (UNCHANGED, "refused: dev is asleep: run make wake ENV=dev first\n")
     assert (pipeline.image("dev"), pipeline.outcomes("dev")) == (FIRST.image, [("promotion", "1.0.0", "done")])
     assert pipeline.snapshots() == []
 
@@ -291,7 +291,7 @@ def test_a_release_that_changes_nothing_passes_the_gate_all_the_same(pipeline: P
 
 def test_a_version_names_one_release_for_ever(pipeline: Pipeline) -> None:
     pipeline.store.add(FIRST)
-    with pytest.raises(Exception, match=r"version 1\.0\.0 is another release already"):
+    with pytest.raises(Exception, match=r"version 1\.0\.0 is already another release"):
         pipeline.store.add(replace(FIRST, image=SECOND.image))
     code, said = pipeline.run("promote", "dev", "--version", "9.9.9")
     assert (code, "there is no release 9.9.9" in said) == (UNCHANGED, True)

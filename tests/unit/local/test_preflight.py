@@ -72,7 +72,9 @@ def test_a_missing_tool_is_named_with_what_to_do(monkeypatch: pytest.MonkeyPatch
 
 
 def test_an_unknown_environment_is_refused_with_the_known_ones() -> None:
-    with pytest.raises(CommandError, match=r"^unknown environment .nope.; samconfig\.toml has: local, dev, qa, prd$"):
+    with pytest.raises(
+        CommandError, match=r"^unknown environment .nope.: use one of samconfig\.toml: local, dev, qa, prd$"
+    ):
         environments.load("nope")
 
 
@@ -81,4 +83,6 @@ def test_the_command_fails_with_one_line() -> None:
     done = subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 1
     assert done.stdout == ""
-    assert done.stderr.splitlines() == ["local: unknown environment 'nope'; samconfig.toml has: local, dev, qa, prd"]
+    assert done.stderr.splitlines() == [
+        "local: unknown environment 'nope': use one of samconfig.toml: local, dev, qa, prd"
+    ]

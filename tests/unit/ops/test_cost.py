@@ -66,7 +66,7 @@ def test_what_sleeps_is_paid_for_while_it_is_awake_and_its_disk_always() -> None
 def test_a_week_has_no_more_hours(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         main(["--env", "dev", "--awake-hours", "169"])
-    assert "a week has 168 hours" in capsys.readouterr().err
+    assert "at most 168, the hours of a week" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("environment", ["dev", "qa", "prd", "local"])

@@ -11,7 +11,7 @@ from ops.deployed import FunctionFailed, Record
 def test_an_environment_that_sleeps_is_refused_with_what_to_do() -> None:
     with pytest.raises(Refused) as refused:
         refuse_if_asleep("prd", ask=lambda: {"status": "asleep"}, say=pytest.fail)
-    assert str(refused.value) == "prd is asleep: make wake ENV=prd first"
+    assert str(refused.value) == "prd is asleep: run make wake ENV=prd first"
 
 
 @pytest.mark.parametrize("status", ["in_sync", "out_of_sync", "unknown"])
@@ -34,4 +34,4 @@ def test_a_check_that_does_not_answer_is_told_and_refuses_nothing(error: Excepti
 
     said: list[str] = []
     refuse_if_asleep("prd", ask=look, say=said.append)
-    assert said == [f"the version check does not say whether prd sleeps: {error!r}"]
+    assert said == [f"the version check failed, so it is unknown whether prd sleeps; continuing: {error!r}"]

@@ -27,7 +27,7 @@ LARGE = b"0123456789" * 100_000
 
 
 def tar(files: dict[str, bytes]) -> bytes:
-    """An archive of these files."""
+    """Return an archive of these files."""
     packed = io.BytesIO()
     with tarfile.open(fileobj=packed, mode="w") as archive:
         for name, content in files.items():
@@ -39,7 +39,7 @@ def tar(files: dict[str, bytes]) -> bytes:
 
 @pytest.fixture
 def saved(tmp_path: Path) -> Path:
-    """An image of two layers as it is saved, the upper one compressed."""
+    """Return a saved image of two layers, the upper one compressed."""
     manifest = [{"RepoTags": ["i:1"], "Layers": ["lower", "upper"]}]
     path = tmp_path / "image.tar"
     path.write_bytes(
@@ -55,7 +55,7 @@ def saved(tmp_path: Path) -> Path:
 
 
 def programs(folder: Path, **exit_codes: int) -> None:
-    """Puts programs into `folder` that end with these codes, whatever they are asked."""
+    """Put programs into `folder` that exit with these codes, whatever their arguments."""
     for name, code in exit_codes.items():
         program = folder / name
         program.write_text(f"#!/bin/sh\nexit {code}\n")
@@ -121,7 +121,7 @@ def test_what_is_no_image_is_refused(tmp_path: Path, content: bytes) -> None:
 
 @pytest.fixture
 def checkout(tmp_path: Path) -> Path:
-    """A git checkout with one commit."""
+    """Return a git checkout with one commit."""
     git = ["git", "-c", "user.name=a", "-c", "user.email=a@b"]
     (tmp_path / "file").write_text("one")
     for arguments in (["init", "-q"], ["add", "file"], ["commit", "-q", "-m", "one"]):
@@ -200,9 +200,9 @@ def test_whatever_the_dockerfile_copies_reaches_the_build() -> None:
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        ("no certificate", "is no file of certificates"),
-        ("server", "holds a certificate that is no authority's"),
-        (None, r"cannot read .* \(FileNotFoundError\): say AUTHORITIES=FILE"),
+        ("no certificate", "is not a file of certificates"),
+        ("server", "holds a certificate that is not an authority's"),
+        (None, r"cannot read .* \(FileNotFoundError\): set AUTHORITIES=FILE"),
     ],
 )
 def test_what_is_no_authority_is_refused_and_changes_nothing(tmp_path: Path, content: str | None, said: str) -> None:
@@ -217,7 +217,7 @@ def test_what_is_no_authority_is_refused_and_changes_nothing(tmp_path: Path, con
 
 
 def test_authorities_that_nobody_serves_are_one_line() -> None:
-    with pytest.raises(CommandError, match=r"\(ConnectError\): say AUTHORITIES=FILE for a copy of it$"):
+    with pytest.raises(CommandError, match=r"\(ConnectError\): set AUTHORITIES=FILE to a copy of it$"):
         authorities.write(f"https://127.0.0.1:{free_port()}/rds.pem", Path("never-written"))
 
 

@@ -45,7 +45,7 @@ class FakeStack:
 
 
 def waited(*answers: dict[str, Any], seconds: float) -> tuple[list[str | None], list[str], dict[str, Any]]:
-    """What was asked, what was said, and the last answer."""
+    """Return what was asked, the lines shown, and the last answer."""
     now, asked, said = [0.0], [], list[str]()
     given = iter(answers)
 
@@ -64,7 +64,7 @@ def waited(*answers: dict[str, Any], seconds: float) -> tuple[list[str | None], 
     return asked, said, last
 
 
-def test_it_speaks_the_functions_words() -> None:
+def test_the_command_uses_the_functions_states_and_keys() -> None:
     assert (ASLEEP, AWAKE) == tags.DESIRED_STATES
     given = FakeStack(SLEEPS)
     assert ask_sleeper(given.stack, ASLEEP) == SLEEPS
@@ -76,14 +76,14 @@ def test_a_function_that_fails_is_no_answer() -> None:
         ask_sleeper(FakeStack({"errorMessage": "POOLS is missing"}, failed=True).stack, None)
 
 
-def test_what_is_wanted_is_said_once_and_each_new_line_is_shown_once() -> None:
+def test_the_desired_state_is_set_once_and_each_new_line_is_shown_once() -> None:
     asked, said, last = waited(WAITS, WAITS, SLEEPS, seconds=60)
     assert asked == [ASLEEP, None, None]
     assert said == ["    0 s  waits: 3 queued", "   10 s  asleep"]
     assert last == SLEEPS
 
 
-def test_it_waits_no_longer_than_it_is_told() -> None:
+def test_the_wait_ends_at_its_limit() -> None:
     asked, _, last = waited(*[WAITS] * 9, seconds=2 * ASK_EVERY_S)
     assert (len(asked), last) == (3, WAITS)  # at 0, 5 and 10 s
 
@@ -95,6 +95,6 @@ def test_the_exit_code_tells_done_stayed_and_not_yet_apart(answer: dict[str, Any
     assert exit_code(answer, wanted=wanted) == code
 
 
-def test_an_environment_that_is_not_there_is_not_known(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_missing_environment_is_unknown(capsys: pytest.CaptureFixture[str]) -> None:
     assert main([ASLEEP, "--env", "nowhere"]) == 2
-    assert capsys.readouterr().err.startswith("not known: ")
+    assert capsys.readouterr().err.startswith("unknown: ")

@@ -119,7 +119,7 @@ def test_the_exit_code_tells_the_three_apart(answer: dict[str, Any], code: int) 
 def test_it_says_who_differs_in_what_and_who_is_silent_for_how_long() -> None:
     assert list(report_lines(record(differs=True, silent=True))) == [
         "out_of_sync: 6 containers compared with t1/webserver (image 2.0, dags 0123456789ab, Airflow 3.3.2)",
-        "  t2/worker: dags_hash fedcba987654 instead of 0123456789ab (consuming, 3 tasks run)",
+        "  t2/worker: dags_hash fedcba987654 instead of 0123456789ab (consuming, 3 active tasks)",
         "  t3/flower: runs but does not report, for 90 s",
         "  not in sync for 100 s",
     ]
@@ -129,7 +129,7 @@ def test_an_environment_that_sleeps_is_not_in_sync_and_is_told_in_one_line() -> 
     verdict = Verdict(at=1000.0, reference=None, compared=0, out_of_sync=(), unknown=(), is_asleep=True)
     answer = Outcome(verdict=verdict, memory=None).to_record()
     assert exit_code(answer) == 2
-    assert list(report_lines(answer)) == ["asleep: nobody is there to be compared; make wake starts the environment"]
+    assert list(report_lines(answer)) == ["asleep: nothing was compared; run make wake to start the environment"]
 
 
 @pytest.mark.parametrize("environment", ["nowhere", "local"])
