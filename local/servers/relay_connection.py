@@ -24,6 +24,7 @@ class Connection(asyncio.Protocol):
         self._peer: Connection | None = None
         self._early: list[bytes] = []  # read before it was joined
         self._got_eof = False
+        self._is_made = False
         self._is_rejected = False
         self.is_lost = False
 
@@ -53,6 +54,7 @@ class Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast(asyncio.Transport, transport)
+        self._is_made = True
         self._open.add(self)
         # Not at once: before Python 3.12 a transport that is paused here starts to read all the same, and never pauses.
         asyncio.get_running_loop().call_soon(self._wait_for_peer)
@@ -69,6 +71,8 @@ class Connection(asyncio.Protocol):
         """Return True to keep the other direction open: a client may send all it has and then read."""
         self._got_eof = True
         peer = self._peer
+        if not self._is_made:  # TLS may tell of the end before the handshake is done
+            return False
         if peer is None:
             return not self._is_rejected and self.transport.can_write_eof()
         if peer._got_eof:

@@ -35,7 +35,7 @@ def test_a_task_of_two_images_is_refused() -> None:
         "taskDefinitionArn": "arn",
         "containerDefinitions": [{"name": "a", "image": "x"}, {"name": "b", "image": "y"}],
     }
-    with pytest.raises(ValueError, match="one image a task"):
+    with pytest.raises(ValueError, match="a task must have one image"):
         TaskDefinition.of(raw)
 
 

@@ -104,3 +104,8 @@ def test_a_rejected_client_has_time_to_read_why() -> None:
         assert client.transport.done[-1] == "abort"
 
     asyncio.run(check())
+
+
+def test_an_end_before_the_connection_is_made_closes_it() -> None:
+    """TLS reports the end of a client that leaves during the handshake."""
+    assert Connection(set()).eof_received() is False
