@@ -156,7 +156,7 @@ def test_the_package_runs_alone_and_shows_no_password(package: Path, environment
     elif package.name == "sleeper":
         assert (first["phase"], first["steps"]) == ("awake", [])
     else:
-        assert first["status"] == "unknown"  # nobody has reported
+        assert first["status"] == "unknown"  # no one has reported
     assert PASSWORD not in printed
 
 

@@ -61,7 +61,7 @@ Outputs:
 
 @dataclass
 class VersionCheck:
-    """Plays the deployed functions, by name: every process runs the image that the stack named last."""
+    """The deployed functions, by name: every process runs the image that the stack named last."""
 
     api: AwsApi
     stuck: set[str] = field(default_factory=set)  # versions that some worker never comes to run
@@ -109,7 +109,7 @@ class Answering:
         return self.look()
 
     def close(self) -> None:
-        """Nothing was started."""
+        """Do nothing: nothing was started."""
 
 
 def image_of(api: AwsApi, stack: str) -> str:
@@ -123,7 +123,7 @@ def image_of(api: AwsApi, stack: str) -> str:
 
 @dataclass
 class Pipeline:
-    """What a workflow does, step by step, and what it reads of it."""
+    """The steps of a workflow, and what it reads of their results."""
 
     api: AwsApi
     check: VersionCheck
@@ -131,7 +131,7 @@ class Pipeline:
     capsys: pytest.CaptureFixture[str]
 
     def run(self, command: str, environment: str, *more: str) -> tuple[int, str]:
-        """Its exit code and what it printed."""
+        """Run the command; return its exit code and what it printed."""
         code = main([command, "--env", environment, "--bucket", BUCKET, "--wait", "0", "--yes", *more])
         said = self.capsys.readouterr()
         return code, said.out + said.err
@@ -152,7 +152,7 @@ class Pipeline:
         return [(each.kind, each.release.version, each.outcome) for each in deployments]
 
     def snapshots(self) -> list[str]:
-        """Those that somebody asked for."""
+        """Return the snapshots that were requested."""
         found = self.api.client("rds").describe_db_snapshots(SnapshotType="manual")["DBSnapshots"]
         return [each["DBSnapshotIdentifier"] for each in found]
 
@@ -169,7 +169,7 @@ def api() -> Iterator[AwsApi]:
 def pipeline(
     api: AwsApi, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> Iterator[Pipeline]:
-    """Of an account in which nothing is deployed yet, and of four releases."""
+    """Return the pipeline of an account in which nothing is deployed yet, with four releases."""
     (tmp_path / ".aws-sam" / "build").mkdir(parents=True)
     (tmp_path / ".aws-sam" / "build" / "template.yaml").write_text(TEMPLATE)
     (tmp_path / "samconfig.toml").write_text((ROOT / "samconfig.toml").read_text())
@@ -190,7 +190,7 @@ def pipeline(
 
 
 def _clear(api: AwsApi) -> None:
-    """Leaves nothing to the next test."""
+    """Remove everything that the next test could find."""
     cloudformation, rds, s3 = api.client("cloudformation"), api.client("rds"), api.client("s3")
     for stack in cloudformation.describe_stacks()["Stacks"]:
         cloudformation.delete_stack(StackName=stack["StackName"])
@@ -248,7 +248,7 @@ def test_a_deployment_that_cloudformation_rolls_back_is_told_with_its_reason(pip
 
 
 @pytest.mark.slow
-def test_what_was_reviewed_is_what_is_executed_and_a_rollback_within_a_revision_is_allowed(
+def test_the_reviewed_change_set_is_executed_and_a_rollback_within_a_revision_is_allowed(
     pipeline: Pipeline, tmp_path: Path
 ) -> None:
     pipeline.already(FIRST, "dev")
@@ -304,7 +304,7 @@ def test_a_ledger_that_cannot_be_read_stops_everything(pipeline: Pipeline) -> No
     assert (code, f"{key} is not JSON" in said) == (UNCHANGED, True)
 
 
-def test_what_runs_where_is_told(pipeline: Pipeline) -> None:
+def test_the_status_shows_what_runs_in_each_environment(pipeline: Pipeline) -> None:
     pipeline.already(FIRST, "dev")
     assert main(["status", "--bucket", BUCKET]) == DONE
     dev, deployment, qa, prd = pipeline.capsys.readouterr().out.splitlines()

@@ -134,7 +134,7 @@ class TestAsleep:
         assert decide(stopping).steps == ()
         assert verbs(decide(replace(asleep(), database=AVAILABLE))) == [("stop database", "")]
 
-    def test_what_the_scheduler_queued_in_its_last_second_is_dropped_before_the_database_stops(self) -> None:
+    def test_messages_of_the_schedulers_last_second_are_dropped_before_the_database_stops(self) -> None:
         late = replace(asleep(), database=AVAILABLE, work=Work(queued=1, busy=()))
         assert verbs(decide(late)) == [("drop messages", ""), ("stop database", "")]
 
@@ -149,7 +149,7 @@ class TestAsleep:
         assert decide(replace(asleep(), database="starting")).steps == ()
         assert verbs(decide(replace(asleep(), now=ASKED + 7 * 86400.0, database=AVAILABLE))) == [("stop database", "")]
 
-    def test_what_an_update_of_the_stack_undoes_is_put_right(self) -> None:
+    def test_changes_by_an_update_of_the_stack_are_undone(self) -> None:
         new_pool = Service(name="new", arn="n", desired=1, running=0, pending=1)
         changed = replace(
             asleep(),

@@ -108,7 +108,7 @@ def test_a_difference_tells_whether_the_worker_is_on_its_way_out(state: str, dra
     assert odd.is_draining is draining
 
 
-def test_what_the_webserver_answers_is_compared_with_not_what_its_container_reports() -> None:
+def test_the_webservers_answer_is_the_reference_not_its_containers_report() -> None:
     answer = replace(ANSWER, code=replace(ANSWER.code, dags_hash="newer"))
     assert {each.member for each in verdict(*FLEET, answer=answer).out_of_sync} == {each.id for each in FLEET}
 

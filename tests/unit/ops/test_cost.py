@@ -51,7 +51,7 @@ def test_workers_follow_the_load_between_their_limits(tasks_a_day: int, task_s: 
     assert load.workers(concurrency=16, least=2, most=50) == pytest.approx(workers)
 
 
-def test_what_sleeps_is_paid_for_while_it_is_awake_and_its_disk_always() -> None:
+def test_a_sleeping_environment_costs_its_awake_hours_and_its_disk() -> None:
     idle, asleep = (
         estimate(in_environment("prd"), load=replace(IDLE, awake_hours_a_week=hours)) for hours in (168.0, 42.0)
     )

@@ -17,7 +17,7 @@ FACTS = {"airflow_version": FIRST.airflow_version, "revision": FIRST.revision, "
 
 
 class Machine:
-    """Answers as make and docker do, and keeps what was asked."""
+    """A machine that answers as make and docker do and keeps the commands."""
 
     def __init__(self, *, digests: Sequence[str] = (FIRST.image,), said: str = json.dumps(FACTS)) -> None:
         self.asked: list[str] = []

@@ -15,7 +15,7 @@ SNAPSHOT = "airflow-prd-before-2-0-0"
 
 
 def ledger(*latest_last: tuple[Release, str], environment: str = "prd") -> Ledger:
-    """Of an environment to which these were deployed, an hour apart."""
+    """Return the ledger of an environment to which these were deployed, an hour apart."""
     made = Ledger(environment=environment)
     for number, (release, outcome) in enumerate(latest_last):
         began = NOW - 3600 * (len(latest_last) - number)

@@ -36,7 +36,7 @@ def test_a_stack_is_at_rest_when_its_own_events_say_so(statuses: list[str], expe
     assert final_status([event("UPDATE_COMPLETE", of="WorkerService"), *map(event, statuses)]) == expected
 
 
-def test_who_failed_first_is_to_blame() -> None:
+def test_the_resource_that_failed_first_is_named() -> None:
     events = [
         event("UPDATE_ROLLBACK_COMPLETE"),
         event("UPDATE_FAILED", of="FlowerService", why="Resource update cancelled"),

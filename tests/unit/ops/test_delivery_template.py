@@ -1,4 +1,4 @@
-"""What a delivery takes from the template by name is there."""
+"""The names that a delivery uses exist in the template."""
 
 from ops.delivery.delivery import DATABASE, snapshot_name
 from ops.delivery.stack import IMAGE

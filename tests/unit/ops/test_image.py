@@ -85,7 +85,7 @@ def test_a_builder_can_be_chosen_by_name(tmp_path: Path, monkeypatch: pytest.Mon
 
 
 @pytest.mark.parametrize("name", [None, "podman"])
-def test_without_a_builder_that_works_one_line_says_what_to_do(
+def test_a_missing_builder_is_one_line_that_says_what_to_do(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str | None
 ) -> None:
     programs(tmp_path, docker=1)
@@ -112,7 +112,7 @@ def test_the_size_is_what_a_registry_would_hold(saved: Path) -> None:
 
 
 @pytest.mark.parametrize("content", [b"not a tar", tar({"other": b""})])
-def test_what_is_no_image_is_refused(tmp_path: Path, content: bytes) -> None:
+def test_a_file_that_is_not_an_image_is_refused(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "image.tar"
     path.write_bytes(content)
     with pytest.raises(CommandError, match="is not the archive of one image"), open_archive(path):
@@ -205,7 +205,9 @@ def test_whatever_the_dockerfile_copies_reaches_the_build() -> None:
         (None, r"cannot read .* \(FileNotFoundError\): set AUTHORITIES=FILE"),
     ],
 )
-def test_what_is_no_authority_is_refused_and_changes_nothing(tmp_path: Path, content: str | None, said: str) -> None:
+def test_a_file_without_authorities_is_refused_and_changes_nothing(
+    tmp_path: Path, content: str | None, said: str
+) -> None:
     source, target = tmp_path / "given.pem", tmp_path / "rds.pem"
     target.write_text("as before")
     if content is not None:

@@ -15,7 +15,7 @@ from sleeper import handler
 
 
 def record(phase: str, says: str = "", *, is_settled: bool = False) -> dict[str, Any]:
-    """As the function answers it."""
+    """Return a record as the function answers it."""
     return {"phase": phase, "says": says or phase, "is_settled": is_settled, "gave_up": False, "steps": []}
 
 

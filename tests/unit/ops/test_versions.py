@@ -34,7 +34,7 @@ ODD = Difference(
 
 
 def record(*, differs: bool = False, silent: bool = False) -> dict[str, Any]:
-    """As the function answers it."""
+    """Return a record as the function answers it."""
     verdict = Verdict(
         at=1000.0,
         reference=Reference(member="t1/webserver", code=CODE),
@@ -93,7 +93,7 @@ def test_a_failure_is_told_in_one_line_whatever_the_function_said() -> None:
         ([record(differs=True)] * 9, 2 * ASK_EVERY_S, 3, "out_of_sync"),  # at 0, 5 and 10 s
     ],
 )
-def test_it_waits_until_all_are_in_sync_or_the_time_is_up(
+def test_the_gate_waits_until_all_are_in_sync_or_the_time_is_up(
     answers: list[dict[str, Any]], seconds: float, looks: int, status: str
 ) -> None:
     now, heard = [0.0], []
@@ -116,7 +116,7 @@ def test_the_exit_code_tells_the_three_apart(answer: dict[str, Any], code: int) 
     assert exit_code(answer) == code
 
 
-def test_it_says_who_differs_in_what_and_who_is_silent_for_how_long() -> None:
+def test_the_report_names_each_difference_and_each_silent_container() -> None:
     assert list(report_lines(record(differs=True, silent=True))) == [
         "out_of_sync: 6 containers compared with t1/webserver (image 2.0, dags 0123456789ab, Airflow 3.3.2)",
         "  t2/worker: dags_hash fedcba987654 instead of 0123456789ab (consuming, 3 active tasks)",

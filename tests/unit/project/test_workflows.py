@@ -46,7 +46,7 @@ def test_no_key_is_stored(path: Path) -> None:
 
 
 @each_workflow
-def test_what_is_run_holds_no_expression_that_somebody_could_fill(path: Path) -> None:
+def test_commands_hold_no_expression_that_an_outsider_could_fill(path: Path) -> None:
     assert [step["run"] for step in steps(path) if "${{" in step.get("run", "")] == []
 
 
