@@ -308,8 +308,8 @@ def test_the_status_shows_what_runs_in_each_environment(pipeline: Pipeline) -> N
     pipeline.already(FIRST, "dev")
     assert main(["status", "--bucket", BUCKET]) == DONE
     dev, deployment, qa, prd = pipeline.capsys.readouterr().out.splitlines()
-    assert (dev, qa) == ("dev: database revision bbbb2222bbbb", "qa: database revision not known")
-    assert (deployment.endswith("promotion to 1.0.0, done"), prd) == (True, "prd: database revision not known")
+    assert (dev, qa) == ("dev: database revision bbbb2222bbbb", "qa: database revision unknown")
+    assert (deployment.endswith("promotion to 1.0.0, done"), prd) == (True, "prd: database revision unknown")
 
 
 def test_a_role_of_the_bootstrap_is_trusted_to_one_environment_and_may_touch_one_stack(pipeline: Pipeline) -> None:
