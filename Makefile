@@ -145,6 +145,7 @@ lint: setup-dev ## ruff, mypy, cfn-lint, stale template
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
+	@$(BIN)/python tools/words.py
 	@$(BIN)/python template_gen.py --check
 	@$(BIN)/cfn-lint template.yaml
 

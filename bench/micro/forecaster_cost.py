@@ -97,7 +97,7 @@ def _measure(variables: dict[str, str], url: str, *, runs: int) -> list[dict[str
         connection.execute(TASKS, {"tasks": TASKS_A_RUN})
         connection.execute("vacuum analyze dag_run, task_instance")
         connection.execute(DUE_SOON)
-        ticks = [ask(program, look=True) for _ in range(TICKS)]
+        ticks = [ask(program, tick=True) for _ in range(TICKS)]
         program.kill()
     return ticks
 

@@ -4,7 +4,7 @@ Each line on stdin is a JSON object, answered by one on stdout:
 {"migrate": true}
 {"dags": {dag id: {"schedule": cron, "end": date or null, "tasks": number}}}
 {"sql": statement}, on the forecaster's own connection: its first value, or the error
-{"look": true}: {"wall_s", "cpu_s"} of one tick, and the process's {"memory_mib"}
+{"tick": true}: {"wall_s", "cpu_s"} of one tick, and the process's {"memory_mib"}
 """
 
 import json
@@ -65,7 +65,7 @@ def execute(statement: str) -> str:
         return f"{type(error).__name__}: {error}"
 
 
-def look() -> dict[str, float]:
+def tick() -> dict[str, float]:
     wall, cpu = time.monotonic(), time.process_time()
     forecaster.look()
     used = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
@@ -84,7 +84,7 @@ for line in sys.stdin:
             write(value)
         case "sql":
             answer = execute(value)
-        case "look":
-            answer = look()
+        case "tick":
+            answer = tick()
     answers.write(json.dumps(answer) + "\n")
     answers.flush()

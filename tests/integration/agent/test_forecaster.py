@@ -120,9 +120,9 @@ class Site:
         )
         return run_id, due
 
-    def look(self) -> dict[str, Forecast | None]:
+    def tick(self) -> dict[str, Forecast | None]:
         """Run one tick of the forecaster; return the pools' forecasts."""
-        self.ask(look=True)
+        self.ask(tick=True)
         return {pool: self._registry.forecast(pool) for pool in ("worker", "long")}
 
     def begin(self) -> None:
@@ -178,14 +178,14 @@ def slots(found: dict[str, Forecast | None], pool: str = "worker") -> int:
 
 def first_course(site: Site) -> tuple[tuple[int, int], ...]:
     """Return (seconds after the run is due, slots) of the first forecast run."""
-    forecast = site.look()["worker"]
+    forecast = site.tick()["worker"]
     assert forecast is not None
     return tuple((at - site.first, slots) for at, slots in forecast if at < site.first + FIVE_MINUTES_S)
 
 
 def test_every_run_of_the_next_quarter_of_an_hour_is_forecast(site: Site) -> None:
     site.past(site.dag(), *at_once(12))
-    forecast = site.look()["worker"]
+    forecast = site.tick()["worker"]
     # At 10:02: 10:05, 10:10, 10:15. A run of 10:00 that is a few seconds late is the fourth.
     assert forecast is not None
     assert [slots for _, slots in forecast] == [12] * len(forecast)
@@ -197,25 +197,25 @@ def test_more_dags_are_forecast_than_one_query_asks_for(site: Site) -> None:
     # One more than DAGS_A_QUERY, which is 50: 51 runs of 2 slots each.
     for _ in range(51):
         site.past(site.dag(), *at_once(2))
-    assert slots(site.look()) == 102
+    assert slots(site.tick()) == 102
 
 
 def test_each_pool_has_its_own_forecast(site: Site) -> None:
     site.past(site.dag(), *at_once(3), *at_once(2, queue="long"), *at_once(9, queue="elsewhere"))
-    found = site.look()
+    found = site.tick()
     assert (slots(found), slots(found, "long")) == (3, 2)
 
 
 def test_a_second_writer_changes_nothing(site: Site) -> None:
     # Each copy of the ECS task `airflow` has a forecaster: each replaces the other's forecast with the same one.
     site.past(site.dag(), *at_once(3))
-    assert slots(site.look()) == slots(site.look()) == 3
+    assert slots(site.tick()) == slots(site.tick()) == 3
 
 
 def test_an_empty_forecast_is_written_when_nothing_is_due(site: Site) -> None:
     site.past(site.dag(schedule="0 0 1 1 *"), *at_once(3))
     site.execute("update dag set next_dagrun_create_after = now() + interval '30 days'")
-    assert site.look() == {"worker": (), "long": ()}
+    assert site.tick() == {"worker": (), "long": ()}
 
 
 @pytest.mark.parametrize(
@@ -233,29 +233,29 @@ def test_an_empty_forecast_is_written_when_nothing_is_due(site: Site) -> None:
 )
 def test_a_dag_that_the_scheduler_will_not_run_is_not_forecast(site: Site, change: str) -> None:
     site.past(site.dag(), *at_once(3))
-    assert slots(site.look()) == 3
+    assert slots(site.tick()) == 3
     site.execute(change)
-    assert slots(site.look()) == 0
+    assert slots(site.tick()) == 0
 
 
 def test_a_run_that_is_a_little_late_is_still_expected(site: Site) -> None:
     site.past(site.dag(), *at_once(3))
     site.execute("update dag set next_dagrun_create_after = now() - interval '30 s'")
-    assert slots(site.look()) == 3
+    assert slots(site.tick()) == 3
 
 
 def test_no_run_is_expected_beyond_a_dags_end(site: Site) -> None:
     last = datetime.fromtimestamp(site.first, tz=UTC)
     site.past(site.dag(end=last.isoformat()), *at_once(3))
-    assert site.look()["worker"] == ((int(last.timestamp()), 3),)
+    assert site.tick()["worker"] == ((int(last.timestamp()), 3),)
 
 
 def test_a_changed_schedule_is_followed(site: Site) -> None:
     dag_id = site.dag()
     site.past(dag_id, *at_once(3))
-    before = site.look()["worker"]
+    before = site.tick()["worker"]
     site.write(dag_id, schedule="*/1 * * * *")
-    after = site.look()["worker"]
+    after = site.tick()["worker"]
     assert before is not None
     assert after is not None
     assert [after[1][0] - after[0][0], before[1][0] - before[0][0]] == [60, FIVE_MINUTES_S]
@@ -264,7 +264,7 @@ def test_a_changed_schedule_is_followed(site: Site) -> None:
 def test_the_next_run_of_an_unreadable_dag_is_forecast(site: Site) -> None:
     site.past(site.dag(), *at_once(3))
     site.execute("""update serialized_dag set data = '{"__version": 3, "dag": {}}', dag_hash = 'changed'""")
-    forecast = site.look()["worker"]
+    forecast = site.tick()["worker"]
     assert forecast is not None
     assert len(forecast) == 1
 
@@ -282,7 +282,7 @@ def test_the_last_ten_runs_count(site: Site) -> None:
     for count in (500, 500, 3, 3, 3, 3, 3, 3, 3, 3, 3, 23):
         site.past(dag_id, *at_once(count))
     # Of the last ten, nine times 3 and a 23: 50 / 10.
-    assert slots(site.look()) == 5
+    assert slots(site.tick()) == 5
 
 
 def test_each_stage_is_the_mean_of_past_runs(site: Site) -> None:
@@ -297,7 +297,7 @@ def test_a_run_without_a_task_on_the_queue_counts_as_none(site: Site) -> None:
     dag_id = site.dag()
     for count in (30, 0, 0, 0, 0, 0, 0, 0, 0, 0):
         site.past(dag_id, *at_once(count))
-    assert slots(site.look()) == 3
+    assert slots(site.tick()) == 3
 
 
 def test_the_later_stages_of_a_run_under_way_are_expected(site: Site) -> None:
@@ -306,7 +306,7 @@ def test_the_later_stages_of_a_run_under_way_are_expected(site: Site) -> None:
     site.execute("update dag set next_dagrun_create_after = now() + interval '30 days'")
     _, due = site.under_way(dag_id, due_ago_s=100)
     # At 0, 30 and 150 s. Rises of a minute ago are past.
-    assert site.look()["worker"] == ((due + 150, 4),)
+    assert site.tick()["worker"] == ((due + 150, 4),)
 
 
 def test_a_run_that_waits_for_its_turn_is_under_way(site: Site) -> None:
@@ -314,7 +314,7 @@ def test_a_run_that_waits_for_its_turn_is_under_way(site: Site) -> None:
     site.past(dag_id, *STAGES)
     site.execute("update dag set next_dagrun_create_after = now() + interval '30 days'")
     _, due = site.under_way(dag_id, due_ago_s=10, state="queued")
-    assert site.look()["worker"] == ((due, 2), (due + 30, 1), (due + 150, 4))
+    assert site.tick()["worker"] == ((due, 2), (due + 30, 1), (due + 150, 4))
 
 
 def test_a_run_created_between_two_queries_counts_once(site: Site) -> None:
@@ -323,7 +323,7 @@ def test_a_run_created_between_two_queries_counts_once(site: Site) -> None:
     site.past(dag_id, *STAGES)
     _, due = site.under_way(dag_id, due_ago_s=10)
     site.execute("update dag set next_dagrun_create_after = to_timestamp(%s)", due)
-    assert site.look()["worker"] == ((due, 2), (due + 30, 1), (due + 150, 4))
+    assert site.tick()["worker"] == ((due, 2), (due + 30, 1), (due + 150, 4))
 
 
 @pytest.mark.parametrize(
@@ -345,9 +345,9 @@ def test_a_run_that_does_not_continue_adds_nothing(site: Site, change: str) -> N
     site.past(dag_id, Past(queued=1, started=1.5, ran=500), Past(queued=300, started=301, ran=10))
     site.execute("update dag set next_dagrun_create_after = now() + interval '30 days'")
     run_id, due = site.under_way(dag_id, due_ago_s=100)
-    assert site.look()["worker"] == ((due + 285, 1),)
+    assert site.tick()["worker"] == ((due + 285, 1),)
     site.execute(change, *([run_id] if "%s" in change else []))
-    assert site.look()["worker"] == ()
+    assert site.tick()["worker"] == ()
 
 
 @pytest.mark.parametrize(
@@ -357,13 +357,13 @@ def test_only_finished_scheduled_runs_count_as_past_runs(site: Site, kind: str, 
     dag_id = site.dag()
     site.past(dag_id, *at_once(3))
     site.past(dag_id, *at_once(40), kind=kind, state=state)
-    assert slots(site.look()) == 3
+    assert slots(site.tick()) == 3
 
 
 def test_a_failed_run_counts_as_a_past_run(site: Site) -> None:
     dag_id = site.dag()
     site.past(dag_id, *at_once(3), state="failed")
-    assert slots(site.look()) == 3
+    assert slots(site.tick()) == 3
 
 
 def test_the_forecaster_cannot_write_to_airflows_database(site: Site) -> None:

@@ -1,4 +1,4 @@
-"""Whatever the autoscaler cannot read or believe: the size stays, log and metric say why, the next look recovers."""
+"""Unreadable or implausible input: the size stays, log and metric say why, the next tick recovers."""
 
 import contextlib
 import json
@@ -41,7 +41,7 @@ class Harm:
 
 @dataclass(frozen=True, kw_only=True)
 class Seen:
-    """One look, by its traces alone: the log line and the metrics of the pool, and the inputs that were unreadable."""
+    """Run one tick; return what it leaves: the log line and metrics of the pool, and the unreadable inputs."""
 
     level: str
     decision: dict[str, Any]
@@ -68,7 +68,7 @@ def look(stack: Stack, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCap
 
 @contextlib.contextmanager
 def replaced(stack: Stack, key: str, write: Callable[[], object]) -> Iterator[None]:
-    """The key holds what `write` wrote."""
+    """Let the key hold what `write` writes."""
     if existed := bool(stack.redis.exists(key)):
         stack.redis.rename(key, "aside")
     write()
@@ -92,7 +92,7 @@ def record_is(text: str) -> Callable[[Stack], AbstractContextManager[None]]:
 
 
 def record_says(**change: Any) -> Callable[[Stack], AbstractContextManager[None]]:
-    """The record of the worker b, but for a few fields."""
+    """Return the record of the worker b, except for a few fields."""
     key = registry.member_key("b/worker")
 
     def write(stack: Stack) -> None:

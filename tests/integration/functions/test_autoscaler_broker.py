@@ -37,7 +37,7 @@ def settings(host: str, port: int, *, tls: bool = False) -> BrokerSettings:
 
 
 def drop_connections(server: Redis) -> None:
-    """What a failover or a long freeze of the function does."""
+    """Close the connections, as a failover or a long freeze of the function does."""
     with server.client() as admin:
         admin.execute_command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
 
@@ -90,7 +90,7 @@ def test_a_secret_that_is_wrong_is_read_once_more_and_then_reported(server: Redi
     assert secret.reads == 2
     assert "wrong" not in str(refused.value).replace("WRONGPASS", "")
     secret.value = "first"
-    assert broker.connect().ping()  # the next look recovers
+    assert broker.connect().ping()  # the next tick recovers
     broker.close()
 
 

@@ -26,7 +26,7 @@ def test_what_a_killed_worker_left_is_a_metric_and_no_demand(stack: Stack) -> No
     assert seen.outcomes[0].decision.needed == 1  # 2 / 4, rounded up
     stack.redis.set(registry.member_key("a/worker"), "no JSON")
     seen = stack.tick_all()
-    assert seen.state.phantoms is None  # nobody knows what that one runs
+    assert seen.state.phantoms is None  # what that worker runs is unknown
 
 
 def test_a_queue_that_nobody_listens_to_is_named(

@@ -1,4 +1,4 @@
-"""What one look asks of Redis and of AWS: counted, by a real Redis, in the benchmark's scenes."""
+"""What one tick asks of Redis and of AWS: counted, by a real Redis, in the benchmark's scenes."""
 
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -29,7 +29,7 @@ STEADY = steady(queued=FEW, members=MEMBERS)
 
 @dataclass
 class Stage:
-    """Plays scenes. `calls`: the AWS operations of the last look; `commands`: how often it gave each Redis command."""
+    """Plays scenes. `calls`: the AWS operations of the last tick; `commands`: how often it gave each Redis command."""
 
     ground: Servers
     client: redis.Redis
@@ -39,7 +39,7 @@ class Stage:
     commands: dict[str, int] = field(default_factory=dict)
 
     def play(self, scene: Scene) -> dict[str, Any]:
-        """The record of the decision, in a look at the scene as it begins."""
+        """Return the record of the decision, in a tick on the scene as it begins."""
         workers = broker.workers_of(scene)
         broker.fill_queues(self.client, scene.queued)
         broker.fill_registry(self.client, workers)

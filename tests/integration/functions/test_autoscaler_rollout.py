@@ -126,7 +126,7 @@ def test_protection_that_was_blocked_is_granted_and_taken_back_as_old_workers_go
         rollout.report(arn, registry.CONSUMING, active=4)
     deploy(rollout)
     rollout.tick()
-    assert rollout.desired == 2  # nobody could use more yet
+    assert rollout.desired == 2  # no worker could use more yet
 
     new = rollout.start(2)
     for arn in new:
@@ -150,7 +150,7 @@ def test_protection_that_was_blocked_is_granted_and_taken_back_as_old_workers_go
     rollout.report(old[0], registry.DRAINED)
     rollout.tick()
     assert rollout.desired == 3
-    assert all(rollout.protect(arn) for arn in (old[1], *new))  # nobody's renewal is refused
+    assert all(rollout.protect(arn) for arn in (old[1], *new))  # no renewal is refused
 
 
 def test_ecs_is_asked_who_is_old_only_while_a_deployment_rolls_out(rollout: Rollout) -> None:

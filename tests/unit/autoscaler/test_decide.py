@@ -20,7 +20,7 @@ LONG_SURPLUS = Memory(surplus_since=NOW - POLICY.scale_in_after_s)
 
 
 def worker(name: str, state: str = CONSUMING, *, active: int = 0, order: str | None = None, **other: Any) -> Worker:
-    """A worker as its agent would report it: protected while it consumes or drains."""
+    """Return a worker as its agent would report it: protected while it consumes or drains."""
     protected = other.pop("protected", state in (CONSUMING, DRAINING))
     return Worker(
         id=name, state=state, active=active, slots=4, protected=protected, order=order, started_at=NOW - 600, **other

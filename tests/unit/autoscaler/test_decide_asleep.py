@@ -1,4 +1,4 @@
-"""What must hold of a pool that is put to sleep: its workers drain as always, nobody starts, and it wakes."""
+"""A pool that is put to sleep: its workers drain as always, none starts, and it wakes."""
 
 from dataclasses import replace
 from random import Random
@@ -80,7 +80,7 @@ def test_no_forecast_is_followed(
 def test_in_any_interleaving_it_empties_without_a_stopped_task_and_works_again_when_it_wakes(
     seed: int, policy: Policy
 ) -> None:
-    """The world itself holds, after each move, that ECS may stop nobody who is busy."""
+    """The world itself holds, after each move, that ECS may stop no busy worker."""
     world = World(dice=Random(seed), policy=policy, desired=policy.minimum)
     for _ in range(TICKS):
         world.queued += world.dice.choice([0, 0, 1, 5, 30])

@@ -91,7 +91,7 @@ def parts(observation: Observation) -> tuple[Fleet, Service]:
 
 
 def holds_work(worker: Worker) -> bool:
-    """May hold protection now or soon: everybody but the stopped and the drained."""
+    """May hold protection now or soon: all but the stopped and the drained."""
     return worker.state != STOPPED and not (
         worker.state == DRAINED and not worker.protected and worker.order == ORDER_DRAIN
     )
@@ -311,7 +311,7 @@ class World:
         )
 
     def settle(self, *, ticks: int) -> None:
-        """Everybody acts in time; the demand stays as it is."""
+        """Let every part act in time; the demand stays as it is."""
         for _ in range(ticks):
             self.agents()
             self.ecs()

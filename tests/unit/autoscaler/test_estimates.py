@@ -1,4 +1,4 @@
-"""How long tasks take, from what the looks have seen."""
+"""How long tasks take, from what the ticks have seen."""
 
 import pytest
 
@@ -9,7 +9,7 @@ Tick = tuple[float, int, int]
 
 
 def after(*ticks: Tick, pace: Pace | None = None) -> Pace:
-    """Each look: seconds since NOW, tasks that wait or run, tasks that run."""
+    """Each tick: seconds since NOW, tasks that wait or run, tasks that run."""
     pace = pace or Pace()
     for at, demand, active in ticks:
         pace = pace.observe(demand=demand, active=active, now=NOW + at)

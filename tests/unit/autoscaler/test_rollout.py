@@ -246,7 +246,7 @@ class World:
             self.most_tasks = max(self.most_tasks, len(self.tasks))
 
     def come_to_rest(self, *, within_s: int) -> None:
-        """Passes time until nothing is left to be done, and was not for as long as anybody could still have acted."""
+        """Pass time until nothing is left to do, and long enough that no part could still act."""
         deadline, quiet_s = self.now + within_s, 0
         while quiet_s < QUIET_S:
             assert self.now < deadline, "the rollout does not end"
