@@ -1,4 +1,4 @@
-"""The single moves of the model's world: what a worker, ECS, the autoscaler or misfortune does next."""
+"""The single moves of the model's world: steps of a worker, of ECS or of the autoscaler, and accidents."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ Move = Callable[["Moves", Process, Random], None]
 
 
 class Moves:
-    """Moves on one world. Each gets the worker in question, and dice for what else it has to choose."""
+    """Moves on one world. Each gets a worker, and dice for its other choices."""
 
     def __init__(self, world: World) -> None:
         self.world = world
 
     def play(self, names: tuple[str, ...], weights: tuple[int, ...], *, count: int, which: int, dice: Random) -> None:
-        """`count` moves in a random order, most of them of one worker."""
+        """Make `count` moves in random order, most of them on one worker."""
         for name in dice.choices(names, weights, k=count):
             self.make(name, which=which if dice.random() < 0.8 else dice.randrange(2 * MAXIMUM), dice=dice)
 
     def make(self, name: str, *, which: int, dice: Random) -> None:
-        """One move, and what must hold after it."""
+        """Make one move and check what must hold after it."""
         alive = self.world.alive
         if alive:
             getattr(self, name)(alive[which % len(alive)], dice)
@@ -95,7 +95,7 @@ class Moves:
             process.round_actor = None
 
     def is_ordered(self, process: Process, dice: Random) -> None:
-        """By another scaler, or by hand."""
+        """Give an order, as another scaler or an operator would."""
         self.world.store.set(order_key(process.identity.member_id), dice.choice([ORDER_CONSUME, ORDER_DRAIN]))
 
     def is_ordered_and_obeys(self, process: Process, dice: Random) -> None:
@@ -130,7 +130,7 @@ class Moves:
     def a_late_request_arrives(self, _process: Process, _dice: Random) -> None:
         self.world.ecs.run_late_requests(due_only=False)
 
-    # --- misfortune
+    # --- accidents
 
     def crashes(self, process: Process, _dice: Random) -> None:
         self.world.crash(process)
@@ -175,14 +175,14 @@ class Moves:
         request = {"service": ecs.service.name, "desiredCount": dice.randint(0, MAXIMUM + 2)}
         ecs.cluster.update_service(request, now=ecs.now)
 
-    # ---
+    # --- helpers
 
     def _fault(self, dice: Random) -> Fault:
         return dice.choice(FAULTS) if dice.random() < CALLS_THAT_FAIL else Fault.NONE
 
     @contextmanager
     def _endpoint(self, dice: Random) -> Iterator[None]:
-        """Now and then a call fails even while the endpoint is well."""
+        """Let a call fail now and then even while the endpoint is well."""
         ecs = self.world.ecs
         before = ecs.endpoint
         if before is Fault.NONE and dice.random() < CALLS_THAT_FAIL / 2:
@@ -191,7 +191,7 @@ class Moves:
         ecs.endpoint = before
 
     def _resume(self, actor: Actor, fault: Fault) -> bool:
-        """Whether it is to be resumed again."""
+        """Resume the actor; return whether it can be resumed again."""
         if fault is Fault.LATE:
             fault = self.world.timeout_at(actor.place)
         actor.resume(fault)
@@ -219,7 +219,7 @@ ACCIDENTS = dict.fromkeys(
     ),
     1,
 )
-# Which moves a stretch of play is made of, and how often each comes. Rare sequences need few other moves between.
+# The moves of each theme with their weights. Rare sequences need few other moves between their own.
 THEMES: dict[str, dict[str, int]] = {
     "work": WORK | {"is_ordered": 1},
     "threads": WORK | THREADS | {"is_ordered": 2, "tasks_arrive": 1},

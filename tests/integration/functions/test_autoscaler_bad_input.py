@@ -17,8 +17,8 @@ from shared.settings import BrokerSettings
 from tests.integration.conftest import RedisServer
 from tests.support.two_pools import BIG, CLUSTER, DEFAULT, Stack, two_pools
 
-BEFORE = 2  # what is desired when the harm begins
-MORE, LESS = "more", "less"  # what is wanted meanwhile
+BEFORE = 2  # the desired count when the harm begins
+MORE, LESS = "more", "less"  # what the demand asks for meanwhile: more workers or fewer
 NOWHERE = BrokerSettings(host="127.0.0.1", port=1, tls=False, secret_arn="-")
 
 
@@ -30,7 +30,7 @@ def stack(redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch) -> Iterato
 
 @dataclass(frozen=True, kw_only=True)
 class Harm:
-    """`does` something and undoes it; the decision `says` what, and a metric counts it: which, and of which inputs."""
+    """A harm: `does` makes and undoes it, the decision `says` it, `metric` counts it, for each of `inputs` if any."""
 
     does: Callable[[Stack], AbstractContextManager[None]]
     says: str
@@ -49,7 +49,7 @@ class Seen:
     inputs: tuple[str, ...]
 
 
-def look(stack: Stack, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture) -> Seen:
+def tick_once(stack: Stack, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture) -> Seen:
     capsys.readouterr()
     caplog.clear()
     tick_repeatedly(stack.parts, ticks=1, seconds_left=lambda: 60.0)
@@ -149,7 +149,7 @@ def redis_away(stack: Stack) -> Iterator[None]:
 
 @contextlib.contextmanager
 def token_refused(stack: Stack) -> Iterator[None]:
-    """Redis wants another token than the secret holds."""
+    """Let Redis require another token than the secret holds."""
     secret = ["wrong"]
     parts = stack.parts
     stack.redis.config_set("requirepass", "right")
@@ -171,14 +171,14 @@ def malformed(does: Callable[[Stack], AbstractContextManager[None]]) -> Harm:
 
 HARMS = {
     "a record that is not JSON": malformed(record_is("no JSON")),
-    "a record nested without end": malformed(record_is("[" * 100_000)),
+    "a deeply nested record": malformed(record_is("[" * 100_000)),
     "a record that is a list": malformed(key_is_a_list(registry.member_key("b/worker"))),
     "a record of an unknown version": malformed(record_says(version=99)),
     "a record with a negative count": malformed(record_says(active=-1)),
     "a record with an absurd count": malformed(record_says(active=10**9)),
-    "a record whose count is none": malformed(record_says(slots=True)),
+    "a record whose count is a boolean": malformed(record_says(slots=True)),
     "a record in an unknown state": malformed(record_says(state="dancing")),
-    "a record of no queues": malformed(record_says(queues="default")),
+    "a record whose queues are no list": malformed(record_says(queues="default")),
     "a member from the future": malformed(member_from_the_future),
     "a queue that is a string": Harm(does=key_is_a_string("default"), says="default: WRONGTYPE", inputs=("queues",)),
     "a registry that is a list": Harm(
@@ -213,7 +213,7 @@ HARMS = {
     ("harm", "wants"),
     [pytest.param(harm, wants, id=f"{name}-{wants}") for name, harm in HARMS.items() for wants in harm.wants],
 )
-def test_the_size_stays_log_and_metric_say_why_and_the_next_look_recovers(
+def test_the_size_stays_log_and_metric_say_why_and_the_next_tick_recovers(
     stack: Stack, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture, harm: Harm, wants: str
 ) -> None:
     stack.set_desired(DEFAULT, BEFORE)
@@ -223,7 +223,7 @@ def test_the_size_stays_log_and_metric_say_why_and_the_next_look_recovers(
         stack.enqueue("default", 9)
 
     with harm.does(stack):
-        seen = look(stack, capsys, caplog)
+        seen = tick_once(stack, capsys, caplog)
         assert stack.registry.order("b/worker") is None
     assert stack.desired(DEFAULT) == BEFORE
     assert seen.level == "WARNING"
@@ -231,7 +231,7 @@ def test_the_size_stays_log_and_metric_say_why_and_the_next_look_recovers(
     assert seen.metrics[harm.metric] == (len(harm.inputs) or 1)
     assert seen.inputs == harm.inputs
 
-    seen = look(stack, capsys, caplog)
+    seen = tick_once(stack, capsys, caplog)
     assert seen.level == "INFO"
     assert [seen.metrics[name] for name in ("Unreadable", "Malformed", "Failed")] == [0, 0, 0]
     if wants == MORE:
@@ -240,11 +240,11 @@ def test_the_size_stays_log_and_metric_say_why_and_the_next_look_recovers(
         assert stack.registry.order("b/worker") == registry.ORDER_DRAIN
 
 
-def test_what_cannot_be_read_has_no_figure(stack: Stack) -> None:
+def test_unreadable_input_has_no_figure(stack: Stack) -> None:
     stack.redis.set("huge", "no list")
     stack.redis.set(registry.MEMBERS_KEY, "no sorted set")
     figures = stack.tick()["big"].figures()
-    assert not {"Queued", "Active", "Consuming"} & figures.keys()  # a zero would look like a measurement
+    assert not {"Queued", "Active", "Consuming"} & figures.keys()  # a zero would seem to be a measurement
 
 
 def test_an_absurd_backlog_asks_for_no_more_than_the_maximum(stack: Stack) -> None:
@@ -253,7 +253,7 @@ def test_an_absurd_backlog_asks_for_no_more_than_the_maximum(stack: Stack) -> No
     assert stack.desired(DEFAULT) == DEFAULT.maximum
 
 
-def test_after_a_rotation_the_secret_is_read_again_within_the_same_look(stack: Stack) -> None:
+def test_the_secret_is_read_again_within_the_same_tick_after_a_rotation(stack: Stack) -> None:
     secrets = aws.client("secretsmanager")
     arn = secrets.create_secret(Name="token", SecretString="first")["ARN"]
     settings = replace(stack.parts.settings, broker=replace(stack.parts.settings.broker, secret_arn=arn))
@@ -265,8 +265,8 @@ def test_after_a_rotation_the_secret_is_read_again_within_the_same_look(stack: S
         assert stack.tick()["worker"].is_well
         secrets.put_secret_value(SecretId=arn, SecretString="second")
         stack.redis.config_set("requirepass", "second")
-        assert stack.tick()["worker"].is_well  # a connection that signed in stays
-        # As a failover does. The function's own connections are not the tests'.
+        assert stack.tick()["worker"].is_well  # an authenticated connection stays open
+        # Drop the function's connections, as a failover does; the test's own connection stays.
         stack.redis.client_kill_filter(_type="normal", skipme=True)
         assert stack.tick()["worker"].is_well
     finally:
@@ -274,14 +274,14 @@ def test_after_a_rotation_the_secret_is_read_again_within_the_same_look(stack: S
         broker.close()
 
 
-def test_an_order_that_is_none_is_no_order(stack: Stack) -> None:
+def test_an_unknown_order_is_ignored(stack: Stack) -> None:
     stack.report("a")
     stack.redis.set(registry.order_key("a/worker"), b"\xff")
     assert stack.tick()["worker"].decision.needed == 1
 
 
 @pytest.mark.parametrize("memory", ["no JSON", "[]", "[" * 100_000, '{"released": 3}', None], ids=lambda m: str(m)[:12])
-def test_a_memory_that_makes_no_sense_is_replaced(stack: Stack, memory: str | None) -> None:
+def test_invalid_memory_is_replaced(stack: Stack, memory: str | None) -> None:
     key = registry.scaler_key(DEFAULT.name)
     if memory is None:
         stack.redis.lpush(key, "no string")
@@ -298,7 +298,7 @@ ONE_POOLS_HARMS = {
     "its UpdateService throttled": lambda stack: stack.refusing("UpdateService", of=DEFAULT.service),
     "its queue of another type": key_is_a_string("default"),
     "its memory of another type": key_is_a_list(registry.scaler_key(DEFAULT.name)),
-    "its memory nested without end": lambda stack: replaced(
+    "its memory deeply nested": lambda stack: replaced(
         stack,
         registry.scaler_key(DEFAULT.name),
         lambda: stack.redis.set(registry.scaler_key(DEFAULT.name), "[" * 100_000),
@@ -308,7 +308,7 @@ ONE_POOLS_HARMS = {
 
 
 @pytest.mark.parametrize("harm", ONE_POOLS_HARMS.values(), ids=ONE_POOLS_HARMS)
-def test_one_pools_failure_leaves_the_others_alone(
+def test_the_failure_of_one_pool_leaves_the_others_alone(
     stack: Stack, harm: Callable[[Stack], AbstractContextManager[None]]
 ) -> None:
     stack.enqueue("default", 9)

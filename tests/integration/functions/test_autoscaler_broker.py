@@ -14,7 +14,7 @@ from shared.settings import BrokerSettings
 
 
 class Secret:
-    """A password that is read; `reads` counts how often."""
+    """A password that counts in `reads` how often it is read."""
 
     def __init__(self, value: str) -> None:
         self.value = value
@@ -42,7 +42,7 @@ def drop_connections(server: Redis) -> None:
         admin.execute_command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
 
 
-def test_the_password_is_read_once_for_many_looks(server: Redis) -> None:
+def test_the_password_is_read_once_for_many_ticks(server: Redis) -> None:
     secret = Secret("first")
     broker = Broker(settings(server.host, server.port), read_password=secret)
     assert broker.connect() is broker.connect()
@@ -63,18 +63,18 @@ def test_a_connection_that_fell_silent_is_replaced(server: Redis, monkeypatch: p
     broker = Broker(settings(server.host, server.port), read_password=Secret("first"))
     broker.connect()
     with server.client() as admin:
-        admin.client_pause(700)  # longer than the first attempt waits, shorter than both
+        admin.client_pause(700)  # longer than the timeout of one attempt, shorter than two
     assert broker.connect().ping()
     broker.close()
 
 
-def test_after_a_rotation_the_secret_is_read_again(server: Redis) -> None:
+def test_the_secret_is_read_again_after_a_rotation(server: Redis) -> None:
     secret = Secret("first")
     broker = Broker(settings(server.host, server.port), read_password=secret)
     broker.connect()
     secret.value = "second"
     server.set_password("second")
-    assert broker.connect().ping()  # a connection that signed in stays
+    assert broker.connect().ping()  # an authenticated connection stays open
     assert secret.reads == 1
     drop_connections(server)
     assert broker.connect().ping()

@@ -1,4 +1,4 @@
-"""What the autoscaler says of the broker as a whole: phantoms, and queues that no worker consumes."""
+"""What the autoscaler reports about the whole broker: phantoms, and queues that no worker consumes."""
 
 import json
 from collections.abc import Iterator
@@ -18,7 +18,7 @@ def stack(redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch) -> Iterato
         yield found
 
 
-def test_what_a_killed_worker_left_is_a_metric_and_no_demand(stack: Stack) -> None:
+def test_messages_of_a_killed_worker_are_a_metric_and_no_demand(stack: Stack) -> None:
     stack.report("a", active=2)
     stack.redis.hset("unacked", mapping={f"tag-{n}": "a message" for n in range(5)})
     seen = stack.tick_all()
@@ -29,7 +29,7 @@ def test_what_a_killed_worker_left_is_a_metric_and_no_demand(stack: Stack) -> No
     assert seen.state.phantoms is None  # what that worker runs is unknown
 
 
-def test_a_queue_that_nobody_listens_to_is_named(
+def test_a_queue_that_no_worker_consumes_is_named(
     stack: Stack, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
 ) -> None:
     stack.report("a", active=1)
@@ -51,7 +51,7 @@ def test_a_scan_without_end_gives_no_figure(stack: Stack, monkeypatch: pytest.Mo
     assert not seen.outcomes[0].observation.unreadable
 
 
-def test_unacked_of_another_type_costs_its_figures_only(stack: Stack) -> None:
+def test_unacked_of_another_type_loses_only_its_own_figures(stack: Stack) -> None:
     stack.redis.set("unacked", "no hash")
     stack.enqueue("default", 9)
     seen = stack.tick_all()
@@ -69,7 +69,7 @@ def test_a_task_that_celery_sent_to_a_misspelt_queue_is_found(stack: Stack, redi
 
 
 @pytest.mark.parametrize("state", [registry.STARTING, registry.DRAINING, registry.DRAINED, registry.STOPPED])
-def test_a_worker_that_takes_no_messages_does_not_listen(stack: Stack, state: str) -> None:
+def test_a_worker_that_takes_no_messages_does_not_count_as_a_consumer(stack: Stack, state: str) -> None:
     stack.enqueue("default", 1)
     stack.report("a", state=state)
     assert stack.tick_all().state.unconsumed == ("default",)

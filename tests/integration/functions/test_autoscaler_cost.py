@@ -93,23 +93,23 @@ def stage(ground: Servers, ecs: Any) -> Iterator[Stage]:
 
 
 @pytest.mark.parametrize("scene", [STEADY, *CHANGING.values()], ids=lambda scene: scene.name)
-def test_a_look_does_what_the_scene_is_to_measure(stage: Stage, scene: Scene) -> None:
+def test_a_tick_does_what_the_scene_is_to_measure(stage: Stage, scene: Scene) -> None:
     record = stage.play(scene)
     assert scene.mismatches(record) == []
     assert record["problems"] == []
 
 
 @pytest.mark.parametrize("scene", [STEADY, *CHANGING.values()], ids=lambda scene: scene.name)
-def test_what_is_asked_of_redis_does_not_depend_on_the_queues_length(stage: Stage, scene: Scene) -> None:
+def test_the_redis_commands_do_not_depend_on_the_queues_length(stage: Stage, scene: Scene) -> None:
     stage.play(scene)
     with_few = stage.commands
     record = stage.play(replace(scene, queued=MANY))
     assert record["queued"] == MANY
     assert stage.commands == with_few
-    assert with_few["llen"] == 8  # two queues, of four lists each
+    assert with_few["llen"] == 8  # two queues of four lists each
 
 
-def test_nothing_but_one_describe_services_is_called_when_nothing_changes(stage: Stage) -> None:
+def test_a_tick_that_changes_nothing_calls_describe_services_once_and_nothing_else(stage: Stage) -> None:
     stage.play(STEADY)
     assert stage.calls == ["DescribeServices"]
 
@@ -120,17 +120,17 @@ def test_nothing_but_one_describe_services_is_called_when_nothing_changes(stage:
         ("half drain", ["DescribeServices"]),
         ("half have drained", ["DescribeServices", "UpdateService"]),
         ("half are recalled", ["DescribeServices", "UpdateService"]),
-        # 250 tasks, 100 to a call
+        # 250 ECS tasks, at most 100 a call
         ("a deployment", ["DescribeServices", *["DescribeTasks"] * 3, "UpdateService"]),
     ],
 )
-def test_the_calls_of_a_look_that_changes_something(stage: Stage, scene: str, expected: list[str]) -> None:
+def test_a_tick_that_changes_something_makes_exactly_these_calls(stage: Stage, scene: str, expected: list[str]) -> None:
     stage.play(CHANGING[scene])
     assert stage.calls == expected
     assert len(expected) <= most_calls(MEMBERS)
 
 
-def test_which_deployment_started_a_task_is_asked_once(stage: Stage) -> None:
+def test_the_deployment_of_a_task_is_requested_once(stage: Stage) -> None:
     deployment = CHANGING["a deployment"]
     first = stage.play(deployment)
     second = stage.play(deployment)
@@ -148,7 +148,7 @@ def tasks_known(stage: Stage, *task_arns: str) -> list[str]:
     return sorted(found)
 
 
-def test_a_task_that_ecs_does_not_know_is_asked_about_again(stage: Stage) -> None:
+def test_a_task_that_ecs_does_not_know_is_requested_again(stage: Stage) -> None:
     stage.ground.api.reset(desired=1, tasks=["a"])
     assert tasks_known(stage, "a", "b") == ["a"]
     stage.ground.api.reset(desired=1, tasks=["b"])

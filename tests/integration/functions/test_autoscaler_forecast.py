@@ -1,4 +1,4 @@
-"""The autoscaler reads the forecast from a real Redis, and does without one that it cannot believe."""
+"""The autoscaler reads the forecast from a real Redis and ignores an invalid one."""
 
 from collections.abc import Callable, Iterator
 
@@ -29,7 +29,7 @@ def test_workers_are_started_for_a_run_that_is_due_soon(stack: Stack) -> None:
     assert outcome.problems == ()
 
 
-def test_a_forecast_of_nothing_starts_nothing(stack: Stack) -> None:
+def test_an_empty_forecast_starts_no_worker(stack: Stack) -> None:
     stack.registry.foretell(DEFAULT.name, ())
     assert stack.tick()[DEFAULT.name].problems == ()
     assert stack.desired(DEFAULT) == 1
@@ -43,9 +43,9 @@ def test_a_forecast_of_nothing_starts_nothing(stack: Stack) -> None:
         lambda stack: stack.redis.lpush(KEY, "nothing of the kind"),
         lambda stack: stack.registry.foretell(DEFAULT.name, ((in_s(stack, -3600), 40),)),
     ],
-    ids=["no JSON", "fewer than no slots", "a key of another type", "long ago"],
+    ids=["no JSON", "a negative number of slots", "a key of another type", "a time long ago"],
 )
-def test_a_forecast_that_cannot_be_believed_is_none_and_the_decision_says_so(
+def test_an_invalid_forecast_is_ignored_and_the_decision_says_so(
     stack: Stack, write: Callable[[Stack], object]
 ) -> None:
     write(stack)
@@ -56,7 +56,7 @@ def test_a_forecast_that_cannot_be_believed_is_none_and_the_decision_says_so(
     assert problem.startswith("no forecast: ")
 
 
-def test_what_a_pool_expects_moves_no_other_one(stack: Stack) -> None:
+def test_the_forecast_of_one_pool_does_not_change_another(stack: Stack) -> None:
     stack.registry.foretell("big", ((in_s(stack, 30), 5),))
     stack.tick()
     assert stack.desired(DEFAULT) == 1

@@ -1,4 +1,4 @@
-"""A rolling deployment as the autoscaler sees it: a real Redis, and the ECS API of the local stack."""
+"""The autoscaler in a rolling deployment, with a real Redis and the ECS API of the local stack."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -49,7 +49,7 @@ class Rollout:
         return int(self.described()["desiredCount"])
 
     def start(self, count: int = 1) -> list[str]:
-        """Tasks of the present deployment that run, as the agent that plays Fargate starts them."""
+        """Start ECS tasks of the current deployment, as the local Fargate agent does, and return their ARNs."""
         primary = self.described()["deployments"][0]
         arns = []
         for _ in range(count):
@@ -130,11 +130,11 @@ def test_protection_that_was_blocked_is_granted_and_taken_back_as_old_workers_go
 
     new = rollout.start(2)
     for arn in new:
-        assert not rollout.protect(arn)  # DEPLOYMENT_BLOCKED: the old ones hold what desired allows
+        assert not rollout.protect(arn)  # DEPLOYMENT_BLOCKED: the old ones hold all the protection that desired allows
         rollout.report(arn, registry.STARTING)
     rollout.tick()
     assert rollout.desired == 4
-    assert [rollout.protect(arn) for arn in (*old, *new)] == [True] * 4  # old ones renew, new ones begin
+    assert [rollout.protect(arn) for arn in (*old, *new)] == [True] * 4  # old ones renew it, new ones acquire it
     names = [rollout.report(arn, registry.CONSUMING) for arn in new]
     olds = [rollout.report(arn, registry.CONSUMING, active=4) for arn in old]
     rollout.tick()
@@ -153,7 +153,7 @@ def test_protection_that_was_blocked_is_granted_and_taken_back_as_old_workers_go
     assert all(rollout.protect(arn) for arn in (old[1], *new))  # no renewal is refused
 
 
-def test_ecs_is_asked_who_is_old_only_while_a_deployment_rolls_out(rollout: Rollout) -> None:
+def test_ecs_is_asked_which_workers_are_old_only_during_a_rollout(rollout: Rollout) -> None:
     for arn in rollout.start(2):
         rollout.report(arn, registry.CONSUMING, active=4)
     rollout.tick()
@@ -175,7 +175,7 @@ def test_a_hundred_members_cost_one_call_and_one_more_costs_another(rollout: Rol
     assert rollout.calls.count("DescribeTasks") == 2
 
 
-def test_a_throttled_question_who_is_old_keeps_the_size_and_says_why(rollout: Rollout) -> None:
+def test_a_throttled_request_for_the_old_workers_keeps_the_size_and_says_why(rollout: Rollout) -> None:
     for arn in rollout.start(2):
         rollout.report(arn, registry.CONSUMING)
     deploy(rollout)

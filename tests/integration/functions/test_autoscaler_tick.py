@@ -1,4 +1,4 @@
-"""The autoscaler against a real Redis and an ECS by moto."""
+"""The autoscaler with a real Redis and moto's ECS."""
 
 import json
 from collections.abc import Iterator
@@ -34,7 +34,7 @@ def test_messages_of_every_priority_and_every_queue_of_the_pool_count(stack: Sta
     assert stack.tick()["big"].figures()["Queued"] == 5
 
 
-def test_nothing_is_updated_when_nothing_changes(stack: Stack) -> None:
+def test_the_service_is_not_updated_when_nothing_changes(stack: Stack) -> None:
     stack.enqueue("default", 9)
     stack.tick()
     assert stack.calls == ["DescribeServices", "UpdateService"]
@@ -61,7 +61,7 @@ def test_a_worker_drains_before_desired_falls(stack: Stack) -> None:
 
     stack.enqueue("default", 2)
     stack.tick()
-    assert stack.registry.order("b/worker") == registry.ORDER_DRAIN  # released: never recalled
+    assert stack.registry.order("b/worker") == registry.ORDER_DRAIN  # stopping: never recalled
     assert stack.desired(DEFAULT) == 2
 
 
@@ -152,7 +152,7 @@ def test_an_invocation_ticks_at_even_intervals_and_not_once_more_than_asked(stac
     ("timeout_s", "ticks"),
     [(60.0, 4), (55.0, 4), (54.9, 3), (9.0, 1)],  # the last of four begins at 45 s, and may take 10 s
 )
-def test_an_invocation_ends_before_its_time_does(stack: Stack, timeout_s: float, ticks: int) -> None:
+def test_an_invocation_ends_before_its_timeout(stack: Stack, timeout_s: float, ticks: int) -> None:
     clock = [0.0]
 
     def sleep(seconds: float) -> None:
@@ -164,7 +164,7 @@ def test_an_invocation_ends_before_its_time_does(stack: Stack, timeout_s: float,
     assert answer["ticks"] == ticks
 
 
-def test_every_tick_explains_itself_and_no_message_is_read(stack: Stack, capsys: pytest.CaptureFixture[str]) -> None:
+def test_every_tick_logs_its_reason_and_no_message_is_read(stack: Stack, capsys: pytest.CaptureFixture[str]) -> None:
     stack.redis.lpush("default", "a message with a token")
     stack.report("a", active=2)
     tick_repeatedly(stack.parts, ticks=1, seconds_left=lambda: 60.0)
@@ -203,12 +203,12 @@ def test_the_oldest_message_has_waited_for_as_long_as_it_is_seen(stack: Stack) -
     wait = stack.tick()["worker"].oldest_wait_s
     assert wait is not None
     assert 100 <= wait < 110
-    stack.redis.rpop("default")  # the oldest is taken
+    stack.redis.rpop("default")  # the oldest message is taken
     assert stack.tick()["worker"].oldest_wait_s < 10  # type: ignore[operator]
     assert json.loads(stack.redis.lindex(registry.decisions_key(DEFAULT.name), 0))["oldest_wait"] < 10  # type: ignore[arg-type]
 
 
-def test_what_redis_is_asked_depends_on_no_queues_length(stack: Stack) -> None:
+def test_the_redis_commands_of_a_tick_do_not_depend_on_the_queues_length(stack: Stack) -> None:
     def commands() -> int:
         stack.tick()
         before = int(stack.redis.info("stats")["total_commands_processed"])

@@ -1,4 +1,4 @@
-"""Following the boots under way, and how many workers boot for tasks that wait."""
+"""Boots: how they are tracked, and how many workers boot for the backlog."""
 
 import pytest
 
@@ -22,7 +22,7 @@ def under_way(*launches: tuple[float, int]) -> Boots:
     return Boots(launches=tuple(Launch(at=at, tasks=tasks) for at, tasks in launches))
 
 
-def test_what_is_asked_for_is_launched_now() -> None:
+def test_a_raised_desired_count_is_recorded_as_launches_of_this_tick() -> None:
     assert Boots().observe(3, now=NOW) == under_way((NOW, 3))
     assert under_way((NOW - 5, 3)).observe(4, now=NOW) == under_way((NOW - 5, 3), (NOW, 1))
 
@@ -33,11 +33,11 @@ def test_the_oldest_boots_end_first_and_say_how_long_they_took() -> None:
     assert after.took_s == (60, 60, 40)
 
 
-def test_boots_that_are_given_up_say_nothing() -> None:
+def test_cancelled_boots_add_no_boot_time() -> None:
     assert under_way((NOW - 60, 2), (NOW - 40, 2)).cancel(3) == under_way((NOW - 40, 1))
 
 
-def test_what_took_too_long_was_no_boot() -> None:
+def test_a_boot_that_took_too_long_adds_no_boot_time() -> None:
     assert under_way((NOW - LONGEST_BOOT_S, 1)).observe(0, now=NOW).took_s == ()
 
 
@@ -46,13 +46,13 @@ def test_boots_in_their_first_minute_are_paid_for() -> None:
     assert boots.paid_for(now=NOW) == 6
 
 
-def test_half_way_is_half_of_what_boots_take_here() -> None:
+def test_a_boot_is_half_way_after_half_of_the_usual_boot_time() -> None:
     launches = under_way((NOW - 60, 1), (NOW - 45, 2), (NOW - 20, 4), (NOW - 19, 8)).launches
     assert Boots(launches=launches).half_way(now=NOW) == 3
     assert Boots(launches=launches, took_s=(40.0,) * MIN_BOOTS).half_way(now=NOW) == 7
 
 
-def test_a_look_that_is_made_twice_learns_nothing_from_what_it_asked_for() -> None:
+def test_a_repeated_tick_learns_nothing_from_its_own_launches() -> None:
     asked = under_way((NOW - 50, 3)).observe(5, now=NOW)
     assert asked == under_way((NOW - 50, 3), (NOW, 2))
     assert asked.observe(3, now=NOW) == under_way((NOW - 50, 3))
@@ -67,7 +67,7 @@ def test_seven_of_ten_boots_are_in_time_with_the_learned_lead() -> None:
     assert Boots(took_s=(1.0,) * (MIN_BOOTS - 1)).lead_s == 90 + 10
 
 
-def test_launches_do_not_pile_up_where_there_is_no_capacity() -> None:
+def test_the_number_of_recorded_launches_is_limited_where_there_is_no_capacity() -> None:
     boots = Boots()
     for count in range(1, 2 * MAX_LAUNCHES):
         boots = boots.observe(count, now=NOW + count)
@@ -87,7 +87,7 @@ def test_launches_do_not_pile_up_where_there_is_no_capacity() -> None:
         (1616, 101),  # all of them are needed
     ],
 )
-def test_a_race_is_bounded_by_what_is_needed_and_by_what_ecs_launches_at_once(tasks: int, boots: int) -> None:
+def test_the_boots_that_race_are_limited_by_the_need_and_by_ecs_burst_of_launches(tasks: int, boots: int) -> None:
     assert boots_wanted(tasks, POLICY) == boots
 
 
@@ -101,7 +101,7 @@ def test_a_race_is_bounded_by_what_is_needed_and_by_what_ecs_launches_at_once(ta
         (0, 3),
     ],
 )
-def test_losers_cost_no_more_than_the_tasks_are_worth(task_s: float | None, boots: int) -> None:
+def test_superfluous_boots_cost_no_more_than_three_times_the_tasks_work(task_s: float | None, boots: int) -> None:
     assert boots_wanted(40, POLICY, task_s=task_s) == boots
 
 
@@ -115,7 +115,7 @@ def test_losers_cost_no_more_than_the_tasks_are_worth(task_s: float | None, boot
         (9, 3),
     ],
 )
-def test_what_boots_that_are_half_way_will_serve_is_not_raced_for(half_way: int, boots: int) -> None:
+def test_no_boot_races_for_tasks_that_half_way_boots_will_serve(half_way: int, boots: int) -> None:
     assert boots_wanted(40, POLICY, half_way=half_way) == boots
 
 
@@ -130,5 +130,5 @@ def test_what_boots_that_are_half_way_will_serve_is_not_raced_for(half_way: int,
         (9, 4, 0),
     ],
 )
-def test_nothing_boots_for_what_is_free_or_about_to_be(free: int, ended: int, tasks: float) -> None:
+def test_no_worker_boots_for_tasks_that_free_or_soon_free_slots_will_serve(free: int, ended: int, tasks: float) -> None:
     assert tasks_without_slot(queued=5, free=free, ended=ended) == tasks

@@ -36,7 +36,7 @@ def draining(name: str, **other: Any) -> Worker:
 
 
 def seen(*workers: Worker, queued: int = 0, desired: int | None = None, **other: Any) -> Observation:
-    """All workers run, and as many are desired, unless stated otherwise."""
+    """Return an observation in which all workers run and as many are desired, unless stated otherwise."""
     running = other.pop("running", len(workers))
     desired = len(workers) if desired is None else desired
     deployment = Deployment(id="ecs-svc/1", status="PRIMARY", task_definition="worker:1", running=running)
@@ -68,7 +68,7 @@ def test_needed_is_demand_over_concurrency_within_the_limits(demand: int, needed
     assert workers_needed(demand, POLICY) == needed
 
 
-def test_demand_is_what_waits_on_every_queue_and_what_runs_on_every_worker() -> None:
+def test_demand_is_the_backlog_of_every_queue_plus_the_active_tasks_of_every_worker() -> None:
     observation = replace(seen(worker("a", active=4), draining("b", active=1)), queued={"default": 3, "other": 1})
     assert decided(observation).needed == 3  # (3 + 1 + 4 + 1) / 4, rounded up
 
@@ -80,7 +80,7 @@ def test_a_backlog_raises_desired_at_once_to_what_is_needed() -> None:
     assert "desired 1 -> 4" in decision.reason
 
 
-def test_workers_that_were_asked_for_are_not_asked_for_again() -> None:
+def test_workers_that_were_launched_are_not_launched_again() -> None:
     assert decided(seen(worker("a", active=4), queued=9, desired=4, running=1)).desired == 4
 
 
@@ -96,29 +96,29 @@ RACING = replace(POLICY, boots_per_task=0.65, maximum=1000)
         (600, 151),  # but 600 / 4 are needed
     ],
 )
-def test_more_workers_are_started_than_are_needed_so_that_the_first_ones_are_early(queued: int, desired: int) -> None:
+def test_more_workers_are_launched_than_are_needed_so_that_the_first_ones_are_early(queued: int, desired: int) -> None:
     assert decided(seen(worker("a", active=4), queued=queued), policy=RACING).desired == desired
 
 
 @pytest.mark.parametrize(("task_s", "desired"), [(600.0, 9), (20.0, 7), (1.0, 4)])
-def test_the_shorter_tasks_are_the_fewer_boots_race_for_them(task_s: float, desired: int) -> None:
+def test_fewer_boots_race_for_shorter_tasks(task_s: float, desired: int) -> None:
     learned = Memory(pace=Pace(worked_s=100 * task_s, ends=100))
     assert decided(seen(worker("a", active=4), queued=12), learned, RACING).desired == desired
 
 
-def test_tasks_that_others_ends_will_serve_within_a_boot_need_no_boot() -> None:
+def test_tasks_that_soon_find_a_freed_slot_need_no_boot() -> None:
     ending = Memory(samples=(DemandSample(at=NOW - 30, demand=28),))
     busy = worker("a", active=4)
     assert decided(seen(busy, queued=8), ending).desired == 1  # 28 -> 12: 16 ended, half of them free 8 slots
     assert decided(seen(busy, queued=9), ending).desired == 2  # 15 ended: 9 - 7.5 tasks need ceil(1.5 / 4)
 
 
-def test_what_ended_more_than_a_minute_ago_frees_no_slot_any_more() -> None:
+def test_tasks_that_ended_more_than_a_minute_ago_are_not_expected_to_free_slots() -> None:
     ended = Memory(samples=(DemandSample(at=NOW - 61, demand=28),))
     assert decided(seen(worker("a", active=4), queued=8), ended).desired == 3
 
 
-def test_a_raise_of_desired_is_remembered_until_its_boots_have_reported() -> None:
+def test_a_raise_of_the_desired_count_is_remembered_until_its_boots_have_reported() -> None:
     raised = decided(seen(worker("a", active=4), queued=9))
     assert raised.memory.boots.launches == (Launch(at=NOW, tasks=3),)
     later = replace(seen(worker("a", active=4), worker("b"), queued=4, desired=4), now=NOW + 50)
@@ -147,7 +147,7 @@ def test_zero_workers_become_enough_and_enough_become_zero() -> None:
     assert decided(seen(drained("a")), policy=policy).desired == 0
 
 
-def test_from_zero_to_work_and_back_to_zero() -> None:
+def test_a_pool_scales_from_zero_to_work_and_back_to_zero() -> None:
     policy = replace(POLICY, minimum=0)
     assert decided(seen(desired=0), policy=policy).desired == 0
     assert decided(seen(queued=5, desired=0, running=0), policy=policy).desired == 2  # 5 / 4, rounded up
@@ -156,7 +156,7 @@ def test_from_zero_to_work_and_back_to_zero() -> None:
     assert decided(seen(drained("a"), drained("b")), policy=policy).desired == 0
 
 
-def test_one_look_adds_at_most_a_step() -> None:
+def test_one_tick_launches_at_most_a_step() -> None:
     policy = replace(POLICY, max_step_out=2)
     first = decided(seen(worker("a", active=4), queued=30), policy=policy)
     assert (first.desired, first.needed) == (3, 9)  # 34 / 4, rounded up
@@ -164,7 +164,7 @@ def test_one_look_adds_at_most_a_step() -> None:
     assert decided(seen(worker("a", active=4), queued=30, desired=8, running=1), policy=policy).desired == 9
 
 
-def test_the_step_limits_neither_recalling_nor_the_minimum() -> None:
+def test_the_step_limits_neither_recalls_nor_the_minimum() -> None:
     policy = replace(POLICY, max_step_out=1, minimum=3)
     leaving = [draining("b"), draining("c"), draining("d")]
     assert len(decided(seen(worker("a", active=4), *leaving, queued=12), policy=policy).recall) == 3
@@ -186,7 +186,7 @@ def test_a_paused_service_is_left_alone_and_the_decision_says_so(unreadable: boo
     assert decision.memory == Memory(surplus_since=None, stopping={"x": NOW})
 
 
-def test_recalling_comes_before_launching() -> None:
+def test_draining_workers_are_recalled_before_new_ones_are_launched() -> None:
     decision = decided(seen(worker("a", active=4), drained("b"), draining("c", active=2), queued=10))
     assert decision.recall == ("c", "b")  # 16 / 4 = 4 needed, 1 works
     assert decision.desired == 4
@@ -199,7 +199,7 @@ def test_a_draining_worker_is_recalled_before_a_drained_one_that_ecs_might_be_st
 def test_of_two_draining_workers_the_one_that_runs_longer_is_recalled() -> None:
     younger = replace(draining("b", active=1), started_at=NOW - 60)
     decision = decided(seen(worker("a", active=4), younger, draining("c", active=2), queued=1))
-    assert decision.recall == ("c",)  # 2 free slots: one for what waits, one spare
+    assert decision.recall == ("c",)  # 2 free slots: one for the message that waits, one spare
 
 
 def test_a_recalled_worker_that_is_still_drained_counts_and_is_not_recalled_again() -> None:
@@ -207,7 +207,7 @@ def test_a_recalled_worker_that_is_still_drained_counts_and_is_not_recalled_agai
     assert (decision.recall, decision.desired) == ((), 2)
 
 
-def test_nothing_is_released_while_a_recalled_worker_is_unprotected_or_about_to_be_recalled() -> None:
+def test_no_worker_is_stopped_while_a_recalled_one_is_unprotected_or_about_to_be_recalled() -> None:
     back_soon = worker("b", DRAINED, order=ORDER_CONSUME)
     assert decided(seen(worker("a", active=4), back_soon, drained("c"))).desired == 3
     decision = decided(seen(worker("a", active=4), drained("b"), drained("c"), queued=1))
@@ -225,7 +225,7 @@ def test_a_surplus_must_last_before_workers_drain() -> None:
     assert decided(replace(observation, now=NOW + 30), first.memory).drain == ("b", "c")
 
 
-def test_a_surplus_that_ends_for_one_look_starts_again() -> None:
+def test_a_surplus_that_ends_for_one_tick_starts_again() -> None:
     assert decided(seen(worker("a", active=4), worker("b"), queued=1), LONG_SURPLUS).memory.surplus_since is None
 
 
@@ -235,12 +235,12 @@ def test_the_least_busy_consuming_workers_drain() -> None:
     assert decision.desired == 3
 
 
-def test_workers_that_are_still_starting_do_not_make_a_consuming_one_superfluous() -> None:
+def test_starting_workers_do_not_make_a_consuming_one_superfluous() -> None:
     decision = decided(seen(worker("a"), worker("b", STARTING), worker("c", STARTING)), LONG_SURPLUS)
     assert decision.drain == ()
 
 
-def test_drained_workers_are_released_and_remembered() -> None:
+def test_the_desired_count_falls_by_drained_workers_and_they_are_remembered_as_stopping() -> None:
     decision = decided(seen(worker("a"), drained("b"), drained("c")))
     assert decision.desired == 1
     assert decision.memory.stopping == {"b": NOW, "c": NOW}
@@ -272,40 +272,41 @@ def test_desired_never_falls_by_a_worker_that_is_not_surely_drained(other: Worke
 
 
 def test_a_running_task_that_the_registry_does_not_know_counts_as_protected() -> None:
-    # Three run, two of them unknown to the registry or not yet in it: only "b" may go, and it is gone from desired.
+    # 4 ECS tasks run, two of which the registry does not know; 3 are desired. Only "b" may stop, and desired is already
+    # lower by it.
     assert decided(seen(worker("a"), drained("b"), running=4, desired=3)).desired == 3
 
 
-def test_a_released_worker_is_never_recalled_desired_rises_instead() -> None:
+def test_a_stopping_worker_is_never_recalled_but_the_desired_count_rises() -> None:
     decision = decided(seen(worker("a", active=4), drained("b"), queued=4, desired=1), Memory(stopping={"b": NOW - 5}))
     assert (decision.recall, decision.desired) == ((), 2)
     assert decision.memory.stopping == {"b": NOW - 5}
 
 
-def test_a_released_worker_is_not_released_twice() -> None:
+def test_a_stopping_worker_lowers_the_desired_count_only_once() -> None:
     observation = seen(worker("a"), drained("b"), drained("c"), desired=2)
     decision = decided(observation, Memory(stopping={"b": NOW - 5}))
     assert decision.desired == 1
     assert decision.memory.stopping == {"b": NOW - 5, "c": NOW}
 
 
-def test_a_released_worker_that_ecs_spared_is_a_drained_one_again() -> None:
+def test_a_stopping_worker_that_ecs_spared_counts_as_drained_again() -> None:
     observation = seen(worker("a", active=4), drained("b"), queued=1)
     spared = Memory(stopping={"b": NOW - STOPPING_HOLDS_S})
     assert decided(observation, spared).recall == ("b",)
     assert decided(observation, Memory(stopping={"b": NOW - STOPPING_HOLDS_S + 1})).recall == ()
 
 
-def test_a_released_worker_that_is_not_seen_stays_released_until_ecs_must_have_acted() -> None:
+def test_a_stopping_worker_that_is_not_seen_stays_remembered_until_ecs_must_have_acted() -> None:
     assert decided(seen(worker("a")), Memory(stopping={"b": NOW - 5})).memory.stopping == {"b": NOW - 5}
     assert decided(seen(worker("a")), Memory(stopping={"b": NOW - STOPPING_HOLDS_S})).memory.stopping == {}
 
 
-def test_a_released_worker_that_somebody_recalled_is_not_released_any_more() -> None:
+def test_a_stopping_worker_that_was_recalled_by_hand_is_no_longer_stopping() -> None:
     assert decided(seen(worker("a"), worker("b")), Memory(stopping={"b": NOW - 5})).memory.stopping == {}
 
 
-def test_a_drained_worker_that_fell_silent_is_neither_recalled_nor_released() -> None:
+def test_a_silent_drained_worker_is_neither_recalled_nor_stopped() -> None:
     silent = drained("b", silent_s=SILENT_AFTER_S + 0.1)
     decision = decided(seen(worker("a", active=4), silent, queued=1))
     assert (decision.recall, decision.desired) == ((), 2)
@@ -313,7 +314,7 @@ def test_a_drained_worker_that_fell_silent_is_neither_recalled_nor_released() ->
     assert decided(seen(worker("a"), replace(silent, silent_s=SILENT_AFTER_S))).desired == 1
 
 
-def test_a_worker_that_fell_silent_with_its_tasks_counts_until_the_registry_forgets_it() -> None:
+def test_a_silent_consuming_worker_counts_until_the_registry_forgets_it() -> None:
     assert decided(seen(worker("a", silent_s=29), worker("b"), desired=1)).desired == 2
 
 
@@ -330,16 +331,16 @@ def test_a_stopped_worker_is_no_capacity() -> None:
     assert decided(seen(worker("a", STOPPED), desired=1, running=0)).desired == 1
 
 
-def test_a_desired_count_below_what_is_protected_is_put_right() -> None:
+def test_a_desired_count_below_the_protected_workers_is_corrected() -> None:
     assert decided(seen(worker("a", active=1), worker("b"), draining("c", active=1), desired=1)).desired == 3
 
 
-def test_a_dead_worker_beside_its_replacement_raises_nothing() -> None:
+def test_a_dead_worker_beside_its_replacement_does_not_raise_the_desired_count() -> None:
     # "a" died: the registry shows it for a while, ECS counts only its replacement "b".
     assert decided(seen(worker("a"), worker("b", STARTING), desired=1, running=1)).desired == 1
 
 
-def test_what_was_asked_for_and_does_not_run_yet_is_given_up_when_it_is_not_needed_for_as_long() -> None:
+def test_boots_are_cancelled_once_they_have_not_been_needed_for_the_scale_in_time() -> None:
     observation = seen(worker("a", active=4), desired=5)
     first = decided(observation)
     assert first.desired == 5
@@ -353,11 +354,11 @@ def test_what_was_asked_for_and_does_not_run_yet_is_given_up_when_it_is_not_need
 
 
 def waited_for(tasks: int) -> Memory:
-    """Boots whose minute is paid, and that have not been needed for long."""
+    """Return the memory of boots whose first minute is over and that have not been needed for long."""
     return replace(LONG_SURPLUS, boots=Boots(launches=(Launch(at=NOW - CANCEL_AFTER_S, tasks=tasks),)))
 
 
-def test_boots_are_not_given_up_before_their_minute_is_paid() -> None:
+def test_boots_are_not_cancelled_before_their_first_minute_is_over() -> None:
     both = (Launch(at=NOW - CANCEL_AFTER_S, tasks=1), Launch(at=NOW - CANCEL_AFTER_S + 1, tasks=3))
     decision = decided(seen(worker("a", active=4), desired=5), replace(LONG_SURPLUS, boots=Boots(launches=both)))
     assert decision.desired == 4
@@ -370,28 +371,28 @@ def test_a_pool_whose_first_worker_never_starts_returns_to_zero_with_its_last_ta
     assert decided(seen(desired=1), waited_for(1), policy).desired == 0
 
 
-def test_what_is_needed_is_not_given_up_however_long_it_does_not_run() -> None:
+def test_needed_boots_are_not_cancelled_however_long_they_take() -> None:
     assert decided(seen(worker("a", active=4), queued=8, desired=5), waited_for(4)).desired == 3  # 8 / 4 beside "a"
 
 
-def test_boots_that_race_still_are_not_given_up() -> None:
+def test_boots_that_still_race_are_not_cancelled() -> None:
     racing = seen(worker("a", active=4), queued=4, desired=4)  # ceil(0.65 x 4) = 3 boots, where 1 would do
     assert decided(racing, waited_for(3), RACING).desired == 4
 
 
-def test_nobody_is_started_to_overtake_a_boot_that_is_half_way() -> None:
+def test_no_worker_is_launched_to_overtake_a_half_way_boot() -> None:
     waits, young, old = seen(queued=4, desired=1), *((Launch(at=NOW - age_s, tasks=1),) for age_s in (44, 45))
     assert decided(waits, replace(LONG_SURPLUS, boots=Boots(launches=young)), RACING).desired == 3
     assert decided(waits, replace(LONG_SURPLUS, boots=Boots(launches=old)), RACING).desired == 1
 
 
-def test_what_runs_may_hold_protection_and_is_not_given_up() -> None:
+def test_running_ecs_tasks_are_not_cancelled_as_they_may_hold_protection() -> None:
     two_unknown = seen(worker("a"), desired=5, running=3)
     assert decided(two_unknown, waited_for(4)).desired == 3
     assert decided(seen(worker("a"), worker("b", STARTING), desired=5), waited_for(3)).desired == 2
 
 
-def test_nothing_is_given_up_while_a_recalled_worker_is_unprotected() -> None:
+def test_no_boot_is_cancelled_while_a_recalled_worker_is_unprotected() -> None:
     back_soon = worker("b", DRAINED, order=ORDER_CONSUME)
     assert decided(seen(worker("a", active=4), back_soon, queued=1, desired=5), waited_for(3)).desired == 5
 
@@ -448,7 +449,7 @@ def test_the_oldest_wait_grows_while_the_same_message_is_the_oldest() -> None:
     assert set(taken.memory.heads) == {"default"}
 
 
-def test_the_oldest_wait_is_not_known_while_queues_are_not_and_goes_on_after() -> None:
+def test_the_oldest_wait_is_unknown_while_queues_are_unreadable_and_resumes_afterwards() -> None:
     first = decided(replace(seen(worker("a"), queued=1), heads={"default": "m1"}))
     blind = replace(seen(worker("a")), now=NOW + 15, queued=Unreadable(source="queues", why="away"))
     held = decided(blind, first.memory)
@@ -458,7 +459,7 @@ def test_the_oldest_wait_is_not_known_while_queues_are_not_and_goes_on_after() -
 
 
 @pytest.mark.parametrize("kept", ["paused", "service away"])
-def test_the_oldest_wait_is_measured_also_while_the_size_is_kept(kept: str) -> None:
+def test_the_oldest_wait_is_measured_even_while_the_size_is_kept(kept: str) -> None:
     first = decided(replace(seen(worker("a"), queued=1), heads={"default": "m1"}))
     later = replace(seen(worker("a"), queued=1), now=NOW + 20, heads={"default": "m1"})
     assert isinstance(later.service, Service)
@@ -521,6 +522,6 @@ def test_memory_survives_being_stored(record: dict[str, Any]) -> None:
         {"pace": [1.0, 2.0, 3.0, 4, -5]},
     ],
 )
-def test_memory_that_makes_no_sense_is_refused(record: dict[str, Any]) -> None:
+def test_invalid_memory_is_refused(record: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=r"surplus_since|released|heads|sights|launches|boots_took|pace"):
         Memory.from_record(record)

@@ -37,12 +37,14 @@ def decided(observation: Observation, policy: Policy, memory: Memory) -> Decisio
 
 
 @given(observations(), policies, memories)
-def test_no_worker_is_started_or_recalled(observation: Observation, policy: Policy, memory: Memory) -> None:
+def test_no_worker_of_a_sleeping_pool_is_started_or_recalled(
+    observation: Observation, policy: Policy, memory: Memory
+) -> None:
     fleet, service = parts(observation)
     decision = decided(observation, policy, memory)
     assert decision.desired is not None
     assert decision.recall == ()
-    # A rollout starts tasks of its own: there desired may rise by the old ones that hold protection beside them.
+    # A rollout starts new workers. The desired count may then rise by the old workers that still hold protection.
     most = sum(map(holds_work, fleet.workers)) if service.is_rolling_out else service.running
     assert decision.desired <= max(service.desired, most)
 
@@ -59,7 +61,7 @@ def test_no_busy_worker_can_be_stopped(observation: Observation, policy: Policy,
 def test_every_worker_that_takes_messages_is_told_to_drain(
     observation: Observation, policy: Policy, memory: Memory
 ) -> None:
-    """Unless a record that cannot be believed might be any worker's."""
+    """Check it without malformed records, as such a record could belong to any worker."""
     observation = replace(observation, fleet=replace(parts(observation)[0], malformed=()))
     fleet, _ = parts(observation)
     decision = decided(observation, policy, memory)
@@ -77,7 +79,7 @@ def test_no_forecast_is_followed(
 
 @settings(max_examples=200, deadline=None)
 @given(seed=seeds, policy=policies.filter(lambda policy: policy.maximum > 0))
-def test_in_any_interleaving_it_empties_without_a_stopped_task_and_works_again_when_it_wakes(
+def test_in_any_interleaving_a_sleeping_pool_empties_without_a_killed_task_and_works_again_when_it_wakes(
     seed: int, policy: Policy
 ) -> None:
     """The world itself holds, after each move, that ECS may stop no busy worker."""

@@ -1,4 +1,4 @@
-"""What must hold of every decision, and of decisions that follow one another."""
+"""Properties of every decision, and of decisions that follow one another."""
 
 from dataclasses import dataclass, field, replace
 from random import Random
@@ -24,7 +24,7 @@ names = st.sampled_from([f"w{n:02}" for n in range(12)])
 
 @st.composite
 def workers(draw: st.DrawFn) -> tuple[Worker, ...]:
-    """Up to twelve in any mixture, sensible or not."""
+    """Draw up to twelve workers in any mixture of states, sensible or not."""
     return tuple(
         Worker(
             id=name,
@@ -120,7 +120,7 @@ def test_desired_never_falls_below_the_workers_that_may_hold_a_task(
 
 
 @given(observations(), policies, memories)
-def test_desired_falls_by_no_more_than_the_workers_newly_released_and_the_tasks_that_do_not_run(
+def test_desired_falls_by_no_more_than_the_newly_stopping_workers_and_the_ecs_tasks_that_do_not_run(
     observation: Observation, policy: Policy, memory: Memory
 ) -> None:
     fleet, service = parts(observation)
@@ -128,14 +128,14 @@ def test_desired_falls_by_no_more_than_the_workers_newly_released_and_the_tasks_
     assert decision.desired is not None
     released = {name for name, at in decision.memory.stopping.items() if memory.stopping.get(name) != at}
     idle = sum(not holds_work(worker) for worker in fleet.workers)
-    # Tasks that run and are none of the idle ones may hold protection, whether the registry knows them or not.
+    # ECS tasks that run and are not idle may hold protection, whether the registry knows them or not.
     unstarted = service.desired - (service.running - idle)
     assert max(0, service.desired - decision.desired) <= max(unstarted, len(released))
     assert released <= {worker.id for worker in fleet.workers if not holds_work(worker)}
 
 
 @given(observations(), policies, memories)
-def test_orders_are_for_live_workers_and_never_contradict_each_other_or_a_release(
+def test_orders_are_for_live_workers_only_once_each_and_never_for_a_stopping_one(
     observation: Observation, policy: Policy, memory: Memory
 ) -> None:
     fleet, _ = parts(observation)
@@ -147,7 +147,7 @@ def test_orders_are_for_live_workers_and_never_contradict_each_other_or_a_releas
 
 
 def opened(observation: Observation, decision: Decision) -> int:
-    """Free slots of the workers that take messages from now on, also of those that only start."""
+    """Count the free slots of the workers that take messages from now on, including those that are starting."""
     fleet, _ = parts(observation)
     opened = [
         w for w in fleet.workers if w.id in decision.recall or not (w.is_ordered_to_drain or w.id in decision.drain)
@@ -166,7 +166,7 @@ def test_more_work_never_means_fewer_workers(
     assert less.desired is not None
     assert much.desired is not None
     assert less.desired <= much.desired
-    # Who consumes may change, and so how many slots they have to spare; never so that more tasks wait.
+    # Other workers may consume, with fewer spare slots, but no more tasks may wait.
     assert opened(busier, much) >= min(opened(observation, less), queued)
 
 
@@ -184,7 +184,7 @@ def test_a_forecast_only_adds(
 
 
 @given(observations(), policies, memories, st.sets(st.sampled_from(["queued", "fleet", "service"]), min_size=1))
-def test_what_cannot_be_read_changes_nothing(
+def test_unreadable_input_changes_nothing(
     observation: Observation, policy: Policy, memory: Memory, missing: set[str]
 ) -> None:
     _, service = parts(observation)
@@ -196,22 +196,22 @@ def test_what_cannot_be_read_changes_nothing(
 
 
 @given(observations(), policies, memories)
-def test_deciding_again_on_the_same_sight_changes_nothing_more(
+def test_a_second_decision_on_the_same_observation_changes_nothing_more(
     observation: Observation, policy: Policy, memory: Memory
 ) -> None:
-    """A duplicate invocation: it sees what the first one saw, with the first one's memory or without."""
+    """Decide twice, as a duplicate invocation does: it observes the same, with the memory of the first one."""
     first = decide(observation, policy, memory)
     assert first.desired is not None
     again = decide(observation, policy, first.memory)
     assert again.desired is not None
-    # The first one's releases are not released again; nothing is raised that was not.
+    # Workers that the first decision stops are not counted again; the desired count does not exceed its old value.
     assert first.desired <= again.desired <= max(first.desired, parts(observation)[1].desired)
     assert again.recall == first.recall
 
 
 @dataclass
 class Task:
-    """A worker in the model, whose agent keeps the protocol."""
+    """A worker in the model, whose agent follows the protocol."""
 
     id: str
     state: str = STARTING
@@ -222,7 +222,7 @@ class Task:
 
 @dataclass
 class World:
-    """ECS at its least helpful (arbitrary victims, late), agents that obey late, a registry that remembers the dead."""
+    """Late ECS that stops arbitrary tasks, agents that obey late, and a registry that still lists dead workers."""
 
     dice: Random
     policy: Policy
@@ -236,7 +236,7 @@ class World:
     asleep: bool = False
 
     def step(self) -> None:
-        """15 s: each part acts, or lags, in any order."""
+        """Advance by 15 s: each part acts or lags, in random order."""
         moves = [self.agents, self.ecs, self.tick, self.work]
         self.dice.shuffle(moves)
         for move in moves:
@@ -277,7 +277,7 @@ class World:
             self.ghosts.append((self.now, self.reported(task)))
 
     def tick(self) -> None:
-        # The newest may not have reported yet; those that ECS stopped are shown for a while.
+        # The newest workers may not have reported yet; those that ECS stopped stay in the registry for 30 s.
         shown = [self.reported(task) for task in self.tasks if task.state != STARTING or self.dice.random() < 0.5]
         dead = [replace(ghost, silent_s=self.now - died) for died, ghost in self.ghosts if self.now - died < 30]
         service = Service(
@@ -290,7 +290,7 @@ class World:
         fleet = Fleet(workers=(*shown, *dead))
         observation = Observation(now=self.now, queued={"default": self.queued}, fleet=fleet, service=service)
         if self.dice.random() < 0.5:
-            self.agents()  # between looking and acting
+            self.agents()  # between observing and acting
         decision = decide(observation, self.policy, self.memory)
         orders = dict.fromkeys(decision.drain, ORDER_DRAIN) | dict.fromkeys(decision.recall, ORDER_CONSUME)
         for task in self.tasks:

@@ -16,29 +16,29 @@ def after(*ticks: Tick, pace: Pace | None = None) -> Pace:
     return pace
 
 
-def test_a_tasks_time_is_that_of_the_slots_by_what_ended() -> None:
-    # 30 run for 40 s, the 10 that are left for 20 s more.
+def test_the_task_time_is_the_busy_slot_time_divided_by_the_tasks_that_ended() -> None:
+    # 30 tasks run for 40 s, then the remaining 10 run for another 20 s.
     assert after((0, 50, 30), (40, 10, 10), (60, 0, 0)).task_s == pytest.approx((30 * 40 + 10 * 20) / 50)
 
 
-def test_before_tasks_have_ended_nothing_is_known() -> None:
+def test_the_task_time_is_unknown_before_enough_tasks_have_ended() -> None:
     few = MIN_ENDS
     assert after((0, few, few)).task_s is None
     assert after((0, few, few), (30, 1, 1)).task_s is None
     assert after((0, few, few), (30, 0, 0)).task_s == 30
 
 
-def test_a_look_that_sees_the_same_changes_nothing() -> None:
+def test_a_tick_that_observes_no_change_changes_nothing() -> None:
     pace = after((0, 40, 40))
     assert after((5, 40, 40), (10, 40, 40), pace=pace) is pace
     assert after((5, 40, 40), (60, 0, 0), pace=pace) == after((60, 0, 0), pace=pace)
 
 
-def test_what_waits_takes_no_slot() -> None:
+def test_waiting_tasks_add_no_slot_time() -> None:
     assert after((0, 100, 0), (300, 100, 50), (310, 50, 50), (320, 0, 0)).task_s == 10
 
 
-def test_what_ended_long_ago_counts_less_and_less() -> None:
+def test_tasks_that_ended_long_ago_count_less_and_less() -> None:
     pace = after((0, 1000, 1000), (100, 0, 0))
     assert pace.ends == REMEMBERED_ENDS
     assert pace.task_s == 100

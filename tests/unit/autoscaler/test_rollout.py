@@ -1,4 +1,4 @@
-"""A rolling deployment: old workers drain as new ones consume, and it ends by itself with nothing killed."""
+"""A rolling deployment: old workers drain as new ones consume. It ends by itself and kills no task."""
 
 from dataclasses import dataclass, field, replace
 from random import Random
@@ -24,7 +24,7 @@ QUIET_S = 4 * TICK_EVERY_S  # scale_in_after_s, and two ticks
 
 
 def worker(name: str, state: str = CONSUMING, *, active: int = 0, **other: Any) -> Worker:
-    """Those whose name begins with "o" are of the old deployment."""
+    """Return a worker; it belongs to the old deployment if its name begins with "o"."""
     plain = Worker(
         id=name,
         state=state,
@@ -67,13 +67,13 @@ def test_desired_rises_so_that_new_workers_can_take_protection() -> None:
     assert "desired 2 -> 4" in both.reason
 
 
-def test_the_raise_is_for_those_that_are_needed_and_does_not_lead_to_another() -> None:
+def test_the_raise_covers_only_needed_workers_and_does_not_cause_another() -> None:
     old, new = worker("o1", active=4), [worker(f"n{n}", STARTING) for n in range(4)]
     assert decided(seen(old, *new, desired=1)).desired == 2  # 4 / 4 = 1 needed beside 1 old
     assert decided(seen(old, *new, desired=2)).desired == 2
 
 
-def test_nor_does_it_while_new_workers_drain_that_hold_protection() -> None:
+def test_the_raise_causes_no_other_while_draining_new_workers_hold_protection() -> None:
     at_work = [worker("o1", DRAINING, active=4), worker("n1", active=4), worker("n2", active=4)]
     draining = [worker("n3", DRAINING, active=2), worker("n4", DRAINING, active=2)]
     started: list[Worker] = []
@@ -92,7 +92,7 @@ def test_the_maximum_is_exceeded_by_the_old_workers_that_stay() -> None:
     assert decided(seen(*old, *new, queued=99, desired=2), policy).desired == 4
 
 
-def test_old_workers_drain_once_new_ones_consume_and_as_many_as_do() -> None:
+def test_as_many_old_workers_drain_as_new_ones_consume() -> None:
     old = [worker("o1", active=4), worker("o2", active=3), worker("o3", active=4)]  # 11 / 4, rounded up: 3
     assert decided(seen(*old, worker("n1", STARTING), desired=4)).drain == ()
     assert decided(seen(*old, worker("n1"), worker("n2", STARTING), desired=5)).drain == ("o2",)
@@ -121,7 +121,7 @@ def test_new_workers_that_only_the_raise_started_are_told_to_drain_before_they_c
     assert decided(seen(worker("o1", DRAINING, active=4), *new, desired=3, queued=8)).drain == ()
 
 
-def test_of_new_workers_that_start_the_first_to_come_are_kept() -> None:
+def test_the_new_workers_that_started_first_are_kept() -> None:
     late = worker("n1", STARTING, started_at=NOW)
     assert decided(seen(worker("o1", active=4), late, worker("n2", STARTING), desired=2)).drain == ("n1",)
 
@@ -144,49 +144,50 @@ def test_drained_old_workers_are_not_recalled_as_the_rollout_may_be_stopping_the
     assert (decision.recall, decision.desired) == ((), 2)
 
 
-def test_when_more_is_needed_new_workers_that_drain_come_back_and_old_ones_never() -> None:
+def test_draining_new_workers_are_recalled_when_more_are_needed_and_old_ones_never() -> None:
     leaving = [worker("o1", DRAINING, active=1), worker("n2", DRAINED)]
     assert decided(seen(worker("n1", active=4), *leaving, queued=4, desired=3)).recall == ("n2",)
     much = decided(seen(worker("n1", active=4), *leaving, queued=50, desired=3))
-    assert (much.recall, much.desired) == (("n2",), POLICY.maximum)  # a new scheduler may count on o1 being gone
+    assert (much.recall, much.desired) == (("n2",), POLICY.maximum)  # a new scheduler may rely on o1 having stopped
 
 
-def test_a_new_worker_that_drains_protected_comes_back_before_another_takes_protection() -> None:
+def test_a_protected_draining_new_worker_is_recalled_before_another_takes_protection() -> None:
     policy = replace(POLICY, maximum=4)
     old = [worker("o1", DRAINING, active=1), worker("o2", DRAINING, active=1)]
     waits, drains = worker("n1", STARTING, order=ORDER_CONSUME), worker("n2", DRAINING, active=4)
     at_work = [worker(name, active=4) for name in ("n3", "n4", "n5")]
-    # 6 are protected, as many as are desired: there is no protection left for n1, and n2 is what n1 was to become.
+    # 6 are protected and 6 are desired, so n1 can get no protection. Recalling n2 gives the consuming worker that
+    # n1 was to become.
     crowded = seen(*old, waits, drains, worker("n6", DRAINED), *at_work, queued=2, desired=6)
     assert (decided(crowded, policy).recall, decided(crowded, policy).desired) == (("n2",), 6)
     back = seen(*old, waits, replace(drains, order=ORDER_CONSUME), *at_work, queued=2, desired=6)
     assert (decided(back, policy).recall, decided(back, policy).drain) == ((), ("n1",))
 
 
-def test_old_workers_that_still_consume_stand_in_for_no_new_one_that_drains() -> None:
+def test_consuming_old_workers_do_not_replace_draining_new_ones() -> None:
     old, at_work = [worker("o1", active=1), worker("o2", active=1)], worker("n1", active=4)
     leaving = [worker("n2", DRAINED), worker("n3", DRAINING, active=4), worker("n4", DRAINED)]
     assert decided(seen(*old, at_work, *leaving, desired=6)).recall == ("n3", "n2")  # 10 / 4, rounded up: 3 are needed
 
 
-def test_a_new_worker_that_drains_protected_stays_away_if_as_many_as_are_needed_are_at_work() -> None:
+def test_a_protected_draining_new_worker_is_not_recalled_if_enough_others_consume() -> None:
     decision = decided(
         seen(worker("o1", DRAINING, active=1), worker("n1"), worker("n2", DRAINING, active=1), desired=3)
     )
     assert (decision.recall, decision.drain) == ((), ())
 
 
-def test_nobody_is_recalled_while_it_is_not_known_who_is_old() -> None:
+def test_no_worker_is_recalled_while_it_is_unknown_which_ones_are_old() -> None:
     unknown = [worker("n1", active=4), worker("n2", DRAINED, deployment=None)]
     assert decided(seen(*unknown, queued=8, desired=2)).recall == ()
 
 
-def test_new_workers_that_wait_for_a_newer_webserver_replace_nobody() -> None:
+def test_new_workers_that_wait_for_a_newer_webserver_replace_no_old_one() -> None:
     waiting = [worker("n1", STARTING), worker("n2", STARTING)]
     assert decided(seen(worker("o1", active=4), worker("o2", active=4), *waiting, desired=2)).drain == ()
 
 
-def test_new_workers_beyond_what_is_needed_drain_after_the_usual_while() -> None:
+def test_superfluous_new_workers_drain_after_the_usual_scale_in_time() -> None:
     both = [worker("n1", active=1), worker("n2"), worker("o1", DRAINING, active=1)]
     assert decided(seen(*both, desired=3)).drain == ()
     assert decided(seen(*both, desired=3), memory=Memory(surplus_since=NOW - 30)).drain == ("n2",)
@@ -215,12 +216,12 @@ class Task:
     state: str = STARTING
     protected: bool = False
     order: str | None = None
-    left: list[int] = field(default_factory=list)  # seconds that each of its tasks still takes
+    left: list[int] = field(default_factory=list)  # remaining seconds of each of its tasks
 
 
 @dataclass
 class World:
-    """ECS as `local/fargate/reconcile.py` plays it, with its rule on protection; agents that keep the protocol."""
+    """ECS as `local/fargate/reconcile.py` plays it, with its protection rule; agents that follow the protocol."""
 
     dice: Random
     policy: Policy
@@ -234,7 +235,7 @@ class World:
     started: int = 0
     longest_s: int = 40
     most_tasks: int = 0
-    unmoved: tuple[ServiceView, tuple[TaskView, ...]] | None = None  # what ECS last saw and had nothing to do about
+    unmoved: tuple[ServiceView, tuple[TaskView, ...]] | None = None  # what ECS last saw without having to act
 
     def pass_time(self, seconds: int) -> None:
         for _ in range(seconds):
@@ -282,7 +283,7 @@ class World:
             for t in self.tasks
         )
         if (view, views) == self.unmoved:
-            return  # whom ECS chooses is random, whether there is anything to choose is not
+            return  # which tasks ECS chooses is random; whether it has to choose is not
         step = plan(view, views, self.dice)
         self.unmoved = None if step.start or step.stop else (view, views)
         for task in [task for task in self.tasks if task.arn in step.stop]:
@@ -358,10 +359,10 @@ def test_a_rollout_in_mid_burst_ends_by_itself_and_kills_nothing(
     world.pass_time(world.dice.randint(60, 200))
     world.primary += 1
     world.pass_time(again)
-    world.primary += world.dice.randint(0, 1)  # a second deployment, perhaps, in the middle of the first
+    world.primary += world.dice.randint(0, 1)  # in some cases, a second deployment in the middle of the first
     world.queued += world.dice.choice([0, 0, 20])
     world.come_to_rest(within_s=600)
-    assert world.most_tasks <= 24  # twice the maximum, and ECS's double of it at most
+    assert world.most_tasks <= 24  # twice the maximum of 6 while old workers stay, at most doubled by ECS
 
 
 @settings(max_examples=20, deadline=None)
@@ -392,7 +393,7 @@ ORDERS_OF = {
 
 @st.composite
 def rollouts_with_endless_tasks(draw: st.DrawFn) -> World:
-    """Workers of two deployments in every state there is, at least one of them old; ECS needs a minute for a boot."""
+    """Draw workers of two deployments in any state, at least one of them old; a boot takes up to a minute."""
     others = st.tuples(st.sampled_from("12"), st.sampled_from(sorted(ORDERS_OF)))
     kinds = [("1", DRAINING), *draw(st.lists(others, max_size=12))]
     world = World(dice=Random(draw(st.integers(0, 2**32))), policy=replace(POLICY, maximum=4), primary=2)
@@ -413,18 +414,18 @@ def rollouts_with_endless_tasks(draw: st.DrawFn) -> World:
 
 @settings(max_examples=100, deadline=None)
 @given(world=rollouts_with_endless_tasks())
-def test_as_many_new_workers_consume_as_are_needed_whatever_does_not_end(world: World) -> None:
+def test_as_many_new_workers_consume_as_are_needed_even_if_no_task_ends(world: World) -> None:
     needed = workers_needed(world.queued + sum(len(task.left) for task in world.tasks), world.policy)
     old = sum(task.deployment == "1" for task in world.tasks)
     most = max(world.desired, old + needed)
     for _ in range(240):
         world.pass_time(1)
-        assert world.desired <= most  # whatever the new workers do that a raise started
+        assert world.desired <= most  # whatever the new workers that a raise started do
     consuming = [task.deployment for task in world.tasks if task.state == CONSUMING]
     assert consuming == ["2"] * needed
 
 
-def test_old_workers_with_long_tasks_hold_up_neither_new_ones_nor_the_end() -> None:
+def test_old_workers_with_long_tasks_delay_neither_the_new_ones_nor_the_end_of_the_rollout() -> None:
     world = World(dice=Random(1), policy=replace(POLICY, minimum=2), desired=2)
     world.longest_s, world.queued = 2000, 8
     world.pass_time(120)

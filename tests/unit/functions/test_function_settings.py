@@ -46,13 +46,13 @@ def test_the_autoscaler_reads_its_environment() -> None:
 
 
 @pytest.mark.parametrize(("value", "step"), [(None, None), ("", None), ("3", 3)])
-def test_the_step_out_is_unlimited_unless_it_is_given(value: str | None, step: int | None) -> None:
+def test_max_step_out_is_unlimited_unless_it_is_given(value: str | None, step: int | None) -> None:
     settings = Settings.from_environment({**ENVIRONMENT, **({} if value is None else {"MAX_STEP_OUT": value})})
     assert settings.policy(settings.pools[0]).max_step_out == step
 
 
 @pytest.mark.parametrize(("value", "boots"), [(None, 0.75), ("", 0.75), ("0", 0.0), ("100", 1.0)])
-def test_boots_race_by_default_and_not_when_that_is_set_to_zero(value: str | None, boots: float) -> None:
+def test_boots_race_by_default_and_not_when_raced_boots_percent_is_zero(value: str | None, boots: float) -> None:
     settings = Settings.from_environment({**ENVIRONMENT, **({} if value is None else {"RACED_BOOTS_PERCENT": value})})
     assert settings.policy(settings.pools[0]).boots_per_task == boots
 
@@ -102,7 +102,7 @@ def test_a_wrong_pool_is_refused(change: dict[str, Any]) -> None:
         Settings.from_environment({**ENVIRONMENT, "POOLS": json.dumps([{**POOL, **change}])})
 
 
-def test_a_minimum_above_the_maximum_means_the_maximum_and_stops_no_other_pools_scaling() -> None:
+def test_a_minimum_above_the_maximum_means_the_maximum_and_other_pools_scale_as_before() -> None:
     other = {**POOL, "name": "other", "service": "stack-Other", "queues": ["other"]}
     pools = json.dumps([{**POOL, "min": 11}, other])
     settings = Settings.from_environment({**ENVIRONMENT, "POOLS": pools})
