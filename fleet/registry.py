@@ -201,11 +201,11 @@ class Registry:
             pipe.hset(history_key(pool), history.slot_of(decision["t"]), history.sample_of(decision))
             pipe.execute()
 
-    def remember(self, pool: str, memory: Mapping[str, Any]) -> None:
+    def write_memory(self, pool: str, memory: Mapping[str, Any]) -> None:
         """Replace the autoscaler's memory of a pool."""
         self._redis.set(scaler_key(pool), json.dumps(memory, separators=(",", ":")))
 
-    def recall(self, pool: str) -> dict[str, Any]:
+    def read_memory(self, pool: str) -> dict[str, Any]:
         """Return what `remember` stored, or an empty memory; raise ValueError when it is not a JSON object."""
         raw = self._redis.get(scaler_key(pool))
         memory = {} if raw is None else json.loads(raw)
@@ -213,7 +213,7 @@ class Registry:
             raise ValueError(f"{scaler_key(pool)} holds no JSON object")
         return memory
 
-    def foretell(self, pool: str, forecast: Forecast) -> None:
+    def write_forecast(self, pool: str, forecast: Forecast) -> None:
         """Replace the pool's forecast, which expires after FORECAST_TTL_S; raise ValueError for an invalid one."""
         raw = json.dumps(forecast, separators=(",", ":"))
         parse_forecast(raw)

@@ -56,7 +56,7 @@ class IdleWatch:
         self._since: float | None = None
         self._epoch: int | None = None
 
-    def look(self, *, quiet: bool, epoch: int, now: float) -> bool:
+    def check(self, *, quiet: bool, epoch: int, now: float) -> bool:
         """Note whether the worker is quiet at this tick; return whether it is confirmed as idle."""
         if not quiet:
             self._since = None
@@ -66,21 +66,21 @@ class IdleWatch:
         return self._since is not None and now - self._since >= CONFIRM_IDLE_S
 
 
-class Wish(Enum):
+class Request(Enum):
     """The request to make of the ECS agent now."""
 
     NOTHING = "nothing"
     PROTECT = "protect"
-    RELEASE = "release"
+    UNPROTECT = "unprotect"
 
 
-_OPPOSITE = {Wish.PROTECT: Wish.RELEASE, Wish.RELEASE: Wish.PROTECT}
+_OPPOSITE = {Request.PROTECT: Request.UNPROTECT, Request.UNPROTECT: Request.PROTECT}
 
 
 class Protection(Enum):
     """The known state of the ECS task's scale-in protection. UNKNOWN: a request's outcome was not reported."""
 
-    RELEASED = "released"
+    NOT_HELD = "not held"
     HELD = "held"
     UNKNOWN = "unknown"
 
@@ -92,19 +92,22 @@ class Conduct:
         self._order = ORDER_CONSUME  # until the first order is read
         self._permitted = False
         self._stopping = False
-        self._protection = Protection.RELEASED  # a task is not protected when it starts
+        self._protection = Protection.NOT_HELD  # a task is not protected when it starts
         self._lease_until = self._renew_at = 0.0
         self._command = Command(consume=False, epoch=0)
         self._consumed_epoch: int | None = None
-        self._failed: Wish | None = None
+        self._failed: Request | None = None
         self._retry_at = 0.0
         self._retry_s = RETRY_FIRST_S
-        self._late = {Wish.PROTECT: 0.0, Wish.RELEASE: 0.0}  # an unanswered request may take effect until this time
+        self._late = {
+            Request.PROTECT: 0.0,
+            Request.UNPROTECT: 0.0,
+        }  # an unanswered request may take effect until this time
 
     @property
     def protected(self) -> bool:
         """Return whether the ECS task may be protected: the autoscaler must then count it as protected."""
-        return self._protection is not Protection.RELEASED
+        return self._protection is not Protection.NOT_HELD
 
     def obey(self, order: str | None) -> None:
         """Take the order that was read. With None or an unknown order the last one stands."""
@@ -131,30 +134,30 @@ class Conduct:
             self._command = Command(consume=consume, epoch=self._command.epoch + 1)
         return self._command
 
-    def wish(self, snapshot: Snapshot | None, now: float) -> Wish:
+    def next_request(self, snapshot: Snapshot | None, now: float) -> Request:
         """Return the request to make of the ECS agent now; pass its outcome to `answered`."""
-        wish = self._wish(snapshot, now)
-        return Wish.NOTHING if wish is self._failed and now < self._retry_at else wish
+        request = self._request_due(snapshot, now)
+        return Request.NOTHING if request is self._failed and now < self._retry_at else request
 
-    def answered(self, wish: Wish, *, granted: bool | None, asked_at: float, now: float) -> None:
+    def answered(self, request: Request, *, granted: bool | None, asked_at: float, now: float) -> None:
         """Take a request's outcome: granted, refused (so nothing changed), or None when it is unknown.
 
         A grant counts as unknown while an earlier request for the opposite may still take effect.
         """
         if granted is None:
-            self._late[wish] = now + LATE_EFFECT_S
-        elif granted and asked_at < self._late[_OPPOSITE[wish]]:
+            self._late[request] = now + LATE_EFFECT_S
+        elif granted and asked_at < self._late[_OPPOSITE[request]]:
             granted = None
         if granted:
             self._failed = None
-            self._protection = Protection.HELD if wish is Wish.PROTECT else Protection.RELEASED
+            self._protection = Protection.HELD if request is Request.PROTECT else Protection.NOT_HELD
             self._lease_until = asked_at + LEASE_MINUTES * 60 - LEASE_MARGIN_S
             self._renew_at = asked_at + RENEW_EVERY_S
             return
-        if granted is None and not (wish is Wish.PROTECT and self._protection is Protection.HELD):
+        if granted is None and not (request is Request.PROTECT and self._protection is Protection.HELD):
             self._protection = Protection.UNKNOWN  # not for a renewal, which at worst leaves the lease as it was
-        self._retry_s = RETRY_FIRST_S if self._failed is not wish else min(2 * self._retry_s, RETRY_MOST_S)
-        self._failed, self._retry_at = wish, now + self._retry_s
+        self._retry_s = RETRY_FIRST_S if self._failed is not request else min(2 * self._retry_s, RETRY_MOST_S)
+        self._failed, self._retry_at = request, now + self._retry_s
 
     def state(self, snapshot: Snapshot | None, *, active: int, now: float) -> str:
         """Return the state to report. A worker between two states reports the one that promises less."""
@@ -167,23 +170,25 @@ class Conduct:
             if self._consumed_epoch == command.epoch:
                 return CONSUMING
         elif self._order != ORDER_CONSUME:
-            drained = self._protection is Protection.RELEASED and self._is_idle(snapshot, now)
+            drained = self._protection is Protection.NOT_HELD and self._is_idle(snapshot, now)
             return DRAINED if drained else DRAINING
         return STARTING if self._consumed_epoch is None else DRAINING
 
-    def _wish(self, snapshot: Snapshot | None, now: float) -> Wish:
+    def _request_due(self, snapshot: Snapshot | None, now: float) -> Request:
         self.command(now)  # idleness counts under the present command only
         if self._stopping:
-            return Wish.NOTHING  # ECS refuses to protect a task that it stops, and giving up protection gains nothing
+            return (
+                Request.NOTHING
+            )  # ECS refuses to protect a task that it stops, and giving up protection gains nothing
         if self._order != ORDER_CONSUME:
-            if self._protection is Protection.RELEASED:
-                return Wish.NOTHING
+            if self._protection is Protection.NOT_HELD:
+                return Request.NOTHING
             if self._is_idle(snapshot, now):
-                return Wish.RELEASE
-        elif not self._permitted and self._protection is Protection.RELEASED:
-            return Wish.NOTHING  # ECS may replace a worker that waits, and others need the protection more
+                return Request.UNPROTECT
+        elif not self._permitted and self._protection is Protection.NOT_HELD:
+            return Request.NOTHING  # ECS may replace a worker that waits, and others need the protection more
         due = self._protection is not Protection.HELD or now >= self._renew_at
-        return Wish.PROTECT if due else Wish.NOTHING
+        return Request.PROTECT if due else Request.NOTHING
 
     def _is_idle(self, snapshot: Snapshot | None, now: float) -> bool:
         return (

@@ -12,7 +12,7 @@ import redis
 
 from agent import heartbeat
 from agent.broker import Outage
-from agent.conduct import LEASE_MINUTES, Command, Conduct, Snapshot, Wish, is_fresh
+from agent.conduct import LEASE_MINUTES, Command, Conduct, Request, Snapshot, is_fresh
 from agent.gates import Permission
 from agent.identity import Identity
 from agent.protection import TaskProtection
@@ -21,7 +21,7 @@ from fleet.registry import WEBSERVER, Member, Registry
 
 log = logging.getLogger(__name__)
 
-ROUND_S = 1.0  # an order is read within this, and the event loop reacts within 0.25 s
+TICK_S = 1.0  # an order is read within this, and the event loop reacts within 0.25 s
 REPORT_EVERY_S = 5.0  # while nothing changes
 FAREWELL_S = 3.0
 # A webserver can become older than its workers only by a rollback, which takes a minute.
@@ -90,7 +90,7 @@ class FleetAgent:
         if self._thread is not None:
             self._thread.join(FAREWELL_S)
 
-    def round(self, identity: Identity) -> None:
+    def tick(self, identity: Identity) -> None:
         """Run one tick: read the worker's order and permission, advance the state machine, report."""
         self._read_wishes(identity)
         if self._stopping:
@@ -105,12 +105,12 @@ class FleetAgent:
         while not self._ended:
             started = time.monotonic()
             try:
-                self.round(identity)
-                heartbeat.beat(os.environ, heartbeat.ROUND)
+                self.tick(identity)
+                heartbeat.beat(os.environ, heartbeat.AGENT)
             except Exception:
                 # Tasks depend on this thread: without it their protection would run out. So it survives its own bugs.
                 log.exception("fleet: a tick of the agent failed")
-            self._kick.wait(max(0.0, started + ROUND_S - time.monotonic()))
+            self._kick.wait(max(0.0, started + TICK_S - time.monotonic()))
             self._kick.clear()
         try:
             self._registry.forget(identity.member_id)
@@ -133,7 +133,7 @@ class FleetAgent:
         if now < self._ask_again_at:
             return
         before = self._permission.why
-        self._permission.look(self._registry.members_of(WEBSERVER).members, now=now)
+        self._permission.check(self._registry.members_of(WEBSERVER).members, now=now)
         self._conduct.permit(self._permission.is_given)
         if self._permission.is_given:
             self._ask_again_at = now + PERMITTED_FOR_S
@@ -142,11 +142,11 @@ class FleetAgent:
 
     def _ask_ecs(self) -> None:
         asked_at = time.monotonic()
-        wish = self._conduct.wish(self.snapshot, asked_at)
-        if wish is Wish.NOTHING:
+        request = self._conduct.next_request(self.snapshot, asked_at)
+        if request is Request.NOTHING:
             return
-        answer = self._protection.protect(LEASE_MINUTES) if wish is Wish.PROTECT else self._protection.release()
-        self._conduct.answered(wish, granted=answer.granted, asked_at=asked_at, now=time.monotonic())
+        answer = self._protection.protect(LEASE_MINUTES) if request is Request.PROTECT else self._protection.release()
+        self._conduct.answered(request, granted=answer.granted, asked_at=asked_at, now=time.monotonic())
         if answer.granted:
             self._ecs.end()
         else:

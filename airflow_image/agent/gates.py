@@ -79,7 +79,7 @@ class Gate:
         self._clear_since: float | None = None
         self._others_schedule = True
 
-    def look(self, roster: Roster | None, *, rule: Rule, code: Code, now: float) -> Passage:
+    def check(self, roster: Roster | None, *, rule: Rule, code: Code, now: float) -> Passage:
         """Check the gate. `roster` is None when the registry cannot be read; then no task can be queued either."""
         waiting_for: tuple[str, ...] = ("the fleet registry, which cannot be read",)
         if roster is not None:
@@ -107,7 +107,7 @@ class Permission:
         self.is_given = not release  # where Airflow is not installed there is nothing to compare
         self.why = ""
 
-    def look(self, webservers: Sequence[Member], *, now: float) -> None:
+    def check(self, webservers: Sequence[Member], *, now: float) -> None:
         """Set `is_given` for the present webservers and, if there is something to log, `why`. Times are monotonic."""
         if not self._release:
             return

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from agent import variables
 
-ROUND = "fleet-pulse"  # a tick of a worker's agent has ended
-LOOK = "fleet-forecast"  # a tick of the forecaster has ended
+AGENT = "fleet-pulse"  # a tick of a worker's agent has ended
+FORECASTER = "fleet-forecast"  # a tick of the forecaster has ended
 WAITING = "fleet-waits"  # the container waits for its turn; its program has not started
 
 

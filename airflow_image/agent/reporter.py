@@ -21,7 +21,7 @@ from fleet.registry import RUNNING, Registry
 log = logging.getLogger(__name__)
 
 REPORT_EVERY_S = 5.0
-LOOK_FOR_PARENT_EVERY_S = 1.0
+CHECK_PARENT_EVERY_S = 1.0
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 PR_SET_PDEATHSIG = 1  # from <linux/prctl.h>
 
@@ -69,7 +69,7 @@ def run(reporter: Reporter, *, parent: int) -> None:
         if time.monotonic() >= due:
             due = time.monotonic() + REPORT_EVERY_S
             reporter.report()
-        if signal.sigtimedwait(STOP_SIGNALS, LOOK_FOR_PARENT_EVERY_S):
+        if signal.sigtimedwait(STOP_SIGNALS, CHECK_PARENT_EVERY_S):
             break
     reporter.forget()
 

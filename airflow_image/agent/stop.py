@@ -23,7 +23,7 @@ log = logging.getLogger(__name__)
 # The task definition's stopTimeout is 120 s. After the last signal a supervisor took 0.2-6 s to report (measured).
 GRACE_S = 90.0
 KILL_AFTER_S = 10.0
-LOOK_EVERY_S = 0.5
+CHECK_EVERY_S = 0.5
 TASK_TITLE = "airflow worker --"  # Airflow's title of a task's process, a child of its supervisor in Celery's pool
 
 
@@ -49,7 +49,7 @@ def end_tasks(main: psutil.Process, *, kill_after_s: float) -> None:
                     task.terminate()
                 elif now - told[task] >= kill_after_s:
                     task.kill()
-        time.sleep(LOOK_EVERY_S)
+        time.sleep(CHECK_EVERY_S)
 
 
 def _at_deadline(grace_s: float) -> None:
@@ -57,7 +57,7 @@ def _at_deadline(grace_s: float) -> None:
     # Repeat until the process exits: a reserved task could still start.
     while True:
         end_tasks(psutil.Process(), kill_after_s=KILL_AFTER_S)
-        time.sleep(LOOK_EVERY_S)
+        time.sleep(CHECK_EVERY_S)
 
 
 def start_deadline(**_: Any) -> None:

@@ -19,7 +19,7 @@ log = logging.getLogger(__name__)
 IGNORED_FOLDERS = frozenset({"__pycache__", ".git"})
 IGNORED_SUFFIXES = (".pyc", ".pyo")
 # The check for changes may take this share of a processor: 2,000 files take about 20 ms a check, so one each 5 s or so.
-LOOKING_SHARE = 0.005
+CHECKING_SHARE = 0.005
 
 # A file is unchanged while these are: inode, size, times of content and of inode.
 Stamp = tuple[int, int, int, int]
@@ -76,15 +76,15 @@ class CodeWatch:
     def __init__(self, environment: Mapping[str, str]) -> None:
         self._hash = CodeHash(code_folders(environment))
         self._last = ""
-        self._look_at = 0.0
+        self._check_at = 0.0
         self._was_readable = True
 
     def dags_hash(self) -> str:
-        """Return the hash, at most as old as LOOKING_SHARE allows; empty when a file cannot be read.
+        """Return the hash, at most as old as CHECKING_SHARE allows; empty when a file cannot be read.
 
         An empty hash is equal to nothing.
         """
-        if time.monotonic() < self._look_at:
+        if time.monotonic() < self._check_at:
             return self._last
         began = time.thread_time()
         try:
@@ -94,7 +94,7 @@ class CodeWatch:
             if self._was_readable:
                 log.warning("fleet: the DAG files cannot be hashed: %s", error)
         self._was_readable = readable
-        self._look_at = time.monotonic() + (time.thread_time() - began) / LOOKING_SHARE
+        self._check_at = time.monotonic() + (time.thread_time() - began) / CHECKING_SHARE
         return self._last
 
 

@@ -97,7 +97,7 @@ class FleetStep(bootsteps.StartStopStep):  # type: ignore[misc]  # Celery is not
         active = max(count_active(), unacked)
         now = monotonic()
         quiet = not consuming and not active and not polling
-        idle = self._idle.look(quiet=quiet, epoch=command.epoch, now=now)
+        idle = self._idle.check(quiet=quiet, epoch=command.epoch, now=now)
         before = self._agent.snapshot
         self._agent.snapshot = Snapshot(at=now, epoch=command.epoch, consuming=consuming, active=active, idle=idle)
         if before is None or (before.consuming, before.idle) != (consuming, idle):

@@ -22,7 +22,7 @@ from fleet.registry import STARTING, Code, Registry, Roster
 
 log = logging.getLogger(__name__)
 
-LOOK_EVERY_S = 1.0
+CHECK_EVERY_S = 1.0
 SAY_AGAIN_EVERY_S = 60.0
 TERMINATED = 128 + signal.SIGTERM
 
@@ -54,7 +54,7 @@ def take_turn(rule: Rule, environment: Mapping[str, str], *, limit_s: float) -> 
 def wait(
     rule: Rule, *, read: Callable[[], Roster], code: Callable[[], Code], report: Callable[[], None], limit_s: float
 ) -> None:
-    """Read the fleet every LOOK_EVERY_S until the gate is open. `read` may raise redis.RedisError."""
+    """Read the fleet every CHECK_EVERY_S until the gate is open. `read` may raise redis.RedisError."""
     gate = Gate(limit_s=limit_s, now=time.monotonic())
     said, say_at, report_at = "", 0.0, 0.0
     while True:
@@ -63,7 +63,7 @@ def wait(
         except redis.RedisError:
             roster = None
         now = time.monotonic()
-        passage = gate.look(roster, rule=rule, code=code(), now=now)
+        passage = gate.check(roster, rule=rule, code=code(), now=now)
         if passage.is_open:
             break
         if now >= report_at:
@@ -72,7 +72,7 @@ def wait(
         if passage.why and (passage.why != said or now >= say_at):
             log.warning("gate: waits for %s", passage.why)
             said, say_at = passage.why, now + SAY_AGAIN_EVERY_S
-        time.sleep(LOOK_EVERY_S)
+        time.sleep(CHECK_EVERY_S)
     if passage.why:
         log.error("gate: time limit reached: tasks may start on a worker of other code; still there: %s", passage.why)
     else:

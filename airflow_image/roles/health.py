@@ -23,7 +23,7 @@ LONGEST_SILENCE_S = 90.0
 # A tick of the agent takes some seconds at most, with Redis and ECS both away.
 LONGEST_PAUSE_S = 120.0
 # The forecaster ticks each minute, and a tick takes some 30 s at most, with the database or Redis away.
-LONGEST_LOOK_S = 180.0
+LONGEST_TICK_S = 180.0
 NEVER = "since the container started"
 HEARTBEAT = """
     SELECT extract(epoch FROM now() - max(latest_heartbeat)) FROM job
@@ -85,15 +85,15 @@ def _worker(given: Given) -> None:
     Redis and the database are deliberately not checked: a worker that waits for them must not be stopped with its
     tasks.
     """
-    age_s = heartbeat.age_s(given, heartbeat.ROUND)
+    age_s = heartbeat.age_s(given, heartbeat.AGENT)
     if age_s is None or age_s > LONGEST_PAUSE_S:
         raise Unhealthy("fleet agent heartbeat missing " + (NEVER if age_s is None else f"for {age_s:.0f} s"))
 
 
 def _forecaster(given: Given) -> None:
     """Check the forecaster's heartbeat only: when Redis or the database is away, a new container would not help."""
-    age_s = heartbeat.age_s(given, heartbeat.LOOK)
-    if age_s is None or age_s > LONGEST_LOOK_S:
+    age_s = heartbeat.age_s(given, heartbeat.FORECASTER)
+    if age_s is None or age_s > LONGEST_TICK_S:
         raise Unhealthy("forecaster heartbeat missing " + (NEVER if age_s is None else f"for {age_s:.0f} s"))
 
 

@@ -13,7 +13,7 @@ import tracemalloc
 from collections.abc import Sequence
 from pathlib import Path
 
-from agent.versions import LOOKING_SHARE, CodeHash
+from agent.versions import CHECKING_SHARE, CodeHash
 from bench.micro.processor import cpu_s
 from fleet.registry import CONSUMING, RUNNING, WEBSERVER, WORKER, Code, Member, Roster, member_id
 from version_check.compare import Container, Observation, Tasks, compare
@@ -42,7 +42,7 @@ def measure_hash() -> dict[str, float]:
         known = CodeHash(folders)
         known.read()
         again = cpu_s(known.read)
-    return {"hash_s": first, "look_s": again, "share_of_a_core": again / max(REPORT_EVERY_S, again / LOOKING_SHARE)}
+    return {"hash_s": first, "look_s": again, "share_of_a_core": again / max(REPORT_EVERY_S, again / CHECKING_SHARE)}
 
 
 def measure_compare() -> dict[str, float]:

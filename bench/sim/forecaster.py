@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from random import Random
 
-from agent.forecaster.forecast import LATE_S, LOOK_EVERY_S, DueRun, PastUse, forecast
+from agent.forecaster.forecast import LATE_S, TICK_EVERY_S, DueRun, PastUse, forecast
 from bench.loads.schedule import (
     AHEAD_S,
     POOL,
@@ -59,7 +59,7 @@ class Forecaster:
     def begin(self, pool: SimPool) -> None:
         self._pool = pool
         pool.workers.when_last_stage_ends = self._learn
-        pool.clock.at(Random(f"forecasts {pool.seed}").random() * LOOK_EVERY_S, self._tick)
+        pool.clock.at(Random(f"forecasts {pool.seed}").random() * TICK_EVERY_S, self._tick)
 
     def read(self) -> Forecast | None:
         """Return the forecast that the registry holds now, if any."""
@@ -73,7 +73,7 @@ class Forecaster:
         exact = forecast(runs, past, pool_of={QUEUE: POOL}, since=now - LATE_S)[POOL]
         self._written = tuple((at, max(1, round(slots * error.factor))) for at, slots in exact)
         self._written_at = clock.now
-        clock.after(LOOK_EVERY_S, self._tick)
+        clock.after(TICK_EVERY_S, self._tick)
 
     def _runs(self, now: float) -> list[DueRun]:
         """Return the due runs that Airflow has not created yet and those that are running."""

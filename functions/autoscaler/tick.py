@@ -131,7 +131,7 @@ def _scale(
         observation = replace(observation, forecast=forecast)
         problems += [problem] if problem else []
         try:
-            memory = Memory.from_record(reading.registry.recall(pool.name))
+            memory = Memory.from_record(reading.registry.read_memory(pool.name))
         except (redis.ResponseError, ValueError, RecursionError) as error:
             # Starting anew is safe (decide never goes below what may hold protection) and repairs the key.
             problems.append(f"{MEMORY} lost: {in_words(error)}")
@@ -176,7 +176,7 @@ def _act(outcome: Outcome, *, pool: Pool, cluster: str, registry: Registry, ecs:
     decision, service = outcome.decision, outcome.observation.service
     orders = dict.fromkeys(decision.drain, ORDER_DRAIN) | dict.fromkeys(decision.recall, ORDER_CONSUME)
     try:
-        registry.remember(pool.name, decision.memory.to_record())
+        registry.write_memory(pool.name, decision.memory.to_record())
         if orders:
             registry.give_orders(orders)
         if decision.desired is not None and isinstance(service, Service) and decision.desired != service.desired:

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 from typing import Any
 from unittest.mock import patch
 
-from agent.conduct import Command, Conduct, Protection, Snapshot, Wish, is_fresh
+from agent.conduct import Command, Conduct, Protection, Request, Snapshot, is_fresh
 from agent.gates import Permission
 from agent.worker import FleetStep
 from autoscaler.desired import Plan, Situation
@@ -68,17 +68,17 @@ def _consume_without_permission(conduct: Conduct, now: float) -> Command:
     return conduct._command
 
 
-def _release_by_order(conduct: Conduct, _snapshot: Snapshot | None, _now: float) -> Wish:
+def _release_by_order(conduct: Conduct, _snapshot: Snapshot | None, _now: float) -> Request:
     if conduct._order != ORDER_CONSUME:
-        return Wish.NOTHING if conduct._protection is Protection.RELEASED else Wish.RELEASE
-    return Wish.NOTHING if conduct._protection is Protection.HELD else Wish.PROTECT
+        return Request.NOTHING if conduct._protection is Protection.NOT_HELD else Request.UNPROTECT
+    return Request.NOTHING if conduct._protection is Protection.HELD else Request.PROTECT
 
 
 def _believe() -> AbstractContextManager[Any]:
     answered = Conduct.answered
 
-    def believing(conduct: Conduct, wish: Wish, *, granted: bool | None, asked_at: float, now: float) -> None:
-        answered(conduct, wish, granted=True if granted is None else granted, asked_at=asked_at, now=now)
+    def believing(conduct: Conduct, request: Request, *, granted: bool | None, asked_at: float, now: float) -> None:
+        answered(conduct, request, granted=True if granted is None else granted, asked_at=asked_at, now=now)
 
     return patch.object(Conduct, "answered", believing)
 
@@ -88,7 +88,7 @@ DRAINING: dict[str, Mutant] = {
     "protection is dropped with a message not acknowledged": _blind(sees_unacked=False, sees_poll=True),
     "protection is dropped while a message is being popped": _blind(sees_unacked=True, sees_poll=False),
     "protection is dropped without the in-flight check": _blind(sees_unacked=False, sees_poll=False),
-    "protection is dropped as soon as ordered": lambda: patch.object(Conduct, "_wish", _release_by_order),
+    "protection is dropped as soon as ordered": lambda: patch.object(Conduct, "_request_due", _release_by_order),
     "a stale confirmation survives a flip": lambda: patch.object(Conduct, "_is_idle", _forget_epoch),
     "a worker consumes before it is protected": lambda: patch.object(Conduct, "command", _consume_by_order),
     "a lost answer is taken for a grant": _believe,
@@ -105,7 +105,7 @@ def _permit_always(permission: Permission, _webservers: object, *, now: float) -
 
 
 GATES: dict[str, Mutant] = {
-    "a worker takes tasks of an older webserver": lambda: patch.object(Permission, "look", _permit_always),
+    "a worker takes tasks of an older webserver": lambda: patch.object(Permission, "check", _permit_always),
     "a permission never expires": lambda: patch("agent.fleet_agent.PERMITTED_FOR_S", float("inf")),
     "a worker without permission only asks for no protection": lambda: patch.object(
         Conduct, "command", _consume_without_permission

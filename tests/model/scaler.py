@@ -105,7 +105,7 @@ class Scaler:
         if not self.store.up:
             return Memory()
         try:
-            return Memory.from_record(Registry(self.client).recall(POOL))
+            return Memory.from_record(Registry(self.client).read_memory(POOL))
         except ValueError:
             return Memory()
 

@@ -179,7 +179,7 @@ class Process:
 
     def _round(self) -> None:
         _here.process = self
-        self.agent.round(self.identity)
+        self.agent.tick(self.identity)
         self.round_at = self.now()
 
     def begin_round(self) -> None:

@@ -67,7 +67,7 @@ def execute(statement: str) -> str:
 
 def tick() -> dict[str, float]:
     wall, cpu = time.monotonic(), time.process_time()
-    forecaster.look()
+    forecaster.tick()
     used = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return {"wall_s": time.monotonic() - wall, "cpu_s": time.process_time() - cpu, "memory_mib": used / 1024}
 

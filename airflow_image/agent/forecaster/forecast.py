@@ -23,7 +23,7 @@ from dataclasses import dataclass
 
 from fleet.forecast import MOST_FORECAST_SLOTS, Forecast
 
-LOOK_EVERY_S = 60.0
+TICK_EVERY_S = 60.0
 # The scheduler may be a little late. A run that it has not created by then is no longer expected.
 LATE_S = 60.0
 # Rises within one bucket are expected at its start: the time of a boot is not known more precisely.

@@ -21,7 +21,7 @@ from sqlalchemy.pool import NullPool
 
 from agent import heartbeat, variables
 from agent.broker import Outage, connect
-from agent.forecaster.forecast import LATE_S, LOOK_EVERY_S, forecast
+from agent.forecaster.forecast import LATE_S, TICK_EVERY_S, forecast
 from agent.forecaster.past_use import past_use
 from agent.forecaster.schedule import Schedule, runs_under_way
 from fleet.registry import Registry
@@ -56,23 +56,23 @@ class Settings:
 
 
 class Forecaster:
-    """Forecasts for all pools. Without broker or database `look` does not raise; the last forecast expires."""
+    """Forecasts for all pools. Without broker or database `tick` does not raise; the last forecast expires."""
 
     def __init__(self, settings: Settings, *, engine: Engine, registry: Registry) -> None:
         self._settings, self._engine, self._registry = settings, engine, registry
         self._schedule = Schedule()
         self._outage = Outage("nothing can be forecast", log)
 
-    def look(self) -> None:
+    def tick(self) -> None:
         """Forecast once, for all pools."""
         try:
-            self._look()
+            self._tick()
         except (SQLAlchemyError, redis.RedisError) as error:
             self._outage.begin(error)
         else:
             self._outage.end()
 
-    def _look(self) -> None:
+    def _tick(self) -> None:
         settings, now = self._settings, self._registry.now()
         with Session(self._engine) as session:
             under_way = runs_under_way(session, since=now - settings.window_s, until=now)
@@ -83,7 +83,7 @@ class Forecaster:
             past = past_use(session, dag_ids, runs=settings.runs, window_s=settings.window_s)
         forecasts = forecast(runs, past, pool_of=settings.pool_of, since=now - LATE_S)
         for pool, expected in forecasts.items():
-            self._registry.foretell(pool, expected)
+            self._registry.write_forecast(pool, expected)
 
 
 def read_only(url: str) -> Engine:
@@ -103,7 +103,7 @@ def main() -> None:
         registry=Registry(connect(os.environ[variables.BROKER_URL])),
     )
     while True:
-        forecaster.look()
-        heartbeat.beat(os.environ, heartbeat.LOOK)
-        if signal.sigtimedwait(STOP_SIGNALS, LOOK_EVERY_S):
+        forecaster.tick()
+        heartbeat.beat(os.environ, heartbeat.FORECASTER)
+        if signal.sigtimedwait(STOP_SIGNALS, TICK_EVERY_S):
             return

@@ -389,7 +389,7 @@ def test_the_forecaster_keeps_running_without_its_database(redis_server: RedisSe
         assert process.poll() is None
         # Its container works, so it is healthy.
         assert eventually(
-            lambda: heartbeat.age_s({"AIRFLOW_HOME": str(tmp_path)}, heartbeat.LOOK) is not None, within_s=60
+            lambda: heartbeat.age_s({"AIRFLOW_HOME": str(tmp_path)}, heartbeat.FORECASTER) is not None, within_s=60
         )
         process.send_signal(signal.SIGTERM)
         assert process.wait(timeout=10) == 0

@@ -78,8 +78,8 @@ def test_a_container_without_a_server_is_unhealthy() -> None:
 @pytest.mark.parametrize(
     ("role", "sign", "longest_s", "silence"),
     [
-        ("worker", heartbeat.ROUND, health.LONGEST_PAUSE_S, "fleet agent heartbeat missing"),
-        ("forecaster", heartbeat.LOOK, health.LONGEST_LOOK_S, "forecaster heartbeat missing"),
+        ("worker", heartbeat.AGENT, health.LONGEST_PAUSE_S, "fleet agent heartbeat missing"),
+        ("forecaster", heartbeat.FORECASTER, health.LONGEST_TICK_S, "forecaster heartbeat missing"),
     ],
 )
 def test_a_container_without_a_server_is_healthy_while_its_heartbeat_is_recent(

@@ -139,21 +139,21 @@ def test_decisions_are_kept_newest_first_and_capped(client: redis.Redis) -> None
 
 def test_the_scalers_memory_reads_back_per_pool(client: redis.Redis) -> None:
     fleet = Registry(client)
-    fleet.remember("worker", {"since": 1.5})
-    assert fleet.recall("worker") == {"since": 1.5}
-    assert fleet.recall("other") == {}
+    fleet.write_memory("worker", {"since": 1.5})
+    assert fleet.read_memory("worker") == {"since": 1.5}
+    assert fleet.read_memory("other") == {}
 
 
 @pytest.mark.parametrize("raw", ["[]", "{"])
 def test_a_memory_that_is_not_an_object_is_an_error_rather_than_an_empty_one(client: redis.Redis, raw: str) -> None:
     client.set(registry.scaler_key("worker"), raw)
     with pytest.raises(ValueError, match=r"."):
-        Registry(client).recall("worker")
+        Registry(client).read_memory("worker")
 
 
 def test_a_forecast_is_read_back(client: redis.Redis) -> None:
     fleet = Registry(client)
-    fleet.foretell("worker", ((1_800_000_000, 8), (1_800_000_300, 4)))
+    fleet.write_forecast("worker", ((1_800_000_000, 8), (1_800_000_300, 4)))
     assert fleet.forecast("worker") == ((1_800_000_000, 8), (1_800_000_300, 4))
     assert json.loads(client.get("fleet:forecast:worker") or b"") == [[1_800_000_000, 8], [1_800_000_300, 4]]
     assert fleet.forecast("long") is None
@@ -161,13 +161,13 @@ def test_a_forecast_is_read_back(client: redis.Redis) -> None:
 
 def test_a_forecast_replaces_the_one_before(client: redis.Redis) -> None:
     fleet = Registry(client)
-    fleet.foretell("worker", ((1_800_000_000, 8),))
-    fleet.foretell("worker", ())
+    fleet.write_forecast("worker", ((1_800_000_000, 8),))
+    fleet.write_forecast("worker", ())
     assert fleet.forecast("worker") == ()
 
 
 def test_a_forecast_expires_after_its_forecaster_stops(client: redis.Redis) -> None:
-    Registry(client).foretell("worker", ((1_800_000_000, 8),))
+    Registry(client).write_forecast("worker", ((1_800_000_000, 8),))
     assert 0 < client.ttl("fleet:forecast:worker") <= FORECAST_TTL_S
     client.pexpire("fleet:forecast:worker", 1)
     time.sleep(0.01)
@@ -176,7 +176,7 @@ def test_a_forecast_expires_after_its_forecaster_stops(client: redis.Redis) -> N
 
 def test_an_invalid_forecast_is_not_written(client: redis.Redis) -> None:
     with pytest.raises(ValueError, match="the forecast holds"):
-        Registry(client).foretell("worker", ((1_800_000_000, -1),))
+        Registry(client).write_forecast("worker", ((1_800_000_000, -1),))
     assert not client.exists("fleet:forecast:worker")
 
 

@@ -23,14 +23,14 @@ def in_s(stack: Stack, seconds: float) -> int:
 
 def test_workers_are_started_for_a_run_that_is_due_soon(stack: Stack) -> None:
     stack.report("a", active=1)
-    stack.registry.foretell(DEFAULT.name, ((in_s(stack, 30), 9), (in_s(stack, 800), 50)))
+    stack.registry.write_forecast(DEFAULT.name, ((in_s(stack, 30), 9), (in_s(stack, 800), 50)))
     outcome = stack.tick()[DEFAULT.name]
     assert stack.desired(DEFAULT) == 3  # 9 slots: 3 are free, 6 / 4 rounded up
     assert outcome.problems == ()
 
 
 def test_an_empty_forecast_starts_no_worker(stack: Stack) -> None:
-    stack.registry.foretell(DEFAULT.name, ())
+    stack.registry.write_forecast(DEFAULT.name, ())
     assert stack.tick()[DEFAULT.name].problems == ()
     assert stack.desired(DEFAULT) == 1
 
@@ -41,7 +41,7 @@ def test_an_empty_forecast_starts_no_worker(stack: Stack) -> None:
         lambda stack: stack.redis.set(KEY, "at noon"),
         lambda stack: stack.redis.set(KEY, f"[[{in_s(stack, 30)}, -4]]"),
         lambda stack: stack.redis.lpush(KEY, "nothing of the kind"),
-        lambda stack: stack.registry.foretell(DEFAULT.name, ((in_s(stack, -3600), 40),)),
+        lambda stack: stack.registry.write_forecast(DEFAULT.name, ((in_s(stack, -3600), 40),)),
     ],
     ids=["no JSON", "a negative number of slots", "a key of another type", "a time long ago"],
 )
@@ -57,6 +57,6 @@ def test_an_invalid_forecast_is_ignored_and_the_decision_says_so(
 
 
 def test_the_forecast_of_one_pool_does_not_change_another(stack: Stack) -> None:
-    stack.registry.foretell("big", ((in_s(stack, 30), 5),))
+    stack.registry.write_forecast("big", ((in_s(stack, 30), 5),))
     stack.tick()
     assert stack.desired(DEFAULT) == 1

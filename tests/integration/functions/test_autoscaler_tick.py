@@ -57,7 +57,7 @@ def test_a_worker_drains_before_desired_falls(stack: Stack) -> None:
     stack.report("b", state=registry.DRAINED, protected=False)
     stack.tick()
     assert stack.desired(DEFAULT) == 1
-    assert list(stack.registry.recall(DEFAULT.name)["released"]) == [idle.id]
+    assert list(stack.registry.read_memory(DEFAULT.name)["released"]) == [idle.id]
 
     stack.enqueue("default", 2)
     stack.tick()

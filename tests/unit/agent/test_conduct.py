@@ -12,8 +12,8 @@ from agent.conduct import (
     SNAPSHOT_FRESH_S,
     Conduct,
     IdleWatch,
+    Request,
     Snapshot,
-    Wish,
 )
 from fleet.registry import CONSUMING, DRAINED, DRAINING, ORDER_CONSUME, ORDER_DRAIN, STARTING, STOPPED
 
@@ -40,15 +40,15 @@ class Worker:
         return self.conduct.state(self.snapshot, active=self.active, now=self.now)
 
     @property
-    def wish(self) -> Wish:
-        return self.conduct.wish(self.snapshot, self.now)
+    def request(self) -> Request:
+        return self.conduct.next_request(self.snapshot, self.now)
 
     @property
     def consumes(self) -> bool:
         return self.conduct.command(self.now).consume
 
     def answer(self, *, granted: bool | None) -> None:
-        self.conduct.answered(self.wish, granted=granted, asked_at=self.now, now=self.now)
+        self.conduct.answered(self.request, granted=granted, asked_at=self.now, now=self.now)
 
     def wait(self, seconds: float) -> None:
         self.now += seconds
@@ -84,21 +84,21 @@ def drained(draining: Worker) -> Worker:
 
 
 def test_a_worker_asks_for_protection_before_it_consumes(starting: Worker) -> None:
-    assert (starting.state, starting.wish, starting.consumes) == (STARTING, Wish.PROTECT, False)
+    assert (starting.state, starting.request, starting.consumes) == (STARTING, Request.PROTECT, False)
     starting.answer(granted=True)
-    assert (starting.state, starting.wish, starting.consumes) == (CONSUMING, Wish.NOTHING, True)
+    assert (starting.state, starting.request, starting.consumes) == (CONSUMING, Request.NOTHING, True)
 
 
 def test_a_worker_that_is_not_permitted_leaves_protection_to_others(starting: Worker) -> None:
     starting.conduct.permit(False)
-    assert (starting.state, starting.wish, starting.consumes) == (STARTING, Wish.NOTHING, False)
+    assert (starting.state, starting.request, starting.consumes) == (STARTING, Request.NOTHING, False)
     starting.conduct.permit(True)
-    assert starting.wish is Wish.PROTECT
+    assert starting.request is Request.PROTECT
 
 
 def test_a_worker_consumes_nothing_before_it_is_permitted() -> None:
     conduct = Conduct()
-    conduct.answered(Wish.PROTECT, granted=True, asked_at=0.0, now=0.0)
+    conduct.answered(Request.PROTECT, granted=True, asked_at=0.0, now=0.0)
     assert not conduct.command(0.0).consume
 
 
@@ -107,7 +107,7 @@ def test_a_worker_that_loses_its_permission_unsubscribes_and_keeps_its_tasks_pro
     consuming.conduct.permit(False)
     assert (consuming.state, consuming.consumes, consuming.conduct.protected) == (DRAINING, False, True)
     consuming.wait(RENEW_EVERY_S)
-    assert consuming.wish is Wish.PROTECT
+    assert consuming.request is Request.PROTECT
     consuming.conduct.permit(True)
     assert consuming.consumes
 
@@ -116,7 +116,7 @@ def test_a_worker_without_permission_drains_by_order(consuming: Worker) -> None:
     consuming.conduct.permit(False)
     consuming.conduct.obey(ORDER_DRAIN)
     consuming.idle = True
-    assert consuming.wish is Wish.RELEASE
+    assert consuming.request is Request.UNPROTECT
     consuming.answer(granted=True)
     assert consuming.state == DRAINED
 
@@ -138,7 +138,7 @@ def test_protection_that_may_have_been_granted_is_reported(
 def test_a_failed_request_is_repeated_after_growing_pauses(starting: Worker) -> None:
     asked_at = []
     for _ in range(600):
-        if starting.wish is Wish.PROTECT:
+        if starting.request is Request.PROTECT:
             asked_at.append(starting.now - 1000.0)
             starting.answer(granted=None)
         starting.wait(0.1)
@@ -151,13 +151,13 @@ def test_the_lease_is_renewed_while_consuming(consuming: Worker) -> None:
     wishes = []
     for seconds in (RENEW_EVERY_S - 1, 1):
         consuming.wait(seconds)
-        wishes.append(consuming.wish)
-    assert wishes == [Wish.NOTHING, Wish.PROTECT]
+        wishes.append(consuming.request)
+    assert wishes == [Request.NOTHING, Request.PROTECT]
 
 
 def test_the_lease_is_renewed_while_draining(draining: Worker) -> None:
     draining.wait(RENEW_EVERY_S)
-    assert draining.wish is Wish.PROTECT
+    assert draining.request is Request.PROTECT
 
 
 @pytest.mark.parametrize("granted", [False, None], ids=["refused", "no answer"])
@@ -182,14 +182,14 @@ def test_a_worker_whose_lease_ran_out_consumes_again_when_it_is_protected_again(
 
 
 def test_a_worker_ordered_to_drain_unsubscribes_and_stays_protected(draining: Worker) -> None:
-    assert (draining.consumes, draining.wish, draining.conduct.protected) == (False, Wish.NOTHING, True)
+    assert (draining.consumes, draining.request, draining.conduct.protected) == (False, Request.NOTHING, True)
 
 
 def test_a_worker_gives_up_protection_when_it_is_surely_idle(draining: Worker) -> None:
     draining.active, draining.idle = 0, True
-    assert (draining.state, draining.wish) == (DRAINING, Wish.RELEASE)
+    assert (draining.state, draining.request) == (DRAINING, Request.UNPROTECT)
     draining.answer(granted=True)
-    assert (draining.state, draining.wish, draining.conduct.protected) == (DRAINED, Wish.NOTHING, False)
+    assert (draining.state, draining.request, draining.conduct.protected) == (DRAINED, Request.NOTHING, False)
 
 
 @pytest.mark.parametrize("granted", [False, None], ids=["refused", "no answer"])
@@ -198,14 +198,14 @@ def test_a_worker_is_not_drained_until_its_release_is_confirmed(draining: Worker
     draining.answer(granted=granted)
     assert (draining.state, draining.conduct.protected) == (DRAINING, True)
     draining.wait(1)
-    assert draining.wish is Wish.RELEASE
+    assert draining.request is Request.UNPROTECT
 
 
 def test_a_release_without_an_answer_may_have_worked_so_a_recall_asks_for_protection(draining: Worker) -> None:
     draining.active, draining.idle = 0, True
     draining.answer(granted=None)
     draining.conduct.obey(ORDER_CONSUME)
-    assert (draining.consumes, draining.wish) == (False, Wish.PROTECT)
+    assert (draining.consumes, draining.request) == (False, Request.PROTECT)
 
 
 def test_a_recalled_worker_waits_until_an_unanswered_release_can_no_longer_undo_its_protection(
@@ -239,18 +239,18 @@ def test_a_worker_seen_idle_under_an_earlier_command_is_not_confirmed_as_idle(dr
     draining.conduct.obey(ORDER_CONSUME)
     assert draining.consumes  # recalled, still protected: it may have taken a message by now
     draining.conduct.obey(ORDER_DRAIN)
-    assert draining.conduct.wish(stale, draining.now) is Wish.NOTHING
+    assert draining.conduct.next_request(stale, draining.now) is Request.NOTHING
 
 
 def test_a_worker_with_an_old_snapshot_is_not_confirmed_as_idle(draining: Worker) -> None:
     draining.idle = True
     old = draining.snapshot
     draining.wait(SNAPSHOT_FRESH_S + 0.1)
-    assert draining.conduct.wish(old, draining.now) is Wish.NOTHING
+    assert draining.conduct.next_request(old, draining.now) is Request.NOTHING
 
 
 def test_a_worker_without_a_snapshot_is_not_confirmed_as_idle(draining: Worker) -> None:
-    assert draining.conduct.wish(None, draining.now) is Wish.NOTHING
+    assert draining.conduct.next_request(None, draining.now) is Request.NOTHING
     assert draining.conduct.state(None, active=0, now=draining.now) == DRAINING
 
 
@@ -261,7 +261,7 @@ def test_a_drained_worker_that_is_seen_busy_does_not_report_as_drained(drained: 
 
 def test_a_recalled_worker_consumes_only_after_it_is_protected_again(drained: Worker) -> None:
     drained.conduct.obey(ORDER_CONSUME)
-    assert (drained.state, drained.consumes, drained.wish) == (DRAINING, False, Wish.PROTECT)
+    assert (drained.state, drained.consumes, drained.request) == (DRAINING, False, Request.PROTECT)
     drained.answer(granted=True)
     assert drained.state == CONSUMING
 
@@ -272,18 +272,18 @@ def test_a_recalled_worker_does_not_wait_for_an_earlier_pause_to_end(starting: W
         starting.answer(granted=False)
     starting.conduct.obey(ORDER_DRAIN)
     starting.conduct.obey(ORDER_CONSUME)
-    assert starting.wish is Wish.PROTECT
+    assert starting.request is Request.PROTECT
 
 
 def test_a_worker_recalled_while_draining_consumes_at_once(draining: Worker) -> None:
     draining.conduct.obey(ORDER_CONSUME)
-    assert (draining.state, draining.wish) == (CONSUMING, Wish.NOTHING)
+    assert (draining.state, draining.request) == (CONSUMING, Request.NOTHING)
 
 
 def test_a_worker_ordered_to_drain_before_it_ever_consumed_drains_without_a_request(starting: Worker) -> None:
     starting.conduct.obey(ORDER_DRAIN)
     starting.idle = True
-    assert (starting.state, starting.wish) == (DRAINED, Wish.NOTHING)
+    assert (starting.state, starting.request) == (DRAINED, Request.NOTHING)
 
 
 @pytest.mark.parametrize("order", [None, "sleep", ""])
@@ -298,7 +298,7 @@ def test_the_last_order_stands_when_none_or_an_unknown_one_is_read(consuming: Wo
 def test_a_worker_that_is_being_stopped_unsubscribes_and_asks_for_nothing(consuming: Worker) -> None:
     consuming.conduct.shut_down()
     consuming.wait(RENEW_EVERY_S)
-    assert (consuming.consumes, consuming.wish, consuming.conduct.protected) == (False, Wish.NOTHING, True)
+    assert (consuming.consumes, consuming.request, consuming.conduct.protected) == (False, Request.NOTHING, True)
 
 
 def test_a_worker_that_is_being_stopped_is_not_recalled(consuming: Worker) -> None:
@@ -317,20 +317,20 @@ def test_a_worker_that_is_being_stopped_drains_until_its_tasks_end(consuming: Wo
 
 def test_idleness_is_confirmed_only_after_it_lasted() -> None:
     watch = IdleWatch()
-    assert not watch.look(quiet=True, epoch=1, now=10.0)
-    assert not watch.look(quiet=True, epoch=1, now=10.0 + CONFIRM_IDLE_S - 0.1)
-    assert watch.look(quiet=True, epoch=1, now=10.0 + CONFIRM_IDLE_S)
+    assert not watch.check(quiet=True, epoch=1, now=10.0)
+    assert not watch.check(quiet=True, epoch=1, now=10.0 + CONFIRM_IDLE_S - 0.1)
+    assert watch.check(quiet=True, epoch=1, now=10.0 + CONFIRM_IDLE_S)
 
 
 def test_one_busy_tick_restarts_the_wait() -> None:
     watch = IdleWatch()
-    watch.look(quiet=True, epoch=1, now=10.0)
-    assert not watch.look(quiet=False, epoch=1, now=11.9)
-    assert not watch.look(quiet=True, epoch=1, now=12.1)
-    assert watch.look(quiet=True, epoch=1, now=12.1 + CONFIRM_IDLE_S)
+    watch.check(quiet=True, epoch=1, now=10.0)
+    assert not watch.check(quiet=False, epoch=1, now=11.9)
+    assert not watch.check(quiet=True, epoch=1, now=12.1)
+    assert watch.check(quiet=True, epoch=1, now=12.1 + CONFIRM_IDLE_S)
 
 
 def test_idleness_under_an_earlier_command_does_not_count() -> None:
     watch = IdleWatch()
-    watch.look(quiet=True, epoch=1, now=10.0)
-    assert not watch.look(quiet=True, epoch=3, now=20.0)
+    watch.check(quiet=True, epoch=1, now=10.0)
+    assert not watch.check(quiet=True, epoch=3, now=20.0)

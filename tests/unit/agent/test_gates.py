@@ -112,13 +112,13 @@ class Clock:
         self.now = 1000.0
         self.gate = Gate(limit_s=LIMIT_S, now=self.now)
 
-    def look(self, *members: Member, after: float = 0.0) -> bool:
+    def check(self, *members: Member, after: float = 0.0) -> bool:
         self.now += after
-        return self.gate.look(roster(*members), rule=other_workers, code=NEW, now=self.now).is_open
+        return self.gate.check(roster(*members), rule=other_workers, code=NEW, now=self.now).is_open
 
     def look_in_vain(self, *, after: float = 0.0) -> bool:
         self.now += after
-        return self.gate.look(None, rule=other_workers, code=NEW, now=self.now).is_open
+        return self.gate.check(None, rule=other_workers, code=NEW, now=self.now).is_open
 
 
 @pytest.fixture
@@ -130,39 +130,39 @@ OLD_WORKER = member("worker", OLD, state=CONSUMING)
 
 
 def test_a_gate_without_workers_opens_when_that_is_confirmed(clock: Clock) -> None:
-    assert not clock.look()
-    assert not clock.look(after=CONFIRM_S / 2)
-    assert clock.look(after=CONFIRM_S / 2)
+    assert not clock.check()
+    assert not clock.check(after=CONFIRM_S / 2)
+    assert clock.check(after=CONFIRM_S / 2)
 
 
 def test_a_worker_that_is_back_shuts_the_gate_again(clock: Clock) -> None:
-    clock.look()
-    assert not clock.look(OLD_WORKER, after=CONFIRM_S)
-    assert not clock.look(after=1)
-    assert clock.look(after=CONFIRM_S)
+    clock.check()
+    assert not clock.check(OLD_WORKER, after=CONFIRM_S)
+    assert not clock.check(after=1)
+    assert clock.check(after=CONFIRM_S)
 
 
 def test_a_registry_that_cannot_be_read_keeps_a_gate_shut(clock: Clock) -> None:
-    clock.look()
+    clock.check()
     assert not clock.look_in_vain(after=CONFIRM_S)
-    assert not clock.look(after=1)
+    assert not clock.check(after=1)
 
 
 def test_a_gate_opens_at_its_limit_and_names_the_remaining_workers(clock: Clock) -> None:
-    assert not clock.look(OLD_WORKER, *OLD_AIRFLOW, after=LIMIT_S - 1)
-    passage = clock.gate.look(roster(OLD_WORKER, *OLD_AIRFLOW), rule=other_workers, code=NEW, now=clock.now + 1)
+    assert not clock.check(OLD_WORKER, *OLD_AIRFLOW, after=LIMIT_S - 1)
+    passage = clock.gate.check(roster(OLD_WORKER, *OLD_AIRFLOW), rule=other_workers, code=NEW, now=clock.now + 1)
     assert passage.is_open
     assert "t/worker" in passage.why
 
 
 @pytest.mark.parametrize("waiting", [(), (member("scheduler", NEW, task="n", state=STARTING),)], ids=["none", "waits"])
 def test_a_gate_opens_sooner_when_no_other_scheduler_runs(clock: Clock, waiting: tuple[Member, ...]) -> None:
-    assert not clock.look(OLD_WORKER, *waiting, after=STANDSTILL_S - 1)
-    assert clock.look(OLD_WORKER, *waiting, after=1)
+    assert not clock.check(OLD_WORKER, *waiting, after=STANDSTILL_S - 1)
+    assert clock.check(OLD_WORKER, *waiting, after=1)
 
 
 def test_an_unreadable_registry_does_not_mean_that_no_scheduler_runs(clock: Clock) -> None:
-    clock.look(*OLD_AIRFLOW)
+    clock.check(*OLD_AIRFLOW)
     assert not clock.look_in_vain(after=LIMIT_S - 1)
     assert clock.look_in_vain(after=1)
 
@@ -186,7 +186,7 @@ class Worker:
         webservers = [
             member("webserver", replace(NEW, airflow_version=r), task=f"t{n}") for n, r in enumerate(releases)
         ]
-        self.permission.look(webservers, now=self.now)
+        self.permission.check(webservers, now=self.now)
         return self.permission.is_given
 
 
@@ -243,7 +243,7 @@ def test_a_webserver_that_is_rolled_back_ends_the_permission(worker: Worker) -> 
 
 def test_a_worker_without_airflow_has_nothing_to_compare() -> None:
     permission = Permission("", limit_s=LIMIT_S)
-    permission.look([member("webserver", OLD)], now=0.0)
+    permission.check([member("webserver", OLD)], now=0.0)
     assert permission.is_given
 
 

@@ -123,7 +123,7 @@ def test_unreadable_files_give_an_empty_hash_and_one_warning(
         raise PermissionError(path)
 
     watch = CodeWatch({"AIRFLOW_HOME": str(dags.parent)})
-    monkeypatch.setattr("agent.versions.LOOKING_SHARE", 1e9)  # hash each time
+    monkeypatch.setattr("agent.versions.CHECKING_SHARE", 1e9)  # hash each time
     assert watch.dags_hash() == CodeHash(code_folders({"AIRFLOW_HOME": str(dags.parent)})).read()
     monkeypatch.setattr("os.scandir", denied)
     assert [watch.dags_hash(), watch.dags_hash()] == ["", ""]

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from agent.forecaster.forecast import LATE_S, LOOK_EVERY_S
+from agent.forecaster.forecast import LATE_S, TICK_EVERY_S
 from bench.loads.cron_load import cron_load
 from bench.loads.load import Load
 from bench.loads.schedule import AHEAD_S, WINDOW_S, Calendar, PastTask, Rises, ScheduledRun, rises_of
@@ -118,12 +118,12 @@ def test_tasks_without_stages_are_queued_at_their_arrival() -> None:
 
 def test_a_run_is_forecast_until_it_is_a_minute_old() -> None:
     for now, forecast in forecasts_seen(courses=(COURSE,)):
-        if now < LOOK_EVERY_S:
+        if now < TICK_EVERY_S:
             continue  # before the forecaster's first tick
         assert forecast is not None
         for at, slots in forecast:
             assert slots == 3
-            assert now - at < LATE_S + LOOK_EVERY_S
+            assert now - at < LATE_S + TICK_EVERY_S
             assert at - now <= AHEAD_S
 
 
@@ -137,14 +137,14 @@ def test_the_later_stages_of_a_run_are_forecast_for_as_long_as_it_runs() -> None
     # Created 2 s after it was due, it lasts 2 x 30 s for three tasks on two slots, and 31.5 s more.
     begin, end = EVERY_S + 2, EVERY_S + 2 + 60 + FOLLOWS_AFTER_S + 30
     last = max(forecast_times(forecasts_seen(courses=(WITH_LATER_STAGE,)), EVERY_S + LATER_S))
-    assert begin + LOOK_EVERY_S - 10 < last <= end + LOOK_EVERY_S
+    assert begin + TICK_EVERY_S - 10 < last <= end + TICK_EVERY_S
 
 
 def test_a_dag_is_forecast_once_it_has_run() -> None:
     seen = forecasts_seen()
     first = next(now for now, forecast in seen if forecast)
     # The first run is over 600 + 2 + 2 x 30 + 31.5 s after the begin; the next tick, within a minute, sees it.
-    assert 690 < first < 690 + LOOK_EVERY_S + 10
+    assert 690 < first < 690 + TICK_EVERY_S + 10
     assert {slots for _, forecast in seen for _, slots in forecast or ()} == {3}
 
 
@@ -155,7 +155,7 @@ def test_a_forecast_may_be_wrong_by_a_factor() -> None:
 
 def test_a_stale_forecast_contains_runs_that_have_begun() -> None:
     stale = forecasts_seen(courses=(COURSE,), error=ForecastError(behind_s=300))
-    assert any(at < now - LOOK_EVERY_S - 10 for now, forecast in stale for at, _ in forecast or ())
+    assert any(at < now - TICK_EVERY_S - 10 for now, forecast in stale for at, _ in forecast or ())
 
 
 def test_there_is_no_forecast_before_the_first_tick() -> None:
@@ -165,7 +165,7 @@ def test_there_is_no_forecast_before_the_first_tick() -> None:
     policy = OneWorker(forecaster)
     run_trial(policy, load=load, setting=SETTING, seed=1)
     assert policy.read[0][1] is None
-    assert FORECAST_TTL_S > LOOK_EVERY_S
+    assert FORECAST_TTL_S > TICK_EVERY_S
 
 
 @pytest.mark.usefixtures("long_window")
@@ -177,7 +177,7 @@ def test_a_run_that_never_begins_is_forecast_until_it_is_a_minute_late() -> None
     outcome = run_trial(policy, load=load, setting=SETTING, seed=1)
     assert outcome.completed == len(load)
     last = max(forecast_times(policy.read, EVERY_S + LATER_S))
-    assert EVERY_S + LATE_S - 10 < last <= EVERY_S + LATE_S + LOOK_EVERY_S
+    assert EVERY_S + LATE_S - 10 < last <= EVERY_S + LATE_S + TICK_EVERY_S
 
 
 def test_runs_that_never_begin_are_forecast_in_addition_to_the_others() -> None:
