@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 DAYS_A_MONTH = 365 / 12
-SECONDS_A_MONTH = DAYS_A_MONTH * 86_400
 # Share of running workers' slots that hold a task, on average: bursts, boots and drains take the rest.
 SLOTS_IN_USE = 0.6
 # Log of one task, measured with short tasks; tasks that log much leave more.

@@ -69,7 +69,6 @@ KEY_MONTH = 1.00
 ALARM_MONTH = 0.10
 DASHBOARD_MONTH = 3.00
 METRIC_MONTH = 0.30
-LOGS_GB = 0.50
 
 # aws.amazon.com/cloud-map/pricing, aws.amazon.com/route53/pricing. Not checked.
 PRIVATE_ZONE_MONTH = 0.50
