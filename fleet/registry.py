@@ -9,58 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 from fleet import history
 from fleet.forecast import FORECAST_TTL_S, Forecast, parse_forecast
-from fleet.member import (
-    CONSUMING,
-    DAG_PROCESSOR,
-    DRAINED,
-    DRAINING,
-    FLOWER,
-    FORECASTER,
-    ROLES,
-    RUNNING,
-    SCHEDULER,
-    STARTING,
-    STATES,
-    STOPPED,
-    TRIGGERER,
-    WEBSERVER,
-    WORKER,
-    Code,
-    MalformedMember,
-    Member,
-    member_id,
-)
+from fleet.member import MalformedMember, Member, member_id
 from fleet.validation import loads_each
 
 if TYPE_CHECKING:
     import redis
-
-# Readers of the registry also need the vocabulary of its members, so they may import it from here.
-__all__ = [
-    "CONSUMING",
-    "DAG_PROCESSOR",
-    "DRAINED",
-    "DRAINING",
-    "FLOWER",
-    "FORECASTER",
-    "ROLES",
-    "RUNNING",
-    "SCHEDULER",
-    "STARTING",
-    "STATES",
-    "STOPPED",
-    "TRIGGERER",
-    "WEBSERVER",
-    "WORKER",
-    "Code",
-    "Forecast",
-    "MalformedMember",
-    "Member",
-    "Registry",
-    "Roster",
-    "member_id",
-    "parse_forecast",
-]
 
 MEMBERS_KEY = "fleet:members"
 VERSIONS_KEY = "fleet:versions"  # the version check's memory

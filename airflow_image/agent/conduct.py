@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import TypeGuard
 
-from fleet.registry import CONSUMING, DRAINED, DRAINING, ORDER_CONSUME, ORDERS, STARTING, STOPPED
+from fleet.member import CONSUMING, DRAINED, DRAINING, STARTING, STOPPED
+from fleet.registry import ORDER_CONSUME, ORDERS
 
 # Long enough to outlast an endpoint that is away for minutes, short enough that a worker whose agent hangs does not
 # delay a deployment for hours.

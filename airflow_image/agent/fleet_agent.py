@@ -17,7 +17,8 @@ from agent.gates import Permission
 from agent.identity import Identity
 from agent.protection import TaskProtection
 from agent.versions import CodeWatch
-from fleet.registry import WEBSERVER, Member, Registry
+from fleet.member import WEBSERVER, Member
+from fleet.registry import Registry
 
 log = logging.getLogger(__name__)
 

@@ -16,7 +16,8 @@ from dataclasses import dataclass
 
 from agent import variables
 from fleet.airflow_version import is_older
-from fleet.registry import CONSUMING, RUNNING, SCHEDULER, STARTING, WEBSERVER, WORKER, Code, Member, Roster
+from fleet.member import CONSUMING, RUNNING, SCHEDULER, STARTING, WEBSERVER, WORKER, Code, Member
+from fleet.registry import Roster
 
 # A worker that is asked to leave a queue may still get a message for a second, and reports it a second later.
 CONFIRM_S = 3.0

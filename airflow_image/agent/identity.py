@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 
 from agent import variables
 from agent.versions import airflow_version
-from fleet.registry import Code, Member, member_id
+from fleet.member import Code, Member, member_id
 
 TIMEOUT_S = 2.0
 ATTEMPTS = 5

@@ -16,7 +16,8 @@ from agent import variables
 from agent.broker import Outage, connect
 from agent.identity import Identity, read_identity
 from agent.versions import CodeWatch
-from fleet.registry import RUNNING, Registry
+from fleet.member import RUNNING
+from fleet.registry import Registry
 
 log = logging.getLogger(__name__)
 

@@ -9,7 +9,7 @@ from airflow.listeners import hookimpl
 from airflow.plugins_manager import AirflowPlugin
 
 from agent import variables
-from fleet.registry import WORKER
+from fleet.member import WORKER
 
 log = logging.getLogger("airflow.task")
 

@@ -8,7 +8,7 @@ from typing import Any
 from airflow.plugins_manager import AirflowPlugin
 
 from agent import variables
-from fleet.registry import WEBSERVER
+from fleet.member import WEBSERVER
 
 PREFIX = "/fleet"
 PATH = "/version"

@@ -18,7 +18,8 @@ from agent.gates import Gate, Rule
 from agent.identity import read_code, read_identity
 from agent.reporter import REPORT_EVERY_S, Reporter
 from agent.versions import CodeWatch
-from fleet.registry import STARTING, Code, Registry, Roster
+from fleet.member import STARTING, Code
+from fleet.registry import Registry, Roster
 
 log = logging.getLogger(__name__)
 

@@ -15,7 +15,8 @@ from pathlib import Path
 
 from agent.versions import CHECKING_SHARE, CodeHash
 from bench.micro.processor import cpu_s
-from fleet.registry import CONSUMING, RUNNING, WEBSERVER, WORKER, Code, Member, Roster, member_id
+from fleet.member import CONSUMING, RUNNING, WEBSERVER, WORKER, Code, Member, member_id
+from fleet.registry import Roster
 from version_check.compare import Container, Observation, Tasks, compare
 from version_check.verdict import Reference, Verdict
 

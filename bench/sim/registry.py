@@ -6,7 +6,7 @@ from autoscaler.observation import Fleet, Worker
 from bench.sim.ecs import CONTAINER_START_S
 from bench.sim.pool import SimPool
 from bench.sim.workers import SimWorker, WorkerState
-from fleet.registry import CONSUMING, DRAINED, DRAINING, STARTING
+from fleet.member import CONSUMING, DRAINED, DRAINING, STARTING
 
 STATES = {
     WorkerState.WAITING: STARTING,

@@ -11,7 +11,8 @@ from autoscaler.forecast import Expected
 from autoscaler.observation import Fleet, Service, Worker
 from autoscaler.policy import Policy, workers_needed
 from autoscaler.workers import Workers, by_load, free_slots, to_consume
-from fleet.registry import CONSUMING, MEMBER_TTL_S
+from fleet.member import CONSUMING
+from fleet.registry import MEMBER_TTL_S
 
 # ECS acts on a lower count within seconds, an idle worker ends within 10 s, the registry forgets it after its TTL.
 STOPPING_HOLDS_S = MEMBER_TTL_S + 30.0

@@ -5,15 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from fleet.registry import (
-    DRAINED,
-    DRAINING,
-    ORDER_CONSUME,
-    ORDER_DRAIN,
-    STOPPED,
-    Forecast,
-    Member,
-)
+from fleet.forecast import Forecast
+from fleet.member import DRAINED, DRAINING, STOPPED, Member
+from fleet.registry import ORDER_CONSUME, ORDER_DRAIN
 
 PRIMARY = "PRIMARY"  # a deployment's status
 # Containers report at least every 5 s; one that is silent for this long has most likely ended.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from autoscaler.desired import DesiredCount, Plan, Situation, limit_step
-from fleet.registry import CONSUMING
+from fleet.member import CONSUMING
 
 
 def in_words(situation: Situation, plan: Plan, count: DesiredCount, *, surplus_s: float | None, obstacle: str) -> str:

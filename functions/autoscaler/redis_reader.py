@@ -9,8 +9,9 @@ from typing import Any
 import redis
 
 from autoscaler.observation import Fleet, Unreadable, Worker
+from fleet.member import CONSUMING, SCHEDULER, STOPPED, WORKER, Member
 from fleet.pools import PRIORITY_SEPARATOR, Pool, lists_of
-from fleet.registry import CONSUMING, ORDERS, SCHEDULER, STOPPED, WORKER, Member, Registry, Roster, order_key
+from fleet.registry import ORDERS, Registry, Roster, order_key
 
 QUEUES = "queues"
 FLEET = "fleet"

@@ -12,7 +12,7 @@ from aws_lambda_powertools.metrics import EphemeralMetrics, MetricUnit
 from autoscaler.decide import Decision
 from autoscaler.observation import Fleet, Observation, Service, Unreadable
 from autoscaler.redis_reader import BrokerState
-from fleet.registry import CONSUMING, DRAINED, DRAINING
+from fleet.member import CONSUMING, DRAINED, DRAINING
 
 # Alarms name both: several stacks of one account share the namespace.
 CLUSTER_DIMENSION = "cluster"

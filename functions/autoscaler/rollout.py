@@ -20,7 +20,7 @@ from __future__ import annotations
 from autoscaler.desired import Plan, Situation
 from autoscaler.observation import Worker
 from autoscaler.workers import Workers, by_load
-from fleet.registry import CONSUMING, STARTING
+from fleet.member import CONSUMING, STARTING
 
 
 def plan_rollout(situation: Situation) -> Plan:

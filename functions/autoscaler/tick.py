@@ -25,8 +25,9 @@ from autoscaler.redis_reader import (
 from autoscaler.report import Outcome
 from autoscaler.services import TaskDeployments, read_services, set_desired
 from autoscaler.settings import Settings
+from fleet.forecast import Forecast
 from fleet.pools import Pool
-from fleet.registry import ORDER_CONSUME, ORDER_DRAIN, Forecast, Registry
+from fleet.registry import ORDER_CONSUME, ORDER_DRAIN, Registry
 from shared.aws import in_words
 from shared.broker import BROKER_ERRORS, Broker
 

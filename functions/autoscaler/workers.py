@@ -8,7 +8,7 @@ from operator import attrgetter
 
 from autoscaler.observation import Fleet, Service, Worker
 from autoscaler.policy import Policy
-from fleet.registry import CONSUMING, STARTING
+from fleet.member import CONSUMING, STARTING
 
 # One message that comes between two ticks finds a slot at once; more of them may wait for the next tick, and a recall.
 SPARE_SLOTS = 1

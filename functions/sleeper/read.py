@@ -6,8 +6,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from fleet.member import STOPPED, WORKER
 from fleet.pools import Pool, lists_of
-from fleet.registry import STOPPED, WORKER, Registry
+from fleet.registry import Registry
 from shared.aws import in_words
 from shared.broker import BROKER_ERRORS, Broker
 from shared.ecs import Described, describe_services, is_rolling_out

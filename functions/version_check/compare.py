@@ -10,19 +10,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 
 from fleet.airflow_version import is_older
-from fleet.registry import (
-    CONSUMING,
-    DRAINED,
-    DRAINING,
-    RUNNING,
-    SCHEDULER,
-    STOPPED,
-    WEBSERVER,
-    WORKER,
-    Code,
-    Member,
-    Roster,
-)
+from fleet.member import CONSUMING, DRAINED, DRAINING, RUNNING, SCHEDULER, STOPPED, WEBSERVER, WORKER, Code, Member
+from fleet.registry import Roster
 from version_check.verdict import Difference, Gap, Reference, Verdict
 
 FIELDS = tuple(each.name for each in fields(Code))

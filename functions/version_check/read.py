@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
-from fleet.registry import ROLES, WEBSERVER, Code, member_id
+from fleet.member import ROLES, WEBSERVER, Code, member_id
 from shared.aws import AWS_ERRORS, in_words
 from shared.ecs import describe_services, is_rolling_out, live_deployments
 from shared.tags import size_asleep

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from fleet.registry import Code
+from fleet.member import Code
 
 IN_SYNC = "in_sync"
 OUT_OF_SYNC = "out_of_sync"

@@ -12,8 +12,8 @@ from typing import Generic, TypeVar
 import redis
 from botocore.exceptions import BotoCoreError, ClientError
 
+from fleet.member import CONSUMING, DRAINED, DRAINING, STARTING, Member
 from fleet.pools import lists_of
-from fleet.registry import CONSUMING, DRAINED, DRAINING, STARTING, Member
 from local.stack.up import DEFAULT_POOL, Stack
 from local.ui.decisions import Decision, read_decisions
 

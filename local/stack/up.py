@@ -15,7 +15,8 @@ from typing import Any
 
 import redis
 
-from fleet.registry import CONSUMING, WORKER, Registry, Roster
+from fleet.member import CONSUMING, WORKER
+from fleet.registry import Registry, Roster
 from local.fargate import image
 from local.fargate.agent import Agent
 from local.fargate.network import Network

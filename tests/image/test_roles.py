@@ -14,7 +14,8 @@ import httpx
 import pytest
 from moto.server import ThreadedMotoServer
 
-from fleet.registry import CONSUMING, Registry
+from fleet.member import CONSUMING
+from fleet.registry import Registry
 from local.scenarios.airflow import Airflow
 from local.servers.ports import free_port
 from local.servers.postgres import Postgres

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from autoscaler.policy import workers_needed
-from fleet.registry import CONSUMING, DRAINED, ORDER_DRAIN, order_key
+from fleet.member import CONSUMING, DRAINED
+from fleet.registry import ORDER_DRAIN, order_key
 from tests.model.messages import Stage
 from tests.model.moves import EVERY_ACCIDENT, EVERY_MOVE, MOST_QUEUED, THEMES, Moves
 from tests.model.production import production

@@ -12,8 +12,9 @@ from autoscaler.policy import Policy
 from autoscaler.report import Outcome
 from autoscaler.settings import Settings
 from autoscaler.tick import tick
+from fleet.member import WORKER
 from fleet.pools import Pool
-from fleet.registry import WORKER, Registry
+from fleet.registry import Registry
 from shared.settings import BrokerSettings
 from tests.model.ecs import SERVICE, Ecs
 from tests.model.redis_store import Client, Store

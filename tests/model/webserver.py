@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from fleet.registry import MEMBERS_KEY, RUNNING, WEBSERVER, Member, member_id, member_key
+from fleet.member import RUNNING, WEBSERVER, Member, member_id
+from fleet.registry import MEMBERS_KEY, member_key
 from tests.model.redis_store import Store
 from tests.model.scaler import Violation
 from tests.model.worker import WORKERS_RELEASE, Process

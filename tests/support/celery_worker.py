@@ -13,7 +13,8 @@ from pathlib import Path
 import celery
 import redis
 
-from fleet.registry import Member, Registry
+from fleet.member import Member
+from fleet.registry import Registry
 from project import paths
 from tests.support.fake_ecs import MEMBER_ID, TASK_ARN, FakeEcs
 from tests.support.waiting import eventually

@@ -7,7 +7,7 @@ from typing import Any
 
 from autoscaler.settings import Settings as AutoscalerSettings
 from autoscaler.tick import tick as autoscaler_tick
-from fleet import registry
+from fleet.member import CONSUMING, DRAINED, DRAINING
 from fleet.pools import Pool
 from fleet.registry import ORDER_DRAIN, Registry
 from shared.broker import Broker
@@ -102,8 +102,8 @@ class Environment:
         """Let workers obey their orders at once and report: a silent worker counts as gone."""
         for task in self.fleet.tasks.get("worker", []):
             drains = Registry(self.fleet.redis).order(f"{task}/worker") == ORDER_DRAIN
-            idle = registry.DRAINING if self.active[0] else registry.DRAINED
-            state = idle if drains else registry.CONSUMING
+            idle = DRAINING if self.active[0] else DRAINED
+            state = idle if drains else CONSUMING
             self.fleet.report("worker", task, state=state, active=self.active[0])
 
     def _autoscale(self) -> None:

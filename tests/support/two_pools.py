@@ -16,9 +16,9 @@ from autoscaler.report import Outcome
 from autoscaler.services import TaskDeployments
 from autoscaler.settings import Settings
 from autoscaler.tick import TickResult, tick
-from fleet import registry
+from fleet.member import CONSUMING, Member
 from fleet.pools import Pool
-from fleet.registry import Member, Registry
+from fleet.registry import Registry
 from shared import aws
 from shared.broker import Broker
 from shared.settings import BrokerSettings
@@ -80,7 +80,7 @@ class Stack:
             image_version="1",
             dags_hash="1",
             airflow_version="3.3.2",
-            state=registry.CONSUMING,
+            state=CONSUMING,
             slots=4,
             active=0,
             protected=True,

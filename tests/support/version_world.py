@@ -10,8 +10,8 @@ from typing import Any
 
 import redis
 
-from fleet import registry
-from fleet.registry import Member, Registry
+from fleet.member import CONSUMING, RUNNING, Member
+from fleet.registry import Registry
 
 CODE = {"image_version": "2.0", "dags_hash": "abc", "airflow_version": "3.3.2"}
 CONTAINERS = {
@@ -140,7 +140,7 @@ class World:
     def report_one(self, task: str, role: str, **other: Any) -> None:
         values: dict[str, Any] = {
             **CODE,
-            "state": registry.CONSUMING if role == "worker" else registry.RUNNING,
+            "state": CONSUMING if role == "worker" else RUNNING,
             "active": 0,
             **other,
         }

@@ -10,7 +10,7 @@ from dataclasses import asdict, fields
 from operator import attrgetter
 from typing import Any
 
-from fleet.registry import ROLES, RUNNING, STOPPED, WEBSERVER, Code, Member
+from fleet.member import ROLES, RUNNING, STOPPED, WEBSERVER, Code, Member
 
 IN_SYNC = "in_sync"
 OUT_OF_SYNC = "out_of_sync"

@@ -13,8 +13,9 @@ from agent.page.code import code_by_role
 from agent.page.entries import read_check, read_decisions
 from fleet import history, registry
 from fleet.forecast import Forecast, parse_forecast
+from fleet.member import CONSUMING, DRAINED, DRAINING, STARTING, STOPPED, WORKER, Member
 from fleet.pools import Pool, lists_of
-from fleet.registry import CONSUMING, DRAINED, DRAINING, STARTING, STOPPED, WORKER, Member, Registry, Roster
+from fleet.registry import Registry, Roster
 
 DECISIONS_SHOWN = 20  # of each pool
 SILENT_AFTER_S = 180  # the autoscaler ticks several times a minute

@@ -12,8 +12,9 @@ import redis
 from autoscaler.redis_reader import UNACKED
 from bench.micro.function.scenes import CLUSTER, POOL_NAME, QUEUES, SLOTS, Scene, WorkerGroup
 from fleet import registry
+from fleet.member import DRAINED, WORKER, Member, member_id
 from fleet.pools import lists_of
-from fleet.registry import DRAINED, Member, Registry
+from fleet.registry import Registry
 
 # The autoscaler reads only the oldest message of a list, so only that one has the size of Airflow's messages.
 OLDEST_BYTES = 2_000
@@ -106,8 +107,8 @@ def _batches(count: int) -> Iterator[list[bytes]]:
 def _worker(number: int, group: WorkerGroup) -> PlacedWorker:
     arn = TASK_ARN.format(cluster=CLUSTER, number=number)
     member = Member(
-        id=registry.member_id(arn.rpartition("/")[2], registry.WORKER),
-        role=registry.WORKER,
+        id=member_id(arn.rpartition("/")[2], WORKER),
+        role=WORKER,
         pool=POOL_NAME,
         image_version="v1.2.3-4-g5678abc",
         dags_hash=f"{0:064x}",
@@ -118,7 +119,7 @@ def _worker(number: int, group: WorkerGroup) -> PlacedWorker:
         protected=group.state != DRAINED,
         started_at=1_700_000_000.123456,
         task_arn=arn,
-        container=registry.WORKER,
+        container=WORKER,
         queues=QUEUES,
     )
     return PlacedWorker(member=member, order=group.order, old=group.old)

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
+from fleet.member import CONSUMING, DRAINED, DRAINING
 from fleet.pools import Pool
-from fleet.registry import CONSUMING, DRAINED, DRAINING, ORDER_DRAIN
+from fleet.registry import ORDER_DRAIN
 
 POOL_NAME = "worker"
 SERVICE = "benchmark-Worker"

@@ -14,7 +14,8 @@ from typing import Any
 import redis
 
 from fleet import history, registry
-from fleet.registry import CONSUMING, DRAINING, RUNNING, WEBSERVER, WORKER, Member, Registry
+from fleet.member import CONSUMING, DRAINING, RUNNING, WEBSERVER, WORKER, Member
+from fleet.registry import Registry
 
 CODE: dict[str, Any] = {"image_version": "1.4.0", "dags_hash": "4c1f0e6a" * 8, "airflow_version": "3.3.2"}
 OLDER: dict[str, Any] = {**CODE, "image_version": "1.3.2", "dags_hash": "9b07aa31" * 8}

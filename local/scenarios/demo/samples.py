@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 
-from fleet.registry import CONSUMING, DRAINED, DRAINING
+from fleet.member import CONSUMING, DRAINED, DRAINING
 from local.scenarios.sampling import Sampler, backlog
 from local.stack.up import Stack
 

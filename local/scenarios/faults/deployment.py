@@ -7,7 +7,7 @@ import shutil
 import time
 from pathlib import Path
 
-from fleet.registry import DRAINING, WORKER
+from fleet.member import DRAINING, WORKER
 from local.scenarios.airflow import BURST_DAG, BURST_TASK
 from local.scenarios.faults.skew import SkewSampler, wrongly_reported
 from local.scenarios.faults.trial import Burst, Trial

@@ -13,17 +13,9 @@ import redis
 from playwright.sync_api import Error as BrowserError
 from playwright.sync_api import Page, sync_playwright
 
+from fleet.member import CONSUMING, DRAINING, STOPPED, WORKER
 from fleet.pools import lists_of
-from fleet.registry import (
-    CONSUMING,
-    DRAINING,
-    MEMBER_TTL_S,
-    MEMBERS_KEY,
-    STOPPED,
-    WORKER,
-    decisions_key,
-    member_key,
-)
+from fleet.registry import MEMBER_TTL_S, MEMBERS_KEY, decisions_key, member_key
 from local.scenarios.faults.trial import Trial
 from local.scenarios.sampling import DEFAULT_QUEUE
 from local.stack.up import DEFAULT_POOL

@@ -7,7 +7,8 @@ import random
 import threading
 import time
 
-from fleet.registry import CONSUMING, ORDER_CONSUME, ORDER_DRAIN
+from fleet.member import CONSUMING
+from fleet.registry import ORDER_CONSUME, ORDER_DRAIN
 from local.lambdas.function import Function, InvocationFailed
 from local.scenarios.faults.trial import Burst, Trial
 

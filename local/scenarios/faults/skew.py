@@ -6,7 +6,8 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from fleet.registry import RUNNING, VERSIONS_KEY, WEBSERVER, WORKER, Member
+from fleet.member import RUNNING, WEBSERVER, WORKER, Member
+from fleet.registry import VERSIONS_KEY
 from local.lambdas.function import InvocationFailed
 from local.scenarios.sampling import Sampler
 from local.stack.up import Stack

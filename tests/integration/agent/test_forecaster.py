@@ -16,7 +16,8 @@ import psycopg
 import pytest
 
 from agent import heartbeat
-from fleet.registry import Forecast, Registry
+from fleet.forecast import Forecast
+from fleet.registry import Registry
 from local.servers.ports import free_port
 from project import paths
 from tests.integration.conftest import PostgresServer, RedisServer

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from fleet.registry import CONSUMING, DRAINING, RUNNING, STARTING, WEBSERVER, Member, Registry
+from fleet.member import CONSUMING, DRAINING, RUNNING, STARTING, WEBSERVER, Member
+from fleet.registry import Registry
 from local.servers.ports import free_port
 from project import paths
 from roles import health

@@ -17,6 +17,7 @@ from bench.micro.page import sample_fleet
 from bench.micro.page.sample_fleet import HOSTILE, OLDER, a_member, airflow_members
 from bench.micro.page.webserver import Webserver
 from fleet import registry
+from fleet.member import CONSUMING, DRAINING
 from fleet.registry import Registry
 from local.servers.redis import Redis
 from local.ui.chromium import INSTALLS_WITHIN_S, find_chromium
@@ -118,8 +119,8 @@ def test_the_page_shows_what_the_registry_holds(visit: Visit, store: redis.Redis
     assert figures(visit, "worker") == {
         "Queued": str(store.llen("default")),
         "Active": str(sum(worker.active for worker in workers)),
-        "Consuming": str(sum(worker.state == registry.CONSUMING for worker in workers)),
-        "Draining": str(sum(worker.state == registry.DRAINING for worker in workers)),
+        "Consuming": str(sum(worker.state == CONSUMING for worker in workers)),
+        "Draining": str(sum(worker.state == DRAINING for worker in workers)),
         "Desired": str(json.loads(store.lindex(registry.decisions_key("worker"), 0) or b"")["desired"]),
     }
     expect(visit.shown("fleet-members").locator("tbody tr")).to_have_count(len(Registry(store).members().members))

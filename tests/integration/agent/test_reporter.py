@@ -15,7 +15,8 @@ from agent.broker import connect
 from agent.identity import Identity
 from agent.reporter import Reporter
 from agent.versions import CodeWatch
-from fleet.registry import RUNNING, Registry
+from fleet.member import RUNNING
+from fleet.registry import Registry
 from local.servers.ports import free_port
 from project import paths
 from tests.integration.conftest import RedisServer

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from agent.versions import CodeHash, code_folders
-from fleet.registry import CONSUMING, DRAINED, DRAINING, ORDER_CONSUME, ORDER_DRAIN, STARTING
+from fleet.member import CONSUMING, DRAINED, DRAINING, STARTING
+from fleet.registry import ORDER_CONSUME, ORDER_DRAIN
 from local.servers.redis import Redis
 from project import paths
 from tests.integration.conftest import RedisServer

@@ -11,7 +11,8 @@ import redis
 
 from fleet import registry
 from fleet.forecast import FORECAST_TTL_S
-from fleet.registry import Member, Registry
+from fleet.member import CONSUMING, Member
+from fleet.registry import Registry
 
 A_WORKER = Member(
     id="aaaa/worker",
@@ -20,7 +21,7 @@ A_WORKER = Member(
     image_version="1.2.3",
     dags_hash="abc",
     airflow_version="3.3.2",
-    state=registry.CONSUMING,
+    state=CONSUMING,
     slots=16,
     active=3,
     protected=True,

@@ -8,6 +8,7 @@ import pytest
 
 from autoscaler.handler import tick_repeatedly
 from fleet import registry
+from fleet.member import DRAINED, DRAINING, STARTING, STOPPED
 from tests.integration.conftest import RedisServer
 from tests.support.two_pools import DEFAULT, Stack, two_pools
 
@@ -68,7 +69,7 @@ def test_a_task_that_celery_sent_to_a_misspelt_queue_is_found(stack: Stack, redi
     assert stack.tick_all().state.unconsumed == ("typo", "typo too")
 
 
-@pytest.mark.parametrize("state", [registry.STARTING, registry.DRAINING, registry.DRAINED, registry.STOPPED])
+@pytest.mark.parametrize("state", [STARTING, DRAINING, DRAINED, STOPPED])
 def test_a_worker_that_takes_no_messages_does_not_count_as_a_consumer(stack: Stack, state: str) -> None:
     stack.enqueue("default", 1)
     stack.report("a", state=state)

@@ -11,8 +11,9 @@ from autoscaler.report import Outcome
 from autoscaler.settings import Settings
 from autoscaler.tick import tick
 from fleet import registry
+from fleet.member import CONSUMING, DRAINED, DRAINING, STARTING, Member
 from fleet.pools import Pool
-from fleet.registry import Member, Registry
+from fleet.registry import Registry
 from shared.broker import Broker
 from shared.settings import BrokerSettings
 from tests.support.aws_api import AwsApi, aws_api
@@ -80,7 +81,7 @@ class Rollout:
                 state=state,
                 slots=4,
                 active=active,
-                protected=state in (registry.CONSUMING, registry.DRAINING),
+                protected=state in (CONSUMING, DRAINING),
                 started_at=0.0,
                 task_arn=arn,
                 container="worker",
@@ -123,7 +124,7 @@ def test_protection_that_was_blocked_is_granted_and_taken_back_as_old_workers_go
     old = rollout.start(2)
     for arn in old:
         assert rollout.protect(arn)
-        rollout.report(arn, registry.CONSUMING, active=4)
+        rollout.report(arn, CONSUMING, active=4)
     deploy(rollout)
     rollout.tick()
     assert rollout.desired == 2  # no worker could use more yet
@@ -131,23 +132,23 @@ def test_protection_that_was_blocked_is_granted_and_taken_back_as_old_workers_go
     new = rollout.start(2)
     for arn in new:
         assert not rollout.protect(arn)  # DEPLOYMENT_BLOCKED: the old ones hold all the protection that desired allows
-        rollout.report(arn, registry.STARTING)
+        rollout.report(arn, STARTING)
     rollout.tick()
     assert rollout.desired == 4
     assert [rollout.protect(arn) for arn in (*old, *new)] == [True] * 4  # old ones renew it, new ones acquire it
-    names = [rollout.report(arn, registry.CONSUMING) for arn in new]
-    olds = [rollout.report(arn, registry.CONSUMING, active=4) for arn in old]
+    names = [rollout.report(arn, CONSUMING) for arn in new]
+    olds = [rollout.report(arn, CONSUMING, active=4) for arn in old]
     rollout.tick()
     assert [rollout.registry.order(name) for name in olds] == [registry.ORDER_DRAIN] * 2
     assert [rollout.registry.order(name) for name in names] == [None, None]
     assert rollout.desired == 4
 
     for arn in old:
-        rollout.report(arn, registry.DRAINING, active=1)
+        rollout.report(arn, DRAINING, active=1)
     rollout.tick()
     assert rollout.desired == 4
     assert rollout.protect(old[0], enabled=False)
-    rollout.report(old[0], registry.DRAINED)
+    rollout.report(old[0], DRAINED)
     rollout.tick()
     assert rollout.desired == 3
     assert all(rollout.protect(arn) for arn in (old[1], *new))  # no renewal is refused
@@ -155,7 +156,7 @@ def test_protection_that_was_blocked_is_granted_and_taken_back_as_old_workers_go
 
 def test_ecs_is_asked_which_workers_are_old_only_during_a_rollout(rollout: Rollout) -> None:
     for arn in rollout.start(2):
-        rollout.report(arn, registry.CONSUMING, active=4)
+        rollout.report(arn, CONSUMING, active=4)
     rollout.tick()
     assert rollout.calls == ["DescribeServices"]
     deploy(rollout)
@@ -166,21 +167,21 @@ def test_ecs_is_asked_which_workers_are_old_only_during_a_rollout(rollout: Rollo
 def test_a_hundred_members_cost_one_call_and_one_more_costs_another(rollout: Rollout) -> None:
     arns = rollout.start(101)
     for arn in arns[:100]:
-        rollout.report(arn, registry.CONSUMING, active=4)
+        rollout.report(arn, CONSUMING, active=4)
     deploy(rollout)
     rollout.tick()
     assert rollout.calls.count("DescribeTasks") == 1
-    rollout.report(arns[100], registry.CONSUMING, active=4)
+    rollout.report(arns[100], CONSUMING, active=4)
     rollout.tick()
     assert rollout.calls.count("DescribeTasks") == 2
 
 
 def test_a_throttled_request_for_the_old_workers_keeps_the_size_and_says_why(rollout: Rollout) -> None:
     for arn in rollout.start(2):
-        rollout.report(arn, registry.CONSUMING)
+        rollout.report(arn, CONSUMING)
     deploy(rollout)
     for arn in rollout.start(1):
-        rollout.report(arn, registry.CONSUMING)
+        rollout.report(arn, CONSUMING)
 
     def throttled(**_: Any) -> None:
         raise ClientError({"Error": {"Code": "ThrottlingException", "Message": "Rate exceeded"}}, "DescribeTasks")
@@ -196,11 +197,11 @@ def test_a_throttled_request_for_the_old_workers_keeps_the_size_and_says_why(rol
 
 def test_a_member_that_ecs_does_not_know_prevents_draining_until_it_is_gone(rollout: Rollout) -> None:
     (old,) = rollout.start()
-    rollout.report(old, registry.CONSUMING)
+    rollout.report(old, CONSUMING)
     deploy(rollout)
     (new,) = rollout.start()
-    rollout.report(new, registry.CONSUMING)
-    ghost = rollout.report(f"{new[:-4]}0000", registry.CONSUMING)
+    rollout.report(new, CONSUMING)
+    ghost = rollout.report(f"{new[:-4]}0000", CONSUMING)
     assert "it is unknown which workers are old" in rollout.tick().decision.reason
     rollout.registry.forget(ghost)
     assert rollout.tick().decision.drain == (f"{old.rsplit('/', 1)[-1]}/worker",)

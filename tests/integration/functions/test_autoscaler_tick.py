@@ -8,6 +8,7 @@ import pytest
 
 from autoscaler.handler import tick_repeatedly
 from fleet import registry
+from fleet.member import CONSUMING, DRAINED, DRAINING
 from tests.integration.conftest import RedisServer
 from tests.support.two_pools import BIG, CLUSTER, DEFAULT, Stack, two_pools
 
@@ -50,11 +51,11 @@ def test_a_worker_drains_before_desired_falls(stack: Stack) -> None:
     assert stack.registry.order("b/worker") == registry.ORDER_DRAIN
     assert stack.desired(DEFAULT) == 2
 
-    stack.report("b", state=registry.DRAINING)
+    stack.report("b", state=DRAINING)
     stack.tick()
     assert stack.desired(DEFAULT) == 2
 
-    stack.report("b", state=registry.DRAINED, protected=False)
+    stack.report("b", state=DRAINED, protected=False)
     stack.tick()
     assert stack.desired(DEFAULT) == 1
     assert list(stack.registry.read_memory(DEFAULT.name)["released"]) == [idle.id]
@@ -68,7 +69,7 @@ def test_a_worker_drains_before_desired_falls(stack: Stack) -> None:
 def test_a_draining_worker_is_recalled_by_an_order(stack: Stack) -> None:
     stack.set_desired(DEFAULT, 2)
     stack.report("a", active=4)
-    stack.report("b", state=registry.DRAINING, active=1)
+    stack.report("b", state=DRAINING, active=1)
     stack.registry.give_orders({"b/worker": registry.ORDER_DRAIN})
     stack.tick()
     assert stack.registry.order("b/worker") == registry.ORDER_CONSUME
@@ -86,7 +87,7 @@ def test_workers_of_another_pool_and_other_roles_are_not_counted(stack: Stack) -
 def test_a_tag_on_the_service_pauses_its_pool_and_no_other(stack: Stack) -> None:
     (service,) = stack.ecs.describe_services(cluster=CLUSTER, services=[DEFAULT.service])["services"]
     stack.ecs.tag_resource(resourceArn=service["serviceArn"], tags=[{"key": "airflow-on-ecs:paused", "value": " True"}])
-    stack.report("a", state=registry.DRAINING)
+    stack.report("a", state=DRAINING)
     stack.enqueue("default", 9)
     stack.enqueue("big", 1)
     outcomes = stack.tick()
@@ -104,7 +105,7 @@ def test_a_pool_goes_from_zero_to_work_and_back_to_zero(stack: Stack) -> None:
     stack.tick()
     assert stack.desired(BIG) == 2
     stack.redis.delete("big")
-    for state, protected in ((registry.CONSUMING, True), (registry.DRAINED, False)):
+    for state, protected in ((CONSUMING, True), (DRAINED, False)):
         for name in ("a", "b"):
             stack.report(name, pool=BIG.name, state=state, protected=protected)
         stack.tick()

@@ -14,7 +14,7 @@ import httpx
 import pytest
 from moto.server import ThreadedMotoServer
 
-from fleet.registry import ROLES
+from fleet.member import ROLES
 from local.servers.redis import Redis
 from shared import aws
 from stack.lib.lambda_function import RUNTIME

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 from botocore.stub import Stubber
 
-from fleet.registry import DRAINING, MEMBERS_KEY, Registry, member_key
+from fleet.member import DRAINING
+from fleet.registry import MEMBERS_KEY, Registry, member_key
 from local.servers.ports import free_port
 from shared import aws
 from shared.broker import Broker

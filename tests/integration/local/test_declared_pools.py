@@ -15,8 +15,8 @@ from autoscaler.report import Outcome
 from autoscaler.services import TaskDeployments
 from autoscaler.settings import Settings
 from autoscaler.tick import tick
-from fleet import registry
-from fleet.registry import Member, Registry
+from fleet.member import CONSUMING, DRAINED, STARTING, Member
+from fleet.registry import Registry
 from roles.compose import ROLES
 from shared.broker import Broker
 from shared.ecs import describe_services
@@ -125,7 +125,7 @@ class Pools:
             state=state,
             slots=declared.concurrency,
             active=active,
-            protected=state == registry.CONSUMING,
+            protected=state == CONSUMING,
             started_at=0.0,
             task_arn=arn,
             container="worker",
@@ -169,17 +169,17 @@ def test_a_pool_at_zero_launches_a_worker_for_its_first_task_and_drains_it_after
     pools.tick()
     assert pools.desired()["gpu"] == 1
     arn = pools.start("gpu")
-    member = pools.report(arn, "gpu", registry.STARTING)
+    member = pools.report(arn, "gpu", STARTING)
     pools.tick()
     assert pools.desired()["gpu"] == 1
 
     pools.redis.delete("gpu")
-    pools.report(arn, "gpu", registry.CONSUMING, active=1)
+    pools.report(arn, "gpu", CONSUMING, active=1)
     assert pools.tick()["gpu"].decision.needed == 1
-    pools.report(arn, "gpu", registry.CONSUMING)
+    pools.report(arn, "gpu", CONSUMING)
     assert pools.tick()["gpu"].decision.drain == (member,)
     assert pools.desired()["gpu"] == 1
-    pools.report(arn, "gpu", registry.DRAINED)
+    pools.report(arn, "gpu", DRAINED)
     pools.tick()
     assert pools.desired()["gpu"] == 0
 
@@ -198,7 +198,7 @@ def test_a_deleted_service_and_a_broken_queue_do_not_affect_the_third_pool(pools
 def test_every_pool_has_metrics_and_only_queues_of_no_worker_are_unconsumed(
     pools: Pools, redis_server: RedisServer, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    pools.report(pools.start("worker"), "worker", registry.CONSUMING)
+    pools.report(pools.start("worker"), "worker", CONSUMING)
     with celery.Celery("executor", broker=redis_server.url) as app:
         for queue in ("default", "sql", "typo"):
             app.send_task("execute_workload", queue=queue, ignore_result=True)

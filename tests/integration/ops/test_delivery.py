@@ -9,7 +9,7 @@ from typing import Any, cast
 
 import pytest
 
-from fleet.registry import Code
+from fleet.member import Code
 from local.lambdas.function import Function
 from local.lambdas.invocations import Invocations
 from ops.delivery.__main__ import main

@@ -15,7 +15,8 @@ from agent.conduct import (
     Request,
     Snapshot,
 )
-from fleet.registry import CONSUMING, DRAINED, DRAINING, ORDER_CONSUME, ORDER_DRAIN, STARTING, STOPPED
+from fleet.member import CONSUMING, DRAINED, DRAINING, STARTING, STOPPED
+from fleet.registry import ORDER_CONSUME, ORDER_DRAIN
 
 LEASE_S = LEASE_MINUTES * 60 - LEASE_MARGIN_S
 

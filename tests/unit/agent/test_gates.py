@@ -15,7 +15,8 @@ from agent.gates import (
     other_workers_unless_newer,
 )
 from fleet.airflow_version import is_older
-from fleet.registry import CONSUMING, DRAINED, DRAINING, RUNNING, STARTING, STOPPED, Code, Member, Roster
+from fleet.member import CONSUMING, DRAINED, DRAINING, RUNNING, STARTING, STOPPED, Code, Member
+from fleet.registry import Roster
 
 OLD = Code(image_version="1", dags_hash="a", airflow_version="3.3.2")
 NEW = Code(image_version="2", dags_hash="b", airflow_version="3.3.2")

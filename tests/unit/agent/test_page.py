@@ -9,7 +9,7 @@ import pytest
 from agent.page.code import code_by_role
 from agent.page.entries import read_check, read_decisions
 from bench.micro.page.sample_fleet import CODE, OLDER, a_member
-from fleet.registry import STOPPED, WEBSERVER, Member
+from fleet.member import STOPPED, WEBSERVER, Member
 
 NOW = 1_700_000_000.0
 A_WEBSERVER = a_member(1, role=WEBSERVER, now=NOW)

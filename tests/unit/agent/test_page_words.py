@@ -8,7 +8,7 @@ from agent.page.code import code_by_role
 from agent.page.words import Parts, count, expected, verdict
 from bench.micro.page.sample_fleet import OLDER, a_member
 from fleet.forecast import Forecast
-from fleet.registry import WEBSERVER, Member
+from fleet.member import WEBSERVER, Member
 
 NOW = 1_700_000_000.0
 A_WEBSERVER = a_member(1, role=WEBSERVER, now=NOW)

@@ -12,7 +12,8 @@ from autoscaler.estimates import DemandSample, Pace
 from autoscaler.memory import Memory
 from autoscaler.observation import SILENT_AFTER_S, Deployment, Fleet, Observation, Service, Unreadable, Worker
 from autoscaler.policy import Policy, workers_needed
-from fleet.registry import CONSUMING, DRAINED, DRAINING, ORDER_CONSUME, ORDER_DRAIN, STARTING, STOPPED
+from fleet.member import CONSUMING, DRAINED, DRAINING, STARTING, STOPPED
+from fleet.registry import ORDER_CONSUME, ORDER_DRAIN
 
 NOW = 1_000_000.0
 POLICY = Policy(minimum=1, maximum=10, concurrency=4, scale_in_after_s=30)

@@ -10,7 +10,7 @@ from autoscaler.decide import Decision, decide
 from autoscaler.memory import Memory
 from autoscaler.observation import Observation
 from autoscaler.policy import Policy
-from fleet.registry import CONSUMING
+from fleet.member import CONSUMING
 from tests.unit.autoscaler.test_decide_properties import (
     CONCURRENCY,
     NOW,

@@ -11,7 +11,8 @@ from autoscaler.forecast import HELD_AFTER_S, RECALLED_BEFORE_S
 from autoscaler.memory import Memory
 from autoscaler.observation import Deployment, Fleet, Observation, Service, Worker
 from autoscaler.policy import Policy
-from fleet.registry import CONSUMING, DRAINED, DRAINING, ORDER_DRAIN
+from fleet.member import CONSUMING, DRAINED, DRAINING
+from fleet.registry import ORDER_DRAIN
 
 NOW = 1_000_000
 POLICY = Policy(minimum=0, maximum=10, concurrency=4, scale_in_after_s=0)

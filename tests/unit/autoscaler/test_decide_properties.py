@@ -14,7 +14,8 @@ from autoscaler.estimates import Pace
 from autoscaler.memory import Memory
 from autoscaler.observation import Deployment, Fleet, Observation, Service, Unreadable, Worker
 from autoscaler.policy import Policy
-from fleet.registry import CONSUMING, DRAINED, DRAINING, ORDER_CONSUME, ORDER_DRAIN, STARTING, STATES, STOPPED
+from fleet.member import CONSUMING, DRAINED, DRAINING, STARTING, STATES, STOPPED
+from fleet.registry import ORDER_CONSUME, ORDER_DRAIN
 
 NOW = 1_000_000.0
 CONCURRENCY = 4

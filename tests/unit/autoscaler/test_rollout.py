@@ -12,7 +12,8 @@ from autoscaler.decide import Decision, decide
 from autoscaler.memory import Memory
 from autoscaler.observation import Deployment, Fleet, Observation, Service, Unreadable, Worker
 from autoscaler.policy import Policy, workers_needed
-from fleet.registry import CONSUMING, DRAINED, DRAINING, ORDER_CONSUME, ORDER_DRAIN, STARTING
+from fleet.member import CONSUMING, DRAINED, DRAINING, STARTING
+from fleet.registry import ORDER_CONSUME, ORDER_DRAIN
 from local.fargate.reconcile import ServiceView, TaskView, plan
 
 NOW = 1_000_000.0

@@ -19,7 +19,8 @@ from bench.policies.own_autoscaler import OwnAutoscaler
 from bench.policies.skipped_ticks import ROUNDING_S, QuietPeriod, memory_after_quiet_period, quiet_period_after
 from bench.sim.trial import Outcome, Setting, run_trial
 from fleet.forecast import Forecast
-from fleet.registry import DRAINED, ORDER_DRAIN
+from fleet.member import DRAINED
+from fleet.registry import ORDER_DRAIN
 
 NOW, DEMAND = 1000.0, 3
 SETTING = Setting(slots=4, minimum=0)

@@ -8,7 +8,7 @@ import pytest
 
 from fleet import registry
 from fleet.forecast import MOST_FORECAST_PAIRS, MOST_FORECAST_SLOTS, parse_forecast
-from fleet.registry import MalformedMember, Member
+from fleet.member import CONSUMING, RUNNING, MalformedMember, Member
 
 A_WORKER = Member(
     id="0123456789abcdef/worker",
@@ -17,7 +17,7 @@ A_WORKER = Member(
     image_version="1.2.3",
     dags_hash="abc",
     airflow_version="3.3.2",
-    state=registry.CONSUMING,
+    state=CONSUMING,
     slots=16,
     active=3,
     protected=True,
@@ -41,7 +41,7 @@ def test_a_record_does_not_hold_its_last_seen_time() -> None:
 
 
 def test_a_member_outside_any_pool_reads_back() -> None:
-    scheduler = dataclasses.replace(A_WORKER, role="scheduler", pool=None, state=registry.RUNNING, queues=())
+    scheduler = dataclasses.replace(A_WORKER, role="scheduler", pool=None, state=RUNNING, queues=())
     assert Member.from_json(scheduler.to_json()) == scheduler
 
 

@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from fleet.registry import CONSUMING, DRAINED, DRAINING, RUNNING, STARTING, STOPPED, Member, Roster
+from fleet.member import CONSUMING, DRAINED, DRAINING, RUNNING, STARTING, STOPPED, Member
+from fleet.registry import Roster
 from version_check.compare import FIELDS, IMAGE_DIGEST, Container, Observation, Tasks, compare, task_of
 from version_check.verdict import IN_SYNC, OUT_OF_SYNC, UNKNOWN, Difference, Gap, Reference, Verdict
 

@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from fleet.registry import MEMBER_TTL_S, Code
+from fleet.member import Code
+from fleet.registry import MEMBER_TTL_S
 from version_check.compare import Container
 from version_check.memory import UNKNOWN_SETTLES_S, Memory, is_worth_telling, mark_announced, remember, silent_since
 from version_check.report import LONGEST_SUBJECT, SHOWN, TO_DO, message_on

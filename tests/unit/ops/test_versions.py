@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from fleet.registry import Code
+from fleet.member import Code
 from ops.deployed import ASK_EVERY_S, DeployedStack, FunctionFailed, ask_until
 from ops.versions.__main__ import main
 from ops.versions.check import ask_version_check, exit_code, is_in_sync, report_lines
