@@ -1,4 +1,4 @@
-"""Ends the stack with one line when one of its threads dies or gives up."""
+"""Ends the stack with one line when it cannot go on, as when a thread or the AWS API has died."""
 
 from __future__ import annotations
 

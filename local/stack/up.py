@@ -8,7 +8,6 @@ import json
 import os
 import shutil
 import subprocess
-import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -22,13 +21,12 @@ from local.fargate.agent import Agent
 from local.fargate.network import Network
 from local.lambdas.invocations import Invocations
 from local.lambdas.schedules import Rules
-from local.servers.ports import reserve
 from local.servers.postgres import Postgres
-from local.servers.process import spawn, stop
 from local.servers.redis import Redis
 from local.servers.relay import Relay
 from local.servers.tls import Authority
 from local.stack import sam
+from local.stack.aws_api import aws_api
 from local.stack.database import DatabaseKeeper
 from local.stack.failure import Failure
 from local.stack.preflight import preflight
@@ -41,7 +39,6 @@ from project.waiting import wait_until
 
 CONFIG_ENV = "local"
 UP_TIMEOUT_S = 240
-API_TIMEOUT_S = 30
 # Airflow's processes end within this when everything is stopped at once; the others are killed.
 STOP_GRACE_S = 8
 WEBSERVER_PORT, FLOWER_PORT = 8080, 5555
@@ -87,12 +84,13 @@ class Stack:
 
 @dataclass(frozen=True, kw_only=True)
 class Servers:
-    """What stands in for RDS, ElastiCache and the network in front of them."""
+    """What stands in for RDS, ElastiCache and the network in front of them, and clients of the AWS API."""
 
     authority: Authority
     relay: Relay
     postgres: Postgres
     redis: Redis
+    clients: Clients
 
 
 @contextlib.contextmanager
@@ -100,7 +98,8 @@ def up(report: Report, *, settings: Mapping[str, str] | None = None) -> Iterator
     """Bring everything up; call `report` with the name of each step as it begins. End what was started with the block.
 
     `settings` reach every container, as variables (AIRFLOW__...) that an operator adds to the task definitions.
-    Raises CommandError when a part does not start, and when one of the stack's threads dies or gives up at any time.
+    Raises CommandError when a part does not start, and at any time when a thread of the stack or its AWS API dies, or
+    when the tasks of a service cannot start.
     """
     config = preflight(CONFIG_ENV)
     with Failure() as failure, contextlib.ExitStack() as cleanup, failure.interrupting():
@@ -110,52 +109,14 @@ def up(report: Report, *, settings: Mapping[str, str] | None = None) -> Iterator
         report("building the functions and starting Postgres, Redis and the AWS API")
         building = sam.build()
         cleanup.callback(building.kill)
-        servers = _start_servers(cleanup)
-        endpoint = cleanup.enter_context(_aws_api(servers))
+        servers = _start_servers(cleanup, config.region, failure)
         building.wait()
 
         report("deploying the template with sam deploy")
-        clients = Clients(endpoint, config.region)
-        outputs = _deploy(cleanup, config, clients)
-        _set_passwords(servers, clients, outputs)
-        keeper = DatabaseKeeper(rds=clients.rds, server=servers.postgres)
-        cleanup.callback(keeper.close)
+        outputs = _deploy(cleanup, servers, config)
 
         report("starting the services: airflow, worker, flower")
-        network = Network(relay=servers.relay, clients=clients)
-        cleanup.callback(network.close)
-        platform = {**environment(endpoint, config.region), "SSL_CERT_FILE": str(servers.authority.ca_bundle)}
-        rules = Rules(clients=clients, platform=platform, resolve=network.resolve)
-        cleanup.callback(rules.close)
-        agent = Agent(
-            clients=clients,
-            cluster=outputs["ClusterName"],
-            network=network,
-            platform={**platform, **(settings or {})},
-            on_deployment=rules.deployment_changed,
-            on_failure=failure.report,
-        )
-        cleanup.callback(agent.close, STOP_GRACE_S)
-        agent.start()
-        broker = servers.redis.client()
-        cleanup.callback(broker.close)
-        _wait_until_healthy(network, outputs, Registry(broker))
-        rules.start()
-        stack = Stack(
-            clients=clients,
-            outputs=outputs,
-            webserver_url=_url(network, outputs["AirflowServiceName"], WEBSERVER_PORT),
-            flower_url=_url(network, outputs["FlowerServiceName"], FLOWER_PORT),
-            password=_secret(clients, outputs["AdminSecretArn"]),
-            broker=broker,
-            registry=Registry(broker),
-            agent=agent,
-            rules=rules,
-            network=network,
-            database_server=servers.postgres,
-            broker_server=servers.redis,
-            parameters=config.parameters,
-        )
+        stack = _start_services(cleanup, servers, config, outputs=outputs, settings=settings or {}, failure=failure)
         cleanup.enter_context(_found_by_other_commands(stack))
         yield stack
 
@@ -190,7 +151,8 @@ def _empty_state() -> None:
         folder.mkdir(parents=True)
 
 
-def _start_servers(cleanup: contextlib.ExitStack) -> Servers:
+def _start_servers(cleanup: contextlib.ExitStack, region: str, failure: Failure) -> Servers:
+    """Start Postgres and Redis, put TLS in front of them, and start the AWS API, which tells clients where they are."""
     authority, relay = Authority(paths.TLS), Relay()
     cleanup.callback(relay.close)
     postgres, broker = Postgres(paths.POSTGRES), Redis(paths.REDIS)
@@ -198,53 +160,80 @@ def _start_servers(cleanup: contextlib.ExitStack) -> Servers:
     postgres.start()
     cleanup.callback(broker.stop)
     broker.start()
-    return Servers(authority=authority, relay=relay, postgres=postgres, redis=broker)
+    tls = authority.server_context()
+    database_at = relay.add("database", backend=lambda: (postgres.host, postgres.port), tls=tls, starttls="postgres")
+    broker_at = relay.add("broker", backend=lambda: (broker.host, broker.port), tls=tls)
+    api = aws_api(database="{}:{}".format(*database_at), broker="{}:{}".format(*broker_at), on_failure=failure.report)
+    clients = Clients(cleanup.enter_context(api), region)
+    return Servers(authority=authority, relay=relay, postgres=postgres, redis=broker, clients=clients)
 
 
-@contextlib.contextmanager
-def _aws_api(servers: Servers) -> Iterator[str]:
-    """Put TLS in front of the servers, run the embedded AWS API in a process of its own; yield its address."""
-    postgres, broker, tls = servers.postgres, servers.redis, servers.authority.server_context()
-    database_at = servers.relay.add(
-        "database", backend=lambda: (postgres.host, postgres.port), tls=tls, starttls="postgres"
-    )
-    broker_at = servers.relay.add("broker", backend=lambda: (broker.host, broker.port), tls=tls)
-    port = reserve()
-    log_path = paths.LOGS / "aws-api.log"
-    argv = [sys.executable, "-m", "local.aws", "--port", str(port.number)]
-    argv += ["--database", "{}:{}".format(*database_at), "--broker", "{}:{}".format(*broker_at)]
-    env = {"PATH": os.environ.get("PATH", os.defpath), "PYTHONUNBUFFERED": "1"}
-    env |= {"HOME": str(paths.STATE), "TMPDIR": str(paths.TEMPORARY)}
-    process = spawn(argv, env=env, cwd=paths.ROOT, log_path=log_path)
+def _deploy(cleanup: contextlib.ExitStack, servers: Servers, config: Environment) -> dict[str, str]:
+    """Deploy the template with this checkout's image; return the stack's outputs.
 
-    def is_serving() -> bool:
-        if process.poll() is not None:
-            raise CommandError(f"the AWS API did not start; see {log_path}")
-        return "ready" in log_path.read_text(errors="replace")
-
-    try:
-        wait_until(is_serving, what="start of the AWS API", timeout_s=API_TIMEOUT_S)
-        # Not 127.0.0.1: SAM CLI would take its first part for a bucket's name.
-        yield f"http://localhost:{port.number}"
-    finally:
-        stop(process)
-        port.release()
-
-
-def _deploy(cleanup: contextlib.ExitStack, config: Environment, clients: Clients) -> dict[str, str]:
-    """Deploy the template with this checkout's image; return the stack's outputs."""
+    From then on the servers demand the credentials that the deployment made, and the database follows RDS.
+    """
+    clients = servers.clients
     image.build(config.parameters["ImageUri"], _revision())
     deploying = sam.deploy(config.name, environment(clients.endpoint, config.region))
     cleanup.callback(deploying.kill)
     deploying.wait()
-    return outputs_of(clients, config.stack_name)
-
-
-def _set_passwords(servers: Servers, clients: Clients, outputs: Mapping[str, str]) -> None:
-    """Let the servers demand the credentials that the deployment made, as RDS and ElastiCache do."""
+    outputs = outputs_of(clients, config.stack_name)
     credentials = json.loads(_secret(clients, outputs["DatabaseSecretArn"]))
     servers.postgres.provision(credentials["username"], credentials["password"], outputs["DatabaseName"])
     servers.redis.set_password(_secret(clients, outputs["BrokerSecretArn"]))
+    keeper = DatabaseKeeper(rds=clients.rds, server=servers.postgres)
+    cleanup.callback(keeper.close)
+    return outputs
+
+
+def _start_services(
+    cleanup: contextlib.ExitStack,
+    servers: Servers,
+    config: Environment,
+    *,
+    outputs: dict[str, str],
+    settings: Mapping[str, str],
+    failure: Failure,
+) -> Stack:
+    """Run the ECS services until they are healthy, then the schedules; return the running stack."""
+    clients = servers.clients
+    network = Network(relay=servers.relay, clients=clients)
+    cleanup.callback(network.close)
+    platform = environment(clients.endpoint, config.region)
+    platform["SSL_CERT_FILE"] = str(servers.authority.ca_bundle)
+    rules = Rules(clients=clients, platform=platform, resolve=network.resolve)
+    cleanup.callback(rules.close)
+    agent = Agent(
+        clients=clients,
+        cluster=outputs["ClusterName"],
+        network=network,
+        platform={**platform, **settings},
+        on_deployment=rules.deployment_changed,
+        on_failure=failure.report,
+    )
+    cleanup.callback(agent.close, STOP_GRACE_S)
+    agent.start()
+    broker = servers.redis.client()
+    cleanup.callback(broker.close)
+    registry = Registry(broker)
+    _wait_until_healthy(network, outputs, registry)
+    rules.start()
+    return Stack(
+        clients=clients,
+        outputs=outputs,
+        webserver_url=_url(network, outputs["AirflowServiceName"], WEBSERVER_PORT),
+        flower_url=_url(network, outputs["FlowerServiceName"], FLOWER_PORT),
+        password=_secret(clients, outputs["AdminSecretArn"]),
+        broker=broker,
+        registry=registry,
+        agent=agent,
+        rules=rules,
+        network=network,
+        database_server=servers.postgres,
+        broker_server=servers.redis,
+        parameters=config.parameters,
+    )
 
 
 def _wait_until_healthy(network: Network, outputs: Mapping[str, str], registry: Registry) -> None:
