@@ -20,41 +20,67 @@ OLDEST_WAIT = "OldestWait"
 DESIRED = "Desired"
 
 
+@dataclass(frozen=True)
+class Measure:
+    """A statistic of a metric."""
+
+    namespace: str
+    dimensions: Mapping[str, Any]
+    metric: Any
+    statistic: str
+
+
+@dataclass(frozen=True)
+class Limit:
+    """The values that begin an alarm, by CloudWatch's name of the comparison."""
+
+    comparison: str
+    threshold: Any
+
+
+def above(threshold: Any) -> Limit:
+    return Limit("GreaterThanThreshold", threshold)
+
+
+def below(threshold: Any) -> Limit:
+    return Limit("LessThanThreshold", threshold)
+
+
+def at_least(threshold: Any) -> Limit:
+    return Limit("GreaterThanOrEqualToThreshold", threshold)
+
+
 @dataclass(frozen=True, kw_only=True)
 class MetricAlarm:
-    """Alarm when `statistic` is beyond the threshold in `periods` consecutive periods.
+    """Alarm when `measure` is beyond the limit in `periods` consecutive periods.
 
     `missing` says how CloudWatch treats missing data.
     """
 
     description: str
-    namespace: str
-    metric: Any
-    dimensions: Mapping[str, Any]
-    statistic: str
-    comparison: str
-    threshold: Any
+    measure: Measure
+    limit: Limit
     periods: Any
     period_s: int = MINUTE_S
     missing: str = "missing"
 
 
 def add_alarm(t: Template, title: str, *, alarm: MetricAlarm, topic: Topic) -> Alarm:
-    actions = [Ref(topic)]
+    actions, measure = [Ref(topic)], alarm.measure
     return t.add_resource(
         Alarm(
             title,
             AlarmActions=actions,
             AlarmDescription=f"{alarm.description} See docs/runbook/{title}.md.",
-            ComparisonOperator=alarm.comparison,
-            Dimensions=[MetricDimension(Name=name, Value=value) for name, value in alarm.dimensions.items()],
+            ComparisonOperator=alarm.limit.comparison,
+            Dimensions=[MetricDimension(Name=name, Value=value) for name, value in measure.dimensions.items()],
             EvaluationPeriods=alarm.periods,
-            MetricName=alarm.metric,
-            Namespace=alarm.namespace,
+            MetricName=measure.metric,
+            Namespace=measure.namespace,
             OKActions=actions,
             Period=alarm.period_s,
-            Statistic=alarm.statistic,
-            Threshold=alarm.threshold,
+            Statistic=measure.statistic,
+            Threshold=alarm.limit.threshold,
             TreatMissingData=alarm.missing,
         )
     )

@@ -33,29 +33,32 @@ class Matching:
 YES_OR_NO = OneOf(values=("true", "false"))
 
 
-def add_parameter(
-    t: Template,
-    title: str,
-    *,
-    group: str,
-    label: str,
-    description: str,
-    constraint: OneOf | Between | Matching,
-    default: str | int | None = None,
-) -> Parameter:
-    """Add a parameter with its group and label in the console's form.
+@dataclass(frozen=True)
+class FormGroup:
+    """A group of parameters in the console's form."""
 
-    Raise ValueError if a text is missing, or if the description does not end in a dot.
-    """
-    if not (group and label and description.endswith(".")):
-        raise ValueError(f"parameter {title} needs a group, a label and a description that ends in a dot")
-    parameter = Parameter(title, Description=description, **_constraint_properties(title, constraint))
-    if default is not None:
-        parameter.Default = default
-    t.add_parameter(parameter)
-    t.add_parameter_to_group(parameter, group)
-    t.set_parameter_label(parameter, label)
-    return parameter
+    template: Template
+    name: str
+
+    def add(
+        self,
+        title: str,
+        *,
+        label: str,
+        description: str,
+        constraint: OneOf | Between | Matching,
+        default: str | int | None = None,
+    ) -> Parameter:
+        """Add a parameter. Raise ValueError if a text is missing, or if the description does not end in a dot."""
+        if not (self.name and label and description.endswith(".")):
+            raise ValueError(f"parameter {title} needs a group, a label and a description that ends in a dot")
+        parameter = Parameter(title, Description=description, **_constraint_properties(title, constraint))
+        if default is not None:
+            parameter.Default = default
+        self.template.add_parameter(parameter)
+        self.template.add_parameter_to_group(parameter, self.name)
+        self.template.set_parameter_label(parameter, label)
+        return parameter
 
 
 def _constraint_properties(title: str, constraint: OneOf | Between | Matching) -> dict[str, Any]:

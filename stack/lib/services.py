@@ -20,7 +20,7 @@ from troposphere.ecs import (
 )
 
 from stack.lib.listeners import WebTarget
-from stack.lib.parameters import Between, add_parameter
+from stack.lib.parameters import Between, FormGroup
 from stack.lib.security_groups import Group
 from stack.lib.settings import Settings
 
@@ -67,23 +67,19 @@ class Workload:
     alarms: Sequence[Alarm] = ()
 
 
-def add_spot_share(t: Template, prefix: str, *, group: str, described_as: str, percent: int, base: int) -> SpotShare:
+def add_spot_share(form: FormGroup, prefix: str, *, described_as: str, percent: int, base: int) -> SpotShare:
     """Add the parameters `<prefix>SpotPercent` and `<prefix>OnDemandBase` with their defaults."""
     return SpotShare(
-        percent=add_parameter(
-            t,
+        percent=form.add(
             f"{prefix}SpotPercent",
-            group=group,
             label="Percentage on Spot",
             description=f"Percentage of {described_as} above the base that run on Fargate Spot, which is cheaper; AWS "
             "may end them with two minutes' notice.",
             constraint=Between(low=0, high=WHOLE),
             default=percent,
         ),
-        base=add_parameter(
-            t,
+        base=form.add(
             f"{prefix}OnDemandBase",
-            group=group,
             label="On-demand base",
             description=f"Number of {described_as} that run on demand before any run on Spot.",
             constraint=Between(low=0, high=MAX_ON_DEMAND),

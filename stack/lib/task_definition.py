@@ -35,7 +35,7 @@ from stack.lib.iam import (
     write_log_group,
 )
 from stack.lib.logs import add_log_group
-from stack.lib.parameters import OneOf, add_parameter, add_rule
+from stack.lib.parameters import FormGroup, OneOf, add_rule
 from stack.lib.secrets import SecretValue
 from stack.lib.settings import Settings
 
@@ -110,28 +110,24 @@ class DefinedTask:
     role: Role
 
 
-def add_size(t: Template, prefix: str, *, group: str, described_as: str, cpu: str, memory_mib: str) -> Size:
+def add_size(form: FormGroup, prefix: str, *, described_as: str, cpu: str, memory_mib: str) -> Size:
     """Add the parameters `<prefix>Cpu` and `<prefix>Memory`, and the rule that Fargate offers their combination."""
-    cpu_parameter = add_parameter(
-        t,
+    cpu_parameter = form.add(
         f"{prefix}Cpu",
-        group=group,
         label="CPU units",
         description=f"CPU units of {described_as}; 1024 units are one vCPU.",
         constraint=OneOf(values=tuple(MEMORY_MIB_BY_CPU)),
         default=cpu,
     )
-    memory_parameter = add_parameter(
-        t,
+    memory_parameter = form.add(
         f"{prefix}Memory",
-        group=group,
         label="Memory in MiB",
         description=f"Memory of {described_as} in MiB.",
         constraint=OneOf(values=MEMORY_MIB),
         default=memory_mib,
     )
     add_rule(
-        t,
+        form.template,
         f"{prefix}SizeExists",
         assertions=[_fits(cpu_parameter, memory_parameter, units=units) for units in MEMORY_MIB_BY_CPU],
     )

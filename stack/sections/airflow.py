@@ -13,6 +13,7 @@ from troposphere.servicediscovery import DnsConfig, DnsRecord, HealthCheckCustom
 from troposphere.servicediscovery import Service as DiscoveryService
 
 from stack.lib.listeners import Balancer, WebTarget, add_url_output, add_web_target, hide_paths
+from stack.lib.parameters import FormGroup
 from stack.lib.security_groups import Group, add_open_group, allow_traffic
 from stack.lib.services import Workload, add_service
 from stack.lib.task_definition import DefinedTask, Task, add_size, add_task
@@ -56,8 +57,9 @@ class Airflow:
 
 
 def add_airflow(t: Template, *, base: Foundation, balancer: Balancer, pools: Sequence[SizedPool]) -> Airflow:
-    size = add_size(t, "Airflow", group=GROUP, described_as="the service airflow", cpu="1024", memory_mib="4096")
-    copies = add_copies(t, group=GROUP)
+    form = FormGroup(t, GROUP)
+    size = add_size(form, "Airflow", described_as="the service airflow", cpu="1024", memory_mib="4096")
+    copies = add_copies(form)
     group = _add_group(t, base=base, balancer=balancer)
     connections = add_connections(t, base=base, pools=pools)
     containers = add_containers(t, base=base, pools=pools, connections=connections, memory_mib=size.memory_mib)

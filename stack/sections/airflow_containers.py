@@ -6,7 +6,7 @@ from typing import Any
 from troposphere import Equals, FindInMap, Not, Ref, Template
 
 from fleet.pools import POOLS
-from stack.lib.parameters import Between, add_condition, add_mapping, add_parameter
+from stack.lib.parameters import Between, FormGroup, add_condition, add_mapping
 from stack.lib.task_definition import MEMORY_MIB, Container
 from stack.sections.connections import GROUP, WEBSERVER, WEBSERVER_PORT, Connections
 from stack.sections.foundation import Foundation
@@ -118,10 +118,8 @@ def _add_forecaster(t: Template, *, base: Foundation, pools: Sequence[SizedPool]
 
     Each copy of the ECS task has one: they write the same forecast, and the last one written counts.
     """
-    minutes = add_parameter(
-        t,
+    minutes = FormGroup(t, GROUP).add(
         "PrewarmMinutes",
-        group=GROUP,
         label="Minutes to forecast",
         description="Minutes ahead for which the scheduled runs of Airflow are forecast, so that workers can be "
         "launched before them. It must be longer than a worker's boot; 0 forecasts nothing.",

@@ -11,7 +11,7 @@ from troposphere.applicationautoscaling import (
 )
 from troposphere.ecs import Service
 
-from stack.lib.parameters import OneOf, add_min_max_rule, add_parameter, placeholder
+from stack.lib.parameters import FormGroup, OneOf, add_min_max_rule, placeholder
 from stack.sections.cluster import Cluster
 
 MAX_COPIES = 6
@@ -29,27 +29,23 @@ class Copies:
     maximum: Ref
 
 
-def add_copies(t: Template, *, group: str) -> Copies:
+def add_copies(form: FormGroup) -> Copies:
     counts = tuple(str(n) for n in range(1, MAX_COPIES + 1))
-    minimum = add_parameter(
-        t,
+    minimum = form.add(
         "AirflowMin",
-        group=group,
         label="Minimum copies",
         description="ECS tasks of the service airflow that always run; two or more survive the loss of one.",
         constraint=OneOf(values=counts),
         default="1",
     )
-    maximum = add_parameter(
-        t,
+    maximum = form.add(
         "AirflowMax",
-        group=group,
         label="Maximum copies",
         description="ECS tasks of the service airflow that may run at once when the CPU load is high.",
         constraint=OneOf(values=counts),
         default="2",
     )
-    add_min_max_rule(t, "Airflow", low=minimum, high=maximum, exact_to=MAX_COPIES)
+    add_min_max_rule(form.template, "Airflow", low=minimum, high=maximum, exact_to=MAX_COPIES)
     return Copies(minimum=Ref(minimum), maximum=Ref(maximum))
 
 

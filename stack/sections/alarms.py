@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from troposphere import Ref, Sub, Template
@@ -15,10 +16,14 @@ from stack.lib.alarms import (
     SCHEDULERS,
     UNCONSUMED_QUEUES,
     VERSIONS_IN_SYNC,
+    Measure,
     MetricAlarm,
+    above,
     add_alarm,
+    at_least,
+    below,
 )
-from stack.lib.parameters import Between, add_parameter, placeholder
+from stack.lib.parameters import Between, FormGroup, placeholder
 from stack.sections.broker import Broker
 from stack.sections.cluster import Cluster
 from stack.sections.database import Database
@@ -34,7 +39,6 @@ MAX_DATABASE_CPU_PERCENT = 85
 MAX_BROKER_MEMORY_PERCENT = 80
 MAX_REFUSALS = 5
 REFUSALS_PERIOD_S = 900
-ABOVE, BELOW, AT_LEAST = "GreaterThanThreshold", "LessThanThreshold", "GreaterThanOrEqualToThreshold"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,37 +68,30 @@ def add_alarms(
 
 
 def _add_limits(t: Template) -> _Limits:
-    connections = add_parameter(
-        t,
+    form = FormGroup(t, GROUP)
+    connections = form.add(
         "DatabaseConnectionsAlarm",
-        group=GROUP,
         label="Maximum database connections",
         description="Connections to the database above which an alarm begins; a server accepts 112 per GiB of memory.",
         constraint=Between(low=10, high=10000),
         default=150,
     )
-    wait = add_parameter(
-        t,
+    wait = form.add(
         "OldestWaitAlarmSeconds",
-        group=GROUP,
         label="Maximum wait in seconds",
         description="Seconds that a task may wait in a queue before an alarm begins; Airflow itself waits up to 600.",
         constraint=Between(low=30, high=600),
         default=300,
     )
-    minutes = add_parameter(
-        t,
+    minutes = form.add(
         "AtMaxAlarmMinutes",
-        group=GROUP,
         label="Minutes at maximum workers",
         description="Minutes that a pool may have its maximum of workers before an alarm begins.",
         constraint=Between(low=1, high=1440),
         default=30,
     )
-    skew = add_parameter(
-        t,
+    skew = form.add(
         "MaxSkewMinutes",
-        group=GROUP,
         label="Maximum version skew in minutes",
         description="Minutes that containers may run other code than the webserver, or not report, before an alarm.",
         constraint=Between(low=5, high=1440),
@@ -106,33 +103,24 @@ def _add_limits(t: Template) -> _Limits:
 
 
 def _database_alarms(database: Database, *, limits: _Limits) -> Mapping[str, MetricAlarm]:
-    common: dict[str, Any] = {"namespace": "AWS/RDS", "dimensions": {"DBInstanceIdentifier": Ref(database.instance)}}
+    of_database = partial(Measure, "AWS/RDS", {"DBInstanceIdentifier": Ref(database.instance)})
     return {
         "AlarmDatabaseStorageLow": MetricAlarm(
             description="The database's disk is nearly full; a full disk stops Airflow.",
-            **common,
-            metric="FreeStorageSpace",
-            statistic="Minimum",
-            comparison=BELOW,
-            threshold=MIN_DATABASE_STORAGE_BYTES,
+            measure=of_database("FreeStorageSpace", "Minimum"),
+            limit=below(MIN_DATABASE_STORAGE_BYTES),
             periods=5,
         ),
         "AlarmDatabaseCpuHigh": MetricAlarm(
             description="The database's CPU load is high.",
-            **common,
-            metric="CPUUtilization",
-            statistic="Average",
-            comparison=ABOVE,
-            threshold=MAX_DATABASE_CPU_PERCENT,
+            measure=of_database("CPUUtilization", "Average"),
+            limit=above(MAX_DATABASE_CPU_PERCENT),
             periods=15,
         ),
         "AlarmDatabaseConnectionsHigh": MetricAlarm(
             description="The database has nearly as many connections as it accepts.",
-            **common,
-            metric="DatabaseConnections",
-            statistic="Maximum",
-            comparison=ABOVE,
-            threshold=limits.connections,
+            measure=of_database("DatabaseConnections", "Maximum"),
+            limit=above(limits.connections),
             periods=5,
         ),
     }
@@ -141,92 +129,70 @@ def _database_alarms(database: Database, *, limits: _Limits) -> Mapping[str, Met
 def _broker_alarms(broker: Broker) -> Mapping[str, MetricAlarm]:
     # The first node; the replicas hold the same data.
     node = {"CacheClusterId": Sub(f"{placeholder(broker.replication_group)}-001")}
-    common: dict[str, Any] = {"namespace": "AWS/ElastiCache", "dimensions": node, "comparison": ABOVE}
+    of_broker = partial(Measure, "AWS/ElastiCache", node)
     return {
         "AlarmBrokerMemoryHigh": MetricAlarm(
             description="Celery's broker is nearly full; a full broker refuses tasks.",
-            **common,
-            metric="DatabaseMemoryUsagePercentage",
-            statistic="Maximum",
-            threshold=MAX_BROKER_MEMORY_PERCENT,
+            measure=of_broker("DatabaseMemoryUsagePercentage", "Maximum"),
+            limit=above(MAX_BROKER_MEMORY_PERCENT),
             periods=5,
         ),
         "AlarmBrokerEvictions": MetricAlarm(
             description="Celery's broker has evicted messages, although it is configured never to do so.",
-            **common,
-            metric="Evictions",
-            statistic="Sum",
-            threshold=0,
+            measure=of_broker("Evictions", "Sum"),
+            limit=above(0),
             periods=1,
         ),
     }
 
 
 def _function_alarms(functions: Functions) -> Mapping[str, MetricAlarm]:
-    common: dict[str, Any] = {"namespace": "AWS/Lambda", "statistic": "Sum"}
-    autoscaler = {"FunctionName": Ref(functions.autoscaler)}
+    of_autoscaler = partial(Measure, "AWS/Lambda", {"FunctionName": Ref(functions.autoscaler)})
+    of_version_check = partial(Measure, "AWS/Lambda", {"FunctionName": Ref(functions.version_check)})
     return {
         # A failing autoscaler keeps the desired counts: the backlog would grow, and nothing else would show why.
         "AlarmAutoscalerFails": MetricAlarm(
             description="The autoscaler fails every minute.",
-            **common,
-            metric="Errors",
-            dimensions=autoscaler,
-            comparison=ABOVE,
-            threshold=0,
+            measure=of_autoscaler("Errors", "Sum"),
+            limit=above(0),
             periods=3,
         ),
         "AlarmAutoscalerSilent": MetricAlarm(
             description="The autoscaler is not invoked.",
-            **common,
-            metric="Invocations",
-            dimensions=autoscaler,
-            comparison=BELOW,
-            threshold=1,
+            measure=of_autoscaler("Invocations", "Sum"),
+            limit=below(1),
             periods=5,
             missing="breaching",
         ),
         "AlarmVersionCheckFails": MetricAlarm(
             description="The version check fails every minute.",
-            **common,
-            metric="Errors",
-            dimensions={"FunctionName": Ref(functions.version_check)},
-            comparison=ABOVE,
-            threshold=0,
+            measure=of_version_check("Errors", "Sum"),
+            limit=above(0),
             periods=3,
         ),
     }
 
 
 def _fleet_alarms(cluster: Cluster, *, limits: _Limits) -> Mapping[str, MetricAlarm]:
-    common: dict[str, Any] = {"namespace": METRICS_NAMESPACE, "dimensions": {CLUSTER_DIMENSION: Ref(cluster.ecs)}}
+    of_fleet = partial(Measure, METRICS_NAMESPACE, {CLUSTER_DIMENSION: Ref(cluster.ecs)})
     return {
         # A task in a queue of no pool waits without a limit. A pool that starts from zero needs a few minutes.
         "AlarmQueueUnconsumed": MetricAlarm(
             description="Messages wait in a queue that no worker consumes.",
-            **common,
-            metric=UNCONSUMED_QUEUES,
-            statistic="Minimum",
-            comparison=ABOVE,
-            threshold=0,
+            measure=of_fleet(UNCONSUMED_QUEUES, "Minimum"),
+            limit=above(0),
             periods=10,
         ),
         "AlarmVersionsSkewed": MetricAlarm(
             description="Some containers have run other code than the webserver, or have not reported, for too long.",
-            **common,
-            metric=VERSIONS_IN_SYNC,
-            statistic="Maximum",
-            comparison=BELOW,
-            threshold=1,
+            measure=of_fleet(VERSIONS_IN_SYNC, "Maximum"),
+            limit=below(1),
             periods=limits.minutes_skewed,
         ),
         "AlarmSchedulerSilent": MetricAlarm(
             description="No scheduler reports that it is alive.",
-            **common,
-            metric=SCHEDULERS,
-            statistic="Maximum",
-            comparison=BELOW,
-            threshold=1,
+            measure=of_fleet(SCHEDULERS, "Maximum"),
+            limit=below(1),
             periods=5,
             missing="breaching",
         ),
@@ -235,37 +201,26 @@ def _fleet_alarms(cluster: Cluster, *, limits: _Limits) -> Mapping[str, MetricAl
 
 def _pool_alarms(sized: SizedPool, *, cluster: Cluster, limits: _Limits, refused: Any) -> Mapping[str, MetricAlarm]:
     pool = sized.pool
-    dimensions = {CLUSTER_DIMENSION: Ref(cluster.ecs), POOL_DIMENSION: pool.name}
-    common: dict[str, Any] = {"namespace": METRICS_NAMESPACE, "dimensions": dimensions}
+    of_pool = partial(Measure, METRICS_NAMESPACE, {CLUSTER_DIMENSION: Ref(cluster.ecs), POOL_DIMENSION: pool.name})
     return {
         f"Alarm{pool.title}WaitLong": MetricAlarm(
             description=f"A task has waited too long for a worker of the pool {pool.name}.",
-            **common,
-            metric=OLDEST_WAIT,
-            statistic="Maximum",
-            comparison=ABOVE,
-            threshold=limits.wait_s,
+            measure=of_pool(OLDEST_WAIT, "Maximum"),
+            limit=above(limits.wait_s),
             periods=3,
         ),
         f"Alarm{pool.title}AtMax": MetricAlarm(
             description=f"The pool {pool.name} has had its maximum of workers for too long.",
-            **common,
-            metric=DESIRED,
-            statistic="Minimum",
-            comparison=AT_LEAST,
-            threshold=Ref(sized.max),
+            measure=of_pool(DESIRED, "Minimum"),
+            limit=at_least(Ref(sized.max)),
             periods=limits.minutes_at_max,
         ),
         f"Alarm{pool.title}Unprotected": MetricAlarm(
             description=f"ECS refuses scale-in protection to workers of the pool {pool.name}; without it they take no "
             "tasks.",
-            namespace=METRICS_NAMESPACE,
-            metric=refused,
-            dimensions={},
-            statistic="Sum",
-            comparison=ABOVE,
+            measure=Measure(METRICS_NAMESPACE, {}, refused, "Sum"),
             # The agent logs only the first refusal in a row; every deployment has a few.
-            threshold=MAX_REFUSALS,
+            limit=above(MAX_REFUSALS),
             periods=1,
             period_s=REFUSALS_PERIOD_S,
             missing="notBreaching",

@@ -13,7 +13,7 @@ from troposphere.elasticloadbalancingv2 import (
 )
 
 from stack.lib.listeners import Balancer, SignIn
-from stack.lib.parameters import Matching, OneOf, add_condition, add_parameter, add_rule
+from stack.lib.parameters import FormGroup, Matching, OneOf, add_condition, add_rule
 from stack.lib.security_groups import ANYWHERE, HTTPS_PORT, Group, add_closed_group
 from stack.lib.settings import Settings
 from stack.sections.logs import BALANCER_PREFIX, AccessLogs
@@ -36,10 +36,9 @@ class _Placement:
 
 
 def add_balancer(t: Template, *, network: Network, settings: Settings, access_logs: AccessLogs) -> Balancer:
-    certificate = add_parameter(
-        t,
+    form = FormGroup(t, GROUP)
+    certificate = form.add(
         "CertificateArn",
-        group=GROUP,
         label="Certificate",
         description="ARN of an ACM certificate for HTTPS; without one the load balancer uses HTTP.",
         constraint=Matching(
@@ -48,8 +47,8 @@ def add_balancer(t: Template, *, network: Network, settings: Settings, access_lo
         ),
         default="",
     )
-    placement = _add_placement(t, certificate=certificate, network=network)
-    ranges = add_allowed_ranges(t, group=GROUP)
+    placement = _add_placement(form, certificate=certificate, network=network)
+    ranges = add_allowed_ranges(form)
     sign_in = add_sign_in(t, certificate=certificate)
     has_certificate = add_condition(t, "HasCertificate", Not(Equals(Ref(certificate), "")))
     web_port = If(has_certificate, HTTPS_PORT, HTTP_PORT)
@@ -108,11 +107,10 @@ def _add_group(
     return group
 
 
-def _add_placement(t: Template, *, certificate: Parameter, network: Network) -> _Placement:
-    scheme = add_parameter(
-        t,
+def _add_placement(form: FormGroup, *, certificate: Parameter, network: Network) -> _Placement:
+    t = form.template
+    scheme = form.add(
         "BalancerScheme",
-        group=GROUP,
         label="Load balancer scheme",
         description="Whether the load balancer faces the internet, which needs a certificate, or is internal.",
         constraint=OneOf(values=(INTERNAL, PUBLIC)),

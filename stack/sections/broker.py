@@ -8,7 +8,7 @@ from troposphere import Equals, FindInMap, If, Not, Output, Ref, Sub, Template
 from troposphere.elasticache import ParameterGroup, ReplicationGroup, SubnetGroup, User, UserGroup
 from troposphere.secretsmanager import Secret
 
-from stack.lib.parameters import Matching, OneOf, add_condition, add_mapping, add_parameter, placeholder
+from stack.lib.parameters import FormGroup, Matching, OneOf, add_condition, add_mapping, placeholder
 from stack.lib.secrets import KEY_LENGTH, SecretValue, add_generated_secret, whole_secret
 from stack.lib.security_groups import Group, add_closed_group
 from stack.lib.settings import Settings
@@ -97,19 +97,16 @@ def add_broker(t: Template, *, network: Network, settings: Settings) -> Broker:
 
 
 def _add_nodes(t: Template) -> _Nodes:
-    node_type = add_parameter(
-        t,
+    form = FormGroup(t, GROUP)
+    node_type = form.add(
         "BrokerNodeType",
-        group=GROUP,
         label="Node type",
         description="Size of the Redis nodes.",
         constraint=Matching(regex=r"^cache\.[a-z0-9]+\.[a-z0-9]+$", must_be="a node type, such as cache.t4g.small"),
         default="cache.t4g.small",
     )
-    replicas = add_parameter(
-        t,
+    replicas = form.add(
         "BrokerReplicas",
-        group=GROUP,
         label="Replicas",
         description="Replicas of the Redis primary; with at least one, failover to another zone is automatic.",
         constraint=OneOf(values=tuple(str(n) for n in range(MAX_REPLICAS + 1))),

@@ -7,7 +7,7 @@ from troposphere.ecs import Cluster as EcsCluster
 from troposphere.ecs import ClusterSetting
 from troposphere.servicediscovery import PrivateDnsNamespace
 
-from stack.lib.parameters import OneOf, add_parameter
+from stack.lib.parameters import FormGroup, OneOf
 from stack.lib.services import PROVIDERS
 from stack.sections.network import Network
 from stack.sections.settings import LOGS_GROUP
@@ -25,10 +25,8 @@ class Cluster:
 
 
 def add_cluster(t: Template, *, network: Network) -> Cluster:
-    insights = add_parameter(
-        t,
+    insights = FormGroup(t, LOGS_GROUP).add(
         "ContainerInsights",
-        group=LOGS_GROUP,
         label="Container Insights",
         description="Whether CloudWatch records the resource use of each service and ECS task; every metric is billed.",
         constraint=OneOf(values=("enabled", "disabled")),

@@ -4,12 +4,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from troposphere import Equals, Not, Parameter, Ref, Sub, Template
+from troposphere import Equals, Not, Ref, Sub, Template
 from troposphere.iam import Role
 
 from fleet.pools import POOLS
 from stack.lib.iam import Statement, add_policy, read_secrets_below, use_log_bucket
-from stack.lib.parameters import Between, Matching, add_condition, add_parameter
+from stack.lib.parameters import Between, FormGroup, Matching, add_condition
 from stack.lib.secrets import SecretValue
 from stack.sections.cluster import Cluster
 from stack.sections.foundation import Foundation
@@ -38,16 +38,24 @@ class Connections:
 
 
 def add_connections(t: Template, *, base: Foundation, pools: Sequence[SizedPool]) -> Connections:
-    gate_minutes = add_parameter(
-        t,
+    form = FormGroup(t, GROUP)
+    gate_minutes = form.add(
         "GateMinutes",
-        group=GROUP,
         label="Minutes to wait for workers",
         description="Minutes that a new scheduler waits, during a deployment, for workers of other code to stop.",
         constraint=Between(low=0, high=MAX_GATE_MINUTES),
         default=15,
     )
-    prefix = _add_prefix(t)
+    prefix = form.add(
+        "ConnectionsPrefix",
+        label="Prefix of connections and variables",
+        description="Airflow reads secrets <prefix>/connections/<id> and <prefix>/variables/<key>; empty for none.",
+        constraint=Matching(
+            regex=r"^([A-Za-z0-9_+=.@-]+(/[A-Za-z0-9_+=.@-]+)*)?$",
+            must_be="a secret's name without a trailing slash, or empty",
+        ),
+        default="",
+    )
     return Connections(
         environment={
             **base.database.environment,
@@ -67,21 +75,6 @@ def add_connections(t: Template, *, base: Foundation, pools: Sequence[SizedPool]
         ],
         prefix=Ref(prefix),
         has_prefix=add_condition(t, "HasConnectionsPrefix", Not(Equals(Ref(prefix), ""))),
-    )
-
-
-def _add_prefix(t: Template) -> Parameter:
-    return add_parameter(
-        t,
-        "ConnectionsPrefix",
-        group=GROUP,
-        label="Prefix of connections and variables",
-        description="Airflow reads secrets <prefix>/connections/<id> and <prefix>/variables/<key>; empty for none.",
-        constraint=Matching(
-            regex=r"^([A-Za-z0-9_+=.@-]+(/[A-Za-z0-9_+=.@-]+)*)?$",
-            must_be="a secret's name without a trailing slash, or empty",
-        ),
-        default="",
     )
 
 

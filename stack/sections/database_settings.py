@@ -5,7 +5,7 @@ from typing import Any
 
 from troposphere import Equals, If, Not, NoValue, Parameter, Ref, Template
 
-from stack.lib.parameters import YES_OR_NO, Between, Matching, OneOf, add_condition, add_parameter
+from stack.lib.parameters import YES_OR_NO, Between, FormGroup, Matching, OneOf, add_condition
 
 GROUP = "Database"
 
@@ -33,10 +33,9 @@ class DatabaseSettings:
 
 
 def add_database_settings(t: Template) -> DatabaseSettings:
-    instance_class = add_parameter(
-        t,
+    form = FormGroup(t, GROUP)
+    instance_class = form.add(
         "DatabaseInstanceClass",
-        group=GROUP,
         label="Instance class",
         description="Size of the database server.",
         constraint=Matching(
@@ -44,27 +43,23 @@ def add_database_settings(t: Template) -> DatabaseSettings:
         ),
         default="db.t4g.small",
     )
-    multi_az = add_parameter(
-        t,
+    multi_az = form.add(
         "DatabaseMultiAz",
-        group=GROUP,
         label="Standby in a second zone",
         description="Whether a standby in another zone takes over when the database fails.",
         constraint=YES_OR_NO,
         default="false",
     )
-    backup_days = add_parameter(
-        t,
+    backup_days = form.add(
         "DatabaseBackupDays",
-        group=GROUP,
         label="Days to keep backups",
         description="Days over which the database can be restored to any point in time.",
         constraint=Between(low=1, high=35),
         default=7,
     )
-    storage, max_storage = _add_storage(t)
+    storage, max_storage = _add_storage(form)
     has_max = add_condition(t, "HasDatabaseStorageAutoscaling", Not(Equals(Ref(max_storage), "0")))
-    insights, monitoring = _add_monitoring(t)
+    insights, monitoring = _add_monitoring(form)
     return DatabaseSettings(
         instance_class=Ref(instance_class),
         storage_gib=Ref(storage),
@@ -75,15 +70,13 @@ def add_database_settings(t: Template) -> DatabaseSettings:
         has_insights=add_condition(t, "HasDatabaseInsights", Equals(Ref(insights), "true")),
         monitoring_s=Ref(monitoring),
         is_monitored=add_condition(t, "IsDatabaseMonitored", Not(Equals(Ref(monitoring), "0"))),
-        authorities=Ref(_add_authorities(t)),
+        authorities=Ref(_add_authorities(form)),
     )
 
 
-def _add_authorities(t: Template) -> Parameter:
-    return add_parameter(
-        t,
+def _add_authorities(form: FormGroup) -> Parameter:
+    return form.add(
         "DatabaseAuthorities",
-        group=GROUP,
         label="Certificate authorities",
         description="File in the image with the certificate authorities that may sign the database's certificate.",
         constraint=Matching(
@@ -94,20 +87,16 @@ def _add_authorities(t: Template) -> Parameter:
     )
 
 
-def _add_storage(t: Template) -> tuple[Any, Any]:
-    storage = add_parameter(
-        t,
+def _add_storage(form: FormGroup) -> tuple[Any, Any]:
+    storage = form.add(
         "DatabaseStorageGib",
-        group=GROUP,
         label="Storage in GiB",
         description="Initial storage of the database in GiB; it can be enlarged later, but never reduced.",
         constraint=Between(low=20, high=65536),
         default=20,
     )
-    maximum = add_parameter(
-        t,
+    maximum = form.add(
         "DatabaseMaxStorageGib",
-        group=GROUP,
         label="Maximum storage in GiB",
         description="Size up to which RDS enlarges a full database, at least a tenth above its storage; 0 for never.",
         constraint=Between(low=0, high=65536),
@@ -116,20 +105,16 @@ def _add_storage(t: Template) -> tuple[Any, Any]:
     return storage, maximum
 
 
-def _add_monitoring(t: Template) -> tuple[Any, Any]:
-    insights = add_parameter(
-        t,
+def _add_monitoring(form: FormGroup) -> tuple[Any, Any]:
+    insights = form.add(
         "DatabaseInsights",
-        group=GROUP,
         label="Performance Insights",
         description="Whether RDS records which queries load the database, and keeps that for seven days.",
         constraint=YES_OR_NO,
         default="true",
     )
-    monitoring = add_parameter(
-        t,
+    monitoring = form.add(
         "DatabaseMonitoringSeconds",
-        group=GROUP,
         label="Enhanced monitoring interval in seconds",
         description="Seconds between two records of the server's operating system metrics; 0 for none.",
         constraint=OneOf(values=("0", "1", "5", "10", "15", "30", "60")),

@@ -6,6 +6,7 @@ from troposphere import Template
 from troposphere.ecs import Service
 
 from stack.lib.listeners import Balancer, add_url_output, add_web_target
+from stack.lib.parameters import FormGroup
 from stack.lib.security_groups import add_aws_client_group, allow_traffic
 from stack.lib.services import Workload, add_service
 from stack.lib.task_definition import Container, Task, add_size, add_task
@@ -24,7 +25,7 @@ class Flower:
 
 
 def add_flower(t: Template, *, base: Foundation, balancer: Balancer) -> Flower:
-    size = add_size(t, "Flower", group=GROUP, described_as="the service flower", cpu="256", memory_mib="1024")
+    size = add_size(FormGroup(t, GROUP), "Flower", described_as="the service flower", cpu="256", memory_mib="1024")
     group = add_aws_client_group(t, "FlowerGroup", vpc=base.network.vpc, description="Flower")
     allow_traffic(t, source=group, target=base.database.group, port=base.database.port)
     allow_traffic(t, source=group, target=base.broker.group, port=base.broker.port)

@@ -12,7 +12,7 @@ from troposphere.serverless import EventBridgeRuleEvent, Function, ScheduleEvent
 from fleet.pools import POOLS
 from stack.lib.iam import add_network_policy, inspect_services, publish_to, scale_services
 from stack.lib.lambda_function import Code, FunctionContext, add_function
-from stack.lib.parameters import YES_OR_NO, Between, add_condition, add_parameter, placeholder
+from stack.lib.parameters import YES_OR_NO, Between, FormGroup, add_condition, placeholder
 from stack.lib.security_groups import add_aws_client_group, allow_traffic
 from stack.sections.airflow import Airflow
 from stack.sections.flower import Flower
@@ -56,37 +56,30 @@ def add_functions(
 
 def _add_settings(t: Template) -> Mapping[str, Any]:
     """Add the autoscaler's parameters and return its environment variables."""
-    poll_seconds = add_parameter(
-        t,
+    form = FormGroup(t, GROUP)
+    poll_seconds = form.add(
         "PollSeconds",
-        group=GROUP,
         label="Seconds between ticks",
         description="Seconds between two ticks of the autoscaler.",
         constraint=Between(low=5, high=60),
         default=5,
     )
-    scale_in_after = add_parameter(
-        t,
+    scale_in_after = form.add(
         "ScaleInAfterSeconds",
-        group=GROUP,
         label="Seconds before scale-in",
         description="Seconds for which a pool must have had surplus workers before they are drained.",
         constraint=Between(low=0, high=3600),
         default=0,
     )
-    max_step_out = add_parameter(
-        t,
+    max_step_out = form.add(
         "MaxStepOut",
-        group=GROUP,
         label="Maximum workers added at once",
         description="Workers that one tick of the autoscaler may add to a pool; the default sets no limit of its own.",
         constraint=Between(low=1, high=MAX_WORKERS),
         default=MAX_WORKERS,
     )
-    raced_boots = add_parameter(
-        t,
+    raced_boots = form.add(
         "RacedBootsPercent",
-        group=GROUP,
         label="Workers launched per hundred waiting tasks",
         description="Workers launched at once per hundred tasks without a slot, if that is more than are needed. The "
         "first to boot take the tasks; the other boots are cancelled. 0 launches no more than are needed.",
@@ -123,10 +116,8 @@ def _add_context(t: Template, *, base: Foundation, airflow: Airflow) -> Function
 
 
 def _add_reservation(t: Template) -> str:
-    reserve = add_parameter(
-        t,
+    reserve = FormGroup(t, GROUP).add(
         "ReserveConcurrency",
-        group=GROUP,
         label="Reserve concurrency",
         description="Whether the functions reserve a share of the account's concurrency; a new account has too little.",
         constraint=YES_OR_NO,

@@ -9,7 +9,7 @@ from troposphere.s3 import Bucket, BucketPolicy, LoggingConfiguration, ServerSid
 
 from stack.lib.iam import Statement
 from stack.lib.logs import add_bucket, add_bucket_policy, objects
-from stack.lib.parameters import Between, OneOf, add_condition, add_parameter, suppress
+from stack.lib.parameters import Between, FormGroup, OneOf, add_condition, suppress
 from stack.lib.settings import Settings
 from stack.sections.network import GROUP as NETWORK_GROUP
 from stack.sections.network import Network
@@ -41,10 +41,8 @@ class Logs:
 
 
 def add_access_logs(t: Template) -> AccessLogs:
-    days = add_parameter(
-        t,
+    days = FormGroup(t, LOGS_GROUP).add(
         "AccessLogDays",
-        group=LOGS_GROUP,
         label="Days to keep access logs",
         description="Days after which access logs of load balancer and log bucket, and flow logs, are deleted.",
         constraint=Between(low=1, high=3650),
@@ -76,10 +74,8 @@ def add_access_logs(t: Template) -> AccessLogs:
 
 
 def add_logs(t: Template, *, settings: Settings, access_logs: AccessLogs) -> Logs:
-    days = add_parameter(
-        t,
+    days = FormGroup(t, LOGS_GROUP).add(
         "TaskLogDays",
-        group=LOGS_GROUP,
         label="Days to keep task logs",
         description="Days after which the logs of Airflow's tasks are deleted from their bucket.",
         constraint=Between(low=1, high=3650),
@@ -100,10 +96,8 @@ def add_logs(t: Template, *, settings: Settings, access_logs: AccessLogs) -> Log
 
 def add_flow_logs(t: Template, *, network: Network, access_logs: AccessLogs) -> None:
     """Add flow logs of a created network; for an existing network, its owner decides."""
-    traffic = add_parameter(
-        t,
+    traffic = FormGroup(t, NETWORK_GROUP).add(
         "FlowLogTraffic",
-        group=NETWORK_GROUP,
         label="Flow logs",
         description="Connections that are logged in a created VPC: all, rejected ones, or none.",
         constraint=OneOf(values=(NO_TRAFFIC, "REJECT", "ALL")),

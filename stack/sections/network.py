@@ -5,7 +5,7 @@ from typing import Any
 
 from troposphere import Equals, If, Not, Or, Parameter, Ref, Split, Template
 
-from stack.lib.parameters import Matching, OneOf, add_condition, add_parameter, add_rule
+from stack.lib.parameters import FormGroup, Matching, OneOf, add_condition, add_rule
 from stack.sections.created_network import NetworkShape, add_created_network
 
 GROUP = "Network"
@@ -44,28 +44,23 @@ class Network:
 
 
 def add_network(t: Template) -> Network:
-    vpc_id = add_parameter(
-        t,
+    form = FormGroup(t, GROUP)
+    vpc_id = form.add(
         "VpcId",
-        group=GROUP,
         label="VPC",
         description="Existing VPC to run in; leave empty to create one with public and private subnets.",
         constraint=Matching(regex=r"^(vpc-[0-9a-f]{8,17})?$", must_be="a VPC id, or empty"),
         default="",
     )
-    private_ids = add_parameter(
-        t,
+    private_ids = form.add(
         "PrivateSubnetIds",
-        group=GROUP,
         label="Private subnets",
         description="Subnets of the existing VPC, in different zones, that reach AWS through NAT or VPC endpoints.",
         constraint=TWO_SUBNETS_OR_NONE,
         default="",
     )
-    public_ids = add_parameter(
-        t,
+    public_ids = form.add(
         "PublicSubnetIds",
-        group=GROUP,
         label="Public subnets",
         description="Subnets of the existing VPC for a load balancer that faces the internet.",
         constraint=TWO_SUBNETS_OR_NONE,
@@ -93,7 +88,7 @@ def add_network(t: Template) -> Network:
     )
     # The rules above make both equal. The linter needs both to see that neither is empty in a brought network.
     is_created = add_condition(t, "IsNetworkCreated", Or(Equals(Ref(vpc_id), ""), Equals(Ref(private_ids), "")))
-    own = add_created_network(t, shape=_add_shape(t), is_created=is_created)
+    own = add_created_network(t, shape=_add_shape(form), is_created=is_created)
     return Network(
         vpc=If(is_created, Ref(own.vpc), Ref(vpc_id)),
         created_vpc=Ref(own.vpc),
@@ -105,11 +100,9 @@ def add_network(t: Template) -> Network:
     )
 
 
-def _add_shape(t: Template) -> NetworkShape:
-    cidr = add_parameter(
-        t,
+def _add_shape(form: FormGroup) -> NetworkShape:
+    cidr = form.add(
         "VpcCidr",
-        group=GROUP,
         label="Address range",
         description="Addresses of the VPC that is created when VpcId is empty.",
         constraint=Matching(
@@ -118,19 +111,15 @@ def _add_shape(t: Template) -> NetworkShape:
         ),
         default="10.0.0.0/16",
     )
-    zones: Parameter = add_parameter(
-        t,
+    zones: Parameter = form.add(
         "Zones",
-        group=GROUP,
         label="Zones",
         description="Number of availability zones of the created VPC.",
         constraint=OneOf(values=("2", "3")),
         default="2",
     )
-    way_out: Parameter = add_parameter(
-        t,
+    way_out: Parameter = form.add(
         "WayOut",
-        group=GROUP,
         label="Internet access of private subnets",
         description="One NAT gateway, one per zone, or none: endpoints then lead to AWS, but nothing to the internet.",
         constraint=OneOf(values=("nat", "nat-per-zone", "endpoints")),

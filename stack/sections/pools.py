@@ -8,7 +8,7 @@ from typing import Any
 from troposphere import Parameter, Sub, Template
 
 from fleet.pools import pool_entry
-from stack.lib.parameters import Between, add_min_max_rule, add_parameter, placeholder
+from stack.lib.parameters import Between, FormGroup, add_min_max_rule, placeholder
 from stack.lib.services import SpotShare, add_spot_share
 from stack.lib.task_definition import Size, add_size
 
@@ -76,42 +76,36 @@ def _check(pools: Sequence[DeclaredPool]) -> None:
 
 
 def _add_pool(t: Template, pool: DeclaredPool) -> SizedPool:
-    group = f"Workers ({pool.name})"
-    minimum, maximum = _add_limits(t, pool, group=group)
+    form = FormGroup(t, f"Workers ({pool.name})")
+    minimum, maximum = _add_limits(form, pool)
     return SizedPool(
         pool=pool,
         min=minimum,
         max=maximum,
-        concurrency=add_parameter(
-            t,
+        concurrency=form.add(
             f"{pool.title}Concurrency",
-            group=group,
             label="Slots per worker",
             description=f"Airflow tasks that one worker of the pool {pool.name} runs at once.",
             constraint=Between(low=1, high=MAX_SLOTS),
             default=pool.concurrency,
         ),
         size=add_size(
-            t,
+            form,
             pool.title,
-            group=group,
             described_as=f"a worker of the pool {pool.name}",
             cpu=pool.cpu,
             memory_mib=pool.memory_mib,
         ),
-        storage_gib=add_parameter(
-            t,
+        storage_gib=form.add(
             f"{pool.title}StorageGib",
-            group=group,
             label="Disk in GiB",
             description=f"Disk of a worker of the pool {pool.name}, lost with it; Fargate's default is one GiB less.",
             constraint=Between(low=21, high=200),
             default=pool.storage_gib,
         ),
         spot=add_spot_share(
-            t,
+            form,
             pool.title,
-            group=group,
             described_as=f"the workers of the pool {pool.name}",
             percent=pool.spot_percent,
             base=pool.on_demand_base,
@@ -119,26 +113,22 @@ def _add_pool(t: Template, pool: DeclaredPool) -> SizedPool:
     )
 
 
-def _add_limits(t: Template, pool: DeclaredPool, *, group: str) -> tuple[Parameter, Parameter]:
-    minimum = add_parameter(
-        t,
+def _add_limits(form: FormGroup, pool: DeclaredPool) -> tuple[Parameter, Parameter]:
+    minimum = form.add(
         f"{pool.title}Min",
-        group=group,
         label="Minimum workers",
         description=f"Workers of the pool {pool.name} that run even when nothing is queued.",
         constraint=Between(low=0, high=MAX_WORKERS),
         default=pool.min,
     )
-    maximum = add_parameter(
-        t,
+    maximum = form.add(
         f"{pool.title}Max",
-        group=group,
         label="Maximum workers",
         description=f"Workers of the pool {pool.name} that may run at once; not below the minimum.",
         constraint=Between(low=1, high=MAX_WORKERS),
         default=pool.max,
     )
-    add_min_max_rule(t, pool.title, low=minimum, high=maximum, exact_to=MIN_MAX_EXACT_TO)
+    add_min_max_rule(form.template, pool.title, low=minimum, high=maximum, exact_to=MIN_MAX_EXACT_TO)
     return minimum, maximum
 
 

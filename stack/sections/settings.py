@@ -2,7 +2,7 @@
 
 from troposphere import Equals, GetAtt, If, Not, NoValue, Parameter, Ref, Sub, Template
 
-from stack.lib.parameters import YES_OR_NO, Matching, OneOf, add_condition, add_parameter
+from stack.lib.parameters import YES_OR_NO, FormGroup, Matching, OneOf, add_condition
 from stack.lib.settings import Settings
 
 IMAGE_GROUP = "Image"
@@ -14,10 +14,9 @@ LOG_RETENTION_DAYS = ("1", "3", "5", "7", "14", "30", "60", "90", "120", "150", 
 
 
 def add_settings(t: Template, *, key_arn: GetAtt) -> Settings:
-    image_uri = add_parameter(
-        t,
+    image = FormGroup(t, IMAGE_GROUP)
+    image_uri = image.add(
         "ImageUri",
-        group=IMAGE_GROUP,
         label="Image",
         description="Image that every container runs, with its tag or digest.",
         constraint=Matching(
@@ -25,55 +24,46 @@ def add_settings(t: Template, *, key_arn: GetAtt) -> Settings:
             must_be="an image name with a tag or a digest, such as registry/airflow-on-ecs:1.0",
         ),
     )
-    architecture = add_parameter(
-        t,
+    architecture = image.add(
         "Architecture",
-        group=IMAGE_GROUP,
         label="Processor architecture",
         description="Processor that the image was built for; ECS tasks and functions run on it.",
         constraint=OneOf(values=("x86_64", "arm64")),
         default="x86_64",
     )
-    retention = add_parameter(
-        t,
+    retention = FormGroup(t, LOGS_GROUP).add(
         "LogRetentionDays",
-        group=LOGS_GROUP,
         label="Days to keep container logs",
         description="Days after which CloudWatch deletes the logs of containers and functions.",
         constraint=OneOf(values=LOG_RETENTION_DAYS),
         default="30",
     )
     is_arm = add_condition(t, "IsArm", Equals(Ref(architecture), "arm64"))
-    return Settings(
-        image_uri=Ref(image_uri),
-        repository_arn=_add_repository(t),
-        architecture=Ref(architecture),
-        cpu_architecture=If(is_arm, "ARM64", "X86_64"),
-        log_retention_days=Ref(retention),
-        key_arn=key_arn,
-        deletion_protection=Ref(_add_deletion_protection(t)),
-        permissions_boundary=_add_permissions_boundary(t),
-        has_exec=_add_exec(t),
-    )
-
-
-def _add_deletion_protection(t: Template) -> Parameter:
-    return add_parameter(
-        t,
+    repository_arn = _add_repository(image)
+    safety = FormGroup(t, SAFETY_GROUP)
+    deletion_protection = safety.add(
         "DeletionProtection",
-        group=SAFETY_GROUP,
         label="Protect from deletion",
         description="Whether database and load balancer are protected from deletion until this is set to false.",
         constraint=YES_OR_NO,
         default="true",
     )
+    return Settings(
+        image_uri=Ref(image_uri),
+        repository_arn=repository_arn,
+        architecture=Ref(architecture),
+        cpu_architecture=If(is_arm, "ARM64", "X86_64"),
+        log_retention_days=Ref(retention),
+        key_arn=key_arn,
+        deletion_protection=Ref(deletion_protection),
+        permissions_boundary=_add_permissions_boundary(safety),
+        has_exec=_add_exec(safety),
+    )
 
 
-def _add_permissions_boundary(t: Template) -> If:
-    boundary = add_parameter(
-        t,
+def _add_permissions_boundary(form: FormGroup) -> If:
+    boundary = form.add(
         "PermissionsBoundaryArn",
-        group=SAFETY_GROUP,
         label="Permissions boundary",
         description="ARN of a policy that limits every role of the stack; empty sets no boundary.",
         constraint=Matching(
@@ -82,28 +72,24 @@ def _add_permissions_boundary(t: Template) -> If:
         ),
         default="",
     )
-    has_boundary = add_condition(t, "HasPermissionsBoundary", Not(Equals(Ref(boundary), "")))
+    has_boundary = add_condition(form.template, "HasPermissionsBoundary", Not(Equals(Ref(boundary), "")))
     return If(has_boundary, Ref(boundary), NoValue)
 
 
-def _add_exec(t: Template) -> str:
-    allowed = add_parameter(
-        t,
+def _add_exec(form: FormGroup) -> str:
+    allowed = form.add(
         "ExecAllowed",
-        group=SAFETY_GROUP,
         label="Allow ECS Exec",
         description="Whether operators may open a shell in containers; their file systems are writable then.",
         constraint=YES_OR_NO,
         default="false",
     )
-    return add_condition(t, "HasExec", Equals(Ref(allowed), "true"))
+    return add_condition(form.template, "HasExec", Equals(Ref(allowed), "true"))
 
 
-def _add_repository(t: Template) -> If:
-    repository: Parameter = add_parameter(
-        t,
+def _add_repository(form: FormGroup) -> If:
+    repository: Parameter = form.add(
         "ImageRepositoryArn",
-        group=IMAGE_GROUP,
         label="Image repository",
         description="ARN of the image's ECR repository; empty allows any repository of this account and region.",
         constraint=Matching(
@@ -112,7 +98,7 @@ def _add_repository(t: Template) -> If:
         ),
         default="",
     )
-    has_repository = add_condition(t, "HasImageRepository", Not(Equals(Ref(repository), "")))
+    has_repository = add_condition(form.template, "HasImageRepository", Not(Equals(Ref(repository), "")))
     # CloudFormation cannot extract the repository's name from the image's URI.
     own = Sub("arn:${AWS::Partition}:ecr:${AWS::Region}:${AWS::AccountId}:repository/*")
     return If(has_repository, Ref(repository), own)

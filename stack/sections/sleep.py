@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from troposphere import Equals, Not, Parameter, Ref, Sub, Template
+from troposphere import Equals, Not, Ref, Sub, Template
 from troposphere.awslambda import Permission
 from troposphere.events import Rule, Target
 from troposphere.serverless import Function, ScheduleEvent
@@ -11,7 +11,7 @@ from troposphere.serverless import Function, ScheduleEvent
 from fleet.pools import POOLS
 from stack.lib.iam import Statement, allow
 from stack.lib.lambda_function import Code, FunctionContext, add_function
-from stack.lib.parameters import Between, Matching, add_condition, add_parameter
+from stack.lib.parameters import Between, FormGroup, Matching, add_condition
 from stack.sections.airflow import Airflow
 from stack.sections.flower import Flower
 from stack.sections.foundation import Foundation
@@ -36,10 +36,8 @@ def add_sleeper(
     flower: Flower,
     pools: Sequence[SizedPool],
 ) -> None:
-    patience = add_parameter(
-        t,
+    patience = FormGroup(t, GROUP).add(
         "SleepPatienceMinutes",
-        group=GROUP,
         label="Maximum wait for sleep in minutes",
         description="Minutes to wait while the environment is too busy to fall asleep; after them it stays awake.",
         constraint=Between(low=1, high=1440),
@@ -83,10 +81,8 @@ def add_sleeper(
 
 
 def _add_schedule(t: Template, prefix: str, *, function: Function, desired_state: str, purpose: str) -> None:
-    expression: Parameter = add_parameter(
-        t,
+    expression = FormGroup(t, GROUP).add(
         f"{prefix}Schedule",
-        group=GROUP,
         label=f"{prefix} schedule",
         description=f"{purpose} at these times in UTC: an EventBridge expression, such as cron(0 19 ? * MON-FRI *); "
         "empty for never.",

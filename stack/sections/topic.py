@@ -6,17 +6,15 @@ from troposphere import Equals, GetAtt, Not, Output, Ref, Sub, Template
 from troposphere.sns import SubscriptionResource, Topic, TopicPolicy
 
 from stack.lib.iam import POLICY_VERSION
-from stack.lib.parameters import Matching, add_condition, add_parameter
+from stack.lib.parameters import FormGroup, Matching, add_condition
 
 GROUP = "Alarms"
 
 
 def add_topic(t: Template, *, key_arn: GetAtt) -> Topic:
     """Add an encrypted topic, with a subscription by e-mail if an address is given."""
-    email = add_parameter(
-        t,
+    email = FormGroup(t, GROUP).add(
         "AlarmEmail",
-        group=GROUP,
         label="E-mail for alarms",
         description="Address that receives every alarm, once it has confirmed its subscription; empty for none.",
         constraint=Matching(

@@ -7,7 +7,7 @@ from troposphere import Equals, If, Join, Not, NoValue, Parameter, Ref, Select, 
 from troposphere.ec2 import SecurityGroupRule
 
 from stack.lib.listeners import SignIn
-from stack.lib.parameters import Matching, add_condition, add_parameter, add_rule, placeholder
+from stack.lib.parameters import FormGroup, Matching, add_condition, add_rule, placeholder
 
 MAX_RANGES = 4
 RANGE = r"[0-9]{1,3}(\.[0-9]{1,3}){3}/([0-9]|[12][0-9]|3[0-2])"
@@ -23,11 +23,9 @@ ENDPOINTS = {
 }
 
 
-def add_allowed_ranges(t: Template, *, group: str) -> Parameter:
-    return add_parameter(
-        t,
+def add_allowed_ranges(form: FormGroup) -> Parameter:
+    return form.add(
         "AllowedCidrs",
-        group=group,
         label="Allowed addresses",
         description=f"IPv4 ranges that may open the web pages, up to {MAX_RANGES} separated by commas.",
         constraint=Matching(
@@ -58,20 +56,17 @@ def ingress_rules(t: Template, *, ranges: Parameter, ports: Sequence[tuple[Any, 
 
 
 def add_sign_in(t: Template, *, certificate: Any) -> SignIn:
-    issuer = add_parameter(
-        t,
+    form = FormGroup(t, GROUP)
+    issuer = form.add(
         "OidcIssuer",
-        group=GROUP,
         label="Issuer",
         description="Issuer of the OpenID Connect provider that people sign in with; empty turns this sign-in off.",
         constraint=HTTPS_OR_NONE,
         default="",
     )
     endpoints = {
-        title: add_parameter(
-            t,
+        title: form.add(
             title,
-            group=GROUP,
             label=label,
             description=f"Address that the provider's openid-configuration calls {field}.",
             constraint=HTTPS_OR_NONE,
@@ -79,7 +74,7 @@ def add_sign_in(t: Template, *, certificate: Any) -> SignIn:
         )
         for title, (label, field) in ENDPOINTS.items()
     }
-    client, secret = _add_client(t)
+    client, secret = _add_client(form)
     all_others = [*endpoints.values(), client, secret, certificate]
     add_rule(
         t,
@@ -102,20 +97,16 @@ def add_sign_in(t: Template, *, certificate: Any) -> SignIn:
     )
 
 
-def _add_client(t: Template) -> tuple[Parameter, Parameter]:
-    client = add_parameter(
-        t,
+def _add_client(form: FormGroup) -> tuple[Parameter, Parameter]:
+    client = form.add(
         "OidcClientId",
-        group=GROUP,
         label="Client id",
         description="Id of this stack as a client of the provider.",
         constraint=Matching(regex=r"^[A-Za-z0-9._~:/-]*$", must_be="a client id, or empty"),
         default="",
     )
-    secret = add_parameter(
-        t,
+    secret = form.add(
         "OidcSecretArn",
-        group=GROUP,
         label="Client secret",
         description=f"ARN of a secret whose JSON has the client's secret under the key {SECRET_KEY}.",
         constraint=Matching(

@@ -11,7 +11,7 @@ from samcli.cli.types import CfnParameterOverridesType
 from troposphere import Template
 
 from cfn.parameters import violations
-from stack.lib.parameters import YES_OR_NO, Matching, add_condition, add_mapping, add_parameter
+from stack.lib.parameters import YES_OR_NO, FormGroup, Matching, add_condition, add_mapping
 from tests.support import rendered
 
 ROOT = Path(__file__).parents[3]
@@ -217,18 +217,13 @@ def test_a_constraint_accepts_good_values_and_refuses_bad_ones(title: str, good:
 )
 def test_a_parameter_without_its_texts_is_refused(group: str, label: str, description: str) -> None:
     with pytest.raises(ValueError, match="parameter Thing needs"):
-        add_parameter(Template(), "Thing", group=group, label=label, description=description, constraint=YES_OR_NO)
+        FormGroup(Template(), group).add("Thing", label=label, description=description, constraint=YES_OR_NO)
 
 
 def test_a_pattern_that_is_not_anchored_is_refused() -> None:
     with pytest.raises(ValueError, match="not anchored"):
-        add_parameter(
-            Template(),
-            "Thing",
-            group="Group",
-            label="Label",
-            description="Text.",
-            constraint=Matching(regex="a+", must_be="some a"),
+        FormGroup(Template(), "Group").add(
+            "Thing", label="Label", description="Text.", constraint=Matching(regex="a+", must_be="some a")
         )
 
 
