@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -92,6 +92,11 @@ def total_slots(pools: Sequence[Pool]) -> int:
 def lists_of(queue: str) -> tuple[str, ...]:
     """Return the Redis lists that hold a queue's messages."""
     return (queue, *(f"{queue}{PRIORITY_SEPARATOR}{step}" for step in PRIORITY_STEPS))
+
+
+def lists_of_pools(pools: Iterable[Pool]) -> list[str]:
+    """Return the Redis lists that hold the messages of all the pools' queues."""
+    return [name for pool in pools for queue in pool.queues for name in lists_of(queue)]
 
 
 def _read_pool(entry: Any, *, with_services: bool) -> Pool:

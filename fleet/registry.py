@@ -37,6 +37,9 @@ for i, key in ipairs(KEYS) do
 end
 """
 
+Command = tuple[str | int, ...]
+"""A command of Redis with its arguments."""
+
 
 def member_key(member_id: str) -> str:
     return f"fleet:member:{member_id}"
@@ -175,6 +178,14 @@ class Registry:
     def forecast(self, pool: str) -> Forecast | None:
         """Return the pool's forecast; None when there is none or it expired; raise ValueError as parse_forecast."""
         return parse_forecast(self._redis.get(forecast_key(pool)))
+
+
+def read_each(client: Any, commands: Mapping[str, Command], *, raise_on_error: bool = False) -> dict[str, Any]:
+    """Send the commands in one round trip; return each one's reply, by its name, or its error if none is raised."""
+    with client.pipeline(transaction=False) as pipe:
+        for command in commands.values():
+            pipe.execute_command(*command)
+        return dict(zip(commands, pipe.execute(raise_on_error=raise_on_error), strict=True))
 
 
 def _seconds(time: tuple[int, int]) -> float:

@@ -10,8 +10,8 @@ import redis
 
 from autoscaler.observation import Fleet, Unreadable, Worker
 from fleet.member import CONSUMING, SCHEDULER, STOPPED, WORKER, Member
-from fleet.pools import PRIORITY_SEPARATOR, Pool, lists_of
-from fleet.registry import ORDERS, Registry, Roster, order_key
+from fleet.pools import PRIORITY_SEPARATOR, Pool, lists_of, lists_of_pools
+from fleet.registry import ORDERS, Command, Registry, Roster, order_key, read_each
 
 QUEUES = "queues"
 FLEET = "fleet"
@@ -58,28 +58,22 @@ def read_queues(client: redis.Redis, pools: Sequence[Pool]) -> QueueReading:
     A message holds its task's token, so none leaves Redis: lengths and digests do. Raises redis.RedisError when Redis
     does not answer.
     """
-    names = [name for pool in pools for queue in pool.queues for name in lists_of(queue)]
-    with client.pipeline(transaction=False) as pipe:
-        for name in names:
-            pipe.llen(name)
-        pipe.eval(DIGESTS_OF_HEADS, len(names), *names)
-        *answers, digests = pipe.execute(raise_on_error=False)
-    lengths = dict(zip(names, answers, strict=True))
-    queued = {pool.name: _queues_of(pool, lengths) for pool in pools}
+    names = lists_of_pools(pools)
+    commands: dict[str, Command] = {name: ("LLEN", name) for name in names}
+    commands[DIGESTS_OF_HEADS] = ("EVAL", DIGESTS_OF_HEADS, len(names), *names)
+    replies = read_each(client, commands)
+    queued = {pool.name: _queues_of(pool, replies) for pool in pools}
     # Without digests only a metric is missing: no decision needs them.
-    digests = digests if isinstance(digests, list) else [b""] * len(names)
+    digests = replies[DIGESTS_OF_HEADS] if isinstance(replies[DIGESTS_OF_HEADS], list) else [b""] * len(names)
     head_of = {name: digest.decode() for name, digest in zip(names, digests, strict=True) if digest}
-    heads = {
-        pool.name: {name: head_of[name] for queue in pool.queues for name in lists_of(queue) if name in head_of}
-        for pool in pools
-    }
+    heads = {pool.name: {n: head_of[n] for n in lists_of_pools([pool]) if n in head_of} for pool in pools}
     return QueueReading(queued=queued, heads=heads)
 
 
-def _queues_of(pool: Pool, lengths: Mapping[str, Any]) -> Mapping[str, int] | Unreadable:
+def _queues_of(pool: Pool, replies: Mapping[str, Any]) -> Mapping[str, int] | Unreadable:
     counts, problems = {}, []
     for queue in pool.queues:
-        answers = [lengths[name] for name in lists_of(queue)]
+        answers = [replies[name] for name in lists_of(queue)]
         wrong = [answer for answer in answers if type(answer) is not int or answer < 0]
         if wrong:
             problems.append(f"{queue}: {wrong[0]}")

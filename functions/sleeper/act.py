@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from fleet.pools import lists_of_pools
 from shared.tags import ASLEEP_TAG, DESIRED_STATE_TAG, DesiredState, asleep_tag
 from sleeper.plan import Step, Verb
-from sleeper.read import SUSPENDED, Clients, cluster, queue_lists, scalable_target
+from sleeper.read import SUSPENDED, Clients, cluster, scalable_target
 from sleeper.settings import Settings
 
 ALARMS_A_CALL = 100  # the API takes no more
@@ -76,7 +77,7 @@ class Hands:
 
     def _drop_messages(self) -> None:
         client: Any = self._clients.broker.connect()
-        client.delete(*queue_lists(self._settings.pools))
+        client.delete(*lists_of_pools(self._settings.pools))
 
 
 def _arn(step: Step) -> str:

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from fleet.member import STOPPED, WORKER
-from fleet.pools import Pool, lists_of
-from fleet.registry import Registry
+from fleet.pools import Pool, lists_of_pools
+from fleet.registry import Registry, read_each
 from shared.aws import in_words
 from shared.broker import BROKER_ERRORS, Broker
 from shared.ecs import Described, describe_services, is_rolling_out
@@ -59,11 +59,6 @@ def cluster(ecs: Any, name: str) -> Mapping[str, Any]:
     raise Unreadable(f"there is no cluster {name}")
 
 
-def queue_lists(pools: Sequence[Pool]) -> list[str]:
-    """Return the Redis lists of all pools' queues."""
-    return [name for pool in pools for queue in pool.queues for name in lists_of(queue)]
-
-
 def scalable_target(cluster: str, service: str) -> dict[str, str]:
     """Return the arguments that name a service's scaling to Application Auto Scaling."""
     resource = f"service/{cluster}/{service}"
@@ -94,11 +89,8 @@ def _service(described: Described | str) -> Service:
 
 def _work(broker: Broker, pools: Sequence[Pool]) -> Work | str:
     try:
-        client: Any = broker.connect()
-        with client.pipeline(transaction=False) as pipe:
-            for name in queue_lists(pools):
-                pipe.llen(name)
-            lengths = pipe.execute()
+        client = broker.connect()
+        lengths = read_each(client, {name: ("LLEN", name) for name in lists_of_pools(pools)}, raise_on_error=True)
         roster = Registry(client).members()
     except BROKER_ERRORS as error:
         return in_words(error)
@@ -106,7 +98,7 @@ def _work(broker: Broker, pools: Sequence[Pool]) -> Work | str:
         return f"{len(roster.malformed)} malformed members in the fleet registry"
     workers = (member for member in roster.members if member.role == WORKER and member.state != STOPPED)
     busy = (f"{worker.id} of {worker.pool} runs {worker.active}" for worker in workers if worker.active)
-    return Work(queued=sum(lengths), busy=tuple(sorted(busy)))
+    return Work(queued=sum(lengths.values()), busy=tuple(sorted(busy)))
 
 
 def _database(rds: Any, identifier: str) -> str:

@@ -14,25 +14,23 @@ from agent.page.entries import read_check, read_decisions
 from fleet import history, registry
 from fleet.forecast import Forecast, parse_forecast
 from fleet.member import CONSUMING, DRAINED, DRAINING, STARTING, STOPPED, WORKER, Member
-from fleet.pools import Pool, lists_of
-from fleet.registry import Registry, Roster
+from fleet.pools import Pool, lists_of_pools
+from fleet.registry import Command, Registry, Roster, read_each
 
 DECISIONS_SHOWN = 20  # of each pool
 SILENT_AFTER_S = 180  # the autoscaler ticks several times a minute
 WORKER_STATES = (STARTING, CONSUMING, DRAINING, DRAINED)
-Command = tuple[str | int, ...]
 
 
 def read_fleet(client: redis.Redis, pools: Sequence[Pool]) -> dict[str, Any]:
     """Return the present state, ready for JSON. Raises redis.RedisError when Redis does not answer."""
     roster = Registry(client).members()
     code = _code(client, roster)
-    commands: dict[str, Command] = {}
+    commands: dict[str, Command] = {name: ("LLEN", name) for name in lists_of_pools(pools)}
     for pool in pools:
-        commands |= {name: ("LLEN", name) for name in _lists(pool)}
         decisions = registry.decisions_key(pool.name)
         commands[decisions] = ("LRANGE", decisions, 0, DECISIONS_SHOWN - 1)
-    replies = _replies(client, commands)
+    replies = read_each(client, commands)
     shown = [_pool(pool, roster, replies) for pool in pools]
     undeclared = {member.pool for member in _workers(roster.members)} - {pool.name for pool in pools}
     return {
@@ -58,7 +56,7 @@ def read_history(client: redis.Redis, pools: Sequence[Pool]) -> dict[str, Any]:
     for pool in pools:
         past, expected = registry.history_key(pool.name), registry.forecast_key(pool.name)
         commands |= {past: ("HVALS", past), expected: ("GET", expected)}
-    replies = _replies(client, commands)
+    replies = read_each(client, commands)
     return {
         "read_at": now,
         "hours": history.HOURS,
@@ -68,22 +66,10 @@ def read_history(client: redis.Redis, pools: Sequence[Pool]) -> dict[str, Any]:
     }
 
 
-def _replies(client: redis.Redis, commands: Mapping[str, Command]) -> dict[str, Any]:
-    """Send the commands, each named by its key, in one round trip; return each key's reply, or its error."""
-    with client.pipeline(transaction=False) as pipe:
-        for command in commands.values():
-            pipe.execute_command(*command)  # type: ignore[no-untyped-call]  # redis-py does not type it
-        return dict(zip(commands, pipe.execute(raise_on_error=False), strict=True))
-
-
 def _code(client: redis.Redis, roster: Roster) -> dict[str, Any]:
     raw: Any = client.get(registry.VERSIONS_KEY)  # redis-py's stubs say that this may be awaitable
     code = code_by_role(roster.members, malformed=roster.malformed, check=read_check(raw, now=roster.read_at))
     return {**code, **words.verdict(code)}
-
-
-def _lists(pool: Pool) -> list[str]:
-    return [name for queue in pool.queues for name in lists_of(queue)]
 
 
 def _workers(members: Iterable[Member]) -> list[Member]:
@@ -92,7 +78,7 @@ def _workers(members: Iterable[Member]) -> list[Member]:
 
 def _pool(pool: Pool, roster: Roster, replies: Mapping[str, Any]) -> dict[str, Any]:
     troubles: list[str] = []
-    lengths = [replies[name] for name in _lists(pool)]
+    lengths = [replies[name] for name in lists_of_pools([pool])]
     queued = None if any(isinstance(length, Exception) for length in lengths) else sum(lengths)
     if queued is None:
         troubles.append("the queues cannot be read")
