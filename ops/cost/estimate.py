@@ -70,10 +70,6 @@ def estimate(template: Template, *, load: Load) -> list[Line]:
     return sorted(lines, key=lambda line: (-line.usd, line.resource, line.what))
 
 
-def total(lines: list[Line]) -> float:
-    return sum(line.usd for line in lines)
-
-
 Priced = Iterator[tuple[str, float]]
 
 
@@ -96,14 +92,6 @@ def _broker(p: Resource, _template: Template, _load: Load) -> Priced:
     hour = _look_up(prices.ELASTICACHE_HOUR, p["CacheNodeType"], "node type")
     nodes = p["NumCacheClusters"]
     yield f"{nodes} x {p['CacheNodeType']}", nodes * hour * prices.HOURS_A_MONTH
-
-
-def _nat(_p: Resource, _template: Template, _load: Load) -> Priced:
-    yield "NAT gateway, without traffic", prices.NAT_GATEWAY_HOUR * prices.HOURS_A_MONTH
-
-
-def _address(_p: Resource, _template: Template, _load: Load) -> Priced:
-    yield "public address", prices.PUBLIC_ADDRESS_HOUR * prices.HOURS_A_MONTH
 
 
 def _endpoint(p: Resource, _template: Template, _load: Load) -> Priced:
@@ -155,8 +143,8 @@ def _flat(what: str, usd: float) -> Callable[[Resource, Template, Load], Priced]
 PRICED: Mapping[str, Callable[[Resource, Template, Load], Priced]] = {
     "AWS::CloudWatch::Alarm": _flat("alarm", prices.ALARM_MONTH),
     "AWS::CloudWatch::Dashboard": _flat("dashboard", prices.DASHBOARD_MONTH),
-    "AWS::EC2::EIP": _address,
-    "AWS::EC2::NatGateway": _nat,
+    "AWS::EC2::EIP": _flat("public address", prices.PUBLIC_ADDRESS_HOUR * prices.HOURS_A_MONTH),
+    "AWS::EC2::NatGateway": _flat("NAT gateway, without traffic", prices.NAT_GATEWAY_HOUR * prices.HOURS_A_MONTH),
     "AWS::EC2::VPCEndpoint": _endpoint,
     "AWS::ECS::Cluster": _cluster,
     "AWS::ECS::Service": price_service,

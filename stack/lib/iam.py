@@ -47,6 +47,17 @@ def allow(*, actions: Sequence[str], resources: Sequence[Any], condition: Statem
     return statement
 
 
+def allow_service(service: str, *, action: str | list[str], resource: Any) -> Statement:
+    """Allow an AWS service, in the policy of the resource itself, what it does for this account."""
+    return {
+        "Effect": "Allow",
+        "Principal": {"Service": service},
+        "Action": action,
+        "Resource": resource,
+        "Condition": {"StringEquals": {"aws:SourceAccount": Sub("${AWS::AccountId}")}},
+    }
+
+
 def read_secrets(arns: Sequence[Any], *, key_arn: GetAtt) -> list[Statement]:
     """Allow reading secrets that the stack's key encrypts."""
     return [

@@ -8,7 +8,7 @@ from troposphere import If, NoValue, Output, Ref, Template
 from troposphere.awslambda import Environment, LoggingConfig, VPCConfig
 from troposphere.iam import ManagedPolicy
 from troposphere.secretsmanager import Secret
-from troposphere.serverless import DeadLetterQueue, EventInvokeConfiguration, Function
+from troposphere.serverless import DeadLetterQueue, EventInvokeConfiguration, Function, ScheduleEvent
 from troposphere.sns import Topic
 
 from stack.lib.alarms import METRICS_NAMESPACE
@@ -57,6 +57,10 @@ class Code:
     concurrency: int
     events: Mapping[str, Any] = field(default_factory=dict)
     failure_topic: Topic | None = None
+
+
+def every_minute(description: str) -> ScheduleEvent:
+    return ScheduleEvent("EveryMinute", Description=description, Schedule="rate(1 minute)")
 
 
 def add_function(t: Template, prefix: str, *, context: FunctionContext, code: Code) -> Function:

@@ -43,13 +43,7 @@ def add_open_group(t: Template, title: str, *, vpc: If, description: str) -> Gro
 
 
 def _add_group(
-    t: Template,
-    title: str,
-    *,
-    vpc: If,
-    description: str,
-    egress: SecurityGroupRule,
-    is_egress_open: bool = False,
+    t: Template, title: str, *, vpc: If, description: str, egress: SecurityGroupRule, is_egress_open: bool = False
 ) -> Group:
     resource = t.add_resource(
         SecurityGroup(title, GroupDescription=description, VpcId=vpc, SecurityGroupEgress=[egress])

@@ -1,6 +1,7 @@
 """The containers of the service `airflow`, each limited to a share of the ECS task's memory."""
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from troposphere import Equals, FindInMap, Not, Ref, Template
@@ -64,6 +65,7 @@ def _containers(connections: Connections, *, base: Foundation, memory_mib: Mappi
     api = {"API_SECRET": base.secrets.api}
     jwt = {"JWT_SECRET": base.secrets.jwt}
     admin = {"ADMIN_PASSWORD": base.secrets.admin}
+    resident = partial(Container, environment=environment, runs_after=(MIGRATE,), is_restarted=True)
     return (
         Container(
             role=GATE,
@@ -80,34 +82,21 @@ def _containers(connections: Connections, *, base: Foundation, memory_mib: Mappi
             runs_once=True,
             runs_after=(GATE,),
         ),
-        Container(
+        resident(
             role=WEBSERVER,
             memory_mib=memory_mib[WEBSERVER],
-            environment=environment,
             secrets={**common, **api, **jwt, **admin},
             listens_on=WEBSERVER_PORT,
             is_reachable=True,
-            runs_after=(MIGRATE,),
-            is_restarted=True,
         ),
-        Container(
+        resident(
             role=SCHEDULER,
             memory_mib=memory_mib[SCHEDULER],
-            environment=environment,
             secrets={**common, **api, **jwt},
             listens_on=SCHEDULER_HEALTH_PORT,
-            runs_after=(MIGRATE,),
-            is_restarted=True,
         ),
         *(
-            Container(
-                role=role,
-                memory_mib=memory_mib[role],
-                environment=environment,
-                secrets={**common, **api},
-                runs_after=(MIGRATE,),
-                is_restarted=True,
-            )
+            resident(role=role, memory_mib=memory_mib[role], secrets={**common, **api})
             for role in ("dag-processor", "triggerer")
         ),
     )

@@ -51,7 +51,11 @@ def add_database(t: Template, *, network: Network, settings: Settings) -> Databa
             "Database",
             DeletionPolicy="Snapshot",
             UpdateReplacePolicy="Snapshot",
-            **_capacity(chosen),
+            AllocatedStorage=chosen.storage_gib,
+            DBInstanceClass=chosen.instance_class,
+            MaxAllocatedStorage=chosen.max_storage_gib,
+            MultiAZ=chosen.multi_az,
+            StorageType="gp3",
             **_monitoring(t, chosen=chosen, settings=settings),
             AutoMinorVersionUpgrade=True,
             BackupRetentionPeriod=chosen.backup_days,
@@ -93,16 +97,6 @@ def add_database(t: Template, *, network: Network, settings: Settings) -> Databa
         },
         statements=tuple(read_secrets([secret_arn], key_arn=settings.key_arn)),
     )
-
-
-def _capacity(chosen: DatabaseSettings) -> dict[str, Any]:
-    return {
-        "AllocatedStorage": chosen.storage_gib,
-        "DBInstanceClass": chosen.instance_class,
-        "MaxAllocatedStorage": chosen.max_storage_gib,
-        "MultiAZ": chosen.multi_az,
-        "StorageType": "gp3",
-    }
 
 
 def _monitoring(t: Template, *, chosen: DatabaseSettings, settings: Settings) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-from troposphere import Equals, If, Not, NoValue, Parameter, Ref, Template
+from troposphere import Equals, If, Not, NoValue, Ref, Template
 
 from stack.lib.parameters import YES_OR_NO, Between, FormGroup, Matching, OneOf, add_condition
 
@@ -60,6 +60,16 @@ def add_database_settings(t: Template) -> DatabaseSettings:
     storage, max_storage = _add_storage(form)
     has_max = add_condition(t, "HasDatabaseStorageAutoscaling", Not(Equals(Ref(max_storage), "0")))
     insights, monitoring = _add_monitoring(form)
+    authorities = form.add(
+        "DatabaseAuthorities",
+        label="Certificate authorities",
+        description="File in the image with the certificate authorities that may sign the database's certificate.",
+        constraint=Matching(
+            regex=r"^/?[A-Za-z0-9._-]+(/[A-Za-z0-9._-]+)*\.(pem|crt)$",
+            must_be="the path of a .pem or .crt file, absolute or below the image's own folder",
+        ),
+        default="authorities/rds.pem",
+    )
     return DatabaseSettings(
         instance_class=Ref(instance_class),
         storage_gib=Ref(storage),
@@ -70,20 +80,7 @@ def add_database_settings(t: Template) -> DatabaseSettings:
         has_insights=add_condition(t, "HasDatabaseInsights", Equals(Ref(insights), "true")),
         monitoring_s=Ref(monitoring),
         is_monitored=add_condition(t, "IsDatabaseMonitored", Not(Equals(Ref(monitoring), "0"))),
-        authorities=Ref(_add_authorities(form)),
-    )
-
-
-def _add_authorities(form: FormGroup) -> Parameter:
-    return form.add(
-        "DatabaseAuthorities",
-        label="Certificate authorities",
-        description="File in the image with the certificate authorities that may sign the database's certificate.",
-        constraint=Matching(
-            regex=r"^/?[A-Za-z0-9._-]+(/[A-Za-z0-9._-]+)*\.(pem|crt)$",
-            must_be="the path of a .pem or .crt file, absolute or below the image's own folder",
-        ),
-        default="authorities/rds.pem",
+        authorities=Ref(authorities),
     )
 
 

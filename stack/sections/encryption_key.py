@@ -5,7 +5,8 @@ from typing import Any
 from troposphere import GetAtt, Ref, Sub, Template
 from troposphere.kms import Alias, Key
 
-POLICY_VERSION = "2012-10-17"
+from stack.lib.iam import POLICY_VERSION, allow_service
+
 # Days in which the deletion of the key can be undone: AWS's maximum.
 PENDING_WINDOW_DAYS = 30
 
@@ -68,11 +69,5 @@ def _allow_log_groups() -> dict[str, Any]:
 
 def _allow_alarms() -> dict[str, Any]:
     """Let alarms use the key. Otherwise they could not publish to the encrypted topic, and nothing would show that."""
-    return {
-        "Sid": "AlarmsOfThisAccount",
-        "Effect": "Allow",
-        "Principal": {"Service": "cloudwatch.amazonaws.com"},
-        "Action": ["kms:Decrypt", "kms:GenerateDataKey*"],
-        "Resource": "*",
-        "Condition": {"StringEquals": {"aws:SourceAccount": Sub("${AWS::AccountId}")}},
-    }
+    actions = ["kms:Decrypt", "kms:GenerateDataKey*"]
+    return {"Sid": "AlarmsOfThisAccount", **allow_service("cloudwatch.amazonaws.com", action=actions, resource="*")}

@@ -7,11 +7,11 @@ from typing import Any
 
 from troposphere import Equals, Ref, Sub, Template
 from troposphere.ecs import Service
-from troposphere.serverless import EventBridgeRuleEvent, Function, ScheduleEvent
+from troposphere.serverless import EventBridgeRuleEvent, Function
 
 from fleet.pools import POOLS
 from stack.lib.iam import add_network_policy, inspect_services, publish_to, scale_services
-from stack.lib.lambda_function import Code, FunctionContext, add_function
+from stack.lib.lambda_function import Code, FunctionContext, add_function, every_minute
 from stack.lib.parameters import YES_OR_NO, Between, FormGroup, add_condition, placeholder
 from stack.lib.security_groups import add_aws_client_group, allow_traffic
 from stack.sections.airflow import Airflow
@@ -22,7 +22,6 @@ from stack.sections.sleep import add_sleeper
 from stack.sections.workers import Workers
 
 GROUP = "Autoscaler"
-EVERY_MINUTE = "rate(1 minute)"
 # A tick that waits for Redis may last into the next minute. Several services may be deployed at once.
 AUTOSCALERS_AT_ONCE = 2
 VERSION_CHECKS_AT_ONCE = 5
@@ -95,7 +94,14 @@ def _add_settings(t: Template) -> Mapping[str, Any]:
 
 
 def _add_context(t: Template, *, base: Foundation, airflow: Airflow) -> FunctionContext:
-    is_reserved = _add_reservation(t)
+    reserve = FormGroup(t, GROUP).add(
+        "ReserveConcurrency",
+        label="Reserve concurrency",
+        description="Whether the functions reserve a share of the account's concurrency; a new account has too little.",
+        constraint=YES_OR_NO,
+        default="false",
+    )
+    is_reserved = add_condition(t, "IsConcurrencyReserved", Equals(Ref(reserve), "true"))
     network_policy = add_network_policy(t, "FunctionsNetworkPolicy")
     group = add_aws_client_group(t, "FunctionsGroup", vpc=base.network.vpc, description="Functions")
     allow_traffic(t, source=group, target=base.broker.group, port=base.broker.port)
@@ -115,17 +121,6 @@ def _add_context(t: Template, *, base: Foundation, airflow: Airflow) -> Function
     )
 
 
-def _add_reservation(t: Template) -> str:
-    reserve = FormGroup(t, GROUP).add(
-        "ReserveConcurrency",
-        label="Reserve concurrency",
-        description="Whether the functions reserve a share of the account's concurrency; a new account has too little.",
-        constraint=YES_OR_NO,
-        default="false",
-    )
-    return add_condition(t, "IsConcurrencyReserved", Equals(Ref(reserve), "true"))
-
-
 def _add_autoscaler(
     t: Template,
     *,
@@ -143,7 +138,7 @@ def _add_autoscaler(
             package="autoscaler",
             environment={POOLS: pools_json(pools, services=workers.services), **settings},
             statements=scale_services(services=list(workers.services.values()), cluster=base.cluster.ecs),
-            events={"EveryMinute": _every_minute("Starts a minute of the autoscaler's ticks")},
+            events={"EveryMinute": every_minute("Starts a minute of the autoscaler's ticks")},
             concurrency=AUTOSCALERS_AT_ONCE,
         ),
     )
@@ -168,7 +163,7 @@ def _add_version_check(
                 *publish_to(base.topic, key_arn=base.settings.key_arn),
             ],
             events={
-                "EveryMinute": _every_minute("Compares the versions that run"),
+                "EveryMinute": every_minute("Compares the versions that run"),
                 "Deployment": _deployment_of(list(services.values())),
             },
             concurrency=VERSION_CHECKS_AT_ONCE,
@@ -179,10 +174,6 @@ def _add_version_check(
 def _services_json(services: Mapping[str, Service]) -> Sub:
     names = {role: placeholder(service, "Name") for role, service in services.items()}
     return Sub(json.dumps(names, separators=(",", ":")))
-
-
-def _every_minute(description: str) -> ScheduleEvent:
-    return ScheduleEvent("EveryMinute", Description=description, Schedule=EVERY_MINUTE)
 
 
 def _deployment_of(services: Sequence[Service]) -> EventBridgeRuleEvent:

@@ -1,13 +1,12 @@
 """The buckets for logs: access logs and flow logs go to one, task logs to another."""
 
 from dataclasses import dataclass
-from typing import Any
 
-from troposphere import And, Condition, Equals, Join, Not, Output, Ref, Sub, Template
+from troposphere import And, Condition, Equals, Join, Not, Output, Ref, Template
 from troposphere.ec2 import FlowLog
 from troposphere.s3 import Bucket, BucketPolicy, LoggingConfiguration, ServerSideEncryptionByDefault
 
-from stack.lib.iam import Statement
+from stack.lib.iam import Statement, allow_service
 from stack.lib.logs import add_bucket, add_bucket_policy, objects
 from stack.lib.parameters import Between, FormGroup, OneOf, add_condition, suppress
 from stack.lib.settings import Settings
@@ -66,7 +65,7 @@ def add_access_logs(t: Template) -> AccessLogs:
         _allow_delivery("logging.s3.amazonaws.com", bucket=bucket, prefix=BUCKET_PREFIX),
         _allow_delivery(FLOW_LOGS, bucket=bucket, prefix=f"{NETWORK_PREFIX}/"),
         # AWS checks it before it creates a flow log; the answer is the same for every bucket without access lists.
-        _allow_from_this_account(FLOW_LOGS, action="s3:GetBucketAcl", resource=bucket.get_att("Arn")),
+        allow_service(FLOW_LOGS, action="s3:GetBucketAcl", resource=bucket.get_att("Arn")),
     ]
     return AccessLogs(
         bucket=bucket, policy=add_bucket_policy(t, "AccessLogBucketPolicy", bucket=bucket, statements=deliveries)
@@ -123,14 +122,4 @@ def add_flow_logs(t: Template, *, network: Network, access_logs: AccessLogs) -> 
 
 
 def _allow_delivery(service: str, *, bucket: Bucket, prefix: str) -> Statement:
-    return _allow_from_this_account(service, action="s3:PutObject", resource=objects(bucket, prefix))
-
-
-def _allow_from_this_account(service: str, *, action: str, resource: Any) -> Statement:
-    return {
-        "Effect": "Allow",
-        "Principal": {"Service": service},
-        "Action": action,
-        "Resource": resource,
-        "Condition": {"StringEquals": {"aws:SourceAccount": Sub("${AWS::AccountId}")}},
-    }
+    return allow_service(service, action="s3:PutObject", resource=objects(bucket, prefix))

@@ -1,6 +1,7 @@
 """Secrets that the stack generates, so that none is typed by hand or stands in the template."""
 
 from dataclasses import dataclass
+from functools import partial
 
 from troposphere import Output, Ref, Template
 
@@ -20,28 +21,15 @@ class Secrets:
 
 
 def add_secrets(t: Template, *, settings: Settings) -> Secrets:
-    fernet = add_generated_secret(
-        t,
-        "FernetSecret",
-        settings=settings,
-        length=FERNET_LENGTH,
-        description="Encrypts connections and variables in Airflow's database",
+    add = partial(add_generated_secret, t, settings=settings)
+    fernet = add(
+        "FernetSecret", length=FERNET_LENGTH, description="Encrypts connections and variables in Airflow's database"
     )
     # A database restored from its last snapshot is unreadable without this key, so it outlives the stack too.
     fernet.DeletionPolicy = "Retain"
     fernet.UpdateReplacePolicy = "Retain"
-    api = add_generated_secret(
-        t, "ApiSecret", settings=settings, length=KEY_LENGTH, description="Signs the web sessions of Airflow"
-    )
-    jwt = add_generated_secret(
-        t, "JwtSecret", settings=settings, length=KEY_LENGTH, description="Signs the tokens of users and tasks"
-    )
-    admin = add_generated_secret(
-        t,
-        "AdminSecret",
-        settings=settings,
-        length=PASSWORD_LENGTH,
-        description="Password of the user admin in Airflow and Flower",
-    )
+    api = add("ApiSecret", length=KEY_LENGTH, description="Signs the web sessions of Airflow")
+    jwt = add("JwtSecret", length=KEY_LENGTH, description="Signs the tokens of users and tasks")
+    admin = add("AdminSecret", length=PASSWORD_LENGTH, description="Password of the user admin in Airflow and Flower")
     t.add_output(Output("AdminSecretArn", Description="Secret with the password of the user admin.", Value=Ref(admin)))
     return Secrets(fernet=whole_secret(fernet), api=whole_secret(api), jwt=whole_secret(jwt), admin=whole_secret(admin))

@@ -6,11 +6,11 @@ from typing import Any
 from troposphere import Equals, Not, Ref, Sub, Template
 from troposphere.awslambda import Permission
 from troposphere.events import Rule, Target
-from troposphere.serverless import Function, ScheduleEvent
+from troposphere.serverless import Function
 
 from fleet.pools import POOLS
 from stack.lib.iam import Statement, allow
-from stack.lib.lambda_function import Code, FunctionContext, add_function
+from stack.lib.lambda_function import Code, FunctionContext, add_function, every_minute
 from stack.lib.parameters import Between, FormGroup, Matching, add_condition
 from stack.sections.airflow import Airflow
 from stack.sections.flower import Flower
@@ -19,7 +19,6 @@ from stack.sections.pools import SizedPool, pools_json
 from stack.sections.workers import Workers
 
 GROUP = "Sleep"
-EVERY_MINUTE = "rate(1 minute)"
 ASLEEP, AWAKE = "asleep", "awake"  # shared.tags defines them; it cannot be imported here, a test compares
 # CloudFormation builds the alarms' names from the stack's name and their logical ids.
 ALARM_PREFIX = "${AWS::StackName}-Alarm"
@@ -64,13 +63,7 @@ def add_sleeper(
                 *_silence_alarms(),
                 _stop_database(base.database.instance),
             ],
-            events={
-                "EveryMinute": ScheduleEvent(
-                    "EveryMinute",
-                    Description="Brings the environment closer to its desired state",
-                    Schedule=EVERY_MINUTE,
-                )
-            },
+            events={"EveryMinute": every_minute("Brings the environment closer to its desired state")},
             concurrency=SLEEPERS_AT_ONCE,
             # If the schedule's event were lost, the environment would be awake all night, or asleep all day.
             failure_topic=base.topic,

@@ -2,10 +2,10 @@
 
 from typing import Any
 
-from troposphere import Equals, GetAtt, Not, Output, Ref, Sub, Template
+from troposphere import Equals, GetAtt, Not, Output, Ref, Template
 from troposphere.sns import SubscriptionResource, Topic, TopicPolicy
 
-from stack.lib.iam import POLICY_VERSION
+from stack.lib.iam import POLICY_VERSION, allow_service
 from stack.lib.parameters import FormGroup, Matching, add_condition
 
 GROUP = "Alarms"
@@ -24,11 +24,15 @@ def add_topic(t: Template, *, key_arn: GetAtt) -> Topic:
     )
     has_email = add_condition(t, "HasAlarmEmail", Not(Equals(Ref(email), "")))
     topic = t.add_resource(Topic("AlarmTopic", KmsMasterKeyId=key_arn))
+    alarms = allow_service("cloudwatch.amazonaws.com", action="sns:Publish", resource=Ref(topic))
     t.add_resource(
         TopicPolicy(
             "AlarmTopicPolicy",
             Topics=[Ref(topic)],
-            PolicyDocument={"Version": POLICY_VERSION, "Statement": [_alarms_publish(topic), _refuse_plain(topic)]},
+            PolicyDocument={
+                "Version": POLICY_VERSION,
+                "Statement": [{"Sid": "AlarmsOfThisAccount", **alarms}, _refuse_plain(topic)],
+            },
         )
     )
     t.add_resource(
@@ -38,17 +42,6 @@ def add_topic(t: Template, *, key_arn: GetAtt) -> Topic:
     )
     t.add_output(Output("AlarmTopicArn", Description="SNS topic to which alarms are published.", Value=Ref(topic)))
     return topic
-
-
-def _alarms_publish(topic: Topic) -> dict[str, Any]:
-    return {
-        "Sid": "AlarmsOfThisAccount",
-        "Effect": "Allow",
-        "Principal": {"Service": "cloudwatch.amazonaws.com"},
-        "Action": "sns:Publish",
-        "Resource": Ref(topic),
-        "Condition": {"StringEquals": {"aws:SourceAccount": Sub("${AWS::AccountId}")}},
-    }
 
 
 def _refuse_plain(topic: Topic) -> dict[str, Any]:

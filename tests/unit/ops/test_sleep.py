@@ -7,8 +7,7 @@ from typing import Any
 import pytest
 
 from ops.deployed import ASK_EVERY_S, DeployedStack, FunctionFailed
-from ops.sleep.__main__ import main
-from ops.sleep.ask import ask_sleeper, exit_code, wait_until
+from ops.sleep.__main__ import ask_sleeper, exit_code, main, wait_until
 from shared import tags
 from shared.tags import ASLEEP, AWAKE
 from sleeper import handler
