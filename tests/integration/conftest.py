@@ -3,7 +3,6 @@
 import contextlib
 import tempfile
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -12,29 +11,7 @@ import redis
 from bench.micro.page.webserver import Webserver, running_webserver
 from local.servers.postgres import Postgres
 from local.servers.redis import Redis
-
-
-@dataclass(frozen=True, kw_only=True)
-class RedisServer:
-    """A running Redis: tests leave no keys behind, or flush the database before they begin."""
-
-    host: str
-    port: int
-    url: str
-    client: redis.Redis
-
-
-@dataclass(frozen=True, kw_only=True)
-class PostgresServer:
-    """A running Postgres with one database; `server.provision` makes further ones."""
-
-    host: str
-    port: int
-    user: str
-    password: str
-    database: str
-    url: str
-    server: Postgres
+from tests.support.servers import PostgresServer, RedisServer
 
 
 @pytest.fixture(scope="session")

@@ -15,8 +15,8 @@ from shared.settings import BrokerSettings
 from sleeper.handler import record_desired_state, tick
 from sleeper.read import Clients
 from sleeper.settings import Settings
-from tests.integration.conftest import RedisServer
 from tests.support.aws_api import AwsApi
+from tests.support.servers import RedisServer
 from tests.support.version_world import FakeWebserver, World
 
 ALARMS = ("AlarmSchedulerSilent", "AlarmVersionsSkewed")

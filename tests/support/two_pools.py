@@ -22,7 +22,7 @@ from fleet.registry import Registry
 from shared import aws
 from shared.broker import Broker
 from shared.settings import BrokerSettings
-from tests.integration.conftest import RedisServer
+from tests.support.servers import RedisServer
 
 CLUSTER = "stack-Cluster"
 DEFAULT = Pool(name="worker", service="stack-Worker", queues=("default",), minimum=1, maximum=10, concurrency=4)

@@ -11,7 +11,7 @@ from local.servers.relay import Relay
 from local.servers.tls import Authority
 from project import paths
 from roles.compose import ROLES, compose
-from tests.integration.conftest import PostgresServer
+from tests.support.servers import PostgresServer
 
 pytestmark = pytest.mark.skipif(not paths.AIRFLOW_ENVIRONMENT.is_dir(), reason="needs make setup-local")
 IMAGE = Path(__file__).parents[3] / "airflow_image"

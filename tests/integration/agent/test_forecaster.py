@@ -20,8 +20,8 @@ from fleet.forecast import Forecast
 from fleet.registry import Registry
 from local.servers.ports import free_port
 from project import paths
-from tests.integration.conftest import PostgresServer, RedisServer
 from tests.support.past_runs import CASES, WINDOW_S, Past, at_once
+from tests.support.servers import PostgresServer, RedisServer
 from tests.support.waiting import eventually
 
 ROOT = Path(__file__).parents[3]

@@ -16,9 +16,9 @@ from fleet.registry import Registry
 from local.servers.ports import free_port
 from project import paths
 from roles import health
-from tests.integration.conftest import RedisServer
 from tests.support.celery_worker import running_worker
 from tests.support.fake_ecs import TASK_ARN, FakeEcs
+from tests.support.servers import RedisServer
 from tests.support.waiting import eventually, stays
 
 AIRFLOW_PYTHON = Path(__file__).parents[3] / ".venv-airflow" / "bin" / "python"

@@ -17,7 +17,7 @@ import pytest
 from agent import heartbeat, variables
 from project import paths
 from roles import health
-from tests.integration.conftest import PostgresServer
+from tests.support.servers import PostgresServer
 
 ROOT = Path(__file__).parents[3]
 PATHS = {"webserver": "/api/v2/monitor/health", "scheduler": "/health", "flower": "/healthcheck"}

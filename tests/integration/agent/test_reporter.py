@@ -19,8 +19,8 @@ from fleet.member import RUNNING
 from fleet.registry import Registry
 from local.servers.ports import free_port
 from project import paths
-from tests.integration.conftest import RedisServer
 from tests.support.fake_ecs import TASK_ARN
+from tests.support.servers import RedisServer
 from tests.support.waiting import eventually
 
 IMAGE = Path(__file__).parents[3] / "airflow_image"

@@ -15,9 +15,9 @@ from fleet.member import CONSUMING, DRAINED, DRAINING, STARTING
 from fleet.registry import ORDER_CONSUME, ORDER_DRAIN
 from local.servers.redis import Redis
 from project import paths
-from tests.integration.conftest import RedisServer
 from tests.support.celery_worker import SLOTS, Worker, running_worker
 from tests.support.fake_ecs import FakeEcs
+from tests.support.servers import RedisServer
 from tests.support.waiting import eventually, stays
 
 OBEYED_WITHIN_S = 2.0

@@ -11,25 +11,9 @@ import redis
 
 from fleet import registry
 from fleet.forecast import FORECAST_TTL_S
-from fleet.member import CONSUMING, Member
 from fleet.registry import Registry
+from tests.support.members import A_WORKER
 
-A_WORKER = Member(
-    id="aaaa/worker",
-    role="worker",
-    pool="worker",
-    image_version="1.2.3",
-    dags_hash="abc",
-    airflow_version="3.3.2",
-    state=CONSUMING,
-    slots=16,
-    active=3,
-    protected=True,
-    started_at=1_700_000_000.5,
-    task_arn="arn:aws:ecs:eu-central-1:123456789012:task/cluster/aaaa",
-    container="worker",
-    queues=("default",),
-)
 ANOTHER = dataclasses.replace(A_WORKER, id="bbbb/worker")
 
 

@@ -14,7 +14,7 @@ from fleet import registry
 from shared import aws
 from shared.broker import Broker, broker_of
 from shared.settings import BrokerSettings
-from tests.integration.conftest import RedisServer
+from tests.support.servers import RedisServer
 from tests.support.two_pools import BIG, CLUSTER, DEFAULT, Stack, two_pools
 
 BEFORE = 2  # the desired count when the harm begins

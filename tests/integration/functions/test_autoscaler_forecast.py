@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from fleet import registry
-from tests.integration.conftest import RedisServer
+from tests.support.servers import RedisServer
 from tests.support.two_pools import DEFAULT, Stack, two_pools
 
 KEY = registry.forecast_key(DEFAULT.name)

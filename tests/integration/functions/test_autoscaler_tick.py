@@ -9,7 +9,7 @@ import pytest
 from autoscaler.handler import tick_repeatedly
 from fleet import registry
 from fleet.member import CONSUMING, DRAINED, DRAINING
-from tests.integration.conftest import RedisServer
+from tests.support.servers import RedisServer
 from tests.support.two_pools import BIG, CLUSTER, DEFAULT, Stack, two_pools
 
 

@@ -8,8 +8,8 @@ import pytest
 
 from shared.settings import SettingsError
 from sleeper.read import Clients
-from tests.integration.conftest import RedisServer
 from tests.support.aws_api import aws_api
+from tests.support.servers import RedisServer
 from tests.support.sleeping_world import ALARMS, NOW, Environment, clients_of, environment
 from tests.support.version_world import FakeWebserver
 from version_check.check import Wiring, check

@@ -14,8 +14,8 @@ from local.servers.ports import free_port
 from shared import aws
 from shared.broker import Broker
 from shared.settings import BrokerSettings
-from tests.integration.conftest import RedisServer
 from tests.support.aws_api import AwsApi, aws_api
+from tests.support.servers import RedisServer
 from tests.support.version_world import CODE, FakeWebserver, World
 from version_check.check import Wiring, check
 from version_check.memory import UNKNOWN_SETTLES_S, Store

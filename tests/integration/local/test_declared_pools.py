@@ -23,8 +23,8 @@ from shared.ecs import describe_services
 from stack.render import render
 from stack.sections.pools import DeclaredPool
 from template_gen import build
-from tests.integration.conftest import RedisServer
 from tests.support.aws_api import AwsApi, aws_api, outputs
+from tests.support.servers import RedisServer
 from version_check.read import read_tasks
 
 DECLARED = (

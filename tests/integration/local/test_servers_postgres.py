@@ -23,7 +23,7 @@ from local.servers.ports import HOST, PortTakenError
 from local.servers.postgres import SUPERUSER, Postgres
 from local.servers.process import StartError
 from stack.sections.database import POSTGRES_VERSION
-from tests.integration.conftest import PostgresServer
+from tests.support.servers import PostgresServer
 
 ROOT = Path(__file__).parents[3]
 DIFFICULT = 'it\'s a "difficult" \\one: $$ ä;--'

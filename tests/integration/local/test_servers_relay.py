@@ -24,7 +24,7 @@ from local.servers.redis import Redis
 from local.servers.relay import HTTP_503, Backend, Relay
 from local.servers.relay_connection import Connection
 from local.servers.tls import Authority
-from tests.integration.conftest import PostgresServer, RedisServer
+from tests.support.servers import PostgresServer, RedisServer
 
 PATIENCE_S = 10.0
 AIRFLOWS_PYTHON = Path(__file__).parents[3] / ".venv-airflow" / "bin" / "python"

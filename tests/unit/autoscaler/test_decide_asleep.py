@@ -11,16 +11,8 @@ from autoscaler.memory import Memory
 from autoscaler.observation import Observation
 from autoscaler.policy import Policy
 from fleet.member import CONSUMING
-from tests.unit.autoscaler.test_decide_properties import (
-    CONCURRENCY,
-    NOW,
-    World,
-    holds_work,
-    memories,
-    observations,
-    parts,
-    policies,
-)
+from tests.support.any_pool import CONCURRENCY, NOW, holds_work, memories, observations, parts, policies
+from tests.support.pool_world import World
 
 TICKS = 20
 seeds = st.integers(0, 2**32)

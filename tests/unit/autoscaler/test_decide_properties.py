@@ -1,101 +1,19 @@
 """Properties of every decision, and of decisions that follow one another."""
 
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from random import Random
 from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from autoscaler.boots import Boots, Launch
 from autoscaler.decide import Decision, decide
-from autoscaler.desired import STOPPING_HOLDS_S
-from autoscaler.estimates import Pace
 from autoscaler.memory import Memory
-from autoscaler.observation import Deployment, Fleet, Observation, Service, Unreadable, Worker
+from autoscaler.observation import Observation, Unreadable
 from autoscaler.policy import Policy
-from fleet.member import CONSUMING, DRAINED, DRAINING, STARTING, STATES, STOPPED
-from fleet.registry import ORDER_CONSUME, ORDER_DRAIN
-
-NOW = 1_000_000.0
-CONCURRENCY = 4
-
-names = st.sampled_from([f"w{n:02}" for n in range(12)])
-
-
-@st.composite
-def workers(draw: st.DrawFn) -> tuple[Worker, ...]:
-    """Draw up to twelve workers in any mixture of states, sensible or not."""
-    return tuple(
-        Worker(
-            id=name,
-            state=draw(st.sampled_from(sorted(STATES))),
-            active=draw(st.integers(0, CONCURRENCY)),
-            slots=CONCURRENCY,
-            protected=draw(st.booleans()),
-            order=draw(st.sampled_from([None, ORDER_CONSUME, ORDER_DRAIN])),
-            started_at=NOW - 600,
-            deployment=draw(st.sampled_from(["ecs-svc/0", "ecs-svc/1"])),
-        )
-        for name in draw(st.lists(names, unique=True))
-    )
-
-
-@st.composite
-def observations(draw: st.DrawFn) -> Observation:
-    counts = st.integers(0, 20)
-    deployments = tuple(
-        Deployment(id=f"ecs-svc/{n}", status="ACTIVE" if n else "PRIMARY", task_definition="worker:1", running=1)
-        for n in range(draw(st.integers(1, 2)))
-    )
-    service = Service(desired=draw(counts), running=draw(counts), pending=draw(counts), deployments=deployments)
-    return Observation(
-        now=NOW,
-        queued={"default": draw(st.integers(0, 100))},
-        fleet=Fleet(workers=draw(workers()), malformed=draw(st.sampled_from([(), ("?",)]))),
-        service=service,
-    )
-
-
-policies = st.builds(
-    lambda minimum, more, raced: Policy(
-        minimum=minimum, maximum=minimum + more, concurrency=CONCURRENCY, boots_per_task=raced
-    ),
-    st.integers(0, 3),
-    st.integers(0, 10) | st.just(100),
-    st.sampled_from([0.0, 0.65]),
-)
-memories = st.builds(
-    Memory,
-    surplus_since=st.none() | st.floats(NOW - 120, NOW + 120),
-    stopping=st.dictionaries(names, st.floats(NOW - 2 * STOPPING_HOLDS_S, NOW)),
-    boots=st.builds(
-        Boots,
-        launches=st.lists(st.builds(Launch, at=st.floats(NOW - 120, NOW + 120), tasks=st.integers(1, 9))).map(tuple),
-        took_s=st.lists(st.floats(0, 600), max_size=9).map(tuple),
-    ),
-    pace=st.builds(
-        Pace,
-        worked_s=st.floats(0, 1e6),
-        ends=st.floats(0, 200),
-        at=st.floats(NOW - 600, NOW + 120),
-        demand=st.integers(0, 50),
-        active=st.integers(0, 50),
-    ),
-)
-
-
-def parts(observation: Observation) -> tuple[Fleet, Service]:
-    assert isinstance(observation.fleet, Fleet)
-    assert isinstance(observation.service, Service)
-    return observation.fleet, observation.service
-
-
-def holds_work(worker: Worker) -> bool:
-    """May hold protection now or soon: all but the stopped and the drained."""
-    return worker.state != STOPPED and not (
-        worker.state == DRAINED and not worker.protected and worker.order == ORDER_DRAIN
-    )
+from fleet.member import CONSUMING, STOPPED
+from tests.support.any_pool import CONCURRENCY, NOW, holds_work, memories, observations, parts, policies
+from tests.support.pool_world import World
 
 
 @given(observations(), policies, memories)
@@ -208,117 +126,6 @@ def test_a_second_decision_on_the_same_observation_changes_nothing_more(
     # Workers that the first decision stops are not counted again; the desired count does not exceed its old value.
     assert first.desired <= again.desired <= max(first.desired, parts(observation)[1].desired)
     assert again.recall == first.recall
-
-
-@dataclass
-class Task:
-    """A worker in the model, whose agent follows the protocol."""
-
-    id: str
-    state: str = STARTING
-    active: int = 0
-    protected: bool = False
-    order: str | None = None
-
-
-@dataclass
-class World:
-    """Late ECS that stops arbitrary tasks, agents that obey late, and a registry that still lists dead workers."""
-
-    dice: Random
-    policy: Policy
-    desired: int
-    now: float = NOW
-    queued: int = 0
-    tasks: list[Task] = field(default_factory=list)
-    ghosts: list[tuple[float, Worker]] = field(default_factory=list)
-    memory: Memory = field(default_factory=Memory)
-    launched: int = 0
-    asleep: bool = False
-
-    def step(self) -> None:
-        """Advance by 15 s: each part acts or lags, in random order."""
-        moves = [self.agents, self.ecs, self.tick, self.work]
-        self.dice.shuffle(moves)
-        for move in moves:
-            if self.dice.random() < 0.7:
-                move()
-            self.check()
-        self.now += 15
-
-    def check(self) -> None:
-        assert all(task.protected for task in self.tasks if task.active), "ECS may stop a worker with a task"
-
-    def work(self) -> None:
-        for task in self.tasks:
-            task.active -= self.dice.randint(0, task.active)
-            if task.state == CONSUMING:
-                taken = min(self.queued, CONCURRENCY - task.active)
-                task.active, self.queued = task.active + taken, self.queued - taken
-
-    def agents(self) -> None:
-        for task in self.tasks:
-            wants_work = task.order != ORDER_DRAIN
-            if wants_work and (task.protected or sum(t.protected for t in self.tasks) < self.desired):
-                task.protected, task.state = True, CONSUMING
-            elif not wants_work and task.state == CONSUMING:
-                task.state = DRAINING
-            elif not wants_work and task.active == 0:
-                task.protected, task.state = False, DRAINED
-
-    def ecs(self) -> None:
-        while len(self.tasks) < self.desired:
-            self.launched += 1
-            self.tasks.append(Task(id=f"t{self.launched:04}"))
-        stoppable = [task for task in self.tasks if not task.protected]
-        self.dice.shuffle(stoppable)
-        for task in stoppable[: max(0, len(self.tasks) - self.desired)]:
-            assert task.active == 0, "a task was killed"
-            self.tasks.remove(task)
-            self.ghosts.append((self.now, self.reported(task)))
-
-    def tick(self) -> None:
-        # The newest workers may not have reported yet; those that ECS stopped stay in the registry for 30 s.
-        shown = [self.reported(task) for task in self.tasks if task.state != STARTING or self.dice.random() < 0.5]
-        dead = [replace(ghost, silent_s=self.now - died) for died, ghost in self.ghosts if self.now - died < 30]
-        service = Service(
-            desired=self.desired,
-            running=len(self.tasks),
-            pending=0,
-            deployments=(Deployment(id="1", status="PRIMARY", task_definition="worker:1", running=1),),
-            asleep=self.asleep,
-        )
-        fleet = Fleet(workers=(*shown, *dead))
-        observation = Observation(now=self.now, queued={"default": self.queued}, fleet=fleet, service=service)
-        if self.dice.random() < 0.5:
-            self.agents()  # between observing and acting
-        decision = decide(observation, self.policy, self.memory)
-        orders = dict.fromkeys(decision.drain, ORDER_DRAIN) | dict.fromkeys(decision.recall, ORDER_CONSUME)
-        for task in self.tasks:
-            task.order = orders.get(task.id, task.order)
-        assert decision.desired is not None
-        self.desired, self.memory = decision.desired, decision.memory
-        assert sum(worker.protected for worker in shown) <= self.desired, "ECS would refuse to renew protection"
-
-    def reported(self, task: Task) -> Worker:
-        return Worker(
-            id=task.id,
-            state=task.state,
-            active=task.active,
-            slots=CONCURRENCY,
-            protected=task.protected,
-            order=task.order,
-            started_at=0.0,
-        )
-
-    def settle(self, *, ticks: int) -> None:
-        """Let every part act in time; the demand stays as it is."""
-        for _ in range(ticks):
-            self.agents()
-            self.ecs()
-            self.tick()
-            self.check()
-            self.now += 15
 
 
 @settings(max_examples=400, deadline=None)

@@ -8,24 +8,8 @@ import pytest
 
 from fleet import registry
 from fleet.forecast import MOST_FORECAST_PAIRS, MOST_FORECAST_SLOTS, parse_forecast
-from fleet.member import CONSUMING, RUNNING, MalformedMember, Member
-
-A_WORKER = Member(
-    id="0123456789abcdef/worker",
-    role="worker",
-    pool="worker",
-    image_version="1.2.3",
-    dags_hash="abc",
-    airflow_version="3.3.2",
-    state=CONSUMING,
-    slots=16,
-    active=3,
-    protected=True,
-    started_at=1_700_000_000.5,
-    task_arn="arn:aws:ecs:eu-central-1:123456789012:task/cluster/0123456789abcdef",
-    container="worker",
-    queues=("default", "long"),
-)
+from fleet.member import RUNNING, MalformedMember, Member
+from tests.support.members import A_WORKER
 
 
 def record(**changes: Any) -> str:

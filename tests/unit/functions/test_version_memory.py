@@ -5,26 +5,14 @@ from typing import Any
 
 import pytest
 
-from fleet.member import Code
 from fleet.registry import MEMBER_TTL_S
+from tests.support.version_verdict import CODE, ODD
 from version_check.compare import Container
 from version_check.memory import UNKNOWN_SETTLES_S, Memory, is_worth_telling, mark_announced, remember, silent_since
 from version_check.report import LONGEST_SUBJECT, SHOWN, TO_DO, message_on
-from version_check.verdict import IN_SYNC, OUT_OF_SYNC, UNKNOWN, Difference, Gap, Reference, Verdict
+from version_check.verdict import IN_SYNC, OUT_OF_SYNC, UNKNOWN, Gap, Reference, Verdict
 
 NOW = 1_000_000.0
-CODE = Code(image_version="2.0", dags_hash="0123456789abcdef", airflow_version="3.3.2")
-ODD = Difference(
-    member="t2/worker",
-    role="worker",
-    pool="worker",
-    field="dags_hash",
-    value="fedcba9876543210",
-    expected=CODE.dags_hash,
-    active=3,
-    state="consuming",
-    is_draining=False,
-)
 WORKER = Container(member="t2/worker", role="worker", image="i", digest="d", started_at=NOW - 600)
 
 

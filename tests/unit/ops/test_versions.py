@@ -10,27 +10,15 @@ from typing import Any
 
 import pytest
 
-from fleet.member import Code
 from ops.deployed import ASK_EVERY_S, DeployedStack, FunctionFailed, ask_until
 from ops.versions.__main__ import main
 from ops.versions.check import ask_version_check, exit_code, is_in_sync, report_lines
+from tests.support.version_verdict import CODE, ODD
 from version_check.memory import Memory
 from version_check.report import Outcome
-from version_check.verdict import Difference, Gap, Reference, Verdict
+from version_check.verdict import Gap, Reference, Verdict
 
 ROOT = Path(__file__).parents[3]
-CODE = Code(image_version="2.0", dags_hash="0123456789abcdef", airflow_version="3.3.2")
-ODD = Difference(
-    member="t2/worker",
-    role="worker",
-    pool="worker",
-    field="dags_hash",
-    value="fedcba9876543210",
-    expected=CODE.dags_hash,
-    active=3,
-    state="consuming",
-    is_draining=False,
-)
 
 
 def record(*, differs: bool = False, silent: bool = False) -> dict[str, Any]:
