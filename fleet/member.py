@@ -59,6 +59,9 @@ class Code:
         return self == other and all(asdict(self).values())
 
 
+CODE_FIELDS = tuple(field.name for field in fields(Code))
+
+
 class MalformedMember(ValueError):
     """A record in the registry is invalid."""
 

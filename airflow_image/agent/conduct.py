@@ -100,10 +100,8 @@ class Conduct:
         self._failed: Request | None = None
         self._retry_at = 0.0
         self._retry_s = RETRY_FIRST_S
-        self._late = {
-            Request.PROTECT: 0.0,
-            Request.UNPROTECT: 0.0,
-        }  # an unanswered request may take effect until this time
+        # An unanswered request may take effect until this time.
+        self._late = {Request.PROTECT: 0.0, Request.UNPROTECT: 0.0}
 
     @property
     def protected(self) -> bool:
@@ -178,9 +176,8 @@ class Conduct:
     def _request_due(self, snapshot: Snapshot | None, now: float) -> Request:
         self.command(now)  # idleness counts under the present command only
         if self._stopping:
-            return (
-                Request.NOTHING
-            )  # ECS refuses to protect a task that it stops, and giving up protection gains nothing
+            # ECS refuses to protect a task that it stops, and giving up protection gains nothing.
+            return Request.NOTHING
         if self._order != ORDER_CONSUME:
             if self._protection is Protection.NOT_HELD:
                 return Request.NOTHING

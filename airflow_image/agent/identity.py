@@ -53,22 +53,16 @@ class Identity:
         return {"member": self.member_id, **asdict(self.code(dags_hash))}
 
     def member(self, *, dags_hash: str, state: str, active: int, protected: bool, started_at: float) -> Member:
-        """Return the record to report."""
+        """Return the record to report, which has all fields of an identity."""
         return Member(
             id=self.member_id,
-            role=self.role,
-            pool=self.pool,
-            image_version=self.image_version,
+            container=self.role,
             dags_hash=dags_hash,
-            airflow_version=self.airflow_version,
             state=state,
-            slots=self.slots,
             active=active,
             protected=protected,
             started_at=started_at,
-            task_arn=self.task_arn,
-            container=self.role,
-            queues=self.queues,
+            **asdict(self),
         )
 
 

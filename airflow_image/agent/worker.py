@@ -59,8 +59,8 @@ class FleetStep(bootsteps.StartStopStep):  # type: ignore[misc]  # Celery is not
         self._idle = IdleWatch()
         self._queues: list[Any] = []
         self._timer: Any = None
-        worker_shutting_down.connect(self._on_shutting_down, weak=False)
-        worker_shutdown.connect(self._on_shutdown, weak=False)
+        worker_shutting_down.connect(lambda **_: self._agent.shut_down(), weak=False)
+        worker_shutdown.connect(lambda **_: self._agent.end(), weak=False)
 
     def start(self, consumer: Any) -> None:
         """Unsubscribe from all queues; start the agent's thread, now that the pool's processes are forked."""
@@ -116,12 +116,6 @@ class FleetStep(bootsteps.StartStopStep):  # type: ignore[misc]  # Celery is not
             if tasks.consuming_from(queue.name):
                 tasks.cancel_by_queue(queue.name)
         return False
-
-    def _on_shutting_down(self, **_: Any) -> None:
-        self._agent.shut_down()
-
-    def _on_shutdown(self, **_: Any) -> None:
-        self._agent.end()
 
 
 def name_node(instance: Any, **_: Any) -> None:

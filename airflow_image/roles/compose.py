@@ -68,11 +68,7 @@ _AIRFLOW = (parts.DATABASE, parts.BROKER, parts.FERNET, parts.CONNECTIONS, parts
 ROLES = {
     role.name: role
     for role in (
-        Role(
-            name="webserver",
-            parts=(*_AIRFLOW, parts.WEB, parts.API_KEY, parts.TOKENS),
-            command=_webserver,
-        ),
+        Role(name="webserver", parts=(*_AIRFLOW, parts.WEB, parts.API_KEY, parts.TOKENS), command=_webserver),
         Role(
             name="scheduler",
             parts=(*_AIRFLOW, parts.RESULTS, parts.TOKENS, parts.EXECUTION_API, parts.SCHEDULING),

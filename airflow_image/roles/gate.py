@@ -7,8 +7,7 @@ import logging
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 
 import redis
 
@@ -31,7 +30,8 @@ TERMINATED = 128 + signal.SIGTERM
 def take_turn(rule: Rule, environment: Mapping[str, str], *, limit_s: float) -> None:
     """Wait until the gate is open. A member of the fleet reports as starting meanwhile.
 
-    A heartbeat shows the container's health check that it waits. A stop signal ends the process.
+    A heartbeat shows the container's health check that it waits. SIGTERM ends the process in an orderly way; its
+    handler is restored afterwards.
     """
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     registry, watch = Registry(connect(environment[variables.BROKER_URL])), CodeWatch(environment)
@@ -39,10 +39,11 @@ def take_turn(rule: Rule, environment: Mapping[str, str], *, limit_s: float) -> 
     if variables.TASK_ARN in environment:
         reporter = Reporter(read_identity(environment), registry, watch, state=STARTING)
     with contextlib.ExitStack() as ends:
+        on_sigterm = signal.signal(signal.SIGTERM, lambda *_: sys.exit(TERMINATED))
+        ends.callback(signal.signal, signal.SIGTERM, on_sigterm)
         if reporter is not None:
             ends.callback(reporter.forget)
         ends.callback(heartbeat.end, environment, heartbeat.WAITING)
-        ends.enter_context(_stoppable())
         wait(
             rule,
             read=registry.members,
@@ -85,11 +86,3 @@ def _report(environment: Mapping[str, str], reporter: Reporter | None) -> None:
         heartbeat.beat(environment, heartbeat.WAITING)
     if reporter is not None:
         reporter.report()
-
-
-@contextmanager
-def _stoppable() -> Iterator[None]:
-    """End the process in an orderly way on SIGTERM; restore the signal's handler afterwards."""
-    before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(TERMINATED))
-    yield
-    signal.signal(signal.SIGTERM, before)

@@ -141,6 +141,11 @@ def _flower_secrets(given: Variables) -> Settings:
     return {"FLOWER_BASIC_AUTH": f"{ADMIN}:{given['ADMIN_PASSWORD']}"}
 
 
+def _secret(name: str, *, setting: str, convert: Callable[[str], str] = str) -> Part:
+    """Return the part that gives the secret variable `name` to Airflow as `setting`."""
+    return Part(needs=(name,), secrets=lambda given: {setting: convert(given[name])}, raw=(name,))
+
+
 DATABASE_SECRETS = ("DATABASE_USER", "DATABASE_PASSWORD")
 
 DATABASE = Part(
@@ -170,21 +175,9 @@ RESULTS = Part(
     secrets=lambda given: {"AIRFLOW__CELERY__RESULT_BACKEND": f"db+{database.sync_url(given)}"},
     raw=DATABASE_SECRETS,
 )
-FERNET = Part(
-    needs=("FERNET_SECRET",),
-    secrets=lambda given: {"AIRFLOW__CORE__FERNET_KEY": fernet_key(given["FERNET_SECRET"])},
-    raw=("FERNET_SECRET",),
-)
-API_KEY = Part(
-    needs=("API_SECRET",),
-    secrets=lambda given: {"AIRFLOW__API__SECRET_KEY": given["API_SECRET"]},
-    raw=("API_SECRET",),
-)
-TOKENS = Part(
-    needs=("JWT_SECRET",),
-    secrets=lambda given: {"AIRFLOW__API_AUTH__JWT_SECRET": given["JWT_SECRET"]},
-    raw=("JWT_SECRET",),
-)
+FERNET = _secret("FERNET_SECRET", setting="AIRFLOW__CORE__FERNET_KEY", convert=fernet_key)
+API_KEY = _secret("API_SECRET", setting="AIRFLOW__API__SECRET_KEY")
+TOKENS = _secret("JWT_SECRET", setting="AIRFLOW__API_AUTH__JWT_SECRET")
 EXECUTION_API = Part(
     needs=("EXECUTION_API_URL",),
     settings=lambda given: {"AIRFLOW__CORE__EXECUTION_API_SERVER_URL": given["EXECUTION_API_URL"]},

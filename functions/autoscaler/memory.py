@@ -56,10 +56,7 @@ class Memory:
             stopping=released,
             heads=_heads(record.get("heads", {})),
             samples=tuple(DemandSample(at=at, demand=count) for at, count in sights),
-            boots=Boots(
-                launches=tuple(Launch(at=at, tasks=count) for at, count in launches),
-                took_s=tuple(took),
-            ),
+            boots=Boots(launches=tuple(Launch(at=at, tasks=count) for at, count in launches), took_s=tuple(took)),
             pace=_pace(record.get("pace", [])),
         )
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import redis
 
 from autoscaler.observation import Fleet, Unreadable, Worker
-from fleet.member import CONSUMING, SCHEDULER, STOPPED, WORKER, Member
+from fleet.member import CONSUMING, SCHEDULER, STOPPED, WORKER
 from fleet.pools import PRIORITY_SEPARATOR, Pool, lists_of, lists_of_pools
 from fleet.registry import ORDERS, Command, Registry, Roster, order_key, read_each
 
@@ -127,25 +127,18 @@ def read_broker_state(client: redis.Redis, roster: Roster) -> BrokerState:
     workers = [member for member in roster.members if member.role == WORKER]
     in_flight: Any = client.hlen(UNACKED)
     waiting = _queues_with_messages(client)
-    phantoms = max(0, in_flight - sum(worker.active for worker in workers))
-    schedulers = sum(member.role == SCHEDULER and member.state != STOPPED for member in roster.members)
+    state = BrokerState(
+        phantoms=max(0, in_flight - sum(worker.active for worker in workers)),
+        schedulers=sum(member.role == SCHEDULER and member.state != STOPPED for member in roster.members),
+    )
     # A malformed member may run tasks and consume from queues: without it neither figure is known.
     if roster.malformed:
         return BrokerState(problem=f"{len(roster.malformed)} malformed members")
     if waiting is None:
-        return BrokerState(
-            schedulers=schedulers, phantoms=phantoms, problem=f"more than {KEYS_PER_PAGE * MAX_PAGES} keys"
-        )
-    return BrokerState(
-        schedulers=schedulers,
-        phantoms=phantoms,
-        unconsumed=tuple(sorted(waiting - set(_consumed_queues(workers)))),
-    )
-
-
-def _consumed_queues(workers: Iterable[Member]) -> Iterable[str]:
-    """Return the queues of consuming workers. A starting one may never be protected, a draining one stay for hours."""
-    return (queue for worker in workers if worker.state == CONSUMING for queue in worker.queues)
+        return replace(state, problem=f"more than {KEYS_PER_PAGE * MAX_PAGES} keys")
+    # Only consuming workers: a starting one may never get protection, and a draining one may stay for hours.
+    consumed = {queue for worker in workers if worker.state == CONSUMING for queue in worker.queues}
+    return replace(state, unconsumed=tuple(sorted(waiting - consumed)))
 
 
 def _queues_with_messages(client: Any) -> set[str] | None:

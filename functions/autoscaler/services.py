@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from itertools import islice
 from typing import Any
 
 from autoscaler.observation import Deployment, Service, Unreadable
 from fleet.pools import Pool
 from shared.aws import AWS_ERRORS, in_words
-from shared.ecs import Described, describe_services, live_deployments
+from shared.ecs import Described, describe_services, describe_tasks, live_deployments
 from shared.tags import is_paused, size_asleep
 
 SERVICE = "service"
 TASKS = "tasks"
-TASKS_A_CALL = 100  # DescribeTasks takes no more
 
 
 def read_services(ecs: Any, *, cluster: str, pools: Sequence[Pool]) -> dict[str, Service | Unreadable]:
@@ -28,15 +26,11 @@ def read_deployments(ecs: Any, *, cluster: str, task_arns: Iterable[str]) -> dic
 
     All or nothing: with half a reply, workers would be taken for old or new at random. Never raises for AWS.
     """
-    found: dict[str, str] = {}
-    left = iter(task_arns)
     try:
-        while batch := list(islice(left, TASKS_A_CALL)):
-            answer = ecs.describe_tasks(cluster=cluster, tasks=batch)
-            found |= {task["taskArn"]: task["startedBy"] for task in answer["tasks"] if task.get("startedBy")}
+        tasks = describe_tasks(ecs, cluster=cluster, tasks=task_arns)
     except AWS_ERRORS as error:
         return Unreadable(source=TASKS, why=in_words(error))
-    return found
+    return {task["taskArn"]: task["startedBy"] for task in tasks if task.get("startedBy")}
 
 
 def set_desired(ecs: Any, *, cluster: str, pool: Pool, desired: int) -> None:

@@ -13,15 +13,7 @@ from autoscaler.decide import decide
 from autoscaler.forecast import is_out_of_date
 from autoscaler.memory import Memory
 from autoscaler.observation import Fleet, Observation, Service, Unreadable
-from autoscaler.redis_reader import (
-    FLEET,
-    QUEUES,
-    BrokerState,
-    QueueReading,
-    read_broker_state,
-    read_fleet,
-    read_queues,
-)
+from autoscaler.redis_reader import FLEET, QUEUES, BrokerState, QueueReading, read_broker_state, read_fleet, read_queues
 from autoscaler.report import Outcome
 from autoscaler.services import TaskDeployments, read_services, set_desired
 from autoscaler.settings import Settings
@@ -65,14 +57,7 @@ def tick(*, settings: Settings, broker: Broker, ecs: Any, deployments: TaskDeplo
     services = read_services(ecs, cluster=settings.cluster, pools=settings.pools)
     reading = _read_broker(broker, settings.pools)
     outcomes = tuple(
-        _scale(
-            pool,
-            settings=settings,
-            service=services[pool.name],
-            reading=reading,
-            ecs=ecs,
-            deployments=deployments,
-        )
+        _scale(pool, settings=settings, service=services[pool.name], reading=reading, ecs=ecs, deployments=deployments)
         for pool in settings.pools
     )
     return TickResult(outcomes=outcomes, state=reading.state, took_ms=1000 * (time.monotonic() - began))

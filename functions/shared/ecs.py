@@ -1,14 +1,15 @@
-"""Describe ECS services; a service that cannot be described comes with the reason."""
+"""Describe ECS services and tasks; a service that cannot be described comes with the reason."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import islice
 from typing import Any
 
 from shared.aws import AWS_ERRORS, in_words
 
 SERVICES_A_CALL = 10  # DescribeServices takes no more
+TASKS_A_CALL = 100  # DescribeTasks takes no more
 ACTIVE = "ACTIVE"
 # Deployments that still have tasks, the current one first; others (INACTIVE) are history.
 LIVE_DEPLOYMENTS = ("PRIMARY", "ACTIVE")
@@ -34,6 +35,15 @@ def describe_services(
             found |= dict.fromkeys(batch, in_words(error))
         else:
             found |= {service: _found(service, answer) for service in batch}
+    return found
+
+
+def describe_tasks(ecs: Any, *, cluster: str, tasks: Iterable[str]) -> list[Described]:
+    """Return the descriptions of those ECS tasks that exist. Raises one of AWS_ERRORS."""
+    found: list[Described] = []
+    left = iter(tasks)
+    while batch := list(islice(left, TASKS_A_CALL)):
+        found += ecs.describe_tasks(cluster=cluster, tasks=batch)["tasks"]
     return found
 
 

@@ -7,14 +7,24 @@ result unknown. Only members whose ECS tasks exist are compared, so nothing else
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 
 from fleet.airflow_version import is_older
-from fleet.member import CONSUMING, DRAINED, DRAINING, RUNNING, SCHEDULER, STOPPED, WEBSERVER, WORKER, Code, Member
+from fleet.member import (
+    CODE_FIELDS,
+    CONSUMING,
+    DRAINED,
+    DRAINING,
+    RUNNING,
+    SCHEDULER,
+    STOPPED,
+    WEBSERVER,
+    WORKER,
+    Member,
+)
 from fleet.registry import Roster
 from version_check.verdict import Difference, Gap, Reference, Verdict
 
-FIELDS = tuple(each.name for each in fields(Code))
 IMAGE_DIGEST = "image_digest"
 
 
@@ -127,7 +137,7 @@ def _gaps_of_answer(answer: Reference | Gap, tasks: Tasks) -> Iterator[Gap]:
         return
     if tasks.is_complete and task_of(answer.member) not in tasks.known:
         yield Gap(who=answer.member, why="answers as the webserver, but ECS has no such task")
-    for name in FIELDS:
+    for name in CODE_FIELDS:
         if not getattr(answer.code, name):
             yield Gap(who=answer.member, why=f"reports no {name}")
 
@@ -137,7 +147,7 @@ def _code_differences(
 ) -> Iterator[Difference]:
     """Yield differences in what the containers report; add missing values to `gaps`."""
     for member in members:
-        for name in FIELDS:
+        for name in CODE_FIELDS:
             value, wanted = getattr(member, name), getattr(reference.code, name)
             if not value:
                 gaps.append(Gap(who=member.id, why=f"reports no {name}"))

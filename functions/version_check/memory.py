@@ -6,7 +6,6 @@ Pure, except `Store`, which keeps it in the broker's Redis.
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
@@ -14,6 +13,7 @@ from typing import Any
 import redis
 
 from fleet.registry import MEMBER_TTL_S, VERSIONS_KEY
+from fleet.validation import is_time
 from version_check.compare import Container
 from version_check.verdict import IN_SYNC, OUT_OF_SYNC, UNKNOWN, Verdict
 
@@ -124,8 +124,4 @@ def _parse(raw: bytes | None) -> Memory:
     known = memory.status in ("", *STATUSES) and memory.announced in ("", *STATUSES)
     if not known or not isinstance(memory.silent, dict):
         return Memory()
-    return memory if all(map(_is_time, [*times, *memory.silent.values()])) else Memory()
-
-
-def _is_time(value: object) -> bool:
-    return type(value) in (int, float) and math.isfinite(value)  # type: ignore[arg-type]
+    return memory if all(map(is_time, [*times, *memory.silent.values()])) else Memory()

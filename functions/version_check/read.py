@@ -5,25 +5,22 @@ from __future__ import annotations
 import http.client
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
-from fleet.member import ROLES, WEBSERVER, Code, member_id
+from fleet.member import CODE_FIELDS, ROLES, WEBSERVER, Code, member_id
 from shared.aws import AWS_ERRORS, in_words
-from shared.ecs import describe_services, is_rolling_out, live_deployments
+from shared.ecs import TASKS_A_CALL, Described, describe_services, describe_tasks, is_rolling_out, live_deployments
 from shared.tags import size_asleep
 from version_check.compare import Container, Tasks, task_of
 from version_check.verdict import Gap, Reference
 
-TASKS_A_CALL = 100  # DescribeTasks takes no more
 RUNNING = "RUNNING"
 STOPPED = "STOPPED"
 FAILED = "FAILED"
 AIRFLOW = "airflow"  # the key of its service
 TASK_ID = re.compile(r"[0-9a-f]{32}")
-
-Described = Mapping[str, Any]
 
 
 def read_tasks(ecs: Any, *, cluster: str, services: Mapping[str, str], reported: Iterable[str]) -> Tasks:
@@ -37,7 +34,7 @@ def read_tasks(ecs: Any, *, cluster: str, services: Mapping[str, str], reported:
     for key, service in services.items():
         try:
             arns = running_tasks(ecs, cluster=cluster, service=service)
-            tasks += describe(ecs, cluster=cluster, tasks=arns)
+            tasks += describe_tasks(ecs, cluster=cluster, tasks=arns)
         except AWS_ERRORS as error:
             gaps.append(Gap(who=key, why=in_words(error)))
     known = {_id(task) for task in tasks}
@@ -45,7 +42,7 @@ def read_tasks(ecs: Any, *, cluster: str, services: Mapping[str, str], reported:
     stopping: set[str] = set()
     try:
         # One call only: a registry full of foreign members must not cost more.
-        others_described = describe(ecs, cluster=cluster, tasks=others[:TASKS_A_CALL])
+        others_described = describe_tasks(ecs, cluster=cluster, tasks=others[:TASKS_A_CALL])
         stopping = {_id(task) for task in others_described if task["lastStatus"] != STOPPED}
     except AWS_ERRORS as error:
         gaps.append(Gap(who="stopping tasks", why=in_words(error)))
@@ -111,14 +108,6 @@ def running_tasks(ecs: Any, *, cluster: str, service: str) -> list[str]:
     return [arn for page in pages for arn in page["taskArns"]]
 
 
-def describe(ecs: Any, *, cluster: str, tasks: Sequence[str]) -> list[Described]:
-    """Return the descriptions of those ECS tasks that exist. Raises one of AWS_ERRORS."""
-    found: list[Described] = []
-    for start in range(0, len(tasks), TASKS_A_CALL):
-        found += ecs.describe_tasks(cluster=cluster, tasks=list(tasks[start : start + TASKS_A_CALL]))["tasks"]
-    return found
-
-
 def _id(task: Described) -> str:
     return str(task["taskArn"]).rpartition("/")[2]
 
@@ -150,11 +139,9 @@ def ask_webserver(url: str) -> Reference | Gap:
 
 
 def _reference(answer: Any) -> Reference | Gap:
-    names = ("member", "image_version", "dags_hash", "airflow_version")
-    if not isinstance(answer, dict) or not all(isinstance(answer.get(name), str) for name in names):
+    if not isinstance(answer, dict) or not all(isinstance(answer.get(name), str) for name in ("member", *CODE_FIELDS)):
         return _webserver_gap("the answer lacks the version")
-    member, *code = (answer[name] for name in names)
-    return Reference(member=member, code=Code(**dict(zip(names[1:], code, strict=True))))
+    return Reference(member=answer["member"], code=Code(**{name: answer[name] for name in CODE_FIELDS}))
 
 
 def _webserver_gap(why: str) -> Gap:

@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from fleet.validation import is_figure, is_time
+from fleet.validation import is_figure, is_list_of_text, is_text, is_time, loads, loads_each
 
 FIGURES = ("queued", "active", "consuming", "draining", "drained", "desired", "was", "needed")
 
 # The version check ticks each minute.
 CHECK_COUNTS_FOR_S = 150.0
-
-
-class MalformedEntry(ValueError):
-    """An entry is invalid; the message says why and quotes nothing of it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,13 +24,8 @@ class Decisions:
 
 def read_decisions(raw: Sequence[str | bytes]) -> Decisions:
     """Read a pool's list of decisions, in its order."""
-    entries = []
-    for each in raw:
-        try:
-            entries.append(_decision(each))
-        except MalformedEntry:
-            continue
-    return Decisions(entries=tuple(entries), malformed=len(raw) - len(entries))
+    entries = tuple(entry for entry in map(_decision, loads_each(raw)) if entry is not None)
+    return Decisions(entries=entries, malformed=len(raw) - len(entries))
 
 
 def read_check(raw: str | bytes | None, *, now: float) -> str | None:
@@ -45,36 +35,20 @@ def read_check(raw: str | bytes | None, *, now: float) -> str | None:
     """
     if raw is None:
         return None
-    try:
-        memory = _json(raw)
-    except MalformedEntry:
+    memory = loads(raw)
+    if not isinstance(memory, dict) or not is_text(memory.get("status")) or not is_time(memory.get("looked_at")):
         return "unknown"
-    if (
-        not isinstance(memory, dict)
-        or not isinstance(memory.get("status"), str)
-        or not is_time(memory.get("looked_at"))
-    ):
-        return "unknown"
-    return memory["status"] if now - memory["looked_at"] <= CHECK_COUNTS_FOR_S else None
+    return str(memory["status"]) if now - memory["looked_at"] <= CHECK_COUNTS_FOR_S else None
 
 
-def _decision(raw: str | bytes) -> dict[str, Any]:
-    record = _json(raw)
-    if not isinstance(record, dict) or not is_time(record.get("t")) or not isinstance(record.get("reason"), str):
-        raise MalformedEntry("the decision has no time or no reason")
+def _decision(record: object) -> dict[str, Any] | None:
+    """Return a parsed decision as the page shows it, with the orders counted; None for a malformed one."""
+    if not isinstance(record, dict) or not is_time(record.get("t")) or not is_text(record.get("reason")):
+        return None
     figures = {name: record.get(name) for name in FIGURES}
-    if not all(map(is_figure, figures.values())):
-        raise MalformedEntry("a figure of the decision is not a count")
     texts = {name: record.get(name, []) for name in ("drain", "recall", "unreadable", "problems")}
-    if not all(isinstance(text, list) and all(isinstance(each, str) for each in text) for text in texts.values()):
-        raise MalformedEntry("a list of the decision holds more than text")
+    if not all(map(is_figure, figures.values())) or not all(map(is_list_of_text, texts.values())):
+        return None
     orders = {name: len(texts[name]) for name in ("drain", "recall")}
     troubles = [*texts["unreadable"], *texts["problems"]]
     return {"t": record["t"], "reason": record["reason"], **figures, **orders, "troubles": troubles}
-
-
-def _json(raw: str | bytes) -> Any:
-    try:
-        return json.loads(raw)
-    except (ValueError, RecursionError):
-        raise MalformedEntry("the entry is not JSON") from None

@@ -13,12 +13,14 @@ from agent.page.code import code_by_role
 from agent.page.entries import read_check, read_decisions
 from fleet import history, registry
 from fleet.forecast import Forecast, parse_forecast
-from fleet.member import CONSUMING, DRAINED, DRAINING, STARTING, STOPPED, WORKER, Member
+from fleet.member import CODE_FIELDS, CONSUMING, DRAINED, DRAINING, STARTING, STOPPED, WORKER, Member
 from fleet.pools import Pool, lists_of_pools
 from fleet.registry import Command, Registry, Roster, read_each
 
 DECISIONS_SHOWN = 20  # of each pool
 SILENT_AFTER_S = 180  # the autoscaler ticks several times a minute
+# The fields of a member that the page shows or compares.
+MEMBER_FIELDS = ("id", "role", "pool", "state", "active", "slots", "protected", "started_at", *CODE_FIELDS)
 WORKER_STATES = (STARTING, CONSUMING, DRAINING, DRAINED)
 
 
@@ -131,27 +133,11 @@ def _past(pool: Pool, replies: Mapping[str, Any], *, now: float) -> dict[str, An
             sentence = words.expected(forecast)
         except ValueError as error:
             troubles.append(str(error))
-    return {
-        "name": pool.name,
-        "samples": samples,
-        "forecast": forecast,
-        "expected": sentence,
-        "troubles": troubles,
-    }
+    return {"name": pool.name, "samples": samples, "forecast": forecast, "expected": sentence, "troubles": troubles}
 
 
 def _member(member: Member, *, now: float) -> dict[str, Any]:
     return {
-        "id": member.id,
-        "role": member.role,
-        "pool": member.pool,
-        "state": member.state,
-        "active": member.active,
-        "slots": member.slots,
-        "protected": member.protected,
-        "image_version": member.image_version,
-        "dags_hash": member.dags_hash,
-        "airflow_version": member.airflow_version,
-        "started_at": member.started_at,
+        **{name: getattr(member, name) for name in MEMBER_FIELDS},
         "seen_s_ago": round(max(0.0, now - member.last_seen), 1),
     }
