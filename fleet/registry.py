@@ -141,7 +141,7 @@ class Registry:
         """Give the orders, {member id: order}, in one round trip; raise ValueError and give none if one is unknown."""
         unknown = sorted(set(orders.values()) - ORDERS)
         if unknown:
-            raise ValueError(f"no such order: {', '.join(unknown)}")
+            raise ValueError(f"unknown order: {', '.join(unknown)}")
         if orders:
             keys = [order_key(name) for name in orders]
             self._redis.eval(GIVE_ORDERS, len(keys), *keys, ORDER_TTL_S, *orders.values())
@@ -162,7 +162,7 @@ class Registry:
         self._redis.set(scaler_key(pool), json.dumps(memory, separators=(",", ":")))
 
     def read_memory(self, pool: str) -> dict[str, Any]:
-        """Return what `remember` stored, or an empty memory; raise ValueError when it is not a JSON object."""
+        """Return what `write_memory` stored, or an empty memory; raise ValueError when it is not a JSON object."""
         raw = self._redis.get(scaler_key(pool))
         memory = {} if raw is None else json.loads(raw)
         if not isinstance(memory, dict):

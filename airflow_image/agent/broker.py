@@ -35,5 +35,5 @@ class Outage:
     def end(self) -> None:
         """Note a success; log only the first after a failure."""
         if self._lasts:
-            self._log.warning("fleet: no longer: %s", self._what)
+            self._log.warning("fleet: resolved: %s", self._what)
         self._lasts = False

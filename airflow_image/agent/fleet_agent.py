@@ -25,7 +25,7 @@ log = logging.getLogger(__name__)
 TICK_S = 1.0  # an order is read within this, and the event loop reacts within 0.25 s
 REPORT_EVERY_S = 5.0  # while nothing changes
 FAREWELL_S = 3.0
-# A webserver can become older than its workers only by a rollback, which takes a minute.
+# A permission stands for this long: only a rollback, which takes a minute, makes a webserver older than its workers.
 PERMITTED_FOR_S = 10.0
 
 
@@ -93,7 +93,7 @@ class FleetAgent:
 
     def tick(self, identity: Identity) -> None:
         """Run one tick: read the worker's order and permission, advance the state machine, report."""
-        self._read_wishes(identity)
+        self._read_order(identity)
         if self._stopping:
             self._conduct.shut_down()
         self.command = self._conduct.command(time.monotonic())
@@ -118,7 +118,7 @@ class FleetAgent:
         except redis.RedisError as error:
             self._broker.begin(repr(error))
 
-    def _read_wishes(self, identity: Identity) -> None:
+    def _read_order(self, identity: Identity) -> None:
         try:
             self._conduct.obey(self._registry.order(identity.member_id))
             self._ask_permission(identity)

@@ -102,21 +102,21 @@ class Permission:
     an older webserver is known.
     """
 
-    def __init__(self, release: str, *, limit_s: float) -> None:
-        self._release, self._limit_s = release, limit_s
+    def __init__(self, airflow_version: str, *, limit_s: float) -> None:
+        self._airflow_version, self._limit_s = airflow_version, limit_s
         self._unknown_since: float | None = None
-        self.is_given = not release  # where Airflow is not installed there is nothing to compare
+        self.is_given = not airflow_version  # where Airflow is not installed there is nothing to compare
         self.why = ""
 
     def check(self, webservers: Sequence[Member], *, now: float) -> None:
         """Set `is_given` for the present webservers and, if there is something to log, `why`. Times are monotonic."""
-        if not self._release:
+        if not self._airflow_version:
             return
-        older = {w.id: is_older(w.airflow_version, than=self._release) for w in webservers}
+        older = {w.id: is_older(w.airflow_version, than=self._airflow_version) for w in webservers}
         if any(older.values()):
             named = "; ".join(f"{w.id} has {w.airflow_version}" for w in webservers if older[w.id])
             self._unknown_since, self.is_given = None, False
-            self.why = f"takes no tasks: its Airflow {self._release} is newer than the webserver's ({named})"
+            self.why = f"takes no tasks: its Airflow {self._airflow_version} is newer than the webserver's ({named})"
         elif False in older.values():
             self._unknown_since, self.is_given, self.why = None, True, ""
         elif not self.is_given:

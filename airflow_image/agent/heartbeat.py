@@ -13,23 +13,23 @@ FORECASTER = "fleet-forecast"  # a tick of the forecaster has ended
 WAITING = "fleet-waits"  # the container waits for its turn; its program has not started
 
 
-def beat(given: Mapping[str, str], sign: str) -> None:
-    """Touch the file of `sign`. Raises OSError."""
-    _path(given, sign).touch()
+def beat(given: Mapping[str, str], name: str) -> None:
+    """Touch the file of `name`. Raises OSError."""
+    _path(given, name).touch()
 
 
-def end(given: Mapping[str, str], sign: str) -> None:
-    """Remove the file of `sign`. Raises OSError."""
-    _path(given, sign).unlink(missing_ok=True)
+def end(given: Mapping[str, str], name: str) -> None:
+    """Remove the file of `name`. Raises OSError."""
+    _path(given, name).unlink(missing_ok=True)
 
 
-def age_s(given: Mapping[str, str], sign: str) -> float | None:
-    """Return the seconds since the last heartbeat of `sign`; None without one."""
+def age_s(given: Mapping[str, str], name: str) -> float | None:
+    """Return the seconds since the last heartbeat of `name`; None without one."""
     try:
-        return max(0.0, time.time() - _path(given, sign).stat().st_mtime)
+        return max(0.0, time.time() - _path(given, name).stat().st_mtime)
     except FileNotFoundError:
         return None
 
 
-def _path(given: Mapping[str, str], sign: str) -> Path:
-    return Path(given.get(variables.AIRFLOW_HOME) or Path.home() / "airflow") / sign
+def _path(given: Mapping[str, str], name: str) -> Path:
+    return Path(given.get(variables.AIRFLOW_HOME) or Path.home() / "airflow") / name

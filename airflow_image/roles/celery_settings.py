@@ -42,7 +42,7 @@ def celery_config(own: str | None, patience: Mapping[str, Any], *, modules: Sequ
     except ValueError:
         config = None
     if not isinstance(config, dict) or not isinstance(config.get("imports", []), list):
-        raise ConfigurationError("AIRFLOW__CELERY__EXTRA_CELERY_CONFIG is not a JSON object whose imports are a list")
+        raise ConfigurationError("AIRFLOW__CELERY__EXTRA_CELERY_CONFIG must be a JSON object, and its imports a list")
     if imports := [*modules, *config.get("imports", [])]:
         config["imports"] = imports
     return json.dumps({**patience, **config})

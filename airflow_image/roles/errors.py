@@ -9,5 +9,5 @@ class MissingVariablesError(ConfigurationError):
     """Variables that the role needs are not set, or empty."""
 
     def __init__(self, names: list[str]) -> None:
-        super().__init__(f"not set: {', '.join(names)}")
+        super().__init__(f"missing or empty variables: {', '.join(names)}")
         self.names = names

@@ -154,7 +154,7 @@ def _get(given: Given, path: str) -> bytes:
             return body
     except urllib.error.HTTPError as error:
         with error:
-            raise Unhealthy(f"{path} answers {error.code}") from None
+            raise Unhealthy(f"{path} answers HTTP {error.code}") from None
     except (OSError, http.client.HTTPException) as error:
         raise Unhealthy(f"{path} does not answer ({type(error).__name__})") from None
 

@@ -24,14 +24,14 @@ MAX_LAUNCHES = 64  # with no capacity for hours, launches would pile up in the m
 
 # As many tasks end during a boot as ended in the last minute; half of them is a safe estimate of the slots they free.
 SHARE_OF_ENDS = 0.5
-# ECS launches so many tasks of an account at once, and more only slowly: a larger race would delay other launches.
+# ECS launches this many tasks of an account at once, and further ones slowly: a larger race would delay other launches.
 LAUNCH_BURST = 100
 # A small deficit may be raced by 30 boots, a large one by three times what it needs: beyond that each task gains little
 # from one more racer, and every loser costs a minute.
 MAX_RACED = 30
 RACERS_A_NEEDED_BOOT = 3
-# A loser costs its first minute. All losers of a race together may cost so many times what its tasks cost: where tasks
-# are short, a race would cost more than everything else.
+# A loser costs its first minute. The losers of a race together may cost at most this many times what its tasks cost:
+# where tasks are short, a race would otherwise cost more than everything else.
 LOSER_COST_S = 60.0
 MAX_COST_RATIO = 3.0
 
@@ -127,7 +127,7 @@ def tasks_without_slot(*, queued: int, free: int, ended: int) -> float:
 
 
 def boots_wanted(tasks: float, policy: Policy, *, task_s: float | None = None, half_way: int = 0) -> int:
-    """Return how many workers should be booting for so many `tasks` without a slot.
+    """Return how many workers should be booting for these `tasks`, which have no slot.
 
     ceil(tasks / concurrency) would do, but boots take 60 s or 110 s by chance. So tasks x boots_per_task are launched
     where that is more; the first ones ready take the tasks, and the others are cancelled. How many are worth it depends

@@ -27,7 +27,7 @@ class DemandSample:
 
 
 def add_sample(samples: Sequence[DemandSample], sample: DemandSample) -> tuple[DemandSample, ...]:
-    """Add a sample to those of the last minute, oldest first. Samples in the future of a clock that went back go."""
+    """Add a sample to those of the last minute, oldest first; drop later ones, which a clock that went back left."""
     recent = [past for past in samples if sample.at - WINDOW_S <= past.at < sample.at]
     return (*recent, sample)[-MAX_SAMPLES:]
 

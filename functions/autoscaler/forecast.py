@@ -8,16 +8,16 @@ from dataclasses import dataclass
 from autoscaler.boots import Boots
 from fleet.forecast import FORECAST_TTL_S, Forecast
 
-# A run's tasks come some seconds after it was due, and its later stages vary more. Its slots are held for so long; then
-# the backlog decides.
+# A run's tasks come some seconds after it was due, and its later stages vary more. Its slots are held for this time
+# after it was due; then the backlog decides.
 HELD_AFTER_S = 20.0
-# Draining workers are recalled so long before a run: an order is obeyed within 2 s, and ticks are 5 s or 15 s apart.
+# Draining workers are recalled this long before a run: an order is obeyed within 2 s, and ticks are 5 s or 15 s apart.
 RECALLED_BEFORE_S = 20.0
 # Of the slots expected this soon, the first are opened in full: the tasks of one run at once, Airflow's default for a
 # DAG. Of those beyond, a share opens: a forecast is a mean over DAGs, and each surplus worker opened is held
 # by a few tasks. The rest is launched, waits drained, and is recalled within a tick when tasks have come.
 OPENED_IN_FULL, OPENED_BEYOND = 16, 0.2
-# The forecaster awaits a run that the scheduler has not created for so long, and no longer.
+# The forecaster awaits a run that the scheduler has not created for this long.
 AWAITED_S = 60.0
 
 

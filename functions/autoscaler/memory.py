@@ -28,6 +28,7 @@ class Memory:
     pace: Pace = field(default_factory=Pace)
 
     def to_record(self) -> dict[str, Any]:
+        # "released" and "sights" are the names of an earlier release; new ones would lose the memory at an upgrade.
         return {
             "surplus_since": self.surplus_since,
             "released": dict(self.stopping),

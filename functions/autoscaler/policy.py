@@ -7,10 +7,10 @@ from dataclasses import dataclass, replace
 
 @dataclass(frozen=True, kw_only=True)
 class Policy:
-    """`minimum`, `maximum`: workers. `concurrency`: slots a worker.
+    """`minimum`, `maximum`: workers. `concurrency`: slots per worker.
 
     `scale_in_after_s`: how long a surplus must last before workers drain. `max_step_out`: workers that one tick may
-    add, None without a limit. `boots_per_task`: workers launched a task that waits without a slot, see `boots`.
+    add, None without a limit. `boots_per_task`: workers launched per task that waits without a slot, see `boots`.
     """
 
     minimum: int

@@ -21,9 +21,9 @@ def in_words(situation: Situation, plan: Plan, count: DesiredCount, *, surplus_s
         _fall(situation, count),
         _deployment(situation, plan),
         _forecast(situation, plan),
-        f"launch at most {policy.max_step_out} a tick" if is_limited else "",
+        f"launch at most {policy.max_step_out} per tick" if is_limited else "",
         f"at the maximum of {policy.maximum}" if situation.without_slot and desired >= policy.maximum > 0 else "",
-        f"surplus of {plan.surplus_count} for {surplus_s:.0f} s, due after {policy.scale_in_after_s:.0f} s"
+        f"surplus of {plan.surplus_count} for {surplus_s:.0f} s, scale-in after {policy.scale_in_after_s:.0f} s"
         if surplus_s is not None
         else "",
         obstacle,
@@ -111,5 +111,5 @@ def _number(number: int, noun: str) -> str:
 
 
 def _s(number: int) -> str:
-    """Return the ending of a verb whose subject is so many."""
+    """Return the ending of a verb in the present tense, after a subject of this number."""
     return "s" if number == 1 else ""

@@ -119,7 +119,7 @@ class BrokerState:
 
 
 def read_broker_state(client: redis.Redis, roster: Roster) -> BrokerState:
-    """Read the broker's state with one command a thousand keys, whatever the queues' length. Raises redis.RedisError.
+    """Read the broker's state with one command per thousand keys, whatever the queues' length. Raises redis.RedisError.
 
     A task's queue may have any name, and its list exists as long as a message waits in it. Nothing else in Redis names
     all queues (kombu's bindings do so by exchange), so the lists are scanned.
@@ -133,7 +133,7 @@ def read_broker_state(client: redis.Redis, roster: Roster) -> BrokerState:
     )
     # A malformed member may run tasks and consume from queues: without it neither figure is known.
     if roster.malformed:
-        return BrokerState(problem=f"{len(roster.malformed)} malformed members")
+        return BrokerState(problem=f"malformed members in the fleet registry: {len(roster.malformed)}")
     if waiting is None:
         return replace(state, problem=f"more than {KEYS_PER_PAGE * MAX_PAGES} keys")
     # Only consuming workers: a starting one may never get protection, and a draining one may stay for hours.

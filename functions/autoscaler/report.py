@@ -95,7 +95,7 @@ class Outcome:
 
 
 def publish(outcomes: Sequence[Outcome], *, cluster: str, logger: Logger) -> None:
-    """Write a log line and a set of metrics a pool, and one more set for each input that could not be read.
+    """Write a log line and a set of metrics per pool, and one more set for each input that could not be read.
 
     The line is a warning when something went wrong.
     """

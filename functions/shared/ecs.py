@@ -66,4 +66,4 @@ def _found(service: str, answer: Mapping[str, Any]) -> Described | str:
     for failure in answer.get("failures", ()):
         if str(failure.get("arn", "")).rpartition("/")[2] == service.rpartition("/")[2]:
             return f"the service {service} is {failure.get('reason')}"
-    return f"the service {service} is not in the answer"
+    return f"ECS did not return the service {service}"

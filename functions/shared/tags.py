@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 DESIRED_STATE_TAG = "airflow-on-ecs:sleep"  # on the cluster: the desired state of the whole environment
-ASLEEP_TAG = "airflow-on-ecs:asleep"  # on a service: it sleeps, and had so many tasks before
+ASLEEP_TAG = "airflow-on-ecs:asleep"  # on a service that sleeps: its desired count before
 PAUSED_TAG, PAUSED = "airflow-on-ecs:paused", "true"  # on a service: the autoscaler must not scale it
 ASLEEP, AWAKE = "asleep", "awake"
 DESIRED_STATES = (ASLEEP, AWAKE)

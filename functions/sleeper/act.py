@@ -22,9 +22,9 @@ class Hands:
     def __init__(self, clients: Clients, settings: Settings) -> None:
         self._clients, self._settings = clients, settings
         self._verbs: Mapping[Verb, Callable[[Step], object]] = {
-            Verb.MARK: self._mark,
-            Verb.EMPTY: lambda step: self._set_desired(step, 0),
-            Verb.OPEN: self._open,
+            Verb.MARK_ASLEEP: self._mark_asleep,
+            Verb.STOP_TASKS: lambda step: self._set_desired(step, 0),
+            Verb.RESTORE_TASKS: self._restore_tasks,
             Verb.SUSPEND_SCALING: lambda _: self._suspend(True),
             Verb.RESUME_SCALING: lambda _: self._suspend(False),
             Verb.SILENCE_ALARMS: lambda step: self._switch_alarms("disable_alarm_actions", step),
@@ -49,10 +49,10 @@ class Hands:
     def _cluster_arn(self) -> str:
         return str(cluster(self._clients.ecs, self._settings.cluster)["clusterArn"])
 
-    def _mark(self, step: Step) -> None:
+    def _mark_asleep(self, step: Step) -> None:
         self._clients.ecs.tag_resource(resourceArn=_arn(step), tags=[asleep_tag(step.size)])
 
-    def _open(self, step: Step) -> None:
+    def _restore_tasks(self, step: Step) -> None:
         """Set the size before removing the tag: the tag is the only record of the size."""
         self._set_desired(step, step.size)
         self._clients.ecs.untag_resource(resourceArn=_arn(step), tagKeys=[ASLEEP_TAG])

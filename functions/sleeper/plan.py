@@ -28,11 +28,11 @@ FALLING, WAKING = "falling asleep", "waking"
 
 
 class Verb(Enum):
-    """What a step does. MARK tags a service as asleep, with its size; OPEN restores that size."""
+    """What a step does. MARK_ASLEEP stores a service's size in its tag; RESTORE_TASKS sets that size again."""
 
-    MARK = "mark"
-    EMPTY = "empty"
-    OPEN = "open"
+    MARK_ASLEEP = "mark asleep"
+    STOP_TASKS = "stop tasks"
+    RESTORE_TASKS = "restore tasks"
     SUSPEND_SCALING = "suspend scaling"
     RESUME_SCALING = "resume scaling"
     SILENCE_ALARMS = "silence alarms"
@@ -71,11 +71,11 @@ def plan(world: World, *, patience_s: int) -> Plan:
         return _keep(world)
     if world.desired_state.state == AWAKE:
         return _wake(world, world.desired_state)
-    if world.airflow.is_marked:
+    if world.airflow.is_marked_asleep:
         return _stop(world)
     obstacle = _obstacle(world)
     if obstacle and world.now - world.desired_state.since > patience_s:
-        steps = (*_open(world.pools), Step(verb=Verb.CLEAR_DESIRED_STATE))
+        steps = (*_restore_tasks(world.pools), Step(verb=Verb.CLEAR_DESIRED_STATE))
         return Plan(
             phase=AWAKE, says=f"stays awake, too busy to sleep: {obstacle}", steps=steps, is_settled=True, gave_up=True
         )
@@ -83,8 +83,10 @@ def plan(world: World, *, patience_s: int) -> Plan:
 
 
 def _keep(world: World) -> Plan:
-    marked = [service.name for service in world.services if service.is_marked]
-    says = f"no desired state, but {', '.join(marked)} sleep: run make sleep or make wake" if marked else "awake"
+    marked = [service.name for service in world.services if service.is_marked_asleep]
+    says = (
+        f"no desired state is set, but asleep: {', '.join(marked)}: run make sleep or make wake" if marked else "awake"
+    )
     return Plan(phase=AWAKE, says=says, is_settled=True)
 
 
@@ -108,21 +110,21 @@ def _why_workers_are_left(world: World) -> str:
 
 
 def _are_closed(world: World) -> bool:
-    return all(pool.is_marked for pool in world.pools)
+    return all(pool.is_marked_asleep for pool in world.pools)
 
 
 def _fall_asleep(world: World, obstacle: str) -> Plan:
     """Close the pools first, then stop airflow, which queues tasks for them."""
     if isinstance(world.work, Work) and world.work.queued:
-        return Plan(phase=FALLING, says=f"waits until nothing is queued: {obstacle}", steps=_open(world.pools))
+        return Plan(phase=FALLING, says=f"waits until nothing is queued: {obstacle}", steps=_restore_tasks(world.pools))
     if obstacle:
         return Plan(phase=FALLING, says=f"waits: {obstacle}")
     if not _are_closed(world):
-        return Plan(phase=FALLING, says="nothing is queued or runs: the workers drain", steps=_mark(world.pools))
+        return Plan(phase=FALLING, says="nothing is queued or runs: the workers drain", steps=_mark_asleep(world.pools))
     steps = (
         *_silence(world),
-        *_mark((world.airflow, world.flower)),
-        *(Step(verb=Verb.EMPTY, service=service) for service in (world.airflow, world.flower)),
+        *_mark_asleep((world.airflow, world.flower)),
+        *(Step(verb=Verb.STOP_TASKS, service=service) for service in (world.airflow, world.flower)),
     )
     return Plan(phase=FALLING, says="all workers have stopped: airflow and flower stop", steps=steps)
 
@@ -131,8 +133,8 @@ def _stop(world: World) -> Plan:
     """Stop everything. From here on, only waking leads back: the scheduler was told to stop."""
     steps = (
         *_silence(world),
-        *_mark(world.services),
-        *(Step(verb=Verb.EMPTY, service=s) for s in (world.airflow, world.flower) if s.desired),
+        *_mark_asleep(world.services),
+        *(Step(verb=Verb.STOP_TASKS, service=s) for s in (world.airflow, world.flower) if s.desired),
     )
     left = [service.name for service in world.services if not service.is_empty]
     if left:
@@ -156,9 +158,9 @@ def _wake(world: World, desired_state: DesiredState) -> Plan:
         return Plan(phase=WAKING, says=f"waits for the database to start: it is {world.database}")
     for services in ((world.airflow,), world.pools, (world.flower,)):
         names = ", ".join(service.name for service in services)
-        if any(service.is_marked for service in services):
+        if any(service.is_marked_asleep for service in services):
             resume = () if world.is_scaling else (Step(verb=Verb.RESUME_SCALING),)
-            return Plan(phase=WAKING, says=f"starts {names}", steps=(*_open(services), *resume))
+            return Plan(phase=WAKING, says=f"starts {names}", steps=(*_restore_tasks(services), *resume))
         if not all(service.is_up for service in services):
             return Plan(phase=WAKING, says=f"waits for tasks to start: {names}")
     return _finish_waking(world, desired_state)
@@ -182,16 +184,18 @@ def _finish_waking(world: World, desired_state: DesiredState) -> Plan:
     return Plan(phase=AWAKE, says="awake", steps=(*steps, Step(verb=Verb.CLEAR_DESIRED_STATE)), is_settled=True)
 
 
-def _mark(services: Iterable[Service]) -> tuple[Step, ...]:
+def _mark_asleep(services: Iterable[Service]) -> tuple[Step, ...]:
     """Mark the services that are not marked: a size already recorded is the one to wake with."""
     return tuple(
-        Step(verb=Verb.MARK, service=service, size=service.desired) for service in services if not service.is_marked
+        Step(verb=Verb.MARK_ASLEEP, service=service, size=service.desired)
+        for service in services
+        if not service.is_marked_asleep
     )
 
 
-def _open(services: Sequence[Service]) -> tuple[Step, ...]:
+def _restore_tasks(services: Sequence[Service]) -> tuple[Step, ...]:
     return tuple(
-        Step(verb=Verb.OPEN, service=service, size=service.size_asleep)
+        Step(verb=Verb.RESTORE_TASKS, service=service, size=service.size_asleep)
         for service in services
         if service.size_asleep is not None
     )

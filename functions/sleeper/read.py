@@ -95,9 +95,9 @@ def _work(broker: Broker, pools: Sequence[Pool]) -> Work | str:
     except BROKER_ERRORS as error:
         return in_words(error)
     if roster.malformed:
-        return f"{len(roster.malformed)} malformed members in the fleet registry"
+        return f"malformed members in the fleet registry: {len(roster.malformed)}"
     workers = (member for member in roster.members if member.role == WORKER and member.state != STOPPED)
-    busy = (f"{worker.id} of {worker.pool} runs {worker.active}" for worker in workers if worker.active)
+    busy = (f"{worker.active} active on {worker.id} of pool {worker.pool}" for worker in workers if worker.active)
     return Work(queued=sum(lengths.values()), busy=tuple(sorted(busy)))
 
 

@@ -24,7 +24,7 @@ class Service:
     paused: bool = False
 
     @property
-    def is_marked(self) -> bool:
+    def is_marked_asleep(self) -> bool:
         return self.size_asleep is not None
 
     @property

@@ -13,7 +13,7 @@ from fleet.registry import Registry, Roster
 from shared.aws import AWS_ERRORS, in_words
 from shared.broker import BROKER_ERRORS, Broker
 from version_check.compare import Observation, compare
-from version_check.memory import Memory, Store, is_worth_telling, mark_announced, remember, silent_since
+from version_check.memory import Memory, Store, find_silent, is_worth_telling, mark_announced, remember
 from version_check.read import ask_webserver, read_tasks
 from version_check.report import Outcome, message_on
 from version_check.settings import Settings
@@ -53,11 +53,9 @@ def check(parts: Wiring) -> Outcome:
     tasks = read_tasks(parts.ecs, cluster=settings.cluster, services=settings.services, reported=reported)
     if tasks.is_asleep:
         return _forget_while_asleep(store, raw=raw, now=now)
-    silent = silent_since(memory, tasks.containers, reported, now=now)
+    silent = find_silent(memory, tasks.containers, reported, now=now)
     verdict = compare(
-        Observation(
-            now=now, tasks=tasks, roster=roster, answer=ask_webserver(settings.webserver_url), silent_since=silent
-        )
+        Observation(now=now, tasks=tasks, roster=roster, answer=ask_webserver(settings.webserver_url), silent=silent)
     )
     if store is None:
         return Outcome(verdict=verdict, memory=None)

@@ -62,14 +62,14 @@ class Tasks:
 class Observation:
     """All that one check reads. `roster` is a gap when Redis failed; `answer` is the webserver's answer over HTTP.
 
-    `silent_since`: since when containers that should report have not, by member id, as far as remembered.
+    `silent`: the containers that should report and do not, and since when, by member id, as far as remembered.
     """
 
     now: float
     tasks: Tasks
     roster: Roster | Gap
     answer: Reference | Gap
-    silent_since: Mapping[str, float] = field(default_factory=dict)
+    silent: Mapping[str, float] = field(default_factory=dict)
 
 
 def compare(observation: Observation) -> Verdict:
@@ -126,7 +126,7 @@ def _silent_members(observation: Observation, members: Sequence[Member]) -> Iter
         if container.member in malformed:
             yield Gap(who=container.member, why="its record is malformed")
         elif container.member not in heard:
-            since = observation.silent_since.get(container.member, container.started_at)
+            since = observation.silent.get(container.member, container.started_at)
             yield Gap(who=container.member, why="runs but does not report", since=since)
 
 

@@ -44,10 +44,10 @@ class Memory:
         return 0.0 if self.skewed_since is None else max(0.0, self.looked_at - self.skewed_since)
 
 
-def silent_since(
+def find_silent(
     memory: Memory, containers: Iterable[Container], reported: Iterable[str], *, now: float
 ) -> dict[str, float]:
-    """Return since when each running container that has not reported is silent.
+    """Return the running containers that do not report, and since when, by member id.
 
     One that ran at the last tick and was not silent reported until MEMBER_TTL_S ago; a new one never has.
     """

@@ -97,8 +97,8 @@ def _why_unsettled(service: Described) -> str | None:
         return None
     left = sum(deployment["runningCount"] for deployment in older)
     return (
-        f"a deployment is rolling out: {newest['runningCount']} of {newest['desiredCount']} new tasks run, "
-        f"{left} old ones are left"
+        f"a deployment is rolling out: {newest['runningCount']} of {newest['desiredCount']} new ECS tasks run, "
+        f"old ECS tasks left: {left}"
     )
 
 

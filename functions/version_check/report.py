@@ -11,6 +11,7 @@ from typing import Any
 from aws_lambda_powertools import Logger
 from aws_lambda_powertools.metrics import EphemeralMetrics, MetricUnit
 
+from fleet.member import WORKER
 from version_check.memory import Memory
 from version_check.verdict import ASLEEP, IN_SYNC, OUT_OF_SYNC, UNKNOWN, Difference, Gap, Verdict
 
@@ -32,8 +33,8 @@ TO_DO = {
     ),
 }
 TO_DO_UNKNOWN = (
-    "Check the containers named above: their logs (one stream a container) and their ECS tasks. A container that does "
-    "not report has lost the broker or hangs; stop its ECS task, and ECS starts another one."
+    "Check the containers named above: their logs (one stream per container) and their ECS tasks. A container that "
+    "does not report has lost the broker or hangs; stop its ECS task, and ECS starts another one."
 )
 # Alarms filter by it: several stacks of one account share the namespace.
 CLUSTER_DIMENSION = "cluster"
@@ -113,14 +114,15 @@ def _section(title: str, lines: Iterable[str]) -> str:
 
 
 def _differences(differences: Iterable[Difference]) -> list[str]:
-    """Return one line a container with all fields that differ; containers that take tasks come first."""
+    """Return one line per container with all fields that differ; containers that take tasks come first."""
     by_member = sorted(differences, key=lambda each: (each.is_draining, each.member))
     lines = []
     for member, group in groupby(by_member, key=lambda each: each.member):
         fields = list(group)
         what = ", ".join(f"{each.field} {each.value[:SHORT]} instead of {each.expected[:SHORT]}" for each in fields)
         doing = "draining" if fields[0].is_draining else fields[0].state or "not reporting"
-        tasks = f", {fields[0].active} active tasks" if fields[0].role == "worker" else ""
+        active = fields[0].active
+        tasks = f", {active} active task{'' if active == 1 else 's'}" if fields[0].role == WORKER else ""
         lines.append(f"{member}: {what} ({doing}{tasks})")
     return lines
 

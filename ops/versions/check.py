@@ -49,7 +49,7 @@ def report_lines(record: Record) -> Iterator[str]:
         doing = "draining" if each["is_draining"] else each["state"] or "not reporting"
         yield (
             f"  {each['member']}: {each['field']} {each['value'][:SHORT]} instead of {each['expected'][:SHORT]} "
-            f"({doing}, {each['active']} active tasks)"
+            f"({doing}, {each['active']} active task{'' if each['active'] == 1 else 's'})"
         )
     for each in record["unknown"]:
         since = "" if each["seconds"] is None else f", for {each['seconds']} s"

@@ -188,7 +188,7 @@ def trigger(airflow: Airflow, dag: str, **conf: float) -> str:
 def test_a_role_without_its_variables_says_so_and_does_not_start(image: Image, role: str) -> None:
     ended = image.run_role(role, {})
     assert ended.returncode == 78
-    assert ended.stderr.startswith(f"entrypoint {role}: not set: ")
+    assert ended.stderr.startswith(f"entrypoint {role}: missing or empty variables: ")
 
 
 def test_airflow_finds_all_its_parts_healthy(cluster: Cluster) -> None:

@@ -11,7 +11,7 @@ from agent.forecaster.forecast import BUCKET_S, PastUse
 
 # Even the shortest task takes a slot for about a second.
 LEAST_S = 1.0
-# With so many DAGs a statement stays far below its timeout, however many DAGs are due.
+# With this many DAGs a statement stays far below its timeout, however many DAGs are due.
 DAGS_A_QUERY = 50
 
 # Slots needed = the tasks that would have run at once if none had waited for a worker: a task needs its slot from when

@@ -33,9 +33,9 @@ def code_by_role(members: Iterable[Member], *, malformed: Iterable[str], check: 
     groups = _groups(alive, reference)
     unknown = [f"{member}: its record is malformed" for member in sorted(set(malformed))]
     if reference is None:
-        unknown.append("no webserver has reported, so there is no code to compare with")
+        unknown.append("no webserver has reported: there is nothing to compare with")
     for group in groups:
-        unknown += (f"{group['role']}: its {name} is unknown" for name, value in group["code"].items() if not value)
+        unknown += (f"{group['role']}: reports no {name}" for name, value in group["code"].items() if not value)
     if check not in (None, IN_SYNC):
         unknown.append(f"the version check, which also asks ECS, reports {str(check).replace('_', ' ')}")
     differing = [group for group in groups if group["differs"]]

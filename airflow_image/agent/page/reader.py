@@ -92,7 +92,7 @@ def _pool(pool: Pool, roster: Roster, replies: Mapping[str, Any]) -> dict[str, A
         troubles.append("no decision is recorded")
     decisions = read_decisions(raw)
     if decisions.malformed:
-        troubles.append(f"{decisions.malformed} of the last {len(raw)} decisions are malformed")
+        troubles.append(f"malformed decisions among the last {len(raw)}: {decisions.malformed}")
     workers = [member for member in _workers(roster.members) if member.pool == pool.name]
     states = Counter(worker.state for worker in workers)
     latest = decisions.entries[0] if decisions.entries else {}
@@ -122,7 +122,7 @@ def _past(pool: Pool, replies: Mapping[str, Any], *, now: float) -> dict[str, An
         troubles.append("the history cannot be read")
     samples, malformed = history.read_samples(raw, now=now)
     if malformed:
-        troubles.append(f"{malformed} samples of the history are malformed")
+        troubles.append(f"malformed samples in the history: {malformed}")
     forecast: Forecast | None = None
     sentence: words.Parts = []
     if isinstance(expected, Exception):

@@ -58,8 +58,8 @@ def test_a_server_that_does_its_work_is_healthy(role: str, body: str) -> None:
         ("webserver", 200, json.dumps({"metadatabase": {"status": "unhealthy"}}), "reports its database as unhealthy"),
         ("webserver", 200, "<html>the UI's own page</html>", "does not give the database's status"),
         ("webserver", 200, "[]", "does not give the database's status"),
-        ("webserver", 500, "", "answers 500"),
-        ("scheduler", 503, "", "answers 503"),
+        ("webserver", 500, "", "answers HTTP 500"),
+        ("scheduler", 503, "", "answers HTTP 503"),
         ("flower", 200, "starting", "does not answer OK"),
     ],
 )

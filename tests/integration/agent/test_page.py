@@ -106,7 +106,7 @@ def test_unreadable_data_is_unknown_and_named(webserver: Webserver, store: redis
     worker, heavy = webserver.get("/fleet/api/fleet", user="viewer").json()["pools"]
     assert (worker["queued"], worker["desired"], heavy["queued"]) == (None, None, 0)
     assert worker["troubles"] == ["the queues cannot be read", "the decisions cannot be read"]
-    assert heavy["troubles"] == ["1 of the last 1 decisions are malformed"]
+    assert heavy["troubles"] == ["malformed decisions among the last 1: 1"]
     worker, heavy = webserver.get("/fleet/api/history", user="viewer").json()["pools"]
     assert worker["troubles"] == ["the history cannot be read"]
     assert heavy["troubles"] == ["the forecast is not JSON"]

@@ -104,7 +104,7 @@ def test_an_order_is_read_by_the_member_it_was_given_to(client: redis.Redis) -> 
 
 def test_an_unknown_order_is_refused_and_none_is_given(client: redis.Redis) -> None:
     fleet = Registry(client)
-    with pytest.raises(ValueError, match="no such order: sleep"):
+    with pytest.raises(ValueError, match="unknown order: sleep"):
         fleet.give_orders({A_WORKER.id: registry.ORDER_DRAIN, ANOTHER.id: "sleep"})
     assert fleet.order(A_WORKER.id) is None
 

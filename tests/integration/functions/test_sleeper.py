@@ -53,8 +53,8 @@ def versions(env: Environment) -> Any:
 def test_everything_stops_in_order(env: Environment) -> None:
     env.want(ASLEEP)
     assert env.settle() == [
-        "mark",  # the pool: its worker drains by the autoscaler
-        *("silence alarms", "suspend scaling", "mark", "mark", "empty", "empty"),
+        "mark asleep",  # the pool: its worker drains by the autoscaler
+        *("silence alarms", "suspend scaling", "mark asleep", "mark asleep", "stop tasks", "stop tasks"),
         "stop database",
     ]
     assert (env.sizes(), env.database(), env.loud_alarms()) == (ALL_OFF, "stopped", set())
@@ -69,10 +69,10 @@ def test_everything_starts_in_order_with_the_sizes_that_were(env: Environment) -
     env.want(AWAKE)
     assert env.settle() == [
         "start database",
-        "open",
+        "restore tasks",
         "resume scaling",
-        "open",
-        "open",
+        "restore tasks",
+        "restore tasks",
         "arm alarms",
         "clear desired state",
     ]
@@ -94,7 +94,7 @@ def test_a_running_task_is_waited_for(env: Environment) -> None:
     task = env.work(2)
     env.want(ASLEEP)
     record = env.tick()
-    assert (record["steps"], record["says"]) == ([], f"waits: {task}/worker of worker runs 2")
+    assert (record["steps"], record["says"]) == ([], f"waits: 2 active on {task}/worker of pool worker")
     assert env.sizes() == ALL_ON
     env.work(0)
     env.settle()
@@ -105,7 +105,7 @@ def test_a_task_that_is_queued_while_workers_drain_is_run_first(env: Environment
     env.want(ASLEEP)
     env.tick()
     env.fleet.redis.lpush("default", "message")
-    assert env.tick()["steps"] == ["open"]
+    assert env.tick()["steps"] == ["restore tasks"]
     assert env.sizes()["worker"] == 1
     env.fleet.redis.delete("default")
     env.settle()
@@ -114,7 +114,7 @@ def test_a_task_that_is_queued_while_workers_drain_is_run_first(env: Environment
 
 def test_what_the_scheduler_queues_in_its_last_second_does_not_wait_in_the_broker(env: Environment) -> None:
     env.want(ASLEEP)
-    while "empty" not in env.tick()["steps"]:
+    while "stop tasks" not in env.tick()["steps"]:
         pass
     env.fleet.redis.lpush("default", "message")
     assert env.settle() == ["drop messages", "stop database"]
@@ -127,7 +127,7 @@ def test_an_environment_that_is_busy_for_too_long_stays_awake(env: Environment) 
     env.tick()
     record = env.tick(now=LONG)
     assert record["gave_up"]
-    assert record["says"] == f"stays awake, too busy to sleep: {task}/worker of worker runs 1"
+    assert record["says"] == f"stays awake, too busy to sleep: 1 active on {task}/worker of pool worker"
     assert env.tick(now=LONG)["says"] == "awake"
 
 

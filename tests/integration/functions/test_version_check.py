@@ -163,7 +163,7 @@ def test_a_webserver_that_shows_other_code_than_its_container_reports_is_found(w
 def test_a_rollout_is_unknown_until_its_new_tasks_have_reported(world: World, look: Look) -> None:
     world.deploy("worker", image="airflow:2.0")
     (why,) = gaps(look()).values()
-    assert why == "a deployment is rolling out: 0 of 1 new tasks run, 1 old ones are left"
+    assert why == "a deployment is rolling out: 0 of 1 new ECS tasks run, old ECS tasks left: 1"
 
 
 def test_a_rollout_ends_in_sync_when_the_last_old_worker_is_gone(world: World, look: Look) -> None:

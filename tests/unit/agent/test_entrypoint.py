@@ -90,8 +90,8 @@ def test_missing_variables_are_named_in_one_line_and_exit_78() -> None:
     ended = run("migrate")
     assert ended.returncode == 78
     assert ended.stderr == (
-        "entrypoint migrate: not set: DATABASE_AUTHORITIES, DATABASE_HOST, DATABASE_NAME, DATABASE_PASSWORD, "
-        "DATABASE_PORT, DATABASE_SSLMODE, DATABASE_USER\n"
+        "entrypoint migrate: missing or empty variables: DATABASE_AUTHORITIES, DATABASE_HOST, DATABASE_NAME, "
+        "DATABASE_PASSWORD, DATABASE_PORT, DATABASE_SSLMODE, DATABASE_USER\n"
     )
 
 
@@ -267,8 +267,8 @@ def test_a_broker_without_tls_gets_no_tls_settings() -> None:
         ("worker", "FERNET_SECRET", "ü" * 32, "FERNET_SECRET is not 32 ASCII characters long"),
         ("flower", "ADMIN_PASSWORD", "a,b", "ADMIN_PASSWORD contains a comma"),
         ("worker", "POOL", "other", "POOL is 'other', and POOLS declares only worker, long"),
-        ("worker", "AIRFLOW__CELERY__EXTRA_CELERY_CONFIG", "[", "EXTRA_CELERY_CONFIG is not a JSON object"),
-        ("worker", "AIRFLOW__CELERY__EXTRA_CELERY_CONFIG", '{"imports": "x"}', "whose imports are a list"),
+        ("worker", "AIRFLOW__CELERY__EXTRA_CELERY_CONFIG", "[", "EXTRA_CELERY_CONFIG must be a JSON object"),
+        ("worker", "AIRFLOW__CELERY__EXTRA_CELERY_CONFIG", '{"imports": "x"}', "and its imports a list"),
         ("forecaster", "FORECAST_MINUTES", "0", "FORECAST_MINUTES is '0', not a number from 1 to 60"),
         ("forecaster", "FORECAST_MINUTES", "1.5", "FORECAST_MINUTES is '1.5', not a number"),
         ("forecaster", "FORECAST_RUNS", "nan", "FORECAST_RUNS is 'nan', not a number"),

@@ -161,7 +161,7 @@ def test_one_tick_launches_at_most_a_step() -> None:
     policy = replace(POLICY, max_step_out=2)
     first = decided(seen(worker("a", active=4), queued=30), policy=policy)
     assert (first.desired, first.needed) == (3, 9)  # 34 / 4, rounded up
-    assert "launch at most 2 a tick" in first.reason
+    assert "launch at most 2 per tick" in first.reason
     assert decided(seen(worker("a", active=4), queued=30, desired=8, running=1), policy=policy).desired == 9
 
 
@@ -222,7 +222,7 @@ def test_a_surplus_must_last_before_workers_drain() -> None:
     assert first.memory.surplus_since == NOW
     almost = decided(replace(observation, now=NOW + 29), first.memory)
     assert (almost.drain, almost.memory.surplus_since) == ((), NOW)
-    assert "surplus of 2 for 29 s, due after 30 s" in almost.reason
+    assert "surplus of 2 for 29 s, scale-in after 30 s" in almost.reason
     assert decided(replace(observation, now=NOW + 30), first.memory).drain == ("b", "c")
 
 

@@ -65,15 +65,15 @@ class TestFallingAsleep:
 
     def test_the_pools_close_when_nothing_is_queued_and_nothing_runs(self) -> None:
         assert decide(WORLD).steps == (
-            Step(verb=Verb.MARK, service=WORLD.pools[0], size=3),
-            Step(verb=Verb.MARK, service=WORLD.pools[1], size=0),
+            Step(verb=Verb.MARK_ASLEEP, service=WORLD.pools[0], size=3),
+            Step(verb=Verb.MARK_ASLEEP, service=WORLD.pools[1], size=0),
         )
 
     @pytest.mark.parametrize(
         ("work", "says"),
         [
             (Work(queued=2, busy=()), "2 queued"),
-            (Work(queued=0, busy=("t/worker of worker runs 3",)), "t/worker of worker runs 3"),
+            (Work(queued=0, busy=("3 active on t/worker of pool worker",)), "3 active on t/worker of pool worker"),
             ("ConnectionError: away", "queues and running tasks could not be read: ConnectionError: away"),
         ],
     )
@@ -94,13 +94,13 @@ class TestFallingAsleep:
         assert "paused for worker" in found.says
 
     def test_the_plan_waits_for_draining_workers_with_their_last_tasks(self) -> None:
-        found = decide(replace(closed(), work=Work(queued=0, busy=("t/worker of worker runs 1",))))
+        found = decide(replace(closed(), work=Work(queued=0, busy=("1 active on t/worker of pool worker",))))
         assert found.steps == ()
-        assert "workers drain: worker (3); t/worker of worker runs 1" in found.says
+        assert "workers drain: worker (3); 1 active on t/worker of pool worker" in found.says
 
     def test_a_task_that_comes_while_workers_drain_opens_the_pools_again(self) -> None:
         found = decide(replace(closed(), work=Work(queued=1, busy=())))
-        assert verbs(found) == [("open", "worker"), ("open", "sql")]
+        assert verbs(found) == [("restore tasks", "worker"), ("restore tasks", "sql")]
         assert [step.size for step in found.steps] == [3, 0]
 
     def test_the_scheduler_stops_only_when_all_pools_are_empty(self) -> None:
@@ -109,20 +109,22 @@ class TestFallingAsleep:
         assert verbs(decide(gone)) == [
             ("silence alarms", ""),
             ("suspend scaling", ""),
-            ("mark", "airflow"),
-            ("mark", "flower"),
-            ("empty", "airflow"),
-            ("empty", "flower"),
+            ("mark asleep", "airflow"),
+            ("mark asleep", "flower"),
+            ("stop tasks", "airflow"),
+            ("stop tasks", "flower"),
         ]
         starting = replace(gone, pools=(replace(gone.pools[0], pending=1), gone.pools[1]))
         assert decide(starting).steps == ()
 
     def test_the_plan_gives_up_in_time_and_says_which_worker_was_busy(self) -> None:
-        late = replace(closed(), now=ASKED + PATIENCE_S + 1.0, work=Work(queued=0, busy=("t/worker of worker runs 1",)))
+        late = replace(
+            closed(), now=ASKED + PATIENCE_S + 1.0, work=Work(queued=0, busy=("1 active on t/worker of pool worker",))
+        )
         found = decide(late)
-        assert verbs(found) == [("open", "worker"), ("open", "sql"), ("clear desired state", "")]
+        assert verbs(found) == [("restore tasks", "worker"), ("restore tasks", "sql"), ("clear desired state", "")]
         assert (found.gave_up, found.is_settled, found.phase) == (True, True, AWAKE)
-        assert "t/worker of worker runs 1" in found.says
+        assert "1 active on t/worker of pool worker" in found.says
 
     def test_the_plan_never_gives_up_on_a_quiet_environment(self) -> None:
         assert not decide(replace(WORLD, now=ASKED + PATIENCE_S + 1.0)).gave_up
@@ -158,12 +160,12 @@ class TestAsleep:
             alarms=Alarms(loud=("Skewed",)),
             is_scaling=True,
         )
-        expected = [("silence alarms", ""), ("suspend scaling", ""), ("mark", "new"), ("empty", "flower")]
+        expected = [("silence alarms", ""), ("suspend scaling", ""), ("mark asleep", "new"), ("stop tasks", "flower")]
         assert verbs(decide(changed)) == expected
 
     def test_a_size_that_is_written_down_is_not_written_again(self) -> None:
         again = replace(asleep(), airflow=replace(asleep().airflow, desired=5))
-        assert verbs(decide(again)) == [("empty", "airflow")]
+        assert verbs(decide(again)) == [("stop tasks", "airflow")]
 
 
 class TestWaking:
@@ -180,25 +182,25 @@ class TestWaking:
 
     @pytest.mark.parametrize("database", ["backing-up", "storage-optimization"])
     def test_a_database_that_is_busy_with_itself_serves_all_the_same(self, database: str) -> None:
-        assert verbs(decide(self.waking(database=database)))[0] == ("open", "airflow")
+        assert verbs(decide(self.waking(database=database)))[0] == ("restore tasks", "airflow")
 
     def test_airflow_starts_after_the_database_with_the_size_it_had(self) -> None:
         found = decide(self.waking(database=AVAILABLE))
-        assert verbs(found) == [("open", "airflow"), ("resume scaling", "")]
+        assert verbs(found) == [("restore tasks", "airflow"), ("resume scaling", "")]
         assert found.steps[0].size == 2
 
     def test_the_workers_start_when_airflow_runs(self) -> None:
         starting = replace(WORLD.airflow, running=1)
         assert decide(self.waking(database=AVAILABLE, airflow=starting, is_scaling=True)).steps == ()
         found = decide(self.waking(database=AVAILABLE, airflow=WORLD.airflow, is_scaling=True))
-        assert verbs(found) == [("open", "worker"), ("open", "sql")]
+        assert verbs(found) == [("restore tasks", "worker"), ("restore tasks", "sql")]
         assert [step.size for step in found.steps] == [3, 0]
 
     def test_flower_starts_when_the_workers_run(self) -> None:
         up: dict[str, object] = {"database": AVAILABLE, "airflow": WORLD.airflow, "is_scaling": True}
         starting = replace(WORLD.pools[0], running=1)
         assert decide(self.waking(**up, pools=(starting, WORLD.pools[1]))).steps == ()
-        assert verbs(decide(self.waking(**up, pools=WORLD.pools))) == [("open", "flower")]
+        assert verbs(decide(self.waking(**up, pools=WORLD.pools))) == [("restore tasks", "flower")]
 
     def test_an_alarm_that_is_on_from_the_sleep_is_not_armed_yet(self) -> None:
         awake = replace(WORLD, desired_state=TO_WAKE, alarms=Alarms(silent=("Skewed", "Silent"), ringing=("Silent",)))
@@ -221,11 +223,14 @@ class TestWaking:
         )
 
     def test_pools_that_were_only_closed_open_again(self) -> None:
-        assert verbs(decide(replace(closed(), desired_state=TO_WAKE))) == [("open", "worker"), ("open", "sql")]
+        assert verbs(decide(replace(closed(), desired_state=TO_WAKE))) == [
+            ("restore tasks", "worker"),
+            ("restore tasks", "sql"),
+        ]
 
 
 def test_a_service_that_sleeps_without_a_desired_state_is_named() -> None:
-    assert "airflow, worker, sql, flower sleep" in decide(replace(asleep(), desired_state=None)).says
+    assert "asleep: airflow, worker, sql, flower: run make sleep" in decide(replace(asleep(), desired_state=None)).says
 
 
 def test_a_desired_state_is_read_as_it_was_written() -> None:

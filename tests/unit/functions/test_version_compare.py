@@ -150,7 +150,7 @@ def test_an_empty_fleet_is_unknown_not_in_sync() -> None:
 
 
 def test_a_container_that_does_not_report_is_unknown_and_for_how_long() -> None:
-    result = verdict(*AIRFLOW, silent_since={"t2/worker": NOW - 90})
+    result = verdict(*AIRFLOW, silent={"t2/worker": NOW - 90})
     assert result.status == UNKNOWN
     gaps = {gap["who"]: gap["seconds"] for gap in result.to_record()["unknown"]}
     assert gaps == {"t2/worker": 90, "t3/flower": 600}  # flower is not remembered: since its task started

@@ -8,7 +8,7 @@ import pytest
 from fleet.registry import MEMBER_TTL_S
 from tests.support.version_verdict import CODE, ODD
 from version_check.compare import Container
-from version_check.memory import UNKNOWN_SETTLES_S, Memory, is_worth_telling, mark_announced, remember, silent_since
+from version_check.memory import UNKNOWN_SETTLES_S, Memory, find_silent, is_worth_telling, mark_announced, remember
 from version_check.report import LONGEST_SUBJECT, SHOWN, TO_DO, message_on
 from version_check.verdict import IN_SYNC, OUT_OF_SYNC, UNKNOWN, Gap, Reference, Verdict
 
@@ -79,15 +79,15 @@ def test_a_change_that_lasts_is_worth_a_notification(ticks: list[tuple[str, floa
 
 def test_a_container_that_never_reported_is_silent_since_it_started() -> None:
     new = replace(WORKER, started_at=NOW - 5)
-    assert silent_since(Memory(looked_at=NOW - 60), [new], [], now=NOW) == {"t2/worker": NOW - 5}
+    assert find_silent(Memory(looked_at=NOW - 60), [new], [], now=NOW) == {"t2/worker": NOW - 5}
 
 
 def test_a_container_that_stopped_reporting_is_silent_since_the_registry_forgot_it() -> None:
-    first = silent_since(Memory(looked_at=NOW - 60), [WORKER], [], now=NOW)
+    first = find_silent(Memory(looked_at=NOW - 60), [WORKER], [], now=NOW)
     assert first == {"t2/worker": NOW - MEMBER_TTL_S}
-    again = silent_since(Memory(looked_at=NOW, silent=first), [WORKER], [], now=NOW + 60)
+    again = find_silent(Memory(looked_at=NOW, silent=first), [WORKER], [], now=NOW + 60)
     assert again == first
-    assert silent_since(Memory(looked_at=NOW, silent=first), [WORKER], ["t2/worker"], now=NOW + 60) == {}
+    assert find_silent(Memory(looked_at=NOW, silent=first), [WORKER], ["t2/worker"], now=NOW + 60) == {}
 
 
 def test_a_message_says_who_runs_what_since_when_and_what_to_do() -> None:

@@ -6,7 +6,7 @@ import { fieldName, shortHash } from "./words.js";
 const COLUMNS = ["Role", "Processes", "Running tasks", "Image", "DAGs", "Airflow", "Compared with the webserver"];
 const FIELDS = ["image_version", "dags_hash", "airflow_version"];
 
-function held(group) {
+function comparison(group) {
   if (group.differs.length > 0) return `differs: ${group.differs.map(fieldName).join(", ")}`;
   return FIELDS.every((field) => group.code[field]) ? "same" : "unknown";
 }
@@ -38,7 +38,7 @@ export function CodeByRole({ code }) {
               value(group, field),
             ),
           ),
-          h("td", { className: group.differs.length > 0 ? "differs" : "" }, held(group)),
+          h("td", { className: group.differs.length > 0 ? "differs" : "" }, comparison(group)),
         ),
       ),
     ),

@@ -36,7 +36,7 @@ function Decision({ decision }) {
       { gap: 2, align: "flex-start", wrap: "wrap" },
       h(Text, { as: "span", color: "fg.muted", fontVariantNumeric: "tabular-nums", fontSize: "xs" }, [
         `${figure(decision.queued)} queued, ${figure(decision.active)} active`,
-        decision.drain > 0 && `, ${decision.drain} to drain`,
+        decision.drain > 0 && `, ${decision.drain} told to drain`,
         decision.recall > 0 && `, ${decision.recall} recalled`,
       ]),
       h(Size, { decision }),

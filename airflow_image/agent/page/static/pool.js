@@ -63,7 +63,7 @@ export function Pool({ pool, workers, past, hours, step, readAt }) {
         HStack,
         { wrap: "wrap" },
         pool.queues.map((queue) => h(Badge, { key: queue, variant: "subtle" }, queue)),
-        h(Text, { color: "fg.muted", fontSize: "sm" }, `${pool.concurrency} slots a worker, at most ${count(pool.maximum, "worker")}`),
+        h(Text, { color: "fg.muted", fontSize: "sm" }, `${pool.concurrency} slots per worker, at most ${count(pool.maximum, "worker")}`),
       ),
     },
     h(
