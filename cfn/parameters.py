@@ -31,10 +31,10 @@ def violations(template: Template, values: Mapping[str, str]) -> list[str]:
     for name, rule in declared.items():
         if name not in missing:
             found.extend(_of_parameter(name, rule, _as_text(values.get(name, rule.get("Default")))))
-    return found or list(rules.violations(template, parameters=resolved(template, values)))
+    return found or list(rules.violations(template, parameters=effective_values(template, values)))
 
 
-def resolved(template: Template, values: Mapping[str, str]) -> dict[str, Any]:
+def effective_values(template: Template, values: Mapping[str, str]) -> dict[str, Any]:
     """Return every parameter's value or default as Ref gives it: a list for list types, else a string."""
     given = {}
     for name, rule in (template.get("Parameters") or {}).items():

@@ -87,7 +87,7 @@ class Function:
         """Allow invocations again."""
         self._allowed.set()
 
-    def twin(self) -> Function:
+    def in_second_process(self) -> Function:
         """Return the same function with its own process, as Lambda runs a second concurrent invocation."""
         other = copy.copy(self)
         other._busy, other._allowed = threading.Lock(), threading.Event()

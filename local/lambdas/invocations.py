@@ -25,7 +25,7 @@ class Invocations:
     def __init__(self, function: Callable[[str], Function]) -> None:
         """Serve at once. `function` returns a function by its name and raises StopIteration if there is none."""
         self._function = function
-        self._twins: dict[str, Function] = {}
+        self._started: dict[str, Function] = {}
         self._lock = threading.Lock()
         server = self
 
@@ -51,24 +51,24 @@ class Invocations:
     def close(self) -> None:
         """Stop serving, and end the processes started for it."""
         self._server.close()
-        for twin in self._twins.values():
-            twin.close()
+        for function in self._started.values():
+            function.close()
 
     def answer(self, path: str, body: bytes) -> tuple[int, dict[str, str], Any]:
         """Return status, headers and JSON, as Lambda answers a synchronous invocation."""
         asked = INVOKE.fullmatch(path)
         try:
-            twin = self._twin(asked.group(1) if asked else "")
+            function = self._start(asked.group(1) if asked else "")
         except StopIteration:
             return HTTPStatus.NOT_FOUND, {"X-Amzn-ErrorType": "ResourceNotFoundException"}, {"Message": "no function"}
         try:
-            return HTTPStatus.OK, {}, twin.invoke(json.loads(body or b"{}"))
+            return HTTPStatus.OK, {}, function.invoke(json.loads(body or b"{}"))
         except InvocationFailed as error:
             said = {"errorType": "InvocationFailed", "errorMessage": str(error)}
             return HTTPStatus.OK, {"X-Amz-Function-Error": "Unhandled"}, said
 
-    def _twin(self, name: str) -> Function:
+    def _start(self, name: str) -> Function:
         with self._lock:
-            if name not in self._twins:
-                self._twins[name] = self._function(name).twin()
-            return self._twins[name]
+            if name not in self._started:
+                self._started[name] = self._function(name).in_second_process()
+            return self._started[name]

@@ -25,7 +25,7 @@ PSEUDO = {"AWS::Partition": "aws", "AWS::URLSuffix": "amazonaws.com", "AWS::Acco
 _HOLE = re.compile(r"\$\{([^!${}]+)\}")
 
 
-def resolved(template: Template, *, given: Mapping[str, str], region: str) -> Template:
+def resolve_template(template: Template, *, given: Mapping[str, str], region: str) -> Template:
     """Return the template with the values `given`. Raises TemplateError for values that the template refuses.
 
     Values that only a deployment knows stay: references to resources, their attributes, and pseudo parameters.
@@ -36,7 +36,7 @@ def resolved(template: Template, *, given: Mapping[str, str], region: str) -> Te
     for resource in template["Resources"].values():
         if resource["Type"] == "AWS::Serverless::Function":
             resource["Properties"]["CodeUri"] = PACKAGED
-    values = _typed(parameter_values.resolved(template, given), template["Parameters"])
+    values = _typed(parameter_values.effective_values(template, given), template["Parameters"])
     expanded = expand(template, parameters=values, region=region)
     conditions = conditions_of(expanded, parameters={**PSEUDO, "AWS::Region": region, **values})
     mappings = expanded.get("Mappings") or {}
@@ -105,7 +105,7 @@ def read_template(environment: str, revision: str | None) -> dict[str, Any]:
     """Return the template with the environment's parameters filled in. Raises CommandError for what is missing."""
     if revision is None:
         config = environments.load(environment)
-        return resolved(
+        return resolve_template(
             parse((paths.ROOT / "template.yaml").read_text()), given=config.parameters, region=config.region
         )
     with tempfile.TemporaryDirectory() as folder:
@@ -114,7 +114,7 @@ def read_template(environment: str, revision: str | None) -> dict[str, Any]:
         for name in ("samconfig.toml", f"parameters/{environment}.yaml"):
             (root / name).write_text(_show(revision, name))
         config = environments.load(environment, root=root)
-    return resolved(parse(_show(revision, "template.yaml")), given=config.parameters, region=config.region)
+    return resolve_template(parse(_show(revision, "template.yaml")), given=config.parameters, region=config.region)
 
 
 def _show(revision: str, path: str) -> str:

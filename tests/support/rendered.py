@@ -10,7 +10,7 @@ from samtranslator.translator.translator import Translator
 from samtranslator.yaml_helper import yaml_parse
 
 from cfn.template import parse
-from ops.cost.resolved import resolved
+from ops.cost.resolved import resolve_template
 from project import environments
 from stack.render import render
 from template_gen import build
@@ -62,7 +62,7 @@ def in_environment(name: str) -> dict[str, Any]:
     It is shared: do not change it.
     """
     config = environments.load(name)
-    return resolved(parsed(), given=config.parameters, region=config.region)
+    return resolve_template(parsed(), given=config.parameters, region=config.region)
 
 
 def resources(kind: str) -> dict[str, Resource]:

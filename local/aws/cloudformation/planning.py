@@ -41,7 +41,7 @@ def evaluate(
     template = parse(body)
     if violations := parameter_values.violations(template, given):
         raise TemplateError("; ".join(violations))
-    values = parameter_values.resolved(template, given)
+    values = parameter_values.effective_values(template, given)
     template = expand(template, parameters=values, region=pseudo["AWS::Region"])
     check_structure(template)
     scope = {**pseudo, **values}

@@ -36,7 +36,7 @@ def lower_count(trial: Trial) -> None:
 
 def run_second_autoscaler(trial: Trial) -> None:
     """Run two processes of the autoscaler out of step, from scale-out until after scale-in."""
-    second = RepeatedInvocation(trial.stack.rules.function(trial.observed.autoscaler).twin())
+    second = RepeatedInvocation(trial.stack.rules.function(trial.observed.autoscaler).in_second_process())
     try:
         began = time.time()
         trial.trigger(Burst(tasks=60, shortest_s=2, longest_s=10))

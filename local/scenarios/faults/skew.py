@@ -63,13 +63,13 @@ def wrongly_reported(stack: Stack) -> list[str]:
 
     Return nothing when the check fails: whether it reports at all is judged elsewhere.
     """
-    twin = stack.rules.function(stack.outputs[CHECK_OUTPUT]).twin()
+    function = stack.rules.function(stack.outputs[CHECK_OUTPUT]).in_second_process()
     try:
-        record = twin.invoke({"ticks": 1})
+        record = function.invoke({"ticks": 1})
     except InvocationFailed:
         return []
     finally:
-        twin.close()
+        function.close()
     members = {member.id: member for member in stack.registry.members().members}
     return [
         f"{entry['member']}: {entry['field']} {entry['value']}, webserver {entry['expected']}"

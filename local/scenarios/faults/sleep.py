@@ -40,7 +40,7 @@ def put_to_sleep(trial: Trial) -> None:
 @contextmanager
 def _invoked(trial: Trial, output: str) -> Iterator[Function]:
     """Yield the function as an operator's command invokes it, beside its schedule."""
-    with closing(trial.stack.rules.function(trial.stack.outputs[output]).twin()) as function:
+    with closing(trial.stack.rules.function(trial.stack.outputs[output]).in_second_process()) as function:
         yield function
 
 

@@ -140,13 +140,13 @@ def test_a_throttled_function_fails_the_current_invocation_and_makes_the_others_
     assert ended == ["first", 1]
 
 
-def test_a_twin_runs_beside_its_function_in_its_own_process(function: Function) -> None:
+def test_a_function_in_a_second_process_runs_beside_the_first(function: Function) -> None:
     function.invoke({})
-    twin = function.twin()
+    second = function.in_second_process()
     slow = threading.Thread(target=function.invoke, args=({"sleep": 6},))
     slow.start()
-    assert twin.invoke({})["calls"] == 1
+    assert second.invoke({})["calls"] == 1
     assert slow.is_alive()
-    twin.close()
+    second.close()
     slow.join()
     assert function.invoke({})["calls"] == 3

@@ -15,11 +15,11 @@ class Echo:
     """A function that answers with its event."""
 
     def __init__(self) -> None:
-        self.twins = 0
+        self.processes = 0
         self.closed = False
 
-    def twin(self) -> "Echo":
-        self.twins += 1
+    def in_second_process(self) -> "Echo":
+        self.processes += 1
         return self
 
     def invoke(self, event: dict[str, Any]) -> Any:
@@ -50,7 +50,7 @@ def test_a_function_is_invoked_in_its_own_process_beside_the_rules(client: Any, 
         answer = client.invoke(FunctionName="echo", Payload=json.dumps({"n": number}))
         assert json.load(answer["Payload"]) == {"echo": {"n": number}}
         assert "FunctionError" not in answer
-    assert echo.twins == 1
+    assert echo.processes == 1
 
 
 def test_a_function_that_fails_answers_as_on_lambda(client: Any) -> None:

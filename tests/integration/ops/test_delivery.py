@@ -102,7 +102,7 @@ class Answering:
 
     look: Callable[[], dict[str, Any]]
 
-    def twin(self) -> "Answering":
+    def in_second_process(self) -> "Answering":
         return self
 
     def invoke(self, _: Any) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from cfn.parameters import resolved, violations
+from cfn.parameters import effective_values, violations
 from cfn.template import TemplateError
 
 
@@ -89,7 +89,7 @@ def test_lists_are_split_and_trimmed() -> None:
     template = {
         "Parameters": {"Ids": {"Type": "CommaDelimitedList"}, "N": {"Type": "Number", "Default": 3}},
     }
-    assert resolved(template, {"Ids": "a, b"}) == {"Ids": ["a", "b"], "N": "3"}
+    assert effective_values(template, {"Ids": "a, b"}) == {"Ids": ["a", "b"], "N": "3"}
 
 
 RULES = {

@@ -8,7 +8,7 @@ import pytest
 from cfnlint.schema import PROVIDER_SCHEMA_MANAGER
 
 from cfn.intrinsics import references
-from ops.cost.resolved import resolved
+from ops.cost.resolved import resolve_template
 from project import environments
 from tests.support import rendered
 
@@ -86,7 +86,7 @@ def with_values(changes: tuple[tuple[str, str], ...]) -> dict[str, Any]:
 
     SAM's transform, most of the work, runs once: the resources that it makes of functions keep no state.
     """
-    return resolved(rendered.deployed(), given={**given(), **dict(changes)}, region=rendered.REGION)
+    return resolve_template(rendered.deployed(), given={**given(), **dict(changes)}, region=rendered.REGION)
 
 
 @cache
