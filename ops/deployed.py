@@ -28,9 +28,12 @@ class DeployedStack:
     functions: Any
 
     def output(self, key: str) -> str:
-        """Return one of the stack's outputs. Raises KeyError when it has none of that name, and what boto3 raises."""
+        """Return an output of the stack. Raises FunctionFailed when it has none of that name, and what boto3 raises."""
         (stack,) = self.cloudformation.describe_stacks(StackName=self.name)["Stacks"]
-        return {each["OutputKey"]: str(each["OutputValue"]) for each in stack.get("Outputs", [])}[key]
+        for each in stack.get("Outputs", []):
+            if each["OutputKey"] == key:
+                return str(each["OutputValue"])
+        raise FunctionFailed(f"the stack {self.name} has no output {key}: deploy this version's template first")
 
 
 def find_stack(name: str) -> DeployedStack:
@@ -65,18 +68,18 @@ Record = dict[str, Any]
 
 
 class FunctionFailed(Exception):
-    """The function answered with an error; the message is one line."""
+    """A function of the stack is missing, or answered with an error; the message is one line."""
 
 
-def ask_function(stack: DeployedStack, *, output: str, event: Mapping[str, Any], who: str) -> Record:
-    """Invoke the function that this output of the stack names and return its answer; `who` names it to people.
+def ask_function(stack: DeployedStack, *, output: str, event: Mapping[str, Any], described_as: str) -> Record:
+    """Invoke the function that this output of the stack names and return its answer.
 
-    Raises FunctionFailed, KeyError when the stack has no such output, and what boto3 raises.
+    Raises FunctionFailed, which calls the function `described_as`, and what boto3 raises.
     """
     answer = stack.functions.invoke(FunctionName=stack.output(output), Payload=json.dumps(event))
     record: Record = json.load(answer["Payload"])
     if "FunctionError" in answer:
-        raise FunctionFailed(f"{who} failed: {' '.join(str(record.get('errorMessage', record)).split())}")
+        raise FunctionFailed(f"{described_as} failed: {' '.join(str(record.get('errorMessage', record)).split())}")
     return record
 
 

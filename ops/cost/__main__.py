@@ -53,7 +53,7 @@ def _cost(options: argparse.Namespace, console: Console) -> None:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m ops.cost", description=__doc__)
     parser.add_argument("--env", required=True, help="environment of samconfig.toml")
-    parser.add_argument("--rev", help="git revision, the checkout by default")
+    parser.add_argument("--rev", help="git revision; default: the checkout")
     parser.add_argument("--vs", help="another environment to compare with")
     parser.add_argument("--vs-rev", help="another revision to compare with")
     parser.add_argument("--tasks", type=int, default=10_000, help="tasks on an average day")

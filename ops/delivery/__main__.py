@@ -160,21 +160,22 @@ def _parser() -> argparse.ArgumentParser:
     release.add_argument("--repository", required=True, metavar="REGISTRY/NAME")
     release.set_defaults(run=_release)
 
-    for name, kind in (("promote", PROMOTION), ("rollback", ROLLBACK)):
-        deploy = commands.add_parser(name, parents=[bucket], help=f"{kind} of an environment")
+    for name, kind, text in (
+        ("promote", PROMOTION, "bring a release to an environment"),
+        ("rollback", ROLLBACK, "return to a version that ran well there, by default the previous one"),
+    ):
+        deploy = commands.add_parser(name, parents=[bucket], help=text)
         deploy.add_argument("--env", required=True)
         deploy.add_argument("--version", required=kind == PROMOTION)
         deploy.add_argument("--cloudformation-role", default=os.environ.get("CLOUDFORMATION_ROLE", ""), metavar="ARN")
-        deploy.add_argument(
-            "--plan-only", action="store_true", help="make and show the change set without executing it"
-        )
+        deploy.add_argument("--plan-only", action="store_true", help="show the change set without executing it")
         deploy.add_argument("--output", type=Path, help="file to append change_set=... and version=... to")
         deploy.add_argument(
             "--change-set", default="", metavar="ARN", help="a change set that was shown before, or 'none'"
         )
         deploy.add_argument("--yes", action="store_true", help="deploy without asking")
         deploy.add_argument(
-            "--wait", type=float, default=GATE_TIMEOUT_S, metavar="SECONDS", help="limit for the version check"
+            "--wait", type=float, default=GATE_TIMEOUT_S, metavar="SECONDS", help="longest wait for the version check"
         )
         deploy.set_defaults(run=_deploy, kind=kind)
 

@@ -62,7 +62,9 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
         default=authorities.PUBLISHED,
         help="certificate authorities of the database; default: %(default)s",
     )
-    parser.add_argument("--builder", choices=[builder.name for builder in builders.BUILDERS])
+    parser.add_argument(
+        "--builder", choices=[builder.name for builder in builders.BUILDERS], help="default: the first that works here"
+    )
     parser.add_argument("--output", type=Path, default=ROOT / "dist", help="folder for the bill of materials")
     parser.add_argument("options", nargs="*", help="after --: further options for the builder")
     return parser.parse_args(arguments)

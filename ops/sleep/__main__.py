@@ -1,4 +1,4 @@
-"""Put an environment to sleep, or wake it: exit 0 when done, 1 when it stayed awake, 2 when unknown."""
+"""Put an environment to sleep, or wake it: exit 0 when done, 1 when it ended in the other state, 2 when unknown."""
 
 from __future__ import annotations
 
@@ -21,8 +21,10 @@ DONE, STAYED, UNKNOWN_CODE = 0, 1, 2
 def main(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m ops.sleep", description=__doc__)
     parser.add_argument("state", choices=(ASLEEP, AWAKE))
-    parser.add_argument("--env", required=True, help="the environment of samconfig.toml")
-    parser.add_argument("--wait", type=float, default=7200.0, metavar="SECONDS", help="limit of the wait")
+    parser.add_argument("--env", required=True, help="environment of samconfig.toml")
+    parser.add_argument(
+        "--wait", type=float, default=7200.0, metavar="SECONDS", help="longest wait; default: %(default)g"
+    )
     options = parser.parse_args(arguments)
     try:
         stack = find_stack(options.env)
@@ -45,7 +47,7 @@ def ask_sleeper(stack: DeployedStack, want: str | None) -> Record:
     Raises what `ask_function` raises.
     """
     event = {"ticks": 1} if want is None else {"ticks": 1, "want": want}
-    return ask_function(stack, output=OUTPUT, event=event, who="the sleeper")
+    return ask_function(stack, output=OUTPUT, event=event, described_as="the sleeper")
 
 
 def wait_until(
@@ -81,7 +83,7 @@ def wait_until(
 
 
 def exit_code(record: Record, *, wanted: str) -> int:
-    """Return 0 when the desired state is reached, 1 when another one is, 2 when none was in time."""
+    """Return 0 when the wanted state is reached, 1 when the other one is, 2 when neither was in time."""
     if not record["is_settled"]:
         return UNKNOWN_CODE
     return DONE if record["phase"] == wanted else STAYED

@@ -15,9 +15,13 @@ from project.errors import CommandError
 
 def main(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m ops.versions", description=__doc__)
-    parser.add_argument("--env", required=True, help="the environment of samconfig.toml")
+    parser.add_argument("--env", required=True, help="environment of samconfig.toml")
     parser.add_argument(
-        "--wait", type=float, default=0.0, metavar="SECONDS", help="wait at most so long for all to be in sync"
+        "--wait",
+        type=float,
+        default=0.0,
+        metavar="SECONDS",
+        help="longest wait until all are in sync; default: %(default)g",
     )
     options = parser.parse_args(arguments)
     try:

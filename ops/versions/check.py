@@ -12,7 +12,7 @@ OUTPUT = "VersionCheckFunctionName"
 
 def ask_version_check(stack: DeployedStack) -> Record:
     """Return the function's answer, see version_check.verdict. Raises what `ask_function` raises."""
-    return ask_function(stack, output=OUTPUT, event={"ticks": 1}, who="the version check")
+    return ask_function(stack, output=OUTPUT, event={"ticks": 1}, described_as="the version check")
 
 
 def is_in_sync(record: Record) -> bool:

@@ -73,8 +73,8 @@ def add_spot_share(form: FormGroup, prefix: str, *, described_as: str, percent: 
         percent=form.add(
             f"{prefix}SpotPercent",
             label="Percentage on Spot",
-            description=f"Percentage of {described_as} above the base that run on Fargate Spot, which is cheaper; AWS "
-            "may end them with two minutes' notice.",
+            description=f"Percentage on Fargate Spot of {described_as} beyond the on-demand base. Spot is cheaper, but "
+            "AWS may end an ECS task with two minutes' notice.",
             constraint=Between(low=0, high=WHOLE),
             default=percent,
         ),

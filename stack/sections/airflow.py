@@ -58,7 +58,7 @@ class Airflow:
 
 def add_airflow(t: Template, *, base: Foundation, balancer: Balancer, pools: Sequence[SizedPool]) -> Airflow:
     form = FormGroup(t, GROUP)
-    size = add_size(form, "Airflow", described_as="the service airflow", cpu="1024", memory_mib="4096")
+    size = add_size(form, "Airflow", described_as="an ECS task of the service airflow", cpu="1024", memory_mib="4096")
     copies = add_copies(form)
     group = _add_group(t, base=base, balancer=balancer)
     connections = add_connections(t, base=base, pools=pools)

@@ -34,7 +34,7 @@ def add_copies(form: FormGroup) -> Copies:
     minimum = form.add(
         "AirflowMin",
         label="Minimum copies",
-        description="ECS tasks of the service airflow that always run; two or more survive the loss of one.",
+        description="ECS tasks of the service airflow that always run; with two or more, one may be lost.",
         constraint=OneOf(values=counts),
         default="1",
     )

@@ -37,6 +37,7 @@ GIB = 1024**3
 MIN_DATABASE_STORAGE_BYTES = 2 * GIB
 MAX_DATABASE_CPU_PERCENT = 85
 MAX_BROKER_MEMORY_PERCENT = 80
+FAILING_MINUTES = 3
 MAX_REFUSALS = 5
 REFUSALS_PERIOD_S = 900
 
@@ -93,7 +94,7 @@ def _add_limits(t: Template) -> _Limits:
     skew = form.add(
         "MaxSkewMinutes",
         label="Maximum version skew in minutes",
-        description="Minutes that containers may run other code than the webserver, or not report, before an alarm.",
+        description="Minutes before an alarm when containers run other code than the webserver, or do not report.",
         constraint=Between(low=5, high=1440),
         default=60,
     )
@@ -112,13 +113,13 @@ def _database_alarms(database: Database, *, limits: _Limits) -> Mapping[str, Met
             periods=5,
         ),
         "AlarmDatabaseCpuHigh": MetricAlarm(
-            description="The database's CPU load is high.",
+            description=f"The database's CPU load stays above {MAX_DATABASE_CPU_PERCENT} %.",
             measure=of_database("CPUUtilization", "Average"),
             limit=above(MAX_DATABASE_CPU_PERCENT),
             periods=15,
         ),
         "AlarmDatabaseConnectionsHigh": MetricAlarm(
-            description="The database has nearly as many connections as it accepts.",
+            description="The database's connections exceed DatabaseConnectionsAlarm; at its limit it refuses more.",
             measure=of_database("DatabaseConnections", "Maximum"),
             limit=above(limits.connections),
             periods=5,
@@ -152,10 +153,10 @@ def _function_alarms(functions: Functions) -> Mapping[str, MetricAlarm]:
     return {
         # A failing autoscaler keeps the desired counts: the backlog would grow, and nothing else would show why.
         "AlarmAutoscalerFails": MetricAlarm(
-            description="The autoscaler fails every minute.",
+            description=f"The autoscaler fails {FAILING_MINUTES} minutes in a row.",
             measure=of_autoscaler("Errors", "Sum"),
             limit=above(0),
-            periods=3,
+            periods=FAILING_MINUTES,
         ),
         "AlarmAutoscalerSilent": MetricAlarm(
             description="The autoscaler is not invoked.",
@@ -165,10 +166,10 @@ def _function_alarms(functions: Functions) -> Mapping[str, MetricAlarm]:
             missing="breaching",
         ),
         "AlarmVersionCheckFails": MetricAlarm(
-            description="The version check fails every minute.",
+            description=f"The version check fails {FAILING_MINUTES} minutes in a row.",
             measure=of_version_check("Errors", "Sum"),
             limit=above(0),
-            periods=3,
+            periods=FAILING_MINUTES,
         ),
     }
 

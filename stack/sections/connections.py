@@ -42,7 +42,7 @@ def add_connections(t: Template, *, base: Foundation, pools: Sequence[SizedPool]
     gate_minutes = form.add(
         "GateMinutes",
         label="Minutes to wait for workers",
-        description="Minutes that a new scheduler waits, during a deployment, for workers of other code to stop.",
+        description="Minutes that a new scheduler waits, during a deployment, for workers that run other code to stop.",
         constraint=Between(low=0, high=MAX_GATE_MINUTES),
         default=15,
     )

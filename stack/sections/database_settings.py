@@ -95,7 +95,7 @@ def _add_storage(form: FormGroup) -> tuple[Any, Any]:
     maximum = form.add(
         "DatabaseMaxStorageGib",
         label="Maximum storage in GiB",
-        description="Size up to which RDS enlarges a full database, at least a tenth above its storage; 0 for never.",
+        description="GiB up to which RDS enlarges the database: 0 for never, or at least 1.1 x DatabaseStorageGib.",
         constraint=Between(low=0, high=65536),
         default=0,
     )
@@ -106,7 +106,7 @@ def _add_monitoring(form: FormGroup) -> tuple[Any, Any]:
     insights = form.add(
         "DatabaseInsights",
         label="Performance Insights",
-        description="Whether RDS records which queries load the database, and keeps that for seven days.",
+        description="Whether RDS records which queries load the database; the records are kept for seven days.",
         constraint=YES_OR_NO,
         default="true",
     )

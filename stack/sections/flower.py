@@ -25,7 +25,8 @@ class Flower:
 
 
 def add_flower(t: Template, *, base: Foundation, balancer: Balancer) -> Flower:
-    size = add_size(FormGroup(t, GROUP), "Flower", described_as="the service flower", cpu="256", memory_mib="1024")
+    form = FormGroup(t, GROUP)
+    size = add_size(form, "Flower", described_as="an ECS task of the service flower", cpu="256", memory_mib="1024")
     group = add_aws_client_group(t, "FlowerGroup", vpc=base.network.vpc, description="Flower")
     allow_traffic(t, source=group, target=base.database.group, port=base.database.port)
     allow_traffic(t, source=group, target=base.broker.group, port=base.broker.port)

@@ -97,7 +97,7 @@ def _add_context(t: Template, *, base: Foundation, airflow: Airflow) -> Function
     reserve = FormGroup(t, GROUP).add(
         "ReserveConcurrency",
         label="Reserve concurrency",
-        description="Whether the functions reserve a share of the account's concurrency; a new account has too little.",
+        description="Whether the functions reserve concurrency of the account; a new account may have too little.",
         constraint=YES_OR_NO,
         default="false",
     )

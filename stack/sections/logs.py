@@ -43,7 +43,7 @@ def add_access_logs(t: Template) -> AccessLogs:
     days = FormGroup(t, LOGS_GROUP).add(
         "AccessLogDays",
         label="Days to keep access logs",
-        description="Days after which access logs of load balancer and log bucket, and flow logs, are deleted.",
+        description="Days after which flow logs, and access logs of the load balancer and the log bucket, are deleted.",
         constraint=Between(low=1, high=3650),
         default=90,
     )

@@ -23,10 +23,9 @@ class Subnets:
 
 @dataclass(frozen=True, kw_only=True)
 class Network:
-    """The network: created where the condition `is_created` holds, else an existing one that is brought.
+    """The network: created where the condition `is_created` holds, else an existing one, called brought.
 
-    A brought network may have no public subnets.
-    `vpc_id` and `public_ids` are the parameters that name a brought network; they are empty for a created one.
+    A brought network may have no public subnets. `vpc_id` and `public_ids` are parameters that name it.
     `created_vpc` may be referenced only where `is_created` holds.
     """
 
@@ -71,10 +70,7 @@ def add_network(t: Template) -> Network:
         "BroughtVpcHasSubnets",
         when=Not(Equals(Ref(vpc_id), "")),
         assertions=[
-            (
-                Not(Equals(Ref(private_ids), "")),
-                "VpcId needs PrivateSubnetIds: two or more, in different zones, for Multi-AZ.",
-            )
+            (Not(Equals(Ref(private_ids), "")), "VpcId needs PrivateSubnetIds: two or more, in different zones.")
         ],
     )
     add_rule(
@@ -121,7 +117,7 @@ def _add_shape(form: FormGroup) -> NetworkShape:
     way_out: Parameter = form.add(
         "WayOut",
         label="Internet access of private subnets",
-        description="One NAT gateway, one per zone, or none: endpoints then lead to AWS, but nothing to the internet.",
+        description="nat: one NAT gateway; nat-per-zone: one a zone; endpoints: VPC endpoints to AWS, no internet.",
         constraint=OneOf(values=("nat", "nat-per-zone", "endpoints")),
         default="nat",
     )

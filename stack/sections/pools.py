@@ -99,7 +99,7 @@ def _add_pool(t: Template, pool: DeclaredPool) -> SizedPool:
         storage_gib=form.add(
             f"{pool.title}StorageGib",
             label="Disk in GiB",
-            description=f"Disk of a worker of the pool {pool.name}, lost with it; Fargate's default is one GiB less.",
+            description=f"Disk in GiB of a worker of the pool {pool.name}; its content is lost when the worker ends.",
             constraint=Between(low=21, high=200),
             default=pool.storage_gib,
         ),

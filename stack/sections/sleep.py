@@ -69,16 +69,17 @@ def add_sleeper(
             failure_topic=base.topic,
         ),
     )
-    _add_schedule(t, "Sleep", function=function, desired_state=ASLEEP, purpose="Puts the environment to sleep")
-    _add_schedule(t, "Wake", function=function, desired_state=AWAKE, purpose="Wakes the environment")
+    _add_schedule(t, "Sleep", function=function, desired_state=ASLEEP, purpose="Puts the environment to sleep", hour=19)
+    _add_schedule(t, "Wake", function=function, desired_state=AWAKE, purpose="Wakes the environment", hour=5)
 
 
-def _add_schedule(t: Template, prefix: str, *, function: Function, desired_state: str, purpose: str) -> None:
+def _add_schedule(t: Template, prefix: str, *, function: Function, desired_state: str, purpose: str, hour: int) -> None:
+    """Add the schedule's parameter, with an example at `hour`, and the rule that invokes the function by it."""
     expression = FormGroup(t, GROUP).add(
         f"{prefix}Schedule",
         label=f"{prefix} schedule",
-        description=f"{purpose} at these times in UTC: an EventBridge expression, such as cron(0 19 ? * MON-FRI *); "
-        "empty for never.",
+        description=f"{purpose} at these times in UTC: a cron expression of EventBridge, such as "
+        f"cron(0 {hour} ? * MON-FRI *); empty for never.",
         constraint=Matching(regex=r"^(cron\([0-9A-Z*?,/# -]+\))?$", must_be="cron(...) with six fields, or empty"),
         default="",
     )

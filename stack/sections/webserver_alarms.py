@@ -45,7 +45,7 @@ def add_webserver_alarms(t: Template, *, topic: Topic, balancer: Balancer, targe
         "AlarmBalancerErrors",
         topic=topic,
         alarm=MetricAlarm(
-            description="The load balancer finds no target that answers.",
+            description="The load balancer itself answers with errors: no webserver answers it, or the sign-in fails.",
             measure=Measure(NAMESPACE, whole, "HTTPCode_ELB_5XX_Count", "Sum"),
             **for_errors,
         ),

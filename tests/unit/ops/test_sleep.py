@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from ops.deployed import ASK_EVERY_S, DeployedStack, FunctionFailed
+from ops.deployed import ASK_EVERY_S, DeployedStack, FunctionFailed, ask_function
 from ops.sleep.__main__ import ask_sleeper, exit_code, main, wait_until
 from shared import tags
 from shared.tags import ASLEEP, AWAKE
@@ -73,6 +73,11 @@ def test_the_command_uses_the_functions_states_and_keys() -> None:
 def test_a_function_that_fails_is_no_answer() -> None:
     with pytest.raises(FunctionFailed, match="POOLS is missing"):
         ask_sleeper(FakeStack({"errorMessage": "POOLS is missing"}, failed=True).stack, None)
+
+
+def test_a_stack_without_the_function_is_named() -> None:
+    with pytest.raises(FunctionFailed, match="the stack s has no output Sleeper: deploy this version's template first"):
+        ask_function(FakeStack(SLEEPS).stack, output="Sleeper", event={}, described_as="the sleeper")
 
 
 def test_the_desired_state_is_set_once_and_each_new_line_is_shown_once() -> None:

@@ -160,7 +160,7 @@ def test_the_local_stack_is_small_and_quick() -> None:
         ({"WorkerMin": "2", "WorkerMax": "1"}, "WorkerMin 2 needs WorkerMax 2 or more."),
         ({"WorkerMin": "10", "WorkerMax": "9"}, "WorkerMin 10 needs WorkerMax 10 or more."),
         ({"WorkerMin": "11", "WorkerMax": "10"}, "WorkerMin above 10 needs WorkerMax above 10."),
-        ({"DatabaseMultiAz": "true", "VpcId": "vpc-0123abcd"}, "in different zones, for Multi-AZ."),
+        ({"DatabaseMultiAz": "true", "VpcId": "vpc-0123abcd"}, "two or more, in different zones."),
     ],
 )
 def test_parameters_that_do_not_fit_together_are_refused(given: dict[str, str], said: str) -> None:
