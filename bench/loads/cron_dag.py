@@ -36,23 +36,14 @@ class Rhythm:
 
 @dataclass(frozen=True, kw_only=True)
 class Dag:
-    """A DAG of the generated load.
-
-    Attributes:
-        dag_id: Its id.
-        rhythm: When it runs.
-        widths: The number of tasks of each stage of a run.
-        varies: How much fan-outs differ from run to run: the standard deviation of the width's logarithm.
-        median_s: The median of its tasks' durations, which are log-normal.
-        spread: The standard deviation of their logarithm.
-    """
+    """A DAG of the generated load."""
 
     dag_id: str
-    rhythm: Rhythm
-    widths: tuple[int, ...]
-    varies: float
-    median_s: float
-    spread: float
+    rhythm: Rhythm  # when it runs
+    widths: tuple[int, ...]  # the number of tasks of each stage of a run
+    varies: float  # how much fan-outs differ from run to run: the standard deviation of the width's logarithm
+    median_s: float  # the median of its tasks' durations, which are log-normal
+    spread: float  # the standard deviation of their logarithm
 
     def draw_run(self, dice: Random) -> list[list[float]]:
         """Draw the durations of a run's tasks, by stage."""
@@ -67,25 +58,15 @@ class Dag:
 
 @dataclass(frozen=True, kw_only=True)
 class Kind:
-    """A kind of DAGs.
+    """A kind of DAGs."""
 
-    Attributes:
-        dags: How many there are.
-        every_min: The minutes between two runs.
-        hours: Ranges of hours; each DAG runs in one of them.
-        workdays: The share of the DAGs that do not run at weekends.
-        shapes: Possible shapes of a run, see KINDS.
-        fan_out: The fewest and the most tasks of a fan-out.
-        median_s: The median of the DAGs' median durations.
-    """
-
-    dags: int
-    every_min: int
-    hours: tuple[range, ...]
-    workdays: float
-    shapes: tuple[str, ...]
-    fan_out: tuple[int, int]
-    median_s: float
+    dags: int  # how many there are
+    every_min: int  # the minutes between two runs
+    hours: tuple[range, ...]  # ranges of hours; each DAG runs in one of them
+    workdays: float  # the share of the DAGs that do not run at weekends
+    shapes: tuple[str, ...]  # possible shapes of a run, see KINDS
+    fan_out: tuple[int, int]  # the fewest and the most tasks of a fan-out
+    median_s: float  # the median of the DAGs' median durations
 
 
 ALL_DAY, OFFICE, NIGHT = range(24), range(6, 20), range(7)
@@ -153,19 +134,13 @@ MEDIANS_SPREAD = 0.8  # the standard deviation of the logarithm of a kind's medi
 
 @dataclass(frozen=True, kw_only=True)
 class Habits:
-    """Properties in which installations differ.
+    """Properties in which installations differ."""
 
-    Attributes:
-        on_the_hour: The share of DAGs that begin at minute 0, as with the presets @hourly and @daily.
-        longer: A factor of all durations.
-        wider: A factor of all fan-outs.
-        most_at_once: The most tasks of a run that are queued or running at once: Airflow's max_active_tasks_per_dag.
-    """
-
-    on_the_hour: float = 0.8
-    longer: float = 1.0
-    wider: float = 1.0
-    most_at_once: int = 16  # Airflow's default, and this image's
+    on_the_hour: float = 0.8  # the share of DAGs that begin at minute 0, as with the presets @hourly and @daily
+    longer: float = 1.0  # a factor of all durations
+    wider: float = 1.0  # a factor of all fan-outs
+    # The most tasks of a run that are queued or running at once: Airflow's max_active_tasks_per_dag, by default.
+    most_at_once: int = 16
 
 
 USUAL = Habits()

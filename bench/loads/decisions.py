@@ -24,11 +24,7 @@ class TickInputs:
 
 
 def holds_decisions(path: Path) -> bool:
-    """Return whether the file is JSON, by its first character.
-
-    Raises:
-        LoadError: The file cannot be read.
-    """
+    """Return whether the file is JSON, by its first character. Raises LoadError when the file cannot be read."""
     return read_bytes(path).lstrip()[:1] in (b"{", b"[")
 
 
@@ -39,8 +35,7 @@ def read_decisions(path: Path, *, pool: str | None = None) -> Load:
     assumed to end in the order in which they started. Tasks that ran before the first tick or after the last are left
     out.
 
-    Raises:
-        LoadError: The file cannot be read or has too few decisions.
+    Raises LoadError when the file cannot be read or has too few decisions.
     """
     ticks = sorted(_entries(path, pool), key=lambda tick: tick.at)
     if len(ticks) < 2:

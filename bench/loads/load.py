@@ -28,22 +28,15 @@ class LoadError(ValueError):
 
 @dataclass(frozen=True, kw_only=True)
 class Load:
-    """Tasks by arrival.
-
-    Attributes:
-        name: The load's name in reports.
-        arrivals: Seconds since the load's start, by task. With `stages`, a task that follows others arrives when they
-            have ended; its arrival here is the earliest possible one, when none of them waits.
-        durations: Seconds of work, by task.
-        stages: Which tasks follow which; None if all tasks arrive by themselves.
-        calendar: The schedule that is known in advance; None if there is none.
-    """
+    """Tasks by arrival."""
 
     name: str
+    # Seconds since the load's start, by task. With `stages`, a task that follows others arrives when they have ended;
+    # its arrival here is the earliest possible one, when none of them waits.
     arrivals: Sequence[float]
-    durations: Sequence[float]
-    stages: Stages | None = None
-    calendar: Calendar | None = None
+    durations: Sequence[float]  # seconds of work, by task
+    stages: Stages | None = None  # which tasks follow which; None if all tasks arrive by themselves
+    calendar: Calendar | None = None  # the schedule that is known in advance; None if there is none
 
     def __len__(self) -> int:
         return len(self.arrivals)
@@ -56,8 +49,7 @@ class Load:
 def load_of(name: str, tasks: Sequence[tuple[float, float]]) -> Load:
     """Return the load of (arrival, duration) pairs in any order; the first arrival becomes 0.
 
-    Raises:
-        LoadError: There is no task, or a negative duration.
+    Raises LoadError when there is no task, or a negative duration.
     """
     ordered = sorted(tasks)
     if not ordered:
@@ -77,8 +69,7 @@ def read_load(path: Path, *, queue: str | None = None) -> Load:
 
     Tasks of an export that have not ended are left out, and so are those of other queues if `queue` is given.
 
-    Raises:
-        LoadError: The file cannot be read or is no load.
+    Raises LoadError when the file cannot be read or is no load.
     """
     name = path.name.removesuffix(".gz").removesuffix(".csv")
     rows = csv.DictReader(io.StringIO(_text(path)))
@@ -103,11 +94,7 @@ def read_load(path: Path, *, queue: str | None = None) -> Load:
 
 
 def read_bytes(path: Path) -> bytes:
-    """Read a file.
-
-    Raises:
-        LoadError: The file cannot be read.
-    """
+    """Read a file. Raises LoadError when the file cannot be read."""
     try:
         return path.read_bytes()
     except OSError as error:

@@ -29,31 +29,20 @@ Rises = tuple[tuple[int, int], ...]
 
 @dataclass(frozen=True, kw_only=True)
 class ScheduledRun:
-    """A DAG run of the schedule.
-
-    Attributes:
-        dag_id: The DAG.
-        due_at: When the run is due, in seconds.
-        created_at: When Airflow queues its first tasks, in seconds; infinite for a run that never begins.
-        last_stage: The number of the run's last stage in the load's stages.
-    """
+    """A DAG run of the schedule."""
 
     dag_id: str
-    due_at: float
-    created_at: float
-    last_stage: int
+    due_at: float  # when the run is due, in seconds
+    created_at: float  # when Airflow queues its first tasks, in seconds; infinite for a run that never begins
+    last_stage: int  # the number of the run's last stage in the load's stages
 
 
 @dataclass(frozen=True, kw_only=True)
 class Calendar:
-    """The schedule of a load. A run of the load that is not in it is unscheduled.
+    """The schedule of a load. A run of the load that is not in it is unscheduled."""
 
-    Attributes:
-        runs: The scheduled runs, by due time.
-        courses: By DAG, the slot demand of its runs before the load begins, the latest run last.
-    """
-
-    runs: Sequence[ScheduledRun]
+    runs: Sequence[ScheduledRun]  # the scheduled runs, by due time
+    # By DAG, the slot demand of its runs before the load begins, the latest run last.
     courses: Mapping[str, Sequence[Rises]]
 
     def with_share_known(self, share: float, *, seed: int = 1) -> Calendar:

@@ -16,20 +16,13 @@ class Stages:
 
     At most `most_at_once` of them are queued then; each of the others follows FOLLOWS_AFTER_S after a queued one has
     ended, as with Airflow's max_active_tasks_per_dag.
-
-    Attributes:
-        stage_of: The stage of each task.
-        tasks_of: The tasks of each stage.
-        next_of: The stage that follows each stage, or NONE.
-        first_tasks: The tasks that follow no other task, by arrival.
-        most_at_once: The most tasks of a stage that are queued or running at once.
     """
 
-    stage_of: Sequence[int]
-    tasks_of: Sequence[Sequence[int]]
-    next_of: Sequence[int]
-    first_tasks: Sequence[int]
-    most_at_once: int
+    stage_of: Sequence[int]  # the stage of each task
+    tasks_of: Sequence[Sequence[int]]  # the tasks of each stage
+    next_of: Sequence[int]  # the stage that follows each stage, or NONE
+    first_tasks: Sequence[int]  # the tasks that follow no other task, by arrival
+    most_at_once: int  # the most tasks of a stage that are queued or running at once
 
 
 class Progress:

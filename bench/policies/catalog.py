@@ -42,11 +42,7 @@ def makers_for(load: Load) -> dict[str, Maker]:
 
 
 def forecaster_of(load: Load, setting: Setting) -> Forecaster:
-    """Return a forecaster for the load.
-
-    Raises:
-        ValueError: The load has no schedule.
-    """
+    """Return a forecaster for the load. Raises ValueError when the load has no schedule."""
     if load.calendar is None:
         raise ValueError(f"{load.name} has no schedule to forecast from")
     return Forecaster(load.calendar, error=setting.forecast_error)
@@ -75,11 +71,7 @@ def default_policy(setting: Setting) -> Policy:
 
 
 def make(name: str, load: Load, setting: Setting) -> Scaler:
-    """Return a new policy.
-
-    Raises:
-        KeyError: The name is unknown.
-    """
+    """Return a new policy. Raises KeyError when the name is unknown."""
     return MAKERS[name](load, setting)
 
 

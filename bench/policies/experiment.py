@@ -17,25 +17,15 @@ from bench.sim.trial import Outcome, Setting, run_trial
 
 @dataclass(frozen=True, kw_only=True)
 class Result:
-    """A policy's outcomes under a load.
-
-    Attributes:
-        policy: The policy's name.
-        tasks: The number of the load's tasks.
-        outcomes: One outcome for each seed.
-        work_hours: The load's bound LB0 in worker-hours, see `bounds`.
-        clairvoyant_hours: Its bound LB1.
-        first_fit_hours: Its reference cost.
-        cpu_s: The processor time of each trial, which is not part of the result.
-    """
+    """A policy's outcomes under a load."""
 
     policy: str
-    tasks: int
-    outcomes: tuple[Outcome, ...]
-    work_hours: float
-    clairvoyant_hours: float
-    first_fit_hours: float
-    cpu_s: tuple[float, ...] = field(compare=False)
+    tasks: int  # the number of the load's tasks
+    outcomes: tuple[Outcome, ...]  # one outcome for each seed
+    work_hours: float  # the load's bound LB0 in worker-hours, see `bounds`
+    clairvoyant_hours: float  # its bound LB1
+    first_fit_hours: float  # its reference cost
+    cpu_s: tuple[float, ...] = field(compare=False)  # the processor time of each trial, which is not part of the result
 
     def mean(self, figure: Callable[[Outcome], float]) -> float:
         return sum(map(figure, self.outcomes)) / len(self.outcomes)

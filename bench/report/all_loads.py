@@ -64,8 +64,7 @@ def main(arguments: Sequence[str]) -> int:
 def read_traces(folder: Path) -> Iterable[Load]:
     """Yield the loads of the folder by name; none if it does not exist.
 
-    Raises:
-        LoadError: A trace cannot be read.
+    Raises LoadError when a trace cannot be read.
     """
     for path in sorted((*folder.glob("*.csv"), *folder.glob("*.csv.gz"))):
         yield read_load(path)
@@ -85,11 +84,7 @@ def tables(suite: Suite) -> list[TextTable]:
 
 
 def write_docs(suite: Suite, verdicts: Sequence[Verdict], *, path: Path = DOCS_PATH) -> None:
-    """Write the figures and plots of the document.
-
-    Raises:
-        ValueError: The document lacks its marks.
-    """
+    """Write the figures and plots of the document. Raises ValueError when the document lacks its marks."""
     draw_comparisons(suite.comparisons, PLOT_PATH)
     draw_scenarios(suite.scenarios, SCENARIO_PLOT_PATH)
     *compared, troubled, others = (table.to_markdown() for table in tables(suite))

@@ -63,8 +63,7 @@ def main(arguments: Sequence[str]) -> int:
 def read_history(path: Path, *, of: str | None) -> Load:
     """Read an export of task_instance (`of` is a queue) or stored decisions (`of` is a pool).
 
-    Raises:
-        LoadError: The file is no load.
+    Raises LoadError when the file is no load.
     """
     return read_decisions(path, pool=of) if holds_decisions(path) else read_load(path, queue=of)
 

@@ -20,21 +20,13 @@ def _same(calendar: Calendar) -> Calendar:
 
 @dataclass(frozen=True, kw_only=True)
 class Scenario:
-    """One changed condition.
+    """One changed condition."""
 
-    Attributes:
-        name: Its name in reports.
-        change: Fields of Setting to replace, by name.
-        calendar: Returns the part of the schedule that is known.
-        seed: The load's seed.
-        habits: The load's habits.
-    """
-
-    name: str
-    change: dict[str, object] = field(default_factory=dict)
-    calendar: Callable[[Calendar], Calendar] = _same
-    seed: int = 1
-    habits: Habits = USUAL
+    name: str  # its name in reports
+    change: dict[str, object] = field(default_factory=dict)  # fields of Setting to replace, by name
+    calendar: Callable[[Calendar], Calendar] = _same  # returns the part of the schedule that is known
+    seed: int = 1  # the load's seed
+    habits: Habits = USUAL  # the load's habits
 
     def setting(self, base: Setting) -> Setting:
         return replace(base, **self.change)  # type: ignore[arg-type]

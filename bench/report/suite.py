@@ -29,11 +29,7 @@ class Comparison:
     results: Sequence[Result]
 
     def of(self, policy: str) -> Result:
-        """Return a policy's result.
-
-        Raises:
-            StopIteration: The policy was not compared.
-        """
+        """Return a policy's result. Raises StopIteration when the policy was not compared."""
         return next(result for result in self.results if result.policy == policy)
 
     @property

@@ -58,11 +58,7 @@ class Verdict:
 
 
 def replace_figures(path: Path, text: str) -> None:
-    """Replace the text between the two marks in a document.
-
-    Raises:
-        ValueError: The document lacks the marks.
-    """
+    """Replace the text between the two marks in a document. Raises ValueError when the document lacks the marks."""
     before, begun, rest = path.read_text().partition(BEGIN)
     _, ended, after = rest.partition(END)
     if not begun or not ended:

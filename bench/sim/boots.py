@@ -17,20 +17,14 @@ REFILL_PER_S = 20.0  # ECS's limit on sustained launches
 
 @dataclass(frozen=True, kw_only=True)
 class Boots:
-    """The distribution of boot times: log-normal.
+    """The distribution of boot times: log-normal."""
 
-    Attributes:
-        median_s: Its median in seconds.
-        p95_s: Its 95 % quantile in seconds.
-        correlated: The share of the variance (of the logarithm) that all boots of the same five minutes have in common,
-            as when an image registry is slow.
-        failing: The probability that a worker ends at the end of its boot instead of consuming.
-    """
-
-    median_s: float = MEDIAN_S
-    p95_s: float = P95_S
+    median_s: float = MEDIAN_S  # its median in seconds
+    p95_s: float = P95_S  # its 95 % quantile in seconds
+    # The share of the variance (of the logarithm) that all boots of the same five minutes have in common, as when an
+    # image registry is slow.
     correlated: float = 0.0
-    failing: float = 0.0
+    failing: float = 0.0  # the probability that a worker ends at the end of its boot instead of consuming
 
     @property
     def sigma(self) -> float:

@@ -24,27 +24,16 @@ LOG_NORMAL = Boots()
 
 @dataclass(frozen=True, kw_only=True)
 class Setting:
-    """The conditions that all policies share.
+    """The conditions that all policies share."""
 
-    Attributes:
-        slots: Slots a worker.
-        minimum: The fewest workers.
-        maximum: The most workers.
-        boots: The distribution of boot times.
-        launch_burst: How many launches ECS allows at once.
-        launch_per_s: How many launches ECS allows a second.
-        lost_ticks: The probability that a policy's tick does not take place.
-        forecast_error: What is wrong with the forecast, for policies that read it.
-    """
-
-    slots: int
-    minimum: int = 1
-    maximum: int = 1000
-    boots: Boots = LOG_NORMAL
-    launch_burst: float = BURST
-    launch_per_s: float = REFILL_PER_S
-    lost_ticks: float = 0.0
-    forecast_error: ForecastError = NO_ERROR
+    slots: int  # slots a worker
+    minimum: int = 1  # the fewest workers
+    maximum: int = 1000  # the most workers
+    boots: Boots = LOG_NORMAL  # the distribution of boot times
+    launch_burst: float = BURST  # how many launches ECS allows at once
+    launch_per_s: float = REFILL_PER_S  # how many launches ECS allows a second
+    lost_ticks: float = 0.0  # the probability that a policy's tick does not take place
+    forecast_error: ForecastError = NO_ERROR  # what is wrong with the forecast, for policies that read it
 
 
 @dataclass(frozen=True, kw_only=True)

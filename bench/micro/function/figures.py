@@ -45,25 +45,15 @@ class Cold:
 
 @dataclass(frozen=True, kw_only=True)
 class Batch:
-    """Successive ticks of one scene. Sequences have one entry a tick; times are in milliseconds.
+    """Successive ticks of one scene. Sequences have one entry a tick; times are in milliseconds."""
 
-    Attributes:
-        own_ms: The time of the function itself and of Redis.
-        cpu_ms: The processor time of everything that the function does.
-        aws_ms: The time of waiting for AWS.
-        calls: AWS operations.
-        commands: Redis commands by name.
-        calibration_ms: The time of the fixed work after the ticks, which shows how fast the machine was.
-        peak_bytes: The peak of memory until then.
-    """
-
-    own_ms: Sequence[float]
-    cpu_ms: Sequence[float]
-    aws_ms: Sequence[float]
-    calls: Sequence[Sequence[str]]
-    commands: Sequence[Mapping[str, int]]
-    calibration_ms: Sequence[float]
-    peak_bytes: int
+    own_ms: Sequence[float]  # the time of the function itself and of Redis
+    cpu_ms: Sequence[float]  # the processor time of everything that the function does
+    aws_ms: Sequence[float]  # the time of waiting for AWS
+    calls: Sequence[Sequence[str]]  # AWS operations
+    commands: Sequence[Mapping[str, int]]  # Redis commands by name
+    calibration_ms: Sequence[float]  # the time of the fixed work after the ticks, which shows how fast the machine was
+    peak_bytes: int  # the peak of memory until then
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -25,21 +25,13 @@ DATA = "data"  # botocore's descriptions of all AWS services: large, and no code
 
 @dataclass(frozen=True, kw_only=True)
 class Package:
-    """A built package.
+    """A built package."""
 
-    Attributes:
-        python: The Python that runs it: Lambda's version if the machine has it, else this process's.
-        version: Its version.
-        is_lambdas_python: Whether that is Lambda's version.
-        folder: The package's folder.
-        libraries: The folder of the runtime's libraries.
-    """
-
-    python: Path
+    python: Path  # the Python that runs it: Lambda's version if the machine has it, else this process's
     version: str
-    is_lambdas_python: bool
+    is_lambdas_python: bool  # whether that is Lambda's version
     folder: Path
-    libraries: Path
+    libraries: Path  # the folder of the runtime's libraries
 
     @property
     def size(self) -> int:
@@ -50,8 +42,7 @@ class Package:
 def build() -> Package:
     """Build the package for the Python that will run it.
 
-    Raises:
-        CommandError: `sam build` failed; the message has its reason.
+    Raises CommandError when `sam build` fails; the message has its reason.
     """
     wanted = _from_makefile("runtime")
     found = _from_makefile("runtime-python")

@@ -50,11 +50,7 @@ class Report:
         path.write_text(json.dumps(record, indent=1) + "\n")
 
     def write_docs(self, path: Path = DOCS_PATH) -> None:
-        """Replace the figures in the document.
-
-        Raises:
-            ValueError: The document lacks its marks.
-        """
+        """Replace the figures in the document. Raises ValueError when the document lacks its marks."""
         figures = [f"Measured with {self.circumstances}.", *(table.to_markdown() for table in self.tables())]
         replace_figures(path, "\n\n".join(figures))
 

@@ -36,28 +36,17 @@ class Scene:
     """The contents of Redis and ECS before a tick, and its expected result, which is checked.
 
     The pool's maximum determines how many workers are needed, because the queued messages alone would need more.
-
-    Attributes:
-        name: The scene's name in reports.
-        queued: The number of queued messages.
-        groups: The workers.
-        maximum: The pool's maximum.
-        desired: The desired count before the tick.
-        becomes: The desired count after it.
-        drains: The number of workers that are ordered to drain.
-        recalls: The number of workers that are recalled.
-        unknown_tasks: Whether no earlier tick has seen these ECS tasks.
     """
 
     name: str
-    queued: int
+    queued: int  # the number of queued messages
     groups: tuple[WorkerGroup, ...]
-    maximum: int
-    desired: int
-    becomes: int
-    drains: int = 0
-    recalls: int = 0
-    unknown_tasks: bool = False
+    maximum: int  # the pool's maximum
+    desired: int  # the desired count before the tick
+    becomes: int  # the desired count after it
+    drains: int = 0  # the number of workers that are ordered to drain
+    recalls: int = 0  # the number of workers that are recalled
+    unknown_tasks: bool = False  # whether no earlier tick has seen these ECS tasks
 
     def __str__(self) -> str:
         return f"{self.name}, {self.queued:,} queued, {self.members} members"

@@ -49,11 +49,7 @@ class Servers:
 
 @contextmanager
 def running_servers(*, lengths: Collection[int]) -> Iterator[Servers]:
-    """Run the servers until the block ends.
-
-    Raises:
-        StartError: Redis did not start.
-    """
+    """Run the servers until the block ends. Raises StartError when Redis does not start."""
     with ExitStack() as stack:
         api = AwsApi()
         stack.callback(api.close)

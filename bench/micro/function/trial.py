@@ -54,8 +54,7 @@ class MeasuredProcess:
     def ask(self, command: str) -> dict[str, Any]:
         """Return the answer to the command begin, tick, calibrate or peak_memory.
 
-        Raises:
-            StartError: The process has ended.
+        Raises StartError when the process has ended.
         """
         try:
             self._commands.write(command + "\n")
@@ -102,9 +101,7 @@ class Trial:
     def batch(self) -> Batch:
         """Measure a batch of ticks.
 
-        Raises:
-            SceneMismatchError: A tick's decision is not the scene's.
-            StartError: The process has ended.
+        Raises SceneMismatchError when a tick's decision is not the scene's, StartError when the process has ended.
         """
         broker.fill_registry(self._redis, self._workers)
         if self._process is None:
@@ -160,8 +157,7 @@ class Trial:
 def measure(package: Package, scenes: Sequence[Scene], *, cold: Scene, say: Callable[[str], None]) -> Measurements:
     """Measure all scenes, and cold starts in the scene `cold`.
 
-    Raises:
-        CommandError: A server or the process did not start, or a tick did not fit its scene.
+    Raises CommandError when a server or the process did not start, or a tick did not fit its scene.
     """
     say("filling the queues")
     with running_servers(lengths={scene.queued for scene in (*scenes, cold)}) as servers, ExitStack() as stack:

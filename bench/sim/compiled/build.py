@@ -65,8 +65,7 @@ def build(*, say: Callable[[str], object], root: Path = paths.ROOT, cache: Path 
 
     `say` is called only if there is something to do. While another process builds, this one waits.
 
-    Raises:
-        BuildError: There is no compiler, or compiling failed.
+    Raises BuildError when there is no compiler, or compiling failed.
     """
     target = built(root=root, cache=cache)
     if target.is_dir():
@@ -88,8 +87,7 @@ def build(*, say: Callable[[str], object], root: Path = paths.ROOT, cache: Path 
 def find_compiler() -> str:
     """Return the command of the C compiler, preferably the one that built this Python.
 
-    Raises:
-        BuildError: There is no compiler or no Python.h.
+    Raises BuildError when there is no compiler or no Python.h.
     """
     for command in (os.environ.get("CC"), sysconfig.get_config_var("CC"), "cc"):
         if command and shutil.which(shlex.split(command)[0]):
@@ -104,8 +102,7 @@ def find_compiler() -> str:
 def _compile(files: dict[Path, Path], *, folder: Path, compiler: str, log_path: Path) -> Path:
     """Compile `files` and return the folder of the results, inside `folder`.
 
-    Raises:
-        BuildError: Compiling failed.
+    Raises BuildError when compiling failed.
     """
     for source, place in files.items():
         (folder / place).parent.mkdir(parents=True, exist_ok=True)

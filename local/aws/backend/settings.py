@@ -33,7 +33,7 @@ class Settings:
     port: int
     database: Address
     broker: Address
-    account: str
+    account: str = DEFAULT_ACCOUNT
 
     @property
     def endpoint(self) -> str:

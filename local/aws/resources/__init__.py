@@ -2,56 +2,18 @@
 
 from __future__ import annotations
 
+import pkgutil
 from collections.abc import Mapping
-from types import ModuleType
+from importlib import import_module
 
-from local.aws.resources import (
-    application_autoscaling,
-    cloudwatch,
-    ec2,
-    ecs,
-    elasticache,
-    elbv2,
-    events,
-    iam,
-    kms,
-    lambda_,
-    logs,
-    rds,
-    s3,
-    secretsmanager,
-    security_groups,
-    servicediscovery,
-    sns,
-)
 from local.aws.resources.kind import Kind
-
-_MODULES: tuple[ModuleType, ...] = (
-    application_autoscaling,
-    cloudwatch,
-    ec2,
-    ecs,
-    elasticache,
-    elbv2,
-    events,
-    iam,
-    kms,
-    lambda_,
-    logs,
-    rds,
-    s3,
-    secretsmanager,
-    security_groups,
-    servicediscovery,
-    sns,
-)
 
 
 def kinds() -> Mapping[str, Kind]:
-    """Return every supported type by its name. Raises ValueError when two modules define one."""
+    """Return every type of this package's modules by its name. Raises ValueError when two modules define one."""
     found: dict[str, Kind] = {}
-    for module in _MODULES:
-        for kind in module.KINDS:
+    for module in pkgutil.iter_modules(__path__, f"{__name__}."):
+        for kind in getattr(import_module(module.name), "KINDS", ()):
             if kind.type in found:
                 raise ValueError(f"two modules define {kind.type}")
             found[kind.type] = kind

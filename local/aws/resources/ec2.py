@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from local.aws.backend.cloud import Cloud
-from local.aws.resources.kind import Change, Kind, PhysicalResource, Properties, tag_map, without
+from local.aws.resources.kind import Change, Create, Kind, PhysicalResource, Properties, deleted_by, tag_map, without
 
 
 def _tags(kind: str, properties: Properties) -> list[dict[str, Any]] | None:
@@ -25,6 +25,21 @@ def _retag(cloud: Cloud, change: Change) -> None:
 def _only_tags(cloud: Cloud, change: Change) -> PhysicalResource:
     _retag(cloud, change)
     return change.physical
+
+
+def _created_by(operation: str, answer: str, *, tagged: str, attribute: str) -> Create:
+    """Return a `create` that calls `operation` with all properties, its tags as of the resource type `tagged`.
+
+    The id is in the member `answer` of the operation's answer; Fn::GetAtt gives it as `attribute`.
+    """
+
+    def create(cloud: Cloud, _name: str, properties: Properties) -> PhysicalResource:
+        tags = _tags(tagged, properties)
+        made = cloud.call("ec2", operation, without(properties, "Tags"), TagSpecifications=tags)[answer]
+        identifier = made[f"{answer}Id"]
+        return PhysicalResource(id=identifier, attributes={attribute: identifier})
+
+    return create
 
 
 def _create_vpc(cloud: Cloud, _name: str, properties: Properties) -> PhysicalResource:
@@ -55,13 +70,6 @@ def _create_subnet(cloud: Cloud, _name: str, properties: Properties) -> Physical
     return PhysicalResource(id=subnet["SubnetId"], attributes=attributes)
 
 
-def _create_gateway(cloud: Cloud, _name: str, properties: Properties) -> PhysicalResource:
-    tags = _tags("internet-gateway", properties)
-    answer = cloud.call("ec2", "create_internet_gateway", without(properties, "Tags"), TagSpecifications=tags)
-    gateway = answer["InternetGateway"]["InternetGatewayId"]
-    return PhysicalResource(id=gateway, attributes={"InternetGatewayId": gateway})
-
-
 def _attach_gateway(cloud: Cloud, _name: str, properties: Properties) -> PhysicalResource:
     cloud.call("ec2", "attach_internet_gateway", properties)
     return PhysicalResource(id=f"IGW|{properties['VpcId']}", attributes={"_gateway": properties["InternetGatewayId"]})
@@ -78,19 +86,6 @@ def _create_address(cloud: Cloud, _name: str, properties: Properties) -> Physica
     address = cloud.call("ec2", "allocate_address", without(properties, "Tags"), TagSpecifications=tags)
     attributes = {"AllocationId": address["AllocationId"], "PublicIp": address["PublicIp"]}
     return PhysicalResource(id=address["PublicIp"], attributes=attributes)
-
-
-def _create_nat(cloud: Cloud, _name: str, properties: Properties) -> PhysicalResource:
-    tags = _tags("natgateway", properties)
-    nat = cloud.call("ec2", "create_nat_gateway", without(properties, "Tags"), TagSpecifications=tags)["NatGateway"]
-    return PhysicalResource(id=nat["NatGatewayId"], attributes={"NatGatewayId": nat["NatGatewayId"]})
-
-
-def _create_table(cloud: Cloud, _name: str, properties: Properties) -> PhysicalResource:
-    tags = _tags("route-table", properties)
-    answer = cloud.call("ec2", "create_route_table", without(properties, "Tags"), TagSpecifications=tags)
-    table = answer["RouteTable"]["RouteTableId"]
-    return PhysicalResource(id=table, attributes={"RouteTableId": table})
 
 
 def _create_route(cloud: Cloud, _name: str, properties: Properties) -> PhysicalResource:
@@ -115,13 +110,6 @@ def _associate_table(cloud: Cloud, _name: str, properties: Properties) -> Physic
     return PhysicalResource(id=association, attributes={"Id": association})
 
 
-def _create_endpoint(cloud: Cloud, _name: str, properties: Properties) -> PhysicalResource:
-    tags = _tags("vpc-endpoint", properties)
-    answer = cloud.call("ec2", "create_vpc_endpoint", without(properties, "Tags"), TagSpecifications=tags)
-    endpoint = answer["VpcEndpoint"]["VpcEndpointId"]
-    return PhysicalResource(id=endpoint, attributes={"Id": endpoint})
-
-
 def _create_flow_log(cloud: Cloud, _name: str, properties: Properties) -> PhysicalResource:
     # moto takes the whole destination for the bucket's name; the folder makes no difference here.
     bucket = properties["LogDestination"].partition("/")[0]
@@ -140,20 +128,22 @@ KINDS = (
         create=_create_vpc,
         update=_only_tags,
         replaced_by=frozenset(("CidrBlock", "InstanceTenancy", "EnableDnsSupport", "EnableDnsHostnames")),
-        delete=lambda cloud, physical: cloud.client("ec2").delete_vpc(VpcId=physical.id),
+        delete=deleted_by("ec2", "delete_vpc", "VpcId"),
     ),
     Kind(
         type="AWS::EC2::Subnet",
         create=_create_subnet,
         update=_only_tags,
         replaced_by=frozenset(("CidrBlock", "VpcId", "AvailabilityZone", "MapPublicIpOnLaunch")),
-        delete=lambda cloud, physical: cloud.client("ec2").delete_subnet(SubnetId=physical.id),
+        delete=deleted_by("ec2", "delete_subnet", "SubnetId"),
     ),
     Kind(
         type="AWS::EC2::InternetGateway",
-        create=_create_gateway,
+        create=_created_by(
+            "create_internet_gateway", "InternetGateway", tagged="internet-gateway", attribute="InternetGatewayId"
+        ),
         update=_only_tags,
-        delete=lambda cloud, physical: cloud.client("ec2").delete_internet_gateway(InternetGatewayId=physical.id),
+        delete=deleted_by("ec2", "delete_internet_gateway", "InternetGatewayId"),
     ),
     Kind(type="AWS::EC2::VPCGatewayAttachment", create=_attach_gateway, delete=_detach_gateway),
     Kind(
@@ -165,17 +155,17 @@ KINDS = (
     ),
     Kind(
         type="AWS::EC2::NatGateway",
-        create=_create_nat,
+        create=_created_by("create_nat_gateway", "NatGateway", tagged="natgateway", attribute="NatGatewayId"),
         update=_only_tags,
         replaced_by=frozenset(("AllocationId", "SubnetId", "ConnectivityType")),
-        delete=lambda cloud, physical: cloud.client("ec2").delete_nat_gateway(NatGatewayId=physical.id),
+        delete=deleted_by("ec2", "delete_nat_gateway", "NatGatewayId"),
     ),
     Kind(
         type="AWS::EC2::RouteTable",
-        create=_create_table,
+        create=_created_by("create_route_table", "RouteTable", tagged="route-table", attribute="RouteTableId"),
         update=_only_tags,
         replaced_by=frozenset(("VpcId",)),
-        delete=lambda cloud, physical: cloud.client("ec2").delete_route_table(RouteTableId=physical.id),
+        delete=deleted_by("ec2", "delete_route_table", "RouteTableId"),
     ),
     Kind(
         type="AWS::EC2::Route",
@@ -187,11 +177,11 @@ KINDS = (
     Kind(
         type="AWS::EC2::SubnetRouteTableAssociation",
         create=_associate_table,
-        delete=lambda cloud, physical: cloud.client("ec2").disassociate_route_table(AssociationId=physical.id),
+        delete=deleted_by("ec2", "disassociate_route_table", "AssociationId"),
     ),
     Kind(
         type="AWS::EC2::VPCEndpoint",
-        create=_create_endpoint,
+        create=_created_by("create_vpc_endpoint", "VpcEndpoint", tagged="vpc-endpoint", attribute="Id"),
         delete=lambda cloud, physical: cloud.client("ec2").delete_vpc_endpoints(VpcEndpointIds=[physical.id]),
     ),
     Kind(

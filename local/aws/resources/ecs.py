@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from local.aws.backend.cloud import Cloud
-from local.aws.resources.kind import Change, Kind, PhysicalResource, Properties, without
+from local.aws.resources.kind import Change, Kind, PhysicalResource, Properties, deleted_by, without
 
 # CreateService takes these, and UpdateService does not: a change replaces the service.
 _SERVICE_CREATE_ONLY = frozenset(
@@ -83,12 +83,12 @@ KINDS = (
         create=_create_cluster,
         update=_update_cluster,
         replaced_by=frozenset(("ClusterName",)),
-        delete=lambda cloud, physical: cloud.client("ecs").delete_cluster(cluster=physical.id),
+        delete=deleted_by("ecs", "delete_cluster", "cluster"),
     ),
     Kind(
         type="AWS::ECS::TaskDefinition",
         create=_register,
-        delete=lambda cloud, physical: cloud.client("ecs").deregister_task_definition(taskDefinition=physical.id),
+        delete=deleted_by("ecs", "deregister_task_definition", "taskDefinition"),
     ),
     Kind(
         type="AWS::ECS::Service",

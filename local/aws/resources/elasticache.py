@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from local.aws.backend.cloud import Cloud
-from local.aws.resources.kind import Change, Kind, PhysicalResource, Properties, shortened, without
+from local.aws.resources.kind import Change, Kind, PhysicalResource, Properties, deleted_by, shortened, without
 
 ID_LENGTH = 40  # ElastiCache's limit
 # Properties that modify_replication_group of moto 5.2.5 changes; any other change replaces the group here.
@@ -89,36 +89,30 @@ KINDS = (
     Kind(
         type="AWS::ElastiCache::User",
         create=_create_user,
-        delete=lambda cloud, physical: cloud.client("elasticache").delete_user(UserId=physical.id),
+        delete=deleted_by("elasticache", "delete_user", "UserId"),
     ),
     Kind(
         type="AWS::ElastiCache::UserGroup",
         create=_create_user_group,
-        delete=lambda cloud, physical: cloud.client("elasticache").delete_user_group(UserGroupId=physical.id),
+        delete=deleted_by("elasticache", "delete_user_group", "UserGroupId"),
     ),
     Kind(
         type="AWS::ElastiCache::ReplicationGroup",
         create=_create_group,
         update=_update_group,
         in_place=_IN_PLACE,
-        delete=lambda cloud, physical: cloud.client("elasticache").delete_replication_group(
-            ReplicationGroupId=physical.id
-        ),
+        delete=deleted_by("elasticache", "delete_replication_group", "ReplicationGroupId"),
     ),
     Kind(
         type="AWS::ElastiCache::SubnetGroup",
         create=_create_subnet_group,
-        delete=lambda cloud, physical: cloud.client("elasticache").delete_cache_subnet_group(
-            CacheSubnetGroupName=physical.id
-        ),
+        delete=deleted_by("elasticache", "delete_cache_subnet_group", "CacheSubnetGroupName"),
     ),
     Kind(
         type="AWS::ElastiCache::ParameterGroup",
         create=_create_parameter_group,
         update=_update_parameter_group,
         replaced_by=frozenset(("CacheParameterGroupFamily", "Description")),
-        delete=lambda cloud, physical: cloud.client("elasticache").delete_cache_parameter_group(
-            CacheParameterGroupName=physical.id
-        ),
+        delete=deleted_by("elasticache", "delete_cache_parameter_group", "CacheParameterGroupName"),
     ),
 )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from local.aws.backend.cloud import Cloud
-from local.aws.resources.kind import Change, Kind, PhysicalResource, Properties, shortened, without
+from local.aws.resources.kind import Change, Kind, PhysicalResource, Properties, deleted_by, shortened, without
 
 NAME_LENGTH = 32  # limit of load balancers and target groups
 
@@ -99,7 +99,7 @@ KINDS = (
         create=_create_balancer,
         update=_update_balancer,
         replaced_by=frozenset(("Name", "Scheme", "Type", "IpAddressType", "SubnetMappings", "Tags")),
-        delete=lambda cloud, physical: cloud.client("elbv2").delete_load_balancer(LoadBalancerArn=physical.id),
+        delete=deleted_by("elbv2", "delete_load_balancer", "LoadBalancerArn"),
     ),
     Kind(
         type="AWS::ElasticLoadBalancingV2::TargetGroup",
@@ -108,20 +108,20 @@ KINDS = (
         replaced_by=frozenset(
             ("Name", "Port", "Protocol", "ProtocolVersion", "TargetType", "VpcId", "Tags", "Targets")
         ),
-        delete=lambda cloud, physical: cloud.client("elbv2").delete_target_group(TargetGroupArn=physical.id),
+        delete=deleted_by("elbv2", "delete_target_group", "TargetGroupArn"),
     ),
     Kind(
         type="AWS::ElasticLoadBalancingV2::Listener",
         create=_create_listener,
         update=_update_listener,
         replaced_by=frozenset(("LoadBalancerArn",)),
-        delete=lambda cloud, physical: cloud.client("elbv2").delete_listener(ListenerArn=physical.id),
+        delete=deleted_by("elbv2", "delete_listener", "ListenerArn"),
     ),
     Kind(
         type="AWS::ElasticLoadBalancingV2::ListenerRule",
         create=_create_rule,
         update=_update_rule,
         replaced_by=frozenset(("ListenerArn", "Priority")),
-        delete=lambda cloud, physical: cloud.client("elbv2").delete_rule(RuleArn=physical.id),
+        delete=deleted_by("elbv2", "delete_rule", "RuleArn"),
     ),
 )

@@ -37,6 +37,10 @@ class Change:
         return {name: value for name, value in self.new.items() if name not in but and self.differs(name)}
 
 
+Create = Callable[[Cloud, str, Properties], PhysicalResource]
+Delete = Callable[[Cloud, PhysicalResource], None]
+
+
 @dataclass(frozen=True, kw_only=True)
 class Kind:
     """A resource type.
@@ -47,8 +51,8 @@ class Kind:
     """
 
     type: str
-    create: Callable[[Cloud, str, Properties], PhysicalResource]
-    delete: Callable[[Cloud, PhysicalResource], None]
+    create: Create
+    delete: Delete
     update: Callable[[Cloud, Change], PhysicalResource] | None = None
     replaced_by: frozenset[str] = frozenset()
     in_place: frozenset[str] | None = None
@@ -59,6 +63,15 @@ class Kind:
         if self.update is None or changed & self.replaced_by:
             return True
         return self.in_place is not None and not changed <= self.in_place
+
+
+def deleted_by(service: str, operation: str, parameter: str, **fixed: object) -> Delete:
+    """Return a `delete` that calls `operation` (as in boto3) with the resource's id as `parameter` and with `fixed`."""
+
+    def delete(cloud: Cloud, physical: PhysicalResource) -> None:
+        getattr(cloud.client(service), operation)(**{parameter: physical.id}, **fixed)
+
+    return delete
 
 
 def refuse_others(properties: Properties, known: Iterable[str]) -> None:

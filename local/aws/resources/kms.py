@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 from local.aws.backend.cloud import Cloud
-from local.aws.resources.kind import Change, Kind, PhysicalResource, Properties, refuse_others
+from local.aws.resources.kind import Change, Kind, PhysicalResource, Properties, deleted_by, refuse_others
 
 _KNOWN = frozenset(("Description", "EnableKeyRotation", "KeyPolicy", "PendingWindowInDays", "Tags"))
 _LEAST_WINDOW_DAYS = 7
@@ -47,15 +47,13 @@ KINDS = (
         create=_create_key,
         update=_update_key,
         replaced_by=frozenset(("Tags",)),
-        delete=lambda cloud, physical: cloud.client("kms").schedule_key_deletion(
-            KeyId=physical.id, PendingWindowInDays=_LEAST_WINDOW_DAYS
-        ),
+        delete=deleted_by("kms", "schedule_key_deletion", "KeyId", PendingWindowInDays=_LEAST_WINDOW_DAYS),
     ),
     Kind(
         type="AWS::KMS::Alias",
         create=_create_alias,
         update=_update_alias,
         replaced_by=frozenset(("AliasName",)),
-        delete=lambda cloud, physical: cloud.client("kms").delete_alias(AliasName=physical.id),
+        delete=deleted_by("kms", "delete_alias", "AliasName"),
     ),
 )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from local.aws.backend.cloud import Cloud
-from local.aws.resources.kind import Change, Kind, PhysicalResource, Properties, shortened, tag_map, without
+from local.aws.resources.kind import Change, Kind, PhysicalResource, Properties, deleted_by, shortened, tag_map, without
 
 NAME_LENGTH = 64
 _NOT_CONFIGURATION = ("Architectures", "Code", "FunctionName", "PackageType", "ReservedConcurrentExecutions", "Tags")
@@ -61,7 +61,7 @@ KINDS = (
         create=_create_function,
         update=_update_function,
         replaced_by=frozenset(("FunctionName", "PackageType")),
-        delete=lambda cloud, physical: cloud.client("lambda").delete_function(FunctionName=physical.id),
+        delete=deleted_by("lambda", "delete_function", "FunctionName"),
     ),
     Kind(type="AWS::Lambda::Permission", create=_permit, delete=_forbid),
     Kind(

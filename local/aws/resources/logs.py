@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from local.aws.backend.cloud import Cloud
-from local.aws.resources.kind import Change, Kind, PhysicalResource, Properties, tag_map, without
+from local.aws.resources.kind import Change, Kind, PhysicalResource, Properties, deleted_by, tag_map, without
 
 
 def _create_group(cloud: Cloud, name: str, properties: Properties) -> PhysicalResource:
@@ -40,7 +40,7 @@ KINDS = (
         create=_create_group,
         update=_update_group,
         replaced_by=frozenset(("LogGroupName", "KmsKeyId", "LogGroupClass", "Tags")),
-        delete=lambda cloud, physical: cloud.client("logs").delete_log_group(logGroupName=physical.id),
+        delete=deleted_by("logs", "delete_log_group", "logGroupName"),
     ),
     Kind(
         type="AWS::Logs::MetricFilter",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from local.aws.backend.cloud import Cloud
-from local.aws.resources.kind import Change, Kind, PhysicalResource, Properties, without
+from local.aws.resources.kind import Change, Kind, PhysicalResource, Properties, deleted_by, without
 
 # A change of one of these replaces the instance; CloudFormation makes any other change in place.
 _CREATE_ONLY = frozenset(
@@ -112,13 +112,13 @@ KINDS = (
         create=_create_subnet_group,
         update=_update_subnet_group,
         replaced_by=frozenset(("DBSubnetGroupName",)),
-        delete=lambda cloud, physical: cloud.client("rds").delete_db_subnet_group(DBSubnetGroupName=physical.id),
+        delete=deleted_by("rds", "delete_db_subnet_group", "DBSubnetGroupName"),
     ),
     Kind(
         type="AWS::RDS::DBParameterGroup",
         create=_create_parameter_group,
         update=_update_parameter_group,
         replaced_by=frozenset(("DBParameterGroupName", "Description", "Family")),
-        delete=lambda cloud, physical: cloud.client("rds").delete_db_parameter_group(DBParameterGroupName=physical.id),
+        delete=deleted_by("rds", "delete_db_parameter_group", "DBParameterGroupName"),
     ),
 )

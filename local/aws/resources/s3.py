@@ -8,7 +8,7 @@ from typing import Any
 
 from local.aws.backend.cloud import Cloud
 from local.aws.backend.shapes import UnsupportedProperty
-from local.aws.resources.kind import Change, Kind, PhysicalResource, Properties, refuse_others
+from local.aws.resources.kind import Change, Kind, PhysicalResource, Properties, deleted_by, refuse_others
 
 _RULE_MEMBERS: Mapping[str, Callable[[Any], dict[str, Any]]] = {
     "Id": lambda value: {"ID": value},
@@ -122,13 +122,13 @@ KINDS = (
         create=_create_bucket,
         update=_update_bucket,
         replaced_by=_AT_CREATION,
-        delete=lambda cloud, physical: cloud.client("s3").delete_bucket(Bucket=physical.id),
+        delete=deleted_by("s3", "delete_bucket", "Bucket"),
     ),
     Kind(
         type="AWS::S3::BucketPolicy",
         create=lambda cloud, _name, properties: _put_policy(cloud, properties),
         update=lambda cloud, change: _put_policy(cloud, change.new),
         replaced_by=frozenset(("Bucket",)),
-        delete=lambda cloud, physical: cloud.client("s3").delete_bucket_policy(Bucket=physical.id),
+        delete=deleted_by("s3", "delete_bucket_policy", "Bucket"),
     ),
 )

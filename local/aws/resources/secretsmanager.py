@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 from local.aws.backend.cloud import Cloud
-from local.aws.resources.kind import Change, Kind, PhysicalResource, Properties, without
+from local.aws.resources.kind import Change, Kind, PhysicalResource, Properties, deleted_by, without
 
 
 def _generated(cloud: Cloud, rule: Properties) -> str:
@@ -42,8 +42,6 @@ KINDS = (
         create=_create,
         update=_update,
         replaced_by=frozenset(("Name",)),
-        delete=lambda cloud, physical: cloud.client("secretsmanager").delete_secret(
-            SecretId=physical.id, ForceDeleteWithoutRecovery=True
-        ),
+        delete=deleted_by("secretsmanager", "delete_secret", "SecretId", ForceDeleteWithoutRecovery=True),
     ),
 )

@@ -6,7 +6,7 @@ from typing import Any
 
 from local.aws.backend.cloud import Cloud
 from local.aws.backend.shapes import UnsupportedProperty
-from local.aws.resources.kind import Change, Kind, PhysicalResource, Properties, refuse_others
+from local.aws.resources.kind import Change, Kind, PhysicalResource, Properties, deleted_by, refuse_others
 
 _SOURCES = {
     "CidrIp": ("IpRanges", "CidrIp"),
@@ -93,7 +93,7 @@ KINDS = (
         create=_create,
         update=_update,
         replaced_by=frozenset(("GroupName", "GroupDescription", "VpcId", "Tags")),
-        delete=lambda cloud, physical: cloud.client("ec2").delete_security_group(GroupId=physical.id),
+        delete=deleted_by("ec2", "delete_security_group", "GroupId"),
     ),
     _rule_kind("ingress"),
     _rule_kind("egress"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from local.aws.backend.cloud import Cloud
-from local.aws.resources.kind import Change, Kind, PhysicalResource, Properties
+from local.aws.resources.kind import Change, Kind, PhysicalResource, Properties, deleted_by
 
 
 def _create_namespace(cloud: Cloud, _name: str, properties: Properties) -> PhysicalResource:
@@ -36,13 +36,13 @@ KINDS = (
     Kind(
         type="AWS::ServiceDiscovery::PrivateDnsNamespace",
         create=_create_namespace,
-        delete=lambda cloud, physical: cloud.client("servicediscovery").delete_namespace(Id=physical.id),
+        delete=deleted_by("servicediscovery", "delete_namespace", "Id"),
     ),
     Kind(
         type="AWS::ServiceDiscovery::Service",
         create=_create_service,
         update=_update_service,
         replaced_by=frozenset(("Name", "NamespaceId", "HealthCheckConfig", "HealthCheckCustomConfig", "Type", "Tags")),
-        delete=lambda cloud, physical: cloud.client("servicediscovery").delete_service(Id=physical.id),
+        delete=deleted_by("servicediscovery", "delete_service", "Id"),
     ),
 )

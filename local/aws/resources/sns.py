@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 from local.aws.backend.cloud import Cloud
-from local.aws.resources.kind import Change, Kind, PhysicalResource, Properties, refuse_others
+from local.aws.resources.kind import Change, Kind, PhysicalResource, Properties, deleted_by, refuse_others
 
 _TOPIC_ATTRIBUTES = ("DisplayName", "KmsMasterKeyId")
 
@@ -46,12 +46,12 @@ KINDS = (
         create=_create_topic,
         update=_update_topic,
         replaced_by=frozenset(("TopicName", "Tags")),
-        delete=lambda cloud, physical: cloud.client("sns").delete_topic(TopicArn=physical.id),
+        delete=deleted_by("sns", "delete_topic", "TopicArn"),
     ),
     Kind(
         type="AWS::SNS::Subscription",
         create=_subscribe,
-        delete=lambda cloud, physical: cloud.client("sns").unsubscribe(SubscriptionArn=physical.id),
+        delete=deleted_by("sns", "unsubscribe", "SubscriptionArn"),
     ),
     Kind(
         type="AWS::SNS::TopicPolicy",

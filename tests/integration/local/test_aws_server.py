@@ -5,12 +5,10 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
 
-from local.servers.ports import free_port
 from tests.support.aws_api import BROKER, DATABASE, ROOT, aws_api
 
 # Far more than it needs, for busy machines.
@@ -69,25 +67,3 @@ def test_an_invalid_address_is_refused() -> None:
     done = subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, timeout=30, check=False)
     assert done.returncode == 2
     assert "'localhost' is not HOST:PORT" in done.stderr
-
-
-def test_the_server_ends_when_its_parent_is_killed() -> None:
-    port = free_port()
-    start = f"import subprocess, time; subprocess.Popen({_argv(port, '--exit-with-parent')!r}); time.sleep(60)"
-    parent = subprocess.Popen([sys.executable, "-c", start], cwd=ROOT)
-    try:
-        _wait_for(port, listening=True, seconds=20)
-    finally:
-        parent.kill()
-        parent.wait()
-    _wait_for(port, listening=False, seconds=EXIT_S)
-
-
-def _wait_for(port: int, *, listening: bool, seconds: float) -> None:
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        with socket.socket() as probe:
-            if (probe.connect_ex(("127.0.0.1", port)) == 0) is listening:
-                return
-        time.sleep(0.05)
-    raise TimeoutError(f"port {port} was never {'' if listening else 'not '}served")
