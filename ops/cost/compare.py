@@ -42,7 +42,7 @@ def compare(left: Sequence[Line], right: Sequence[Line]) -> list[Row]:
 SMALL_USD = 2.0  # resources that cost less share a line
 NOTE = (
     f"List prices of {prices.REGION}, on demand, as of {prices.AS_OF}; ops/cost/prices.py says which were checked, and "
-    "how. Without traffic, requests, container logs, snapshots, free tiers, discounts and taxes. "
+    "how. Not counted: traffic, requests, container logs, snapshots, free tiers, discounts and taxes. "
     "Services that scale by CPU are counted at their minimum."
 )
 

@@ -1,4 +1,4 @@
-"""The command line for releases and where they run: `python -m ops.delivery promote ...`."""
+"""Build releases, bring them to environments, roll them back, and show where they run."""
 
 from __future__ import annotations
 
@@ -165,9 +165,14 @@ def _parser() -> argparse.ArgumentParser:
         ("rollback", ROLLBACK, "return to a version that ran well there, by default the previous one"),
     ):
         deploy = commands.add_parser(name, parents=[bucket], help=text)
-        deploy.add_argument("--env", required=True)
-        deploy.add_argument("--version", required=kind == PROMOTION)
-        deploy.add_argument("--cloudformation-role", default=os.environ.get("CLOUDFORMATION_ROLE", ""), metavar="ARN")
+        deploy.add_argument("--env", required=True, help="environment of samconfig.toml")
+        deploy.add_argument("--version", required=kind == PROMOTION, help="version of a release")
+        deploy.add_argument(
+            "--cloudformation-role",
+            default=os.environ.get("CLOUDFORMATION_ROLE", ""),
+            metavar="ARN",
+            help="role that CloudFormation takes; default: $CLOUDFORMATION_ROLE, else the caller's",
+        )
         deploy.add_argument("--plan-only", action="store_true", help="show the change set without executing it")
         deploy.add_argument("--output", type=Path, help="file to append change_set=... and version=... to")
         deploy.add_argument(
@@ -179,12 +184,14 @@ def _parser() -> argparse.ArgumentParser:
         )
         deploy.set_defaults(run=_deploy, kind=kind)
 
-    settle = commands.add_parser("settle", parents=[bucket], help="record the revision of a database")
+    settle = commands.add_parser("settle", parents=[bucket], help="record the revision of an environment's database")
     settle.add_argument("--env", required=True)
     settle.add_argument("--revision", required=True)
     settle.set_defaults(run=_settle)
 
-    commands.add_parser("status", parents=[bucket], help="show what runs in each environment").set_defaults(run=_status)
+    commands.add_parser("status", parents=[bucket], help="show each environment's deployments").set_defaults(
+        run=_status
+    )
 
     grant = commands.add_parser("role", help="allow a role of sam pipeline bootstrap to deliver to an environment")
     grant.add_argument("--env", required=True)
