@@ -43,7 +43,7 @@ def find_stack(name: str) -> DeployedStack:
     if name != LOCAL:
         session = api.Session(region_name=environment.region)
         return _stack(environment.stack_name, session)
-    here = running.find()
+    here = running.find_stack()
     session = api.Session(
         aws_access_key_id=CREDENTIALS["AWS_ACCESS_KEY_ID"],
         aws_secret_access_key=CREDENTIALS["AWS_SECRET_ACCESS_KEY"],

@@ -44,7 +44,7 @@ class Running:
 
 
 @contextlib.contextmanager
-def announced(running: Running) -> Iterator[None]:
+def recorded(running: Running) -> Iterator[None]:
     """Keep the file, readable by this user only, while the block runs."""
     paths.RUNNING.unlink(missing_ok=True)
     paths.RUNNING.touch(mode=0o600, exist_ok=False)
@@ -55,7 +55,7 @@ def announced(running: Running) -> Iterator[None]:
         paths.RUNNING.unlink(missing_ok=True)
 
 
-def find() -> Running:
+def find_stack() -> Running:
     """Return the running stack. Raises CommandError when none runs."""
     try:
         return Running(**json.loads(paths.RUNNING.read_text()))

@@ -43,7 +43,7 @@ def measure_hash() -> dict[str, float]:
         known = CodeHash(folders)
         known.read()
         again = cpu_s(known.read)
-    return {"hash_s": first, "look_s": again, "share_of_a_core": again / max(REPORT_EVERY_S, again / CHECKING_SHARE)}
+    return {"hash_s": first, "check_s": again, "share_of_a_core": again / max(REPORT_EVERY_S, again / CHECKING_SHARE)}
 
 
 def measure_compare() -> dict[str, float]:
@@ -103,7 +103,7 @@ def main(arguments: Sequence[str]) -> int:
         print(json.dumps(found))
     else:
         print(f"hash of {FILES} DAG files             {found['hash_s']:.3f} s")
-        print(f"  again, nothing changed           {found['look_s']:.3f} s ({found['share_of_a_core']:.2%} of a core)")
+        print(f"  again, unchanged                 {found['check_s']:.3f} s ({found['share_of_a_core']:.2%} of a core)")
         print(f"comparison of {MEMBERS} members         {found['compare_s']:.3f} s, {found['compare_mib']:.1f} MiB")
     return int(any(found[name] > most for name, most in limits.items()))
 

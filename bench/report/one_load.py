@@ -59,7 +59,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--seeds", type=at_least_one, default=3, help="number of seeds; the figures are means over them"
     )
-    parser.add_argument("--minimum", type=at_least_zero, default=0, help="minimum of workers (the bounds assume none)")
-    parser.add_argument("--maximum", type=at_least_one, default=1000, help="maximum of workers")
+    parser.add_argument(
+        "--minimum", type=at_least_zero, default=0, help="minimum number of workers (the bounds assume 0)"
+    )
+    parser.add_argument("--maximum", type=at_least_one, default=1000, help="maximum number of workers")
     parser.add_argument("--json", action="store_true", help="print a JSON array with one object a policy")
     return parser

@@ -91,8 +91,10 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--queue", help="take only the tasks of this queue, or the decisions of this pool")
     parser.add_argument("--wait", type=seconds, default=60.0, help="seconds that 95 %% of the tasks may wait at most")
     parser.add_argument("--concurrency", type=at_least_one, default=16, help="slots of a worker")
-    parser.add_argument("--minimum", type=at_least_zero, default=0, help="lowest minimum of workers to try")
-    parser.add_argument("--maximum", type=at_least_one, default=1000, help="maximum of workers")
+    parser.add_argument(
+        "--minimum", type=at_least_zero, default=0, help="the smallest minimum number of workers to try"
+    )
+    parser.add_argument("--maximum", type=at_least_one, default=1000, help="maximum number of workers")
     parser.add_argument(
         "--boot-median", type=seconds, default=MEDIAN_S, help="median of a worker's boot time, in seconds"
     )

@@ -76,14 +76,14 @@ def up() -> int:
 def decisions() -> int:
     """Print the last decisions of the running stack."""
     try:
-        with running.find().broker() as broker:
+        with running.find_stack().broker() as broker:
             found = read_decisions(broker, DECISIONS_READ)
     except redis.RedisError as error:
         raise CommandError(f"the local stack's Redis does not answer: {type(error).__name__}") from None
     rows, note = rows_of(found.found)[-ROWS_SHOWN:], unreadable_note(found.unreadable)
     console = Console(highlight=False)
     if not rows:
-        console.print(note or "the autoscaler has not decided anything yet")
+        console.print(note or "the autoscaler has made no decision yet")
     elif console.is_terminal:
         console.print(table(rows, note=note))
     else:
@@ -97,7 +97,7 @@ def decisions() -> int:
 def deploy(version: str) -> int:
     """Roll the image `version` out on the running stack, and wait for the end of the rollout."""
     config = preflight(CONFIG_ENV)
-    where = running.find()
+    where = running.find_stack()
     clients = Clients(where.endpoint, where.region)
     with Display() as display:
         if not release.build(version, config=config):
@@ -110,7 +110,7 @@ def deploy(version: str) -> int:
             building.kill()
         display.step("deploying the template with sam deploy")
         release.deploy(version, config=config, clients=clients)
-        display.step("rolling the services")
+        display.step("replacing the services' tasks")
         cluster = outputs_of(clients, config.stack_name)["ClusterName"]
         release.wait(clients, cluster=cluster, report=lambda line: display.say(f"  {line}"))
     return 0
@@ -119,7 +119,7 @@ def deploy(version: str) -> int:
 def check(name: str) -> int:
     """Check an environment's parameters against the template's constraints, as CloudFormation does."""
     found = preflight(name)
-    print(f"{name}: {len(found.parameters)} parameters, all acceptable")
+    print(f"{name}: {len(found.parameters)} parameters, all valid")
     return 0
 
 
@@ -135,7 +135,7 @@ def down() -> int:
                 os.kill(int(pid), signal.SIGTERM)
                 asked = True
             if time.monotonic() > deadline:
-                raise CommandError(f"process {pid} did not end within {DOWN_TIMEOUT_S} s")
+                raise CommandError(f"the local stack (process {pid}) did not end within {DOWN_TIMEOUT_S} s")
             time.sleep(0.2)
     return 0
 

@@ -89,6 +89,6 @@ class ObservedStack:
 
 def _describe(sample: WorkerSample | None) -> str:
     if sample is None:
-        return "none for a while"
+        return "none was taken lately"
     states = ", ".join(f"{worker.state}/{worker.active}" for worker in sample.workers)
     return f"desired {sample.desired}, running {sample.running}, queued {sample.queued}, workers [{states}]"

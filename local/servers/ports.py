@@ -60,7 +60,7 @@ def reserve() -> Port:
             return Port(secrets.choice(choices))
         except PortTakenError:
             continue
-    raise CommandError(f"no free port on {HOST}: {ATTEMPTS} of the {len(choices)} that may be used are taken")
+    raise CommandError(f"no free port on {HOST}: all {ATTEMPTS} ports that were tried are taken")
 
 
 def free_port() -> int:

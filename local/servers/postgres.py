@@ -198,7 +198,7 @@ class Postgres:
                 # Postgres itself would mistake any process of its user with that number for its predecessor.
                 lock.unlink(missing_ok=True)
             elif time.monotonic() > deadline:
-                raise process.StartError(f"{self.data_dir} is served already, by process {pid}")
+                raise process.StartError(f"another Postgres, process {pid}, serves {self.data_dir} already")
             else:
                 time.sleep(POLL_EVERY_S)
 

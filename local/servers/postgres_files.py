@@ -44,7 +44,7 @@ def prepare(directory: Path, *, uid: int | None) -> Path:
     directory.mkdir(parents=True, exist_ok=True)
     if uid is not None and not can_enter(directory.resolve(), uid=uid):
         if any(directory.iterdir()):
-            raise StartError(f"{directory} holds data, but user {uid} cannot get there to serve them")
+            raise StartError(f"{directory} holds a database, but user {uid} has no access to that folder")
         outside = Path(tempfile.mkdtemp(prefix="airflow-on-ecs-postgres-", dir=_open_directory(uid)))
         directory.rmdir()
         directory.symlink_to(outside)

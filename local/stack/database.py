@@ -37,7 +37,7 @@ class DatabaseKeeper:
             try:
                 (instance,) = self._rds.describe_db_instances()["DBInstances"]
             except (BotoCoreError, ClientError) as error:
-                log.warning("the AWS API does not answer for the database: %s", error)
+                log.warning("cannot read the state of the database: %s", error)
                 continue
             self._follow(is_wanted=instance["DBInstanceStatus"] != STOPPED)
 

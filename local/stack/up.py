@@ -34,7 +34,7 @@ from project import paths
 from project.clients import Clients, environment
 from project.environments import Environment
 from project.errors import CommandError
-from project.running import Running, announced
+from project.running import Running, recorded
 from project.waiting import wait_until
 
 CONFIG_ENV = "local"
@@ -259,7 +259,7 @@ def _found_by_other_commands(stack: Stack) -> Iterator[None]:
             broker_secret_arn=stack.outputs["BrokerSecretArn"],
             invocations=invocations.address,
         )
-        with announced(running):
+        with recorded(running):
             yield
 
 

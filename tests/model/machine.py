@@ -99,7 +99,7 @@ class ProtocolMachine(RuleBasedStateMachine):
     def an_idle_worker_is_drained(self, theme: str, which: int, seed: int, count: int) -> None:
         """Interleave moves from the moment at which the worker may drop its protection."""
         if process := self._drain(which):
-            process.round()
+            process.agent_tick()
             for _ in range(4):
                 process.read_poll(requeue=True)
                 while process.messages and process.messages[0].stage is not Stage.POPPED:
@@ -175,7 +175,7 @@ class ProtocolMachine(RuleBasedStateMachine):
                 for message in tuple(process.messages):
                     process.move(message.stage)
                 process.tick()
-                process.round()
+                process.agent_tick()
                 process.send_poll()
                 process.pop()
             self.world.check()

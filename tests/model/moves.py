@@ -54,15 +54,15 @@ class Moves:
     def ticks(self, process: Process, _dice: Random) -> None:
         process.tick()
 
-    def rounds(self, process: Process, dice: Random) -> None:
+    def agent_ticks(self, process: Process, dice: Random) -> None:
         process.connect()
         with self._endpoint(dice):
-            process.round()
+            process.agent_tick()
 
-    def round_gets_no_answer(self, process: Process, _dice: Random) -> None:
+    def agent_gets_no_answer(self, process: Process, _dice: Random) -> None:
         ecs = self.world.ecs
         before, ecs.endpoint = ecs.endpoint, Fault.LATE
-        process.round()
+        process.agent_tick()
         ecs.endpoint = before
 
     def polls(self, process: Process, _dice: Random) -> None:
@@ -87,12 +87,12 @@ class Moves:
         if process.tick_actor is not None and not self._resume(process.tick_actor, Fault.NONE):
             process.tick_actor = None
 
-    def begins_a_round(self, process: Process, _dice: Random) -> None:
-        process.begin_round()
+    def begins_an_agent_tick(self, process: Process, _dice: Random) -> None:
+        process.begin_agent_tick()
 
-    def round_goes_on(self, process: Process, dice: Random) -> None:
-        if process.round_actor is not None and not self._resume(process.round_actor, self._fault(dice)):
-            process.round_actor = None
+    def agent_tick_goes_on(self, process: Process, dice: Random) -> None:
+        if process.agent_actor is not None and not self._resume(process.agent_actor, self._fault(dice)):
+            process.agent_actor = None
 
     def is_ordered(self, process: Process, dice: Random) -> None:
         """Give an order, as another scaler or an operator would."""
@@ -100,17 +100,17 @@ class Moves:
 
     def is_ordered_and_obeys(self, process: Process, dice: Random) -> None:
         self.is_ordered(process, dice)
-        process.round()
+        process.agent_tick()
 
     # --- the autoscaler
 
-    def looks(self, _process: Process, _dice: Random) -> None:
+    def scaler_ticks(self, _process: Process, _dice: Random) -> None:
         self.world.scaler.tick()
 
-    def begins_a_look(self, _process: Process, _dice: Random) -> None:
+    def begins_a_scaler_tick(self, _process: Process, _dice: Random) -> None:
         self.world.scaler.begin_tick()
 
-    def look_goes_on(self, _process: Process, dice: Random) -> None:
+    def scaler_tick_goes_on(self, _process: Process, dice: Random) -> None:
         if self.world.scaler.ticks:
             actor = dice.choice(self.world.scaler.ticks)
             if not self._resume(actor, self._fault(dice)):
@@ -170,7 +170,7 @@ class Moves:
     def the_webserver_changes(self, _process: Process, dice: Random) -> None:
         self.world.webserver.runs(dice.choice([OLDER_RELEASE, WORKERS_RELEASE, WORKERS_RELEASE]))
 
-    def somebody_else_sets_desired(self, _process: Process, dice: Random) -> None:
+    def an_operator_sets_desired(self, _process: Process, dice: Random) -> None:
         ecs, self.world.operator_at = self.world.ecs, self.world.time
         request = {"service": ecs.service.name, "desiredCount": dice.randint(0, MAXIMUM + 2)}
         ecs.cluster.update_service(request, now=ecs.now)
@@ -198,9 +198,9 @@ class Moves:
         return not actor.done
 
 
-WORK = {"time_passes": 6, "ticks": 6, "rounds": 5, "takes_a_message": 4, "polls": 2, "reads": 4, "works": 6}
-THREADS = {"begins_a_round": 3, "round_goes_on": 8, "begins_a_tick": 3, "tick_goes_on": 4}
-SCALER = {"looks": 3, "begins_a_look": 1, "look_goes_on": 6}
+WORK = {"time_passes": 6, "ticks": 6, "agent_ticks": 5, "takes_a_message": 4, "polls": 2, "reads": 4, "works": 6}
+THREADS = {"begins_an_agent_tick": 3, "agent_tick_goes_on": 8, "begins_a_tick": 3, "tick_goes_on": 4}
+SCALER = {"scaler_ticks": 3, "begins_a_scaler_tick": 1, "scaler_tick_goes_on": 6}
 ECS = {"ecs_reconciles": 2, "tasks_start": 2, "stops_are_delivered": 1, "a_late_request_arrives": 1}
 ACCIDENTS = dict.fromkeys(
     (
@@ -214,7 +214,7 @@ ACCIDENTS = dict.fromkeys(
         "the_memory_is_garbage",
         "the_endpoint_changes",
         "ecs_is_throttled_or_not",
-        "somebody_else_sets_desired",
+        "an_operator_sets_desired",
         "the_webserver_changes",
     ),
     1,
@@ -225,12 +225,26 @@ THEMES: dict[str, dict[str, int]] = {
     "threads": WORK | THREADS | {"is_ordered": 2, "tasks_arrive": 1},
     "flips": {"is_ordered_and_obeys": 8, "begins_a_tick": 8, "tick_goes_on": 5, "ticks": 4, "takes_a_message": 6}
     | {"time_passes": 4, "reads": 3, "works": 5},
-    "drain": {"is_ordered": 1, "time_passes": 4, "ticks": 8, "rounds": 8, "reads": 4, "works": 5, "takes_a_message": 3},
+    "drain": {
+        "is_ordered": 1,
+        "time_passes": 4,
+        "ticks": 8,
+        "agent_ticks": 8,
+        "reads": 4,
+        "works": 5,
+        "takes_a_message": 3,
+    },
     "scaling": SCALER
     | ECS
-    | {"looks": 6, "time_passes": 2, "ticks": 4, "rounds": 4, "ecs_reconciles": 1, "stops_are_delivered": 1}
+    | {"scaler_ticks": 6, "time_passes": 2, "ticks": 4, "agent_ticks": 4, "ecs_reconciles": 1, "stops_are_delivered": 1}
     | {"tasks_arrive": 2, "is_ordered": 1, "the_memory_is_garbage": 1},
-    "lost answers": {"rounds": 4, "round_gets_no_answer": 2, "begins_a_round": 1, "round_goes_on": 4, "is_ordered": 2}
+    "lost answers": {
+        "agent_ticks": 4,
+        "agent_gets_no_answer": 2,
+        "begins_an_agent_tick": 1,
+        "agent_tick_goes_on": 4,
+        "is_ordered": 2,
+    }
     | {"time_passes": 5, "ticks": 8, "takes_a_message": 4, "a_late_request_arrives": 2, "reads": 3, "works": 9},
     "accidents": WORK | THREADS | SCALER | ECS | ACCIDENTS | {"tasks_arrive": 2},
 }

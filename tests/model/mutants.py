@@ -40,11 +40,11 @@ class _Blind:
 
 
 def _blind(*, sees_unacked: bool, sees_poll: bool) -> Mutant:
-    look = FleetStep._tick
+    unchanged = FleetStep._tick
 
     def tick(step: FleetStep, consumer: Any) -> None:
         blind = _Blind(consumer.task_consumer, sees_unacked=sees_unacked, sees_poll=sees_poll)
-        look(step, SimpleNamespace(task_consumer=blind))
+        unchanged(step, SimpleNamespace(task_consumer=blind))
 
     return lambda: patch.object(FleetStep, "_tick", tick)
 

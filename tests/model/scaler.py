@@ -33,7 +33,7 @@ class Violation(AssertionError):
 
 
 class Scaler:
-    """Looks at one pool. `looks` are those under way; it is its own Broker, too."""
+    """Runs the autoscaler on one pool. `ticks` are those under way; it is its own Broker, too."""
 
     def __init__(
         self,

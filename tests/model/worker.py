@@ -43,9 +43,9 @@ class Process:
         self.stopping = self.ended = self.forced = False
         self.slow_replies = self.slow_acks = False  # its broker answers later
         self.lease_lost_at: float | None = None
-        self.round_actor: Actor | None = None
+        self.agent_actor: Actor | None = None
         self.tick_actor: Actor | None = None
-        self.round_at = self.tick_at = self.born = now()
+        self.agent_ticked_at = self.tick_at = self.born = now()
         self.subscribed: set[str] = set()
         self._listed: set[str] = set()
         self.consumer = SimpleNamespace(task_consumer=None, app=_app())
@@ -173,18 +173,18 @@ class Process:
 
     # --- the agent's thread
 
-    def round(self) -> None:
-        if not self.ended and self.round_actor is None:
-            self._round()
+    def agent_tick(self) -> None:
+        if not self.ended and self.agent_actor is None:
+            self._agent_tick()
 
-    def _round(self) -> None:
+    def _agent_tick(self) -> None:
         _here.process = self
         self.agent.tick(self.identity)
-        self.round_at = self.now()
+        self.agent_ticked_at = self.now()
 
-    def begin_round(self) -> None:
-        if not self.ended and self.round_actor is None:
-            self.round_actor = Actor(self.seams, self._round, now=self.now())
+    def begin_agent_tick(self) -> None:
+        if not self.ended and self.agent_actor is None:
+            self.agent_actor = Actor(self.seams, self._agent_tick, now=self.now())
 
     # --- its life
 
@@ -219,10 +219,10 @@ class Process:
 
     def end(self) -> None:
         """End the process, and everything in it."""
-        for actor in (self.tick_actor, self.round_actor):
+        for actor in (self.tick_actor, self.agent_actor):
             if actor is not None:
                 actor.abandon()
-        self.tick_actor = self.round_actor = None
+        self.tick_actor = self.agent_actor = None
         self.ended = True
         self.messages.clear()
         self.poll = None
@@ -230,8 +230,8 @@ class Process:
     def leave(self) -> None:
         """Let a worker that was told to stop exit once nothing runs."""
         if self.stopping and not self.ended and not self.messages:
-            if self.round_actor is not None:
-                self.round_actor.finish()
+            if self.agent_actor is not None:
+                self.agent_actor.finish()
             with suppress(redis.RedisError):
                 self.agent._registry.forget(self.identity.member_id)
             self.end()

@@ -16,7 +16,7 @@ from tests.model.webserver import Webserver
 from tests.model.worker import POOL, QUEUE, SLOTS, WORKERS_RELEASE, Process
 
 START = 1_000_000.0
-ROUND_TIMEOUT_S = 8.0  # three calls of 2 or 3 s each
+AGENT_TICK_TIMEOUT_S = 8.0  # three calls of 2 or 3 s each
 TICK_TIMEOUT_S = 5.0
 LAG_S = 20.0  # no thread of a worker sleeps longer than this; agent.conduct.LEASE_MARGIN_S allows for it
 
@@ -69,18 +69,18 @@ class World:
             self._notice_lease(process)
             if self.time - process.tick_at > LAG_S:
                 process.tick()
-            if self.time - process.round_at > LAG_S:
-                process.round()
+            if self.time - process.agent_ticked_at > LAG_S:
+                process.agent_tick()
         self.scaler.time_out()
 
     def _time_out(self, process: Process) -> None:
-        tick, round_ = process.tick_actor, process.round_actor
+        tick, agent_tick = process.tick_actor, process.agent_actor
         if tick is not None and self.time - tick.since > TICK_TIMEOUT_S:
             self._end_tick(process)
-        if round_ is not None and self.time - round_.since > ROUND_TIMEOUT_S:
-            while not round_.done:
-                round_.resume(self.timeout_at(round_.place))
-            process.round_actor = None
+        if agent_tick is not None and self.time - agent_tick.since > AGENT_TICK_TIMEOUT_S:
+            while not agent_tick.done:
+                agent_tick.resume(self.timeout_at(agent_tick.place))
+            process.agent_actor = None
 
     @staticmethod
     def timeout_at(place: str) -> Fault:
@@ -181,9 +181,9 @@ class World:
         for process in self.alive:
             process.slow_replies = process.slow_acks = False
             self._end_tick(process)
-            if process.round_actor is not None:
-                process.round_actor.finish()
-                process.round_actor = None
+            if process.agent_actor is not None:
+                process.agent_actor.finish()
+                process.agent_actor = None
         self.scaler.finish()
         self.ecs.run_late_requests(due_only=False)
         self.check()
@@ -201,7 +201,7 @@ class World:
                     process.move(Stage.ACTIVE)
                     process.move(Stage.UNACKED)
             process.tick()
-            process.round()
+            process.agent_tick()
             process.send_poll()
             process.pop()
             self.check()

@@ -116,7 +116,7 @@ class SceneFigures:
             "calls": list(self.calls),
             "commands": dict(self.commands),
             "peak_bytes": self.peak_bytes,
-            "own_ms_of_looks": [list(batch.own_ms) for batch in self.batches],
+            "own_ms_of_ticks": [list(batch.own_ms) for batch in self.batches],
             "calibration_ms": [list(batch.calibration_ms) for batch in self.batches],
         }
 

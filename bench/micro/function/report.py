@@ -43,7 +43,7 @@ class Report:
             "load_average": self.load,
             "package_bytes": self.package.size,
             "limits": [{**asdict(each), "holds": each.holds} for each in self.verdicts],
-            "looks": [each.to_record() for each in self.measured.scenes],
+            "scenes": [each.to_record() for each in self.measured.scenes],
             "cold_starts": [[start.to_record() for start in batch] for batch in self.measured.cold],
         }
         path.parent.mkdir(parents=True, exist_ok=True)

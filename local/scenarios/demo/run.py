@@ -36,14 +36,14 @@ def run(stack: Stack, display: Display, *, began_at: float) -> report.Report:
     airflow = Airflow(stack.webserver_url, user=ADMIN, password=stack.password)
     recorder = Recorder(stack)
     try:
-        display.step("waiting for the DAG")
+        display.step(f"waiting until Airflow has parsed the DAG {BURST_DAG}")
         airflow.wait_for_dag(BURST_DAG)
         display.step(f"running {TASKS} tasks of {MIN_SECONDS}-{MAX_SECONDS} s")
         conf = {"tasks": TASKS, "min_seconds": MIN_SECONDS, "max_seconds": MAX_SECONDS}
         run_id = airflow.trigger(BURST_DAG, conf)
         triggered_at = time.time()
         _follow(stack, display, airflow, recorder, run_id)
-        display.step("reading every log")
+        display.step("reading the log of every task")
         instances = airflow.task_instances(BURST_DAG, run_id, task_id=BURST_TASK)
         readable = _readable_logs(airflow, instances)
         stored = _stored_logs(stack, run_id)
@@ -77,7 +77,8 @@ def _follow(stack: Stack, display: Display, airflow: Airflow, recorder: Recorder
     """Wait for the run's end, then for the return to the minimum; show both, and save a picture of the peak."""
     pools, peak = declared_pools(stack), (0, 0)
     minimum, maximum = int(stack.parameters["WorkerMin"]), int(stack.parameters["WorkerMax"])
-    deadline, has_ended = time.monotonic() + BURST_TIMEOUT_S, False
+    limit_s, has_ended = BURST_TIMEOUT_S, False
+    deadline = time.monotonic() + limit_s
     while True:
         states = {s: airflow.count(BURST_DAG, run_id, task_id=BURST_TASK, state=s) for s in STATES}
         recorder.waiting = states["scheduled"] + states["queued"]
@@ -92,13 +93,14 @@ def _follow(stack: Stack, display: Display, airflow: Airflow, recorder: Recorder
             peak = (now.running, now.active)
             save_svg(partial(_draw, progress, snapshot), paths.STATE / "demo.svg", title="make demo")
         if not has_ended and airflow.run_state(BURST_DAG, run_id) in ("success", "failed"):
-            has_ended, deadline = True, time.monotonic() + SCALE_IN_TIMEOUT_S
+            limit_s, has_ended = SCALE_IN_TIMEOUT_S, True
+            deadline = time.monotonic() + limit_s
             display.step("scaling in")
         if has_ended and now and now.desired == now.running == minimum:
             return
         if time.monotonic() > deadline:
             what = f"scaling in to {minimum}" if has_ended else f"the run of {TASKS} tasks"
-            raise CommandError(f"{what} did not end in time ({states}, {now}); see {paths.LOGS}")
+            raise CommandError(f"{what} did not end within {limit_s} s ({progress.line()}); see {paths.LOGS}")
         time.sleep(CHECK_EVERY_S)
 
 

@@ -106,11 +106,12 @@ def kill_worker(trial: Trial) -> None:
     trial.finish()
     trial.figures["seconds_until_done"] = round(time.monotonic() - killed_at)
     observed.settle()
-    ghosts = observed.unacknowledged() - before
-    trial.figures["ghosts"] = ghosts
+    left_unacknowledged = observed.unacknowledged() - before
+    trial.figures["left_unacknowledged"] = left_unacknowledged
     trial.require(
-        ghosts == victim.active,
-        f"the killed worker left {ghosts} unacknowledged messages, not {victim.active}: the fault proves nothing",
+        left_unacknowledged == victim.active,
+        f"the killed worker left {left_unacknowledged} unacknowledged messages, {victim.active} expected: "
+        "the fault proves nothing",
     )
     settled_at = time.time()
     wait_until(

@@ -151,14 +151,14 @@ def with_open_page(harm: Harm) -> Harm:
             queue=DEFAULT_QUEUE,
         )
         try:
-            _wait_until_settled(page, "a correct Fleet page in sync, before the deployment,")
+            _wait_until_settled(page, "agreement of the Fleet page with Redis before the deployment")
             harm(trial)
-            _wait_until_settled(page, "a correct Fleet page in sync, after the deployment,")
+            _wait_until_settled(page, "agreement of the Fleet page with Redis after the deployment")
         finally:
             page.close()
             trial.unmet += problems_of(page.readings, error=page.error)
         trial.figures |= {
-            "page_looks": len(page.readings),
+            "page_readings": len(page.readings),
             "page_out_of_sync": sum(reading.banner.startswith(OUT_OF_SYNC) for reading in page.readings),
             "page_right_while_busy": sum(reading.agrees and reading.is_busy for reading in page.readings),
         }

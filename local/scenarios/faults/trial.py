@@ -67,7 +67,7 @@ class Trial:
         self.trigger(burst)
         slots = self.observed.slots
         sample = self.observed.wait_for("several busy workers", lambda s: s.consuming > 1 and s.active > slots)
-        self.figures |= {"struck_workers": sample.consuming, "struck_tasks": sample.active}
+        self.figures |= {"busy_workers": sample.consuming, "running_tasks": sample.active}
 
     def finish(
         self,

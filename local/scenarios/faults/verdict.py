@@ -18,7 +18,7 @@ class Tally:
     succeeded: int = 0
     failed: int = 0
     lost: int = 0
-    tried_again: int = 0
+    retried: int = 0
 
     @classmethod
     def of(cls, instances: Sequence[Mapping[str, Any]], *, tasks: int) -> Tally:
@@ -30,7 +30,7 @@ class Tally:
             succeeded=succeeded,
             failed=failed,
             lost=tasks - succeeded - failed,
-            tried_again=sum(int(instance["try_number"]) > 1 for instance in instances),
+            retried=sum(int(instance["try_number"]) > 1 for instance in instances),
         )
 
     def __add__(self, other: Tally) -> Tally:
@@ -39,7 +39,7 @@ class Tally:
             succeeded=self.succeeded + other.succeeded,
             failed=self.failed + other.failed,
             lost=self.lost + other.lost,
-            tried_again=self.tried_again + other.tried_again,
+            retried=self.retried + other.retried,
         )
 
 
@@ -100,14 +100,14 @@ def judge(name: str, evidence: Evidence) -> Verdict:
     ]
     if not tally.tasks:
         problems.append("no task ran")
-    if tally.tried_again != evidence.retries_due:
-        problems.append(f"{tally.tried_again} tasks were retried, not {evidence.retries_due}")
+    if tally.retried != evidence.retries_due:
+        problems.append(f"{tally.retried} tasks were retried, {evidence.retries_due} expected")
     figures: dict[str, Figure] = {
         "tasks": tally.tasks,
         "succeeded": tally.succeeded,
         "failed": tally.failed,
         "lost": tally.lost,
-        "tried_again": tally.tried_again,
+        "retried": tally.retried,
         "most_workers": evidence.most_workers,
         **evidence.figures,
         "seconds": round(evidence.seconds, 1),

@@ -13,7 +13,7 @@ from local.servers.redis import Redis
 from local.ui.decisions import read_decisions
 from project import paths, running
 from project.errors import CommandError
-from project.running import Running, announced
+from project.running import Running, recorded
 from tests.support.aws_api import AwsApi, aws_api
 
 PASSWORD = "a-password-that-no-file-may-hold"
@@ -43,10 +43,10 @@ def stack(api: AwsApi, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Itera
 
 def test_the_file_is_for_its_user_alone_holds_no_password_and_goes_with_the_stack(stack: Running) -> None:
     paths.RUNNING.write_text("left by a stack that was killed")
-    with announced(stack):
+    with recorded(stack):
         assert stat.S_IMODE(paths.RUNNING.stat().st_mode) == 0o600
         assert PASSWORD not in paths.RUNNING.read_text()
-        assert running.find() == stack
+        assert running.find_stack() == stack
     assert not paths.RUNNING.exists()
 
 
@@ -87,7 +87,7 @@ def test_a_missing_stack_is_reported_in_one_line(stack: Running, content: str | 
     if content is not None:
         paths.RUNNING.write_text(content)
     with pytest.raises(CommandError, match="no local stack is running"):
-        running.find()
+        running.find_stack()
 
 
 def test_a_killed_stack_is_reported_at_once(stack: Running) -> None:

@@ -258,7 +258,7 @@ def test_postgres_starts_again_at_once_after_its_parent_was_killed(server: Postg
 def test_data_that_are_served_are_not_served_again(server: Postgres, monkeypatch: pytest.MonkeyPatch) -> None:
     server.start()
     monkeypatch.setattr("local.servers.postgres.PREDECESSOR_TIMEOUT_S", 0.1)
-    with pytest.raises(StartError, match=f"is served already, by process {server.pid}$"):
+    with pytest.raises(StartError, match=f"^another Postgres, process {server.pid}, serves "):
         Postgres(server.data_dir).start()
     assert psutil.pid_exists(server.pid or 0)
 

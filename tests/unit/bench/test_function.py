@@ -122,7 +122,7 @@ def test_the_record_has_every_tick_and_the_verdicts(report: Report, tmp_path: Pa
     report.write_json(tmp_path / "new" / "bench.json")
     record = json.loads((tmp_path / "new" / "bench.json").read_text())
     assert record["package_bytes"] == 10
-    assert record["looks"][0]["own_ms_of_looks"] == [[20.0, 21.0, 22.0]]
+    assert record["scenes"][0]["own_ms_of_ticks"] == [[20.0, 21.0, 22.0]]
     assert all(verdict["holds"] for verdict in record["limits"])
 
 

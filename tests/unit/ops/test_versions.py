@@ -55,7 +55,7 @@ class FakeStack:
         return DeployedStack(name="airflow-x", cloudformation=self, functions=self)
 
 
-def test_the_function_that_the_stacks_outputs_name_is_asked_for_one_look() -> None:
+def test_the_function_that_the_stacks_outputs_name_is_asked_for_one_tick() -> None:
     fake = FakeStack(record())
     assert ask_version_check(fake.stack)["status"] == "in_sync"
     assert fake.asked == [{"FunctionName": "f", "Payload": '{"ticks": 1}'}]
@@ -73,7 +73,7 @@ def test_a_failure_is_told_in_one_line_whatever_the_function_said() -> None:
 
 
 @pytest.mark.parametrize(
-    ("answers", "seconds", "looks", "status"),
+    ("answers", "seconds", "ticks", "status"),
     [
         ([record(differs=True)], 0, 1, "out_of_sync"),
         ([record(differs=True), record(silent=True), record()], 60, 3, "in_sync"),
@@ -82,7 +82,7 @@ def test_a_failure_is_told_in_one_line_whatever_the_function_said() -> None:
     ],
 )
 def test_the_gate_waits_until_all_are_in_sync_or_the_time_is_up(
-    answers: list[dict[str, Any]], seconds: float, looks: int, status: str
+    answers: list[dict[str, Any]], seconds: float, ticks: int, status: str
 ) -> None:
     now, heard = [0.0], []
     given = iter(answers)
@@ -94,7 +94,7 @@ def test_the_gate_waits_until_all_are_in_sync_or_the_time_is_up(
         clock=lambda: now[0],
         sleep=lambda pause: now.__setitem__(0, now[0] + pause),
     )
-    assert (len(heard), last["status"]) == (looks, status)
+    assert (len(heard), last["status"]) == (ticks, status)
 
 
 @pytest.mark.parametrize(
