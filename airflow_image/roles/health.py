@@ -24,7 +24,6 @@ LONGEST_SILENCE_S = 90.0
 LONGEST_PAUSE_S = 120.0
 # The forecaster ticks each minute, and a tick takes some 30 s at most, with the database or Redis away.
 LONGEST_TICK_S = 180.0
-NEVER = "since the container started"
 HEARTBEAT = """
     SELECT extract(epoch FROM now() - max(latest_heartbeat)) FROM job
     WHERE job_type = %s AND hostname = ANY(%s) AND state = 'running'
@@ -85,27 +84,27 @@ def _worker(given: Given) -> None:
     Redis and the database are deliberately not checked: a worker that waits for them must not be stopped with its
     tasks.
     """
-    age_s = heartbeat.age_s(given, heartbeat.AGENT)
-    if age_s is None or age_s > LONGEST_PAUSE_S:
-        raise Unhealthy("fleet agent heartbeat missing " + (NEVER if age_s is None else f"for {age_s:.0f} s"))
+    _require_heartbeat("fleet agent", heartbeat.age_s(given, heartbeat.AGENT), longest_s=LONGEST_PAUSE_S)
 
 
 def _forecaster(given: Given) -> None:
     """Check the forecaster's heartbeat only: when Redis or the database is away, a new container would not help."""
-    age_s = heartbeat.age_s(given, heartbeat.FORECASTER)
-    if age_s is None or age_s > LONGEST_TICK_S:
-        raise Unhealthy("forecaster heartbeat missing " + (NEVER if age_s is None else f"for {age_s:.0f} s"))
+    _require_heartbeat("forecaster", heartbeat.age_s(given, heartbeat.FORECASTER), longest_s=LONGEST_TICK_S)
 
 
 def _job(job_type: str) -> Callable[[Given], None]:
     """Return the check of the heartbeat that this container's job of that type writes into Airflow's database."""
 
     def beats(given: Given) -> None:
-        age_s = _heartbeat_age_s(given, job_type=job_type)
-        if age_s is None or age_s > LONGEST_SILENCE_S:
-            raise Unhealthy(f"{job_type} heartbeat missing " + (NEVER if age_s is None else f"for {age_s:.0f} s"))
+        _require_heartbeat(job_type, _heartbeat_age_s(given, job_type=job_type), longest_s=LONGEST_SILENCE_S)
 
     return beats
+
+
+def _require_heartbeat(whose: str, age_s: float | None, *, longest_s: float) -> None:
+    if age_s is None or age_s > longest_s:
+        since = "since the container started" if age_s is None else f"for {age_s:.0f} s"
+        raise Unhealthy(f"{whose} heartbeat missing {since}")
 
 
 def _own_names() -> list[str]:

@@ -143,8 +143,8 @@ class Observation:
     """The inputs of a decision about one pool.
 
     `now`: Redis's time in seconds since the epoch. `queued`: messages by queue. `heads`: a digest of the oldest message
-    of each list that is not empty. `tasks`: set when ECS was asked which deployments started the workers and did not
-    say. `forecast`: when runs will want how many more slots, None when unknown.
+    of each list that is not empty. `tasks`: why ECS did not say which deployments started the workers; None when it did
+    or was not asked. `forecast`: when runs will want how many more slots, None when unknown.
     """
 
     now: float

@@ -37,10 +37,9 @@ return digests
 
 @dataclass(frozen=True, kw_only=True)
 class FleetReading:
-    """The fleets by pool, Redis's time in seconds since the epoch, and the registry as it was read."""
+    """The fleets by pool, and the registry as it was read."""
 
     fleets: Mapping[str, Fleet]
-    now: float
     roster: Roster
 
 
@@ -95,7 +94,7 @@ def read_fleet(client: redis.Redis, pools: Sequence[Pool]) -> FleetReading:
     for member, order in zip(workers, raw, strict=True):
         by_pool.setdefault(member.pool, []).append(Worker.from_member(member, order=_order(order), now=roster.read_at))
     fleets = {pool.name: Fleet(workers=tuple(by_pool.get(pool.name, ())), malformed=roster.malformed) for pool in pools}
-    return FleetReading(fleets=fleets, now=roster.read_at, roster=roster)
+    return FleetReading(fleets=fleets, roster=roster)
 
 
 def _order(raw: bytes | None) -> str | None:

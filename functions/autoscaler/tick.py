@@ -90,7 +90,7 @@ def _read_broker(broker: Broker, pools: tuple[Pool, ...]) -> _Reading:
         state = read_broker_state(client, fleet.roster)
     except redis.RedisError as error:  # no decision needs these figures
         state = BrokerState(problem=in_words(error))
-    return _Reading(queues=queues, fleets=fleet.fleets, registry=registry, now=fleet.now, state=state)
+    return _Reading(queues=queues, fleets=fleet.fleets, registry=registry, now=fleet.roster.read_at, state=state)
 
 
 def _scale(

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from fleet.pools import Pool, PoolsError, find_pool, pool_entry, read_pools, total_slots
+from fleet.pools import Pool, PoolsError, find_pool, lists_of, lists_of_pools, pool_entry, read_pools, total_slots
 
 ENTRY = pool_entry(name="worker", service="stack-Worker", queues=["default"], minimum=1, maximum=10, concurrency=16)
 OTHER = pool_entry(name="long", queues=["long", "longer", "long"], minimum=0, maximum=3, concurrency=4)
@@ -81,3 +81,8 @@ def test_a_pool_is_found_by_its_name_or_the_declared_ones_are_listed() -> None:
 
 def test_total_slots_sum_over_the_pools() -> None:
     assert total_slots((WORKER, LONG)) == 10 * 16 + 3 * 4
+
+
+def test_the_lists_of_pools_are_those_of_each_queue_in_order() -> None:
+    assert lists_of("default") == ("default", "default\x06\x163", "default\x06\x166", "default\x06\x169")
+    assert lists_of_pools([WORKER, LONG]) == [*lists_of("default"), *lists_of("long"), *lists_of("longer")]

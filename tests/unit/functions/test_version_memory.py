@@ -108,6 +108,12 @@ def test_a_message_says_who_runs_what_since_when_and_what_to_do() -> None:
     )
 
 
+def test_a_message_counts_one_task_in_the_singular() -> None:
+    found = verdict(OUT_OF_SYNC, out_of_sync=(replace(ODD, active=1),))
+    body = message_on(found, Memory(status=OUT_OF_SYNC, since=NOW), cluster="c").body
+    assert "(consuming, 1 active task)\n" in body
+
+
 def test_a_message_on_silence_names_the_silent_container_and_the_time() -> None:
     body = message_on(verdict(UNKNOWN), Memory(status=UNKNOWN, since=NOW), cluster="c").body
     assert "Unknown:\n  t3/flower: runs but does not report, for 90 s\n" in body
