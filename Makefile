@@ -1,111 +1,127 @@
 # airflow-on-ecs: every command an operator or a contributor types. `make help` lists them.
 .DEFAULT_GOAL := help
-SHELL := /bin/sh
-PYTHON ?= python3
-BIN := .venv/bin
+override SHELL := /bin/sh
+override BIN := .venv/bin
+
+# The variables that a caller may set, on the command line or in the environment. Their values are text: make never expands
+# one (it would run a value like $(shell ...)), and no recipe holds one (its shell would read it). They reach the
+# commands by environment, through tools/command.py, which says what each may hold.
+override INPUTS := AIRFLOW_ON_ECS_STATE ANY_BASE AUTHORITIES AWAKE_HOURS BASE BOOT_MEDIAN BOOT_P95 BUILDER CHANGE_SET \
+  CLOUDFORMATION_ROLE CONCURRENCY DELIVERY_BUCKET DEPLOYMENTS ENV FLAGS HISTORY MAXIMUM MINIMUM ONLY OPERATORS OPTIONS \
+  PLAN PYTHON QUEUE REPO REPOSITORY REV REVISION ROLE SEEDS TAG TASKS TASK_SECONDS UPGRADE VERSION VS VS_REV WAIT YES
+# $(value) is a variable's text, unexpanded. With := it stays so, also where make exports it.
+$(foreach name,$(INPUTS),$(if $(filter undefined,$(origin $(name))),,$(eval override export $(name) := $$(value $(name)))))
+# Make expands any other variable of its command line when it starts a shell, so it takes none.
+$(foreach name,$(.VARIABLES),$(if $(filter command,$(firstword $(origin $(name)))),\
+  $(error $(name) is not a variable of this Makefile: use $(INPUTS))))
+# Nor are they passed on in MAKEFLAGS, where another make would expand them.
+override MAKEOVERRIDES :=
+ifeq ($(value PYTHON),)
+override export PYTHON := python3
+endif
+override STATE := $(or $(value AIRFLOW_ON_ECS_STATE),.local)
+override RUN := $(BIN)/python tools/command.py
 # The tools' own .pyc files keep starts short, whatever the caller's shell says.
 unexport PYTHONDONTWRITEBYTECODE
 unexport PYTHONPATH
-export SAM_CLI_TELEMETRY := 0
+override export SAM_CLI_TELEMETRY := 0
 
-.PHONY: help setup setup-dev setup-local demo faults prewarm up deploy-local down decisions versions versions-asked sleep wake cost check image package release promote rollback releases settle pipeline-role test test-all test-fast test-image protocol pictures compiled bench replay lint format template lock clean
+.PHONY: help setup setup-dev setup-local demo faults prewarm up deploy-local down decisions versions versions-asked sleep wake cost check image renew-base package release promote rollback releases settle pipeline-role pipeline-ledger test test-all test-fast test-image protocol pictures compiled bench replay lint format template lock clean
 
 help: ## list the commands
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 12
 
 setup: ## create the environments the other commands use
-	@$(PYTHON) tools/setup_env.py
+	@"$$PYTHON" tools/setup_env.py
 
 setup-dev:
-	@$(PYTHON) tools/setup_env.py dev
+	@"$$PYTHON" tools/setup_env.py dev
 
 setup-local:
-	@$(PYTHON) tools/setup_env.py dev airflow
+	@"$$PYTHON" tools/setup_env.py dev airflow
 
 demo: setup-local ## bring the whole stack up on this machine, run a burst of real tasks, write a report
-	@exec $(BIN)/python -m local demo
+	@exec $(RUN) demo
 
 faults: setup-local ## provoke faults on the whole stack while real tasks run, print a verdict for each (ONLY="redis ...")
-	@exec $(BIN)/python -m local faults $(if $(ONLY),--only $(ONLY)) $(FLAGS)
+	@exec $(RUN) faults
 
 prewarm: setup-local ## run a DAG by the clock without and with a forecast, print how long its tasks waited (five minutes)
-	@exec $(BIN)/python -m local prewarm
+	@exec $(RUN) prewarm
 
 up: setup-local ## bring the stack up and keep it until Ctrl-C or `make down`
-	@exec $(BIN)/python -m local up
+	@exec $(RUN) up
 
 deploy-local: setup-dev ## deploy the present airflow_image/ to the stack of `make up` (VERSION=2)
-	@$(BIN)/python -m local deploy --version "$(VERSION)"
+	@$(RUN) deploy-local
 
 down: setup-dev ## end the stack of `make up`
-	@exec $(BIN)/python -m local down
+	@exec $(RUN) down
 
 decisions: setup-dev ## print the autoscaler's last decisions on the stack of `make up`
-	@$(BIN)/python -m local decisions
+	@$(RUN) decisions
 
 # make exits with 2 on any failure. In question mode (-q) it runs only lines with a + and exits with 1 when a target is out of
 # date. So "out of sync" exits with 1, and "unknown" with 2.
-STATE := $(or $(AIRFLOW_ON_ECS_STATE),.local)
-VERSIONS_CODE := $(STATE)/versions-code
+# STATE is text, which make does not expand again: $(file) opens it without a shell.
+override VERSIONS_CODE := $(STATE)/versions-code
 ifneq ($(filter versions,$(MAKECMDGOALS)),)
 MAKEFLAGS += -q
 endif
 versions: versions-asked ## check that every process runs the webserver's code: exit 0 yes, 1 no, 2 unknown (ENV=prd WAIT=600)
-	$(if $(filter 1,$(shell cat $(VERSIONS_CODE))),out of sync)
-	$(if $(filter-out 0 1,$(shell cat $(VERSIONS_CODE))),$(error unknown))
+	$(if $(filter 1,$(file <$(VERSIONS_CODE))),out of sync)
+	$(if $(filter-out 0 1,$(file <$(VERSIONS_CODE))),$(error unknown))
 
 versions-asked:
-	+@mkdir -p $(STATE); echo 2 >$(VERSIONS_CODE); $(PYTHON) tools/setup_env.py dev || exit 0; \
-		$(BIN)/python -m ops.versions --env "$(ENV)" $(if $(WAIT),--wait $(WAIT)); echo $$? >$(VERSIONS_CODE)
+	+@state="$${AIRFLOW_ON_ECS_STATE:-.local}"; mkdir -p -- "$$state"; echo 2 >"$$state/versions-code"; \
+		"$$PYTHON" tools/setup_env.py dev || exit 0; $(RUN) versions; echo $$? >"$$state/versions-code"
 
 sleep: setup-dev ## stop a whole environment when no task runs in it (ENV=dev WAIT=3600)
-	@$(BIN)/python -m ops.sleep asleep --env "$(ENV)" $(if $(WAIT),--wait $(WAIT))
+	@$(RUN) sleep
 
 wake: setup-dev ## start a sleeping environment again, in order (ENV=dev)
-	@$(BIN)/python -m ops.sleep awake --env "$(ENV)" $(if $(WAIT),--wait $(WAIT))
+	@$(RUN) wake
 
-COST_ARGUMENTS = --env "$(ENV)" $(if $(REV),--rev "$(REV)") $(if $(VS),--vs "$(VS)") $(if $(VS_REV),--vs-rev "$(VS_REV)") \
-  $(if $(TASKS),--tasks "$(TASKS)") $(if $(TASK_SECONDS),--task-seconds "$(TASK_SECONDS)") \
-  $(if $(DEPLOYMENTS),--deployments "$(DEPLOYMENTS)") $(if $(AWAKE_HOURS),--awake-hours "$(AWAKE_HOURS)")
 cost: setup-dev ## print what a month costs, by resource (ENV=prd TASKS=10000 TASK_SECONDS=60 DEPLOYMENTS=20 AWAKE_HOURS=55 VS=qa VS_REV=HEAD~1)
-	@$(BIN)/python -m ops.cost $(COST_ARGUMENTS)
+	@$(RUN) cost
 
 check: setup-dev ## check an environment's parameters against the template (ENV=prd)
-	@$(BIN)/python -m local check --env "$(ENV)"
+	@$(RUN) check
 
-image: setup-dev ## build the image with docker, podman or buildah (VERSION, TAG, REPOSITORY, BASE, AUTHORITIES, BUILDER, OPTIONS)
-	@$(BIN)/python -m ops.image $(if $(VERSION),--version "$(VERSION)") $(if $(TAG),--tag "$(TAG)") \
-	  $(if $(REPOSITORY),--repository "$(REPOSITORY)") $(if $(BASE),--base "$(BASE)") \
-	  $(if $(AUTHORITIES),--authorities "$(AUTHORITIES)") $(if $(BUILDER),--builder "$(BUILDER)") -- $(OPTIONS)
+image: setup-dev ## build the image with docker, podman or buildah (VERSION, TAG, REPOSITORY, BASE, ANY_BASE, AUTHORITIES, BUILDER, OPTIONS)
+	@$(RUN) image
+
+renew-base: setup-dev ## write the present digest of the base image into the Dockerfile (BASE=another:tag)
+	@$(RUN) renew-base
 
 package: setup-dev ## build the functions' packages and the template for a deployment to AWS (sam build)
-	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/sam build
+	@PATH="$$PWD/$(BIN):$$PATH" $(BIN)/sam build
 
 # The delivery commands use the bucket DELIVERY_BUCKET and the caller's credentials, see docs/delivery.md.
-DELIVERY = $(BIN)/python -m ops.delivery
 release: setup-dev ## build and push the image of a version, once (VERSION, REPOSITORY)
-	@$(DELIVERY) release --version "$(VERSION)" --repository "$(REPOSITORY)"
+	@$(RUN) release
 
-DEPLOYMENT = --env "$(ENV)" $(if $(VERSION),--version "$(VERSION)") $(if $(PLAN),--plan-only --output "$(PLAN)") \
-  $(if $(CHANGE_SET),--change-set "$(CHANGE_SET)") $(if $(YES),--yes) $(if $(WAIT),--wait "$(WAIT)")
 promote: setup-dev ## bring a release to an environment, after a review of its change set (ENV, VERSION)
-	@$(DELIVERY) promote $(DEPLOYMENT)
+	@$(RUN) promote
 
 rollback: setup-dev ## return to a version that ran well there, by default the previous one (ENV, VERSION)
-	@$(DELIVERY) rollback $(DEPLOYMENT)
+	@$(RUN) rollback
 
 releases: setup-dev ## print what runs where, and what was deployed there
-	@$(DELIVERY) status
+	@$(RUN) releases
 
 settle: setup-dev ## record the revision of an environment's database (ENV, REVISION)
-	@$(DELIVERY) settle --env "$(ENV)" --revision "$(REVISION)"
+	@$(RUN) settle
 
-pipeline-role: setup-dev ## let a role of sam pipeline bootstrap deliver to an environment (ENV, ROLE, REPO=owner/name)
-	@$(DELIVERY) role --env "$(ENV)" --role "$(ROLE)" --repository "$(REPO)"
+pipeline-role: setup-dev ## let a role of sam pipeline bootstrap deliver, and make one that only plans (ENV, ROLE, REPO, CLOUDFORMATION_ROLE)
+	@$(RUN) pipeline-role
+
+pipeline-ledger: setup-dev ## let only an environment's own role write its ledger (ENV, ROLE, OPERATORS)
+	@$(RUN) pipeline-ledger
 
 # CONTRIBUTING.md says which tests are marked slow.
-PYTEST := $(BIN)/python -m pytest
-SEVERAL := -n 2 --dist loadfile --no-loadscope-reorder -m
+override PYTEST := $(BIN)/python -m pytest
+override SEVERAL := -n 2 --dist loadfile --no-loadscope-reorder -m
 test: setup lint ## lint, unit tests, the protocol's model, quick integration tests, one demonstration (some ten minutes)
 	@$(PYTEST) $(SEVERAL) "not slow and not acceptance and not image" tests
 	@$(PYTEST) -m "acceptance and not slow" tests/acceptance
@@ -127,25 +143,22 @@ compiled: setup-dev # compile the simulator's hot modules, if there is a compile
 	@$(BIN)/python -m bench.sim.compiled
 
 bench: setup-local compiled ## measure the functions, compare policies, write docs/benchmarks*.md (quickly: FLAGS="--seeds 1 --days 2 --concurrency 16")
-	@failed=0; for part in "report $(FLAGS)" "micro.function --docs" micro.versions micro.page micro.template; do \
+	@failed=0; $(RUN) bench || failed=1; for part in "micro.function --docs" micro.versions micro.page micro.template; do \
 	  $(BIN)/python -m bench.$$part || failed=1; done; exit $$failed
 
-REPLAY_ARGUMENTS = "$(HISTORY)" $(if $(QUEUE),--queue "$(QUEUE)") $(if $(WAIT),--wait "$(WAIT)") \
-  $(if $(CONCURRENCY),--concurrency "$(CONCURRENCY)") $(if $(MINIMUM),--minimum "$(MINIMUM)") \
-  $(if $(MAXIMUM),--maximum "$(MAXIMUM)") $(if $(BOOT_MEDIAN),--boot-median "$(BOOT_MEDIAN)") \
-  $(if $(BOOT_P95),--boot-p95 "$(BOOT_P95)") $(if $(SEEDS),--seeds "$(SEEDS)")
 replay: setup-dev compiled ## find the settings that suit your own history (HISTORY=task_instance.csv WAIT=60, see docs/replay.md)
-	@$(BIN)/python -m bench.report replay $(REPLAY_ARGUMENTS)
+	@$(RUN) replay
 
 pictures: setup-local ## draw the documentation's pictures of the Fleet page (needs chromium) and of `make demo`
-	@FLEET_PICTURES=docs/images $(BIN)/python -m pytest -q tests/integration/agent/test_page_browser.py -k documentations
-	@$(BIN)/python -m local demo && cp $(STATE)/demo.png $(STATE)/demo.svg docs/images/
+	@FLEET_PICTURES=docs/images $(PYTEST) -q tests/integration/agent/test_page_browser.py -k documentations
+	@$(BIN)/python -m local demo && cd -- "$${AIRFLOW_ON_ECS_STATE:-.local}" && cp demo.png demo.svg "$$OLDPWD/docs/images/"
 
-lint: setup-dev ## ruff, mypy, cfn-lint, stale template
+lint: setup-dev ## ruff, mypy, words, zizmor on the workflows, stale template, cfn-lint
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 	@$(BIN)/python tools/words.py
+	@$(BIN)/zizmor --offline --no-progress --quiet --format plain .github
 	@$(BIN)/python template_gen.py --check
 	@$(BIN)/cfn-lint template.yaml
 
@@ -156,15 +169,14 @@ format: setup-dev ## format and fix what can be fixed
 template: setup-dev ## write template.yaml and docs/reference.md
 	@$(BIN)/python template_gen.py
 
-LOCK := $(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header
 # The Celery provider's release day: later releases of its dependencies were not tested with it.
-AIRFLOW_AS_OF := 2026-10-25
+override AIRFLOW_AS_OF := 2026-10-25
 lock: setup-dev ## renew the locks from their .in files (UPGRADE=--upgrade for newer versions)
-	@$(LOCK) $(UPGRADE) requirements/dev.in -o requirements/dev.txt
-	@$(LOCK) $(UPGRADE) requirements/checkov.in -o requirements/checkov.txt
-	@$(LOCK) $(UPGRADE) functions/requirements.in -o functions/requirements.txt
-	@$(LOCK) $(UPGRADE) airflow_image/build.in -o airflow_image/build.txt
-	@$(LOCK) $(UPGRADE) --exclude-newer $(AIRFLOW_AS_OF) airflow_image/requirements.in -o airflow_image/requirements.txt
+	@$(RUN) lock requirements/dev.in -o requirements/dev.txt
+	@$(RUN) lock requirements/checkov.in -o requirements/checkov.txt
+	@$(RUN) lock functions/requirements.in -o functions/requirements.txt
+	@$(RUN) lock airflow_image/build.in -o airflow_image/build.txt
+	@$(RUN) lock --exclude-newer $(AIRFLOW_AS_OF) airflow_image/requirements.in -o airflow_image/requirements.txt
 
 clean: ## remove environments, state and build output
 	@rm -rf .venv .venv-airflow .venv-checkov .local .aws-sam

@@ -59,8 +59,8 @@ def run(argv: "list[str]", *, cwd: "str | None" = None) -> "tuple[int, str]":
     return done.returncode, done.stdout
 
 
-def uv_requirement(folder: "str | Path") -> Path:
-    """Write the lock's own entry for uv, hashes and all, to a file that pip can install."""
+def lock_entry() -> "list[str]":
+    """Return the lock's own lines for uv, hashes and all."""
     lines = (ROOT / "requirements/dev.txt").read_text().splitlines()
     start = next(i for i, line in enumerate(lines) if line.startswith("uv=="))
     entry = [lines[start]]
@@ -68,8 +68,20 @@ def uv_requirement(folder: "str | Path") -> Path:
         if not line.startswith("    --hash"):
             break
         entry.append(line)
+    return entry
+
+
+def is_locked_uv(program: "str | Path") -> bool:
+    """Return whether the program is uv of the lock's version: another may resolve and install differently."""
+    wanted = lock_entry()[0].split()[0].replace("uv==", "", 1)
+    code, said = run([str(program), "--version"])
+    return code == 0 and said.split()[:2] == ["uv", wanted]
+
+
+def uv_requirement(folder: "str | Path") -> Path:
+    """Write the lock's own entry for uv to a file that pip can install."""
     path = Path(folder) / "uv.txt"
-    path.write_text("\n".join(entry).rstrip("\\ ") + "\n")
+    path.write_text("\n".join(lock_entry()).rstrip("\\ ") + "\n")
     return path
 
 
@@ -107,7 +119,7 @@ def find_uv(python: str) -> str:
     """Return uv of the lock's version: from .venv, from PATH, or installed into .local/uv by pip."""
     own = ROOT / ".local/uv/bin/uv"
     for candidate in (ROOT / ".venv/bin/uv", own, shutil.which("uv")):
-        if candidate and run([str(candidate), "--version"])[0] == 0:
+        if candidate and is_locked_uv(candidate):
             return str(candidate)
     said = "no pip found"
     with tempfile.TemporaryDirectory() as folder:

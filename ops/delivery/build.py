@@ -31,7 +31,8 @@ def build_once(version: str, *, repository: str, store: Store, run: Run = run) -
     if kept is not None:
         return kept
     tag = f"{repository}:{version}"
-    run(["make", "image", f"REPOSITORY={repository}", f"TAG={version}", f"VERSION={version}", "BUILDER=docker"])
+    named = [f"--repository={repository}", f"--tag={version}", f"--version={version}"]
+    run([sys.executable, "-m", "ops.image", *named, "--builder=docker"])
     run(["docker", "push", "--quiet", tag])
     image = _digest_of(run(["docker", "image", "inspect", "--format", "{{json .RepoDigests}}", tag]), repository)
     # Only the image itself is trusted on which revisions it knows.

@@ -1,6 +1,7 @@
 """A version's image is built and pushed once, and says itself which revisions it knows."""
 
 import json
+import sys
 from collections.abc import Iterator, Sequence
 
 import boto3
@@ -17,14 +18,15 @@ FACTS = {"airflow_version": FIRST.airflow_version, "revision": FIRST.revision, "
 
 
 class Machine:
-    """A machine that answers as make and docker do and keeps the commands."""
+    """A machine that answers as ops.image and docker do and keeps the commands."""
 
     def __init__(self, *, digests: Sequence[str] = (FIRST.image,), said: str = json.dumps(FACTS)) -> None:
         self.asked: list[str] = []
         self._digests, self._said = digests, said
 
     def run(self, argv: Sequence[str]) -> str:
-        self.asked.append(" ".join(argv[:2]))
+        words = argv[1:3] if argv[0] == sys.executable else argv[:2]
+        self.asked.append(" ".join(words))
         match argv[:2]:
             case ["docker", "image"]:
                 return json.dumps(list(self._digests))
@@ -45,7 +47,7 @@ def store() -> Iterator[Store]:
 def test_a_version_is_built_pushed_and_kept_by_its_digest(store: Store) -> None:
     machine = Machine(digests=["another.example/airflow-on-ecs@sha256:" + "0" * 64, FIRST.image])
     assert build_once(FIRST.version, repository=REPOSITORY, store=store, run=machine.run) == FIRST
-    assert machine.asked == ["make image", "docker push", "docker image", "docker run"]
+    assert machine.asked == ["-m ops.image", "docker push", "docker image", "docker run"]
     assert store.release(FIRST.version) == FIRST
 
 

@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -131,18 +132,22 @@ def test_a_stack_that_cannot_be_reached_is_unknown(
 
 @pytest.mark.parametrize("code", [0, 1, 2, 137])
 def test_make_passes_the_three_codes_on_and_takes_any_other_for_unknown(code: int, tmp_path: Path) -> None:
-    (tmp_path / "python").write_text(f'#!/bin/sh\necho "$@" >{tmp_path}/asked\nexit {code}\n')
-    (tmp_path / "python").chmod(0o755)
+    python = tmp_path / ".venv" / "bin" / "python"
+    python.parent.mkdir(parents=True)
+    python.write_text(f'#!/bin/sh\necho "$@" >{tmp_path}/asked\nexit {code}\n')
+    python.chmod(0o755)
+    shutil.copy(ROOT / "Makefile", tmp_path)
     made = subprocess.run(
-        ["make", "versions", "ENV=qa", "WAIT=30", f"BIN={tmp_path}", "PYTHON=true", f"VERSIONS_CODE={tmp_path}/code"],
-        cwd=ROOT,
+        ["make", "versions", "ENV=qa", "WAIT=30", "PYTHON=true", f"AIRFLOW_ON_ECS_STATE={tmp_path}/a state"],
+        cwd=tmp_path,
         env={name: value for name, value in os.environ.items() if name not in ("MAKEFLAGS", "MAKELEVEL")},
         capture_output=True,
         text=True,
         check=False,
     )
     assert made.returncode == min(code, 2)
-    assert (tmp_path / "asked").read_text() == "-m ops.versions --env qa --wait 30\n"
+    assert (tmp_path / "asked").read_text() == "tools/command.py versions\n"
+    assert (tmp_path / "a state" / "versions-code").read_text() == f"{code}\n"
 
 
 def test_the_package_is_a_program() -> None:

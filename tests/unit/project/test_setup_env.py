@@ -33,6 +33,53 @@ def test_the_bootstrap_takes_uv_at_the_lock_s_version_and_hashes(tmp_path: Path)
     assert not lines[-1].endswith("\\")
 
 
+def a_uv(folder: Path, version: str) -> Path:
+    """Put a program into `folder` that calls itself this version of uv."""
+    folder.mkdir(parents=True)
+    program = folder / "uv"
+    program.write_text(f"#!/bin/sh\necho 'uv {version} (0123abcd 2026-11-01)'\n")
+    program.chmod(0o755)
+    return program
+
+
+class TestUvOnThePath:
+    @pytest.fixture
+    def root(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+        """Return a checkout without environments, whose pip would install uv."""
+        root = tmp_path / "checkout"
+        (root / "requirements").mkdir(parents=True)
+        shutil.copy(setup_env.ROOT / "requirements/dev.txt", root / "requirements")
+        monkeypatch.setattr(setup_env, "ROOT", root)
+        monkeypatch.setattr(setup_env, "pip_commands", lambda *_: iter([["true"]]))
+        monkeypatch.setenv("PATH", f"{tmp_path / 'path'}:/usr/bin:/bin")
+        return root
+
+    def test_is_taken_at_the_lock_s_version(self, root: Path, tmp_path: Path) -> None:
+        program = a_uv(tmp_path / "path", setup_env.lock_entry()[0].split()[0].removeprefix("uv=="))
+        assert setup_env.find_uv(sys.executable) == str(program)
+
+    @pytest.mark.parametrize("version", ["0.0.1", "99.0.0", ""])
+    def test_is_left_alone_at_another_version_for_the_project_s_own(
+        self, version: str, root: Path, tmp_path: Path
+    ) -> None:
+        a_uv(tmp_path / "path", version)
+        assert setup_env.find_uv(sys.executable) == str(root / ".local/uv/bin/uv")
+
+    def test_is_left_alone_at_another_version_by_the_functions_packages(self, root: Path, tmp_path: Path) -> None:
+        a_uv(tmp_path / "path", "99.0.0")
+        (root / "functions").mkdir()
+        shutil.copy(SCRIPT.parents[1] / "functions" / "Makefile", root / "functions")
+        command = [
+            "make",
+            "-f",
+            root / "functions" / "Makefile",
+            "build-AutoscalerFunction",
+            f"ARTIFACTS_DIR={tmp_path}",
+        ]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert "uv is missing: run make setup" in done.stderr
+
+
 @pytest.mark.parametrize("lock", [lock for _, lock in setup_env.ENVIRONMENTS.values()])
 def test_locks_carry_hashes_and_no_registry(lock: str) -> None:
     text = (setup_env.ROOT / lock).read_text()

@@ -1,0 +1,298 @@
+"""What a caller sets is text: neither make nor a shell runs it, and each command gets it as one argument, checked."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import pytest
+
+from tools import command
+
+ROOT = Path(__file__).parents[3]
+MAKEFILES = (ROOT / "Makefile", ROOT / "functions" / "Makefile")
+# The environment of a make or a test run above this one.
+NOT_INHERITED = ("MAKEFLAGS", "MFLAGS", "MAKELEVEL", *command.VARIABLES, "PYTHON")
+ENVIRONMENT = {name: value for name, value in os.environ.items() if name not in NOT_INHERITED}
+Values = dict[str, str]
+
+
+def inputs(makefile: Path = ROOT / "Makefile") -> list[str]:
+    """Return the names that the Makefile takes from outside."""
+    text = makefile.read_text().replace("\\\n", " ")
+    (found,) = re.findall(r"^override INPUTS := (.+)$", text, re.MULTILINE)
+    return str(found).split()
+
+
+def targets(makefile: Path = ROOT / "Makefile") -> list[str]:
+    (found,) = re.findall(r"^\.PHONY: (.+)$", makefile.read_text(), re.MULTILINE)
+    return str(found).split()
+
+
+def hostile(planted: Path) -> list[str]:
+    """Return values that create the file where make expands them, a shell reads them, or a shell reads their output."""
+    return [
+        f"$(shell touch {planted})",
+        f"$$(shell touch {planted})",
+        f'"; touch {planted}; "',
+        f"'; touch {planted}; '",
+        f"x; touch {planted}",
+        f"`touch {planted}`",
+        f"$(touch {planted})",
+        f"x\n\ttouch {planted}",
+        f"x\n$(shell touch {planted})",
+        f"$(eval $(shell touch {planted}))",
+        f"x | touch {planted}",
+    ]
+
+
+@pytest.fixture
+def planted(tmp_path: Path) -> Path:
+    return tmp_path / "planted"
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Path:
+    """Return a checkout whose programs only record their arguments, but for tools/command.py, which runs."""
+    root = tmp_path / "checkout"
+    programs = root / ".venv" / "bin"
+    programs.mkdir(parents=True)
+    shutil.copy(ROOT / "Makefile", root)
+    (root / "tools").mkdir()
+    shutil.copy(ROOT / "tools" / "command.py", root / "tools")
+    (root / "tools" / "setup_env.py").write_text("")
+    record = f"import json, sys; open({str(root / 'asked')!r}, 'a').write(json.dumps(sys.argv[1:]) + '\\n')\n"
+    (root / "record.py").write_text(record)
+    python = programs / "python"
+    # tools/command.py takes its own interpreter for the commands, so it is told that it is this stub.
+    run = f"import sys; sys.executable={str(python)!r}; sys.argv=sys.argv[1:]; import runpy; "
+    run += "runpy.run_path(sys.argv[0], run_name='__main__')"
+    python.write_text(
+        f'#!/bin/sh\nif [ "$1" = tools/command.py ]; then exec {sys.executable} -c "{run}" "$@"; fi\n'
+        f'exec {sys.executable} {root}/record.py "$@"\n'
+    )
+    for name in ("uv", "sam", "ruff", "mypy", "cfn-lint", "zizmor"):
+        (programs / name).write_text(f'#!/bin/sh\nexec {sys.executable} {root}/record.py {name} "$@"\n')
+    for program in programs.iterdir():
+        program.chmod(0o755)
+    return root
+
+
+def make(root: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        ["make", "-C", str(root), *arguments],
+        env={**ENVIRONMENT, **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+        stdin=subprocess.DEVNULL,
+    )
+
+
+def asked(root: Path) -> list[list[str]]:
+    """Return what the programs of the checkout were asked."""
+    path = root / "asked"
+    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+
+
+def by_command_line(values: Values) -> tuple[Sequence[str], Values]:
+    return [f"{name}={value}" for name, value in values.items()], {}
+
+
+def by_environment(values: Values) -> tuple[Sequence[str], Values]:
+    return [], values
+
+
+def by_environment_that_wins(values: Values) -> tuple[Sequence[str], Values]:
+    return ["-e"], values
+
+
+@pytest.mark.parametrize("way", [by_command_line, by_environment, by_environment_that_wins])
+class TestHostileValue:
+    def test_runs_nowhere_in_any_target(
+        self, way: Callable[[Values], tuple[Sequence[str], Values]], checkout: Path, planted: Path
+    ) -> None:
+        for value in hostile(planted):
+            more, environment = way(dict.fromkeys(inputs(), value))
+            made = make(checkout, "-n", *targets(), *more, **environment)
+            assert not planted.exists(), f"make -n: {value!r}"
+            assert value not in made.stdout  # a recipe that holds it lets the shell read it
+        # Without -n, with one value that make would run and one that a shell would; clean removes the programs.
+        for value in hostile(planted)[:3:2]:
+            values = {**dict.fromkeys(inputs(), value), "PYTHON": "true"}
+            more, environment = way(values)
+            make(checkout, "-k", *sorted({*targets()} - {"clean", "versions"}), *more, **environment)
+            assert not planted.exists(), value
+
+    def test_runs_nowhere_in_the_functions_makefile(
+        self, way: Callable[[Values], tuple[Sequence[str], Values]], planted: Path
+    ) -> None:
+        makefile = ROOT / "functions" / "Makefile"
+        for value in hostile(planted):
+            for only in (["ARTIFACTS_DIR"], ["ARTIFACTS_DIR", "RUNTIME"]):
+                more, environment = way(dict.fromkeys(only, value))
+                made = make(ROOT, "-n", "-f", str(makefile), *targets(makefile), *more, **environment)
+                assert not planted.exists(), value
+                assert value not in made.stdout
+
+
+@pytest.mark.parametrize("makefile", MAKEFILES, ids=["project", "functions"])
+def test_no_line_lets_make_expand_what_a_caller_set(makefile: Path) -> None:
+    expanded = set(re.findall(r"\$[({]([A-Z_0-9]+)[)}]", makefile.read_text()))
+    # The functions' search for a Python is a command, which its caller may replace by another.
+    assert expanded & {*inputs(makefile)} <= {"FIND_PYTHON"}
+
+
+def test_each_variable_of_the_makefile_has_a_kind() -> None:
+    assert {*inputs()} == {*command.VARIABLES, "PYTHON"}  # the one that runs before there is a checked Python
+
+
+def test_a_variable_that_the_makefile_does_not_know_is_refused(checkout: Path, planted: Path) -> None:
+    made = make(checkout, "decisions", f"VERSON=$(shell touch {planted})")
+    assert (made.returncode, asked(checkout), planted.exists()) == (2, [], False)
+    assert "VERSON is not a variable of this Makefile" in made.stderr
+
+
+def test_another_make_below_gets_no_variable_to_expand(checkout: Path, planted: Path) -> None:
+    (checkout / ".venv" / "bin" / "sam").write_text("#!/bin/sh\nexec make -f below\n")
+    (checkout / "below").write_text("all:\n\t@echo below ran\n")
+    made = make(checkout, "package", f"VERSION=$(shell touch {planted})")
+    assert ("below ran" in made.stdout, planted.exists()) == (True, False)
+
+
+GOOD: Values = {
+    "AIRFLOW_ON_ECS_STATE": "/tmp/a state",
+    "ANY_BASE": "1",
+    "AUTHORITIES": "my own.pem",
+    "AWAKE_HOURS": "55.5",
+    "BASE": "registry.example:5000/python:3.12",
+    "BOOT_MEDIAN": "40",
+    "BOOT_P95": "60",
+    "BUILDER": "podman",
+    "CHANGE_SET": "arn:aws:cloudformation:us-east-1:123456789012:changeSet/samcli-deploy1/0a1b-2c",
+    "CLOUDFORMATION_ROLE": "arn:aws:iam::123456789012:role/sam/CloudFormation",
+    "CONCURRENCY": "16",
+    "DELIVERY_BUCKET": "the-bucket",
+    "DEPLOYMENTS": "20",
+    "ENV": "qa",
+    "FLAGS": "--autoscaler-away 60",
+    "HISTORY": "my history.csv",
+    "MAXIMUM": "40",
+    "MINIMUM": "0",
+    "ONLY": "redis broker-full",
+    "OPERATORS": "arn:aws:iam::123456789012:role/a arn:aws:iam::123456789012:user/b",
+    "OPTIONS": "--build-arg X='a b' --no-cache",
+    "PLAN": "/tmp/the output",
+    "QUEUE": "default",
+    "REPO": "me/airflow",
+    "REPOSITORY": "registry.example/airflow",
+    "REV": "HEAD~1",
+    "REVISION": "bbbb2222bbbb",
+    "ROLE": "arn:aws:iam::123456789012:role/Pipeline",
+    "SEEDS": "3",
+    "TAG": "1.4.0-rc.1",
+    "TASKS": "10000",
+    "TASK_SECONDS": "60",
+    "UPGRADE": "--upgrade",
+    "VERSION": "4c1f0e6a90b2",
+    "VS": "dev",
+    "VS_REV": "v1.4.0",
+    "WAIT": "600",
+    "YES": "1",
+}
+
+
+@pytest.mark.parametrize("name", sorted(command.VARIABLES))
+class TestVariable:
+    def test_may_hold_what_is_documented(self, name: str) -> None:
+        kind = command.VARIABLES[name]
+        assert kind.arguments(GOOD[name])
+
+    def test_may_not_be_an_option_nor_hold_control_characters(self, name: str) -> None:
+        kind = command.VARIABLES[name]
+        values = ["x\x1b[2J", "x\x00"]
+        if name not in ("FLAGS", "OPTIONS"):
+            values += ["--endpoint-url=http://127.0.0.1", "-x"]
+        for value in values:
+            with pytest.raises(ValueError, match=r".*"):
+                kind.arguments(value)
+
+    def test_ends_in_nothing_but_what_is_checked(self, name: str) -> None:
+        kind = command.VARIABLES[name]
+        if kind.is_list:  # a line break separates words there
+            return
+        with pytest.raises(ValueError, match=r".*"):
+            kind.arguments(GOOD[name] + "\n")
+
+
+@pytest.mark.parametrize(
+    ("target", "given", "expected"),
+    [
+        ("demo", ["VERSION"], [["-m", "local", "demo"]]),
+        (
+            "faults",
+            ["ONLY", "FLAGS"],
+            [["-m", "local", "faults", "--only", "redis", "broker-full", *GOOD["FLAGS"].split()]],
+        ),
+        ("deploy-local", ["VERSION"], [["-m", "local", "deploy", "--version=4c1f0e6a90b2"]]),
+        ("check", ["ENV"], [["-m", "local", "check", "--env=qa"]]),
+        ("sleep", ["ENV", "WAIT"], [["-m", "ops.sleep", "asleep", "--env=qa", "--wait=600"]]),
+        ("cost", ["ENV", "VS_REV"], [["-m", "ops.cost", "--env=qa", "--vs-rev=v1.4.0"]]),
+        ("replay", ["HISTORY", "SEEDS"], [["-m", "bench.report", "replay", "--seeds=3", "my history.csv"]]),
+        (
+            "image",
+            ["TAG", "OPTIONS"],
+            [["-m", "ops.image", "--tag=1.4.0-rc.1", "--", "--build-arg", "X=a b", "--no-cache"]],
+        ),
+        (
+            "rollback",
+            ["ENV", "DELIVERY_BUCKET", "PLAN"],
+            [
+                [
+                    "-m",
+                    "ops.delivery",
+                    "rollback",
+                    "--env=qa",
+                    "--output=/tmp/the output",
+                    "--bucket=the-bucket",
+                    "--plan-only",
+                ]
+            ],
+        ),
+    ],
+)
+def test_a_target_hands_each_value_to_its_command_as_one_argument(
+    checkout: Path, target: str, given: list[str], expected: list[list[str]]
+) -> None:
+    more = [f"{name}={GOOD[name]}" for name in given]
+    made = make(checkout, target, *more)
+    assert made.returncode == 0, made.stderr
+    assert asked(checkout)[-len(expected) :] == expected
+
+
+def test_the_locks_are_made_with_the_upgrade_that_was_asked_for(checkout: Path) -> None:
+    assert make(checkout, "lock", "UPGRADE=--upgrade-package=zizmor").returncode == 0
+    lines = asked(checkout)
+    assert len(lines) == 5
+    assert all(line[:3] == ["uv", "pip", "compile"] and "--upgrade-package=zizmor" in line for line in lines)
+
+
+@pytest.mark.parametrize("target", sorted(set(command.COMMANDS) - {"lock"}))
+def test_a_command_without_its_variables_says_which_one_is_missing(checkout: Path, target: str) -> None:
+    required = command.COMMANDS[target].required
+    made = make(checkout, target)
+    if required:
+        assert f"{required[0]} is not set" in made.stderr
+        assert [line for line in asked(checkout) if line != ["-m", "bench.sim.compiled"]] == []
+    else:
+        assert asked(checkout)
+
+
+def test_every_command_stands_in_the_makefile_and_the_reverse() -> None:
+    named = set(re.findall(r"\$\(RUN\) ([a-z-]+)", (ROOT / "Makefile").read_text()))
+    assert named == set(command.COMMANDS)
