@@ -14,6 +14,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NoReturn
 
 REFUSED = 1  # nothing was begun
 UNKNOWN = 2  # of the commands that answer a question: versions, sleep, wake
@@ -253,14 +254,14 @@ class _Given:
             raise BadVariable(f"{name} may not hold this: use {kind.means}") from None
 
 
-def main(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
-    """Replace this process by the command. Return its code for a refusal when a variable is missing or wrong."""
+def main(arguments: Sequence[str], environment: Mapping[str, str]) -> NoReturn:
+    """Replace this process by the command. Exit with its code for a refusal when a variable is missing or wrong."""
     command, *more = arguments
     try:
         words = arguments_of(command, environment)
     except BadVariable as error:
         print(f"make {command}: {error}", file=sys.stderr)
-        return COMMANDS[command].refused
+        sys.exit(COMMANDS[command].refused)
     program = [sys.executable, "-m"] if COMMANDS[command].is_module else [str(Path(sys.executable).with_name("uv"))]
     # A warning or an error must not be overtaken by what the command prints.
     sys.stderr.flush()
@@ -268,4 +269,4 @@ def main(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:], os.environ))
+    main(sys.argv[1:], os.environ)

@@ -20,7 +20,7 @@ from ops.delivery.gate import GATE_TIMEOUT_S, refuse_if_asleep
 from ops.delivery.ledger import PROMOTION, ROLLBACK
 from ops.delivery.plan import ENVIRONMENTS, Plan, plan_promotion, plan_rollback, predecessor
 from ops.delivery.release import DeliveryError, Refused
-from ops.delivery.stack import Stack
+from ops.delivery.stack import Stack, deploy_settings
 from ops.delivery.store import Store
 from ops.deployed import Record, find_stack
 from ops.versions.check import ask_version_check
@@ -137,9 +137,29 @@ def _status(options: argparse.Namespace) -> None:
 
 def _role(options: argparse.Namespace) -> None:
     predecessor(options.env)
-    stack_name = environments.load(options.env).stack_name
-    iam = client("iam", options.env)
-    role.grant(iam, options.role, environment=options.env, stack_name=stack_name, repository=options.repository)
+    pipeline = role.Pipeline(
+        environment=options.env,
+        stack_name=environments.load(options.env).stack_name,
+        repository=options.repository,
+        bucket=options.bucket,
+        prefix=deploy_settings(paths.ROOT, options.env)["s3_prefix"],
+        cloudformation_role=options.cloudformation_role,
+    )
+    planner = role.grant(client("iam", options.env), options.role, pipeline)
+    print(f"PIPELINE_ROLE of the GitHub environment {options.env}: {options.role}")
+    print(f"PLAN_ROLE of the GitHub environment {options.env}-plan: {planner}")
+
+
+def _ledger(options: argparse.Namespace) -> None:
+    predecessor(options.env)
+    role.protect_ledger(
+        client("s3", options.env),
+        options.env,
+        bucket=options.bucket,
+        role_arn=options.role,
+        operators=options.operators,
+    )
+    print(f"only {', '.join([options.role, *options.operators])} may write the ledger of {options.env}")
 
 
 def _say(text: str) -> None:
@@ -193,11 +213,22 @@ def _parser() -> argparse.ArgumentParser:
         run=_status
     )
 
-    grant = commands.add_parser("role", help="allow a role of sam pipeline bootstrap to deliver to an environment")
+    grant = commands.add_parser(
+        "role",
+        parents=[bucket],
+        help="let a role of sam pipeline bootstrap deliver to an environment, and make its planner",
+    )
+    grant.add_argument("--cloudformation-role", required=True, metavar="ARN", help="which the bootstrap made, too")
     grant.add_argument("--env", required=True)
     grant.add_argument("--role", required=True, metavar="ARN")
     grant.add_argument("--repository", required=True, metavar="OWNER/NAME")
     grant.set_defaults(run=_role)
+
+    ledger = commands.add_parser("ledger", parents=[bucket], help="let only its own role write an environment's ledger")
+    ledger.add_argument("--env", required=True)
+    ledger.add_argument("--role", required=True, metavar="ARN")
+    ledger.add_argument("--operators", nargs="+", default=[], metavar="ARN", help="roles and users who may settle")
+    ledger.set_defaults(run=_ledger)
     return parser
 
 

@@ -27,6 +27,12 @@ SAM_TIMEOUT_S = 900
 TEMPLATE = Path(".aws-sam", "build", "template.yaml")  # where `sam build` leaves it
 
 
+def deploy_settings(root: Path, environment: str) -> dict[str, Any]:
+    """Return samconfig.toml's settings for `sam deploy` to this environment."""
+    found: dict[str, Any] = tomllib.loads((root / "samconfig.toml").read_text())[environment]["deploy"]["parameters"]
+    return found
+
+
 @dataclass(frozen=True, kw_only=True)
 class Change:
     """One line of a change set. `replacement`: "True", "False", "Conditional" or empty."""
@@ -89,7 +95,7 @@ class Stack:
 
     def _command(self, image: str) -> list[str]:
         """Return `sam deploy` with samconfig.toml's values but another bucket: SAM takes none beside resolve_s3."""
-        config = tomllib.loads((self.root / "samconfig.toml").read_text())[self.environment]["deploy"]["parameters"]
+        config = deploy_settings(self.root, self.environment)
         options = {
             "--template-file": [str(self.root / TEMPLATE)],
             "--stack-name": [self.name],

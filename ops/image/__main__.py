@@ -10,11 +10,11 @@ from pathlib import Path
 
 from ops.image import authorities, builders
 from ops.image.archive import open_archive
+from ops.image.base import DOCKERFILE, read_base, require_digest
 from ops.image.revision import Revision, read_revision
 from project.errors import CommandError
 from project.paths import ROOT, STATE
 
-DOCKERFILE = ROOT / "airflow_image" / "Dockerfile"
 AUTHORITIES = DOCKERFILE.with_name("authorities") / "rds.pem"
 SBOM = "/opt/airflow-on-ecs/sbom.cdx.json"
 MEGABYTE = 1_000_000
@@ -26,6 +26,8 @@ def main(arguments: list[str]) -> int:
     """Build the image. Return exit code 0 when it is built and within its budget, else 1."""
     given = _parse(arguments)
     try:
+        if not given.any_base:
+            require_digest(given.base or read_base())
         revision = read_revision(ROOT, version=given.version)
         tag = given.tag or revision.version
         reference = f"{given.repository}:{tag}"
@@ -56,7 +58,8 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--version", help="version that the version check compares; default: the git revision")
     parser.add_argument("--tag", help="default: the version")
     parser.add_argument("--repository", default="airflow-on-ecs", help="default: %(default)s")
-    parser.add_argument("--base", help="base image, instead of the Dockerfile's own")
+    parser.add_argument("--base", help="base image by its digest, instead of the Dockerfile's own")
+    parser.add_argument("--any-base", action="store_true", help="a trial: accept a base without a digest")
     parser.add_argument(
         "--authorities",
         default=authorities.PUBLISHED,

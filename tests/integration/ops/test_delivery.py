@@ -1,6 +1,5 @@
 """Releases go from dev over qa to prd and back: the command line, the real SAM CLI, the local AWS API."""
 
-import json
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
@@ -310,19 +309,3 @@ def test_the_status_shows_what_runs_in_each_environment(pipeline: Pipeline) -> N
     dev, deployment, qa, prd = pipeline.capsys.readouterr().out.splitlines()
     assert (dev, qa) == ("dev: database revision bbbb2222bbbb", "qa: database revision unknown")
     assert (deployment.endswith("promotion to 1.0.0, done"), prd) == (True, "prd: database revision unknown")
-
-
-def test_a_role_of_the_bootstrap_is_trusted_to_one_environment_and_may_touch_one_stack(pipeline: Pipeline) -> None:
-    iam = pipeline.api.client("iam")
-    role = iam.create_role(RoleName="the-role", AssumeRolePolicyDocument="{}")["Role"]["Arn"]
-    assert main(["role", "--env", "qa", "--role", role, "--repository", "me/airflow"]) == DONE
-    (trusted,) = iam.get_role(RoleName="the-role")["Role"]["AssumeRolePolicyDocument"]["Statement"]
-    assert trusted["Condition"]["StringEquals"]["token.actions.githubusercontent.com:sub"] == [
-        "repo:me/airflow:environment:qa",
-        "repo:me/airflow:environment:qa-plan",
-    ]
-    (allowed,) = iam.get_role_policy(RoleName="the-role", PolicyName="delivery")["PolicyDocument"]["Statement"]
-    assert all(":airflow-qa-" in resource for resource in allowed["Resource"])
-    assert iam.get_role(RoleName="the-role")["Role"]["MaxSessionDuration"] == 18000  # as deploy.yml asks for
-    assert "*" not in json.dumps(allowed["Action"])
-    assert main(["role", "--env", "qa", "--role", "the-role", "--repository", "me/airflow"]) == UNCHANGED

@@ -54,7 +54,8 @@ class TestUvOnThePath:
         monkeypatch.setenv("PATH", f"{tmp_path / 'path'}:/usr/bin:/bin")
         return root
 
-    def test_is_taken_at_the_lock_s_version(self, root: Path, tmp_path: Path) -> None:
+    @pytest.mark.usefixtures("root")
+    def test_is_taken_at_the_lock_s_version(self, tmp_path: Path) -> None:
         program = a_uv(tmp_path / "path", setup_env.lock_entry()[0].split()[0].removeprefix("uv=="))
         assert setup_env.find_uv(sys.executable) == str(program)
 
