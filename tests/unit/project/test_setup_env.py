@@ -73,7 +73,7 @@ class TestUvOnThePath:
         command = [
             "make",
             "-f",
-            root / "functions" / "Makefile",
+            str(root / "functions" / "Makefile"),
             "build-AutoscalerFunction",
             f"ARTIFACTS_DIR={tmp_path}",
         ]
