@@ -9,6 +9,7 @@ from pathlib import Path
 from agent import variables
 
 AGENT = "fleet-pulse"  # a tick of a worker's agent has ended
+RUNNER = "fleet-runner"  # a tick of the runner has begun
 FORECASTER = "fleet-forecast"  # a tick of the forecaster has ended
 WAITING = "fleet-waits"  # the container waits for its turn; its program has not started
 

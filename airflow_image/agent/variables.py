@@ -1,6 +1,7 @@
 """The environment variables that the fleet's code in a container reads, most of them set by the entrypoint."""
 
 ROLE = "FLEET_ROLE"
+RUNNER = "runner"  # the role in which tasks run
 TASK_ARN = "FLEET_TASK_ARN"
 POOL = "FLEET_POOL"
 QUEUES = "FLEET_QUEUES"  # separated by commas
@@ -12,6 +13,7 @@ DAGS_HASH = "FLEET_DAGS_HASH"  # in a task's process: of the code that the task 
 PLUGINS_FOLDER = "AIRFLOW__CORE__PLUGINS_FOLDER"
 AIRFLOW_HOME = "AIRFLOW_HOME"
 STOP_GRACE_S = "FLEET_STOP_GRACE_S"
+SHARED_FOLDER = "SHARED_FOLDER"  # given by the task definition; worker and runner share it
 GATE_MINUTES = "GATE_MINUTES"  # given by the task definition
 DATABASE_URL = "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"
 POOL_OF_QUEUE = "FLEET_POOL_OF_QUEUE"  # a JSON object
@@ -26,4 +28,4 @@ AGENT_URI = "ECS_AGENT_URI"
 METADATA_URI = "ECS_CONTAINER_METADATA_URI_V4"
 
 # The modules that Celery imports in a worker.
-WORKER_MODULES = ("agent.worker", "agent.stop")
+WORKER_MODULES = ("agent.worker", "agent.handover", "agent.stop")

@@ -9,13 +9,12 @@ from airflow.listeners import hookimpl
 from airflow.plugins_manager import AirflowPlugin
 
 from agent import variables
-from fleet.member import WORKER
 
 log = logging.getLogger("airflow.task")
 
 
 class TaskCode:
-    """A listener that Airflow calls in the task's own process, on a worker."""
+    """A listener that Airflow calls in the task's own process."""
 
     @hookimpl  # type: ignore[untyped-decorator]
     def on_task_instance_running(self) -> None:
@@ -28,4 +27,4 @@ class FleetTasks(AirflowPlugin):  # type: ignore[misc]  # Airflow is not type-ch
     """The listener, only where tasks run."""
 
     name = "fleet_tasks"
-    listeners = [TaskCode()] if os.environ.get(variables.ROLE) == WORKER else []
+    listeners = [TaskCode()] if os.environ.get(variables.ROLE) == variables.RUNNER else []

@@ -8,15 +8,14 @@ from typing import Any
 
 from roles.errors import ConfigurationError
 
-# Celery writes a task's state to the database before and after the task runs. By default it makes three attempts at
-# once and then stops: the task is acknowledged without having run, and so is the next one, so that a worker empties the
-# queue in seconds; a task that has ended would occupy one of the scheduler's slots without a limit. The pauses grow to
-# 10 s at most and are random below that: the database may be away for some four minutes.
+# Celery writes a task's state to Redis after the task has run. By default it makes one attempt: a task that has ended
+# would occupy one of the scheduler's slots until the executor reconciles. The pauses grow to 10 s at most and are random
+# below that: Redis may be away for some four minutes.
 WITH_RESULTS: Mapping[str, Any] = {
     "result_backend_always_retry": True,
     "result_backend_max_retries": 60,
-    # A process that starts during an outage creates the tables later.
-    "database_create_tables_at_setup": False,
+    "result_serializer": "json",
+    "result_accept_content": ["json"],
 }
 # Airflow fails a task whose message the broker does not accept, unless sending it takes longer than Airflow's
 # operation_timeout (1 s): then the next loop sends it again. Celery's own attempts end after 0.6 s; these never end.

@@ -93,13 +93,17 @@ ROLES = {
             command=lambda _: ["nice", "-n", "10", "python", "-m", "agent.forecaster"],
         ),
         Role(
-            # No access to Airflow's database: tasks reach it through the Execution API only.
+            # Takes messages and serves logs; runs no code of a DAG.
             name="worker",
-            parts=(
-                *(parts.BROKER, parts.RESULTS, parts.FERNET, parts.API_KEY, parts.EXECUTION_API),
-                *(parts.CONNECTIONS, parts.LOGS, parts.WORKING, parts.FLEET),
-            ),
+            parts=(parts.BROKER, parts.RESULTS, parts.API_KEY, parts.WORKING, parts.FLEET),
             command=_worker,
+            has_reporter=False,
+        ),
+        Role(
+            # Runs the code of DAGs, so it gets no secret. Tasks reach Airflow through the Execution API only.
+            name=variables.RUNNER,
+            parts=(parts.EXECUTION_API, parts.CONNECTIONS, parts.LOGS, parts.RUNNING),
+            command=lambda _: ["python", "-m", "agent.runner"],
             has_reporter=False,
         ),
         Role(name="flower", parts=(parts.BROKER, parts.RESULTS, parts.FLOWER, parts.FLEET), command=_flower),
@@ -129,7 +133,8 @@ def compose(role: Role, given: Mapping[str, str]) -> Program:
     environment = {**COMMON}
     for part in role.parts:
         environment.update(part.settings(given))
-    environment.update((name, value) for name, value in given.items() if name not in RAW_SECRETS)
+    hidden = RAW_SECRETS.union(*(part.hidden for part in role.parts))
+    environment.update((name, value) for name, value in given.items() if name not in hidden)
     environment[variables.ROLE] = role.name
     for part in role.parts:
         environment.update(part.secrets(given))

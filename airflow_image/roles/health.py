@@ -87,6 +87,13 @@ def _worker(given: Given) -> None:
     _require_heartbeat("fleet agent", heartbeat.age_s(given, heartbeat.AGENT), longest_s=LONGEST_PAUSE_S)
 
 
+def _runner(given: Given) -> None:
+    """Check the heartbeat of the process that forks the tasks."""
+    age_s = heartbeat.age_s(given, heartbeat.RUNNER)
+    if age_s is None or age_s > LONGEST_PAUSE_S:
+        raise Unhealthy("runner heartbeat missing " + (NEVER if age_s is None else f"for {age_s:.0f} s"))
+
+
 def _forecaster(given: Given) -> None:
     """Check the forecaster's heartbeat only: when Redis or the database is away, a new container would not help."""
     _require_heartbeat("forecaster", heartbeat.age_s(given, heartbeat.FORECASTER), longest_s=LONGEST_TICK_S)
@@ -165,5 +172,6 @@ CHECKS: Mapping[str, Callable[[Given], None]] = {
     "triggerer": _job("TriggererJob"),
     "forecaster": _forecaster,
     "worker": _worker,
+    "runner": _runner,
     "flower": _flower,
 }

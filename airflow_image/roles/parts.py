@@ -34,6 +34,7 @@ INFINITE_SLOTS = -1
 # A message unacknowledged for longer is delivered again, even if its task still runs. This is Airflow's default, set
 # because Airflow warns in every process where it is not set.
 VISIBILITY_TIMEOUT_S = 86_400
+RESULTS_URL_PREFIX = "agent.results:StateBackend+"
 ADMIN = "admin"
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 
@@ -42,13 +43,15 @@ LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 class Part:
     """`needs` must be set and not empty; `settings` gives defaults, which an operator's own values override.
 
-    `secrets` gives settings that cannot be overridden; `raw` names the variables that must not reach the program.
+    `secrets` gives settings that cannot be overridden; `raw` names the variables that must reach no
+    program, `hidden` those that must not reach the program of this role.
     """
 
     needs: tuple[str, ...]
     settings: Callable[[Variables], Settings] = lambda _: {}
     secrets: Callable[[Variables], Settings] = lambda _: {}
     raw: tuple[str, ...] = ()
+    hidden: tuple[str, ...] = ()
 
 
 def broker_url(given: Variables) -> str:
@@ -105,6 +108,7 @@ def _scheduler_settings(given: Variables) -> Settings:
     parallelism = total_slots(read_pools(given[POOLS]))
     return {
         # The executor puts no more messages into the broker than this: less would hide the backlog from the autoscaler.
+        "AIRFLOW__CORE__EXECUTOR": "agent.executor.FleetExecutor",
         "AIRFLOW__CORE__PARALLELISM": str(parallelism),
         "AIRFLOW__SCHEDULER__MAX_TIS_PER_QUERY": str(min(parallelism, MAX_TASKS_QUEUED_AT_ONCE)),
         "AIRFLOW__CELERY__TASK_PUBLISH_MAX_RETRIES": str(celery_settings.PUBLISH_ATTEMPTS),
@@ -114,16 +118,30 @@ def _scheduler_settings(given: Variables) -> Settings:
     }
 
 
+def _shared_logs(given: Variables) -> Settings:
+    """Let the runner write task logs where the worker's log server reads them."""
+    return {"AIRFLOW__LOGGING__BASE_LOG_FOLDER": f"{given[variables.SHARED_FOLDER]}/logs"}
+
+
 def _worker_settings(given: Variables) -> Settings:
     pool = find_pool(read_pools(given[POOLS]), given["POOL"])
+    return {
+        # A thread waits for each workload, which the runner runs.
+        "AIRFLOW__CELERY__POOL": "threads",
+        variables.POOL: pool.name,
+        variables.QUEUES: ",".join(pool.queues),
+        variables.SLOTS: str(pool.concurrency),
+        **_shared_logs(given),
+    }
+
+
+def _runner_settings(given: Variables) -> Settings:
     return {
         "AIRFLOW__WORKERS__MIN_HEARTBEAT_INTERVAL": str(MIN_HEARTBEAT_INTERVAL_S),
         "AIRFLOW__WORKERS__EXECUTION_API_RETRIES": str(EXECUTION_API_ATTEMPTS),
         "AIRFLOW__WORKERS__EXECUTION_API_RETRY_WAIT_MIN": str(EXECUTION_API_WAIT_S[0]),
         "AIRFLOW__WORKERS__EXECUTION_API_RETRY_WAIT_MAX": str(EXECUTION_API_WAIT_S[1]),
-        variables.POOL: pool.name,
-        variables.QUEUES: ",".join(pool.queues),
-        variables.SLOTS: str(pool.concurrency),
+        **_shared_logs(given),
     }
 
 
@@ -171,9 +189,10 @@ BROKER = Part(
     raw=("BROKER_PASSWORD",),
 )
 RESULTS = Part(
-    needs=database.VARIABLES,
-    secrets=lambda given: {"AIRFLOW__CELERY__RESULT_BACKEND": f"db+{database.sync_url(given)}"},
-    raw=DATABASE_SECRETS,
+    needs=BROKER.needs,
+    settings=lambda _: {"AIRFLOW__CELERY__TASK_TRACK_STARTED": "False"},  # the executor needs the end only
+    secrets=lambda given: {"AIRFLOW__CELERY__RESULT_BACKEND": RESULTS_URL_PREFIX + broker_url(given)},
+    raw=BROKER.raw,
 )
 FERNET = _secret("FERNET_SECRET", setting="AIRFLOW__CORE__FERNET_KEY", convert=fernet_key)
 API_KEY = _secret("API_SECRET", setting="AIRFLOW__API__SECRET_KEY")
@@ -198,9 +217,14 @@ SCHEDULING = Part(
 )
 FORECASTING = Part(needs=(POOLS,), settings=forecast_settings)
 WORKING = Part(
-    needs=(POOLS, "POOL", variables.AGENT_URI),
+    needs=(POOLS, "POOL", variables.AGENT_URI, variables.SHARED_FOLDER),
     settings=_worker_settings,
     secrets=_extra_celery_config(celery_settings.WITH_RESULTS, *variables.WORKER_MODULES),
+)
+RUNNING = Part(
+    needs=(variables.SHARED_FOLDER,),
+    settings=_runner_settings,
+    hidden=(variables.AGENT_URI,),  # a task could end its worker's protection
 )
 FLOWER = Part(needs=("PORT", "ADMIN_PASSWORD"), secrets=_flower_secrets, raw=("ADMIN_PASSWORD",))
 WEB = Part(

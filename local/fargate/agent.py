@@ -167,6 +167,10 @@ class Agent:
         home = paths.TASKS / task.id / definition.name
         home.mkdir(parents=True, exist_ok=True)
         given = self._network.environment(task.service, task.id, definition.name, definition.environment)
+        for path, volume in task.definition.shared_mounts(definition).items():
+            folder = paths.TASKS / task.id / volume
+            folder.mkdir(exist_ok=True)
+            given = {name: str(folder) if value == path else value for name, value in given.items()}
         env = {
             **built.environment(home),
             **self._platform,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 DEFAULT_STOP_TIMEOUT_S = 30  # ECS's default on Fargate
@@ -49,6 +49,7 @@ class ContainerDefinition:
     essential: bool
     depends_on: Mapping[str, str]  # container -> START | COMPLETE | SUCCESS | HEALTHY
     stop_timeout_s: int
+    mounts: Mapping[str, str] = field(default_factory=dict)  # path in the container -> volume
     restart_policy: RestartPolicy | None = None
 
     @classmethod
@@ -63,6 +64,7 @@ class ContainerDefinition:
             essential=bool(raw.get("essential", True)),
             depends_on={d["containerName"]: d["condition"] for d in raw.get("dependsOn") or ()},
             stop_timeout_s=int(raw.get("stopTimeout") or DEFAULT_STOP_TIMEOUT_S),
+            mounts={m["containerPath"]: m["sourceVolume"] for m in raw.get("mountPoints") or ()},
             restart_policy=RestartPolicy.of(raw.get("restartPolicy")),
         )
 
@@ -86,6 +88,11 @@ class TaskDefinition:
             image=images.pop(),
             containers=tuple(ContainerDefinition.of(c) for c in raw["containerDefinitions"]),
         )
+
+    def shared_mounts(self, container: ContainerDefinition) -> dict[str, str]:
+        """Return path -> volume of those mounts of a container that other containers of the task have, too."""
+        others = {v for c in self.containers if c.name != container.name for v in c.mounts.values()}
+        return {path: volume for path, volume in container.mounts.items() if volume in others}
 
 
 def resolve_secrets(secrets: Mapping[str, str], client: Any) -> dict[str, str]:

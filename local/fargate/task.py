@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import signal
 import time
 from collections.abc import Callable
@@ -67,15 +68,14 @@ class Task:
             self._enforce_deadlines()
 
     def stop(self, reason: str, *, failed: bool = False) -> None:
-        """Begin to stop: SIGTERM to every container's first process, SIGKILL at its stop timeout."""
+        """Begin to stop: SIGTERM to every container's first process, SIGKILL at its stop timeout.
+
+        A container that others depend on is told when they have ended, as on Fargate.
+        """
         if not self.alive:
             return
         self.phase, self.reason, self.failed = Phase.STOPPING, reason, failed
-        now = time.monotonic()
-        for container in self.definition.containers:
-            if started := self.containers.get(container.name):
-                self._deadlines[container.name] = now + container.stop_timeout_s
-                started.signal(signal.SIGTERM)
+        self._tell()
 
     def kill(self) -> None:
         """Kill every container."""
@@ -83,6 +83,17 @@ class Task:
         for container in self.containers.values():
             container.kill()
         self.phase = Phase.STOPPED
+
+    def _tell(self) -> None:
+        """Send SIGTERM to the containers whose turn it is."""
+        now = time.monotonic()
+        running = {name for name, container in self.containers.items() if container.exit_code is None}
+        for definition in self.definition.containers:
+            name = definition.name
+            dependents = {d.name for d in self.definition.containers if name in d.depends_on}
+            if name in running and name not in self._deadlines and not dependents & running:
+                self._deadlines[name] = now + definition.stop_timeout_s
+                self.containers[name].signal(signal.SIGTERM)
 
     def _start_ready(self) -> None:
         for definition in self.definition.containers:
@@ -120,9 +131,10 @@ class Task:
                 return
 
     def _enforce_deadlines(self) -> None:
+        self._tell()
         now = time.monotonic()
         for name, container in self.containers.items():
-            if container.exit_code is None and now >= self._deadlines.get(name, now):
+            if container.exit_code is None and now >= self._deadlines.get(name, math.inf):
                 log.warning("task %s: container %s outlived its stop timeout and is killed", self.id, name)
                 container.kill()
         if all(c.exit_code is not None for c in self.containers.values()):

@@ -47,6 +47,8 @@ START_PERIOD_S = 180  # time for the schema's migration and Airflow's slow start
 USER = "50000"  # the image's user, as a number so that ECS need not resolve a name
 # The only paths that a container may write to. The image declares both as volumes, so that its user owns them.
 WRITABLE = {"home": "/opt/airflow", "tmp": "/tmp"}  # noqa: S108
+# A folder that some containers of an ECS task share.
+SHARED_VOLUME, SHARED_PATH = "shared", "/opt/shared"
 ENTRYPOINT = "/opt/airflow-on-ecs/entrypoint"
 # ECS's minimum. If a container ends sooner, as with a broken image, ECS does not restart it: it replaces the ECS task.
 RESTART_ATTEMPT_PERIOD_S = 60
@@ -67,6 +69,7 @@ class Container:
 
     `is_restarted`: when it ends, ECS restarts it alone instead of replacing the ECS task with all its containers.
     `is_optional`: the other containers continue without it, even when ECS no longer restarts it.
+    `starts_after`: containers that start before this one, and that ECS stops after it.
     `condition`: the name of the condition under which the task definition has the container; None for always.
     """
 
@@ -78,6 +81,8 @@ class Container:
     is_reachable: bool = False
     runs_once: bool = False
     runs_after: tuple[str, ...] = ()
+    starts_after: tuple[str, ...] = ()
+    has_shared_folder: bool = False
     stop_timeout_s: int | None = None
     is_restarted: bool = False
     is_optional: bool = False
@@ -168,7 +173,7 @@ def add_task(t: Template, prefix: str, *, settings: Settings, task: Task) -> Def
         RequiresCompatibilities=["FARGATE"],
         RuntimePlatform=RuntimePlatform(CpuArchitecture=settings.cpu_architecture, OperatingSystemFamily="LINUX"),
         TaskRoleArn=role.get_att("Arn"),
-        Volumes=[Volume(Name=_volume(c, use=use)) for c in task.containers for use in WRITABLE],
+        Volumes=_volumes(task.containers),
     )
     if task.storage_gib is not None:
         definition.EphemeralStorage = EphemeralStorage(SizeInGiB=task.storage_gib)
@@ -194,6 +199,8 @@ def _container(container: Container, *, settings: Settings, log_group: LogGroup)
     environment = dict(container.environment) | {"AWS_DEFAULT_REGION": Region}
     if listens_on is not None:
         environment["PORT"] = str(listens_on)
+    if container.has_shared_folder:
+        environment["SHARED_FOLDER"] = SHARED_PATH
     definition = ContainerDefinition(
         Name=container.role,
         Image=settings.image_uri,
@@ -211,9 +218,7 @@ def _container(container: Container, *, settings: Settings, log_group: LogGroup)
             },
         ),
         Memory=container.memory_mib,
-        MountPoints=[
-            MountPoint(ContainerPath=path, SourceVolume=_volume(container, use=use)) for use, path in WRITABLE.items()
-        ],
+        MountPoints=_mount_points(container),
         # The agent of ECS Exec runs in the container and writes to its file system.
         ReadonlyRootFilesystem=If(settings.has_exec, False, True),
         User=USER,
@@ -222,9 +227,10 @@ def _container(container: Container, *, settings: Settings, log_group: LogGroup)
             for name in sorted(container.secrets)
         ],
     )
-    if container.runs_after:
+    if container.runs_after or container.starts_after:
         definition.DependsOn = [
-            ContainerDependency(ContainerName=name, Condition="SUCCESS") for name in container.runs_after
+            *(ContainerDependency(ContainerName=name, Condition="SUCCESS") for name in container.runs_after),
+            *(ContainerDependency(ContainerName=name, Condition="START") for name in container.starts_after),
         ]
     if not container.runs_once:
         definition.HealthCheck = _health_check(container.role)
@@ -235,6 +241,17 @@ def _container(container: Container, *, settings: Settings, log_group: LogGroup)
     if container.stop_timeout_s is not None:
         definition.StopTimeout = container.stop_timeout_s
     return definition
+
+
+def _volumes(containers: Sequence[Container]) -> list[Volume]:
+    shared = [Volume(Name=SHARED_VOLUME)] if any(c.has_shared_folder for c in containers) else []
+    return [*(Volume(Name=_volume(c, use=use)) for c in containers for use in WRITABLE), *shared]
+
+
+def _mount_points(container: Container) -> list[MountPoint]:
+    shared = [MountPoint(ContainerPath=SHARED_PATH, SourceVolume=SHARED_VOLUME)] if container.has_shared_folder else []
+    own = (MountPoint(ContainerPath=path, SourceVolume=_volume(container, use=use)) for use, path in WRITABLE.items())
+    return [*own, *shared]
 
 
 def _volume(container: Container, *, use: str) -> str:

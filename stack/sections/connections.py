@@ -24,7 +24,9 @@ MAX_GATE_MINUTES = 120  # CloudFormation waits at most three hours for a deploym
 
 @dataclass(frozen=True, kw_only=True)
 class Connections:
-    """`statements` are what the code may do in AWS.
+    """`statements` are what the code of Airflow may do in AWS, `log_statements` what tasks may do.
+
+    `pools`: the variables with the pools and the gate's limit; `for_tasks`: those of the containers that run tasks.
 
     `prefix` names the secrets that serve as Airflow's connections and variables; it is empty unless the condition
     `has_prefix` holds.
@@ -33,6 +35,9 @@ class Connections:
     environment: Mapping[str, Any]
     secrets: Mapping[str, SecretValue]
     statements: Sequence[Statement]
+    log_statements: Sequence[Statement]
+    pools: Mapping[str, Any]
+    for_tasks: Mapping[str, Any]
     prefix: Ref
     has_prefix: str
 
@@ -56,23 +61,22 @@ def add_connections(t: Template, *, base: Foundation, pools: Sequence[SizedPool]
         ),
         default="",
     )
+    for_tasks = {
+        "CONNECTIONS_PREFIX": Ref(prefix),
+        "EXECUTION_API_URL": webserver_url(base.cluster, f"{EXECUTION_PATH}/"),
+        "LOG_BUCKET": Ref(base.logs.bucket),
+    }
+    named_pools = {POOLS: pools_json(pools), "GATE_MINUTES": Ref(gate_minutes)}
+    log_statements = use_log_bucket(
+        bucket_arn=base.logs.bucket.get_att("Arn"), prefix=base.logs.prefix, key_arn=base.settings.key_arn
+    )
     return Connections(
-        environment={
-            **base.database.environment,
-            **base.broker.environment,
-            "CONNECTIONS_PREFIX": Ref(prefix),
-            "EXECUTION_API_URL": webserver_url(base.cluster, f"{EXECUTION_PATH}/"),
-            "LOG_BUCKET": Ref(base.logs.bucket),
-            POOLS: pools_json(pools),
-            "GATE_MINUTES": Ref(gate_minutes),
-        },
+        environment={**base.database.environment, **base.broker.environment, **for_tasks, **named_pools},
         secrets={**base.database.secrets, **base.broker.secrets, "FERNET_SECRET": base.secrets.fernet},
-        statements=[
-            *use_log_bucket(
-                bucket_arn=base.logs.bucket.get_att("Arn"), prefix=base.logs.prefix, key_arn=base.settings.key_arn
-            ),
-            *base.database.statements,
-        ],
+        statements=[*log_statements, *base.database.statements],
+        log_statements=log_statements,
+        pools=named_pools,
+        for_tasks=for_tasks,
         prefix=Ref(prefix),
         has_prefix=add_condition(t, "HasConnectionsPrefix", Not(Equals(Ref(prefix), ""))),
     )

@@ -28,14 +28,13 @@ def add_flower(t: Template, *, base: Foundation, balancer: Balancer) -> Flower:
     form = FormGroup(t, GROUP)
     size = add_size(form, "Flower", described_as="an ECS task of the service flower", cpu="256", memory_mib="1024")
     group = add_aws_client_group(t, "FlowerGroup", vpc=base.network.vpc, description="Flower")
-    allow_traffic(t, source=group, target=base.database.group, port=base.database.port)
     allow_traffic(t, source=group, target=base.broker.group, port=base.broker.port)
     allow_traffic(t, source=balancer.group, target=group, port=PORT)
     container = Container(
         role=ROLE,
         memory_mib=size.memory_mib,
-        environment={**base.database.environment, **base.broker.environment},
-        secrets={**base.database.secrets, **base.broker.secrets, "ADMIN_PASSWORD": base.secrets.admin},
+        environment=base.broker.environment,
+        secrets={**base.broker.secrets, "ADMIN_PASSWORD": base.secrets.admin},
         listens_on=PORT,
         is_reachable=True,
         is_restarted=True,
@@ -44,7 +43,7 @@ def add_flower(t: Template, *, base: Foundation, balancer: Balancer) -> Flower:
         t,
         "Flower",
         settings=base.settings,
-        task=Task(containers=(container,), size=size, statements=base.database.statements),
+        task=Task(containers=(container,), size=size),
     )
     target = add_web_target(
         t,

@@ -4,15 +4,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from troposphere import Ref, Sub, Template
+from troposphere import FindInMap, Ref, Sub, Template
 from troposphere.ecs import Service
 from troposphere.logs import LogGroup, MetricFilter, MetricTransformation
 
 from stack.lib.alarms import METRICS_NAMESPACE
 from stack.lib.iam import protect_tasks
+from stack.lib.parameters import add_mapping
 from stack.lib.security_groups import add_open_group, allow_traffic
 from stack.lib.services import Workload, add_service
-from stack.lib.task_definition import Container, Task, add_task
+from stack.lib.task_definition import MEMORY_MIB, Container, Task, add_task
 from stack.sections.airflow import Airflow
 from stack.sections.connections import let_read_connections
 from stack.sections.foundation import Foundation
@@ -20,6 +21,11 @@ from stack.sections.pools import SizedPool
 
 # agent.fleet_agent logs it for the first refusal in a row. It cannot be imported here; a test compares.
 REFUSED = "fleet: scale-in protection is not granted"
+RUNNER = "runner"
+MEMORY_MAPPING = "WorkerMemoryMib"
+# Celery takes some 220 MiB; the share is for its threads, because a larger worker has more slots.
+WORKER_MIB = 320
+WORKER_SHARE = 48
 LOG_SERVER_PORT = 8793  # Airflow's own default
 STOP_TIMEOUT_S = 120  # Fargate's maximum: a worker without protection finishes its tasks in an orderly way within it
 
@@ -33,6 +39,7 @@ class Workers:
 
 
 def add_workers(t: Template, *, base: Foundation, airflow: Airflow, pools: tuple[SizedPool, ...]) -> Workers:
+    _add_memory_split(t)
     made = {sized.pool.name: _add_pool(t, base=base, airflow=airflow, sized=sized) for sized in pools}
     return Workers(
         services={name: service for name, (service, _) in made.items()},
@@ -40,32 +47,51 @@ def add_workers(t: Template, *, base: Foundation, airflow: Airflow, pools: tuple
     )
 
 
+def _add_memory_split(t: Template) -> None:
+    """Add the MiB of both containers for every size of a worker, because CloudFormation cannot calculate."""
+    own = {mib: WORKER_MIB + int(mib) // WORKER_SHARE for mib in MEMORY_MIB}
+    add_mapping(
+        t, MEMORY_MAPPING, {mib: {"Worker": worker, "Runner": int(mib) - worker} for mib, worker in own.items()}
+    )
+
+
 def _add_pool(t: Template, *, base: Foundation, airflow: Airflow, sized: SizedPool) -> tuple[Service, Sub]:
     pool = sized.pool
     group = add_open_group(t, f"{pool.title}Group", vpc=base.network.vpc, description=f"Workers of pool {pool.name}")
-    allow_traffic(t, source=group, target=base.database.group, port=base.database.port)
     allow_traffic(t, source=group, target=base.broker.group, port=base.broker.port)
     allow_traffic(t, source=group, target=airflow.group, port=airflow.port)
     # The webserver fetches the log of a task that still runs from its worker.
     allow_traffic(t, source=airflow.group, target=group, port=LOG_SERVER_PORT)
-    # ECS must not restart the container within its ECS task, whose id is the worker's: the new process would obey an
+    # Two containers: `worker` has the credentials and runs no code of a DAG, `runner` runs the tasks and has none. ECS
+    # stops the runner after the worker. The runner's limit keeps the kernel from ending Celery for a task's memory.
+    # ECS must not restart the containers within its ECS task, whose id is the worker's: the new process would obey an
     # order to the old one, and would assume that the old one's protection is gone.
     worker = Container(
         role="worker",
-        memory_mib=sized.size.memory_mib,
-        environment={**airflow.connections.environment, "POOL": pool.name},
-        secrets={**airflow.connections.secrets, "API_SECRET": base.secrets.api},
+        memory_mib=FindInMap(MEMORY_MAPPING, sized.size.memory_mib, "Worker"),
+        environment={**base.broker.environment, **airflow.connections.pools, "POOL": pool.name},
+        secrets={**base.broker.secrets, "API_SECRET": base.secrets.api},
         stop_timeout_s=STOP_TIMEOUT_S,
+        starts_after=(RUNNER,),
+        has_shared_folder=True,
+    )
+    runner = Container(
+        role=RUNNER,
+        memory_mib=FindInMap(MEMORY_MAPPING, sized.size.memory_mib, "Runner"),
+        environment=airflow.connections.for_tasks,
+        secrets={},
+        stop_timeout_s=STOP_TIMEOUT_S,
+        has_shared_folder=True,
     )
     defined = add_task(
         t,
         pool.title,
         settings=base.settings,
         task=Task(
-            containers=(worker,),
+            containers=(worker, runner),
             size=sized.size,
             storage_gib=Ref(sized.storage_gib),
-            statements=[*airflow.connections.statements, protect_tasks(base.cluster.ecs)],
+            statements=[*airflow.connections.log_statements, protect_tasks(base.cluster.ecs)],
         ),
     )
     let_read_connections(t, f"{pool.title}ConnectionsPolicy", role=defined.role, connections=airflow.connections)

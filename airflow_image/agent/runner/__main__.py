@@ -1,0 +1,5 @@
+"""Runs the runner: `python -m agent.runner`."""
+
+from agent.runner.server import main
+
+main()

@@ -1,0 +1,70 @@
+"""Imports and builds once what every task would otherwise import and build again."""
+
+from __future__ import annotations
+
+import functools
+import gc
+import importlib
+import logging
+import os
+
+from pydantic import TypeAdapter
+
+log = logging.getLogger(__name__)
+
+MODULES = (
+    "airflow.dag_processing.bundles.local",
+    "airflow.dag_processing.dagbag",
+    "airflow.executors.base_executor",
+    "airflow.providers.amazon.aws.hooks.s3",
+    "airflow.providers.amazon.aws.log.s3_task_handler",
+    "airflow.providers.standard.decorators.python",
+    "airflow.providers.standard.operators.bash",
+    "airflow.providers.standard.operators.python",
+    "airflow.sdk.execution_time.callback_supervisor",
+    "airflow.sdk.execution_time.comms",
+    "airflow.sdk.execution_time.supervisor",
+    "airflow.sdk.execution_time.task_runner",
+    "airflow.sdk.plugins_manager",
+    "boto3.s3.transfer",
+    "httpx",
+    "jinja2.ext",
+    "jinja2.sandbox",
+)
+NAMES_OF_THE_SDK = ("Asset", "Param", "dag", "get_current_context", "task")
+
+
+def preload() -> TypeAdapter[object]:
+    """Import everything; return the decoder of workloads."""
+    for name in MODULES:
+        try:
+            importlib.import_module(name)
+        except ImportError as error:
+            log.warning("runner: cannot preload %s: %s", name, error)
+    import airflow.sdk
+    from airflow.executors.workloads import ExecutorWorkload
+    from airflow.sdk.api import client
+
+    for name in NAMES_OF_THE_SDK:
+        getattr(airflow.sdk, name)  # each is imported at its first use
+    client.Client._get_ssl_context_cached(client.API_SSL_CA_FILE_PATH, client.API_SSL_CERT_PATH)
+    _build_log_client()
+    decoder: TypeAdapter[object] = TypeAdapter(ExecutorWorkload)
+    gc.collect()
+    gc.freeze()  # a collection in a task's process would copy every page that it marks
+    return decoder
+
+
+def _build_log_client() -> None:
+    """Build the client that uploads logs: no task connects earlier, but each would read botocore's models again."""
+    if os.environ.get("AIRFLOW__LOGGING__REMOTE_LOGGING") != "True":
+        return
+    import botocore.loaders
+    from airflow.sdk.log import load_remote_log_handler
+
+    botocore.loaders.create_loader = functools.cache(botocore.loaders.create_loader)
+    try:
+        handler = load_remote_log_handler()
+        _ = handler.hook.conn  # a cached property
+    except Exception as error:  # the upload itself will say what is wrong
+        log.warning("runner: no client for the logs' bucket: %r", error)

@@ -1,0 +1,190 @@
+"""The runner's first process: forks one process for each workload, which supervises its task.
+
+It has one thread and holds no secret: not of broker or database, and no token of a workload.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import logging
+import os
+import select
+import signal
+import socket
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import psutil
+
+from agent import heartbeat, variables
+from agent.runner import protocol
+from agent.runner.protocol import Outcome
+
+log = logging.getLogger(__name__)
+
+PR_SET_DUMPABLE = 4  # from <linux/prctl.h>
+TICK_S = 0.5
+KILL_AFTER_S = 10.0
+CHECK_EVERY_S = 0.5
+TASK_TITLE = "airflow worker --"  # Airflow's title of a task's process, a child of its supervisor
+
+Supervise = Callable[[protocol.Request], None]
+
+
+def close_to_others() -> None:
+    """Let no other process of this user read the memory or the environment of this one and of its forks."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_DUMPABLE, 0, 0, 0, 0)
+
+
+class Server:
+    """Serves one worker. `supervise` runs a workload in the forked process, to its end."""
+
+    def __init__(self, folder: Path, supervise: Supervise) -> None:
+        self._folder, self._supervise = folder, supervise
+        self._children: set[int] = set()
+        self._ender: int | None = None  # the process that ends tasks
+        self._is_stopping = False
+
+    def run(self) -> None:
+        """Serve until the worker closes the connection and the last workload has ended. Raises OSError."""
+        signal.signal(signal.SIGTERM, self._stop)
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        control = self._accept()
+        while control is not None or self._children:
+            self._reap()
+            heartbeat.beat(os.environ, heartbeat.RUNNER)
+            if control is None:
+                time.sleep(TICK_S)
+            elif select.select([control], [], [], TICK_S)[0] and not self._serve(control):
+                control.close()
+                control = None
+
+    def _stop(self, *_: object) -> None:
+        """Note a SIGTERM. ECS stops the worker first; its connection ends when it needs the runner no longer."""
+        self._is_stopping = True
+
+    def _accept(self) -> socket.socket | None:
+        """Return the first connection, and accept no other: a task could pose as the worker, or as the runner."""
+        address, descriptor = protocol.address_in(self._folder)
+        (self._folder / protocol.SOCKET).unlink(missing_ok=True)
+        with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listener:
+            listener.bind(address)
+            listener.listen(1)
+            try:
+                while not self._is_stopping:
+                    heartbeat.beat(os.environ, heartbeat.RUNNER)
+                    if select.select([listener], [], [], TICK_S)[0]:
+                        return listener.accept()[0]
+                return None
+            finally:
+                (self._folder / protocol.SOCKET).unlink(missing_ok=True)
+                os.close(descriptor)
+
+    def _serve(self, control: socket.socket) -> bool:
+        """Act on one message; return False if the connection has ended."""
+        try:
+            message, descriptors, _, _ = socket.recv_fds(control, 64, 1)
+        except OSError:
+            return False
+        if message == protocol.RUN and descriptors:
+            with socket.socket(fileno=descriptors[0]) as stream:
+                self._fork(control, stream)
+        elif message == protocol.END_TASKS and self._ender is None:
+            self._ender = self._child(control, lambda: end_tasks(psutil.Process(os.getppid())))
+        return bool(message)
+
+    def _fork(self, control: socket.socket, stream: socket.socket) -> None:
+        try:
+            self._child(control, lambda: self._run_workload(stream))
+        except OSError as error:
+            log.error("runner: cannot fork: %s", error)
+            with contextlib.suppress(OSError):
+                protocol.send_outcome(stream, Outcome(is_started=False, error="OSError", reason=str(error)))
+
+    def _child(self, control: socket.socket, work: Callable[[], None]) -> int:
+        """Run `work` in a forked process, without the control connection; return its process id. Raises OSError."""
+        pid = os.fork()
+        if pid:
+            self._children.add(pid)
+            return pid
+        try:
+            control.close()
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+            signal.signal(signal.SIGINT, signal.SIG_DFL)
+            work()
+        except BaseException:
+            log.exception("runner: a process failed")
+        finally:
+            with contextlib.suppress(OSError, ValueError):
+                sys.stdout.flush()
+                sys.stderr.flush()
+            os._exit(0)
+
+    def _run_workload(self, stream: socket.socket) -> None:
+        # A task, and what it leaves behind, must not keep the stream open, nor be able to write to it.
+        os.register_at_fork(after_in_child=stream.close)
+        try:
+            self._supervise(protocol.receive_request(stream))
+            outcome = Outcome()
+        except BaseException as error:
+            outcome = Outcome(error=type(error).__name__, reason=str(error)[: protocol.MAX_REASON])
+        with contextlib.suppress(OSError):
+            protocol.send_outcome(stream, outcome)
+
+    def _reap(self) -> None:
+        for pid in list(self._children):
+            if os.waitpid(pid, os.WNOHANG)[0]:
+                self._children.discard(pid)
+                self._ender = None if pid == self._ender else self._ender
+
+
+def task_processes(main: psutil.Process) -> list[psutil.Process]:
+    """Return the processes in which tasks run: grandchildren of the runner's first process."""
+    found = []
+    for supervisor in main.children():
+        with contextlib.suppress(psutil.Error):
+            found += [task for task in supervisor.children() if " ".join(task.cmdline()).startswith(TASK_TITLE)]
+    return found
+
+
+def end_tasks(main: psutil.Process, *, kill_after_s: float = KILL_AFTER_S) -> None:
+    """End tasks until none is left: SIGTERM first, for their on_kill, then SIGKILL.
+
+    Their supervisors stay: they report the outcome and upload the log.
+    """
+    told: dict[psutil.Process, float] = {}
+    while tasks := task_processes(main):
+        now = time.monotonic()
+        for task in tasks:
+            with contextlib.suppress(psutil.Error):
+                if task not in told:
+                    told[task] = now
+                    log.warning("fleet: stop deadline reached, ending task process %s", task.pid)
+                    task.terminate()
+                elif now - told[task] >= kill_after_s:
+                    task.kill()
+        time.sleep(CHECK_EVERY_S)
+
+
+def main() -> None:
+    """Preload, then serve the worker that shares the folder `SHARED_FOLDER`."""
+    close_to_others()
+    from airflow.sdk.log import configure_logging
+
+    configure_logging(output=sys.stdout.buffer)
+    from airflow.executors.base_executor import BaseExecutor
+
+    from agent.runner.preload import preload
+
+    decoder = preload()
+
+    def supervise(request: protocol.Request) -> None:
+        os.environ[variables.DAGS_HASH] = request.dags_hash
+        workload = decoder.validate_json(request.workload)
+        BaseExecutor.run_workload(workload, subprocess_logs_to_stdout=request.logs_to_stdout)
+
+    Server(Path(os.environ[variables.SHARED_FOLDER]), supervise).run()
