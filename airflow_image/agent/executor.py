@@ -9,9 +9,13 @@ from typing import Any
 from airflow.executors.workloads import ExecuteTask
 from airflow.models.taskinstance import TaskInstance
 from airflow.providers.celery.executors.celery_executor import CeleryExecutor
+from airflow.providers.celery.executors.celery_executor_utils import ExceptionWithTraceback
+from airflow.sdk.exceptions import AirflowTaskTimeout
 from airflow.utils.session import create_session
 from airflow.utils.state import TaskInstanceState
 from celery.result import AsyncResult
+from kombu.exceptions import OperationalError
+from redis import RedisError
 from sqlalchemy import select
 
 RECONCILE_EVERY_S = 10.0
@@ -37,6 +41,14 @@ class FleetExecutor(CeleryExecutor):  # type: ignore[misc]  # Airflow is not typ
                 self._ids[workload.ti.key] = workload.ti.id
         super()._process_workloads(workload_items)
 
+    def _send_workloads_to_celery(self, workload_tuples_to_send: Sequence[Any]) -> Sequence[Any]:
+        """Treat a refusal like a silent broker: Airflow sends again what was not sent in time, and fails the rest.
+
+        A broker can be full, or a replica for a moment, or lose its connections; none of this is the task's fault.
+        """
+        sent = super()._send_workloads_to_celery(workload_tuples_to_send)
+        return [(key, args, _patiently(result)) for key, args, result in sent]
+
     def change_state(self, key: Any, *args: Any, **kwargs: Any) -> None:
         """Forget the id with the task."""
         self._ids.pop(key, None)
@@ -54,7 +66,7 @@ class FleetExecutor(CeleryExecutor):  # type: ignore[misc]  # Airflow is not typ
             self._reconcile()
             self._reconciled_at = time.monotonic()
 
-    def end(self, synchronous: bool = False) -> None:
+    def end(self, synchronous: bool = False) -> None:  # noqa: ARG002 - Airflow's signature
         """Read the results once: Airflow's own would wait for each task's result, which may be lost."""
         self.sync()
 
@@ -83,3 +95,9 @@ class FleetExecutor(CeleryExecutor):  # type: ignore[misc]  # Airflow is not typ
                 self.workloads.pop(key, None)
                 self.running.discard(key)
                 self._ids.pop(key, None)
+
+
+def _patiently(result: Any) -> Any:
+    if isinstance(result, ExceptionWithTraceback) and isinstance(result.exception, (OperationalError, RedisError)):
+        return ExceptionWithTraceback(AirflowTaskTimeout(f"the broker refuses: {result.exception}"), result.traceback)
+    return result

@@ -40,7 +40,7 @@ class StateBackend(RedisBackend):  # type: ignore[misc]  # Celery is not typed
         """Store without publishing, because no process waits for one result."""
         self.client.set(key, value, ex=self.expires)
 
-    def _get_result_meta(self, result: Any, state: str, traceback: Any, request: Any, **_: Any) -> dict[str, Any]:
+    def _get_result_meta(self, result: Any, state: str, *_: Any, **__: Any) -> dict[str, Any]:  # noqa: ARG002
         return {"status": state, "result": None, "traceback": None, "children": []}
 
 

@@ -9,8 +9,8 @@ from typing import Any
 from roles.errors import ConfigurationError
 
 # Celery writes a task's state to Redis after the task has run. By default it makes one attempt: a task that has ended
-# would occupy one of the scheduler's slots until the executor reconciles. The pauses grow to 10 s at most and are random
-# below that: Redis may be away for some four minutes.
+# would occupy one of the scheduler's slots until the executor reconciles. The pauses grow to 10 s at most, and
+# are random below that: Redis may be away for some four minutes.
 WITH_RESULTS: Mapping[str, Any] = {
     "result_backend_always_retry": True,
     "result_backend_max_retries": 60,

@@ -66,5 +66,5 @@ def _build_log_client() -> None:
     try:
         handler = load_remote_log_handler()
         _ = handler.hook.conn  # a cached property
-    except Exception as error:  # the upload itself will say what is wrong
+    except Exception as error:  # noqa: BLE001 - the upload itself will say what is wrong
         log.warning("runner: no client for the logs' bucket: %r", error)

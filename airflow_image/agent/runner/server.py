@@ -130,7 +130,7 @@ class Server:
         try:
             self._supervise(protocol.receive_request(stream))
             outcome = Outcome()
-        except BaseException as error:
+        except BaseException as error:  # noqa: BLE001 - the worker is told
             outcome = Outcome(error=type(error).__name__, reason=str(error)[: protocol.MAX_REASON])
         with contextlib.suppress(OSError):
             protocol.send_outcome(stream, outcome)

@@ -1,4 +1,4 @@
-"""The stop deadline, on real processes arranged as in a worker: main, supervisors, tasks."""
+"""The stop deadline, on real processes arranged as in a runner: main, supervisors, tasks."""
 
 import contextlib
 import subprocess
@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import psutil
 import pytest
 
-from agent.stop import TASK_TITLE, end_tasks, task_processes
+from agent.runner.server import TASK_TITLE, end_tasks, task_processes
 from tests.support.waiting import eventually
 
 SLEEP = "import time; time.sleep(60)"
@@ -30,7 +30,7 @@ time.sleep(60)
 
 @contextlib.contextmanager
 def worker(*tasks: tuple[str, str]) -> Iterator[psutil.Process]:
-    """Start the main process of a worker whose tasks have these titles and run this code."""
+    """Start the main process of a runner whose tasks have these titles and run this code."""
     arguments = [argument for task in tasks for argument in task]
     with subprocess.Popen([sys.executable, "-c", MAIN, SUPERVISOR, *arguments]) as process:
         main = psutil.Process(process.pid)

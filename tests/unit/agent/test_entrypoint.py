@@ -43,6 +43,7 @@ GIVEN = {
     "LOG_BUCKET": "bucket",
     "POOLS": json.dumps(POOLS),
     "POOL": "worker",
+    "SHARED_FOLDER": "/opt/shared",
     "PORT": "8080",
     "AWS_DEFAULT_REGION": "eu-central-1",
     "ECS_AGENT_URI": "http://169.254.170.2/api/1",
@@ -54,7 +55,7 @@ DATABASE = "airflow:p%40ss%3Aw%2Fr%25d%20%24HOME@database.internal:5432/airflow"
 AUTHORITIES = PROGRAM.parent / "authorities" / "rds.pem"
 DATABASE_URL = f"postgresql+psycopg2://{DATABASE}?sslmode=verify-full&sslrootcert={quote(str(AUTHORITIES), safe='')}"
 EVERY_ROLE = list(ROLES)
-FLEET_ROLES = [name for name in EVERY_ROLE if name not in ("gate", "migrate")]
+FLEET_ROLES = [name for name in EVERY_ROLE if name not in ("runner", "gate", "migrate")]
 
 
 def composed(role: str, **changes: str) -> dict[str, str]:
@@ -74,7 +75,7 @@ def run(*arguments: str) -> subprocess.CompletedProcess[str]:
 def test_there_is_a_role_for_every_container_of_the_template() -> None:
     assert set(ROLES) == {
         *("webserver", "scheduler", "dag-processor", "triggerer", "forecaster"),
-        *("worker", "flower", "gate", "migrate"),
+        *("worker", "runner", "flower", "gate", "migrate"),
     }
 
 
@@ -109,15 +110,23 @@ def test_an_empty_variable_counts_as_missing(role: str) -> None:
         ("webserver", "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN", DATABASE_URL),
         ("webserver", "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN_ASYNC", f"postgresql+asyncpg://{DATABASE}"),
         ("webserver", "AIRFLOW__DATABASE__SQL_ALCHEMY_CONNECT_ARGS_ASYNC", "roles.database_async.ARGUMENTS"),
-        ("worker", "AIRFLOW__CELERY__RESULT_BACKEND", f"db+{DATABASE_URL}"),
+        (
+            "worker",
+            "AIRFLOW__CELERY__RESULT_BACKEND",
+            "agent.results:StateBackend+rediss://:token@broker.internal:6379/0?ssl_cert_reqs=required",
+        ),
+        ("worker", "AIRFLOW__CELERY__POOL", "threads"),
+        ("worker", "AIRFLOW__LOGGING__BASE_LOG_FOLDER", "/opt/shared/logs"),
+        ("runner", "AIRFLOW__LOGGING__BASE_LOG_FOLDER", "/opt/shared/logs"),
+        ("scheduler", "AIRFLOW__CORE__EXECUTOR", "agent.executor.FleetExecutor"),
         ("worker", "AIRFLOW__CELERY__BROKER_URL", "rediss://:token@broker.internal:6379/0?ssl_cert_reqs=required"),
         ("flower", "AIRFLOW__CELERY__SSL_ACTIVE", "True"),
         ("flower", "AIRFLOW__CELERY__SSL_MUTUAL_TLS", "False"),
-        ("worker", "AIRFLOW__CORE__FERNET_KEY", base64.urlsafe_b64encode(GIVEN["FERNET_SECRET"].encode()).decode()),
+        ("triggerer", "AIRFLOW__CORE__FERNET_KEY", base64.urlsafe_b64encode(GIVEN["FERNET_SECRET"].encode()).decode()),
         ("webserver", "AIRFLOW__API__SECRET_KEY", "api-secret"),
         ("scheduler", "AIRFLOW__API_AUTH__JWT_SECRET", "jwt-secret"),
-        ("worker", "AIRFLOW__CORE__EXECUTION_API_SERVER_URL", GIVEN["EXECUTION_API_URL"]),
-        ("worker", "AIRFLOW__LOGGING__REMOTE_BASE_LOG_FOLDER", "s3://bucket/logs"),
+        ("runner", "AIRFLOW__CORE__EXECUTION_API_SERVER_URL", GIVEN["EXECUTION_API_URL"]),
+        ("runner", "AIRFLOW__LOGGING__REMOTE_BASE_LOG_FOLDER", "s3://bucket/logs"),
         ("webserver", "AIRFLOW__LOGGING__REMOTE_LOG_CONN_ID", "aws_default"),
         ("webserver", "AIRFLOW_CONN_AWS_DEFAULT", "aws://"),
         ("webserver", "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS", "admin:admin"),
@@ -125,11 +134,11 @@ def test_an_empty_variable_counts_as_missing(role: str) -> None:
         ("scheduler", "AIRFLOW__CORE__PARALLELISM", "172"),
         ("scheduler", "AIRFLOW__SCHEDULER__MAX_TIS_PER_QUERY", "172"),
         ("scheduler", "AIRFLOW__SCHEDULER__SCHEDULER_HEALTH_CHECK_SERVER_PORT", "8080"),
-        ("worker", "AIRFLOW__WORKERS__MIN_HEARTBEAT_INTERVAL", "1"),
+        ("runner", "AIRFLOW__WORKERS__MIN_HEARTBEAT_INTERVAL", "1"),
         # 23 waits of at least 5 s between 24 attempts: a webserver may be away for 115 s
-        ("worker", "AIRFLOW__WORKERS__EXECUTION_API_RETRIES", "24"),
-        ("worker", "AIRFLOW__WORKERS__EXECUTION_API_RETRY_WAIT_MIN", "5"),
-        ("worker", "AIRFLOW__WORKERS__EXECUTION_API_RETRY_WAIT_MAX", "10"),
+        ("runner", "AIRFLOW__WORKERS__EXECUTION_API_RETRIES", "24"),
+        ("runner", "AIRFLOW__WORKERS__EXECUTION_API_RETRY_WAIT_MIN", "5"),
+        ("runner", "AIRFLOW__WORKERS__EXECUTION_API_RETRY_WAIT_MAX", "10"),
         ("worker", "FLEET_QUEUES", "default"),
         ("worker", "FLEET_SLOTS", "16"),
         ("flower", "FLOWER_BASIC_AUTH", "admin:admin-secret"),
@@ -158,7 +167,9 @@ def test_authorities_may_lie_anywhere_in_the_image() -> None:
     [
         ("worker", "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"),
         ("flower", "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"),
+        ("worker", "AIRFLOW__CORE__FERNET_KEY"),
         ("worker", "AIRFLOW__API_AUTH__JWT_SECRET"),
+        ("runner", "ECS_AGENT_URI"),
         ("dag-processor", "AIRFLOW__API_AUTH__JWT_SECRET"),
         ("flower", "AIRFLOW__CORE__FERNET_KEY"),
         ("forecaster", "AIRFLOW__CORE__FERNET_KEY"),
@@ -170,6 +181,14 @@ def test_authorities_may_lie_anywhere_in_the_image() -> None:
 )
 def test_a_role_does_not_get_a_secret_that_it_does_not_need(role: str, name: str) -> None:
     assert name not in composed(role)
+
+
+def test_the_role_that_runs_tasks_gets_no_secret() -> None:
+    environment = compose(ROLES["runner"], GIVEN).environment
+    held = [
+        name for name, value in environment.items() if any(GIVEN[s] in value for s in RAW_SECRETS - {"DATABASE_USER"})
+    ]
+    assert held == []
 
 
 @pytest.mark.parametrize("role", EVERY_ROLE)
@@ -195,6 +214,7 @@ def test_no_secret_is_on_a_command_line(role: str) -> None:
         ("dag-processor", "airflow dag-processor"),
         ("triggerer", "airflow triggerer"),
         ("worker", "airflow celery worker --queues default --concurrency 16 --without-mingle --without-gossip"),
+        ("runner", "python -m agent.runner"),
         ("flower", "airflow celery flower --hostname 0.0.0.0 --port 8080"),
         ("migrate", "airflow db migrate"),
         # With less priority than the scheduler, which shares its processor.
@@ -235,7 +255,8 @@ def test_an_operators_own_celery_configuration_keeps_the_fleets_modules() -> Non
         "imports": [*WORKER_MODULES, "mine"],
         "result_backend_always_retry": True,
         "result_backend_max_retries": 60,
-        "database_create_tables_at_setup": False,
+        "result_serializer": "json",
+        "result_accept_content": ["json"],
     }
 
 
@@ -263,8 +284,8 @@ def test_a_broker_without_tls_gets_no_tls_settings() -> None:
     ("role", "name", "value", "why"),
     [
         ("worker", "BROKER_SCHEME", "http", "BROKER_SCHEME is 'http', not redis or rediss"),
-        ("worker", "FERNET_SECRET", "short", "FERNET_SECRET is not 32 ASCII characters long"),
-        ("worker", "FERNET_SECRET", "ü" * 32, "FERNET_SECRET is not 32 ASCII characters long"),
+        ("triggerer", "FERNET_SECRET", "short", "FERNET_SECRET is not 32 ASCII characters long"),
+        ("triggerer", "FERNET_SECRET", "ü" * 32, "FERNET_SECRET is not 32 ASCII characters long"),
         ("flower", "ADMIN_PASSWORD", "a,b", "ADMIN_PASSWORD contains a comma"),
         ("worker", "POOL", "other", "POOL is 'other', and POOLS declares only worker, long"),
         ("worker", "AIRFLOW__CELERY__EXTRA_CELERY_CONFIG", "[", "EXTRA_CELERY_CONFIG must be a JSON object"),
@@ -321,7 +342,7 @@ def test_a_member_of_the_fleet_knows_its_task(become: dict[str, object], role: s
 def test_every_long_running_role_but_the_worker_gets_a_reporter(become: dict[str, object], role: str) -> None:
     with pytest.raises(Executed):
         entrypoint.main([role])
-    assert ("reporter" in become) == (role not in ("worker", "gate", "migrate"))
+    assert ("reporter" in become) == (role not in ("worker", "runner", "gate", "migrate"))
 
 
 @pytest.mark.parametrize("role", EVERY_ROLE)
