@@ -89,9 +89,7 @@ def _worker(given: Given) -> None:
 
 def _runner(given: Given) -> None:
     """Check the heartbeat of the process that forks the tasks."""
-    age_s = heartbeat.age_s(given, heartbeat.RUNNER)
-    if age_s is None or age_s > LONGEST_PAUSE_S:
-        raise Unhealthy("runner heartbeat missing " + (NEVER if age_s is None else f"for {age_s:.0f} s"))
+    _require_heartbeat("runner", heartbeat.age_s(given, heartbeat.RUNNER), longest_s=LONGEST_PAUSE_S)
 
 
 def _forecaster(given: Given) -> None:

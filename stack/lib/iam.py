@@ -14,6 +14,7 @@ Statement = dict[str, Any]
 POLICY_VERSION = "2012-10-17"
 TASKS = "ecs-tasks.amazonaws.com"
 LAMBDA = "lambda.amazonaws.com"
+POOL_TAG = "FleetPool"  # of a worker's service, which gives it to its ECS tasks
 
 
 def add_role(
@@ -104,8 +105,14 @@ def _in_cluster(kind: str, cluster: Any) -> Sub:
     return Sub(f"arn:${{AWS::Partition}}:ecs:${{AWS::Region}}:${{AWS::AccountId}}:{kind}/{placeholder(cluster)}/*")
 
 
-def protect_tasks(cluster: Any) -> Statement:
-    return allow(actions=["ecs:GetTaskProtection", "ecs:UpdateTaskProtection"], resources=[tasks_of(cluster)])
+def protect_tasks(cluster: Any, *, pool: str) -> Statement:
+    """Allow changing the protection of the workers of one pool: a worker's role is also that of its tasks' code.
+
+    A worker without the tag, of a release before it, may be changed by all.
+    """
+    own = {"StringEqualsIfExists": {f"aws:ResourceTag/{POOL_TAG}": pool}}
+    actions = ["ecs:GetTaskProtection", "ecs:UpdateTaskProtection"]
+    return allow(actions=actions, resources=[tasks_of(cluster)], condition=own)
 
 
 def scale_services(*, services: Sequence[Any], cluster: Any) -> list[Statement]:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from troposphere import If, Output, Parameter, Ref, Select, Split, Template
+from troposphere import If, Output, Parameter, Ref, Select, Split, Tags, Template
 from troposphere.cloudwatch import Alarm
 from troposphere.ecs import (
     AwsvpcConfiguration,
@@ -19,6 +19,7 @@ from troposphere.ecs import (
     TaskDefinition,
 )
 
+from stack.lib.iam import POOL_TAG
 from stack.lib.listeners import WebTarget
 from stack.lib.parameters import Between, FormGroup
 from stack.lib.security_groups import Group
@@ -54,8 +55,8 @@ class SpotShare:
 class Workload:
     """What a service runs. `spot`: the share of its ECS tasks on Spot; without it all run on demand.
 
-    `alarms` roll a deployment back to the old ECS tasks. The desired count is deliberately unset: a stack update would
-    undo what scaling chose.
+    `alarms` roll a deployment back to the old ECS tasks. `pool`: the pool of a worker, for its tag. The desired count
+    is deliberately unset: a stack update would undo what scaling chose.
     """
 
     definition: TaskDefinition
@@ -65,6 +66,7 @@ class Workload:
     spot: SpotShare | None = None
     is_rebalanced: bool = True
     alarms: Sequence[Alarm] = ()
+    pool: str | None = None
 
 
 def add_spot_share(form: FormGroup, prefix: str, *, described_as: str, percent: int, base: int) -> SpotShare:
@@ -115,6 +117,8 @@ def add_service(
             TaskDefinition=Ref(workload.definition),
         )
     )
+    if workload.pool is not None:
+        service.Tags = Tags({POOL_TAG: workload.pool})
     if workload.alarms:
         service.DeploymentConfiguration.Alarms = DeploymentAlarms(
             AlarmNames=[Ref(alarm) for alarm in workload.alarms], Enable=True, Rollback=True

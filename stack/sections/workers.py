@@ -91,7 +91,7 @@ def _add_pool(t: Template, *, base: Foundation, airflow: Airflow, sized: SizedPo
             containers=(worker, runner),
             size=sized.size,
             storage_gib=Ref(sized.storage_gib),
-            statements=[*airflow.connections.log_statements, protect_tasks(base.cluster.ecs)],
+            statements=[*airflow.connections.log_statements, protect_tasks(base.cluster.ecs, pool=pool.name)],
         ),
     )
     let_read_connections(t, f"{pool.title}ConnectionsPolicy", role=defined.role, connections=airflow.connections)
@@ -104,6 +104,7 @@ def _add_pool(t: Template, *, base: Foundation, airflow: Airflow, sized: SizedPo
         workload=Workload(
             definition=defined.definition,
             group=group,
+            pool=pool.name,
             spot=sized.spot,
             # Rebalancing zones would end workers for no gain.
             is_rebalanced=False,

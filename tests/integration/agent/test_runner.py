@@ -56,8 +56,9 @@ class Served:
         return psutil.Process(self.process.pid).children()
 
     def stop(self) -> None:
-        for process in [*psutil.Process(self.process.pid).children(recursive=True), self.process]:
-            process.kill()
+        for child in psutil.Process(self.process.pid).children(recursive=True):
+            child.kill()
+        self.process.kill()
         self.process.wait()
 
 
@@ -260,5 +261,14 @@ def test_a_runner_whose_folder_has_a_long_path_is_found(tmp_path: Path) -> None:
 def test_what_is_no_outcome_reads_as_a_lost_supervisor(answer: bytes) -> None:
     ours, theirs = socket.socketpair()
     with ours:
-        threading.Thread(target=lambda: (theirs.sendall(answer), theirs.close())).start()
+        sender = threading.Thread(target=theirs.sendall, args=(answer,))
+        sender.start()
+        closer = threading.Thread(target=close_after, args=(theirs, sender))
+        closer.start()
         assert protocol.receive_outcome(ours) is None
+        closer.join()
+
+
+def close_after(stream: socket.socket, sender: threading.Thread) -> None:
+    sender.join()
+    stream.close()

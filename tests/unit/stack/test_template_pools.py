@@ -37,7 +37,7 @@ def test_a_pool_has_a_service_that_runs_its_worker(two_pools: dict[str, Any]) ->
     service = two_pools["Resources"]["HeavySqlService"]["Properties"]
     assert service["TaskDefinition"] == {"Ref": "HeavySqlTaskDefinition"}
     assert "DesiredCount" not in service
-    (worker,) = two_pools["Resources"]["HeavySqlTaskDefinition"]["Properties"]["ContainerDefinitions"]
+    (worker, _) = two_pools["Resources"]["HeavySqlTaskDefinition"]["Properties"]["ContainerDefinitions"]
     assert worker["Command"] == ["worker"]
     assert rendered.environment(worker)["POOL"] == "heavy-sql"
 
@@ -73,7 +73,7 @@ def test_only_workers_run_on_spot(two_pools: dict[str, Any], service: str) -> No
 
 
 def test_every_worker_gets_the_list_of_all_pools(two_pools: dict[str, Any]) -> None:
-    (worker,) = two_pools["Resources"]["WorkerTaskDefinition"]["Properties"]["ContainerDefinitions"]
+    (worker, _) = two_pools["Resources"]["WorkerTaskDefinition"]["Properties"]["ContainerDefinitions"]
     text = rendered.filled(
         rendered.environment(worker)["POOLS"],
         **{"WorkerMin": "1", "WorkerMax": "10", "WorkerConcurrency": "16"},

@@ -162,7 +162,7 @@ def test_security_groups_allow_only_traffic_that_is_used() -> None:
         for ingress in rendered.resources("AWS::EC2::SecurityGroupIngress").values()
     }
     assert paths == {
-        *((f"{who}Group", "DatabaseGroup", 5433) for who in ("Airflow", "Worker", "Flower")),
+        ("AirflowGroup", "DatabaseGroup", 5433),
         *((f"{who}Group", "BrokerGroup", 6379) for who in ("Airflow", "Worker", "Flower", "Functions")),
         *((f"{who}Group", "AirflowGroup", 8080) for who in ("Balancer", "Airflow", "Worker", "Functions")),
         ("AirflowGroup", "WorkerGroup", 8793),

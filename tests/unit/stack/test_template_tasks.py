@@ -17,7 +17,7 @@ from version_check import report
 ROOT = Path(__file__).parents[3]
 CONTAINERS = {
     "AirflowTaskDefinition": ["gate", "migrate", "webserver", "scheduler", "dag-processor", "triggerer", "forecaster"],
-    "WorkerTaskDefinition": ["worker"],
+    "WorkerTaskDefinition": ["worker", "runner"],
     "FlowerTaskDefinition": ["flower"],
 }
 AIRFLOW = CONTAINERS["AirflowTaskDefinition"]
@@ -29,19 +29,22 @@ FARGATE_INJECTS = {variables.AGENT_URI, variables.METADATA_URI}
 
 # The contract between template and image: variables -> containers that get them.
 PLAIN = {
-    ("DATABASE_HOST", "DATABASE_PORT", "DATABASE_NAME", "DATABASE_SECRET_ARN"): EVERY,
-    ("DATABASE_SSLMODE", "DATABASE_AUTHORITIES"): EVERY,
-    ("BROKER_HOST", "BROKER_PORT", "BROKER_SCHEME", "AWS_DEFAULT_REGION"): EVERY,
-    ("CONNECTIONS_PREFIX", "EXECUTION_API_URL", "LOG_BUCKET", "GATE_MINUTES"): [*CORE, "worker"],
+    ("DATABASE_HOST", "DATABASE_PORT", "DATABASE_NAME", "DATABASE_SECRET_ARN"): AIRFLOW,
+    ("DATABASE_SSLMODE", "DATABASE_AUTHORITIES"): AIRFLOW,
+    ("BROKER_HOST", "BROKER_PORT", "BROKER_SCHEME"): [*AIRFLOW, "worker", "flower"],
+    ("AWS_DEFAULT_REGION",): EVERY,
+    ("CONNECTIONS_PREFIX", "EXECUTION_API_URL", "LOG_BUCKET"): [*CORE, "runner"],
+    ("GATE_MINUTES",): [*CORE, "worker"],
+    ("SHARED_FOLDER",): ["worker", "runner"],
     ("POOLS",): [*AIRFLOW, "worker"],
     ("FORECAST_MINUTES",): ["forecaster"],
     ("POOL",): ["worker"],
     ("PORT",): ["webserver", "scheduler", "flower"],
 }
 SECRET = {
-    ("BROKER_PASSWORD",): EVERY,
-    ("DATABASE_USER", "DATABASE_PASSWORD"): [name for name in EVERY if name != "gate"],
-    ("FERNET_SECRET",): [*CORE[1:], "worker"],
+    ("BROKER_PASSWORD",): [*AIRFLOW, "worker", "flower"],
+    ("DATABASE_USER", "DATABASE_PASSWORD"): AIRFLOW[1:],
+    ("FERNET_SECRET",): CORE[1:],
     ("API_SECRET",): ["webserver", "scheduler", "dag-processor", "triggerer", "worker"],
     ("JWT_SECRET",): ["webserver", "scheduler"],
     ("ADMIN_PASSWORD",): ["webserver", "flower"],
@@ -112,7 +115,7 @@ def test_the_others_wait_until_the_migration_succeeded() -> None:
 @pytest.mark.parametrize("name", EVERY)
 def test_ecs_restarts_all_containers_but_workers_and_those_that_run_once(name: str) -> None:
     policy = rendered.containers()[name].get("RestartPolicy")
-    if name in ("worker", "gate", "migrate"):
+    if name in ("worker", "runner", "gate", "migrate"):
         assert policy is None
     else:
         assert policy is not None
@@ -135,8 +138,27 @@ def test_no_stop_timeout_exceeds_fargates_limit(name: str) -> None:
     assert rendered.containers()[name].get("StopTimeout", 30) <= LONGEST_STOP_TIMEOUT_S
 
 
-def test_a_worker_has_fargates_longest_stop_timeout() -> None:
-    assert rendered.containers()["worker"]["StopTimeout"] == LONGEST_STOP_TIMEOUT_S
+@pytest.mark.parametrize("name", ["worker", "runner"])
+def test_a_worker_has_fargates_longest_stop_timeout(name: str) -> None:
+    assert rendered.containers()[name]["StopTimeout"] == LONGEST_STOP_TIMEOUT_S
+
+
+def test_the_container_that_runs_tasks_gets_no_secret_and_is_stopped_last() -> None:
+    containers = rendered.containers()
+    assert containers["runner"]["Secrets"] == []
+    assert containers["worker"]["DependsOn"] == [{"ContainerName": "runner", "Condition": "START"}]
+    assert "DependsOn" not in containers["runner"]
+
+
+def test_worker_and_runner_divide_the_memory() -> None:
+    sizes = rendered.template()["Mappings"]["WorkerMemoryMib"]
+    assert set(sizes) == set(rendered.template()["Parameters"]["WorkerMemory"]["AllowedValues"])
+    for mib, parts in sizes.items():
+        assert parts["Worker"] + parts["Runner"] == int(mib)
+        assert parts["Worker"] >= 320
+    for name in ("worker", "runner"):
+        memory = rendered.containers()[name]["Memory"]
+        assert memory == {"Fn::FindInMap": ["WorkerMemoryMib", {"Ref": "WorkerMemory"}, name.capitalize()]}
 
 
 @pytest.mark.parametrize("name", [name for name in EVERY if name not in ("gate", "migrate")])
@@ -155,8 +177,9 @@ def test_a_container_writes_only_to_its_own_volumes_and_is_not_root(name: str) -
     dockerfile = (ROOT / "airflow_image" / "Dockerfile").read_text()
     assert f"useradd --uid {container['User']} " in dockerfile
     mounts = {mount["ContainerPath"]: mount["SourceVolume"] for mount in container["MountPoints"]}
-    assert f"VOLUME {json.dumps(sorted(mounts))}" in dockerfile
-    assert all(volume.startswith(f"{name}-") for volume in mounts.values())
+    assert 'VOLUME ["/opt/airflow", "/opt/shared", "/tmp"]' in dockerfile
+    shared = {"/opt/shared": "shared"} if name in ("worker", "runner") else {}
+    assert mounts == {"/opt/airflow": f"{name}-home", "/tmp": f"{name}-tmp", **shared}
 
 
 def test_every_container_of_airflow_has_a_share_of_the_memory() -> None:
@@ -186,7 +209,7 @@ def test_the_webservers_address_for_tasks_is_the_name_in_cloud_map() -> None:
     namespace = rendered.resources("AWS::ServiceDiscovery::PrivateDnsNamespace")["ClusterNamespace"]["Name"]["Fn::Sub"]
     name = rendered.resources("AWS::ServiceDiscovery::Service")["WebserverName"]["Name"]
     port = rendered.environment(rendered.containers()["webserver"])["PORT"]
-    url = rendered.environment(rendered.containers()["worker"])["EXECUTION_API_URL"]
+    url = rendered.environment(rendered.containers()["runner"])["EXECUTION_API_URL"]
     assert url == {"Fn::Sub": f"http://{name}.{namespace}:{port}/execution/"}
 
 
@@ -300,7 +323,7 @@ def test_every_function_is_built_by_make_at_the_root() -> None:
 
 def test_the_version_check_reaches_the_webserver_by_the_name_that_workers_use() -> None:
     url = function_environment("VersionCheckFunction")["WEBSERVER_URL"]["Fn::Sub"]
-    execution_api = rendered.environment(rendered.containers()["worker"])["EXECUTION_API_URL"]["Fn::Sub"]
+    execution_api = rendered.environment(rendered.containers()["runner"])["EXECUTION_API_URL"]["Fn::Sub"]
     assert url.removesuffix("/fleet/version") == execution_api.removesuffix("/execution/")
     plugin = (ROOT / "airflow_image" / "plugins" / "fleet_web.py").read_text()
     assert 'PREFIX = "/fleet"' in plugin
