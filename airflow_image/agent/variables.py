@@ -18,6 +18,12 @@ GATE_MINUTES = "GATE_MINUTES"  # given by the task definition
 DATABASE_URL = "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"
 POOL_OF_QUEUE = "FLEET_POOL_OF_QUEUE"  # a JSON object
 
+# The ports that a container listens on, given by the task definition. Of the webserver's two, the first is the
+# Execution API's, the second the UI's.
+PORT = "PORT"
+PUBLIC_PORT = "PUBLIC_PORT"
+BIND_HOST = "BIND_HOST"  # set on a local machine only
+
 # The forecaster's settings, see agent.forecaster.
 FORECAST_MINUTES = "FORECAST_MINUTES"  # given by the task definition
 FORECAST_RUNS = "FORECAST_RUNS"

@@ -1,4 +1,4 @@
-"""The fleet's part of the webserver: `/fleet/version` for everyone, and the Fleet page for authorized users."""
+"""The Fleet page in Airflow's UI, for authorized users."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from agent import variables
 from fleet.member import WEBSERVER
 
 PREFIX = "/fleet"
-PATH = "/version"
 PAGE = "Fleet"
 BANNER = "Fleet banner"
 
@@ -20,21 +19,10 @@ def make_app() -> Any:
     """Return the ASGI application below PREFIX."""
     # Imported here: every process loads this file, and only the webserver needs FastAPI.
     from fastapi import FastAPI
-    from fastapi.responses import JSONResponse
 
-    from agent.identity import read_identity
     from agent.page.app import add_page
-    from agent.versions import CodeWatch
 
     app = FastAPI(openapi_url=None)
-    identity, code = read_identity(os.environ), CodeWatch(os.environ)
-
-    # Both paths: the UI answers every path without a route, with a page and status 200.
-    @app.get(PATH)  # type: ignore[untyped-decorator]
-    @app.get(f"{PATH}/")  # type: ignore[untyped-decorator]
-    def version() -> Any:  # FastAPI cannot resolve a type name that is local to this function
-        return JSONResponse(identity.answer(code.dags_hash()), headers={"Cache-Control": "no-store"})
-
     add_page(app)
     return app
 

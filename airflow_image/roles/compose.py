@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 from agent import variables
 from agent.gates import Rule, other_workers, other_workers_unless_newer
@@ -11,6 +12,7 @@ from roles import parts
 from roles.errors import MissingVariablesError
 from roles.parts import Part, Variables, bind_host, is_local
 
+FLOWER_CONFIGURATION = Path(__file__).resolve().parents[1] / "agent" / "flower_configuration.py"
 COMMON = {"AIRFLOW__CORE__EXECUTOR": "CeleryExecutor", "AIRFLOW__CORE__LOAD_EXAMPLES": "False"}
 RAW_SECRETS = frozenset(
     name for part in vars(parts).values() if isinstance(part, Part) for name in part.raw
@@ -49,10 +51,6 @@ def _without_log_server(given: Variables) -> list[str]:
     return ["--skip-serve-logs"] if is_local(given) else []
 
 
-def _webserver(given: Variables) -> list[str]:
-    return ["airflow", "api-server", "--host", bind_host(given), "--port", given["PORT"], "--proxy-headers"]
-
-
 def _worker(given: Variables) -> list[str]:
     shape = ["--queues", given[variables.QUEUES], "--concurrency", given[variables.SLOTS]]
     # No one uses gossip or mingle: they cost a second at the start, and messages from each worker to every other.
@@ -60,7 +58,8 @@ def _worker(given: Variables) -> list[str]:
 
 
 def _flower(given: Variables) -> list[str]:
-    return ["airflow", "celery", "flower", "--hostname", bind_host(given), "--port", given["PORT"]]
+    at = ["--hostname", bind_host(given), "--port", given["PORT"]]
+    return ["airflow", "celery", "flower", *at, "--flower-conf", str(FLOWER_CONFIGURATION)]
 
 
 _AIRFLOW = (parts.DATABASE, parts.BROKER, parts.FERNET, parts.CONNECTIONS, parts.LOGS, parts.FLEET)
@@ -68,7 +67,11 @@ _AIRFLOW = (parts.DATABASE, parts.BROKER, parts.FERNET, parts.CONNECTIONS, parts
 ROLES = {
     role.name: role
     for role in (
-        Role(name="webserver", parts=(*_AIRFLOW, parts.WEB, parts.API_KEY, parts.TOKENS), command=_webserver),
+        Role(
+            name="webserver",
+            parts=(*_AIRFLOW, parts.WEB, parts.API_KEY, parts.TOKENS),
+            command=lambda _: ["python", "-m", "agent.web"],
+        ),
         Role(
             name="scheduler",
             parts=(*_AIRFLOW, parts.RESULTS, parts.TOKENS, parts.EXECUTION_API, parts.SCHEDULING),

@@ -58,9 +58,15 @@ def main(role: str) -> int:
 
 
 def _webserver(given: Given) -> None:
-    """Check the database only: the page always answers 200, and its other parts concern other containers."""
+    """Check one request of each kind: a page, the REST API, the Execution API.
+
+    Of what the REST API reports, check the database only: it always answers 200, and its other parts concern other
+    containers.
+    """
+    _get(given, "/execution/health")
+    _get(given, "/", port="PUBLIC_PORT")
     try:
-        status = json.loads(_get(given, "/api/v2/monitor/health"))["metadatabase"]["status"]
+        status = json.loads(_get(given, "/api/v2/monitor/health", port="PUBLIC_PORT"))["metadatabase"]["status"]
     except (ValueError, KeyError, TypeError):
         raise Unhealthy("the webserver's answer does not give the database's status") from None
     if status != "healthy":
@@ -150,8 +156,8 @@ def _heartbeat_age_s(given: Given, *, job_type: str) -> float | None:
     return None if age_s is None else float(age_s)
 
 
-def _get(given: Given, path: str) -> bytes:
-    url = f"http://localhost:{given['PORT']}{path}"
+def _get(given: Given, path: str, *, port: str = "PORT") -> bytes:
+    url = f"http://localhost:{given[port]}{path}"
     try:
         with urllib.request.urlopen(url, timeout=TIMEOUT_S) as answer:
             body: bytes = answer.read()

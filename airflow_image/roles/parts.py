@@ -228,7 +228,7 @@ RUNNING = Part(
 )
 FLOWER = Part(needs=("PORT", "ADMIN_PASSWORD"), secrets=_flower_secrets, raw=("ADMIN_PASSWORD",))
 WEB = Part(
-    needs=("PORT", "ADMIN_PASSWORD", POOLS),  # the Fleet page shows the pools
+    needs=("PORT", "PUBLIC_PORT", "ADMIN_PASSWORD", POOLS),  # the Fleet page shows the pools
     settings=lambda _: {
         "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": f"{ADMIN}:admin",
         # Only the load balancer can connect from outside; its headers hold the address that the browser asked for.

@@ -10,13 +10,18 @@ import socket
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
+from local.fargate.listener_rules import answer, read_rules
+from local.servers.http_requests import Answer
 from local.servers.ports import HOST, Port, PortTakenError, reserve
 from local.servers.relay import HTTP_503, Relay
 
 PROBE_EVERY_S = 1.0
 PROBE_TIMEOUT_S = 5.0
+# The variables that hold a container's ports.
+PORT_VARIABLES = ("PORT", "PUBLIC_PORT")
 # A healthy target is probed less often, because the webserver's health page queries the database.
 HEALTHY_PROBE_EVERY_S = 10.0
 
@@ -34,11 +39,15 @@ class Target:
 
 @dataclass(kw_only=True)
 class Frontend:
-    """A stable address in front of all tasks of a service that listen on one container port."""
+    """A stable address in front of all tasks of a service that listen on one container port.
+
+    `answer` applies the rules of a load balancer's listener to a request; None for a name in Cloud Map.
+    """
 
     service: str
     container_port: int
     health_path: str | None
+    answer: Answer | None = None
     address: tuple[str, int] = (HOST, 0)
     targets: dict[str, Target] = field(default_factory=dict)
     is_cut_off: bool = False
@@ -77,7 +86,7 @@ class Network:
         self._relay, self._clients = relay, clients
         self._frontends: dict[tuple[str, int], Frontend] = {}
         self._names: dict[str, str] = {}  # DNS name -> ECS service
-        self._ports: dict[tuple[str, str], Port] = {}
+        self._ports: dict[tuple[str, str, str], Port] = {}  # by ECS task, container and variable
         self._lock = threading.Lock()
         self._closing = threading.Event()
         threading.Thread(target=self._probe_until_closed, name="health-probes", daemon=True).start()
@@ -90,8 +99,9 @@ class Network:
         """Make the frontends of these services, which are given as ECS describes them."""
         for service in services:
             for attachment in service.get("loadBalancers") or ():
-                path = self._health_path(attachment["targetGroupArn"])
-                self._frontend(service["serviceName"], int(attachment["containerPort"]), path)
+                self._add_listener(
+                    service["serviceName"], int(attachment["containerPort"]), attachment["targetGroupArn"]
+                )
             for registry in service.get("serviceRegistries") or ():
                 self._names[self._dns_name(registry["registryArn"])] = service["serviceName"]
 
@@ -121,11 +131,13 @@ class Network:
             return all(t.healthy for f in self._frontends.values() for t in f.targets.values() if t.task_id == task_id)
 
     def environment(self, service: str, task_id: str, name: str, given: Mapping[str, str]) -> dict[str, str]:
-        """Return a container's environment with its port and every Cloud Map name replaced by those of this host."""
+        """Return a container's environment with its ports and every Cloud Map name replaced by those of this host."""
         env = self.resolve(given)
-        if "PORT" in env:
-            container_port, port = int(env["PORT"]), self._port(task_id, name)
-            env["PORT"] = str(port)
+        for variable in PORT_VARIABLES:
+            if variable not in env:
+                continue
+            container_port, port = int(env[variable]), self._port(task_id, name, variable)
+            env[variable] = str(port)
             with self._lock:
                 if frontend := self._frontends.get((service, container_port)):
                     frontend.targets[task_id] = Target(task_id=task_id, port=port)
@@ -143,28 +155,63 @@ class Network:
             for key in [key for key in self._ports if key[0] == task_id]:
                 self._ports.pop(key).release()
 
-    def _port(self, task_id: str, container: str) -> int:
-        if (task_id, container) not in self._ports:
-            self._ports[task_id, container] = reserve()
-        return self._ports[task_id, container].number
+    def _port(self, task_id: str, container: str, variable: str) -> int:
+        key = (task_id, container, variable)
+        if key not in self._ports:
+            self._ports[key] = reserve()
+        return self._ports[key].number
 
-    def _frontend(self, service: str, container_port: int, health_path: str | None) -> Frontend:
+    def _add_listener(self, service: str, container_port: int, target_group_arn: str) -> None:
+        """Make the frontend that plays the load balancer's listener for this target group."""
+        if (service, container_port) in self._frontends:
+            return
+        group = self._clients.elbv2.describe_target_groups(TargetGroupArns=[target_group_arn])["TargetGroups"][0]
+        rules = read_rules(self._rules_to(target_group_arn))
+        self._add_frontend(
+            Frontend(
+                service=service,
+                container_port=container_port,
+                health_path=str(group.get("HealthCheckPath") or "/"),
+                answer=lambda target: answer(rules, target),
+            ),
+            preferred_port=int(group["Port"]),
+        )
+
+    def _rules_to(self, target_group_arn: str) -> list[dict[str, Any]]:
+        """Return the rules of the listener that forwards to this target group."""
+        balancers = self._clients.elbv2
+        for balancer in balancers.describe_load_balancers()["LoadBalancers"]:
+            for listener in balancers.describe_listeners(LoadBalancerArn=balancer["LoadBalancerArn"])["Listeners"]:
+                rules: list[dict[str, Any]] = balancers.describe_rules(ListenerArn=listener["ListenerArn"])["Rules"]
+                if any(a.get("TargetGroupArn") == target_group_arn for rule in rules for a in rule["Actions"]):
+                    return rules
+        raise ValueError(f"no listener forwards to the target group {target_group_arn}")
+
+    def _frontend(self, service: str, container_port: int) -> Frontend:
+        """Return the frontend of a service's port; for one without a load balancer, make it."""
+        made = Frontend(service=service, container_port=container_port, health_path=None)
+        return self._frontends.get((service, container_port)) or self._add_frontend(made, preferred_port=container_port)
+
+    def _add_frontend(self, made: Frontend, *, preferred_port: int) -> Frontend:
         with self._lock:
-            frontend = self._frontends.get((service, container_port))
-            if frontend is None:
-                frontend = Frontend(service=service, container_port=container_port, health_path=health_path)
-                self._frontends[service, container_port] = frontend
-                frontend.address = self._listen(frontend, preferred_port=container_port)
+            frontend = self._frontends.setdefault((made.service, made.container_port), made)
+            if frontend is made:
+                frontend.address = self._listen(frontend, preferred_port=preferred_port)
             return frontend
 
     def _listen(self, frontend: Frontend, *, preferred_port: int) -> tuple[str, int]:
-        """Listen on the container's own port, so that bookmarks stay valid, or on a free port if that one is taken."""
+        """Listen on the preferred port, so that bookmarks stay valid, or on a free port if that one is taken."""
+        add = partial(
+            self._relay.add,
+            frontend.name,
+            backend=frontend.choose,
+            unavailable=HTTP_503,
+            answer=frontend.answer,
+        )
         try:
-            return self._relay.add(
-                frontend.name, listen_port=preferred_port, backend=frontend.choose, unavailable=HTTP_503
-            )
+            return add(listen_port=preferred_port)
         except PortTakenError:
-            return self._relay.add(frontend.name, backend=frontend.choose, unavailable=HTTP_503)
+            return add()
 
     def _resolve(self, value: str) -> str:
         for name, service in self._names.items():
@@ -173,12 +220,8 @@ class Network:
         return value
 
     def _at(self, service: str, container_port: int) -> str:
-        host, port = self._frontend(service, container_port, None).address
+        host, port = self._frontend(service, container_port).address
         return f"{host}:{port}"
-
-    def _health_path(self, target_group_arn: str) -> str:
-        groups = self._clients.elbv2.describe_target_groups(TargetGroupArns=[target_group_arn])["TargetGroups"]
-        return str(groups[0].get("HealthCheckPath") or "/")
 
     def _dns_name(self, registry_arn: str) -> str:
         found = self._clients.servicediscovery.get_service(Id=registry_arn.rsplit("/", 1)[-1])["Service"]

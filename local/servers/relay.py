@@ -8,6 +8,7 @@ from collections.abc import Callable, Coroutine
 from functools import partial
 from typing import Any, Literal, TypeVar
 
+from local.servers.http_requests import Answer, Requests
 from local.servers.ports import HOST, PortTakenError
 from local.servers.postgres_tls import TlsNegotiation
 from local.servers.relay_connection import Connection
@@ -47,12 +48,14 @@ class Relay:
         tls: ssl.SSLContext | None = None,
         starttls: Literal["postgres"] | None = None,
         unavailable: bytes = b"",
+        answer: Answer | None = None,
     ) -> Address:
         """Listen, and relay each connection to what `backend()` returns at that moment; return the listener's address.
 
         The relay's thread calls `backend`, which must return at once. When it returns None, or an address on which
         nothing listens, the client gets `unavailable` (such as HTTP_503) and the connection is closed. With `tls`
         clients speak TLS from the first byte; with `starttls` as well they must ask for it first, in that protocol.
+        With `answer` clients speak HTTP/1.1, and only the requests for which it returns None are relayed.
         Raise PortTakenError for a taken port, ValueError for a taken name or for `starttls` without `tls`.
         """
         if name in self._servers:
@@ -60,7 +63,7 @@ class Relay:
         if starttls is not None and tls is None:
             raise ValueError(f"{name}: starttls needs a TLS context")
         connect = partial(self._connect, backend=backend, unavailable=unavailable)
-        factory: Callable[[], asyncio.Protocol] = partial(Connection, self._connections, connect)
+        factory: Callable[[], asyncio.Protocol]
         if starttls is not None and tls is not None:
             factory = partial(
                 TlsNegotiation,
@@ -69,6 +72,8 @@ class Relay:
                 open_transports=self._negotiating,
             )
             tls = None
+        else:
+            factory = partial(self._accept, connect=connect, answer=answer)
         try:
             server = self._run(self._listen(factory, port=listen_port or 0, tls=tls))
         except OSError as error:
@@ -129,6 +134,9 @@ class Relay:
         task = self._loop.create_task(coroutine)
         self._tasks.add(task)  # the loop itself has only a weak reference
         task.add_done_callback(self._tasks.discard)
+
+    def _accept(self, *, connect: Callable[[Connection], None], answer: Answer | None) -> Connection:
+        return Connection(self._connections, connect, None if answer is None else Requests(answer))
 
     def _connect(self, client: Connection, *, backend: Backend, unavailable: bytes) -> None:
         self._start(self._join(client, backend=backend, unavailable=unavailable))

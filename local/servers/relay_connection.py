@@ -4,6 +4,8 @@ import asyncio
 from collections.abc import Callable
 from typing import cast
 
+from local.servers.http_requests import Requests
+
 CLOSE_TIMEOUT_S = 30.0  # for a peer that no longer reads what is left for it
 LINGER_S = 1.0  # for a rejected client to read the reason
 
@@ -12,15 +14,20 @@ class Connection(asyncio.Protocol):
     """An accepted or opened connection, which reads next to nothing until it is joined with its peer.
 
     `on_open` is called with it when it is ready to be joined. `open_connections` holds it while it is open.
+    `requests` decides which of a client's HTTP requests reach the peer; without it, everything does.
     """
 
     transport: asyncio.Transport
 
     def __init__(
-        self, open_connections: set["Connection"], on_open: Callable[["Connection"], None] | None = None
+        self,
+        open_connections: set["Connection"],
+        on_open: Callable[["Connection"], None] | None = None,
+        requests: Requests | None = None,
     ) -> None:
         self._open = open_connections
         self._on_open = on_open
+        self._requests = requests
         self._peer: Connection | None = None
         self._early: list[bytes] = []  # read before it was joined
         self._got_eof = False
@@ -63,7 +70,7 @@ class Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         if self._peer is not None:
-            self._peer.transport.write(data)
+            self._pass_on(self._peer, data)
         elif not self._is_rejected:
             self._early.append(data)
 
@@ -102,14 +109,25 @@ class Connection(asyncio.Protocol):
         if self._peer is not None:
             self._peer.transport.resume_reading()
 
+    def _pass_on(self, peer: "Connection", data: bytes) -> None:
+        answer = None
+        if self._requests is not None:
+            data, answer = self._requests.feed(data)
+        if data:
+            peer.transport.write(data)
+        if answer is not None:
+            self._peer = peer._peer = None
+            _close(peer.transport)
+            self.reject(answer)
+
     def _wait_for_peer(self) -> None:
         if self._peer is None and not self._is_rejected:
             self.transport.pause_reading()
 
     def _catch_up(self) -> None:
-        for chunk in self._early:
+        early, self._early = self._early, []
+        for chunk in early:
             self.data_received(chunk)
-        self._early.clear()
         if self._got_eof:
             self.eof_received()
 

@@ -41,7 +41,7 @@ CONFIG_ENV = "local"
 UP_TIMEOUT_S = 240
 # Airflow's processes end within this when everything is stopped at once; the others are killed.
 STOP_GRACE_S = 8
-WEBSERVER_PORT, FLOWER_PORT = 8080, 5555
+EXECUTION_PORT, WEBSERVER_PORT, FLOWER_PORT = 8080, 8081, 5555  # of containers
 DEFAULT_POOL = "worker"  # the demonstration and the faults watch this one, whatever others are declared
 
 Report = Callable[[str], None]

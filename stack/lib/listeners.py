@@ -1,18 +1,19 @@
 """Web pages behind the load balancer: a listener forwards to a container's port."""
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from troposphere import If, NoValue, Output, Ref, Sub, Template
+from troposphere import If, NoValue, Output, Ref, Split, Sub, Template
 from troposphere.elasticloadbalancingv2 import (
     Action,
-    AuthenticateOidcConfig,
     Certificate,
     Condition,
     FixedResponseConfig,
     Listener,
     ListenerRule,
     ListenerRuleAction,
+    ListenerRuleAuthenticateOidcConfig,
     LoadBalancer,
     Matcher,
     PathPatternConfig,
@@ -27,6 +28,11 @@ TLS_POLICY = "ELBSecurityPolicy-TLS13-1-2-2021-06"
 HEALTH_INTERVAL_S = 15
 HEALTH_TIMEOUT_S = 10
 DEREGISTRATION_S = 30
+MAX_PATHS = 5  # condition values that a rule may have
+# After a sign-in the provider sends the browser there. The load balancer answers it itself.
+SIGNED_IN_PATH = "/oauth2/idpresponse"
+# Priorities of rules that forward; rules that hide paths come before them.
+FIRST_ALLOWED, LAST_ALLOWED = 10, 99
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,12 +64,35 @@ class WebTarget:
     port: int
     target_group: TargetGroup
     listener: Listener
+    rules: tuple[ListenerRule, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class MorePaths:
+    """Path patterns that an operator gives, under the condition that there are some."""
+
+    values: Split
+    condition: str
 
 
 def add_web_target(
-    t: Template, prefix: str, *, balancer: Balancer, container: str, port: int, listener_port: Any, health_path: str
+    t: Template,
+    prefix: str,
+    *,
+    balancer: Balancer,
+    container: str,
+    port: int,
+    listener_port: Any,
+    health_path: str,
+    paths: Sequence[str],
+    group_port: int | None = None,
+    more_paths: MorePaths | None = None,
 ) -> WebTarget:
-    """Add a target group and a listener for a container's port, named after `prefix`."""
+    """Add a target group and a listener for a container's port, named after `prefix`.
+
+    The listener forwards what matches a pattern of `paths` or `more_paths`, and answers 404 to everything else.
+    `group_port`: the target group's own port if it is not the container's.
+    """
     target_group = t.add_resource(
         TargetGroup(
             f"{prefix}TargetGroup",
@@ -72,7 +101,7 @@ def add_web_target(
             HealthCheckTimeoutSeconds=HEALTH_TIMEOUT_S,
             HealthyThresholdCount=2,
             Matcher=Matcher(HttpCode="200"),
-            Port=port,
+            Port=port if group_port is None else group_port,
             Protocol="HTTP",
             TargetGroupAttributes=[
                 TargetGroupAttribute(Key="deregistration_delay.timeout_seconds", Value=str(DEREGISTRATION_S))
@@ -87,22 +116,55 @@ def add_web_target(
         Listener(
             f"{prefix}Listener",
             Certificates=If(certified, [Certificate(CertificateArn=balancer.certificate_arn)], NoValue),
-            DefaultActions=_actions(balancer.sign_in, target_group=target_group),
+            DefaultActions=[Action(Type="fixed-response", FixedResponseConfig=_not_found())],
             LoadBalancerArn=Ref(balancer.resource),
             Port=listener_port,
             Protocol=If(certified, "HTTPS", "HTTP"),
             SslPolicy=If(certified, TLS_POLICY, NoValue),
         )
     )
-    return WebTarget(container=container, port=port, target_group=target_group, listener=listener)
+    actions = _actions(balancer.sign_in, target_group=target_group)
+    rules = []
+    for number, values in enumerate(_batched((*paths, SIGNED_IN_PATH)), start=1):
+        title, priority = f"{prefix}Allows{number}", FIRST_ALLOWED + number
+        rules.append(_allow(t, title, listener=listener, priority=priority, values=values, actions=actions))
+    if more_paths is not None:
+        title, more = f"{prefix}AllowsMore", more_paths.values
+        rule = _allow(t, title, listener=listener, priority=LAST_ALLOWED, values=more, actions=actions)
+        rule.Condition = more_paths.condition
+    return WebTarget(container=container, port=port, target_group=target_group, listener=listener, rules=tuple(rules))
+
+
+def _allow(
+    t: Template, title: str, *, listener: Listener, priority: int, values: Any, actions: list[Any]
+) -> ListenerRule:
+    return t.add_resource(
+        ListenerRule(
+            title,
+            ListenerArn=Ref(listener),
+            Priority=priority,
+            Conditions=[Condition(Field="path-pattern", PathPatternConfig=PathPatternConfig(Values=values))],
+            Actions=actions,
+        )
+    )
+
+
+def _batched(paths: Sequence[str]) -> Iterator[list[str]]:
+    """Yield the paths in lists of the size that one rule may have."""
+    for first in range(0, len(paths), MAX_PATHS):
+        yield list(paths[first : first + MAX_PATHS])
 
 
 def _actions(sign_in: SignIn, *, target_group: TargetGroup) -> list[Any]:
-    authenticate = Action(
-        Type="authenticate-oidc", Order=1, AuthenticateOidcConfig=AuthenticateOidcConfig(**sign_in.config)
+    authenticate = ListenerRuleAction(
+        Type="authenticate-oidc", Order=1, AuthenticateOidcConfig=ListenerRuleAuthenticateOidcConfig(**sign_in.config)
     )
-    forward = Action(Type="forward", Order=2, TargetGroupArn=Ref(target_group))
+    forward = ListenerRuleAction(Type="forward", Order=2, TargetGroupArn=Ref(target_group))
     return [If(sign_in.has_oidc, authenticate, NoValue), forward]
+
+
+def _not_found() -> FixedResponseConfig:
+    return FixedResponseConfig(StatusCode="404", ContentType="text/plain", MessageBody="Not found")
 
 
 def hide_paths(t: Template, title: str, *, target: WebTarget, paths: list[str]) -> None:
@@ -113,14 +175,7 @@ def hide_paths(t: Template, title: str, *, target: WebTarget, paths: list[str]) 
             ListenerArn=Ref(target.listener),
             Priority=1,
             Conditions=[Condition(Field="path-pattern", PathPatternConfig=PathPatternConfig(Values=paths))],
-            Actions=[
-                ListenerRuleAction(
-                    Type="fixed-response",
-                    FixedResponseConfig=FixedResponseConfig(
-                        StatusCode="404", ContentType="text/plain", MessageBody="Not found"
-                    ),
-                )
-            ],
+            Actions=[ListenerRuleAction(Type="fixed-response", FixedResponseConfig=_not_found())],
         )
     )
 

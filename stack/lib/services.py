@@ -133,7 +133,8 @@ def add_service(
     if target is not None:
         service.HealthCheckGracePeriodSeconds = GRACE_PERIOD_S
         service.LoadBalancers = [_load_balancer(target)]
-        service.DependsOn = target.listener.title
+        # ECS refuses a target group that no listener forwards to.
+        service.DependsOn = [rule.title for rule in target.rules]
     t.add_output(Output(f"{title}Name", Description=f"ECS service {title}.", Value=service.get_att("Name")))
     return service
 

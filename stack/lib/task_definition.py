@@ -67,6 +67,7 @@ MEMORY_MIB = ("512", "1024", "2048", "4096", "8192", "16384")
 class Container:
     """One container; its role is its name and the image's command. `memory_mib` is its limit.
 
+    `listens_on` is the port of its server, `public_port` the one for the load balancer; one server may have both.
     `is_restarted`: when it ends, ECS restarts it alone instead of replacing the ECS task with all its containers.
     `is_optional`: the other containers continue without it, even when ECS no longer restarts it.
     `starts_after`: containers that start before this one, and that ECS stops after it.
@@ -78,7 +79,7 @@ class Container:
     environment: Mapping[str, Any]
     secrets: Mapping[str, SecretValue]
     listens_on: int | None = None
-    is_reachable: bool = False
+    public_port: int | None = None
     runs_once: bool = False
     runs_after: tuple[str, ...] = ()
     starts_after: tuple[str, ...] = ()
@@ -201,6 +202,8 @@ def _container(container: Container, *, settings: Settings, log_group: LogGroup)
         environment["PORT"] = str(listens_on)
     if container.has_shared_folder:
         environment["SHARED_FOLDER"] = SHARED_PATH
+    if container.public_port not in (None, listens_on):
+        environment["PUBLIC_PORT"] = str(container.public_port)
     definition = ContainerDefinition(
         Name=container.role,
         Image=settings.image_uri,
@@ -234,8 +237,8 @@ def _container(container: Container, *, settings: Settings, log_group: LogGroup)
         ]
     if not container.runs_once:
         definition.HealthCheck = _health_check(container.role)
-    if container.is_reachable:
-        definition.PortMappings = [PortMapping(ContainerPort=listens_on)]
+    if container.public_port is not None:
+        definition.PortMappings = [PortMapping(ContainerPort=container.public_port)]
     if container.is_restarted:
         definition.RestartPolicy = RestartPolicy(Enabled=True, RestartAttemptPeriod=RESTART_ATTEMPT_PERIOD_S)
     if container.stop_timeout_s is not None:

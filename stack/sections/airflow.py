@@ -7,13 +7,21 @@ turn, then `migrate` runs, then the others.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from troposphere import Ref, Sub, Template
+from troposphere import Equals, Not, Ref, Split, Sub, Template
 from troposphere.ecs import Service, ServiceRegistry
 from troposphere.servicediscovery import DnsConfig, DnsRecord, HealthCheckCustomConfig
 from troposphere.servicediscovery import Service as DiscoveryService
 
-from stack.lib.listeners import Balancer, WebTarget, add_url_output, add_web_target, hide_paths
-from stack.lib.parameters import FormGroup
+from stack.lib.listeners import (
+    MAX_PATHS,
+    Balancer,
+    MorePaths,
+    WebTarget,
+    add_url_output,
+    add_web_target,
+    hide_paths,
+)
+from stack.lib.parameters import FormGroup, Matching, add_condition
 from stack.lib.security_groups import Group, add_open_group, allow_traffic
 from stack.lib.services import Workload, add_service
 from stack.lib.task_definition import DefinedTask, Task, add_size, add_task
@@ -22,9 +30,10 @@ from stack.sections.airflow_scaling import add_copies, scale_copies
 from stack.sections.cluster import Cluster
 from stack.sections.connections import (
     EXECUTION_PATH,
+    EXECUTION_PORT,
     GROUP,
+    PUBLIC_PORT,
     WEBSERVER,
-    WEBSERVER_PORT,
     Connections,
     add_connections,
     let_read_connections,
@@ -34,9 +43,18 @@ from stack.sections.foundation import Foundation
 from stack.sections.pools import SizedPool
 from stack.sections.webserver_alarms import add_webserver_alarms
 
-VERSION_PATH = "/fleet/version"  # the image's plugin fleet_web serves it; a test compares
+VERSION_PATH = "/fleet/version"  # the image serves it, on the Execution API's port; a test compares
 # Always answers 200. The state is in the body, which only the container's own check reads: a load balancer cannot.
 WEBSERVER_HEALTH_PATH = "/api/v2/monitor/health"
+# What the load balancer passes on: the start page, Airflow's APIs and files, the pages of its UI. The image compares
+# the decoded path with its own list (agent/web/paths.py); a test compares both lists.
+PATHS = (
+    *("/", "/api/*", "/auth/*", "/ui/*", "/static/*", "/fleet", "/fleet/*", "/docs*", "/redoc*", "/openapi.json"),
+    *("/assets*", "/configs*", "/connections*", "/dag_runs*", "/dags*", "/deadlines*", "/events*", "/jobs*"),
+    *("/plugin/*", "/plugins*", "/pools*", "/providers*", "/required_actions*", "/security/*", "/task_instances*"),
+    *("/variables*", "/xcoms*"),
+)
+PATH = r"/[A-Za-z0-9_.~-]+(/[A-Za-z0-9_.~-]+)*(/?\*)?"
 DNS_TTL_S = 10
 
 
@@ -51,7 +69,7 @@ class Airflow:
     service: Service
     group: Group
     target: WebTarget
-    port: int
+    execution_port: int
     connections: Connections
     version_url: Sub
 
@@ -73,7 +91,7 @@ def add_airflow(t: Template, *, base: Foundation, balancer: Balancer, pools: Seq
         service=service,
         group=group,
         target=target,
-        port=WEBSERVER_PORT,
+        execution_port=EXECUTION_PORT,
         connections=connections,
         version_url=webserver_url(base.cluster, VERSION_PATH),
     )
@@ -83,9 +101,9 @@ def _add_group(t: Template, *, base: Foundation, balancer: Balancer) -> Group:
     group = add_open_group(t, "AirflowGroup", vpc=base.network.vpc, description="Services of Airflow")
     allow_traffic(t, source=group, target=base.database.group, port=base.database.port)
     allow_traffic(t, source=group, target=base.broker.group, port=base.broker.port)
-    allow_traffic(t, source=balancer.group, target=group, port=WEBSERVER_PORT)
+    allow_traffic(t, source=balancer.group, target=group, port=PUBLIC_PORT)
     # During a deployment a scheduler may reach the other task's webserver.
-    allow_traffic(t, source=group, target=group, port=WEBSERVER_PORT)
+    allow_traffic(t, source=group, target=group, port=EXECUTION_PORT)
     return group
 
 
@@ -95,13 +113,35 @@ def _add_web_target(t: Template, *, balancer: Balancer) -> WebTarget:
         "Webserver",
         balancer=balancer,
         container=WEBSERVER,
-        port=WEBSERVER_PORT,
+        port=PUBLIC_PORT,
+        # A port of its own for each target overrides it, and its change would replace the group with an empty one.
+        group_port=EXECUTION_PORT,
         listener_port=balancer.web_port,
         health_path=WEBSERVER_HEALTH_PATH,
+        paths=PATHS,
+        more_paths=_add_plugin_paths(t),
     )
-    hide_paths(t, "WebserverHidesExecution", target=target, paths=[EXECUTION_PATH, f"{EXECUTION_PATH}/*"])
+    # Also in front of the webservers of an older release, which serve these paths on their only port.
+    hidden = [path + end for path in (EXECUTION_PATH, VERSION_PATH) for end in ("", "/*")]
+    hide_paths(t, "WebserverHidesExecution", target=target, paths=hidden)
     add_url_output(t, "WebserverUrl", balancer=balancer, description="URL of Airflow's UI.")
     return target
+
+
+def _add_plugin_paths(t: Template) -> MorePaths:
+    parameter = FormGroup(t, GROUP).add(
+        "PluginPaths",
+        label="Paths of plugins",
+        description=f"Paths of your plugins' own web applications, up to {MAX_PATHS} separated by commas, such as "
+        "/reports*; empty for none.",
+        constraint=Matching(
+            regex=rf"^({PATH}(,{PATH}){{0,{MAX_PATHS - 1}}})?$",
+            must_be=f"up to {MAX_PATHS} paths separated by commas, such as /reports*, or empty",
+        ),
+        default="",
+    )
+    condition = add_condition(t, "HasPluginPaths", Not(Equals(Ref(parameter), "")))
+    return MorePaths(values=Split(",", Ref(parameter)), condition=condition)
 
 
 def _add_service(

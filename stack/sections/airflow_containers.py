@@ -9,7 +9,7 @@ from troposphere import Equals, FindInMap, Not, Ref, Template
 from fleet.pools import POOLS
 from stack.lib.parameters import Between, FormGroup, add_condition, add_mapping
 from stack.lib.task_definition import MEMORY_MIB, Container
-from stack.sections.connections import GROUP, WEBSERVER, WEBSERVER_PORT, Connections
+from stack.sections.connections import EXECUTION_PORT, GROUP, PUBLIC_PORT, WEBSERVER, Connections
 from stack.sections.foundation import Foundation
 from stack.sections.pools import SizedPool, pools_json
 
@@ -86,8 +86,8 @@ def _containers(connections: Connections, *, base: Foundation, memory_mib: Mappi
             role=WEBSERVER,
             memory_mib=memory_mib[WEBSERVER],
             secrets={**common, **api, **jwt, **admin},
-            listens_on=WEBSERVER_PORT,
-            is_reachable=True,
+            listens_on=EXECUTION_PORT,
+            public_port=PUBLIC_PORT,
         ),
         resident(
             role=SCHEDULER,

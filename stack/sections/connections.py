@@ -17,7 +17,10 @@ from stack.sections.pools import SizedPool, pools_json
 
 GROUP = "Airflow"
 WEBSERVER = "webserver"
-WEBSERVER_PORT = 8080
+# Of the webserver: the Execution API, for the stack's own containers and functions only, and the UI with the REST API,
+# for the load balancer. The first is the one that workers of the releases with a single port know: their tasks go on
+# during the deployment that adds the second.
+EXECUTION_PORT, PUBLIC_PORT = 8080, 8081
 EXECUTION_PATH = "/execution"
 MAX_GATE_MINUTES = 120  # CloudFormation waits at most three hours for a deployment
 
@@ -83,8 +86,8 @@ def add_connections(t: Template, *, base: Foundation, pools: Sequence[SizedPool]
 
 
 def webserver_url(cluster: Cluster, path: str) -> Sub:
-    """Return the URL of a page of the webserver, by its name in Cloud Map."""
-    return Sub(f"http://{WEBSERVER}.{cluster.namespace_name}:{WEBSERVER_PORT}{path}")
+    """Return the URL of a path that the webserver serves to the stack's own members, by its name in Cloud Map."""
+    return Sub(f"http://{WEBSERVER}.{cluster.namespace_name}:{EXECUTION_PORT}{path}")
 
 
 def let_read_connections(t: Template, title: str, *, role: Role, connections: Connections) -> None:

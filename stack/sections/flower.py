@@ -17,6 +17,8 @@ GROUP = "Flower"
 ROLE = "flower"
 PORT = 5555
 HEALTH_PATH = "/healthcheck"
+# Flower's pages, which begin with a sign-in. The image adds one to /metrics.
+PATHS = ("/", "/worker*", "/task*", "/broker", "/api/*", "/static/*", "/login*", "/logout", "/metrics")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,7 +38,7 @@ def add_flower(t: Template, *, base: Foundation, balancer: Balancer) -> Flower:
         environment=base.broker.environment,
         secrets={**base.broker.secrets, "ADMIN_PASSWORD": base.secrets.admin},
         listens_on=PORT,
-        is_reachable=True,
+        public_port=PORT,
         is_restarted=True,
     )
     defined = add_task(
@@ -53,6 +55,7 @@ def add_flower(t: Template, *, base: Foundation, balancer: Balancer) -> Flower:
         port=PORT,
         listener_port=FLOWER_LISTENER_PORT,
         health_path=HEALTH_PATH,
+        paths=PATHS,
     )
     add_url_output(
         t, "FlowerUrl", balancer=balancer, description="URL of Flower, Celery's monitor.", port=FLOWER_LISTENER_PORT

@@ -105,7 +105,7 @@ def _add_context(t: Template, *, base: Foundation, airflow: Airflow) -> Function
     network_policy = add_network_policy(t, "FunctionsNetworkPolicy")
     group = add_aws_client_group(t, "FunctionsGroup", vpc=base.network.vpc, description="Functions")
     allow_traffic(t, source=group, target=base.broker.group, port=base.broker.port)
-    allow_traffic(t, source=group, target=airflow.group, port=airflow.port)
+    allow_traffic(t, source=group, target=airflow.group, port=airflow.execution_port)
     return FunctionContext(
         settings=base.settings,
         subnets=base.network.private_subnets,

@@ -59,7 +59,7 @@ def _add_pool(t: Template, *, base: Foundation, airflow: Airflow, sized: SizedPo
     pool = sized.pool
     group = add_open_group(t, f"{pool.title}Group", vpc=base.network.vpc, description=f"Workers of pool {pool.name}")
     allow_traffic(t, source=group, target=base.broker.group, port=base.broker.port)
-    allow_traffic(t, source=group, target=airflow.group, port=airflow.port)
+    allow_traffic(t, source=group, target=airflow.group, port=airflow.execution_port)
     # The webserver fetches the log of a task that still runs from its worker.
     allow_traffic(t, source=airflow.group, target=group, port=LOG_SERVER_PORT)
     # Two containers: `worker` has the credentials and runs no code of a DAG, `runner` runs the tasks and has none. ECS

@@ -42,6 +42,7 @@ POOLS = [{"name": "worker", "queues": ["default"], "min": 1, "max": 1, "concurre
 START_TIMEOUT_S = 600.0
 RUN_TIMEOUT_S = 600.0
 TASK_S = 15
+EXECUTION = "execution"  # the webserver's port for workers
 SIDE_ROLES = ("scheduler", "dag-processor", "triggerer", "forecaster", "flower")
 
 
@@ -61,6 +62,8 @@ class Cluster:
     @contextlib.contextmanager
     def running(self, role: str) -> Iterator[Container]:
         port = {"PORT": str(self.ports[role])} if role in self.ports else {}
+        if role == "webserver":
+            port = {"PORT": str(self.ports[EXECUTION]), "PUBLIC_PORT": str(self.ports[role])}
         container = self.image.start_role(role, {**self.variables, **port})
         self.containers[role] = container
         try:
@@ -141,10 +144,10 @@ def servers(authority: Authority) -> Iterator[tuple[dict[str, str], Redis]]:
 @pytest.fixture(scope="module")
 def cluster(image: Image, authority: Authority) -> Iterator[Cluster]:
     with servers(authority) as (variables, redis), contextlib.ExitStack() as stack:
-        ports = {role: free_port() for role in ("webserver", "scheduler", "flower")}
+        ports = {role: free_port() for role in ("webserver", EXECUTION, "scheduler", "flower")}
         made = Cluster(
             image=image,
-            variables={**variables, "EXECUTION_API_URL": f"http://127.0.0.1:{ports['webserver']}/execution/"},
+            variables={**variables, "EXECUTION_API_URL": f"http://127.0.0.1:{ports[EXECUTION]}/execution/"},
             ports=ports,
             registry=Registry(stack.enter_context(redis.client())),
             containers={},

@@ -49,6 +49,7 @@ def environment(*, home: Path, broker_url: str, role: str = "webserver") -> dict
         "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(home / "passwords.json"),
         "AIRFLOW__API_AUTH__JWT_SECRET": "a-secret-of-nobody-that-is-long-enough",
         "AIRFLOW__CELERY__BROKER_URL": broker_url,
+        "BIND_HOST": HOST,
         "FLEET_ROLE": role,
         "FLEET_TASK_ARN": TASK_ARN,
         "IMAGE_VERSION": "1.4.0",
@@ -58,9 +59,10 @@ def environment(*, home: Path, broker_url: str, role: str = "webserver") -> dict
 
 @dataclass(frozen=True, kw_only=True)
 class Webserver:
-    """A running webserver with its address and log."""
+    """A running webserver with its log, the address of its UI and the one of its Execution API."""
 
     url: str
+    internal_url: str
     pid: int
     log: Path
 
@@ -80,16 +82,17 @@ class Webserver:
 @contextlib.contextmanager
 def running_webserver(*, home: Path, broker_url: str) -> Iterator[Webserver]:
     """Run a webserver until the block ends; yield it when it answers."""
-    variables = environment(home=home, broker_url=broker_url)
+    public, internal = free_port(), free_port()
+    ports = {"PUBLIC_PORT": str(public), "PORT": str(internal)}
+    variables = environment(home=home, broker_url=broker_url) | ports
     (home / "passwords.json").write_text(json.dumps(dict.fromkeys(USERS, PASSWORD)))
-    log, port = home / "webserver.log", free_port()
-    airflow = str(PYTHON.with_name("airflow"))
+    log, airflow = home / "webserver.log", str(PYTHON.with_name("airflow"))
     migrate = process.spawn([airflow, "db", "migrate"], env=variables, cwd=home, log_path=log)
     if migrate.wait(STARTS_WITHIN_S):
         raise CommandError(log.read_text())
-    argv = [airflow, "api-server", "--host", HOST, "--port", str(port), "--workers", "1"]
-    child = process.spawn(argv, env=variables, cwd=home, log_path=log)
-    server = Webserver(url=f"http://{HOST}:{port}", pid=child.pid, log=log)
+    child = process.spawn([str(PYTHON), "-m", "agent.web"], env=variables, cwd=home, log_path=log)
+    urls = {"url": f"http://{HOST}:{public}", "internal_url": f"http://{HOST}:{internal}"}
+    server = Webserver(**urls, pid=child.pid, log=log)
     try:
         is_settled = partial(_is_settled, child, server)
         wait_until(is_settled, what="the start of the webserver", timeout_s=STARTS_WITHIN_S)
@@ -106,6 +109,6 @@ def _is_settled(child: subprocess.Popen[bytes], server: Webserver) -> bool:
 
 def _answers(server: Webserver) -> bool:
     try:
-        return server.get("/fleet/version").status_code == 200
+        return server.get("/api/v2/monitor/health").status_code == 200
     except httpx.TransportError:
         return False

@@ -8,7 +8,7 @@ from local.fargate.endpoint import Answer
 from local.scenarios.airflow import BURST_DAG, BURST_TASK
 from local.scenarios.faults.trial import Burst, Trial
 from local.scenarios.sampling import EVERY_S, WorkerSample
-from local.stack.up import WEBSERVER_PORT
+from local.stack.up import EXECUTION_PORT, WEBSERVER_PORT
 from project.errors import CommandError
 from project.waiting import wait_until
 
@@ -43,9 +43,11 @@ def cut_off_webserver(trial: Trial) -> None:
     """Cut the webserver off, so that no task can start, report or end meanwhile."""
     trial.trigger_on_several(Burst(tasks=60, shortest_s=2, longest_s=10))
     service = trial.stack.outputs["AirflowServiceName"]
-    trial.stack.network.cut_off(service, WEBSERVER_PORT)
+    for port in (EXECUTION_PORT, WEBSERVER_PORT):
+        trial.stack.network.cut_off(service, port)
     time.sleep(WEBSERVER_AWAY_S)
-    trial.stack.network.restore(service, WEBSERVER_PORT)
+    for port in (EXECUTION_PORT, WEBSERVER_PORT):
+        trial.stack.network.restore(service, port)
     trial.figures["away_s"] = WEBSERVER_AWAY_S
     trial.finish()
 

@@ -29,7 +29,7 @@ from local.scenarios.faults.sleep import put_to_sleep
 from local.scenarios.faults.trial import Trial
 from local.scenarios.faults.verdict import Verdict, judge
 from local.scenarios.observed_stack import ObservedStack
-from local.stack.up import WEBSERVER_PORT, Stack, up
+from local.stack.up import EXECUTION_PORT, WEBSERVER_PORT, Stack, up
 from local.ui.display import Display
 from project import paths
 from project.errors import CommandError
@@ -139,7 +139,8 @@ def _repair(observed: ObservedStack) -> None:
     stack = observed.stack
     stack.agent.endpoint.recover()
     stack.rules.function(observed.autoscaler).unthrottle()
-    stack.network.restore(stack.outputs["AirflowServiceName"], WEBSERVER_PORT)
+    for port in (EXECUTION_PORT, WEBSERVER_PORT):
+        stack.network.restore(stack.outputs["AirflowServiceName"], port)
 
 
 def _note_failure(step: Callable[[], None], trial: Trial) -> None:

@@ -6,7 +6,7 @@ import socket
 import subprocess
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -20,18 +20,17 @@ from roles import health
 from tests.support.servers import PostgresServer
 
 ROOT = Path(__file__).parents[3]
-PATHS = {"webserver": "/api/v2/monitor/health", "scheduler": "/health", "flower": "/healthcheck"}
+PATHS = {"/api/v2/monitor/health", "/", "/execution/health", "/health", "/healthcheck"}
 HEALTHY = json.dumps({"metadatabase": {"status": "healthy"}, "scheduler": {"status": "unhealthy"}})
 
 
 @contextmanager
-def serving(status: int, body: str) -> Iterator[dict[str, str]]:
+def serving(status: int, body: str, *, known: Set[str] = PATHS) -> Iterator[dict[str, str]]:
     """Serve the same answer on every known path; yield a container's environment for it."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            known = self.path in PATHS.values()
-            self.send_response(status if known else 404)
+            self.send_response(status if self.path in known else 404)
             self.end_headers()
             self.wfile.write(body.encode())
 
@@ -41,7 +40,7 @@ def serving(status: int, body: str) -> Iterator[dict[str, str]]:
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
         thread = threading.Thread(target=server.serve_forever, daemon=True)
         thread.start()
-        yield {"PORT": str(server.server_port)}
+        yield {"PORT": str(server.server_port), "PUBLIC_PORT": str(server.server_port)}
         server.shutdown()
         thread.join()
 
@@ -66,6 +65,15 @@ def test_a_server_that_does_its_work_is_healthy(role: str, body: str) -> None:
 def test_a_server_that_answers_otherwise_is_unhealthy(role: str, status: int, body: str, why: str) -> None:
     with serving(status, body) as given, pytest.raises(health.Unhealthy, match=why):
         health.check(role, given)
+
+
+@pytest.mark.parametrize("kind", ["/", "/api/v2/monitor/health", "/execution/health"])
+def test_a_webserver_is_healthy_only_if_it_answers_a_request_of_each_kind(kind: str) -> None:
+    with (
+        serving(200, HEALTHY, known=PATHS - {kind}) as given,
+        pytest.raises(health.Unhealthy, match=f"{kind} answers 404"),
+    ):
+        health.check("webserver", given)
 
 
 def test_a_container_without_a_server_is_unhealthy() -> None:

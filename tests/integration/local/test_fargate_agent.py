@@ -289,7 +289,7 @@ def test_a_listener_has_the_container_s_port_unless_it_is_taken(cluster: Cluster
             occupant.listen()
         else:
             occupant.close()
-        cluster.network._frontend("s", port, None)
+        cluster.network._frontend("s", port)
         address = cluster.network.address("s", port)
     assert address is not None
     assert (address[1] == port) is not taken

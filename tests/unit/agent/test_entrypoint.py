@@ -45,12 +45,14 @@ GIVEN = {
     "POOL": "worker",
     "SHARED_FOLDER": "/opt/shared",
     "PORT": "8080",
+    "PUBLIC_PORT": "8081",
     "AWS_DEFAULT_REGION": "eu-central-1",
     "ECS_AGENT_URI": "http://169.254.170.2/api/1",
     "ECS_CONTAINER_METADATA_URI_V4": "http://169.254.170.2/v4/1",
     "IMAGE_VERSION": "1.2.3",
     "PATH": "/usr/bin",
 }
+FLOWER_CONFIGURATION = PROGRAM.parent / "agent" / "flower_configuration.py"
 DATABASE = "airflow:p%40ss%3Aw%2Fr%25d%20%24HOME@database.internal:5432/airflow"
 AUTHORITIES = PROGRAM.parent / "authorities" / "rds.pem"
 DATABASE_URL = f"postgresql+psycopg2://{DATABASE}?sslmode=verify-full&sslrootcert={quote(str(AUTHORITIES), safe='')}"
@@ -209,13 +211,13 @@ def test_no_secret_is_on_a_command_line(role: str) -> None:
 @pytest.mark.parametrize(
     ("role", "expected"),
     [
-        ("webserver", "airflow api-server --host 0.0.0.0 --port 8080 --proxy-headers"),
+        ("webserver", "python -m agent.web"),
         ("scheduler", "airflow scheduler"),
         ("dag-processor", "airflow dag-processor"),
         ("triggerer", "airflow triggerer"),
         ("worker", "airflow celery worker --queues default --concurrency 16 --without-mingle --without-gossip"),
         ("runner", "python -m agent.runner"),
-        ("flower", "airflow celery flower --hostname 0.0.0.0 --port 8080"),
+        ("flower", f"airflow celery flower --hostname 0.0.0.0 --port 8080 --flower-conf {FLOWER_CONFIGURATION}"),
         ("migrate", "airflow db migrate"),
         # With less priority than the scheduler, which shares its processor.
         ("forecaster", "nice -n 10 python -m agent.forecaster"),

@@ -46,6 +46,15 @@ def test_a_container_s_port_is_reserved_before_it_listens_and_until_its_task_end
         network.close()
 
 
+def test_a_container_with_two_ports_gets_two_of_this_host() -> None:
+    network = Network(relay=None, clients=None)  # type: ignore[arg-type]
+    try:
+        given = network.environment("s", "task", "webserver", {"PORT": "8080", "PUBLIC_PORT": "8081"})
+        assert len({given["PORT"], given["PUBLIC_PORT"], "8080", "8081"}) == 4
+    finally:
+        network.close()
+
+
 def test_a_port_that_is_cut_off_has_no_target_until_it_is_restored() -> None:
     target = Target(task_id="1", port=1, healthy=True)
     frontend = Frontend(service="airflow", container_port=8080, health_path="/", targets={"1": target})

@@ -35,6 +35,7 @@ OTHER = {
     "DatabaseInstanceClass": "db.m7g.xlarge",
     "ImageRepositoryArn": "arn:aws:ecr:us-east-1:123456789012:repository/others",
     "ImageUri": "others:2",
+    "PluginPaths": "/reports*",
     "OidcIssuer": "https://others.example.com",
     "PermissionsBoundaryArn": "arn:aws:iam::123456789012:policy/others",
     "VpcCidr": "10.1.0.0/16",

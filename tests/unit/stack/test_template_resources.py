@@ -164,7 +164,8 @@ def test_security_groups_allow_only_traffic_that_is_used() -> None:
     assert paths == {
         ("AirflowGroup", "DatabaseGroup", 5433),
         *((f"{who}Group", "BrokerGroup", 6379) for who in ("Airflow", "Worker", "Flower", "Functions")),
-        *((f"{who}Group", "AirflowGroup", 8080) for who in ("Balancer", "Airflow", "Worker", "Functions")),
+        *((f"{who}Group", "AirflowGroup", 8080) for who in ("Airflow", "Worker", "Functions")),
+        ("BalancerGroup", "AirflowGroup", 8081),
         ("AirflowGroup", "WorkerGroup", 8793),
         ("BalancerGroup", "FlowerGroup", 5555),
     }
@@ -212,9 +213,60 @@ def test_the_load_balancer_is_internal_by_default() -> None:
     assert rendered.template()["Parameters"]["BalancerScheme"]["Default"] == "internal"
 
 
+def rules_of(listener: str) -> dict[str, dict[str, Any]]:
+    rules = rendered.resources("AWS::ElasticLoadBalancingV2::ListenerRule")
+    return {title: rule for title, rule in rules.items() if rule["ListenerArn"] == {"Ref": listener}}
+
+
+def allowing() -> dict[str, dict[str, Any]]:
+    rules = rendered.resources("AWS::ElasticLoadBalancingV2::ListenerRule")
+    return {title: rule for title, rule in rules.items() if title != "WebserverHidesExecution"}
+
+
 @pytest.mark.parametrize("title", ["WebserverListener", "FlowerListener"])
+def test_a_listener_answers_404_to_what_no_rule_allows(title: str) -> None:
+    (action,) = rendered.resources("AWS::ElasticLoadBalancingV2::Listener")[title]["DefaultActions"]
+    assert (action["Type"], action["FixedResponseConfig"]["StatusCode"]) == ("fixed-response", "404")
+    priorities = [rule["Priority"] for rule in rules_of(title).values()]
+    assert len(priorities) == len(set(priorities))
+
+
+def test_a_rule_has_no_more_values_than_aws_takes() -> None:
+    for rule in allowing().values():
+        (condition,) = rule["Conditions"]
+        values = condition["PathPatternConfig"]["Values"]
+        assert values == {"Fn::Split": [",", {"Ref": "PluginPaths"}]} or 1 <= len(values) <= 5
+
+
+@pytest.mark.parametrize(
+    ("paths", "is_valid"),
+    [
+        ("", True),
+        ("/reports*", True),
+        ("/reports,/reports/*,/a/b", True),
+        ("/a,/b,/c,/d,/e", True),
+        ("/a,/b,/c,/d,/e,/f", False),
+        ("/*", False),
+        ("*", False),
+        ("/", False),
+        ("reports", False),
+    ],
+)
+def test_a_plugin_s_paths_are_named_and_at_most_five(paths: str, is_valid: bool) -> None:
+    pattern = rendered.template()["Parameters"]["PluginPaths"]["AllowedPattern"]
+    assert bool(re.fullmatch(pattern, paths)) is is_valid
+
+
+@pytest.mark.parametrize("service", ["AirflowService", "FlowerService"])
+def test_a_service_waits_for_the_rules_that_forward_to_it(service: str) -> None:
+    listener = service.replace("AirflowService", "WebserverListener").replace("FlowerService", "FlowerListener")
+    unconditional = {title for title in allowing() if title in rules_of(listener) and title != "WebserverAllowsMore"}
+    assert unconditional <= set(resource(service)["DependsOn"])
+
+
+@pytest.mark.parametrize("title", sorted(allowing()))
 def test_sign_in_comes_before_every_page(title: str) -> None:
-    first, second = rendered.resources("AWS::ElasticLoadBalancingV2::Listener")[title]["DefaultActions"]
+    first, second = allowing()[title]["Actions"]
     condition, authenticate, nothing = first["Fn::If"]
     assert (condition, nothing) == ("HasOidc", {"Ref": "AWS::NoValue"})
     assert (authenticate["Type"], authenticate["Order"]) == ("authenticate-oidc", 1)
@@ -231,10 +283,12 @@ def test_a_site_uses_https_with_a_certificate(title: str) -> None:
 
 
 def test_the_execution_api_is_hidden_from_the_load_balancer() -> None:
-    rule = one("AWS::ElasticLoadBalancingV2::ListenerRule")
-    assert rule["ListenerArn"] == {"Ref": "WebserverListener"}
+    rule = rules_of("WebserverListener")["WebserverHidesExecution"]
+    assert rule["Priority"] < min(rule["Priority"] for rule in allowing().values())
     (condition,) = rule["Conditions"]
-    assert condition["PathPatternConfig"]["Values"] == ["/execution", "/execution/*"]
+    assert condition["PathPatternConfig"]["Values"] == [
+        *("/execution", "/execution/*", "/fleet/version", "/fleet/version/*"),
+    ]
     (action,) = rule["Actions"]
     assert action["FixedResponseConfig"]["StatusCode"] == "404"
 

@@ -40,6 +40,7 @@ PLAIN = {
     ("FORECAST_MINUTES",): ["forecaster"],
     ("POOL",): ["worker"],
     ("PORT",): ["webserver", "scheduler", "flower"],
+    ("PUBLIC_PORT",): ["webserver"],
 }
 SECRET = {
     ("BROKER_PASSWORD",): [*AIRFLOW, "worker", "flower"],
@@ -299,7 +300,10 @@ def test_the_load_balancer_sends_to_a_container_and_port_that_exist(service: str
     assert target["ContainerName"] == container
     assert target["ContainerPort"] in ports[container]
     group = rendered.resources("AWS::ElasticLoadBalancingV2::TargetGroup")[target["TargetGroupArn"]["Ref"]]
-    assert group["Port"] == target["ContainerPort"]
+    # Each target has the container's port. Another port of the group would replace it, and all targets with it.
+    assert group["Port"] == {"webserver": 8080, "flower": target["ContainerPort"]}[container]
+    variables = rendered.environment(rendered.containers()[container])
+    assert str(target["ContainerPort"]) == variables.get("PUBLIC_PORT", variables["PORT"])
     assert group["HealthCheckPath"] == {"webserver": "/api/v2/monitor/health", "flower": "/healthcheck"}[container]
 
 
@@ -325,9 +329,9 @@ def test_the_version_check_reaches_the_webserver_by_the_name_that_workers_use() 
     url = function_environment("VersionCheckFunction")["WEBSERVER_URL"]["Fn::Sub"]
     execution_api = rendered.environment(rendered.containers()["runner"])["EXECUTION_API_URL"]["Fn::Sub"]
     assert url.removesuffix("/fleet/version") == execution_api.removesuffix("/execution/")
-    plugin = (ROOT / "airflow_image" / "plugins" / "fleet_web.py").read_text()
-    assert 'PREFIX = "/fleet"' in plugin
-    assert 'PATH = "/version"' in plugin
+    application = (ROOT / "airflow_image" / "agent" / "web" / "application.py").read_text()
+    assert 'FLEET = "fleet"' in application
+    assert 'VERSION_PATH = f"/{FLEET}/version"' in application
 
 
 def test_a_version_skew_raises_an_alarm_after_the_parameters_minutes() -> None:
