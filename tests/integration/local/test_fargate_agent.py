@@ -248,6 +248,20 @@ def test_a_rolling_deployment_replaces_only_unprotected_tasks(cluster: Cluster) 
     assert [state for _, state in cluster.deployments][-2:] == ["IN_PROGRESS", "COMPLETED"]
 
 
+def listen(cluster: Cluster, *, vpc: str, forward_to: str) -> None:
+    """Make a load balancer with a listener that forwards everything but `/hidden`."""
+    subnet = cluster.clients.ec2.create_subnet(VpcId=vpc, CidrBlock="10.9.1.0/24")["Subnet"]["SubnetId"]
+    balancers = cluster.clients.elbv2
+    balancer = balancers.create_load_balancer(Name=cluster.name, Subnets=[subnet])["LoadBalancers"][0]
+    forward = {"Type": "forward", "TargetGroupArn": forward_to}
+    listener = balancers.create_listener(
+        LoadBalancerArn=balancer["LoadBalancerArn"], Port=80, Protocol="HTTP", DefaultActions=[forward]
+    )["Listeners"][0]["ListenerArn"]
+    hidden = {"Field": "path-pattern", "PathPatternConfig": {"Values": ["/hidden"]}}
+    answer = {"Type": "fixed-response", "FixedResponseConfig": {"StatusCode": "403"}}
+    balancers.create_rule(ListenerArn=listener, Priority=1, Conditions=[hidden], Actions=[answer])
+
+
 def test_a_container_gets_its_environment_secrets_and_own_port(cluster: Cluster) -> None:
     secret = cluster.clients.secretsmanager.create_secret(Name=cluster.name, SecretString='{"password": "p,:/@ ä"}')
     definition = cluster.define(
@@ -260,6 +274,7 @@ def test_a_container_gets_its_environment_secrets_and_own_port(cluster: Cluster)
     group = cluster.clients.elbv2.create_target_group(
         Name=cluster.name, Protocol="HTTP", Port=8080, VpcId=vpc, TargetType="ip", HealthCheckPath="/up"
     )["TargetGroups"][0]["TargetGroupArn"]
+    listen(cluster, vpc=vpc, forward_to=group)
     balancer = {"targetGroupArn": group, "containerName": "serve", "containerPort": 8080}
     cluster.serve(definition, count=1, loadBalancers=[balancer])
     cluster.until(lambda: cluster.network.healthy("s", 8080))
@@ -267,6 +282,7 @@ def test_a_container_gets_its_environment_secrets_and_own_port(cluster: Cluster)
     assert address is not None
     status, seen = get(address)
     assert status == 200
+    assert get(address, "/hidden")[0] == 403
     assert (seen["PLAIN"], seen["DATABASE_PASSWORD"], seen["BIND_HOST"]) == ("x", "p,:/@ ä", "127.0.0.1")
     assert seen["PORT"] not in ("8080", str(address[1]))
     assert seen["IMAGE_VERSION"] == "1"
