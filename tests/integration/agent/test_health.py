@@ -71,7 +71,7 @@ def test_a_server_that_answers_otherwise_is_unhealthy(role: str, status: int, bo
 def test_a_webserver_is_healthy_only_if_it_answers_a_request_of_each_kind(kind: str) -> None:
     with (
         serving(200, HEALTHY, known=PATHS - {kind}) as given,
-        pytest.raises(health.Unhealthy, match=f"{kind} answers 404"),
+        pytest.raises(health.Unhealthy, match=f"{kind} answers HTTP 404"),
     ):
         health.check("webserver", given)
 
