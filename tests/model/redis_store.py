@@ -142,5 +142,8 @@ class Pipeline:
     def __getattr__(self, command: str) -> Callable[..., None]:
         return lambda *args, **options: self._commands.append((command, args, options))
 
+    def execute_command(self, command: str, *args: Any) -> None:
+        self._commands.append((command.lower(), args, {}))
+
     def execute(self, **_: bool) -> list[Any]:
         return self._client.run(self._commands)
