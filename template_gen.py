@@ -51,7 +51,7 @@ def build(declared: Sequence[DeclaredPool] = POOLS) -> RecordedTemplate:
         topic=add_topic(t, key_arn=settings.key_arn),
         network=(network := add_network(t)),
         database=add_database(t, network=network, settings=settings),
-        broker=add_broker(t, network=network, settings=settings),
+        broker=add_broker(t, network=network, settings=settings, pools=declared),
         logs=add_logs(t, settings=settings, access_logs=access_logs),
         secrets=add_secrets(t, settings=settings),
         cluster=add_cluster(t, network=network),

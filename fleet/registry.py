@@ -77,9 +77,11 @@ class Roster:
 class Registry:
     """The registry over a Redis client, which may decode responses or not. Every method may raise redis.RedisError."""
 
-    def __init__(self, client: redis.Redis) -> None:
+    def __init__(self, client: redis.Redis, *, reader: redis.Redis | None = None) -> None:
+        """Use `client`; read members and orders with `reader` if given, whose user may read what this one may not."""
         # The stubs of redis-py 6 and 8 type replies differently, and neither knows `decode_responses`.
         self._redis: Any = client
+        self._reader: Any = client if reader is None else reader
 
     def now(self) -> float:
         """Return seconds since the epoch by Redis's clock, the only clock that all members share."""
@@ -95,15 +97,15 @@ class Registry:
             pipe.execute()
 
     def forget(self, member_id: str) -> None:
-        """Remove a member that shuts down in an orderly way."""
+        """Remove a member that shuts down in an orderly way. Its order expires: a member may not write orders."""
         with self._redis.pipeline(transaction=True) as pipe:
             pipe.zrem(MEMBERS_KEY, member_id)
-            pipe.delete(member_key(member_id), order_key(member_id))
+            pipe.delete(member_key(member_id))
             pipe.execute()
 
     def members(self) -> Roster:
         """Return all members seen within MEMBER_TTL_S. It takes two round trips for any number of members."""
-        with self._redis.pipeline(transaction=True) as pipe:
+        with self._reader.pipeline(transaction=True) as pipe:
             pipe.time()
             pipe.zrange(MEMBERS_KEY, 0, -1, withscores=True)
             time, scores = pipe.execute()
@@ -115,12 +117,12 @@ class Registry:
         Redis scans all names, which is cheap enough for every worker to ask now and then.
         """
         now = self.now()
-        return self._read(self._redis.zscan_iter(MEMBERS_KEY, match=member_id("*", role), count=NAMES_A_SCAN), now=now)
+        return self._read(self._reader.zscan_iter(MEMBERS_KEY, match=member_id("*", role), count=NAMES_A_SCAN), now=now)
 
     def _read(self, scores: Iterable[tuple[bytes | str, float]], *, now: float) -> Roster:
         seen = {_text(name): score for name, score in scores if score >= now - MEMBER_TTL_S}
         ids = sorted(seen)
-        records = self._redis.mget([member_key(name) for name in ids]) if ids else []
+        records = self._reader.mget([member_key(name) for name in ids]) if ids else []
         members, malformed = [], []
         for name, record in zip(ids, loads_each(records), strict=True):
             if record is None or seen[name] > now + CLOCK_TOLERANCE_S:
@@ -134,7 +136,7 @@ class Registry:
 
     def order(self, member_id: str) -> str | None:
         """Return the member's order; None when there is none or it expired: the last order it read then stands."""
-        raw = self._redis.get(order_key(member_id))
+        raw = self._reader.get(order_key(member_id))
         return None if raw is None else _text(raw)
 
     def give_orders(self, orders: Mapping[str, str]) -> None:

@@ -19,7 +19,7 @@ NO_STACK = "no local stack is running in this checkout; start one with `make up`
 
 @dataclass(frozen=True, kw_only=True)
 class Running:
-    """The addresses of the stack's Redis and AWS API; the API holds the secret with Redis's password.
+    """The addresses of the stack's Redis and AWS API; the API holds the password of `broker_user`, who may only read.
 
     `invocations` is the address of Lambda's Invoke, which the AWS API does not provide.
     """
@@ -28,6 +28,7 @@ class Running:
     redis_port: int
     endpoint: str
     region: str
+    broker_user: str
     broker_secret_arn: str
     invocations: str
 
@@ -36,7 +37,13 @@ class Running:
         try:
             secrets = Clients(self.endpoint, self.region).secretsmanager
             password = secrets.get_secret_value(SecretId=self.broker_secret_arn)["SecretString"]
-            client = redis.Redis(host=self.redis_host, port=self.redis_port, password=password, socket_timeout=5)
+            client = redis.Redis(
+                host=self.redis_host,
+                port=self.redis_port,
+                username=self.broker_user,
+                password=password,
+                socket_timeout=5,
+            )
             client.ping()
         except (BotoCoreError, ClientError, redis.RedisError) as error:
             raise CommandError(f"the local stack does not answer ({type(error).__name__}): {NO_STACK}") from None

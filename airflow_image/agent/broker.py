@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 
 import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
+
+from agent import variables
+from fleet.registry import Registry
 
 TIMEOUT_S = 2.0
 
@@ -16,6 +20,12 @@ def connect(url: str) -> redis.Redis:
     return redis.Redis.from_url(
         url, socket_timeout=TIMEOUT_S, socket_connect_timeout=TIMEOUT_S, retry=Retry(NoBackoff(), 1)
     )
+
+
+def registry_of(environment: Mapping[str, str]) -> Registry:
+    """Return the registry as the container's own user writes it, and as its reader, if it has one, reads it."""
+    reader = environment.get(variables.READER_URL)
+    return Registry(connect(environment[variables.BROKER_URL]), reader=None if reader is None else connect(reader))
 
 
 class Outage:

@@ -12,8 +12,7 @@ import time
 
 import redis
 
-from agent import variables
-from agent.broker import Outage, connect
+from agent.broker import Outage, registry_of
 from agent.identity import Identity, read_identity
 from agent.versions import CodeWatch
 from fleet.member import RUNNING
@@ -81,7 +80,7 @@ def main(parent: int) -> None:
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
-    registry = Registry(connect(os.environ[variables.BROKER_URL]))
+    registry = registry_of(os.environ)
     run(Reporter(read_identity(os.environ), registry, CodeWatch(os.environ)), parent=parent)
 
 

@@ -7,6 +7,7 @@ POOL = "FLEET_POOL"
 QUEUES = "FLEET_QUEUES"  # separated by commas
 SLOTS = "FLEET_SLOTS"
 BROKER_URL = "AIRFLOW__CELERY__BROKER_URL"
+READER_URL = "FLEET_READER_URL"  # the broker with a user that reads orders and members, and writes nothing
 IMAGE_VERSION = "IMAGE_VERSION"
 DAGS_FOLDER = "AIRFLOW__CORE__DAGS_FOLDER"
 DAGS_HASH = "FLEET_DAGS_HASH"  # in a task's process: of the code that the task runs

@@ -13,17 +13,16 @@ from typing import Any
 from celery import bootsteps
 from celery.signals import celeryd_init, task_prerun, worker_init, worker_shutdown, worker_shutting_down
 from celery.worker import state as requests
-from celery.worker.control import inspect_command
+from celery.worker.control import Panel, inspect_command
 
-from agent import variables
-from agent.broker import connect
+from agent import control, variables
+from agent.broker import registry_of
 from agent.conduct import IdleWatch, Snapshot
 from agent.fleet_agent import FleetAgent
 from agent.gates import limit_s
 from agent.identity import read_identity, read_task_id
 from agent.protection import TaskProtection
 from agent.versions import CodeHash, CodeWatch, code_folders
-from fleet.registry import Registry
 
 log = logging.getLogger(__name__)
 
@@ -49,7 +48,7 @@ class FleetStep(bootsteps.StartStopStep):  # type: ignore[misc]  # Celery is not
         super().__init__(consumer, **options)
         self._agent = FleetAgent(
             identify=lambda: read_identity(os.environ),
-            registry=Registry(connect(os.environ[variables.BROKER_URL])),
+            registry=registry_of(os.environ),
             protection=TaskProtection(os.environ[variables.AGENT_URI]),
             code=CodeWatch(os.environ),
             count_active=count_active,
@@ -124,7 +123,8 @@ def name_node(instance: Any, **_: Any) -> None:
 
 
 def install(sender: Any, **_: Any) -> None:
-    """Add the step before the consumer is built."""
+    """Add the step before the consumer is built, and limit what the worker can be told."""
+    control.limit(Panel.data)
     sender.app.steps["consumer"].add(FleetStep)
 
 

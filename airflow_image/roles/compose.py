@@ -69,18 +69,18 @@ ROLES = {
     for role in (
         Role(
             name="webserver",
-            parts=(*_AIRFLOW, parts.WEB, parts.API_KEY, parts.TOKENS),
+            parts=(*_AIRFLOW, parts.READER, parts.WEB, parts.API_KEY, parts.TOKENS),
             command=lambda _: ["python", "-m", "agent.web"],
         ),
         Role(
             name="scheduler",
-            parts=(*_AIRFLOW, parts.RESULTS, parts.TOKENS, parts.EXECUTION_API, parts.SCHEDULING),
+            parts=(*_AIRFLOW, parts.READER, parts.RESULTS, parts.TOKENS, parts.EXECUTION_API, parts.SCHEDULING),
             command=lambda given: ["airflow", "scheduler", *_without_log_server(given)],
             waits_for=other_workers,
         ),
         Role(
             name="dag-processor",
-            parts=_AIRFLOW,
+            parts=(*_AIRFLOW, parts.READER),
             command=lambda _: ["airflow", "dag-processor"],
             waits_for=other_workers,
         ),
@@ -98,7 +98,7 @@ ROLES = {
         Role(
             # Takes messages and serves logs; runs no code of a DAG.
             name="worker",
-            parts=(parts.BROKER, parts.RESULTS, parts.API_KEY, parts.WORKING, parts.FLEET),
+            parts=(parts.BROKER, parts.READER, parts.RESULTS, parts.API_KEY, parts.WORKING, parts.FLEET),
             command=_worker,
             has_reporter=False,
         ),

@@ -12,13 +12,13 @@ from collections.abc import Callable, Mapping
 import redis
 
 from agent import heartbeat, variables
-from agent.broker import connect
+from agent.broker import registry_of
 from agent.gates import Gate, Rule
 from agent.identity import read_code, read_identity
 from agent.reporter import REPORT_EVERY_S, Reporter
 from agent.versions import CodeWatch
 from fleet.member import STARTING, Code
-from fleet.registry import Registry, Roster
+from fleet.registry import Roster
 
 log = logging.getLogger(__name__)
 
@@ -34,7 +34,7 @@ def take_turn(rule: Rule, environment: Mapping[str, str], *, limit_s: float) -> 
     handler is restored afterwards.
     """
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
-    registry, watch = Registry(connect(environment[variables.BROKER_URL])), CodeWatch(environment)
+    registry, watch = registry_of(environment), CodeWatch(environment)
     reporter = None
     if variables.TASK_ARN in environment:
         reporter = Reporter(read_identity(environment), registry, watch, state=STARTING)

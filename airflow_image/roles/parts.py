@@ -10,6 +10,7 @@ from typing import Any
 from urllib.parse import quote
 
 from agent import variables
+from fleet import access
 from fleet.pools import POOLS, find_pool, read_pools, total_slots
 from roles import celery_settings, database
 from roles.errors import ConfigurationError
@@ -36,6 +37,8 @@ INFINITE_SLOTS = -1
 VISIBILITY_TIMEOUT_S = 86_400
 RESULTS_URL_PREFIX = "agent.results:StateBackend+"
 ADMIN = "admin"
+BROKER_READER = "BROKER_READER"  # how the variables of the second user begin, who reads what the first may not
+TRANSPORT_OPTIONS = "AIRFLOW__CELERY_BROKER_TRANSPORT_OPTIONS__"
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 
 
@@ -54,12 +57,12 @@ class Part:
     hidden: tuple[str, ...] = ()
 
 
-def broker_url(given: Variables) -> str:
-    """Return the address of the broker as Celery and redis-py read it."""
-    password = quote(given["BROKER_PASSWORD"], safe="")
+def broker_url(given: Variables, *, login: str = "BROKER") -> str:
+    """Return the address of the broker as Celery and redis-py read it, with the user whose variables begin so."""
+    user, password = (quote(given[f"{login}_{part}"], safe="") for part in ("USER", "PASSWORD"))
     # Not every connection that kombu makes inherits Celery's settings: without the query some would verify nothing.
     query = "?ssl_cert_reqs=required" if given["BROKER_SCHEME"] == "rediss" else ""
-    return f"{given['BROKER_SCHEME']}://:{password}@{given['BROKER_HOST']}:{given['BROKER_PORT']}/0{query}"
+    return f"{given['BROKER_SCHEME']}://{user}:{password}@{given['BROKER_HOST']}:{given['BROKER_PORT']}/0{query}"
 
 
 def fernet_key(secret: str) -> str:
@@ -93,7 +96,7 @@ def _secret_connections(given: Variables) -> Settings:
 
 
 def _broker_settings(given: Variables) -> Settings:
-    settings = {"AIRFLOW__CELERY_BROKER_TRANSPORT_OPTIONS__VISIBILITY_TIMEOUT": str(VISIBILITY_TIMEOUT_S)}
+    settings = {f"{TRANSPORT_OPTIONS}VISIBILITY_TIMEOUT": str(VISIBILITY_TIMEOUT_S)}
     match given["BROKER_SCHEME"]:
         case "redis":
             return settings
@@ -102,6 +105,12 @@ def _broker_settings(given: Variables) -> Settings:
             return {**settings, "AIRFLOW__CELERY__SSL_ACTIVE": "True", "AIRFLOW__CELERY__SSL_MUTUAL_TLS": "False"}
         case other:
             raise ConfigurationError(f"BROKER_SCHEME is {other!r}, not redis or rediss")
+
+
+def _unacked_settings(pool: str) -> Settings:
+    """Keep unacknowledged messages apart from those of other pools, which the user may not read."""
+    names = ("UNACKED_KEY", "UNACKED_INDEX_KEY", "UNACKED_MUTEX_KEY")
+    return {f"{TRANSPORT_OPTIONS}{name}": key for name, key in zip(names, access.unacked_keys(pool), strict=True)}
 
 
 def _scheduler_settings(given: Variables) -> Settings:
@@ -131,6 +140,7 @@ def _worker_settings(given: Variables) -> Settings:
         variables.POOL: pool.name,
         variables.QUEUES: ",".join(pool.queues),
         variables.SLOTS: str(pool.concurrency),
+        **_unacked_settings(pool.name),
         **_shared_logs(given),
     }
 
@@ -183,10 +193,15 @@ NEW_DATABASE = Part(
 )
 CONNECTIONS = Part(needs=(), settings=_secret_connections)
 BROKER = Part(
-    needs=("BROKER_HOST", "BROKER_PORT", "BROKER_SCHEME", "BROKER_PASSWORD"),
+    needs=("BROKER_HOST", "BROKER_PORT", "BROKER_SCHEME", "BROKER_USER", "BROKER_PASSWORD"),
     settings=_broker_settings,
     secrets=lambda given: {variables.BROKER_URL: broker_url(given)},
     raw=("BROKER_PASSWORD",),
+)
+READER = Part(
+    needs=(f"{BROKER_READER}_USER", f"{BROKER_READER}_PASSWORD"),
+    secrets=lambda given: {variables.READER_URL: broker_url(given, login=BROKER_READER)},
+    raw=(f"{BROKER_READER}_PASSWORD",),
 )
 RESULTS = Part(
     needs=BROKER.needs,
@@ -226,7 +241,12 @@ RUNNING = Part(
     settings=_runner_settings,
     hidden=(variables.AGENT_URI,),  # a task could end its worker's protection
 )
-FLOWER = Part(needs=("PORT", "ADMIN_PASSWORD"), secrets=_flower_secrets, raw=("ADMIN_PASSWORD",))
+FLOWER = Part(
+    needs=("PORT", "ADMIN_PASSWORD"),
+    settings=lambda _: _unacked_settings(access.FLOWERS_OWN),
+    secrets=_flower_secrets,
+    raw=("ADMIN_PASSWORD",),
+)
 WEB = Part(
     needs=("PORT", "PUBLIC_PORT", "ADMIN_PASSWORD", POOLS),  # the Fleet page shows the pools
     settings=lambda _: {

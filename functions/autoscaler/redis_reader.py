@@ -9,6 +9,7 @@ from typing import Any
 import redis
 
 from autoscaler.observation import Fleet, Unreadable, Worker
+from fleet.access import unacked_keys
 from fleet.member import CONSUMING, SCHEDULER, STOPPED, WORKER
 from fleet.pools import PRIORITY_SEPARATOR, Pool, lists_of, lists_of_pools
 from fleet.registry import ORDERS, Command, Registry, Roster, order_key, read_each
@@ -16,7 +17,6 @@ from fleet.registry import ORDERS, Command, Registry, Roster, order_key, read_ea
 QUEUES = "queues"
 FLEET = "fleet"
 
-UNACKED = "unacked"  # kombu's hash of messages that are delivered and not acknowledged
 # Lists that are not queues of tasks: the registry's, and those of Celery's events and remote control.
 OTHER_PREFIXES = ("fleet:", "celeryev")
 OTHER_SUFFIX = "celery.pidbox"
@@ -117,14 +117,18 @@ class BrokerState:
     problem: str = ""
 
 
-def read_broker_state(client: redis.Redis, roster: Roster) -> BrokerState:
-    """Read the broker's state with one command per thousand keys, whatever the queues' length. Raises redis.RedisError.
+def read_broker_state(client: redis.Redis, roster: Roster, pools: Sequence[Pool]) -> BrokerState:
+    """Read the broker's state with a command a pool and one a thousand keys. Raises redis.RedisError.
 
+    The queues' length does not matter.
     A task's queue may have any name, and its list exists as long as a message waits in it. Nothing else in Redis names
     all queues (kombu's bindings do so by exchange), so the lists are scanned.
     """
     workers = [member for member in roster.members if member.role == WORKER]
-    in_flight: Any = client.hlen(UNACKED)
+    with client.pipeline(transaction=False) as pipe:
+        for pool in pools:
+            pipe.hlen(unacked_keys(pool.name)[0])
+        in_flight = sum(pipe.execute())
     waiting = _queues_with_messages(client)
     state = BrokerState(
         phantoms=max(0, in_flight - sum(worker.active for worker in workers)),

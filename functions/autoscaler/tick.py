@@ -87,7 +87,7 @@ def _read_broker(broker: Broker, pools: tuple[Pool, ...]) -> _Reading:
             queues=queues, fleets=fleets, registry=registry, now=now, state=BrokerState(problem=in_words(error))
         )
     try:
-        state = read_broker_state(client, fleet.roster)
+        state = read_broker_state(client, fleet.roster, pools)
     except redis.RedisError as error:  # no decision needs these figures
         state = BrokerState(problem=in_words(error))
     return _Reading(queues=queues, fleets=fleet.fleets, registry=registry, now=fleet.roster.read_at, state=state)

@@ -33,8 +33,8 @@ class Broker:
     def connect(self) -> redis.Redis:
         """Return a client, bytes in and out. Raises redis.RedisError, or what `read_password` raises.
 
-        ElastiCache accepts the old and the new password between ROTATE and SET. Authenticated connections stay, so
-        only a new one can be refused. The secret is then read once more. A second refusal means the secret is wrong.
+        A user may have two passwords while one replaces the other. Authenticated connections stay, so only a new one
+        can be refused. The secret is then read once more. A second refusal means the secret is wrong.
         """
         try:
             return self._answering_client()
@@ -61,6 +61,7 @@ class Broker:
         return redis.Redis(
             host=self._settings.host,
             port=self._settings.port,
+            username=self._settings.user,
             password=self._read_password(),
             socket_connect_timeout=CONNECT_TIMEOUT_S,
             socket_timeout=ANSWER_TIMEOUT_S,

@@ -10,6 +10,7 @@ from typing import Any
 BROKER_HOST = "BROKER_HOST"
 BROKER_PORT = "BROKER_PORT"
 BROKER_SCHEME = "BROKER_SCHEME"
+BROKER_USER = "BROKER_USER"
 BROKER_SECRET_ARN = "BROKER_SECRET_ARN"  # noqa: S105 - the variable's name
 CLUSTER = "CLUSTER"
 
@@ -25,11 +26,12 @@ class SettingsError(ValueError):
 
 @dataclass(frozen=True, kw_only=True)
 class BrokerSettings:
-    """Where the broker's Redis is, and which secret holds its password."""
+    """Where the broker's Redis is, who signs in, and which secret holds the password."""
 
     host: str
     port: int
     tls: bool
+    user: str
     secret_arn: str
 
     @classmethod
@@ -41,6 +43,7 @@ class BrokerSettings:
             host=required(environment, BROKER_HOST),
             port=whole_number(required(environment, BROKER_PORT), name=BROKER_PORT, lowest=1),
             tls=scheme == SCHEME_TLS,
+            user=required(environment, BROKER_USER),
             secret_arn=required(environment, BROKER_SECRET_ARN),
         )
 

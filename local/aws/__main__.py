@@ -9,7 +9,7 @@ import sys
 import threading
 from collections.abc import Sequence
 
-from local.aws.backend.settings import Address, Settings
+from local.aws.backend.settings import BROKER_ADMINISTRATOR, Address, Settings
 
 
 def _address(text: str) -> Address:
@@ -25,7 +25,13 @@ def _arguments(argv: Sequence[str] | None) -> Settings:
     parser.add_argument("--database", type=_address, required=True, help="HOST:PORT of the RDS instance")
     parser.add_argument("--broker", type=_address, required=True, help="HOST:PORT of the ElastiCache group")
     given = parser.parse_args(argv)
-    return Settings(port=given.port, database=given.database, broker=given.broker)
+    return Settings(
+        port=given.port,
+        database=given.database,
+        broker=given.broker,
+        # Not an argument: every user of the machine can read a command line.
+        broker_administrator=os.environ.pop(BROKER_ADMINISTRATOR, None),
+    )
 
 
 def main(argv: Sequence[str] | None = None) -> int:

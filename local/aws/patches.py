@@ -19,6 +19,7 @@ from moto.iam.access_control import IAMPolicy, PermissionResult
 
 from local.aws.backend.cloud import Cloud
 from local.aws.backend.settings import Settings
+from local.aws.broker_users import BrokerUsers
 from local.aws.ecs.api import EcsApi
 from local.aws.elasticache_api import ElastiCacheApi
 
@@ -50,6 +51,7 @@ def apply(settings: Settings, *, cloud: Callable[[str], Cloud]) -> None:
 
     # moto has no cache parameter groups, and nothing listens at its endpoints.
     ElastiCacheApi.broker = settings.broker
+    ElastiCacheApi.users = BrokerUsers(settings.broker_administrator)
     replace_route(moto.elasticache.urls, "{0}/$", ElastiCacheApi.dispatch)
 
     # Nothing listens at moto's database endpoint.

@@ -8,9 +8,10 @@ from typing import Any
 
 import redis
 
+from fleet.access import unacked_keys
 from local.scenarios.airflow import ADMIN, BURST_DAG, Airflow
 from local.scenarios.sampling import WorkerSample, WorkerSampler, decisions
-from local.stack.up import WEBSERVER_PORT, Stack
+from local.stack.up import DEFAULT_POOL, WEBSERVER_PORT, Stack
 from project.errors import CommandError
 
 AUTOSCALER_OUTPUT = "AutoscalerFunctionName"
@@ -66,7 +67,7 @@ class ObservedStack:
 
     def unacknowledged(self) -> int:
         """Count the messages that were delivered and not acknowledged."""
-        count: Any = self.stack.broker.hlen("unacked")  # the stubs say that it may be awaitable
+        count: Any = self.stack.broker.hlen(unacked_keys(DEFAULT_POOL)[0])  # the stubs say that it may be awaitable
         return int(count)
 
     def decisions_since(self, at: float) -> list[dict[str, Any]]:

@@ -1,11 +1,14 @@
 """A throw-away Redis that stands in for ElastiCache."""
 
+import hashlib
 import importlib.util
 import os
+import secrets
 import shutil
 import signal
 import time
 from pathlib import Path
+from urllib.parse import quote
 
 import redis
 
@@ -17,6 +20,8 @@ POLL_EVERY_S = 0.01  # a start takes 0.02 s
 ADDRESS_IN_USE = "Address already in use"
 DUMP = "dump.rdb"  # Redis's default name
 READY = "Ready to accept connections"
+USERS = "users.acl"
+ADMINISTRATOR = "administrator"
 
 
 class Redis:
@@ -24,11 +29,17 @@ class Redis:
 
     `directory`, made when missing, holds its log, and its data during a restart. The port is chosen at the first start
     and stays reserved while the server is down.
+
+    `has_users`: only an administrator with a random password may sign in, until others are made. Redis keeps them, with
+    hashed passwords, in a file.
     """
 
-    def __init__(self, directory: str | os.PathLike[str], password: str | None = None) -> None:
+    def __init__(
+        self, directory: str | os.PathLike[str], password: str | None = None, *, has_users: bool = False
+    ) -> None:
         self._directory = Path(directory)
-        self._password = password
+        self._user = ADMINISTRATOR if has_users else None
+        self._password = secrets.token_urlsafe() if has_users else password
         self._child: process.Child | None = None
         self._port: Port | None = None
         self.host = HOST
@@ -44,6 +55,12 @@ class Redis:
         """The port of the server; 0 before the first start."""
         return 0 if self._port is None else self._port.number
 
+    @property
+    def url(self) -> str:
+        """The address with the credentials of the client that administers the server."""
+        login = "" if self._password is None else f"{self._user or ''}:{quote(self._password, safe='')}@"
+        return f"redis://{login}{self.host}:{self.port}/0"
+
     def start(self) -> "Redis":
         """Start and wait until ready. Raise StartError or PortTakenError."""
         if self._child is not None:
@@ -51,6 +68,8 @@ class Redis:
         self._directory.mkdir(parents=True, exist_ok=True)
         binary = redis_binary()
         self._port = self._port or reserve()
+        if self._user is not None and self._password is not None:
+            self._write_users(self._user, self._password)
         self._child = self._start(binary)
         return self
 
@@ -80,7 +99,14 @@ class Redis:
 
     def client(self) -> "redis.Redis":
         """Make a client with the present password, bytes in and out."""
-        return redis.Redis(host=HOST, port=self.port, password=self._password)
+        return redis.Redis(host=HOST, port=self.port, username=self._user, password=self._password)
+
+    def _write_users(self, administrator: str, password: str) -> None:
+        file = self._directory / USERS
+        file.unlink(missing_ok=True)
+        file.touch(mode=0o600)
+        digest = hashlib.sha256(password.encode()).hexdigest()
+        file.write_text(f"user default off\nuser {administrator} on #{digest} ~* &* +@all\n")
 
     def _start(self, binary: str) -> process.Child:
         log_starts_at = process.log_size(self.log_path)
@@ -90,7 +116,7 @@ class Redis:
             cwd=self._directory,
             log_path=self.log_path,
             # On standard input, because every user of the machine can read a command line.
-            stdin=configuration(self.port, self._password).encode(),
+            stdin=self._configuration().encode(),
         )
         try:
             self._wait_until_ready(child, log_starts_at)
@@ -98,6 +124,11 @@ class Redis:
             process.stop(child, stop_signal=signal.SIGKILL)
             raise
         return child
+
+    def _configuration(self) -> str:
+        if self._user is None:
+            return configuration(self.port, self._password)
+        return configuration(self.port, None) + f"aclfile {self._directory.resolve() / USERS}\n"
 
     def _wait_until_ready(self, child: process.Child, log_starts_at: int) -> None:
         """Wait by the log, which only this server writes: on a port taken by another server that one would answer."""

@@ -8,6 +8,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 
+from local.aws.backend.settings import BROKER_ADMINISTRATOR
 from local.servers.ports import reserve
 from local.servers.process import spawn, stop
 from project import paths
@@ -18,18 +19,21 @@ START_TIMEOUT_S = 30
 
 
 @contextlib.contextmanager
-def aws_api(*, database: str, broker: str, on_failure: Callable[[str], None]) -> Iterator[str]:
+def aws_api(
+    *, database: str, broker: str, broker_administrator: str, on_failure: Callable[[str], None]
+) -> Iterator[str]:
     """Serve the AWS API until the block ends; yield its address.
 
-    It answers with `database` and `broker` (HOST:PORT) as the addresses of RDS and ElastiCache. When the process ends
-    before the block, a thread calls `on_failure` with the reason. Raises CommandError when the API does not start.
+    It answers with `database` and `broker` (HOST:PORT) as the addresses of RDS and ElastiCache, and gives the broker
+    its users as `broker_administrator` (a URL). When the process ends before the block, a thread calls `on_failure`
+    with the reason. Raises CommandError when the API does not start.
     """
     port = reserve()
     log_path = paths.LOGS / "aws-api.log"
     argv = [sys.executable, "-m", "local.aws", "--port", str(port.number)]
     argv += ["--database", database, "--broker", broker]
     env = {"PATH": os.environ.get("PATH", os.defpath), "PYTHONUNBUFFERED": "1"}
-    env |= {"HOME": str(paths.STATE), "TMPDIR": str(paths.TEMPORARY)}
+    env |= {"HOME": str(paths.STATE), "TMPDIR": str(paths.TEMPORARY), BROKER_ADMINISTRATOR: broker_administrator}
     process = spawn(argv, env=env, cwd=paths.ROOT, log_path=log_path)
     closing = threading.Event()
 

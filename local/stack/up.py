@@ -14,6 +14,7 @@ from typing import Any
 
 import redis
 
+from fleet import access
 from fleet.member import CONSUMING, WORKER
 from fleet.registry import Registry, Roster
 from local.fargate import image
@@ -155,7 +156,7 @@ def _start_servers(cleanup: contextlib.ExitStack, region: str, failure: Failure)
     """Start Postgres and Redis, put TLS in front of them, and start the AWS API, which tells clients where they are."""
     authority, relay = Authority(paths.TLS), Relay()
     cleanup.callback(relay.close)
-    postgres, broker = Postgres(paths.POSTGRES), Redis(paths.REDIS)
+    postgres, broker = Postgres(paths.POSTGRES), Redis(paths.REDIS, has_users=True)
     cleanup.callback(postgres.remove)
     postgres.start()
     cleanup.callback(broker.stop)
@@ -163,7 +164,12 @@ def _start_servers(cleanup: contextlib.ExitStack, region: str, failure: Failure)
     tls = authority.server_context()
     database_at = relay.add("database", backend=lambda: (postgres.host, postgres.port), tls=tls, starttls="postgres")
     broker_at = relay.add("broker", backend=lambda: (broker.host, broker.port), tls=tls)
-    api = aws_api(database="{}:{}".format(*database_at), broker="{}:{}".format(*broker_at), on_failure=failure.report)
+    api = aws_api(
+        database="{}:{}".format(*database_at),
+        broker="{}:{}".format(*broker_at),
+        broker_administrator=broker.url,
+        on_failure=failure.report,
+    )
     clients = Clients(cleanup.enter_context(api), region)
     return Servers(authority=authority, relay=relay, postgres=postgres, redis=broker, clients=clients)
 
@@ -171,7 +177,8 @@ def _start_servers(cleanup: contextlib.ExitStack, region: str, failure: Failure)
 def _deploy(cleanup: contextlib.ExitStack, servers: Servers, config: Environment) -> dict[str, str]:
     """Deploy the template with this checkout's image; return the stack's outputs.
 
-    From then on the servers demand the credentials that the deployment made, and the database follows RDS.
+    From then on the database demands the credentials that the deployment made and follows RDS; the AWS API gives the
+    broker its users.
     """
     clients = servers.clients
     image.build(config.parameters["ImageUri"], _revision())
@@ -181,7 +188,6 @@ def _deploy(cleanup: contextlib.ExitStack, servers: Servers, config: Environment
     outputs = outputs_of(clients, config.stack_name)
     credentials = json.loads(_secret(clients, outputs["DatabaseSecretArn"]))
     servers.postgres.provision(credentials["username"], credentials["password"], outputs["DatabaseName"])
-    servers.redis.set_password(_secret(clients, outputs["BrokerSecretArn"]))
     keeper = DatabaseKeeper(rds=clients.rds, server=servers.postgres)
     cleanup.callback(keeper.close)
     return outputs
@@ -256,7 +262,8 @@ def _found_by_other_commands(stack: Stack) -> Iterator[None]:
             redis_port=stack.broker_server.port,
             endpoint=stack.clients.endpoint,
             region=stack.clients.region,
-            broker_secret_arn=stack.outputs["BrokerSecretArn"],
+            broker_user=access.PAGE,
+            broker_secret_arn=stack.outputs["BrokerPageSecretArn"],
             invocations=invocations.address,
         )
         with recorded(running):

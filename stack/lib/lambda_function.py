@@ -29,7 +29,7 @@ TWO_RETRIES = EventInvokeConfiguration(MaximumEventAgeInSeconds=900, MaximumRetr
 
 @dataclass(frozen=True, kw_only=True)
 class FunctionContext:
-    """What all functions share: where they run, their common environment variables, and the secrets that they read.
+    """What all functions share: where they run, and their common environment variables.
 
     `is_reserved` is the condition under which they reserve a share of the account's concurrency.
     """
@@ -39,7 +39,6 @@ class FunctionContext:
     group: Group
     network_policy: ManagedPolicy
     environment: Mapping[str, Any]
-    secrets: Sequence[Secret]
     is_reserved: str
 
 
@@ -54,6 +53,7 @@ class Code:
     package: str
     environment: Mapping[str, Any]
     statements: Sequence[Statement]
+    secrets: Sequence[Secret]
     concurrency: int
     events: Mapping[str, Any] = field(default_factory=dict)
     failure_topic: Topic | None = None
@@ -74,7 +74,7 @@ def add_function(t: Template, prefix: str, *, context: FunctionContext, code: Co
         statements=[
             *code.statements,
             *(publish_to(topic, key_arn=settings.key_arn) if topic else ()),
-            *read_secrets([Ref(secret) for secret in context.secrets], key_arn=settings.key_arn),
+            *read_secrets([Ref(secret) for secret in code.secrets], key_arn=settings.key_arn),
             write_log_group(log_group),
         ],
         boundary=settings.permissions_boundary,

@@ -6,6 +6,7 @@ from typing import Any
 
 from troposphere import Equals, FindInMap, Not, Ref, Template
 
+from fleet import access
 from fleet.pools import POOLS
 from stack.lib.parameters import Between, FormGroup, add_condition, add_mapping
 from stack.lib.task_definition import MEMORY_MIB, Container
@@ -65,13 +66,18 @@ def _containers(connections: Connections, *, base: Foundation, memory_mib: Mappi
     api = {"API_SECRET": base.secrets.api}
     jwt = {"JWT_SECRET": base.secrets.jwt}
     admin = {"ADMIN_PASSWORD": base.secrets.admin}
-    resident = partial(Container, environment=environment, runs_after=(MIGRATE,), is_restarted=True)
+    reading = base.broker.login(access.READER)
+    page = base.broker.login(access.WEBSERVER, reader=access.PAGE)
+    scheduling = base.broker.login(access.SCHEDULER, reader=access.READER)
+    parsing = base.broker.login(access.DAG_PROCESSOR, reader=access.READER)
+    triggering = base.broker.login(access.TRIGGERER)
+    resident = partial(Container, runs_after=(MIGRATE,), is_restarted=True)
     return (
         Container(
             role=GATE,
             memory_mib=memory_mib[GATE],
-            environment=environment,
-            secrets=base.broker.secrets,
+            environment={**environment, **reading.environment},
+            secrets=reading.secrets,
             runs_once=True,
         ),
         Container(
@@ -85,19 +91,26 @@ def _containers(connections: Connections, *, base: Foundation, memory_mib: Mappi
         resident(
             role=WEBSERVER,
             memory_mib=memory_mib[WEBSERVER],
-            secrets={**common, **api, **jwt, **admin},
+            environment={**environment, **page.environment},
+            secrets={**common, **page.secrets, **api, **jwt, **admin},
             listens_on=EXECUTION_PORT,
             public_port=PUBLIC_PORT,
         ),
         resident(
             role=SCHEDULER,
             memory_mib=memory_mib[SCHEDULER],
-            secrets={**common, **api, **jwt},
+            environment={**environment, **scheduling.environment},
+            secrets={**common, **scheduling.secrets, **api, **jwt},
             listens_on=SCHEDULER_HEALTH_PORT,
         ),
         *(
-            resident(role=role, memory_mib=memory_mib[role], secrets={**common, **api})
-            for role in ("dag-processor", "triggerer")
+            resident(
+                role=role,
+                memory_mib=memory_mib[role],
+                environment={**environment, **login.environment},
+                secrets={**common, **login.secrets, **api},
+            )
+            for role, login in (("dag-processor", parsing), ("triggerer", triggering))
         ),
     )
 
@@ -115,16 +128,17 @@ def _add_forecaster(t: Template, *, base: Foundation, pools: Sequence[SizedPool]
         constraint=Between(low=NO_FORECAST, high=MAX_PREWARM_MINUTES),
         default=15,
     )
+    login = base.broker.login(access.FORECASTER)
     return Container(
         role=FORECASTER,
         memory_mib=memory_mib,
         environment={
             **base.database.environment,
-            **base.broker.environment,
+            **login.environment,
             POOLS: pools_json(pools),
             "FORECAST_MINUTES": Ref(minutes),
         },
-        secrets={**base.database.secrets, **base.broker.secrets},
+        secrets={**base.database.secrets, **login.secrets},
         runs_after=(MIGRATE,),
         is_restarted=True,
         is_optional=True,

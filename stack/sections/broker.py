@@ -1,6 +1,6 @@
-"""Celery's broker: Redis on ElastiCache, encrypted, with a generated password; it never evicts a message."""
+"""Celery's broker: Redis on ElastiCache, encrypted, with a user for each role; it never evicts a message."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,29 +8,51 @@ from troposphere import Equals, FindInMap, If, Not, Output, Ref, Sub, Template
 from troposphere.elasticache import ParameterGroup, ReplicationGroup, SubnetGroup, User, UserGroup
 from troposphere.secretsmanager import Secret
 
-from stack.lib.parameters import FormGroup, Matching, OneOf, add_condition, add_mapping, placeholder
+from fleet import access
+from stack.lib.parameters import YES_OR_NO, FormGroup, Matching, OneOf, add_condition, add_mapping, placeholder
 from stack.lib.secrets import KEY_LENGTH, SecretValue, add_generated_secret, whole_secret
 from stack.lib.security_groups import Group, add_closed_group
 from stack.lib.settings import Settings
 from stack.sections.network import Network
+from stack.sections.pools import DeclaredPool
 
 GROUP = "Broker"
 PORT = 6379
+ENGINE = "redis"
 REDIS_FAMILY = "redis7"
 REDIS_VERSION = "7.1"
 MAX_REPLICAS = 2
+USER, READER = "BROKER", "BROKER_READER"  # how the variables of a container's users begin
+
+
+@dataclass(frozen=True, kw_only=True)
+class Login:
+    """What a container needs to sign in as a user."""
+
+    environment: Mapping[str, Any]
+    secrets: Mapping[str, SecretValue]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Broker:
-    """`environment` and `secrets` are what a container needs to connect; functions read `secret` themselves."""
+    """`environment` says where it is; `passwords` holds the secret of each user."""
 
     replication_group: ReplicationGroup
-    secret: Secret
     group: Group
     port: int
     environment: Mapping[str, Any]
-    secrets: Mapping[str, SecretValue]
+    passwords: Mapping[str, Secret]
+
+    def login(self, user: str, *, reader: str | None = None) -> Login:
+        """Return what signs in as `user`, and as `reader` to read what others write."""
+        names = {USER: user} if reader is None else {USER: user, READER: reader}
+        return Login(
+            environment={
+                **self.environment,
+                **{f"{prefix}_USER": name for prefix, name in names.items()},
+            },
+            secrets={f"{prefix}_PASSWORD": whole_secret(self.passwords[name]) for prefix, name in names.items()},
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,7 +62,7 @@ class _Nodes:
     has_standby: If
 
 
-def add_broker(t: Template, *, network: Network, settings: Settings) -> Broker:
+def add_broker(t: Template, *, network: Network, settings: Settings, pools: Sequence[DeclaredPool]) -> Broker:
     nodes = _add_nodes(t)
     group = add_closed_group(t, "BrokerGroup", vpc=network.vpc, description="Broker of Celery")
     subnets = t.add_resource(
@@ -54,10 +76,17 @@ def add_broker(t: Template, *, network: Network, settings: Settings) -> Broker:
             Properties={"maxmemory-policy": "noeviction"},
         )
     )
-    secret = add_generated_secret(
-        t, "BrokerSecret", settings=settings, length=KEY_LENGTH, description="Password of Celery's broker"
+    default = _add_default_user(t, settings=settings)
+    made = [_add_user(t, user, settings=settings) for user in access.users({p.name: p.queues for p in pools})]
+    users = t.add_resource(
+        UserGroup(
+            "BrokerUsers",
+            Engine=ENGINE,
+            UserGroupId=Sub("${AWS::StackName}-brokers"),
+            UserIds=[Ref(default), *(Ref(user) for user, _ in made)],
+        )
     )
-    users = _add_users(t, secret=secret)
+    passwords = {user.UserName: secret for user, secret in made}
     redis = t.add_resource(
         ReplicationGroup(
             "Broker",
@@ -68,7 +97,7 @@ def add_broker(t: Template, *, network: Network, settings: Settings) -> Broker:
             CacheNodeType=nodes.kind,
             CacheParameterGroupName=Ref(parameters),
             CacheSubnetGroupName=Ref(subnets),
-            Engine="redis",
+            Engine=ENGINE,
             EngineVersion=REDIS_VERSION,
             KmsKeyId=settings.key_arn,
             MultiAZEnabled=nodes.has_standby,
@@ -81,10 +110,15 @@ def add_broker(t: Template, *, network: Network, settings: Settings) -> Broker:
             UserGroupIds=[Ref(users)],
         )
     )
-    t.add_output(Output("BrokerSecretArn", Description="Secret with the broker's password.", Value=Ref(secret)))
+    t.add_output(
+        Output(
+            "BrokerPageSecretArn",
+            Description=f"Secret with the password of the broker's user {access.PAGE}, who may only read.",
+            Value=Ref(passwords[access.PAGE]),
+        )
+    )
     return Broker(
         replication_group=redis,
-        secret=secret,
         group=group,
         port=PORT,
         environment={
@@ -92,8 +126,13 @@ def add_broker(t: Template, *, network: Network, settings: Settings) -> Broker:
             "BROKER_PORT": redis.get_att("PrimaryEndPoint.Port"),
             "BROKER_SCHEME": "rediss",
         },
-        secrets={"BROKER_PASSWORD": whole_secret(secret)},
+        passwords=passwords,
     )
+
+
+def sign_in(broker: Broker, user: str) -> dict[str, Any]:
+    """Return the variables by which a function signs in as `user`; it reads the password itself."""
+    return {"BROKER_USER": user, "BROKER_SECRET_ARN": Ref(broker.passwords[user])}
 
 
 def _add_nodes(t: Template) -> _Nodes:
@@ -122,22 +161,62 @@ def _add_nodes(t: Template) -> _Nodes:
     )
 
 
-def _add_users(t: Template, *, secret: Secret) -> UserGroup:
-    """Add the user `default`, which clients without a user name use.
+def _add_default_user(t: Template, *, settings: Settings) -> User:
+    """Add the user `default`, which ElastiCache requires: it may do nothing.
 
-    A second password can be added before the first is removed.
+    It was the only user of earlier releases. While containers of such a release run, the parameter keeps it on.
     """
-    user = t.add_resource(
-        User(
-            "BrokerUser",
-            # ElastiCache itself refuses the commands that administer a server.
-            AccessString="on ~* &* +@all",
-            Engine="redis",
-            Passwords=[Sub(f"{{{{resolve:secretsmanager:{placeholder(secret)}}}}}")],
-            UserId=Sub("${AWS::StackName}-broker"),
-            UserName="default",
+    is_on = FormGroup(t, GROUP).add(
+        "BrokerDefaultUser",
+        label="Keep the user default",
+        description="Whether the user default of earlier releases may still do everything: only while a deployment "
+        "replaces a release without users for each role.",
+        constraint=YES_OR_NO,
+        default="false",
+    )
+    condition = add_condition(t, "IsBrokerDefaultUserOn", Equals(Ref(is_on), "true"))
+    secret = add_generated_secret(
+        t, "BrokerSecret", settings=settings, length=KEY_LENGTH, description="Password of the broker's user default"
+    )
+    t.add_output(
+        Output(
+            "BrokerSecretArn", Description="Secret with the password of the broker's user default.", Value=Ref(secret)
         )
     )
     return t.add_resource(
-        UserGroup("BrokerUsers", Engine="redis", UserGroupId=Sub("${AWS::StackName}-brokers"), UserIds=[Ref(user)])
+        User(
+            "BrokerUser",
+            AccessString=If(condition, access.EVERYTHING, access.NOTHING),
+            Engine=ENGINE,
+            Passwords=[_password(secret)],
+            UserId=Sub("${AWS::StackName}-broker"),
+            UserName=access.DEFAULT,
+        )
     )
+
+
+def _add_user(t: Template, user: access.User, *, settings: Settings) -> tuple[User, Secret]:
+    """Add a user and its password. A second password can be added before the first is removed."""
+    title = "".join(part.capitalize() for part in user.name.split("-"))
+    secret = add_generated_secret(
+        t,
+        f"Broker{title}Secret",
+        settings=settings,
+        length=KEY_LENGTH,
+        description=f"Password of the broker's user {user.name}",
+    )
+    made = t.add_resource(
+        User(
+            f"Broker{title}User",
+            AccessString=user.access_string(),
+            Engine=ENGINE,
+            Passwords=[_password(secret)],
+            UserId=Sub(f"${{AWS::StackName}}-{user.name}"),
+            UserName=user.name,
+        )
+    )
+    return made, secret
+
+
+def _password(secret: Secret) -> Sub:
+    return Sub(f"{{{{resolve:secretsmanager:{placeholder(secret)}}}}}")

@@ -1,4 +1,4 @@
-"""The addresses, secrets and AWS permissions that every container with Airflow's code gets."""
+"""The addresses, secrets and AWS permissions that every container with Airflow's code gets, except its broker user."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -74,8 +74,8 @@ def add_connections(t: Template, *, base: Foundation, pools: Sequence[SizedPool]
         bucket_arn=base.logs.bucket.get_att("Arn"), prefix=base.logs.prefix, key_arn=base.settings.key_arn
     )
     return Connections(
-        environment={**base.database.environment, **base.broker.environment, **for_tasks, **named_pools},
-        secrets={**base.database.secrets, **base.broker.secrets, "FERNET_SECRET": base.secrets.fernet},
+        environment={**base.database.environment, **for_tasks, **named_pools},
+        secrets={**base.database.secrets, "FERNET_SECRET": base.secrets.fernet},
         statements=[*log_statements, *base.database.statements],
         log_statements=log_statements,
         pools=named_pools,

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from troposphere import Template
 from troposphere.ecs import Service
 
+from fleet import access
 from stack.lib.listeners import Balancer, add_url_output, add_web_target
 from stack.lib.parameters import FormGroup
 from stack.lib.security_groups import add_aws_client_group, allow_traffic
@@ -32,11 +33,12 @@ def add_flower(t: Template, *, base: Foundation, balancer: Balancer) -> Flower:
     group = add_aws_client_group(t, "FlowerGroup", vpc=base.network.vpc, description="Flower")
     allow_traffic(t, source=group, target=base.broker.group, port=base.broker.port)
     allow_traffic(t, source=balancer.group, target=group, port=PORT)
+    login = base.broker.login(access.FLOWER)
     container = Container(
         role=ROLE,
         memory_mib=size.memory_mib,
-        environment=base.broker.environment,
-        secrets={**base.broker.secrets, "ADMIN_PASSWORD": base.secrets.admin},
+        environment=login.environment,
+        secrets={**login.secrets, "ADMIN_PASSWORD": base.secrets.admin},
         listens_on=PORT,
         public_port=PORT,
         is_restarted=True,

@@ -9,12 +9,14 @@ from troposphere import Equals, Ref, Sub, Template
 from troposphere.ecs import Service
 from troposphere.serverless import EventBridgeRuleEvent, Function
 
+from fleet import access
 from fleet.pools import POOLS
 from stack.lib.iam import add_network_policy, inspect_services, publish_to, scale_services
 from stack.lib.lambda_function import Code, FunctionContext, add_function, every_minute
 from stack.lib.parameters import YES_OR_NO, Between, FormGroup, add_condition, placeholder
 from stack.lib.security_groups import add_aws_client_group, allow_traffic
 from stack.sections.airflow import Airflow
+from stack.sections.broker import sign_in
 from stack.sections.flower import Flower
 from stack.sections.foundation import Foundation
 from stack.sections.pools import MAX_WORKERS, SizedPool, pools_json
@@ -113,10 +115,8 @@ def _add_context(t: Template, *, base: Foundation, airflow: Airflow) -> Function
         network_policy=network_policy,
         environment={
             **base.broker.environment,
-            "BROKER_SECRET_ARN": Ref(base.broker.secret),
             "CLUSTER": Ref(base.cluster.ecs),
         },
-        secrets=[base.broker.secret],
         is_reserved=is_reserved,
     )
 
@@ -136,7 +136,12 @@ def _add_autoscaler(
         context=context,
         code=Code(
             package="autoscaler",
-            environment={POOLS: pools_json(pools, services=workers.services), **settings},
+            environment={
+                **sign_in(base.broker, access.AUTOSCALER),
+                POOLS: pools_json(pools, services=workers.services),
+                **settings,
+            },
+            secrets=[base.broker.passwords[access.AUTOSCALER]],
             statements=scale_services(services=list(workers.services.values()), cluster=base.cluster.ecs),
             events={"EveryMinute": every_minute("Starts a minute of the autoscaler's ticks")},
             concurrency=AUTOSCALERS_AT_ONCE,
@@ -154,10 +159,12 @@ def _add_version_check(
         code=Code(
             package="version_check",
             environment={
+                **sign_in(base.broker, access.VERSION_CHECK),
                 "SERVICES": _services_json(services),
                 "TOPIC_ARN": Ref(base.topic),
                 "WEBSERVER_URL": airflow.version_url,
             },
+            secrets=[base.broker.passwords[access.VERSION_CHECK]],
             statements=[
                 *inspect_services(services=list(services.values()), cluster=base.cluster.ecs),
                 *publish_to(base.topic, key_arn=base.settings.key_arn),

@@ -8,11 +8,13 @@ from troposphere.awslambda import Permission
 from troposphere.events import Rule, Target
 from troposphere.serverless import Function
 
+from fleet import access
 from fleet.pools import POOLS
 from stack.lib.iam import Statement, allow
 from stack.lib.lambda_function import Code, FunctionContext, add_function, every_minute
 from stack.lib.parameters import Between, FormGroup, Matching, add_condition
 from stack.sections.airflow import Airflow
+from stack.sections.broker import sign_in
 from stack.sections.flower import Flower
 from stack.sections.foundation import Foundation
 from stack.sections.pools import SizedPool, pools_json
@@ -50,6 +52,7 @@ def add_sleeper(
         code=Code(
             package="sleeper",
             environment={
+                **sign_in(base.broker, access.SLEEPER),
                 "AIRFLOW_SERVICE": airflow.service.get_att("Name"),
                 "FLOWER_SERVICE": flower.service.get_att("Name"),
                 POOLS: pools_json(pools, services=workers.services),
@@ -57,6 +60,7 @@ def add_sleeper(
                 "ALARM_PREFIX": Sub(ALARM_PREFIX),
                 "PATIENCE_MINUTES": Ref(patience),
             },
+            secrets=[base.broker.passwords[access.SLEEPER]],
             statements=[
                 *_scale_services(services=services, cluster=base.cluster.ecs),
                 *_suspend_scaling(),

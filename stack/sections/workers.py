@@ -8,6 +8,7 @@ from troposphere import FindInMap, Ref, Sub, Template
 from troposphere.ecs import Service
 from troposphere.logs import LogGroup, MetricFilter, MetricTransformation
 
+from fleet import access
 from stack.lib.alarms import METRICS_NAMESPACE
 from stack.lib.iam import protect_tasks
 from stack.lib.parameters import add_mapping
@@ -62,6 +63,7 @@ def _add_pool(t: Template, *, base: Foundation, airflow: Airflow, sized: SizedPo
     allow_traffic(t, source=group, target=airflow.group, port=airflow.execution_port)
     # The webserver fetches the log of a task that still runs from its worker.
     allow_traffic(t, source=airflow.group, target=group, port=LOG_SERVER_PORT)
+    login = base.broker.login(access.worker(pool.name), reader=access.READER)
     # Two containers: `worker` has the credentials and runs no code of a DAG, `runner` runs the tasks and has none. ECS
     # stops the runner after the worker. The runner's limit keeps the kernel from ending Celery for a task's memory.
     # ECS must not restart the containers within its ECS task, whose id is the worker's: the new process would obey an
@@ -69,8 +71,8 @@ def _add_pool(t: Template, *, base: Foundation, airflow: Airflow, sized: SizedPo
     worker = Container(
         role="worker",
         memory_mib=FindInMap(MEMORY_MAPPING, sized.size.memory_mib, "Worker"),
-        environment={**base.broker.environment, **airflow.connections.pools, "POOL": pool.name},
-        secrets={**base.broker.secrets, "API_SECRET": base.secrets.api},
+        environment={**login.environment, **airflow.connections.pools, "POOL": pool.name},
+        secrets={**login.secrets, "API_SECRET": base.secrets.api},
         stop_timeout_s=STOP_TIMEOUT_S,
         starts_after=(RUNNER,),
         has_shared_folder=True,

@@ -50,7 +50,7 @@ class Scaler:
         self.ticks: list[Actor] = []
         self.ticked_at = now()
         pool = Pool(name=POOL, service=SERVICE, queues=(QUEUE,), minimum=minimum, maximum=MAXIMUM, concurrency=SLOTS)
-        broker = BrokerSettings(host="model", port=6379, tls=False, secret_arn="")
+        broker = BrokerSettings(host="model", port=6379, tls=False, user="default", secret_arn="")
         self._settings = Settings(
             broker=broker, cluster="model", pools=(pool,), poll_seconds=POLL_S, scale_in_after_s=SCALE_IN_AFTER_S
         )

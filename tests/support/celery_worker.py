@@ -1,6 +1,7 @@
 """A real Celery worker in a process of its own, with the fleet agent in it, for tests."""
 
 import contextlib
+import json
 import os
 import signal
 import subprocess
@@ -13,6 +14,7 @@ from pathlib import Path
 import celery
 import redis
 
+from fleet.access import unacked_keys
 from fleet.member import Member
 from fleet.registry import Registry
 from project import paths
@@ -21,13 +23,15 @@ from tests.support.waiting import eventually
 
 IMAGE = Path(__file__).parents[2] / "airflow_image"
 QUEUE = "default"
+POOL = "worker"
 SLOTS = 2
 APP = """
-import os, time
+import json, os, time
 from celery import Celery
 from agent.variables import WORKER_MODULES
 
 app = Celery("probe", broker=os.environ["AIRFLOW__CELERY__BROKER_URL"])
+app.conf.broker_transport_options = json.loads(os.environ["TRANSPORT_OPTIONS"])
 app.conf.update(task_acks_late=True, worker_prefetch_multiplier=1, imports=list(WORKER_MODULES))
 
 @app.task(name="nap", ignore_result=True)
@@ -75,7 +79,7 @@ class Worker:
     @property
     def in_flight(self) -> int:
         """Messages taken and not acknowledged."""
-        return int(self.client.hlen("unacked"))
+        return int(self.client.hlen(unacked_keys(POOL)[0]))
 
     def finished(self) -> int:
         """Tasks that ended well."""
@@ -84,9 +88,16 @@ class Worker:
 
 @contextlib.contextmanager
 def running_worker(
-    *, client: redis.Redis, url: str, ecs: FakeEcs, folder: Path, python: str | Path = sys.executable
+    *,
+    client: redis.Redis,
+    url: str,
+    ecs: FakeEcs,
+    folder: Path,
+    python: str | Path = sys.executable,
+    reader_url: str | None = None,
 ) -> Iterator[Worker]:
     """Yield a worker; kill it in the end if it still runs. By default Airflow is not installed where it runs."""
+    names = ("unacked_key", "unacked_index_key", "unacked_mutex_key")
     (folder / "probe.py").write_text(APP)
     log = folder / "worker.log"
     environment = {
@@ -94,10 +105,12 @@ def running_worker(
         "PYTHONPATH": f"{folder}:{paths.IMAGE_PYTHONPATH}",
         "AIRFLOW_HOME": str(folder),
         "AIRFLOW__CELERY__BROKER_URL": url,
+        "FLEET_READER_URL": reader_url or url,
+        "TRANSPORT_OPTIONS": json.dumps(dict(zip(names, unacked_keys(POOL), strict=True))),
         "ECS_AGENT_URI": ecs.agent_uri,
         "FLEET_ROLE": "worker",
         "FLEET_TASK_ARN": TASK_ARN,
-        "FLEET_POOL": "worker",
+        "FLEET_POOL": POOL,
         "FLEET_QUEUES": QUEUE,
         "FLEET_SLOTS": str(SLOTS),
         "IMAGE_VERSION": "1.2.3",

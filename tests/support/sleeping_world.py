@@ -118,7 +118,7 @@ class Environment:
 
 
 def clients_of(api: AwsApi, redis_server: RedisServer) -> Clients:
-    where = BrokerSettings(host=redis_server.host, port=redis_server.port, tls=False, secret_arn="-")
+    where = BrokerSettings(host=redis_server.host, port=redis_server.port, tls=False, user="default", secret_arn="-")
     return Clients(
         ecs=api.client("ecs"),
         rds=api.client("rds"),
@@ -131,7 +131,7 @@ def clients_of(api: AwsApi, redis_server: RedisServer) -> Clients:
 def environment(clients: Clients, redis_server: RedisServer, webserver: FakeWebserver, *, name: str) -> Environment:
     """Return an environment in which everything runs: one ECS task a service, one worker without a task."""
     fleet = World(ecs=clients.ecs, redis=redis_server.client, webserver=webserver, cluster=name).build()
-    where = BrokerSettings(host=redis_server.host, port=redis_server.port, tls=False, secret_arn="-")
+    where = BrokerSettings(host=redis_server.host, port=redis_server.port, tls=False, user="default", secret_arn="-")
     clients.rds.create_db_instance(
         DBInstanceIdentifier=name, DBInstanceClass="db.t4g.small", Engine="postgres", AllocatedStorage=20
     )

@@ -128,7 +128,7 @@ def two_pools(server: RedisServer, monkeypatch: pytest.MonkeyPatch) -> Iterator[
         ecs.register_task_definition(
             family="worker", containerDefinitions=[{"name": "worker", "image": "i", "memory": 1, "cpu": 1}]
         )
-        where = BrokerSettings(host=server.host, port=server.port, tls=False, secret_arn="-")
+        where = BrokerSettings(host=server.host, port=server.port, tls=False, user="default", secret_arn="-")
         settings = Settings(broker=where, cluster=CLUSTER, pools=(DEFAULT, BIG), poll_seconds=15, scale_in_after_s=0)
         broker = Broker(where, read_password=lambda: "")
         parts = Wiring(settings=settings, broker=broker, ecs=ecs, deployments=TaskDeployments(ecs, cluster=CLUSTER))

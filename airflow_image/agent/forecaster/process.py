@@ -20,7 +20,7 @@ from sqlalchemy.orm import Session
 from sqlalchemy.pool import NullPool
 
 from agent import heartbeat, variables
-from agent.broker import Outage, connect
+from agent.broker import Outage, registry_of
 from agent.forecaster.forecast import LATE_S, TICK_EVERY_S, forecast
 from agent.forecaster.past_use import past_use
 from agent.forecaster.schedule import Schedule, runs_under_way
@@ -100,7 +100,7 @@ def main() -> None:
     forecaster = Forecaster(
         Settings.from_environment(os.environ),
         engine=read_only(os.environ[variables.DATABASE_URL]),
-        registry=Registry(connect(os.environ[variables.BROKER_URL])),
+        registry=registry_of(os.environ),
     )
     while True:
         forecaster.tick()

@@ -70,7 +70,7 @@ def _routes() -> APIRouter:
 
     @functools.cache
     def client() -> redis.Redis:
-        return connect(os.environ[variables.BROKER_URL])
+        return connect(os.environ[variables.READER_URL])
 
     def ask(read: Read) -> Answer:
         try:

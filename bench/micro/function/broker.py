@@ -9,9 +9,9 @@ from typing import Any
 
 import redis
 
-from autoscaler.redis_reader import UNACKED
 from bench.micro.function.scenes import CLUSTER, POOL_NAME, QUEUES, SLOTS, Scene, WorkerGroup
 from fleet import registry
+from fleet.access import unacked_keys
 from fleet.member import DRAINED, WORKER, Member, member_id
 from fleet.pools import lists_of
 from fleet.registry import Registry
@@ -22,6 +22,7 @@ MESSAGE_BYTES = 200
 MESSAGES_A_COMMAND = 10_000
 FLEET_KEYS = "fleet:*"
 KEYS_A_SCAN = 1_000
+UNACKED = unacked_keys(POOL_NAME)[0]
 TASK_ARN = "arn:aws:ecs:eu-central-1:123456789012:task/{cluster}/{number:032x}"
 
 

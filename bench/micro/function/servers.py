@@ -35,6 +35,7 @@ class Servers:
             settings.BROKER_HOST: server.host,
             settings.BROKER_PORT: str(server.port),
             settings.BROKER_SCHEME: settings.SCHEME_PLAIN,
+            settings.BROKER_USER: "default",
             settings.BROKER_SECRET_ARN: SECRET_ARN,
             settings.CLUSTER: CLUSTER,
             POLL_SECONDS: "15",

@@ -50,6 +50,7 @@ def environment(*, home: Path, broker_url: str, role: str = "webserver") -> dict
         "AIRFLOW__API_AUTH__JWT_SECRET": "a-secret-of-nobody-that-is-long-enough",
         "AIRFLOW__CELERY__BROKER_URL": broker_url,
         "BIND_HOST": HOST,
+        "FLEET_READER_URL": broker_url,
         "FLEET_ROLE": role,
         "FLEET_TASK_ARN": TASK_ARN,
         "IMAGE_VERSION": "1.4.0",

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 DEFAULT_ACCOUNT = "123456789012"
 HOST = "127.0.0.1"
+BROKER_ADMINISTRATOR = "BROKER_ADMINISTRATOR"  # the variable with the address of the broker's administrator
 # Clients must use localhost: with 127.0.0.1, SAM CLI parses the template's URL wrongly and finds no bucket.
 CLIENT_HOST = "localhost"
 
@@ -28,12 +29,16 @@ class Address:
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """The API's own port and account, and the addresses of the database and of the broker."""
+    """The API's own port and account, and the addresses of the database and of the broker.
+
+    `broker_administrator`: the URL of the user that gives the broker's Redis its users; None for no Redis.
+    """
 
     port: int
     database: Address
     broker: Address
     account: str = DEFAULT_ACCOUNT
+    broker_administrator: str | None = None
 
     @property
     def endpoint(self) -> str:

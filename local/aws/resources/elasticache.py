@@ -80,6 +80,21 @@ def _create_user(cloud: Cloud, _name: str, properties: Properties) -> PhysicalRe
     return PhysicalResource(id=user["UserId"], attributes={"Arn": user["ARN"], "Status": user["Status"]})
 
 
+def _update_user(cloud: Cloud, change: Change) -> PhysicalResource:
+    cloud.call("elasticache", "modify_user", change.changed(), UserId=change.physical.id)
+    return change.physical
+
+
+def _update_user_group(cloud: Cloud, change: Change) -> PhysicalResource:
+    old, new = change.old.get("UserIds", []), change.new.get("UserIds", [])
+    added, removed = [each for each in new if each not in old], [each for each in old if each not in new]
+    differences = {"UserIdsToAdd": added, "UserIdsToRemove": removed}
+    request = {name: ids for name, ids in differences.items() if ids}
+    if request:
+        cloud.call("elasticache", "modify_user_group", request, UserGroupId=change.physical.id)
+    return change.physical
+
+
 def _create_user_group(cloud: Cloud, _name: str, properties: Properties) -> PhysicalResource:
     group = cloud.call("elasticache", "create_user_group", properties)
     return PhysicalResource(id=group["UserGroupId"], attributes={"Arn": group["ARN"], "Status": group["Status"]})
@@ -89,11 +104,15 @@ KINDS = (
     Kind(
         type="AWS::ElastiCache::User",
         create=_create_user,
+        update=_update_user,
+        in_place=frozenset(("AccessString", "Passwords")),
         delete=deleted_by("elasticache", "delete_user", "UserId"),
     ),
     Kind(
         type="AWS::ElastiCache::UserGroup",
         create=_create_user_group,
+        update=_update_user_group,
+        in_place=frozenset(("UserIds",)),
         delete=deleted_by("elasticache", "delete_user_group", "UserGroupId"),
     ),
     Kind(

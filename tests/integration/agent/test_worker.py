@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import celery
 import pytest
 
 from agent.versions import CodeHash, code_folders
@@ -21,6 +22,7 @@ from tests.support.servers import RedisServer
 from tests.support.waiting import eventually, stays
 
 OBEYED_WITHIN_S = 2.0
+TASK = "1d4b5f7c-0000-4000-8000-000000000000"
 PYTHON = Path(__file__).parents[3] / ".venv-airflow" / "bin" / "python"
 
 
@@ -177,3 +179,28 @@ def test_a_worker_obeys_the_last_order_through_a_restart_of_the_broker(ecs: Fake
             assert eventually(lambda: worker.finished() == 1)
     finally:
         broker.stop()
+
+
+@pytest.mark.parametrize(
+    ("command", "arguments"),
+    [
+        ("shutdown", {}),
+        ("pool_shrink", {"n": SLOTS}),
+        ("cancel_consumer", {"queue": "default"}),
+        ("add_consumer", {"queue": "other"}),
+        ("terminate", {"signal": "KILL", "task_id": TASK}),
+        ("revoke", {"task_id": TASK, "terminate": True, "signal": "KILL"}),
+    ],
+)
+def test_no_one_can_end_a_worker_or_its_task_by_celerys_remote_control(
+    consuming: Worker, redis_server: RedisServer, command: str, arguments: dict[str, object]
+) -> None:
+    with celery.Celery("mallory", broker=redis_server.url) as app:
+        app.send_task("nap", args=(3,), queue="default", ignore_result=True, task_id=TASK)
+        assert eventually(lambda: consuming.in_flight == 1)
+        (answer,) = app.control.broadcast(command, arguments=arguments, reply=True, timeout=2)
+        assert "error" in next(iter(answer.values()))
+        assert eventually(lambda: consuming.finished() == 1)
+        assert consuming.process.poll() is None
+        consuming.send(0.1)
+        assert eventually(lambda: consuming.finished() == 2)

@@ -19,7 +19,7 @@ from tests.support.two_pools import BIG, CLUSTER, DEFAULT, Stack, two_pools
 
 BEFORE = 2  # the desired count when the harm begins
 MORE, LESS = "more", "less"  # what the demand asks for meanwhile: more workers or fewer
-NOWHERE = BrokerSettings(host="127.0.0.1", port=1, tls=False, secret_arn="-")
+NOWHERE = BrokerSettings(host="127.0.0.1", port=1, tls=False, user="default", secret_arn="-")
 
 
 @pytest.fixture

@@ -33,7 +33,7 @@ def server(tmp_path: Path) -> Iterator[Redis]:
 
 
 def settings(host: str, port: int, *, tls: bool = False) -> BrokerSettings:
-    return BrokerSettings(host=host, port=port, tls=tls, secret_arn="-")
+    return BrokerSettings(host=host, port=port, tls=tls, user="default", secret_arn="-")
 
 
 def drop_connections(server: Redis) -> None:

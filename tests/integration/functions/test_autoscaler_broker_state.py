@@ -8,9 +8,12 @@ import pytest
 
 from autoscaler.handler import tick_repeatedly
 from fleet import registry
+from fleet.access import unacked_keys
 from fleet.member import DRAINED, DRAINING, STARTING, STOPPED
 from tests.support.servers import RedisServer
 from tests.support.two_pools import DEFAULT, Stack, two_pools
+
+UNACKED = unacked_keys(DEFAULT.name)[0]
 
 
 @pytest.fixture
@@ -21,7 +24,7 @@ def stack(redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch) -> Iterato
 
 def test_messages_of_a_killed_worker_are_a_metric_and_no_demand(stack: Stack) -> None:
     stack.report("a", active=2)
-    stack.redis.hset("unacked", mapping={f"tag-{n}": "a message" for n in range(5)})
+    stack.redis.hset(UNACKED, mapping={f"tag-{n}": "a message" for n in range(5)})
     seen = stack.tick_all()
     assert seen.state.phantoms == 3
     assert seen.outcomes[0].decision.needed == 1  # 2 / 4, rounded up
@@ -53,7 +56,7 @@ def test_a_scan_without_end_gives_no_figure(stack: Stack, monkeypatch: pytest.Mo
 
 
 def test_unacked_of_another_type_loses_only_its_own_figures(stack: Stack) -> None:
-    stack.redis.set("unacked", "no hash")
+    stack.redis.set(UNACKED, "no hash")
     stack.enqueue("default", 9)
     seen = stack.tick_all()
     assert (seen.state.phantoms, seen.state.unconsumed) == (None, None)
@@ -79,7 +82,7 @@ def test_a_worker_that_takes_no_messages_does_not_count_as_a_consumer(stack: Sta
 
 
 def test_figures_that_are_missing_are_explained(stack: Stack, caplog: pytest.LogCaptureFixture) -> None:
-    stack.redis.set("unacked", "no hash")
+    stack.redis.set(UNACKED, "no hash")
     tick_repeatedly(stack.parts, ticks=1, seconds_left=lambda: 60.0)
     (warning,) = [record for record in caplog.records if hasattr(record, "problem")]
     assert (warning.levelname, "WRONGTYPE" in warning.problem) == ("WARNING", True)

@@ -99,7 +99,7 @@ def rollout(api: AwsApi, redis_server: Any) -> Iterator[Rollout]:
     container = {"name": "worker", "image": "i", "memory": 1, "cpu": 1}
     ecs.register_task_definition(family="worker", containerDefinitions=[container])
     ecs.create_service(cluster=CLUSTER, serviceName=POOL.service, taskDefinition="worker", desiredCount=2)
-    where = BrokerSettings(host=redis_server.host, port=redis_server.port, tls=False, secret_arn="-")
+    where = BrokerSettings(host=redis_server.host, port=redis_server.port, tls=False, user="default", secret_arn="-")
     broker = Broker(where, read_password=lambda: "")
     found = Rollout(
         ecs=ecs,

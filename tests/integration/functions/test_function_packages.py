@@ -110,6 +110,7 @@ def environment(tmp_path: Path) -> Iterator[dict[str, str]]:
         "BROKER_HOST": broker.host,
         "BROKER_PORT": str(broker.port),
         "BROKER_SCHEME": "redis",
+        "BROKER_USER": "default",
         "BROKER_SECRET_ARN": secret["ARN"],
         "CLUSTER": "cluster",
         "POLL_SECONDS": "15",

@@ -67,7 +67,7 @@ def inbox(clients: dict[str, Any]) -> tuple[str, Callable[[], list[dict[str, str
 
 @pytest.fixture
 def parts(clients: dict[str, Any], world: World, inbox: Any, redis_server: RedisServer) -> Iterator[Wiring]:
-    where = BrokerSettings(host=redis_server.host, port=redis_server.port, tls=False, secret_arn="-")
+    where = BrokerSettings(host=redis_server.host, port=redis_server.port, tls=False, user="default", secret_arn="-")
     broker = Broker(where, read_password=lambda: "")
     settings = Settings(
         broker=where,
@@ -234,7 +234,7 @@ def test_a_malformed_record_of_a_running_container_is_unknown(world: World, look
 
 
 def test_redis_away_is_unknown_and_nothing_is_remembered(parts: Wiring) -> None:
-    where = BrokerSettings(host="127.0.0.1", port=free_port(), tls=False, secret_arn="-")
+    where = BrokerSettings(host="127.0.0.1", port=free_port(), tls=False, user="default", secret_arn="-")
     away = Wiring(settings=parts.settings, broker=Broker(where, read_password=lambda: ""), ecs=parts.ecs, sns=parts.sns)
     outcome = check(away)
     assert "ConnectionError" in gaps(outcome)["fleet registry"]

@@ -35,6 +35,7 @@ def stack(api: AwsApi, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Itera
         redis_port=server.port,
         endpoint=f"http://localhost:{api.port}",
         region=api.region,
+        broker_user="default",
         broker_secret_arn=secret["ARN"],
         invocations="http://127.0.0.1:1",
     )

