@@ -46,7 +46,7 @@ _TRANSACTION = ("multi", "exec")
 _READ_MEMBERS = ("time", "zrange", "zscan", "mget", *_TRANSACTION)
 _REPORT = ("time", "set", "del", "zadd", "zrem", "zremrangebyscore", *_TRANSACTION)
 _SUBSCRIBE = ("subscribe", "unsubscribe", "psubscribe", "punsubscribe")
-# kombu binds queues to exchanges, looks bindings up and pushes messages.
+# kombu binds queues to exchanges, reads bindings and pushes messages.
 _PUBLISH = ("sadd", "smembers", "exists", "llen", "lpush", "publish")
 _CONSUME = (*_PUBLISH, *_SUBSCRIBE, "srem", "brpop", "rpush", "del", *_TRANSACTION)
 # kombu notes unacknowledged messages, and restores them under a lock that scripts extend and release.

@@ -16,6 +16,7 @@ from airflow.utils.state import TaskInstanceState
 from celery.result import AsyncResult
 from kombu.exceptions import OperationalError
 from redis import RedisError
+from redis.exceptions import NoPermissionError
 from sqlalchemy import select
 
 RECONCILE_EVERY_S = 10.0
@@ -98,6 +99,14 @@ class FleetExecutor(CeleryExecutor):  # type: ignore[misc]  # Airflow is not typ
 
 
 def _patiently(result: Any) -> Any:
-    if isinstance(result, ExceptionWithTraceback) and isinstance(result.exception, (OperationalError, RedisError)):
+    if isinstance(result, ExceptionWithTraceback) and _may_pass(result.exception):
         return ExceptionWithTraceback(AirflowTaskTimeout(f"the broker refuses: {result.exception}"), result.traceback)
     return result
+
+
+def _may_pass(error: BaseException) -> bool:
+    """Return whether a later attempt can succeed: not if the broker's user may not write to the task's queue."""
+    refused = (error, error.__cause__, error.__context__)
+    return isinstance(error, (OperationalError, RedisError)) and not any(
+        isinstance(each, NoPermissionError) for each in refused
+    )
