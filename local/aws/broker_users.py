@@ -36,8 +36,13 @@ class BrokerUsers:
 
     def put(self, user: BrokerUser) -> None:
         """Create or replace a user. Raises redis.RedisError when Redis refuses its rules."""
-        self._users[user.id] = user
-        self._apply()
+        before = self._users
+        self._users = {**before, user.id: user}
+        try:
+            self._apply()
+        except redis.RedisError:
+            self._users = before
+            raise
 
     def change(self, user_id: str, *, access_string: str | None, passwords: Sequence[str]) -> BrokerUser:
         """Change what is given. Raises KeyError for an unknown user, redis.RedisError when Redis refuses."""

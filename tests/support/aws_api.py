@@ -15,6 +15,7 @@ from typing import Any
 
 import boto3
 
+from local.aws.backend.settings import BROKER_ADMINISTRATOR
 from local.servers.ports import free_port
 from local.stack import sam
 
@@ -95,7 +96,10 @@ def outputs(stack: dict[str, Any]) -> dict[str, str]:
 
 
 @contextmanager
-def aws_api(*options: str) -> Iterator[AwsApi]:
+def aws_api(*options: str, broker_administrator: str | None = None) -> Iterator[AwsApi]:
+    environment = dict(os.environ)
+    if broker_administrator is not None:
+        environment[BROKER_ADMINISTRATOR] = broker_administrator
     port = free_port()
     argv = [
         sys.executable,
@@ -109,7 +113,7 @@ def aws_api(*options: str) -> Iterator[AwsApi]:
         BROKER,
         *options,
     ]
-    process = subprocess.Popen(argv, cwd=ROOT, stdout=subprocess.PIPE, text=True)
+    process = subprocess.Popen(argv, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True)
     try:
         assert process.stdout is not None
         assert process.stdout.readline() == "ready\n"
