@@ -40,7 +40,7 @@ COMMANDS_CHANNEL = "/0.celery.pidbox"
 EVENTS_CHANNELS = "/0.celeryev/*"  # a pattern to publish to, and literally the one that is subscribed to
 EVENTS_QUEUES = "celeryev*"
 EVENTS_BINDING = f"{BINDINGS}celeryev"
-FLOWERS_OWN = "@flower"  # in place of a pool's name: Flower's library looks for unacknowledged messages, too
+FLOWERS_OWN = "@flower"  # in place of a pool's name: Flower's library restores messages, too
 
 _TRANSACTION = ("multi", "exec")
 _READ_MEMBERS = ("time", "zrange", "zscan", "mget", *_TRANSACTION)

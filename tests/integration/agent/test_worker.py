@@ -185,7 +185,7 @@ def test_a_worker_obeys_the_last_order_through_a_restart_of_the_broker(ecs: Fake
     ("command", "arguments"),
     [
         ("shutdown", {}),
-        ("pool_shrink", {"n": SLOTS}),
+        ("pool_shrink", {"n": 1}),
         ("cancel_consumer", {"queue": "default"}),
         ("add_consumer", {"queue": "other"}),
         ("terminate", {"signal": "KILL", "task_id": TASK}),
