@@ -144,7 +144,7 @@ def pools(deployed: Deployed, redis_server: RedisServer, monkeypatch: pytest.Mon
     monkeypatch.setenv("POWERTOOLS_METRICS_NAMESPACE", variables["POWERTOOLS_METRICS_NAMESPACE"])
     redis_server.client.flushall()
     settings = Settings.from_environment(variables)
-    here = replace(settings.broker, host=redis_server.host, port=redis_server.port, tls=False)
+    here = replace(settings.broker, host=redis_server.host, port=redis_server.port, tls=False, user="default")
     settings = replace(settings, broker=here, scale_in_after_s=0, boots_per_task=0.0)
     broker = Broker(here, read_password=lambda: "")
     found = Pools(ecs=deployed.api.client("ecs"), settings=settings, broker=broker, redis=redis_server.client)
