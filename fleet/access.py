@@ -34,7 +34,7 @@ EVERYTHING = "on ~* &* +@all"
 
 # Names of kombu's Redis transport and of Celery.
 BINDINGS = "_kombu.binding."
-RESULTS = "celery-task-meta-*"  # a key and a channel of each
+RESULTS = "celery-task-meta-*"
 REMOTE_CONTROL = "*.celery.pidbox"  # bindings, and the queues of replies
 COMMANDS_CHANNEL = "/0.celery.pidbox"
 EVENTS_CHANNELS = "/0.celeryev/*"  # a pattern to publish to, and literally the one that is subscribed to
@@ -146,7 +146,7 @@ def _every_record() -> tuple[str, ...]:
 def _scheduler(queues: tuple[str, ...]) -> User:
     return User(
         name=SCHEDULER,
-        commands=_commands(_PUBLISH, _SUBSCRIBE, ("get", "mget", "del"), _REPORT),
+        commands=_commands(_PUBLISH, ("get", "mget", "del"), _REPORT),
         keys=(
             *_queue_keys(queues),
             *_bindings(queues),
@@ -155,14 +155,14 @@ def _scheduler(queues: tuple[str, ...]) -> User:
             RESULTS,
             *_own_record(member.SCHEDULER),
         ),
-        channels=(RESULTS, COMMANDS_CHANNEL),
+        channels=(COMMANDS_CHANNEL,),
     )
 
 
 def _worker(pool: str, queues: tuple[str, ...]) -> User:
     return User(
         name=worker(pool),
-        commands=_commands(_CONSUME, _ACKNOWLEDGE, ("setex",), _REPORT),
+        commands=_commands(_CONSUME, _ACKNOWLEDGE, _REPORT),
         keys=(
             *_queue_keys(queues),
             *_bindings(queues),
@@ -172,7 +172,7 @@ def _worker(pool: str, queues: tuple[str, ...]) -> User:
             RESULTS,
             *_own_record(member.WORKER),
         ),
-        channels=(RESULTS, COMMANDS_CHANNEL, EVENTS_CHANNELS),
+        channels=(COMMANDS_CHANNEL, EVENTS_CHANNELS),
     )
 
 

@@ -14,7 +14,7 @@ Statement = dict[str, Any]
 POLICY_VERSION = "2012-10-17"
 TASKS = "ecs-tasks.amazonaws.com"
 LAMBDA = "lambda.amazonaws.com"
-POOL_TAG = "FleetPool"  # of a worker's service, which gives it to its ECS tasks
+POOL_TAG, NO_POOL = "FleetPool", "-"  # of a service, which gives it to its ECS tasks
 
 
 def add_role(

@@ -19,7 +19,7 @@ from troposphere.ecs import (
     TaskDefinition,
 )
 
-from stack.lib.iam import POOL_TAG
+from stack.lib.iam import NO_POOL, POOL_TAG
 from stack.lib.listeners import WebTarget
 from stack.lib.parameters import Between, FormGroup
 from stack.lib.security_groups import Group
@@ -114,11 +114,10 @@ def add_service(
                 )
             ),
             PropagateTags="SERVICE",
+            Tags=Tags({POOL_TAG: workload.pool or NO_POOL}),
             TaskDefinition=Ref(workload.definition),
         )
     )
-    if workload.pool is not None:
-        service.Tags = Tags({POOL_TAG: workload.pool})
     if workload.alarms:
         service.DeploymentConfiguration.Alarms = DeploymentAlarms(
             AlarmNames=[Ref(alarm) for alarm in workload.alarms], Enable=True, Rollback=True
