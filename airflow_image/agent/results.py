@@ -1,8 +1,8 @@
 """Celery's results, reduced to the state of a task: in Redis, as JSON, without a value that a reader would rebuild.
 
-Celery's database backend stores pickles, and its Redis backend rebuilds exceptions from what it reads. Anyone
-who can write such a result runs code in the scheduler, or ends it. Airflow needs the state only: a task's outcome reaches the
-database through the Execution API.
+Celery's database backend stores pickles, and its Redis backend rebuilds exceptions from what it reads. A forged result
+would run code in the scheduler, or end it. Airflow needs the state only: a task's outcome reaches the database through
+the Execution API.
 """
 
 from __future__ import annotations
