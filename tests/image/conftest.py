@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from os import getloadavg
 from pathlib import Path
 
 import pytest
 
+from local.scenarios.airflow import Airflow
 from local.servers.tls import Authority
 from tests.image import machine
+from tests.image.cluster import PASSWORD, START_TIMEOUT_S, Cluster, WorkerTask, start_cluster
 from tests.image.containers import Image
+from tests.support.fake_ecs import MEMBER_ID
+from tests.support.waiting import eventually
 
 VERSION = "image-test"
 REPOSITORY = "localhost/airflow-on-ecs"
@@ -80,3 +85,31 @@ def built(tmp_path_factory: pytest.TempPathFactory, figures: list[str], authorit
 @pytest.fixture(scope="session")
 def image(built: Built) -> Image:
     return built.image
+
+
+@pytest.fixture(scope="module")
+def cluster(image: Image, authority: Authority) -> Iterator[Cluster]:
+    with start_cluster(image, authority) as made:
+        assert eventually(lambda: made.answers("webserver", "/api/v2/monitor/health"), within_s=START_TIMEOUT_S)
+        yield made
+
+
+@pytest.fixture
+def worker_task(cluster: Cluster, figures: list[str]) -> Iterator[WorkerTask]:
+    cluster.registry.forget(MEMBER_ID)  # an earlier one, which was ended at once, took no leave
+    with cluster.worker_task() as task:
+        consuming = eventually(cluster.has_worker, within_s=START_TIMEOUT_S)
+        seconds = time.time() - task.runner.started_at
+        assert consuming, task.worker.log()[-3000:] + task.runner.log()[-3000:]
+        figures.append(
+            f"a worker consumed {seconds:.1f} s after its runner's start; {task.worker.processor_s:.1f} s of a "
+            f"processor for the worker, {task.runner.processor_s:.1f} s for the runner; load {getloadavg()[0]:.1f}"
+        )
+        yield task
+
+
+@pytest.fixture
+def airflow(cluster: Cluster) -> Iterator[Airflow]:
+    api = Airflow(cluster.url("webserver", ""), user="admin", password=PASSWORD)
+    yield api
+    api.close()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -41,12 +41,26 @@ class Image:
         """Run a role to its end."""
         return self.machine.run("podman", "run", "--rm", *AS_ON_FARGATE, *_env(variables), self.reference, role)
 
-    def start_role(self, role: str, variables: Mapping[str, str]) -> Container:
-        """Start a role, and leave it running."""
-        command = ["podman", "run", "--detach", *AS_ON_FARGATE, *_env(variables), self.reference, role]
+    def start_role(
+        self, role: str, variables: Mapping[str, str], *, volumes: Sequence[str] = (), memory_mib: int | None = None
+    ) -> Container:
+        """Start a role, and leave it running. `volumes`: as podman's option has them.
+
+        `memory_mib`: its limit, where podman can give it one.
+        """
+        options = [part for volume in volumes for part in ("--volume", volume)]
+        if memory_mib is not None and not self.machine.can_limit_memory():
+            memory_mib = None
+        if memory_mib is not None:
+            options += ["--memory", f"{memory_mib}m", "--memory-swap", f"{memory_mib}m"]  # Fargate has no swap
+        command = ["podman", "run", "--detach", *AS_ON_FARGATE, *options, *_env(variables), self.reference, role]
         started = self.machine.run(*command)
         assert started.returncode == 0, started.stderr
-        return Container(machine=self.machine, id=started.stdout.strip(), role=role)
+        return Container(machine=self.machine, id=started.stdout.strip(), role=role, memory_mib=memory_mib)
+
+    def remove_volumes(self, names: Sequence[str]) -> None:
+        """Remove volumes that containers made."""
+        self.machine.run("podman", "volume", "rm", "--force", *names)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,6 +70,7 @@ class Container:
     machine: Machine
     id: str
     role: str
+    memory_mib: int | None
 
     @property
     def started_at(self) -> float:
@@ -69,6 +84,11 @@ class Container:
     def is_running(self) -> bool:
         """Whether its first process lives."""
         return bool(self._state()["Running"])
+
+    @property
+    def exit_code(self) -> int:
+        """Of its first process, once that has ended."""
+        return int(self._state()["ExitCode"])
 
     @property
     def processor_s(self) -> float:
@@ -87,7 +107,18 @@ class Container:
         command = ["podman", "stop", "--time", str(STOP_TIMEOUT_S), self.id]
         stopped = self.machine.run(*command, timeout_s=STOP_TIMEOUT_S + 60)
         assert stopped.returncode == 0, stopped.stderr
-        return int(self._state()["ExitCode"])
+        return self.exit_code
+
+    def kill(self) -> None:
+        """End its processes at once."""
+        killed = self.machine.run("podman", "kill", "--signal", "KILL", self.id)
+        assert killed.returncode == 0, killed.stderr
+
+    def execute(self, *command: str, **variables: str) -> str:
+        """Run a command in it, with `variables` beside its own; return what it wrote."""
+        done = self.machine.run("podman", "exec", *_env(variables), self.id, *command)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
 
     def log(self) -> str:
         """All it has written."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import resource
 import shutil
@@ -40,6 +41,11 @@ class Machine:
         return subprocess.run(
             command, env=self.environment, capture_output=True, text=True, check=False, timeout=timeout_s
         )
+
+    def can_limit_memory(self) -> bool:
+        """Whether podman can give containers memory limits here."""
+        asked = self.run("podman", "info", "--format", "json")
+        return "memory" in json.loads(asked.stdout)["host"]["cgroupControllers"]
 
     def has_image(self, reference: str) -> bool:
         """Whether `reference` is stored here."""

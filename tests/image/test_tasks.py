@@ -1,0 +1,277 @@
+"""What the code of a task can see and do in the runner's container, and what its end does to the worker's."""
+
+import base64
+import inspect
+import json
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import httpx
+import pytest
+
+from local.scenarios.airflow import Airflow
+from tests.image.cluster import FERNET_SECRET, RUN_TIMEOUT_S, START_TIMEOUT_S, Cluster, WorkerTask
+from tests.image.containers import Container
+from tests.support import rendered
+from tests.support.waiting import eventually
+
+pytestmark = [pytest.mark.image, pytest.mark.timeout(2400)]
+
+MALLORY = "mallory"
+# Airflow's own limit for a task without a heartbeat: a death that no one reports is noticed only then.
+HEARTBEAT_TIMEOUT_S = 300.0
+UNKNOWN = 404
+# Fetches logs as the webserver does, with Airflow's own code.
+FETCH = """
+import json, sys
+from airflow.utils.log.file_task_handler import _fetch_logs_from_service
+url, *paths = sys.argv[1:]
+answers = {path: _fetch_logs_from_service(f"{url}/log/{path}", path) for path in paths}
+print(json.dumps({path: [answer.status_code, answer.text] for path, answer in answers.items()}))
+"""
+READ_COMMANDS = "from pathlib import Path; print([p.read_bytes() for p in Path('/proc').glob('[0-9]*/cmdline')])"
+
+
+def read_processes() -> dict[str, dict[str, str]]:
+    """Attack: read what the kernel tells about all processes."""
+    from pathlib import Path
+
+    found: dict[str, dict[str, str]] = {}
+    for process in Path("/proc").glob("[0-9]*"):
+        for name in ("environ", "cmdline"):
+            try:
+                text = (process / name).read_bytes().decode(errors="replace")
+            except OSError as error:
+                text = f"not readable: {error.strerror}"
+            found.setdefault(name, {})[process.name] = text
+    return found
+
+
+def read_environment() -> dict[str, str]:
+    """Attack: read one's own environment."""
+    import os
+
+    return dict(os.environ)
+
+
+def read_namespace() -> str:
+    """Attack: name the namespace of the processes that one sees."""
+    from pathlib import Path
+
+    return str(Path("/proc/self/ns/pid").readlink())
+
+
+def read_files(folders: list[str]) -> dict[str, str]:
+    """Attack: read all files below folders, and name what is no file."""
+    from pathlib import Path
+
+    found = {}
+    for path in (path for folder in folders for path in Path(folder).rglob("*")):
+        if not path.is_dir():
+            try:
+                found[str(path)] = path.read_bytes().decode(errors="replace") if path.is_file() else "no file"
+            except OSError as error:
+                found[str(path)] = f"not readable: {error.strerror}"
+    return found
+
+
+def plant_links(links: dict[str, str]) -> list[str]:
+    """Attack: put a file and links where the worker's log server reads."""
+    import os
+    from pathlib import Path
+
+    folder = Path(os.environ["AIRFLOW__LOGGING__BASE_LOG_FOLDER"]) / "planted"
+    folder.mkdir()
+    (folder / "file.log").write_text("planted by a task")
+    for name, target in links.items():
+        (folder / name).symlink_to(target)
+    return sorted(path.name for path in folder.iterdir())
+
+
+def replace_own_log(target: str) -> None:
+    """Attack: replace the log of this task by a link, once /tmp/replace exists; wait until /tmp/end does."""
+    import os
+    import time
+    from pathlib import Path
+
+    (log,) = Path(os.environ["AIRFLOW__LOGGING__BASE_LOG_FOLDER"]).glob("dag_id=mallory/*/task_id=attack/attempt=1.log")
+    print("the log as it should be", flush=True)  # noqa: T201
+    while not Path("/tmp/replace").exists():
+        time.sleep(0.1)
+    log.unlink()
+    log.symlink_to(target)
+    Path("/tmp/replaced").touch()
+    while not Path("/tmp/end").exists():
+        time.sleep(0.1)
+
+
+def take_memory(mib: int) -> str:
+    """Attack: use `mib` MiB at the first try."""
+    if globals()["TRY"] == 1:
+        kept = [bytearray(b"x" * 2**20) for _ in range(mib)]
+        return f"used {len(kept)} MiB"
+    return "tried again"
+
+
+def start(airflow: Airflow, attack: Callable[..., Any], **arguments: Any) -> str:
+    """Run the code of `attack` in a task; return the run's id."""
+    assert eventually(lambda: airflow.dag_exists(MALLORY), within_s=START_TIMEOUT_S)
+    source = f"{inspect.getsource(attack)}\nattack = {attack.__name__}\n"
+    return airflow.trigger(MALLORY, {"source": source, "arguments": arguments})
+
+
+def returned(cluster: Cluster, airflow: Airflow, run: str) -> Any:
+    """Wait for the run's success; return what its task returned."""
+    assert eventually(lambda: airflow.run_state(MALLORY, run) in ("success", "failed"), within_s=RUN_TIMEOUT_S)
+    (instance,) = airflow.task_instances(MALLORY, run)
+    assert instance["state"] == "success", airflow.log(instance)[-3000:]
+    path = f"/api/v2/dags/{MALLORY}/dagRuns/{run}/taskInstances/attack/xcomEntries/return_value"
+    headers = {"Authorization": f"Bearer {airflow.token}"}
+    answer = httpx.get(cluster.url("webserver", path), headers=headers, trust_env=False)
+    value = answer.raise_for_status().json()["value"]
+    return json.loads(value) if isinstance(value, str) and value[:1] in '{["' else value
+
+
+def run_attack(cluster: Cluster, airflow: Airflow, attack: Callable[..., Any], **arguments: Any) -> Any:
+    """Return what `attack` returned in a task."""
+    return returned(cluster, airflow, start(airflow, attack, **arguments))
+
+
+def secrets_of(cluster: Cluster) -> set[str]:
+    """List every secret that the template gives to any container, and the key that is made of one."""
+    names = {name for container in rendered.containers().values() for name in rendered.secrets(container)}
+    values = {cluster.variables[name] for name in names - {"DATABASE_USER"}}
+    return {*values, base64.urlsafe_b64encode(FERNET_SECRET.encode()).decode()}
+
+
+def leaks(cluster: Cluster, texts: Mapping[str, str]) -> list[str]:
+    """Return where a secret is."""
+    return sorted(where for where, text in texts.items() if any(secret in text for secret in secrets_of(cluster)))
+
+
+def signed(cluster: Cluster, paths: list[str]) -> dict[str, tuple[int, str]]:
+    """Fetch logs from the worker's log server with the webserver's signature."""
+    url = f"http://localhost:{cluster.ports['log server']}"
+    key = {"AIRFLOW__API__SECRET_KEY": cluster.variables["API_SECRET"]}
+    said = cluster.containers["webserver"].execute("python", "-c", FETCH, url, *paths, **key)
+    return {path: (status, text) for path, (status, text) in json.loads(said.splitlines()[-1]).items()}
+
+
+def has_file(container: Container, path: str) -> bool:
+    return container.machine.run("podman", "exec", container.id, "test", "-e", path).returncode == 0
+
+
+@pytest.mark.usefixtures("worker_task")
+def test_a_task_reads_no_secret_from_any_process(cluster: Cluster, airflow: Airflow) -> None:
+    found = run_attack(cluster, airflow, read_processes)
+    assert "SHARED_FOLDER=" in found["environ"]["1"]  # the init keeps what the template gives to the container
+    assert "airflow worker -- " in "".join(found["cmdline"].values())
+    assert leaks(cluster, found["environ"]) == []
+    assert leaks(cluster, found["cmdline"]) == []
+
+
+def test_a_task_sees_no_process_of_the_workers_container(
+    cluster: Cluster, airflow: Airflow, worker_task: WorkerTask
+) -> None:
+    celery = "celery"
+    assert celery in worker_task.worker.execute("python", "-c", READ_COMMANDS)
+    found = run_attack(cluster, airflow, read_processes)
+    assert [pid for pid, command in found["cmdline"].items() if celery in command] == []
+    assert (
+        run_attack(cluster, airflow, read_namespace)
+        != worker_task.worker.execute("readlink", "/proc/self/ns/pid").strip()
+    )
+
+
+@pytest.mark.usefixtures("worker_task")
+def test_a_tasks_environment_does_not_tell_how_to_end_protection(cluster: Cluster, airflow: Airflow) -> None:
+    found = run_attack(cluster, airflow, read_environment)
+    assert "ECS_CONTAINER_METADATA_URI_V4" in found
+    assert "ECS_AGENT_URI" not in found
+
+
+@pytest.mark.usefixtures("worker_task")
+def test_no_file_that_a_task_can_read_holds_a_secret(cluster: Cluster, airflow: Airflow) -> None:
+    found = run_attack(
+        cluster, airflow, read_files, folders=["/opt/shared", "/opt/airflow", "/tmp", "/dev/shm", "/run"]
+    )
+    assert any(path.startswith("/opt/shared/logs/dag_id=mallory/") for path in found)
+    assert leaks(cluster, found) == []
+
+
+@pytest.mark.usefixtures("worker_task")
+def test_a_task_finds_no_socket_in_the_shared_folder(cluster: Cluster, airflow: Airflow) -> None:
+    found = run_attack(cluster, airflow, read_files, folders=["/opt/shared"])
+    assert [path for path, text in found.items() if text == "no file"] == []
+
+
+@pytest.mark.usefixtures("worker_task")
+def test_the_log_server_follows_no_link_that_a_task_planted(cluster: Cluster, airflow: Airflow) -> None:
+    links = {
+        "environ.log": "/proc/self/environ",
+        "passwd.log": "/etc/passwd",
+        "relative.log": "../../../../etc/passwd",
+        "folder": "/etc",
+    }
+    assert run_attack(cluster, airflow, plant_links, links=links) == sorted(["file.log", *links])
+    paths = [f"planted/{name}" for name in ("environ.log", "passwd.log", "relative.log", "folder/passwd")]
+    answers = signed(cluster, ["planted/file.log", *paths])
+    assert answers.pop("planted/file.log") == (200, "planted by a task")
+    assert {path: status for path, (status, _) in answers.items()} == dict.fromkeys(paths, UNKNOWN)
+
+
+def test_a_task_that_replaces_its_log_by_a_link_shows_its_reader_nothing_of_the_worker(
+    cluster: Cluster, airflow: Airflow, worker_task: WorkerTask
+) -> None:
+    run = start(airflow, replace_own_log, target="/proc/self/environ")
+    assert eventually(lambda: bool(airflow.task_instances(MALLORY, run)), within_s=RUN_TIMEOUT_S)
+    (instance,) = airflow.task_instances(MALLORY, run)
+    instance["try_number"] = 1
+    assert eventually(lambda: "the log as it should be" in airflow.log(instance), within_s=RUN_TIMEOUT_S)
+    worker_task.runner.execute("touch", "/tmp/replace")
+    assert eventually(lambda: has_file(worker_task.runner, "/tmp/replaced"), within_s=RUN_TIMEOUT_S)
+    shown = airflow.log(instance)
+    worker_task.runner.execute("touch", "/tmp/end")
+    assert "Log file not found on worker" in shown
+    assert leaks(cluster, {"log": shown}) == []
+    assert returned(cluster, airflow, run) is None
+
+
+def test_a_worker_whose_runner_is_killed_stops_and_loses_no_task(
+    cluster: Cluster, airflow: Airflow, worker_task: WorkerTask, figures: list[str]
+) -> None:
+    assert eventually(lambda: airflow.dag_exists("burst"), within_s=START_TIMEOUT_S)
+    run = airflow.trigger("burst", {"tasks": 20, "min_seconds": 30, "max_seconds": 30})
+    running = {"task_id": "work", "state": "running"}
+    assert eventually(lambda: airflow.count("burst", run, **running) >= 4, within_s=RUN_TIMEOUT_S)
+    worker_task.runner.kill()
+    killed_at = time.monotonic()
+    assert eventually(lambda: not worker_task.worker.is_running, within_s=RUN_TIMEOUT_S)
+    figures.append(f"a worker ended {time.monotonic() - killed_at:.1f} s after its runner was killed")
+    assert worker_task.worker.exit_code == 0
+    assert cluster.redis.client().hlen("unacked") == 0
+    worker_task.worker.remove()
+    with cluster.worker_task():
+        assert eventually(lambda: airflow.run_state("burst", run) in ("success", "failed"), within_s=RUN_TIMEOUT_S)
+    instances = airflow.task_instances("burst", run, task_id="work")
+    assert [instance["state"] for instance in instances] == ["success"] * 20
+    assert {instance["try_number"] for instance in instances} <= {1, 2}
+
+
+def test_a_task_that_takes_the_runners_memory_is_tried_again_at_once_and_harms_no_one_else(
+    cluster: Cluster, airflow: Airflow, worker_task: WorkerTask, figures: list[str]
+) -> None:
+    limit_mib = worker_task.runner.memory_mib
+    if limit_mib is None:
+        pytest.skip("podman cannot limit memory here")
+    began = time.monotonic()
+    assert run_attack(cluster, airflow, take_memory, mib=limit_mib + 512) == "tried again"
+    seconds = time.monotonic() - began
+    figures.append(
+        f"a task that was ended for its memory had succeeded at its next try {seconds:.1f} s after its start"
+    )
+    assert seconds < HEARTBEAT_TIMEOUT_S
+    assert worker_task.worker.is_running
+    assert worker_task.runner.is_running
+    assert run_attack(cluster, airflow, read_namespace)
