@@ -20,6 +20,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from local.aws.ecs.plane import SCALING_ACTIVITY
 from local.fargate import image
 from local.fargate.container import Container
+from local.fargate.container_user import ContainerUsers
 from local.fargate.control_plane import ControlPlane
 from local.fargate.definition import ContainerDefinition, resolve_secrets
 from local.fargate.endpoint import Endpoint
@@ -51,11 +52,15 @@ class Agent:
         platform: dict[str, str],
         on_deployment: Callable[..., None],
         on_failure: Callable[[str], None],
+        users: ContainerUsers | None = None,
     ) -> None:
-        """Prepare the loop. `on_failure` is called with the reason when a service's tasks cannot start."""
+        """Prepare the loop. `on_failure` is called with the reason when a service's tasks cannot start.
+
+        `users`: of the containers' processes; without them they are this process's.
+        """
         self._clients, self._network, self._platform = clients, network, platform
         self._control_plane = ControlPlane(clients.ecs, cluster)
-        self._on_deployment, self._on_failure = on_deployment, on_failure
+        self._on_deployment, self._on_failure, self._users = on_deployment, on_failure, users
         self._tasks: dict[str, Task] = {}
         self._failures: dict[str, int] = {}
         self._not_before: dict[str, float] = {}
@@ -167,12 +172,16 @@ class Agent:
         home = paths.TASKS / task.id / definition.name
         home.mkdir(parents=True, exist_ok=True)
         given = self._network.environment(task.service, task.id, definition.name, definition.environment)
+        shared = []
         for path, volume in task.definition.shared_mounts(definition).items():
             folder = paths.TASKS / task.id / volume
             folder.mkdir(exist_ok=True)
+            shared.append(folder)
             given = {name: str(folder) if value == path else value for name, value in given.items()}
+        user = None if self._users is None else self._users.new()
         env = {
             **built.environment(home),
+            **({} if user is None else user.environment),
             **self._platform,
             **self.endpoint.environment(task.id, definition.name),
             **given,
@@ -184,6 +193,7 @@ class Agent:
             env=env,
             home=home,
             log_path=self.log_path(task, definition.name),
+            user=user,
         )
 
     @staticmethod

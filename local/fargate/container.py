@@ -12,16 +12,28 @@ from pathlib import Path
 
 import psutil
 
+from local.fargate.container_user import ContainerUser
 from local.servers.process import spawn
 
 
 class Container:
     """A started container. ECS would signal its first process, and end its session."""
 
-    def __init__(self, *, name: str, argv: list[str], env: Mapping[str, str], home: Path, log_path: Path) -> None:
+    def __init__(
+        self,
+        *,
+        name: str,
+        argv: list[str],
+        env: Mapping[str, str],
+        home: Path,
+        log_path: Path,
+        user: ContainerUser | None = None,
+    ) -> None:
         self.name = name
         self.log_path = log_path
-        self._argv, self._env, self._home = argv, dict(env), home
+        self._argv, self._env, self._home, self._user = argv, dict(env), home, user
+        if user is not None:
+            user.own(home)
         self.was_killed = False
         self._start()
 
@@ -56,7 +68,7 @@ class Container:
         """Kill it and everything it started."""
         if self.process.poll() is None:
             self.was_killed = True
-        for process in self._session():
+        for process in self._processes():
             with contextlib.suppress(psutil.Error):
                 process.kill()
         self.process.wait()
@@ -64,7 +76,7 @@ class Container:
     def kill_leftovers(self) -> None:
         """Kill the processes that an exited first process left behind, as a container's end does."""
         if self.process.poll() is not None:
-            for process in self._session():
+            for process in self._processes():
                 with contextlib.suppress(psutil.Error):
                     process.kill()
 
@@ -76,13 +88,24 @@ class Container:
         return ""
 
     def _start(self) -> None:
-        self.process: subprocess.Popen[bytes] = spawn(self._argv, env=self._env, cwd=self._home, log_path=self.log_path)
+        user = self._user
+        self.process: subprocess.Popen[bytes] = spawn(
+            self._argv,
+            env=self._env,
+            cwd=self._home,
+            log_path=self.log_path,
+            user=None if user is None else user.ids,
+            reveal=() if user is None else (*user.reveal, self._home),
+        )
         self._started_at = time.monotonic()
 
-    def _session(self) -> list[psutil.Process]:
+    def _processes(self) -> list[psutil.Process]:
+        """Return its session's processes, and its user's: a process that left the session ends with it too."""
+        uid = None if self._user is None else self._user.ids.uid
         found = []
         for pid in psutil.pids():
             with contextlib.suppress(OSError, psutil.Error):
-                if os.getsid(pid) == self.pid and pid != os.getpid():
-                    found.append(psutil.Process(pid))
+                process = psutil.Process(pid)
+                if pid != os.getpid() and (os.getsid(pid) == self.pid or process.uids().real == uid):
+                    found.append(process)
         return found

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import compileall
 import os
+import py_compile
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -66,6 +68,8 @@ def build(uri: str, version: str, *, source: Path = paths.IMAGE_SOURCE) -> Image
     (fresh / AUTHORITIES.parent).mkdir()
     shutil.copy(paths.AUTHORITY, fresh / AUTHORITIES)
     (fresh / "VERSION").write_text(version)
+    # Containers' users cannot write here. Without bytecode each start would compile the code again.
+    compileall.compile_dir(fresh, quiet=2, invalidation_mode=py_compile.PycInvalidationMode.CHECKED_HASH)
     shutil.rmtree(target, ignore_errors=True)
     fresh.rename(target)
     return load(uri)

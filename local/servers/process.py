@@ -1,5 +1,6 @@
 """Starts child processes that end with their parent, whatever ends it."""
 
+import json
 import os
 import pwd
 import queue
@@ -11,6 +12,7 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from pathlib import Path
+from typing import NamedTuple
 
 from project.errors import CommandError
 
@@ -25,13 +27,21 @@ class StartError(CommandError):
     """A server did not start; the reason in one line."""
 
 
+class UserIds(NamedTuple):
+    """A user by its ids; it needs no entry in /etc/passwd."""
+
+    uid: int
+    gid: int
+
+
 def spawn(
     argv: Sequence[str | os.PathLike[str]],
     *,
     env: Mapping[str, str],
     cwd: str | os.PathLike[str],
     log_path: str | os.PathLike[str],
-    user: int | str | None = None,
+    user: int | str | UserIds | None = None,
+    reveal: Sequence[Path] = (),
     death_signal: int = signal.SIGKILL,
     new_session: bool = True,
     stdin: bytes | None = None,
@@ -43,13 +53,26 @@ def spawn(
     program's. Only this one process gets the death signal; its own children must end with it by themselves.
     Any thread may call this, even a short-lived one, because another thread forks, which lives as long as this process.
 
-    `user` (name or uid; needs root) also sets that user's group and drops all others. `stdin`, at most the 64 KiB of a
-    pipe, is written to the program's standard input, which is otherwise /dev/null. `pass_fds` stay open.
+    `user` (name, uid or both ids; needs root) also sets that user's group and drops all others. `reveal`: what the
+    program must reach although a folder above is closed to others, such as /root; it then gets a mount namespace.
+    `stdin`, at most the 64 KiB of a pipe, is written to the program's standard input, which is otherwise /dev/null.
+    `pass_fds` stay open.
     Raise FileNotFoundError when there is no such program. The exit code is 127 when it could not be run.
     """
     found = _find(os.fspath(argv[0]), env=env, cwd=cwd)
     uid, gid = ("-", "-") if user is None else map(str, user_ids(user))
-    wrapper = [sys.executable, "-I", "-S", str(EXEC_SCRIPT), str(os.getpid()), str(int(death_signal)), uid, gid]
+    revealed = json.dumps([str(path.absolute()) for path in reveal])
+    wrapper = [
+        sys.executable,
+        "-I",
+        "-S",
+        str(EXEC_SCRIPT),
+        str(os.getpid()),
+        str(int(death_signal)),
+        uid,
+        gid,
+        revealed,
+    ]
     command = [*wrapper, found, *(os.fspath(argument) for argument in argv[1:])]
 
     def start() -> Child:
@@ -86,10 +109,12 @@ def stop(child: Child, *, stop_signal: int = signal.SIGTERM, timeout_s: float = 
         return child.wait()
 
 
-def user_ids(user: int | str) -> tuple[int, int]:
-    """Return the (uid, gid) of a user in /etc/passwd. Raise KeyError when there is no such user."""
+def user_ids(user: int | str | UserIds) -> UserIds:
+    """Return the ids of a user in /etc/passwd, or the given ones. Raise KeyError when there is no such user."""
+    if isinstance(user, UserIds):
+        return user
     entry = pwd.getpwuid(user) if isinstance(user, int) else pwd.getpwnam(user)
-    return entry.pw_uid, entry.pw_gid
+    return UserIds(entry.pw_uid, entry.pw_gid)
 
 
 def log_tail(log_path: str | os.PathLike[str], *, since: int = 0) -> list[str]:

@@ -10,6 +10,7 @@ import shutil
 import subprocess
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import redis
@@ -19,6 +20,7 @@ from fleet.member import CONSUMING, WORKER
 from fleet.registry import Registry, Roster
 from local.fargate import image
 from local.fargate.agent import Agent
+from local.fargate.container_user import ContainerUsers, UnusableUserError, container_users
 from local.fargate.network import Network
 from local.lambdas.invocations import Invocations
 from local.lambdas.schedules import Rules
@@ -94,11 +96,24 @@ class Servers:
     clients: Clients
 
 
+@dataclass(frozen=True, kw_only=True)
+class Start:
+    """What the services are started with."""
+
+    outputs: dict[str, str]
+    settings: Mapping[str, str]
+    users: ContainerUsers | None
+    failure: Failure
+
+
 @contextlib.contextmanager
-def up(report: Report, *, settings: Mapping[str, str] | None = None) -> Iterator[Stack]:
+def up(
+    report: Report, *, settings: Mapping[str, str] | None = None, source: Path = paths.IMAGE_SOURCE
+) -> Iterator[Stack]:
     """Bring everything up; call `report` with the name of each step as it begins. End what was started with the block.
 
     `settings` reach every container, as variables (AIRFLOW__...) that an operator adds to the task definitions.
+    `source` is what the image is built from.
     Raises CommandError when a part does not start, and at any time when a thread of the stack or its AWS API dies, or
     when the tasks of a service cannot start.
     """
@@ -114,10 +129,12 @@ def up(report: Report, *, settings: Mapping[str, str] | None = None) -> Iterator
         building.wait()
 
         report("deploying the template with sam deploy")
-        outputs = _deploy(cleanup, servers, config)
+        outputs = _deploy(cleanup, servers, config, source)
 
+        users = _container_users(config, servers.authority, report)
         report("starting the services: airflow, worker, flower")
-        stack = _start_services(cleanup, servers, config, outputs=outputs, settings=settings or {}, failure=failure)
+        start = Start(outputs=outputs, settings=settings or {}, users=users, failure=failure)
+        stack = _start_services(cleanup, servers, config, start)
         cleanup.enter_context(_found_by_other_commands(stack))
         yield stack
 
@@ -174,14 +191,14 @@ def _start_servers(cleanup: contextlib.ExitStack, region: str, failure: Failure)
     return Servers(authority=authority, relay=relay, postgres=postgres, redis=broker, clients=clients)
 
 
-def _deploy(cleanup: contextlib.ExitStack, servers: Servers, config: Environment) -> dict[str, str]:
-    """Deploy the template with this checkout's image; return the stack's outputs.
+def _deploy(cleanup: contextlib.ExitStack, servers: Servers, config: Environment, source: Path) -> dict[str, str]:
+    """Deploy the template with an image of `source`; return the stack's outputs.
 
     From then on the database demands the credentials that the deployment made and follows RDS; the AWS API gives the
     broker its users.
     """
     clients = servers.clients
-    image.build(config.parameters["ImageUri"], _revision())
+    image.build(config.parameters["ImageUri"], _revision(), source=source)
     deploying = sam.deploy(config.name, environment(clients.endpoint, config.region))
     cleanup.callback(deploying.kill)
     deploying.wait()
@@ -193,17 +210,24 @@ def _deploy(cleanup: contextlib.ExitStack, servers: Servers, config: Environment
     return outputs
 
 
+def _container_users(config: Environment, authority: Authority, report: Report) -> ContainerUsers | None:
+    """Return the containers' users; when they cannot be used, say so and return None."""
+    try:
+        built = image.load(config.parameters["ImageUri"])
+        return container_users(built, authorities=authority.ca_bundle, folder=paths.LOGS)
+    except UnusableUserError as error:
+        report(f"WARNING: containers run as ROOT, unlike on Fargate: another user cannot run them ({error})")
+        return None
+
+
 def _start_services(
     cleanup: contextlib.ExitStack,
     servers: Servers,
     config: Environment,
-    *,
-    outputs: dict[str, str],
-    settings: Mapping[str, str],
-    failure: Failure,
+    start: Start,
 ) -> Stack:
     """Run the ECS services until they are healthy, then the schedules; return the running stack."""
-    clients = servers.clients
+    clients, outputs = servers.clients, start.outputs
     network = Network(relay=servers.relay, clients=clients)
     cleanup.callback(network.close)
     platform = environment(clients.endpoint, config.region)
@@ -214,9 +238,10 @@ def _start_services(
         clients=clients,
         cluster=outputs["ClusterName"],
         network=network,
-        platform={**platform, **settings},
+        platform={**platform, **start.settings},
         on_deployment=rules.deployment_changed,
-        on_failure=failure.report,
+        on_failure=start.failure.report,
+        users=start.users,
     )
     cleanup.callback(agent.close, STOP_GRACE_S)
     agent.start()
