@@ -1,0 +1,1 @@
+"""Attacks of a task on everything around it."""
