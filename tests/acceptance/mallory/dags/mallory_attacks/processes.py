@@ -169,6 +169,20 @@ def inherited_server_connections(facts: Facts) -> str:
 
 
 @attack
+def inherited_control_connection(facts: Facts) -> str:
+    """Find the connection by which workloads are handed over among its own descriptors: it keeps message boundaries."""
+    found = 0
+    for number in _descriptors():
+        with contextlib.suppress(OSError):
+            copy = socket.socket(fileno=os.dup(number))
+            with contextlib.closing(copy):
+                found += copy.family == socket.AF_UNIX and copy.type == socket.SOCK_SEQPACKET
+    if not found:
+        raise Refused("no such descriptor")
+    return f"{found} of them"
+
+
+@attack
 def inherited_foreign_pipes(facts: Facts) -> str:
     """Find pipes of Celery's pool among its own descriptors: those that its grandparent holds, too."""
     ours = {}
