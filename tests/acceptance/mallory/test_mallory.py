@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from project.paths import ROOT, STATE_VARIABLE
-from tests.acceptance.mallory.expected import ALLOWED, NEED_A_USER, TODAY
+from tests.acceptance.mallory.expected import ALLOWED, TODAY, TRUE_AS_ROOT
 
 DAGS = Path(__file__).parent / "dags"
 MODULES = ("processes", "files", "broker", "database", "api", "cloud")
@@ -63,11 +63,12 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 def test_an_attack_has_no_effect_beyond_its_own_task(name: str, results: dict[str, Any]) -> None:
     assert name in results, "its module's task ended before it"
     result = results[name]
-    if result["uid"] == 0 and name in NEED_A_USER:
-        pytest.skip("CONTAINERS RUN AS ROOT HERE, so this attack would succeed as it cannot on Fargate")
+    if result["uid"] == 0 and not name.startswith(TRUE_AS_ROOT):
+        pytest.skip("CONTAINERS RUN AS ROOT HERE, which can do what no user on Fargate can: this attack says nothing")
     assert result["outcome"] == ("succeeded" if name in ALLOWED else "refused"), result["evidence"]
 
 
 def test_the_expectations_name_only_attacks_that_exist() -> None:
-    assert ({*ALLOWED, *TODAY, *NEED_A_USER} - set(NAMES)) == set()
+    assert ({*ALLOWED, *TODAY} - set(NAMES)) == set()
+    assert [prefix for prefix in TRUE_AS_ROOT if not any(name.startswith(prefix) for name in NAMES)] == []
     assert not ALLOWED.keys() & TODAY.keys()

