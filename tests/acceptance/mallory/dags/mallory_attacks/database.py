@@ -138,7 +138,7 @@ def _unpickled(facts: Facts, mark: str) -> list[str]:
 
 @wrecking
 def database_planted_pickle(facts: Facts) -> str:
-    """Plant a pickle as the result of every task, for whoever reads results from the database."""
+    """Plant a pickle as the result of every task, for every process that reads results from the database."""
     with _connection(facts) as connection:
         # Every row of a task that has not ended is polled by the scheduler.
         planted = connection.execute(
