@@ -10,6 +10,7 @@ ALLOWED: dict[str, str] = {
     "stop_another_task": ONE_USER,
     "read_the_log_file_of_another_task": ONE_USER,
     "write_the_log_file_of_another_task": ONE_USER,
+    "process_after_the_tasks_end": ONE_USER,
     "supervisor_change_a_variable": ONE_DEPLOYMENT,
     "supervisor_change_an_xcom_of_another_dag": ONE_DEPLOYMENT,
     "supervisor_connection_of_another_dag": ONE_DEPLOYMENT,
@@ -71,6 +72,7 @@ _TODAY: dict[str, tuple[str, ...]] = {
         "celery_revoke",
         "celery_shutdown",
         "environment_broker_password",
+        "token_after_the_tasks_end",  # of the task that it took over
     ),
     "a worker's role may change the protection of any ECS task of the cluster": ("aws_protection_of_another_task",),
     "workers have the database's password and the Fernet key": (

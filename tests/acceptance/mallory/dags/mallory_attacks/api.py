@@ -6,6 +6,7 @@ import contextlib
 import datetime
 import os
 import time
+from collections.abc import Callable
 from typing import Any
 
 import httpx
@@ -200,27 +201,40 @@ def supervisor_change_an_xcom_of_another_dag(facts: Facts) -> str:
     return "set"
 
 
-@wrecking
-def token_and_process_after_the_tasks_end(facts: Facts) -> str:
-    """Leave a daemon behind that uses the task's token when the task has ended."""
-    token = _token(facts)
+def _later(facts: Facts, name: str, then: Callable[[], dict[str, str]]) -> None:
+    """Leave a daemon behind that records what `then` returns when the task has ended."""
+    if os.fork():
+        return
+    os.setsid()
+    for number in range(256):
+        with contextlib.suppress(OSError):
+            os.close(number)
     if os.fork() == 0:
-        os.setsid()
-        for number in range(256):
-            with contextlib.suppress(OSError):
-                os.close(number)
-        if os.fork() == 0:
-            time.sleep(AFTER_END_S)
-            record(facts, "token_and_process_after_the_tasks_end", _after_end(facts, token))
-        os._exit(0)
-    raise Refused("the daemon ended with the task, or has not reported yet")
+        time.sleep(AFTER_END_S)
+        record(facts, name, then())
+    os._exit(0)
+
+
+@wrecking
+def process_after_the_tasks_end(facts: Facts) -> str:
+    """Leave a daemon behind that outlives the task."""
+    _later(facts, "process_after_the_tasks_end", lambda: {"outcome": SUCCEEDED, "evidence": "the daemon lived"})
+    raise Refused("the daemon ended with the task")
+
+
+@wrecking
+def token_after_the_tasks_end(facts: Facts) -> str:
+    """Use a token when the task that found it has ended."""
+    token = _token(facts)
+    _later(facts, "token_after_the_tasks_end", lambda: _after_end(facts, token))
+    raise Refused("the daemon ended with the task")
 
 
 def _after_end(facts: Facts, token: str) -> dict[str, str]:
     try:
         answer = _call(facts, "GET", f"/connections/{facts.victim['connection']}", token)
     except Refused as error:
-        return {"outcome": REFUSED, "evidence": f"the daemon lived, its token did not: {error}"}
+        return {"outcome": REFUSED, "evidence": str(error)}
     except Exception as error:  # noqa: BLE001 - recorded
         return {"outcome": BROKEN, "evidence": type(error).__name__}
-    return {"outcome": SUCCEEDED, "evidence": f"the daemon lived, and its token read a connection: {_said(answer)}"}
+    return {"outcome": SUCCEEDED, "evidence": f"the token read a connection: {_said(answer)}"}
