@@ -12,7 +12,7 @@ from pathlib import Path
 
 import psutil
 
-from local.fargate.container_user import ContainerUser
+from local.fargate.container_user import UMASK, ContainerUser
 from local.servers.process import spawn
 
 
@@ -96,6 +96,7 @@ class Container:
             log_path=self.log_path,
             user=None if user is None else user.ids,
             reveal=() if user is None else (*user.reveal, self._home),
+            umask=-1 if user is None else UMASK,
         )
         self._started_at = time.monotonic()
 

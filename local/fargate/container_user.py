@@ -20,6 +20,7 @@ from local.fargate.image import Image
 from local.servers.process import LOG_TAIL_BYTES, UserIds, spawn, stop
 
 FIRST_UID = GID = 50_000
+UMASK = 0o002  # what one container writes into a shared folder, another may change: on Fargate they have one user
 NAME = "airflow"  # the image's name of the user; here it has no entry in /etc/passwd
 CHECK_TIMEOUT_S = 20.0
 CHECK = "import sys; [open(path).close() for path in sys.argv[1:]]"

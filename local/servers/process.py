@@ -42,6 +42,7 @@ def spawn(
     log_path: str | os.PathLike[str],
     user: int | str | UserIds | None = None,
     reveal: Sequence[Path] = (),
+    umask: int = -1,
     death_signal: int = signal.SIGKILL,
     new_session: bool = True,
     stdin: bytes | None = None,
@@ -87,6 +88,7 @@ def spawn(
                 stderr=log,
                 start_new_session=new_session,
                 pass_fds=pass_fds,
+                umask=umask,
             )
         finally:
             os.close(log)

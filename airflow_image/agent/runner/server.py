@@ -73,8 +73,6 @@ class Server:
         (self._folder / protocol.SOCKET).unlink(missing_ok=True)
         with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listener:
             listener.bind(address)
-            # The local stack's containers have users of their own, in one group.
-            (self._folder / protocol.SOCKET).chmod(0o660)
             listener.listen(1)
             try:
                 while not self._is_stopping:

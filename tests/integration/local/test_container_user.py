@@ -139,14 +139,17 @@ def test_what_even_a_revealed_path_does_not_let_it_read_is_said(image: Image, tm
         container_users(image, authorities=image.root / "VERSION", folder=tmp_path)
 
 
-def test_containers_exchange_files_in_a_folder_that_they_share(users: ContainerUsers, tmp_path: Path) -> None:
+def test_containers_change_each_others_files_in_a_folder_that_they_share(users: ContainerUsers, tmp_path: Path) -> None:
     folder, log_path = tmp_path / "closed" / "shared", tmp_path / "log"
     folder.mkdir()
-    for code in ("open('a', 'w').write('handed over')", "print(open('a').read())"):
-        user = users.new(shared=[folder])
+    codes = "os.mkdir('a'); open('a/b', 'w').write('handed over')", "print(open('a/b', 'r+').read()); open('a/c', 'w')"
+    for name, code in zip("ab", codes, strict=True):
+        home = tmp_path / name
+        home.mkdir()
         argv = [sys.executable, "-c", f"import os; os.chdir({str(folder)!r}); {code}"]
-        child = spawn(argv, env={}, cwd="/", log_path=log_path, user=user.ids, reveal=user.reveal)
-        assert child.wait(WAIT_S) == 0, log_path.read_text()
+        user = users.new(shared=[folder])
+        container = Container(name=name, argv=argv, env={}, home=home, log_path=log_path, user=user)
+        assert container.process.wait(WAIT_S) == 0, log_path.read_text()
     assert log_path.read_text().strip() == "handed over"
 
 
