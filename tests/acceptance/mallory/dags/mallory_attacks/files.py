@@ -102,9 +102,10 @@ def secrets_in_files(facts: Facts) -> str:
 
 
 def _victims_log(facts: Facts) -> Path:
-    for path in Path(os.environ["AIRFLOW_HOME"]).rglob("*.log"):
-        if "dag_id=victim" in str(path) and "task_id=hold" in str(path):
-            return path
+    for root in (os.environ["AIRFLOW_HOME"], os.environ.get("SHARED_FOLDER", os.environ["AIRFLOW_HOME"])):
+        for path in Path(root).rglob("*.log"):
+            if "dag_id=victim" in str(path) and "task_id=hold" in str(path):
+                return path
     raise Refused("no log of the victim in its folders")
 
 
