@@ -49,6 +49,7 @@ KINDS = {
     "ADMIN_PASSWORD": "admin_password",
 }
 ARN_PARTS = 7
+TAG_CONDITION = "aws:ResourceTag/"
 Documents = list[dict[str, Any]]
 
 
@@ -86,9 +87,9 @@ def _strike(stack: Stack, drop: Path) -> dict[str, Any]:
     (drop / "release").touch()
     airflow.close()
     attacks = {path.stem: json.loads(path.read_text()) for path in sorted(drop.glob("*.json"))}
-    statements = _policies(stack)
+    statements, tags = _policies(stack), _tags(stack)
     for result in attacks.values():
-        _hold_against_policy(result, statements)
+        _hold_against_policy(result, statements, tags)
     return {"attacks": attacks, "unpickled": len(list(drop.glob("unpickled-*")))}
 
 
@@ -97,7 +98,7 @@ def _has_ended(airflow: Airflow, run: str) -> bool:
 
 
 def _victim(stack: Stack, airflow: Airflow, drop: Path) -> dict[str, str]:
-    """Start the victim; return its ids when one task has ended, one runs and one waits in another queue."""
+    """Start the victim; return its ids when one task has ended, one runs and one failed in a queue of no pool."""
     http = httpx.Client(
         base_url=stack.webserver_url, headers={"Authorization": f"Bearer {airflow.token}"}, trust_env=False, timeout=30
     )
@@ -107,7 +108,7 @@ def _victim(stack: Stack, airflow: Airflow, drop: Path) -> dict[str, str]:
         http.post("/api/v2/connections", json=connection).raise_for_status()
         http.post("/api/v2/variables", json={"key": "victims", "value": password}).raise_for_status()
     run = airflow.trigger("victim", {"drop": str(drop)})
-    wanted = {"say": "success", "hold": "running", "never": "queued"}
+    wanted = {"say": "success", "hold": "running", "never": "failed"}
 
     def states() -> dict[str, str]:
         return {i["task_id"]: i["state"] for i in airflow.task_instances("victim", run)}
@@ -202,12 +203,28 @@ def _policies(stack: Stack) -> Documents:
     return statements
 
 
+def _tags(stack: Stack) -> dict[str, dict[str, str]]:
+    """Return the tags of every ECS task, by its ARN: those that its service gives it."""
+    found: dict[str, dict[str, str]] = {}
+    cluster = stack.outputs["ClusterName"]
+    for name in ("AirflowServiceName", "WorkerServiceName", "FlowerServiceName"):
+        names = {"cluster": cluster, "services": [stack.outputs[name]], "include": ["TAGS"]}
+        (service,) = stack.clients.ecs.describe_services(**names)["services"]
+        tags = {tag["key"]: tag["value"] for tag in service["tags"]}
+        listed = stack.clients.ecs.list_tasks(cluster=cluster, serviceName=stack.outputs[name])
+        found |= dict.fromkeys(listed["taskArns"], tags)
+    return found
+
+
 def _list(value: Any) -> list[Any]:
     return value if isinstance(value, list) else [value]
 
 
-def _hold_against_policy(result: dict[str, Any], statements: Documents) -> None:
-    """Make an attack that needed a permission refused if the worker's role lacks it; conditions count as met."""
+def _hold_against_policy(result: dict[str, Any], statements: Documents, tags: dict[str, dict[str, str]]) -> None:
+    """Make an attack that needed a permission refused if the worker's role lacks it.
+
+    Conditions on the tags of an ECS task are evaluated, all others count as met.
+    """
     said = str(result["evidence"])
     if not said.startswith("iam:"):
         return
@@ -217,11 +234,22 @@ def _hold_against_policy(result: dict[str, Any], statements: Documents) -> None:
         for statement in statements
         if any(fnmatchcase(action.lower(), each.lower()) for each in _list(statement["Action"]))
         and any(fnmatchcase(resource, each) for each in _list(statement["Resource"]))
+        and _has_tags(tags.get(resource, {}), statement.get("Condition", {}))
     ]
     if "Deny" in matching or "Allow" not in matching:
         result.update(outcome="refused", evidence=f"the task role does not allow {action} there")
     else:
         result.update(evidence=f"the task role allows {action} there")
+
+
+def _has_tags(tags: dict[str, str], condition: dict[str, dict[str, str]]) -> bool:
+    for operator in ("StringEquals", "StringEqualsIfExists"):
+        for key, wanted in condition.get(operator, {}).items():
+            if key.startswith(TAG_CONDITION):
+                has = tags.get(key.removeprefix(TAG_CONDITION))
+                if has != wanted and not (has is None and operator.endswith("IfExists")):
+                    return False
+    return True
 
 
 def _say(line: str) -> None:
