@@ -225,6 +225,8 @@ def _autoscaler(queues: tuple[str, ...], pools: tuple[str, ...]) -> User:
             ("llen", "lindex", "eval", "hlen", "scan"),
             # Orders, memory, decisions and history.
             ("get", "set", "lpush", "ltrim", "hset"),
+            # Names that no container can have reported.
+            ("zremrangebyscore",),
         ),
         keys=(
             *_queue_keys(queues),

@@ -46,6 +46,11 @@ def member_id(task_id: str, role: str) -> str:
     return f"{task_id}/{role}"
 
 
+def task_of(member: str) -> str:
+    """Return the id of the ECS task that a member's id names."""
+    return member.partition("/")[0]
+
+
 @dataclass(frozen=True, kw_only=True)
 class Code:
     """The code that a container runs. An empty field is unknown and equals nothing."""

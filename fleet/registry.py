@@ -67,11 +67,15 @@ def forecast_key(pool: str) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class Roster:
-    """One reading of the registry: live members sorted by id, ids of malformed records, Redis's time."""
+    """One reading of the registry: live members sorted by id, ids of malformed records, Redis's time.
+
+    `is_to_sweep`: names are listed that were seen too long ago, or in the future.
+    """
 
     members: tuple[Member, ...]
     malformed: tuple[str, ...]
     read_at: float = 0.0
+    is_to_sweep: bool = False
 
 
 class Registry:
@@ -104,8 +108,11 @@ class Registry:
             pipe.execute()
 
     def members(self) -> Roster:
-        """Return all members seen within MEMBER_TTL_S. It takes two round trips for any number of members."""
-        with self._reader.pipeline(transaction=True) as pipe:
+        """Return all members seen within MEMBER_TTL_S. It takes two round trips for any number of members.
+
+        It needs no transaction: a full Redis refuses every command of one, also reading.
+        """
+        with self._reader.pipeline(transaction=False) as pipe:
             pipe.time()
             pipe.zrange(MEMBERS_KEY, 0, -1, withscores=True)
             time, scores = pipe.execute()
@@ -119,8 +126,20 @@ class Registry:
         now = self.now()
         return self._read(self._reader.zscan_iter(MEMBERS_KEY, match=member_id("*", role), count=NAMES_A_SCAN), now=now)
 
+    def sweep(self, *, now: float) -> None:
+        """Remove the names that were seen too long ago, and those of the future, which would never be.
+
+        A member that exists is listed again by its next report.
+        """
+        with self._redis.pipeline(transaction=False) as pipe:
+            pipe.zremrangebyscore(MEMBERS_KEY, "-inf", f"({now - MEMBER_TTL_S}")
+            pipe.zremrangebyscore(MEMBERS_KEY, f"({now + CLOCK_TOLERANCE_S}", "+inf")
+            pipe.execute()
+
     def _read(self, scores: Iterable[tuple[bytes | str, float]], *, now: float) -> Roster:
-        seen = {_text(name): score for name, score in scores if score >= now - MEMBER_TTL_S}
+        listed = {_text(name): score for name, score in scores}
+        seen = {name: score for name, score in listed.items() if score >= now - MEMBER_TTL_S}
+        is_to_sweep = len(seen) < len(listed) or any(score > now + CLOCK_TOLERANCE_S for score in seen.values())
         ids = sorted(seen)
         records = self._reader.mget([member_key(name) for name in ids]) if ids else []
         members, malformed = [], []
@@ -132,7 +151,7 @@ class Registry:
                 members.append(Member.from_record(record, member_id=name, last_seen=seen[name]))
             except MalformedMember:
                 malformed.append(name)
-        return Roster(members=tuple(members), malformed=tuple(malformed), read_at=now)
+        return Roster(members=tuple(members), malformed=tuple(malformed), read_at=now, is_to_sweep=is_to_sweep)
 
     def order(self, member_id: str) -> str | None:
         """Return the member's order; None when there is none or it expired: the last order it read then stands."""

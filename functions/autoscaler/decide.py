@@ -58,8 +58,9 @@ def decide(observation: Observation, policy: Policy, memory: Memory) -> Decision
     - Use the fewest workers whose free slots cover the backlog; the others drain. Launch workers only when the backlog
       exceeds all free slots. Stop what is not needed once it has not been needed for `scale_in_after_s`. See `desired`.
     - In a rollout, old workers drain as new ones consume. See `rollout`.
-    - An input that could not be read keeps the size. A malformed member, or a rollout whose workers cannot be told
-      apart, prevents scale-in only. Without a forecast the decision follows the demand alone.
+    - An input that could not be read keeps the size. A malformed member whose ECS task runs, ECS's silence about tasks,
+      or a rollout whose workers cannot be told apart prevents scale-in only. Without a forecast the decision follows
+      the demand alone. Records without a running ECS task change nothing.
     - In a pool that is asleep all workers drain, none is launched and no forecast is followed.
     """
     memory = _with_heads(memory, observation)
@@ -126,6 +127,7 @@ def _decide(situation: Situation, memory: Memory, observation: Observation, *, o
             count,
             surplus_s=None if since is None or is_due else now - since,
             obstacle=obstacle,
+            doubts=_doubts(observation),
         ),
         memory=replace(
             memory,
@@ -181,7 +183,25 @@ def _obstacle(observation: Observation, fleet: Fleet, workers: Workers) -> str:
     if isinstance(service, Service) and service.is_rolling_out and not workers.is_rollout_known:
         why = f" ({observation.tasks})" if observation.tasks else ""
         return f"no scale-in: a deployment is rolling out, and it is unknown which workers are old{why}"
+    if observation.tasks:
+        return f"no scale-in: ECS did not say which tasks run ({observation.tasks})"
     return ""
+
+
+def _doubts(observation: Observation) -> str:
+    """Return in words which records are not believed, or nothing."""
+    fleet = observation.fleet
+    if not isinstance(fleet, Fleet):
+        return ""
+    ignored, limited = len(fleet.ignored), len(fleet.limited)
+    parts = []
+    if ignored:
+        parts.append(
+            f"{ignored} registry record{' is' if ignored == 1 else 's are'} ignored: no running ECS task of the pool"
+        )
+    if limited:
+        parts.append(f"{limited} record{' claims' if limited == 1 else 's claim'} more than a worker can have")
+    return "; ".join(parts)
 
 
 def _surplus_since(memory: Memory, *, now: float) -> float:

@@ -12,11 +12,11 @@ from typing import Any
 from aws_lambda_powertools import Logger
 
 from autoscaler.report import publish, publish_state
-from autoscaler.services import TaskDeployments
 from autoscaler.settings import Settings
 from autoscaler.tick import tick
 from shared import aws
 from shared.broker import Broker, broker_of
+from shared.known_tasks import KnownTasks
 from shared.settings import whole_number
 
 # An event may ask for fewer ticks: {"ticks": 1}.
@@ -34,7 +34,7 @@ class Wiring:
     settings: Settings
     broker: Broker
     ecs: Any
-    deployments: TaskDeployments
+    tasks: KnownTasks
 
 
 @functools.cache
@@ -45,7 +45,7 @@ def wiring() -> Wiring:
         settings=settings,
         broker=broker_of(settings.broker),
         ecs=ecs,
-        deployments=TaskDeployments(ecs, cluster=settings.cluster),
+        tasks=KnownTasks(ecs, cluster=settings.cluster),
     )
 
 
@@ -67,7 +67,7 @@ def tick_repeatedly(
     """Tick up to `ticks` times, each `poll_seconds` after the previous tick began."""
     began, done, last = clock(), 0, {}
     while True:
-        seen = tick(settings=parts.settings, broker=parts.broker, ecs=parts.ecs, deployments=parts.deployments)
+        seen = tick(settings=parts.settings, broker=parts.broker, ecs=parts.ecs, tasks=parts.tasks)
         publish(seen.outcomes, cluster=parts.settings.cluster, logger=logger)
         publish_state(seen.state, took_ms=seen.took_ms, cluster=parts.settings.cluster, logger=logger)
         done += 1

@@ -6,9 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from autoscaler.boots import MAX_LAUNCHES, MAX_REMEMBERED, Boots, Launch
+from autoscaler.boots import LONGEST_BOOT_S, MAX_LAUNCHES, MAX_REMEMBERED, Boots, Launch
 from autoscaler.estimates import MAX_SAMPLES, DemandSample, Head, Pace
 from fleet.validation import is_count, is_time
+
+# Far beyond what one tick launches. Each is remembered when it ends: a billion would exhaust the function's memory.
+MOST_LAUNCHED = 10_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,9 +51,11 @@ class Memory:
         if not isinstance(released, dict) or not all(is_time(at) for at in released.values()):
             raise ValueError("released is not a map of times")
         took = record.get("boots_took", [])
-        if not isinstance(took, list) or len(took) > MAX_REMEMBERED or not all(map(is_time, took)):
-            raise ValueError("boots_took is not a short list of seconds")
+        if not isinstance(took, list) or len(took) > MAX_REMEMBERED or not all(map(_is_boot, took)):
+            raise ValueError("boots_took is not a short list of boots' seconds")
         launches = _counts(record.get("launches", []), name="launches", most=MAX_LAUNCHES)
+        if any(count > MOST_LAUNCHED for _, count in launches):
+            raise ValueError(f"a launch is of more than {MOST_LAUNCHED} tasks")
         sights = _counts(record.get("sights", []), name="sights", most=MAX_SAMPLES)
         return cls(
             surplus_since=since,
@@ -85,6 +90,10 @@ def _counts(record: Any, *, name: str, most: int) -> list[tuple[float, int]]:
     if not isinstance(record, list) or len(record) > most or not all(map(_is_count, record)):
         raise ValueError(f"{name} is not a short list of times and counts")
     return [(at, count) for at, count in record]
+
+
+def _is_boot(value: Any) -> bool:
+    return is_time(value) and value <= LONGEST_BOOT_S
 
 
 def _is_count(value: object) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from fleet.forecast import Forecast
 from fleet.member import DRAINED, DRAINING, STOPPED, Member
@@ -12,6 +12,8 @@ from fleet.registry import ORDER_CONSUME, ORDER_DRAIN
 PRIMARY = "PRIMARY"  # a deployment's status
 # Containers report at least every 5 s; one that is silent for this long has most likely ended.
 SILENT_AFTER_S = 11.0
+# A worker may hold more tasks than slots, from an earlier connection.
+MOST_TASKS_A_SLOT = 2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,17 +47,21 @@ class Worker:
     deployment: str | None = None
 
     @classmethod
-    def from_member(cls, member: Member, *, order: str | None, now: float) -> Worker:
+    def from_member(
+        cls, member: Member, *, order: str | None, now: float, limit: int, deployment: str | None
+    ) -> Worker:
+        """Return the worker; `limit`: the slots that it can have at most. More slots or tasks are not believed."""
         return cls(
             id=member.id,
             state=member.state,
-            active=member.active,
-            slots=member.slots,
+            active=min(member.active, MOST_TASKS_A_SLOT * limit),
+            slots=min(member.slots, limit),
             protected=member.protected,
             order=order,
             started_at=member.started_at,
             silent_s=max(0.0, now - member.last_seen),
             task_arn=member.task_arn,
+            deployment=deployment,
         )
 
     @property
@@ -89,20 +95,21 @@ class Worker:
 
 @dataclass(frozen=True, kw_only=True)
 class Fleet:
-    """The pool's workers, and the ids of all malformed members: they may be of any pool."""
+    """The pool's workers, and the ids of records that are not believed.
+
+    `malformed`: of ECS tasks of the pool, or of tasks that ECS was not asked about: they may be of any pool. `limited`:
+    workers that claim more than a worker can have. `ignored`: no running ECS task stands behind them.
+    """
 
     workers: tuple[Worker, ...]
     malformed: tuple[str, ...] = ()
+    limited: tuple[str, ...] = ()
+    ignored: tuple[str, ...] = ()
 
     @property
     def active(self) -> int:
         """Tasks that run. They are not counted from `unacked`, where a dead worker's tasks stay for a day."""
         return sum(worker.active for worker in self.workers)
-
-    def with_deployments(self, deployments: Mapping[str, str]) -> Fleet:
-        """Return the fleet with each worker's deployment filled in, by task ARN."""
-        workers = tuple(replace(worker, deployment=deployments.get(worker.task_arn)) for worker in self.workers)
-        return replace(self, workers=workers)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -143,8 +150,8 @@ class Observation:
     """The inputs of a decision about one pool.
 
     `now`: Redis's time in seconds since the epoch. `queued`: messages by queue. `heads`: a digest of the oldest message
-    of each list that is not empty. `tasks`: why ECS did not say which deployments started the workers; None when it did
-    or was not asked. `forecast`: when runs will want how many more slots, None when unknown.
+    of each list that is not empty. `tasks`: why ECS did not say which tasks run; None when it
+    did. `forecast`: when runs will want how many more slots, None when unknown.
     """
 
     now: float

@@ -6,11 +6,13 @@ from autoscaler.desired import DesiredCount, Plan, Situation, limit_step
 from fleet.member import CONSUMING
 
 
-def in_words(situation: Situation, plan: Plan, count: DesiredCount, *, surplus_s: float | None, obstacle: str) -> str:
+def in_words(
+    situation: Situation, plan: Plan, count: DesiredCount, *, surplus_s: float | None, obstacle: str, doubts: str
+) -> str:
     """Join the clauses that apply, in this order, by semicolons.
 
     `surplus_s`: seconds for which a surplus that is not due yet has lasted, None without one. `obstacle`: what prevents
-    scale-in, empty when nothing does.
+    scale-in, empty when nothing does. `doubts`: which records are not believed, empty if all are.
     """
     policy, desired = situation.policy, count.desired
     draining = len(plan.surplus) if surplus_s is None else 0
@@ -27,6 +29,7 @@ def in_words(situation: Situation, plan: Plan, count: DesiredCount, *, surplus_s
         if surplus_s is not None
         else "",
         obstacle,
+        doubts,
         _figures(situation),
     )
     return "; ".join(filter(None, clauses))

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import redis
 
+from autoscaler.backing import BackedRoster
 from autoscaler.observation import Fleet, Unreadable, Worker
 from fleet.access import unacked_keys
-from fleet.member import CONSUMING, SCHEDULER, STOPPED, WORKER
+from fleet.member import CONSUMING, STOPPED
 from fleet.pools import PRIORITY_SEPARATOR, Pool, lists_of, lists_of_pools
-from fleet.registry import ORDERS, Command, Registry, Roster, order_key, read_each
+from fleet.registry import ORDERS, Command, order_key, read_each
 
 QUEUES = "queues"
 FLEET = "fleet"
@@ -33,14 +34,6 @@ for i, key in ipairs(KEYS) do
 end
 return digests
 """
-
-
-@dataclass(frozen=True, kw_only=True)
-class FleetReading:
-    """The fleets by pool, and the registry as it was read."""
-
-    fleets: Mapping[str, Fleet]
-    roster: Roster
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,20 +74,34 @@ def _queues_of(pool: Pool, replies: Mapping[str, Any]) -> Mapping[str, int] | Un
     return Unreadable(source=QUEUES, why="; ".join(problems)) if problems else counts
 
 
-def read_fleet(client: redis.Redis, pools: Sequence[Pool]) -> FleetReading:
-    """Read the workers of every pool with their orders, in three round trips however many there are.
+def read_fleets(
+    client: redis.Redis, backed: BackedRoster, *, pools: Sequence[Pool], rolling_out: Collection[str], now: float
+) -> dict[str, Fleet]:
+    """Read the orders of all workers in one round trip; return the fleets by pool. Raises redis.RedisError.
 
-    The pool of a malformed member is unknown, so each pool gets it. Raises redis.RedisError.
+    `rolling_out`: pools whose older workers may have more slots than the pool declares.
     """
-    roster = Registry(client).members()
-    workers = [member for member in roster.members if member.role == WORKER]
+    ids = [member.id for workers in backed.workers.values() for member in workers]
     # The stubs of redis-py say that this may be awaitable.
-    raw: Any = client.mget([order_key(member.id) for member in workers]) if workers else []
-    by_pool: dict[str | None, list[Worker]] = {}
-    for member, order in zip(workers, raw, strict=True):
-        by_pool.setdefault(member.pool, []).append(Worker.from_member(member, order=_order(order), now=roster.read_at))
-    fleets = {pool.name: Fleet(workers=tuple(by_pool.get(pool.name, ())), malformed=roster.malformed) for pool in pools}
-    return FleetReading(fleets=fleets, roster=roster)
+    raw: Any = client.mget([order_key(name) for name in ids]) if ids else []
+    orders = {name: _order(order) for name, order in zip(ids, raw, strict=True)}
+    fleets = {}
+    for pool in pools:
+        members, workers, limited = backed.workers[pool.name], [], []
+        for member in members:
+            limit = max(pool.concurrency, member.slots) if pool.name in rolling_out else pool.concurrency
+            deployment = backed.deployments.get(member.id)
+            worker = Worker.from_member(member, order=orders[member.id], now=now, limit=limit, deployment=deployment)
+            workers.append(worker)
+            if (worker.slots, worker.active) != (member.slots, member.active):
+                limited.append(member.id)
+        fleets[pool.name] = Fleet(
+            workers=tuple(workers),
+            malformed=backed.malformed[pool.name],
+            limited=tuple(limited),
+            ignored=backed.ignored[pool.name],
+        )
+    return fleets
 
 
 def _order(raw: bytes | None) -> str | None:
@@ -117,14 +124,15 @@ class BrokerState:
     problem: str = ""
 
 
-def read_broker_state(client: redis.Redis, roster: Roster, pools: Sequence[Pool]) -> BrokerState:
+def read_broker_state(client: redis.Redis, backed: BackedRoster, pools: Sequence[Pool]) -> BrokerState:
     """Read the broker's state with a command a pool and one a thousand keys. Raises redis.RedisError.
 
     The queues' length does not matter.
     A task's queue may have any name, and its list exists as long as a message waits in it. Nothing else in Redis names
     all queues (kombu's bindings do so by exchange), so the lists are scanned.
     """
-    workers = [member for member in roster.members if member.role == WORKER]
+    workers = [member for members in backed.workers.values() for member in members]
+    malformed = {name for names in backed.malformed.values() for name in names}
     with client.pipeline(transaction=False) as pipe:
         for pool in pools:
             pipe.hlen(unacked_keys(pool.name)[0])
@@ -132,11 +140,11 @@ def read_broker_state(client: redis.Redis, roster: Roster, pools: Sequence[Pool]
     waiting = _queues_with_messages(client)
     state = BrokerState(
         phantoms=max(0, in_flight - sum(worker.active for worker in workers)),
-        schedulers=sum(member.role == SCHEDULER and member.state != STOPPED for member in roster.members),
+        schedulers=sum(member.state != STOPPED for member in backed.schedulers),
     )
     # A malformed member may run tasks and consume from queues: without it neither figure is known.
-    if roster.malformed:
-        return BrokerState(problem=f"malformed members in the fleet registry: {len(roster.malformed)}")
+    if malformed:
+        return BrokerState(problem=f"malformed members in the fleet registry: {len(malformed)}")
     if waiting is None:
         return replace(state, problem=f"more than {KEYS_PER_PAGE * MAX_PAGES} keys")
     # Only consuming workers: a starting one may never get protection, and a draining one may stay for hours.

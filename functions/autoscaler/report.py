@@ -29,8 +29,13 @@ DRAINING_WORKERS = "Draining"
 DRAINED_WORKERS = "Drained"
 UNREADABLE = "Unreadable"
 MALFORMED = "Malformed"
+UNKNOWN = "Unknown"
 FAILED = "Failed"
 OLDEST_WAIT = "OldestWait"
+
+# A record names so many ignored members: 500 records are kept, and anyone who may report may add members.
+MOST_NAMED = 20
+MOST_CHARACTERS = 80
 
 # Of the fleet as a whole, without a pool.
 PHANTOMS = "Phantoms"
@@ -56,7 +61,8 @@ class Outcome:
             figures[QUEUED] = sum(queued.values())
         if isinstance(fleet, Fleet):
             states = [worker.state for worker in fleet.workers]
-            figures |= {ACTIVE: fleet.active, MALFORMED: len(fleet.malformed)}
+            figures |= {ACTIVE: fleet.active, MALFORMED: len(fleet.malformed) + len(fleet.limited)}
+            figures |= {UNKNOWN: len(fleet.ignored)}
             figures |= {CONSUMING_WORKERS: states.count(CONSUMING), DRAINING_WORKERS: states.count(DRAINING)}
             figures |= {DRAINED_WORKERS: states.count(DRAINED)}
         if isinstance(service, Service) and self.decision.desired is not None:
@@ -67,8 +73,8 @@ class Outcome:
     def is_well(self) -> bool:
         """Whether everything could be read, was well-formed and was carried out."""
         fleet = self.observation.fleet
-        malformed = fleet.malformed if isinstance(fleet, Fleet) else ()
-        return not (self.observation.unreadable or malformed or self.problems)
+        doubted = (*fleet.malformed, *fleet.limited, *fleet.ignored) if isinstance(fleet, Fleet) else ()
+        return not (self.observation.unreadable or doubted or self.problems)
 
     @property
     def oldest_wait_s(self) -> float | None:
@@ -78,7 +84,8 @@ class Outcome:
 
     def to_record(self) -> dict[str, Any]:
         """Return the decision with its inputs for JSON; `t` is Redis's time in seconds since the epoch."""
-        service = self.observation.service
+        service, fleet = self.observation.service, self.observation.fleet
+        ignored = fleet.ignored[:MOST_NAMED] if isinstance(fleet, Fleet) else ()
         return {
             "t": self.observation.now,
             "pool": self.pool,
@@ -90,6 +97,7 @@ class Outcome:
             "recall": list(self.decision.recall),
             "unreadable": [str(part) for part in self.observation.unreadable],
             "problems": list(self.problems),
+            **({"ignored": [name[:MOST_CHARACTERS] for name in ignored]} if ignored else {}),
             **{name.lower(): figure for name, figure in self.figures().items() if name not in (UNREADABLE, FAILED)},
         }
 

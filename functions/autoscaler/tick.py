@@ -9,19 +9,29 @@ from typing import Any
 
 import redis
 
+from autoscaler.backing import BackedRoster, claimed_tasks, crowded_tasks, hold_against_ecs
 from autoscaler.decide import decide
 from autoscaler.forecast import is_out_of_date
 from autoscaler.memory import Memory
 from autoscaler.observation import Fleet, Observation, Service, Unreadable
-from autoscaler.redis_reader import FLEET, QUEUES, BrokerState, QueueReading, read_broker_state, read_fleet, read_queues
+from autoscaler.redis_reader import (
+    FLEET,
+    QUEUES,
+    BrokerState,
+    QueueReading,
+    read_broker_state,
+    read_fleets,
+    read_queues,
+)
 from autoscaler.report import Outcome
-from autoscaler.services import TaskDeployments, read_services, set_desired
+from autoscaler.services import read_services, set_desired
 from autoscaler.settings import Settings
 from fleet.forecast import Forecast
 from fleet.pools import Pool
-from fleet.registry import ORDER_CONSUME, ORDER_DRAIN, Registry
-from shared.aws import in_words
+from fleet.registry import ORDER_CONSUME, ORDER_DRAIN, Registry, Roster
+from shared.aws import AWS_ERRORS, in_words
 from shared.broker import BROKER_ERRORS, Broker
+from shared.known_tasks import KnownTasks
 
 MEMORY = "memory"
 FORECAST = "forecast"
@@ -29,13 +39,17 @@ FORECAST = "forecast"
 
 @dataclass(frozen=True, kw_only=True)
 class _Reading:
-    """What the broker replied, by pool. `registry` is None when it did not reply: writing would be useless."""
+    """What the broker replied, by pool. `registry` is None when it did not reply: writing would be useless.
+
+    `tasks`: why ECS did not tell about the tasks of some workers; None when it did.
+    """
 
     queues: QueueReading
     fleets: Mapping[str, Fleet | Unreadable]
     registry: Registry | None
     now: float
     state: BrokerState
+    tasks: Unreadable | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,23 +61,25 @@ class TickResult:
     took_ms: float
 
 
-def tick(*, settings: Settings, broker: Broker, ecs: Any, deployments: TaskDeployments | None = None) -> TickResult:
+def tick(*, settings: Settings, broker: Broker, ecs: Any, tasks: KnownTasks | None = None) -> TickResult:
     """Decide once about all pools. A pool that cannot be read or changed keeps its size, and its outcome says so.
 
-    `deployments`: what earlier ticks learned about tasks.
+    `tasks`: what earlier ticks learned about ECS tasks.
     """
     began = time.monotonic()
-    deployments = deployments or TaskDeployments(ecs, cluster=settings.cluster)
+    tasks = tasks or KnownTasks(ecs, cluster=settings.cluster)
     services = read_services(ecs, cluster=settings.cluster, pools=settings.pools)
-    reading = _read_broker(broker, settings.pools)
+    reading = _read_broker(broker, pools=settings.pools, services=services, tasks=tasks)
     outcomes = tuple(
-        _scale(pool, settings=settings, service=services[pool.name], reading=reading, ecs=ecs, deployments=deployments)
+        _scale(pool, settings=settings, service=services[pool.name], reading=reading, ecs=ecs)
         for pool in settings.pools
     )
     return TickResult(outcomes=outcomes, state=reading.state, took_ms=1000 * (time.monotonic() - began))
 
 
-def _read_broker(broker: Broker, pools: tuple[Pool, ...]) -> _Reading:
+def _read_broker(
+    broker: Broker, *, pools: tuple[Pool, ...], services: Mapping[str, Service | Unreadable], tasks: KnownTasks
+) -> _Reading:
     now = time.time()  # stands in for Redis's time in the record of a tick without Redis
     try:
         client = broker.connect()
@@ -78,38 +94,56 @@ def _read_broker(broker: Broker, pools: tuple[Pool, ...]) -> _Reading:
             state=BrokerState(problem=in_words(error)),
         )
     registry = Registry(client)
+    known = ((name, service) for name, service in services.items() if isinstance(service, Service))
+    rolling_out = {name for name, service in known if service.is_rolling_out}
     try:
-        fleet = read_fleet(client, pools)
+        roster = registry.members()
+        backed = _hold_against_ecs(roster, pools=pools, services=services, tasks=tasks)
+        fleets = read_fleets(client, backed, pools=pools, rolling_out=rolling_out, now=roster.read_at)
     except BROKER_ERRORS as error:
         unreadable = Unreadable(source=FLEET, why=in_words(error))
-        fleets = {pool.name: unreadable for pool in pools}
         return _Reading(
-            queues=queues, fleets=fleets, registry=registry, now=now, state=BrokerState(problem=in_words(error))
+            queues=queues,
+            fleets={pool.name: unreadable for pool in pools},
+            registry=registry,
+            now=now,
+            state=BrokerState(problem=in_words(error)),
         )
     try:
-        state = read_broker_state(client, fleet.roster, pools)
+        state = read_broker_state(client, backed, pools)
     except redis.RedisError as error:  # no decision needs these figures
         state = BrokerState(problem=in_words(error))
-    return _Reading(queues=queues, fleets=fleet.fleets, registry=registry, now=fleet.roster.read_at, state=state)
+    if roster.is_to_sweep:
+        try:
+            registry.sweep(now=roster.read_at)
+        except redis.RedisError as error:
+            state = replace(state, problem=f"the registry is not swept: {in_words(error)}")
+    return _Reading(
+        queues=queues, fleets=fleets, registry=registry, now=roster.read_at, state=state, tasks=backed.problem
+    )
 
 
-def _scale(
-    pool: Pool,
-    *,
-    settings: Settings,
-    service: Service | Unreadable,
-    reading: _Reading,
-    ecs: Any,
-    deployments: TaskDeployments,
-) -> Outcome:
+def _hold_against_ecs(
+    roster: Roster, *, pools: tuple[Pool, ...], services: Mapping[str, Service | Unreadable], tasks: KnownTasks
+) -> BackedRoster:
+    """Ask ECS about tasks that it was not asked about, and anew about those of a pool with more members than tasks."""
+    claimed = claimed_tasks(roster)
+    answers = tasks.read(claimed)
+    backed = hold_against_ecs(roster, answers, pools=pools, services=services)
+    if answers.problem or not (crowded := crowded_tasks(backed, services)):
+        return backed
+    return hold_against_ecs(roster, tasks.read(claimed, anew=crowded), pools=pools, services=services)
+
+
+def _scale(pool: Pool, *, settings: Settings, service: Service | Unreadable, reading: _Reading, ecs: Any) -> Outcome:
     observation = Observation(
         now=reading.now,
         queued=reading.queues.queued[pool.name],
         heads=reading.queues.heads.get(pool.name, {}),
         fleet=reading.fleets[pool.name],
         service=service,
+        tasks=reading.tasks,
     )
-    observation = _tell_deployments_apart(observation, pool=pool, deployments=deployments)
     problems: list[str] = []
     memory = Memory()
     if reading.registry is not None:
@@ -141,34 +175,31 @@ def _read_forecast(registry: Registry, *, pool: Pool, now: float) -> tuple[Forec
     return forecast, ""
 
 
-def _tell_deployments_apart(observation: Observation, *, pool: Pool, deployments: TaskDeployments) -> Observation:
-    """During a rollout, ask ECS which deployment started each worker."""
-    fleet, service = observation.fleet, observation.service
-    if not isinstance(fleet, Fleet) or not isinstance(service, Service) or not service.is_rolling_out:
-        return observation
-    arns = [worker.task_arn for worker in fleet.workers if not worker.has_ended]
-    found = deployments.read(pool=pool.name, task_arns=arns)
-    if isinstance(found, Unreadable):
-        return replace(observation, tasks=found)
-    return replace(observation, fleet=fleet.with_deployments(found))
-
-
 def _act(outcome: Outcome, *, pool: Pool, cluster: str, registry: Registry, ecs: Any) -> Outcome:
     """Store the memory, give the orders, set the desired count, record the decision.
 
     Memory comes first: if the count fell and the stopping workers were forgotten, they would be recalled while ECS
-    stops them. In this order they are only left alone for a while. Each step stands if a later one fails.
+    stops them. In this order they are only left alone for a while. Each step stands if a later one fails. A full Redis
+    refuses memory and orders; the count may then only rise.
     """
     decision, service = outcome.decision, outcome.observation.service
     orders = dict.fromkeys(decision.drain, ORDER_DRAIN) | dict.fromkeys(decision.recall, ORDER_CONSUME)
+    problems: list[str] = []
     try:
         registry.write_memory(pool.name, decision.memory.to_record())
         if orders:
             registry.give_orders(orders)
-        if decision.desired is not None and isinstance(service, Service) and decision.desired != service.desired:
-            set_desired(ecs, cluster=cluster, pool=pool, desired=decision.desired)
-    except BROKER_ERRORS as error:
-        outcome = replace(outcome, problems=(*outcome.problems, f"not carried out: {in_words(error)}"))
+    except redis.RedisError as error:
+        problems.append(f"not carried out: {in_words(error)}")
+    if decision.desired is not None and isinstance(service, Service) and decision.desired != service.desired:
+        if problems and decision.desired < service.desired:
+            problems.append(f"desired {service.desired} not lowered")
+        else:
+            try:
+                set_desired(ecs, cluster=cluster, pool=pool, desired=decision.desired)
+            except AWS_ERRORS as error:
+                problems.append(f"not carried out: {in_words(error)}")
+    outcome = replace(outcome, problems=(*outcome.problems, *problems))
     try:
         registry.record_decision(pool.name, outcome.to_record())
     except redis.RedisError as error:

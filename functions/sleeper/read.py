@@ -6,12 +6,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from fleet.member import STOPPED, WORKER
+from fleet.member import STOPPED, WORKER, task_of
 from fleet.pools import Pool, lists_of_pools
 from fleet.registry import Registry, read_each
 from shared.aws import in_words
 from shared.broker import BROKER_ERRORS, Broker
 from shared.ecs import Described, describe_services, is_rolling_out
+from shared.known_tasks import Answers, KnownTasks
 from shared.tags import desired_state_in, is_paused, size_asleep
 from sleeper.settings import Settings
 from sleeper.world import Alarms, Service, Work, World
@@ -45,7 +46,7 @@ def read(clients: Clients, settings: Settings, *, now: float) -> World:
         airflow=services[settings.airflow],
         flower=services[settings.flower],
         pools=tuple(services[pool.service] for pool in settings.pools),
-        work=_work(clients.broker, settings.pools),
+        work=_work(clients, settings),
         database=_database(clients.rds, settings.database),
         is_scaling=_is_scaling(clients.scaling, cluster=settings.cluster, service=settings.airflow),
         alarms=_alarms(clients.alarms, settings.alarm_prefix),
@@ -87,18 +88,32 @@ def _service(described: Described | str) -> Service:
     )
 
 
-def _work(broker: Broker, pools: Sequence[Pool]) -> Work | str:
+def _work(clients: Clients, settings: Settings) -> Work | str:
+    """Return what waits and runs. Records without a running ECS task of a pool do not count: anyone may forge them."""
+    pools = settings.pools
     try:
-        client = broker.connect()
+        client = clients.broker.connect()
         lengths = read_each(client, {name: ("LLEN", name) for name in lists_of_pools(pools)}, raise_on_error=True)
         roster = Registry(client).members()
     except BROKER_ERRORS as error:
         return in_words(error)
-    if roster.malformed:
-        return f"malformed members in the fleet registry: {len(roster.malformed)}"
-    workers = (member for member in roster.members if member.role == WORKER and member.state != STOPPED)
-    busy = (f"{worker.active} active on {worker.id} of pool {worker.pool}" for worker in workers if worker.active)
+    workers = [m for m in roster.members if m.role == WORKER and m.state != STOPPED and m.active]
+    claimed = [*(worker.id for worker in workers), *roster.malformed]
+    answers = KnownTasks(clients.ecs, cluster=settings.cluster).read(map(task_of, claimed))
+    real = {name for name in claimed if _may_be_worker(name, answers, pools)}
+    malformed = sum(name in real for name in roster.malformed)
+    if malformed:
+        return f"malformed members in the fleet registry: {malformed}"
+    busy = (f"{worker.active} active on {worker.id} of pool {worker.pool}" for worker in workers if worker.id in real)
     return Work(queued=sum(lengths.values()), busy=tuple(sorted(busy)))
+
+
+def _may_be_worker(member: str, answers: Answers, pools: Sequence[Pool]) -> bool:
+    """Return whether a task of a pool stands behind the member; one about which ECS did not answer may be one."""
+    if task_of(member) not in answers.tasks:
+        return True
+    task = answers.tasks[task_of(member)]
+    return task is not None and task.service in {pool.service.rpartition("/")[2] for pool in pools}
 
 
 def _database(rds: Any, identifier: str) -> str:

@@ -21,6 +21,7 @@ from fleet.member import (
     WEBSERVER,
     WORKER,
     Member,
+    task_of,
 )
 from fleet.registry import Roster
 from version_check.verdict import Difference, Gap, Reference, Verdict
@@ -99,11 +100,6 @@ def compare(observation: Observation) -> Verdict:
         strays=tuple(sorted(member.id for member in alive if task_of(member.id) not in observation.tasks.known)),
         malformed=len(set(roster.malformed) - {container.member for container in observation.tasks.containers}),
     )
-
-
-def task_of(member: str) -> str:
-    """Return the id of the ECS task that a member belongs to."""
-    return member.partition("/")[0]
 
 
 def _reference(answer: Reference | Gap, members: Sequence[Member]) -> Reference | None:

@@ -9,11 +9,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
-from fleet.member import CODE_FIELDS, ROLES, WEBSERVER, Code, member_id
+from fleet.member import CODE_FIELDS, ROLES, WEBSERVER, Code, member_id, task_of
 from shared.aws import AWS_ERRORS, in_words
 from shared.ecs import TASKS_A_CALL, Described, describe_services, describe_tasks, is_rolling_out, live_deployments
 from shared.tags import size_asleep
-from version_check.compare import Container, Tasks, task_of
+from version_check.compare import Container, Tasks
 from version_check.verdict import Gap, Reference
 
 RUNNING = "RUNNING"

@@ -153,4 +153,5 @@ def _reason(row: Row) -> str:
 
 
 def _is_troubled(decision: Decision) -> bool:
-    return bool(decision.get("unreadable") or decision.get("malformed") or decision["problems"])
+    doubts = (decision.get(name) for name in ("unreadable", "malformed", "ignored"))
+    return any(doubts) or bool(decision["problems"])

@@ -116,7 +116,7 @@ def protect_tasks(cluster: Any, *, pool: str) -> Statement:
 
 
 def scale_services(*, services: Sequence[Any], cluster: Any) -> list[Statement]:
-    """Allow setting the desired count, and telling old ECS tasks from new ones during a deployment."""
+    """Allow setting the desired count, and asking which ECS tasks stand behind the fleet registry's records."""
     return [
         allow(actions=["ecs:DescribeServices", "ecs:UpdateService"], resources=[Ref(s) for s in services]),
         allow(actions=["ecs:DescribeTasks"], resources=[tasks_of(cluster)]),

@@ -10,7 +10,7 @@ from troposphere.serverless import Function
 
 from fleet import access
 from fleet.pools import POOLS
-from stack.lib.iam import Statement, allow
+from stack.lib.iam import Statement, allow, tasks_of
 from stack.lib.lambda_function import Code, FunctionContext, add_function, every_minute
 from stack.lib.parameters import Between, FormGroup, Matching, add_condition
 from stack.sections.airflow import Airflow
@@ -110,12 +110,13 @@ def _add_schedule(t: Template, prefix: str, *, function: Function, desired_state
 
 
 def _scale_services(*, services: Sequence[Any], cluster: Any) -> list[Statement]:
-    """Allow setting the desired counts of the services, and tagging them and their cluster."""
+    """Allow setting the desired counts of the services, tagging them and their cluster, and reading who runs."""
     own = [Ref(s) for s in services]
     tagging = ("ecs:TagResource", "ecs:UntagResource")
     return [
         allow(actions=["ecs:DescribeServices", "ecs:UpdateService", *tagging], resources=own),
         allow(actions=["ecs:DescribeClusters", *tagging], resources=[cluster.get_att("Arn")]),
+        allow(actions=["ecs:DescribeTasks"], resources=[tasks_of(cluster)]),
     ]
 
 

@@ -113,7 +113,7 @@ class Ecs:
             "containerDefinitions": [{"name": SERVICE, "image": "image"}],
         }
         request = {"group": self.service.group, "startedBy": deployment}
-        names = SimpleNamespace(uuid4=lambda: SimpleNamespace(hex=f"t{next(self._ids):04}"))
+        names = SimpleNamespace(uuid4=lambda: SimpleNamespace(hex=f"{next(self._ids):032x}"))
         with patch("local.aws.ecs.plane.uuid", names):  # the same ids in each run
             self.cluster.run(request, definition, count=number, now=self.now)
 

@@ -59,11 +59,11 @@ class Store:
         return int(self._sets.get(key, {}).pop(member, None) is not None)
 
     def zremrangebyscore(self, key: str, low: str, high: str) -> int:
-        """Only from -inf to an open end, as the registry asks."""
-        assert low == "-inf"
-        assert high.startswith("(")
-        scores, end = self._sets.get(key, {}), float(high[1:])
-        old = [member for member, score in scores.items() if score < end]
+        """Only from -inf to an open end or from an open begin to +inf, as the registry asks."""
+        assert low.startswith("(") or low == "-inf"
+        assert high.startswith("(") or high == "+inf"
+        scores, begin, end = self._sets.get(key, {}), float(low.removeprefix("(")), float(high.removeprefix("("))
+        old = [member for member, score in scores.items() if begin < score < end]
         for member in old:
             del scores[member]
         return len(old)

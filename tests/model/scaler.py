@@ -15,6 +15,7 @@ from autoscaler.tick import tick
 from fleet.member import WORKER
 from fleet.pools import Pool
 from fleet.registry import Registry
+from shared.known_tasks import KnownTasks
 from shared.settings import BrokerSettings
 from tests.model.ecs import SERVICE, Ecs
 from tests.model.redis_store import Client, Store
@@ -54,6 +55,7 @@ class Scaler:
         self._settings = Settings(
             broker=broker, cluster="model", pools=(pool,), poll_seconds=POLL_S, scale_in_after_s=SCALE_IN_AFTER_S
         )
+        self._known = KnownTasks(ecs, cluster="model", clock=now)
         self.client: Any = Client(self.store, self.seams)  # a redis.Redis, as far as production can tell
 
     @property
@@ -67,7 +69,7 @@ class Scaler:
 
     def _tick(self) -> list[Outcome]:
         broker: Any = self
-        return list(tick(settings=self._settings, broker=broker, ecs=self.ecs).outcomes)
+        return list(tick(settings=self._settings, broker=broker, ecs=self.ecs, tasks=self._known).outcomes)
 
     def tick(self) -> None:
         """Run a tick without interruption; it acts on correct knowledge where the registry is right."""

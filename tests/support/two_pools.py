@@ -10,10 +10,11 @@ import pytest
 import redis
 from botocore.exceptions import ClientError
 from moto import mock_aws
+from moto.core import DEFAULT_ACCOUNT_ID
+from moto.ecs.models import Task, ecs_backends
 
 from autoscaler.handler import Wiring
 from autoscaler.report import Outcome
-from autoscaler.services import TaskDeployments
 from autoscaler.settings import Settings
 from autoscaler.tick import TickResult, tick
 from fleet.member import CONSUMING, Member
@@ -21,19 +22,31 @@ from fleet.pools import Pool
 from fleet.registry import Registry
 from shared import aws
 from shared.broker import Broker
+from shared.known_tasks import KnownTasks
 from shared.settings import BrokerSettings
 from tests.support.servers import RedisServer
 
 CLUSTER = "stack-Cluster"
+REGION = "eu-central-1"
 DEFAULT = Pool(name="worker", service="stack-Worker", queues=("default",), minimum=1, maximum=10, concurrency=4)
 BIG = Pool(name="big", service="stack-Big", queues=("big", "huge"), minimum=0, maximum=3, concurrency=1)
 ENVIRONMENT = {
-    "AWS_DEFAULT_REGION": "eu-central-1",
+    "AWS_DEFAULT_REGION": REGION,
     "AWS_ACCESS_KEY_ID": "testing",
     "AWS_SECRET_ACCESS_KEY": "testing",
     "POWERTOOLS_METRICS_NAMESPACE": "AirflowOnEcs",
     "POWERTOOLS_SERVICE_NAME": "autoscaler",
 }
+
+
+def task_id(name: str) -> str:
+    """Return the id of the ECS task of this short name."""
+    return name.encode().hex().rjust(32, "0")
+
+
+def worker_id(name: str) -> str:
+    """Return the id of the worker of this short name."""
+    return f"{task_id(name)}/worker"
 
 
 @dataclass
@@ -51,7 +64,7 @@ class Stack:
 
     def tick_all(self) -> TickResult:
         self.calls.clear()
-        return tick(settings=self.parts.settings, broker=self.parts.broker, ecs=self.ecs)
+        return tick(settings=self.parts.settings, broker=self.parts.broker, ecs=self.ecs, tasks=self.parts.tasks)
 
     def tick(self) -> dict[str, Outcome]:
         return {outcome.pool: outcome for outcome in self.tick_all().outcomes}
@@ -72,9 +85,26 @@ class Stack:
     def enqueue(self, name: str, count: int) -> None:
         self.redis.lpush(name, *["a message"] * count)
 
+    def run(self, name: str, pool: Pool) -> str:
+        """Let ECS run a task of the pool's service, if it does not yet; return its ARN."""
+        backend = ecs_backends[DEFAULT_ACCOUNT_ID][REGION]
+        task = Task(
+            cluster=backend.clusters[CLUSTER],
+            task_definition=backend.describe_task_definition("worker"),
+            container_instance_arn=None,
+            resource_requirements=None,
+            backend=backend,
+            group=f"service:{pool.service}",
+        )
+        task.id = task_id(name)
+        backend.tasks.setdefault(CLUSTER, {}).setdefault(task.task_arn, task)
+        return str(task.task_arn)
+
     def report(self, name: str, **other: Any) -> Member:
+        """Report a worker whose ECS task runs."""
+        arn = self.run(name, BIG if other.get("pool") == BIG.name else DEFAULT)
         plain = Member(
-            id=f"{name}/worker",
+            id=worker_id(name),
             role="worker",
             pool=DEFAULT.name,
             image_version="1",
@@ -85,7 +115,7 @@ class Stack:
             active=0,
             protected=True,
             started_at=0.0,
-            task_arn=f"arn:aws:ecs:eu-central-1:123456789012:task/{CLUSTER}/{name}",
+            task_arn=arn,
             container="worker",
             queues=DEFAULT.queues,
         )
@@ -131,7 +161,7 @@ def two_pools(server: RedisServer, monkeypatch: pytest.MonkeyPatch) -> Iterator[
         where = BrokerSettings(host=server.host, port=server.port, tls=False, user="default", secret_arn="-")
         settings = Settings(broker=where, cluster=CLUSTER, pools=(DEFAULT, BIG), poll_seconds=15, scale_in_after_s=0)
         broker = Broker(where, read_password=lambda: "")
-        parts = Wiring(settings=settings, broker=broker, ecs=ecs, deployments=TaskDeployments(ecs, cluster=CLUSTER))
+        parts = Wiring(settings=settings, broker=broker, ecs=ecs, tasks=KnownTasks(ecs, cluster=CLUSTER))
         found = Stack(redis=server.client, ecs=ecs, parts=parts)
         for pool in (DEFAULT, BIG):
             found.serve(pool, desired=pool.minimum)

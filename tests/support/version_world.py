@@ -75,6 +75,7 @@ class World:
     cluster: str
     services: dict[str, str] = field(default_factory=dict)
     tasks: dict[str, list[str]] = field(default_factory=dict)
+    arns: dict[str, str] = field(default_factory=dict)  # by task id
 
     def build(self) -> World:
         self.ecs.create_cluster(clusterName=self.cluster)
@@ -120,6 +121,7 @@ class World:
         ended = [{"containerName": name, "status": "STOPPED"} for name in CONTAINERS[key] if name in ENDED]
         self.ecs.submit_task_state_change(cluster=self.cluster, task=started, status="RUNNING", containers=ended)
         task: str = started.rpartition("/")[2]
+        self.arns[task] = started
         self.tasks.setdefault(key, []).append(task)
         if reports:
             self.report(key, task, **code)
@@ -152,7 +154,7 @@ class World:
                 slots=0,
                 protected=False,
                 started_at=0.0,
-                task_arn=task,
+                task_arn=self.arns.get(task, task),
                 container=role,
                 queues=(),
                 **values,

@@ -46,9 +46,9 @@ def _decision(record: object) -> dict[str, Any] | None:
     if not isinstance(record, dict) or not is_time(record.get("t")) or not is_text(record.get("reason")):
         return None
     figures = {name: record.get(name) for name in FIGURES}
-    texts = {name: record.get(name, []) for name in ("drain", "recall", "unreadable", "problems")}
+    texts = {name: record.get(name, []) for name in ("drain", "recall", "unreadable", "problems", "ignored")}
     if not all(map(is_figure, figures.values())) or not all(map(is_list_of_text, texts.values())):
         return None
     orders = {name: len(texts[name]) for name in ("drain", "recall")}
-    troubles = [*texts["unreadable"], *texts["problems"]]
-    return {"t": record["t"], "reason": record["reason"], **figures, **orders, "troubles": troubles}
+    lists = {"troubles": [*texts["unreadable"], *texts["problems"]], "ignored": texts["ignored"]}
+    return {"t": record["t"], "reason": record["reason"], **figures, **orders, **lists}

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import redis
 
 from agent.page import words
 from agent.page.code import code_by_role
-from agent.page.entries import read_check, read_decisions
+from agent.page.entries import Decisions, read_check, read_decisions
 from fleet import history, registry
 from fleet.forecast import Forecast, parse_forecast
 from fleet.member import CODE_FIELDS, CONSUMING, DRAINED, DRAINING, STARTING, STOPPED, WORKER, Member
@@ -27,13 +28,15 @@ WORKER_STATES = (STARTING, CONSUMING, DRAINING, DRAINED)
 def read_fleet(client: redis.Redis, pools: Sequence[Pool]) -> dict[str, Any]:
     """Return the present state, ready for JSON. Raises redis.RedisError when Redis does not answer."""
     roster = Registry(client).members()
-    code = _code(client, roster)
     commands: dict[str, Command] = {name: ("LLEN", name) for name in lists_of_pools(pools)}
     for pool in pools:
         decisions = registry.decisions_key(pool.name)
         commands[decisions] = ("LRANGE", decisions, 0, DECISIONS_SHOWN - 1)
     replies = read_each(client, commands)
-    shown = [_pool(pool, roster, replies) for pool in pools]
+    decided = {pool.name: _decisions(replies[registry.decisions_key(pool.name)]) for pool in pools}
+    roster = _without_ignored(roster, decided.values())
+    code = _code(client, roster)
+    shown = [_pool(pool, roster, replies, decided[pool.name]) for pool in pools]
     undeclared = {member.pool for member in _workers(roster.members)} - {pool.name for pool in pools}
     return {
         "read_at": roster.read_at,
@@ -78,26 +81,47 @@ def _workers(members: Iterable[Member]) -> list[Member]:
     return [member for member in members if member.role == WORKER and member.state != STOPPED]
 
 
-def _pool(pool: Pool, roster: Roster, replies: Mapping[str, Any]) -> dict[str, Any]:
+def _decisions(raw: Any) -> Decisions | None:
+    """Return a pool's last decisions; None if they cannot be read."""
+    return None if isinstance(raw, Exception) else read_decisions(raw)
+
+
+def _without_ignored(roster: Roster, decided: Iterable[Decisions | None]) -> Roster:
+    """Leave out the records that the autoscaler, which asks ECS, has just ignored. Its decisions name them."""
+    latest = (each.entries[0] for each in decided if each is not None and each.entries)
+    ignored = {name for entry in latest if _is_recent(entry, roster) for name in entry["ignored"]}
+    return replace(
+        roster,
+        members=tuple(member for member in roster.members if member.id not in ignored),
+        malformed=tuple(name for name in roster.malformed if name not in ignored),
+    )
+
+
+def _is_recent(decision: Mapping[str, Any], roster: Roster) -> bool:
+    return bool(roster.read_at - decision["t"] <= SILENT_AFTER_S)
+
+
+def _pool(pool: Pool, roster: Roster, replies: Mapping[str, Any], decisions: Decisions | None) -> dict[str, Any]:
     troubles: list[str] = []
     lengths = [replies[name] for name in lists_of_pools([pool])]
     queued = None if any(isinstance(length, Exception) for length in lengths) else sum(lengths)
     if queued is None:
         troubles.append("the queues cannot be read")
-    raw = replies[registry.decisions_key(pool.name)]
-    if isinstance(raw, Exception):
-        raw = []
+    if decisions is None:
+        decisions = Decisions(entries=(), malformed=0)
         troubles.append("the decisions cannot be read")
-    elif not raw:
+    elif not (decisions.entries or decisions.malformed):
         troubles.append("no decision is recorded")
-    decisions = read_decisions(raw)
     if decisions.malformed:
-        troubles.append(f"malformed decisions among the last {len(raw)}: {decisions.malformed}")
+        read = len(decisions.entries) + decisions.malformed
+        troubles.append(f"malformed decisions among the last {read}: {decisions.malformed}")
     workers = [member for member in _workers(roster.members) if member.pool == pool.name]
     states = Counter(worker.state for worker in workers)
     latest = decisions.entries[0] if decisions.entries else {}
-    if latest and roster.read_at - latest["t"] > SILENT_AFTER_S:
+    if latest and not _is_recent(latest, roster):
         troubles.append(f"the autoscaler has decided nothing for more than {SILENT_AFTER_S} s")
+    elif latest and latest["ignored"]:
+        troubles.append(f"records without a running ECS task of the pool, ignored: {', '.join(latest['ignored'])}")
     return {
         "name": pool.name,
         "queues": pool.queues,

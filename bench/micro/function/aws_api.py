@@ -61,7 +61,8 @@ class AwsApi:
             case "DescribeServices":
                 return {"services": [self._service()], "failures": []}
             case "DescribeTasks":
-                known = [arn for arn in request["tasks"] if arn in self._tasks]
+                arns = {arn.rpartition("/")[2]: arn for arn in self._tasks}
+                known = [arns[name] for name in request["tasks"] if name in arns]
                 return {"tasks": [_task(arn, self._tasks[arn]) for arn in known], "failures": []}
             case "UpdateService":
                 self._desired = request["desiredCount"]

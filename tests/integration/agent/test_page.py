@@ -90,6 +90,25 @@ def test_malformed_records_are_named_and_the_others_stay_readable(webserver: Web
     assert len(answer.json()["members"]) == 5
 
 
+def test_records_that_the_autoscaler_ignores_are_named_and_count_nowhere(
+    webserver: Webserver, store: redis.Redis
+) -> None:
+    now = Registry(store).now()
+    forged, real = a_member(1, now=now, image_version="forged", active=7), a_member(2, now=now)
+    sample_fleet.report(store, [forged, real])
+    store.zadd(registry.MEMBERS_KEY, {HOSTILE: now})
+    decision = {"t": now, "reason": "No tasks", "ignored": [forged.id, HOSTILE]}
+    Registry(store).record_decision("worker", decision)
+    said = webserver.get("/fleet/api/fleet", user="viewer").json()
+    assert [member["id"] for member in said["members"]] == [real.id]
+    assert (said["malformed"], said["pools"][0]["active"]) == ([], real.active)
+    assert [group["code"]["image_version"] for group in said["code"]["groups"]] == [real.image_version]
+    (trouble,) = said["pools"][0]["troubles"]
+    assert trouble == f"records without a running ECS task of the pool, ignored: {forged.id}, {HOSTILE}"
+    Registry(store).record_decision("worker", {**decision, "t": now - 181})  # the autoscaler has ended
+    assert len(webserver.get("/fleet/api/fleet", user="viewer").json()["members"]) == 2
+
+
 def test_text_that_utf_8_cannot_hold_breaks_nothing(webserver: Webserver, store: redis.Redis) -> None:
     member = a_member(1, now=Registry(store).now(), image_version="\ud800")
     sample_fleet.report(store, [member])

@@ -10,13 +10,16 @@ from typing import Any
 import pytest
 import redis
 
-from autoscaler.redis_reader import read_broker_state, read_fleet, read_queues
+from autoscaler.backing import hold_against_ecs
+from autoscaler.observation import Service
+from autoscaler.redis_reader import read_broker_state, read_fleets, read_queues
 from fleet import access
 from fleet.access import unacked_keys
 from fleet.member import CONSUMING, DRAINED, RUNNING, Member
 from fleet.pools import Pool, lists_of, lists_of_pools
 from fleet.registry import ORDER_CONSUME, ORDER_DRAIN, Registry
 from project import paths
+from shared.known_tasks import Answers
 from tests.support.broker_users import POOLS, BrokerWithUsers, broker_with_users, password_of
 from tests.support.celery_worker import running_worker
 from tests.support.fake_ecs import MEMBER_ID, FakeEcs
@@ -174,9 +177,13 @@ def test_the_autoscaler_reads_and_orders(broker: BrokerWithUsers) -> None:
     queues = read_queues(client, DECLARED)
     assert queues.queued == {"worker": {"default": 1}, "sql": {"sql": 1, "reports": 0}}
     assert queues.heads["worker"]
-    fleet = read_fleet(client, DECLARED)
-    assert len(fleet.roster.members) == 1
-    assert read_broker_state(client, fleet.roster, DECLARED).problem == ""
+    roster = registry.members()
+    services = {pool.name: Service(desired=1, running=1, pending=0, deployments=()) for pool in DECLARED}
+    backed = hold_against_ecs(roster, Answers(tasks={}), pools=DECLARED, services=services)
+    fleets = read_fleets(client, backed, pools=DECLARED, rolling_out=(), now=roster.read_at)
+    assert len(fleets["worker"].workers) == 1
+    assert read_broker_state(client, backed, DECLARED).problem == ""
+    registry.sweep(now=roster.read_at)
     registry.give_orders({"task-1/worker": ORDER_DRAIN})
     registry.write_memory("worker", {})
     registry.read_memory("worker")

@@ -69,6 +69,34 @@ def test_members_come_in_the_order_of_their_ids(client: redis.Redis) -> None:
     assert [member.id for member in fleet.members().members] == [A_WORKER.id, ANOTHER.id]
 
 
+def test_a_full_redis_is_read(client: redis.Redis) -> None:
+    fleet = Registry(client)
+    fleet.report(A_WORKER)
+    client.config_set("maxmemory", 1)
+    try:
+        with pytest.raises(redis.OutOfMemoryError):
+            fleet.report(ANOTHER)
+        assert [member.id for member in fleet.members().members] == [A_WORKER.id]
+        assert [member.id for member in fleet.members_of("worker").members] == [A_WORKER.id]
+    finally:
+        client.config_set("maxmemory", 0)
+
+
+@pytest.mark.parametrize(
+    ("ago_s", "stays"),
+    [(registry.MEMBER_TTL_S + 1, False), (registry.MEMBER_TTL_S - 5, True), (-1, True), (-60, False), (-4e9, False)],
+)
+def test_names_seen_too_long_ago_and_in_the_future_are_swept(client: redis.Redis, ago_s: float, stays: bool) -> None:
+    fleet = Registry(client)
+    fleet.report(A_WORKER)
+    client.zadd(registry.MEMBERS_KEY, {"x": fleet.now() - ago_s})
+    roster = fleet.members()
+    assert roster.is_to_sweep is not stays
+    fleet.sweep(now=roster.read_at)
+    assert client.zcard(registry.MEMBERS_KEY) == 1 + stays
+    assert not fleet.members().is_to_sweep
+
+
 def test_a_malformed_record_is_named_and_hides_no_other_member(client: redis.Redis) -> None:
     fleet = Registry(client)
     fleet.report(A_WORKER)

@@ -15,7 +15,7 @@ from shared import aws
 from shared.broker import Broker, broker_of
 from shared.settings import BrokerSettings
 from tests.support.servers import RedisServer
-from tests.support.two_pools import BIG, CLUSTER, DEFAULT, Stack, two_pools
+from tests.support.two_pools import BIG, CLUSTER, DEFAULT, Stack, two_pools, worker_id
 
 BEFORE = 2  # the desired count when the harm begins
 MORE, LESS = "more", "less"  # what the demand asks for meanwhile: more workers or fewer
@@ -87,13 +87,13 @@ def key_is_a_list(key: str) -> Callable[[Stack], AbstractContextManager[None]]:
 
 
 def record_is(text: str) -> Callable[[Stack], AbstractContextManager[None]]:
-    key = registry.member_key("b/worker")
+    key = registry.member_key(worker_id("b"))
     return lambda stack: replaced(stack, key, lambda: stack.redis.set(key, text))
 
 
 def record_says(**change: Any) -> Callable[[Stack], AbstractContextManager[None]]:
     """Return the record of the worker b, except for a few fields."""
-    key = registry.member_key("b/worker")
+    key = registry.member_key(worker_id("b"))
 
     def write(stack: Stack) -> None:
         record = json.loads(stack.report("b").to_json())
@@ -104,7 +104,7 @@ def record_says(**change: Any) -> Callable[[Stack], AbstractContextManager[None]
 
 @contextlib.contextmanager
 def member_from_the_future(stack: Stack) -> Iterator[None]:
-    stack.redis.zadd(registry.MEMBERS_KEY, {"b/worker": stack.registry.now() + 3600})
+    stack.redis.zadd(registry.MEMBERS_KEY, {worker_id("b"): stack.registry.now() + 3600})
     yield
     stack.report("b")
 
@@ -172,7 +172,7 @@ def malformed(does: Callable[[Stack], AbstractContextManager[None]]) -> Harm:
 HARMS = {
     "a record that is not JSON": malformed(record_is("no JSON")),
     "a deeply nested record": malformed(record_is("[" * 100_000)),
-    "a record that is a list": malformed(key_is_a_list(registry.member_key("b/worker"))),
+    "a record that is a list": malformed(key_is_a_list(registry.member_key(worker_id("b")))),
     "a record of an unknown version": malformed(record_says(version=99)),
     "a record with a negative count": malformed(record_says(active=-1)),
     "a record with an absurd count": malformed(record_says(active=10**9)),
@@ -224,7 +224,7 @@ def test_the_size_stays_log_and_metric_say_why_and_the_next_tick_recovers(
 
     with harm.does(stack):
         seen = tick_once(stack, capsys, caplog)
-        assert stack.registry.order("b/worker") is None
+        assert stack.registry.order(worker_id("b")) is None
     assert stack.desired(DEFAULT) == BEFORE
     assert seen.level == "WARNING"
     assert harm.says in "; ".join([seen.decision["reason"], *seen.decision["problems"]])
@@ -237,7 +237,7 @@ def test_the_size_stays_log_and_metric_say_why_and_the_next_tick_recovers(
     if wants == MORE:
         assert stack.desired(DEFAULT) == 3  # 9 queued and 1 active, 4 a worker
     else:
-        assert stack.registry.order("b/worker") == registry.ORDER_DRAIN
+        assert stack.registry.order(worker_id("b")) == registry.ORDER_DRAIN
 
 
 def test_unreadable_input_has_no_figure(stack: Stack) -> None:
@@ -276,7 +276,7 @@ def test_the_secret_is_read_again_within_the_same_tick_after_a_rotation(stack: S
 
 def test_an_unknown_order_is_ignored(stack: Stack) -> None:
     stack.report("a")
-    stack.redis.set(registry.order_key("a/worker"), b"\xff")
+    stack.redis.set(registry.order_key(worker_id("a")), b"\xff")
     assert stack.tick()["worker"].decision.needed == 1
 
 

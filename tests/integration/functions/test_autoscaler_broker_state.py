@@ -11,7 +11,7 @@ from fleet import registry
 from fleet.access import unacked_keys
 from fleet.member import DRAINED, DRAINING, STARTING, STOPPED
 from tests.support.servers import RedisServer
-from tests.support.two_pools import DEFAULT, Stack, two_pools
+from tests.support.two_pools import DEFAULT, Stack, two_pools, worker_id
 
 UNACKED = unacked_keys(DEFAULT.name)[0]
 
@@ -28,7 +28,7 @@ def test_messages_of_a_killed_worker_are_a_metric_and_no_demand(stack: Stack) ->
     seen = stack.tick_all()
     assert seen.state.phantoms == 3
     assert seen.outcomes[0].decision.needed == 1  # 2 / 4, rounded up
-    stack.redis.set(registry.member_key("a/worker"), "no JSON")
+    stack.redis.set(registry.member_key(worker_id("a")), "no JSON")
     seen = stack.tick_all()
     assert seen.state.phantoms is None  # what that worker runs is unknown
 

@@ -8,8 +8,6 @@ from typing import Any
 import pytest
 import redis
 
-from autoscaler.observation import Unreadable
-from autoscaler.services import TaskDeployments
 from autoscaler.settings import Settings
 from autoscaler.tick import tick
 from bench.micro.function import broker
@@ -17,9 +15,11 @@ from bench.micro.function.aws_api import AwsApi
 from bench.micro.function.figures import most_calls
 from bench.micro.function.scenes import CLUSTER, Scene, changing, steady
 from bench.micro.function.servers import Servers
+from fleet.member import task_of
 from local.servers.redis import Redis
 from shared import aws
 from shared.broker import Broker
+from shared.known_tasks import ASK_AGAIN_AFTER_S, KnownTasks
 
 MEMBERS = 250
 FEW, MANY = 10, 10_000
@@ -34,7 +34,8 @@ class Stage:
     ground: Servers
     client: redis.Redis
     ecs: Any
-    deployments: TaskDeployments
+    tasks: KnownTasks
+    clock: list[float]
     calls: list[str] = field(default_factory=list)
     commands: dict[str, int] = field(default_factory=dict)
 
@@ -50,11 +51,13 @@ class Stage:
         )
         broker.reset(self.client, workers, forget=True)
         settings = Settings.from_environment(self.ground.environment(scene))
+        if not scene.unknown_tasks:
+            self.tasks.read([task_of(worker.member.id) for worker in workers])
         self.calls.clear()
         connection = Broker(settings.broker, read_password=lambda: "")
         connection.connect()
         broker.reset_command_counts(self.client)
-        (outcome,) = tick(settings=settings, broker=connection, ecs=self.ecs, deployments=self.deployments).outcomes
+        (outcome,) = tick(settings=settings, broker=connection, ecs=self.ecs, tasks=self.tasks).outcomes
         self.commands = broker.command_counts(self.client)
         connection.close()
         return outcome.to_record()
@@ -81,7 +84,9 @@ def ecs(ground: Servers) -> Iterator[Any]:
 @pytest.fixture
 def stage(ground: Servers, ecs: Any) -> Iterator[Stage]:
     with ground.brokers[FEW].client() as client:
-        found = Stage(ground=ground, client=client, ecs=ecs, deployments=TaskDeployments(ecs, cluster=CLUSTER))
+        clock = [0.0]
+        tasks = KnownTasks(ecs, cluster=CLUSTER, clock=lambda: clock[0])
+        found = Stage(ground=ground, client=client, ecs=ecs, tasks=tasks, clock=clock)
 
         def count(model: Any, **_: Any) -> None:
             found.calls.append(model.name)
@@ -120,8 +125,7 @@ def test_a_tick_that_changes_nothing_calls_describe_services_once_and_nothing_el
         ("half drain", ["DescribeServices"]),
         ("half have drained", ["DescribeServices", "UpdateService"]),
         ("half are recalled", ["DescribeServices", "UpdateService"]),
-        # 250 ECS tasks, at most 100 a call
-        ("a deployment", ["DescribeServices", *["DescribeTasks"] * 3, "UpdateService"]),
+        ("a deployment", ["DescribeServices", "UpdateService"]),
     ],
 )
 def test_a_tick_that_changes_something_makes_exactly_these_calls(stage: Stage, scene: str, expected: list[str]) -> None:
@@ -130,9 +134,11 @@ def test_a_tick_that_changes_something_makes_exactly_these_calls(stage: Stage, s
     assert len(expected) <= most_calls(MEMBERS)
 
 
-def test_the_deployment_of_a_task_is_requested_once(stage: Stage) -> None:
-    deployment = CHANGING["a deployment"]
+def test_ecs_is_asked_about_each_worker_once_a_hundred_a_call(stage: Stage) -> None:
+    deployment = replace(CHANGING["a deployment"], unknown_tasks=True)
     first = stage.play(deployment)
+    assert stage.calls == ["DescribeServices", *["DescribeTasks"] * 3, "UpdateService"]  # 250 ECS tasks
+    assert len(stage.calls) <= most_calls(MEMBERS)
     second = stage.play(deployment)
     assert stage.calls == ["DescribeServices", "UpdateService"]
     assert second["drain"] == first["drain"]
@@ -141,24 +147,55 @@ def test_the_deployment_of_a_task_is_requested_once(stage: Stage) -> None:
     assert stage.calls.count("DescribeTasks") == 1
 
 
-def tasks_known(stage: Stage, *task_arns: str) -> list[str]:
-    """Return the tasks whose deployment is known, sorted."""
-    found = stage.deployments.read(pool="p", task_arns=task_arns)
-    assert not isinstance(found, Unreadable)
-    return sorted(found)
+A, B = f"{1:032x}", f"{2:032x}"
 
 
-def test_a_task_that_ecs_does_not_know_is_requested_again(stage: Stage) -> None:
-    stage.ground.api.reset(desired=1, tasks=["a"])
-    assert tasks_known(stage, "a", "b") == ["a"]
-    stage.ground.api.reset(desired=1, tasks=["b"])
-    assert tasks_known(stage, "a", "b") == ["a", "b"]
-    assert stage.calls == ["DescribeTasks", "DescribeTasks"]
+def tasks_known(stage: Stage, *names: str, anew: tuple[str, ...] = ()) -> list[str]:
+    """Return the tasks that ECS knows, sorted."""
+    answers = stage.tasks.read(names, anew=anew)
+    assert answers.problem == ""
+    return sorted(name for name, task in answers.tasks.items() if task)
 
 
-def test_a_task_that_is_gone_is_not_remembered(stage: Stage) -> None:
-    stage.ground.api.reset(desired=1, tasks=["a", "b"])
-    stage.deployments.read(pool="p", task_arns=["a", "b"])
-    assert tasks_known(stage, "b") == ["b"]
+def test_a_task_that_ecs_does_not_know_is_requested_again_after_a_while(stage: Stage) -> None:
+    stage.ground.api.reset(desired=1, tasks=[f"cluster/{A}"])
+    assert tasks_known(stage, A, B) == [A]
+    stage.ground.api.reset(desired=1, tasks=[f"cluster/{B}"])
+    assert tasks_known(stage, A, B) == [A]
+    assert stage.calls == ["DescribeTasks"]
+    stage.clock[0] = ASK_AGAIN_AFTER_S
+    assert tasks_known(stage, A, B) == [A, B]
+    assert stage.calls == ["DescribeTasks"] * 2
+
+
+def test_a_known_task_is_requested_again_only_if_asked_anew(stage: Stage) -> None:
+    stage.ground.api.reset(desired=1, tasks=[f"cluster/{A}"])
+    assert tasks_known(stage, A) == [A]
     stage.ground.api.reset(desired=1, tasks=[])
-    assert tasks_known(stage, "a", "b") == ["b"]
+    assert tasks_known(stage, A, anew=(A,)) == [A]
+    stage.clock[0] = ASK_AGAIN_AFTER_S
+    assert tasks_known(stage, A) == [A]
+    assert tasks_known(stage, A, anew=(A,)) == []
+
+
+def test_a_task_that_no_member_claims_is_not_remembered(stage: Stage) -> None:
+    stage.ground.api.reset(desired=1, tasks=[f"cluster/{A}", f"cluster/{B}"])
+    assert tasks_known(stage, A, B) == [A, B]
+    assert tasks_known(stage, B) == [B]
+    stage.ground.api.reset(desired=1, tasks=[])
+    assert tasks_known(stage, A, B) == [B]
+
+
+def test_ecs_is_asked_about_no_name_that_would_make_it_refuse_the_call(stage: Stage) -> None:
+    stage.ground.api.reset(desired=1, tasks=[f"cluster/{A}"])
+    assert tasks_known(stage, "x", A, A.upper(), f"{A}0", "") == [A]
+
+
+def test_a_registry_full_of_forged_names_costs_ten_calls_a_tick(stage: Stage) -> None:
+    forged = [f"{number:032x}" for number in range(10_000)]
+    answers = stage.tasks.read(forged)
+    assert stage.calls == ["DescribeTasks"] * 10
+    assert len(answers.tasks) == 1000
+    assert answers.problem == "10000 ECS tasks to ask about, at most 1000 in a tick"
+    stage.tasks.read(forged)
+    assert len(stage.tasks.read(forged).tasks) == 3000

@@ -1,25 +1,17 @@
 """The autoscaler in a rolling deployment, with a real Redis and the ECS API of the local stack."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
 
-from autoscaler.report import Outcome
-from autoscaler.settings import Settings
-from autoscaler.tick import tick
 from fleet import registry
-from fleet.member import CONSUMING, DRAINED, DRAINING, STARTING, Member
-from fleet.pools import Pool
-from fleet.registry import Registry
-from shared.broker import Broker
-from shared.settings import BrokerSettings
+from fleet.member import CONSUMING, DRAINED, DRAINING, STARTING
+from shared.known_tasks import KnownTasks
 from tests.support.aws_api import AwsApi, aws_api
-
-CLUSTER = "rollout"
-POOL = Pool(name="worker", service="worker", queues=("default",), minimum=1, maximum=10, concurrency=4)
+from tests.support.ecs_pool import CLUSTER, POOL, EcsPool, ecs_pool
+from tests.support.servers import RedisServer
 
 
 @pytest.fixture(scope="module")
@@ -28,99 +20,17 @@ def api() -> Iterator[AwsApi]:
         yield running
 
 
-@dataclass
-class Rollout:
-    ecs: Any
-    registry: Registry
-    settings: Settings
-    broker: Broker
-    calls: list[str] = field(default_factory=list)
-
-    def tick(self) -> Outcome:
-        self.calls.clear()
-        (outcome,) = tick(settings=self.settings, broker=self.broker, ecs=self.ecs).outcomes
-        return outcome
-
-    def described(self) -> dict[str, Any]:
-        service: dict[str, Any] = self.ecs.describe_services(cluster=CLUSTER, services=[POOL.service])["services"][0]
-        return service
-
-    @property
-    def desired(self) -> int:
-        return int(self.described()["desiredCount"])
-
-    def start(self, count: int = 1) -> list[str]:
-        """Start ECS tasks of the current deployment, as the local Fargate agent does, and return their ARNs."""
-        primary = self.described()["deployments"][0]
-        arns = []
-        for _ in range(count):
-            (task,) = self.ecs.run_task(
-                cluster=CLUSTER,
-                taskDefinition=primary["taskDefinition"],
-                startedBy=primary["id"],
-                group=f"service:{POOL.service}",
-            )["tasks"]
-            self.ecs.submit_task_state_change(cluster=CLUSTER, task=task["taskArn"], status="RUNNING")
-            arns.append(task["taskArn"])
-        return arns
-
-    def protect(self, arn: str, *, enabled: bool = True) -> bool:
-        answer = self.ecs.update_task_protection(cluster=CLUSTER, tasks=[arn], protectionEnabled=enabled)
-        return not answer["failures"]
-
-    def report(self, arn: str, state: str, *, active: int = 0) -> str:
-        name = f"{arn.rsplit('/', 1)[-1]}/worker"
-        self.registry.report(
-            Member(
-                id=name,
-                role="worker",
-                pool=POOL.name,
-                image_version="1",
-                dags_hash="1",
-                airflow_version="3.3.2",
-                state=state,
-                slots=4,
-                active=active,
-                protected=state in (CONSUMING, DRAINING),
-                started_at=0.0,
-                task_arn=arn,
-                container="worker",
-                queues=POOL.queues,
-            )
-        )
-        return name
-
-
 @pytest.fixture
-def rollout(api: AwsApi, redis_server: Any) -> Iterator[Rollout]:
-    redis_server.client.flushall()
-    ecs = api.client("ecs")
-    ecs.create_cluster(clusterName=CLUSTER)
-    container = {"name": "worker", "image": "i", "memory": 1, "cpu": 1}
-    ecs.register_task_definition(family="worker", containerDefinitions=[container])
-    ecs.create_service(cluster=CLUSTER, serviceName=POOL.service, taskDefinition="worker", desiredCount=2)
-    where = BrokerSettings(host=redis_server.host, port=redis_server.port, tls=False, user="default", secret_arn="-")
-    broker = Broker(where, read_password=lambda: "")
-    found = Rollout(
-        ecs=ecs,
-        registry=Registry(redis_server.client),
-        settings=Settings(broker=where, cluster=CLUSTER, pools=(POOL,), poll_seconds=15, scale_in_after_s=0),
-        broker=broker,
-    )
-    ecs.meta.events.register("before-call.ecs", lambda model, **_: found.calls.append(model.name))
-    yield found
-    broker.close()
-    ecs.delete_service(cluster=CLUSTER, service=POOL.service, force=True)
-    for arn in ecs.list_tasks(cluster=CLUSTER)["taskArns"]:
-        ecs.submit_task_state_change(cluster=CLUSTER, task=arn, status="STOPPED")
-    redis_server.client.flushall()
+def rollout(api: AwsApi, redis_server: RedisServer) -> Iterator[EcsPool]:
+    with ecs_pool(api, redis_server) as found:
+        yield found
 
 
-def deploy(rollout: Rollout) -> None:
+def deploy(rollout: EcsPool) -> None:
     rollout.ecs.update_service(cluster=CLUSTER, service=POOL.service, forceNewDeployment=True)
 
 
-def test_protection_that_was_blocked_is_granted_and_taken_back_as_old_workers_go(rollout: Rollout) -> None:
+def test_protection_that_was_blocked_is_granted_and_taken_back_as_old_workers_go(rollout: EcsPool) -> None:
     old = rollout.start(2)
     for arn in old:
         assert rollout.protect(arn)
@@ -154,29 +64,30 @@ def test_protection_that_was_blocked_is_granted_and_taken_back_as_old_workers_go
     assert all(rollout.protect(arn) for arn in (old[1], *new))  # no renewal is refused
 
 
-def test_ecs_is_asked_which_workers_are_old_only_during_a_rollout(rollout: Rollout) -> None:
+def test_ecs_is_asked_about_each_worker_once_and_a_rollout_needs_no_more(rollout: EcsPool) -> None:
     for arn in rollout.start(2):
         rollout.report(arn, CONSUMING, active=4)
     rollout.tick()
-    assert rollout.calls == ["DescribeServices"]
+    assert rollout.calls == ["DescribeServices", "DescribeTasks"]
     deploy(rollout)
     rollout.tick()
-    assert rollout.calls == ["DescribeServices", "DescribeTasks"]
+    assert rollout.calls == ["DescribeServices"]
 
 
-def test_a_hundred_members_cost_one_call_and_one_more_costs_another(rollout: Rollout) -> None:
+def test_a_hundred_members_cost_one_call_and_one_more_costs_another(rollout: EcsPool) -> None:
     arns = rollout.start(101)
     for arn in arns[:100]:
         rollout.report(arn, CONSUMING, active=4)
     deploy(rollout)
     rollout.tick()
     assert rollout.calls.count("DescribeTasks") == 1
+    rollout.tasks = KnownTasks(rollout.ecs, cluster=CLUSTER)
     rollout.report(arns[100], CONSUMING, active=4)
     rollout.tick()
     assert rollout.calls.count("DescribeTasks") == 2
 
 
-def test_a_throttled_request_for_the_old_workers_keeps_the_size_and_says_why(rollout: Rollout) -> None:
+def test_a_throttled_request_for_the_old_workers_keeps_the_size_and_says_why(rollout: EcsPool) -> None:
     for arn in rollout.start(2):
         rollout.report(arn, CONSUMING)
     deploy(rollout)
@@ -195,13 +106,11 @@ def test_a_throttled_request_for_the_old_workers_keeps_the_size_and_says_why(rol
     assert len(rollout.tick().decision.drain) == 2
 
 
-def test_a_member_that_ecs_does_not_know_prevents_draining_until_it_is_gone(rollout: Rollout) -> None:
+def test_a_member_that_ecs_does_not_know_prevents_no_draining(rollout: EcsPool) -> None:
     (old,) = rollout.start()
     rollout.report(old, CONSUMING)
     deploy(rollout)
     (new,) = rollout.start()
     rollout.report(new, CONSUMING)
-    ghost = rollout.report(f"{new[:-4]}0000", CONSUMING)
-    assert "it is unknown which workers are old" in rollout.tick().decision.reason
-    rollout.registry.forget(ghost)
+    rollout.report(f"{new[:-4]}0000", CONSUMING)
     assert rollout.tick().decision.drain == (f"{old.rsplit('/', 1)[-1]}/worker",)

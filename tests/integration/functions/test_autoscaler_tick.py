@@ -10,7 +10,7 @@ from autoscaler.handler import tick_repeatedly
 from fleet import registry
 from fleet.member import CONSUMING, DRAINED, DRAINING
 from tests.support.servers import RedisServer
-from tests.support.two_pools import BIG, CLUSTER, DEFAULT, Stack, two_pools
+from tests.support.two_pools import BIG, CLUSTER, DEFAULT, Stack, two_pools, worker_id
 
 
 @pytest.fixture
@@ -48,7 +48,7 @@ def test_a_worker_drains_before_desired_falls(stack: Stack) -> None:
     stack.report("a", active=3)
     idle = stack.report("b")
     stack.tick()
-    assert stack.registry.order("b/worker") == registry.ORDER_DRAIN
+    assert stack.registry.order(worker_id("b")) == registry.ORDER_DRAIN
     assert stack.desired(DEFAULT) == 2
 
     stack.report("b", state=DRAINING)
@@ -62,7 +62,7 @@ def test_a_worker_drains_before_desired_falls(stack: Stack) -> None:
 
     stack.enqueue("default", 2)
     stack.tick()
-    assert stack.registry.order("b/worker") == registry.ORDER_DRAIN  # stopping: never recalled
+    assert stack.registry.order(worker_id("b")) == registry.ORDER_DRAIN  # stopping: never recalled
     assert stack.desired(DEFAULT) == 2
 
 
@@ -70,10 +70,10 @@ def test_a_draining_worker_is_recalled_by_an_order(stack: Stack) -> None:
     stack.set_desired(DEFAULT, 2)
     stack.report("a", active=4)
     stack.report("b", state=DRAINING, active=1)
-    stack.registry.give_orders({"b/worker": registry.ORDER_DRAIN})
+    stack.registry.give_orders({worker_id("b"): registry.ORDER_DRAIN})
     stack.tick()
-    assert stack.registry.order("b/worker") == registry.ORDER_CONSUME
-    assert stack.calls == ["DescribeServices"]
+    assert stack.registry.order(worker_id("b")) == registry.ORDER_CONSUME
+    assert stack.calls == ["DescribeServices", "DescribeTasks"]
 
 
 def test_workers_of_another_pool_and_other_roles_are_not_counted(stack: Stack) -> None:
@@ -93,7 +93,7 @@ def test_a_tag_on_the_service_pauses_its_pool_and_no_other(stack: Stack) -> None
     outcomes = stack.tick()
     assert (stack.desired(DEFAULT), stack.desired(BIG)) == (1, 1)
     assert "paused" in outcomes["worker"].decision.reason
-    assert stack.registry.order("a/worker") is None
+    assert stack.registry.order(worker_id("a")) is None
 
     stack.ecs.untag_resource(resourceArn=service["serviceArn"], tagKeys=["airflow-on-ecs:paused"])
     stack.tick()
@@ -110,7 +110,7 @@ def test_a_pool_goes_from_zero_to_work_and_back_to_zero(stack: Stack) -> None:
             stack.report(name, pool=BIG.name, state=state, protected=protected)
         stack.tick()
     assert stack.desired(BIG) == 0
-    for name in ("a/worker", "b/worker"):
+    for name in (worker_id("a"), worker_id("b")):
         stack.registry.forget(name)
     stack.tick()
     assert stack.desired(BIG) == 0

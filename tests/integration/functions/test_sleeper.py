@@ -6,7 +6,9 @@ from typing import Any
 
 import pytest
 
+from fleet.registry import MEMBERS_KEY, Registry, member_key
 from shared.settings import SettingsError
+from sleeper.handler import tick
 from sleeper.read import Clients
 from tests.support.aws_api import aws_api
 from tests.support.servers import RedisServer
@@ -145,6 +147,37 @@ def test_queues_that_cannot_be_read_keep_the_environment_awake(env: Environment)
     record = env.tick()
     assert record["steps"] == []
     assert record["says"].startswith("waits: queues and running tasks could not be read: ResponseError")
+
+
+FORGED = f"{7:032x}"
+
+
+def test_records_without_a_running_task_do_not_keep_the_environment_awake(env: Environment) -> None:
+    env.fleet.report_one(FORGED, "worker", active=3)
+    env.fleet.report_one("x", "worker", active=3)
+    env.fleet.redis.zadd(MEMBERS_KEY, {f"{FORGED}/worker2": Registry(env.fleet.redis).now(), "y": 4e9})
+    env.want(ASLEEP)
+    env.settle()
+    assert env.sizes() == ALL_OFF
+
+
+def test_a_malformed_record_of_a_running_task_keeps_the_environment_awake(env: Environment) -> None:
+    (task,) = env.fleet.tasks["worker"]
+    env.want(ASLEEP)
+    env.fleet.redis.set(member_key(f"{task}/worker"), "no JSON")
+    assert "malformed members in the fleet registry: 1" in env.tick()["says"]
+    assert env.sizes() == ALL_ON
+
+
+def test_a_full_redis_is_read(env: Environment) -> None:
+    task = env.work(2)
+    env.want(ASLEEP)
+    env.fleet.redis.config_set("maxmemory", 1)
+    try:
+        record = tick(settings=env.settings, clients=env.clients, now=NOW)
+    finally:
+        env.fleet.redis.config_set("maxmemory", 0)
+    assert record["says"] == f"waits: 2 active on {task}/worker of pool worker"
 
 
 def test_a_database_that_starts_by_itself_is_stopped_again(env: Environment) -> None:

@@ -233,6 +233,17 @@ def test_a_malformed_record_of_a_running_container_is_unknown(world: World, look
     assert gaps(look()) == {f"{task}/worker": "its record is malformed"}
 
 
+def test_a_full_redis_is_read_and_the_result_is_not_stored(world: World, look: Look) -> None:
+    look()
+    world.redis.config_set("maxmemory", 1)
+    try:
+        outcome = look()
+    finally:
+        world.redis.config_set("maxmemory", 0)
+    assert outcome.verdict.status == IN_SYNC
+    assert "result not stored in Redis: OutOfMemoryError" in outcome.problems[0]
+
+
 def test_redis_away_is_unknown_and_nothing_is_remembered(parts: Wiring) -> None:
     where = BrokerSettings(host="127.0.0.1", port=free_port(), tls=False, user="default", secret_arn="-")
     away = Wiring(settings=parts.settings, broker=Broker(where, read_password=lambda: ""), ecs=parts.ecs, sns=parts.sns)

@@ -12,7 +12,6 @@ import pytest
 
 from autoscaler.handler import Wiring, tick_repeatedly
 from autoscaler.report import Outcome
-from autoscaler.services import TaskDeployments
 from autoscaler.settings import Settings
 from autoscaler.tick import tick
 from fleet.member import CONSUMING, DRAINED, STARTING, Member
@@ -20,6 +19,7 @@ from fleet.registry import Registry
 from roles.compose import ROLES
 from shared.broker import Broker
 from shared.ecs import describe_services
+from shared.known_tasks import KnownTasks
 from stack.render import render
 from stack.sections.pools import DeclaredPool
 from template_gen import build
@@ -77,8 +77,8 @@ class Pools:
 
     @property
     def wiring(self) -> Wiring:
-        deployments = TaskDeployments(self.ecs, cluster=self.settings.cluster)
-        return Wiring(settings=self.settings, broker=self.broker, ecs=self.ecs, deployments=deployments)
+        tasks = KnownTasks(self.ecs, cluster=self.settings.cluster)
+        return Wiring(settings=self.settings, broker=self.broker, ecs=self.ecs, tasks=tasks)
 
     def tick(self) -> dict[str, Outcome]:
         seen = tick(settings=self.settings, broker=self.broker, ecs=self.ecs)

@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from fleet.member import CODE_FIELDS, CONSUMING, DRAINED, DRAINING, RUNNING, STARTING, STOPPED, Member
+from fleet.member import CODE_FIELDS, CONSUMING, DRAINED, DRAINING, RUNNING, STARTING, STOPPED, Member, task_of
 from fleet.registry import Roster
-from version_check.compare import IMAGE_DIGEST, Container, Observation, Tasks, compare, task_of
+from version_check.compare import IMAGE_DIGEST, Container, Observation, Tasks, compare
 from version_check.verdict import IN_SYNC, OUT_OF_SYNC, UNKNOWN, Difference, Gap, Reference, Verdict
 
 NOW = 1_000_000.0

@@ -199,13 +199,15 @@ def test_connections_can_be_read_only_below_their_prefix(title: str) -> None:
 
 @pytest.mark.parametrize(("title", "modules"), FUNCTIONS.items())
 def test_a_function_may_call_exactly_what_its_code_calls(title: str, modules: list[str]) -> None:
-    """Compare the role's actions with the operations of boto3 in the modules and in the shared functions they name."""
+    """Compare the role's actions with the operations in the modules and in the shared code that they name."""
     code = "\n".join(path.read_text() for pattern in modules for path in (ROOT / "functions").glob(pattern))
+    shared: dict[str, str] = {}
     for path in (ROOT / "functions" / "shared").glob("*.py"):
         text = path.read_text()
-        shared = (node for node in ast.parse(text).body if isinstance(node, ast.FunctionDef))
-        named = [node for node in shared if re.search(rf"\b{node.name}\b", code)]
-        code = "\n".join([code, *(str(ast.get_source_segment(text, node)) for node in named)])
+        found = (node for node in ast.parse(text).body if isinstance(node, ast.FunctionDef | ast.ClassDef))
+        shared |= {node.name: str(ast.get_source_segment(text, node)) for node in found}
+    while named := [name for name in shared if re.search(rf"\b{name}\b", code)]:
+        code = "\n".join([code, *(shared.pop(name) for name in named)])
     called = set(re.findall(r"""[.("'](\w+)""", code))
     session = botocore.session.get_session()
     operations = {
