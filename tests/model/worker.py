@@ -13,6 +13,7 @@ import redis
 
 from agent.identity import Identity
 from agent.worker import FleetStep
+from fleet.registry import Registry
 from tests.model.ecs import Ecs, Endpoint
 from tests.model.messages import BRPOP_S, Message, Poll, Stage
 from tests.model.redis_store import Client, Store
@@ -51,7 +52,7 @@ class Process:
         self.consumer = SimpleNamespace(task_consumer=None, app=_app())
         self._client = Client(store, seams)
         with (
-            patch("agent.worker.connect", lambda _: self._client),
+            patch("agent.worker.registry_of", lambda _: Registry(self._client)),
             patch("agent.worker.TaskProtection", lambda _: Endpoint(ecs, task_id)),
         ):
             self.step = FleetStep(self.consumer)
