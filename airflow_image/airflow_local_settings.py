@@ -1,10 +1,17 @@
 """Airflow runs this module in each of its processes before it connects to its database.
 
-A module of this name that precedes this one on Airflow's path must make the same call.
+A module of this name that precedes this one on Airflow's path must make the same calls.
 """
 
+import os
+
+from agent import variables
 from roles.password import follow_rotation
 
 __all__: tuple[str, ...] = ()
 
 follow_rotation()
+if os.environ.get(variables.ROLE) == "worker":
+    from agent import log_files
+
+    log_files.install()

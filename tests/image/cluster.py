@@ -20,12 +20,12 @@ from fleet.member import CONSUMING
 from fleet.registry import Registry
 from local.servers.ports import free_port
 from local.servers.postgres import Postgres
-from local.servers.redis import Redis
 from local.servers.relay import Relay
 from local.servers.tls import Authority
 from project import clients
 from tests.image.containers import Container, Image
 from tests.support import rendered
+from tests.support.broker_users import BrokerWithUsers, broker_with_users, password_of
 from tests.support.fake_ecs import FakeEcs
 
 log = logging.getLogger(__name__)
@@ -86,7 +86,7 @@ class Cluster:
     variables: Mapping[str, str]
     injected: Mapping[str, str]
     ports: Mapping[str, int]
-    redis: Redis
+    broker: BrokerWithUsers
     registry: Registry
     containers: dict[str, Container]
 
@@ -100,6 +100,10 @@ class Cluster:
             values |= {"PORT": str(self.ports[EXECUTION]), "PUBLIC_PORT": str(self.ports[role])}
         elif role in self.ports:
             values["PORT"] = str(self.ports[role])
+        for kind in ("BROKER", "BROKER_READER"):
+            user = rendered.environment(rendered.containers()[role]).get(f"{kind}_USER")
+            if user is not None:
+                values |= {f"{kind}_USER": user, f"{kind}_PASSWORD": password_of(user)}
         return {**given_by_template(role, values), **self.injected}
 
     @contextlib.contextmanager
@@ -169,8 +173,7 @@ def start_cluster(image: Image, authority: Authority) -> Iterator[Cluster]:
 def _servers(image: Image, authority: Authority) -> Iterator[Cluster]:
     """Run the servers. The database proves who it is by a certificate of `authority`."""
     with tempfile.TemporaryDirectory(prefix="image-") as folder, contextlib.ExitStack() as stack:
-        redis = Redis(Path(folder, "redis"), password=PASSWORD).start()
-        stack.callback(redis.stop)
+        broker = stack.enter_context(broker_with_users())
         postgres = Postgres(Path(folder, "postgres"))
         stack.callback(postgres.remove)
         postgres.start()
@@ -195,8 +198,8 @@ def _servers(image: Image, authority: Authority) -> Iterator[Cluster]:
         yield Cluster(
             image=image,
             ports=ports,
-            redis=redis,
-            registry=Registry(stack.enter_context(redis.client())),
+            broker=broker,
+            registry=Registry(broker.administrator),
             containers={},
             injected={
                 **replaced,
@@ -213,13 +216,9 @@ def _servers(image: Image, authority: Authority) -> Iterator[Cluster]:
                 "DATABASE_AUTHORITIES": "authorities/rds.pem",
                 "DATABASE_USER": "airflow",
                 "DATABASE_PASSWORD": PASSWORD,
-                "BROKER_HOST": redis.host,
-                "BROKER_PORT": str(redis.port),
+                "BROKER_HOST": broker.server.host,
+                "BROKER_PORT": str(broker.server.port),
                 "BROKER_SCHEME": "redis",
-                "BROKER_USER": "default",
-                "BROKER_PASSWORD": PASSWORD,
-                "BROKER_READER_USER": "default",
-                "BROKER_READER_PASSWORD": PASSWORD,
                 "FERNET_SECRET": FERNET_SECRET,
                 "API_SECRET": "api-secret-of-at-least-thirty-two-bytes",
                 "JWT_SECRET": "jwt-secret-of-at-least-thirty-two-bytes-better-sixty-four-bytes-",

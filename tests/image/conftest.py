@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import time
 from collections.abc import Iterator
@@ -94,8 +95,9 @@ def cluster(image: Image, authority: Authority) -> Iterator[Cluster]:
         yield made
 
 
-@pytest.fixture
-def worker_task(cluster: Cluster, figures: list[str]) -> Iterator[WorkerTask]:
+@contextlib.contextmanager
+def consuming_worker_task(cluster: Cluster, figures: list[str]) -> Iterator[WorkerTask]:
+    """Run the containers of a worker's ECS task, from the moment when it consumes."""
     cluster.registry.forget(MEMBER_ID)  # an earlier one, which was ended at once, took no leave
     with cluster.worker_task() as task:
         consuming = eventually(cluster.has_worker, within_s=START_TIMEOUT_S)
@@ -105,6 +107,12 @@ def worker_task(cluster: Cluster, figures: list[str]) -> Iterator[WorkerTask]:
             f"a worker consumed {seconds:.1f} s after its runner's start; {task.worker.processor_s:.1f} s of a "
             f"processor for the worker, {task.runner.processor_s:.1f} s for the runner; load {getloadavg()[0]:.1f}"
         )
+        yield task
+
+
+@pytest.fixture
+def worker_task(cluster: Cluster, figures: list[str]) -> Iterator[WorkerTask]:
+    with consuming_worker_task(cluster, figures) as task:
         yield task
 
 
