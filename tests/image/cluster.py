@@ -31,7 +31,7 @@ from tests.support.fake_ecs import FakeEcs
 log = logging.getLogger(__name__)
 
 PASSWORD = "test-password"
-FERNET_SECRET = "0123456789abcdefghijklmnopqrstuv"
+FERNET_SECRET = "fernet-secret-of-exactly-32-char"
 BUCKET = "task-logs"
 SLOTS = 16
 POOLS = [{"name": "worker", "queues": ["default"], "min": 1, "max": 1, "concurrency": SLOTS}]
