@@ -13,6 +13,15 @@ from agent import variables
 from fleet.registry import Registry
 
 TIMEOUT_S = 2.0
+DEFAULT_PATIENCE_MINUTES = 10
+
+
+def patience_s(environment: Mapping[str, str]) -> float:
+    """Return for how long a message or a result waits for a broker that is away, full or read-only.
+
+    Raises ValueError.
+    """
+    return 60.0 * float(environment.get(variables.BROKER_PATIENCE_MINUTES) or DEFAULT_PATIENCE_MINUTES)
 
 
 def connect(url: str) -> redis.Redis:

@@ -1,7 +1,8 @@
-"""The scheduler's executor: Airflow's CeleryExecutor, which also frees the slots of tasks whose results were lost."""
+"""The scheduler's executor: Airflow's CeleryExecutor, which waits for the broker and frees slots of lost results."""
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -19,15 +20,22 @@ from redis import RedisError
 from redis.exceptions import NoPermissionError
 from sqlalchemy import select
 
+from agent.broker import Outage, patience_s
+
 RECONCILE_EVERY_S = 10.0
 UNFINISHED = frozenset(
     {TaskInstanceState.SCHEDULED, TaskInstanceState.QUEUED, TaskInstanceState.RUNNING, TaskInstanceState.RESTARTING}
 )
 
 
-class FleetExecutor(CeleryExecutor):  # type: ignore[misc]  # Airflow is not type-checked here
-    """Redis can lose a result, by a failover for example; its task would keep a slot until the scheduler restarts.
+class BrokerRefuses(Exception):
+    """The broker took no message for longer than the patience."""
 
+
+class FleetExecutor(CeleryExecutor):  # type: ignore[misc]  # Airflow is not type-checked here
+    """Airflow's CeleryExecutor, for a broker that may be away for a while and lose what it holds.
+
+    Redis can lose a result, by a failover for example; its task would keep a slot until the scheduler restarts.
     The database knows that the task has ended, because its supervisor reported it through the Execution API.
     """
 
@@ -35,6 +43,9 @@ class FleetExecutor(CeleryExecutor):  # type: ignore[misc]  # Airflow is not typ
         super().__init__(*args, **kwargs)
         self._ids: dict[Any, Any] = {}  # key of a task instance -> its id in the database
         self._reconciled_at = time.monotonic()
+        self._patience_s = patience_s(os.environ)
+        self._refused_since: dict[Any, float] = {}
+        self._broker = Outage("the broker takes no messages; tasks wait", self.log)
 
     def _process_workloads(self, workload_items: Sequence[Any]) -> None:
         for workload in workload_items:
@@ -43,21 +54,49 @@ class FleetExecutor(CeleryExecutor):  # type: ignore[misc]  # Airflow is not typ
         super()._process_workloads(workload_items)
 
     def _send_workloads_to_celery(self, workload_tuples_to_send: Sequence[Any]) -> Sequence[Any]:
-        """Treat a refusal like a silent broker: Airflow sends again what was not sent in time, and fails the rest.
+        """Send messages, and return those that were sent or waited for the broker for as long as it may be away.
 
-        A broker can be full, or a replica for a moment, or lose its connections; none of this is the task's fault.
+        A broker can be full, silent, or a replica for a moment, or lose its connections: none of this is the task's
+        fault. Airflow sends what is not returned again in its next loop. One message goes first: where the broker does
+        not answer, each takes a second, in which the scheduler does nothing else.
         """
-        sent = super()._send_workloads_to_celery(workload_tuples_to_send)
-        return [(key, args, _patiently(result)) for key, args, result in sent]
+        first, rest = workload_tuples_to_send[:1], workload_tuples_to_send[1:]
+        results = list(super()._send_workloads_to_celery(first))
+        if any(_is_refused(result) for *_, result in results):
+            error = results[0][-1]
+            results += [(key, workload, error) for key, workload, *_ in rest]
+        elif rest:
+            results += super()._send_workloads_to_celery(rest)
+        return self._settled(results)
+
+    def _settled(self, results: Sequence[Any]) -> Sequence[Any]:
+        """Leave out the messages that go on waiting. Airflow fails a task whose result is another error."""
+        now = time.monotonic()
+        settled, error = [], None
+        for key, workload, result in results:
+            if not _is_refused(result):
+                self._refused_since.pop(key, None)
+                settled.append((key, workload, result))
+                continue
+            error = result.exception
+            if now - self._refused_since.setdefault(key, now) >= self._patience_s:
+                del self._refused_since[key]
+                refusal = BrokerRefuses(f"the broker has taken no message for {self._patience_s:.0f} s: {error}")
+                settled.append((key, workload, ExceptionWithTraceback(refusal, result.traceback)))
+        if error is not None:
+            self._broker.begin(repr(error))
+        else:
+            self._broker.end()
+        return settled
 
     def change_state(self, key: Any, *args: Any, **kwargs: Any) -> None:
-        """Forget the id with the task."""
-        self._ids.pop(key, None)
+        """Forget the task's own values with the task."""
+        self._forget(key)
         super().change_state(key, *args, **kwargs)
 
     def revoke_task(self, *, ti: TaskInstance) -> None:
-        """Forget the id with the task."""
-        self._ids.pop(ti.key, None)
+        """Forget the task's own values with the task."""
+        self._forget(ti.key)
         super().revoke_task(ti=ti)
 
     def sync(self) -> None:
@@ -81,6 +120,10 @@ class FleetExecutor(CeleryExecutor):  # type: ignore[misc]  # Airflow is not typ
                 self.running.add(key)
         return [ti for ti in tis if ti.external_executor_id is None]
 
+    def _forget(self, key: Any) -> None:
+        self._ids.pop(key, None)
+        self._refused_since.pop(key, None)
+
     def _reconcile(self) -> None:
         """Free the slots of tasks which the database knows to have ended, or which run another try by now."""
         keys = {self._ids[key]: key for key in self.workloads if key in self._ids}
@@ -95,18 +138,18 @@ class FleetExecutor(CeleryExecutor):  # type: ignore[misc]  # Airflow is not typ
                 self.log.info("fleet: the result of %s was lost; its slot is free again", key)
                 self.workloads.pop(key, None)
                 self.running.discard(key)
-                self._ids.pop(key, None)
+                self._forget(key)
 
 
-def _patiently(result: Any) -> Any:
-    if isinstance(result, ExceptionWithTraceback) and _may_pass(result.exception):
-        return ExceptionWithTraceback(AirflowTaskTimeout(f"the broker refuses: {result.exception}"), result.traceback)
-    return result
+def _is_refused(result: Any) -> bool:
+    """Return whether a later attempt can succeed: the broker refused the message, or did not answer in time.
 
-
-def _may_pass(error: BaseException) -> bool:
-    """Return whether a later attempt can succeed: not if the broker's user may not write to the task's queue."""
-    refused = (error, error.__cause__, error.__context__)
-    return isinstance(error, (OperationalError, RedisError)) and not any(
-        isinstance(each, NoPermissionError) for each in refused
+    Not if the broker's user may not write to the task's queue.
+    """
+    if not isinstance(result, ExceptionWithTraceback):
+        return False
+    error = result.exception
+    causes = (error, error.__cause__, error.__context__)
+    return isinstance(error, (OperationalError, RedisError, AirflowTaskTimeout)) and not any(
+        isinstance(each, NoPermissionError) for each in causes
     )

@@ -16,6 +16,7 @@ AIRFLOW_HOME = "AIRFLOW_HOME"
 STOP_GRACE_S = "FLEET_STOP_GRACE_S"
 SHARED_FOLDER = "SHARED_FOLDER"  # given by the task definition; worker and runner share it
 GATE_MINUTES = "GATE_MINUTES"  # given by the task definition
+BROKER_PATIENCE_MINUTES = "BROKER_PATIENCE_MINUTES"  # given by the task definition
 DATABASE_URL = "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"
 POOL_OF_QUEUE = "FLEET_POOL_OF_QUEUE"  # a JSON object
 
@@ -35,4 +36,4 @@ AGENT_URI = "ECS_AGENT_URI"
 METADATA_URI = "ECS_CONTAINER_METADATA_URI_V4"
 
 # The modules that Celery imports in a worker.
-WORKER_MODULES = ("agent.worker", "agent.handover", "agent.stop")
+WORKER_MODULES = ("agent.worker", "agent.unacked", "agent.handover", "agent.stop")

@@ -22,6 +22,7 @@ from agent.fleet_agent import FleetAgent
 from agent.gates import limit_s
 from agent.identity import read_identity, read_task_id
 from agent.protection import TaskProtection
+from agent.unacked import debts
 from agent.versions import CodeHash, CodeWatch, code_folders
 
 log = logging.getLogger(__name__)
@@ -87,6 +88,7 @@ class FleetStep(bootsteps.StartStopStep):  # type: ignore[misc]  # Celery is not
         if tasks is None:
             self._agent.snapshot = None
             return
+        debts.pay(tasks.channel)
         command = self._agent.command
         consuming = self._subscribe(tasks) if command.consume else self._unsubscribe(tasks)
         # Both are needed: a task stops being active before its message is acknowledged, and a BRPOP under way can still
@@ -95,7 +97,7 @@ class FleetStep(bootsteps.StartStopStep):  # type: ignore[misc]  # Celery is not
         polling = bool(tasks.channel._in_poll)
         active = max(count_active(), unacked)
         now = monotonic()
-        quiet = not consuming and not active and not polling
+        quiet = not consuming and not active and not polling and not debts
         idle = self._idle.check(quiet=quiet, epoch=command.epoch, now=now)
         before = self._agent.snapshot
         self._agent.snapshot = Snapshot(at=now, epoch=command.epoch, consuming=consuming, active=active, idle=idle)

@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from roles.errors import ConfigurationError
 
-# Celery writes a task's state to Redis after the task has run. By default it makes one attempt: a task that has ended
-# would occupy one of the scheduler's slots until the executor reconciles. The pauses grow to 10 s at most, and
-# are random below that: Redis may be away for some four minutes.
+RESULTS_MEAN_PAUSE_S = 5.0
 WITH_RESULTS: Mapping[str, Any] = {
     "result_backend_always_retry": True,
-    "result_backend_max_retries": 60,
     "result_serializer": "json",
     "result_accept_content": ["json"],
+    # By default Celery connects again after connection errors only, and ends when Redis refuses a command.
+    "broker_channel_error_retry": True,
 }
-# Airflow fails a task whose message the broker does not accept, unless sending it takes longer than Airflow's
-# operation_timeout (1 s): then the next loop sends it again. Celery's own attempts end after 0.6 s; these never end.
+# Celery's own attempts end after 0.6 s; these end with Airflow's operation_timeout (1 s). The executor sends again.
 WITH_THE_BROKER: Mapping[str, Any] = {
     "task_publish_retry_policy": {
         "max_retries": None,
@@ -27,8 +26,16 @@ WITH_THE_BROKER: Mapping[str, Any] = {
         "interval_max": 1.0,
     },
 }
-# Airflow's attempts for one message. Each takes a second or more, so the broker may be away for two minutes or more.
-PUBLISH_ATTEMPTS = 120
+
+
+def worker_settings(patience_s: float) -> Mapping[str, Any]:
+    """Return WITH_RESULTS and the number of attempts to store a result.
+
+    Celery stores a task's state after the task has run. By default it makes one attempt: a task that has ended would
+    occupy one of the scheduler's slots until the executor reconciles. The pauses between attempts grow to 10 s at
+    most, and are random below that.
+    """
+    return {**WITH_RESULTS, "result_backend_max_retries": math.ceil(patience_s / RESULTS_MEAN_PAUSE_S)}
 
 
 def celery_config(own: str | None, patience: Mapping[str, Any], *, modules: Sequence[str] = ()) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 from urllib.parse import quote
 
 from agent import variables
+from agent.broker import patience_s
 from fleet import access
 from fleet.pools import POOLS, find_pool, read_pools, total_slots
 from roles import celery_settings, database
@@ -120,7 +121,6 @@ def _scheduler_settings(given: Variables) -> Settings:
         "AIRFLOW__CORE__EXECUTOR": "agent.executor.FleetExecutor",
         "AIRFLOW__CORE__PARALLELISM": str(parallelism),
         "AIRFLOW__SCHEDULER__MAX_TIS_PER_QUERY": str(min(parallelism, MAX_TASKS_QUEUED_AT_ONCE)),
-        "AIRFLOW__CELERY__TASK_PUBLISH_MAX_RETRIES": str(celery_settings.PUBLISH_ATTEMPTS),
         "AIRFLOW__SCHEDULER__ENABLE_HEALTH_CHECK": "True",
         "AIRFLOW__SCHEDULER__SCHEDULER_HEALTH_CHECK_SERVER_HOST": bind_host(given),
         "AIRFLOW__SCHEDULER__SCHEDULER_HEALTH_CHECK_SERVER_PORT": given["PORT"],
@@ -155,12 +155,26 @@ def _runner_settings(given: Variables) -> Settings:
     }
 
 
-def _extra_celery_config(patience: Mapping[str, Any], *modules: str) -> Callable[[Variables], Settings]:
-    def settings(given: Variables) -> Settings:
-        own = given.get(EXTRA_CELERY_CONFIG)
-        return {EXTRA_CELERY_CONFIG: celery_settings.celery_config(own, patience, modules=modules)}
+def _broker_patience_s(given: Variables) -> float:
+    try:
+        return patience_s(given)
+    except ValueError:
+        raise ConfigurationError(f"{variables.BROKER_PATIENCE_MINUTES} is not a number") from None
 
-    return settings
+
+def _extra_celery_config(given: Variables, patience: Mapping[str, Any], *modules: str) -> Settings:
+    own = given.get(EXTRA_CELERY_CONFIG)
+    return {EXTRA_CELERY_CONFIG: celery_settings.celery_config(own, patience, modules=modules)}
+
+
+def _scheduler_secrets(given: Variables) -> Settings:
+    _broker_patience_s(given)  # the executor reads it
+    return _extra_celery_config(given, celery_settings.WITH_THE_BROKER)
+
+
+def _worker_secrets(given: Variables) -> Settings:
+    patience = celery_settings.worker_settings(_broker_patience_s(given))
+    return _extra_celery_config(given, patience, *variables.WORKER_MODULES)
 
 
 def _flower_secrets(given: Variables) -> Settings:
@@ -228,13 +242,13 @@ LOGS = Part(
 SCHEDULING = Part(
     needs=(POOLS, "PORT"),
     settings=_scheduler_settings,
-    secrets=_extra_celery_config(celery_settings.WITH_THE_BROKER),
+    secrets=_scheduler_secrets,
 )
 FORECASTING = Part(needs=(POOLS,), settings=forecast_settings)
 WORKING = Part(
     needs=(POOLS, "POOL", variables.AGENT_URI, variables.SHARED_FOLDER),
     settings=_worker_settings,
-    secrets=_extra_celery_config(celery_settings.WITH_RESULTS, *variables.WORKER_MODULES),
+    secrets=_worker_secrets,
 )
 RUNNING = Part(
     needs=(variables.SHARED_FOLDER,),

@@ -18,6 +18,7 @@ from fleet.access import unacked_keys
 from fleet.member import Member
 from fleet.registry import Registry
 from project import paths
+from roles.celery_settings import WITH_RESULTS
 from tests.support.fake_ecs import MEMBER_ID, TASK_ARN, FakeEcs
 from tests.support.waiting import eventually
 
@@ -28,16 +29,27 @@ SLOTS = 2
 APP = """
 import json, os, time
 from celery import Celery
+from celery.exceptions import Reject
 from agent.variables import WORKER_MODULES
 
 app = Celery("probe", broker=os.environ["AIRFLOW__CELERY__BROKER_URL"])
 app.conf.broker_transport_options = json.loads(os.environ["TRANSPORT_OPTIONS"])
-app.conf.update(task_acks_late=True, worker_prefetch_multiplier=1, imports=list(WORKER_MODULES))
+# Those that need neither Airflow nor a runner.
+modules = [module for module in WORKER_MODULES if module not in ("agent.handover", "agent.stop")]
+app.conf.update(task_acks_late=True, worker_prefetch_multiplier=1, imports=modules)
+app.conf.update(json.loads(os.environ["SETTINGS"]))
 
 @app.task(name="nap", ignore_result=True)
 def nap(seconds):
     print('code ' + os.environ['FLEET_DAGS_HASH'])
     time.sleep(seconds)
+
+@app.task(name="return_once", bind=True, ignore_result=True)
+def return_once(task, seconds):
+    time.sleep(seconds)
+    if not task.request.delivery_info.get("redelivered"):
+        print("returned")
+        raise Reject("as if no runner were connected", requeue=True)
 """
 
 
@@ -49,12 +61,12 @@ class Worker:
     client: redis.Redis
     log: Path
 
-    def send(self, seconds: float, *, count: int = 1) -> None:
-        """Queues `count` tasks that take `seconds` each."""
+    def send(self, *arguments: float, count: int = 1, task: str = "nap") -> None:
+        """Queues `count` tasks; they take as many seconds as their argument says."""
         url = "redis://{host}:{port}/0".format(**self.client.connection_pool.connection_kwargs)
         with celery.Celery("sender", broker=url) as app:
             for _ in range(count):
-                app.send_task("nap", args=(seconds,), queue=QUEUE, ignore_result=True)
+                app.send_task(task, args=arguments, queue=QUEUE, ignore_result=True)
 
     @property
     def member(self) -> Member | None:
@@ -108,6 +120,7 @@ def running_worker(
         "FLEET_READER_URL": reader_url or url,
         "TRANSPORT_OPTIONS": json.dumps(dict(zip(names, unacked_keys(POOL), strict=True))),
         "ECS_AGENT_URI": ecs.agent_uri,
+        "SETTINGS": json.dumps(WITH_RESULTS),
         "FLEET_ROLE": "worker",
         "FLEET_TASK_ARN": TASK_ARN,
         "FLEET_POOL": POOL,
@@ -116,7 +129,7 @@ def running_worker(
         "IMAGE_VERSION": "1.2.3",
     }
     shape = ["--concurrency", str(SLOTS), "--queues", QUEUE, "--without-mingle", "--without-gossip"]
-    argv = [python, "-m", "celery", "-A", "probe", "worker", "--loglevel", "INFO", *shape]
+    argv = [python, "-m", "celery", "-A", "probe", "worker", "--loglevel", "INFO", "--pool", "threads", *shape]
     with log.open("wb") as output:
         process = subprocess.Popen(
             argv, env=environment, cwd=folder, stdout=output, stderr=output, start_new_session=True
