@@ -64,6 +64,7 @@ class FleetAgent:
         self._report_at = 0.0
         self._state = ""
         self._broker = Outage("the broker is away", log)
+        self._reports = Outage("the broker does not take this worker's reports", log)
         self._ecs = Outage("scale-in protection is not granted", log)
 
     def start(self) -> None:
@@ -178,6 +179,7 @@ class FleetAgent:
             if member != self._reported or now >= self._report_at:
                 self._registry.report(member)
                 self._reported, self._report_at = member, now + REPORT_EVERY_S
+                self._reports.end()
         except redis.RedisError as error:
-            self._reported = None  # report again as soon as the broker is back
-            self._broker.begin(repr(error))
+            self._reported = None  # report again as soon as the broker takes it
+            self._reports.begin(repr(error))

@@ -7,6 +7,7 @@ the broker in memory, and writes it when the broker accepts it. Until then it ru
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import time
 from typing import Any
@@ -153,6 +154,20 @@ class PatientChannel(transport.Channel):  # type: ignore[misc]  # kombu is not t
             for priority in self.priority_steps:
                 pipe.llen(self._q_for_pri(queue, priority))
             return sum(pipe.execute())
+
+    def _do_restore_message(
+        self, payload: Any, exchange: str, routing_key: str, pipe: Any, leftmost: bool = False
+    ) -> None:
+        """Queue a message again, in the transaction that removes its record. Raises redis.RedisError.
+
+        kombu's own logs the message if it cannot find its queues, and lets the transaction remove the record.
+        """
+        with contextlib.suppress(KeyError):
+            payload["headers"]["redelivered"] = True
+            payload["properties"]["delivery_info"]["redelivered"] = True
+        push = pipe.lpush if leftmost else pipe.rpush
+        for queue in self._lookup(exchange, routing_key):
+            push(self._q_for_pri(queue, self._get_message_priority(payload, reverse=False)), dumps(payload))
 
     def _queue_bind(self, *binding: Any) -> None:
         try:

@@ -7,9 +7,10 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 import celery
 import redis
@@ -107,8 +108,12 @@ def running_worker(
     folder: Path,
     python: str | Path = sys.executable,
     reader_url: str | None = None,
+    settings: Mapping[str, str] = MappingProxyType({}),
 ) -> Iterator[Worker]:
-    """Yield a worker; kill it in the end if it still runs. By default Airflow is not installed where it runs."""
+    """Yield a worker; kill it in the end if it still runs. By default Airflow is not installed where it runs.
+
+    `settings` are further environment variables.
+    """
     names = ("unacked_key", "unacked_index_key", "unacked_mutex_key")
     (folder / "probe.py").write_text(APP)
     log = folder / "worker.log"
@@ -127,6 +132,7 @@ def running_worker(
         "FLEET_QUEUES": QUEUE,
         "FLEET_SLOTS": str(SLOTS),
         "IMAGE_VERSION": "1.2.3",
+        **settings,
     }
     shape = ["--concurrency", str(SLOTS), "--queues", QUEUE, "--without-mingle", "--without-gossip"]
     argv = [python, "-m", "celery", "-A", "probe", "worker", "--loglevel", "INFO", "--pool", "threads", *shape]

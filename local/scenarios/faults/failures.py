@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import time
+from typing import Any
+
+import redis
 
 from local.fargate.endpoint import Answer
 from local.scenarios.airflow import BURST_DAG, BURST_TASK
@@ -14,6 +17,8 @@ from project.waiting import wait_until
 
 BROKER_AWAY_S, DATABASE_AWAY_S = 3.0, 3.0
 WEBSERVER_AWAY_S = 30.0
+BROKER_FULL_S = 60.0
+FULL_RUN_TIMEOUT_S = 900.0  # 200 tasks take some five minutes on two cores
 AUTOSCALER_AWAY_S = 180.0
 REFUSED_S = 8.0  # while new workers ask for protection, and again while drained workers give it up
 ALL_RUNNING_TIMEOUT_S = 120.0
@@ -29,6 +34,26 @@ def restart_redis(trial: Trial) -> None:
     trial.stack.broker_server.restart(away_s=BROKER_AWAY_S)
     trial.figures["away_s"] = BROKER_AWAY_S
     trial.finish()
+
+
+def fill_broker(trial: Trial) -> None:
+    """Let Redis have less memory than it uses, so that it refuses every write that could need more."""
+    trial.trigger_on_several(Burst(tasks=200, shortest_s=2, longest_s=10))
+    with trial.stack.broker_server.client() as client:
+        before = _refused_calls(client)
+        client.config_set("maxmemory", 1)
+        time.sleep(BROKER_FULL_S)
+        client.config_set("maxmemory", 0)
+        refused = {name: count - before[name] for name, count in _refused_calls(client).items()}
+    trial.figures |= {"full_s": BROKER_FULL_S, "messages_refused": refused["lpush"], "records_refused": refused["zadd"]}
+    trial.require(refused["lpush"] > 0, "the scheduler sent no message while Redis was full: the fault proves nothing")
+    trial.finish(timeout_s=FULL_RUN_TIMEOUT_S)
+
+
+def _refused_calls(client: redis.Redis) -> dict[str, int]:
+    """Count the commands that Redis refused to execute: a message sent (LPUSH), what a worker took (ZADD)."""
+    statistics: Any = client.info("commandstats")  # the stubs say that it may be awaitable
+    return {name: int(statistics.get(f"cmdstat_{name}", {}).get("rejected_calls", 0)) for name in ("lpush", "zadd")}
 
 
 def restart_postgres(trial: Trial) -> None:

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import httpx
+import redis
 
 from local.scenarios.faults.deployment import deploy_changed_image
 from local.scenarios.faults.failures import (
     AUTOSCALER_AWAY_S,
     BLOCKED,
     BROKER_AWAY_S,
+    BROKER_FULL_S,
     DATABASE_AWAY_S,
     SERVER_ERROR,
     WEBSERVER_AWAY_S,
     cut_off_webserver,
+    fill_broker,
     kill_worker,
     refuse_protection,
     restart_postgres,
@@ -56,6 +60,7 @@ def faults(*, autoscaler_away_s: float = AUTOSCALER_AWAY_S) -> tuple[Fault, ...]
     return (
         Fault(name="scale-in", what="count lowered to 1 by hand, then workers drain under load", harm=lower_count),
         Fault(name="redis", what=f"Redis fails over with its data, {BROKER_AWAY_S:.0f} s away", harm=restart_redis),
+        Fault(name="broker-full", what=f"Redis is full for {BROKER_FULL_S:.0f} s in a burst of 200", harm=fill_broker),
         Fault(name="postgres", what=f"Postgres reboots, {DATABASE_AWAY_S:.0f} s away", harm=restart_postgres),
         Fault(name="webserver", what=f"webserver cut off for {WEBSERVER_AWAY_S:.0f} s", harm=cut_off_webserver),
         Fault(name="autoscaler-away", what=away, harm=lambda t: throttle_autoscaler(t, away_s=autoscaler_away_s)),
@@ -138,6 +143,8 @@ def _repair(observed: ObservedStack) -> None:
     """Undo what a fault that failed may have left broken."""
     stack = observed.stack
     stack.agent.endpoint.recover()
+    with contextlib.suppress(redis.RedisError):
+        stack.broker.config_set("maxmemory", 0)
     stack.rules.function(observed.autoscaler).unthrottle()
     for port in (EXECUTION_PORT, WEBSERVER_PORT):
         stack.network.restore(stack.outputs["AirflowServiceName"], port)

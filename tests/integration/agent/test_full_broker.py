@@ -11,11 +11,13 @@ import redis
 
 from fleet.member import CONSUMING, DRAINED, DRAINING
 from fleet.registry import ORDER_DRAIN
+from tests.support.airflows_python import AIRFLOWS_PYTHON, needs_airflow
 from tests.support.celery_worker import SLOTS, Worker, running_worker
 from tests.support.fake_ecs import FakeEcs
 from tests.support.servers import RedisServer
 from tests.support.waiting import eventually, stays
 
+pytestmark = needs_airflow  # the image's kombu
 Refusal = Callable[[redis.Redis], AbstractContextManager[None]]
 
 
@@ -51,7 +53,14 @@ def start(
     redis_server: RedisServer, ecs: FakeEcs, tmp_path: Path
 ) -> Iterator[Callable[[], AbstractContextManager[Worker]]]:
     redis_server.client.flushall()
-    yield lambda: running_worker(client=redis_server.client, url=redis_server.url, ecs=ecs, folder=tmp_path)
+    yield lambda: running_worker(
+        client=redis_server.client,
+        url=redis_server.url,
+        ecs=ecs,
+        folder=tmp_path,
+        python=AIRFLOWS_PYTHON,
+        settings={"GATE_MINUTES": "0"},  # there is no webserver to wait for
+    )
     redis_server.client.config_set("maxmemory", 0)
 
 

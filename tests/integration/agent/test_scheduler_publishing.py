@@ -1,13 +1,16 @@
-"""A scheduler, configured as in the image, sends messages to a broker that does not answer."""
+"""A scheduler, configured as in the image, sends messages to a broker that does not answer or refuses them."""
 
 import socket
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from local.servers.redis import Redis
 from roles.celery_settings import WITH_THE_BROKER, celery_config
+from roles.parts import RESULTS_URL_PREFIX
 from tests.support.airflows_python import asked, needs_airflow
 
 PROGRAM = """
@@ -26,6 +29,99 @@ for _ in range(4):
         ends.append(type(error).__name__)
 answer(ends)
 """
+
+# A scheduler's executor, with `count` tasks to send; `send` is one loop of the scheduler.
+EXECUTOR = """
+import time, uuid
+from types import SimpleNamespace
+from airflow.executors.workloads import ExecuteTask
+from agent.executor import FleetExecutor
+
+executor = FleetExecutor()
+
+class Task:
+    def __init__(self):
+        self.ti = SimpleNamespace(key=str(uuid.uuid4()), id="id", queue="default", external_executor_id=None)
+    def model_dump_json(self):
+        return "{}"
+
+def queue(count):
+    for _ in range(count):
+        task = Task()
+        executor.queued_tasks[task.ti.key] = task
+
+def send():
+    began = time.monotonic()
+    tasks = list(executor.queued_tasks.values())
+    executor._send_workloads([(task.ti.key, task, "default", None) for task in tasks])
+    return time.monotonic() - began
+
+def states():
+    return sorted({str(state) for state, _ in executor.event_buffer.values()})
+"""
+FULL_FOR_A_WHILE = """
+import redis
+broker = redis.Redis.from_url(URL)
+broker.config_set("maxmemory", 1)
+queue(5)
+for _ in range(200):  # Airflow gives up after its task_publish_max_retries, 3 by default
+    send()
+while_full = [len(executor.queued_tasks), states()]
+broker.config_set("maxmemory", 0)
+send()
+answer({"while_full": while_full, "then": [len(executor.queued_tasks), states(), broker.llen("default")]})
+"""
+FULL_FOR_EVER = """
+import redis
+redis.Redis.from_url(URL).config_set("maxmemory", 1)
+queue(2)
+send()
+waits = states()
+time.sleep(1)
+send()
+answer([waits, states(), len(executor.queued_tasks)])
+"""
+SILENT = """
+queue(5)
+took_s = send()
+answer([len(executor.queued_tasks), states(), took_s])
+"""
+
+
+def patient(program: str, url: str, home: Path, *, minutes: float = 10) -> Any:
+    return asked(
+        f"URL = {url!r}\n{EXECUTOR}{program}",
+        home=home,
+        BROKER_PATIENCE_MINUTES=str(minutes),
+        AIRFLOW__CELERY__BROKER_URL=url,
+        AIRFLOW__CELERY__RESULT_BACKEND=RESULTS_URL_PREFIX + url,
+        AIRFLOW__CELERY__EXTRA_CELERY_CONFIG=celery_config(None, WITH_THE_BROKER),
+    )
+
+
+@pytest.fixture
+def own_redis(tmp_path: Path) -> Iterator[str]:
+    server = Redis(tmp_path / "redis").start()
+    yield f"redis://{server.host}:{server.port}/0"
+    server.stop()
+
+
+@needs_airflow
+def test_messages_wait_while_the_broker_is_full_and_are_sent_when_it_is_not(own_redis: str, tmp_path: Path) -> None:
+    answer = patient(FULL_FOR_A_WHILE, own_redis, tmp_path)
+    assert answer == {"while_full": [5, []], "then": [0, ["queued"], 5]}
+
+
+@needs_airflow
+def test_a_task_fails_when_the_broker_is_full_for_longer_than_the_patience(own_redis: str, tmp_path: Path) -> None:
+    assert patient(FULL_FOR_EVER, own_redis, tmp_path, minutes=1 / 60) == [[], ["failed"], 0]
+
+
+@needs_airflow
+def test_a_silent_broker_holds_the_scheduler_up_for_one_message_a_loop(failing_over: str, tmp_path: Path) -> None:
+    waiting, states, took_s = patient(SILENT, failing_over, tmp_path)
+    assert (waiting, states) == (5, [])
+    assert took_s < 3  # a second for each message would be 5
 
 
 @pytest.fixture
