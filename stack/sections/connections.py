@@ -22,6 +22,7 @@ WEBSERVER = "webserver"
 # during the deployment that adds the second.
 EXECUTION_PORT, PUBLIC_PORT = 8080, 8081
 EXECUTION_PATH = "/execution"
+MAX_PATIENCE_MINUTES = 60
 MAX_GATE_MINUTES = 120  # CloudFormation waits at most three hours for a deployment
 
 
@@ -54,6 +55,13 @@ def add_connections(t: Template, *, base: Foundation, pools: Sequence[SizedPool]
         constraint=Between(low=0, high=MAX_GATE_MINUTES),
         default=15,
     )
+    patience_minutes = form.add(
+        "BrokerPatienceMinutes",
+        label="Minutes to wait for the broker",
+        description="Minutes that tasks to be queued wait while the broker is away, full or read-only; then they fail.",
+        constraint=Between(low=2, high=MAX_PATIENCE_MINUTES),
+        default=10,
+    )
     prefix = form.add(
         "ConnectionsPrefix",
         label="Prefix of connections and variables",
@@ -69,7 +77,11 @@ def add_connections(t: Template, *, base: Foundation, pools: Sequence[SizedPool]
         "EXECUTION_API_URL": webserver_url(base.cluster, f"{EXECUTION_PATH}/"),
         "LOG_BUCKET": Ref(base.logs.bucket),
     }
-    named_pools = {POOLS: pools_json(pools), "GATE_MINUTES": Ref(gate_minutes)}
+    named_pools = {
+        POOLS: pools_json(pools),
+        "GATE_MINUTES": Ref(gate_minutes),
+        "BROKER_PATIENCE_MINUTES": Ref(patience_minutes),
+    }
     log_statements = use_log_bucket(
         bucket_arn=base.logs.bucket.get_att("Arn"), prefix=base.logs.prefix, key_arn=base.settings.key_arn
     )

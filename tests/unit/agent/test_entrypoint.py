@@ -263,10 +263,16 @@ def test_an_operators_own_celery_configuration_keeps_the_fleets_modules() -> Non
         "worker_max_tasks_per_child": 5,
         "imports": [*WORKER_MODULES, "mine"],
         "result_backend_always_retry": True,
-        "result_backend_max_retries": 60,
+        "result_backend_max_retries": 120,
         "result_serializer": "json",
         "result_accept_content": ["json"],
+        "broker_channel_error_retry": True,
     }
+
+
+def test_a_result_waits_for_the_broker_as_long_as_the_patience_says() -> None:
+    config = composed("worker", BROKER_PATIENCE_MINUTES="2")["AIRFLOW__CELERY__EXTRA_CELERY_CONFIG"]
+    assert json.loads(config)["result_backend_max_retries"] == 24
 
 
 def test_an_operators_own_result_settings_override_the_default_patience() -> None:
@@ -277,7 +283,6 @@ def test_an_operators_own_result_settings_override_the_default_patience() -> Non
 
 def test_a_scheduler_sends_a_message_again_for_as_long_as_the_broker_is_away() -> None:
     environment = composed("scheduler", AIRFLOW__CELERY__EXTRA_CELERY_CONFIG='{"task_acks_late": true}')
-    assert environment["AIRFLOW__CELERY__TASK_PUBLISH_MAX_RETRIES"] == "120"
     config = json.loads(environment["AIRFLOW__CELERY__EXTRA_CELERY_CONFIG"])
     assert config.pop("task_publish_retry_policy")["max_retries"] is None
     assert config == {"task_acks_late": True}
@@ -297,6 +302,8 @@ def test_a_broker_without_tls_gets_no_tls_settings() -> None:
         ("triggerer", "FERNET_SECRET", "ü" * 32, "FERNET_SECRET is not 32 ASCII characters long"),
         ("flower", "ADMIN_PASSWORD", "a,b", "ADMIN_PASSWORD contains a comma"),
         ("worker", "POOL", "other", "POOL is 'other', and POOLS declares only worker, long"),
+        ("worker", "BROKER_PATIENCE_MINUTES", "long", "BROKER_PATIENCE_MINUTES is not a number"),
+        ("scheduler", "BROKER_PATIENCE_MINUTES", "long", "BROKER_PATIENCE_MINUTES is not a number"),
         ("worker", "AIRFLOW__CELERY__EXTRA_CELERY_CONFIG", "[", "EXTRA_CELERY_CONFIG must be a JSON object"),
         ("worker", "AIRFLOW__CELERY__EXTRA_CELERY_CONFIG", '{"imports": "x"}', "and its imports a list"),
         ("forecaster", "FORECAST_MINUTES", "0", "FORECAST_MINUTES is '0', not a number from 1 to 60"),

@@ -36,7 +36,7 @@ PLAIN = {
     ("BROKER_HOST", "BROKER_PORT", "BROKER_SCHEME", "BROKER_USER"): WITH_BROKER,
     ("BROKER_READER_USER",): ["webserver", "scheduler", "dag-processor", "worker"],
     ("CONNECTIONS_PREFIX", "EXECUTION_API_URL", "LOG_BUCKET"): [*CORE, "runner"],
-    ("GATE_MINUTES",): [*CORE, "worker"],
+    ("GATE_MINUTES", "BROKER_PATIENCE_MINUTES"): [*CORE, "worker"],
     ("SHARED_FOLDER",): ["worker", "runner"],
     ("POOLS",): [*AIRFLOW, "worker"],
     ("FORECAST_MINUTES",): ["forecaster"],
