@@ -99,6 +99,14 @@ class Agent:
         for container in self._tasks[task_arn].containers.values():
             container.signal(signal.SIGKILL)
 
+    def kill_containers(self, name: str) -> int:
+        """SIGKILL the first process of each container of that name that runs; return how many there are."""
+        found = [task.containers[name] for task in list(self._tasks.values()) if name in task.containers]
+        running = [container for container in found if container.exit_code is None]
+        for container in running:
+            container.signal(signal.SIGKILL)
+        return len(running)
+
     def _run(self) -> None:
         while not self._closing.is_set():
             try:

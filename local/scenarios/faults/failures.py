@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import subprocess
+import sys
 import time
+from collections.abc import Iterator
 from typing import Any
 
 import redis
 
+from fleet.member import WEBSERVER
 from local.fargate.endpoint import Answer
 from local.scenarios.airflow import BURST_DAG, BURST_TASK
 from local.scenarios.faults.trial import Burst, Trial
@@ -17,6 +23,8 @@ from project.waiting import wait_until
 
 BROKER_AWAY_S, DATABASE_AWAY_S = 3.0, 3.0
 WEBSERVER_AWAY_S = 30.0
+NEW_WEBSERVER_TIMEOUT_S = 300.0
+BUSY_PROCESSES_A_CORE = 2
 BROKER_FULL_S = 60.0
 FULL_RUN_TIMEOUT_S = 900.0  # 200 tasks take some five minutes on two cores
 AUTOSCALER_AWAY_S = 180.0
@@ -40,17 +48,17 @@ def fill_broker(trial: Trial) -> None:
     """Let Redis have less memory than it uses, so that it refuses every write that could need more."""
     trial.trigger_on_several(Burst(tasks=200, shortest_s=2, longest_s=10))
     with trial.stack.broker_server.client() as client:
-        before = _refused_calls(client)
+        before = refused_calls(client)
         client.config_set("maxmemory", 1)
         time.sleep(BROKER_FULL_S)
         client.config_set("maxmemory", 0)
-        refused = {name: count - before[name] for name, count in _refused_calls(client).items()}
+        refused = {name: count - before[name] for name, count in refused_calls(client).items()}
     trial.figures |= {"full_s": BROKER_FULL_S, "messages_refused": refused["lpush"], "records_refused": refused["zadd"]}
     trial.require(refused["lpush"] > 0, "the scheduler sent no message while Redis was full: the fault proves nothing")
     trial.finish(timeout_s=FULL_RUN_TIMEOUT_S)
 
 
-def _refused_calls(client: redis.Redis) -> dict[str, int]:
+def refused_calls(client: redis.Redis) -> dict[str, int]:
     """Count the commands that Redis refused to execute: a message sent (LPUSH), what a worker took (ZADD)."""
     statistics: Any = client.info("commandstats")  # the stubs say that it may be awaitable
     return {name: int(statistics.get(f"cmdstat_{name}", {}).get("rejected_calls", 0)) for name in ("lpush", "zadd")}
@@ -64,17 +72,36 @@ def restart_postgres(trial: Trial) -> None:
     trial.finish()
 
 
-def cut_off_webserver(trial: Trial) -> None:
-    """Cut the webserver off, so that no task can start, report or end meanwhile."""
+def kill_webserver(trial: Trial) -> None:
+    """Kill the webserver on a busy machine and cut its successor off: no task can start, report or end meanwhile."""
     trial.trigger_on_several(Burst(tasks=60, shortest_s=2, longest_s=10))
-    service = trial.stack.outputs["AirflowServiceName"]
-    for port in (EXECUTION_PORT, WEBSERVER_PORT):
-        trial.stack.network.cut_off(service, port)
-    time.sleep(WEBSERVER_AWAY_S)
-    for port in (EXECUTION_PORT, WEBSERVER_PORT):
-        trial.stack.network.restore(service, port)
-    trial.figures["away_s"] = WEBSERVER_AWAY_S
-    trial.finish()
+    service, network = trial.stack.outputs["AirflowServiceName"], trial.stack.network
+    with busy_processors(BUSY_PROCESSES_A_CORE * (os.cpu_count() or 1)):
+        began = time.monotonic()
+        for port in (EXECUTION_PORT, WEBSERVER_PORT):
+            network.cut_off(service, port)
+        killed = trial.stack.agent.kill_containers(WEBSERVER)
+        trial.require(killed > 0, "no webserver was killed: the fault proves nothing")
+        time.sleep(WEBSERVER_AWAY_S)
+        for port in (EXECUTION_PORT, WEBSERVER_PORT):
+            network.restore(service, port)
+        wait_until(
+            lambda: network.healthy(service, EXECUTION_PORT) > 0,
+            what="a new webserver",
+            timeout_s=NEW_WEBSERVER_TIMEOUT_S,
+        )
+        trial.figures["away_s"] = round(time.monotonic() - began)
+        trial.finish()
+
+
+@contextlib.contextmanager
+def busy_processors(count: int) -> Iterator[None]:
+    """Run `count` processes that compute without a pause, until the end."""
+    with contextlib.ExitStack() as stack:
+        for _ in range(count):
+            process = stack.enter_context(subprocess.Popen([sys.executable, "-c", "while True: pass"]))
+            stack.callback(process.kill)
+        yield
 
 
 def throttle_autoscaler(trial: Trial, *, away_s: float) -> None:

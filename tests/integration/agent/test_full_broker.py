@@ -34,11 +34,11 @@ def full(client: redis.Redis) -> Iterator[None]:
 @contextlib.contextmanager
 def refusing(command: str, client: redis.Redis) -> Iterator[None]:
     """Refuse one command, as a role change between two commands does."""
-    client.execute_command("ACL", "SETUSER", "default", f"-{command}")
+    client.acl_setuser("default", enabled=True, commands=[f"-{command}"])
     try:
         yield
     finally:
-        client.execute_command("ACL", "SETUSER", "default", f"+{command}")
+        client.acl_setuser("default", enabled=True, commands=[f"+{command}"])
 
 
 @pytest.fixture

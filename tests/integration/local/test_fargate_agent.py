@@ -169,7 +169,7 @@ def test_a_service_with_capacity_providers_gets_its_tasks_on_them(cluster: Clust
 def test_a_task_that_dies_is_reported_and_replaced(cluster: Cluster) -> None:
     cluster.serve(cluster.define("sleep"), count=1)
     (first,) = cluster.until(cluster.tasks)
-    os.kill(first.containers["sleep"].pid, signal.SIGKILL)
+    assert cluster.agent.kill_containers("sleep") == 1
     second = cluster.until(lambda: next((t for t in cluster.tasks() if t.arn != first.arn), None))
     assert second.arn != first.arn
     stopped = cluster.clients.ecs.describe_tasks(cluster=cluster.name, tasks=[first.arn])["tasks"][0]

@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+import psutil
 import pytest
 
+from local.scenarios.faults.failures import busy_processors
 from local.scenarios.faults.run import choose, faults
 from local.scenarios.faults.verdict import Evidence, Tally, judge
 from project.errors import CommandError
@@ -84,3 +86,12 @@ def test_named_faults_run_in_their_own_order() -> None:
 def test_an_unknown_fault_is_refused_with_the_known_ones() -> None:
     with pytest.raises(CommandError, match=r"no such fault: rain; there are: .*redis"):
         choose(faults(), ["rain"])
+
+
+def test_busy_processors_compute_until_the_end() -> None:
+    own = psutil.Process()
+    before = {child.pid for child in own.children()}
+    with busy_processors(2):
+        busy = [child for child in own.children() if child.pid not in before]
+        assert len(busy) == 2
+    assert not any(child.is_running() for child in busy)
