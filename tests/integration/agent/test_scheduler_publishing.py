@@ -59,17 +59,17 @@ def send():
 def states():
     return sorted({str(state) for state, _ in executor.event_buffer.values()})
 """
-FULL_FOR_A_WHILE = """
+REFUSED_FOR_A_WHILE = """
 import redis
 broker = redis.Redis.from_url(URL)
-broker.config_set("maxmemory", 1)
+broker.REFUSE
 queue(5)
-for _ in range(200):  # Airflow gives up after its task_publish_max_retries, 3 by default
+for _ in range(5):  # Airflow gives up after its task_publish_max_retries, 3 by default
     send()
-while_full = [len(executor.queued_tasks), states()]
-broker.config_set("maxmemory", 0)
+meanwhile = [len(executor.queued_tasks), states()]
+broker.ACCEPT
 send()
-answer({"while_full": while_full, "then": [len(executor.queued_tasks), states(), broker.llen("default")]})
+answer({"meanwhile": meanwhile, "then": [len(executor.queued_tasks), states(), broker.llen("default")]})
 """
 FULL_FOR_EVER = """
 import redis
@@ -107,9 +107,19 @@ def own_redis(tmp_path: Path) -> Iterator[str]:
 
 
 @needs_airflow
-def test_messages_wait_while_the_broker_is_full_and_are_sent_when_it_is_not(own_redis: str, tmp_path: Path) -> None:
-    answer = patient(FULL_FOR_A_WHILE, own_redis, tmp_path)
-    assert answer == {"while_full": [5, []], "then": [0, ["queued"], 5]}
+@pytest.mark.parametrize(
+    ("refuse", "accept"),
+    [
+        pytest.param('config_set("maxmemory", 1)', 'config_set("maxmemory", 0)', id="full"),
+        pytest.param('replicaof("127.0.0.1", 1)', 'replicaof("NO", "ONE")', id="read-only"),
+    ],
+)
+def test_messages_wait_while_the_broker_refuses_them_and_are_sent_afterwards(
+    refuse: str, accept: str, own_redis: str, tmp_path: Path
+) -> None:
+    program = REFUSED_FOR_A_WHILE.replace("REFUSE", refuse).replace("ACCEPT", accept)
+    answer = patient(program, own_redis, tmp_path)
+    assert answer == {"meanwhile": [5, []], "then": [0, ["queued"], 5]}
 
 
 @needs_airflow
