@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from airflow.executors.workloads import ExecuteTask
@@ -72,19 +72,19 @@ class FleetExecutor(CeleryExecutor):  # type: ignore[misc]  # Airflow is not typ
     def _settled(self, results: Sequence[Any]) -> Sequence[Any]:
         """Leave out the messages that go on waiting. Airflow fails a task whose result is another error."""
         now = time.monotonic()
-        settled, error = [], None
+        settled, why = [], None
         for key, workload, result in results:
             if not _is_refused(result):
                 self._refused_since.pop(key, None)
                 settled.append((key, workload, result))
                 continue
-            error = result.exception
+            why = _why(result.exception)
             if now - self._refused_since.setdefault(key, now) >= self._patience_s:
                 del self._refused_since[key]
-                refusal = BrokerRefuses(f"the broker has taken no message for {self._patience_s:.0f} s: {error}")
+                refusal = BrokerRefuses(f"the broker has taken no message for {self._patience_s:.0f} s: {why}")
                 settled.append((key, workload, ExceptionWithTraceback(refusal, result.traceback)))
-        if error is not None:
-            self._broker.begin(repr(error))
+        if why is not None:
+            self._broker.begin(why)
         else:
             self._broker.end()
         return settled
@@ -148,8 +148,17 @@ def _is_refused(result: Any) -> bool:
     """
     if not isinstance(result, ExceptionWithTraceback):
         return False
-    error = result.exception
-    causes = (error, error.__cause__, error.__context__)
-    return isinstance(error, (OperationalError, RedisError, AirflowTaskTimeout)) and not any(
-        isinstance(each, NoPermissionError) for each in causes
-    )
+    refusals = (OperationalError, RedisError, AirflowTaskTimeout)
+    is_denied = any(isinstance(each, NoPermissionError) for each in _chain(result.exception))
+    return isinstance(result.exception, refusals) and not is_denied
+
+
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    """Yield an error and what led to it: Redis's own, where Celery tried again until the operation_timeout."""
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
+
+
+def _why(error: BaseException) -> str:
+    return repr(next((each for each in _chain(error) if isinstance(each, RedisError)), error))

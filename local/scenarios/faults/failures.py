@@ -48,15 +48,11 @@ def fill_broker(trial: Trial) -> None:
     observed.wait_for("messages that wait", lambda s: s.active > 0 and s.queued > 0)
     with trial.stack.broker_server.client() as client:
         client.config_set("maxmemory", 1)
-        queued_before = backlog(client)
         time.sleep(BROKER_FULL_S)
-        queued = backlog(client)
-        # What Airflow has queued is in Redis, or taken by a worker (and then soon running), or waits in the scheduler.
-        waiting = observed.airflow.count(BURST_DAG, run_id, task_id=BURST_TASK, state="queued") - queued
+        # What Airflow has queued is in Redis or waits in the scheduler: a worker's slots stay taken, as their results do.
+        waiting = observed.airflow.count(BURST_DAG, run_id, task_id=BURST_TASK, state="queued") - backlog(client)
         client.config_set("maxmemory", 0)
-    taken = queued_before - queued
-    trial.figures |= {"full_s": BROKER_FULL_S, "taken_while_full": taken, "waiting_at_its_end": waiting}
-    trial.require(taken > 0, "no worker took a message while Redis was full: the fault proves nothing")
+    trial.figures |= {"full_s": BROKER_FULL_S, "waiting_messages": waiting}
     trial.require(waiting > 0, "the scheduler had no message to send while Redis was full: the fault proves nothing")
     trial.finish(timeout_s=FULL_RUN_TIMEOUT_S)
 

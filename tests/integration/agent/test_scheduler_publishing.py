@@ -81,6 +81,13 @@ time.sleep(1)
 send()
 answer([waits, states(), len(executor.queued_tasks)])
 """
+DENIED = """
+import redis
+redis.Redis.from_url(URL).acl_setuser("default", enabled=True, commands=["-lpush"])
+queue(1)
+send()
+answer([len(executor.queued_tasks), states()])
+"""
 SILENT = """
 queue(5)
 took_s = send()
@@ -125,6 +132,13 @@ def test_messages_wait_while_the_broker_refuses_them_and_are_sent_afterwards(
 @needs_airflow
 def test_a_task_fails_when_the_broker_is_full_for_longer_than_the_patience(own_redis: str, tmp_path: Path) -> None:
     assert patient(FULL_FOR_EVER, own_redis, tmp_path, minutes=1 / 60) == [[], ["failed"], 0]
+
+
+@needs_airflow
+def test_a_task_fails_at_once_when_the_broker_does_not_let_the_scheduler_queue_it(
+    own_redis: str, tmp_path: Path
+) -> None:
+    assert patient(DENIED, own_redis, tmp_path) == [0, ["failed"]]
 
 
 @needs_airflow
