@@ -142,8 +142,8 @@ def _repair(observed: ObservedStack) -> None:
     """Undo what a fault that failed may have left broken."""
     stack = observed.stack
     stack.agent.endpoint.recover()
-    with contextlib.suppress(redis.RedisError):
-        stack.broker.config_set("maxmemory", 0)
+    with contextlib.suppress(redis.RedisError), stack.broker_server.client() as client:
+        client.config_set("maxmemory", 0)
     stack.rules.function(observed.autoscaler).unthrottle()
     for port in (EXECUTION_PORT, WEBSERVER_PORT):
         stack.network.restore(stack.outputs["AirflowServiceName"], port)
