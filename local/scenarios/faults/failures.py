@@ -49,7 +49,7 @@ def fill_broker(trial: Trial) -> None:
     with trial.stack.broker_server.client() as client:
         client.config_set("maxmemory", 1)
         time.sleep(BROKER_FULL_S)
-        # What Airflow has queued is in Redis or waits in the scheduler: workers take little, as results hold their slots.
+        # What Airflow has queued is in Redis or in the scheduler: until results are stored, workers have no free slot.
         waiting = observed.airflow.count(BURST_DAG, run_id, task_id=BURST_TASK, state="queued") - backlog(client)
         client.config_set("maxmemory", 0)
     trial.figures |= {"full_s": BROKER_FULL_S, "waiting_messages": waiting}
