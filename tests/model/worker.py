@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable
 from contextlib import suppress
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 from unittest.mock import Mock, patch
 
 import redis
@@ -52,7 +52,7 @@ class Process:
         self.consumer = SimpleNamespace(task_consumer=None, app=_app())
         self._client = Client(store, seams)
         with (
-            patch("agent.worker.registry_of", lambda _: Registry(self._client)),
+            patch("agent.worker.registry_of", lambda _: Registry(cast("redis.Redis", self._client))),
             patch("agent.worker.TaskProtection", lambda _: Endpoint(ecs, task_id)),
         ):
             self.step = FleetStep(self.consumer)
