@@ -52,5 +52,5 @@ def test_the_plugin_serves_the_page_to_the_signed_in_only_and_no_version(tmp_pat
 
 
 def test_a_task_logs_which_code_it_runs(tmp_path: Path) -> None:
-    done = airflow(TASK, role="worker", home=tmp_path)
+    done = airflow(TASK, role="runner", home=tmp_path)
     assert "dags_hash=0123abcd image_version=1.2.3" in done.stdout + done.stderr
