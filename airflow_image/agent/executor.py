@@ -135,7 +135,7 @@ class FleetExecutor(CeleryExecutor):  # type: ignore[misc]  # Airflow is not typ
         for ti_id, key in keys.items():
             row = found.get(ti_id)
             if row is None or row.try_number != key.try_number or row.state not in UNFINISHED:
-                self.log.info("fleet: the result of %s was lost; its slot is free again", key)
+                self.log.info("fleet: %s has ended without a result so far; its slot is free again", key)
                 self.workloads.pop(key, None)
                 self.running.discard(key)
                 self._forget(key)
