@@ -79,7 +79,11 @@ def waiting(consuming: Worker) -> Worker:
     return consuming
 
 
-@pytest.mark.parametrize("refusal", [full, functools.partial(refusing, "hset")], ids=["full", "refusing"])
+@pytest.mark.parametrize(
+    "refusal",
+    [full, pytest.param(functools.partial(refusing, "hset"), marks=pytest.mark.slow)],
+    ids=["full", "refusing"],
+)
 def test_no_message_is_lost_and_no_worker_ends_while_the_broker_refuses_writes(
     refusal: Refusal, waiting: Worker
 ) -> None:
@@ -100,6 +104,7 @@ def test_what_was_taken_is_recorded_as_soon_as_the_broker_accepts_it(waiting: Wo
     assert eventually(lambda: waiting.in_flight == 1)
 
 
+@pytest.mark.slow
 def test_a_message_that_a_full_broker_does_not_take_back_is_queued_later(consuming: Worker) -> None:
     consuming.send(2, task="return_once")
     assert eventually(lambda: consuming.in_flight == 1)
@@ -110,6 +115,7 @@ def test_a_message_that_a_full_broker_does_not_take_back_is_queued_later(consumi
     assert eventually(lambda: consuming.in_flight == 0)
 
 
+@pytest.mark.slow
 def test_a_worker_that_owes_a_write_is_not_drained(consuming: Worker) -> None:
     consuming.send(1, count=SLOTS)
     assert eventually(lambda: consuming.in_flight == SLOTS)
@@ -121,6 +127,7 @@ def test_a_worker_that_owes_a_write_is_not_drained(consuming: Worker) -> None:
     assert consuming.reaches(DRAINED)
 
 
+@pytest.mark.slow
 def test_a_worker_that_starts_while_the_broker_is_full_consumes_when_it_is_not(
     start: Callable[[], AbstractContextManager[Worker]], redis_server: RedisServer
 ) -> None:

@@ -45,7 +45,14 @@ def by_environment_that_wins(values: Values) -> tuple[Sequence[str], Values]:
     return ["-e"], values
 
 
-@pytest.mark.parametrize("way", [by_command_line, by_environment, by_environment_that_wins])
+@pytest.mark.parametrize(
+    "way",
+    [
+        by_command_line,
+        pytest.param(by_environment, marks=pytest.mark.slow),
+        pytest.param(by_environment_that_wins, marks=pytest.mark.slow),
+    ],
+)
 class TestHostileValue:
     def test_runs_nowhere_in_any_target(
         self, way: Callable[[Values], tuple[Sequence[str], Values]], checkout: Path, planted: Path
