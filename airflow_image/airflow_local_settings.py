@@ -6,12 +6,13 @@ A module of this name that precedes this one on Airflow's path must make the sam
 import os
 
 from agent import variables
+from fleet.member import WORKER
 from roles.password import follow_rotation
 
 __all__: tuple[str, ...] = ()
 
 follow_rotation()
-if os.environ.get(variables.ROLE) == "worker":
+if os.environ.get(variables.ROLE) == WORKER:
     from agent import log_files
 
     log_files.install()

@@ -14,7 +14,6 @@ import redis
 from celery import states
 from celery.backends.redis import RedisBackend
 
-URL_PREFIX = f"{__name__}:StateBackend+"
 MAX_BYTES = 4096  # ours have some 150
 
 
