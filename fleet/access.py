@@ -43,7 +43,7 @@ EVENTS_BINDING = f"{BINDINGS}celeryev"
 FLOWERS_OWN = "@flower"  # in place of a pool's name: Flower's library restores messages, too
 
 _TRANSACTION = ("multi", "exec")
-_READ_MEMBERS = ("time", "zrange", "zscan", "mget", *_TRANSACTION)
+_READ_MEMBERS = ("time", "zrange", "zscan", "mget")
 _REPORT = ("time", "set", "del", "zadd", "zrem", "zremrangebyscore", *_TRANSACTION)
 _SUBSCRIBE = ("subscribe", "unsubscribe", "psubscribe", "punsubscribe")
 # kombu binds queues to exchanges, reads bindings and pushes messages.
@@ -224,7 +224,7 @@ def _autoscaler(queues: tuple[str, ...], pools: tuple[str, ...]) -> User:
             # Queues, unacknowledged messages, and the names of all lists.
             ("llen", "lindex", "eval", "hlen", "scan"),
             # Orders, memory, decisions and history.
-            ("get", "set", "lpush", "ltrim", "hset"),
+            ("get", "set", "lpush", "ltrim", "hset", *_TRANSACTION),
             # Names that no container can have reported.
             ("zremrangebyscore",),
         ),
@@ -239,7 +239,7 @@ def _autoscaler(queues: tuple[str, ...], pools: tuple[str, ...]) -> User:
 
 
 def _version_check() -> User:
-    commands = _commands(_READ_MEMBERS, ("get", "set", "watch", "unwatch"))
+    commands = _commands(_READ_MEMBERS, ("get", "set", "watch", "unwatch"), _TRANSACTION)
     return User(name=VERSION_CHECK, commands=commands, keys=(registry.VERSIONS_KEY, *_every_record()))
 
 
