@@ -6,19 +6,20 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import redis
-from botocore.exceptions import ClientError
 
 from autoscaler.report import Outcome
 from autoscaler.settings import Settings
 from autoscaler.tick import tick
-from fleet.member import CONSUMING, DRAINING, Member
+from fleet.member import CONSUMING, DRAINING
 from fleet.pools import Pool
 from fleet.registry import Registry
 from shared.broker import Broker
 from shared.known_tasks import KnownTasks
 from shared.settings import BrokerSettings
 from tests.support.aws_api import AwsApi
+from tests.support.members import a_worker_of
 from tests.support.servers import RedisServer
+from tests.support.throttling import throttling
 
 CLUSTER = "rollout"
 POOL = Pool(name="worker", service="worker", queues=("default",), minimum=1, maximum=10, concurrency=4)
@@ -45,19 +46,9 @@ class EcsPool:
         """Forget what ECS answered; measure the age of its answers by this clock from now on."""
         self.tasks = KnownTasks(self.ecs, cluster=CLUSTER, clock=clock)
 
-    @contextlib.contextmanager
-    def refusing(self, operation: str) -> Iterator[None]:
+    def refusing(self, operation: str) -> contextlib.AbstractContextManager[None]:
         """ECS throttles every call of the operation."""
-
-        def throttled(**_: Any) -> None:
-            raise ClientError({"Error": {"Code": "ThrottlingException", "Message": "Rate exceeded"}}, operation)
-
-        name = f"before-call.ecs.{operation}"
-        self.ecs.meta.events.register_first(name, throttled)
-        try:
-            yield
-        finally:
-            self.ecs.meta.events.unregister(name, throttled)
+        return throttling(self.ecs, operation)
 
     @contextlib.contextmanager
     def full(self) -> Iterator[None]:
@@ -97,26 +88,11 @@ class EcsPool:
         return not answer["failures"]
 
     def report(self, arn: str, state: str, *, active: int = 0, started_at: float = 0.0) -> str:
-        name = f"{arn.rsplit('/', 1)[-1]}/worker"
-        self.registry.report(
-            Member(
-                id=name,
-                role="worker",
-                pool=POOL.name,
-                image_version="1",
-                dags_hash="1",
-                airflow_version="3.3.2",
-                state=state,
-                slots=4,
-                active=active,
-                protected=state in (CONSUMING, DRAINING),
-                started_at=started_at,
-                task_arn=arn,
-                container="worker",
-                queues=POOL.queues,
-            )
-        )
-        return name
+        protected = state in (CONSUMING, DRAINING)
+        claims = {"state": state, "active": active, "protected": protected, "started_at": started_at}
+        member = a_worker_of(POOL, arn, **claims)
+        self.registry.report(member)
+        return member.id
 
 
 @contextlib.contextmanager

@@ -1,6 +1,10 @@
-"""A worker as it reports to the fleet registry."""
+"""Workers as they report to the fleet registry."""
 
-from fleet.member import CONSUMING, Member
+from dataclasses import replace
+from typing import Any
+
+from fleet.member import CONSUMING, Member, member_id
+from fleet.pools import Pool
 
 A_WORKER = Member(
     id="0123456789abcdef/worker",
@@ -18,3 +22,18 @@ A_WORKER = Member(
     container="worker",
     queues=("default", "long"),
 )
+
+
+def a_worker_of(pool: Pool, task_arn: str, /, **claims: Any) -> Member:
+    """Return an idle, consuming, protected worker of the pool, with four slots, but for what it `claims`."""
+    plain = replace(
+        A_WORKER,
+        id=member_id(task_arn.rpartition("/")[2], "worker"),
+        pool=pool.name,
+        queues=pool.queues,
+        slots=4,
+        active=0,
+        started_at=0.0,
+        task_arn=task_arn,
+    )
+    return replace(plain, **claims)

@@ -3,12 +3,11 @@
 import contextlib
 import functools
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
 import redis
-from botocore.exceptions import ClientError
 from moto import mock_aws
 from moto.core import DEFAULT_ACCOUNT_ID
 from moto.ecs.models import Task, ecs_backends
@@ -17,14 +16,16 @@ from autoscaler.handler import Wiring
 from autoscaler.report import Outcome
 from autoscaler.settings import Settings
 from autoscaler.tick import TickResult, tick
-from fleet.member import CONSUMING, Member
+from fleet.member import Member
 from fleet.pools import Pool
 from fleet.registry import Registry
 from shared import aws
 from shared.broker import Broker
 from shared.known_tasks import KnownTasks
 from shared.settings import BrokerSettings
+from tests.support.members import a_worker_of
 from tests.support.servers import RedisServer
+from tests.support.throttling import throttling
 
 CLUSTER = "stack-Cluster"
 REGION = "eu-central-1"
@@ -103,40 +104,13 @@ class Stack:
     def report(self, name: str, **other: Any) -> Member:
         """Report a worker whose ECS task runs."""
         arn = self.run(name, BIG if other.get("pool") == BIG.name else DEFAULT)
-        plain = Member(
-            id=worker_id(name),
-            role="worker",
-            pool=DEFAULT.name,
-            image_version="1",
-            dags_hash="1",
-            airflow_version="3.3.2",
-            state=CONSUMING,
-            slots=4,
-            active=0,
-            protected=True,
-            started_at=0.0,
-            task_arn=arn,
-            container="worker",
-            queues=DEFAULT.queues,
-        )
-        member = replace(plain, **other)
+        member = a_worker_of(DEFAULT, arn, id=worker_id(name), **other)
         self.registry.report(member)
         return member
 
-    @contextlib.contextmanager
-    def refusing(self, operation: str, *, of: str | None = None) -> Iterator[None]:
+    def refusing(self, operation: str, *, of: str | None = None) -> contextlib.AbstractContextManager[None]:
         """Every call of the operation, or each that concerns the service `of`, is throttled."""
-
-        def throttled(params: dict[str, Any], **_: Any) -> None:
-            if of is None or f'"{of}"' in str(params["body"]):
-                raise ClientError({"Error": {"Code": "ThrottlingException", "Message": "Rate exceeded"}}, operation)
-
-        name = f"before-call.ecs.{operation}"
-        self.ecs.meta.events.register_first(name, throttled)
-        try:
-            yield
-        finally:
-            self.ecs.meta.events.unregister(name, throttled)
+        return throttling(self.ecs, operation, of=of)
 
 
 @functools.cache

@@ -10,6 +10,7 @@ from fleet import registry
 from fleet.member import CONSUMING, DRAINED, DRAINING, Member
 from tests.support.aws_api import AwsApi, aws_api
 from tests.support.ecs_pool import CLUSTER, POOL, EcsPool, ecs_pool
+from tests.support.members import a_worker_of
 from tests.support.servers import RedisServer
 
 FAR_FUTURE = 4e9
@@ -39,23 +40,7 @@ def two_workers(pool: EcsPool, *, busy: int = 1) -> tuple[str, str]:
 def forge(pool: EcsPool, name: str, /, **claims: object) -> Member:
     """Report what no container reports: a member of this task id."""
     arn = str(claims.pop("task_arn", f"{NO_TASK}{name}"))
-    plain = Member(
-        id=f"{name}/worker",
-        role="worker",
-        pool=POOL.name,
-        image_version="1",
-        dags_hash="1",
-        airflow_version="3.3.2",
-        state=CONSUMING,
-        slots=4,
-        active=0,
-        protected=True,
-        started_at=0.0,
-        task_arn=arn,
-        container="worker",
-        queues=POOL.queues,
-    )
-    member = dataclasses.replace(plain, **claims)  # type: ignore[arg-type]  # the test knows the fields
+    member = a_worker_of(POOL, arn, **{"id": f"{name}/worker", **claims})
     pool.registry.report(member)
     return member
 
