@@ -21,7 +21,8 @@ NO_STACK = "no local stack is running in this checkout; start one with `make up`
 class Running:
     """The addresses of the stack's Redis and AWS API; the API holds the password of `broker_user`, who may only read.
 
-    `invocations` is the address of Lambda's Invoke, which the AWS API does not provide.
+    `invocations` is the address of Lambda's Invoke, which the AWS API does not provide; `pools` are the names of the
+    worker pools.
     """
 
     redis_host: str
@@ -31,6 +32,7 @@ class Running:
     broker_user: str
     broker_secret_arn: str
     invocations: str
+    pools: list[str]
 
     def broker(self) -> redis.Redis:
         """Return a client that has just answered. Raises CommandError when Redis or the AWS API does not answer."""

@@ -76,8 +76,9 @@ def up() -> int:
 def decisions() -> int:
     """Print the last decisions of the running stack."""
     try:
-        with running.find_stack().broker() as broker:
-            found = read_decisions(broker, DECISIONS_READ)
+        stack = running.find_stack()
+        with stack.broker() as broker:
+            found = read_decisions(broker, stack.pools, DECISIONS_READ)
     except redis.RedisError as error:
         raise CommandError(f"the local stack's Redis does not answer: {type(error).__name__}") from None
     rows, note = rows_of(found.found)[-ROWS_SHOWN:], unreadable_note(found.unreadable)

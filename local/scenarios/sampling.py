@@ -137,5 +137,5 @@ def backlog(broker: redis.Redis, queue: str = DEFAULT_QUEUE) -> int:
 
 def decisions(stack: Stack) -> list[Decision]:
     """Return the autoscaler's decisions about the default pool, oldest first."""
-    found = read_decisions(stack.broker, DECISIONS_KEPT).found
+    found = read_decisions(stack.broker, [DEFAULT_POOL], DECISIONS_KEPT).found
     return [decision for decision in found if decision["pool"] == DEFAULT_POOL]

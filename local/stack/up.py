@@ -32,6 +32,7 @@ from local.stack import sam
 from local.stack.aws_api import aws_api
 from local.stack.database import DatabaseKeeper
 from local.stack.failure import Failure
+from local.stack.pools import declared_pools
 from local.stack.preflight import preflight
 from project import paths
 from project.clients import Clients, environment
@@ -290,6 +291,7 @@ def _found_by_other_commands(stack: Stack) -> Iterator[None]:
             broker_user=access.PAGE,
             broker_secret_arn=stack.outputs["BrokerPageSecretArn"],
             invocations=invocations.address,
+            pools=[pool.name for pool in declared_pools(stack.clients, stack.outputs)],
         )
         with recorded(running):
             yield

@@ -16,7 +16,6 @@ from rich.text import Text
 from fleet.registry import decisions_key
 
 Decision = dict[str, Any]
-KEYS_A_PAGE = 1000
 LATEST_TIME_S = 1e11  # the calendar shows no later time, in seconds since the epoch
 PASSING = ("t", "oldest_wait")  # fields that differ between two equal decisions
 COLUMNS = ("queued", "wait", "active", "consuming", "draining", "desired")
@@ -40,14 +39,16 @@ class Row:
     times: int = 1
 
 
-def read_decisions(broker: redis.Redis, count: int) -> Decisions:
+def read_decisions(broker: redis.Redis, pools: Iterable[str], count: int) -> Decisions:
     """Read the last `count` decisions of each pool. Raises redis.RedisError."""
     client: Any = broker  # the stubs say that answers may be awaitable
     decisions: list[Decision] = []
     unreadable = 0
-    for key in client.scan_iter(match=decisions_key("*"), count=KEYS_A_PAGE):
+    for pool in pools:
         try:
-            entries = client.lrange(key, 0, count - 1)
+            entries = client.lrange(decisions_key(pool), 0, count - 1)
+        except redis.exceptions.NoPermissionError:
+            raise
         except redis.ResponseError:  # a key of another type
             unreadable += 1
             continue

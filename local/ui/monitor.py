@@ -11,18 +11,19 @@ import redis
 from rich.console import Group, RenderableType
 from rich.text import Text
 
+from local.stack.pools import declared_pools
 from local.stack.up import Stack
 from local.ui.decisions import Decision, are_equal, line
 from local.ui.display import Display
 from local.ui.screen import RESERVED_LINES, fit, problems, with_local_times
-from local.ui.snapshot import Snapshot, declared_pools, read_snapshot
+from local.ui.snapshot import Snapshot, read_snapshot
 
 EVERY_S = 1.0
 
 
 def monitor(stack: Stack, display: Display) -> NoReturn:
     """Show the stack each second until something interrupts it."""
-    pools = declared_pools(stack)
+    pools = declared_pools(stack.clients, stack.outputs)
     changes = ChangeLog(lambda text: display.console.print(text, soft_wrap=True, markup=False))
     shown: RenderableType = Text()
     while True:

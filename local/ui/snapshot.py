@@ -9,14 +9,11 @@ from typing import Any
 import redis
 
 from agent.page.reader import read_fleet, read_history
-from fleet.pools import POOLS, Pool, read_pools
-from local.stack.up import Stack
+from fleet.pools import Pool
 from local.ui.decisions import Row, read_decisions, rows_of, unreadable_note
-from project.errors import CommandError
 
 LAST_ROWS = 8
 DECISIONS_READ = 200  # of each pool; most are equal to the one before
-SERVICE_OUTPUT = "AirflowServiceName"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,23 +28,10 @@ class Snapshot:
 
 def read_snapshot(broker: redis.Redis, pools: Sequence[Pool]) -> Snapshot:
     """Read the present state. Raises redis.RedisError."""
-    decisions = read_decisions(broker, DECISIONS_READ)
+    decisions = read_decisions(broker, [pool.name for pool in pools], DECISIONS_READ)
     return Snapshot(
         fleet=read_fleet(broker, pools),
         history=read_history(broker, pools),
         decisions=tuple(rows_of(decisions.found)[-LAST_ROWS:]),
         note=unreadable_note(decisions.unreadable),
     )
-
-
-def declared_pools(stack: Stack) -> tuple[Pool, ...]:
-    """Return the pools that the deployed service `airflow` is given."""
-    ecs = stack.clients.ecs
-    names = {"cluster": stack.outputs["ClusterName"], "services": [stack.outputs[SERVICE_OUTPUT]]}
-    (service,) = ecs.describe_services(**names)["services"]
-    definition = ecs.describe_task_definition(taskDefinition=service["taskDefinition"])["taskDefinition"]
-    for container in definition["containerDefinitions"]:
-        for variable in container["environment"]:
-            if variable["name"] == POOLS:
-                return read_pools(variable["value"])
-    raise CommandError(f"no container of the service airflow has the variable {POOLS}")

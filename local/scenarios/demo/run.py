@@ -14,10 +14,11 @@ from local.scenarios.demo import report
 from local.scenarios.demo.charts import BurstProgress, plot
 from local.scenarios.demo.samples import Recorder
 from local.scenarios.sampling import decisions
+from local.stack.pools import declared_pools
 from local.stack.up import Stack
 from local.ui.display import Display
 from local.ui.screen import RESERVED_LINES, fit, save_svg
-from local.ui.snapshot import Snapshot, declared_pools, read_snapshot
+from local.ui.snapshot import Snapshot, read_snapshot
 from project import paths
 from project.errors import CommandError
 from project.physical_names import shorten_names
@@ -75,7 +76,7 @@ def run(stack: Stack, display: Display, *, began_at: float) -> report.Report:
 
 def _follow(stack: Stack, display: Display, airflow: Airflow, recorder: Recorder, run_id: str) -> None:
     """Wait for the run's end, then for the return to the minimum; show both, and save a picture of the peak."""
-    pools, peak = declared_pools(stack), (0, 0)
+    pools, peak = declared_pools(stack.clients, stack.outputs), (0, 0)
     minimum, maximum = int(stack.parameters["WorkerMin"]), int(stack.parameters["WorkerMax"])
     limit_s, has_ended = BURST_TIMEOUT_S, False
     deadline = time.monotonic() + limit_s

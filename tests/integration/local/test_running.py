@@ -3,11 +3,13 @@
 import json
 import stat
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import redis
 
+from fleet import access
 from fleet.registry import Registry, decisions_key
 from local.servers.redis import Redis
 from local.ui.decisions import read_decisions
@@ -15,6 +17,7 @@ from project import paths, running
 from project.errors import CommandError
 from project.running import Running, recorded
 from tests.support.aws_api import AwsApi, aws_api
+from tests.support.broker_users import POOLS, broker_with_users, password_of
 
 PASSWORD = "a-password-that-no-file-may-hold"
 
@@ -38,6 +41,7 @@ def stack(api: AwsApi, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Itera
         broker_user="default",
         broker_secret_arn=secret["ARN"],
         invocations="http://127.0.0.1:1",
+        pools=["worker", "big"],
     )
     server.stop()
 
@@ -61,7 +65,33 @@ def test_the_last_decisions_of_each_pool_come_in_order(stack: Running) -> None:
     with stack.broker() as broker:
         for t, pool in ((1.0, "worker"), (2.0, "big"), (3.0, "worker"), (4.0, "big"), (5.0, "worker")):
             Registry(broker).record_decision(pool, {"t": t, "pool": pool, "reason": "", "problems": []})
-        assert [decision["t"] for decision in read_decisions(broker, 2).found] == [2.0, 3.0, 4.0, 5.0]
+        assert [decision["t"] for decision in read_decisions(broker, stack.pools, 2).found] == [2.0, 3.0, 4.0, 5.0]
+
+
+def test_the_user_of_a_deployed_stack_may_read_the_decisions(api: AwsApi, stack: Running) -> None:
+    secret = api.client("secretsmanager").create_secret(Name="page", SecretString=password_of(access.PAGE))
+    with broker_with_users() as broker:
+        for t, pool in enumerate(POOLS):
+            Registry(broker.administrator).record_decision(pool, {"t": t, "pool": pool, "reason": "", "problems": []})
+        deployed = replace(
+            stack,
+            redis_port=broker.server.port,
+            broker_user=access.PAGE,
+            broker_secret_arn=secret["ARN"],
+            pools=[*POOLS],
+        )
+        with deployed.broker() as client:
+            found = read_decisions(client, deployed.pools, 1)
+    assert [decision["pool"] for decision in found.found] == [*POOLS]
+
+
+def test_decisions_that_may_not_be_read_are_no_malformed_ones() -> None:
+    with (
+        broker_with_users() as broker,
+        broker.client(access.READER) as client,
+        pytest.raises(redis.exceptions.NoPermissionError),
+    ):
+        read_decisions(client, POOLS, 1)
 
 
 def test_an_entry_without_a_decision_is_counted_and_hides_no_other(stack: Running) -> None:
@@ -78,7 +108,7 @@ def test_an_entry_without_a_decision_is_counted_and_hides_no_other(stack: Runnin
             broker.lpush(decisions_key("worker"), entry)
         broker.set(decisions_key("big"), "no list")
         push(broker, 3.0)
-        found = read_decisions(broker, 100)
+        found = read_decisions(broker, stack.pools, 100)
         assert [decision["t"] for decision in found.found] == [1.0, 3.0]
         assert found.unreadable == 13
 
