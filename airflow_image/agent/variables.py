@@ -17,6 +17,9 @@ STOP_GRACE_S = "FLEET_STOP_GRACE_S"
 SHARED_FOLDER = "SHARED_FOLDER"  # given by the task definition; worker and runner share it
 GATE_MINUTES = "GATE_MINUTES"  # given by the task definition
 BROKER_PATIENCE_MINUTES = "BROKER_PATIENCE_MINUTES"  # given by the task definition
+# The size of the webserver, given by the task definition: CPU units of its ECS task, and its container's memory.
+CPU_UNITS = "CPU_UNITS"
+MEMORY_MIB = "MEMORY_MIB"
 DATABASE_URL = "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"
 POOL_OF_QUEUE = "FLEET_POOL_OF_QUEUE"  # a JSON object
 

@@ -16,6 +16,7 @@ from fleet.pools import POOLS, find_pool, read_pools, total_slots
 from roles import celery_settings, database
 from roles.errors import ConfigurationError
 from roles.forecaster_settings import forecast_settings
+from roles.web_processes import PROCESSES, processes
 
 Variables = Mapping[str, str]
 Settings = dict[str, str]
@@ -23,7 +24,8 @@ Settings = dict[str, str]
 FERNET_SECRET_LENGTH = 32
 # A scheduler loop queues at most this many tasks: Airflow's 16 would stretch a burst of 1,000 over a minute.
 MAX_TASKS_QUEUED_AT_ONCE = 512
-# A slot stays taken until the supervisor's next heartbeat: 1 s instead of 5 s makes short tasks 4 times as fast.
+# The longest that a supervisor waits, after its task has ended, for what is left to read; agent.runner.pace makes
+# the heartbeats of a running task rarer.
 MIN_HEARTBEAT_INTERVAL_S = 1
 # A task that can neither start nor report its end is lost. Airflow's own attempts end after 4 to 15 s; these last for
 # at least 23 x 5 s, within which a new webserver starts. The waits are random between the two.
@@ -262,8 +264,10 @@ FLOWER = Part(
     raw=("ADMIN_PASSWORD",),
 )
 WEB = Part(
-    needs=("PORT", "PUBLIC_PORT", "ADMIN_PASSWORD", POOLS),  # the Fleet page shows the pools
-    settings=lambda _: {
+    # The Fleet page shows the pools.
+    needs=("PORT", "PUBLIC_PORT", "ADMIN_PASSWORD", POOLS, variables.CPU_UNITS, variables.MEMORY_MIB),
+    settings=lambda given: {
+        PROCESSES: str(processes(given)),
         "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": f"{ADMIN}:admin",
         # Only the load balancer can connect from outside; its headers hold the address that the browser asked for.
         "FORWARDED_ALLOW_IPS": "*",

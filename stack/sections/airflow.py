@@ -26,7 +26,7 @@ from stack.lib.security_groups import Group, add_open_group, allow_traffic
 from stack.lib.services import Workload, add_service
 from stack.lib.task_definition import DefinedTask, Task, add_size, add_task
 from stack.sections.airflow_containers import add_containers
-from stack.sections.airflow_scaling import add_copies, scale_copies
+from stack.sections.airflow_scaling import add_copies, add_latency, add_latency_alarm, scale_copies
 from stack.sections.cluster import Cluster
 from stack.sections.connections import (
     EXECUTION_PATH,
@@ -63,7 +63,7 @@ class Airflow:
     """What later sections use of the service.
 
     `connections` is what a worker needs to run this Airflow's tasks. `version_url` is the URL, within the network, at
-    which the webserver says which code it runs.
+    which the webserver says which code it runs. `latency`: the name of the metric of the Execution API's latency.
     """
 
     service: Service
@@ -72,6 +72,7 @@ class Airflow:
     execution_port: int
     connections: Connections
     version_url: Sub
+    latency: Sub
 
 
 def add_airflow(t: Template, *, base: Foundation, balancer: Balancer, pools: Sequence[SizedPool]) -> Airflow:
@@ -80,13 +81,15 @@ def add_airflow(t: Template, *, base: Foundation, balancer: Balancer, pools: Seq
     copies = add_copies(form)
     group = _add_group(t, base=base, balancer=balancer)
     connections = add_connections(t, base=base, pools=pools)
-    containers = add_containers(t, base=base, pools=pools, connections=connections, memory_mib=size.memory_mib)
+    containers = add_containers(t, base=base, pools=pools, connections=connections, size=size)
     task = Task(containers=containers, size=size, statements=connections.statements)
     defined = add_task(t, "Airflow", settings=base.settings, task=task)
     let_read_connections(t, "AirflowConnectionsPolicy", role=defined.role, connections=connections)
     target = _add_web_target(t, balancer=balancer)
     service = _add_service(t, base=base, balancer=balancer, defined=defined, group=group, target=target)
-    scale_copies(t, service=service, cluster=base.cluster, copies=copies)
+    latency = add_latency(t, log_group=defined.log_group)
+    scale_copies(t, service=service, cluster=base.cluster, copies=copies, latency=latency)
+    add_latency_alarm(t, topic=base.topic, latency=latency)
     return Airflow(
         service=service,
         group=group,
@@ -94,6 +97,7 @@ def add_airflow(t: Template, *, base: Foundation, balancer: Balancer, pools: Seq
         execution_port=EXECUTION_PORT,
         connections=connections,
         version_url=webserver_url(base.cluster, VERSION_PATH),
+        latency=latency,
     )
 
 

@@ -9,7 +9,7 @@ from troposphere import Equals, FindInMap, Not, Ref, Template
 from fleet import access
 from fleet.pools import POOLS
 from stack.lib.parameters import Between, FormGroup, add_condition, add_mapping
-from stack.lib.task_definition import MEMORY_MIB, Container
+from stack.lib.task_definition import MEMORY_MIB, Container, Size
 from stack.sections.connections import EXECUTION_PORT, GROUP, PUBLIC_PORT, WEBSERVER, Connections
 from stack.sections.foundation import Foundation
 from stack.sections.pools import SizedPool, pools_json
@@ -36,11 +36,11 @@ MEMORY_SHARES = {
 
 
 def add_containers(
-    t: Template, *, base: Foundation, pools: Sequence[SizedPool], connections: Connections, memory_mib: Ref
+    t: Template, *, base: Foundation, pools: Sequence[SizedPool], connections: Connections, size: Size
 ) -> tuple[Container, ...]:
-    shares = _add_memory_shares(t, memory_mib=memory_mib)
+    shares = _add_memory_shares(t, memory_mib=size.memory_mib)
     return (
-        *_containers(connections, base=base, memory_mib=shares),
+        *_containers(connections, base=base, memory_mib=shares, cpu=size.cpu),
         _add_forecaster(t, base=base, pools=pools, memory_mib=shares[FORECASTER]),
     )
 
@@ -61,7 +61,9 @@ def _key(role: str) -> str:
     return "".join(part.capitalize() for part in role.split("-"))
 
 
-def _containers(connections: Connections, *, base: Foundation, memory_mib: Mapping[str, Any]) -> tuple[Container, ...]:
+def _containers(
+    connections: Connections, *, base: Foundation, memory_mib: Mapping[str, Any], cpu: Ref
+) -> tuple[Container, ...]:
     environment, common = connections.environment, connections.secrets
     api = {"API_SECRET": base.secrets.api}
     jwt = {"JWT_SECRET": base.secrets.jwt}
@@ -91,7 +93,8 @@ def _containers(connections: Connections, *, base: Foundation, memory_mib: Mappi
         resident(
             role=WEBSERVER,
             memory_mib=memory_mib[WEBSERVER],
-            environment={**environment, **page.environment},
+            # The image starts as many processes as this size suffices for.
+            environment={**environment, **page.environment, "CPU_UNITS": cpu, "MEMORY_MIB": memory_mib[WEBSERVER]},
             secrets={**common, **page.secrets, **api, **jwt, **admin},
             listens_on=EXECUTION_PORT,
             public_port=PUBLIC_PORT,

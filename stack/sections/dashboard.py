@@ -102,6 +102,12 @@ def _airflow_graphs(airflow: Airflow, *, base: Foundation, balancer: Balancer) -
             },
             lines=[("CPUUtilization", "Average"), ("MemoryUtilization", "Maximum")],
         ),
+        _Graph(
+            title="Execution API, wait in ms",
+            namespace=METRICS_NAMESPACE,
+            dimensions={},
+            lines=[(airflow.latency.data["Fn::Sub"], "Average"), (airflow.latency.data["Fn::Sub"], "Maximum")],
+        ),
     ]
 
 

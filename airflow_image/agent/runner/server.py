@@ -178,8 +178,10 @@ def main() -> None:
     configure_logging(output=sys.stdout.buffer)
     from airflow.executors.base_executor import BaseExecutor
 
+    from agent.runner import pace
     from agent.runner.preload import preload
 
+    pace.install()
     decoder = preload()
 
     def supervise(request: protocol.Request) -> None:

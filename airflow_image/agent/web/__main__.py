@@ -1,4 +1,7 @@
-"""Runs the webserver on its two ports in one process: `python -m agent.web`, with Airflow's own [api] settings."""
+"""Runs the webserver on its two ports: `python -m agent.web`, with Airflow's own [api] settings.
+
+With several `workers`, each is a process of its own that serves both ports; the kernel gives each connection to one.
+"""
 
 from __future__ import annotations
 

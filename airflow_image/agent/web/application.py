@@ -16,6 +16,7 @@ from agent import variables
 from agent.identity import read_identity
 from agent.versions import CodeWatch
 from agent.web.first_requests import answer_each_kind
+from agent.web.latency import Latency
 from agent.web.listeners import Application, Listener, Listeners
 from agent.web.paths import UI_PAGES
 
@@ -32,14 +33,16 @@ def make() -> Application:
     public, internal = int(os.environ[variables.PUBLIC_PORT]), int(os.environ[variables.PORT])
     core, execution = create_app(apps="core"), create_app(apps=EXECUTION)
     _add_version(execution)
-    lifespans = tuple(_lifespan(app) for app in (core, execution))
+    latency = Latency(execution)
+    lifespans = (*(_lifespan(app) for app in (core, execution)), latency.reporting)
 
     async def ready(application: Application) -> None:
         await answer_each_kind(application, {public: PUBLIC_KINDS, internal: INTERNAL_KINDS})
+        latency.forget()
 
     return Listeners(
         Listener(port=public, application=core, allowed=_first_segments(core) | UI_PAGES, root=core.root_path),
-        Listener(port=internal, application=execution, allowed={EXECUTION, FLEET}, root=execution.root_path),
+        Listener(port=internal, application=latency, allowed={EXECUTION, FLEET}, root=execution.root_path),
         lifespans=lifespans,
         ready=ready,
     )

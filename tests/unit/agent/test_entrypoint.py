@@ -49,6 +49,8 @@ GIVEN = {
     "SHARED_FOLDER": "/opt/shared",
     "PORT": "8080",
     "PUBLIC_PORT": "8081",
+    "CPU_UNITS": "4096",
+    "MEMORY_MIB": "3768",
     "AWS_DEFAULT_REGION": "eu-central-1",
     "ECS_AGENT_URI": "http://169.254.170.2/api/1",
     "ECS_CONTAINER_METADATA_URI_V4": "http://169.254.170.2/v4/1",
@@ -139,6 +141,7 @@ def test_an_empty_variable_counts_as_missing(role: str) -> None:
         ("webserver", "AIRFLOW__LOGGING__REMOTE_LOG_CONN_ID", "aws_default"),
         ("webserver", "AIRFLOW_CONN_AWS_DEFAULT", "aws://"),
         ("webserver", "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS", "admin:admin"),
+        ("webserver", "AIRFLOW__API__WORKERS", "4"),
         # 10 workers of 16 slots and 3 of 4
         ("scheduler", "AIRFLOW__CORE__PARALLELISM", "172"),
         ("scheduler", "AIRFLOW__SCHEDULER__MAX_TIS_PER_QUERY", "172"),
@@ -248,6 +251,28 @@ def test_an_operators_own_setting_beats_a_default() -> None:
     assert composed("scheduler", AIRFLOW__CORE__PARALLELISM="7")["AIRFLOW__CORE__PARALLELISM"] == "7"
 
 
+@pytest.mark.parametrize(
+    ("cpu", "memory_mib", "expected"),
+    [
+        ("256", "235", "1"),  # too small, but the operator's choice
+        ("1024", "942", "1"),
+        ("1536", "3768", "1"),
+        ("2048", "942", "2"),
+        ("4096", "942", "2"),  # (942 - 60) / 300
+        ("4096", "1884", "4"),
+        ("16384", "3768", "12"),
+    ],
+)
+def test_the_webserver_has_a_process_for_each_vcpu_if_its_memory_suffices(
+    cpu: str, memory_mib: str, expected: str
+) -> None:
+    assert composed("webserver", CPU_UNITS=cpu, MEMORY_MIB=memory_mib)["AIRFLOW__API__WORKERS"] == expected
+
+
+def test_an_operators_own_number_of_processes_beats_the_default_if_it_fits() -> None:
+    assert composed("webserver", AIRFLOW__API__WORKERS="12")["AIRFLOW__API__WORKERS"] == "12"
+
+
 def test_an_operators_forecast_settings_reach_the_forecaster() -> None:
     assert composed("forecaster", FORECAST_RUNS="20")["FORECAST_RUNS"] == "20"
 
@@ -311,6 +336,9 @@ def test_a_broker_without_tls_gets_no_tls_settings() -> None:
         ("forecaster", "FORECAST_RUNS", "nan", "FORECAST_RUNS is 'nan', not a number"),
         ("forecaster", "FORECAST_RUNS", "many", "FORECAST_RUNS is 'many', not a number"),
         ("forecaster", "FORECAST_WINDOW_S", "901", "FORECAST_WINDOW_S is '901', not a number from 1 to 900"),
+        ("webserver", "MEMORY_MIB", "4 GB", "MEMORY_MIB is '4 GB', not a number"),
+        ("webserver", "AIRFLOW__API__WORKERS", "13", "AIRFLOW__API__WORKERS is 13, and 3768 MiB suffice for 1 to 12"),
+        ("webserver", "AIRFLOW__API__WORKERS", "0", "AIRFLOW__API__WORKERS is 0, and 3768 MiB"),
         ("scheduler", "POOLS", "{", "POOLS is not JSON"),
         ("scheduler", "POOLS", "[]", "at least one pool"),
         ("scheduler", "POOLS", "[1]", "not an object"),

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 import version_check.report
+from agent.web import latency
 from autoscaler import report
 from stack.lib.alarms import METRICS_NAMESPACE
 from stack.sections.workers import REFUSED
@@ -18,8 +19,11 @@ PROMISED = {
     "AlarmDatabaseStorageLow", "AlarmDatabaseCpuHigh", "AlarmDatabaseConnectionsHigh", "AlarmBrokerMemoryHigh",
     "AlarmBrokerEvictions", "AlarmAutoscalerFails", "AlarmAutoscalerSilent", "AlarmVersionCheckFails",
     "AlarmVersionsSkewed", "AlarmWebserverErrors", "AlarmBalancerErrors", "AlarmWebserverDown",
+    "AlarmExecutionApiSlow",
 }  # fmt: skip
 ALARMS = rendered.resources("AWS::CloudWatch::Alarm")
+FILTERS = rendered.resources("AWS::Logs::MetricFilter")
+FROM_LOGS = [each["MetricTransformations"][0]["MetricName"] for each in FILTERS.values()]
 PUBLISHED = {
     value
     for module in (report, version_check.report)
@@ -56,17 +60,21 @@ def test_an_alarm_on_a_metric_of_ours_uses_one_that_is_published(title: str) -> 
         dimensions = {dimension["Name"] for dimension in ALARMS[title]["Dimensions"]}
         assert dimensions in ({report.CLUSTER_DIMENSION}, {report.CLUSTER_DIMENSION, report.POOL_DIMENSION})
     else:
-        (counted,) = rendered.resources("AWS::Logs::MetricFilter").values()
-        assert counted["MetricTransformations"][0]["MetricName"] == metric
+        assert metric in FROM_LOGS
 
 
 def test_refused_protection_is_counted_by_the_message_that_the_agent_logs() -> None:
-    (counted,) = rendered.resources("AWS::Logs::MetricFilter").values()
-    assert counted["FilterPattern"] == f'"{REFUSED}"'
+    assert FILTERS["WorkerProtectionRefused"]["FilterPattern"] == f'"{REFUSED}"'
     agent = (ROOT / "airflow_image/agent/fleet_agent.py").read_text()
     outage = (ROOT / "airflow_image/agent/broker.py").read_text()
     assert REFUSED.removeprefix("fleet: ") in agent
     assert '"fleet: %s: %s"' in outage
+
+
+def test_the_latency_of_the_execution_api_is_read_from_the_field_that_the_webserver_writes() -> None:
+    found = FILTERS["ExecutionApiLatency"]
+    assert found["FilterPattern"] == f"{{ $.{latency.FIELD} = * }}"
+    assert found["MetricTransformations"][0]["MetricValue"] == f"$.{latency.FIELD}"
 
 
 def test_alarms_may_use_the_key_of_their_topic() -> None:
@@ -86,7 +94,7 @@ def test_the_dashboard_shows_metrics_that_are_published() -> None:
         line[1] for widget in dashboard() for line in widget["properties"]["metrics"] if line[0] == METRICS_NAMESPACE
     }
     assert shown
-    assert shown <= PUBLISHED
+    assert shown <= PUBLISHED | {name["Fn::Sub"] for name in FROM_LOGS}
 
 
 def test_no_two_graphs_cover_each_other() -> None:

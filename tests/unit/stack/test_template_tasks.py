@@ -42,7 +42,7 @@ PLAIN = {
     ("FORECAST_MINUTES",): ["forecaster"],
     ("POOL",): ["worker"],
     ("PORT",): ["webserver", "scheduler", "flower"],
-    ("PUBLIC_PORT",): ["webserver"],
+    ("PUBLIC_PORT", "CPU_UNITS", "MEMORY_MIB"): ["webserver"],
 }
 SECRET = {
     ("BROKER_PASSWORD",): WITH_BROKER,
