@@ -142,8 +142,8 @@ protocol: setup-dev ## run the model of the drain protocol over 100,000 steps (a
 compiled: setup-dev # compile the simulator's hot modules, if there is a compiler and the build is out of date
 	@$(BIN)/python -m bench.sim.compiled
 
-bench: setup-local compiled ## measure the functions, compare policies, write docs/benchmarks*.md (quickly: FLAGS="--seeds 1 --days 2 --concurrency 16")
-	@failed=0; $(RUN) bench || failed=1; for part in "micro.function --docs" micro.versions micro.page micro.template; do \
+bench: setup-local compiled ## measure functions and Execution API, compare policies, write docs/benchmarks*.md (quickly: FLAGS="--seeds 1 --days 2 --concurrency 16")
+	@failed=0; $(RUN) bench || failed=1; for part in "micro.function --docs" "micro.execution_api --docs" micro.versions micro.page micro.template; do \
 	  $(BIN)/python -m bench.$$part || failed=1; done; exit $$failed
 
 replay: setup-dev compiled ## find the settings that suit your own history (HISTORY=task_instance.csv WAIT=60, see docs/replay.md)

@@ -1,1 +1,1 @@
-"""Benchmarks of single parts: the autoscaler's function, the Fleet page, the version check, the template."""
+"""Benchmarks of single parts: the autoscaler's function, Execution API, Fleet page, version check, template."""

@@ -6,7 +6,7 @@ import contextlib
 import json
 import os
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -81,11 +81,11 @@ class Webserver:
 
 
 @contextlib.contextmanager
-def running_webserver(*, home: Path, broker_url: str) -> Iterator[Webserver]:
-    """Run a webserver until the block ends; yield it when it answers."""
+def running_webserver(*, home: Path, broker_url: str, settings: Mapping[str, str] | None = None) -> Iterator[Webserver]:
+    """Run a webserver until the block ends, with these additional variables; yield it when it answers."""
     public, internal = free_port(), free_port()
     ports = {"PUBLIC_PORT": str(public), "PORT": str(internal)}
-    variables = environment(home=home, broker_url=broker_url) | ports
+    variables = environment(home=home, broker_url=broker_url) | ports | dict(settings or {})
     (home / "passwords.json").write_text(json.dumps(dict.fromkeys(USERS, PASSWORD)))
     log, airflow = home / "webserver.log", str(PYTHON.with_name("airflow"))
     migrate = process.spawn([airflow, "db", "migrate"], env=variables, cwd=home, log_path=log)

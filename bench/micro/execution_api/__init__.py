@@ -1,0 +1,1 @@
+"""What the tasks that run cost the webserver: heartbeats, starts and ends, and connections to the database."""
