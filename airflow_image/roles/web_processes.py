@@ -11,7 +11,7 @@ PROCESSES = "AIRFLOW__API__WORKERS"
 UNITS_OF_A_VCPU = 1024
 # Measured by `python -m bench.micro.execution_api`: a process under load, and what the container has besides.
 PROCESS_MIB = 300
-REST_MIB = 60
+REST_MIB = 100
 
 
 def processes(given: Mapping[str, str]) -> int:
