@@ -5,7 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from autoscaler.policy import Policy
-from autoscaler.settings import POLL_SECONDS_DEFAULT, RACED_BOOTS_DEFAULT_PERCENT, SCALE_IN_AFTER_DEFAULT_S
+from autoscaler.settings import (
+    HOUR_S,
+    MAX_AGE_DEFAULT_HOURS,
+    POLL_SECONDS_DEFAULT,
+    RACED_BOOTS_DEFAULT_PERCENT,
+    SCALE_IN_AFTER_DEFAULT_S,
+)
 from bench.loads.load import Load
 from bench.policies.aws_rules import Mwaa2023, MwaaToday, TargetTracking
 from bench.policies.open_source_rules import CeleryEcsAutoscaler, Keda
@@ -67,6 +73,7 @@ def default_policy(setting: Setting) -> Policy:
         concurrency=setting.slots,
         scale_in_after_s=SCALE_IN_AFTER_DEFAULT_S,
         boots_per_task=RACED_BOOTS_DEFAULT_PERCENT / 100,
+        max_age_s=MAX_AGE_DEFAULT_HOURS * HOUR_S,
     )
 
 

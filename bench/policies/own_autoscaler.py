@@ -62,7 +62,8 @@ class OwnAutoscaler:
         observation = self._observation(forecast)
         decision = decide(observation, self._policy, memory)
         self._memory = decision.memory
-        self._quiet, self._changes_seen = quiet_period_after(observation, memory, decision), changes
+        self._quiet = quiet_period_after(observation, memory, decision, max_age_s=self._policy.max_age_s)
+        self._changes_seen = changes
         self._last_skipped_at = None
         for name in decision.drain:
             self._order(name, ORDER_DRAIN)

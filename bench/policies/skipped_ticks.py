@@ -14,6 +14,7 @@ from autoscaler.estimates import WINDOW_S, DemandSample, add_sample
 from autoscaler.forecast import Expected, expected_slots
 from autoscaler.memory import Memory
 from autoscaler.observation import Fleet, Observation, Unreadable
+from autoscaler.retirement import age_limit_s
 from fleet.forecast import Forecast
 
 # `decide` compares times in another way, so the last digits may differ.
@@ -38,7 +39,9 @@ class QuietPeriod:
         return present is self.expected or present == self.expected  # the first comparison saves time
 
 
-def quiet_period_after(observation: Observation, memory: Memory, decision: Decision) -> QuietPeriod | None:
+def quiet_period_after(
+    observation: Observation, memory: Memory, decision: Decision, *, max_age_s: float | None
+) -> QuietPeriod | None:
     """Return the quiet period after the decision, which was made with `memory`; None if the next tick may differ.
 
     A decision is repeated if it changed no worker, not the desired count and not the stopping workers: it already knew
@@ -52,7 +55,7 @@ def quiet_period_after(observation: Observation, memory: Memory, decision: Decis
         return None
     if after.surplus_since is not None or after.heads or not after.stopping.keys() <= memory.stopping.keys():
         return None
-    times = _change_times(fleet, after, queued=sum(observation.queued.values()))
+    times = _change_times(fleet, after, queued=sum(observation.queued.values()), max_age_s=max_age_s)
     return QuietPeriod(
         until=min([time for time in times if time > observation.now - ROUNDING_S], default=math.inf) - ROUNDING_S,
         expected=expected_slots(observation.forecast, after.boots, now=observation.now),
@@ -64,11 +67,11 @@ def memory_after_quiet_period(memory: Memory, *, until: float) -> Memory:
     return replace(memory, samples=add_sample(memory.samples, DemandSample(at=until, demand=memory.samples[-1].demand)))
 
 
-def _change_times(fleet: Fleet, memory: Memory, *, queued: int) -> Iterator[float]:
+def _change_times(fleet: Fleet, memory: Memory, *, queued: int, max_age_s: float | None) -> Iterator[float]:
     """Yield the times at which `decide` may draw another conclusion from what it remembers.
 
     A stopping worker counts again after a while if it is still in the registry. A boot can be canceled until its first
-    minute is paid for. Ended tasks count for a minute, and only while messages are queued.
+    minute is paid for. Ended tasks count for a minute, and only while messages are queued. A worker retires at its age.
     """
     if memory.stopping:
         yield from (memory.stopping[w.id] + STOPPING_HOLDS_S for w in fleet.workers if w.id in memory.stopping)
@@ -76,3 +79,5 @@ def _change_times(fleet: Fleet, memory: Memory, *, queued: int) -> Iterator[floa
     if queued:
         pairs = itertools.pairwise(memory.samples)
         yield from (before.at + WINDOW_S for before, after in pairs if after.demand < before.demand)
+    if max_age_s is not None:
+        yield from (worker.started_at + age_limit_s(worker.id, max_age_s) for worker in fleet.workers)

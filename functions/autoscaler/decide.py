@@ -31,6 +31,7 @@ from autoscaler.memory import Memory
 from autoscaler.observation import Fleet, Observation, Service, Unreadable, Worker
 from autoscaler.policy import Policy
 from autoscaler.reason import in_words
+from autoscaler.retirement import retiring
 from autoscaler.rollout import plan_rollout
 from autoscaler.workers import Workers, sort_workers
 
@@ -58,6 +59,7 @@ def decide(observation: Observation, policy: Policy, memory: Memory) -> Decision
     - Use the fewest workers whose free slots cover the backlog; the others drain. Launch workers only when the backlog
       exceeds all free slots. Stop what is not needed once it has not been needed for `scale_in_after_s`. See `desired`.
     - In a rollout, old workers drain as new ones consume. See `rollout`.
+    - Workers that AWS would stop soon drain as younger ones consume. See `retirement`.
     - An input that could not be read keeps the size. A malformed member whose ECS task runs, ECS's silence about tasks,
       or a rollout whose workers cannot be told apart prevents scale-in only. Without a forecast the decision follows
       the demand alone. Records without a running ECS task change nothing.
@@ -74,7 +76,9 @@ def decide(observation: Observation, policy: Policy, memory: Memory) -> Decision
         reason = "Size kept, unreadable: " + "; ".join(str(part) for part in observation.unreadable)
         return _keep_size(observation, memory, reason=reason)
     memory = replace(memory, stopping=still_stopping(memory.stopping, fleet, now=observation.now))
-    workers = sort_workers(fleet, service, memory.stopping)
+    workers = sort_workers(
+        fleet, service, memory.stopping, retiring=retiring(fleet, service, policy, now=observation.now)
+    )
     memory = _learn(observation, memory, queued=sum(queued.values()), fleet=fleet, service=service, workers=workers)
     situation = Situation(
         now=observation.now,

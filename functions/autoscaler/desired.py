@@ -10,8 +10,14 @@ from autoscaler.boots import Boots, boots_wanted, tasks_without_slot
 from autoscaler.forecast import Expected
 from autoscaler.observation import Fleet, Service, Worker
 from autoscaler.policy import Policy, workers_needed
-from autoscaler.workers import Workers, by_load, free_slots, to_consume
-from fleet.member import CONSUMING
+from autoscaler.retirement import (
+    count_retiring,
+    least_consuming,
+    replacements_wanted,
+    retired_drained,
+    split_unneeded,
+)
+from autoscaler.workers import Workers, free_slots, to_consume
 from fleet.registry import MEMBER_TTL_S
 
 # ECS acts on a lower count within seconds, an idle worker ends within 10 s, the registry forgets it after its TTL.
@@ -49,15 +55,16 @@ class Situation:
 
     @property
     def without_slot(self) -> int:
-        """Waiting tasks beyond the free slots of all usable workers."""
-        return max(0, self.queued - free_slots(self.workers.usable))
+        """Waiting tasks beyond the free slots of all available workers."""
+        return max(0, self.queued - free_slots(self.workers.available))
 
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
     """What a pool wants before limits and obstacles apply.
 
-    Orders: `recall`; `surplus`, consuming workers that are not needed; `replaced`, those that a rollout replaces.
+    Orders: `recall`; `surplus`, consuming workers that are not needed; `replaced`, those that a rollout or a younger
+    worker replaces.
 
     For the desired count: at least `wanted` workers and `protection_places`; when it falls, not below `minimum`. It may
     fall by `stoppable` drained workers, by `cancel` boots once the surplus is due, and by `cancel_at_once` boots that
@@ -105,8 +112,11 @@ def plan_by_backlog(situation: Situation) -> Plan:
     """
     workers, service, policy = situation.workers, situation.service, situation.policy
     queued, expected, boots = situation.queued, situation.expected, situation.boots
-    consuming = to_consume(workers, policy, slots=queued, ahead=expected.open_slots)
-    free = free_slots(workers.usable)
+    least = least_consuming(workers, policy, needed=situation.needed)
+    consuming = to_consume(workers, policy, slots=queued, ahead=expected.open_slots, least=least)
+    replaced, surplus = split_unneeded(workers, consuming)
+    replacements = replacements_wanted(workers, needed=situation.needed)
+    free = free_slots(workers.available)
     booting = situation.booting
     tasks = tasks_without_slot(queued=queued, free=free, ended=situation.ended)
     raced = boots_wanted(tasks, policy, task_s=situation.task_s)
@@ -114,16 +124,22 @@ def plan_by_backlog(situation: Situation) -> Plan:
     ahead = math.ceil((queued + expected.launch_slots - free) / policy.concurrency) if expected.launch_slots else 0
     boots_needed = max(reactive, ahead)
     lacking = math.ceil((queued + expected.hold_slots - free) / policy.concurrency)
-    spare = (free + policy.concurrency * booting - queued - expected.hold_slots) // policy.concurrency
-    unneeded = booting - max(lacking, boots_needed, raced, boots.paid_for(now=situation.now))
+    coming = policy.concurrency * max(0, booting - replacements)
+    spare = (free + coming - queued - expected.hold_slots) // policy.concurrency
+    unneeded = booting - max(max(lacking, boots_needed, raced) + replacements, boots.paid_for(now=situation.now))
     cancel = max(0, min(unneeded, service.desired - service.running))
-    most = max(policy.maximum, service.desired)
+    ceiling = policy.maximum + count_retiring(workers)
+    most = max(ceiling, service.desired)
+    wanted = max(policy.minimum, min(most, service.desired + max(0, boots_needed + replacements - booting)))
+    # ECS might stop a worker that boots instead of the one that has drained, again and again.
+    retired = 0 if booting or wanted > service.desired else retired_drained(workers)
     return Plan(
         recall=tuple(worker for worker in workers.recallable if worker.id in consuming),
-        surplus=tuple(by_load(w for w in workers.serving if w.state == CONSUMING and w.id not in consuming)),
-        wanted=max(policy.minimum, min(most, service.desired + max(0, boots_needed - booting))),
+        surplus=surplus,
+        replaced=replaced,
+        wanted=wanted,
         minimum=policy.minimum,
-        stoppable=max(0, spare - cancel, service.desired - policy.maximum),
+        stoppable=retired + max(0, spare - cancel, service.desired - ceiling),
         cancel=cancel,
         expected=expected.hold_slots,
     )

@@ -124,7 +124,8 @@ class Deployment:
 class Service:
     """The pool's ECS service; counts are ECS tasks.
 
-    Its tags say whether the autoscaler must leave it alone (`paused`), and whether it must have no worker (`asleep`).
+    Its tags say whether the autoscaler must leave it alone (`paused`), whether it must have no worker (`asleep`), and that
+    AWS retires the workers that started before a time (`retire_before`, in seconds since the epoch).
     """
 
     desired: int
@@ -133,6 +134,7 @@ class Service:
     deployments: tuple[Deployment, ...]
     paused: bool = False
     asleep: bool = False
+    retire_before: float | None = None
 
     @property
     def is_rolling_out(self) -> bool:

@@ -11,6 +11,7 @@ class Policy:
 
     `scale_in_after_s`: how long a surplus must last before workers drain. `max_step_out`: workers that one tick may
     add, None without a limit. `boots_per_task`: workers launched per task that waits without a slot, see `boots`.
+    `max_age_s`: age above which workers are replaced, None without a limit, see `retirement`.
     """
 
     minimum: int
@@ -19,6 +20,7 @@ class Policy:
     scale_in_after_s: float = 0.0
     max_step_out: int | None = None
     boots_per_task: float = 0.0
+    max_age_s: float | None = None
 
     @property
     def asleep(self) -> Policy:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from autoscaler.desired import DesiredCount, Plan, Situation, limit_step
+from autoscaler.retirement import count_retiring
 from fleet.member import CONSUMING
 
 
@@ -22,6 +23,7 @@ def in_words(
         f"{_number(draining, 'worker')} stop{_s(draining)} taking new tasks" if draining else "",
         _fall(situation, count),
         _deployment(situation, plan),
+        _retirement(situation, plan),
         _forecast(situation, plan),
         f"launch at most {policy.max_step_out} per tick" if is_limited else "",
         f"at the maximum of {policy.maximum}" if situation.without_slot and desired >= policy.maximum > 0 else "",
@@ -60,7 +62,8 @@ def _rise(situation: Situation, plan: Plan, count: DesiredCount) -> str:
     if after <= before:
         return ""
     if after <= limit_step(situation, plan):
-        races = situation.policy.boots_per_task and after > situation.needed and not plan.expected
+        is_raced = after > situation.needed and not plan.expected and not situation.workers.retiring
+        races = situation.policy.boots_per_task and is_raced
         return f"launch {_number(after - before, 'worker')} ({change}{', boots race' if races else ''})"
     if after <= plan.protection_places:
         return f"{change} so that new workers get protection"
@@ -83,6 +86,14 @@ def _deployment(situation: Situation, plan: Plan) -> str:
         return ""
     replaced = f", {len(plan.replaced)} told to drain" if plan.replaced else ""
     return f"deployment: {workers.new_usable} new, {workers.old_usable} old{replaced}"
+
+
+def _retirement(situation: Situation, plan: Plan) -> str:
+    retiring = count_retiring(situation.workers)
+    if not retiring:
+        return ""
+    replaced = f", {len(plan.replaced)} told to drain" if plan.replaced else ""
+    return f"{_number(retiring, 'worker')} retire{_s(retiring)}{replaced}"
 
 
 def _forecast(situation: Situation, plan: Plan) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 from autoscaler.observation import Deployment, Service, Unreadable
 from fleet.pools import Pool
 from shared.ecs import Described, describe_services, live_deployments
-from shared.tags import is_paused, size_asleep
+from shared.tags import is_paused, retire_before, size_asleep
 
 SERVICE = "service"
 
@@ -43,6 +43,7 @@ def _service_of(described: Described | str) -> Service | Unreadable:
             ),
             paused=is_paused(described.get("tags", ())),
             asleep=size_asleep(described.get("tags", ())) is not None,
+            retire_before=retire_before(described.get("tags", ())),
         )
     except KeyError as missing:
         return Unreadable(source=SERVICE, why=f"ECS's reply lacks {missing}")

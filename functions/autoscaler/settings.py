@@ -12,11 +12,16 @@ POLL_SECONDS = "POLL_SECONDS"
 SCALE_IN_AFTER_S = "SCALE_IN_AFTER_S"
 MAX_STEP_OUT = "MAX_STEP_OUT"
 RACED_BOOTS_PERCENT = "RACED_BOOTS_PERCENT"
+MAX_AGE_HOURS = "MAX_AGE_HOURS"
 
 POLL_SECONDS_DEFAULT = 5
 SCALE_IN_AFTER_DEFAULT_S = 0
 # Workers launched per hundred tasks that wait without a slot, chosen by simulation; 0 launches only what is needed.
 RACED_BOOTS_DEFAULT_PERCENT = 75
+# AWS retires tasks a week after its notice, unless the account says otherwise: a worker that is replaced after three days
+# leaves its tasks four. 0 sets no limit.
+MAX_AGE_DEFAULT_HOURS = 72
+HOUR_S = 3600
 # The schedule invokes the function each minute, and EventBridge knows no shorter rate.
 SCHEDULE_PERIOD_S = 60
 
@@ -32,6 +37,7 @@ class Settings:
     scale_in_after_s: int
     max_step_out: int | None = None
     boots_per_task: float = 0.0
+    max_age_s: float | None = None
 
     @classmethod
     def from_environment(cls, environment: Environment) -> Settings:
@@ -49,6 +55,7 @@ class Settings:
                 environment.get(RACED_BOOTS_PERCENT) or RACED_BOOTS_DEFAULT_PERCENT, name=RACED_BOOTS_PERCENT
             )
             / 100,
+            max_age_s=_max_age_s(environment),
         )
         if settings.poll_seconds > SCHEDULE_PERIOD_S:
             raise SettingsError(f"{POLL_SECONDS} is {settings.poll_seconds}: it must be at most {SCHEDULE_PERIOD_S}")
@@ -67,7 +74,14 @@ class Settings:
             scale_in_after_s=self.scale_in_after_s,
             max_step_out=self.max_step_out,
             boots_per_task=self.boots_per_task,
+            max_age_s=self.max_age_s,
         )
+
+
+def _max_age_s(environment: Environment) -> float | None:
+    """Read the workers' maximum age, None when it is 0."""
+    hours = whole_number(environment.get(MAX_AGE_HOURS) or MAX_AGE_DEFAULT_HOURS, name=MAX_AGE_HOURS)
+    return float(hours * HOUR_S) if hours else None
 
 
 def _step(environment: Environment) -> int | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from operator import attrgetter
@@ -22,17 +23,25 @@ class Workers:
     """The pool's workers by what can be done with them; workers that have ended are in no group.
 
     `old`: ids of the workers of replaced deployments. `is_rollout_known`: a deployment rolls out and the deployment of
-    each worker is known.
+    each worker is known. `retiring`: ids of the workers that AWS would stop, see `retirement`.
     """
 
     usable: tuple[Worker, ...]  # have slots, and consume or could be told to
     serving: tuple[Worker, ...]  # usable ones that consume, or will without another order
     recallable: tuple[Worker, ...]  # usable ones that are ordered to drain, the soonest back first
-    stoppable: tuple[Worker, ...]  # recallable ones that are drained
+    stoppable: tuple[Worker, ...]  # recallable ones that are drained, retiring ones first
     stopping: tuple[Worker, ...]  # drained, and the desired count was lowered for them
     replaced: tuple[Worker, ...]  # old and drained: the rollout stops them at any moment, whatever is desired
     old: frozenset[str]
     is_rollout_known: bool
+    retiring: frozenset[str] = frozenset()
+
+    @property
+    def available(self) -> tuple[Worker, ...]:
+        """Usable workers whose slots count: a retiring worker that is ordered to drain is never recalled."""
+        if not self.retiring:
+            return self.usable
+        return tuple(w for w in self.usable if not (w.is_ordered_to_drain and w.id in self.retiring))
 
     @property
     def not_drained(self) -> int:
@@ -75,7 +84,9 @@ class Workers:
         return max(self.not_drained, service.running - known_idle)
 
 
-def sort_workers(fleet: Fleet, service: Service, stopping: Mapping[str, float]) -> Workers:
+def sort_workers(
+    fleet: Fleet, service: Service, stopping: Mapping[str, float], *, retiring: frozenset[str] = frozenset()
+) -> Workers:
     """Sort the workers of one pool. `stopping`: ids for which the desired count was lowered, and when."""
     alive = [worker for worker in fleet.workers if not worker.has_ended]
     known = _old(alive, service)
@@ -89,11 +100,12 @@ def sort_workers(fleet: Fleet, service: Service, stopping: Mapping[str, float]) 
         usable=tuple(usable),
         serving=tuple(worker for worker in usable if not worker.is_ordered_to_drain),
         recallable=tuple(recallable),
-        stoppable=tuple(worker for worker in recallable if worker.may_be_stopped),
+        stoppable=tuple(sorted((w for w in recallable if w.may_be_stopped), key=lambda w: w.id not in retiring)),
         stopping=tuple(worker for worker in alive if worker.id in stopping),
         replaced=replaced,
         old=old,
         is_rollout_known=known is not None,
+        retiring=retiring,
     )
 
 
@@ -108,24 +120,28 @@ def _old(alive: list[Worker], service: Service) -> frozenset[str] | None:
     return frozenset(worker.id for worker in alive if worker.deployment != service.primary)
 
 
-def to_consume(workers: Workers, policy: Policy, *, slots: int, ahead: int) -> frozenset[str]:
+def to_consume(workers: Workers, policy: Policy, *, slots: int, ahead: int, least: int) -> frozenset[str]:
     """Choose the fewest workers that have `slots` free slots and SPARE_SLOTS more; the others may drain.
 
-    Then add workers for the slots that are wanted `ahead` of their tasks.
+    Choose at least `least`. Then add workers for the slots that are wanted `ahead` of their tasks.
 
     The longest-running workers come first: tasks gather on workers that stay anyway, and the newest become empty. A
-    drained worker comes last, because ECS might be stopping it. Apart from the minimum, no empty worker is kept for the
-    spare slots alone. Starting workers do not count: they may take minutes. Return the ids.
+    drained worker comes last, because ECS might be stopping it, and after all others one that retires. Beyond the least,
+    no empty worker is kept for the spare slots alone. Starting workers do not count: they may take minutes. Return the
+    ids.
     """
-    by_seniority = sorted((worker for worker in workers.usable if worker.state != STARTING), key=SENIORITY)
+    by_seniority = sorted((worker for worker in workers.available if worker.state != STARTING), key=SENIORITY)
+    if workers.retiring:
+        # Of those that retire, the oldest ones go first.
+        by_seniority.sort(key=lambda w: w.started_at if w.id in workers.retiring else math.inf, reverse=True)
     chosen: set[str] = set()
     missing = SPARE_SLOTS
     for more in (slots, ahead):
         missing += more
         for worker in by_seniority[: policy.maximum]:
-            if missing <= 0 and len(chosen) >= policy.minimum:
+            if missing <= 0 and len(chosen) >= least:
                 break
-            is_wanted = len(chosen) < policy.minimum or missing > (0 if worker.active else SPARE_SLOTS)
+            is_wanted = len(chosen) < least or missing > (0 if worker.active else SPARE_SLOTS)
             if is_wanted and worker.id not in chosen:
                 chosen.add(worker.id)
                 missing -= worker.free_slots

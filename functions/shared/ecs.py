@@ -47,6 +47,12 @@ def describe_tasks(ecs: Any, *, cluster: str, tasks: Iterable[str]) -> list[Desc
     return found
 
 
+def running_tasks(ecs: Any, *, cluster: str, service: str) -> list[str]:
+    """Return the ARNs of the ECS tasks that ECS wants to run. Raises one of AWS_ERRORS."""
+    pages = ecs.get_paginator("list_tasks").paginate(cluster=cluster, serviceName=service)
+    return [arn for page in pages for arn in page["taskArns"]]
+
+
 def live_deployments(described: Described) -> list[Mapping[str, Any]]:
     """Return the deployments that still have tasks: more than one during a rollout."""
     return [deployment for deployment in described["deployments"] if deployment["status"] in LIVE_DEPLOYMENTS]

@@ -1,4 +1,4 @@
-"""Tags on the cluster and its services: the desired state, what sleeps, and what the autoscaler must not scale."""
+"""Tags on the cluster and its services: the desired state, what sleeps, what must not scale, what AWS retires."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from dataclasses import dataclass
 DESIRED_STATE_TAG = "airflow-on-ecs:sleep"  # on the cluster: the desired state of the whole environment
 ASLEEP_TAG = "airflow-on-ecs:asleep"  # on a service that sleeps: its desired count before
 PAUSED_TAG, PAUSED = "airflow-on-ecs:paused", "true"  # on a service: the autoscaler must not scale it
+RETIRE_TAG = "airflow-on-ecs:retire-before"  # on a service: a time in seconds since the epoch
 ASLEEP, AWAKE = "asleep", "awake"
 DESIRED_STATES = (ASLEEP, AWAKE)
 
@@ -44,6 +45,16 @@ def asleep_tag(size: int) -> dict[str, str]:
 
 def is_paused(tags: Tags) -> bool:
     return _value(tags, PAUSED_TAG).strip().lower() == PAUSED
+
+
+def retire_before(tags: Tags) -> float | None:
+    """Return the time before which the tasks started that AWS retires; None without a tag, or with a malformed one."""
+    value = _value(tags, RETIRE_TAG)
+    return float(value) if _is_number(value) else None
+
+
+def retire_before_tag(at: float) -> dict[str, str]:
+    return {"key": RETIRE_TAG, "value": str(int(at))}
 
 
 def _is_number(text: str) -> bool:

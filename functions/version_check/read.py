@@ -11,7 +11,15 @@ from urllib.parse import urlsplit
 
 from fleet.member import CODE_FIELDS, ROLES, WEBSERVER, Code, member_id, task_of
 from shared.aws import AWS_ERRORS, in_words
-from shared.ecs import TASKS_A_CALL, Described, describe_services, describe_tasks, is_rolling_out, live_deployments
+from shared.ecs import (
+    TASKS_A_CALL,
+    Described,
+    describe_services,
+    describe_tasks,
+    is_rolling_out,
+    live_deployments,
+    running_tasks,
+)
 from shared.tags import size_asleep
 from version_check.compare import Container, Tasks
 from version_check.verdict import Gap, Reference
@@ -100,12 +108,6 @@ def _why_unsettled(service: Described) -> str | None:
         f"a deployment is rolling out: {newest['runningCount']} of {newest['desiredCount']} new ECS tasks run, "
         f"old ECS tasks left: {left}"
     )
-
-
-def running_tasks(ecs: Any, *, cluster: str, service: str) -> list[str]:
-    """Return the ARNs of the ECS tasks that ECS wants to run. Raises one of AWS_ERRORS."""
-    pages = ecs.get_paginator("list_tasks").paginate(cluster=cluster, serviceName=service)
-    return [arn for page in pages for arn in page["taskArns"]]
 
 
 def _id(task: Described) -> str:

@@ -31,9 +31,9 @@ FREE = frozenset(
     )
 )
 MINUTES_A_MONTH = prices.HOURS_A_MONTH * 60
-# Seconds of each minute that a function runs: the autoscaler ticks all the time, the others once.
+# Seconds of each minute that a function runs: the autoscaler ticks all the time, the others once, or once an hour.
 AUTOSCALER = "autoscaler"
-FUNCTION_BUSY_S = {AUTOSCALER: 60.0, "version_check": 2.0, "sleeper": 2.0}
+FUNCTION_BUSY_S = {AUTOSCALER: 60.0, "version_check": 2.0, "sleeper": 2.0, "retirement": 2.0 / 60}
 # Metrics that the autoscaler and the version check publish: of the fleet, and of each pool.
 FLEET_METRICS, POOL_METRICS = 6, 12
 # Metrics of Container Insights: of the cluster, and of each service.

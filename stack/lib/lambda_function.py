@@ -74,7 +74,7 @@ def add_function(t: Template, prefix: str, *, context: FunctionContext, code: Co
         statements=[
             *code.statements,
             *(publish_to(topic, key_arn=settings.key_arn) if topic else ()),
-            *read_secrets([Ref(secret) for secret in code.secrets], key_arn=settings.key_arn),
+            *(read_secrets([Ref(s) for s in code.secrets], key_arn=settings.key_arn) if code.secrets else ()),
             write_log_group(log_group),
         ],
         boundary=settings.permissions_boundary,

@@ -1,4 +1,4 @@
-"""The Lambda functions: the autoscaler, the version check and the sleeper."""
+"""The Lambda functions: the autoscaler, the version check, the sleeper, and the one for retirement."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -20,6 +20,7 @@ from stack.sections.broker import sign_in
 from stack.sections.flower import Flower
 from stack.sections.foundation import Foundation
 from stack.sections.pools import MAX_WORKERS, SizedPool, pools_json
+from stack.sections.retirement import add_retirement
 from stack.sections.sleep import add_sleeper
 from stack.sections.workers import Workers
 
@@ -52,6 +53,7 @@ def add_functions(
         version_check=_add_version_check(t, base=base, context=context, airflow=airflow, services=services),
     )
     add_sleeper(t, base=base, context=context, airflow=airflow, workers=workers, flower=flower, pools=pools)
+    add_retirement(t, base=base, context=context, services=services, services_json=_services_json(services))
     return functions
 
 
@@ -87,11 +89,20 @@ def _add_settings(t: Template) -> Mapping[str, Any]:
         constraint=Between(low=0, high=100),
         default=75,
     )
+    max_age = form.add(
+        "MaxWorkerAgeHours",
+        label="Maximum age of a worker in hours",
+        description="Hours after which a worker is replaced: it drains once another consumes in its place. AWS retires "
+        "old tasks, whatever they run. Each worker's own limit is up to a quarter lower. 0 sets no limit.",
+        constraint=Between(low=0, high=336),
+        default=72,
+    )
     return {
         "POLL_SECONDS": Ref(poll_seconds),
         "SCALE_IN_AFTER_S": Ref(scale_in_after),
         "MAX_STEP_OUT": Ref(max_step_out),
         "RACED_BOOTS_PERCENT": Ref(raced_boots),
+        "MAX_AGE_HOURS": Ref(max_age),
     }
 
 

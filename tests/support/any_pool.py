@@ -28,7 +28,7 @@ def workers(draw: st.DrawFn) -> tuple[Worker, ...]:
             slots=CONCURRENCY,
             protected=draw(st.booleans()),
             order=draw(st.sampled_from([None, ORDER_CONSUME, ORDER_DRAIN])),
-            started_at=NOW - 600,
+            started_at=NOW - draw(st.sampled_from([60, 600, 7200])),
             deployment=draw(st.sampled_from(["ecs-svc/0", "ecs-svc/1"])),
         )
         for name in draw(st.lists(names, unique=True))
@@ -42,7 +42,13 @@ def observations(draw: st.DrawFn) -> Observation:
         Deployment(id=f"ecs-svc/{n}", status="ACTIVE" if n else "PRIMARY", task_definition="worker:1", running=1)
         for n in range(draw(st.integers(1, 2)))
     )
-    service = Service(desired=draw(counts), running=draw(counts), pending=draw(counts), deployments=deployments)
+    service = Service(
+        desired=draw(counts),
+        running=draw(counts),
+        pending=draw(counts),
+        deployments=deployments,
+        retire_before=draw(st.sampled_from([None, NOW - 300])),
+    )
     return Observation(
         now=NOW,
         queued={"default": draw(st.integers(0, 100))},
@@ -52,12 +58,13 @@ def observations(draw: st.DrawFn) -> Observation:
 
 
 policies = st.builds(
-    lambda minimum, more, raced: Policy(
-        minimum=minimum, maximum=minimum + more, concurrency=CONCURRENCY, boots_per_task=raced
+    lambda minimum, more, raced, age: Policy(
+        minimum=minimum, maximum=minimum + more, concurrency=CONCURRENCY, boots_per_task=raced, max_age_s=age
     ),
     st.integers(0, 3),
     st.integers(0, 10) | st.just(100),
     st.sampled_from([0.0, 0.65]),
+    st.sampled_from([None, 3600.0]),
 )
 memories = st.builds(
     Memory,

@@ -21,6 +21,7 @@ class Task:
     active: int = 0
     protected: bool = False
     order: str | None = None
+    started_at: float = 0.0
 
 
 @dataclass
@@ -37,6 +38,7 @@ class World:
     memory: Memory = field(default_factory=Memory)
     launched: int = 0
     asleep: bool = False
+    retire_before: float | None = None
 
     def step(self) -> None:
         """Advance by 15 s: each part acts or lags, in random order."""
@@ -71,7 +73,7 @@ class World:
     def ecs(self) -> None:
         while len(self.tasks) < self.desired:
             self.launched += 1
-            self.tasks.append(Task(id=f"t{self.launched:04}"))
+            self.tasks.append(Task(id=f"t{self.launched:04}", started_at=self.now))
         stoppable = [task for task in self.tasks if not task.protected]
         self.dice.shuffle(stoppable)
         for task in stoppable[: max(0, len(self.tasks) - self.desired)]:
@@ -89,6 +91,7 @@ class World:
             pending=0,
             deployments=(Deployment(id="1", status="PRIMARY", task_definition="worker:1", running=1),),
             asleep=self.asleep,
+            retire_before=self.retire_before,
         )
         fleet = Fleet(workers=(*shown, *dead))
         observation = Observation(now=self.now, queued={"default": self.queued}, fleet=fleet, service=service)
@@ -110,7 +113,7 @@ class World:
             slots=CONCURRENCY,
             protected=task.protected,
             order=task.order,
-            started_at=0.0,
+            started_at=task.started_at,
         )
 
     def settle(self, *, ticks: int) -> None:

@@ -23,6 +23,7 @@ from tests.support import rendered
 ROOT = Path(__file__).parents[3]
 TARGETS = {
     "autoscaler": "build-AutoscalerFunction",
+    "retirement": "build-RetirementFunction",
     "sleeper": "build-SleeperFunction",
     "version_check": "build-VersionCheckFunction",
 }
@@ -45,8 +46,8 @@ class Context:
         return 60_000
 function = importlib.import_module(handler).handler
 answers = [function(json.loads(event), Context()) for event in sys.argv[4:]]
-foreign = sorted(name for name in ("autoscaler", "sleeper", "version_check", "shared", "fleet", "redis",
-                                     "packaging", "aws_lambda_powertools")
+foreign = sorted(name for name in ("autoscaler", "retirement", "sleeper", "version_check", "shared", "fleet",
+                                     "redis", "packaging", "aws_lambda_powertools")
                  if name in sys.modules and not sys.modules[name].__file__.startswith(package))
 print(json.dumps({"answers": answers, "foreign": foreign}))
 """
@@ -156,6 +157,8 @@ def test_the_package_runs_alone_and_shows_no_password(package: Path, environment
         assert (second["pools"]["worker"]["was"], second["pools"]["worker"]["desired"]) == (2, 2)
     elif package.name == "sleeper":
         assert (first["phase"], first["steps"]) == ("awake", [])
+    elif package.name == "retirement":
+        assert first == {"recorded": [], "deployed": []}
     else:
         assert first["status"] == "unknown"  # no one has reported
     assert PASSWORD not in printed

@@ -98,7 +98,7 @@ def test_an_idle_pool_needs_few_ticks() -> None:
 def quiet_period(
     seen: Observation = SEEN, decided: Decision = DECIDED, *, memory: Memory = REMEMBERED
 ) -> QuietPeriod | None:
-    return quiet_period_after(seen, memory, decided)
+    return quiet_period_after(seen, memory, decided, max_age_s=None)
 
 
 def lasts(period: QuietPeriod | None, *, at: float, forecast: Forecast | None = None) -> bool:

@@ -37,6 +37,7 @@ FUNCTIONS = {
     "Autoscaler": ["autoscaler/*.py"],
     "VersionCheck": ["version_check/*.py"],
     "Sleeper": ["sleeper/*.py"],
+    "Retirement": ["retirement/*.py"],
 }
 
 
@@ -235,6 +236,13 @@ def test_the_autoscaler_changes_only_worker_services() -> None:
     assert statement_for("AutoscalerRole", "ecs:UpdateService")["Resource"] == [{"Ref": "WorkerService"}]
 
 
+def test_the_function_for_retirement_deploys_only_airflow_and_flower() -> None:
+    replaced = [{"Ref": f"{title}Service"} for title in ("Airflow", "Flower")]
+    assert statement_for("RetirementRole", "ecs:UpdateService")["Resource"] == replaced
+    every = [{"Ref": f"{title}Service"} for title in ("Airflow", "Worker", "Flower")]
+    assert statement_for("RetirementRole", "ecs:TagResource")["Resource"] == every
+
+
 def test_the_sleeper_changes_only_the_stacks_resources() -> None:
     services = [{"Ref": f"{title}Service"} for title in ("Airflow", "Worker", "Flower")]
     assert statement_for("SleeperRole", "ecs:UpdateService")["Resource"] == services
@@ -253,7 +261,11 @@ def test_a_function_has_a_role_of_its_own(title: str) -> None:
     assert function["Role"] == {"Fn::GetAtt": [f"{title}Role", "Arn"]}
 
 
-@pytest.mark.parametrize("title", FUNCTIONS)
+def test_the_function_for_retirement_reads_no_secret() -> None:
+    assert [s for s in statements("RetirementRole") if "secretsmanager:GetSecretValue" in s["Action"]] == []
+
+
+@pytest.mark.parametrize("title", [title for title in FUNCTIONS if title != "Retirement"])
 def test_a_function_reads_only_the_password_of_its_own_broker_user(title: str) -> None:
     resource = statement_for(f"{title}Role", "secretsmanager:GetSecretValue")["Resource"]
     assert resource == [{"Ref": f"Broker{title}Secret"}]

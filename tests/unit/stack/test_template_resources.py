@@ -10,7 +10,8 @@ from tests.support import rendered
 OUTPUTS = {
     "WebserverUrl", "FlowerUrl", "ClusterName", "AirflowServiceName", "WorkerServiceName", "FlowerServiceName",
     "LogBucketName", "AdminSecretArn", "BrokerSecretArn", "BrokerPageSecretArn", "DatabaseSecretArn", "DatabaseName",
-    "AutoscalerFunctionName", "SleeperFunctionName", "VersionCheckFunctionName", "AlarmTopicArn", "DashboardUrl",
+    "AutoscalerFunctionName", "RetirementFunctionName", "SleeperFunctionName", "VersionCheckFunctionName",
+    "AlarmTopicArn", "DashboardUrl",
 }  # fmt: skip
 ACCESS_LOGS_ARN = {"Fn::GetAtt": ["AccessLogBucket", "Arn"]}
 FLOW_LOGS = "delivery.logs.amazonaws.com"

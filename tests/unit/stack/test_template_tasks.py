@@ -315,6 +315,7 @@ def test_every_function_is_built_by_make_at_the_root() -> None:
         "AutoscalerFunction": "autoscaler.handler.handler",
         "VersionCheckFunction": "version_check.handler.handler",
         "SleeperFunction": "sleeper.handler.handler",
+        "RetirementFunction": "retirement.handler.handler",
     }
     functions = {
         title: resource
@@ -351,6 +352,7 @@ def test_every_rate_is_one_that_eventbridge_accepts() -> None:
     schedules = {title: rule["ScheduleExpression"] for title, rule in rules.items() if "ScheduleExpression" in rule}
     assert {title: rate for title, rate in schedules.items() if isinstance(rate, str)} == {
         "AutoscalerFunctionEveryMinute": "rate(1 minute)",
+        "RetirementFunctionEveryHour": "rate(1 hour)",
         "SleeperFunctionEveryMinute": "rate(1 minute)",
         "VersionCheckFunctionEveryMinute": "rate(1 minute)",
     }

@@ -1,0 +1,1 @@
+"""The function that answers AWS's notices of retirement."""
