@@ -124,8 +124,8 @@ class Deployment:
 class Service:
     """The pool's ECS service; counts are ECS tasks.
 
-    Its tags say whether the autoscaler must leave it alone (`paused`), whether it must have no worker (`asleep`), and that
-    AWS retires the workers that started before a time (`retire_before`, in seconds since the epoch).
+    Its tags say whether the autoscaler must leave it alone (`paused`), whether it must have no worker (`asleep`), and
+    that AWS retires the workers that started before a time (`retire_before`, in seconds since the epoch).
     """
 
     desired: int

@@ -22,7 +22,7 @@ from autoscaler.policy import Policy
 from autoscaler.workers import Workers, by_load
 from fleet.member import CONSUMING
 
-# Workers that were launched together must not all retire at once: each has a limit of its own, lower by up to this share.
+# Workers that were launched together must not all retire at once. Each has its own limit, lower by up to this share.
 JITTER = 0.25
 _CRCS = 2**32
 
@@ -58,7 +58,7 @@ def least_consuming(workers: Workers, policy: Policy, *, needed: int) -> int:
 
 
 def split_unneeded(workers: Workers, chosen: Collection[str]) -> tuple[tuple[Worker, ...], tuple[Worker, ...]]:
-    """Return the consuming workers that are not `chosen`: those that are replaced, which drain at once, and the surplus.
+    """Return the consuming workers that are not `chosen`: those that are replaced, and the surplus.
 
     A retiring worker is replaced once another consumes in its place. None drains while a chosen one is being recalled.
     """
@@ -68,7 +68,7 @@ def split_unneeded(workers: Workers, chosen: Collection[str]) -> tuple[tuple[Wor
     in_place = [worker for worker in workers.usable if worker.id in chosen and worker.id not in workers.retiring]
     leaving = [worker for worker in unneeded if worker.id in workers.retiring]
     staying = [worker for worker in unneeded if worker.id not in workers.retiring]
-    if any(worker.state != CONSUMING for worker in in_place):
+    if any(worker.is_ordered_to_drain or worker.state != CONSUMING for worker in in_place):
         return (), tuple(staying)
     replaced = leaving[: len(in_place)]
     return tuple(replaced), tuple(by_load((*leaving[len(in_place) :], *staying)))

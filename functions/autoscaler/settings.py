@@ -18,8 +18,8 @@ POLL_SECONDS_DEFAULT = 5
 SCALE_IN_AFTER_DEFAULT_S = 0
 # Workers launched per hundred tasks that wait without a slot, chosen by simulation; 0 launches only what is needed.
 RACED_BOOTS_DEFAULT_PERCENT = 75
-# AWS retires tasks a week after its notice, unless the account says otherwise: a worker that is replaced after three days
-# leaves its tasks four. 0 sets no limit.
+# AWS retires tasks a week after its notice, or later. A worker that is replaced after three days leaves its tasks four
+# more, even if the notice is lost. 0 sets no limit.
 MAX_AGE_DEFAULT_HOURS = 72
 HOUR_S = 3600
 # The schedule invokes the function each minute, and EventBridge knows no shorter rate.

@@ -126,9 +126,9 @@ def to_consume(workers: Workers, policy: Policy, *, slots: int, ahead: int, leas
     Choose at least `least`. Then add workers for the slots that are wanted `ahead` of their tasks.
 
     The longest-running workers come first: tasks gather on workers that stay anyway, and the newest become empty. A
-    drained worker comes last, because ECS might be stopping it, and after all others one that retires. Beyond the least,
-    no empty worker is kept for the spare slots alone. Starting workers do not count: they may take minutes. Return the
-    ids.
+    drained worker comes last, because ECS might be stopping it, and after all others one that retires. Beyond the
+    least, no empty worker is kept for the spare slots alone. Starting workers do not count: they may take minutes.
+    Return the ids.
     """
     by_seniority = sorted((worker for worker in workers.available if worker.state != STARTING), key=SENIORITY)
     if workers.retiring:

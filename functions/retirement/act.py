@@ -17,8 +17,8 @@ Problems = list[str]
 def record(notice: Notice, *, settings: Settings, ecs: Any, now: float) -> tuple[list[str], Problems]:
     """Tag the services that the notice concerns; return their keys, and what went wrong.
 
-    All tasks of a service that started before the notice are retired, also if it names only some: AWS retires a revision of
-    its platform, and new tasks get the newest one.
+    All tasks of a service that started before the notice are retired, also if it names only some: AWS retires a
+    revision of its platform, and new tasks get the newest one.
     """
     names, problems = _concerned(notice, settings=settings, ecs=ecs)
     services = {key: name for key, name in settings.services.items() if _name(name) in names}

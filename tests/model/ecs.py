@@ -17,7 +17,7 @@ from local.aws.ecs.plane import Cluster
 from local.aws.ecs.services import Service
 from local.aws.ecs.tasks import Task
 from local.fargate.reconcile import ServiceView, TaskView, plan
-from shared.tags import asleep_tag, size_asleep
+from shared.tags import asleep_tag, retire_before, retire_before_tag, size_asleep
 from tests.model.seams import Fault, Seams
 
 SERVICE = "worker"
@@ -25,6 +25,7 @@ CLUSTER_ARN = "arn:aws:ecs:eu-west-1:123456789012:cluster/model"
 # A caller of the endpoint gives up after 3 s (agent.protection.TIMEOUT_S). Its request may take effect after that.
 LATEST_EFFECT_S = 5.0
 SCALING = "scaling activity"
+MAINTENANCE = "ECS is performing maintenance on the underlying infrastructure hosting the task"
 
 
 class Ecs:
@@ -66,10 +67,30 @@ class Ecs:
     # --- what the sleeper does
 
     def put_to_sleep(self) -> None:
-        self.service.properties["tags"] = [asleep_tag(self.service.desired_count)]
+        self._tag(asleep_tag(self.service.desired_count))
 
     def wake(self) -> None:
-        del self.service.properties["tags"]
+        self.service.properties["tags"] = [t for t in self._tags if size_asleep([t]) is None]
+
+    # --- what AWS Health and the function for retirement do
+
+    def announce_retirement(self) -> None:
+        """Tell of all tasks that have started. The tag holds whole seconds."""
+        self._tag(retire_before_tag(self._now() + 1))
+
+    @property
+    def retire_before(self) -> float | None:
+        return retire_before(self._tags)
+
+    def retire(self, task_id: str) -> None:
+        self.cluster.stop(task_id, reason=MAINTENANCE, now=self.now)
+
+    @property
+    def _tags(self) -> list[dict[str, str]]:
+        return list(self.service.properties.get("tags", ()))
+
+    def _tag(self, tag: dict[str, str]) -> None:
+        self.service.properties["tags"] = [*(t for t in self._tags if t["key"] != tag["key"]), tag]
 
     # --- what ECS does
 

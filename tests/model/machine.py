@@ -25,6 +25,7 @@ from tests.model.world import World
 PERIOD_S = 2.5  # more than CONFIRM_IDLE_S, so that two passes of the event loop confirm idleness
 # Scale-in waits 30 s, a stopping worker is remembered for 60 s, a dead one shown for 30 s, a tick comes each 15 s.
 SETTLE_PERIODS = 100
+RETIREMENT_PERIODS = 100  # AWS gives a week
 LONG_S, LONG_STEP_S = 32 * 60, 20  # more than a lease; no longer than a thread may sleep
 
 which = st.integers(0, 2 * MAXIMUM)
@@ -151,6 +152,21 @@ class ProtocolMachine(RuleBasedStateMachine):
         self._play("scaling", which, seed, count)
         self.world.ecs.wake()
 
+    @rule(which=which, seed=seeds, count=st.integers(5, 40), periods=st.integers(0, 16), work=st.booleans())
+    def aws_retires_its_tasks(self, which: int, seed: int, count: int, periods: int, work: bool) -> None:
+        """Interleave moves between the notice and the stop, whatever is protected; no worker may then have work."""
+        self.world.heal()
+        self.world.ecs.announce_retirement()
+        for _ in range(periods):
+            self.world.store.queues[QUEUE] = max(1, self.world.store.queues[QUEUE])  # the capacity is needed
+            self.world.orderly(PERIOD_S, work=work)
+        self._play("scaling", which, seed, count)
+        self.world.heal()
+        for _ in range(RETIREMENT_PERIODS):
+            self.world.store.queues[QUEUE] = max(1, self.world.store.queues[QUEUE])
+            self.world.orderly(PERIOD_S, work=True)
+        self.world.retire()
+
     @rule(release=st.sampled_from([OLDER_RELEASE, WORKERS_RELEASE]), periods=st.integers(1, 40))
     def the_webserver_is_replaced(self, release: str, periods: int) -> None:
         """Run for a while with another version of Airflow, in which workers start and the queue is never empty."""
@@ -251,11 +267,12 @@ EVERY_RULE = (
     "all_is_well_for_a_while",
     "a_deployment_rolls",
     "the_pool_sleeps",
+    "aws_retires_its_tasks",
     "the_webserver_is_replaced",
     "long_minutes_pass",
 )
 # Around the end of a worker's protection; in hours of work; around a lower desired count; around a webserver's
-# release; in sleep.
+# release; between AWS's notice and its stop; in sleep.
 DrainingMachine = _only(
     "a_busy_worker_is_drained", "an_idle_worker_is_drained", "all_is_well_for_a_while", name="DrainingMachine"
 )
@@ -264,6 +281,7 @@ ScalingMachine = _only(
     "a_move", "a_few_moves", "many_moves", "workers_are_too_many", "all_is_well_for_a_while", name="ScalingMachine"
 )
 GatesMachine = _only("a_few_moves", "all_is_well_for_a_while", "the_webserver_is_replaced", name="GatesMachine")
+RetirementMachine = _only("a_few_moves", "all_is_well_for_a_while", "aws_retires_its_tasks", name="RetirementMachine")
 SleepMachine = _only("a_few_moves", "all_is_well_for_a_while", "the_pool_sleeps", name="SleepMachine")
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import AbstractContextManager
 from types import SimpleNamespace
 from typing import Any
@@ -15,6 +15,7 @@ from autoscaler.desired import Plan, Situation
 from autoscaler.observation import Worker
 from autoscaler.policy import Policy
 from autoscaler.workers import Workers
+from fleet.member import CONSUMING
 from fleet.registry import ORDER_CONSUME
 
 Mutant = Callable[[], AbstractContextManager[Any]]
@@ -127,6 +128,25 @@ SCALING: dict[str, Mutant] = {
         Workers, "may_hold_protection", lambda _workers, _service: 0
     ),
     "stopping workers are forgotten": lambda: patch("autoscaler.decide.still_stopping", lambda *_, **__: {}),
+}
+
+
+def _drain_at_once(workers: Workers, chosen: Collection[str]) -> tuple[tuple[Worker, ...], tuple[Worker, ...]]:
+    """Let those that retire drain before others consume in their place."""
+    unneeded = [w for w in workers.serving if w.state == CONSUMING and w.id not in chosen]
+    retiring = tuple(w for w in workers.serving if w.state == CONSUMING and w.id in workers.retiring)
+    return retiring, tuple(w for w in unneeded if w not in retiring)
+
+
+RETIREMENT: dict[str, Mutant] = {
+    "a notice is not heeded": lambda: patch("autoscaler.decide.retiring", lambda *_, **__: frozenset()),
+    "workers retire before others consume": lambda: patch("autoscaler.desired.split_unneeded", _drain_at_once),
+    "a worker that retires is not replaced": lambda: patch(
+        "autoscaler.desired.replacements_wanted", lambda *_, **__: 0
+    ),
+    "a worker that retires is recalled": lambda: patch.object(
+        Workers, "available", property(lambda workers: workers.usable)
+    ),
 }
 
 SLEEP: dict[str, Mutant] = {

@@ -7,12 +7,12 @@ from typing import Any
 
 from autoscaler.desired import STOPPING_HOLDS_S
 from autoscaler.memory import Memory
-from autoscaler.observation import Fleet
+from autoscaler.observation import Fleet, Service
 from autoscaler.policy import Policy
 from autoscaler.report import Outcome
 from autoscaler.settings import Settings
 from autoscaler.tick import tick
-from fleet.member import WORKER
+from fleet.member import CONSUMING, WORKER
 from fleet.pools import Pool
 from fleet.registry import Registry
 from shared.known_tasks import KnownTasks
@@ -84,10 +84,29 @@ class Scaler:
             gone = {worker.id for worker in fleet.workers if worker.may_be_stopped} & recalled
             if any(0 <= outcome.observation.now - remembered.stopping[name] < STOPPING_HOLDS_S for name in gone):
                 raise Violation("a worker is recalled for which desired was lowered")
+        self._check_retirement(outcome)
         if self.ecs.is_asleep and not self.ecs.is_rolling_out and self.ecs.service.desired_count > most:
             raise Violation("a worker is started for a pool that is asleep")
         if informed and self.ecs.protected > self.ecs.service.desired_count:
             raise Violation(f"{self.ecs.protected} tasks are protected, {self.ecs.service.desired_count} desired")
+
+    @staticmethod
+    def _check_retirement(outcome: Outcome) -> None:
+        """Check that no worker retires before another consumes in its place, and that none comes back."""
+        fleet, service, needed = outcome.observation.fleet, outcome.observation.service, outcome.decision.needed
+        if not isinstance(fleet, Fleet) or not isinstance(service, Service) or needed is None:
+            return
+        before = service.retire_before
+        if before is None or before > outcome.observation.now or service.is_rolling_out:
+            return
+        retiring = {worker.id for worker in fleet.workers if worker.started_at < before}
+        if retiring & set(outcome.decision.recall):
+            raise Violation("a worker is recalled that AWS is about to stop")
+        consuming = [w for w in fleet.workers if w.state == CONSUMING and not w.is_ordered_to_drain and not w.has_ended]
+        drained = {worker.id for worker in consuming if worker.id in outcome.decision.drain}
+        left = len(consuming) - len(drained)
+        if drained & retiring and left < min(needed, len(consuming)):
+            raise Violation(f"workers retire, {left} of {len(consuming)} consume on, {needed} are needed")
 
     def begin_tick(self) -> None:
         """Begin a tick during which other things happen, another tick among them."""

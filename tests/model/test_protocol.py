@@ -18,10 +18,11 @@ from tests.model.machine import (
     GatesMachine,
     LeaseMachine,
     ProtocolMachine,
+    RetirementMachine,
     ScalingMachine,
     SleepMachine,
 )
-from tests.model.mutants import DRAINING, GATES, LEASE, SCALING, SLEEP, Mutant
+from tests.model.mutants import DRAINING, GATES, LEASE, RETIREMENT, SCALING, SLEEP, Mutant
 from tests.model.scaler import Violation
 
 log = logging.getLogger(__name__)
@@ -67,6 +68,7 @@ MUTANTS: dict[str, tuple[Mutant, type[ProtocolMachine]]] = {
         (SCALING, ScalingMachine),
         (GATES, GatesMachine),
         (SLEEP, SleepMachine),
+        (RETIREMENT, RetirementMachine),
     )
     for name, mutant in mutants.items()
 }

@@ -154,6 +154,18 @@ class World:
             self.done += process.done
             del self.processes[process.task_id]
 
+    def retire(self) -> None:
+        """Let AWS stop the tasks that it announced, whatever protection they hold. By now they must have no work."""
+        before = self.ecs.retire_before
+        for process in self.alive:
+            if before is None or process.born >= before or self.ecs.is_rolling_out:
+                continue
+            if process.messages and not process.forced:
+                raise Violation(f"AWS stops {process.task_id}, which has work")
+            self.ecs.retire(process.task_id)
+            process.forced = True
+        self.check()
+
     # --- accidents
 
     def crash(self, process: Process) -> None:
