@@ -12,9 +12,9 @@ from typing import TypeGuard
 from fleet.member import CONSUMING, DRAINED, DRAINING, STARTING, STOPPED
 from fleet.registry import ORDER_CONSUME, ORDERS
 
-# Long enough to outlast an endpoint that is away for minutes, short enough that a worker whose agent hangs does not
-# delay a deployment for hours.
-LEASE_MINUTES = 30
+# Long enough to outlast an outage of ECS's API: without protection, workers would stop consuming, and ECS could stop
+# them with their tasks. A worker whose agent hangs does not keep it for so long: see roles.health.
+LEASE_MINUTES = 12 * 60
 RENEW_EVERY_S = 300.0
 # A lease is trusted until this long before its end, to allow for slow answers and a slow reaction to its end.
 LEASE_MARGIN_S = 60.0

@@ -25,6 +25,8 @@ log = logging.getLogger(__name__)
 TICK_S = 1.0  # an order is read within this, and the event loop reacts within 0.25 s
 REPORT_EVERY_S = 5.0  # while nothing changes
 FAREWELL_S = 3.0
+# A tick takes some seconds at most, with Redis and ECS both away.
+HANGS_AFTER_S = 60.0
 # A permission stands for this long: only a rollback, which takes a minute, makes a webserver older than its workers.
 PERMITTED_FOR_S = 10.0
 
@@ -57,7 +59,7 @@ class FleetAgent:
         self._ended = False
         self._kick = threading.Event()
         self._thread: threading.Thread | None = None
-        self._born = time.monotonic()
+        self._born = self._ticked_at = time.monotonic()
         self._started_at: float | None = None  # by Redis's clock, so known after its first answer
         self._reported: Member | None = None
         self._answer: dict[str, str] | None = None
@@ -72,6 +74,16 @@ class FleetAgent:
         if self._thread is None:
             self._thread = threading.Thread(target=self._run, name="fleet", daemon=True)
             self._thread.start()
+
+    def command_now(self) -> Command:
+        """Return the command for the event loop: not to consume while the agent's thread hangs.
+
+        A worker whose agent hangs neither drains nor renews its protection. It finishes its tasks; then ECS replaces it,
+        because its health check fails.
+        """
+        command = self.command
+        hangs = time.monotonic() - self._ticked_at > HANGS_AFTER_S
+        return Command(consume=False, epoch=command.epoch) if hangs and command.consume else command
 
     def answer(self) -> dict[str, str] | None:
         """Return the worker's code as it was last reported, for a direct request; None before the first report."""
@@ -94,6 +106,7 @@ class FleetAgent:
 
     def tick(self, identity: Identity) -> None:
         """Run one tick: read the worker's order and permission, advance the state machine, report."""
+        self._ticked_at = time.monotonic()
         self._read_order(identity)
         if self._stopping:
             self._conduct.shut_down()

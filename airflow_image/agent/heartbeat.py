@@ -9,7 +9,7 @@ from pathlib import Path
 from agent import variables
 
 AGENT = "fleet-pulse"  # a tick of a worker's agent has ended
-RUNNER = "fleet-runner"  # a tick of the runner has begun
+RUNNER = "fleet-runner"  # a tick of the runner has begun; the worker reads it
 FORECASTER = "fleet-forecast"  # a tick of the forecaster has ended
 WAITING = "fleet-waits"  # the container waits for its turn; its program has not started
 
@@ -33,4 +33,6 @@ def age_s(given: Mapping[str, str], name: str) -> float | None:
 
 
 def _path(given: Mapping[str, str], name: str) -> Path:
+    if name == RUNNER:
+        return Path(given[variables.SHARED_FOLDER]) / name
     return Path(given.get(variables.AIRFLOW_HOME) or Path.home() / "airflow") / name

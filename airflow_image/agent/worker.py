@@ -89,7 +89,7 @@ class FleetStep(bootsteps.StartStopStep):  # type: ignore[misc]  # Celery is not
             self._agent.snapshot = None
             return
         debts.pay(tasks.channel)
-        command = self._agent.command
+        command = self._agent.command_now()
         consuming = self._subscribe(tasks) if command.consume else self._unsubscribe(tasks)
         # Both are needed: a task stops being active before its message is acknowledged, and a BRPOP under way can still
         # bring a message. Private to kombu: if it changes, this raises, and a worker without snapshots never drains.

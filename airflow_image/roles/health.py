@@ -11,9 +11,11 @@ import sys
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
-from agent import heartbeat
+from agent import heartbeat, variables
+from agent.runner import running
 from roles import database
 from roles.password import rotation_of
 
@@ -85,16 +87,17 @@ def _flower(given: Given) -> None:
 
 
 def _worker(given: Given) -> None:
-    """Check the fleet agent's heartbeat: without the agent a worker neither drains nor stays protected.
+    """Check the heartbeats of the fleet agent and of the runner, unless tasks run.
 
-    Redis and the database are deliberately not checked: a worker that waits for them must not be stopped with its
-    tasks.
+    Without the agent a worker neither drains nor stays protected, without the runner it runs no task. But ECS stops an
+    unhealthy worker whatever protection it holds. One whose agent hangs takes no more tasks (see
+    FleetAgent.command_now), and is unhealthy when they have ended.
+
+    Redis and the database are deliberately not checked: they may be away for any time.
     """
+    if running.is_any(Path(given[variables.SHARED_FOLDER])):
+        return
     _require_heartbeat("fleet agent", heartbeat.age_s(given, heartbeat.AGENT), longest_s=LONGEST_PAUSE_S)
-
-
-def _runner(given: Given) -> None:
-    """Check the heartbeat of the process that forks the tasks."""
     _require_heartbeat("runner", heartbeat.age_s(given, heartbeat.RUNNER), longest_s=LONGEST_PAUSE_S)
 
 
@@ -176,6 +179,5 @@ CHECKS: Mapping[str, Callable[[Given], None]] = {
     "triggerer": _job("TriggererJob"),
     "forecaster": _forecaster,
     "worker": _worker,
-    "runner": _runner,
     "flower": _flower,
 }

@@ -27,10 +27,16 @@ MAX_TASKS_QUEUED_AT_ONCE = 512
 # The longest that a supervisor waits, after its task has ended, for what is left to read; agent.runner.pace makes
 # the heartbeats of a running task rarer.
 MIN_HEARTBEAT_INTERVAL_S = 1
-# A task that can neither start nor report its end is lost. Airflow's own attempts end after 4 to 15 s; these last for
-# at least 23 x 5 s, within which a new webserver starts. The waits are random between the two.
-EXECUTION_API_ATTEMPTS = 24
+# A task that can neither start nor report its end is lost. Airflow's own attempts end after 4 to 15 s. Where there is
+# one webserver and its host is lost, ECS needs some minutes to notice and to start another. These last for at least
+# 59 x 5 s and, where each is refused at once, at most 590 s: a task's token to start is valid for 600 s. The waits are
+# random between the two.
+EXECUTION_API_ATTEMPTS = 60
 EXECUTION_API_WAIT_S = (5, 10)
+# A new scheduler starts before running tasks reach the new webserver beside it. With Airflow's 300 s it would take them
+# for dead if the webserver had been away for four minutes. A task whose worker is lost is retried after this time.
+HEARTBEAT_LIMIT_S = 600
+HEARTBEAT_LIMIT = {"AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": str(HEARTBEAT_LIMIT_S)}
 EXTRA_CELERY_CONFIG = "AIRFLOW__CELERY__EXTRA_CELERY_CONFIG"
 ASYNC_ARGUMENTS = "roles.database_async.ARGUMENTS"  # not imported here: it reads the environment
 SECRETS_BACKEND = "airflow.providers.amazon.aws.secrets.secrets_manager.SecretsManagerBackend"
@@ -126,6 +132,7 @@ def _scheduler_settings(given: Variables) -> Settings:
         "AIRFLOW__SCHEDULER__ENABLE_HEALTH_CHECK": "True",
         "AIRFLOW__SCHEDULER__SCHEDULER_HEALTH_CHECK_SERVER_HOST": bind_host(given),
         "AIRFLOW__SCHEDULER__SCHEDULER_HEALTH_CHECK_SERVER_PORT": given["PORT"],
+        **HEARTBEAT_LIMIT,
     }
 
 
@@ -153,6 +160,7 @@ def _runner_settings(given: Variables) -> Settings:
         "AIRFLOW__WORKERS__EXECUTION_API_RETRIES": str(EXECUTION_API_ATTEMPTS),
         "AIRFLOW__WORKERS__EXECUTION_API_RETRY_WAIT_MIN": str(EXECUTION_API_WAIT_S[0]),
         "AIRFLOW__WORKERS__EXECUTION_API_RETRY_WAIT_MAX": str(EXECUTION_API_WAIT_S[1]),
+        **HEARTBEAT_LIMIT,  # supervisors pace their heartbeats by it
         **_shared_logs(given),
     }
 

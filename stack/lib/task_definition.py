@@ -64,12 +64,24 @@ MEMORY_MIB = ("512", "1024", "2048", "4096", "8192", "16384")
 
 
 @dataclass(frozen=True, kw_only=True)
+class Health:
+    """How patient a health check is: so many failures in a row, each of at most so many seconds, make ECS replace."""
+
+    retries: int = HEALTH_RETRIES
+    timeout_s: int = HEALTH_TIMEOUT_S
+
+
+DEFAULT_HEALTH = Health()
+
+
+@dataclass(frozen=True, kw_only=True)
 class Container:
     """One container; its role is its name and the image's command. `memory_mib` is its limit.
 
     `listens_on` is the port of its server, `public_port` the one for the load balancer; one server may have both.
     `is_restarted`: when it ends, ECS restarts it alone instead of replacing the ECS task with all its containers.
     `is_optional`: the other containers continue without it, even when ECS no longer restarts it.
+    `health`: None for a container that ECS does not check.
     `starts_after`: containers that start before this one, and that ECS stops after it.
     `condition`: the name of the condition under which the task definition has the container; None for always.
     """
@@ -88,6 +100,7 @@ class Container:
     is_restarted: bool = False
     is_optional: bool = False
     condition: str | None = None
+    health: Health | None = DEFAULT_HEALTH
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -235,8 +248,8 @@ def _container(container: Container, *, settings: Settings, log_group: LogGroup)
             *(ContainerDependency(ContainerName=name, Condition="SUCCESS") for name in container.runs_after),
             *(ContainerDependency(ContainerName=name, Condition="START") for name in container.starts_after),
         ]
-    if not container.runs_once:
-        definition.HealthCheck = _health_check(container.role)
+    if container.health is not None and not container.runs_once:
+        definition.HealthCheck = _health_check(container.role, container.health)
     if container.public_port is not None:
         definition.PortMappings = [PortMapping(ContainerPort=container.public_port)]
     if container.is_restarted:
@@ -261,11 +274,11 @@ def _volume(container: Container, *, use: str) -> str:
     return f"{container.role}-{use}"
 
 
-def _health_check(role: str) -> HealthCheck:
+def _health_check(role: str, health: Health) -> HealthCheck:
     return HealthCheck(
         Command=["CMD", ENTRYPOINT, "health", role],
         Interval=HEALTH_INTERVAL_S,
-        Retries=HEALTH_RETRIES,
+        Retries=health.retries,
         StartPeriod=START_PERIOD_S,
-        Timeout=HEALTH_TIMEOUT_S,
+        Timeout=health.timeout_s,
     )

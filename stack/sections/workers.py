@@ -14,7 +14,7 @@ from stack.lib.iam import protect_tasks
 from stack.lib.parameters import add_mapping
 from stack.lib.security_groups import add_open_group, allow_traffic
 from stack.lib.services import Workload, add_service
-from stack.lib.task_definition import MEMORY_MIB, Container, Task, add_task
+from stack.lib.task_definition import MEMORY_MIB, Container, Health, Task, add_task
 from stack.sections.airflow import Airflow
 from stack.sections.connections import let_read_connections
 from stack.sections.foundation import Foundation
@@ -28,6 +28,9 @@ MEMORY_MAPPING = "WorkerMemoryMib"
 WORKER_MIB = 320
 WORKER_SHARE = 48
 LOG_SERVER_PORT = 8793  # Airflow's own default
+# ECS stops an unhealthy worker whatever protection it holds. These are ECS's own maxima: where tasks take the whole
+# processor, the check itself may be slow.
+HEALTH = Health(retries=10, timeout_s=60)
 STOP_TIMEOUT_S = 120  # Fargate's maximum: a worker without protection finishes its tasks in an orderly way within it
 
 
@@ -73,6 +76,7 @@ def _add_pool(t: Template, *, base: Foundation, airflow: Airflow, sized: SizedPo
         memory_mib=FindInMap(MEMORY_MAPPING, sized.size.memory_mib, "Worker"),
         environment={**login.environment, **airflow.connections.pools, "POOL": pool.name},
         secrets={**login.secrets, "API_SECRET": base.secrets.api},
+        health=HEALTH,
         stop_timeout_s=STOP_TIMEOUT_S,
         starts_after=(RUNNER,),
         has_shared_folder=True,
@@ -82,6 +86,8 @@ def _add_pool(t: Template, *, base: Foundation, airflow: Airflow, sized: SizedPo
         memory_mib=FindInMap(MEMORY_MAPPING, sized.size.memory_mib, "Runner"),
         environment=airflow.connections.for_tasks,
         secrets={},
+        # The worker checks it, too: only together they know whether tasks run.
+        health=None,
         stop_timeout_s=STOP_TIMEOUT_S,
         has_shared_folder=True,
     )

@@ -11,6 +11,8 @@ from unittest.mock import Mock, patch
 from agent import variables
 from tests.model.worker import count_active
 
+LEASE_MINUTES = 30
+
 
 @contextmanager
 def production(now: Callable[[], float]) -> Iterator[None]:
@@ -25,6 +27,9 @@ def production(now: Callable[[], float]) -> Iterator[None]:
             ("agent.worker.FleetAgent.start", lambda _: None),
             ("agent.fleet_agent.time", clock),
             ("agent.fleet_agent.log", Mock()),
+            # Half a day would take too many steps.
+            ("agent.conduct.LEASE_MINUTES", LEASE_MINUTES),
+            ("agent.fleet_agent.LEASE_MINUTES", LEASE_MINUTES),
             ("autoscaler.tick.time", clock),
         ):
             stack.enter_context(patch(target, replacement))

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from random import Random
 
-from agent.conduct import LEASE_MINUTES
 from fleet.registry import MEMBERS_KEY, member_key, scaler_key
 from local.aws.ecs.tasks import STARTING, Task
 from tests.model.ecs import Ecs
 from tests.model.messages import HIDDEN_S, Stage
+from tests.model.production import LEASE_MINUTES
 from tests.model.redis_store import Store
 from tests.model.scaler import MAXIMUM, POLL_S, Scaler, Violation
 from tests.model.seams import Fault, Seams

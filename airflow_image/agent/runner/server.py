@@ -20,7 +20,7 @@ from pathlib import Path
 import psutil
 
 from agent import heartbeat, variables
-from agent.runner import protocol
+from agent.runner import protocol, running
 from agent.runner.protocol import Outcome
 
 log = logging.getLogger(__name__)
@@ -125,6 +125,7 @@ class Server:
             os._exit(0)
 
     def _run_workload(self, stream: socket.socket) -> None:
+        running.note(self._folder)
         # A task, and what it leaves behind, must not keep the stream open, nor be able to write to it.
         os.register_at_fork(after_in_child=stream.close)
         try:

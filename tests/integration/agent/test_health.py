@@ -4,6 +4,7 @@ import json
 import os
 import socket
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator, Set
@@ -15,6 +16,7 @@ import psycopg
 import pytest
 
 from agent import heartbeat, variables
+from agent.runner import running
 from project import paths
 from roles import health
 from tests.support.servers import PostgresServer
@@ -87,13 +89,16 @@ def test_a_container_without_a_server_is_unhealthy() -> None:
     ("role", "sign", "longest_s", "silence"),
     [
         ("worker", heartbeat.AGENT, health.LONGEST_PAUSE_S, "fleet agent heartbeat missing"),
+        ("worker", heartbeat.RUNNER, health.LONGEST_PAUSE_S, "runner heartbeat missing"),
         ("forecaster", heartbeat.FORECASTER, health.LONGEST_TICK_S, "forecaster heartbeat missing"),
     ],
 )
 def test_a_container_without_a_server_is_healthy_while_its_heartbeat_is_recent(
     role: str, sign: str, longest_s: float, silence: str, tmp_path: Path
 ) -> None:
-    given = {variables.AIRFLOW_HOME: str(tmp_path)}
+    given = {variables.AIRFLOW_HOME: str(tmp_path), variables.SHARED_FOLDER: str(tmp_path)}
+    for other in {heartbeat.AGENT, heartbeat.RUNNER} - {sign}:
+        heartbeat.beat(given, other)
     with pytest.raises(health.Unhealthy, match=f"{silence} since the container started"):
         health.check(role, given)
     heartbeat.beat(given, sign)
@@ -102,6 +107,26 @@ def test_a_container_without_a_server_is_healthy_while_its_heartbeat_is_recent(
     os.utime(tmp_path / sign, (long_ago, long_ago))
     with pytest.raises(health.Unhealthy, match=f"{silence} for 1"):
         health.check(role, given)
+
+
+def test_a_worker_is_never_unhealthy_while_a_task_runs(tmp_path: Path) -> None:
+    given = {variables.AIRFLOW_HOME: str(tmp_path), variables.SHARED_FOLDER: str(tmp_path)}
+    note = f"from pathlib import Path; from agent.runner import running; running.note(Path({str(tmp_path)!r}))"
+    code = f"{note}; print(flush=True); input()"
+    environment = {"PYTHONPATH": paths.IMAGE_PYTHONPATH, "PATH": os.environ["PATH"]}
+    command = [sys.executable, "-c", code]
+    with subprocess.Popen(command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as task:
+        assert task.stdout is not None
+        task.stdout.readline()
+        health.check("worker", given)  # its agent and its runner hang
+        task.kill()
+    with pytest.raises(health.Unhealthy, match="fleet agent heartbeat missing"):
+        health.check("worker", given)
+
+
+def test_a_worker_of_which_it_is_unknown_whether_tasks_run_is_healthy(tmp_path: Path) -> None:
+    (tmp_path / running.FILE).symlink_to(running.FILE)  # cannot be opened
+    health.check("worker", {variables.AIRFLOW_HOME: str(tmp_path), variables.SHARED_FOLDER: str(tmp_path)})
 
 
 @pytest.mark.parametrize("role", ["scheduler", "dag-processor"])

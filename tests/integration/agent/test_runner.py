@@ -13,7 +13,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from agent.runner import protocol
+from agent.runner import protocol, running
 from agent.runner.client import Runner, RunnerUnavailable
 from agent.runner.protocol import Outcome, Request
 from project import paths
@@ -126,6 +126,39 @@ def test_a_process_that_a_task_leaves_behind_holds_no_slot(served: Served, runne
     assert outcomes == [Outcome()]
     assert eventually(lambda: served.out.exists() and bool(served.out.read_text()))
     os.kill(int(served.out.read_text()), signal.SIGKILL)
+
+
+def test_it_is_known_whether_tasks_run_even_while_the_runner_hangs(served: Served, runner: Runner) -> None:
+    assert not running.is_any(served.folder)
+    thread, _ = in_background(runner, WITH_A_TASK)
+    assert eventually(lambda: running.is_any(served.folder))
+    os.kill(served.process.pid, signal.SIGSTOP)
+    assert stays(lambda: running.is_any(served.folder), for_s=1)
+    for child in psutil.Process(served.process.pid).children(recursive=True):
+        child.kill()
+    assert eventually(lambda: not running.is_any(served.folder))
+    os.kill(served.process.pid, signal.SIGCONT)
+    thread.join(10)
+
+
+def test_a_task_notes_that_it_runs_while_health_checks_ask_all_the_time(served: Served, runner: Runner) -> None:
+    asking = True
+
+    def ask() -> None:
+        while asking:
+            running.is_any(served.folder)
+
+    asker = threading.Thread(target=ask)
+    asker.start()
+    thread, _ = in_background(runner, "import time; time.sleep(3)")
+    try:
+        assert eventually(lambda: len(served.children()) == 1)
+        assert eventually(lambda: running.is_any(served.folder))
+    finally:
+        asking = False
+        asker.join()
+    assert running.is_any(served.folder)
+    thread.join(10)
 
 
 def test_a_task_cannot_pose_as_its_supervisor(served: Served, runner: Runner) -> None:

@@ -223,4 +223,4 @@ def test_without_a_directory_or_without_uv_one_line_says_so(tmp_path: Path) -> N
 
 def test_the_containers_that_must_report_are_those_of_the_template_that_go_on() -> None:
     checked = {name for name, container in rendered.containers().items() if "HealthCheck" in container}
-    assert checked - {"runner"} == ROLES  # it has no access to the registry, so it cannot report
+    assert checked == ROLES

@@ -168,6 +168,13 @@ def test_a_failed_renewal_changes_nothing_while_the_lease_holds(consuming: Worke
     assert (consuming.state, consuming.consumes, consuming.conduct.protected) == (CONSUMING, True, True)
 
 
+def test_a_worker_consumes_on_through_an_outage_of_ecs_that_lasts_for_hours(consuming: Worker) -> None:
+    for _ in range(11 * 12):
+        consuming.wait(RENEW_EVERY_S)
+        consuming.answer(granted=None)
+    assert (consuming.state, consuming.consumes, consuming.conduct.protected) == (CONSUMING, True, True)
+
+
 def test_a_worker_whose_lease_runs_out_unsubscribes_in_time(consuming: Worker) -> None:
     consuming.wait(LEASE_S - 1)
     assert consuming.consumes

@@ -147,8 +147,11 @@ def test_an_empty_variable_counts_as_missing(role: str) -> None:
         ("scheduler", "AIRFLOW__SCHEDULER__MAX_TIS_PER_QUERY", "172"),
         ("scheduler", "AIRFLOW__SCHEDULER__SCHEDULER_HEALTH_CHECK_SERVER_PORT", "8080"),
         ("runner", "AIRFLOW__WORKERS__MIN_HEARTBEAT_INTERVAL", "1"),
-        # 23 waits of at least 5 s between 24 attempts: a webserver may be away for 115 s
-        ("runner", "AIRFLOW__WORKERS__EXECUTION_API_RETRIES", "24"),
+        # 59 waits of at least 5 s between 60 attempts: a webserver may be away for 295 s
+        ("runner", "AIRFLOW__WORKERS__EXECUTION_API_RETRIES", "60"),
+        # Both count it; a supervisor gives up after three heartbeats, each of so many attempts.
+        ("runner", "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT", "600"),
+        ("scheduler", "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT", "600"),
         ("runner", "AIRFLOW__WORKERS__EXECUTION_API_RETRY_WAIT_MIN", "5"),
         ("runner", "AIRFLOW__WORKERS__EXECUTION_API_RETRY_WAIT_MAX", "10"),
         ("worker", "FLEET_QUEUES", "default"),

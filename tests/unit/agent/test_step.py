@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from agent.conduct import CONFIRM_IDLE_S, Command
+from agent.fleet_agent import HANGS_AFTER_S
 from agent.worker import TICK_S, FleetStep
 
 QUEUES = [SimpleNamespace(name="default"), SimpleNamespace(name="long")]
@@ -90,6 +91,21 @@ def test_a_worker_leaves_every_queue_on_command(loop: Loop) -> None:
     loop.command(consume=False)
     loop.run()
     assert loop.tasks.subscribed == set()
+
+
+def test_a_worker_whose_agent_hangs_leaves_every_queue_until_it_goes_on(loop: Loop) -> None:
+    loop.command(consume=True)
+    loop.run()
+    loop.agent._ticked_at -= HANGS_AFTER_S + 1
+    loop.run(CONFIRM_IDLE_S + 1)
+    assert loop.tasks.subscribed == set()
+    loop.agent._ticked_at += HANGS_AFTER_S + 1
+    loop.run()
+    assert loop.tasks.subscribed == {"default", "long"}
+    # What was idle meanwhile is not idle under the next command.
+    loop.command(consume=False)
+    loop.run()
+    assert not loop.idle
 
 
 def test_a_quiet_worker_is_idle_after_a_while(loop: Loop) -> None:

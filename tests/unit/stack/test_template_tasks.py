@@ -165,13 +165,20 @@ def test_worker_and_runner_divide_the_memory() -> None:
         assert memory == {"Fn::FindInMap": ["WorkerMemoryMib", {"Ref": "WorkerMemory"}, name.capitalize()]}
 
 
-@pytest.mark.parametrize("name", [name for name in EVERY if name not in ("gate", "migrate")])
+@pytest.mark.parametrize("name", [name for name in EVERY if name not in ("gate", "migrate", "runner")])
 def test_a_container_is_checked_by_the_image_itself(name: str) -> None:
     check = rendered.containers()[name]["HealthCheck"]
     assert check["Command"] == ["CMD", "/opt/airflow-on-ecs/entrypoint", "health", name]
     assert name in health.CHECKS
     # Longer than a database failover, so that it replaces no container.
     assert check["Interval"] * check["Retries"] > 120
+
+
+def test_ecs_checks_a_worker_as_patiently_as_it_can_and_its_runner_not_at_all() -> None:
+    """ECS stops an unhealthy worker, whatever protection it holds and whatever tasks it runs."""
+    worker, runner = (rendered.containers()[name] for name in ("worker", "runner"))
+    assert (worker["HealthCheck"]["Retries"], worker["HealthCheck"]["Timeout"]) == (10, 60)
+    assert "HealthCheck" not in runner
 
 
 @pytest.mark.parametrize("name", EVERY)
