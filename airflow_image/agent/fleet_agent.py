@@ -78,8 +78,8 @@ class FleetAgent:
     def command_now(self) -> Command:
         """Return the command for the event loop: not to consume while the agent's thread hangs.
 
-        A worker whose agent hangs neither drains nor renews its protection. It finishes its tasks; then ECS replaces it,
-        because its health check fails.
+        A worker whose agent hangs neither drains nor renews its protection. It finishes its tasks. Then its health
+        check fails, and ECS replaces it.
         """
         command = self.command
         hangs = time.monotonic() - self._ticked_at > HANGS_AFTER_S

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, LiteralString
 
+import psutil
 import psycopg
 from psycopg import sql
 
@@ -110,6 +111,25 @@ class Postgres:
         time.sleep(away_s)
         programs = postgres_files.programs(self._home, uid=self._uid)
         self._child = self._start(programs / "postgres")
+
+    def freeze(self) -> None:
+        """Let no process of the server go on: sessions stay open, new ones are accepted by the kernel alone."""
+        self._signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Let the server go on. Do nothing when it is not frozen, or down."""
+        self._signal(signal.SIGCONT)
+
+    def _signal(self, number: int) -> None:
+        """Send a signal to the server's first process, which starts no further ones meanwhile, and to all others."""
+        if self.pid is None:
+            return
+        with contextlib.suppress(psutil.NoSuchProcess):
+            first = psutil.Process(self.pid)
+            first.send_signal(number)
+            for other in first.children(recursive=True):
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    other.send_signal(number)
 
     def remove(self) -> None:
         """Stop the server and delete its files."""

@@ -4,10 +4,9 @@ import json
 import time
 import uuid
 from collections.abc import Iterator
-from typing import Any, cast
+from typing import Any
 
 import pytest
-import redis
 
 from autoscaler.observation import Service
 from autoscaler.services import read_services
@@ -21,7 +20,7 @@ from tests.support.servers import RedisServer
 from tests.support.throttling import throttling
 from tests.support.version_world import FakeWebserver, World
 
-NOTHING = {"recorded": [], "deployed": []}
+NOTHING: dict[str, list[str]] = {"recorded": [], "deployed": []}
 
 
 @pytest.fixture(scope="module")
@@ -33,8 +32,8 @@ def api() -> Iterator[AwsApi]:
 @pytest.fixture
 def world(api: AwsApi, redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
     webserver = FakeWebserver()
-    client = cast("redis.Redis", redis_server.client)
-    made = World(ecs=api.client("ecs"), redis=client, webserver=webserver, cluster=f"c{uuid.uuid4().hex}").build()
+    ecs, client = api.client("ecs"), redis_server.client
+    made = World(ecs=ecs, redis=client, webserver=webserver, cluster=f"c{uuid.uuid4().hex}").build()
     settings = Settings(cluster=made.cluster, services=made.services)
     monkeypatch.setattr(entry, "wiring", lambda: (settings, made.ecs))
     yield made

@@ -360,3 +360,26 @@ def test_the_major_version_of_postgres_is_the_one_that_the_template_asks_of_rds(
     with postgres_server.server.superuser() as connection:
         (version,) = connection.execute("show server_version").fetchone() or ("",)
     assert version.split(".")[0] == POSTGRES_VERSION
+
+
+def test_a_frozen_server_accepts_connections_answers_none_and_keeps_its_sessions(server: Postgres) -> None:
+    server.start()
+    server.provision("app", "secret-1", "app")
+    with sign_in(server, user="app", password="secret-1", database="app") as session:
+        session.execute("CREATE TEMPORARY TABLE kept (n int)")
+        server.freeze()
+        try:
+            with socket.create_connection((server.host, server.port), timeout=2):
+                pass
+            with pytest.raises(psycopg.OperationalError, match="timeout"):
+                psycopg.connect(
+                    host=server.host, port=server.port, user="app", password="secret-1", dbname="app", connect_timeout=2
+                )
+        finally:
+            server.thaw()
+        assert session.execute("SELECT count(*) FROM kept").fetchone() == (0,)
+
+
+def test_a_server_that_is_down_is_neither_frozen_nor_thawed(server: Postgres) -> None:
+    server.freeze()
+    server.thaw()

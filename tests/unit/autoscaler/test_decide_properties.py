@@ -11,6 +11,7 @@ from autoscaler.decide import Decision, decide
 from autoscaler.memory import Memory
 from autoscaler.observation import Observation, Unreadable
 from autoscaler.policy import Policy
+from autoscaler.retirement import retiring
 from fleet.member import CONSUMING, STOPPED
 from tests.support.any_pool import CONCURRENCY, NOW, holds_work, memories, observations, parts, policies
 from tests.support.pool_world import World
@@ -24,7 +25,8 @@ def test_desired_stays_within_the_limits_unless_more_are_there_already(
     desired = decide(observation, policy, memory).desired
     assert desired is not None
     assert policy.minimum <= desired
-    more = policy.maximum if service.is_rolling_out else 0  # new workers beside the old ones
+    is_replacing = service.is_rolling_out or retiring(fleet, service, policy, now=observation.now)
+    more = policy.maximum if is_replacing else 0  # new workers beside the old ones
     assert desired <= max(policy.maximum, service.desired, more + sum(map(holds_work, fleet.workers)))
 
 

@@ -247,7 +247,10 @@ def test_the_pools_are_what_the_autoscaler_reads() -> None:
 @pytest.mark.parametrize(
     ("title", "own"),
     [
-        ("AutoscalerFunction", {"POOLS", "POLL_SECONDS", "SCALE_IN_AFTER_S", "MAX_STEP_OUT", "RACED_BOOTS_PERCENT"}),
+        (
+            "AutoscalerFunction",
+            {"POOLS", "POLL_SECONDS", "SCALE_IN_AFTER_S", "MAX_STEP_OUT", "RACED_BOOTS_PERCENT", "MAX_AGE_HOURS"},
+        ),
         ("VersionCheckFunction", {"SERVICES", "TOPIC_ARN", "WEBSERVER_URL"}),
     ],
 )
