@@ -2,10 +2,29 @@
 
 import re
 from pathlib import Path
+from typing import Any
 
+from local.lambdas.schedules import matches
 from tests.support import rendered
 
 ROOT = Path(__file__).parents[3]
+# An event as ECS's documentation has it, without its texts.
+NOTICE: dict[str, Any] = {
+    "version": "0",
+    "detail-type": "AWS Health Event",
+    "source": "aws.health",
+    "account": "123456789012",
+    "region": "us-east-1",
+    "resources": ["cluster|service", "cluster|service"],
+    "detail": {
+        "eventArn": "arn:aws:health:us-east-1::event/ECS/AWS_ECS_TASK_PATCHING_RETIREMENT/x",
+        "service": "ECS",
+        "eventScopeCode": "ACCOUNT_SPECIFIC",
+        "eventRegion": "us-east-1",
+        "eventTypeCode": "AWS_ECS_TASK_PATCHING_RETIREMENT",
+        "eventTypeCategory": "scheduledChange",
+    },
+}
 
 
 def test_a_notice_of_retirement_invokes_the_function() -> None:
@@ -15,6 +34,8 @@ def test_a_notice_of_retirement_invokes_the_function() -> None:
         "detail-type": ["AWS Health Event"],
         "detail": {"service": ["ECS"], "eventTypeCode": ["AWS_ECS_TASK_PATCHING_RETIREMENT"]},
     }
+    assert matches(rule["EventPattern"], NOTICE)
+    assert not matches(rule["EventPattern"], {**NOTICE, "detail": {**NOTICE["detail"], "service": "EC2"}})
     (target,) = rule["Targets"]
     assert target["Arn"] == {"Fn::GetAtt": ["RetirementFunction", "Arn"]}
 
