@@ -116,7 +116,7 @@ def environment(tmp_path: Path) -> Iterator[dict[str, str]]:
         "CLUSTER": "cluster",
         "POLL_SECONDS": "15",
         "POOLS": json.dumps([pool]),
-        "SERVICES": json.dumps({"airflow": "airflow", "worker": "worker"}),
+        "SERVICES": json.dumps({name: name for name in ("airflow", "worker", "flower")}),
         "AIRFLOW_SERVICE": "airflow",
         "FLOWER_SERVICE": "flower",
         "DATABASE": "database",
