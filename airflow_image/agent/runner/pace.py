@@ -21,7 +21,7 @@ FIRST_S = 5.0  # a task that is shorter sends no heartbeat
 GROWTH = 0.5
 # A task's token is renewed by a request in the last fifth of its life, which is never less than 30 s.
 LONGEST_S = 25.0
-# Airflow takes a task for dead after the timeout (300 s). So many heartbeats fit into it, some of which may be lost.
+# Airflow takes a task for dead after a timeout. So many heartbeats fit into it, some of which may be lost.
 MIN_BEATS_PER_TIMEOUT = 8
 
 

@@ -16,10 +16,10 @@ from bench.micro.execution_api.meter import SAMPLE_EVERY_S, Usage, connections_o
 from bench.micro.execution_api.stage import Stage, prepared_stage
 from bench.micro.execution_api.tasks import Api, HeartbeatsOnly, Interval, Load, RunningTasks, StartsAndEnds, Tally
 from bench.micro.page.webserver import Webserver
+from roles.parts import HEARTBEAT_LIMIT_S
 
 TASKS = 100
 TASK_S = 60.0  # of the tasks that run
-TIMEOUT_S = 300.0  # Airflow's task_instance_heartbeat_timeout
 ROUNDS, ROUND_S = 3, 4.0
 RUNNING_S = 15.0
 MOST_PROCESSES = 4
@@ -33,7 +33,7 @@ def every_second(_age_s: float) -> float:
 
 def of_today(age_s: float) -> float:
     """Return the interval of the runner's heartbeats."""
-    return interval_s(age_s, timeout_s=TIMEOUT_S)
+    return interval_s(age_s, timeout_s=HEARTBEAT_LIMIT_S)
 
 
 @dataclass(frozen=True, kw_only=True)
