@@ -40,7 +40,7 @@ class Report:
     @property
     def circumstances(self) -> str:
         noise = f"other programs took up to {self.figures.other_share:.0%} of the machine"
-        verdict = "" if self.is_quiet else ", so latencies are too high; processor times hold"
+        verdict = "" if self.is_quiet else ", so latencies are much too high and processor times somewhat"
         load = "load average {:.1f} before, {:.1f} after".format(*self.load)
         return f"{os.cpu_count()} processors, {load}; {noise}{verdict}"
 
