@@ -16,7 +16,7 @@ from fleet.pools import POOLS, find_pool, read_pools, total_slots
 from roles import celery_settings, database
 from roles.errors import ConfigurationError
 from roles.forecaster_settings import forecast_settings
-from roles.web_processes import PROCESSES, processes
+from roles.web_processes import MAX_OVERFLOW, PROCESSES, WEB_OVERFLOW, processes
 
 Variables = Mapping[str, str]
 Settings = dict[str, str]
@@ -276,6 +276,7 @@ WEB = Part(
     needs=("PORT", "PUBLIC_PORT", "ADMIN_PASSWORD", POOLS, variables.CPU_UNITS, variables.MEMORY_MIB),
     settings=lambda given: {
         PROCESSES: str(processes(given)),
+        MAX_OVERFLOW: str(WEB_OVERFLOW),
         "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": f"{ADMIN}:admin",
         # Only the load balancer can connect from outside; its headers hold the address that the browser asked for.
         "FORWARDED_ALLOW_IPS": "*",

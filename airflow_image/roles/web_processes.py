@@ -8,6 +8,11 @@ from agent import variables
 from roles.errors import ConfigurationError
 
 PROCESSES = "AIRFLOW__API__WORKERS"
+MAX_OVERFLOW = "AIRFLOW__DATABASE__SQL_ALCHEMY_MAX_OVERFLOW"
+# Each process has two pools of database connections, with and without asyncio. Airflow's ten beyond the pool's five
+# would let the copies of `airflow` open more than a database of prd's class accepts.
+POOL_SIZE, WEB_OVERFLOW = 5, 5
+CONNECTIONS_A_PROCESS = 2 * (POOL_SIZE + WEB_OVERFLOW)
 UNITS_OF_A_VCPU = 1024
 # Measured by `python -m bench.micro.execution_api`: a process under load, and what the container has besides.
 PROCESS_MIB = 300

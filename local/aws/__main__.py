@@ -9,7 +9,7 @@ import sys
 import threading
 from collections.abc import Sequence
 
-from local.aws.backend.settings import BROKER_ADMINISTRATOR, Address, Settings
+from local.aws.backend.settings import BROKER_ADMINISTRATOR, SERVICE_LIMIT_S, Address, Settings
 
 
 def _address(text: str) -> Address:
@@ -24,11 +24,18 @@ def _arguments(argv: Sequence[str] | None) -> Settings:
     parser.add_argument("--port", type=int, required=True, help="port of 127.0.0.1 to listen on")
     parser.add_argument("--database", type=_address, required=True, help="HOST:PORT of the RDS instance")
     parser.add_argument("--broker", type=_address, required=True, help="HOST:PORT of the ElastiCache group")
+    parser.add_argument(
+        "--service-limit-s",
+        type=float,
+        default=SERVICE_LIMIT_S,
+        help="seconds for a service to become stable, 0 for no wait",
+    )
     given = parser.parse_args(argv)
     return Settings(
         port=given.port,
         database=given.database,
         broker=given.broker,
+        service_limit_s=given.service_limit_s,
         # Not an argument: every user of the machine can read a command line.
         broker_administrator=os.environ.pop(BROKER_ADMINISTRATOR, None),
     )

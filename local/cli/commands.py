@@ -97,7 +97,7 @@ def decisions() -> int:
 
 def deploy(version: str) -> int:
     """Roll the image `version` out on the running stack, and wait for the end of the rollout."""
-    config = preflight(CONFIG_ENV)
+    config = preflight(CONFIG_ENV).config
     where = running.find_stack()
     clients = Clients(where.endpoint, where.region)
     with Display() as display:
@@ -120,7 +120,8 @@ def deploy(version: str) -> int:
 def check(name: str) -> int:
     """Check an environment's parameters against the template's constraints, as CloudFormation does."""
     found = preflight(name)
-    print(f"{name}: {len(found.parameters)} parameters, all valid")
+    print(f"{name}: {len(found.config.parameters)} parameters, all valid")
+    print(f"{name}: {found.budget}")
     return 0
 
 

@@ -24,6 +24,7 @@ from local.fargate.container_user import ContainerUsers
 from local.fargate.control_plane import ControlPlane
 from local.fargate.definition import ContainerDefinition, resolve_secrets
 from local.fargate.endpoint import Endpoint
+from local.fargate.memory_limit import MemoryGroup, MemoryLimits
 from local.fargate.network import Network
 from local.fargate.reconcile import ServiceView, TaskView, plan
 from local.fargate.task import Phase, Task
@@ -53,14 +54,16 @@ class Agent:
         on_deployment: Callable[..., None],
         on_failure: Callable[[str], None],
         users: ContainerUsers | None = None,
+        memory: MemoryLimits | None = None,
     ) -> None:
         """Prepare the loop. `on_failure` is called with the reason when a service's tasks cannot start.
 
-        `users`: of the containers' processes; without them they are this process's.
+        `users`: of the containers' processes; without them they are this process's. `memory`: makes their limits.
         """
         self._clients, self._network, self._platform = clients, network, platform
         self._control_plane = ControlPlane(clients.ecs, cluster)
         self._on_deployment, self._on_failure, self._users = on_deployment, on_failure, users
+        self._memory = memory
         self._tasks: dict[str, Task] = {}
         self._failures: dict[str, int] = {}
         self._not_before: dict[str, float] = {}
@@ -202,7 +205,13 @@ class Agent:
             home=home,
             log_path=self.log_path(task, definition.name),
             user=user,
+            memory=self._memory_group(definition),
         )
+
+    def _memory_group(self, definition: ContainerDefinition) -> MemoryGroup | None:
+        if self._memory is None or definition.memory_mib is None:
+            return None
+        return self._memory.new(definition.memory_mib)
 
     @staticmethod
     def log_path(task: Task, container: str) -> Path:

@@ -13,6 +13,7 @@ from pathlib import Path
 import psutil
 
 from local.fargate.container_user import UMASK, ContainerUser
+from local.fargate.memory_limit import OUT_OF_MEMORY, MemoryGroup
 from local.servers.process import spawn
 
 
@@ -28,10 +29,12 @@ class Container:
         home: Path,
         log_path: Path,
         user: ContainerUser | None = None,
+        memory: MemoryGroup | None = None,
     ) -> None:
         self.name = name
         self.log_path = log_path
         self._argv, self._env, self._home, self._user = argv, dict(env), home, user
+        self._memory = memory
         if user is not None:
             user.own(home)
         self.was_killed = False
@@ -61,27 +64,27 @@ class Container:
 
     def restart(self) -> None:
         """Start it again after its exit, in the same place and environment, without processes left from before."""
-        self.kill_leftovers()
+        self._kill_processes()
         self._start()
 
     def kill(self) -> None:
         """Kill it and everything it started."""
         if self.process.poll() is None:
             self.was_killed = True
-        for process in self._processes():
-            with contextlib.suppress(psutil.Error):
-                process.kill()
+        self._kill_processes()
         self.process.wait()
+        self._leave_group()
 
     def kill_leftovers(self) -> None:
         """Kill the processes that an exited first process left behind, as a container's end does."""
         if self.process.poll() is not None:
-            for process in self._processes():
-                with contextlib.suppress(psutil.Error):
-                    process.kill()
+            self._kill_processes()
+            self._leave_group()
 
     def last_line(self) -> str:
-        """Return the last line of its log, for a message."""
+        """Return the last line of its log, for a message; or that it had too little memory."""
+        if self._memory is not None and self._memory.has_run_out:
+            return OUT_OF_MEMORY
         with contextlib.suppress(OSError):
             lines = self.log_path.read_text(errors="replace")[-4000:].splitlines()
             return next((line.strip() for line in reversed(lines) if line.strip()), "")
@@ -97,8 +100,18 @@ class Container:
             user=None if user is None else user.ids,
             reveal=() if user is None else (*user.reveal, self._home),
             umask=-1 if user is None else UMASK,
+            group=None if self._memory is None else self._memory.procs,
         )
         self._started_at = time.monotonic()
+
+    def _kill_processes(self) -> None:
+        for process in self._processes():
+            with contextlib.suppress(psutil.Error):
+                process.kill()
+
+    def _leave_group(self) -> None:
+        if self._memory is not None:
+            self._memory.remove()
 
     def _processes(self) -> list[psutil.Process]:
         """Return its session's processes, and its user's: a process that left the session ends with it too."""

@@ -51,6 +51,7 @@ class ContainerDefinition:
     stop_timeout_s: int
     mounts: Mapping[str, str] = field(default_factory=dict)  # path in the container -> volume
     restart_policy: RestartPolicy | None = None
+    memory_mib: int | None = None
 
     @classmethod
     def of(cls, raw: Mapping[str, Any]) -> ContainerDefinition:
@@ -66,6 +67,7 @@ class ContainerDefinition:
             stop_timeout_s=int(raw.get("stopTimeout") or DEFAULT_STOP_TIMEOUT_S),
             mounts={m["containerPath"]: m["sourceVolume"] for m in raw.get("mountPoints") or ()},
             restart_policy=RestartPolicy.of(raw.get("restartPolicy")),
+            memory_mib=int(raw["memory"]) if raw.get("memory") else None,
         )
 
 

@@ -1,10 +1,10 @@
 """Become another program that ends with the process that asked for it. process.spawn runs this script.
 
-Usage: _exec.py PARENT_PID DEATH_SIGNAL UID GID REVEALED PROGRAM [ARGUMENT...]
+Usage: _exec.py PARENT_PID DEATH_SIGNAL UID GID REVEALED GROUP PROGRAM [ARGUMENT...]
 
 UID and GID: a number, or - for no change. REVEALED: a JSON list of absolute paths that the program must reach. Where a
 folder above one of them is closed to others, the program gets a mount namespace in which that folder holds nothing but
-the revealed paths.
+the revealed paths. GROUP: the file through which the program joins a control group, or - for none.
 
 This is no `preexec_fn`, because Python code between fork and exec may deadlock in a parent with threads.
 """
@@ -24,11 +24,13 @@ COULD_NOT_RUN = 127  # the code that a shell uses
 
 
 def main() -> None:
-    parent, death_signal, uid, gid, revealed, *argv = sys.argv[1:]
+    parent, death_signal, uid, gid, revealed, group, *argv = sys.argv[1:]
     libc = ctypes.CDLL(None, use_errno=True)
     # Not os.environ: in the C locale Python adds LC_CTYPE to it (PEP 538), which children would inherit.
     given = Path("/proc/self/environ").read_bytes().split(b"\0")
     environment = dict(variable.split(b"=", 1) for variable in given if b"=" in variable)
+    if group != "-":
+        Path(group).write_text(str(os.getpid()))  # before the change of user, and before there are children
     if closed := _closed_folders(json.loads(revealed)):
         _reveal(libc, closed)
     if uid != "-":

@@ -47,6 +47,7 @@ def spawn(
     new_session: bool = True,
     stdin: bytes | None = None,
     pass_fds: Sequence[int] = (),
+    group: Path | None = None,
 ) -> Child:
     """Start `argv` with its output appended to `log_path`. The kernel sends it `death_signal` when this process ends.
 
@@ -57,7 +58,7 @@ def spawn(
     `user` (name, uid or both ids; needs root) also sets that user's group and drops all others. `reveal`: what the
     program must reach although a folder above is closed to others, such as /root; it then gets a mount namespace.
     `stdin`, at most the 64 KiB of a pipe, is written to the program's standard input, which is otherwise /dev/null.
-    `pass_fds` stay open.
+    `pass_fds` stay open. `group`: the file through which the program joins a control group before anything else.
     Raise FileNotFoundError when there is no such program. The exit code is 127 when it could not be run.
     """
     found = _find(os.fspath(argv[0]), env=env, cwd=cwd)
@@ -73,6 +74,7 @@ def spawn(
         uid,
         gid,
         revealed,
+        "-" if group is None else str(group),
     ]
     command = [*wrapper, found, *(os.fspath(argument) for argument in argv[1:])]
 

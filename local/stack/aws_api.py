@@ -31,7 +31,8 @@ def aws_api(
     port = reserve()
     log_path = paths.LOGS / "aws-api.log"
     argv = [sys.executable, "-m", "local.aws", "--port", str(port.number)]
-    argv += ["--database", database, "--broker", broker]
+    # A deployment returns at once here: scenarios act while it rolls out, and `release.wait` waits for its end.
+    argv += ["--database", database, "--broker", broker, "--service-limit-s", "0"]
     env = {"PATH": os.environ.get("PATH", os.defpath), "PYTHONUNBUFFERED": "1"}
     env |= {"HOME": str(paths.STATE), "TMPDIR": str(paths.TEMPORARY), BROKER_ADMINISTRATOR: broker_administrator}
     process = spawn(argv, env=env, cwd=paths.ROOT, log_path=log_path)

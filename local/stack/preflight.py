@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 from cfn.template import Template, TemplateError, parse
 from local.aws.backend.settings import DEFAULT_ACCOUNT
 from local.aws.cloudformation.planning import evaluate, pseudo_parameters
 from local.aws.resources import kinds
+from local.stack.connection_budget import Budget, connection_budget
 from project import environments, paths
 from project.environments import Environment
 from project.errors import CommandError
@@ -19,8 +21,16 @@ TOOLS = ("make",)  # called by `sam build` and not installed by `make setup`
 PACKAGED = "s3://packaged/later"
 
 
-def preflight(name: str) -> Environment:
-    """Return the environment if tools, parameters and template are acceptable. Raises CommandError."""
+@dataclass(frozen=True, kw_only=True)
+class Preflight:
+    """An environment that a deployment would accept, and what its database is asked for."""
+
+    config: Environment
+    budget: Budget
+
+
+def preflight(name: str) -> Preflight:
+    """Return the environment if tools, parameters, sizes and template are acceptable. Raises CommandError."""
     for tool in TOOLS:
         if shutil.which(tool) is None:
             raise CommandError(f"{tool} is missing; install it (Debian: apt-get install {tool}) and try again")
@@ -34,10 +44,13 @@ def preflight(name: str) -> Environment:
         pseudo = pseudo_parameters(account=DEFAULT_ACCOUNT, region=config.region, partition="aws", **name_and_id)
         if above := min_above_max(template, config.parameters):
             raise TemplateError("; ".join(above))
-        evaluate(json.dumps(template), given=config.parameters, pseudo=pseudo, kinds=kinds(), tags={})
+        evaluated = evaluate(json.dumps(template), given=config.parameters, pseudo=pseudo, kinds=kinds(), tags={})
     except TemplateError as error:
         raise CommandError(f"template.yaml with parameters/{name}.yaml: {error}") from None
-    return config
+    budget = connection_budget(evaluated.parameters)
+    if budget.faults:
+        raise CommandError(f"parameters/{name}.yaml: {'; '.join(budget.faults)}")
+    return Preflight(config=config, budget=budget)
 
 
 def min_above_max(template: Template, given: Mapping[str, str]) -> list[str]:

@@ -21,6 +21,7 @@ from fleet.registry import Registry, Roster
 from local.fargate import image
 from local.fargate.agent import Agent
 from local.fargate.container_user import ContainerUsers, UnusableUserError, container_users
+from local.fargate.memory_limit import memory_limits
 from local.fargate.network import Network
 from local.lambdas.invocations import Invocations
 from local.lambdas.schedules import Rules
@@ -118,7 +119,7 @@ def up(
     Raises CommandError when a part does not start, and at any time when a thread of the stack or its AWS API dies, or
     when the tasks of a service cannot start.
     """
-    config = preflight(CONFIG_ENV)
+    config = preflight(CONFIG_ENV).config
     with Failure() as failure, contextlib.ExitStack() as cleanup, failure.interrupting():
         cleanup.enter_context(_only_one())
         _empty_state()
@@ -243,6 +244,7 @@ def _start_services(
         on_deployment=rules.deployment_changed,
         on_failure=start.failure.report,
         users=start.users,
+        memory=memory_limits(),
     )
     cleanup.callback(agent.close, STOP_GRACE_S)
     agent.start()

@@ -28,6 +28,7 @@ FREE = frozenset(
         *("AWS::Logs::MetricFilter", "AWS::RDS::DBParameterGroup", "AWS::RDS::DBSubnetGroup", "AWS::S3::BucketPolicy"),
         *("AWS::SNS::Subscription", "AWS::SNS::Topic", "AWS::SNS::TopicPolicy"),
         *("AWS::ECS::ClusterCapacityProviderAssociations", "AWS::ServiceDiscovery::Service"),
+        "AWS::Scheduler::Schedule",  # 14 million calls a month are free
     )
 )
 MINUTES_A_MONTH = prices.HOURS_A_MONTH * 60

@@ -72,6 +72,7 @@ def make_delivery(stack: Stack, store: Store, *, gate_s: float, say: Callable[[s
 
 
 UNCHANGED, ENDED_BADLY = 1, 2
+UNPROTECTED = "created without deletion protection: promote again if parameters/{}.yaml asks for it"
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -102,7 +103,9 @@ def _deploy(options: argparse.Namespace) -> None:
     if exists:
         refuse_if_asleep(options.env, ask=make_version_check(options.env), say=_say)
     image = plan.release.image
-    proposal = stack.read(options.change_set, image=image) if options.change_set else stack.propose(image)
+    proposal = (
+        stack.read(options.change_set, image=image) if options.change_set else stack.propose(image, is_first=not exists)
+    )
     print("\n".join([*plan.lines(), *proposal.lines()]), flush=True)
     if options.output:
         with options.output.open("a") as file:
@@ -112,6 +115,8 @@ def _deploy(options: argparse.Namespace) -> None:
     if not options.change_set and not options.yes and input("Go on? [y/N] ").strip().lower() not in ("y", "yes"):
         raise Refused("not confirmed: nothing was deployed")
     make_delivery(stack, store, gate_s=options.wait, say=_say).carry_out(plan, proposal)
+    if not exists:
+        _say(UNPROTECTED.format(options.env))
 
 
 def _decide(options: argparse.Namespace, *, exists: bool) -> Plan:

@@ -24,6 +24,8 @@ PLAN_SESSION_S = 3600
 # Not in the bootstrap's policy: the snapshot and the version check.
 ACTIONS = ("lambda:InvokeFunction", "rds:CreateDBSnapshot", "rds:AddTagsToResource", "rds:DescribeDBSnapshots")
 PLAN_ACTIONS = ("CreateChangeSet", "DescribeChangeSet", "DescribeStacks", "DescribeStackEvents", "GetTemplate")
+# A change set gives the stack the tags of samconfig.toml.
+TAGGING = ["cloudformation:TagResource"]
 # Whatever else may be attached to the role that plans, it changes no stack.
 CHANGES = (
     *("ExecuteChangeSet", "CreateStack*", "UpdateStack*", "DeleteStack*", "RollbackStack", "ContinueUpdateRollback"),
@@ -87,6 +89,7 @@ def deploy_policy(pipeline: Pipeline, role: Role) -> dict[str, Any]:
     changes = ["CreateChangeSet", *CHANGES]
     return _policy(
         _allow(ACTIONS, allowed),
+        _allow(TAGGING, _stack(pipeline, role)),
         {
             "Effect": "Deny",
             "Action": [f"cloudformation:{each}" for each in changes],
@@ -104,7 +107,7 @@ def plan_policy(pipeline: Pipeline, role: Role) -> dict[str, Any]:
     read = ["delivery/*", f"{pipeline.prefix}/*"]
     written = role.objects(pipeline.bucket, f"{pipeline.prefix}/*")
     return _policy(
-        _allow([f"cloudformation:{each}" for each in PLAN_ACTIONS], _stack(pipeline, role)),
+        _allow([*(f"cloudformation:{each}" for each in PLAN_ACTIONS), *TAGGING], _stack(pipeline, role)),
         _allow(["cloudformation:GetTemplateSummary"], "*"),
         {**_allow(["iam:PassRole"], pipeline.cloudformation_role), "Condition": passed},
         # Without the right to list, S3 answers that an object which is not there is forbidden.

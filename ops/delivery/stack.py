@@ -18,6 +18,7 @@ from botocore.exceptions import ClientError
 from ops.delivery.release import Failed, Refused
 
 IMAGE = "ImageUri"
+PROTECTION = "DeletionProtection"  # both are parameters of the template; a test compares
 ARN = re.compile(r"arn:[a-z-]+:cloudformation:\S+:changeSet/\S+")
 # In place of an ARN: nothing changes, so there is no change set to execute.
 NOTHING = "none"
@@ -83,19 +84,28 @@ class Stack:
             raise
         return stack["StackStatus"] not in EMPTY
 
-    def propose(self, image: str) -> Proposal:
-        """Make a change set that deploys this image. Raises Failed with SAM's last line when that fails."""
+    def propose(self, image: str, *, is_first: bool = False) -> Proposal:
+        """Make a change set that deploys this image. Raises Failed with SAM's last line when that fails.
+
+        `is_first`: it creates the stack, without deletion protection: a rollback could not delete what is protected.
+        """
         done = subprocess.run(
-            self._command(image), cwd=self.root, capture_output=True, text=True, check=False, timeout=SAM_TIMEOUT_S
+            self._command(image, is_first=is_first),
+            cwd=self.root,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=SAM_TIMEOUT_S,
         )
         if done.returncode:
             raise Failed(f"sam deploy could not make the change set: {_last_line(done.stderr or done.stdout)}")
         found = ARN.search(done.stdout)
         return self.read(found.group(0), image=image) if found else Proposal(arn=NOTHING)
 
-    def _command(self, image: str) -> list[str]:
+    def _command(self, image: str, *, is_first: bool) -> list[str]:
         """Return `sam deploy` with samconfig.toml's values but another bucket: SAM takes none beside resolve_s3."""
         config = deploy_settings(self.root, self.environment)
+        unprotected = [f"{PROTECTION}=false"] if is_first else []
         options = {
             "--template-file": [str(self.root / TEMPLATE)],
             "--stack-name": [self.name],
@@ -104,7 +114,7 @@ class Stack:
             "--tags": config["tags"].split(),
             "--s3-bucket": [self.bucket],
             "--s3-prefix": [config["s3_prefix"]],
-            "--parameter-overrides": [config["parameter_overrides"], f"{IMAGE}={image}"],
+            "--parameter-overrides": [config["parameter_overrides"], f"{IMAGE}={image}", *unprotected],
             **({"--role-arn": [self.role]} if self.role else {}),
         }
         flags = ["--no-execute-changeset", "--no-confirm-changeset", "--no-fail-on-empty-changeset"]

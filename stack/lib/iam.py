@@ -111,8 +111,7 @@ def protect_tasks(cluster: Any, *, pool: str) -> Statement:
     A worker without the tag, of a release before it, may be changed by all.
     """
     own = {"StringEqualsIfExists": {f"aws:ResourceTag/{POOL_TAG}": pool}}
-    actions = ["ecs:GetTaskProtection", "ecs:UpdateTaskProtection"]
-    return allow(actions=actions, resources=[tasks_of(cluster)], condition=own)
+    return allow(actions=["ecs:UpdateTaskProtection"], resources=[tasks_of(cluster)], condition=own)
 
 
 def scale_services(*, services: Sequence[Any], cluster: Any) -> list[Statement]:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from troposphere import Join, Ref, Template
+from troposphere import Join, Ref, RetainExceptOnCreate, Template
 from troposphere.logs import LogGroup
 from troposphere.s3 import (
     AbortIncompleteMultipartUpload,
@@ -42,13 +42,23 @@ def add_log_group(t: Template, title: str, *, settings: Settings) -> LogGroup:
     )
 
 
-def add_bucket(t: Template, title: str, *, days: Any, encryption: ServerSideEncryptionByDefault) -> Bucket:
-    """Add a bucket that deletes objects after `days`, and old versions a week after they were replaced or deleted."""
+def add_bucket(
+    t: Template,
+    title: str,
+    *,
+    days: Any,
+    encryption: ServerSideEncryptionByDefault,
+    deletion_policy: str = RetainExceptOnCreate,
+) -> Bucket:
+    """Add a bucket that deletes objects after `days`, and old versions a week after they were replaced or deleted.
+
+    CloudFormation cannot delete a bucket that holds anything. In the first deployment it holds nothing yet, so that a
+    rollback deletes it, unless `deletion_policy` says otherwise.
+    """
     return t.add_resource(
         Bucket(
             title,
-            # CloudFormation cannot delete a bucket that holds anything.
-            DeletionPolicy="Retain",
+            DeletionPolicy=deletion_policy,
             UpdateReplacePolicy="Retain",
             BucketEncryption=BucketEncryption(
                 ServerSideEncryptionConfiguration=[

@@ -51,12 +51,15 @@ def _add_group(
     return Group(resource=resource, is_egress_open=is_egress_open)
 
 
-def allow_traffic(t: Template, *, source: Group, target: Group, port: int) -> None:
-    """Let members of `source` open TCP connections to `port` of members of `target`."""
+def allow_traffic(t: Template, *, source: Group, target: Group, port: int, purpose: str = "") -> None:
+    """Let members of `source` open TCP connections to `port` of members of `target`.
+
+    `purpose` tells a second port between the same groups from the first: it ends the names of its rules.
+    """
     pair = f"{source.resource.title} to {target.resource.title}"
     t.add_resource(
         SecurityGroupIngress(
-            f"{target.resource.title}From{source.resource.title}",
+            f"{target.resource.title}From{source.resource.title}{purpose}",
             GroupId=target.id,
             SourceSecurityGroupId=source.id,
             IpProtocol="tcp",
@@ -69,7 +72,7 @@ def allow_traffic(t: Template, *, source: Group, target: Group, port: int) -> No
         return
     t.add_resource(
         SecurityGroupEgress(
-            f"{source.resource.title}To{target.resource.title}",
+            f"{source.resource.title}To{target.resource.title}{purpose}",
             GroupId=source.id,
             DestinationSecurityGroupId=target.id,
             IpProtocol="tcp",

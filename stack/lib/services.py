@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from troposphere import If, Output, Parameter, Ref, Select, Split, Tags, Template
+from troposphere import And, Equals, If, Output, Parameter, Ref, Select, Split, Tags, Template
 from troposphere.cloudwatch import Alarm
 from troposphere.ecs import (
     AwsvpcConfiguration,
@@ -21,7 +21,7 @@ from troposphere.ecs import (
 
 from stack.lib.iam import NO_POOL, POOL_TAG
 from stack.lib.listeners import WebTarget
-from stack.lib.parameters import Between, FormGroup
+from stack.lib.parameters import Between, FormGroup, add_condition
 from stack.lib.security_groups import Group
 from stack.lib.settings import Settings
 
@@ -31,24 +31,37 @@ ON_DEMAND, SPOT = "FARGATE", "FARGATE_SPOT"
 PROVIDERS = (ON_DEMAND, SPOT)
 WHOLE = 100
 MAX_ON_DEMAND = 1000
-# CloudFormation cannot subtract: the weight of Spot selects the weight of on-demand from 100, 99 ... 0.
-REMAINDERS = ",".join(str(WHOLE - percent) for percent in range(WHOLE + 1))
+MAX_WEIGHT = 1000  # ECS's limit
+# CloudFormation cannot calculate: the percentage selects both weights from lists. A provider whose weight is 0 gets no
+# ECS task, also not for its base: at 100 % on-demand keeps the smallest weight.
+_PER_PERCENT = MAX_WEIGHT // WHOLE
+SPOT_WEIGHTS = ",".join(str(_PER_PERCENT * percent) for percent in range(WHOLE + 1))
+ON_DEMAND_WEIGHTS = ",".join(str(max(_PER_PERCENT * (WHOLE - percent), 1)) for percent in range(WHOLE + 1))
 
 
 @dataclass(frozen=True, kw_only=True)
 class SpotShare:
-    """The first `base` ECS tasks run on demand; of the others, `percent` run on Spot. ECS rounds the share."""
+    """The first `base` ECS tasks run on demand; of the others, `percent` run on Spot. ECS rounds the share.
+
+    `has_only_spot`: the condition that all run on Spot.
+    """
 
     base: Parameter
     percent: Parameter
+    has_only_spot: str
 
     def strategy(self) -> list[CapacityProviderStrategyItem]:
-        """Return the strategy that replaces a service's launch type. A base counts even where the weight is 0."""
-        on_demand = Select(Ref(self.percent), Split(",", REMAINDERS))
+        """Return the strategy that replaces a service's launch type."""
+        on_demand = If(self.has_only_spot, 0, _selected(ON_DEMAND_WEIGHTS, self.percent))
+        spot = _selected(SPOT_WEIGHTS, self.percent)
         return [
             CapacityProviderStrategyItem(CapacityProvider=ON_DEMAND, Base=Ref(self.base), Weight=on_demand),
-            CapacityProviderStrategyItem(CapacityProvider=SPOT, Weight=Ref(self.percent)),
+            CapacityProviderStrategyItem(CapacityProvider=SPOT, Weight=spot),
         ]
+
+
+def _selected(numbers: str, index: Parameter) -> Select:
+    return Select(Ref(index), Split(",", numbers))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,23 +84,24 @@ class Workload:
 
 def add_spot_share(form: FormGroup, prefix: str, *, described_as: str, percent: int, base: int) -> SpotShare:
     """Add the parameters `<prefix>SpotPercent` and `<prefix>OnDemandBase` with their defaults."""
-    return SpotShare(
-        percent=form.add(
-            f"{prefix}SpotPercent",
-            label="Percentage on Spot",
-            description=f"Percentage on Fargate Spot of {described_as} beyond the on-demand base. Spot is cheaper, but "
-            "AWS may end an ECS task with two minutes' notice.",
-            constraint=Between(low=0, high=WHOLE),
-            default=percent,
-        ),
-        base=form.add(
-            f"{prefix}OnDemandBase",
-            label="On-demand base",
-            description=f"Number of {described_as} that run on demand before any run on Spot.",
-            constraint=Between(low=0, high=MAX_ON_DEMAND),
-            default=base,
-        ),
+    share = form.add(
+        f"{prefix}SpotPercent",
+        label="Percentage on Spot",
+        description=f"Percentage on Fargate Spot of {described_as} beyond the on-demand base. Spot is cheaper, but "
+        "AWS may end an ECS task with two minutes' notice.",
+        constraint=Between(low=0, high=WHOLE),
+        default=percent,
     )
+    first = form.add(
+        f"{prefix}OnDemandBase",
+        label="On-demand base",
+        description=f"Number of {described_as} that run on demand before any run on Spot.",
+        constraint=Between(low=0, high=MAX_ON_DEMAND),
+        default=base,
+    )
+    only_spot = And(Equals(Ref(share), str(WHOLE)), Equals(Ref(first), "0"))
+    has_only_spot = add_condition(form.template, f"Has{prefix}OnlySpot", only_spot)
+    return SpotShare(percent=share, base=first, has_only_spot=has_only_spot)
 
 
 def add_service(

@@ -52,15 +52,17 @@ SHARED_VOLUME, SHARED_PATH = "shared", "/opt/shared"
 ENTRYPOINT = "/opt/airflow-on-ecs/entrypoint"
 # ECS's minimum. If a container ends sooner, as with a broken image, ECS does not restart it: it replaces the ECS task.
 RESTART_ATTEMPT_PERIOD_S = 60
-# CPU units (1024 = one vCPU) -> memory sizes in MiB that Fargate offers with them; powers of two only.
+# CPU units (1024 = one vCPU) -> memory sizes in MiB that Fargate offers with them: powers of two, and the largest.
 MEMORY_MIB_BY_CPU = {
     "256": ("512", "1024", "2048"),
     "512": ("1024", "2048", "4096"),
     "1024": ("2048", "4096", "8192"),
     "2048": ("4096", "8192", "16384"),
-    "4096": ("8192", "16384"),
+    "4096": ("8192", "16384", "30720"),
+    "8192": ("16384", "32768", "61440"),
+    "16384": ("32768", "65536", "122880"),
 }
-MEMORY_MIB = ("512", "1024", "2048", "4096", "8192", "16384")
+MEMORY_MIB = tuple(sorted({mib for choices in MEMORY_MIB_BY_CPU.values() for mib in choices}, key=int))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -129,8 +131,19 @@ class DefinedTask:
     role: Role
 
 
-def add_size(form: FormGroup, prefix: str, *, described_as: str, cpu: str, memory_mib: str) -> Size:
-    """Add the parameters `<prefix>Cpu` and `<prefix>Memory`, and the rule that Fargate offers their combination."""
+def memory_choices(least_mib: int) -> tuple[str, ...]:
+    """List Fargate's memory sizes in MiB from `least_mib` on."""
+    return tuple(mib for mib in MEMORY_MIB if int(mib) >= least_mib)
+
+
+def add_size(
+    form: FormGroup, prefix: str, *, described_as: str, cpu: str, memory_mib: str, least_memory_mib: int = 0
+) -> Size:
+    """Add the parameters `<prefix>Cpu` and `<prefix>Memory`, and the rule that Fargate offers their combination.
+
+    `least_memory_mib`: what the containers cannot run with less than.
+    """
+    memory = memory_choices(least_memory_mib)
     cpu_parameter = form.add(
         f"{prefix}Cpu",
         label="CPU units",
@@ -142,20 +155,22 @@ def add_size(form: FormGroup, prefix: str, *, described_as: str, cpu: str, memor
         f"{prefix}Memory",
         label="Memory in MiB",
         description=f"Memory of {described_as} in MiB.",
-        constraint=OneOf(values=MEMORY_MIB),
+        constraint=OneOf(values=memory),
         default=memory_mib,
     )
     add_rule(
         form.template,
         f"{prefix}SizeExists",
-        assertions=[_fits(cpu_parameter, memory_parameter, units=units) for units in MEMORY_MIB_BY_CPU],
+        assertions=[
+            _fits(cpu_parameter, memory_parameter, units=units, choices=[mib for mib in choices if mib in memory])
+            for units, choices in MEMORY_MIB_BY_CPU.items()
+        ],
     )
     return Size(cpu=Ref(cpu_parameter), memory_mib=Ref(memory_parameter))
 
 
-def _fits(cpu: Parameter, memory: Parameter, *, units: str) -> tuple[Any, str]:
-    choices = MEMORY_MIB_BY_CPU[units]
-    fits = Or(Not(Equals(Ref(cpu), units)), {"Fn::Contains": [list(choices), Ref(memory)]})
+def _fits(cpu: Parameter, memory: Parameter, *, units: str, choices: list[str]) -> tuple[Any, str]:
+    fits = Or(Not(Equals(Ref(cpu), units)), {"Fn::Contains": [choices, Ref(memory)]})
     return fits, f"With {cpu.title} {units}, {memory.title} must be one of {', '.join(choices)}."
 
 

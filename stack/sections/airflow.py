@@ -25,7 +25,7 @@ from stack.lib.parameters import FormGroup, Matching, add_condition
 from stack.lib.security_groups import Group, add_open_group, allow_traffic
 from stack.lib.services import Workload, add_service
 from stack.lib.task_definition import DefinedTask, Task, add_size, add_task
-from stack.sections.airflow_containers import add_containers
+from stack.sections.airflow_containers import LEAST_MEMORY_MIB, add_containers
 from stack.sections.airflow_scaling import add_copies, add_latency, add_latency_alarm, scale_copies
 from stack.sections.cluster import Cluster
 from stack.sections.connections import (
@@ -56,6 +56,7 @@ PATHS = (
 )
 PATH = r"/[A-Za-z0-9_.~-]+(/[A-Za-z0-9_.~-]+)*(/?\*)?"
 DNS_TTL_S = 10
+TRIGGERER_LOG_PORT = 8794  # Airflow's own default
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,7 +78,14 @@ class Airflow:
 
 def add_airflow(t: Template, *, base: Foundation, balancer: Balancer, pools: Sequence[SizedPool]) -> Airflow:
     form = FormGroup(t, GROUP)
-    size = add_size(form, "Airflow", described_as="an ECS task of the service airflow", cpu="1024", memory_mib="4096")
+    size = add_size(
+        form,
+        "Airflow",
+        described_as="an ECS task of the service airflow",
+        cpu="1024",
+        memory_mib="4096",
+        least_memory_mib=LEAST_MEMORY_MIB,
+    )
     copies = add_copies(form)
     group = _add_group(t, base=base, balancer=balancer)
     connections = add_connections(t, base=base, pools=pools)
@@ -108,6 +116,8 @@ def _add_group(t: Template, *, base: Foundation, balancer: Balancer) -> Group:
     allow_traffic(t, source=balancer.group, target=group, port=PUBLIC_PORT)
     # During a deployment a scheduler may reach the other task's webserver.
     allow_traffic(t, source=group, target=group, port=EXECUTION_PORT)
+    # The webserver fetches the log of a trigger that still runs from its triggerer, which may be in another copy.
+    allow_traffic(t, source=group, target=group, port=TRIGGERER_LOG_PORT, purpose="Logs")
     return group
 
 

@@ -9,7 +9,7 @@ from troposphere import Equals, FindInMap, Not, Ref, Template
 from fleet import access
 from fleet.pools import POOLS
 from stack.lib.parameters import Between, FormGroup, add_condition, add_mapping
-from stack.lib.task_definition import MEMORY_MIB, Container, Size
+from stack.lib.task_definition import Container, Size, memory_choices
 from stack.sections.connections import EXECUTION_PORT, GROUP, PUBLIC_PORT, WEBSERVER, Connections
 from stack.sections.foundation import Foundation
 from stack.sections.pools import SizedPool, pools_json
@@ -22,6 +22,8 @@ SCHEDULER_HEALTH_PORT = 8974  # Airflow's own default
 NO_FORECAST = 0
 MAX_PREWARM_MINUTES = 60
 MEMORY_MAPPING = "AirflowMemoryMib"
+# With less, no container but the gate would reach its main loop.
+LEAST_MEMORY_MIB = 2048
 # Percentages. Each container needs some 250 MiB when idle. The DAG processor has two more processes for parsing, and
 # the webserver serves requests. The forecaster was measured at 180 MiB with the timetables of 255 DAGs.
 MEMORY_SHARES = {
@@ -51,9 +53,17 @@ def _add_memory_shares(t: Template, *, memory_mib: Ref) -> dict[str, FindInMap]:
     add_mapping(
         t,
         MEMORY_MAPPING,
-        {mib: {_key(role): int(mib) * share // whole for role, share in MEMORY_SHARES.items()} for mib in MEMORY_MIB},
+        {
+            mib: {_key(role): int(mib) * share // whole for role, share in MEMORY_SHARES.items()}
+            for mib in memory_choices(LEAST_MEMORY_MIB)
+        },
     )
     return {role: FindInMap(MEMORY_MAPPING, memory_mib, _key(role)) for role in MEMORY_SHARES}
+
+
+def webserver_memory_mib(mib: int) -> int:
+    """Return the webserver's share of an ECS task of this size."""
+    return mib * MEMORY_SHARES[WEBSERVER] // sum(MEMORY_SHARES.values())
 
 
 def _key(role: str) -> str:

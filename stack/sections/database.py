@@ -8,9 +8,11 @@ from troposphere import GetAtt, Output, Ref, Template
 from troposphere.rds import DBInstance, DBParameterGroup, DBSubnetGroup, MasterUserSecret
 
 from stack.lib.iam import Statement, add_role, read_secrets, write_os_metrics
+from stack.lib.parameters import suppress
 from stack.lib.secrets import SecretValue, secret_field
 from stack.lib.security_groups import Group, add_closed_group
 from stack.lib.settings import Settings
+from stack.sections.database_logs import add_database_logs
 from stack.sections.database_settings import DatabaseSettings, add_database_settings
 from stack.sections.network import Network
 
@@ -64,7 +66,6 @@ def add_database(t: Template, *, network: Network, settings: Settings) -> Databa
             DBParameterGroupName=Ref(_add_parameters(t)),
             DBSubnetGroupName=Ref(subnets),
             DeletionProtection=settings.deletion_protection,
-            EnableIAMDatabaseAuthentication=True,
             Engine="postgres",
             EngineVersion=POSTGRES_VERSION,
             KmsKeyId=settings.key_arn,
@@ -77,6 +78,8 @@ def add_database(t: Template, *, network: Network, settings: Settings) -> Databa
             VPCSecurityGroups=[group.id],
         )
     )
+    suppress(instance, checkov={"CKV_AWS_161": "No one signs in with IAM: a way in that is not used is closed."})
+    add_database_logs(t, instance=instance, logs=LOGS, settings=settings)
     secret_arn = instance.get_att(SECRET_ARN)
     _add_outputs(t, secret_arn=secret_arn)
     return Database(

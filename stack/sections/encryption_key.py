@@ -2,11 +2,12 @@
 
 from typing import Any
 
-from troposphere import GetAtt, Ref, Sub, Template
+from troposphere import GetAtt, Ref, RetainExceptOnCreate, Sub, Template
 from troposphere.kms import Alias, Key
 
 from stack.lib.iam import POLICY_VERSION, allow_service
 
+RDS_LOGS = "/aws/rds/instance/"  # RDS's own prefix
 # Days in which the deletion of the key can be undone: AWS's maximum.
 PENDING_WINDOW_DAYS = 30
 
@@ -16,7 +17,7 @@ def add_encryption_key(t: Template) -> GetAtt:
     key = t.add_resource(
         Key(
             "Key",
-            DeletionPolicy="Retain",
+            DeletionPolicy=RetainExceptOnCreate,
             UpdateReplacePolicy="Retain",
             Description=Sub("Encrypts what ${AWS::StackName} keeps"),
             EnableKeyRotation=True,
@@ -43,8 +44,16 @@ def _allow_iam() -> dict[str, Any]:
 
 
 def _deny_other_grants() -> dict[str, Any]:
-    """Deny grants, except those that AWS services create for the resources that they encrypt with the key."""
-    by_a_service = {"kms:GrantIsForAWSResource": "false", "aws:PrincipalIsAWSService": "false"}
+    """Deny grants, except those that AWS services create for the resources that they encrypt with the key.
+
+    Services sign such a request differently: as themselves, for one of their resources, or with the caller's
+    credentials, as Lambda does for a function's environment. The last names no resource in every case.
+    """
+    by_a_service = {
+        "kms:GrantIsForAWSResource": "false",
+        "aws:PrincipalIsAWSService": "false",
+        "aws:ViaAWSService": "false",
+    }
     return {
         "Sid": "OnlyServicesPassItOn",
         "Effect": "Deny",
@@ -56,7 +65,14 @@ def _deny_other_grants() -> dict[str, Any]:
 
 
 def _allow_log_groups() -> dict[str, Any]:
-    groups = Sub("arn:${AWS::Partition}:logs:${AWS::Region}:${AWS::AccountId}:log-group:${AWS::StackName}-*")
+    """Allow the stack's log groups and those that RDS makes for databases.
+
+    A database's name has the stack's in small letters, which CloudFormation cannot make.
+    """
+    names = ("${AWS::StackName}-*", f"{RDS_LOGS}*")
+    groups = [
+        Sub(f"arn:${{AWS::Partition}}:logs:${{AWS::Region}}:${{AWS::AccountId}}:log-group:{name}") for name in names
+    ]
     return {
         "Sid": "LogGroupsOfThisStack",
         "Effect": "Allow",

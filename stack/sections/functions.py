@@ -54,7 +54,18 @@ def add_functions(
     )
     add_sleeper(t, base=base, context=context, airflow=airflow, workers=workers, flower=flower, pools=pools)
     add_retirement(t, base=base, context=context, services=services, services_json=_services_json(services))
+    _keep_permissions_longest(t, context)
     return functions
+
+
+def _keep_permissions_longest(t: Template, context: FunctionContext) -> None:
+    """Let the functions' group outlive them, and their roles outlive the group.
+
+    Lambda deletes a function's network interfaces some minutes after the function, with its role. Until then the group
+    cannot be deleted; if the role were gone, it could never be.
+    """
+    functions = (each for each in t.resources.values() if isinstance(each, Function))
+    context.group.resource.DependsOn = [function.Role.data["Fn::GetAtt"][0] for function in functions]
 
 
 def _add_settings(t: Template) -> Mapping[str, Any]:

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from troposphere import And, Condition, Equals, Join, Not, Output, Ref, Template
+from troposphere import And, Condition, Equals, Join, Not, Output, Ref, Sub, Template
 from troposphere.ec2 import FlowLog
 from troposphere.s3 import Bucket, BucketPolicy, LoggingConfiguration, ServerSideEncryptionByDefault
 
@@ -48,7 +48,8 @@ def add_access_logs(t: Template) -> AccessLogs:
         default=90,
     )
     encryption = ServerSideEncryptionByDefault(SSEAlgorithm="AES256")
-    bucket = add_bucket(t, "AccessLogBucket", days=Ref(days), encryption=encryption)
+    # The load balancer writes a file as soon as it may deliver: to delete the bucket, a rollback would fail.
+    bucket = add_bucket(t, "AccessLogBucket", days=Ref(days), encryption=encryption, deletion_policy="Retain")
     suppress(
         bucket,
         checkov={"CKV_AWS_18": ENDLESS_REASON},
@@ -59,9 +60,7 @@ def add_access_logs(t: Template) -> AccessLogs:
         },
     )
     deliveries = [
-        _allow_delivery(
-            "logdelivery.elasticloadbalancing.amazonaws.com", bucket=bucket, prefix=f"{BALANCER_PREFIX}/AWSLogs/"
-        ),
+        _allow_balancer(bucket),
         _allow_delivery("logging.s3.amazonaws.com", bucket=bucket, prefix=BUCKET_PREFIX),
         _allow_delivery(FLOW_LOGS, bucket=bucket, prefix=f"{NETWORK_PREFIX}/"),
         # AWS checks it before it creates a flow log; the answer is the same for every bucket without access lists.
@@ -119,6 +118,16 @@ def add_flow_logs(t: Template, *, network: Network, access_logs: AccessLogs) -> 
             TrafficType=Ref(traffic),
         )
     )
+
+
+def _allow_balancer(bucket: Bucket) -> Statement:
+    """Allow load balancers of this account, by the path: their service names no account in its requests everywhere.
+
+    It composes the path itself, with the account that owns the load balancer.
+    """
+    own = Sub(f"${{Bucket}}/{BALANCER_PREFIX}/AWSLogs/${{AWS::AccountId}}/*", Bucket=bucket.get_att("Arn"))
+    principal = {"Service": "logdelivery.elasticloadbalancing.amazonaws.com"}
+    return {"Effect": "Allow", "Principal": principal, "Action": "s3:PutObject", "Resource": own}
 
 
 def _allow_delivery(service: str, *, bucket: Bucket, prefix: str) -> Statement:

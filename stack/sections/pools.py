@@ -16,6 +16,8 @@ from stack.lib.task_definition import Size, add_size
 DEFAULT_QUEUE = "default"
 MAX_WORKERS = 1000
 MAX_SLOTS = 256
+# Celery takes a third of it, and the runner with Airflow's modules and one task the rest.
+LEAST_MEMORY_MIB = 1024
 # Minimum of workers up to which the template compares it exactly with the maximum: each number adds a list.
 MIN_MAX_EXACT_TO = 10
 
@@ -95,6 +97,7 @@ def _add_pool(t: Template, pool: DeclaredPool) -> SizedPool:
             described_as=f"a worker of the pool {pool.name}",
             cpu=pool.cpu,
             memory_mib=pool.memory_mib,
+            least_memory_mib=LEAST_MEMORY_MIB,
         ),
         storage_gib=form.add(
             f"{pool.title}StorageGib",

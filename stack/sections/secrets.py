@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from functools import partial
 
-from troposphere import Output, Ref, Template
+from troposphere import Output, Ref, RetainExceptOnCreate, Template
 
 from stack.lib.secrets import KEY_LENGTH, SecretValue, add_generated_secret, whole_secret
 from stack.lib.settings import Settings
@@ -26,7 +26,7 @@ def add_secrets(t: Template, *, settings: Settings) -> Secrets:
         "FernetSecret", length=FERNET_LENGTH, description="Encrypts connections and variables in Airflow's database"
     )
     # A database restored from its last snapshot is unreadable without this key, so it outlives the stack too.
-    fernet.DeletionPolicy = "Retain"
+    fernet.DeletionPolicy = RetainExceptOnCreate
     fernet.UpdateReplacePolicy = "Retain"
     api = add("ApiSecret", length=KEY_LENGTH, description="Signs the web sessions of Airflow")
     jwt = add("JwtSecret", length=KEY_LENGTH, description="Signs the tokens of users and tasks")

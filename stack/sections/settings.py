@@ -44,9 +44,10 @@ def add_settings(t: Template, *, key_arn: GetAtt) -> Settings:
     deletion_protection = safety.add(
         "DeletionProtection",
         label="Protect from deletion",
-        description="Whether database and load balancer are protected from deletion until this is set to false.",
+        description="Whether database and load balancer are protected from deletion until this is set to false. Not "
+        "for the first deployment: if that fails, its rollback could not delete what is protected.",
         constraint=YES_OR_NO,
-        default="true",
+        default="false",
     )
     return Settings(
         image_uri=Ref(image_uri),

@@ -14,11 +14,11 @@ from stack.lib.iam import protect_tasks
 from stack.lib.parameters import add_mapping
 from stack.lib.security_groups import add_open_group, allow_traffic
 from stack.lib.services import Workload, add_service
-from stack.lib.task_definition import MEMORY_MIB, Container, Health, Task, add_task
+from stack.lib.task_definition import Container, Health, Task, add_task, memory_choices
 from stack.sections.airflow import Airflow
 from stack.sections.connections import let_read_connections
 from stack.sections.foundation import Foundation
-from stack.sections.pools import SizedPool
+from stack.sections.pools import LEAST_MEMORY_MIB, SizedPool
 
 # agent.fleet_agent logs it for the first refusal in a row. It cannot be imported here; a test compares.
 REFUSED = "fleet: scale-in protection is not granted"
@@ -53,7 +53,7 @@ def add_workers(t: Template, *, base: Foundation, airflow: Airflow, pools: tuple
 
 def _add_memory_split(t: Template) -> None:
     """Add the MiB of both containers for every size of a worker, because CloudFormation cannot calculate."""
-    own = {mib: WORKER_MIB + int(mib) // WORKER_SHARE for mib in MEMORY_MIB}
+    own = {mib: WORKER_MIB + int(mib) // WORKER_SHARE for mib in memory_choices(LEAST_MEMORY_MIB)}
     add_mapping(
         t, MEMORY_MAPPING, {mib: {"Worker": worker, "Runner": int(mib) - worker} for mib, worker in own.items()}
     )

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 DEFAULT_ACCOUNT = "123456789012"
 HOST = "127.0.0.1"
+SERVICE_LIMIT_S = 3 * 3600.0  # CloudFormation's own
 BROKER_ADMINISTRATOR = "BROKER_ADMINISTRATOR"  # the variable with the address of the broker's administrator
 # Clients must use localhost: with 127.0.0.1, SAM CLI parses the template's URL wrongly and finds no bucket.
 CLIENT_HOST = "localhost"
@@ -32,6 +33,7 @@ class Settings:
     """The API's own port and account, and the addresses of the database and of the broker.
 
     `broker_administrator`: the URL of the user that gives the broker's Redis its users; None for no Redis.
+    `service_limit_s`: how long CloudFormation waits for a service to become stable; 0 for no wait.
     """
 
     port: int
@@ -39,6 +41,7 @@ class Settings:
     broker: Address
     account: str = DEFAULT_ACCOUNT
     broker_administrator: str | None = None
+    service_limit_s: float = SERVICE_LIMIT_S
 
     @property
     def endpoint(self) -> str:

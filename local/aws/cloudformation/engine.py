@@ -115,7 +115,7 @@ class Engine:
         if change_set.execution_status != "AVAILABLE":
             raise TemplateError(f"ChangeSet [{change_set.id}] cannot be executed in its current status of [FAILED]")
         change_set.execution_status = "EXECUTE_IN_PROGRESS"
-        execution = Execution(stack, self.cloud(region))
+        execution = self._execution(region, stack)
         work = execution.create if change_set.kind == "CREATE" else execution.update
 
         def carry_out() -> None:
@@ -131,7 +131,10 @@ class Engine:
         except TemplateError:
             return
         if stack.status != "DELETE_COMPLETE":
-            self._start(stack, "DELETE_IN_PROGRESS", Execution(stack, self.cloud(region)).delete)
+            self._start(stack, "DELETE_IN_PROGRESS", self._execution(region, stack).delete)
+
+    def _execution(self, region: str, stack: Stack) -> Execution:
+        return Execution(stack, self.cloud(region), limit_s=self._settings.service_limit_s)
 
     def _start(self, stack: Stack, status: str, work: Callable[[], None]) -> None:
         with self._lock:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Set
 from graphlib import CycleError, TopologicalSorter
 from typing import Any
 
@@ -10,7 +10,14 @@ from cfn import parameters as parameter_values
 from cfn.intrinsics import Scope, conditions_of, references, resolve, resolve_ifs
 from cfn.template import Template, TemplateError, check_structure, parse
 from cfn.transform import expand
-from local.aws.cloudformation.stacks import DesiredResource, EvaluatedTemplate, PlannedChange, Resource, Stack
+from local.aws.cloudformation.stacks import (
+    DesiredResource,
+    EvaluatedTemplate,
+    PlannedChange,
+    Policies,
+    Resource,
+    Stack,
+)
 from local.aws.resources.kind import Kind
 
 NO_CHANGES = "The submitted information didn't contain changes. Submit different information to create a change set."
@@ -86,7 +93,10 @@ def _desired(
             kind=kinds[resource["Type"]],
             properties=properties,
             needs=frozenset(needs - {name}),
-            retain=resource.get("DeletionPolicy") == "Retain",
+            policies=Policies(
+                deletion=resource.get("DeletionPolicy", kinds[resource["Type"]].default_policy),
+                replacement=resource.get("UpdateReplacePolicy", "Delete"),
+            ),
         )
     return desired
 
@@ -181,13 +191,12 @@ def _additions_and_updates(stack: Stack, evaluated: EvaluatedTemplate) -> Iterat
         unknown = desired.needs - set(known)
         # A need that is not known yet may come from DependsOn alone, which is no change.
         if unknown & set(references(desired.properties)):
-            replacement = "Conditional" if desired.kind.update else "True"
+            replacement = _replacement_by_unknown(existing, desired, unknown=unknown)
         else:
             properties = resolve(desired.properties, scope)
             if properties == existing.properties and desired.kind is existing.kind:
                 continue
-            replaces = desired.kind is not existing.kind or desired.kind.replaces(existing.properties, properties)
-            replacement = str(replaces)
+            replacement = _replacement(existing, desired, properties)
         if replacement == "True":
             known.pop(name)
         yield PlannedChange(
@@ -197,3 +206,26 @@ def _additions_and_updates(stack: Stack, evaluated: EvaluatedTemplate) -> Iterat
             type=desired.kind.type,
             replacement=replacement,
         )
+
+
+def _replacement(existing: Resource, desired: DesiredResource, properties: Mapping[str, Any]) -> str:
+    if existing.kind is not desired.kind or desired.kind.replaces(existing.properties, properties):
+        return "True"
+    return "Conditional" if desired.kind.may_replace(existing.properties, properties) else "False"
+
+
+def _replacement_by_unknown(existing: Resource, desired: DesiredResource, *, unknown: Set[str]) -> str:
+    """Return whether properties that name resources without an id yet replace this one, too: it is the ids that change.
+
+    In a property whose change replaces the resource it is certain, or nearly so: an attribute may stay the same.
+    """
+    if existing.kind is not desired.kind:
+        return "True"
+    stand_in = {
+        name: _NEW if set(references(value)) & unknown else existing.properties.get(name)
+        for name, value in desired.properties.items()
+    }
+    return "True" if desired.kind.replaces(existing.properties, stand_in) else "Conditional"
+
+
+_NEW = "\0 an id that is not known yet"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -15,6 +16,14 @@ STACK_TYPE = "AWS::CloudFormation::Stack"
 
 
 @dataclass(frozen=True, kw_only=True)
+class Policies:
+    """What becomes of a resource that the stack gives up: by its deletion, and by its replacement."""
+
+    deletion: str = "Delete"
+    replacement: str = "Delete"
+
+
+@dataclass(frozen=True, kw_only=True)
 class Resource:
     """A resource that exists. Its `properties` are resolved, but not dynamic references: secrets are not stored."""
 
@@ -23,7 +32,7 @@ class Resource:
     properties: Mapping[str, Any]
     physical: PhysicalResource
     needs: frozenset[str]
-    retain: bool
+    policies: Policies
     changed_at: datetime
 
 
@@ -48,7 +57,7 @@ class DesiredResource:
     kind: Kind
     properties: Mapping[str, Any]
     needs: frozenset[str]
-    retain: bool
+    policies: Policies
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,6 +115,7 @@ class Stack:
     outputs: list[dict[str, str]] = field(default_factory=list)
     events: list[Event] = field(default_factory=list)
     change_sets: dict[str, ChangeSet] = field(default_factory=dict)
+    _lock: threading.RLock = field(default_factory=threading.RLock)
 
     @property
     def busy(self) -> bool:
@@ -118,19 +128,20 @@ class Stack:
         self.status, self.reason = status, reason
 
     def record(self, *, logical_id: str, physical_id: str, type: str, status: str, reason: str | None = None) -> None:
-        """Add an event."""
-        at = datetime.now(UTC)
-        if self.events and at <= self.events[-1].at:
-            # SAM CLI drops events that are not later than the last one shown.
-            at = self.events[-1].at + timedelta(milliseconds=1)
-        self.events.append(
-            Event(
-                id=str(uuid.uuid4()),
-                at=at,
-                logical_id=logical_id,
-                physical_id=physical_id,
-                type=type,
-                status=status,
-                reason=reason,
+        """Add an event. Several resources may change at once, each in a thread of its own."""
+        with self._lock:
+            at = datetime.now(UTC)
+            if self.events and at <= self.events[-1].at:
+                # SAM CLI drops events that are not later than the last one shown.
+                at = self.events[-1].at + timedelta(milliseconds=1)
+            self.events.append(
+                Event(
+                    id=str(uuid.uuid4()),
+                    at=at,
+                    logical_id=logical_id,
+                    physical_id=physical_id,
+                    type=type,
+                    status=status,
+                    reason=reason,
+                )
             )
-        )

@@ -41,14 +41,12 @@ KINDS = (
         type="AWS::ApplicationAutoScaling::ScalableTarget",
         create=lambda cloud, _name, properties: _register(cloud, properties),
         update=lambda cloud, change: _register(cloud, change.new),
-        replaced_by=frozenset(_TARGET),
         delete=_deregister,
     ),
     Kind(
         type="AWS::ApplicationAutoScaling::ScalingPolicy",
         create=_put_policy,
         update=lambda cloud, change: _put_policy(cloud, change.physical.id, change.new),
-        replaced_by=frozenset(("PolicyName", "ScalingTargetId", *_TARGET)),
         delete=lambda cloud, physical: cloud.client("application-autoscaling").delete_scaling_policy(
             **physical.attributes["_policy"]
         ),

@@ -25,14 +25,13 @@ KINDS = (
         type="AWS::CloudWatch::Alarm",
         create=_put_alarm,
         update=lambda cloud, change: _put_alarm(cloud, change.physical.id, change.new),
-        replaced_by=frozenset(("AlarmName", "Tags")),
+        unchangeable=frozenset(("Tags",)),
         delete=lambda cloud, physical: cloud.client("cloudwatch").delete_alarms(AlarmNames=[physical.id]),
     ),
     Kind(
         type="AWS::CloudWatch::Dashboard",
         create=_put_dashboard,
         update=lambda cloud, change: _put_dashboard(cloud, change.physical.id, change.new),
-        replaced_by=frozenset(("DashboardName",)),
         delete=lambda cloud, physical: cloud.client("cloudwatch").delete_dashboards(DashboardNames=[physical.id]),
     ),
 )

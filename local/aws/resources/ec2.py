@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from local.aws.backend.cloud import Cloud
+from local.aws.resources.attachments import refuse_if_attached
 from local.aws.resources.kind import Change, Create, Kind, PhysicalResource, Properties, deleted_by, tag_map, without
 
 
@@ -45,10 +47,7 @@ def _created_by(operation: str, answer: str, *, tagged: str, attribute: str) -> 
 def _create_vpc(cloud: Cloud, _name: str, properties: Properties) -> PhysicalResource:
     plain = without(properties, "EnableDnsSupport", "EnableDnsHostnames", "Tags")
     vpc = cloud.call("ec2", "create_vpc", plain, TagSpecifications=_tags("vpc", properties))["Vpc"]
-    for attribute in ("EnableDnsSupport", "EnableDnsHostnames"):
-        if attribute in properties:
-            value = {"Value": properties[attribute]}
-            cloud.call("ec2", "modify_vpc_attribute", {"VpcId": vpc["VpcId"], attribute: value})
+    _set_dns(cloud, vpc["VpcId"], properties)
     groups = cloud.client("ec2").describe_security_groups(
         Filters=[{"Name": "vpc-id", "Values": [vpc["VpcId"]]}, {"Name": "group-name", "Values": ["default"]}]
     )["SecurityGroups"]
@@ -60,6 +59,18 @@ def _create_vpc(cloud: Cloud, _name: str, properties: Properties) -> PhysicalRes
     return PhysicalResource(id=vpc["VpcId"], attributes=attributes)
 
 
+def _set_dns(cloud: Cloud, vpc: str, properties: Properties) -> None:
+    for attribute in ("EnableDnsSupport", "EnableDnsHostnames"):
+        if attribute in properties:
+            cloud.call("ec2", "modify_vpc_attribute", {"VpcId": vpc, attribute: {"Value": properties[attribute]}})
+
+
+def _update_vpc(cloud: Cloud, change: Change) -> PhysicalResource:
+    _retag(cloud, change)
+    _set_dns(cloud, change.physical.id, change.new)
+    return change.physical
+
+
 def _create_subnet(cloud: Cloud, _name: str, properties: Properties) -> PhysicalResource:
     plain = without(properties, "MapPublicIpOnLaunch", "Tags")
     subnet = cloud.call("ec2", "create_subnet", plain, TagSpecifications=_tags("subnet", properties))["Subnet"]
@@ -68,6 +79,11 @@ def _create_subnet(cloud: Cloud, _name: str, properties: Properties) -> Physical
         cloud.call("ec2", "modify_subnet_attribute", public)
     attributes = {name: subnet[name] for name in ("SubnetId", "AvailabilityZone", "VpcId", "CidrBlock")}
     return PhysicalResource(id=subnet["SubnetId"], attributes=attributes)
+
+
+def _delete_subnet(cloud: Cloud, physical: PhysicalResource) -> None:
+    refuse_if_attached(cloud, physical.id, "subnet-id")
+    cloud.client("ec2").delete_subnet(SubnetId=physical.id)
 
 
 def _attach_gateway(cloud: Cloud, _name: str, properties: Properties) -> PhysicalResource:
@@ -86,6 +102,11 @@ def _create_address(cloud: Cloud, _name: str, properties: Properties) -> Physica
     address = cloud.call("ec2", "allocate_address", without(properties, "Tags"), TagSpecifications=tags)
     attributes = {"AllocationId": address["AllocationId"], "PublicIp": address["PublicIp"]}
     return PhysicalResource(id=address["PublicIp"], attributes=attributes)
+
+
+def _retag_address(cloud: Cloud, change: Change) -> PhysicalResource:
+    _retag(cloud, replace(change, physical=replace(change.physical, id=change.physical.attributes["AllocationId"])))
+    return change.physical
 
 
 def _create_route(cloud: Cloud, _name: str, properties: Properties) -> PhysicalResource:
@@ -126,16 +147,16 @@ KINDS = (
     Kind(
         type="AWS::EC2::VPC",
         create=_create_vpc,
-        update=_only_tags,
-        replaced_by=frozenset(("CidrBlock", "InstanceTenancy", "EnableDnsSupport", "EnableDnsHostnames")),
+        update=_update_vpc,
+        replaced_by=frozenset(("InstanceTenancy",)),
         delete=deleted_by("ec2", "delete_vpc", "VpcId"),
     ),
     Kind(
         type="AWS::EC2::Subnet",
         create=_create_subnet,
         update=_only_tags,
-        replaced_by=frozenset(("CidrBlock", "VpcId", "AvailabilityZone", "MapPublicIpOnLaunch")),
-        delete=deleted_by("ec2", "delete_subnet", "SubnetId"),
+        unchangeable=frozenset(("MapPublicIpOnLaunch",)),
+        delete=_delete_subnet,
     ),
     Kind(
         type="AWS::EC2::InternetGateway",
@@ -149,6 +170,8 @@ KINDS = (
     Kind(
         type="AWS::EC2::EIP",
         create=_create_address,
+        update=_retag_address,
+        unchangeable=frozenset(("Domain", "InstanceId")),
         delete=lambda cloud, physical: cloud.client("ec2").release_address(
             AllocationId=physical.attributes["AllocationId"]
         ),
@@ -157,21 +180,18 @@ KINDS = (
         type="AWS::EC2::NatGateway",
         create=_created_by("create_nat_gateway", "NatGateway", tagged="natgateway", attribute="NatGatewayId"),
         update=_only_tags,
-        replaced_by=frozenset(("AllocationId", "SubnetId", "ConnectivityType")),
         delete=deleted_by("ec2", "delete_nat_gateway", "NatGatewayId"),
     ),
     Kind(
         type="AWS::EC2::RouteTable",
         create=_created_by("create_route_table", "RouteTable", tagged="route-table", attribute="RouteTableId"),
         update=_only_tags,
-        replaced_by=frozenset(("VpcId",)),
         delete=deleted_by("ec2", "delete_route_table", "RouteTableId"),
     ),
     Kind(
         type="AWS::EC2::Route",
         create=_create_route,
         update=_update_route,
-        replaced_by=frozenset(("RouteTableId", "DestinationCidrBlock", "DestinationIpv6CidrBlock")),
         delete=_delete_route,
     ),
     Kind(

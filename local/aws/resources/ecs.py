@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from local.aws.backend.cloud import Cloud
-from local.aws.resources.kind import Change, Kind, PhysicalResource, Properties, deleted_by, without
+from collections.abc import Mapping
+from typing import Any
 
-# CreateService takes these, and UpdateService does not: a change replaces the service.
+from local.aws.backend.cloud import Cloud
+from local.aws.resources.kind import Change, Kind, PhysicalResource, Properties, Unstable, deleted_by, without
+
+# CreateService takes these, and UpdateService does not.
 _SERVICE_CREATE_ONLY = frozenset(
     ("Cluster", "LaunchType", "SchedulingStrategy", "ServiceName", "DeploymentController", "Role")
 )
@@ -67,6 +70,38 @@ def _delete_service(cloud: Cloud, physical: PhysicalResource) -> None:
     cloud.client("ecs").delete_service(cluster=physical.attributes["_cluster"], service=physical.id, force=True)
 
 
+def _described(cloud: Cloud, physical: PhysicalResource) -> Mapping[str, Any] | None:
+    named = {"cluster": physical.attributes["_cluster"], "services": [physical.id]}
+    found = cloud.client("ecs").describe_services(**named)["services"]
+    return dict(found[0]) if found else None
+
+
+def _is_stable(cloud: Cloud, physical: PhysicalResource) -> bool:
+    """Whether only the newest deployment is left and has its tasks. Raises Unstable when ECS gave it up.
+
+    Without an agent, as before a stack's first start, no task ever runs, and no one waits.
+    """
+    service = _described(cloud, physical)
+    if service is None:
+        raise Unstable("Service not found")
+    newest = next(each for each in service["deployments"] if each["status"] == "PRIMARY")
+    if any(each["rolloutState"] == "FAILED" for each in service["deployments"]):
+        raise Unstable("Error occurred during operation 'ECS Deployment Circuit Breaker was triggered'.")
+    if len(service["deployments"]) == 1 and newest["rolloutState"] == "COMPLETED":
+        return True
+    return not _has_agent(cloud, physical)
+
+
+def _has_agent(cloud: Cloud, physical: PhysicalResource) -> bool:
+    ecs, cluster = cloud.client("ecs"), physical.attributes["_cluster"]
+    return any(ecs.list_tasks(cluster=cluster, desiredStatus=status)["taskArns"] for status in ("RUNNING", "STOPPED"))
+
+
+def _is_gone(cloud: Cloud, physical: PhysicalResource) -> bool:
+    service = _described(cloud, physical)
+    return service is None or service["status"] == "INACTIVE"
+
+
 def _associate(cloud: Cloud, properties: Properties) -> PhysicalResource:
     cloud.call("ecs", "put_cluster_capacity_providers", properties)
     return PhysicalResource(id=str(properties["Cluster"]))
@@ -82,7 +117,6 @@ KINDS = (
         type="AWS::ECS::Cluster",
         create=_create_cluster,
         update=_update_cluster,
-        replaced_by=frozenset(("ClusterName",)),
         delete=deleted_by("ecs", "delete_cluster", "cluster"),
     ),
     Kind(
@@ -94,14 +128,16 @@ KINDS = (
         type="AWS::ECS::Service",
         create=_create_service,
         update=_update_service,
-        replaced_by=_SERVICE_CREATE_ONLY,
+        replaced_by=frozenset(("LaunchType",)),
+        unchangeable=frozenset(("DeploymentController",)),
+        is_stable=_is_stable,
+        is_gone=_is_gone,
         delete=_delete_service,
     ),
     Kind(
         type="AWS::ECS::ClusterCapacityProviderAssociations",
         create=lambda cloud, _name, properties: _associate(cloud, properties),
         update=lambda cloud, change: _associate(cloud, change.new),
-        replaced_by=frozenset(("Cluster",)),
         delete=_dissociate,
     ),
 )

@@ -6,14 +6,14 @@ from local.aws.backend.cloud import Cloud
 from local.aws.resources.kind import Change, Kind, PhysicalResource, Properties, deleted_by, shortened, without
 
 ID_LENGTH = 40  # ElastiCache's limit
-# Properties that modify_replication_group of moto 5.2.5 changes; any other change replaces the group here.
-_IN_PLACE = frozenset(
+# Properties that modify_replication_group of moto 5.2.5 does not change.
+_UNCHANGEABLE = frozenset(
     (
-        "ReplicationGroupDescription",
-        "CacheNodeType",
-        "AutomaticFailoverEnabled",
-        "MultiAZEnabled",
-        "SnapshotRetentionLimit",
+        *("AutoMinorVersionUpgrade", "CacheParameterGroupName", "CacheSecurityGroupNames", "ClusterMode", "Engine"),
+        *("EngineVersion", "IpDiscovery", "LogDeliveryConfigurations", "NotificationTopicArn", "NumCacheClusters"),
+        *("NumNodeGroups", "PreferredMaintenanceWindow", "PrimaryClusterId", "ReplicasPerNodeGroup"),
+        *("SecurityGroupIds", "SnapshotWindow", "SnapshottingClusterId", "Tags", "TransitEncryptionEnabled"),
+        *("TransitEncryptionMode", "UserGroupIds"),
     )
 )
 
@@ -105,21 +105,21 @@ KINDS = (
         type="AWS::ElastiCache::User",
         create=_create_user,
         update=_update_user,
-        in_place=frozenset(("AccessString", "Passwords")),
+        unchangeable=frozenset(("AuthenticationMode", "Engine", "NoPasswordRequired", "Tags")),
         delete=deleted_by("elasticache", "delete_user", "UserId"),
     ),
     Kind(
         type="AWS::ElastiCache::UserGroup",
         create=_create_user_group,
         update=_update_user_group,
-        in_place=frozenset(("UserIds",)),
+        unchangeable=frozenset(("Engine", "Tags")),
         delete=deleted_by("elasticache", "delete_user_group", "UserGroupId"),
     ),
     Kind(
         type="AWS::ElastiCache::ReplicationGroup",
         create=_create_group,
         update=_update_group,
-        in_place=_IN_PLACE,
+        unchangeable=_UNCHANGEABLE,
         delete=deleted_by("elasticache", "delete_replication_group", "ReplicationGroupId"),
     ),
     Kind(
@@ -131,7 +131,7 @@ KINDS = (
         type="AWS::ElastiCache::ParameterGroup",
         create=_create_parameter_group,
         update=_update_parameter_group,
-        replaced_by=frozenset(("CacheParameterGroupFamily", "Description")),
+        unchangeable=frozenset(("Description", "Tags")),
         delete=deleted_by("elasticache", "delete_cache_parameter_group", "CacheParameterGroupName"),
     ),
 )

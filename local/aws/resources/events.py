@@ -35,7 +35,7 @@ KINDS = (
         type="AWS::Events::Rule",
         create=_put,
         update=_update,
-        replaced_by=frozenset(("Name", "EventBusName")),
+        replaced_by=frozenset(("EventBusName",)),
         delete=_delete,
     ),
 )

@@ -37,9 +37,22 @@ def _create_role(cloud: Cloud, name: str, properties: Properties) -> PhysicalRes
 def _update_role(cloud: Cloud, change: Change) -> PhysicalResource:
     trust = json.dumps(change.new["AssumeRolePolicyDocument"])
     cloud.client("iam").update_assume_role_policy(RoleName=change.physical.id, PolicyDocument=trust)
+    _describe_role(cloud, change)
     _empty(cloud, change.physical.id, change.old)
     _fill(cloud, change.physical.id, change.new)
     return change.physical
+
+
+def _describe_role(cloud: Cloud, change: Change) -> None:
+    iam, role = cloud.client("iam"), {"RoleName": change.physical.id}
+    if change.differs("PermissionsBoundary"):
+        if boundary := change.new.get("PermissionsBoundary"):
+            iam.put_role_permissions_boundary(**role, PermissionsBoundary=boundary)
+        else:
+            iam.delete_role_permissions_boundary(**role)
+    if change.differs("Description") or change.differs("MaxSessionDuration"):
+        described = {key: change.new[key] for key in ("Description", "MaxSessionDuration") if key in change.new}
+        iam.update_role(**role, **described)
 
 
 def _delete_role(cloud: Cloud, physical: PhysicalResource) -> None:
@@ -60,6 +73,8 @@ def _put_policy(cloud: Cloud, name: str, properties: Properties) -> PhysicalReso
 
 
 def _update_policy(cloud: Cloud, change: Change) -> PhysicalResource:
+    if change.differs("PolicyName") or change.differs("Roles"):
+        _delete_policy(cloud, change.physical)
     return _put_policy(cloud, change.physical.id, change.new)
 
 
@@ -77,6 +92,15 @@ def _create_managed_policy(cloud: Cloud, name: str, properties: Properties) -> P
     return PhysicalResource(id=arn, attributes={"PolicyArn": arn})
 
 
+def _update_managed_policy(cloud: Cloud, change: Change) -> PhysicalResource:
+    iam, arn = cloud.client("iam"), change.physical.id
+    document = json.dumps(change.new["PolicyDocument"])
+    former = iam.get_policy(PolicyArn=arn)["Policy"]["DefaultVersionId"]
+    iam.create_policy_version(PolicyArn=arn, PolicyDocument=document, SetAsDefault=True)
+    iam.delete_policy_version(PolicyArn=arn, VersionId=former)
+    return change.physical
+
+
 def _delete_managed_policy(cloud: Cloud, physical: PhysicalResource) -> None:
     iam = cloud.client("iam")
     for role in iam.list_entities_for_policy(PolicyArn=physical.id)["PolicyRoles"]:
@@ -89,15 +113,20 @@ KINDS = (
         type="AWS::IAM::Role",
         create=_create_role,
         update=_update_role,
-        replaced_by=frozenset(("RoleName", "Path", "Description", "MaxSessionDuration", "PermissionsBoundary", "Tags")),
+        unchangeable=frozenset(("Tags",)),
         delete=_delete_role,
     ),
     Kind(
         type="AWS::IAM::Policy",
         create=_put_policy,
         update=_update_policy,
-        replaced_by=frozenset(("PolicyName", "Roles")),
         delete=_delete_policy,
     ),
-    Kind(type="AWS::IAM::ManagedPolicy", create=_create_managed_policy, delete=_delete_managed_policy),
+    Kind(
+        type="AWS::IAM::ManagedPolicy",
+        create=_create_managed_policy,
+        update=_update_managed_policy,
+        unchangeable=frozenset(("Groups", "Roles", "Tags", "Users")),
+        delete=_delete_managed_policy,
+    ),
 )

@@ -8,6 +8,7 @@ from typing import Any
 
 from local.aws.backend.cloud import Cloud
 from local.aws.backend.shapes import UnsupportedProperty
+from local.aws.resources.schemas import Rules, rules_of
 
 Properties = Mapping[str, Any]
 
@@ -41,28 +42,64 @@ Create = Callable[[Cloud, str, Properties], PhysicalResource]
 Delete = Callable[[Cloud, PhysicalResource], None]
 
 
+class Unstable(Exception):
+    """A resource will not become what CloudFormation waits for; the message says why."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Kind:
-    """A resource type.
+    """A resource type: what creates, changes and deletes its resources. AWS's schema says what replaces them.
 
-    `create(cloud, name, properties)` uses the physical name `name` if the properties give none. A resource is replaced
-    by any change if `update` is None, by a change of a property in `replaced_by`, and, if `in_place` is given, by a
-    change of a property that is not in it.
+    `create(cloud, name, properties)` uses the physical name `name` if the properties give none.
+    `update`: changes a resource in place; None if nothing can be changed here.
+    `unchangeable`: properties that CloudFormation changes in place, and `update` does not.
+    `replaced_by`: properties that replace a resource in some cases only, by the schema; here they always do.
+    `is_stable`: whether a created or updated resource is what CloudFormation waits for. Raises Unstable.
+    `is_gone`: whether a deleted resource is gone, which CloudFormation waits for, too.
+    `snapshot`: what DeletionPolicy: Snapshot does before the deletion.
+    `default_policy`: the deletion policy of a resource that has none in the template.
     """
 
     type: str
     create: Create
     delete: Delete
     update: Callable[[Cloud, Change], PhysicalResource] | None = None
+    unchangeable: frozenset[str] = frozenset()
     replaced_by: frozenset[str] = frozenset()
-    in_place: frozenset[str] | None = None
+    is_stable: Callable[[Cloud, PhysicalResource], bool] | None = None
+    is_gone: Callable[[Cloud, PhysicalResource], bool] | None = None
+    snapshot: Delete | None = None
+    default_policy: str = "Delete"
+    rules_of: Callable[[str], Rules] = rules_of
+
+    @property
+    def rules(self) -> Rules:
+        """The rules of AWS's schema for the type."""
+        return self.rules_of(self.type)
+
+    @property
+    def service(self) -> str:
+        """The AWS service of the type."""
+        return self.type.split("::")[1] if "::" in self.type else self.type
 
     def replaces(self, old: Properties, new: Properties) -> bool:
         """Whether the change from old to new properties replaces the resource."""
-        changed = {name for name in {*old, *new} if old.get(name) != new.get(name)}
-        if self.update is None or changed & self.replaced_by:
-            return True
-        return self.in_place is not None and not changed <= self.in_place
+        return bool(self.rules.replacing(old, new)) or bool(self.replaced_by & differing(old, new))
+
+    def may_replace(self, old: Properties, new: Properties) -> bool:
+        """Whether the change replaces the resource in cases that the schema does not tell."""
+        return bool(self.rules.perhaps_replacing(old, new))
+
+    def refuse_unchangeable(self, change: Change) -> None:
+        """Raise UnsupportedProperty if `update` cannot carry the change out: to skip it would deploy something else."""
+        changed = differing(change.old, change.new)
+        if wrong := sorted(changed if self.update is None else changed & self.unchangeable):
+            raise UnsupportedProperty(f"the local AWS API cannot change {', '.join(wrong)} of {self.type} in place")
+
+
+def differing(old: Properties, new: Properties) -> frozenset[str]:
+    """Return the names of the properties that differ."""
+    return frozenset(name for name in {*old, *new} if old.get(name) != new.get(name))
 
 
 def deleted_by(service: str, operation: str, parameter: str, **fixed: object) -> Delete:

@@ -46,14 +46,13 @@ KINDS = (
         type="AWS::KMS::Key",
         create=_create_key,
         update=_update_key,
-        replaced_by=frozenset(("Tags",)),
+        unchangeable=frozenset(("Tags",)),
         delete=deleted_by("kms", "schedule_key_deletion", "KeyId", PendingWindowInDays=_LEAST_WINDOW_DAYS),
     ),
     Kind(
         type="AWS::KMS::Alias",
         create=_create_alias,
         update=_update_alias,
-        replaced_by=frozenset(("AliasName",)),
         delete=deleted_by("kms", "delete_alias", "AliasName"),
     ),
 )

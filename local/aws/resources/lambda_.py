@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
+import threading
+
+from botocore.exceptions import BotoCoreError, ClientError
+
 from local.aws.backend.cloud import Cloud
-from local.aws.resources.kind import Change, Kind, PhysicalResource, Properties, deleted_by, shortened, tag_map, without
+from local.aws.resources.attachments import LAMBDA_INTERFACE
+from local.aws.resources.kind import Change, Kind, PhysicalResource, Properties, shortened, tag_map, without
 
 NAME_LENGTH = 64
+INTERFACES_LINGER_S = 1.0  # up to 45 minutes on AWS
 _NOT_CONFIGURATION = ("Architectures", "Code", "FunctionName", "PackageType", "ReservedConcurrentExecutions", "Tags")
 
 
@@ -23,7 +30,36 @@ def _create_function(cloud: Cloud, name: str, properties: Properties) -> Physica
     }
     function = cloud.call("lambda", "create_function", plain, Tags=tag_map(properties) or None)
     _reserve(cloud, function["FunctionName"], properties)
-    return PhysicalResource(id=function["FunctionName"], attributes={"Arn": function["FunctionArn"]})
+    attributes = {
+        "Arn": function["FunctionArn"],
+        "_role": str(properties["Role"]).rpartition("/")[2],
+        "_interfaces": _attach(cloud, function["FunctionName"], properties.get("VpcConfig") or {}),
+    }
+    return PhysicalResource(id=function["FunctionName"], attributes=attributes)
+
+
+def _attach(cloud: Cloud, function: str, network: Properties) -> list[str]:
+    """Create the network interfaces by which Lambda connects a function to its subnets."""
+    ec2, description = cloud.client("ec2"), f"{LAMBDA_INTERFACE}{function}"
+    groups = list(network.get("SecurityGroupIds", []))
+    made = [
+        ec2.create_network_interface(SubnetId=subnet, Groups=groups, Description=description)
+        for subnet in network.get("SubnetIds", [])
+    ]
+    return [each["NetworkInterface"]["NetworkInterfaceId"] for each in made]
+
+
+def _delete_function(cloud: Cloud, physical: PhysicalResource) -> None:
+    """Delete the function. Lambda deletes its network interfaces later, with its role, or never without the role."""
+    cloud.client("lambda").delete_function(FunctionName=physical.id)
+    threading.Timer(INTERFACES_LINGER_S, _detach, (cloud, physical)).start()
+
+
+def _detach(cloud: Cloud, physical: PhysicalResource) -> None:
+    with contextlib.suppress(ClientError, BotoCoreError):
+        cloud.client("iam").get_role(RoleName=physical.attributes["_role"])
+        for interface in physical.attributes["_interfaces"]:
+            cloud.client("ec2").delete_network_interface(NetworkInterfaceId=interface)
 
 
 def _update_function(cloud: Cloud, change: Change) -> PhysicalResource:
@@ -60,15 +96,13 @@ KINDS = (
         type="AWS::Lambda::Function",
         create=_create_function,
         update=_update_function,
-        replaced_by=frozenset(("FunctionName", "PackageType")),
-        delete=deleted_by("lambda", "delete_function", "FunctionName"),
+        delete=_delete_function,
     ),
     Kind(type="AWS::Lambda::Permission", create=_permit, delete=_forbid),
     Kind(
         type="AWS::Lambda::EventInvokeConfig",
         create=lambda cloud, _name, properties: _put_invoke_config(cloud, properties),
         update=lambda cloud, change: _put_invoke_config(cloud, change.new),
-        replaced_by=frozenset(("FunctionName", "Qualifier")),
         delete=_delete_invoke_config,
     ),
 )

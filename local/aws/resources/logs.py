@@ -39,14 +39,13 @@ KINDS = (
         type="AWS::Logs::LogGroup",
         create=_create_group,
         update=_update_group,
-        replaced_by=frozenset(("LogGroupName", "KmsKeyId", "LogGroupClass", "Tags")),
+        unchangeable=frozenset(("KmsKeyId", "LogGroupClass", "Tags")),
         delete=deleted_by("logs", "delete_log_group", "logGroupName"),
     ),
     Kind(
         type="AWS::Logs::MetricFilter",
         create=_put_filter,
         update=lambda cloud, change: _put_filter(cloud, change.physical.id, change.new),
-        replaced_by=frozenset(("FilterName", "LogGroupName")),
         delete=lambda cloud, physical: cloud.client("logs").delete_metric_filter(
             logGroupName=physical.attributes["_group"], filterName=physical.id
         ),

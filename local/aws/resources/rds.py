@@ -2,24 +2,10 @@
 
 from __future__ import annotations
 
+import uuid
+
 from local.aws.backend.cloud import Cloud
 from local.aws.resources.kind import Change, Kind, PhysicalResource, Properties, deleted_by, without
-
-# A change of one of these replaces the instance; CloudFormation makes any other change in place.
-_CREATE_ONLY = frozenset(
-    (
-        "DBInstanceIdentifier",
-        "DBName",
-        "DBSubnetGroupName",
-        "Engine",
-        "KmsKeyId",
-        "MasterUsername",
-        "Port",
-        "StorageEncrypted",
-        "AvailabilityZone",
-        "Tags",
-    )
-)
 
 
 def _request(properties: Properties) -> dict[str, object]:
@@ -62,8 +48,13 @@ def _update_instance(cloud: Cloud, change: Change) -> PhysicalResource:
 
 
 def _delete_instance(cloud: Cloud, physical: PhysicalResource) -> None:
-    # No snapshot, whatever DeletionPolicy says: the database is a local server that this API does not manage.
+    # Of what is in the database there is no copy: it is a local server that this API does not manage.
     cloud.client("rds").delete_db_instance(DBInstanceIdentifier=physical.id, SkipFinalSnapshot=True)
+
+
+def _take_snapshot(cloud: Cloud, physical: PhysicalResource) -> None:
+    name = f"{physical.id}-final-{uuid.uuid4().hex[:8]}"
+    cloud.client("rds").create_db_snapshot(DBInstanceIdentifier=physical.id, DBSnapshotIdentifier=name)
 
 
 def _create_subnet_group(cloud: Cloud, name: str, properties: Properties) -> PhysicalResource:
@@ -104,21 +95,22 @@ KINDS = (
         type="AWS::RDS::DBInstance",
         create=_create_instance,
         update=_update_instance,
-        replaced_by=_CREATE_ONLY,
+        replaced_by=frozenset(("AvailabilityZone", "Engine")),
+        unchangeable=frozenset(("Port", "Tags")),
+        snapshot=_take_snapshot,
+        default_policy="Snapshot",
         delete=_delete_instance,
     ),
     Kind(
         type="AWS::RDS::DBSubnetGroup",
         create=_create_subnet_group,
         update=_update_subnet_group,
-        replaced_by=frozenset(("DBSubnetGroupName",)),
         delete=deleted_by("rds", "delete_db_subnet_group", "DBSubnetGroupName"),
     ),
     Kind(
         type="AWS::RDS::DBParameterGroup",
         create=_create_parameter_group,
         update=_update_parameter_group,
-        replaced_by=frozenset(("DBParameterGroupName", "Description", "Family")),
         delete=deleted_by("rds", "delete_db_parameter_group", "DBParameterGroupName"),
     ),
 )

@@ -121,14 +121,13 @@ KINDS = (
         type="AWS::S3::Bucket",
         create=_create_bucket,
         update=_update_bucket,
-        replaced_by=_AT_CREATION,
+        unchangeable=frozenset(("ObjectLockEnabled",)),
         delete=deleted_by("s3", "delete_bucket", "Bucket"),
     ),
     Kind(
         type="AWS::S3::BucketPolicy",
         create=lambda cloud, _name, properties: _put_policy(cloud, properties),
         update=lambda cloud, change: _put_policy(cloud, change.new),
-        replaced_by=frozenset(("Bucket",)),
         delete=deleted_by("s3", "delete_bucket_policy", "Bucket"),
     ),
 )

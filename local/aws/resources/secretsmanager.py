@@ -41,7 +41,6 @@ KINDS = (
         type="AWS::SecretsManager::Secret",
         create=_create,
         update=_update,
-        replaced_by=frozenset(("Name",)),
         delete=deleted_by("secretsmanager", "delete_secret", "SecretId", ForceDeleteWithoutRecovery=True),
     ),
 )

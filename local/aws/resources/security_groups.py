@@ -6,7 +6,8 @@ from typing import Any
 
 from local.aws.backend.cloud import Cloud
 from local.aws.backend.shapes import UnsupportedProperty
-from local.aws.resources.kind import Change, Kind, PhysicalResource, Properties, deleted_by, refuse_others
+from local.aws.resources.attachments import refuse_if_attached
+from local.aws.resources.kind import Change, Kind, PhysicalResource, Properties, refuse_others
 
 _SOURCES = {
     "CidrIp": ("IpRanges", "CidrIp"),
@@ -70,6 +71,11 @@ def _update(cloud: Cloud, change: Change) -> PhysicalResource:
     return change.physical
 
 
+def _delete(cloud: Cloud, physical: PhysicalResource) -> None:
+    refuse_if_attached(cloud, physical.id, "group-id")
+    cloud.client("ec2").delete_security_group(GroupId=physical.id)
+
+
 def _rule_kind(direction: str) -> Kind:
     """Return AWS::EC2::SecurityGroupIngress or -Egress."""
 
@@ -92,8 +98,8 @@ KINDS = (
         type="AWS::EC2::SecurityGroup",
         create=_create,
         update=_update,
-        replaced_by=frozenset(("GroupName", "GroupDescription", "VpcId", "Tags")),
-        delete=deleted_by("ec2", "delete_security_group", "GroupId"),
+        unchangeable=frozenset(("Tags",)),
+        delete=_delete,
     ),
     _rule_kind("ingress"),
     _rule_kind("egress"),

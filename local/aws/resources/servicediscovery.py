@@ -42,7 +42,7 @@ KINDS = (
         type="AWS::ServiceDiscovery::Service",
         create=_create_service,
         update=_update_service,
-        replaced_by=frozenset(("Name", "NamespaceId", "HealthCheckConfig", "HealthCheckCustomConfig", "Type", "Tags")),
+        unchangeable=frozenset(("HealthCheckConfig", "Tags")),
         delete=deleted_by("servicediscovery", "delete_service", "Id"),
     ),
 )

@@ -45,7 +45,7 @@ KINDS = (
         type="AWS::SNS::Topic",
         create=_create_topic,
         update=_update_topic,
-        replaced_by=frozenset(("TopicName", "Tags")),
+        unchangeable=frozenset(("Tags",)),
         delete=deleted_by("sns", "delete_topic", "TopicArn"),
     ),
     Kind(

@@ -31,6 +31,7 @@ NOW = 1_700_000_000.0
 TEMPLATE = f"""
 Parameters:
   ImageUri: {{Type: String}}
+  DeletionProtection: {{Type: String, Default: "true"}}
 Conditions:
   IsBroken: !Equals [!Ref ImageUri, "{BROKEN.image}"]
 Resources:
@@ -43,6 +44,7 @@ Resources:
       AllocatedStorage: "20"
       MasterUsername: airflow
       ManageMasterUserPassword: true
+      DeletionProtection: !Ref DeletionProtection
   Airflow:
     Type: AWS::ECS::TaskDefinition
     DependsOn: Database
@@ -145,6 +147,11 @@ class Pipeline:
     def image(self, environment: str) -> str:
         return image_of(self.api, f"airflow-{environment}")
 
+    def is_protected(self, environment: str) -> bool:
+        database = {"DBInstanceIdentifier": f"airflow-{environment}"}
+        (found,) = self.api.client("rds").describe_db_instances(**database)["DBInstances"]
+        return bool(found["DeletionProtection"])
+
     def outcomes(self, environment: str) -> list[tuple[str, str, str]]:
         """Return the outcomes of the ledger, the latest last."""
         deployments = reversed(list(self.store.ledger(environment).deployments))
@@ -191,6 +198,9 @@ def pipeline(
 def _clear(api: AwsApi) -> None:
     """Remove everything that the next test could find."""
     cloudformation, rds, s3 = api.client("cloudformation"), api.client("rds"), api.client("s3")
+    for database in rds.describe_db_instances()["DBInstances"]:
+        name = {"DBInstanceIdentifier": database["DBInstanceIdentifier"]}
+        rds.modify_db_instance(**name, DeletionProtection=False, ApplyImmediately=True)
     for stack in cloudformation.describe_stacks()["Stacks"]:
         cloudformation.delete_stack(StackName=stack["StackName"])
         api.settled(stack["StackId"])
@@ -208,6 +218,16 @@ def test_the_same_digest_goes_from_dev_over_qa_to_prd(pipeline: Pipeline) -> Non
     assert {pipeline.image(environment) for environment in ("dev", "qa", "prd")} == {FIRST.image}
     assert pipeline.outcomes("prd") == [("promotion", "1.0.0", "done")]
     assert pipeline.snapshots() == []  # the databases were new
+
+
+@pytest.mark.slow
+def test_a_first_deployment_goes_without_deletion_protection_and_the_next_brings_it(pipeline: Pipeline) -> None:
+    code, said = pipeline.run("promote", "dev", "--version", FIRST.version)
+    assert (code, pipeline.is_protected("dev")) == (DONE, False)
+    assert "created without deletion protection: promote again if parameters/dev.yaml asks for it" in said
+    code, said = pipeline.run("promote", "dev", "--version", FIRST.version)
+    assert (code, pipeline.is_protected("dev")) == (DONE, True)
+    assert "without deletion protection" not in said
 
 
 def test_a_gate_that_fails_stops_the_promotion(pipeline: Pipeline) -> None:

@@ -9,8 +9,9 @@ import pytest
 from cfn.template import TemplateError
 from local.aws.backend.cloud import Cloud
 from local.aws.cloudformation.planning import changes, evaluate, in_order
-from local.aws.cloudformation.stacks import EvaluatedTemplate, Resource, Stack
+from local.aws.cloudformation.stacks import EvaluatedTemplate, Policies, Resource, Stack
 from local.aws.resources.kind import Change, Kind, PhysicalResource, Properties
+from local.aws.resources.schemas import Rules
 
 NOW = datetime(2030, 1, 1, tzinfo=UTC)
 
@@ -27,9 +28,13 @@ def _delete(_cloud: Cloud, _physical: PhysicalResource) -> None:
     return None
 
 
+SCHEMAS = {
+    "Fixed": Rules({"createOnlyProperties": ["/properties/V"]}),
+    "Soft": Rules({"createOnlyProperties": ["/properties/Name"], "conditionalCreateOnlyProperties": ["/properties/W"]}),
+}
 KINDS = {
-    "Fixed": Kind(type="Fixed", create=_create, delete=_delete),
-    "Soft": Kind(type="Soft", create=_create, update=_update, delete=_delete, replaced_by=frozenset(("Name",))),
+    kind: Kind(type=kind, create=_create, update=_update, delete=_delete, rules_of=SCHEMAS.__getitem__)
+    for kind in SCHEMAS
 }
 
 
@@ -53,7 +58,7 @@ def _stack(**existing: dict[str, Any]) -> Stack:
             properties=properties,
             physical=PhysicalResource(id=f"{name}-1", attributes={"Arn": f"arn:{name}"}),
             needs=frozenset(),
-            retain=False,
+            policies=Policies(),
             changed_at=NOW,
         )
     return stack
@@ -121,13 +126,14 @@ def test_an_unchanged_template_plans_no_change() -> None:
 
 
 def test_additions_updates_replacements_and_removals_are_distinguished() -> None:
-    stack = _stack(A={"V": "old"}, SoftB={"V": "old"}, SoftC={"Name": "old"}, Gone={})
+    stack = _stack(A={"V": "old"}, SoftB={"V": "old"}, SoftC={"Name": "old"}, SoftD={"W": "old"}, Gone={})
     evaluated = _evaluated(
         """
         Resources:
           A: {Type: Fixed, Properties: {V: new}}
           SoftB: {Type: Soft, Properties: {V: new}}
           SoftC: {Type: Soft, Properties: {Name: new}}
+          SoftD: {Type: Soft, Properties: {W: new}}
           Added: {Type: Fixed}
         """
     )
@@ -135,19 +141,25 @@ def test_additions_updates_replacements_and_removals_are_distinguished() -> None
         ("Modify", "A", "True"),
         ("Modify", "SoftB", "False"),
         ("Modify", "SoftC", "True"),
+        ("Modify", "SoftD", "Conditional"),
         ("Add", "Added", None),
         ("Remove", "Gone", None),
     ]
 
 
 def test_a_resource_that_refers_to_a_replaced_one_changes_with_it() -> None:
-    stack = _stack(A={"V": "old"}, SoftB={"V": "arn:A"}, SoftD={"V": "other"})
+    stack = _stack(A={"V": "old"}, SoftB={"V": "arn:A"}, SoftC={"Name": "A-1"}, SoftD={"V": "other"})
     evaluated = _evaluated(
         """
         Resources:
           A: {Type: Fixed, Properties: {V: new}}
           SoftB: {Type: Soft, Properties: {V: !GetAtt A.Arn}}
+          SoftC: {Type: Soft, Properties: {Name: !Ref A}}
           SoftD: {Type: Soft, DependsOn: A, Properties: {V: other}}
         """
     )
-    assert _planned(stack, evaluated) == [("Modify", "A", "True"), ("Modify", "SoftB", "Conditional")]
+    assert _planned(stack, evaluated) == [
+        ("Modify", "A", "True"),
+        ("Modify", "SoftB", "Conditional"),
+        ("Modify", "SoftC", "True"),
+    ]

@@ -35,7 +35,7 @@ def edit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Edit:
 
 @pytest.mark.parametrize("name", ["local", "dev", "qa", "prd"])
 def test_every_environment_of_the_project_is_acceptable(name: str) -> None:
-    assert preflight(name).stack_name == f"airflow-{name}"
+    assert preflight(name).config.stack_name == f"airflow-{name}"
 
 
 @pytest.mark.parametrize(
@@ -50,6 +50,8 @@ def test_every_environment_of_the_project_is_acceptable(name: str) -> None:
             "WorkerMin: 40\nWorkerMax: 39",
             "WorkerMin is 40, above",
         ),
+        ("parameters/local.yaml", "AirflowMax: 1", "AirflowMax: 3", "accepts some 197: choose a larger"),
+        ("parameters/local.yaml", "AirflowMemory: 2048", "AirflowMemory: 1024", "AirflowMemory failed to satisfy"),
         ("parameters/local.yaml", "ImageUri:", "# ImageUri:", r"\[ImageUri\] must have values"),
         ("template.yaml", "Type: AWS::Logs::LogGroup", "Type: AWS::SQS::Queue", "resource type AWS::SQS::Queue"),
         ("template.yaml", "Type: AWS::Logs::LogGroup", "Type: [", "Template format error"),

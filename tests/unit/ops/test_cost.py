@@ -11,7 +11,7 @@ from ops.cost.compare import compare
 from ops.cost.estimate import FREE, PRICED, Line, NoPrice, estimate
 from ops.cost.fargate import Split, split
 from ops.cost.load import IDLE, Load
-from stack.lib.services import REMAINDERS
+from stack.lib.services import ON_DEMAND_WEIGHTS, SPOT_WEIGHTS
 from tests.support.rendered import in_environment
 
 A_MONTH = 730  # hours
@@ -108,9 +108,11 @@ def test_rows_stand_side_by_side_with_nothing_left_out() -> None:
 
 
 def strategy(*, base: int, spot_percent: int) -> list[dict[str, object]]:
+    """Return the strategy as the template's conditions leave it."""
+    on_demand: object = {"Fn::Select": [spot_percent, ON_DEMAND_WEIGHTS.split(",")]}
     return [
-        {"CapacityProvider": "FARGATE", "Base": base, "Weight": {"Fn::Select": [spot_percent, REMAINDERS.split(",")]}},
-        {"CapacityProvider": "FARGATE_SPOT", "Weight": spot_percent},
+        {"CapacityProvider": "FARGATE", "Base": base, "Weight": on_demand if base or spot_percent < 100 else 0},
+        {"CapacityProvider": "FARGATE_SPOT", "Weight": {"Fn::Select": [spot_percent, SPOT_WEIGHTS.split(",")]}},
     ]
 
 
@@ -137,8 +139,8 @@ def test_workers_on_spot_cost_less() -> None:
     vcpu, gb = prices.FARGATE_VCPU_HOUR["X86_64"], prices.FARGATE_GB_HOUR["X86_64"]
     processor, disk = 2 * vcpu + 8 * gb, 1 * prices.FARGATE_DISK_GB_HOUR
     assert dollars(estimate(template, load=IDLE), "WorkerService") == [
-        round((processor + disk) * A_MONTH, 2),
-        round((0.3 * processor + disk) * A_MONTH, 2),
+        round((1 + 1 / 1001) * (processor + disk) * A_MONTH, 2),  # beyond the base, on-demand keeps the least weight
+        round(1000 / 1001 * (0.3 * processor + disk) * A_MONTH, 2),
     ]
 
 

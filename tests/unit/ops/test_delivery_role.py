@@ -134,7 +134,7 @@ class TestPlanRole:
         assert deployer["MaxSessionDuration"] == LONGEST_SESSION_S == 18000  # as deploy.yml asks for
 
     def test_can_make_and_read_a_change_set_of_its_stack(self, environment: str, planner: list[Statement]) -> None:
-        for action in ("CreateChangeSet", "DescribeChangeSet", "DescribeStacks"):
+        for action in ("CreateChangeSet", "DescribeChangeSet", "DescribeStacks", "TagResource"):
             assert may(planner, f"cloudformation:{action}", stack(environment))
         assert may(planner, "s3:PutObject", kept(f"airflow-{environment}/0a1b2c.template"))
         assert may(planner, "s3:GetObject", kept("delivery/environments/dev.json"))
@@ -178,6 +178,7 @@ def test_a_deploying_role_changes_its_own_stack_and_ledger_only(environment: str
         assert may(deployer, "s3:GetObject", kept(f"delivery/environments/{each}.json"))
         for action in ("CreateChangeSet", "ExecuteChangeSet"):
             assert may(deployer, f"cloudformation:{action}", stack(each)) is own
+        assert may(deployer, "cloudformation:TagResource", stack(each)) is own
         assert not may(deployer, "cloudformation:DeleteStack", stack(each))
         snapshot = f"arn:aws:rds:us-east-1:{ACCOUNT}:snapshot:airflow-{each}-before-1"
         assert may(deployer, "rds:CreateDBSnapshot", snapshot) is own

@@ -1,7 +1,7 @@
 """The names that a delivery uses exist in the template."""
 
 from ops.delivery.delivery import DATABASE, snapshot_name
-from ops.delivery.stack import IMAGE
+from ops.delivery.stack import IMAGE, PROTECTION
 from ops.versions.check import OUTPUT
 from template_gen import build
 
@@ -9,7 +9,7 @@ from template_gen import build
 def test_the_template_has_the_database_the_image_and_the_version_check_that_a_delivery_names() -> None:
     template = build().to_dict()
     assert template["Resources"][DATABASE]["Type"] == "AWS::RDS::DBInstance"
-    assert IMAGE in template["Parameters"]
+    assert {IMAGE, PROTECTION} <= template["Parameters"].keys()
     assert OUTPUT in template["Outputs"]
 
 

@@ -7,6 +7,7 @@ import pytest
 from samtranslator.yaml_helper import yaml_parse
 
 from autoscaler import report
+from ops.cost.resolved import resolve_template
 from stack.lib import alarms
 from stack.render import render
 from stack.sections.pools import DeclaredPool
@@ -53,11 +54,41 @@ def test_a_pools_share_on_spot_is_its_own_and_excludes_a_launch_type(two_pools: 
     assert "LaunchType" not in service
     on_demand, spot = service["CapacityProviderStrategy"]
     assert (on_demand["CapacityProvider"], on_demand["Base"]) == ("FARGATE", {"Ref": "HeavySqlOnDemandBase"})
-    assert spot == {"CapacityProvider": "FARGATE_SPOT", "Weight": {"Ref": "HeavySqlSpotPercent"}}
-    index, choices = on_demand["Weight"]["Fn::Select"]
-    assert index == {"Ref": "HeavySqlSpotPercent"}
-    separator, text = choices["Fn::Split"]
-    assert [int(weight) for weight in text.split(separator)] == [100 - percent for percent in range(101)]
+    assert spot["CapacityProvider"] == "FARGATE_SPOT"
+    condition, none, weight = on_demand["Weight"]["Fn::If"]
+    assert (condition, none) == ("HasHeavySqlOnlySpot", 0)
+    weights = []
+    for selected in (weight, spot["Weight"]):
+        index, choices = selected["Fn::Select"]
+        assert index == {"Ref": "HeavySqlSpotPercent"}
+        separator, text = choices["Fn::Split"]
+        weights.append([int(number) for number in text.split(separator)])
+    assert weights[0][:100] == [10 * (100 - percent) for percent in range(100)]
+    assert weights[1] == [10 * percent for percent in range(101)]
+
+
+@pytest.mark.parametrize(("base", "on_demand"), [("0", 0), ("2", 2)])
+def test_a_pool_that_is_all_on_spot_keeps_its_base_on_demand(base: str, on_demand: int) -> None:
+    """ECS places no ECS task with a provider whose weight is 0, also not for its base."""
+    given = {"ImageUri": "image:tag", "WorkerSpotPercent": "100", "WorkerOnDemandBase": base}
+    template = resolve_template(rendered.parsed(), given=given, region=rendered.REGION)
+    strategy = template["Resources"]["WorkerService"]["Properties"]["CapacityProviderStrategy"]
+    placed = {
+        item["CapacityProvider"]: (int(item["Base"]) if "Base" in item and int(_weight(item)) else 0)
+        for item in strategy
+    }
+    assert placed == {"FARGATE": on_demand, "FARGATE_SPOT": 0}
+    weights = {item["CapacityProvider"]: int(_weight(item)) for item in strategy}
+    assert weights["FARGATE_SPOT"] == 1000
+    assert weights["FARGATE"] <= 1
+
+
+def _weight(item: dict[str, Any]) -> Any:
+    weight = item["Weight"]
+    if isinstance(weight, dict):
+        index, choices = weight["Fn::Select"]
+        return choices[int(index)]
+    return weight
 
 
 def test_the_cluster_has_the_capacity_providers_that_services_name(two_pools: dict[str, Any]) -> None:
