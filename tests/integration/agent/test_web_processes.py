@@ -19,6 +19,7 @@ from tests.support.waiting import eventually
 PROCESSES = 2
 CONNECTIONS = 40
 TIMEOUT_S = 60.0
+REPLACED_WITHIN_S = 240.0  # a start takes 8 s of a processor, and the machine may be busy
 
 
 @pytest.fixture(scope="module")
@@ -73,5 +74,5 @@ def test_a_process_that_dies_is_replaced_while_the_other_one_answers(several: We
     os.kill(victim, signal.SIGKILL)
     for _ in range(20):
         assert httpx.get(f"{several.internal_url}/execution/health", timeout=TIMEOUT_S).status_code == 200
-    assert eventually(lambda: len(serving(several) - {victim}) == PROCESSES, within_s=TIMEOUT_S)
+    assert eventually(lambda: len(serving(several) - {victim}) == PROCESSES, within_s=REPLACED_WITHIN_S)
     assert serving(several) != set(before)
