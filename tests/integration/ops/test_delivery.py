@@ -181,7 +181,7 @@ def pipeline(
     (tmp_path / "samconfig.toml").write_text((ROOT / "samconfig.toml").read_text())
     (tmp_path / "parameters").mkdir()
     for environment in ("dev", "qa", "prd"):
-        (tmp_path / "parameters" / f"{environment}.yaml").write_text("ImageUri: none\n")
+        (tmp_path / "parameters" / f"{environment}.yaml").write_text('ImageUri: none\nDeletionProtection: "true"\n')
     monkeypatch.setattr("project.paths.ROOT", tmp_path)
     check = VersionCheck(api)
     invocations = Invocations(cast(Callable[[str], Function], check))
