@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -11,13 +12,29 @@ REFUSED = "password authentication failed"  # Postgres's message, which is part 
 HOST = "DATABASE_HOST"
 SECRET_ARN = "DATABASE_SECRET_ARN"  # noqa: S105 - the variable's name
 
+log = logging.getLogger(__name__)
+
+
+class SecretUnreadable(Exception):
+    """The secret could not be read; the message says why and holds nothing of it."""
+
 
 def read_password(secret_arn: str) -> str:
-    """Return the present password from a secret in RDS's format. Raises botocore's errors."""
+    """Return the present password from a secret in RDS's format. Raises SecretUnreadable."""
     import boto3  # takes half a second, which only a refused process has to spend
+    from botocore.exceptions import BotoCoreError, ClientError
+    from botocore.parsers import ResponseParserError
 
-    answer = boto3.client("secretsmanager").get_secret_value(SecretId=secret_arn)
-    return str(json.loads(answer["SecretString"])["password"])
+    try:
+        secret = boto3.client("secretsmanager").get_secret_value(SecretId=secret_arn)["SecretString"]
+        password = json.loads(secret)["password"]
+    except (BotoCoreError, ClientError) as error:
+        raise SecretUnreadable(f"{type(error).__name__}: {error}") from None
+    except (ResponseParserError, ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+        raise SecretUnreadable(f"the answer is not whole ({type(error).__name__})") from None
+    if not isinstance(password, str) or not password:
+        raise SecretUnreadable("it has no password")
+    return password
 
 
 class Rotation:
@@ -29,7 +46,10 @@ class Rotation:
         self._latest: str | None = None
 
     def connect(self, open_connection: Callable[..., Any], *, refusals: tuple[type[Exception], ...], **how: Any) -> Any:
-        """Return `open_connection(**how)` with the present password; raise other errors of it."""
+        """Return `open_connection(**how)` with the present password; raise other errors of it.
+
+        If the secret cannot be read, the refusal stands: callers try again as after any error of the database.
+        """
         if how.get("host") != self._host:
             return open_connection(**how)
         if self._latest is not None:
@@ -39,7 +59,11 @@ class Rotation:
         except refusals as error:
             if REFUSED not in str(error):
                 raise
-        self._latest = self._read()
+            try:
+                self._latest = self._read()
+            except SecretUnreadable as unreadable:
+                log.warning("The database refuses the known password, and its secret cannot be read: %s", unreadable)
+                raise error from None
         return open_connection(**{**how, "password": self._latest})
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from autoscaler.observation import Deployment, Service, Unreadable
 from fleet.pools import Pool
+from shared.answers import MalformedAnswer
 from shared.ecs import Described, describe_services, live_deployments
 from shared.tags import is_paused, retire_before, size_asleep
 
@@ -20,30 +21,29 @@ def read_services(ecs: Any, *, cluster: str, pools: Sequence[Pool]) -> dict[str,
 
 
 def set_desired(ecs: Any, *, cluster: str, pool: Pool, desired: int) -> None:
-    """Set the desired count of the pool's service. Raises one of AWS_ERRORS."""
-    ecs.update_service(cluster=cluster, service=pool.service, desiredCount=desired)
+    """Set the desired count of the pool's service. Raises one of AWS_ERRORS, also when ECS confirms another count."""
+    answer = ecs.update_service(cluster=cluster, service=pool.service, desiredCount=desired)
+    if (confirmed := answer["service"]["desiredCount"]) != desired:
+        raise MalformedAnswer(operation="UpdateService", what=f"with the desired count {confirmed}")
 
 
 def _service_of(described: Described | str) -> Service | Unreadable:
     if isinstance(described, str):
         return Unreadable(source=SERVICE, why=described)
-    try:
-        return Service(
-            desired=described["desiredCount"],
-            running=described["runningCount"],
-            pending=described["pendingCount"],
-            deployments=tuple(
-                Deployment(
-                    id=deployment["id"],
-                    status=deployment["status"],
-                    task_definition=deployment["taskDefinition"],
-                    running=deployment["runningCount"],
-                )
-                for deployment in live_deployments(described)
-            ),
-            paused=is_paused(described.get("tags", ())),
-            asleep=size_asleep(described.get("tags", ())) is not None,
-            retire_before=retire_before(described.get("tags", ())),
-        )
-    except KeyError as missing:
-        return Unreadable(source=SERVICE, why=f"ECS's reply lacks {missing}")
+    return Service(
+        desired=described["desiredCount"],
+        running=described["runningCount"],
+        pending=described["pendingCount"],
+        deployments=tuple(
+            Deployment(
+                id=deployment["id"],
+                status=deployment["status"],
+                task_definition=deployment["taskDefinition"],
+                running=deployment["runningCount"],
+            )
+            for deployment in live_deployments(described)
+        ),
+        paused=is_paused(described.get("tags", ())),
+        asleep=size_asleep(described.get("tags", ())) is not None,
+        retire_before=retire_before(described.get("tags", ())),
+    )

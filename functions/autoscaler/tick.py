@@ -30,7 +30,7 @@ from fleet.forecast import Forecast
 from fleet.pools import Pool
 from fleet.registry import ORDER_CONSUME, ORDER_DRAIN, Registry, Roster
 from shared.aws import AWS_ERRORS, in_words
-from shared.broker import BROKER_ERRORS, Broker
+from shared.broker import BROKER_ERRORS, Broker, why_not_done
 from shared.known_tasks import KnownTasks
 
 MEMORY = "memory"
@@ -180,7 +180,8 @@ def _act(outcome: Outcome, *, pool: Pool, cluster: str, registry: Registry, ecs:
 
     Memory comes first: if the count fell and the stopping workers were forgotten, they would be recalled while ECS
     stops them. In this order they are only left alone for a while. Each step stands if a later one fails. A full Redis
-    refuses memory and orders; the count may then only rise.
+    refuses memory and orders; the count may then only rise. A change that is not confirmed may have been made: the next
+    tick reads what is, and asks again for what is missing.
     """
     decision, service = outcome.decision, outcome.observation.service
     orders = dict.fromkeys(decision.drain, ORDER_DRAIN) | dict.fromkeys(decision.recall, ORDER_CONSUME)
@@ -190,7 +191,7 @@ def _act(outcome: Outcome, *, pool: Pool, cluster: str, registry: Registry, ecs:
         if orders:
             registry.give_orders(orders)
     except redis.RedisError as error:
-        problems.append(f"not carried out: {in_words(error)}")
+        problems.append(why_not_done(error))
     if decision.desired is not None and isinstance(service, Service) and decision.desired != service.desired:
         if problems and decision.desired < service.desired:
             problems.append(f"desired {service.desired} not lowered")
@@ -198,10 +199,11 @@ def _act(outcome: Outcome, *, pool: Pool, cluster: str, registry: Registry, ecs:
             try:
                 set_desired(ecs, cluster=cluster, pool=pool, desired=decision.desired)
             except AWS_ERRORS as error:
-                problems.append(f"not carried out: {in_words(error)}")
+                problems.append(why_not_done(error))
     outcome = replace(outcome, problems=(*outcome.problems, *problems))
     try:
         registry.record_decision(pool.name, outcome.to_record())
     except redis.RedisError as error:
-        outcome = replace(outcome, problems=(*outcome.problems, f"not recorded: {in_words(error)}"))
+        why = why_not_done(error, refused="not recorded", unclear="record not confirmed")
+        outcome = replace(outcome, problems=(*outcome.problems, why))
     return outcome

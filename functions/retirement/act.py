@@ -8,7 +8,7 @@ from typing import Any
 from retirement.notice import Notice
 from retirement.settings import Settings
 from shared.aws import AWS_ERRORS, in_words
-from shared.ecs import Described, describe_services, describe_tasks, is_rolling_out, running_tasks
+from shared.ecs import Described, describe_services, describe_tasks, is_rolling_out, running_tasks, with_time
 from shared.tags import retire_before, retire_before_tag
 
 Problems = list[str]
@@ -85,7 +85,7 @@ def _has_older_task(service: Described, *, settings: Settings, ecs: Any, now: fl
     if before is None or before > now:
         return False
     arns = running_tasks(ecs, cluster=settings.cluster, service=service["serviceName"])
-    tasks = describe_tasks(ecs, cluster=settings.cluster, tasks=arns)
+    tasks = with_time("createdAt", describe_tasks(ecs, cluster=settings.cluster, tasks=arns))
     return any(task["createdAt"].timestamp() < before for task in tasks)
 
 

@@ -75,3 +75,12 @@ def broker_of(settings: BrokerSettings) -> Broker:
     """Return the broker with the password of its secret, without connecting or reading yet."""
     secrets = functools.cache(lambda: aws.client("secretsmanager"))
     return Broker(settings, read_password=lambda: aws.secret_string(secrets(), settings.secret_arn))
+
+
+def why_not_done(error: Exception, *, refused: str = "not carried out", unclear: str = "not confirmed") -> str:
+    """Return in words what an error says of a change that was asked of AWS or Redis.
+
+    It begins with `refused` when the change was not made, and with `unclear` when it may have been.
+    """
+    is_refused = aws.is_refusal(error) or isinstance(error, redis.ResponseError)
+    return f"{refused if is_refused else unclear}: {aws.in_words(error)}"

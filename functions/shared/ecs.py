@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import islice
 from typing import Any
 
+from shared.answers import MalformedAnswer
 from shared.aws import AWS_ERRORS, in_words
 
 SERVICES_A_CALL = 10  # DescribeServices takes no more
@@ -13,6 +14,7 @@ TASKS_A_CALL = 100  # DescribeTasks takes no more
 ACTIVE = "ACTIVE"
 # Deployments that still have tasks, the current one first; others (INACTIVE) are history.
 LIVE_DEPLOYMENTS = ("PRIMARY", "ACTIVE")
+MISSING = "MISSING"  # the reason of a failure: there is no such task
 IN_PROGRESS = "IN_PROGRESS"  # a deployment's rollout state until it is steady, or has failed
 
 Described = Mapping[str, Any]
@@ -39,11 +41,19 @@ def describe_services(
 
 
 def describe_tasks(ecs: Any, *, cluster: str, tasks: Iterable[str]) -> list[Described]:
-    """Return the descriptions of those ECS tasks that exist. Raises one of AWS_ERRORS."""
+    """Return the descriptions of those ECS tasks that exist. Raises one of AWS_ERRORS.
+
+    ECS names a task that does not exist as a failure. An answer that leaves a task out tells nothing about it.
+    """
     found: list[Described] = []
     left = iter(tasks)
     while batch := list(islice(left, TASKS_A_CALL)):
-        found += ecs.describe_tasks(cluster=cluster, tasks=batch)["tasks"]
+        answer = ecs.describe_tasks(cluster=cluster, tasks=batch)
+        named = [task["taskArn"] for task in answer["tasks"]]
+        named += [failed.get("arn", "") for failed in answer.get("failures", ()) if failed.get("reason") == MISSING]
+        if left_out := {_last_part(task) for task in batch} - set(map(_last_part, named)):
+            raise MalformedAnswer(operation="DescribeTasks", what=f"without {len(left_out)} of {len(batch)} ECS tasks")
+        found += answer["tasks"]
     return found
 
 
@@ -51,6 +61,13 @@ def running_tasks(ecs: Any, *, cluster: str, service: str) -> list[str]:
     """Return the ARNs of the ECS tasks that ECS wants to run. Raises one of AWS_ERRORS."""
     pages = ecs.get_paginator("list_tasks").paginate(cluster=cluster, serviceName=service)
     return [arn for page in pages for arn in page["taskArns"]]
+
+
+def with_time(name: str, tasks: list[Described], *, status: str | None = None) -> list[Described]:
+    """Return the tasks. Raises MalformedAnswer when ECS does not say a time of one, or of one in this status."""
+    if any(name not in task for task in tasks if status in (None, task["lastStatus"])):
+        raise MalformedAnswer(operation="DescribeTasks", what=f"without {name} of an ECS task")
+    return tasks
 
 
 def live_deployments(described: Described) -> list[Mapping[str, Any]]:
@@ -67,9 +84,15 @@ def is_rolling_out(described: Described) -> bool:
 def _found(service: str, answer: Mapping[str, Any]) -> Described | str:
     for described in answer.get("services", ()):
         if service in (described.get("serviceName"), described.get("serviceArn")):
-            status = described.get("status")
-            return described if status == ACTIVE else f"the service {service} is {status}"
+            if (status := described.get("status")) != ACTIVE:
+                return f"the service {service} is {status}"
+            return described if live_deployments(described) else f"ECS returned no deployment of the service {service}"
     for failure in answer.get("failures", ()):
-        if str(failure.get("arn", "")).rpartition("/")[2] == service.rpartition("/")[2]:
+        if _last_part(failure.get("arn", "")) == _last_part(service):
             return f"the service {service} is {failure.get('reason')}"
     return f"ECS did not return the service {service}"
+
+
+def _last_part(arn: str) -> str:
+    """Return the id of a task or the name of a service, which may be given by its ARN."""
+    return arn.rpartition("/")[2]

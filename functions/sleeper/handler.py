@@ -11,7 +11,7 @@ from aws_lambda_powertools import Logger
 
 from shared import aws
 from shared.aws import AWS_ERRORS, in_words
-from shared.broker import BROKER_ERRORS, broker_of
+from shared.broker import BROKER_ERRORS, broker_of, why_not_done
 from shared.settings import SettingsError, whole_number
 from shared.tags import DESIRED_STATES, DesiredState
 from shared.ticks import tick_until
@@ -74,12 +74,16 @@ def tick(*, settings: Settings, clients: Clients, now: float) -> dict[str, Any]:
     taken: list[str] = []
     try:
         found = plan(read(clients, settings, now=now), patience_s=settings.patience_s)
-        hands = Hands(clients, settings)
-        for step in found.steps:
-            hands.take(step)
-            taken.append(step.verb.value)
     except PROBLEMS as error:
         found = Plan(phase=UNKNOWN, says=in_words(error))
+    hands = Hands(clients, settings)
+    for step in found.steps:
+        try:
+            hands.take(step)
+        except PROBLEMS as error:
+            found = Plan(phase=UNKNOWN, says=f"{step.verb.value}: {why_not_done(error)}")
+            break
+        taken.append(step.verb.value)
     record = {
         "phase": found.phase,
         "says": found.says,

@@ -117,8 +117,9 @@ def _may_be_worker(member: str, answers: Answers, pools: Sequence[Pool]) -> bool
 
 
 def _database(rds: Any, identifier: str) -> str:
-    (instance,) = rds.describe_db_instances(DBInstanceIdentifier=identifier)["DBInstances"]
-    return str(instance["DBInstanceStatus"])
+    for instance in rds.describe_db_instances(DBInstanceIdentifier=identifier)["DBInstances"]:
+        return str(instance["DBInstanceStatus"])
+    raise Unreadable(f"there is no database {identifier}")
 
 
 def _is_scaling(scaling: Any, *, cluster: str, service: str) -> bool:

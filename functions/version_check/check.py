@@ -11,7 +11,7 @@ import redis
 
 from fleet.registry import Registry, Roster
 from shared.aws import AWS_ERRORS, in_words
-from shared.broker import BROKER_ERRORS, Broker
+from shared.broker import BROKER_ERRORS, Broker, why_not_done
 from version_check.compare import Observation, compare
 from version_check.memory import Memory, Store, find_silent, is_worth_telling, mark_announced, remember
 from version_check.read import ask_webserver, read_tasks
@@ -63,7 +63,8 @@ def check(parts: Wiring) -> Outcome:
     try:
         return _store_and_tell(parts, store, before=raw, after=after, verdict=verdict)
     except redis.RedisError as error:
-        return Outcome(verdict=verdict, memory=None, problems=(f"result not stored in Redis: {in_words(error)}",))
+        why = why_not_done(error, refused="result not stored in Redis", unclear="result in Redis not confirmed")
+        return Outcome(verdict=verdict, memory=None, problems=(why,))
 
 
 def _forget_while_asleep(store: Store | None, *, raw: bytes | None, now: float) -> Outcome:
@@ -73,7 +74,10 @@ def _forget_while_asleep(store: Store | None, *, raw: bytes | None, now: float) 
         try:
             store.replace(raw, Memory())
         except redis.RedisError as error:
-            return Outcome(verdict=verdict, memory=None, problems=(f"earlier result not cleared: {in_words(error)}",))
+            why = why_not_done(
+                error, refused="earlier result not cleared", unclear="clearing the earlier result not confirmed"
+            )
+            return Outcome(verdict=verdict, memory=None, problems=(why,))
     return Outcome(verdict=verdict, memory=None)
 
 
@@ -92,5 +96,6 @@ def _store_and_tell(parts: Wiring, store: Store, *, before: bytes | None, after:
     except AWS_ERRORS as error:
         _, raw = store.read()
         store.replace(raw, after)
-        return Outcome(verdict=verdict, memory=after, problems=(f"the notification failed: {in_words(error)}",))
+        why = why_not_done(error, refused="the notification failed", unclear="the notification is not confirmed")
+        return Outcome(verdict=verdict, memory=after, problems=(why,))
     return Outcome(verdict=verdict, memory=told)

@@ -19,6 +19,7 @@ from shared.ecs import (
     is_rolling_out,
     live_deployments,
     running_tasks,
+    with_time,
 )
 from shared.tags import size_asleep
 from version_check.compare import Container, Tasks
@@ -42,7 +43,7 @@ def read_tasks(ecs: Any, *, cluster: str, services: Mapping[str, str], reported:
     for key, service in services.items():
         try:
             arns = running_tasks(ecs, cluster=cluster, service=service)
-            tasks += describe_tasks(ecs, cluster=cluster, tasks=arns)
+            tasks += with_time("startedAt", describe_tasks(ecs, cluster=cluster, tasks=arns), status=RUNNING)
         except AWS_ERRORS as error:
             gaps.append(Gap(who=key, why=in_words(error)))
     known = {_id(task) for task in tasks}
@@ -93,7 +94,8 @@ def _unsettled(services: Mapping[str, str], described: Mapping[str, Described | 
         if isinstance(entry, str):
             gaps.append(Gap(who=key, why=entry))
         elif (why := _why_unsettled(entry)) is not None:
-            gaps.append(Gap(who=key, why=why, since=live_deployments(entry)[0]["createdAt"].timestamp()))
+            began = live_deployments(entry)[0].get("createdAt")
+            gaps.append(Gap(who=key, why=why, since=None if began is None else began.timestamp()))
     return gaps
 
 

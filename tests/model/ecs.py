@@ -152,8 +152,11 @@ class Ecs:
         return {"services": [described], "failures": []}
 
     def describe_tasks(self, *, tasks: list[str], **_: Any) -> dict[str, Any]:
-        found, _failures = self.cluster.find(tasks)
-        answer = {"tasks": [task.described() for task in found]}
+        found, failures = self.cluster.find(tasks)
+        answer = {
+            "tasks": [task.described() for task in found],
+            "failures": [failure.described() for failure in failures],
+        }
         if self.throttled or self.seams.pause("ecs read") is not Fault.NONE:
             raise _throttled("DescribeTasks")
         return answer
@@ -165,7 +168,7 @@ class Ecs:
         self.cluster.update_service({"service": service, "desiredCount": desiredCount}, now=self.now)
         if fault is not Fault.NONE:
             raise _throttled("UpdateService")
-        return {}
+        return {"service": {"desiredCount": desiredCount}}
 
 
 def _throttled(operation: str) -> ClientError:

@@ -13,7 +13,9 @@ def throttling(ecs: Any, operation: str, *, of: str | None = None) -> Iterator[N
 
     def throttled(params: dict[str, Any], **_: Any) -> None:
         if of is None or f'"{of}"' in str(params["body"]):
-            raise ClientError({"Error": {"Code": "ThrottlingException", "Message": "Rate exceeded"}}, operation)
+            error = {"Code": "ThrottlingException", "Message": "Rate exceeded"}
+            answer: Any = {"Error": error, "ResponseMetadata": {"HTTPStatusCode": 400}}
+            raise ClientError(answer, operation)
 
     name = f"before-call.ecs.{operation}"
     ecs.meta.events.register_first(name, throttled)

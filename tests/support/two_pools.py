@@ -10,7 +10,9 @@ import pytest
 import redis
 from moto import mock_aws
 from moto.core import DEFAULT_ACCOUNT_ID
+from moto.core.responses import ActionResult
 from moto.ecs.models import Task, ecs_backends
+from moto.ecs.responses import EC2ContainerServiceResponse
 
 from autoscaler.handler import Wiring
 from autoscaler.report import Outcome
@@ -119,12 +121,22 @@ def _ecs() -> Any:
     return aws.client("ecs")
 
 
+def _describe_tasks(request: Any) -> ActionResult:
+    """Name the tasks that do not exist, as ECS does and moto does not."""
+    asked = request._get_param("tasks", [])
+    found = request.ecs_backend.describe_tasks(request._get_param("cluster"), asked)
+    known = {task.task_arn.rpartition("/")[2] for task in found}
+    missing = [{"arn": name, "reason": "MISSING"} for name in asked if name.rpartition("/")[2] not in known]
+    return ActionResult({"tasks": found, "failures": missing})
+
+
 @contextlib.contextmanager
 def two_pools(server: RedisServer, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stack]:
     """At their minimum, with nothing queued and no worker registered."""
     for name, value in ENVIRONMENT.items():
         monkeypatch.setenv(name, value)
     monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
+    monkeypatch.setattr(EC2ContainerServiceResponse, "describe_tasks", _describe_tasks)
     server.client.flushall()
     with mock_aws():
         ecs = _ecs()

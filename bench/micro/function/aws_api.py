@@ -63,7 +63,8 @@ class AwsApi:
             case "DescribeTasks":
                 arns = {arn.rpartition("/")[2]: arn for arn in self._tasks}
                 known = [arns[name] for name in request["tasks"] if name in arns]
-                return {"tasks": [_task(arn, self._tasks[arn]) for arn in known], "failures": []}
+                unknown = [{"arn": name, "reason": "MISSING"} for name in request["tasks"] if name not in arns]
+                return {"tasks": [_task(arn, self._tasks[arn]) for arn in known], "failures": unknown}
             case "UpdateService":
                 self._desired = request["desiredCount"]
                 return {"service": self._service()}

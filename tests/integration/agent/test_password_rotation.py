@@ -12,6 +12,7 @@ import pytest
 from local.servers.postgres import Postgres
 from project import paths
 from tests.support.aws_api import AwsApi, aws_api
+from tests.support.troubled_api import WRONG, TroubledApi
 
 pytestmark = pytest.mark.skipif(not paths.AIRFLOW_ENVIRONMENT.is_dir(), reason="needs make setup-local")
 STEPS = Path(__file__).parents[2] / "support" / "rotating.py"
@@ -111,3 +112,20 @@ def test_a_refusal_with_the_present_password_is_raised(rotated: Rotated) -> None
     rotated.postgres.provision("airflow", SECOND, "airflow")
     with rotated.process() as process:
         assert ask(process, "new") == "failed OperationalError"
+
+
+@pytest.mark.parametrize("wrong", ["cut off", "another encoding", "an empty object", "dropped", "expired credentials"])
+def test_while_the_secret_cannot_be_read_the_databases_refusal_stands(
+    rotated: Rotated, api: AwsApi, wrong: str
+) -> None:
+    rotated.rotate(SECOND)
+    proxy = TroubledApi(api.port)
+    try:
+        with rotated.process(AWS_ENDPOINT_URL=proxy.url, AWS_MAX_ATTEMPTS="1") as process:
+            with proxy.spoiling("GetSecretValue", WRONG[wrong]):
+                assert ask(process, "new") == "failed OperationalError"
+                assert ask(process, "async") == "failed InvalidPasswordError"
+            assert "GetSecretValue" in proxy.calls
+            assert ask(process, "new") == "ok 1"
+    finally:
+        proxy.close()

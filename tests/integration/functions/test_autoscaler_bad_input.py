@@ -128,13 +128,15 @@ def service_never_made(stack: Stack) -> Iterator[None]:
 def answer_lacks(what: str) -> Callable[[Stack], AbstractContextManager[None]]:
     @contextlib.contextmanager
     def harm(stack: Stack) -> Iterator[None]:
-        def lose(parsed: dict[str, Any], **_: Any) -> None:
-            for service in parsed["services"]:
+        def lose(response_dict: dict[str, Any], **_: Any) -> None:
+            answer = json.loads(response_dict["body"])
+            for service in answer["services"]:
                 del service[what]
+            response_dict["body"] = json.dumps(answer).encode()
 
-        stack.ecs.meta.events.register("after-call.ecs.DescribeServices", lose)
+        stack.ecs.meta.events.register("before-parse.ecs.DescribeServices", lose)
         yield
-        stack.ecs.meta.events.unregister("after-call.ecs.DescribeServices", lose)
+        stack.ecs.meta.events.unregister("before-parse.ecs.DescribeServices", lose)
 
     return harm
 
@@ -193,10 +195,10 @@ HARMS = {
         does=service_never_made, says="service: the service stack-Absent is MISSING", inputs=("service",)
     ),
     "an answer without a count": Harm(
-        does=answer_lacks("runningCount"), says="ECS's reply lacks 'runningCount'", inputs=("service",)
+        does=answer_lacks("runningCount"), says="without services[0].runningCount", inputs=("service",)
     ),
     "an answer without deployments": Harm(
-        does=answer_lacks("deployments"), says="ECS's reply lacks 'deployments'", inputs=("service",)
+        does=answer_lacks("deployments"), says="without services[0].deployments", inputs=("service",)
     ),
     "DescribeServices throttled": Harm(
         does=lambda stack: stack.refusing("DescribeServices"), says="ThrottlingException", inputs=("service",)
