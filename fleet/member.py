@@ -78,7 +78,10 @@ class MalformedMember(ValueError):
 
 @dataclass(frozen=True, kw_only=True)
 class Member:
-    """One container. Times are seconds since the epoch by Redis's clock; `last_seen` is 0 until the record is read."""
+    """One container. Times are seconds since the epoch by Redis's clock; `last_seen` is 0 until the record is read.
+
+    `trouble`: why a worker takes no messages although it is `consuming`; empty if it does.
+    """
 
     id: str
     role: str
@@ -94,6 +97,7 @@ class Member:
     task_arn: str
     container: str
     queues: tuple[str, ...]
+    trouble: str = ""
     last_seen: float = 0.0
 
     @property
@@ -122,6 +126,7 @@ class Member:
         if record.get("version") != RECORD_VERSION:
             raise MalformedMember(named, f"unknown record version {record.get('version')!r}")
         values: dict[str, Any] = {name: record.get(name) for name in _PLAUSIBLE}
+        values["trouble"] = record.get("trouble", "")  # not in records of older releases
         values["last_seen"] = last_seen
         for name, is_plausible in _PLAUSIBLE.items():
             if not is_plausible(values[name]):

@@ -9,7 +9,7 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from agent import variables
+from agent import connections, variables
 from fleet.registry import Registry
 
 TIMEOUT_S = 2.0
@@ -27,7 +27,13 @@ def patience_s(environment: Mapping[str, str]) -> float:
 def connect(url: str) -> redis.Redis:
     """Return a client with short timeouts; its caller handles errors. TLS uses the system's trust store."""
     return redis.Redis.from_url(
-        url, socket_timeout=TIMEOUT_S, socket_connect_timeout=TIMEOUT_S, retry=Retry(NoBackoff(), 1)
+        url,
+        connection_class=connections.class_for(url),
+        socket_timeout=TIMEOUT_S,
+        socket_connect_timeout=TIMEOUT_S,
+        socket_keepalive=True,
+        socket_keepalive_options=connections.KEEPALIVE,
+        retry=Retry(NoBackoff(), 1),
     )
 
 
@@ -35,6 +41,13 @@ def registry_of(environment: Mapping[str, str]) -> Registry:
     """Return the registry as the container's own user writes it, and as its reader, if it has one, reads it."""
     reader = environment.get(variables.READER_URL)
     return Registry(connect(environment[variables.BROKER_URL]), reader=None if reader is None else connect(reader))
+
+
+def in_words(error: BaseException) -> str:
+    """Return an error's name, and the first word that Redis answered: the rest can hold a part of a message."""
+    words = str(error).split()
+    is_answer = isinstance(error, redis.ResponseError) and words and words[0].isupper()
+    return f"{type(error).__name__} {words[0]}" if is_answer else type(error).__name__
 
 
 class Outage:

@@ -26,6 +26,16 @@ LATE_EFFECT_S = 10.0
 CONFIRM_IDLE_S = 2.0
 # The event loop ticks four times a second; a snapshot older than this says nothing about the present.
 SNAPSHOT_FRESH_S = 1.5
+# Redis answers an empty BRPOP after 1 s. A busy machine may take some seconds more.
+PROOF_S = 10.0
+# A worker without a task that cannot be helped ends, and ECS starts another. If the broker takes no reports either, it
+# ends later, because then the broker may be away for all workers.
+REPLACE_AFTER_S = 60.0
+REPLACE_UNHEARD_AFTER_S = 900.0
+
+NOT_CONNECTED = "not connected to its queues"
+NO_ANSWER = "no answer to its requests for messages"
+NO_EVENT_LOOP = "the event loop stands still"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,6 +51,8 @@ class Snapshot:
     """The event loop's state `at` a monotonic time, while it obeyed the command of `epoch`.
 
     `active`: tasks that run, are reserved, or are not acknowledged. `idle`: idle for at least CONFIRM_IDLE_S.
+    `read_at`: when the broker last answered a request for messages on the present connection, or `at` if there is no
+    free slot.
     """
 
     at: float
@@ -48,6 +60,7 @@ class Snapshot:
     consuming: bool
     active: int
     idle: bool
+    read_at: float = 0.0
 
 
 class IdleWatch:
@@ -97,6 +110,8 @@ class Conduct:
         self._lease_until = self._renew_at = 0.0
         self._command = Command(consume=False, epoch=0)
         self._consumed_epoch: int | None = None
+        self._proven_at = 0.0
+        self._proven_epoch: int | None = None
         self._failed: Request | None = None
         self._retry_at = 0.0
         self._retry_s = RETRY_FIRST_S
@@ -172,6 +187,35 @@ class Conduct:
             drained = self._protection is Protection.NOT_HELD and self._is_idle(snapshot, now)
             return DRAINED if drained else DRAINING
         return STARTING if self._consumed_epoch is None else DRAINING
+
+    def trouble(self, snapshot: Snapshot | None, now: float) -> str:
+        """Return why the worker takes no messages although it reports `consuming`; nothing while it surely does.
+
+        That it consumes is no memory: within PROOF_S the broker must have answered a request for messages. Only then
+        does the worker have free slots.
+        """
+        command = self.command(now)
+        if command.epoch != self._proven_epoch:
+            self._proven_epoch, self._proven_at = command.epoch, now
+        if snapshot is not None and snapshot.epoch == command.epoch:
+            self._proven_at = max(self._proven_at, snapshot.read_at if command.consume else snapshot.at)
+        if self._consumed_epoch != command.epoch or now - self._proven_at <= PROOF_S:
+            return ""
+        if snapshot is None:
+            return NOT_CONNECTED
+        return NO_ANSWER if is_fresh(snapshot, now) else NO_EVENT_LOOP
+
+    def is_beyond_help(self, *, active: int, heard_since: float | None, now: float) -> bool:
+        """Return whether another worker should take this one's place: it runs no task, and nothing has moved for long.
+
+        `heard_since`: since when the broker has taken its reports, None while it does not. After an outage a worker has
+        the whole time to connect again. To be asked after `trouble`.
+        """
+        if active or self._stopping or self._proven_epoch is None:
+            return False
+        if heard_since is None:
+            return now - self._proven_at > REPLACE_UNHEARD_AFTER_S
+        return now - max(self._proven_at, heard_since) > REPLACE_AFTER_S
 
     def _request_due(self, snapshot: Snapshot | None, now: float) -> Request:
         self.command(now)  # idleness counts under the present command only

@@ -24,6 +24,7 @@ log = logging.getLogger(__name__)
 
 TICK_S = 1.0  # an order is read within this, and the event loop reacts within 0.25 s
 REPORT_EVERY_S = 5.0  # while nothing changes
+HEARD_FOR_S = 15.0
 FAREWELL_S = 3.0
 # A tick takes some seconds at most, with Redis and ECS both away.
 HANGS_AFTER_S = 60.0
@@ -35,7 +36,8 @@ class FleetAgent:
     """Mediates between Redis, the ECS agent and the event loop.
 
     The event loop sets `snapshot` and reads `command`, each replaced whole. `count_active` counts the worker's tasks
-    from any thread: the event loop's snapshots end when Celery stops. `gate_s`: see agent.gates.limit_s.
+    from any thread: the event loop's snapshots end when Celery stops. `gate_s`: see agent.gates.limit_s. `renew`
+    dates the records of held messages anew, and may raise redis.RedisError. `end` stops the process.
     """
 
     def __init__(
@@ -47,11 +49,14 @@ class FleetAgent:
         code: CodeWatch,
         count_active: Callable[[], int],
         gate_s: float,
+        renew: Callable[[], None],
+        end: Callable[[], None],
     ) -> None:
         self.snapshot: Snapshot | None = None
         self.command = Command(consume=False, epoch=0)
         self._identify, self._registry, self._protection, self._code = identify, registry, protection, code
         self._count_active, self._gate_s = count_active, gate_s
+        self._renew, self._end = renew, end
         self._conduct = Conduct()
         self._permission: Permission | None = None
         self._ask_again_at = 0.0
@@ -64,7 +69,9 @@ class FleetAgent:
         self._reported: Member | None = None
         self._answer: dict[str, str] | None = None
         self._report_at = 0.0
-        self._state = ""
+        self._heard_at = float("-inf")  # when the broker last took a report
+        self._heard_since: float | None = None
+        self._state = self._trouble = ""
         self._broker = Outage("the broker is away", log)
         self._reports = Outage("the broker does not take this worker's reports", log)
         self._ecs = Outage("scale-in protection is not granted", log)
@@ -114,6 +121,7 @@ class FleetAgent:
         self._ask_ecs()
         self.command = self._conduct.command(time.monotonic())
         self._report(identity)
+        self._renew_records()
 
     def _run(self) -> None:
         identity = self._identify()
@@ -177,6 +185,10 @@ class FleetAgent:
         if state != self._state:
             log.info("fleet: %s", state)
             self._state = state
+        trouble = self._conduct.trouble(snapshot, now)
+        if bool(trouble) != bool(self._trouble):
+            log.warning("fleet: %s", f"takes no messages: {trouble}" if trouble else "takes messages again")
+        self._trouble = trouble
         dags_hash = self._code.dags_hash()
         self._answer = identity.answer(dags_hash)
         try:
@@ -188,11 +200,25 @@ class FleetAgent:
                 active=active,
                 protected=self._conduct.protected,
                 started_at=self._started_at,
+                trouble=trouble,
             )
             if member != self._reported or now >= self._report_at:
                 self._registry.report(member)
-                self._reported, self._report_at = member, now + REPORT_EVERY_S
+                self._reported, self._report_at, self._heard_at = member, now + REPORT_EVERY_S, now
+                self._heard_since = now if self._heard_since is None else self._heard_since
                 self._reports.end()
         except redis.RedisError as error:
             self._reported = None  # report again as soon as the broker takes it
             self._reports.begin(repr(error))
+        if now - self._heard_at > HEARD_FOR_S:
+            self._heard_since = None
+        if self._conduct.is_beyond_help(active=active, heard_since=self._heard_since, now=now):
+            log.critical("fleet: this worker has no task and can take none; it ends, and ECS starts another")
+            self._stopping = True
+            self._end()
+
+    def _renew_records(self) -> None:
+        try:
+            self._renew()
+        except redis.RedisError as error:
+            log.debug("fleet: the broker does not date records anew: %s", type(error).__name__)

@@ -52,7 +52,9 @@ class Identity:
         """Return the answer to a direct request, which holds nothing secret."""
         return {"member": self.member_id, **asdict(self.code(dags_hash))}
 
-    def member(self, *, dags_hash: str, state: str, active: int, protected: bool, started_at: float) -> Member:
+    def member(
+        self, *, dags_hash: str, state: str, active: int, protected: bool, started_at: float, trouble: str = ""
+    ) -> Member:
         """Return the record to report, which has all fields of an identity."""
         return Member(
             id=self.member_id,
@@ -62,6 +64,7 @@ class Identity:
             active=active,
             protected=protected,
             started_at=started_at,
+            trouble=trouble,
             **asdict(self),
         )
 

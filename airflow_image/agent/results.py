@@ -14,6 +14,8 @@ import redis
 from celery import states
 from celery.backends.redis import RedisBackend
 
+from agent import connections
+
 MAX_BYTES = 4096  # ours have some 150
 
 
@@ -34,6 +36,13 @@ class StateBackend(RedisBackend):  # type: ignore[misc]  # Celery is not typed
     def exception_safe_to_retry(self, exc: BaseException) -> bool:
         """Return whether to try again: always, as Redis may also be full, or a replica for a moment."""
         return isinstance(exc, redis.RedisError)
+
+    def _get_pool(self, **params: Any) -> Any:
+        """Return a pool of connections that do not stay with a replica. Celery's settings have their time limits."""
+        has_tls = issubclass(params.get("connection_class", redis.Connection), redis.SSLConnection)
+        connection_class = connections.SSLConnection if has_tls else connections.Connection
+        options = {"connection_class": connection_class, "socket_keepalive_options": connections.KEEPALIVE}
+        return super()._get_pool(**params | options)
 
     def _set(self, key: str, value: str) -> None:
         """Store without publishing, because no process waits for one result."""

@@ -7,9 +7,13 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
+import threading
+import time
 from time import monotonic
 from typing import Any
 
+import redis
 from celery import bootsteps
 from celery.signals import celeryd_init, task_prerun, worker_init, worker_shutdown, worker_shutting_down
 from celery.worker import state as requests
@@ -17,17 +21,18 @@ from celery.worker.control import Panel, inspect_command
 
 from agent import control, variables
 from agent.broker import registry_of
-from agent.conduct import IdleWatch, Snapshot
+from agent.conduct import NO_ANSWER, PROOF_S, IdleWatch, Snapshot
 from agent.fleet_agent import FleetAgent
 from agent.gates import limit_s
 from agent.identity import read_identity, read_task_id
 from agent.protection import TaskProtection
-from agent.unacked import debts
+from agent.unacked import holdings
 from agent.versions import CodeHash, CodeWatch, code_folders
 
 log = logging.getLogger(__name__)
 
 TICK_S = 0.25
+EXIT_AFTER_S = 20.0  # an event loop that stands still does not notice a signal
 
 _code = CodeHash(code_folders(os.environ))
 
@@ -35,6 +40,17 @@ _code = CodeHash(code_folders(os.environ))
 def count_active() -> int:
     """Count the tasks that run or wait in this worker: after a reconnection `reserved` lacks the running ones."""
     return max(len(requests.active_requests), len(requests.reserved_requests))
+
+
+def end_process() -> None:
+    """Stop this worker, which has no task."""
+
+    def end() -> None:
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(EXIT_AFTER_S)
+        os._exit(1)
+
+    threading.Thread(target=end, name="end", daemon=True).start()
 
 
 class FleetStep(bootsteps.StartStopStep):  # type: ignore[misc]  # Celery is not typed
@@ -54,11 +70,14 @@ class FleetStep(bootsteps.StartStopStep):  # type: ignore[misc]  # Celery is not
             code=CodeWatch(os.environ),
             count_active=count_active,
             gate_s=limit_s(os.environ),
+            renew=holdings.renew,
+            end=end_process,
         )
         consumer.fleet_agent = self._agent  # for fleet_version
         self._idle = IdleWatch()
         self._queues: list[Any] = []
         self._timer: Any = None
+        self._due_since: float | None = None  # when there was something to ask the broker for, on this connection
         worker_shutting_down.connect(lambda **_: self._agent.shut_down(), weak=False)
         worker_shutdown.connect(lambda **_: self._agent.end(), weak=False)
 
@@ -68,6 +87,7 @@ class FleetStep(bootsteps.StartStopStep):  # type: ignore[misc]  # Celery is not
         for queue in self._queues:
             consumer.task_consumer.cancel_by_queue(queue.name)
         self._idle = IdleWatch()
+        self._due_since = None
         self._agent.snapshot = None
         self._agent.start()
 
@@ -88,21 +108,40 @@ class FleetStep(bootsteps.StartStopStep):  # type: ignore[misc]  # Celery is not
         if tasks is None:
             self._agent.snapshot = None
             return
-        debts.pay(tasks.channel)
+        channel = tasks.channel
+        holdings.pay(channel)
         command = self._agent.command_now()
         consuming = self._subscribe(tasks) if command.consume else self._unsubscribe(tasks)
         # Both are needed: a task stops being active before its message is acknowledged, and a BRPOP under way can still
         # bring a message. Private to kombu: if it changes, this raises, and a worker without snapshots never drains.
-        unacked = len(tasks.channel.qos._delivered) - len(tasks.channel.qos._dirty)
-        polling = bool(tasks.channel._in_poll)
+        unacked = channel.qos.unacked
+        polling = bool(channel._in_poll)
         active = max(count_active(), unacked)
         now = monotonic()
-        quiet = not consuming and not active and not polling and not debts
+        quiet = not consuming and not active and not polling and not holdings.owes
         idle = self._idle.check(quiet=quiet, epoch=command.epoch, now=now)
         before = self._agent.snapshot
-        self._agent.snapshot = Snapshot(at=now, epoch=command.epoch, consuming=consuming, active=active, idle=idle)
+        is_due = polling or (consuming and channel.qos.has_room)
+        self._agent.snapshot = Snapshot(
+            at=now,
+            epoch=command.epoch,
+            consuming=consuming,
+            active=active,
+            idle=idle,
+            read_at=channel.answered_at if is_due else now,
+        )
         if before is None or (before.consuming, before.idle) != (consuming, idle):
             self._agent.kick()
+        self._require_answers(channel, polling or (consuming and channel.qos.can_consume()), now)
+
+    def _require_answers(self, channel: Any, is_due: bool, now: float) -> None:
+        """Raise redis.TimeoutError, after which Celery connects again, when the broker has not answered for PROOF_S."""
+        if not is_due:
+            self._due_since = None
+            return
+        self._due_since = now if self._due_since is None else self._due_since
+        if now - max(self._due_since, channel.answered_at) > PROOF_S:
+            raise redis.TimeoutError(NO_ANSWER)
 
     def _subscribe(self, tasks: Any) -> bool:
         missing = [queue for queue in self._queues if not tasks.consuming_from(queue.name)]

@@ -7,10 +7,21 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from agent.connections import SOCKET_TIMEOUT_S
 from roles.errors import ConfigurationError
 
 RESULTS_MEAN_PAUSE_S = 5.0
-WITH_RESULTS: Mapping[str, Any] = {
+# By default a read waits for two minutes, and a connection for the kernel's patience.
+RESULTS_SOCKETS: Mapping[str, Any] = {
+    "redis_socket_timeout": SOCKET_TIMEOUT_S,
+    "redis_socket_connect_timeout": SOCKET_TIMEOUT_S,
+    "redis_socket_keepalive": True,
+}
+WORKER: Mapping[str, Any] = {
+    **RESULTS_SOCKETS,
+    "worker_consumer": "agent.consumer:PatientConsumer",
+    # The worker counts what it holds itself: Celery would take one message beyond its slots.
+    "worker_enable_prefetch_count_reduction": False,
     "result_backend_always_retry": True,
     "result_serializer": "json",
     "result_accept_content": ["json"],
@@ -18,7 +29,8 @@ WITH_RESULTS: Mapping[str, Any] = {
     "broker_channel_error_retry": True,
 }
 # Celery's own attempts end after 0.6 s; these end with Airflow's operation_timeout (1 s). The executor sends again.
-WITH_THE_BROKER: Mapping[str, Any] = {
+SCHEDULER: Mapping[str, Any] = {
+    **RESULTS_SOCKETS,
     "task_publish_retry_policy": {
         "max_retries": None,
         "interval_start": 0.2,
@@ -29,13 +41,13 @@ WITH_THE_BROKER: Mapping[str, Any] = {
 
 
 def worker_settings(patience_s: float) -> Mapping[str, Any]:
-    """Return WITH_RESULTS and the number of attempts to store a result.
+    """Return WORKER and the number of attempts to store a result.
 
     Celery stores a task's state after the task has run. By default it makes one attempt: a task that has ended would
     occupy one of the scheduler's slots until the executor reconciles. The pauses between attempts grow to 10 s at
     most, and are random below that.
     """
-    return {**WITH_RESULTS, "result_backend_max_retries": math.ceil(patience_s / RESULTS_MEAN_PAUSE_S)}
+    return {**WORKER, "result_backend_max_retries": math.ceil(patience_s / RESULTS_MEAN_PAUSE_S)}
 
 
 def celery_config(own: str | None, patience: Mapping[str, Any], *, modules: Sequence[str] = ()) -> str:

@@ -179,7 +179,7 @@ def _extra_celery_config(given: Variables, patience: Mapping[str, Any], *modules
 
 def _scheduler_secrets(given: Variables) -> Settings:
     _broker_patience_s(given)  # the executor reads it
-    return _extra_celery_config(given, celery_settings.WITH_THE_BROKER)
+    return _extra_celery_config(given, celery_settings.SCHEDULER)
 
 
 def _worker_secrets(given: Variables) -> Settings:

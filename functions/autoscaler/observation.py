@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from fleet.forecast import Forecast
-from fleet.member import DRAINED, DRAINING, STOPPED, Member
+from fleet.member import CONSUMING, DRAINED, DRAINING, STOPPED, Member
 from fleet.registry import ORDER_CONSUME, ORDER_DRAIN
 
 PRIMARY = "PRIMARY"  # a deployment's status
@@ -33,6 +33,7 @@ class Worker:
 
     `order`: the last order it was given, None without one. `silent_s`: seconds since its last report; the registry
     shows a crashed worker for a while. `deployment`: the id of the deployment that started its task, None if unknown.
+    `trouble`: why it takes no messages although it is `consuming`; empty if it does.
     """
 
     id: str
@@ -45,6 +46,7 @@ class Worker:
     silent_s: float = 0.0
     task_arn: str = ""
     deployment: str | None = None
+    trouble: str = ""
 
     @classmethod
     def from_member(
@@ -62,12 +64,18 @@ class Worker:
             silent_s=max(0.0, now - member.last_seen),
             task_arn=member.task_arn,
             deployment=deployment,
+            trouble=member.trouble,
         )
 
     @property
+    def is_consuming(self) -> bool:
+        """Whether it has proven that it takes messages."""
+        return self.state == CONSUMING and not self.trouble
+
+    @property
     def free_slots(self) -> int:
-        """Slots without a task. A worker may hold more tasks than slots, from an earlier connection."""
-        return max(0, self.slots - self.active)
+        """Slots without a task, on a worker that can take one. It may hold more tasks than slots, of an old release."""
+        return 0 if self.trouble else max(0, self.slots - self.active)
 
     @property
     def is_ordered_to_drain(self) -> bool:

@@ -106,11 +106,13 @@ def _forecast(situation: Situation, plan: Plan) -> str:
 def _figures(situation: Situation) -> str:
     """Return the demand, what it needs, and the workers by state; states without a worker are left out."""
     workers = situation.workers
-    consuming = sum(worker.state == CONSUMING for worker in workers.serving)
+    consuming = sum(worker.is_consuming for worker in workers.serving)
+    troubled = sum(worker.state == CONSUMING and not worker.is_consuming for worker in workers.serving)
     drained = len(workers.stoppable)
     counts = {
         "consuming": consuming,
-        "starting": len(workers.serving) - consuming,
+        "taking no messages": troubled,
+        "starting": len(workers.serving) - consuming - troubled,
         "draining": len(workers.recallable) - drained,
         "drained": drained,
         "stopping": len(workers.stopping),

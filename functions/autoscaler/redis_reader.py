@@ -148,7 +148,7 @@ def read_broker_state(client: redis.Redis, backed: BackedRoster, pools: Sequence
     if waiting is None:
         return replace(state, problem=f"more than {KEYS_PER_PAGE * MAX_PAGES} keys")
     # Only consuming workers: a starting one may never get protection, and a draining one may stay for hours.
-    consumed = {queue for worker in workers if worker.state == CONSUMING for queue in worker.queues}
+    consumed = {queue for w in workers if w.state == CONSUMING and not w.trouble for queue in w.queues}
     return replace(state, unconsumed=tuple(sorted(waiting - consumed)))
 
 

@@ -27,6 +27,7 @@ PENDING = "Pending"
 CONSUMING_WORKERS = "Consuming"
 DRAINING_WORKERS = "Draining"
 DRAINED_WORKERS = "Drained"
+TROUBLED_WORKERS = "Troubled"
 UNREADABLE = "Unreadable"
 MALFORMED = "Malformed"
 UNKNOWN = "Unknown"
@@ -63,8 +64,9 @@ class Outcome:
             states = [worker.state for worker in fleet.workers]
             figures |= {ACTIVE: fleet.active, MALFORMED: len(fleet.malformed) + len(fleet.limited)}
             figures |= {UNKNOWN: len(fleet.ignored)}
-            figures |= {CONSUMING_WORKERS: states.count(CONSUMING), DRAINING_WORKERS: states.count(DRAINING)}
-            figures |= {DRAINED_WORKERS: states.count(DRAINED)}
+            consuming = sum(worker.is_consuming for worker in fleet.workers)
+            figures |= {CONSUMING_WORKERS: consuming, TROUBLED_WORKERS: states.count(CONSUMING) - consuming}
+            figures |= {DRAINING_WORKERS: states.count(DRAINING), DRAINED_WORKERS: states.count(DRAINED)}
         if isinstance(service, Service) and self.decision.desired is not None:
             figures |= {DESIRED: self.decision.desired, RUNNING: service.running, PENDING: service.pending}
         return figures

@@ -59,12 +59,12 @@ def protection_places(workers: Workers, needed: int) -> int:
 
 def to_be_replaced(workers: Workers, needed: int) -> tuple[Worker, ...]:
     """Choose the old workers that drain now: those beyond what is needed beside the new ones that consume."""
-    new_consuming = sum(worker.state == CONSUMING for worker in workers.new_serving)
+    new_consuming = sum(worker.is_consuming for worker in workers.new_serving)
     if needed and not new_consuming:
         return ()
     old = tuple(worker for worker in workers.serving if worker.id in workers.old)
-    # An old worker that has not begun to consume goes first.
-    order = sorted(by_load(old), key=lambda worker: worker.state == CONSUMING)
+    # An old worker that takes no messages, or none yet, goes first.
+    order = sorted(by_load(old), key=lambda worker: worker.is_consuming)
     return tuple(order[: max(0, len(order) - max(0, needed - new_consuming))])
 
 

@@ -75,8 +75,9 @@ class Workers:
 
     @property
     def consuming(self) -> tuple[Worker, ...]:
-        """Workers that consume now, the least busy first."""
-        return tuple(worker for worker in by_load(self.serving) if worker.state == CONSUMING)
+        """Workers in the state `consuming`, those that take no messages first, then the least busy."""
+        found = (worker for worker in by_load(self.serving) if worker.state == CONSUMING)
+        return tuple(sorted(found, key=lambda worker: worker.is_consuming))
 
     def may_hold_protection(self, service: Service) -> int:
         """Count the ECS tasks that hold protection or may soon, also running ones that the registry does not show."""
@@ -127,10 +128,11 @@ def to_consume(workers: Workers, policy: Policy, *, slots: int, ahead: int, leas
 
     The longest-running workers come first: tasks gather on workers that stay anyway, and the newest become empty. A
     drained worker comes last, because ECS might be stopping it, and after all others one that retires. Beyond the
-    least, no empty worker is kept for the spare slots alone. Starting workers do not count: they may take minutes.
-    Return the ids.
+    least, no empty worker is kept for the spare slots alone. Starting workers do not count: they may take minutes. Nor
+    do those that take no messages. Return the ids.
     """
-    by_seniority = sorted((worker for worker in workers.available if worker.state != STARTING), key=SENIORITY)
+    present = (worker for worker in workers.available if worker.state != STARTING and not worker.trouble)
+    by_seniority = sorted(present, key=SENIORITY)
     if workers.retiring:
         # Of those that retire, the oldest ones go first.
         by_seniority.sort(key=lambda w: w.started_at if w.id in workers.retiring else math.inf, reverse=True)

@@ -88,6 +88,14 @@ class Relay:
         """End every connection that was made to this listener, which keeps listening."""
         self._run(self._sever(self._servers[name].sockets[0].getsockname()))
 
+    def swallow(self, name: str) -> int:
+        """Let every connection that was made to this listener stay open and lead nowhere; return how many there are.
+
+        As when a host vanishes: what clients send is read and dropped, and nothing answers. New connections are
+        relayed as ever.
+        """
+        return self._run(self._swallow(self._servers[name].sockets[0].getsockname()))
+
     def close(self) -> None:
         """End all listeners, all connections and the thread."""
         if self._loop.is_closed():
@@ -117,6 +125,12 @@ class Relay:
         for connection in list(self._connections):
             if connection.transport.get_extra_info("sockname") == address:
                 connection.transport.abort()
+
+    async def _swallow(self, address: Address) -> int:
+        found = [each for each in self._connections if each.transport.get_extra_info("sockname") == address]
+        for connection in found:
+            connection.swallow()
+        return len(found)
 
     async def _close(self) -> None:
         for server in self._servers.values():

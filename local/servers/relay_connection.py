@@ -59,6 +59,15 @@ class Connection(asyncio.Protocol):
         else:
             asyncio.get_running_loop().call_later(LINGER_S, self.transport.close)
 
+    def swallow(self) -> None:
+        """Stay connected to nothing: read and drop what comes, and answer nothing."""
+        peer, self._peer = self._peer, None
+        self._is_rejected = True
+        if peer is not None:
+            peer._peer = None
+            peer.transport.abort()
+        self.transport.resume_reading()
+
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast(asyncio.Transport, transport)
         self._is_made = True

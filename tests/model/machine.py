@@ -239,9 +239,11 @@ class ProtocolMachine(RuleBasedStateMachine):
             world.orderly(PERIOD_S, work=False)
         queued, held = world.store.queues[QUEUE], sum(len(process.messages) for process in world.alive)
         needed = workers_needed(queued + held, world.scaler.policy)
-        consuming = [process for process in world.alive if process.agent._state == CONSUMING]
-        _expect(world.minimum <= len(consuming) <= needed, f"{len(consuming)} consume, {needed} are needed")
-        _expect(not queued or len(consuming) == MAXIMUM, f"{queued} wait beside {len(consuming)} workers")
+        consuming = [p for p in world.alive if p.agent._state == CONSUMING and p.dead_since is None]
+        dead = sum(p.dead_since is not None for p in world.alive)  # they have tasks, which do not end yet
+        _expect(world.minimum <= len(consuming) + dead, f"{len(consuming)} consume beside {dead} dead workers")
+        _expect(len(consuming) <= needed, f"{len(consuming)} consume, {needed} are needed")
+        _expect(not queued or len(consuming) + dead >= MAXIMUM, f"{queued} wait beside {len(consuming)} workers")
         for _ in range(SETTLE_PERIODS):
             world.orderly(PERIOD_S, work=True)
         left = sum(len(process.messages) for process in world.alive)
@@ -272,7 +274,7 @@ EVERY_RULE = (
     "long_minutes_pass",
 )
 # Around the end of a worker's protection; in hours of work; around a lower desired count; around a webserver's
-# release; between AWS's notice and its stop; in sleep.
+# release; between AWS's notice and its stop; in sleep; around a broker that a worker cannot reach.
 DrainingMachine = _only(
     "a_busy_worker_is_drained", "an_idle_worker_is_drained", "all_is_well_for_a_while", name="DrainingMachine"
 )
@@ -283,6 +285,31 @@ ScalingMachine = _only(
 GatesMachine = _only("a_few_moves", "all_is_well_for_a_while", "the_webserver_is_replaced", name="GatesMachine")
 RetirementMachine = _only("a_few_moves", "all_is_well_for_a_while", "aws_retires_its_tasks", name="RetirementMachine")
 SleepMachine = _only("a_few_moves", "all_is_well_for_a_while", "the_pool_sleeps", name="SleepMachine")
+
+
+class BrokerMachine(_only("a_few_moves", "all_is_well_for_a_while", name="Quiet")):  # type: ignore[misc]
+    """Breaks what lies between workers and the broker, beside moves of work and scaling."""
+
+    @rule(
+        which=which,
+        harm=st.sampled_from(["role", "connection", "loop"]),
+        queued=st.integers(0, 3),
+        periods=st.integers(1, 40),
+        work=st.booleans(),
+    )
+    def the_broker_leaves_a_worker(self, which: int, harm: str, queued: int, periods: int, work: bool) -> None:
+        """Change Redis's role and back, or break a worker's connection or event loop; run in order for a while."""
+        self.world.heal()
+        self.world.store.queues[QUEUE] += queued
+        self.world.orderly(PERIOD_S, work=work)
+        process = self.world.alive[which % len(self.world.alive)] if self.world.alive else None
+        if harm == "role":
+            self.world.change_role()
+        elif process is not None:
+            (process.hang if harm == "connection" else process.die)()
+        for _ in range(periods):
+            self.world.orderly(PERIOD_S, work=work)
+        self.world.heal()
 
 
 def _expect(holds: bool, otherwise: str) -> None:

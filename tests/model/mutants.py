@@ -8,8 +8,11 @@ from types import SimpleNamespace
 from typing import Any
 from unittest.mock import patch
 
+from kombu.transport.virtual import base
+
 from agent.conduct import Command, Conduct, Protection, Request, Snapshot, is_fresh
 from agent.gates import Permission
+from agent.unacked import PatientQoS
 from agent.worker import FleetStep
 from autoscaler.desired import Plan, Situation
 from autoscaler.observation import Worker
@@ -34,9 +37,11 @@ class _Blind:
     @property
     def channel(self) -> SimpleNamespace:
         real = self._tasks.channel
-        none = SimpleNamespace(_delivered={}, _dirty=set())
+        none = SimpleNamespace(unacked=0, has_room=real.qos.has_room, can_consume=real.qos.can_consume)
         return SimpleNamespace(
-            qos=real.qos if self._sees_unacked else none, _in_poll=real._in_poll if self._sees_poll else None
+            qos=real.qos if self._sees_unacked else none,
+            _in_poll=real._in_poll if self._sees_poll else None,
+            answered_at=real.answered_at,
         )
 
 
@@ -151,4 +156,13 @@ RETIREMENT: dict[str, Mutant] = {
 
 SLEEP: dict[str, Mutant] = {
     "a pool asleep is scaled like any other": lambda: patch.object(Policy, "asleep", property(lambda policy: policy)),
+}
+
+BROKER: dict[str, Mutant] = {
+    "a worker is believed to consume without proof": lambda: patch.object(Conduct, "trouble", lambda *_: ""),
+    "a connection that hangs is kept": lambda: patch.object(FleetStep, "_require_answers", lambda *_: None),
+    "a worker that nothing can help stays": lambda: patch.object(Conduct, "is_beyond_help", lambda *_, **__: False),
+    "a lost connection's messages are queued again": lambda: patch.object(
+        PatientQoS, "restore_unacked_once", base.QoS.restore_unacked_once
+    ),
 }

@@ -15,10 +15,11 @@ READS = frozenset({"time", "get", "mget", "zrange", "zscan_iter", "llen", "hlen"
 
 
 class Store:
-    """The server. `up` is False while it is away; `skew` is how far its clock is ahead."""
+    """The server. `up` is False while it is away; `skew` is how far its clock is ahead; a replica refuses writes."""
 
     def __init__(self, now: Callable[[], float]) -> None:
         self.up = True
+        self.is_replica = False
         self.skew = 0.0
         self.queues: dict[str, int] = {}
         self._now = now
@@ -120,6 +121,8 @@ class Client:
         fault = self._seams.pause("redis write") if writes else Fault.NONE
         if not self._store.up or fault is Fault.FAILS:
             raise redis.ConnectionError("away")
+        if writes and self._store.is_replica:
+            raise redis.ReadOnlyError("You can't write against a read only replica.")
         answers = [getattr(self._store, command)(*args, **options) for command, args, options in commands]
         if not writes:
             fault = self._seams.pause("redis read")

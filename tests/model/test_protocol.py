@@ -14,6 +14,7 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
 
 from tests.model.machine import (
+    BrokerMachine,
     DrainingMachine,
     GatesMachine,
     LeaseMachine,
@@ -22,7 +23,7 @@ from tests.model.machine import (
     ScalingMachine,
     SleepMachine,
 )
-from tests.model.mutants import DRAINING, GATES, LEASE, RETIREMENT, SCALING, SLEEP, Mutant
+from tests.model.mutants import BROKER, DRAINING, GATES, LEASE, RETIREMENT, SCALING, SLEEP, Mutant
 from tests.model.scaler import Violation
 
 log = logging.getLogger(__name__)
@@ -69,6 +70,7 @@ MUTANTS: dict[str, tuple[Mutant, type[ProtocolMachine]]] = {
         (GATES, GatesMachine),
         (SLEEP, SleepMachine),
         (RETIREMENT, RetirementMachine),
+        (BROKER, BrokerMachine),
     )
     for name, mutant in mutants.items()
 }

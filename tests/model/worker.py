@@ -1,8 +1,12 @@
-"""A worker's process in the model: production's step and agent on a stand-in for Celery, and the messages it holds."""
+"""A worker's process in the model: production's step and agent on a stand-in for Celery, and the messages it holds.
+
+The pool's threads run tasks and acknowledge their messages, also when the event loop stands still or has no connection.
+"""
 
 from __future__ import annotations
 
 import threading
+from collections import OrderedDict
 from collections.abc import Callable
 from contextlib import suppress
 from types import SimpleNamespace
@@ -12,6 +16,7 @@ from unittest.mock import Mock, patch
 import redis
 
 from agent.identity import Identity
+from agent.unacked import PatientQoS
 from agent.worker import FleetStep
 from fleet.registry import Registry
 from tests.model.ecs import Ecs, Endpoint
@@ -32,8 +37,23 @@ def count_active() -> int:
     return process.count_active()
 
 
+def end_process() -> None:
+    """As agent.worker.end_process, of the worker whose code this thread runs."""
+    process: Process = _here.process
+    process.gives_up = True
+
+
+class _Delivered(OrderedDict[int, Message]):
+    """As kombu's."""
+
+    restored = False
+
+
 class Process:
-    """One container. `forced`: Spot takes it, whatever it does. `lease_lost_at`: when its protection ran out."""
+    """One container. `forced`: Spot takes it, whatever it does. `lease_lost_at`: when its protection ran out.
+
+    `hangs_since`: when its connection began to lead nowhere. `dead_since`: when its event loop stopped for good.
+    """
 
     def __init__(self, task_id: str, *, seams: Seams, store: Store, ecs: Ecs, now: Callable[[], float]) -> None:
         self.task_id = task_id
@@ -41,7 +61,11 @@ class Process:
         self.messages: list[Message] = []
         self.poll: Poll | None = None
         self.done = 0
-        self.stopping = self.ended = self.forced = False
+        self.stopping = self.ended = self.forced = self.gives_up = False
+        self.hangs_since: float | None = None
+        self.dead_since: float | None = None
+        self.answered_at = 0.0
+        self.queued_twice = 0
         self.slow_replies = self.slow_acks = False  # its broker answers later
         self.lease_lost_at: float | None = None
         self.agent_actor: Actor | None = None
@@ -93,17 +117,22 @@ class Process:
         )
 
     @property
+    def held(self) -> list[Message]:
+        """As agent.unacked.holdings: the messages of this connection and of earlier ones."""
+        return [m for m in self.messages if m.stage in (Stage.RESERVED, Stage.ACTIVE, Stage.UNACKED)]
+
+    @property
     def channel(self) -> SimpleNamespace:
-        on_this = [m for m in self.messages if m.connected]
-        delivered = [m for m in on_this if m.stage in (Stage.RESERVED, Stage.ACTIVE, Stage.UNACKED)]
-        qos = SimpleNamespace(_delivered=dict(enumerate(delivered)), _dirty=set())
-        return SimpleNamespace(qos=qos, _in_poll=self.poll)
+        room = len(self.held) < SLOTS
+        qos = SimpleNamespace(unacked=len(self.held), has_room=room, can_consume=lambda: room)
+        return SimpleNamespace(qos=qos, _in_poll=self.poll, answered_at=self.answered_at)
 
     # --- the event loop
 
     @property
     def loop_is_free(self) -> bool:
-        return not self.ended and not self.stopping and self.tick_actor is None and self.connected
+        is_free = not self.ended and not self.stopping and self.tick_actor is None
+        return is_free and self.connected and self.dead_since is None
 
     @property
     def connected(self) -> bool:
@@ -115,24 +144,27 @@ class Process:
 
     def _tick(self) -> None:
         _here.process = self
-        self.step._tick(self.consumer)
         self.tick_at = self.now()
+        try:
+            self.step._tick(self.consumer)
+        except redis.TimeoutError:  # Celery's event loop ends, and it connects again
+            self._lose_connection()
 
     def begin_tick(self) -> None:
         if self.loop_is_free:
             self.tick_actor = Actor(self.seams, self._tick, now=self.now())
 
     def send_poll(self) -> None:
-        room = sum(m.connected for m in self.messages) < SLOTS
+        room = len(self.messages) < SLOTS
         if self.loop_is_free and self.poll is None and self.subscribed and room:
             self.poll = Poll(sent_at=self.now())
 
     def read_poll(self, *, requeue: bool) -> None:
         """Read what Redis answered, if it did. A message of a queue that was left goes back, or is still taken."""
-        if not self.loop_is_free or self.poll is None or self.slow_replies:
+        if not self.loop_is_free or self.poll is None or self.slow_replies or self.hangs_since is not None:
             return
         if self.poll.answered:
-            self.poll = None
+            self.poll, self.answered_at = None, self.now()
             message = next(m for m in self.messages if m.stage is Stage.POPPED)
             if requeue and not self.subscribed:
                 self.messages.remove(message)
@@ -140,23 +172,23 @@ class Process:
             else:
                 message.stage, message.read_at = Stage.HIDDEN, self.now()
         elif self.now() >= self.poll.sent_at + BRPOP_S:
-            self.poll = None
+            self.poll, self.answered_at = None, self.now()
 
     def move(self, stage: Stage) -> None:
         """Move the first message at `stage` one stage on."""
         message = next((m for m in self.messages if m.stage is stage), None)
-        if message is None or (stage is not Stage.ACTIVE and not self.loop_is_free):
+        if message is None or (stage in (Stage.POPPED, Stage.HIDDEN) and not self.loop_is_free):
             return
-        if stage is Stage.UNACKED and self.slow_acks:
+        if stage is Stage.UNACKED and (self.slow_acks or not self.store.up or self.store.is_replica):
             return
         match stage:
             case Stage.HIDDEN:
                 message.stage = Stage.RESERVED
             case Stage.RESERVED:
                 message.stage = Stage.ACTIVE
-            case Stage.ACTIVE if message.connected and not self.stopping:
+            case Stage.ACTIVE:
                 message.stage = Stage.UNACKED
-            case Stage.ACTIVE | Stage.UNACKED:  # on a connection that is lost, nothing can be acknowledged
+            case Stage.UNACKED:
                 self.messages.remove(message)
                 self.done += 1
 
@@ -166,6 +198,8 @@ class Process:
         """Redis gives this worker's BRPOP a message."""
         poll = self.poll
         if self.ended or poll is None or poll.answered or not self.store.up or self.store.queues[QUEUE] == 0:
+            return
+        if self.store.is_replica or self.hangs_since is not None:
             return
         if self.now() < poll.sent_at + BRPOP_S:
             self.store.queues[QUEUE] -= 1
@@ -190,18 +224,17 @@ class Process:
     # --- its life
 
     def disconnect(self) -> None:
-        """Break the broker's connection. Waiting messages return after the visibility timeout; tasks run on."""
-        if self.ended or self.stopping:
+        """Break the broker's connection. Tasks run on; what was on the wire is lost."""
+        if self.ended or self.stopping or self.dead_since is not None:
             return
         if self.tick_actor is not None:
             self.tick_actor.abandon()
             self.tick_actor = None
-        self.step.stop(self.consumer)
-        self.consumer.task_consumer = None
-        self._drop_waiting()
+        self._lose_connection()
 
     def connect(self) -> None:
-        if self.ended or self.stopping or self.connected or not self.store.up:
+        is_away = not self.store.up or self.store.is_replica
+        if self.ended or self.stopping or self.connected or is_away or self.dead_since is not None:
             return
         self.consumer.task_consumer = self
         self._listed = {QUEUE}
@@ -216,6 +249,8 @@ class Process:
             return
         self.agent.shut_down()
         self.disconnect()
+        self.poll, self.subscribed = None, set()
+        self.messages = self.held
         self.stopping = True
 
     def end(self) -> None:
@@ -237,12 +272,51 @@ class Process:
                 self.agent._registry.forget(self.identity.member_id)
             self.end()
 
-    def _drop_waiting(self) -> None:
+    def hang(self) -> None:
+        """Let the connection lead nowhere, as when a host vanishes; a message on the wire is lost."""
+        if self.connected and self.hangs_since is None and self.dead_since is None and not self.stopping:
+            self.hangs_since = self.now()
+            self.messages = [m for m in self.messages if m.stage is not Stage.POPPED]
+            if self.poll is not None:
+                self.poll.answered = False
+
+    def die(self) -> None:
+        """Let the event loop stand still for good. The pool's threads and the agent's go on."""
+        if self.dead_since is None and not self.stopping and not self.ended:
+            if self.tick_actor is not None:
+                self.tick_actor.abandon()
+                self.tick_actor = None
+            self.dead_since = self.now()
+            self.messages = self.held
+
+    def _lose_connection(self) -> None:
+        self.step.stop(self.consumer)
+        self.consumer.task_consumer = None
+        self.hangs_since, self.answered_at = None, 0.0
         self.poll = None
         self.subscribed, self._listed = set(), set()
-        self.messages = [m for m in self.messages if m.stage is Stage.ACTIVE]
+        self.messages = self.held
         for message in self.messages:
             message.connected = False
+        self._close_channel()
+
+    def _close_channel(self) -> None:
+        """Let production's code decide what becomes of the messages of running tasks."""
+
+        def restore() -> None:
+            self.queued_twice += len(self.held)
+
+        delivered = _Delivered(enumerate(self.held))
+        channel = SimpleNamespace(do_restore=True)
+        qos: Any = SimpleNamespace(
+            _on_collect=Mock(),
+            _flush=lambda: None,
+            _delivered=delivered,
+            restore_at_shutdown=True,
+            channel=channel,
+            restore_unacked=restore,
+        )
+        PatientQoS.restore_unacked_once(qos, stderr=Mock())
 
 
 def _app() -> SimpleNamespace:

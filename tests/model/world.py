@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from random import Random
 
+from fleet.member import CONSUMING, Member
 from fleet.registry import MEMBERS_KEY, member_key, scaler_key
 from local.aws.ecs.tasks import STARTING, Task
 from tests.model.ecs import Ecs
@@ -18,6 +19,8 @@ from tests.model.worker import POOL, QUEUE, SLOTS, WORKERS_RELEASE, Process
 START = 1_000_000.0
 AGENT_TICK_TIMEOUT_S = 8.0  # three calls of 2 or 3 s each
 TICK_TIMEOUT_S = 5.0
+# A worker may be taken for capacity for so long that takes no messages: agent.conduct.PROOF_S and twice LAG_S.
+BELIEVED_S = 55.0
 LAG_S = 20.0  # no thread of a worker sleeps longer than this; agent.conduct.LEASE_MARGIN_S allows for it
 
 
@@ -107,6 +110,7 @@ class World:
     def check(self) -> None:
         now = self.ecs.now
         for process in self.alive:
+            self._check_connection(process)
             if any(message.stage is Stage.POPPED for message in process.messages):
                 self.webserver.check(process)
             if process.forced:
@@ -119,6 +123,27 @@ class World:
                     raise Violation(f"ECS may stop {process.task_id}, which has a message {message.stage.value}")
                 if message.taken_at >= process.lease_lost_at:
                     raise Violation(f"{process.task_id} took a message without protection")
+
+    def _check_connection(self, process: Process) -> None:
+        if process.queued_twice:
+            raise Violation(f"messages of tasks that run on {process.task_id} are queued again")
+        if process.stopping:
+            return
+        if process.dead_since is None:
+            poll = process.poll if process.hangs_since is not None else None
+            if poll is not None and self.time - poll.sent_at > BELIEVED_S:
+                raise Violation(f"{process.task_id} keeps a connection that leads nowhere")
+            return
+        if self.time - process.dead_since <= BELIEVED_S:
+            return
+        record = self.store.get(member_key(process.identity.member_id))
+        if record is None or not self.store.up or process.agent_actor is not None:
+            return
+        member = Member.from_json(record) if record != b"{" else None
+        if member is None or self.time - process.agent._heard_at > 2 * LAG_S:
+            return
+        if member.state == CONSUMING and not member.trouble and member.active < member.slots:
+            raise Violation(f"{process.task_id} takes no messages, and counts as capacity")
 
     # --- ECS
 
@@ -143,7 +168,7 @@ class World:
     def deliver_stops(self) -> None:
         """SIGTERM reaches those that ECS stops; those that have nothing left exit; ECS notices who is gone."""
         for process in self.alive:
-            if not self.task(process).wanted:
+            if process.gives_up or not self.task(process).wanted:
                 process.terminate()
             process.leave()
         self.notice_ends()
@@ -177,6 +202,14 @@ class World:
         for process in self.alive:
             process.disconnect()
 
+    def change_role(self) -> None:
+        """Redis becomes a replica, which refuses writes and ends what blocks; or the primary again."""
+        self.store.is_replica = not self.store.is_replica
+        for process in self.alive:
+            if process.hangs_since is None:
+                process.disconnect()
+            process.connect()
+
     def corrupt(self, member_id: str) -> None:
         self.store.set(member_key(member_id), "{", ex=60)
         self.store.zadd(MEMBERS_KEY, {member_id: self.time})
@@ -189,6 +222,7 @@ class World:
     def heal(self) -> None:
         """End the accidents; everyone who waited goes on."""
         self.store.up, self.store.skew, self.ecs.throttled, self.ecs.endpoint = True, 0.0, False, Fault.NONE
+        self.store.is_replica = False
         self.webserver.runs(WORKERS_RELEASE)
         for process in self.alive:
             process.slow_replies = process.slow_acks = False

@@ -19,7 +19,7 @@ from fleet.access import unacked_keys
 from fleet.member import Member
 from fleet.registry import Registry
 from project import paths
-from roles.celery_settings import WITH_RESULTS
+from roles.celery_settings import WORKER
 from tests.support.fake_ecs import MEMBER_ID, TASK_ARN, FakeEcs
 from tests.support.waiting import eventually
 
@@ -125,7 +125,7 @@ def running_worker(
         "FLEET_READER_URL": reader_url or url,
         "TRANSPORT_OPTIONS": json.dumps(dict(zip(names, unacked_keys(POOL), strict=True))),
         "ECS_AGENT_URI": ecs.agent_uri,
-        "SETTINGS": json.dumps(WITH_RESULTS),
+        "SETTINGS": json.dumps(WORKER),
         "FLEET_ROLE": "worker",
         "FLEET_TASK_ARN": TASK_ARN,
         "FLEET_POOL": POOL,

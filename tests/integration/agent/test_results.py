@@ -4,7 +4,7 @@ import json
 import pickle
 from pathlib import Path
 
-from roles.celery_settings import WITH_RESULTS, celery_config
+from roles.celery_settings import WORKER, celery_config
 from roles.parts import RESULTS_URL_PREFIX
 from tests.support.airflows_python import asked, needs_airflow
 from tests.support.servers import RedisServer
@@ -51,7 +51,7 @@ class Planted:
 def backend(url: str, **settings: object) -> dict[str, str]:
     return {
         "AIRFLOW__CELERY__RESULT_BACKEND": RESULTS_URL_PREFIX + url,
-        "AIRFLOW__CELERY__EXTRA_CELERY_CONFIG": celery_config(json.dumps(settings), WITH_RESULTS),
+        "AIRFLOW__CELERY__EXTRA_CELERY_CONFIG": celery_config(json.dumps(settings), WORKER),
     }
 
 

@@ -368,6 +368,26 @@ def test_severing_ends_the_connections_of_one_listener_which_keeps_listening(
         each.close()
 
 
+def test_swallowed_connections_stay_open_and_lead_nowhere(relay: Relay, listener: socket.socket) -> None:
+    address = relay.add("one", backend=listener.getsockname)
+    with socket.create_connection(address, timeout=PATIENCE_S) as old:
+        old.sendall(b"?")
+        server, _ = listener.accept()
+        assert server.recv(1) == b"?"
+        assert relay.swallow("one") == 1
+        with server, contextlib.suppress(ConnectionResetError):
+            assert server.recv(1) == b"", "the server has lost its client"
+        old.sendall(b"x" * MEGABYTE)  # is read, so the sender notices nothing
+        old.settimeout(0.5)
+        with pytest.raises(TimeoutError):
+            old.recv(1)
+        with socket.create_connection(address, timeout=PATIENCE_S) as new:
+            new.sendall(b"!")
+            with listener.accept()[0] as server:
+                assert server.recv(1) == b"!"
+    assert eventually(lambda: open_connections(relay) == 0)
+
+
 def test_closing_ends_connections_listeners_and_the_thread(relay: Relay, listener: socket.socket) -> None:
     with in_front_of(relay, listener) as client, listener.accept()[0]:
         address = client.getpeername()

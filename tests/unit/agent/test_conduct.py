@@ -7,7 +7,13 @@ from agent.conduct import (
     LATE_EFFECT_S,
     LEASE_MARGIN_S,
     LEASE_MINUTES,
+    NO_ANSWER,
+    NO_EVENT_LOOP,
+    NOT_CONNECTED,
+    PROOF_S,
     RENEW_EVERY_S,
+    REPLACE_AFTER_S,
+    REPLACE_UNHEARD_AFTER_S,
     RETRY_MOST_S,
     SNAPSHOT_FRESH_S,
     Conduct,
@@ -30,11 +36,26 @@ class Worker:
         self.now = 1000.0
         self.active = 0
         self.idle = False
+        self.read_at: float | None = None  # None: now
 
     @property
     def snapshot(self) -> Snapshot:
         command = self.conduct.command(self.now)
-        return Snapshot(at=self.now, epoch=command.epoch, consuming=command.consume, active=self.active, idle=self.idle)
+        return Snapshot(
+            at=self.now,
+            epoch=command.epoch,
+            consuming=command.consume,
+            active=self.active,
+            idle=self.idle,
+            read_at=self.now if self.read_at is None else self.read_at,
+        )
+
+    @property
+    def trouble(self) -> str:
+        return self.conduct.trouble(self.snapshot, self.now)
+
+    def is_beyond_help(self, *, heard_since: float | None) -> bool:
+        return self.conduct.is_beyond_help(active=self.active, heard_since=heard_since, now=self.now)
 
     @property
     def state(self) -> str:
@@ -321,6 +342,89 @@ def test_a_worker_that_is_being_stopped_drains_until_its_tasks_end(consuming: Wo
     consuming.conduct.shut_down()
     consuming.active = active
     assert consuming.state == state
+
+
+def test_a_worker_whose_requests_for_messages_are_answered_has_no_trouble(consuming: Worker) -> None:
+    consuming.wait(10 * PROOF_S)
+    assert consuming.trouble == ""
+
+
+def test_a_worker_has_some_seconds_for_its_first_proof(consuming: Worker) -> None:
+    consuming.read_at = 0.0
+    assert consuming.trouble == ""
+    consuming.wait(PROOF_S)
+    assert consuming.trouble == ""
+    consuming.wait(0.1)
+    assert (consuming.state, consuming.trouble) == (CONSUMING, NO_ANSWER)
+
+
+def test_a_worker_that_gets_an_answer_again_is_out_of_trouble(consuming: Worker) -> None:
+    consuming.read_at = consuming.now
+    assert consuming.trouble == ""
+    consuming.wait(PROOF_S + 1)
+    assert consuming.trouble == NO_ANSWER
+    consuming.read_at = consuming.now
+    assert consuming.trouble == ""
+
+
+def test_trouble_says_whether_the_connection_or_the_event_loop_is_gone(consuming: Worker) -> None:
+    last = consuming.snapshot
+    consuming.conduct.trouble(last, consuming.now)
+    consuming.wait(PROOF_S + 1)
+    assert consuming.conduct.trouble(last, consuming.now) == NO_EVENT_LOOP
+    assert consuming.conduct.trouble(None, consuming.now) == NOT_CONNECTED
+
+
+def test_a_worker_that_is_not_to_consume_has_no_trouble(consuming: Worker) -> None:
+    consuming.conduct.obey(ORDER_DRAIN)
+    assert consuming.conduct.trouble(None, consuming.now) == ""
+    consuming.wait(10 * PROOF_S)
+    assert consuming.conduct.trouble(None, consuming.now) == ""
+
+
+def test_a_recalled_worker_proves_itself_anew(consuming: Worker) -> None:
+    consuming.read_at = 0.0
+    assert consuming.trouble == ""
+    consuming.wait(PROOF_S + 1)
+    assert consuming.trouble == NO_ANSWER
+    consuming.conduct.obey(ORDER_DRAIN)
+    assert consuming.trouble == ""
+    consuming.conduct.obey(ORDER_CONSUME)
+    assert consuming.state == CONSUMING
+    assert consuming.trouble == ""
+
+
+@pytest.mark.parametrize(("heard_since", "after_s"), [(0.0, REPLACE_AFTER_S), (None, REPLACE_UNHEARD_AFTER_S)])
+@pytest.mark.parametrize("order", [ORDER_CONSUME, ORDER_DRAIN])
+def test_a_worker_without_tasks_ends_when_nothing_has_moved_for_long(
+    consuming: Worker, order: str, heard_since: float | None, after_s: float
+) -> None:
+    consuming.conduct.obey(order)
+    consuming.conduct.trouble(None, consuming.now)
+    consuming.wait(after_s)
+    consuming.conduct.trouble(None, consuming.now)
+    assert not consuming.is_beyond_help(heard_since=heard_since)
+    consuming.wait(1)
+    assert consuming.is_beyond_help(heard_since=heard_since)
+
+
+def test_a_worker_has_time_to_connect_after_an_outage(consuming: Worker) -> None:
+    consuming.conduct.trouble(None, consuming.now)
+    consuming.wait(10 * REPLACE_AFTER_S)
+    back = consuming.now
+    consuming.conduct.trouble(None, consuming.now)
+    assert not consuming.is_beyond_help(heard_since=None)
+    assert not consuming.is_beyond_help(heard_since=back)
+    consuming.wait(REPLACE_AFTER_S + 1)
+    assert consuming.is_beyond_help(heard_since=back)
+
+
+def test_a_worker_with_tasks_never_ends_by_itself(consuming: Worker) -> None:
+    consuming.active = 1
+    consuming.conduct.trouble(None, consuming.now)
+    consuming.wait(10 * REPLACE_UNHEARD_AFTER_S)
+    consuming.conduct.trouble(None, consuming.now)
+    assert not consuming.is_beyond_help(heard_since=0.0)
 
 
 def test_idleness_is_confirmed_only_after_it_lasted() -> None:

@@ -15,6 +15,7 @@ from agent.gates import other_workers, other_workers_unless_newer
 from agent.variables import WORKER_MODULES
 from fleet.pools import PoolsError
 from roles import main as entrypoint
+from roles.celery_settings import RESULTS_SOCKETS
 from roles.compose import RAW_SECRETS, ROLES, compose
 from roles.errors import ConfigurationError, MissingVariablesError
 
@@ -295,6 +296,9 @@ def test_an_operators_own_celery_configuration_keeps_the_fleets_modules() -> Non
         "result_serializer": "json",
         "result_accept_content": ["json"],
         "broker_channel_error_retry": True,
+        "worker_consumer": "agent.consumer:PatientConsumer",
+        "worker_enable_prefetch_count_reduction": False,
+        **RESULTS_SOCKETS,
     }
 
 
@@ -313,7 +317,7 @@ def test_a_scheduler_sends_a_message_again_for_as_long_as_the_broker_is_away() -
     environment = composed("scheduler", AIRFLOW__CELERY__EXTRA_CELERY_CONFIG='{"task_acks_late": true}')
     config = json.loads(environment["AIRFLOW__CELERY__EXTRA_CELERY_CONFIG"])
     assert config.pop("task_publish_retry_policy")["max_retries"] is None
-    assert config == {"task_acks_late": True}
+    assert config == {"task_acks_late": True, **RESULTS_SOCKETS}
 
 
 def test_a_broker_without_tls_gets_no_tls_settings() -> None:

@@ -4,8 +4,9 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import redis
 
-from agent.conduct import CONFIRM_IDLE_S, Command
+from agent.conduct import CONFIRM_IDLE_S, PROOF_S, Command
 from agent.fleet_agent import HANGS_AFTER_S
 from agent.worker import TICK_S, FleetStep
 
@@ -18,7 +19,8 @@ class TaskConsumer:
     def __init__(self) -> None:
         self.listed = {queue.name for queue in QUEUES}
         self.subscribed: set[str] = set()
-        self.channel = SimpleNamespace(qos=SimpleNamespace(_delivered={}, _dirty=set()), _in_poll=None)
+        qos = SimpleNamespace(unacked=0, has_room=True, can_consume=lambda: True)
+        self.channel = SimpleNamespace(qos=qos, _in_poll=None, answered_at=0.0)
 
     def consuming_from(self, name: str) -> bool:
         return name in self.subscribed
@@ -128,10 +130,10 @@ def test_a_worker_that_still_polls_is_not_idle(loop: Loop) -> None:
 
 
 def test_a_worker_with_a_message_that_is_not_acknowledged_is_not_idle(loop: Loop) -> None:
-    loop.tasks.channel.qos._delivered["tag"] = object()
+    loop.tasks.channel.qos.unacked = 1
     loop.run(2 * CONFIRM_IDLE_S)
     assert not loop.idle
-    loop.tasks.channel.qos._dirty.add("tag")
+    loop.tasks.channel.qos.unacked = 0
     loop.run(2 * CONFIRM_IDLE_S)
     assert loop.idle
 
@@ -163,3 +165,45 @@ def test_a_worker_never_counts_as_idle_on_a_kombu_without_the_private_attributes
     with pytest.raises(AttributeError):
         loop.run()
     assert loop.agent.snapshot is None
+
+
+def test_a_connection_on_which_no_request_is_answered_is_given_up(loop: Loop) -> None:
+    loop.command(consume=True)
+    loop.run(PROOF_S)
+    with pytest.raises(redis.TimeoutError):
+        loop.run(2 * TICK_S)
+
+
+def test_a_connection_on_which_requests_are_answered_is_kept(loop: Loop) -> None:
+    loop.command(consume=True)
+    for _ in range(3):
+        loop.run(PROOF_S)
+        loop.tasks.channel.answered_at = loop.now
+    assert loop.agent.snapshot is not None
+    assert loop.agent.snapshot.read_at == loop.now - PROOF_S
+
+
+def test_a_new_connection_has_its_own_time(loop: Loop) -> None:
+    loop.command(consume=True)
+    loop.run(PROOF_S)
+    loop.step.stop(loop.consumer)
+    loop.step.start(loop.consumer)
+    loop.run(PROOF_S)
+
+
+def test_a_worker_without_a_free_slot_asks_for_nothing_and_has_nothing_to_prove(loop: Loop) -> None:
+    loop.command(consume=True)
+    loop.tasks.channel.qos.has_room = False
+    loop.tasks.channel.qos.can_consume = lambda: False
+    loop.run(3 * PROOF_S)
+    assert loop.agent.snapshot is not None
+    assert loop.agent.snapshot.read_at == loop.now
+
+
+def test_a_worker_that_may_take_no_more_has_not_proven_that_it_does(loop: Loop) -> None:
+    """The broker refuses to record what it took: a new connection would not help."""
+    loop.command(consume=True)
+    loop.tasks.channel.qos.can_consume = lambda: False
+    loop.run(3 * PROOF_S)
+    assert loop.agent.snapshot is not None
+    assert loop.agent.snapshot.read_at == 0.0

@@ -526,3 +526,16 @@ def test_memory_survives_being_stored(record: dict[str, Any]) -> None:
 def test_invalid_memory_is_refused(record: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=r"surplus_since|released|heads|sights|launches|boots_took|pace"):
         Memory.from_record(record)
+
+
+def test_a_worker_that_takes_no_messages_has_no_free_slots() -> None:
+    stuck = worker("stuck", trouble="no answer to its requests for messages")
+    decision = decided(seen(stuck, queued=4))
+    assert decision.desired == 2  # the 4 messages fit in its 4 slots, but it takes none
+    assert "1 taking no messages" in decision.reason
+
+
+def test_a_worker_that_takes_no_messages_drains_first() -> None:
+    stuck = worker("stuck", trouble="not connected to its queues", active=1)
+    decision = decided(seen(stuck, worker("well"), queued=0), LONG_SURPLUS)
+    assert decision.drain == ("stuck",)

@@ -106,6 +106,12 @@ def test_old_workers_beyond_what_is_needed_wait_for_a_new_one_too() -> None:
     assert decided(seen(*idle, worker("n1"), desired=3)).drain == ("o1", "o2")
 
 
+def test_a_new_worker_that_takes_no_messages_replaces_no_old_one() -> None:
+    stuck = worker("n1", trouble="no answer to its requests for messages")
+    assert decided(seen(worker("o1"), stuck, desired=2)).drain == ()
+    assert decided(seen(worker("o1"), replace(stuck, trouble=""), desired=2)).drain == ("o1",)
+
+
 def test_an_old_worker_that_has_not_begun_to_consume_drains_first() -> None:
     old = [worker("o1"), worker("o2", STARTING, active=0)]
     assert decided(seen(*old, worker("n1"), queued=8, desired=3)).drain == ("o2",)
