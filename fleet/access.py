@@ -146,7 +146,8 @@ def _every_record() -> tuple[str, ...]:
 def _scheduler(queues: tuple[str, ...]) -> User:
     return User(
         name=SCHEDULER,
-        commands=_commands(_PUBLISH, ("get", "mget", "del"), _REPORT),
+        # It reads which of its messages still wait.
+        commands=_commands(_PUBLISH, ("get", "mget", "del", "lrange"), _REPORT),
         keys=(
             *_queue_keys(queues),
             *_bindings(queues),

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from airflow._shared.timezones import timezone
 from airflow.executors.workloads import ExecuteTask
 from airflow.models.taskinstance import TaskInstance
 from airflow.providers.celery.executors.celery_executor import CeleryExecutor
@@ -18,14 +20,21 @@ from celery.result import AsyncResult
 from kombu.exceptions import OperationalError
 from redis import RedisError
 from redis.exceptions import NoPermissionError
-from sqlalchemy import select
+from sqlalchemy import select, update
 
-from agent.broker import Outage, patience_s
+from agent import connections, variables
+from agent.broker import Outage, connect, in_words, patience_s
+from agent.lost import MOST_TIMES, Sightings, waiting_in
 
 RECONCILE_EVERY_S = 10.0
+# A silent broker may read all that it was sent while it was silent: each attempt can be a further message.
+SEND_AGAIN_AFTER_S = 2.0
 UNFINISHED = frozenset(
     {TaskInstanceState.SCHEDULED, TaskInstanceState.QUEUED, TaskInstanceState.RUNNING, TaskInstanceState.RESTARTING}
 )
+
+
+connections.install()
 
 
 class BrokerRefuses(Exception):
@@ -37,6 +46,7 @@ class FleetExecutor(CeleryExecutor):  # type: ignore[misc]  # Airflow is not typ
 
     Redis can lose a result, by a failover for example; its task would keep a slot until the scheduler restarts.
     The database knows that the task has ended, because its supervisor reported it through the Execution API.
+    Redis can lose a message, too: its task is queued again.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -45,12 +55,20 @@ class FleetExecutor(CeleryExecutor):  # type: ignore[misc]  # Airflow is not typ
         self._reconciled_at = time.monotonic()
         self._patience_s = patience_s(os.environ)
         self._refused_since: dict[Any, float] = {}
+        self._refusal: Any = None  # the last one, until a message is taken
+        self._send_again_at = 0.0
         self._broker = Outage("the broker takes no messages; tasks wait", self.log)
+        self._results = Outage("the broker gives no results; ended tasks keep their slots", self.log)
+        self._client = connect(os.environ[variables.BROKER_URL])
+        self._queues: dict[Any, str] = {}  # key of a task instance -> its queue
+        self._sightings = Sightings()
+        self._queued_again: Counter[Any] = Counter()
 
     def _process_workloads(self, workload_items: Sequence[Any]) -> None:
         for workload in workload_items:
             if isinstance(workload, ExecuteTask):
                 self._ids[workload.ti.key] = workload.ti.id
+                self._queues[workload.ti.key] = workload.ti.queue
         super()._process_workloads(workload_items)
 
     def _send_workloads_to_celery(self, workload_tuples_to_send: Sequence[Any]) -> Sequence[Any]:
@@ -60,11 +78,14 @@ class FleetExecutor(CeleryExecutor):  # type: ignore[misc]  # Airflow is not typ
         fault. Airflow sends what is not returned again in its next loop. One message goes first: where the broker does
         not answer, each takes a second, in which the scheduler does nothing else.
         """
+        if self._refusal is not None and time.monotonic() < self._send_again_at:
+            return self._settled([(key, workload, self._refusal) for key, workload, *_ in workload_tuples_to_send])
         first, rest = workload_tuples_to_send[:1], workload_tuples_to_send[1:]
         results = list(super()._send_workloads_to_celery(first))
-        if any(_is_refused(result) for *_, result in results):
-            error = results[0][-1]
-            results += [(key, workload, error) for key, workload, *_ in rest]
+        self._refusal = next((result for *_, result in results if _is_refused(result)), None)
+        if self._refusal is not None:
+            self._send_again_at = time.monotonic() + SEND_AGAIN_AFTER_S
+            results += [(key, workload, self._refusal) for key, workload, *_ in rest]
         elif rest:
             results += super()._send_workloads_to_celery(rest)
         return self._settled(results)
@@ -92,6 +113,7 @@ class FleetExecutor(CeleryExecutor):  # type: ignore[misc]  # Airflow is not typ
     def change_state(self, key: Any, *args: Any, **kwargs: Any) -> None:
         """Forget the task's own values with the task."""
         self._forget(key)
+        self._queued_again.pop(key, None)
         super().change_state(key, *args, **kwargs)
 
     def revoke_task(self, *, ti: TaskInstance) -> None:
@@ -100,8 +122,13 @@ class FleetExecutor(CeleryExecutor):  # type: ignore[misc]  # Airflow is not typ
         super().revoke_task(ti=ti)
 
     def sync(self) -> None:
-        """Read the results and, every RECONCILE_EVERY_S, the database."""
-        super().sync()
+        """Read the results and, every RECONCILE_EVERY_S, the database. Without the broker, the results wait."""
+        try:
+            super().sync()
+        except RedisError as error:
+            self._results.begin(in_words(error))
+        else:
+            self._results.end()
         if time.monotonic() - self._reconciled_at >= RECONCILE_EVERY_S:
             self._reconcile()
             self._reconciled_at = time.monotonic()
@@ -116,20 +143,25 @@ class FleetExecutor(CeleryExecutor):  # type: ignore[misc]  # Airflow is not typ
             if ti.external_executor_id is not None:
                 key = ti.key
                 self.workloads[key] = AsyncResult(ti.external_executor_id, app=self.celery_app)
-                self._ids[key] = ti.id
+                self._ids[key], self._queues[key] = ti.id, ti.queue
                 self.running.add(key)
         return [ti for ti in tis if ti.external_executor_id is None]
 
     def _forget(self, key: Any) -> None:
         self._ids.pop(key, None)
+        self._queues.pop(key, None)
         self._refused_since.pop(key, None)
 
     def _reconcile(self) -> None:
-        """Free the slots of tasks which the database knows to have ended, or which run another try by now."""
+        """Free the slots of tasks which the database knows to have ended, or which run another try by now.
+
+        Queue those again whose message is lost.
+        """
         keys = {self._ids[key]: key for key in self.workloads if key in self._ids}
         if not keys:
             return
-        query = select(TaskInstance.id, TaskInstance.try_number, TaskInstance.state)
+        query = select(TaskInstance.id, TaskInstance.try_number, TaskInstance.state, TaskInstance.external_executor_id)
+        queued = {}
         with create_session() as session:
             found = {row.id: row for row in session.execute(query.where(TaskInstance.id.in_(list(keys))))}
         for ti_id, key in keys.items():
@@ -139,6 +171,51 @@ class FleetExecutor(CeleryExecutor):  # type: ignore[misc]  # Airflow is not typ
                 self.workloads.pop(key, None)
                 self.running.discard(key)
                 self._forget(key)
+            elif row.state == TaskInstanceState.QUEUED and row.external_executor_id == self.workloads[key].task_id:
+                queued[row.external_executor_id] = key
+        self._queue_lost_again(queued)
+
+    def _queue_lost_again(self, queued: Mapping[str, Any]) -> None:
+        """Let the scheduler queue those tasks again whose message is nowhere. `queued`: keys by Celery's id."""
+        now = time.monotonic()
+        overdue = self._sightings.overdue(queued, now=now)
+        if not overdue:
+            return
+        try:
+            waiting = waiting_in(self._client, {self._queues[queued[task]] for task in overdue})
+        except RedisError as error:  # what waits is unknown then
+            self._results.begin(in_words(error))
+            return
+        self._sightings.see(waiting, now=now)
+        lost = [task for task in overdue - waiting if self._queued_again[queued[task]] < MOST_TIMES]
+        for task in lost:
+            if self._schedule_again(self._ids[queued[task]], celery_id=task):
+                key = queued[task]
+                self.log.warning("fleet: the broker has lost the message of %s, which is queued again", key)
+                self._queued_again[key] += 1
+                self.workloads.pop(key, None)
+                self.running.discard(key)
+                self._forget(key)
+
+    def _schedule_again(self, ti_id: Any, *, celery_id: str) -> bool:
+        """Set a task back from queued to scheduled, as Airflow does after task_queued_timeout; return whether it was.
+
+        Not if it has started or was queued again since.
+        """
+        statement = (
+            update(TaskInstance)
+            .where(TaskInstance.id == ti_id, TaskInstance.state == TaskInstanceState.QUEUED)
+            .where(TaskInstance.external_executor_id == celery_id)
+            .values(
+                state=TaskInstanceState.SCHEDULED,
+                queued_dttm=None,
+                queued_by_job_id=None,
+                scheduled_dttm=timezone.utcnow(),
+            )
+            .execution_options(synchronize_session=False)
+        )
+        with create_session() as session:
+            return bool(session.execute(statement).rowcount)
 
 
 def _is_refused(result: Any) -> bool:

@@ -14,11 +14,12 @@ from pathlib import Path
 from typing import Any
 
 from airflow.executors.base_executor import BaseExecutor
-from celery.exceptions import Reject
+from celery.exceptions import Ignore, Reject
 from celery.signals import worker_init
 
 from agent import variables
 from agent.runner.client import Runner
+from agent.runner.obsolete import ObsoleteMessageError
 from agent.runner.protocol import Outcome, Request
 
 log = logging.getLogger(__name__)
@@ -34,7 +35,10 @@ runner: Runner | None = None
 
 
 def run_workload(workload: Any, *, subprocess_logs_to_stdout: bool = False, **_: Any) -> int:
-    """Replace Airflow's own, which forks here. Raises Reject for a workload that has not begun: it is queued again."""
+    """Replace Airflow's own, which forks here.
+
+    Raises Reject for a workload that has not begun, so that it is queued again; Ignore for one that must not.
+    """
     if runner is None:
         raise Reject("no runner is connected", requeue=True)
     request = Request(
@@ -55,6 +59,9 @@ def run_workload(workload: Any, *, subprocess_logs_to_stdout: bool = False, **_:
         from airflow.sdk.exceptions import TaskAlreadyRunningError
 
         raise TaskAlreadyRunningError(outcome.reason)
+    if outcome.error == ObsoleteMessageError.__name__:
+        log.warning("fleet: a message is obsolete, and no task starts for it: %s", outcome.reason)
+        raise Ignore
     if outcome.error:
         raise SupervisorLost(f"{outcome.error}: {outcome.reason}")
     return 0

@@ -179,11 +179,12 @@ def main() -> None:
     configure_logging(output=sys.stdout.buffer)
     from airflow.executors.base_executor import BaseExecutor
 
-    from agent.runner import pace
+    from agent.runner import obsolete, pace
     from agent.runner.preload import preload
 
     pace.install()
     decoder = preload()
+    obsolete.install()
 
     def supervise(request: protocol.Request) -> None:
         os.environ[variables.DAGS_HASH] = request.dags_hash

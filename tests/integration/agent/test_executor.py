@@ -1,12 +1,17 @@
 """The scheduler's executor in the image's own environment, on a real database."""
 
+import json
 from pathlib import Path
 
+import pytest
+
 from tests.support.airflows_python import asked, needs_airflow
+from tests.support.servers import RedisServer
 
 pytestmark = needs_airflow
+NO_SERVER = "redis://127.0.0.1:1/0"
 
-PROGRAM = """
+PREFACE = """
 import uuid
 from types import SimpleNamespace
 from airflow import settings
@@ -16,48 +21,121 @@ from airflow.models.base import Base
 from airflow.models.dagrun import DagRun
 from airflow.models.taskinstance import TaskInstance, TaskInstanceKey
 from airflow.utils.session import create_session
+from agent import lost
 from agent.executor import FleetExecutor
+from sqlalchemy import select
 
 import_all_models()
 Base.metadata.create_all(settings.engine)
-tasks = {
-    "runs": (1, "running"), "waits": (1, "queued"), "ended": (1, "success"), "deferred": (1, "deferred"),
-    "another-try": (2, "running"), "gone": None,
-}
 executor = FleetExecutor(parallelism=8)
 keys = {}
 now = timezone.utcnow()
-with create_session() as session:
-    run = dict(dag_id="dag", run_id="run", run_type="manual", state="running", run_after=now, clear_number=0)
-    session.execute(DagRun.__table__.insert().values(**run))
-    for name, row in tasks.items():
-        id_, key = uuid.uuid4(), TaskInstanceKey("dag", name, "run", 1, -1)
-        keys[name] = key
-        executor.workloads[key] = SimpleNamespace(task_id=name)
-        executor.running.add(key)
-        executor._ids[key] = id_
-        if row is not None:
-            values = dict(id=id_, task_id=name, dag_id="dag", run_id="run", map_index=-1, try_number=row[0],
-                          state=row[1], pool="default_pool", pool_slots=1, queue="default")
-            session.execute(TaskInstance.__table__.insert().values(**values))
+
+def know(tasks):
+    with create_session() as session:
+        run = dict(dag_id="dag", run_id="run", run_type="manual", state="running", run_after=now, clear_number=0)
+        session.execute(DagRun.__table__.insert().values(**run))
+        for name, row in tasks.items():
+            id_, key = uuid.uuid4(), TaskInstanceKey("dag", name, "run", 1, -1)
+            keys[name] = key
+            executor.workloads[key] = SimpleNamespace(task_id=name)
+            executor.running.add(key)
+            executor._ids[key], executor._queues[key] = id_, "default"
+            if row is not None:
+                values = dict(id=id_, task_id=name, dag_id="dag", run_id="run", map_index=-1, try_number=row[0],
+                              state=row[1], pool="default_pool", pool_slots=1, queue="default",
+                              external_executor_id=row[2])
+                session.execute(TaskInstance.__table__.insert().values(**values))
+
+def held():
+    return sorted(name for name, key in keys.items() if key in executor.running)
+
+def states():
+    with create_session() as session:
+        return {task: state for task, state in session.execute(select(TaskInstance.task_id, TaskInstance.state))}
+"""
+ENDED = """
+know({
+    "runs": (1, "running", "runs"), "waits": (1, "queued", "waits"), "ended": (1, "success", "ended"),
+    "deferred": (1, "deferred", "deferred"), "another-try": (2, "running", "another-try"), "gone": None,
+})
 executor._reconcile()
-held = sorted(name for name, key in keys.items() if key in executor.running)
 adopted = FleetExecutor(parallelism=8)
 left = adopted.try_adopt_task_instances([
-    SimpleNamespace(key=keys["runs"], id=executor._ids[keys["runs"]], external_executor_id="celery-id"),
-    SimpleNamespace(key=keys["waits"], id=executor._ids[keys["waits"]], external_executor_id=None),
+    SimpleNamespace(key=keys["runs"], id=executor._ids[keys["runs"]], queue="default", external_executor_id="id"),
+    SimpleNamespace(key=keys["waits"], id=executor._ids[keys["waits"]], queue="default", external_executor_id=None),
 ])
-answer({"held": held, "consistent": set(executor._ids) == set(executor.workloads) == set(executor.running),
+answer({"held": held(), "consistent": set(executor._ids) == set(executor.workloads) == set(executor.running),
         "adopted": [key.task_id for key in adopted.running], "left": [ti.key.task_id for ti in left]})
+"""
+LOST = """
+lost.LOST_AFTER_S = 0.0
+know({
+    "waits": (1, "queued", "waits"), "lost": (1, "queued", "lost"), "runs": (1, "running", "runs"),
+    "sent again": (1, "queued", "another id"),
+})
+executor._reconcile()
+answer({"held": held(), "states": states()})
+"""
+TOO_OFTEN = """
+lost.LOST_AFTER_S = 0.0
+know({"lost": (1, "queued", "lost")})
+executor._queued_again[keys["lost"]] = lost.MOST_TIMES
+executor._reconcile()
+answer({"held": held(), "states": states()})
+"""
+JUST_SENT = """
+know({"lost": (1, "queued", "lost")})
+executor._reconcile()
+answer({"held": held(), "states": states()})
+"""
+SILENT = """
+executor.workloads["key"] = SimpleNamespace(task_id="id", backend=None)
+executor.sync()
+answer(list(executor.workloads))
 """
 
 
-def test_slots_of_tasks_that_have_ended_are_freed_and_others_are_adopted(tmp_path: Path) -> None:
-    answer = asked(
-        PROGRAM,
-        home=tmp_path,
-        AIRFLOW__DATABASE__SQL_ALCHEMY_CONN=f"sqlite:///{tmp_path}/airflow.db",
-        AIRFLOW__CELERY__RESULT_BACKEND="agent.results:StateBackend+redis://127.0.0.1:1/0",
-        AIRFLOW__CELERY__BROKER_URL="redis://127.0.0.1:1/0",
+def ask(program: str, home: Path, url: str) -> object:
+    return asked(
+        PREFACE + program,
+        home=home,
+        AIRFLOW__DATABASE__SQL_ALCHEMY_CONN=f"sqlite:///{home}/airflow.db",
+        AIRFLOW__CELERY__RESULT_BACKEND=f"agent.results:StateBackend+{url}",
+        AIRFLOW__CELERY__BROKER_URL=url,
     )
+
+
+def test_slots_of_tasks_that_have_ended_are_freed_and_others_are_adopted(tmp_path: Path) -> None:
+    answer = ask(ENDED, tmp_path, NO_SERVER)
     assert answer == {"held": ["runs", "waits"], "consistent": True, "adopted": ["runs"], "left": ["waits"]}
+
+
+def message(task: str) -> str:
+    return json.dumps({"body": "secret", "headers": {"id": task}, "properties": {}})
+
+
+def test_a_task_whose_message_is_nowhere_is_queued_again(redis_server: RedisServer, tmp_path: Path) -> None:
+    redis_server.client.flushall()
+    redis_server.client.lpush("default", "garbage", *(message(str(number)) for number in range(600)), message("waits"))
+    answer = ask(LOST, tmp_path, redis_server.url)
+    states = {"waits": "queued", "lost": "scheduled", "runs": "running", "sent again": "queued"}
+    assert answer == {"held": ["runs", "sent again", "waits"], "states": states}
+
+
+@pytest.mark.parametrize("program", [TOO_OFTEN, JUST_SENT])
+def test_a_task_is_not_queued_again_at_once_nor_without_an_end(
+    program: str, redis_server: RedisServer, tmp_path: Path
+) -> None:
+    redis_server.client.flushall()
+    assert ask(program, tmp_path, redis_server.url) == {"held": ["lost"], "states": {"lost": "queued"}}
+
+
+def test_without_the_broker_no_message_is_taken_for_lost(tmp_path: Path) -> None:
+    answer = ask(LOST, tmp_path, NO_SERVER)
+    assert isinstance(answer, dict)
+    assert answer["states"]["lost"] == "queued"
+
+
+def test_the_scheduler_goes_on_without_results(tmp_path: Path) -> None:
+    assert ask(SILENT, tmp_path, NO_SERVER) == ["key"]

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from local.servers.redis import Redis
-from roles.celery_settings import WITH_THE_BROKER, celery_config
+from roles.celery_settings import SCHEDULER, celery_config
 from roles.parts import RESULTS_URL_PREFIX
 from tests.support.airflows_python import asked, needs_airflow
 
@@ -35,7 +35,7 @@ EXECUTOR = """
 import time, uuid
 from types import SimpleNamespace
 from airflow.executors.workloads import ExecuteTask
-from agent.executor import FleetExecutor
+from agent.executor import SEND_AGAIN_AFTER_S, FleetExecutor
 
 executor = FleetExecutor()
 
@@ -65,9 +65,11 @@ broker = redis.Redis.from_url(URL)
 broker.REFUSE
 queue(5)
 for _ in range(5):  # Airflow gives up after its task_publish_max_retries, 3 by default
+    time.sleep(SEND_AGAIN_AFTER_S)
     send()
 meanwhile = [len(executor.queued_tasks), states()]
 broker.ACCEPT
+time.sleep(SEND_AGAIN_AFTER_S)
 send()
 answer({"meanwhile": meanwhile, "then": [len(executor.queued_tasks), states(), broker.llen("default")]})
 """
@@ -91,7 +93,7 @@ answer([len(executor.queued_tasks), states()])
 SILENT = """
 queue(5)
 took_s = send()
-answer([len(executor.queued_tasks), states(), took_s])
+answer([len(executor.queued_tasks), states(), took_s, send()])
 """
 
 
@@ -102,7 +104,7 @@ def patient(program: str, url: str, home: Path, *, minutes: float = 10) -> Any:
         BROKER_PATIENCE_MINUTES=str(minutes),
         AIRFLOW__CELERY__BROKER_URL=url,
         AIRFLOW__CELERY__RESULT_BACKEND=RESULTS_URL_PREFIX + url,
-        AIRFLOW__CELERY__EXTRA_CELERY_CONFIG=celery_config(None, WITH_THE_BROKER),
+        AIRFLOW__CELERY__EXTRA_CELERY_CONFIG=celery_config(None, SCHEDULER),
     )
 
 
@@ -143,9 +145,10 @@ def test_a_task_fails_at_once_when_the_broker_does_not_let_the_scheduler_queue_i
 
 @needs_airflow
 def test_a_silent_broker_holds_the_scheduler_up_for_one_message_a_loop(failing_over: str, tmp_path: Path) -> None:
-    waiting, states, took_s = patient(SILENT, failing_over, tmp_path)
+    waiting, states, took_s, next_took_s = patient(SILENT, failing_over, tmp_path)
     assert (waiting, states) == (5, [])
     assert took_s < 3  # a second for each message would be 5
+    assert next_took_s < 0.5  # the next loop does not try at once
 
 
 @pytest.fixture
@@ -174,7 +177,7 @@ def test_a_message_to_a_broker_in_failover_is_left_for_airflow_to_send_again(fai
         PROGRAM,
         home=tmp_path,
         AIRFLOW__CELERY__BROKER_URL=failing_over,
-        AIRFLOW__CELERY__EXTRA_CELERY_CONFIG=celery_config(None, WITH_THE_BROKER),
+        AIRFLOW__CELERY__EXTRA_CELERY_CONFIG=celery_config(None, SCHEDULER),
     )
     # With Celery's own retry policy, messages after the first raise OperationalError, which fails the task.
     assert ends == ["AirflowTaskTimeout"] * 4
