@@ -66,6 +66,7 @@ class Stack:
     agent: Agent
     rules: Rules
     network: Network
+    relay: Relay
     database_server: Postgres
     broker_server: Redis
     parameters: dict[str, str]
@@ -264,6 +265,7 @@ def _start_services(
         agent=agent,
         rules=rules,
         network=network,
+        relay=servers.relay,
         database_server=servers.postgres,
         broker_server=servers.redis,
         parameters=config.parameters,

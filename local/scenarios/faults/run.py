@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import httpx
 import redis
 
+from local.scenarios.faults import broker
 from local.scenarios.faults.deployment import deploy_changed_image
 from local.scenarios.faults.failures import (
     AUTOSCALER_AWAY_S,
@@ -60,6 +61,18 @@ def faults(*, autoscaler_away_s: float = AUTOSCALER_AWAY_S) -> tuple[Fault, ...]
         Fault(name="scale-in", what="count lowered to 1 by hand, then workers drain under load", harm=lower_count),
         Fault(name="redis", what=f"Redis fails over with its data, {BROKER_AWAY_S:.0f} s away", harm=restart_redis),
         Fault(name="broker-full", what=f"Redis is full for {BROKER_FULL_S:.0f} s in a burst of 200", harm=fill_broker),
+        Fault(
+            name="role-change",
+            what=f"Redis is a replica twice, {sum(broker.ROLE_CHANGES_S):.0f} s in all",
+            harm=broker.change_roles,
+        ),
+        Fault(
+            name="broker-silent",
+            what="every connection to Redis leads nowhere, new ones reach a new server",
+            harm=broker.fall_silent,
+        ),
+        Fault(name="broker-frozen", what=f"Redis is frozen for {broker.FROZEN_S:.0f} s", harm=broker.freeze),
+        Fault(name="registry-flushed", what="Redis loses everything in mid-burst", harm=broker.flush),
         Fault(name="postgres", what=f"Postgres reboots, {DATABASE_AWAY_S:.0f} s away", harm=restart_postgres),
         Fault(name="webserver", what="the webserver is killed on a busy machine", harm=kill_webserver),
         Fault(name="autoscaler-away", what=away, harm=lambda t: throttle_autoscaler(t, away_s=autoscaler_away_s)),
@@ -144,6 +157,7 @@ def _repair(observed: ObservedStack) -> None:
     stack.agent.endpoint.recover()
     with contextlib.suppress(redis.RedisError), stack.broker_server.client() as client:
         client.config_set("maxmemory", 0)
+        client.replicaof("NO", "ONE")
     stack.rules.function(observed.autoscaler).unthrottle()
     for port in (EXECUTION_PORT, WEBSERVER_PORT):
         stack.network.restore(stack.outputs["AirflowServiceName"], port)

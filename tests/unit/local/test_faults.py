@@ -8,10 +8,13 @@ from typing import Any
 import psutil
 import pytest
 
+from local.scenarios.faults.broker import GAP_S, believed_s
 from local.scenarios.faults.failures import busy_processors
 from local.scenarios.faults.run import choose, faults
 from local.scenarios.faults.verdict import Evidence, Tally, judge
+from local.scenarios.sampling import WorkerSample
 from project.errors import CommandError
+from tests.support.members import A_WORKER
 
 GOOD = Evidence(tally=Tally(tasks=60, succeeded=60), most_workers=4, seconds=61.04)
 
@@ -95,3 +98,29 @@ def test_busy_processors_compute_until_the_end() -> None:
         busy = [child for child in own.children() if child.pid not in before]
         assert len(busy) == 2
     assert not any(child.is_running() for child in busy)
+
+
+def sampled(at: float, *, queued: int = 1, active: int = 3, trouble: str = "") -> WorkerSample:
+    """Return a sample of one worker of 4 slots."""
+    worker = replace(A_WORKER, slots=4, active=active, trouble=trouble)
+    return WorkerSample(at=at, desired=1, running=1, queued=queued, workers=(worker,), exposed=())
+
+
+def test_a_worker_is_believed_while_it_claims_a_free_slot_and_takes_nothing() -> None:
+    assert believed_s([sampled(at) for at in (0.0, 1.0, 2.0, 3.5)]) == 3.5
+
+
+@pytest.mark.parametrize(
+    "between",
+    [
+        {"queued": 0},  # nothing to take
+        {"active": 4},  # it took a message
+        {"trouble": "no answer"},  # it does not claim to take any
+    ],
+)
+def test_a_worker_that_takes_what_there_is_or_says_why_not_is_not_believed_wrongly(between: dict[str, Any]) -> None:
+    assert believed_s([sampled(0.0), sampled(1.0), sampled(2.0, **between), sampled(3.0), sampled(4.0)]) == 1.0
+
+
+def test_what_no_one_could_read_is_not_held_against_a_worker() -> None:
+    assert believed_s([sampled(0.0), sampled(1.0), sampled(1.0 + GAP_S + 1), sampled(2.0 + GAP_S + 1)]) == 1.0
