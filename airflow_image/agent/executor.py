@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 from collections import Counter
@@ -12,11 +13,15 @@ from airflow._shared.timezones import timezone
 from airflow.executors.workloads import ExecuteTask
 from airflow.models.taskinstance import TaskInstance
 from airflow.providers.celery.executors.celery_executor import CeleryExecutor
-from airflow.providers.celery.executors.celery_executor_utils import ExceptionWithTraceback
+from airflow.providers.celery.executors.celery_executor_utils import (
+    ExceptionWithTraceback,
+    _get_celery_app_for_workload,
+)
 from airflow.sdk.exceptions import AirflowTaskTimeout
 from airflow.utils.session import create_session
 from airflow.utils.state import TaskInstanceState
 from celery.result import AsyncResult
+from kombu import pools
 from kombu.exceptions import OperationalError
 from redis import RedisError
 from redis.exceptions import NoPermissionError
@@ -85,10 +90,18 @@ class FleetExecutor(CeleryExecutor):  # type: ignore[misc]  # Airflow is not typ
         self._refusal = next((result for *_, result in results if _is_refused(result)), None)
         if self._refusal is not None:
             self._send_again_at = time.monotonic() + SEND_AGAIN_AFTER_S
+            self._drop_connections()
             results += [(key, workload, self._refusal) for key, workload, *_ in rest]
         elif rest:
             results += super()._send_workloads_to_celery(rest)
         return self._settled(results)
+
+    def _drop_connections(self) -> None:
+        """Let the next message use a new connection: the present one may hang, be broken, or lead to a replica."""
+        with contextlib.suppress(Exception):
+            pools.reset()
+        app = _get_celery_app_for_workload(self.team_name)  # the one that publishes
+        app.amqp._producer_pool = app._pool = None
 
     def _settled(self, results: Sequence[Any]) -> Sequence[Any]:
         """Leave out the messages that go on waiting. Airflow fails a task whose result is another error."""
@@ -221,11 +234,12 @@ class FleetExecutor(CeleryExecutor):  # type: ignore[misc]  # Airflow is not typ
 def _is_refused(result: Any) -> bool:
     """Return whether a later attempt can succeed: the broker refused the message, or did not answer in time.
 
-    Not if the broker's user may not write to the task's queue.
+    Airflow's time limit can end a call anywhere, and the next one on that connection raises an AttributeError. Not if
+    the broker's user may not write to the task's queue.
     """
     if not isinstance(result, ExceptionWithTraceback):
         return False
-    refusals = (OperationalError, RedisError, AirflowTaskTimeout)
+    refusals = (OperationalError, RedisError, AirflowTaskTimeout, OSError, AttributeError)
     is_denied = any(isinstance(each, NoPermissionError) for each in _chain(result.exception))
     return isinstance(result.exception, refusals) and not is_denied
 

@@ -38,8 +38,8 @@ _code = CodeHash(code_folders(os.environ))
 
 
 def count_active() -> int:
-    """Count the tasks that run or wait in this worker: after a reconnection `reserved` lacks the running ones."""
-    return max(len(requests.active_requests), len(requests.reserved_requests))
+    """Count the tasks that run or wait in this worker, or are not acknowledged, over all of its connections."""
+    return max(len(requests.active_requests), len(requests.reserved_requests), len(holdings))
 
 
 def end_process() -> None:

@@ -26,7 +26,6 @@ class Message:
     stage: Stage
     taken_at: float
     read_at: float = 0.0
-    connected: bool = True  # it came over the present connection
 
 
 @dataclass

@@ -110,11 +110,8 @@ class Process:
         self.subscribed.discard(name)
 
     def count_active(self) -> int:
-        """As agent.worker.count_active: requests that run, and on this connection those that wait."""
-        return sum(
-            message.stage is Stage.ACTIVE or (message.connected and message.stage is Stage.RESERVED)
-            for message in self.messages
-        )
+        """As agent.worker.count_active."""
+        return len(self.held)
 
     @property
     def held(self) -> list[Message]:
@@ -296,8 +293,6 @@ class Process:
         self.poll = None
         self.subscribed, self._listed = set(), set()
         self.messages = self.held
-        for message in self.messages:
-            message.connected = False
         self._close_channel()
 
     def _close_channel(self) -> None:

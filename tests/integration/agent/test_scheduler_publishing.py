@@ -90,6 +90,20 @@ queue(1)
 send()
 answer([len(executor.queued_tasks), states()])
 """
+BROKEN = """
+from airflow.providers.celery.executors.celery_executor_utils import app
+queue(1)
+send()
+with app.producer_pool.acquire() as producer:
+    producer.channel.connection = None  # as a time limit in the middle of a call may leave it
+    producer.connection._default_channel = producer.channel
+queue(1)
+send()
+meanwhile = [len(executor.queued_tasks), states()]
+time.sleep(SEND_AGAIN_AFTER_S)
+send()
+answer([meanwhile, len(executor.queued_tasks), states()])
+"""
 SILENT = """
 queue(5)
 took_s = send()
@@ -149,6 +163,11 @@ def test_a_silent_broker_holds_the_scheduler_up_for_one_message_a_loop(failing_o
     assert (waiting, states) == (5, [])
     assert took_s < 3  # a second for each message would be 5
     assert next_took_s < 0.5  # the next loop does not try at once
+
+
+@needs_airflow
+def test_a_connection_that_a_time_limit_left_broken_is_replaced(own_redis: str, tmp_path: Path) -> None:
+    assert patient(BROKEN, own_redis, tmp_path) == [[1, ["queued"]], 0, ["queued"]]
 
 
 @pytest.fixture
