@@ -43,3 +43,19 @@ def test_a_start_that_the_webserver_refuses_is_recognised(
     settings = environment(home=tmp_path, broker_url="redis://127.0.0.1:1/0", role="runner")
     settings = {name: value for name, value in settings.items() if name not in ("PATH", "PYTHONPATH", "AIRFLOW_HOME")}
     assert asked(program, home=tmp_path, **settings) == raised
+
+
+HAND_OVER = """
+from types import SimpleNamespace
+from agent import handover
+from agent.runner.protocol import Outcome
+handover.runner = SimpleNamespace(run=lambda _: Outcome(error="ObsoleteMessageError", reason="HTTP 403"))
+try:
+    handover.run_workload(SimpleNamespace(model_dump_json=lambda: "{}"))
+except Exception as error:
+    answer(type(error).__name__)
+"""
+
+
+def test_celery_stores_no_result_for_an_obsolete_message(tmp_path: Path) -> None:
+    assert asked(HAND_OVER, home=tmp_path) == "Ignore"
