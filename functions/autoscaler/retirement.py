@@ -47,7 +47,7 @@ def replacements_wanted(workers: Workers, *, needed: int) -> int:
     if not workers.retiring:
         return 0
     leaving = sum(worker.id in workers.retiring for worker in workers.serving)
-    staying = sum(worker.id not in workers.retiring for worker in workers.usable)
+    staying = sum(worker.id not in workers.retiring and not worker.trouble for worker in workers.usable)
     return max(0, min(leaving, needed - staying))
 
 
