@@ -95,8 +95,13 @@ def _bootstrap(machine: Machine) -> None:
         )
     system = FOLDER / "base"
     shutil.rmtree(system, ignore_errors=True)
-    make = ["debootstrap", "--variant=minbase", f"--include={OWN_BASE_PACKAGES}", "bookworm", str(system)]
-    made = machine.run(*make, timeout_s=BOOTSTRAP_TIMEOUT_S)
+    # debootstrap mounts the machine's /proc in the folder. In namespaces of its own, nothing of it outlives a time-out.
+    alone = ("unshare", "--mount", "--pid", "--fork", "--kill-child")
+    make = ("debootstrap", "--variant=minbase", f"--include={OWN_BASE_PACKAGES}", "bookworm", str(system))
+    try:
+        made = machine.run(*alone, *make, timeout_s=BOOTSTRAP_TIMEOUT_S)
+    except subprocess.TimeoutExpired:
+        raise CannotBuild(f"debootstrap did not end within {BOOTSTRAP_TIMEOUT_S} s") from None
     if made.returncode:
         raise CannotBuild(f"debootstrap failed: {made.stdout.strip().splitlines()[-1]}")
     shutil.rmtree(system / "var/cache/apt", ignore_errors=True)
