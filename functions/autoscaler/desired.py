@@ -139,7 +139,10 @@ def plan_by_backlog(situation: Situation) -> Plan:
         replaced=replaced,
         wanted=wanted,
         minimum=policy.minimum,
-        stoppable=retired + max(0, spare - cancel, service.desired - ceiling),
+        # One that is launched and one that stops would leave the count as it is, and ECS would do neither.
+        stoppable=0
+        if workers.retiring and wanted > service.desired
+        else retired + max(0, spare - cancel, service.desired - ceiling),
         cancel=cancel,
         expected=expected.hold_slots,
     )
