@@ -9,6 +9,7 @@ import os
 import sys
 
 import airflow_local_settings  # noqa: F401 - what Airflow imports in each process
+from asyncpg import PostgresError
 from sqlalchemy import Engine, create_engine, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import create_async_engine
@@ -36,5 +37,7 @@ for line in sys.stdin:
         answer = f"ok {steps[line.strip()]()}"
     except DBAPIError as error:
         answer = f"failed {type(error.orig).__name__}"
+    except PostgresError as error:  # SQLAlchemy passes asyncpg's refusals of a connection on
+        answer = f"failed {type(error).__name__}"
     sys.stdout.write(f"{answer}\n")
     sys.stdout.flush()

@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 
-from autoscaler.settings import MAX_STEP_OUT, POLL_SECONDS, SCALE_IN_AFTER_S
+from autoscaler.settings import MAX_AGE_HOURS, MAX_STEP_OUT, POLL_SECONDS, SCALE_IN_AFTER_S
 from bench.micro.function import broker
 from bench.micro.function.aws_api import SECRET_ARN, AwsApi
 from bench.micro.function.package import FOLDER
@@ -39,6 +39,7 @@ class Servers:
             settings.BROKER_SECRET_ARN: SECRET_ARN,
             settings.CLUSTER: CLUSTER,
             POLL_SECONDS: "15",
+            MAX_AGE_HOURS: "0",  # no worker retires in these scenes
             SCALE_IN_AFTER_S: "0",  # a surplus drains in the first tick
             MAX_STEP_OUT: "",
             POOLS: json.dumps([pool_entry(**asdict(pool))]),

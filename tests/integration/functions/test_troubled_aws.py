@@ -15,7 +15,7 @@ import pytest
 import autoscaler.handler
 import sleeper.handler
 import version_check.handler
-from autoscaler.settings import POLL_SECONDS
+from autoscaler.settings import MAX_AGE_HOURS, POLL_SECONDS
 from fleet.pools import POOLS
 from shared import aws
 from shared.settings import BROKER_HOST, BROKER_PORT, BROKER_SCHEME, BROKER_SECRET_ARN, BROKER_USER, CLUSTER
@@ -102,6 +102,7 @@ def fleet(
         BROKER_SECRET_ARN: arns[0],
         CLUSTER: env.name,
         POOLS: json.dumps([{**pool, "concurrency": 4}]),
+        MAX_AGE_HOURS: "0",  # the members tell no time of their start
         POLL_SECONDS: "1",
         SERVICES: json.dumps(services),
         WEBSERVER_URL: env.fleet.webserver.url,

@@ -2,6 +2,7 @@
 
 import io
 import json
+import time
 import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -126,7 +127,7 @@ class Pools:
             slots=declared.concurrency,
             active=active,
             protected=state == CONSUMING,
-            started_at=0.0,
+            started_at=time.time(),
             task_arn=arn,
             container="worker",
             queues=declared.queues,
@@ -225,9 +226,9 @@ def test_a_pools_percentage_on_spot_is_as_declared(pools: Pools) -> None:
         for name, service in pools.services().items()
     }
     assert strategies == {
-        "worker": [("FARGATE", 1, 100), ("FARGATE_SPOT", 0, 0)],
-        "heavy-sql": [("FARGATE", 0, 0), ("FARGATE_SPOT", 0, 100)],
-        "gpu": [("FARGATE", 1, 75), ("FARGATE_SPOT", 0, 25)],
+        "worker": [("FARGATE", 1, 1000), ("FARGATE_SPOT", 0, 0)],
+        "heavy-sql": [("FARGATE", 0, 0), ("FARGATE_SPOT", 0, 1000)],
+        "gpu": [("FARGATE", 1, 750), ("FARGATE_SPOT", 0, 250)],
     }
     pools.set_desired(**{"heavy-sql": 1, "worker": 1})
     arns = [pools.start("worker"), pools.start("heavy-sql")]
