@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Collection, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from types import SimpleNamespace
 from typing import Any
 from unittest.mock import patch
@@ -20,6 +20,8 @@ from autoscaler.policy import Policy
 from autoscaler.workers import Workers
 from fleet.member import CONSUMING
 from fleet.registry import ORDER_CONSUME
+from tests.model.messages import Stage
+from tests.model.worker import Process
 
 Mutant = Callable[[], AbstractContextManager[Any]]
 
@@ -52,7 +54,19 @@ def _blind(*, sees_unacked: bool, sees_poll: bool) -> Mutant:
         blind = _Blind(consumer.task_consumer, sees_unacked=sees_unacked, sees_poll=sees_poll)
         unchanged(step, SimpleNamespace(task_consumer=blind))
 
-    return lambda: patch.object(FleetStep, "_tick", tick)
+    @contextmanager
+    def mutant() -> Iterator[None]:
+        with ExitStack() as changed:
+            changed.enter_context(patch.object(FleetStep, "_tick", tick))
+            if not sees_unacked:  # production counts such messages twice: on the channel, and over all connections
+                changed.enter_context(patch.object(Process, "count_active", _count_running))
+            yield
+
+    return mutant
+
+
+def _count_running(process: Process) -> int:
+    return sum(message.stage in (Stage.RESERVED, Stage.ACTIVE) for message in process.messages)
 
 
 def _forget_epoch(conduct: Conduct, snapshot: Snapshot | None, now: float) -> bool:
