@@ -121,8 +121,8 @@ pipeline-ledger: setup-dev ## let only an environment's own role write its ledge
 
 # CONTRIBUTING.md says which tests are marked slow.
 override PYTEST := $(BIN)/python -m pytest
-override SEVERAL := -n 2 --dist loadfile --no-loadscope-reorder -m
-test: setup lint ## lint, unit tests, the protocol's model, quick integration tests, one demonstration (some ten minutes)
+override SEVERAL := -n 3 --dist loadfile --no-loadscope-reorder -m
+test: setup lint ## lint, unit tests, the protocol's model, quick integration tests, one demonstration (some 15 minutes)
 	@$(PYTEST) $(SEVERAL) "not slow and not acceptance and not image" tests
 	@$(PYTEST) -m "acceptance and not slow" tests/acceptance
 
