@@ -78,7 +78,8 @@ def add_database(t: Template, *, network: Network, settings: Settings) -> Databa
             VPCSecurityGroups=[group.id],
         )
     )
-    suppress(instance, checkov={"CKV_AWS_161": "No one signs in with IAM: a way in that is not used is closed."})
+    unused = "No one signs in with IAM: a way in that is not used is closed."
+    suppress(instance, checkov={"CKV_AWS_161": unused}, guard={"rds_instance_iam_authentication_enabled_check": unused})
     add_database_logs(t, instance=instance, logs=LOGS, settings=settings)
     secret_arn = instance.get_att(SECRET_ARN)
     _add_outputs(t, secret_arn=secret_arn)
