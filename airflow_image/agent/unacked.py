@@ -111,11 +111,6 @@ class PatientQoS(transport.QoS):  # type: ignore[misc]  # kombu is not typed
     """kombu's record of unacknowledged messages. A write that is refused becomes a debt instead of an error."""
 
     @property
-    def unacked(self) -> int:
-        """The messages that this worker holds, also those of earlier connections."""
-        return len(holdings)
-
-    @property
     def has_room(self) -> bool:
         """Whether a slot is free. Messages of earlier connections count, as their tasks take slots."""
         return not self.prefetch_count or len(holdings) < self.prefetch_count

@@ -38,7 +38,10 @@ _code = CodeHash(code_folders(os.environ))
 
 
 def count_active() -> int:
-    """Count the tasks that run or wait in this worker, or are not acknowledged, over all of its connections."""
+    """Count the tasks that run or wait in this worker, or are not acknowledged, over all of its connections.
+
+    A task stops being active before its message is acknowledged.
+    """
     return max(len(requests.active_requests), len(requests.reserved_requests), len(holdings))
 
 
@@ -112,11 +115,10 @@ class FleetStep(bootsteps.StartStopStep):  # type: ignore[misc]  # Celery is not
         holdings.pay(channel)
         command = self._agent.command_now()
         consuming = self._subscribe(tasks) if command.consume else self._unsubscribe(tasks)
-        # Both are needed: a task stops being active before its message is acknowledged, and a BRPOP under way can still
-        # bring a message. Private to kombu: if it changes, this raises, and a worker without snapshots never drains.
-        unacked = channel.qos.unacked
+        # A BRPOP under way can still bring a message. Private to kombu: if it changes, this raises, and a worker
+        # without snapshots never drains.
         polling = bool(channel._in_poll)
-        active = max(count_active(), unacked)
+        active = count_active()
         now = monotonic()
         quiet = not consuming and not active and not polling and not holdings.owes
         idle = self._idle.check(quiet=quiet, epoch=command.epoch, now=now)

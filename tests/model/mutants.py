@@ -27,11 +27,10 @@ Mutant = Callable[[], AbstractContextManager[Any]]
 
 
 class _Blind:
-    """A task consumer whose channel shows less than there is."""
+    """A task consumer whose channel does not show that a BRPOP is under way."""
 
-    def __init__(self, tasks: Any, *, sees_unacked: bool, sees_poll: bool) -> None:
+    def __init__(self, tasks: Any) -> None:
         self._tasks = tasks
-        self._sees_unacked, self._sees_poll = sees_unacked, sees_poll
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._tasks, name)
@@ -39,26 +38,21 @@ class _Blind:
     @property
     def channel(self) -> SimpleNamespace:
         real = self._tasks.channel
-        none = SimpleNamespace(unacked=0, has_room=real.qos.has_room, can_consume=real.qos.can_consume)
-        return SimpleNamespace(
-            qos=real.qos if self._sees_unacked else none,
-            _in_poll=real._in_poll if self._sees_poll else None,
-            answered_at=real.answered_at,
-        )
+        return SimpleNamespace(qos=real.qos, _in_poll=None, answered_at=real.answered_at)
 
 
 def _blind(*, sees_unacked: bool, sees_poll: bool) -> Mutant:
     unchanged = FleetStep._tick
 
     def tick(step: FleetStep, consumer: Any) -> None:
-        blind = _Blind(consumer.task_consumer, sees_unacked=sees_unacked, sees_poll=sees_poll)
-        unchanged(step, SimpleNamespace(task_consumer=blind))
+        unchanged(step, SimpleNamespace(task_consumer=_Blind(consumer.task_consumer)))
 
     @contextmanager
     def mutant() -> Iterator[None]:
         with ExitStack() as changed:
-            changed.enter_context(patch.object(FleetStep, "_tick", tick))
-            if not sees_unacked:  # production counts such messages twice: on the channel, and over all connections
+            if not sees_poll:
+                changed.enter_context(patch.object(FleetStep, "_tick", tick))
+            if not sees_unacked:
                 changed.enter_context(patch.object(Process, "count_active", _count_running))
             yield
 

@@ -121,7 +121,7 @@ class Process:
     @property
     def channel(self) -> SimpleNamespace:
         room = len(self.held) < SLOTS
-        qos = SimpleNamespace(unacked=len(self.held), has_room=room, can_consume=lambda: room)
+        qos = SimpleNamespace(has_room=room, can_consume=lambda: room)
         return SimpleNamespace(qos=qos, _in_poll=self.poll, answered_at=self.answered_at)
 
     # --- the event loop

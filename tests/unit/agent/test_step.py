@@ -8,7 +8,8 @@ import redis
 
 from agent.conduct import CONFIRM_IDLE_S, PROOF_S, Command
 from agent.fleet_agent import HANGS_AFTER_S
-from agent.worker import TICK_S, FleetStep
+from agent.unacked import holdings
+from agent.worker import TICK_S, FleetStep, count_active
 
 QUEUES = [SimpleNamespace(name="default"), SimpleNamespace(name="long")]
 
@@ -19,7 +20,7 @@ class TaskConsumer:
     def __init__(self) -> None:
         self.listed = {queue.name for queue in QUEUES}
         self.subscribed: set[str] = set()
-        qos = SimpleNamespace(unacked=0, has_room=True, can_consume=lambda: True)
+        qos = SimpleNamespace(has_room=True, can_consume=lambda: True)
         self.channel = SimpleNamespace(qos=qos, _in_poll=None, answered_at=0.0)
 
     def consuming_from(self, name: str) -> bool:
@@ -129,11 +130,14 @@ def test_a_worker_that_still_polls_is_not_idle(loop: Loop) -> None:
     assert not loop.idle
 
 
-def test_a_worker_with_a_message_that_is_not_acknowledged_is_not_idle(loop: Loop) -> None:
-    loop.tasks.channel.qos.unacked = 1
+def test_a_worker_with_a_message_that_is_not_acknowledged_is_not_idle(
+    loop: Loop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("agent.worker.count_active", count_active)
+    monkeypatch.setitem(holdings.messages, "tag", object())
     loop.run(2 * CONFIRM_IDLE_S)
     assert not loop.idle
-    loop.tasks.channel.qos.unacked = 0
+    del holdings.messages["tag"]
     loop.run(2 * CONFIRM_IDLE_S)
     assert loop.idle
 
