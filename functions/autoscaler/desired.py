@@ -132,17 +132,16 @@ def plan_by_backlog(situation: Situation) -> Plan:
     most = max(ceiling, service.desired)
     wanted = max(policy.minimum, min(most, service.desired + max(0, boots_needed + replacements - booting)))
     # ECS might stop a worker that boots instead of the one that has drained, again and again.
-    retired = 0 if booting or wanted > service.desired else retired_drained(workers)
+    retired = 0 if booting else retired_drained(workers)
+    # One that is launched and one that stops would leave the count as it is, and ECS would do neither.
+    is_replacing = workers.retiring and wanted > service.desired
     return Plan(
         recall=tuple(worker for worker in workers.recallable if worker.id in consuming),
         surplus=surplus,
         replaced=replaced,
         wanted=wanted,
         minimum=policy.minimum,
-        # One that is launched and one that stops would leave the count as it is, and ECS would do neither.
-        stoppable=0
-        if workers.retiring and wanted > service.desired
-        else retired + max(0, spare - cancel, service.desired - ceiling),
+        stoppable=0 if is_replacing else retired + max(0, spare - cancel, service.desired - ceiling),
         cancel=cancel,
         expected=expected.hold_slots,
     )
