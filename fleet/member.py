@@ -101,6 +101,11 @@ class Member:
     last_seen: float = 0.0
 
     @property
+    def is_consuming(self) -> bool:
+        """Whether a worker has proven that it takes messages."""
+        return self.state == CONSUMING and not self.trouble
+
+    @property
     def code(self) -> Code:
         return Code(image_version=self.image_version, dags_hash=self.dags_hash, airflow_version=self.airflow_version)
 

@@ -107,7 +107,7 @@ def _figures(situation: Situation) -> str:
     """Return the demand, what it needs, and the workers by state; states without a worker are left out."""
     workers = situation.workers
     consuming = sum(worker.is_consuming for worker in workers.serving)
-    troubled = sum(worker.state == CONSUMING and not worker.is_consuming for worker in workers.serving)
+    troubled = sum(worker.state == CONSUMING for worker in workers.serving) - consuming
     drained = len(workers.stoppable)
     counts = {
         "consuming": consuming,

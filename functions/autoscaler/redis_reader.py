@@ -11,7 +11,7 @@ import redis
 from autoscaler.backing import BackedRoster
 from autoscaler.observation import Fleet, Unreadable, Worker
 from fleet.access import unacked_keys
-from fleet.member import CONSUMING, STOPPED
+from fleet.member import STOPPED
 from fleet.pools import PRIORITY_SEPARATOR, Pool, lists_of, lists_of_pools
 from fleet.registry import ORDERS, Command, order_key, read_each
 
@@ -148,7 +148,7 @@ def read_broker_state(client: redis.Redis, backed: BackedRoster, pools: Sequence
     if waiting is None:
         return replace(state, problem=f"more than {KEYS_PER_PAGE * MAX_PAGES} keys")
     # Only consuming workers: a starting one may never get protection, and a draining one may stay for hours.
-    consumed = {queue for w in workers if w.state == CONSUMING and not w.trouble for queue in w.queues}
+    consumed = {queue for worker in workers if worker.is_consuming for queue in worker.queues}
     return replace(state, unconsumed=tuple(sorted(waiting - consumed)))
 
 

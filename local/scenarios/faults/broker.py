@@ -7,7 +7,6 @@ import signal
 import time
 from collections.abc import Sequence
 
-from fleet.member import CONSUMING
 from local.scenarios.airflow import BURST_DAG, BURST_TASK
 from local.scenarios.faults.trial import Burst, Trial
 from local.scenarios.sampling import WorkerSample, backlog
@@ -94,7 +93,7 @@ def believed_s(samples: Sequence[WorkerSample]) -> float:
         idle = {
             (worker.id, worker.active)
             for worker in sample.workers
-            if sample.queued and worker.state == CONSUMING and not worker.trouble and worker.active < worker.slots
+            if sample.queued and worker.is_consuming and worker.active < worker.slots
         }
         since = {f"{name} {active}": since.get(f"{name} {active}", sample.at) for name, active in idle}
         longest = max([longest, *(sample.at - at for at in since.values())])
