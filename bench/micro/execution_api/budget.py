@@ -6,13 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from fleet.pools import POOLS, read_pools, total_slots
+from local.stack.connection_budget import SETS_IN_DEPLOYMENT, accepted_connections
 from ops.cost.resolved import read_template
+from project.errors import CommandError
 from roles import web_processes
 
 ENVIRONMENTS = ("dev", "qa", "prd")
-CONNECTIONS_PER_GIB = 112  # RDS's default for max_connections
-DEPLOYMENT = 2  # old and new ECS tasks run side by side
-GIB_OF_SIZE = {"micro": 1, "small": 2, "medium": 4, "large": 8, "xlarge": 16, "2xlarge": 32}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,12 +41,15 @@ def budget(environment: str, *, of_process: int, of_roles: Mapping[str, int]) ->
     variables = {each["Name"]: str(each["Value"]) for each in webserver["Environment"]}
     processes = web_processes.processes(variables)
     copies = int(resources["AirflowCopies"]["Properties"]["MaxCapacity"])
-    size = resources["Database"]["Properties"]["DBInstanceClass"].rpartition(".")[2]
+    instance_class = resources["Database"]["Properties"]["DBInstanceClass"]
+    allowed = accepted_connections(instance_class)
+    if allowed is None:
+        raise CommandError(f"{environment}: how many connections {instance_class} accepts is unknown")
     return Budget(
         environment=environment,
         slots=total_slots(read_pools(variables[POOLS])),
         copies=copies,
         processes=processes,
-        needed=DEPLOYMENT * copies * (processes * of_process + sum(of_roles.values())),
-        allowed=CONNECTIONS_PER_GIB * GIB_OF_SIZE[size],
+        needed=SETS_IN_DEPLOYMENT * copies * (processes * of_process + sum(of_roles.values())),
+        allowed=allowed,
     )

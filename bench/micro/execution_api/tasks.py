@@ -9,19 +9,18 @@ import asyncio
 import random
 import time
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 import httpx
 
+from bench.micro.execution_api.sizes import Interval
+
 ANSWERS_WITHIN_S = 60.0
 STARTS_AT_ONCE = 8
 WHO = {"hostname": "bench", "pid": 1}
 START, FIELDS, BEAT, END = "start", "rendered fields", "heartbeat", "end"
-CYCLE = (START, FIELDS, END)  # besides its heartbeats
-
-Interval = Callable[[float], float]
 
 
 @dataclass(frozen=True, kw_only=True)
