@@ -122,15 +122,17 @@ class Relay:
         )
 
     async def _sever(self, address: Address) -> None:
-        for connection in list(self._connections):
-            if connection.transport.get_extra_info("sockname") == address:
-                connection.transport.abort()
+        for connection in self._made_to(address):
+            connection.transport.abort()
 
     async def _swallow(self, address: Address) -> int:
-        found = [each for each in self._connections if each.transport.get_extra_info("sockname") == address]
+        found = self._made_to(address)
         for connection in found:
             connection.swallow()
         return len(found)
+
+    def _made_to(self, address: Address) -> list[Connection]:
+        return [each for each in self._connections if each.transport.get_extra_info("sockname") == address]
 
     async def _close(self) -> None:
         for server in self._servers.values():

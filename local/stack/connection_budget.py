@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 from agent import variables
 from roles.web_processes import CONNECTIONS_A_PROCESS, processes
-from stack.sections.airflow_containers import webserver_memory_mib
+from stack.sections.airflow_containers import memory_share_mib
+from stack.sections.connections import WEBSERVER
 
 MIB = 1024 * 1024
 # RDS's default: max_connections is the memory that it leaves to Postgres, divided by this, up to a maximum.
@@ -67,7 +68,7 @@ def connection_budget(values: Mapping[str, str]) -> Budget:
     copies = int(values["AirflowMax"])
     size = {
         variables.CPU_UNITS: values["AirflowCpu"],
-        variables.MEMORY_MIB: str(webserver_memory_mib(int(values["AirflowMemory"]))),
+        variables.MEMORY_MIB: str(memory_share_mib(WEBSERVER, int(values["AirflowMemory"]))),
     }
     a_copy = processes(size) * CONNECTIONS_A_PROCESS + sum(OTHERS.values())
     return Budget(

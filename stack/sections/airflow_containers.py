@@ -49,21 +49,20 @@ def add_containers(
 
 def _add_memory_shares(t: Template, *, memory_mib: Ref) -> dict[str, FindInMap]:
     """Add the MiB of each container for every size of the ECS task, because CloudFormation cannot multiply."""
-    whole = sum(MEMORY_SHARES.values())
     add_mapping(
         t,
         MEMORY_MAPPING,
         {
-            mib: {_key(role): int(mib) * share // whole for role, share in MEMORY_SHARES.items()}
+            mib: {_key(role): memory_share_mib(role, int(mib)) for role in MEMORY_SHARES}
             for mib in memory_choices(LEAST_MEMORY_MIB)
         },
     )
     return {role: FindInMap(MEMORY_MAPPING, memory_mib, _key(role)) for role in MEMORY_SHARES}
 
 
-def webserver_memory_mib(mib: int) -> int:
-    """Return the webserver's share of an ECS task of this size."""
-    return mib * MEMORY_SHARES[WEBSERVER] // sum(MEMORY_SHARES.values())
+def memory_share_mib(role: str, mib: int) -> int:
+    """Return the memory of a role's container in an ECS task of `mib`."""
+    return mib * MEMORY_SHARES[role] // sum(MEMORY_SHARES.values())
 
 
 def _key(role: str) -> str:

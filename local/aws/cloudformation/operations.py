@@ -104,8 +104,8 @@ class Operations:
             if policy == SNAPSHOT and kind.snapshot is not None:
                 kind.snapshot(self._cloud, physical)
             self._delete(resource)
-            if kind.is_gone is not None:
-                self._await(lambda: kind.is_gone is None or kind.is_gone(self._cloud, physical), "deletion")
+            if (is_gone := kind.is_gone) is not None:
+                self._await(lambda: is_gone(self._cloud, physical), "deletion")
         except REFUSALS as error:
             reason = in_words(error)
             self._say("DELETE_FAILED", name, kind.type, physical.id, reason)
@@ -133,7 +133,7 @@ class Operations:
             del self._stack.resources[resource.logical_id]
 
     def _checked(self, desired: DesiredResource, properties: Mapping[str, Any]) -> Any:
-        """Return the properties with their secrets. Raises ResourceFailure if AWS's schema refuses them."""
+        """Return the properties with their secrets. Raises Unstable if AWS's schema refuses them."""
         if said := desired.kind.rules.violations(properties):
             raise Unstable("Properties validation failed for resource " + f"{desired.logical_id}: {'; '.join(said)}")
         return dynamic_references.resolved(properties, self._cloud)
