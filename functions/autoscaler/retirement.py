@@ -9,7 +9,8 @@ worker that has to go for that reason is *retiring*:
 - As many workers consume as the demand needs, so none drains before its replacement consumes, and no two replacements
   are launched for one place.
 
-In a rollout no worker retires: the rollout replaces those that are old, and the others are new.
+In a rollout no worker retires: the rollout replaces those that are old, and the others are new. Nor does one in a pool
+that is asleep: its workers drain in any case, and none is launched in their place.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ def retiring(fleet: Fleet, service: Service, policy: Policy, *, now: float) -> f
     before = service.retire_before
     if before is not None and before > now:
         before = None  # until then each new worker would retire, too
-    if service.is_rolling_out or (before is None and policy.max_age_s is None):
+    if service.is_rolling_out or service.asleep or (before is None and policy.max_age_s is None):
         return frozenset()
     return frozenset(w.id for w in fleet.workers if _retires(w, before=before, max_age_s=policy.max_age_s, now=now))
 
@@ -80,8 +81,10 @@ def retired_drained(workers: Workers) -> int:
 
 
 def count_retiring(workers: Workers) -> int:
-    """Count the workers that retire: they may run beside as many others as the maximum allows."""
-    return sum(worker.id in workers.retiring for worker in workers.usable) if workers.retiring else 0
+    """Count the retiring workers that may hold a task: they may run beside as many others as the maximum allows."""
+    if not workers.retiring:
+        return 0
+    return sum(worker.id in workers.retiring for worker in workers.usable) - retired_drained(workers)
 
 
 def _retires(worker: Worker, *, before: float | None, max_age_s: float | None, now: float) -> bool:

@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 
 from autoscaler.decide import Decision, decide
 from autoscaler.memory import Memory
-from autoscaler.observation import Observation
+from autoscaler.observation import Fleet, Observation, Service, Worker
 from autoscaler.policy import Policy
-from fleet.member import CONSUMING
+from fleet.member import CONSUMING, DRAINED
 from tests.support.any_pool import CONCURRENCY, NOW, holds_work, memories, observations, parts, policies
 from tests.support.pool_world import World
 
@@ -39,6 +39,16 @@ def test_no_worker_of_a_sleeping_pool_is_started_or_recalled(
     # A rollout starts new workers. The desired count may then rise by the old workers that still hold protection.
     most = sum(map(holds_work, fleet.workers)) if service.is_rolling_out else service.running
     assert decision.desired <= max(service.desired, most)
+
+
+def test_no_worker_is_launched_beside_a_drained_one_that_is_old() -> None:
+    worker = Worker(
+        id="old", state=DRAINED, active=0, slots=CONCURRENCY, protected=False, order=None, started_at=NOW - 7200
+    )
+    service = Service(desired=0, running=0, pending=0, deployments=())
+    observation = Observation(now=NOW, queued={"default": 1}, fleet=Fleet(workers=(worker,)), service=service)
+    policy = Policy(minimum=0, maximum=10, concurrency=CONCURRENCY, max_age_s=3600.0)
+    assert decided(observation, policy, Memory()).desired == 0
 
 
 @given(observations(), policies, memories)

@@ -126,6 +126,14 @@ def test_replacements_may_exceed_the_maximum() -> None:
     assert one_left.desired == 10
 
 
+def test_a_drained_worker_that_retires_makes_no_place_beyond_the_maximum() -> None:
+    none = replace(POLICY, minimum=0, maximum=0)
+    assert decided(seen(drained(old("a")), queued=1, desired=0), none).desired == 0
+    full = [new(f"x{n}", active=4) for n in range(9)]
+    stopped = decided(seen(*full, drained(old("a")), queued=100))
+    assert (stopped.desired, tuple(stopped.memory.stopping)) == (9, ("a",))  # the next tick launches the tenth
+
+
 def test_an_idle_worker_of_a_pool_without_a_minimum_is_not_replaced() -> None:
     decision = decided(seen(old("a")), replace(POLICY, minimum=0))
     assert (decision.desired, decision.drain) == (1, ("a",))
