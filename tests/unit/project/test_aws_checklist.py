@@ -1,5 +1,6 @@
 """Each command of docs/aws-checklist.md exists in the AWS CLI, with its options, and names what the template has."""
 
+import json
 import re
 from functools import cache
 from pathlib import Path
@@ -9,6 +10,8 @@ import botocore.session
 import pytest
 from botocore import xform_name
 
+from local.lambdas.schedules import matches
+from retirement.notice import read_notice
 from tests.support import rendered
 
 ROOT = Path(__file__).parents[3]
@@ -65,3 +68,35 @@ def test_each_point_says_what_to_type_what_comes_back_and_what_happens_otherwise
         assert "```sh\n" in point, title
         assert re.search(r"^Expected", point, re.MULTILINE), title
         assert "Otherwise:" in point, title
+
+
+def file_of(name: str) -> Any:
+    """Return what the page's shell writes into a JSON file."""
+    text = (ROOT / "docs/aws-checklist.md").read_text()
+    (written,) = re.findall(rf"^cat > {name} <<END\n(.*?)^END$", text, re.DOTALL | re.MULTILINE)
+    written = written.replace("$(date -u +%FT%TZ)", "2026-11-30T00:00:00Z")
+    return json.loads(re.sub(r"\$([A-Z_]+)", lambda variable: variable[1].lower(), written))
+
+
+def transformed(transformer: dict[str, Any], event: dict[str, Any]) -> Any:
+    """Return what EventBridge's input transformer makes of an event: strings too are inserted as JSON."""
+    text = transformer["InputTemplate"]
+    for name, path in transformer["InputPathsMap"].items():
+        text = text.replace(f"<{name}>", json.dumps(event[path.removeprefix("$.")]))
+    return json.loads(text)
+
+
+def test_the_test_notice_gets_through_the_deployed_rule() -> None:
+    rule = rendered.resources("AWS::Events::Rule")["RetirementFunctionNotice"]
+    assert matches(rule["EventPattern"], file_of("notice.json"))
+
+
+def test_the_test_notice_names_the_workers_to_the_function() -> None:
+    (entry,) = file_of("entries.json")
+    event = {"time": "2026-11-30T00:00:00Z", "resources": entry["Resources"], "detail": json.loads(entry["Detail"])}
+    (target,) = file_of("targets.json")
+    sent = transformed(target["InputTransformer"], event)
+    rule = rendered.resources("AWS::Events::Rule")["RetirementFunctionNotice"]
+    assert matches(rule["EventPattern"], {**sent, "detail-type": entry["DetailType"]})
+    read = read_notice(sent, cluster="cluster", region="us-east-1", now=2e9)
+    assert (sorted(read.services), read.unknown, read.at) == (["workers"], (), 1795996800.0)
