@@ -121,7 +121,7 @@ pipeline-ledger: setup-dev ## let only an environment's own role write its ledge
 
 # CONTRIBUTING.md says which tests are marked slow.
 override PYTEST := $(BIN)/python -m pytest
-override SEVERAL := -n 3 --dist loadfile --no-loadscope-reorder -m
+override SEVERAL := -n 4 --dist loadfile --no-loadscope-reorder -m
 test: setup lint ## lint, unit tests, the protocol's model, quick integration tests, one demonstration (some 15 minutes)
 	@$(PYTEST) $(SEVERAL) "not slow and not acceptance and not image" tests
 	@$(PYTEST) -m "acceptance and not slow" tests/acceptance
@@ -153,14 +153,13 @@ pictures: setup-local ## draw the documentation's pictures of the Fleet page (ne
 	@FLEET_PICTURES=docs/images $(PYTEST) -q tests/integration/agent/test_page_browser.py -k documentations
 	@$(BIN)/python -m local demo && cd -- "$${AIRFLOW_ON_ECS_STATE:-.local}" && cp demo.png demo.svg "$$OLDPWD/docs/images/"
 
+# The two slowest tools run beside the others. Each prints only what it found.
 lint: setup-dev ## ruff, mypy, words, zizmor on the workflows, stale template, cfn-lint
-	@$(BIN)/ruff check .
-	@$(BIN)/ruff format --check .
-	@$(BIN)/mypy
-	@$(BIN)/python tools/words.py
-	@$(BIN)/zizmor --offline --no-progress --quiet --format plain .github
-	@$(BIN)/python template_gen.py --check
-	@$(BIN)/cfn-lint template.yaml
+	@$(BIN)/mypy & types=$$!; trap 'kill $$types' INT TERM; \
+	  { $(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/python tools/words.py && \
+	    $(BIN)/zizmor --offline --no-progress --quiet --format plain .github && \
+	    $(BIN)/python template_gen.py --check && $(BIN)/cfn-lint template.yaml; }; others=$$?; \
+	  wait $$types && exit $$others
 
 format: setup-dev ## format and fix what can be fixed
 	@$(BIN)/ruff check --fix-only -q .

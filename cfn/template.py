@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import yaml
@@ -73,12 +74,27 @@ _Loader.yaml_implicit_resolvers = {
 }
 
 
+def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Make an object. Raises ValueError for a key that stands there twice: YAML's parser then tells its line."""
+    made = dict(pairs)
+    if len(made) < len(pairs):
+        raise ValueError("duplicate key")
+    return made
+
+
+def _from_yaml(body: str) -> Any:
+    try:
+        return yaml.load(body, Loader=_Loader)  # noqa: S506 - derived from SafeLoader
+    except yaml.YAMLError as error:
+        raise TemplateError("Template format error: " + " ".join(str(error).split())) from error
+
+
 def parse(body: str) -> Template:
     """Return the template in `body`, YAML or JSON. Raises TemplateError for anything but a template."""
     try:
-        template = yaml.load(body, Loader=_Loader)  # noqa: S506 - derived from SafeLoader
-    except yaml.YAMLError as error:
-        raise TemplateError("Template format error: " + " ".join(str(error).split())) from error
+        template = json.loads(body, object_pairs_hook=_without_duplicates)  # JSON is YAML too, but read in no time
+    except ValueError:
+        template = _from_yaml(body)
     if not isinstance(template, dict):
         raise TemplateError("Template format error: unsupported structure.")
     return template

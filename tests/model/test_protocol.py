@@ -30,7 +30,7 @@ log = logging.getLogger(__name__)
 
 RecordProperty = Callable[[str, object], None]
 
-STEPS = int(os.environ.get("PROTOCOL_STEPS") or 3_000)
+STEPS = int(os.environ.get("PROTOCOL_STEPS") or 2_000)
 STEPS_TO_FIND_A_MUTANT = 30_000
 STEPS_AN_EXAMPLE = 100
 
@@ -76,6 +76,7 @@ MUTANTS: dict[str, tuple[Mutant, type[ProtocolMachine]]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", MUTANTS)
 def test_a_broken_protocol_is_found(name: str, record_property: RecordProperty) -> None:
     """By the machine that plays where the mutant is."""

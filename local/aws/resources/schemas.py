@@ -5,9 +5,12 @@ The schemas are those that cfn-lint ships: CloudFormation publishes them, and wo
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator, Mapping
 from functools import cache, cached_property
+from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 from jsonschema import Draft7Validator, ValidationError, validators
@@ -49,11 +52,23 @@ class Rules:
 
 @cache
 def rules_of(kind: str) -> Rules:
-    """Return the rules of a resource type. Raises what cfn-lint raises for a type that does not exist."""
-    # Imported here: it takes most of a second, which the start of the API need not wait for.
-    from cfnlint.schema import PROVIDER_SCHEMA_MANAGER
+    """Return the rules of a resource type. Raises KeyError for a type that does not exist."""
+    return Rules(json.loads((_folder() / "resources" / f"{_hashes()[kind]}.json").read_text()))
 
-    return Rules(PROVIDER_SCHEMA_MANAGER.get_resource_schema(REGION, kind).schema)
+
+@cache
+def _hashes() -> dict[str, str]:
+    """Return the hash that names a type's schema, by type."""
+    hashes: dict[str, str] = json.loads((_folder() / "providers" / f"{REGION}.json").read_text())
+    return hashes
+
+
+def _folder() -> Path:
+    """Find the schemas without importing cfn-lint: it needs a second to start, and prefers what it downloaded later."""
+    package = find_spec("cfnlint")
+    if package is None or package.origin is None:
+        raise ModuleNotFoundError("cfnlint")
+    return Path(package.origin).parent / "data/schemas"
 
 
 def _paths(schema: Schema, name: str) -> tuple[tuple[str, ...], ...]:

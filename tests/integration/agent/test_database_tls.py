@@ -62,7 +62,7 @@ def test_both_engines_reach_a_database_of_a_known_authority(
     assert ask(container, tmp_path) == {"sync": "answered", "async": "answered"}
 
 
-@pytest.mark.parametrize("wrong", ["authority", "host"])
+@pytest.mark.parametrize("wrong", ["authority", pytest.param("host", marks=pytest.mark.slow)])
 def test_no_engine_talks_to_a_database_without_a_valid_certificate(
     relay: Relay, postgres_server: PostgresServer, tmp_path: Path, wrong: str
 ) -> None:

@@ -123,7 +123,7 @@ def test_a_task_whose_message_is_nowhere_is_queued_again(redis_server: RedisServ
     assert answer == {"held": ["runs", "sent again", "waits"], "states": states}
 
 
-@pytest.mark.parametrize("program", [TOO_OFTEN, JUST_SENT])
+@pytest.mark.parametrize("program", [TOO_OFTEN, pytest.param(JUST_SENT, marks=pytest.mark.slow)])
 def test_a_task_is_not_queued_again_at_once_nor_without_an_end(
     program: str, redis_server: RedisServer, tmp_path: Path
 ) -> None:
@@ -137,5 +137,6 @@ def test_without_the_broker_no_message_is_taken_for_lost(tmp_path: Path) -> None
     assert answer["states"]["lost"] == "queued"
 
 
+@pytest.mark.slow
 def test_the_scheduler_goes_on_without_results(tmp_path: Path) -> None:
     assert ask(SILENT, tmp_path, NO_SERVER) == ["key"]

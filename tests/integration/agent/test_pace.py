@@ -3,6 +3,8 @@
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from tests.support.airflows_python import asked, needs_airflow
 from tests.support.execution_api import ExecutionApi
 
@@ -97,6 +99,7 @@ def test_a_task_that_should_not_run_is_ended_at_the_next_heartbeat(tmp_path: Pat
     assert len(api.beats) == 1
 
 
+@pytest.mark.slow
 def test_a_process_that_is_left_behind_does_not_make_the_supervisor_wait_for_a_heartbeat(tmp_path: Path) -> None:
     with ExecutionApi() as api:
         ended = supervise(api, tmp_path, LEAVES_A_PROCESS)

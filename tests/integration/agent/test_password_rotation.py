@@ -114,7 +114,16 @@ def test_a_refusal_with_the_present_password_is_raised(rotated: Rotated) -> None
         assert ask(process, "new") == "failed OperationalError"
 
 
-@pytest.mark.parametrize("wrong", ["cut off", "another encoding", "an empty object", "dropped", "expired credentials"])
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        "cut off",
+        *(
+            pytest.param(wrong, marks=pytest.mark.slow)
+            for wrong in ("another encoding", "an empty object", "dropped", "expired credentials")
+        ),
+    ],
+)
 def test_while_the_secret_cannot_be_read_the_databases_refusal_stands(
     rotated: Rotated, api: AwsApi, wrong: str
 ) -> None:

@@ -4,6 +4,8 @@ import json
 import pickle
 from pathlib import Path
 
+import pytest
+
 from roles.celery_settings import WORKER, celery_config
 from roles.parts import RESULTS_URL_PREFIX
 from tests.support.airflows_python import asked, needs_airflow
@@ -88,6 +90,7 @@ def test_a_worker_keeps_trying_while_redis_is_away(tmp_path: Path) -> None:
     assert answer == {"pauses": 4, "raised": "BackendStoreError"}
 
 
+@pytest.mark.slow
 def test_a_worker_keeps_trying_while_redis_is_a_replica(redis_server: RedisServer, tmp_path: Path) -> None:
     redis_server.client.replicaof("127.0.0.1", "1")
     try:

@@ -133,7 +133,7 @@ def own_redis(tmp_path: Path) -> Iterator[str]:
 @pytest.mark.parametrize(
     ("refuse", "accept"),
     [
-        pytest.param('config_set("maxmemory", 1)', 'config_set("maxmemory", 0)', id="full"),
+        pytest.param('config_set("maxmemory", 1)', 'config_set("maxmemory", 0)', id="full", marks=pytest.mark.slow),
         pytest.param('replicaof("127.0.0.1", 1)', 'replicaof("NO", "ONE")', id="read-only"),
     ],
 )
@@ -165,6 +165,7 @@ def test_a_silent_broker_holds_the_scheduler_up_for_one_message_a_loop(failing_o
     assert next_took_s < 0.5  # the next loop does not try at once
 
 
+@pytest.mark.slow
 @needs_airflow
 def test_a_connection_that_a_time_limit_left_broken_is_replaced(own_redis: str, tmp_path: Path) -> None:
     assert patient(BROKEN, own_redis, tmp_path) == [[1, ["queued"]], 0, ["queued"]]

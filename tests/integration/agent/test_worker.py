@@ -185,10 +185,10 @@ def test_a_worker_obeys_the_last_order_through_a_restart_of_the_broker(ecs: Fake
     ("command", "arguments"),
     [
         ("shutdown", {}),
-        ("pool_shrink", {"n": 1}),
-        ("cancel_consumer", {"queue": "default"}),
-        ("add_consumer", {"queue": "other"}),
-        ("terminate", {"signal": "KILL", "task_id": TASK}),
+        pytest.param("pool_shrink", {"n": 1}, marks=pytest.mark.slow),
+        pytest.param("cancel_consumer", {"queue": "default"}, marks=pytest.mark.slow),
+        pytest.param("add_consumer", {"queue": "other"}, marks=pytest.mark.slow),
+        pytest.param("terminate", {"signal": "KILL", "task_id": TASK}, marks=pytest.mark.slow),
         ("revoke", {"task_id": TASK, "terminate": True, "signal": "KILL"}),
     ],
 )

@@ -67,7 +67,10 @@ def make(target: str, artifacts: Path | str, *arguments: str) -> subprocess.Comp
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=120)
 
 
-@pytest.fixture(scope="module", params=sorted(TARGETS))
+@pytest.fixture(
+    scope="module",
+    params=["autoscaler", *(pytest.param(name, marks=pytest.mark.slow) for name in TARGETS if name != "autoscaler")],
+)
 def package(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     artifacts = tmp_path_factory.mktemp("artifacts") / str(request.param)
     made = make(TARGETS[request.param], artifacts, f"RUNTIME={PYTHON}")

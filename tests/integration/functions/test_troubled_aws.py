@@ -30,6 +30,8 @@ from version_check.settings import SERVICES, TOPIC_ARN, WEBSERVER_URL
 
 # Every kind is tried in both protocols (DescribeServices: JSON, DescribeDBInstances: XML), and these elsewhere.
 SOME = ("other types", "an empty object", "denied")
+# Of all these, `make test` tries two kinds: no data in a whole answer, and a refusal.
+QUICK = ("an empty object", "denied")
 ALL_OF = ("DescribeServices", "DescribeDBInstances", "UpdateService", "Publish")
 AUTOSCALER_READS = ("DescribeServices", "DescribeTasks", "GetSecretValue")
 VERSION_READS = ("DescribeServices", "DescribeTasks", "GetSecretValue", "ListTasks")
@@ -40,8 +42,16 @@ SLEEPER_READS = (
 MALFORMED_OR_REFUSED = ("MalformedAnswer: ", "Error: ", "Exception: ")
 
 
-def tried(*operations: str) -> list[tuple[str, str]]:
-    return [(operation, wrong) for operation in operations for wrong in (WRONG if operation in ALL_OF else SOME)]
+def tried(*operations: str) -> list[Any]:
+    kinds = [(operation, wrong) for operation in operations for wrong in (WRONG if operation in ALL_OF else SOME)]
+    return [pytest.param(operation, wrong, marks=marks_of(wrong)) for operation, wrong in kinds]
+
+
+def marks_of(wrong: str) -> list[pytest.MarkDecorator]:
+    return [] if wrong in QUICK else [pytest.mark.slow]
+
+
+EACH_KIND = [pytest.param(wrong, marks=marks_of(wrong)) for wrong in WRONG]
 
 
 class Context:
@@ -172,7 +182,7 @@ def test_the_ticks_of_a_minute_go_on_after_a_bad_answer(fleet: Environment, prox
     assert proxy.calls.count("DescribeServices") == 3
 
 
-@pytest.mark.parametrize("wrong", WRONG)
+@pytest.mark.parametrize("wrong", EACH_KIND)
 def test_a_size_that_was_set_is_never_said_not_to_be(
     fleet: Environment, proxy: TroubledApi, redis_server: RedisServer, wrong: str
 ) -> None:
@@ -202,7 +212,7 @@ def test_the_version_check_never_raises_and_is_never_in_sync_without_an_answer(
     assert check_versions()["status"] == "in_sync"
 
 
-@pytest.mark.parametrize("wrong", WRONG)
+@pytest.mark.parametrize("wrong", EACH_KIND)
 def test_a_notification_that_is_not_confirmed_is_sent_again(
     fleet: Environment, proxy: TroubledApi, redis_server: RedisServer, wrong: str
 ) -> None:
@@ -234,7 +244,13 @@ def test_the_sleeper_changes_nothing_and_says_why(
     assert tend_sleep()["phase"] == "awake"
 
 
-@pytest.mark.parametrize("wrong", ["an empty object", "cut off", "dropped", "denied", "expired credentials"])
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        pytest.param(wrong, marks=marks_of(wrong))
+        for wrong in ("an empty object", "cut off", "dropped", "denied", "expired credentials")
+    ],
+)
 def test_the_sleeper_says_which_step_is_not_confirmed_and_goes_on(
     fleet: Environment, proxy: TroubledApi, wrong: str
 ) -> None:

@@ -221,6 +221,7 @@ def test_no_process_takes_the_port_of_postgres_while_it_is_down(server: Postgres
     server.provision("airflow", "password", "airflow")
 
 
+@pytest.mark.slow
 def test_another_server_on_the_port_of_postgres_is_an_error(server: Postgres) -> None:
     server.start().stop()
     # It asks for this very port and to share it, which no process does by chance.
@@ -263,6 +264,7 @@ def test_data_that_are_served_are_not_served_again(server: Postgres, monkeypatch
     assert psutil.pid_exists(server.pid or 0)
 
 
+@pytest.mark.slow
 def test_the_number_of_an_unrelated_process_in_the_lock_file_is_no_obstacle(server: Postgres) -> None:
     server.start().stop()
     lock = server.log_path.parent / "data" / "postmaster.pid"
@@ -270,6 +272,7 @@ def test_the_number_of_an_unrelated_process_in_the_lock_file_is_no_obstacle(serv
     assert server.start().pid
 
 
+@pytest.mark.slow
 def test_an_interrupted_initdb_is_done_again(server: Postgres) -> None:
     unfinished = server.data_dir / "data.unfinished"
     unfinished.mkdir(parents=True)
@@ -293,6 +296,7 @@ def test_one_line_names_the_missing_wheel(server: Postgres, monkeypatch: pytest.
         server.start()
 
 
+@pytest.mark.slow
 @needs_root
 def test_below_a_closed_directory_the_data_go_elsewhere_and_are_found_again(open_directory: Path) -> None:
     closed = open_directory / "closed"
@@ -311,6 +315,7 @@ def test_below_a_closed_directory_the_data_go_elsewhere_and_are_found_again(open
     assert list(closed.iterdir()) == []
 
 
+@pytest.mark.slow
 @needs_root
 def test_programs_that_the_other_user_cannot_read_are_copied(
     server: Postgres, open_directory: Path, monkeypatch: pytest.MonkeyPatch

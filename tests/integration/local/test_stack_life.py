@@ -127,6 +127,7 @@ def test_a_stack_lives_and_ends_in_the_order_that_aws_needs(account: Account) ->
     assert len(snapshots) == 1
 
 
+@pytest.mark.slow
 def test_a_failed_first_deployment_leaves_a_bucket_a_snapshot_and_a_key_to_be_deleted(account: Account) -> None:
     assert account.carry_out("failing", broken=True) == "ROLLBACK_COMPLETE"
     skipped = {title for title, status in account.events("failing") if status == "DELETE_SKIPPED"}
@@ -135,6 +136,7 @@ def test_a_failed_first_deployment_leaves_a_bucket_a_snapshot_and_a_key_to_be_de
     assert account.carry_out("failing") == "CREATE_COMPLETE"  # what is left is not in the way
 
 
+@pytest.mark.slow
 def test_a_first_deployment_with_deletion_protection_cannot_be_rolled_back_and_has_a_way_out(account: Account) -> None:
     assert account.carry_out("locked", broken=True, DeletionProtection="true") == "ROLLBACK_FAILED"
     names = account.physical("locked")

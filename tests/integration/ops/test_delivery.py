@@ -230,6 +230,7 @@ def test_a_first_deployment_goes_without_deletion_protection_and_the_next_brings
     assert "without deletion protection" not in said
 
 
+@pytest.mark.slow
 def test_a_gate_that_fails_stops_the_promotion(pipeline: Pipeline) -> None:
     pipeline.check.stuck.add(FIRST.version)
     code, said = pipeline.run("promote", "dev", "--version", FIRST.version)
@@ -289,6 +290,7 @@ def test_the_reviewed_change_set_is_executed_and_a_rollback_within_a_revision_is
     assert pipeline.snapshots() == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("command", "to"), [("promote", UPGRADE), ("rollback", FIRST)])
 def test_an_environment_that_sleeps_is_left_alone_until_somebody_wakes_it(
     pipeline: Pipeline, command: str, to: Release

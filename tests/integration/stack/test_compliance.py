@@ -63,10 +63,12 @@ def waived_rules(environment: str, *, by_checkov: bool) -> set[str]:
     return {rule for rule in WAIVED_RULES[environment] if rule.startswith("CKV") == by_checkov}
 
 
+@pytest.mark.slow
 def test_cfn_lint_finds_nothing(written: dict[str, Path]) -> None:
     assert run(LINT, "--format", "parseable", *written.values()) == ""
 
 
+@pytest.mark.slow
 def test_cfn_lint_finds_nothing_in_the_expanded_template_with_its_conditions(tmp_path: Path) -> None:
     path = tmp_path / "expanded.json"
     path.write_text(json.dumps(rendered.deployed()))

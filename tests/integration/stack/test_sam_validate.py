@@ -33,6 +33,7 @@ def run(*command: str, cwd: Path = ROOT, **settings: str) -> subprocess.Complete
     )
 
 
+@pytest.mark.slow
 def test_sam_validate_passes_with_lint(tmp_path: Path) -> None:
     result = run("sam", "validate", "--lint", "--region", rendered.REGION, __SAM_CLI_APP_DIR=str(tmp_path))
     assert result.returncode == 0, result.stderr
@@ -71,7 +72,7 @@ def store() -> Iterator[str]:
         thread.join()
 
 
-@pytest.mark.parametrize("environment", ["local", "prd"])
+@pytest.mark.parametrize("environment", [pytest.param("local", marks=pytest.mark.slow), "prd"])
 def test_sam_deploy_reads_all_settings_from_the_files(tmp_path: Path, store: str, environment: str) -> None:
     """Read what SAM prints before it deploys; the stub then refuses the change set, which does not matter here."""
     for name in ("samconfig.toml", "parameters", "template.yaml"):

@@ -61,6 +61,7 @@ def test_nothing_is_built_without_pythons_headers(tmp_path: Path, monkeypatch: p
         build(say=print, cache=tmp_path)
 
 
+@pytest.mark.slow
 def test_a_failed_build_leaves_its_log_and_no_build(
     root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -178,6 +178,7 @@ def test_a_trace_that_cannot_be_read_ends_the_report_in_one_line(
     assert capsys.readouterr().err == "bench: a.csv is empty\n"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scenario", [*SCENARIOS[1:], *OTHER_LOADS], ids=lambda scenario: scenario.name)
 def test_each_scenario_changes_something(scenario: Scenario) -> None:
     base = Setting(slots=16)

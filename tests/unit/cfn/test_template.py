@@ -15,6 +15,11 @@ def test_a_duplicate_key_is_refused_with_its_line() -> None:
         parse("Resources:\n  A: 1\n  A: 2\n")
 
 
+def test_a_duplicate_key_in_json_is_refused_with_its_line_too() -> None:
+    with pytest.raises(TemplateError, match=r"duplicate key A \(line 2\)"):
+        parse('{"Resources":\n  {"A": 1, "A": 2}}')
+
+
 def test_json_is_read_too() -> None:
     assert parse('{"Resources": {"A": {"Type": "T"}}}') == {"Resources": {"A": {"Type": "T"}}}
 

@@ -47,7 +47,9 @@ def test_check_passes_on_fresh_files(tmp_path: Path) -> None:
     assert template_gen.main(arguments(tmp_path, check=True)) == 0
 
 
-@pytest.mark.parametrize(("content", "state"), [("Resources: {}\n", "stale"), (None, "missing")])
+@pytest.mark.parametrize(
+    ("content", "state"), [("Resources: {}\n", "stale"), pytest.param(None, "missing", marks=pytest.mark.slow)]
+)
 @pytest.mark.parametrize("name", FILES)
 def test_check_reports_a_stale_or_missing_file_in_one_line(
     tmp_path: Path, name: str, content: str | None, state: str
