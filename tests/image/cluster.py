@@ -44,14 +44,16 @@ WORKER_TASK = "WorkerTaskDefinition"
 WORKER_MEMORY_MIB = "2048"
 DAGS = Path(__file__).parent / "dags"
 IMAGE_DAGS = "/opt/airflow-on-ecs/dags"
+# The containers have defaults for these, or nothing here that these lead to.
+LEFT_OUT = {"BROKER_PATIENCE_MINUTES", "CONNECTIONS_PREFIX", "DATABASE_SECRET_ARN", "GATE_MINUTES"}
 LOG_SERVER_PORT = "AIRFLOW__LOGGING__WORKER_LOG_SERVER_PORT"
 
 
 def given_by_template(role: str, values: Mapping[str, str]) -> dict[str, str]:
-    """Return those of `values` that the template gives to the container of `role`. It gives no secret without one."""
+    """Return those of `values` that the template gives to the container of `role`. KeyError if one lacks a value."""
     container = rendered.containers()[role]
-    known = {name: values[name] for name in rendered.secrets(container)}
-    return known | {name: values[name] for name in rendered.environment(container) if name in values}
+    names = [*rendered.secrets(container), *rendered.environment(container)]
+    return {name: values[name] for name in names if name not in LEFT_OUT}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,7 +106,7 @@ class Cluster:
             user = rendered.environment(rendered.containers()[role]).get(f"{kind}_USER")
             if user is not None:
                 values |= {f"{kind}_USER": user, f"{kind}_PASSWORD": password_of(user)}
-        return {**given_by_template(role, values), **self.injected}
+        return given_by_template(role, {**values, **self.injected}) | self.injected
 
     @contextlib.contextmanager
     def running(
@@ -223,6 +225,8 @@ def _servers(image: Image, authority: Authority) -> Iterator[Cluster]:
                 "API_SECRET": "api-secret-of-at-least-thirty-two-bytes",
                 "JWT_SECRET": "jwt-secret-of-at-least-thirty-two-bytes-better-sixty-four-bytes-",
                 "ADMIN_PASSWORD": PASSWORD,
+                "CPU_UNITS": "1024",
+                "MEMORY_MIB": "1024",
                 "EXECUTION_API_URL": f"http://127.0.0.1:{ports[EXECUTION]}/execution/",
                 "LOG_BUCKET": BUCKET,
                 "POOLS": json.dumps(POOLS),

@@ -91,7 +91,13 @@ def image(built: Built) -> Image:
 @pytest.fixture(scope="module")
 def cluster(image: Image, authority: Authority) -> Iterator[Cluster]:
     with start_cluster(image, authority) as made:
-        assert eventually(lambda: made.answers("webserver", "/api/v2/monitor/health"), within_s=START_TIMEOUT_S)
+        webserver = made.containers["webserver"]
+
+        def answers() -> bool:
+            assert webserver.is_running, webserver.log()[-3000:]
+            return made.answers("webserver", "/api/v2/monitor/health")
+
+        assert eventually(answers, within_s=START_TIMEOUT_S)
         yield made
 
 
