@@ -4,11 +4,16 @@ The image's user is 50000 in every container. On Fargate namespaces keep contain
 another. Here all of them are processes of one machine, where the kernel keeps only different users apart: it closes
 /proc/PID/environ, /proc/PID/mem, ptrace and signals between them. So each container gets a uid of its own from 50000
 on, and all of them the image's group.
+
+The end of a container ends all processes of its user. So no two stacks may use one uid, not even one after the other: a
+stack reserves ranges of them for as long as it lives.
 """
 
 from __future__ import annotations
 
 import os
+import socket
+import sys
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,6 +25,8 @@ from local.fargate.image import Image
 from local.servers.process import LOG_TAIL_BYTES, UserIds, spawn, stop
 
 FIRST_UID = GID = 50_000
+END_UID = 65_000  # above it, systems give uids a meaning
+RANGE = 500  # the containers of a long day of faults
 UMASK = 0o002  # what one container writes into a shared folder, another may change: on Fargate they have one user
 NAME = "airflow"  # the image's name of the user; here it has no entry in /etc/passwd
 CHECK_TIMEOUT_S = 20.0
@@ -50,26 +57,50 @@ class ContainerUsers:
 
     def __init__(self, reveal: tuple[Path, ...] = ()) -> None:
         self._reveal = reveal
-        self._next = FIRST_UID
+        self._next = self._end = 0
+        self._reservations: list[socket.socket] = []
         self._lock = threading.Lock()
 
     def new(self, *, shared: Sequence[Path] = ()) -> ContainerUser:
-        """Return a user that was not handed out before, and that no process of another stack has.
+        """Return a user that was not handed out before. Raises UnusableUserError when there is none left.
 
         `shared`: the folders of volumes that several containers of an ECS task mount. All of the group may use them.
         """
         for folder in shared:
             os.chown(folder, -1, GID)
             folder.chmod(0o2770)
-        taken = set()
-        for process in psutil.process_iter(["uids"]):
-            if process.info["uids"] is not None:
-                taken.add(process.info["uids"].real)
         with self._lock:
-            while self._next in taken:
-                self._next += 1
+            if self._next == self._end:
+                self._next = self._reserve()
+                self._end = self._next + RANGE
             uid, self._next = self._next, self._next + 1
         return ContainerUser(ids=UserIds(uid, GID), reveal=(*self._reveal, *shared))
+
+    def _reserve(self) -> int:
+        """Reserve a range that no other stack has, and no process: a stack that was killed may have left some."""
+        used = {p.info["uids"].real for p in psutil.process_iter(["uids"]) if p.info["uids"] is not None}
+        for first in range(FIRST_UID, END_UID, RANGE):
+            if used.isdisjoint(range(first, first + RANGE)) and self._hold(first):
+                return first
+        raise UnusableUserError(f"all user ids from {FIRST_UID} to {END_UID} are in use")
+
+    def _hold(self, first: int) -> bool:
+        """Bind a name that stands for the range. The kernel frees it when this process ends, however it ends."""
+        if sys.platform != "linux":
+            return True
+        reservation = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        try:
+            reservation.bind(f"\0airflow-on-ecs-users-{first}")
+        except OSError:
+            reservation.close()
+            return False
+        self._reservations.append(reservation)
+        return True
+
+    def close(self) -> None:
+        """Free the ranges, after the last container has ended."""
+        for reservation in self._reservations:
+            reservation.close()
 
 
 class UnusableUserError(Exception):
@@ -95,6 +126,7 @@ def container_users(image: Image, *, authorities: Path, folder: Path) -> Contain
     finally:
         stop(child)
     if code != 0:
+        users.close()
         said = log_path.read_text(errors="replace")[-LOG_TAIL_BYTES:].strip().splitlines()
         raise UnusableUserError(said[-1] if said else f"exit code {code}")
     return users

@@ -135,6 +135,8 @@ def up(
         outputs = _deploy(cleanup, servers, config, source)
 
         users = _container_users(config, servers.authority, report)
+        if users is not None:
+            cleanup.callback(users.close)
         report("starting the services: airflow, worker, flower")
         start = Start(outputs=outputs, settings=settings or {}, users=users, failure=failure)
         stack = _start_services(cleanup, servers, config, start)

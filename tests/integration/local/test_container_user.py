@@ -10,7 +10,7 @@ import psutil
 import pytest
 
 from local.fargate.container import Container
-from local.fargate.container_user import FIRST_UID, GID, ContainerUsers, UnusableUserError, container_users
+from local.fargate.container_user import FIRST_UID, GID, RANGE, ContainerUsers, UnusableUserError, container_users
 from local.fargate.image import Image
 from local.servers.process import spawn
 
@@ -42,13 +42,14 @@ def image(tmp_path: Path) -> Image:
 
 
 @pytest.fixture
-def users(image: Image, tmp_path: Path) -> ContainerUsers:
+def users(image: Image, tmp_path: Path) -> Iterator[ContainerUsers]:
     try:
         found = container_users(image, authorities=image.root / "VERSION", folder=tmp_path)
     except UnusableUserError as error:
         pytest.skip(f"WITHOUT A USER OF THEIR OWN containers run as root here: {error}")
     assert found is not None
-    return found
+    yield found
+    found.close()
 
 
 @pytest.fixture
@@ -153,15 +154,46 @@ def test_containers_change_each_others_files_in_a_folder_that_they_share(users: 
     assert log_path.read_text().strip() == "handed over"
 
 
-def test_a_user_of_a_living_process_is_not_given_to_a_container(tmp_path: Path) -> None:
-    first = ContainerUsers().new().ids
+@pytest.fixture
+def stacks() -> Iterator[Callable[[], ContainerUsers]]:
+    made: list[ContainerUsers] = []
+
+    def begin() -> ContainerUsers:
+        made.append(ContainerUsers())
+        return made[-1]
+
+    yield begin
+    for each in made:
+        each.close()
+
+
+def test_no_two_stacks_give_one_user(stacks: Callable[[], ContainerUsers]) -> None:
+    """Not even before a process of the user runs, or when it has ended: the end of a container ends all of them."""
+    one, other = stacks(), stacks()
+    given = [(one.new().ids.uid, other.new().ids.uid) for _ in range(RANGE + 1)]
+    assert len({uid for pair in given for uid in pair}) == 2 * len(given)
+
+
+def test_the_users_of_a_stack_that_has_ended_are_given_again(stacks: Callable[[], ContainerUsers]) -> None:
+    one = stacks()
+    first = one.new().ids
+    one.close()
+    assert stacks().new().ids == first
+
+
+def test_a_user_of_a_living_process_is_not_given_to_a_container(
+    stacks: Callable[[], ContainerUsers], tmp_path: Path
+) -> None:
+    one = stacks()
+    first = one.new().ids
     child = spawn(["sleep", "60"], env={"PATH": os.defpath}, cwd="/", log_path=tmp_path / "log", user=first)
     try:
         deadline = time.monotonic() + WAIT_S
         while psutil.Process(child.pid).uids().real != first.uid:
             assert time.monotonic() < deadline
             time.sleep(0.02)
-        assert ContainerUsers().new().ids != first
+        one.close()
+        assert stacks().new().ids != first
     finally:
         child.kill()
         child.wait()
