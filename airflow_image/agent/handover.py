@@ -1,4 +1,4 @@
-"""Makes a Celery worker hand each workload to the runner instead of forking the task itself.
+"""Hands each workload of a Celery worker to the runner, which forks the task.
 
 Celery's pool has threads: each waits for the outcome of one workload.
 """
@@ -13,7 +13,6 @@ import time
 from pathlib import Path
 from typing import Any
 
-from airflow.executors.base_executor import BaseExecutor
 from celery.exceptions import Ignore, Reject
 from celery.signals import worker_init
 
@@ -34,18 +33,15 @@ class SupervisorLost(Exception):
 runner: Runner | None = None
 
 
-def run_workload(workload: Any, *, subprocess_logs_to_stdout: bool = False, **_: Any) -> int:
-    """Replace Airflow's own, which forks here.
+def run_workload(workload: str) -> None:
+    """Let the runner run a workload, Airflow's JSON, and wait for its end.
 
-    Raises Reject for a workload that has not begun, so that it is queued again; Ignore for one that must not.
+    Raises Reject for a workload that has not begun, so that it is queued again; Ignore for one that must not;
+    SupervisorLost.
     """
     if runner is None:
         raise Reject("no runner is connected", requeue=True)
-    request = Request(
-        workload=workload.model_dump_json(),
-        dags_hash=os.environ.get(variables.DAGS_HASH, ""),
-        logs_to_stdout=subprocess_logs_to_stdout,
-    )
+    request = Request(workload=workload, dags_hash=os.environ.get(variables.DAGS_HASH, ""))
     try:
         outcome = runner.run(request)
     except OSError as error:
@@ -56,15 +52,14 @@ def run_workload(workload: Any, *, subprocess_logs_to_stdout: bool = False, **_:
         time.sleep(RETRY_AFTER_S)
         raise Reject(outcome.reason, requeue=True)
     if outcome.error == "TaskAlreadyRunningError":
-        from airflow.sdk.exceptions import TaskAlreadyRunningError
-
-        raise TaskAlreadyRunningError(outcome.reason)
+        # A failure as the result of this message would end the task where it runs.
+        log.info("fleet: a message was delivered again, and its task runs already: %s", outcome.reason)
+        raise Ignore
     if outcome.error == ObsoleteMessageError.__name__:
         log.warning("fleet: a message is obsolete, and no task starts for it: %s", outcome.reason)
         raise Ignore
     if outcome.error:
         raise SupervisorLost(f"{outcome.error}: {outcome.reason}")
-    return 0
 
 
 def _stop_when_lost(connected: Runner) -> None:
@@ -80,5 +75,4 @@ def connect(**_: Any) -> None:
     threading.Thread(target=_stop_when_lost, args=(runner,), name="runner", daemon=True).start()
 
 
-BaseExecutor.run_workload = staticmethod(run_workload)
 worker_init.connect(connect)

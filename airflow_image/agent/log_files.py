@@ -1,4 +1,6 @@
-"""Lets the worker's log server open only files below the log folder, whatever a task puts there.
+"""Runs Airflow's log server beside a worker: `python -m agent.log_files`.
+
+It opens only files below the log folder, whatever a task puts there.
 
 Starlette resolves a path, checks that the result is below the folder, and opens it later. A task can write to the
 folder: it could replace the file by a link in between, and the worker's environment has secrets.
@@ -10,6 +12,7 @@ import os
 import stat
 from typing import Any
 
+from airflow.utils.serve_logs import serve_logs
 from airflow.utils.serve_logs.log_server import JWTAuthStaticFiles
 from anyio import to_thread
 from starlette.exceptions import HTTPException
@@ -52,3 +55,8 @@ async def _respond(files: Any, path: str, scope: Any) -> OpenedFile:
         os.close(descriptor)
         raise HTTPException(status_code=NOT_FOUND)
     return OpenedFile(descriptor, status)
+
+
+if __name__ == "__main__":
+    install()
+    serve_logs()

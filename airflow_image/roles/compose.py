@@ -51,12 +51,6 @@ def _without_log_server(given: Variables) -> list[str]:
     return ["--skip-serve-logs"] if is_local(given) else []
 
 
-def _worker(given: Variables) -> list[str]:
-    shape = ["--queues", given[variables.QUEUES], "--concurrency", given[variables.SLOTS]]
-    # No one uses gossip or mingle: they cost a second at the start, and messages from each worker to every other.
-    return ["airflow", "celery", "worker", *shape, "--without-mingle", "--without-gossip", *_without_log_server(given)]
-
-
 def _flower(given: Variables) -> list[str]:
     at = ["--hostname", bind_host(given), "--port", given["PORT"]]
     return ["airflow", "celery", "flower", *at, "--flower-conf", str(FLOWER_CONFIGURATION)]
@@ -99,7 +93,7 @@ ROLES = {
             # Takes messages and serves logs; runs no code of a DAG.
             name="worker",
             parts=(parts.BROKER, parts.READER, parts.RESULTS, parts.API_KEY, parts.WORKING, parts.FLEET),
-            command=_worker,
+            command=lambda given: ["python", "-m", "agent.start_worker", *_without_log_server(given)],
             has_reporter=False,
         ),
         Role(

@@ -37,7 +37,6 @@ EXECUTION_API_WAIT_S = (5, 10)
 # for dead if the webserver had been away for four minutes. A task whose worker is lost is retried after this time.
 HEARTBEAT_LIMIT_S = 600
 HEARTBEAT_LIMIT = {"AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": str(HEARTBEAT_LIMIT_S)}
-EXTRA_CELERY_CONFIG = "AIRFLOW__CELERY__EXTRA_CELERY_CONFIG"
 ASYNC_ARGUMENTS = "roles.database_async.ARGUMENTS"  # not imported here: it reads the environment
 SECRETS_BACKEND = "airflow.providers.amazon.aws.secrets.secrets_manager.SecretsManagerBackend"
 INFINITE_SLOTS = -1
@@ -47,7 +46,6 @@ VISIBILITY_TIMEOUT_S = 86_400
 RESULTS_URL_PREFIX = "agent.results:StateBackend+"
 ADMIN = "admin"
 BROKER_READER = "BROKER_READER"  # how the variables of the second user begin, who reads what the first may not
-TRANSPORT_OPTIONS = "AIRFLOW__CELERY_BROKER_TRANSPORT_OPTIONS__"
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 
 
@@ -105,7 +103,7 @@ def _secret_connections(given: Variables) -> Settings:
 
 
 def _broker_settings(given: Variables) -> Settings:
-    settings = {f"{TRANSPORT_OPTIONS}VISIBILITY_TIMEOUT": str(VISIBILITY_TIMEOUT_S)}
+    settings = {f"{variables.TRANSPORT_OPTIONS}VISIBILITY_TIMEOUT": str(VISIBILITY_TIMEOUT_S)}
     match given["BROKER_SCHEME"]:
         case "redis":
             return settings
@@ -119,7 +117,9 @@ def _broker_settings(given: Variables) -> Settings:
 def _unacked_settings(pool: str) -> Settings:
     """Keep unacknowledged messages apart from those of other pools, which the user may not read."""
     names = ("UNACKED_KEY", "UNACKED_INDEX_KEY", "UNACKED_MUTEX_KEY")
-    return {f"{TRANSPORT_OPTIONS}{name}": key for name, key in zip(names, access.unacked_keys(pool), strict=True)}
+    return {
+        f"{variables.TRANSPORT_OPTIONS}{name}": key for name, key in zip(names, access.unacked_keys(pool), strict=True)
+    }
 
 
 def _scheduler_settings(given: Variables) -> Settings:
@@ -144,8 +144,6 @@ def _shared_logs(given: Variables) -> Settings:
 def _worker_settings(given: Variables) -> Settings:
     pool = find_pool(read_pools(given[POOLS]), given["POOL"])
     return {
-        # A thread waits for each workload, which the runner runs.
-        "AIRFLOW__CELERY__POOL": "threads",
         variables.POOL: pool.name,
         variables.QUEUES: ",".join(pool.queues),
         variables.SLOTS: str(pool.concurrency),
@@ -173,8 +171,8 @@ def _broker_patience_s(given: Variables) -> float:
 
 
 def _extra_celery_config(given: Variables, patience: Mapping[str, Any], *modules: str) -> Settings:
-    own = given.get(EXTRA_CELERY_CONFIG)
-    return {EXTRA_CELERY_CONFIG: celery_settings.celery_config(own, patience, modules=modules)}
+    own = given.get(variables.EXTRA_CELERY_CONFIG)
+    return {variables.EXTRA_CELERY_CONFIG: celery_settings.celery_config(own, patience, modules=modules)}
 
 
 def _scheduler_secrets(given: Variables) -> Settings:
@@ -230,7 +228,7 @@ READER = Part(
 RESULTS = Part(
     needs=BROKER.needs,
     settings=lambda _: {"AIRFLOW__CELERY__TASK_TRACK_STARTED": "False"},  # the executor needs the end only
-    secrets=lambda given: {"AIRFLOW__CELERY__RESULT_BACKEND": RESULTS_URL_PREFIX + broker_url(given)},
+    secrets=lambda given: {variables.RESULTS_URL: RESULTS_URL_PREFIX + broker_url(given)},
     raw=BROKER.raw,
 )
 FERNET = _secret("FERNET_SECRET", setting="AIRFLOW__CORE__FERNET_KEY", convert=fernet_key)

@@ -106,7 +106,7 @@ class Cluster:
             user = rendered.environment(rendered.containers()[role]).get(f"{kind}_USER")
             if user is not None:
                 values |= {f"{kind}_USER": user, f"{kind}_PASSWORD": password_of(user)}
-        return given_by_template(role, {**values, **self.injected}) | self.injected
+        return {**given_by_template(role, {**values, **self.injected}), **self.injected}
 
     @contextlib.contextmanager
     def running(

@@ -23,11 +23,10 @@ MAX_REASON = 500  # characters
 
 @dataclass(frozen=True, kw_only=True)
 class Request:
-    """`workload`: Airflow's JSON. `dags_hash`: of the code that the task runs. `logs_to_stdout`: as Airflow has it."""
+    """`workload`: Airflow's JSON. `dags_hash`: of the code that the task runs."""
 
     workload: str
     dags_hash: str
-    logs_to_stdout: bool
 
 
 @dataclass(frozen=True, kw_only=True)

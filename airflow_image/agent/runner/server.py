@@ -16,6 +16,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import psutil
 
@@ -171,12 +172,23 @@ def end_tasks(main: psutil.Process, *, kill_after_s: float = KILL_AFTER_S) -> No
         time.sleep(CHECK_EVERY_S)
 
 
+def decoded(workload: str, decoder: Any) -> Any:
+    """Return Airflow's object. Raises ValueError, which does not show the workload: it has the task's token."""
+    from pydantic import ValidationError
+
+    try:
+        return decoder.validate_json(workload)
+    except ValidationError as error:
+        raise ValueError(f"no workload of this version of Airflow, for {error.error_count()} reasons") from None
+
+
 def main() -> None:
     """Preload, then serve the worker that shares the folder `SHARED_FOLDER`."""
     close_to_others()
     from airflow.sdk.log import configure_logging
 
     configure_logging(output=sys.stdout.buffer)
+    from airflow.configuration import conf
     from airflow.executors.base_executor import BaseExecutor
 
     from agent.runner import obsolete, pace
@@ -186,9 +198,11 @@ def main() -> None:
     decoder = preload()
     obsolete.install()
 
+    logs_to_stdout = conf.getboolean("logging", "task_logs_to_stdout", fallback=False)
+
     def supervise(request: protocol.Request) -> None:
         os.environ[variables.DAGS_HASH] = request.dags_hash
-        workload = decoder.validate_json(request.workload)
-        BaseExecutor.run_workload(workload, subprocess_logs_to_stdout=request.logs_to_stdout)
+        workload = decoded(request.workload, decoder)
+        BaseExecutor.run_workload(workload, subprocess_logs_to_stdout=logs_to_stdout)
 
     Server(Path(os.environ[variables.SHARED_FOLDER]), supervise).run()

@@ -53,7 +53,7 @@ from agent import handover
 from agent.runner.protocol import Outcome
 handover.runner = SimpleNamespace(run=lambda _: Outcome(error="ObsoleteMessageError", reason="HTTP 403"))
 try:
-    handover.run_workload(SimpleNamespace(model_dump_json=lambda: "{}"))
+    handover.run_workload("{}")
 except Exception as error:
     answer(type(error).__name__)
 """

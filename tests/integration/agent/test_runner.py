@@ -78,7 +78,7 @@ def runner(served: Served) -> Iterator[Runner]:
 
 
 def request(code: str) -> Request:
-    return Request(workload=code, dags_hash="hash", logs_to_stdout=False)
+    return Request(workload=code, dags_hash="hash")
 
 
 def in_background(runner: Runner, code: str) -> tuple[threading.Thread, list[Outcome | None]]:

@@ -11,6 +11,7 @@ from urllib.parse import quote
 
 import pytest
 
+from agent import variables
 from agent.gates import other_workers, other_workers_unless_newer
 from agent.variables import WORKER_MODULES
 from fleet.pools import PoolsError
@@ -123,7 +124,6 @@ def test_an_empty_variable_counts_as_missing(role: str) -> None:
             "AIRFLOW__CELERY__RESULT_BACKEND",
             "agent.results:StateBackend+rediss://worker-default:token@broker.internal:6379/0?ssl_cert_reqs=required",
         ),
-        ("worker", "AIRFLOW__CELERY__POOL", "threads"),
         ("worker", "AIRFLOW__LOGGING__BASE_LOG_FOLDER", "/opt/shared/logs"),
         ("runner", "AIRFLOW__LOGGING__BASE_LOG_FOLDER", "/opt/shared/logs"),
         ("scheduler", "AIRFLOW__CORE__EXECUTOR", "agent.executor.FleetExecutor"),
@@ -229,7 +229,7 @@ def test_no_secret_is_on_a_command_line(role: str) -> None:
         ("scheduler", "airflow scheduler"),
         ("dag-processor", "airflow dag-processor"),
         ("triggerer", "airflow triggerer"),
-        ("worker", "airflow celery worker --queues default --concurrency 16 --without-mingle --without-gossip"),
+        ("worker", "python -m agent.start_worker"),
         ("runner", "python -m agent.runner"),
         ("flower", f"airflow celery flower --hostname 0.0.0.0 --port 8080 --flower-conf {FLOWER_CONFIGURATION}"),
         ("migrate", "airflow db migrate"),
@@ -248,7 +248,8 @@ def test_no_other_machine_can_connect_when_the_host_is_loopback(role: str) -> No
 
 
 def test_a_worker_has_the_queues_and_slots_of_its_pool() -> None:
-    assert "--queues long,longer --concurrency 4" in command("worker", POOL="long")
+    given = composed("worker", POOL="long")
+    assert (given[variables.QUEUES], given[variables.SLOTS]) == ("long,longer", "4")
 
 
 def test_an_operators_own_setting_beats_a_default() -> None:
