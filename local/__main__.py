@@ -42,6 +42,7 @@ def main() -> int:
     parser.add_argument("--version", default="", help="deploy: the image's version, which becomes its tag")
     parser.add_argument("--only", nargs="+", default=(), metavar="NAME", help="faults: only these")
     parser.add_argument("--autoscaler-away", type=float, metavar="S", help="faults: seconds without the autoscaler")
+    parser.add_argument("--long-task", type=float, metavar="S", help="faults: seconds of the task that outlasts one")
     arguments = parser.parse_args()
     if sys.version_info[:2] not in SUPPORTED:
         print("local: Python {}.{} is not supported; use 3.11 or 3.12".format(*sys.version_info[:2]), file=sys.stderr)
@@ -93,7 +94,9 @@ def _run(arguments: argparse.Namespace) -> int:
         if arguments.command == "deploy":
             return commands.deploy(arguments.version)
         if arguments.command == "faults":
-            return commands.faults(arguments.only, autoscaler_away_s=arguments.autoscaler_away)
+            return commands.faults(
+                arguments.only, autoscaler_away_s=arguments.autoscaler_away, long_task_s=arguments.long_task
+            )
         return known[arguments.command]()
     except (BotoCoreError, ClientError, redis.RedisError, httpx.HTTPError) as error:
         logging.getLogger("local").exception("a part of the stack did not answer")

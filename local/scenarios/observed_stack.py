@@ -41,9 +41,11 @@ class ObservedStack:
         """The name of the autoscaler's function."""
         return self.stack.outputs[AUTOSCALER_OUTPUT]
 
-    def settle(self) -> None:
-        """Wait until the workers are at their minimum and consume, and no task is queued or active."""
-        self.wait_for("return to the minimum", self._is_settled, timeout_s=SETTLE_TIMEOUT_S)
+    def settle(self, *, running: int = 0) -> None:
+        """Wait until the workers are at their minimum and consume, nothing queues, and at most `running` tasks run."""
+        self.wait_for(
+            "return to the minimum", lambda sample: self._is_settled(sample, running), timeout_s=SETTLE_TIMEOUT_S
+        )
 
     def wait_for(
         self, what: str, is_reached: Callable[[WorkerSample], bool], *, timeout_s: float = SAMPLE_TIMEOUT_S
@@ -74,8 +76,8 @@ class ObservedStack:
         """Return the autoscaler's decisions since a time in seconds since the epoch."""
         return [d for d in decisions(self.stack) if d["t"] >= at]
 
-    def _is_settled(self, sample: WorkerSample) -> bool:
-        is_idle = not sample.queued and not sample.active
+    def _is_settled(self, sample: WorkerSample, running: int) -> bool:
+        is_idle = not sample.queued and sample.active <= running
         is_minimum = sample.desired == sample.running == len(sample.workers) == sample.consuming == self.minimum
         return is_minimum and is_idle and self._is_healthy()
 

@@ -8,9 +8,12 @@ import shutil
 import signal
 import time
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from local.servers import process
 from local.servers.ports import HOST, Port, PortTakenError, reserve
@@ -19,6 +22,7 @@ START_TIMEOUT_S = 10.0
 POLL_EVERY_S = 0.01  # a start takes 0.02 s
 ADDRESS_IN_USE = "Address already in use"
 DUMP = "dump.rdb"  # Redis's default name
+ONE_ATTEMPT = Retry(NoBackoff(), 0)
 READY = "Ready to accept connections"
 USERS = "users.acl"
 ADMINISTRATOR = "administrator"
@@ -91,15 +95,31 @@ class Redis:
         self._child = self._start(redis_binary())
         (self._directory / DUMP).unlink(missing_ok=True)  # a later start must begin empty
 
+    def freeze(self) -> None:
+        """Let the process not go on: connections stay open, new ones are accepted by the kernel, nothing answers."""
+        self._signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Let the server go on. Do nothing when it is not frozen, or down."""
+        self._signal(signal.SIGCONT)
+
     def set_password(self, password: str) -> None:
         """Change the password at runtime. Connections that have signed in stay signed in, as on ElastiCache."""
         with self.client() as client:
             client.config_set("requirepass", password)
         self._password = password
 
-    def client(self) -> "redis.Redis":
-        """Make a client with the present password, bytes in and out."""
-        return redis.Redis(host=HOST, port=self.port, username=self._user, password=self._password)
+    def client(self, *, timeout_s: float | None = None) -> "redis.Redis":
+        """Make a client with the present password, bytes in and out.
+
+        With `timeout_s` it waits so long for an answer, and repeats nothing.
+        """
+        limits: dict[str, Any] = {} if timeout_s is None else {"socket_timeout": timeout_s, "retry": ONE_ATTEMPT}
+        return redis.Redis(host=HOST, port=self.port, username=self._user, password=self._password, **limits)
+
+    def _signal(self, number: int) -> None:
+        if self._child is not None:
+            self._child.send_signal(number)
 
     def _write_users(self, administrator: str, password: str) -> None:
         file = self._directory / USERS

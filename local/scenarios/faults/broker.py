@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import os
-import signal
 import time
-from collections.abc import Sequence
 
-from local.scenarios.airflow import BURST_DAG, BURST_TASK
+import redis
+
+from fleet.member import WORKER
+from local.scenarios.faults.capacity import check_capacity
+from local.scenarios.faults.container_logs import count_lines
 from local.scenarios.faults.trial import Burst, Trial
-from local.scenarios.sampling import WorkerSample, backlog
+from local.scenarios.sampling import backlog
 
 NO_PRIMARY = ("127.0.0.1", "1")
 ROLE_CHANGES_S = (10.0, 90.0)
@@ -20,12 +21,8 @@ LONG = Burst(tasks=2, shortest_s=150, longest_s=170)
 SHORT = Burst(tasks=60, shortest_s=2, longest_s=10)
 FLUSHED = Burst(tasks=120, shortest_s=5, longest_s=10)
 RUN_TIMEOUT_S = 600.0
-BELIEVED_S = 30.0  # for so long may a worker be taken for capacity that takes no messages
-GAP_S = 5.0  # between samples: what happened meanwhile no one could read
-STARTS = """
-    SELECT map_index, try_number, count(*) FROM log
-    WHERE dag_id = %s AND run_id = %s AND task_id = %s AND event = 'running' GROUP BY 1, 2 HAVING count(*) > 1
-"""
+TAKES_NOTHING = "fleet: takes no messages"  # a worker's log, and why
+ANSWER_TIMEOUT_S = 3.0
 
 
 def change_roles(trial: Trial) -> None:
@@ -44,25 +41,30 @@ def change_roles(trial: Trial) -> None:
 def fall_silent(trial: Trial) -> None:
     """Swallow what every open connection sends, while new connections reach a new Redis with the same data."""
     _trigger(trial)
-    trial.figures["connections"] = trial.stack.relay.swallow("broker")
+    before = _alarms(trial)
+    connections = trial.stack.relay.swallow("broker")
+    trial.figures["connections"] = connections
+    trial.require(connections > 0, "no connection to Redis was open: the fault proves nothing")
     trial.stack.broker_server.restart()
     _finish(trial)
+    _require_alarms(trial, before)
 
 
 def freeze(trial: Trial) -> None:
     """Stop Redis's process for a while: connections stay, and nothing is answered."""
     _trigger(trial)
-    pid = trial.stack.broker_server.pid
-    if pid is None:
-        trial.require(False, "Redis does not run: the fault proves nothing")
-        return
-    os.kill(pid, signal.SIGSTOP)
+    before = _alarms(trial)
+    server = trial.stack.broker_server
+    server.freeze()
     try:
-        time.sleep(FROZEN_S)
+        frozen_at = time.monotonic()
+        trial.require(not _answers(trial), "Redis answered while its process was stopped: the fault proves nothing")
+        time.sleep(max(0.0, frozen_at + FROZEN_S - time.monotonic()))
     finally:
-        os.kill(pid, signal.SIGCONT)
+        server.thaw()
     trial.figures["frozen_s"] = FROZEN_S
     _finish(trial)
+    _require_alarms(trial, before)
 
 
 def flush(trial: Trial) -> None:
@@ -78,28 +80,6 @@ def flush(trial: Trial) -> None:
     _finish(trial)
 
 
-def believed_s(samples: Sequence[WorkerSample]) -> float:
-    """Return for how long at most a worker was taken for capacity while messages waited and it took none.
-
-    It was if it reported that it consumes, and had a free slot, without a change, in a pool with a backlog.
-    """
-    longest = 0.0
-    since: dict[str, float] = {}
-    before = float("-inf")
-    for sample in samples:
-        if sample.at - before > GAP_S:
-            since.clear()
-        before = sample.at
-        idle = {
-            (worker.id, worker.active)
-            for worker in sample.workers
-            if sample.queued and worker.is_consuming and worker.active < worker.slots
-        }
-        since = {f"{name} {active}": since.get(f"{name} {active}", sample.at) for name, active in idle}
-        longest = max([longest, *(sample.at - at for at in since.values())])
-    return round(longest, 1)
-
-
 def _trigger(trial: Trial) -> None:
     trial.trigger(LONG)
     trial.trigger_on_several(SHORT)
@@ -107,13 +87,23 @@ def _trigger(trial: Trial) -> None:
 
 def _finish(trial: Trial) -> None:
     trial.finish(timeout_s=RUN_TIMEOUT_S)
-    believed = believed_s(trial.observed.workers.since(trial.began_at))
-    trial.figures["believed_s"] = believed
-    trial.require(believed <= BELIEVED_S, f"a worker that took no messages was taken for capacity for {believed:.0f} s")
-    twice = _started_twice(trial)
-    trial.require(not twice, f"{twice} tasks ran twice in one try")
+    check_capacity(trial)
 
 
-def _started_twice(trial: Trial) -> int:
-    with trial.stack.database_server.superuser(trial.stack.outputs["DatabaseName"]) as database:
-        return sum(len(database.execute(STARTS, (BURST_DAG, run_id, BURST_TASK)).fetchall()) for run_id in trial.runs)
+def _alarms(trial: Trial) -> int:
+    """Count how often a worker has said that it takes no messages."""
+    return count_lines(trial.stack.outputs["WorkerServiceName"], WORKER, TAKES_NOTHING)
+
+
+def _require_alarms(trial: Trial, before: int) -> None:
+    alarms = _alarms(trial) - before
+    trial.figures["workers_without_messages"] = alarms
+    trial.require(alarms > 0, "no worker noticed that Redis did not answer: the fault proves nothing")
+
+
+def _answers(trial: Trial) -> bool:
+    with trial.stack.broker_server.client(timeout_s=ANSWER_TIMEOUT_S) as client:
+        try:
+            return bool(client.ping())
+        except redis.TimeoutError:
+            return False

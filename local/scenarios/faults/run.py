@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -27,6 +28,7 @@ from local.scenarios.faults.failures import (
     restart_redis,
     throttle_autoscaler,
 )
+from local.scenarios.faults.long_task import LongTask
 from local.scenarios.faults.page import Harm, with_open_page
 from local.scenarios.faults.scaling import flip_orders, lower_count, run_second_autoscaler
 from local.scenarios.faults.sleep import put_to_sleep
@@ -47,11 +49,15 @@ SETTINGS = {"AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": str(HEARTBEAT
 
 @dataclass(frozen=True, kw_only=True)
 class Fault:
-    """`harm` triggers bursts, does the harm and waits for the tasks; the runner settles the stack before and after."""
+    """`harm` triggers bursts, does the harm and waits for the tasks; the runner settles the stack before and after.
+
+    `has_long_task`: a task that outlasts the fault runs beside the bursts, see `long_task`.
+    """
 
     name: str
     what: str
     harm: Harm
+    has_long_task: bool = False
 
 
 def faults(*, autoscaler_away_s: float = AUTOSCALER_AWAY_S) -> tuple[Fault, ...]:
@@ -65,14 +71,26 @@ def faults(*, autoscaler_away_s: float = AUTOSCALER_AWAY_S) -> tuple[Fault, ...]
             name="role-change",
             what=f"Redis is a replica twice, {sum(broker.ROLE_CHANGES_S):.0f} s in all",
             harm=broker.change_roles,
+            has_long_task=True,
         ),
         Fault(
             name="broker-silent",
             what="every connection to Redis leads nowhere, new ones reach a new server",
             harm=broker.fall_silent,
+            has_long_task=True,
         ),
-        Fault(name="broker-frozen", what=f"Redis is frozen for {broker.FROZEN_S:.0f} s", harm=broker.freeze),
-        Fault(name="registry-flushed", what="Redis loses everything in mid-burst", harm=broker.flush),
+        Fault(
+            name="broker-frozen",
+            what=f"Redis is frozen for {broker.FROZEN_S:.0f} s",
+            harm=broker.freeze,
+            has_long_task=True,
+        ),
+        Fault(
+            name="registry-flushed",
+            what="Redis loses everything in mid-burst",
+            harm=broker.flush,
+            has_long_task=True,
+        ),
         Fault(name="postgres", what=f"Postgres reboots, {DATABASE_AWAY_S:.0f} s away", harm=restart_postgres),
         Fault(name="webserver", what="the webserver is killed on a busy machine", harm=kill_webserver),
         Fault(name="autoscaler-away", what=away, harm=lambda t: throttle_autoscaler(t, away_s=autoscaler_away_s)),
@@ -98,11 +116,11 @@ def faults(*, autoscaler_away_s: float = AUTOSCALER_AWAY_S) -> tuple[Fault, ...]
     )
 
 
-def run(*, only: Sequence[str], autoscaler_away_s: float) -> int:
+def run(*, only: Sequence[str], autoscaler_away_s: float, long_task_s: float) -> int:
     """Bring the stack up, run the faults (all, or those named), take it down; 0 only if every fault holds."""
     chosen = choose(faults(autoscaler_away_s=autoscaler_away_s), only)
     with Display() as display, up(display.step, settings=SETTINGS) as stack:
-        verdicts = _run_all(stack, display, chosen)
+        verdicts = _run_all(stack, display, chosen, long_task_s=long_task_s)
         display.step("stopping everything")
     REPORT.write_text(json.dumps([verdict.to_record() for verdict in verdicts], indent=2) + "\n")
     held = sum(verdict.holds for verdict in verdicts)
@@ -119,13 +137,15 @@ def choose(every: Sequence[Fault], only: Sequence[str]) -> tuple[Fault, ...]:
     return tuple(fault for fault in every if not only or fault.name in only)
 
 
-def _run_all(stack: Stack, display: Display, chosen: Sequence[Fault]) -> list[Verdict]:
+def _run_all(stack: Stack, display: Display, chosen: Sequence[Fault], *, long_task_s: float) -> list[Verdict]:
     observed = ObservedStack(stack)
+    long_task = LongTask(observed, seconds=long_task_s)
     verdicts = []
     try:
-        for fault in chosen:
+        for fault, following in itertools.zip_longest(chosen, chosen[1:]):
             display.step(f"{fault.name}: {fault.what}")
-            verdict = _run_one(observed, fault)
+            is_last = following is None or not following.has_long_task
+            verdict = _run_one(observed, fault, long_task, is_last=is_last)
             verdicts.append(verdict)
             display.say(f"{'[green]✓[/]' if verdict.holds else '[red]✗[/]'} {verdict.line()}")
     finally:
@@ -133,11 +153,23 @@ def _run_all(stack: Stack, display: Display, chosen: Sequence[Fault]) -> list[Ve
     return verdicts
 
 
-def _run_one(observed: ObservedStack, fault: Fault) -> Verdict:
-    """Settle, harm, repair, settle, judge. A step that fails or does not end in time is part of the verdict."""
+def _run_one(observed: ObservedStack, fault: Fault, long_task: LongTask, *, is_last: bool) -> Verdict:
+    """Settle, harm, repair, settle, judge. A step that fails or does not end in time is part of the verdict.
+
+    `is_last`: the long task, if the fault has one, must end before the next fault.
+    """
     outlived_before = observed.stack.agent.killed_tasks
-    trial = Trial(observed=observed)
-    for step in (observed.settle, lambda: _harm(trial, fault), lambda: _repair(observed), observed.settle):
+    trial = Trial(observed=observed, long_task_s=long_task.seconds if fault.has_long_task else 0.0)
+    steps: list[Callable[[], None]] = [
+        lambda: observed.settle(running=long_task.running),
+        trial.begin,
+        *([lambda: long_task.ensure(trial)] if fault.has_long_task else []),
+        lambda: fault.harm(trial),
+        lambda: _repair(observed),
+        lambda: long_task.finish(trial) if is_last else long_task.check(trial),
+        lambda: observed.settle(running=long_task.running),
+    ]
+    for step in steps:
         _note_failure(step, trial)
     try:
         evidence = trial.evidence(outlived=observed.stack.agent.killed_tasks - outlived_before)
@@ -146,15 +178,12 @@ def _run_one(observed: ObservedStack, fault: Fault) -> Verdict:
     return judge(fault.name, evidence)
 
 
-def _harm(trial: Trial, fault: Fault) -> None:
-    trial.begin()
-    fault.harm(trial)
-
-
 def _repair(observed: ObservedStack) -> None:
     """Undo what a fault that failed may have left broken."""
     stack = observed.stack
     stack.agent.endpoint.recover()
+    stack.database_server.thaw()
+    stack.broker_server.thaw()
     with contextlib.suppress(redis.RedisError), stack.broker_server.client() as client:
         client.config_set("maxmemory", 0)
         client.replicaof("NO", "ONE")

@@ -16,6 +16,11 @@ from project.errors import CommandError
 RUN_TIMEOUT_S = 400
 CHECK_EVERY_S = 1.0
 ENDED = ("success", "failed")
+# Airflow writes a row when a task starts to run; a call that is repeated by the same process adds none.
+STARTED_TWICE = """
+    SELECT map_index, try_number FROM log
+    WHERE dag_id = %s AND run_id = %s AND task_id = %s AND event = 'running' GROUP BY 1, 2 HAVING count(*) > 1
+"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,13 +36,15 @@ class Burst:
 class Trial:
     """Starts a fault's bursts on an observed stack, waits for them, and collects figures and unmet requirements.
 
-    `runs` are the numbers of tasks by run id. `retries_due`: tasks that the fault itself kills.
+    `runs` are the numbers of tasks by run id. `retries_due`: tasks that the fault itself kills. `long_task_s`: how long
+    a task lasts that runs all the time and that the fault does not wait for; 0 without one.
     """
 
     observed: ObservedStack
     began_at: float = field(default_factory=time.monotonic)
     runs: dict[str, int] = field(default_factory=dict)
     retries_due: int = 0
+    long_task_s: float = 0.0
     figures: dict[str, Figure] = field(default_factory=dict)
     unmet: list[str] = field(default_factory=list)
 
@@ -55,10 +62,14 @@ class Trial:
         if not held:
             self.unmet.append(otherwise)
 
+    def start(self, burst: Burst) -> str:
+        """Start a burst that the fault does not wait for; return the run's id."""
+        conf = {"tasks": burst.tasks, "min_seconds": burst.shortest_s, "max_seconds": burst.longest_s}
+        return self.observed.airflow.trigger(BURST_DAG, conf)
+
     def trigger(self, burst: Burst) -> str:
         """Start a burst; return the run's id."""
-        conf = {"tasks": burst.tasks, "min_seconds": burst.shortest_s, "max_seconds": burst.longest_s}
-        run_id = self.observed.airflow.trigger(BURST_DAG, conf)
+        run_id = self.start(burst)
         self.runs[run_id] = burst.tasks
         return run_id
 
@@ -68,6 +79,10 @@ class Trial:
         slots = self.observed.slots
         sample = self.observed.wait_for("several busy workers", lambda s: s.consuming > 1 and s.active > slots)
         self.figures |= {"busy_workers": sample.consuming, "running_tasks": sample.active}
+
+    def has_ended(self, run_id: str) -> bool:
+        """Whether a run of bursts has ended, well or not. Raises CommandError when Airflow does not answer."""
+        return self.observed.airflow.run_state(BURST_DAG, run_id) in ENDED
 
     def finish(
         self,
@@ -86,7 +101,7 @@ class Trial:
             meanwhile()
             for run_id in sorted(left):
                 with contextlib.suppress(CommandError):  # the webserver may be away
-                    if self.observed.airflow.run_state(BURST_DAG, run_id) in ENDED:
+                    if self.has_ended(run_id):
                         left.discard(run_id)
             time.sleep(every_s)
         self.require(not left, f"{len(left)} runs did not end within {timeout_s:.0f} s")
@@ -101,6 +116,7 @@ class Trial:
         return Evidence(
             tally=tally,
             retries_due=self.retries_due,
+            started_twice=self._started_twice(),
             exposed=sum(len(sample.exposed) for sample in samples),
             outlived=outlived,
             most_workers=max((sample.running for sample in samples), default=0),
@@ -108,3 +124,9 @@ class Trial:
             unmet=tuple(self.unmet),
             figures=dict(self.figures),
         )
+
+    def _started_twice(self) -> int:
+        with self.stack.database_server.superuser(self.stack.outputs["DatabaseName"]) as database:
+            return sum(
+                len(database.execute(STARTED_TWICE, (BURST_DAG, run_id, BURST_TASK)).fetchall()) for run_id in self.runs
+            )

@@ -47,13 +47,15 @@ class Tally:
 class Evidence:
     """What was counted during a fault.
 
-    `retries_due`: tasks that must be retried (0 unless the fault itself kills). `exposed`: samples of workers with a
-    task and without protection. `outlived`: containers killed because they outlived their stop timeout. `unmet`: the
-    other requirements that were not met, one line each. `figures` are only shown.
+    `retries_due`: tasks that must be retried (0 unless the fault itself kills). `started_twice`: tasks that ran twice
+    in one try. `exposed`: samples of workers with a task and without protection. `outlived`: containers killed because
+    they outlived their stop timeout. `unmet`: the other requirements that were not met, one line each. `figures` are
+    only shown.
     """
 
     tally: Tally
     retries_due: int = 0
+    started_twice: int = 0
     exposed: int = 0
     outlived: int = 0
     most_workers: int = 0
@@ -93,6 +95,7 @@ def judge(name: str, evidence: Evidence) -> Verdict:
         for count, what in (
             (tally.failed, "tasks failed"),
             (tally.lost, "tasks were lost"),
+            (evidence.started_twice, "tasks ran twice in one try"),
             (evidence.exposed, "times a worker had tasks and no protection"),
             (evidence.outlived, "containers outlived their stop timeout"),
         )

@@ -159,3 +159,22 @@ def test_a_restart_keeps_data_port_and_password_but_no_connection(server: Redis)
     with server.client() as client:
         assert client.lrange("queue", 0, -1) == [b"message"]
     assert list(server.log_path.parent.iterdir()) == [server.log_path]
+
+
+def test_a_frozen_server_keeps_its_connections_and_answers_when_it_thaws(server: Redis) -> None:
+    with server.client(timeout_s=0.5) as opened, server.client(timeout_s=0.5) as later:
+        opened.ping()
+        server.freeze()
+        try:
+            for client in (opened, later):
+                with pytest.raises(redis.TimeoutError):
+                    client.ping()
+        finally:
+            server.thaw()
+        assert opened.ping()
+
+
+def test_a_server_that_is_down_is_neither_frozen_nor_thawed(server: Redis) -> None:
+    server.stop()
+    server.freeze()
+    server.thaw()

@@ -8,7 +8,7 @@ from typing import Any
 import psutil
 import pytest
 
-from local.scenarios.faults.broker import GAP_S, believed_s
+from local.scenarios.faults.capacity import GAP_S, believed_s
 from local.scenarios.faults.failures import busy_processors
 from local.scenarios.faults.run import choose, faults
 from local.scenarios.faults.verdict import Evidence, Tally, judge
@@ -47,6 +47,7 @@ def test_a_fault_without_consequences_holds() -> None:
         ({"tally": Tally(tasks=60, succeeded=58, lost=2)}, "2 tasks were lost"),
         ({"tally": Tally(tasks=60, succeeded=60, retried=3)}, "3 tasks were retried, 0 expected"),
         ({"tally": Tally(tasks=0)}, "no task ran"),
+        ({"started_twice": 2}, "2 tasks ran twice in one try"),
         ({"exposed": 1}, "1 times a worker had tasks and no protection"),
         ({"outlived": 1}, "1 containers outlived their stop timeout"),
         ({"unmet": ("return to the minimum: not seen within 240 s",)}, "return to the minimum: not seen within 240 s"),
@@ -120,6 +121,16 @@ def test_a_worker_is_believed_while_it_claims_a_free_slot_and_takes_nothing() ->
 )
 def test_a_worker_that_takes_what_there_is_or_says_why_not_is_not_believed_wrongly(between: dict[str, Any]) -> None:
     assert believed_s([sampled(0.0), sampled(1.0), sampled(2.0, **between), sampled(3.0), sampled(4.0)]) == 1.0
+
+
+def test_a_worker_whose_tasks_end_and_that_takes_nothing_is_believed_all_the_time() -> None:
+    ending = [sampled(at, active=active) for at, active in ((0.0, 3), (1.0, 2), (2.0, 2), (3.0, 1), (4.0, 0))]
+    assert believed_s(ending) == 4.0
+
+
+def test_a_worker_that_takes_a_message_is_believed_rightly_until_then() -> None:
+    taking = [sampled(at, active=active) for at, active in ((0.0, 3), (1.0, 2), (2.0, 3), (3.0, 2), (4.0, 2))]
+    assert believed_s(taking) == 2.0
 
 
 def test_what_no_one_could_read_is_not_held_against_a_worker() -> None:
