@@ -12,7 +12,7 @@ from botocore.config import Config
 
 from local.aws.backend.shapes import request_of
 
-READ_TIMEOUT_S = 20
+READ_TIMEOUT_S = 120  # on a busy machine an answer has taken more than 20 s
 # One session for all: it reads a service's description, megabytes for EC2, once instead of for every client.
 _session: Any = boto3.session.Session()
 _session_lock = threading.Lock()
@@ -44,8 +44,9 @@ class Cloud:
                     endpoint_url=self.endpoint,
                     aws_access_key_id="local",
                     aws_secret_access_key="local",  # noqa: S106 - the server checks no signature
+                    # A creation that is repeated because its answer was slow finds its own name taken.
                     config=Config(
-                        retries={"max_attempts": 1}, read_timeout=READ_TIMEOUT_S, s3={"addressing_style": "path"}
+                        retries={"total_max_attempts": 1}, read_timeout=READ_TIMEOUT_S, s3={"addressing_style": "path"}
                     ),
                 )
             return self._clients[service]
