@@ -22,6 +22,8 @@ from local.aws import patches
 from local.aws.backend.settings import HOST, Settings
 from local.aws.cloudformation.api import CloudFormationApi
 from local.aws.cloudformation.engine import Engine
+from local.aws.iam.gate import Gate
+from local.aws.iam.state import State
 
 BACKLOG = 128
 # The services that a deployment uses first; see _warm_up.
@@ -71,7 +73,7 @@ class Server:
         self._server: BaseWSGIServer = make_server(
             HOST,
             settings.port,
-            DomainDispatcherApplication(_application),
+            self._gate(settings, engine),
             threaded=True,
             request_handler=_QuietHandler,
             fd=self._socket.fileno(),
@@ -79,6 +81,11 @@ class Server:
         self._thread = threading.Thread(
             target=self._server.serve_forever, kwargs={"poll_interval": POLL_S}, daemon=True, name="api"
         )
+
+    @staticmethod
+    def _gate(settings: Settings, engine: Engine) -> Gate:
+        application = DomainDispatcherApplication(_application)
+        return Gate(application, state=State(settings.account), account=settings.account, stack_of=engine.stack_of)
 
     def start(self) -> None:
         """Serve; the API can be called when this returns."""

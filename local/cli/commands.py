@@ -34,7 +34,7 @@ ROWS_SHOWN = 20
 def demo() -> int:
     """Bring the stack up, run a burst of tasks, take everything down, report; 0 only if the report has no problem."""
     began_at = time.monotonic()
-    with Display() as display, bring_up(display.step) as stack:
+    with Display() as display, bring_up(display.step, warn=display.warn) as stack:
         _show_addresses(display, stack)
         made = burst.run(stack, display, began_at=began_at)
         display.step("stopping everything")
@@ -67,7 +67,7 @@ def prewarm() -> int:
 
 def up() -> int:
     """Bring the stack up and keep it until a signal, which is its regular end."""
-    with Display() as display, bring_up(display.step) as stack:
+    with Display() as display, bring_up(display.step, warn=display.warn) as stack:
         _show_addresses(display, stack)
         display.step("the stack runs; Ctrl-C, or `make down` elsewhere, ends it")
         try:

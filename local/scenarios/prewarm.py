@@ -50,7 +50,7 @@ class RunTimes:
 
 def run() -> int:
     """Bring the stack up, wait for two runs, take it down; 0 only if the second run found its workers ready."""
-    with Display() as display, up(display.step) as stack:
+    with Display() as display, up(display.step, warn=display.warn) as stack:
         observed = ObservedStack(stack)
         try:
             cold, warm = _two_runs(observed, display)

@@ -35,6 +35,7 @@ from local.stack.database import DatabaseKeeper
 from local.stack.failure import Failure
 from local.stack.pools import declared_pools
 from local.stack.preflight import preflight
+from local.stack.refusals import Refusals
 from project import paths
 from project.clients import Clients, environment
 from project.environments import Environment
@@ -70,6 +71,7 @@ class Stack:
     database_server: Postgres
     broker_server: Redis
     parameters: dict[str, str]
+    refusals: Refusals
 
     def worker_service(self) -> dict[str, Any]:
         """Return the default pool's service as ECS describes it."""
@@ -97,6 +99,7 @@ class Servers:
     postgres: Postgres
     redis: Redis
     clients: Clients
+    refusals: Refusals
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,10 +114,11 @@ class Start:
 
 @contextlib.contextmanager
 def up(
-    report: Report, *, settings: Mapping[str, str] | None = None, source: Path = paths.IMAGE_SOURCE
+    report: Report, *, warn: Report, settings: Mapping[str, str] | None = None, source: Path = paths.IMAGE_SOURCE
 ) -> Iterator[Stack]:
     """Bring everything up; call `report` with the name of each step as it begins. End what was started with the block.
 
+    `warn` is called with a line for each call to the AWS API that the policies of the caller's role do not allow.
     `settings` reach every container, as variables (AIRFLOW__...) that an operator adds to the task definitions.
     `source` is what the image is built from.
     Raises CommandError when a part does not start, and at any time when a thread of the stack or its AWS API dies, or
@@ -128,7 +132,7 @@ def up(
         report("building the functions and starting Postgres, Redis and the AWS API")
         building = sam.build()
         cleanup.callback(building.kill)
-        servers = _start_servers(cleanup, config.region, failure)
+        servers = _start_servers(cleanup, config.region, failure, warn)
         building.wait()
 
         report("deploying the template with sam deploy")
@@ -174,7 +178,7 @@ def _empty_state() -> None:
         folder.mkdir(parents=True)
 
 
-def _start_servers(cleanup: contextlib.ExitStack, region: str, failure: Failure) -> Servers:
+def _start_servers(cleanup: contextlib.ExitStack, region: str, failure: Failure, warn: Report) -> Servers:
     """Start Postgres and Redis, put TLS in front of them, and start the AWS API, which tells clients where they are."""
     authority, relay = Authority(paths.TLS), Relay()
     cleanup.callback(relay.close)
@@ -193,7 +197,12 @@ def _start_servers(cleanup: contextlib.ExitStack, region: str, failure: Failure)
         on_failure=failure.report,
     )
     clients = Clients(cleanup.enter_context(api), region)
-    return Servers(authority=authority, relay=relay, postgres=postgres, redis=broker, clients=clients)
+    refusals = Refusals(clients.endpoint, warn)
+    cleanup.callback(refusals.close)
+    refusals.start()
+    return Servers(
+        authority=authority, relay=relay, postgres=postgres, redis=broker, clients=clients, refusals=refusals
+    )
 
 
 def _deploy(cleanup: contextlib.ExitStack, servers: Servers, config: Environment, source: Path) -> dict[str, str]:
@@ -271,6 +280,7 @@ def _start_services(
         database_server=servers.postgres,
         broker_server=servers.redis,
         parameters=config.parameters,
+        refusals=servers.refusals,
     )
 
 

@@ -7,6 +7,7 @@ from types import TracebackType
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
+from rich.markup import escape
 from rich.spinner import Spinner
 
 PLAIN_EVERY_S = 5.0
@@ -48,6 +49,10 @@ class Display:
     def say(self, line: str) -> None:
         """Print a line above the state."""
         self.console.print(line, soft_wrap=True)
+
+    def warn(self, refusal: str) -> None:
+        """Print above the state what the stack's AWS API refused. Any thread may call this."""
+        self.console.print(f"[yellow]refused:[/] {escape(refusal)}", soft_wrap=True)
 
     def say_periodically(self, line: str) -> None:
         """Print a line if there is no terminal, at most every PLAIN_EVERY_S seconds."""

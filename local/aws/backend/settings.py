@@ -8,6 +8,7 @@ DEFAULT_ACCOUNT = "123456789012"
 HOST = "127.0.0.1"
 SERVICE_LIMIT_S = 3 * 3600.0  # CloudFormation's own
 BROKER_ADMINISTRATOR = "BROKER_ADMINISTRATOR"  # the variable with the address of the broker's administrator
+ACCESS_PATH = "/local/iam"  # a path of no AWS service, at which the local stack asks what was used and refused
 # Clients must use localhost: with 127.0.0.1, SAM CLI parses the template's URL wrongly and finds no bucket.
 CLIENT_HOST = "localhost"
 

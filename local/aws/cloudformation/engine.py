@@ -60,6 +60,14 @@ class Engine:
                     return stack, change_set
         raise TemplateError(f"ChangeSet [{name_or_id}] does not exist")
 
+    def stack_of(self, change_set_id: str) -> str:
+        """Return the id of a change set's stack, and an empty text when there is none."""
+        for region in list(self._stacks):
+            for stack in self.stacks(region):
+                if change_set_id in stack.change_sets:
+                    return stack.id
+        return ""
+
     def body_at(self, region: str, url: str) -> str:
         """Return the template at a URL, which names the bucket in its path or its host. Raises TemplateError."""
         parts = urlsplit(url)

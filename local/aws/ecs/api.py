@@ -34,6 +34,11 @@ class EcsApi(EC2ContainerServiceResponse):  # type: ignore[misc]  # mypy is told
     _clusters: ClassVar[dict[str, Cluster]] = {}
     _lock: ClassVar[threading.RLock] = threading.RLock()
 
+    @classmethod
+    def cluster(cls, arn: str) -> Cluster | None:
+        """Return the cluster's services and tasks; None if it has had none yet."""
+        return cls._clusters.get(arn)
+
     def call_action(self) -> Any:
         with self._lock:
             return super().call_action()

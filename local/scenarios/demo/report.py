@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +30,8 @@ class Report:
     """The contents of .local/demo-report.json; times in seconds.
 
     `seconds_from_backlog_to_worker`: from the first sample with a backlog to the first with an extra worker, which has
-    been started and does not run yet. Samples are taken each second.
+    been started and does not run yet. Samples are taken each second. `refused`: calls that the AWS API refused.
+    `actions_used`: the actions of IAM that it allowed, by role.
     """
 
     tasks_total: int
@@ -46,6 +47,8 @@ class Report:
     logs_readable: int
     seconds_from_backlog_to_worker: float | None = None
     files_with_secrets: tuple[str, ...] = ()
+    refused: tuple[str, ...] = ()
+    actions_used: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
     def problems(self, *, at_least_peak: int) -> list[str]:
         """Return one line for each requirement that did not hold; none when the demonstration succeeded."""
@@ -64,6 +67,8 @@ class Report:
             found.append(f"{self.tasks_total - self.logs_readable} logs cannot be read through Airflow's API")
         if self.files_with_secrets:
             found.append(f"secrets were logged in {', '.join(self.files_with_secrets)}")
+        if self.refused:
+            found.append(f"{len(self.refused)} kinds of calls were refused, the first: {self.refused[0]}")
         return found
 
     def summary(self) -> str:

@@ -67,6 +67,8 @@ def run(stack: Stack, display: Display, *, began_at: float) -> report.Report:
         minimum_workers=minimum,
         logs_readable=readable,
         files_with_secrets=_files_with_secrets(stack),
+        refused=stack.refusals.seen(),
+        actions_used=stack.refusals.used(),
     )
     made.write(paths.STATE / "demo-report.json")
     trigger_t = triggered_at - recorder.started_at

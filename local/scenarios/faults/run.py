@@ -117,15 +117,21 @@ def faults(*, autoscaler_away_s: float = AUTOSCALER_AWAY_S) -> tuple[Fault, ...]
 
 
 def run(*, only: Sequence[str], autoscaler_away_s: float, long_task_s: float) -> int:
-    """Bring the stack up, run the faults (all, or those named), take it down; 0 only if every fault holds."""
+    """Bring the stack up, run the faults (all, or those named), take it down.
+
+    Return 0 only if every fault holds and no role lacked an action.
+    """
     chosen = choose(faults(autoscaler_away_s=autoscaler_away_s), only)
-    with Display() as display, up(display.step, settings=SETTINGS) as stack:
+    with Display() as display, up(display.step, warn=display.warn, settings=SETTINGS) as stack:
         verdicts = _run_all(stack, display, chosen, long_task_s=long_task_s)
+        refused = stack.refusals.seen()
         display.step("stopping everything")
     REPORT.write_text(json.dumps([verdict.to_record() for verdict in verdicts], indent=2) + "\n")
     held = sum(verdict.holds for verdict in verdicts)
     print(f"{held} of {len(verdicts)} faults hold; {REPORT}")
-    return 0 if held == len(chosen) else 1
+    if refused:
+        print(f"{len(refused)} kinds of calls were refused, the first: {refused[0]}")
+    return 0 if held == len(chosen) and not refused else 1
 
 
 def choose(every: Sequence[Fault], only: Sequence[str]) -> tuple[Fault, ...]:

@@ -62,7 +62,7 @@ def main(results: Path) -> None:
     shutil.copytree(paths.IMAGE_SOURCE, source)
     shutil.copytree(DAGS, source / "dags", dirs_exist_ok=True)
     try:
-        with up(_say, source=source) as stack:
+        with up(_say, warn=_say, source=source) as stack:
             found = _strike(stack, drop)
         results.write_text(json.dumps(found, indent=2))
     finally:

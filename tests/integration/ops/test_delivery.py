@@ -1,21 +1,24 @@
 """Releases go from dev over qa to prd and back: the command line, the real SAM CLI, the local AWS API."""
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, cast
 
+import boto3
 import pytest
 
 from fleet.member import Code
 from local.lambdas.function import Function
 from local.lambdas.invocations import Invocations
+from local.stack.refusals import Refusals
 from ops.delivery.__main__ import main
 from ops.delivery.ledger import PROMOTION, Deployment
 from ops.delivery.release import Release
 from ops.delivery.store import Store
 from tests.support.aws_api import ROOT, AwsApi, aws_api
+from tests.support.pipeline_roles import CLOUDFORMATION_ROLE, PipelineRoles
 from tests.support.releases import FIRST, SECOND, UPGRADE
 from version_check.memory import Memory
 from version_check.report import Outcome
@@ -26,6 +29,18 @@ BUCKET = "the-pipelines-bucket"
 BROKEN = replace(SECOND, version="1.1.1", image=SECOND.image[:-4] + "dead")
 RELEASES = (FIRST, SECOND, UPGRADE, BROKEN)
 DONE, UNCHANGED, ENDED_BADLY = 0, 1, 2
+# Granted actions that no test can use, with the reasons.
+OWN_ADDRESS = {"lambda:InvokeFunction": "the version check answers at an address of its own here"}
+UNUSED = {**OWN_ADDRESS, "rds:AddTagsToResource": "RDS copies the database's tags to its snapshot, and may ask for it"}
+NOT_SEEN = "SAM CLI does not call it here; whether it does on AWS has not been tried"
+UNUSED_BY_PLANS = {
+    **OWN_ADDRESS,
+    "cloudformation:DescribeStackEvents": NOT_SEEN,
+    "cloudformation:GetTemplate": NOT_SEEN,
+    "s3:AbortMultipartUpload": "only an upload in parts that fails is aborted",
+    "s3:GetBucketLocation": NOT_SEEN,
+}
+CLOUDFORMATION = ("--cloudformation-role", CLOUDFORMATION_ROLE)
 NOW = 1_700_000_000.0
 # As much of the real template as a delivery touches; the image of BROKEN cannot be deployed.
 TEMPLATE = f"""
@@ -38,7 +53,7 @@ Resources:
   Database:
     Type: AWS::RDS::DBInstance
     Properties:
-      DBInstanceIdentifier: !Ref AWS::StackName
+      DBInstanceIdentifier: !Sub "${{AWS::StackName}}-database"
       Engine: postgres
       DBInstanceClass: db.t4g.micro
       AllocatedStorage: "20"
@@ -130,10 +145,16 @@ class Pipeline:
     check: VersionCheck
     store: Store
     capsys: pytest.CaptureFixture[str]
+    roles: Mapping[str, PipelineRoles]
+    monkeypatch: pytest.MonkeyPatch
 
     def run(self, command: str, environment: str, *more: str) -> tuple[int, str]:
-        """Run the command; return its exit code and what it printed."""
-        code = main([command, "--env", environment, "--bucket", BUCKET, "--wait", "0", "--yes", *more])
+        """Run the command as its job does, with the role that plans or deploys; return exit code and output."""
+        roles = self.roles[environment]
+        for name, value in (roles.planning if "--plan-only" in more else roles.deploying).items():
+            self.monkeypatch.setenv(name, value)
+        self.monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)  # it keeps the credentials of its first use
+        code = main([command, "--env", environment, "--bucket", BUCKET, "--wait", "0", "--yes", *CLOUDFORMATION, *more])
         said = self.capsys.readouterr()
         return code, said.out + said.err
 
@@ -148,7 +169,7 @@ class Pipeline:
         return image_of(self.api, f"airflow-{environment}")
 
     def is_protected(self, environment: str) -> bool:
-        database = {"DBInstanceIdentifier": f"airflow-{environment}"}
+        database = {"DBInstanceIdentifier": f"airflow-{environment}-database"}
         (found,) = self.api.client("rds").describe_db_instances(**database)["DBInstances"]
         return bool(found["DeletionProtection"])
 
@@ -171,9 +192,21 @@ def api() -> Iterator[AwsApi]:
         yield api
 
 
+@pytest.fixture(scope="module")
+def roles(api: AwsApi) -> Mapping[str, PipelineRoles]:
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in api.environment.items():
+            patch.setenv(name, value)
+        return {each: PipelineRoles.make(api, each, bucket=BUCKET) for each in ("dev", "qa", "prd")}
+
+
 @pytest.fixture
 def pipeline(
-    api: AwsApi, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    api: AwsApi,
+    roles: Mapping[str, PipelineRoles],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> Iterator[Pipeline]:
     """Return the pipeline of an account in which nothing is deployed yet, with four releases."""
     (tmp_path / ".aws-sam" / "build").mkdir(parents=True)
@@ -187,7 +220,9 @@ def pipeline(
     invocations = Invocations(cast(Callable[[str], Function], check))
     for name, value in {**api.environment, "AWS_ENDPOINT_URL_LAMBDA": invocations.address}.items():
         monkeypatch.setenv(name, value)
-    made = Pipeline(api=api, check=check, store=Store(api.client("s3"), BUCKET), capsys=capsys)
+    made = Pipeline(
+        api=api, check=check, store=Store(api.client("s3"), BUCKET), capsys=capsys, roles=roles, monkeypatch=monkeypatch
+    )
     for release in RELEASES:
         made.store.add(release)
     yield made
@@ -291,6 +326,27 @@ def test_the_reviewed_change_set_is_executed_and_a_rollback_within_a_revision_is
 
 
 @pytest.mark.slow
+def granted(api: AwsApi, role: str) -> set[str]:
+    """Return the actions that `make pipeline-role` allows to a role."""
+    document = api.client("iam").get_role_policy(RoleName=role, PolicyName="delivery")["PolicyDocument"]
+    return {action for each in document["Statement"] if each["Effect"] == "Allow" for action in each["Action"]}
+
+
+def used(api: AwsApi, role: str) -> set[str]:
+    return set(Refusals(f"http://localhost:{api.port}", print).used().get(role, ()))
+
+
+@pytest.mark.slow
+def test_the_roles_use_what_they_are_granted(pipeline: Pipeline) -> None:
+    pipeline.already(FIRST, "dev")
+    version = ("--version", UPGRADE.version)
+    assert pipeline.run("promote", "dev", *version, "--plan-only")[0] == DONE
+    assert pipeline.run("promote", "dev", *version)[0] == DONE
+    deploying, planning = "pipeline-dev", "airflow-dev-plan"
+    assert granted(pipeline.api, deploying) - used(pipeline.api, deploying) == set(UNUSED)
+    assert granted(pipeline.api, planning) - used(pipeline.api, planning) == set(UNUSED_BY_PLANS)
+
+
 @pytest.mark.parametrize(("command", "to"), [("promote", UPGRADE), ("rollback", FIRST)])
 def test_an_environment_that_sleeps_is_left_alone_until_somebody_wakes_it(
     pipeline: Pipeline, command: str, to: Release

@@ -7,43 +7,18 @@ default. What the bootstrap allows is read from the installed SAM CLI.
 import json
 from collections.abc import Iterator
 from fnmatch import fnmatchcase
-from pathlib import Path
 from typing import Any
 
 import boto3
 import pytest
-import samcli.lib.pipeline.bootstrap as bootstrap
-import yaml
 from moto import mock_aws
 
 from ops.delivery.__main__ import main
 from ops.delivery.role import CHANGES, LONGEST_SESSION_S
+from tests.support.pipeline_roles import ACCOUNT, CLOUDFORMATION_ROLE, Statement, bootstrap_statements
 
-ACCOUNT = "123456789012"
 BUCKET = "the-bucket"
-CLOUDFORMATION_ROLE = f"arn:aws:iam::{ACCOUNT}:role/CloudFormation"
 GITHUB = "token.actions.githubusercontent.com"
-Statement = dict[str, Any]
-
-
-class Loader(yaml.SafeLoader):
-    """YAML with CloudFormation's functions, whose results are of no interest here."""
-
-
-def _ignore(_loader: yaml.SafeLoader, _suffix: str, _node: yaml.Node) -> str:
-    return "*"
-
-
-Loader.add_multi_constructor("!", _ignore)
-
-
-def bootstrap_statements() -> list[Statement]:
-    """Return what the bootstrap allows to its pipeline role, on any resource."""
-    text = (Path(str(bootstrap.__file__)).with_name("stage_resources.yaml")).read_text()
-    resources = yaml.load(text, Loader)["Resources"]  # noqa: S506 - a safe loader
-    found = resources["PipelineExecutionRolePermissionPolicy"]["Properties"]["PolicyDocument"]["Statement"]
-    statements = [each.get("Fn::If", [None, each])[1] for each in found]
-    return [{"Effect": "Allow", "Action": each["Action"], "Resource": "*"} for each in statements]
 
 
 def listed(value: Any) -> list[str]:

@@ -1,0 +1,142 @@
+"""What calls to the API are requests for, held against AWS's service authorization reference as cfn-lint ships it."""
+
+import io
+import json
+import re
+from importlib import resources
+from typing import Any
+from urllib.parse import urlencode
+
+import cfnlint.data.AdditionalSpecs
+import pytest
+
+from local.aws.iam.calls import read_call
+from local.aws.iam.resources import TABLE, Place, needs_of
+
+PLACE = Place(partition="aws", account="123456789012", region="eu-west-1", stack_of=lambda _: "")
+REFERENCE = json.loads((resources.files(cfnlint.data.AdditionalSpecs) / "Policies.json").read_text())
+SIGNED = "AWS4-HMAC-SHA256 Credential=ASIA1/20261130/eu-west-1/{}/aws4_request, SignedHeaders=host, Signature=0"
+STACK = "arn:aws:cloudformation:eu-west-1:123456789012:stack/s/1"
+# A call of each operation of the table, with what it names.
+PARAMETERS: dict[str, dict[str, Any]] = {
+    "application-autoscaling:RegisterScalableTarget": {"ServiceNamespace": "ecs"},
+    "cloudwatch:DisableAlarmActions": {"AlarmNames": ["a"]},
+    "cloudwatch:EnableAlarmActions": {"AlarmNames": ["a"]},
+    "cloudwatch:SetAlarmState": {"AlarmName": "a"},
+    "ecs:DescribeClusters": {"clusters": ["c"]},
+    "ecs:DescribeServices": {"cluster": "c", "services": ["a", "b"]},
+    "ecs:DescribeTasks": {"cluster": "c", "tasks": ["1"]},
+    "ecs:GetTaskProtection": {"cluster": "c", "tasks": ["1"]},
+    "ecs:ListTasks": {"cluster": "c"},
+    "ecs:TagResource": {"resourceArn": "arn:aws:ecs:eu-west-1:123456789012:service/c/a", "tags": []},
+    "ecs:UntagResource": {"resourceArn": "arn:aws:ecs:eu-west-1:123456789012:cluster/c", "tagKeys": []},
+    "ecs:UpdateService": {"cluster": "c", "service": "a"},
+    "ecs:UpdateTaskProtection": {"cluster": "c", "tasks": ["1"]},
+    "lambda:InvokeFunction": {},
+    "logs:CreateLogStream": {"logGroupName": "g", "logStreamName": "s"},
+    "logs:PutLogEvents": {"logGroupName": "g", "logStreamName": "s"},
+    "rds:CreateDBSnapshot": {"DBInstanceIdentifier": "d", "DBSnapshotIdentifier": "s"},
+    "rds:DescribeDBInstances": {"DBInstanceIdentifier": "d"},
+    "rds:DescribeDBSnapshots": {"DBSnapshotIdentifier": "s"},
+    "rds:StartDBInstance": {"DBInstanceIdentifier": "d"},
+    "rds:StopDBInstance": {"DBInstanceIdentifier": "d"},
+    "secretsmanager:GetSecretValue": {"SecretId": "s"},
+    "sns:Publish": {"TopicArn": "arn:aws:sns:eu-west-1:123456789012:t"},
+    "sts:AssumeRole": {"RoleArn": "arn:aws:iam::123456789012:role/r"},
+}
+FORMS = ("cloudformation", "rds", "sns", "sts")
+SIGNING = {"cloudwatch": "monitoring"}
+OF_STREAMS = {"logs:CreateLogStream"}  # AWS's refusals name the stream, the reference its group
+NO_RESOURCE = {"ecs:ListTasks"}  # listing by service: its resource type, a container instance, is not there on Fargate
+
+
+def environ(action: str, parameters: dict[str, Any]) -> dict[str, Any]:
+    service, _, operation = action.partition(":")
+    found = {"REQUEST_METHOD": "POST", "PATH_INFO": "/", "QUERY_STRING": "", "CONTENT_TYPE": "application/json"}
+    found["HTTP_AUTHORIZATION"] = SIGNED.format(SIGNING.get(service, service))
+    if service in FORMS:
+        body = urlencode({"Action": operation, **parameters})
+        found["CONTENT_TYPE"] = "application/x-www-form-urlencoded; charset=utf-8"
+    else:
+        body = json.dumps(parameters)
+        found["HTTP_X_AMZ_TARGET"] = f"Service.{operation}"
+    if service == "lambda":
+        found["PATH_INFO"] = "/2015-03-31/functions/f/invocations"
+        del found["HTTP_X_AMZ_TARGET"]
+    return {**found, "CONTENT_LENGTH": str(len(body)), "wsgi.input": io.BytesIO(body.encode())}
+
+
+@pytest.mark.parametrize("action", TABLE)
+def test_each_resource_is_of_a_type_that_the_reference_names_for_the_action(action: str) -> None:
+    call = read_call(environ(action, PARAMETERS.get(action, {"StackName": STACK})))
+    assert call is not None
+    assert call.action == action
+    needs = needs_of(call, PLACE)
+    assert needs[0].action == action
+    for need in needs:
+        service, _, operation = need.action.partition(":")
+        known = REFERENCE[service]["Actions"][operation.lower()].get("Resources", [])
+        types = {name.lower(): described for name, described in REFERENCE[service]["Resources"].items()}
+        formats = [form for kind in known for form in types[kind.lower()]["ARNFormats"]]
+        assert formats or need.resource == "*"
+        if action in OF_STREAMS:
+            assert need.resource.endswith(":log-group:g:log-stream:s")
+        elif action in NO_RESOURCE:
+            assert need.resource == "*"
+        else:
+            assert any(re.fullmatch(form.replace("${", "{").format_map(Anything()), need.resource) for form in formats)
+
+
+class Anything(dict[str, str]):
+    def __missing__(self, key: str) -> str:
+        return "[^:]*"
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "query", "action", "resource"),
+    [
+        ("GET", "/b/logs/a", "", "s3:GetObject", "arn:aws:s3:::b/logs/a"),
+        ("HEAD", "/b/logs/a", "", "s3:GetObject", "arn:aws:s3:::b/logs/a"),
+        ("PUT", "/b/logs/a%3Ab", "", "s3:PutObject", "arn:aws:s3:::b/logs/a:b"),
+        ("POST", "/b/k", "uploads", "s3:PutObject", "arn:aws:s3:::b/k"),
+        ("DELETE", "/b/k", "uploadId=1", "s3:AbortMultipartUpload", "arn:aws:s3:::b/k"),
+        ("DELETE", "/b/k", "", "s3:DeleteObject", "arn:aws:s3:::b/k"),
+        ("GET", "/b", "list-type=2&prefix=logs", "s3:ListBucket", "arn:aws:s3:::b"),
+        ("HEAD", "/b", "", "s3:ListBucket", "arn:aws:s3:::b"),
+        ("GET", "/b", "location", "s3:GetBucketLocation", "arn:aws:s3:::b"),
+        ("PUT", "/b", "policy", "s3:PutBucketPolicy", "arn:aws:s3:::b"),
+    ],
+)
+def test_requests_to_s3(method: str, path: str, query: str, action: str, resource: str) -> None:
+    asked = {"REQUEST_METHOD": method, "PATH_INFO": path, "QUERY_STRING": query}
+    call = read_call({**asked, "HTTP_AUTHORIZATION": SIGNED.format("s3")})
+    assert call is not None
+    (need,) = needs_of(call, PLACE)
+    assert (need.action, need.resource) == (action, resource)
+    if "prefix" in query:
+        assert need.context["s3:prefix"] == "logs"
+
+
+def test_a_change_set_also_needs_the_transform_the_tags_and_the_role() -> None:
+    given = {
+        "StackName": "s",
+        "Capabilities.member.1": "CAPABILITY_AUTO_EXPAND",
+        "Tags.member.1.Key": "k",
+        "RoleARN": "arn:aws:iam::123456789012:role/r",
+    }
+    call = read_call(environ("cloudformation:CreateChangeSet", given))
+    assert call is not None
+    assert [(need.action, need.resource) for need in needs_of(call, PLACE)] == [
+        ("cloudformation:CreateChangeSet", "arn:aws:cloudformation:eu-west-1:123456789012:stack/s/*"),
+        ("cloudformation:CreateChangeSet", "arn:aws:cloudformation:eu-west-1:aws:transform/Serverless-2016-10-31"),
+        ("cloudformation:TagResource", "arn:aws:cloudformation:eu-west-1:123456789012:stack/s/*"),
+        ("iam:PassRole", "arn:aws:iam::123456789012:role/r"),
+    ]
+
+
+def test_the_body_can_be_read_again_and_an_unknown_call_is_one_on_everything() -> None:
+    asked = environ("ecs:DeleteService", {"service": "a"})
+    call = read_call(asked)
+    assert call is not None
+    assert json.loads(asked["wsgi.input"].read()) == {"service": "a"}
+    assert [(need.action, need.resource) for need in needs_of(call, PLACE)] == [("ecs:DeleteService", "*")]
