@@ -21,15 +21,18 @@ MODULES = (
     "airflow.providers.standard.decorators.python",
     "airflow.providers.standard.operators.bash",
     "airflow.providers.standard.operators.python",
+    "airflow.sdk.definitions.asset.metadata",
     "airflow.sdk.execution_time.callback_supervisor",
     "airflow.sdk.execution_time.comms",
     "airflow.sdk.execution_time.supervisor",
     "airflow.sdk.execution_time.task_runner",
     "airflow.sdk.plugins_manager",
     "boto3.s3.transfer",
+    "fleet.member",
     "httpx",
     "jinja2.ext",
     "jinja2.sandbox",
+    "setproctitle",
 )
 NAMES_OF_THE_SDK = ("Asset", "Param", "dag", "get_current_context", "task")
 
