@@ -82,6 +82,7 @@ def test_a_short_task_sends_no_heartbeat(tmp_path: Path) -> None:
     assert api.beats == []
 
 
+@pytest.mark.slow
 def test_the_heartbeats_become_rarer_up_to_a_limit(tmp_path: Path) -> None:
     with ExecutionApi() as api:
         supervise(api, tmp_path, "import time; time.sleep(9)", first_s=1, longest_s=2)

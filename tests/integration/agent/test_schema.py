@@ -6,10 +6,13 @@ import os
 import sqlite3
 import subprocess
 
+import pytest
+
 from bench.micro.page.webserver import IMAGE, PYTHON, Webserver
 from project import paths
 
 
+@pytest.mark.slow
 def test_the_image_names_the_revision_that_its_migration_leads_to_and_all_before_it(webserver: Webserver) -> None:
     home = webserver.log.parent
     environment = {"PATH": os.environ["PATH"], "PYTHONPATH": paths.IMAGE_PYTHONPATH, "AIRFLOW_HOME": str(home)}

@@ -115,6 +115,7 @@ def test_a_change_set_lists_its_changes_and_fails_without_any(api: AwsApi) -> No
     assert same["StatusReason"].startswith("The submitted information didn't contain changes.")
 
 
+@pytest.mark.slow
 def test_a_failed_creation_is_rolled_back() -> None:
     with aws_api() as api:
         stack = api.carry_out("broken", TEMPLATE.replace("Outputs:\n", BROKEN.lstrip("\n")))

@@ -18,7 +18,9 @@ from project import environments
 from tests.support import rendered
 from tests.support.aws_api import ROOT, AwsApi, aws_api
 
-ENVIRONMENTS = [pytest.param(name, marks=[] if name == "prd" else pytest.mark.slow) for name in ("dev", "qa", "prd")]
+pytestmark = pytest.mark.slow
+
+ENVIRONMENTS = ("dev", "qa", "prd")
 NEXT_IMAGE = "123456789012.dkr.ecr.us-east-1.amazonaws.com/airflow-on-ecs:0.1.1"
 PLACEHOLDER = re.compile(r"arn:aws:acm:us-east-1:123456789012:certificate/0[0-]+")
 SCALED = 3
