@@ -122,7 +122,7 @@ pipeline-ledger: setup-dev ## let only an environment's own role write its ledge
 # CONTRIBUTING.md says which tests are marked slow.
 override PYTEST := $(BIN)/python -m pytest
 override SEVERAL := -n 4 --dist loadfile --no-loadscope-reorder -m
-test: setup lint ## lint, unit tests, the protocol's model, quick integration tests, one demonstration (some 15 minutes)
+test: setup lint ## lint, unit tests, the protocol's model, quick integration tests, one demonstration (some 12 minutes)
 	@$(PYTEST) $(SEVERAL) "not slow and not acceptance and not image" tests
 	@$(PYTEST) -m "acceptance and not slow" tests/acceptance
 
