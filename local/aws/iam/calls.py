@@ -18,7 +18,7 @@ FORM = "application/x-www-form-urlencoded"
 S3 = "s3"
 LAMBDA = "lambda"
 # Signing names that differ from the prefix of IAM's actions.
-PREFIXES = {"monitoring": "cloudwatch", "elasticloadbalancing": "elasticloadbalancing", "email": "ses"}
+PREFIXES = {"monitoring": "cloudwatch", "email": "ses"}
 INVOKE = re.compile(r"/2015-03-31/functions/([^/]+)/invocations")
 # What the query of a request to S3 asks for, when it is not about the bucket or object itself.
 S3_PARTS = {

@@ -63,6 +63,7 @@ def _hashes() -> dict[str, str]:
     return hashes
 
 
+@cache
 def _folder() -> Path:
     """Find the schemas without importing cfn-lint: it needs a second to start, and prefers what it downloaded later."""
     package = find_spec("cfnlint")

@@ -6,7 +6,7 @@ import contextlib
 import time
 
 from local.scenarios.airflow import BURST_DAG, BURST_TASK
-from local.scenarios.faults.trial import CHECK_EVERY_S, ENDED, Burst, Trial
+from local.scenarios.faults.trial import CHECK_EVERY_S, Burst, Trial
 from local.scenarios.observed_stack import ObservedStack
 from project.errors import CommandError
 from project.waiting import wait_until
@@ -55,7 +55,7 @@ class LongTask:
         """After a fault, require that the task still runs, in its first try. The fault in which it ends tallies it."""
         if self._run_id is None:
             return
-        if self._has_ended(self._run_id):
+        if trial.has_ended(self._run_id):
             self.finish(trial)
             return
         instances = self._airflow.task_instances(BURST_DAG, self._run_id, task_id=BURST_TASK)
@@ -72,7 +72,7 @@ class LongTask:
         trial.figures["long_task_s"] = self.seconds
         with contextlib.suppress(CommandError):  # then the tally has a lost task
             wait_until(
-                lambda: self._has_ended(run_id),
+                lambda: trial.has_ended(run_id),
                 what="end of the long task",
                 timeout_s=max(0.0, self._left_s()) + END_TIMEOUT_S,
                 every_s=CHECK_EVERY_S,
@@ -80,9 +80,6 @@ class LongTask:
 
     def _left_s(self) -> float:
         return self._started_at + self.seconds - time.monotonic()
-
-    def _has_ended(self, run_id: str) -> bool:
-        return self._airflow.run_state(BURST_DAG, run_id) in ENDED
 
     def _is_running(self, run_id: str) -> bool:
         return self._airflow.count(BURST_DAG, run_id, task_id=BURST_TASK, state=RUNNING) == 1
