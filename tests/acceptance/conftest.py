@@ -15,6 +15,7 @@ import psutil
 import pytest
 
 from project.paths import ROOT, STATE_VARIABLE
+from tests.support.processes import arguments
 
 END_TIMEOUT_S = 45
 LEAVE_TIMEOUT_S = 5
@@ -126,5 +127,5 @@ def command(tmp_path: Path) -> Iterator[Callable[..., Command]]:
     deadline = time.monotonic() + LEAVE_TIMEOUT_S
     while (left := set().union(*(each.left() for each in made))) and time.monotonic() < deadline:
         time.sleep(0.2)
-    assert not [" ".join(process.cmdline())[:200] for process in left]
+    assert not [" ".join(arguments(process))[:200] for process in left]
     assert not listening(left)

@@ -17,6 +17,7 @@ from agent.runner import protocol, running
 from agent.runner.client import Runner, RunnerUnavailable
 from agent.runner.protocol import Outcome, Request
 from project import paths
+from tests.support.processes import below, end_all_below
 from tests.support.waiting import eventually, stays
 
 TOKEN = "eyJ-a-token-of-this-workload"
@@ -56,10 +57,9 @@ class Served:
         return psutil.Process(self.process.pid).children()
 
     def stop(self) -> None:
-        for child in psutil.Process(self.process.pid).children(recursive=True):
-            child.kill()
-        self.process.kill()
-        self.process.wait()
+        with self.process:
+            end_all_below(self.process.pid)
+            self.process.kill()
 
 
 @pytest.fixture
@@ -134,8 +134,7 @@ def test_it_is_known_whether_tasks_run_even_while_the_runner_hangs(served: Serve
     assert eventually(lambda: running.is_any(served.folder))
     os.kill(served.process.pid, signal.SIGSTOP)
     assert stays(lambda: running.is_any(served.folder), for_s=1)
-    for child in psutil.Process(served.process.pid).children(recursive=True):
-        child.kill()
+    end_all_below(served.process.pid)
     assert eventually(lambda: not running.is_any(served.folder))
     os.kill(served.process.pid, signal.SIGCONT)
     thread.join(10)
@@ -231,7 +230,7 @@ def test_a_second_connection_is_refused(served: Served, runner: Runner) -> None:
 
 def test_tasks_are_ended_and_their_supervisors_report_it(served: Served, runner: Runner) -> None:
     thread, outcomes = in_background(runner, WITH_A_TASK)
-    assert eventually(lambda: bool(psutil.Process(served.process.pid).children(recursive=True)[1:]))
+    assert eventually(lambda: bool(below(served.process.pid)[1:]))
     runner.end_tasks()
     thread.join(20)
     assert outcomes == [Outcome()]

@@ -36,10 +36,12 @@ def worker(*tasks: tuple[str, str]) -> Iterator[psutil.Process]:
         main = psutil.Process(process.pid)
         assert eventually(lambda: len(main.children(recursive=True)) == 2 * len(tasks))
         family = [*main.children(recursive=True), main]
-        yield main
-        for member in family:
-            with contextlib.suppress(psutil.NoSuchProcess):
-                member.kill()
+        try:
+            yield main
+        finally:
+            for member in family:
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    member.kill()
 
 
 def supervisors(main: psutil.Process) -> int:

@@ -14,6 +14,7 @@ import pytest
 
 from bench.micro.page.webserver import Webserver, running_webserver
 from local.servers.redis import Redis
+from tests.support.processes import connections
 from tests.support.waiting import eventually
 
 PROCESSES = 2
@@ -37,7 +38,7 @@ def serving(server: Webserver) -> set[int]:
     return {
         child.pid
         for child in psutil.Process(server.pid).children()
-        if ports <= {each.laddr.port for each in child.net_connections("tcp4") if each.status == "LISTEN"}
+        if ports <= {each.laddr.port for each in connections(child) if each.status == "LISTEN"}
         and server.log.read_text().count("Application startup complete") >= PROCESSES
     }
 
@@ -46,10 +47,7 @@ def connected_to(server: Webserver) -> dict[int, int]:
     """Return the number of connections that each process has accepted."""
     port = urlsplit(server.internal_url).port
     return {
-        pid: sum(
-            each.status == "ESTABLISHED" and each.laddr.port == port
-            for each in psutil.Process(pid).net_connections("tcp4")
-        )
+        pid: sum(each.status == "ESTABLISHED" and each.laddr.port == port for each in connections(psutil.Process(pid)))
         for pid in serving(server)
     }
 

@@ -16,6 +16,7 @@ from local.stack.failure import Failure
 from project import paths
 from project.errors import CommandError
 from tests.support.aws_api import BROKER, DATABASE
+from tests.support.processes import arguments
 
 WAIT_S = 30.0
 
@@ -35,7 +36,7 @@ def running(on_failure: Callable[[str], None]) -> AbstractContextManager[str]:
 
 def the_process(address: str) -> psutil.Process:
     port = address.rpartition(":")[2]
-    (found,) = [p for p in psutil.Process().children() if port in p.cmdline()]
+    (found,) = [p for p in psutil.Process().children() if port in arguments(p)]
     return found
 
 
