@@ -43,6 +43,7 @@ def page(webserver: Webserver, store: redis.Redis, broker: Redis) -> Iterator[Pa
         reader.close()
 
 
+@pytest.mark.slow
 def test_the_reader_sees_the_banner_turn_beside_the_figures_of_redis(page: PageReader, store: redis.Redis) -> None:
     def sees(banner: str) -> None:
         wait_until(

@@ -90,6 +90,7 @@ def begun(title: str) -> tuple[str, str]:
     return title, "CREATE_IN_PROGRESS"
 
 
+@pytest.mark.slow
 def test_a_stack_lives_and_ends_in_the_order_that_aws_needs(account: Account) -> None:
     assert account.carry_out("life") == "CREATE_COMPLETE"
     events = account.events("life")

@@ -72,7 +72,8 @@ def store() -> Iterator[str]:
         thread.join()
 
 
-@pytest.mark.parametrize("environment", [pytest.param("local", marks=pytest.mark.slow), "prd"])
+@pytest.mark.slow
+@pytest.mark.parametrize("environment", ["local", "prd"])
 def test_sam_deploy_reads_all_settings_from_the_files(tmp_path: Path, store: str, environment: str) -> None:
     """Read what SAM prints before it deploys; the stub then refuses the change set, which does not matter here."""
     for name in ("samconfig.toml", "parameters", "template.yaml"):
