@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -87,6 +88,16 @@ def find_pool(pools: Sequence[Pool], name: str) -> Pool:
 def total_slots(pools: Sequence[Pool]) -> int:
     """Return how many tasks can run at once when every pool is at its maximum."""
     return sum(pool.maximum * pool.concurrency for pool in pools)
+
+
+def why_unserved(queue: str, pools: Sequence[Pool]) -> str:
+    """Return why no worker takes tasks of the queue, with the most similar queue; "" if a pool serves it."""
+    served = sorted({name for pool in pools for name in pool.queues})
+    if queue in served:
+        return ""
+    similar = difflib.get_close_matches(str(queue), served, n=1)
+    hint = f"did you mean {similar[0]!r}? " if similar else ""
+    return f"no pool serves the queue {queue!r}; {hint}The queues are {', '.join(served)}"
 
 
 def lists_of(queue: str) -> tuple[str, ...]:

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from airflow._shared.timezones import timezone
-from airflow.executors.workloads import ExecuteTask
+from airflow.executors.workloads import ExecuteCallback, ExecuteTask
 from airflow.models.taskinstance import TaskInstance
 from airflow.providers.celery.executors.celery_executor import CeleryExecutor
 from airflow.providers.celery.executors.celery_executor_utils import (
@@ -30,6 +30,7 @@ from sqlalchemy import select, update
 from agent import connections, variables
 from agent.broker import Outage, connect, in_words, patience_s
 from agent.lost import MOST_TIMES, Sightings, waiting_in
+from fleet.pools import POOLS, read_pools, why_unserved
 
 RECONCILE_EVERY_S = 10.0
 # A silent broker may read all that it was sent while it was silent: each attempt can be a further message.
@@ -65,9 +66,22 @@ class FleetExecutor(CeleryExecutor):  # type: ignore[misc]  # Airflow is not typ
         self._broker = Outage("the broker takes no messages; tasks wait", self.log)
         self._results = Outage("the broker gives no results; ended tasks keep their slots", self.log)
         self._client = connect(os.environ[variables.BROKER_URL])
+        self._pools = read_pools(os.environ[POOLS])
         self._queues: dict[Any, str] = {}  # key of a task instance -> its queue
         self._sightings = Sightings()
         self._queued_again: Counter[Any] = Counter()
+
+    def queue_workload(self, workload: Any, session: Any) -> None:
+        """Fail a task or callback at once whose queue no pool serves: it would keep its slot without ever running.
+
+        The DAG processor refuses such a DAG; this is for those it has parsed under other pools.
+        """
+        key, queue = _key_and_queue(workload)
+        if queue is not None and (reason := why_unserved(queue, self._pools)):
+            self.log.error("fleet: %s fails: %s", key, reason)
+            self.fail(key, reason)
+            return
+        super().queue_workload(workload, session)
 
     def _process_workloads(self, workload_items: Sequence[Any]) -> None:
         for workload in workload_items:
@@ -229,6 +243,15 @@ class FleetExecutor(CeleryExecutor):  # type: ignore[misc]  # Airflow is not typ
         )
         with create_session() as session:
             return bool(session.execute(statement).rowcount)
+
+
+def _key_and_queue(workload: Any) -> tuple[Any, str | None]:
+    """Return the key of a workload and the queue that it names, as Airflow's CeleryExecutor reads it."""
+    if isinstance(workload, ExecuteTask):
+        return workload.ti.key, workload.ti.queue
+    if isinstance(workload, ExecuteCallback) and isinstance(workload.callback.data, dict):
+        return workload.callback.key, workload.callback.data.get("queue")
+    return None, None
 
 
 def _is_refused(result: Any) -> bool:

@@ -11,6 +11,7 @@ from agent.gates import Rule, other_workers, other_workers_unless_newer
 from roles import parts
 from roles.errors import MissingVariablesError
 from roles.parts import Part, Variables, bind_host, is_local
+from roles.queue_policy import DAG_PROCESSOR
 
 FLOWER_CONFIGURATION = Path(__file__).resolve().parents[1] / "agent" / "flower_configuration.py"
 COMMON = {"AIRFLOW__CORE__EXECUTOR": "CeleryExecutor", "AIRFLOW__CORE__LOAD_EXAMPLES": "False"}
@@ -73,8 +74,8 @@ ROLES = {
             waits_for=other_workers,
         ),
         Role(
-            name="dag-processor",
-            parts=(*_AIRFLOW, parts.READER),
+            name=DAG_PROCESSOR,
+            parts=(*_AIRFLOW, parts.READER, parts.PARSING),
             command=lambda _: ["airflow", "dag-processor"],
             waits_for=other_workers,
         ),

@@ -252,6 +252,7 @@ SCHEDULING = Part(
     settings=_scheduler_settings,
     secrets=_scheduler_secrets,
 )
+PARSING = Part(needs=(POOLS,))
 FORECASTING = Part(needs=(POOLS,), settings=forecast_settings)
 WORKING = Part(
     needs=(POOLS, "POOL", variables.AGENT_URI, variables.SHARED_FOLDER),

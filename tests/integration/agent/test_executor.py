@@ -5,10 +5,14 @@ from pathlib import Path
 
 import pytest
 
+from fleet.pools import pool_entry
 from tests.support.airflows_python import asked, needs_airflow
 from tests.support.servers import RedisServer
 
 pytestmark = needs_airflow
+POOLS = json.dumps(
+    [pool_entry(name="worker", queues=["default", "heavy"], minimum=0, maximum=4, concurrency=2, service="")]
+)
 NO_SERVER = "redis://127.0.0.1:1/0"
 
 PREFACE = """
@@ -89,6 +93,25 @@ know({"lost": (1, "queued", "lost")})
 executor._reconcile()
 answer({"held": held(), "states": states()})
 """
+UNSERVED = """
+from airflow.executors.workloads import ExecuteCallback, ExecuteTask
+from airflow.executors.workloads.task import TaskInstanceDTO
+
+def task(name, queue):
+    ti = TaskInstanceDTO(id=uuid.uuid4(), dag_version_id=uuid.uuid4(), task_id=name, dag_id="dag", run_id="run",
+                         try_number=1, map_index=-1, pool_slots=1, queue=queue, priority_weight=1)
+    return ExecuteTask(ti=ti, dag_rel_path="a.py", token="t", log_path=None, bundle_info={"name": "b", "version": None})
+
+def callback(queue):
+    data = {"path": "a.b", "kwargs": {}, "queue": queue}
+    return ExecuteCallback(callback={"id": str(uuid.uuid4()), "fetch_method": "import_path", "data": data},
+                           dag_rel_path="a.py", token="t", log_path=None, bundle_info={"name": "b", "version": None})
+
+for workload in (task("misspelt", "defualt"), task("well", "default"), callback("defualt"), callback("default")):
+    executor.queue_workload(workload, None)
+answer({"queued": [key.task_id for key in executor.queued_tasks], "callbacks": len(executor.queued_callbacks),
+        "events": sorted([str(state), info] for state, info in executor.event_buffer.values())})
+"""
 SILENT = """
 executor.workloads["key"] = SimpleNamespace(task_id="id", backend=None)
 executor.sync()
@@ -103,7 +126,14 @@ def ask(program: str, home: Path, url: str) -> object:
         AIRFLOW__DATABASE__SQL_ALCHEMY_CONN=f"sqlite:///{home}/airflow.db",
         AIRFLOW__CELERY__RESULT_BACKEND=f"agent.results:StateBackend+{url}",
         AIRFLOW__CELERY__BROKER_URL=url,
+        POOLS=POOLS,
     )
+
+
+def test_a_task_of_a_queue_that_no_pool_serves_fails_at_once_with_the_reason(tmp_path: Path) -> None:
+    answer = ask(UNSERVED, tmp_path, NO_SERVER)
+    reason = "no pool serves the queue 'defualt'; did you mean 'default'? The queues are default, heavy"
+    assert answer == {"queued": ["well"], "callbacks": 1, "events": [["failed", reason]] * 2}
 
 
 def test_slots_of_tasks_that_have_ended_are_freed_and_others_are_adopted(tmp_path: Path) -> None:

@@ -7,7 +7,17 @@ from typing import Any
 
 import pytest
 
-from fleet.pools import Pool, PoolsError, find_pool, lists_of, lists_of_pools, pool_entry, read_pools, total_slots
+from fleet.pools import (
+    Pool,
+    PoolsError,
+    find_pool,
+    lists_of,
+    lists_of_pools,
+    pool_entry,
+    read_pools,
+    total_slots,
+    why_unserved,
+)
 
 ENTRY = pool_entry(name="worker", service="stack-Worker", queues=["default"], minimum=1, maximum=10, concurrency=16)
 OTHER = pool_entry(name="long", queues=["long", "longer", "long"], minimum=0, maximum=3, concurrency=4)
@@ -17,6 +27,13 @@ LONG = Pool(name="long", queues=("long", "longer"), minimum=0, maximum=3, concur
 
 def test_declared_pools_are_read_back() -> None:
     assert read_pools(json.dumps([ENTRY, OTHER])) == (WORKER, LONG)
+
+
+def test_a_queue_of_no_pool_is_named_with_the_nearest_one() -> None:
+    assert [why_unserved(queue, (WORKER, LONG)) for queue in ("default", "longer")] == ["", ""]
+    assert why_unserved("lnog", (WORKER, LONG)) == (
+        "no pool serves the queue 'lnog'; did you mean 'long'? The queues are default, long, longer"
+    )
 
 
 def test_an_entry_has_these_fields() -> None:
