@@ -15,7 +15,7 @@ import psutil
 import pytest
 
 from project.paths import ROOT, STATE_VARIABLE
-from tests.support.processes import arguments
+from tests.support.processes import arguments, is_alive
 
 END_TIMEOUT_S = 45
 LEAVE_TIMEOUT_S = 5
@@ -76,13 +76,6 @@ class Command:
                 self.seen.update(found)
                 self.listened |= listening(found)
             time.sleep(SAMPLE_EVERY_S)
-
-
-def is_alive(process: psutil.Process) -> bool:
-    """Whether the process, and not another one with its number, runs."""
-    with contextlib.suppress(psutil.Error):
-        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
-    return False
 
 
 def working_in(folder: Path) -> set[psutil.Process]:

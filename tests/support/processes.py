@@ -20,6 +20,13 @@ def end_all_below(pid: int) -> None:
             process.kill()
 
 
+def is_alive(process: psutil.Process) -> bool:
+    """Whether the process, and not another one with its number, runs."""
+    with contextlib.suppress(psutil.Error):
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    return False
+
+
 def connections(process: psutil.Process) -> list[Any]:
     """Return a process's connections over IPv4; none when it has ended."""
     with contextlib.suppress(psutil.NoSuchProcess):

@@ -22,6 +22,7 @@ import psutil
 
 from agent import heartbeat, variables
 from agent.runner import protocol, running
+from agent.runner.orphans import TaskOf
 from agent.runner.protocol import Outcome
 
 log = logging.getLogger(__name__)
@@ -47,6 +48,7 @@ class Server:
     def __init__(self, folder: Path, supervise: Supervise) -> None:
         self._folder, self._supervise = folder, supervise
         self._children: set[int] = set()
+        self._tasks: dict[int, TaskOf] = {}  # by the process id of their supervisor
         self._ender: int | None = None  # the process that ends tasks
         self._is_stopping = False
 
@@ -99,9 +101,11 @@ class Server:
         return bool(message)
 
     def _fork(self, control: socket.socket, stream: socket.socket) -> None:
+        task = TaskOf()
         try:
-            self._child(control, lambda: self._run_workload(stream))
+            self._tasks[self._child(control, lambda: self._run_workload(stream, task))] = task
         except OSError as error:
+            task.close()
             log.error("runner: cannot fork: %s", error)
             with contextlib.suppress(OSError):
                 protocol.send_outcome(stream, Outcome(is_started=False, error="OSError", reason=str(error)))
@@ -125,8 +129,9 @@ class Server:
                 sys.stderr.flush()
             os._exit(0)
 
-    def _run_workload(self, stream: socket.socket) -> None:
+    def _run_workload(self, stream: socket.socket, task: TaskOf) -> None:
         running.note(self._folder)
+        task.bind()
         # A task, and what it leaves behind, must not keep the stream open, nor be able to write to it.
         os.register_at_fork(after_in_child=stream.close)
         try:
@@ -139,9 +144,17 @@ class Server:
 
     def _reap(self) -> None:
         for pid in list(self._children):
-            if os.waitpid(pid, os.WNOHANG)[0]:
-                self._children.discard(pid)
-                self._ender = None if pid == self._ender else self._ender
+            ended, status = os.waitpid(pid, os.WNOHANG)
+            if not ended:
+                continue
+            self._children.discard(pid)
+            self._ender = None if pid == self._ender else self._ender
+            if (task := self._tasks.pop(pid, None)) is not None:
+                if status and (left := task.end()):
+                    log.error(
+                        "fleet: the supervisor %s has died (wait status %s); its task %s is ended", pid, status, left
+                    )
+                task.close()
 
 
 def task_processes(main: psutil.Process) -> list[psutil.Process]:

@@ -17,7 +17,7 @@ from agent.runner import protocol, running
 from agent.runner.client import Runner, RunnerUnavailable
 from agent.runner.protocol import Outcome, Request
 from project import paths
-from tests.support.processes import below, end_all_below
+from tests.support.processes import below, end_all_below, is_alive
 from tests.support.waiting import eventually, stays
 
 TOKEN = "eyJ-a-token-of-this-workload"
@@ -33,6 +33,46 @@ WITH_A_TASK = """
 import os, subprocess, sys
 task = subprocess.Popen(["airflow worker -- 1", "-c", "import time; time.sleep(60)"], executable=sys.executable)
 task.wait()
+"""
+
+
+# A task as Airflow's supervisor forks it, which has forked a process in turn.
+FORKS_A_TASK = """
+import os, time
+if os.fork() == 0:
+    os.setpgid(0, 0)
+    os.fork()
+    open({folder!r} + "/of-task-" + str(os.getpid()), "w")
+    time.sleep(60)
+os.wait()
+"""
+LEAVES_A_PROCESS = """
+import os, threading
+def leave():
+    import os, time
+    if (pid := os.fork()) == 0:
+        time.sleep(60)
+        os._exit(0)
+    open({folder!r} + "/left", "w").write(str(pid))
+
+if os.fork() == 0:
+    os.setpgid(0, 0)
+    thread = threading.Thread(target=leave)
+    thread.start()
+    thread.join()
+    os._exit(0)
+os.wait()
+"""
+
+
+LEAVES_A_DAEMON = """
+import os, time
+if os.fork() == 0:
+    if os.fork() == 0:
+        open({out!r}, "w").write(str(os.getpid()))
+        time.sleep(60)
+    os._exit(0)
+os.wait()
 """
 
 
@@ -118,10 +158,35 @@ def test_a_supervisor_that_dies_has_no_outcome(runner: Runner, code: str) -> Non
     assert runner.run(request("pass")) == Outcome()
 
 
+@pytest.mark.parametrize("times", [1, pytest.param(50, marks=pytest.mark.slow)])
+def test_a_task_ends_with_its_supervisor_and_takes_its_own_processes_along(
+    times: int, served: Served, runner: Runner
+) -> None:
+    for number in range(times):
+        folder = served.folder / str(number)
+        folder.mkdir()
+        thread, outcomes = in_background(runner, FORKS_A_TASK.format(folder=str(folder)))
+        assert eventually(lambda: len(list(folder.glob("of-task-*"))) == 2)  # noqa: B023 - called at once
+        family = below(served.process.pid)
+        (supervisor,) = served.children()
+        supervisor.kill()
+        thread.join(10)
+        assert outcomes == [None]
+        assert eventually(lambda: not any(is_alive(process) for process in family), within_s=2)  # noqa: B023
+
+
+def test_what_a_task_leaves_behind_goes_on(served: Served, runner: Runner) -> None:
+    """A task's fork outlives the thread that made it and, as ever, the task."""
+    thread, outcomes = in_background(runner, LEAVES_A_PROCESS.format(folder=str(served.folder)))
+    thread.join(10)
+    assert outcomes == [Outcome()]
+    left = psutil.Process(int((served.folder / "left").read_text()))
+    assert stays(lambda: is_alive(left), for_s=1)
+    left.kill()
+
+
 def test_a_process_that_a_task_leaves_behind_holds_no_slot(served: Served, runner: Runner) -> None:
-    note = f"open({str(served.out)!r}, 'w').write(str(os.getpid()))"
-    left = f"import os, time\nif os.fork() == 0:\n    {note}; time.sleep(60)"
-    thread, outcomes = in_background(runner, left)
+    thread, outcomes = in_background(runner, LEAVES_A_DAEMON.format(out=str(served.out)))
     thread.join(10)
     assert outcomes == [Outcome()]
     assert eventually(lambda: served.out.exists() and bool(served.out.read_text()))
