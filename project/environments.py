@@ -41,9 +41,12 @@ def _parameters(overrides: Any, *, root: Path) -> dict[str, str]:
     # Imported here: SAM's modules take a while to load, and only this needs them.
     import click
     from samcli.cli.types import CfnParameterOverridesType
+    from samcli.lib.config.exceptions import FileParseException
 
     try:
         found = CfnParameterOverridesType().convert(overrides, None, None, current_file=root / "samconfig.toml")
     except click.ClickException as error:
         raise CommandError(f"samconfig.toml: {error.format_message()}") from None
+    except FileParseException as error:  # of several lines
+        raise CommandError(f"{str(overrides).removeprefix('file://')}: {' '.join(str(error).split())}") from None
     return {str(key): str(value) for key, value in found.items()}

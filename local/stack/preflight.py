@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from project.errors import CommandError
 TOOLS = ("make",)  # called by `sam build` and not installed by `make setup`
 # SAM's transform needs packaged code, which exists only after a build.
 PACKAGED = "s3://packaged/later"
+_WHOLE_NUMBER = re.compile(r"0|-?[1-9][0-9]*")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,8 +44,11 @@ def preflight(name: str) -> Preflight:
                 resource["Properties"]["CodeUri"] = PACKAGED
         name_and_id = {"stack_name": config.stack_name, "stack_id": config.stack_name}
         pseudo = pseudo_parameters(account=DEFAULT_ACCOUNT, region=config.region, partition="aws", **name_and_id)
-        if above := min_above_max(template, config.parameters):
-            raise TemplateError("; ".join(above))
+        if refused := [
+            *unusual_numbers(template, config.parameters),
+            *min_above_max(template, config.parameters),
+        ]:
+            raise TemplateError("; ".join(refused))
         evaluated = evaluate(json.dumps(template), given=config.parameters, pseudo=pseudo, kinds=kinds(), tags={})
     except TemplateError as error:
         raise CommandError(f"template.yaml with parameters/{name}.yaml: {error}") from None
@@ -51,6 +56,19 @@ def preflight(name: str) -> Preflight:
     if budget.faults:
         raise CommandError(f"parameters/{name}.yaml: {'; '.join(budget.faults)}")
     return Preflight(config=config, budget=budget)
+
+
+def unusual_numbers(template: Template, given: Mapping[str, str]) -> list[str]:
+    """Return a line for each number in a spelling, such as 4.0, that CloudFormation accepts and passes on as it is.
+
+    Containers and functions read whole numbers, and could not start.
+    """
+    declared = template.get("Parameters") or {}
+    return [
+        f"Parameter {name} is {text}: write a whole number without leading zeros, point or exponent"
+        for name, text in given.items()
+        if declared.get(name, {}).get("Type") == "Number" and not _WHOLE_NUMBER.fullmatch(text)
+    ]
 
 
 def min_above_max(template: Template, given: Mapping[str, str]) -> list[str]:

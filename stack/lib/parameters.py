@@ -65,6 +65,8 @@ def _constraint_properties(title: str, constraint: OneOf | Between | Matching) -
     match constraint:
         case OneOf(values=values):
             text = f"Must be one of {', '.join(values)}."
+            if constraint == YES_OR_NO:  # SAM passes YAML's own false as False
+                text = "Must be true or false, in quotes where the file is YAML."
             return {"Type": "String", "AllowedValues": list(values), "ConstraintDescription": text}
         case Between(low=low, high=high):
             text = f"Must be a number from {low} to {high}."

@@ -18,7 +18,7 @@ def add_topic(t: Template, *, key_arn: GetAtt) -> Topic:
         label="E-mail for alarms",
         description="Address that receives every alarm, once it has confirmed its subscription; empty for none.",
         constraint=Matching(
-            regex=r"^([A-Za-z0-9._%+-]+@[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+)?$", must_be="an e-mail address, or empty"
+            regex=r"^([A-Za-z0-9._%+'-]+@[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+)?$", must_be="an e-mail address, or empty"
         ),
         default="",
     )

@@ -43,6 +43,14 @@ def test_every_environment_of_the_project_is_acceptable(name: str) -> None:
     [
         ("parameters/local.yaml", "PollSeconds: 5", "PollSeconds: 900", "PollSeconds failed to satisfy constraint"),
         ("parameters/local.yaml", "PollSeconds: 5", "PollSecond: 5", r"\[PollSecond\] do not exist in the template"),
+        ("parameters/local.yaml", "WorkerMax: 4", "WorkerMax: 4.0", "WorkerMax is 4.0: write a whole number"),
+        ("parameters/local.yaml", "PollSeconds: 5", "PollSeconds: five", "PollSeconds is five: write a whole number"),
+        (
+            "parameters/local.yaml",
+            'DeletionProtection: "false"',
+            "DeletionProtection: false",
+            "DeletionProtection failed to satisfy constraint: Must be true or false, in quotes",
+        ),
         # CloudFormation's rules compare no numbers above 10
         (
             "parameters/local.yaml",
@@ -52,6 +60,13 @@ def test_every_environment_of_the_project_is_acceptable(name: str) -> None:
         ),
         ("parameters/local.yaml", "AirflowMax: 1", "AirflowMax: 3", "accepts some 197: choose a larger"),
         ("parameters/local.yaml", "AirflowMemory: 2048", "AirflowMemory: 1024", "AirflowMemory failed to satisfy"),
+        ("parameters/local.yaml", "PollSeconds: 5", "PollSeconds: [", "^parameters/local.yaml: while parsing"),
+        (
+            "parameters/local.yaml",
+            "PollSeconds: 5",
+            "WorkerMax: 5",
+            '^parameters/local.yaml: .*duplicate key "WorkerMax"',
+        ),
         ("parameters/local.yaml", "ImageUri:", "# ImageUri:", r"\[ImageUri\] must have values"),
         ("template.yaml", "Type: AWS::Logs::LogGroup", "Type: AWS::SQS::Queue", "resource type AWS::SQS::Queue"),
         ("template.yaml", "Type: AWS::Logs::LogGroup", "Type: [", "Template format error"),
