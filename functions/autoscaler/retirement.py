@@ -61,15 +61,16 @@ def least_consuming(workers: Workers, policy: Policy, *, needed: int) -> int:
 def split_unneeded(workers: Workers, chosen: Collection[str]) -> tuple[tuple[Worker, ...], tuple[Worker, ...]]:
     """Return the consuming workers that are not `chosen`: those that are replaced, and the surplus.
 
-    A retiring worker is replaced once another consumes in its place. None drains while a chosen one is being recalled.
+    A retiring worker is replaced once another consumes in its place. None drains while a chosen one does not consume yet.
     """
     unneeded = by_load(w for w in workers.serving if w.state == CONSUMING and w.id not in chosen)
     if not workers.retiring:
         return (), tuple(unneeded)
-    in_place = [worker for worker in workers.usable if worker.id in chosen and worker.id not in workers.retiring]
+    kept = [worker for worker in workers.usable if worker.id in chosen]
+    in_place = [worker for worker in kept if worker.id not in workers.retiring]
     leaving = [worker for worker in unneeded if worker.id in workers.retiring]
     staying = [worker for worker in unneeded if worker.id not in workers.retiring]
-    if any(worker.is_ordered_to_drain or worker.state != CONSUMING for worker in in_place):
+    if any(worker.is_ordered_to_drain or worker.state != CONSUMING for worker in kept):
         return (), tuple(staying)
     replaced = leaving[: len(in_place)]
     return tuple(replaced), tuple(by_load((*leaving[len(in_place) :], *staying)))

@@ -106,6 +106,14 @@ def test_a_retiring_worker_that_drains_is_never_recalled() -> None:
     assert decision.desired == 3  # "a" has three free slots, which do not count
 
 
+def test_none_drains_for_a_retiring_worker_that_was_recalled_before_the_notice_and_does_not_consume_yet() -> None:
+    recalled = old("a", DRAINED, order=ORDER_CONSUME)
+    workers = [old("b"), old("c"), recalled, new("x"), new("y")]
+    policy = replace(POLICY, maximum=4)
+    decision = decided(seen(*workers, queued=16, desired=4), policy)
+    assert (decision.needed, decision.drain) == (4, ())
+
+
 def test_draining_workers_that_do_not_retire_are_recalled_before_any_is_launched() -> None:
     back = replace(new("b"), state=DRAINING, order=ORDER_DRAIN)
     decision = decided(seen(old("a", active=4), back))
