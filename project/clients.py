@@ -1,4 +1,4 @@
-"""Makes boto3 clients for the embedded AWS API, and the credentials that every local process gets for it."""
+"""Makes boto3 clients for the embedded AWS API, and the variables by which local processes reach it."""
 
 from __future__ import annotations
 
@@ -13,9 +13,13 @@ CREDENTIALS = {"AWS_ACCESS_KEY_ID": "local", "AWS_SECRET_ACCESS_KEY": "local"}
 
 
 def environment(endpoint: str, region: str = REGION) -> dict[str, str]:
-    """Return the variables that make any SDK or CLI of AWS talk to `endpoint` and to nothing else."""
+    """Return the variables that make any SDK or CLI of AWS talk to `endpoint` as the administrator, to nothing else."""
+    return {**CREDENTIALS, **environment_of_role(endpoint, region)}
+
+
+def environment_of_role(endpoint: str, region: str = REGION) -> dict[str, str]:
+    """Return the same variables without credentials, for a process that has those of a role."""
     return {
-        **CREDENTIALS,
         "AWS_ENDPOINT_URL": endpoint,
         "AWS_DEFAULT_REGION": region,
         "AWS_REGION": region,

@@ -16,6 +16,9 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from botocore.exceptions import BotoCoreError, ClientError
+
+from local.aws.iam.sessions import Credentials, RoleSession
 from local.servers.process import Child, spawn
 from project import paths
 
@@ -37,8 +40,12 @@ class Function:
         name: str,
         platform: dict[str, str],
         resolve: Callable[[Mapping[str, str]], dict[str, str]],
+        assume: Callable[[str], RoleSession],
     ) -> None:
-        """Fetch the package. `resolve` replaces Cloud Map names in an environment by addresses of this machine."""
+        """Fetch the package, and assume the function's role: `assume` gets its ARN. Raises ClientError.
+
+        `resolve` replaces Cloud Map names in an environment by addresses of this machine.
+        """
         answer = getattr(clients, "lambda").get_function(FunctionName=name)
         configuration = answer["Configuration"]
         self.name = name
@@ -58,6 +65,8 @@ class Function:
             "PATH": os.environ.get("PATH", os.defpath),
         }
         self._resolve = resolve
+        self._session = assume(configuration["Role"])
+        self._given: Credentials | None = None  # to the process
         self._busy = threading.Lock()
         self._allowed = threading.Event()
         self._allowed.set()
@@ -71,7 +80,7 @@ class Function:
             self._allowed.wait()
             try:
                 reply = self._call({"event": event, "timeout_s": self.timeout_s})
-            except (OSError, ValueError) as error:  # TimeoutError is an OSError
+            except (OSError, ValueError, BotoCoreError, ClientError) as error:  # TimeoutError is an OSError
                 self._end()
                 raise InvocationFailed(f"{self.name}: {error or type(error).__name__}; see {self.log_path}") from error
         if "errorType" in reply:
@@ -126,17 +135,19 @@ class Function:
     def _warm(self) -> socket.socket:
         if self._closed:
             raise ConnectionError("the stack is stopped")
-        channel = self._channel
-        if channel is None or self._process is None or self._process.poll() is not None:
+        channel, credentials = self._channel, self._session.credentials()
+        is_alive = self._process is not None and self._process.poll() is None
+        # Lambda, too, replaces a process before the credentials in its environment expire.
+        if channel is None or not is_alive or credentials != self._given:
             self._end()
             channel, theirs = socket.socketpair()
-            self._channel = channel
+            self._channel, self._given = channel, credentials
             with theirs:
                 argv = [sys.executable, "-m", "local.lambdas.runtime", str(self._code), self.handler]
                 fd = theirs.fileno()
                 self._process = spawn(
                     [*argv, str(fd)],
-                    env=self._resolve(self._env),
+                    env={**self._resolve(self._env), **credentials.variables},
                     cwd=self._code,
                     log_path=self.log_path,
                     pass_fds=(fd,),

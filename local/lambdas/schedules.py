@@ -12,8 +12,12 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
+from botocore.exceptions import ClientError
+
 from local.aws.backend.settings import DEFAULT_ACCOUNT
+from local.aws.iam.sessions import FUNCTIONS, RoleSession, Service
 from local.lambdas.function import Function, InvocationFailed
+from local.lambdas.permissions import why_not_invoked
 from project.errors import CommandError
 
 log = logging.getLogger(__name__)
@@ -24,6 +28,10 @@ UNIT_S = {"minute": 60, "hour": 3600, "day": 86400}
 
 class UnsupportedRule(CommandError):
     """The local stack does not support a rule; the message names it in one line."""
+
+
+class NotAllowed(CommandError):
+    """A rule may not invoke its function, or Lambda may not take the function's role."""
 
 
 def period_s(expression: str) -> int:
@@ -60,7 +68,12 @@ class Rules:
         platform: dict[str, str],
         resolve: Callable[[Mapping[str, str]], dict[str, str]],
     ) -> None:
+        """Read the rules and fetch their functions. Raises UnsupportedRule or NotAllowed.
+
+        `platform`: the variables that every function gets, without credentials.
+        """
         self._clients, self._platform, self._resolve = clients, platform, resolve
+        self._service = Service(FUNCTIONS, endpoint=clients.endpoint, region=clients.region)
         self._closing = threading.Event()
         self._functions: dict[str, Function] = {}
         self._schedules: list[tuple[int, Function]] = []
@@ -69,6 +82,8 @@ class Rules:
         for rule in clients.events.list_rules()["Rules"]:
             for target in clients.events.list_targets_by_rule(Rule=rule["Name"])["Targets"]:
                 function = self._function(target["Arn"])
+                if why := why_not_invoked(self._clients, function=function.arn, rule=rule["Arn"]):
+                    raise NotAllowed(f"rule {rule['Name']} may not invoke {function.name}: {why}")
                 if expression := rule.get("ScheduleExpression"):
                     self._schedules.append((period_s(expression), function))
                 if pattern := rule.get("EventPattern"):
@@ -107,9 +122,17 @@ class Rules:
             raise UnsupportedRule(f"rule target {arn} is not supported locally; only functions are")
         if arn not in self._functions:
             name = arn.rsplit(":", 1)[-1]
-            self._functions[arn] = Function(
-                clients=self._clients, name=name, platform=self._platform, resolve=self._resolve
-            )
+            try:
+                self._functions[arn] = Function(
+                    clients=self._clients,
+                    name=name,
+                    platform=self._platform,
+                    resolve=self._resolve,
+                    # The local API takes a session's name for that of the function whose code calls.
+                    assume=lambda role: RoleSession(self._service, role, session=name),
+                )
+            except ClientError as error:
+                raise NotAllowed(f"function {name}: {error}") from error
         return self._functions[arn]
 
     def _repeat(self, seconds: int, function: Function) -> None:

@@ -37,7 +37,7 @@ from local.stack.pools import declared_pools
 from local.stack.preflight import preflight
 from local.stack.refusals import Refusals
 from project import paths
-from project.clients import Clients, environment
+from project.clients import Clients, environment, environment_of_role
 from project.environments import Environment
 from project.errors import CommandError
 from project.running import Running, recorded
@@ -244,15 +244,15 @@ def _start_services(
     clients, outputs = servers.clients, start.outputs
     network = Network(relay=servers.relay, clients=clients)
     cleanup.callback(network.close)
-    platform = environment(clients.endpoint, config.region)
-    platform["SSL_CERT_FILE"] = str(servers.authority.ca_bundle)
+    authorities = {"SSL_CERT_FILE": str(servers.authority.ca_bundle)}
+    platform = environment_of_role(clients.endpoint, config.region) | authorities
     rules = Rules(clients=clients, platform=platform, resolve=network.resolve)
     cleanup.callback(rules.close)
     agent = Agent(
         clients=clients,
         cluster=outputs["ClusterName"],
         network=network,
-        platform={**platform, **start.settings},
+        platform={**environment(clients.endpoint, config.region), **authorities, **start.settings},
         on_deployment=rules.deployment_changed,
         on_failure=start.failure.report,
         users=start.users,

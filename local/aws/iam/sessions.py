@@ -8,12 +8,14 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import botocore.session
+from botocore.config import Config
 
 TASKS = "ecs-tasks.amazonaws.com"
 FUNCTIONS = "lambda.amazonaws.com"
 LASTS_S = 6 * 3600  # as ECS's credentials
 # SDKs renew credentials that expire within 15 minutes.
 RENEWED_BEFORE = timedelta(minutes=30)
+CONFIG = Config(retries={"max_attempts": 3, "mode": "standard"}, read_timeout=30)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,6 +79,7 @@ class Service:
                 service,
                 region_name=self._region,
                 endpoint_url=self._endpoint,
+                config=CONFIG,
                 aws_access_key_id=key_id,
                 aws_secret_access_key=secret,
                 aws_session_token=token,

@@ -1,15 +1,18 @@
 """Functions run as on Lambda: warm, one at a time, with a timeout."""
 
+import dataclasses
 import io
 import threading
 import time
 import zipfile
 from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from local.aws.iam.sessions import Credentials
 from local.lambdas.function import Function, InvocationFailed
 from project import paths
 
@@ -24,7 +27,9 @@ def handler(event, context):
     if event.get("die"): os._exit(3)
     if event.get("raise"): raise ValueError("bad event")
     left = context.get_remaining_time_in_millis()
-    return {"calls": calls, "region": os.environ["REGION_FROM_TEMPLATE"], "left": left, "url": os.environ["URL"]}
+    keys = [os.environ[name] for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")]
+    region, url = os.environ["REGION_FROM_TEMPLATE"], os.environ["URL"]
+    return {"calls": calls, "region": region, "left": left, "url": url, "keys": keys}
 """
 
 
@@ -39,6 +44,7 @@ class FakeLambda:
         self.answer = {
             "Configuration": {
                 "FunctionArn": "arn:aws:lambda:eu-central-1:123456789012:function:f",
+                "Role": "arn:aws:iam::123456789012:role/r",
                 "Handler": "app.handler",
                 "Timeout": timeout,
                 "Environment": {"Variables": {"REGION_FROM_TEMPLATE": "x", "URL": "http://webserver.stack:8080/"}},
@@ -50,8 +56,31 @@ class FakeLambda:
         return self.answer
 
 
+class FakeSession:
+    """A session of a role, whose credentials a test renews."""
+
+    def __init__(self, role: str) -> None:
+        expires = datetime(2030, 1, 1, tzinfo=UTC)
+        self.given = Credentials(role=role, key_id="ASIA1", secret="s", token="t", expires=expires)
+
+    def credentials(self) -> Credentials:
+        return self.given
+
+
 @pytest.fixture
-def function(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Iterator[Function]:
+def sessions() -> list[FakeSession]:
+    """Return a list for the sessions that are begun."""
+    return []
+
+
+@pytest.fixture
+def function(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest, sessions: list[FakeSession]
+) -> Iterator[Function]:
+    def assume(role: str) -> Any:
+        sessions.append(FakeSession(role))
+        return sessions[-1]
+
     monkeypatch.setattr(paths, "LOGS", tmp_path / "logs")
     monkeypatch.setattr(paths, "FUNCTIONS", tmp_path / "functions")
     data = io.BytesIO()
@@ -59,7 +88,7 @@ def function(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.Fi
         archive.writestr("app.py", CODE)
     (tmp_path / "package.zip").write_bytes(data.getvalue())
     clients = type("Clients", (), {"lambda": FakeLambda(tmp_path / "package.zip", getattr(request, "param", 10))})()
-    made = Function(clients=clients, name="f", platform={}, resolve=on_this_machine)
+    made = Function(clients=clients, name="f", platform={}, resolve=on_this_machine, assume=assume)
     yield made
     made.close()
 
@@ -72,6 +101,19 @@ def test_the_environment_and_the_deadline_are_the_deployed_ones(function: Functi
     result = function.invoke({})
     assert result["region"] == "x"
     assert 5_000 < result["left"] <= 10_000
+
+
+def test_the_process_has_the_credentials_of_the_functions_role(function: Function, sessions: list[FakeSession]) -> None:
+    (session,) = sessions
+    assert session.given.role == "arn:aws:iam::123456789012:role/r"
+    assert function.invoke({})["keys"] == ["ASIA1", "s", "t"]
+
+
+def test_a_process_with_old_credentials_is_replaced(function: Function, sessions: list[FakeSession]) -> None:
+    assert function.invoke({})["calls"] == 1
+    sessions[0].given = dataclasses.replace(sessions[0].given, key_id="ASIA2")
+    renewed = [function.invoke({}) for _ in range(2)]
+    assert [(each["calls"], each["keys"][0]) for each in renewed] == [(1, "ASIA2"), (2, "ASIA2")]
 
 
 def test_a_cloud_map_name_becomes_an_address_of_this_machine(function: Function) -> None:
@@ -95,7 +137,7 @@ def test_a_process_that_ends_is_replaced(function: Function) -> None:
     assert function.invoke({})["calls"] == 1
 
 
-@pytest.mark.parametrize("function", [1], indirect=True)
+@pytest.mark.parametrize("function", [4], indirect=True)  # a process starts within it
 def test_a_function_that_times_out_is_ended(function: Function) -> None:
     with pytest.raises(InvocationFailed, match="timed out"):
         function.invoke({"sleep": 30})
