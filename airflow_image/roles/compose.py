@@ -9,9 +9,9 @@ from pathlib import Path
 from agent import variables
 from agent.gates import Rule, other_workers, other_workers_unless_newer
 from roles import parts
+from roles.cluster_policy import DAG_PROCESSOR
 from roles.errors import MissingVariablesError
 from roles.parts import Part, Variables, bind_host, is_local
-from roles.queue_policy import DAG_PROCESSOR
 
 FLOWER_CONFIGURATION = Path(__file__).resolve().parents[1] / "agent" / "flower_configuration.py"
 COMMON = {"AIRFLOW__CORE__EXECUTOR": "CeleryExecutor", "AIRFLOW__CORE__LOAD_EXAMPLES": "False"}
