@@ -34,6 +34,7 @@ class Pool:
     """A set of queues with workers of its own, each of `concurrency` slots.
 
     `service` is the name or ARN of the pool's ECS service in the functions; it is empty in the containers.
+    `minimum` and `maximum` are 0 in a worker, which is not told them: their change must not replace it.
     A `minimum` above the `maximum` means the maximum: one pool's parameters must not stop the other pools' scaling.
     """
 
@@ -46,28 +47,34 @@ class Pool:
 
 
 def pool_entry(
-    *, name: Any, queues: Any, minimum: Any, maximum: Any, concurrency: Any, service: Any = ""
+    *, name: Any, queues: Any, concurrency: Any, minimum: Any = None, maximum: Any = None, service: Any = ""
 ) -> dict[str, Any]:
-    """Return a pool's entry in POOLS; the template's generator passes JSON texts and placeholders as values."""
+    """Return a pool's entry in POOLS; the template's generator passes JSON texts and placeholders as values.
+
+    Without `minimum` and `maximum` it is an entry for the pool's workers.
+    """
     return {
         NAME: name,
         **({SERVICE: service} if service else {}),
         QUEUES: queues,
-        MINIMUM: minimum,
-        MAXIMUM: maximum,
+        **({} if minimum is None else {MINIMUM: minimum}),
+        **({} if maximum is None else {MAXIMUM: maximum}),
         CONCURRENCY: concurrency,
     }
 
 
-def read_pools(declaration: str, *, with_services: bool = False) -> tuple[Pool, ...]:
-    """Return the pools that the text of POOLS declares, each with its service if `with_services`; raise PoolsError."""
+def read_pools(declaration: str, *, with_services: bool = False, with_limits: bool = True) -> tuple[Pool, ...]:
+    """Return the pools that the text of POOLS declares; raise PoolsError.
+
+    `with_services`: each must have its service. `with_limits`: each must have its limits; otherwise they are not read.
+    """
     try:
         entries = json.loads(declaration)
     except ValueError:
         raise PoolsError(f"{POOLS} is not JSON") from None
     if not isinstance(entries, list) or not entries:
         raise PoolsError(f"{POOLS} is not a list of at least one pool")
-    pools = tuple(_read_pool(entry, with_services=with_services) for entry in entries)
+    pools = tuple(_read_pool(entry, with_services=with_services, with_limits=with_limits) for entry in entries)
     for what, values in (
         (NAME, [pool.name for pool in pools]),
         (SERVICE, [pool.service for pool in pools if pool.service]),
@@ -110,7 +117,7 @@ def lists_of_pools(pools: Iterable[Pool]) -> list[str]:
     return [name for pool in pools for queue in pool.queues for name in lists_of(queue)]
 
 
-def _read_pool(entry: Any, *, with_services: bool) -> Pool:
+def _read_pool(entry: Any, *, with_services: bool, with_limits: bool) -> Pool:
     if not isinstance(entry, dict):
         raise PoolsError(f"{POOLS}: {entry!r} is not an object")
     name, service, queues = entry.get(NAME), entry.get(SERVICE, ""), entry.get(QUEUES)
@@ -120,7 +127,8 @@ def _read_pool(entry: Any, *, with_services: bool) -> Pool:
         raise PoolsError(f"{POOLS}: {SERVICE} of pool {name} is {service!r}: it must be an ECS service")
     if not isinstance(queues, list) or not queues or not all(map(is_name, queues)):
         raise PoolsError(f"{POOLS}: {QUEUES} of pool {name} is {queues!r}: it must be a list of at least one name")
-    for field, lowest in ((MINIMUM, 0), (MAXIMUM, 1), (CONCURRENCY, 1)):
+    limits = ((MINIMUM, 0), (MAXIMUM, 1)) if with_limits else ()
+    for field, lowest in (*limits, (CONCURRENCY, 1)):
         value = entry.get(field)
         if type(value) is not int or value < lowest:
             what = f"{POOLS}: {field} of pool {name}"
@@ -129,7 +137,7 @@ def _read_pool(entry: Any, *, with_services: bool) -> Pool:
         name=name,
         service=service,
         queues=tuple(dict.fromkeys(queues)),
-        minimum=entry[MINIMUM],
-        maximum=entry[MAXIMUM],
+        minimum=entry[MINIMUM] if with_limits else 0,
+        maximum=entry[MAXIMUM] if with_limits else 0,
         concurrency=entry[CONCURRENCY],
     )

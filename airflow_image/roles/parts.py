@@ -142,7 +142,7 @@ def _shared_logs(given: Variables) -> Settings:
 
 
 def _worker_settings(given: Variables) -> Settings:
-    pool = find_pool(read_pools(given[POOLS]), given["POOL"])
+    pool = find_pool(read_pools(given[POOLS], with_limits=False), given["POOL"])
     return {
         variables.POOL: pool.name,
         variables.QUEUES: ",".join(pool.queues),

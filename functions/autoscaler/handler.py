@@ -6,7 +6,7 @@ import functools
 import os
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from aws_lambda_powertools import Logger
@@ -17,6 +17,7 @@ from autoscaler.tick import tick
 from shared import aws
 from shared.broker import Broker, broker_of
 from shared.known_tasks import KnownTasks
+from shared.service_names import ServiceNames
 from shared.settings import whole_number
 
 # An event may ask for fewer ticks: {"ticks": 1}.
@@ -35,6 +36,7 @@ class Wiring:
     broker: Broker
     ecs: Any
     tasks: KnownTasks
+    names: ServiceNames
 
 
 @functools.cache
@@ -46,14 +48,23 @@ def wiring() -> Wiring:
         broker=broker_of(settings.broker),
         ecs=ecs,
         tasks=KnownTasks(ecs, cluster=settings.cluster),
+        names=ServiceNames(ecs, cluster=settings.cluster),
     )
 
 
 def handler(event: Any, context: Any) -> dict[str, Any]:
     """Tick until the next invocation is due; return the last decision about each pool."""
-    parts = wiring()
+    parts = with_services(wiring())
     ticks = whole_number(event.get(TICKS, parts.settings.ticks), name=TICKS, lowest=1)
     return tick_repeatedly(parts, ticks=ticks, seconds_left=lambda: context.get_remaining_time_in_millis() / 1000)
+
+
+def with_services(parts: Wiring) -> Wiring:
+    """Return the wiring with the names of the services as ECS lists them now."""
+    names = parts.names.find(pool.service for pool in parts.settings.pools)
+    if parts.names.problem:
+        logger.warning("the services are not listed", extra={"problem": parts.names.problem})
+    return replace(parts, settings=parts.settings.with_names(names))
 
 
 def tick_repeatedly(

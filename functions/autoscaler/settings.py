@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 
 from autoscaler.policy import Policy
 from fleet.pools import POOLS, Pool, read_pools
@@ -60,6 +61,10 @@ class Settings:
         if settings.poll_seconds > SCHEDULE_PERIOD_S:
             raise SettingsError(f"{POLL_SECONDS} is {settings.poll_seconds}: it must be at most {SCHEDULE_PERIOD_S}")
         return settings
+
+    def with_names(self, names: Mapping[str, str]) -> Settings:
+        """Return the settings with the names of the pools' services in place of how they begin."""
+        return replace(self, pools=tuple(replace(pool, service=names[pool.service]) for pool in self.pools))
 
     @property
     def ticks(self) -> int:

@@ -18,6 +18,7 @@ from retirement.act import record, replace
 from retirement.notice import SOURCE, read_notice
 from retirement.settings import Settings
 from shared import aws
+from shared.service_names import ServiceNames
 
 logger = Logger()
 
@@ -27,13 +28,15 @@ class NotCarriedOut(Exception):
 
 
 @functools.cache
-def wiring() -> tuple[Settings, Any]:
-    return Settings.from_environment(os.environ), aws.client("ecs")
+def wiring() -> tuple[Settings, Any, ServiceNames]:
+    settings, ecs = Settings.from_environment(os.environ), aws.client("ecs")
+    return settings, ecs, ServiceNames(ecs, cluster=settings.cluster)
 
 
 def handler(event: Any, _context: Any) -> dict[str, Any]:
     """Return {recorded, deployed}: the keys of the services. Raises NotCarriedOut."""
-    settings, ecs = wiring()
+    settings, ecs, names = wiring()
+    settings = settings.with_names(names.find(settings.services.values()))
     now = time.time()
     recorded: list[str] = []
     problems: list[str] = []

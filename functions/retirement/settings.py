@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from shared.settings import CLUSTER, Environment, SettingsError, json_value, required
 
@@ -13,7 +13,10 @@ AIRFLOW, FLOWER = "airflow", "flower"
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """`services`: {"airflow": name, "flower": name, <pool>: name, ...}."""
+    """`services`: {"airflow": name, "flower": name, <pool>: name, ...}.
+
+    The environment has how the names begin, see `shared.service_names`.
+    """
 
     cluster: str
     services: Mapping[str, str]
@@ -28,6 +31,10 @@ class Settings:
         if missing:
             raise SettingsError(f"{SERVICES} lacks {', '.join(missing)}")
         return cls(cluster=required(environment, CLUSTER), services=services)
+
+    def with_names(self, names: Mapping[str, str]) -> Settings:
+        """Return the settings with the names of the services in place of how they begin."""
+        return replace(self, services={key: names[name] for key, name in self.services.items()})
 
     @property
     def replaced(self) -> dict[str, str]:

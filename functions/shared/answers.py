@@ -92,6 +92,7 @@ NEEDED: Mapping[str, Any] = {
     "DisableAlarmActions": None,
     "EnableAlarmActions": None,
     "GetSecretValue": {"SecretString": str},
+    "ListServices": {"serviceArns": [str], "nextToken?": str},
     "ListTasks": {"taskArns": [str], "nextToken?": str},
     "Publish": {"MessageId": str},
     "RegisterScalableTarget": None,

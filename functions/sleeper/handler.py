@@ -12,6 +12,7 @@ from aws_lambda_powertools import Logger
 from shared import aws
 from shared.aws import AWS_ERRORS, in_words
 from shared.broker import BROKER_ERRORS, broker_of, why_not_done
+from shared.service_names import ServiceNames
 from shared.settings import SettingsError, whole_number
 from shared.tags import DESIRED_STATES, DesiredState
 from shared.ticks import tick_until
@@ -35,20 +36,22 @@ logger = Logger()
 
 
 @functools.cache
-def wiring() -> tuple[Settings, Clients]:
-    settings = Settings.from_environment(os.environ)
-    return settings, Clients(
-        ecs=aws.client("ecs"),
+def wiring() -> tuple[Settings, Clients, ServiceNames]:
+    settings, ecs = Settings.from_environment(os.environ), aws.client("ecs")
+    clients = Clients(
+        ecs=ecs,
         rds=aws.client("rds"),
         alarms=aws.client("cloudwatch"),
         scaling=aws.client("application-autoscaling"),
         broker=broker_of(settings.broker),
     )
+    return settings, clients, ServiceNames(ecs, cluster=settings.cluster)
 
 
 def handler(event: Any, context: Any) -> dict[str, Any]:
     """Return the record of the last tick: {phase, says, is_settled, gave_up, steps}."""
-    settings, clients = wiring()
+    settings, clients, names = wiring()
+    settings = settings.with_names(names.find(settings.services))
     ticks = whole_number(event.get(TICKS, MOST_TICKS), name=TICKS, lowest=1)
     if (wanted := event.get(WANT)) is not None:
         record_desired_state(wanted, settings=settings, clients=clients, now=time.time())

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 
 from fleet.pools import POOLS, Pool, read_pools
 from shared.settings import CLUSTER, BrokerSettings, Environment, required, whole_number
@@ -19,7 +20,8 @@ MINUTE_S = 60
 class Settings:
     """`database`: the instance's identifier. `alarm_prefix`: the common prefix of the stack's alarm names.
 
-    `patience_s`: how long the environment may be too busy to sleep.
+    `patience_s`: how long the environment may be too busy to sleep. The environment's variables have how the services'
+    names begin, see `shared.service_names`.
     """
 
     broker: BrokerSettings
@@ -45,3 +47,13 @@ class Settings:
             patience_s=MINUTE_S
             * whole_number(required(environment, PATIENCE_MINUTES), name=PATIENCE_MINUTES, lowest=1),
         )
+
+    @property
+    def services(self) -> tuple[str, ...]:
+        """The names of all services."""
+        return (self.airflow, self.flower, *(pool.service for pool in self.pools))
+
+    def with_names(self, names: Mapping[str, str]) -> Settings:
+        """Return the settings with the names of the services in place of how they begin."""
+        pools = tuple(replace(pool, service=names[pool.service]) for pool in self.pools)
+        return replace(self, airflow=names[self.airflow], flower=names[self.flower], pools=pools)

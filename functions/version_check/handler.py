@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import functools
 import os
+from dataclasses import replace
 from typing import Any
 
 from aws_lambda_powertools import Logger
 
 from shared import aws
 from shared.broker import broker_of
+from shared.service_names import ServiceNames
 from shared.settings import whole_number
 from shared.ticks import tick_until
 from version_check.check import Wiring, check
@@ -29,14 +31,15 @@ logger = Logger()
 
 
 @functools.cache
-def wiring() -> Wiring:
-    settings = Settings.from_environment(os.environ)
-    return Wiring(
+def wiring() -> tuple[Wiring, ServiceNames]:
+    settings, ecs = Settings.from_environment(os.environ), aws.client("ecs")
+    parts = Wiring(
         settings=settings,
         broker=broker_of(settings.broker),
-        ecs=aws.client("ecs"),
+        ecs=ecs,
         sns=functools.cache(lambda: aws.client("sns")),
     )
+    return parts, ServiceNames(ecs, cluster=settings.cluster)
 
 
 def handler(event: Any, context: Any) -> dict[str, Any]:
@@ -55,7 +58,8 @@ def handler(event: Any, context: Any) -> dict[str, Any]:
 
 def tick() -> Outcome:
     """Check once and publish the outcome."""
-    parts = wiring()
-    outcome = check(parts)
-    publish(outcome, cluster=parts.settings.cluster, logger=logger)
+    parts, names = wiring()
+    settings = parts.settings.with_names(names.find(parts.settings.services.values()))
+    outcome = check(replace(parts, settings=settings))
+    publish(outcome, cluster=settings.cluster, logger=logger)
     return outcome

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from shared.settings import CLUSTER, BrokerSettings, Environment, SettingsError, json_value, required
 
@@ -14,7 +14,10 @@ WEBSERVER_URL = "WEBSERVER_URL"
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """`services`: {"airflow": name, "flower": name, <pool>: name, ...}. `topic_arn`: None for no notifications."""
+    """`services`: {"airflow": name, "flower": name, <pool>: name, ...}. `topic_arn`: None for no notifications.
+
+    The environment has how the names begin, see `shared.service_names`.
+    """
 
     broker: BrokerSettings
     cluster: str
@@ -38,3 +41,7 @@ class Settings:
             webserver_url=url,
             topic_arn=environment.get(TOPIC_ARN) or None,
         )
+
+    def with_names(self, names: Mapping[str, str]) -> Settings:
+        """Return the settings with the names of the services in place of how they begin."""
+        return replace(self, services={key: names[name] for key, name in self.services.items()})

@@ -6,11 +6,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from fleet.pools import POOLS, find_pool, read_pools
+from fleet.pools import POOLS, Pool, find_pool, read_pools
 from ops.cost import prices
 from ops.cost.load import Load
 
 SPOT = "FARGATE_SPOT"
+SCHEDULER = "scheduler"  # of all containers the one that needs the pools with their limits in every release
 MINUTES_AN_HOUR = 60
 
 Properties = Mapping[str, Any]
@@ -77,6 +78,13 @@ def _gate_minutes(definition: Properties) -> int:
     return max(int(_environment(c).get("GATE_MINUTES", 0)) for c in definition["ContainerDefinitions"])
 
 
+def _pools(template: Mapping[str, Any]) -> tuple[Pool, ...]:
+    """Return the pools with their limits, which the workers are not told."""
+    definitions = (r["Properties"] for r in template["Resources"].values() if r["Type"] == "AWS::ECS::TaskDefinition")
+    containers = (container for definition in definitions for container in definition["ContainerDefinitions"])
+    return next(read_pools(_environment(c)[POOLS]) for c in containers if c["Name"] == SCHEDULER)
+
+
 def _tasks(p: Properties, definition: Properties, template: Mapping[str, Any], load: Load) -> float:
     """Return the mean number of ECS tasks over all hours; none run while asleep.
 
@@ -84,7 +92,7 @@ def _tasks(p: Properties, definition: Properties, template: Mapping[str, Any], l
     """
     for environment in map(_environment, definition["ContainerDefinitions"]):
         if "POOL" in environment:
-            pools = read_pools(environment[POOLS])
+            pools = _pools(template)
             pool = find_pool(pools, environment["POOL"])
             # All tasks go to the first pool: the load does not say which pool runs a task.
             if pool != pools[0]:

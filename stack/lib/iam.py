@@ -114,23 +114,41 @@ def protect_tasks(cluster: Any, *, pool: str) -> Statement:
     return allow(actions=["ecs:UpdateTaskProtection"], resources=[tasks_of(cluster)], condition=own)
 
 
+def services_of(services: Sequence[Any], *, cluster: Any) -> list[Sub]:
+    """Return the ARN patterns of the services: a function's role exists before them, see `name_beginning`."""
+    arn = "arn:${AWS::Partition}:ecs:${AWS::Region}:${AWS::AccountId}:service"
+    return [Sub(f"{arn}/{placeholder(cluster)}/{name_beginning(service)}*") for service in services]
+
+
+def name_beginning(resource: Any) -> str:
+    """Return, for an Fn::Sub text, how the name begins that CloudFormation makes: a dash and random characters follow.
+
+    Who names a resource so does not depend on it, and may come before it.
+    """
+    return f"${{AWS::StackName}}-{resource.title}"
+
+
 def scale_services(*, services: Sequence[Any], cluster: Any) -> list[Statement]:
     """Allow setting the desired count, and asking which ECS tasks stand behind the fleet registry's records."""
     return [
-        allow(actions=["ecs:DescribeServices", "ecs:UpdateService"], resources=[Ref(s) for s in services]),
+        allow(actions=["ecs:DescribeServices", "ecs:UpdateService"], resources=services_of(services, cluster=cluster)),
         allow(actions=["ecs:DescribeTasks"], resources=[tasks_of(cluster)]),
+        list_in(cluster, "ecs:ListServices"),
     ]
 
 
 def inspect_services(*, services: Sequence[Any], cluster: Any) -> list[Statement]:
     """Allow reading which ECS tasks run, and from which image."""
-    in_cluster = {"ArnEquals": {"ecs:cluster": cluster.get_att("Arn")}}
     return [
-        allow(actions=["ecs:DescribeServices"], resources=[Ref(s) for s in services]),
+        allow(actions=["ecs:DescribeServices"], resources=services_of(services, cluster=cluster)),
         allow(actions=["ecs:DescribeTasks"], resources=[tasks_of(cluster)]),
-        # Listing by service takes no resource; only a condition can limit it to the cluster.
-        allow(actions=["ecs:ListTasks"], resources=["*"], condition=in_cluster),
+        list_in(cluster, "ecs:ListServices", "ecs:ListTasks"),
     ]
+
+
+def list_in(cluster: Any, *actions: str) -> Statement:
+    """Allow listing what a cluster has: the API takes no resource, so only a condition can limit it."""
+    return allow(actions=actions, resources=["*"], condition={"ArnEquals": {"ecs:cluster": cluster.get_att("Arn")}})
 
 
 def publish_to(topic: Topic, *, key_arn: GetAtt) -> list[Statement]:

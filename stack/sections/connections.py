@@ -30,7 +30,7 @@ MAX_GATE_MINUTES = 120  # CloudFormation waits at most three hours for a deploym
 class Connections:
     """`statements` are what the code of Airflow may do in AWS, `log_statements` what tasks may do.
 
-    `pools`: the variables with the pools and the gate's limit; `for_tasks`: those of the containers that run tasks.
+    `patience`: the variables with the limits of waits; `for_tasks`: those of the containers that run tasks.
 
     `prefix` names the secrets that serve as Airflow's connections and variables; it is empty unless the condition
     `has_prefix` holds.
@@ -40,7 +40,7 @@ class Connections:
     secrets: Mapping[str, SecretValue]
     statements: Sequence[Statement]
     log_statements: Sequence[Statement]
-    pools: Mapping[str, Any]
+    patience: Mapping[str, Any]
     for_tasks: Mapping[str, Any]
     prefix: Ref
     has_prefix: str
@@ -77,8 +77,7 @@ def add_connections(t: Template, *, base: Foundation, pools: Sequence[SizedPool]
         "EXECUTION_API_URL": webserver_url(base.cluster, f"{EXECUTION_PATH}/"),
         "LOG_BUCKET": Ref(base.logs.bucket),
     }
-    named_pools = {
-        POOLS: pools_json(pools),
+    patience = {
         "GATE_MINUTES": Ref(gate_minutes),
         "BROKER_PATIENCE_MINUTES": Ref(patience_minutes),
     }
@@ -86,11 +85,12 @@ def add_connections(t: Template, *, base: Foundation, pools: Sequence[SizedPool]
         bucket_arn=base.logs.bucket.get_att("Arn"), prefix=base.logs.prefix, key_arn=base.settings.key_arn
     )
     return Connections(
-        environment={**base.database.environment, **for_tasks, **named_pools},
+        # The executor queues as many tasks as all workers can run, so a change of a pool's limit replaces `airflow`.
+        environment={**base.database.environment, **for_tasks, POOLS: pools_json(pools), **patience},
         secrets={**base.database.secrets, "FERNET_SECRET": base.secrets.fernet},
         statements=[*log_statements, *base.database.statements],
         log_statements=log_statements,
-        pools=named_pools,
+        patience=patience,
         for_tasks=for_tasks,
         prefix=Ref(prefix),
         has_prefix=add_condition(t, "HasConnectionsPrefix", Not(Equals(Ref(prefix), ""))),

@@ -1,4 +1,8 @@
-"""The Lambda functions: the autoscaler, the version check, the sleeper, and the one for retirement."""
+"""The Lambda functions: the autoscaler, the version check, the sleeper, and the one for retirement.
+
+A deployment updates them before the services, so that a new release of the autoscaler leads its own deployment, and can
+mend one that a broken autoscaler would hold up. So nothing of a function may refer to a service but its events.
+"""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -11,9 +15,9 @@ from troposphere.serverless import EventBridgeRuleEvent, Function
 
 from fleet import access
 from fleet.pools import POOLS
-from stack.lib.iam import add_network_policy, inspect_services, publish_to, scale_services
+from stack.lib.iam import add_network_policy, inspect_services, name_beginning, publish_to, scale_services
 from stack.lib.lambda_function import Code, FunctionContext, add_function, every_minute
-from stack.lib.parameters import YES_OR_NO, Between, FormGroup, add_condition, placeholder
+from stack.lib.parameters import YES_OR_NO, Between, FormGroup, add_condition
 from stack.lib.security_groups import add_aws_client_group, allow_traffic
 from stack.sections.airflow import Airflow
 from stack.sections.broker import sign_in
@@ -55,7 +59,15 @@ def add_functions(
     add_sleeper(t, base=base, context=context, airflow=airflow, workers=workers, flower=flower, pools=pools)
     add_retirement(t, base=base, context=context, services=services, services_json=_services_json(services))
     _keep_permissions_longest(t, context)
+    _lead(t, list(services.values()))
     return functions
+
+
+def _lead(t: Template, services: Sequence[Service]) -> None:
+    """Let CloudFormation create and update the functions before the services, and delete them after those."""
+    functions = [title for title, each in t.resources.items() if isinstance(each, Function)]
+    for service in services:
+        service.DependsOn = [*getattr(service, "DependsOn", []), *functions]
 
 
 def _keep_permissions_longest(t: Template, context: FunctionContext) -> None:
@@ -201,7 +213,7 @@ def _add_version_check(
 
 
 def _services_json(services: Mapping[str, Service]) -> Sub:
-    names = {role: placeholder(service, "Name") for role, service in services.items()}
+    names = {role: name_beginning(service) for role, service in services.items()}
     return Sub(json.dumps(names, separators=(",", ":")))
 
 

@@ -8,6 +8,7 @@ from typing import Any
 from troposphere import Parameter, Sub, Template
 
 from fleet.pools import pool_entry
+from stack.lib.iam import name_beginning
 from stack.lib.parameters import Between, FormGroup, add_min_max_rule, placeholder
 from stack.lib.services import SpotShare, add_spot_share
 from stack.lib.task_definition import Size, add_size
@@ -135,19 +136,25 @@ def _add_limits(form: FormGroup, pool: DeclaredPool) -> tuple[Parameter, Paramet
     return minimum, maximum
 
 
-def pools_json(pools: Sequence[SizedPool], *, services: Mapping[str, Any] | None = None) -> Sub:
-    """Return the pools as JSON for containers and functions; only functions need `services`, by pool name."""
-    return Sub(f"[{','.join(_pool_json(sized, services=services) for sized in pools)}]")
+def pools_json(
+    pools: Sequence[SizedPool], *, services: Mapping[str, Any] | None = None, with_limits: bool = True
+) -> Sub:
+    """Return the pools as JSON for containers and functions; only functions need `services`, by pool name.
+
+    Of a service's name it has only the beginning, because the functions exist before the services. `with_limits`: False
+    for containers that a change of a limit must not replace.
+    """
+    return Sub(f"[{','.join(_pool_json(sized, services=services, with_limits=with_limits) for sized in pools)}]")
 
 
-def _pool_json(sized: SizedPool, *, services: Mapping[str, Any] | None) -> str:
+def _pool_json(sized: SizedPool, *, services: Mapping[str, Any] | None, with_limits: bool) -> str:
     name = sized.pool.name
     entry = pool_entry(
         name=json.dumps(name),
-        service="" if services is None else f'"{placeholder(services[name], "Name")}"',
+        service="" if services is None else f'"{name_beginning(services[name])}"',
         queues=json.dumps(sized.pool.queues),
-        minimum=placeholder(sized.min),
-        maximum=placeholder(sized.max),
+        minimum=placeholder(sized.min) if with_limits else None,
+        maximum=placeholder(sized.max) if with_limits else None,
         concurrency=placeholder(sized.concurrency),
     )
     return "{" + ",".join(f'"{field}":{text}' for field, text in entry.items()) + "}"

@@ -3,11 +3,11 @@
 from collections.abc import Mapping
 from typing import Any
 
-from troposphere import Ref, Template
+from troposphere import Template
 from troposphere.ecs import Service
 from troposphere.serverless import EventBridgeRuleEvent, ScheduleEvent
 
-from stack.lib.iam import Statement, allow, inspect_services
+from stack.lib.iam import Statement, allow, inspect_services, services_of
 from stack.lib.lambda_function import Code, FunctionContext, add_function
 from stack.sections.foundation import Foundation
 
@@ -53,8 +53,8 @@ def add_retirement(
 
 
 def _statements(services: Mapping[str, Service], *, cluster: Any) -> list[Statement]:
-    every = [Ref(service) for service in services.values()]
-    replaced = [Ref(services[role]) for role in ("airflow", "flower")]
+    every = services_of(list(services.values()), cluster=cluster)
+    replaced = services_of([services[role] for role in ("airflow", "flower")], cluster=cluster)
     return [
         *inspect_services(services=list(services.values()), cluster=cluster),
         allow(actions=["ecs:TagResource"], resources=every),

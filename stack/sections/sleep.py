@@ -10,7 +10,7 @@ from troposphere.serverless import Function
 
 from fleet import access
 from fleet.pools import POOLS
-from stack.lib.iam import Statement, allow, tasks_of
+from stack.lib.iam import Statement, allow, list_in, name_beginning, services_of, tasks_of
 from stack.lib.lambda_function import Code, FunctionContext, add_function, every_minute
 from stack.lib.parameters import Between, FormGroup, Matching, add_condition
 from stack.sections.airflow import Airflow
@@ -53,8 +53,8 @@ def add_sleeper(
             package="sleeper",
             environment={
                 **sign_in(base.broker, access.SLEEPER),
-                "AIRFLOW_SERVICE": airflow.service.get_att("Name"),
-                "FLOWER_SERVICE": flower.service.get_att("Name"),
+                "AIRFLOW_SERVICE": Sub(name_beginning(airflow.service)),
+                "FLOWER_SERVICE": Sub(name_beginning(flower.service)),
                 POOLS: pools_json(pools, services=workers.services),
                 "DATABASE": Ref(base.database.instance),
                 "ALARM_PREFIX": Sub(ALARM_PREFIX),
@@ -111,12 +111,13 @@ def _add_schedule(t: Template, prefix: str, *, function: Function, desired_state
 
 def _scale_services(*, services: Sequence[Any], cluster: Any) -> list[Statement]:
     """Allow setting the desired counts of the services, tagging them and their cluster, and reading who runs."""
-    own = [Ref(s) for s in services]
+    own = services_of(services, cluster=cluster)
     tagging = ("ecs:TagResource", "ecs:UntagResource")
     return [
         allow(actions=["ecs:DescribeServices", "ecs:UpdateService", *tagging], resources=own),
         allow(actions=["ecs:DescribeClusters", *tagging], resources=[cluster.get_att("Arn")]),
         allow(actions=["ecs:DescribeTasks"], resources=[tasks_of(cluster)]),
+        list_in(cluster, "ecs:ListServices"),
     ]
 
 

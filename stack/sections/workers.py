@@ -9,6 +9,7 @@ from troposphere.ecs import Service
 from troposphere.logs import LogGroup, MetricFilter, MetricTransformation
 
 from fleet import access
+from fleet.pools import POOLS
 from stack.lib.alarms import METRICS_NAMESPACE
 from stack.lib.iam import protect_tasks
 from stack.lib.parameters import add_mapping
@@ -18,7 +19,7 @@ from stack.lib.task_definition import Container, Health, Task, add_task, memory_
 from stack.sections.airflow import Airflow
 from stack.sections.connections import let_read_connections
 from stack.sections.foundation import Foundation
-from stack.sections.pools import LEAST_MEMORY_MIB, SizedPool
+from stack.sections.pools import LEAST_MEMORY_MIB, SizedPool, pools_json
 
 # agent.fleet_agent logs it for the first refusal in a row. It cannot be imported here; a test compares.
 REFUSED = "fleet: scale-in protection is not granted"
@@ -74,7 +75,13 @@ def _add_pool(t: Template, *, base: Foundation, airflow: Airflow, sized: SizedPo
     worker = Container(
         role="worker",
         memory_mib=FindInMap(MEMORY_MAPPING, sized.size.memory_mib, "Worker"),
-        environment={**login.environment, **airflow.connections.pools, "POOL": pool.name},
+        environment={
+            **login.environment,
+            **airflow.connections.patience,
+            # Its own pool without the limits: no change of them, or of another pool, replaces a worker.
+            POOLS: pools_json([sized], with_limits=False),
+            "POOL": pool.name,
+        },
         secrets={**login.secrets, "API_SECRET": base.secrets.api},
         health=HEALTH,
         stop_timeout_s=STOP_TIMEOUT_S,

@@ -60,6 +60,8 @@ class AwsApi:
         match operation:
             case "DescribeServices":
                 return {"services": [self._service()], "failures": []}
+            case "ListServices":
+                return {"serviceArns": [self._service()["serviceArn"]]}
             case "DescribeTasks":
                 arns = {arn.rpartition("/")[2]: arn for arn in self._tasks}
                 known = [arns[name] for name in request["tasks"] if name in arns]

@@ -175,6 +175,7 @@ TABLE: Mapping[str, Describe] = {
     "ecs:DescribeServices": _ecs(ECS_SERVICE, "services"),
     "ecs:DescribeTasks": _ecs(ECS_TASK, "tasks"),
     "ecs:GetTaskProtection": _ecs(ECS_TASK, "tasks"),
+    "ecs:ListServices": _ecs_cluster_only,
     "ecs:ListTasks": _ecs_cluster_only,
     "ecs:TagResource": _ecs_tagging,
     "ecs:UntagResource": _ecs_tagging,

@@ -14,6 +14,7 @@ from fleet.pools import Pool
 from retirement import handler as entry
 from retirement.handler import NotCarriedOut, handler
 from retirement.settings import Settings
+from shared.service_names import ServiceNames
 from shared.settings import SettingsError
 from tests.support.aws_api import AwsApi, aws_api
 from tests.support.servers import RedisServer
@@ -35,7 +36,8 @@ def world(api: AwsApi, redis_server: RedisServer, monkeypatch: pytest.MonkeyPatc
     ecs, client = api.client("ecs"), redis_server.client
     made = World(ecs=ecs, redis=client, webserver=webserver, cluster=f"c{uuid.uuid4().hex}").build()
     settings = Settings(cluster=made.cluster, services=made.services)
-    monkeypatch.setattr(entry, "wiring", lambda: (settings, made.ecs))
+    names = ServiceNames(made.ecs, cluster=made.cluster)
+    monkeypatch.setattr(entry, "wiring", lambda: (settings, made.ecs, names))
     yield made
     webserver.close()
 

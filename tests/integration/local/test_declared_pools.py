@@ -21,6 +21,7 @@ from roles.compose import ROLES
 from shared.broker import Broker
 from shared.ecs import describe_services
 from shared.known_tasks import KnownTasks
+from shared.service_names import ServiceNames
 from stack.render import render
 from stack.sections.pools import DeclaredPool
 from template_gen import build
@@ -78,8 +79,9 @@ class Pools:
 
     @property
     def wiring(self) -> Wiring:
-        tasks = KnownTasks(self.ecs, cluster=self.settings.cluster)
-        return Wiring(settings=self.settings, broker=self.broker, ecs=self.ecs, tasks=tasks)
+        cluster = self.settings.cluster
+        tasks, names = KnownTasks(self.ecs, cluster=cluster), ServiceNames(self.ecs, cluster=cluster)
+        return Wiring(settings=self.settings, broker=self.broker, ecs=self.ecs, tasks=tasks, names=names)
 
     def tick(self) -> dict[str, Outcome]:
         seen = tick(settings=self.settings, broker=self.broker, ecs=self.ecs)
@@ -147,8 +149,10 @@ def pools(deployed: Deployed, redis_server: RedisServer, monkeypatch: pytest.Mon
     settings = Settings.from_environment(variables)
     here = replace(settings.broker, host=redis_server.host, port=redis_server.port, tls=False, user="default")
     settings = replace(settings, broker=here, scale_in_after_s=0, boots_per_task=0.0)
-    broker = Broker(here, read_password=lambda: "")
-    found = Pools(ecs=deployed.api.client("ecs"), settings=settings, broker=broker, redis=redis_server.client)
+    broker, ecs = Broker(here, read_password=lambda: ""), deployed.api.client("ecs")
+    names = ServiceNames(ecs, cluster=settings.cluster)
+    settings = settings.with_names(names.find(pool.service for pool in settings.pools))
+    found = Pools(ecs=ecs, settings=settings, broker=broker, redis=redis_server.client)
     found.set_desired()
     yield found
     for arn in found.ecs.list_tasks(cluster=settings.cluster)["taskArns"]:
@@ -248,6 +252,8 @@ def test_the_executor_may_queue_as_many_tasks_as_all_pools_together_can_run(pool
 
 def test_the_version_check_expects_a_report_of_every_pools_workers(pools: Pools, deployed: Deployed) -> None:
     tasks = {name: pools.start(name).rsplit("/", 1)[-1] for name in ("worker", "heavy-sql", "gpu")}
-    services = json.loads(deployed.variables("VersionCheckFunctionName")["SERVICES"])
+    beginnings = json.loads(deployed.variables("VersionCheckFunctionName")["SERVICES"])
+    names = ServiceNames(pools.ecs, cluster=pools.settings.cluster).find(beginnings.values())
+    services = {key: names[beginning] for key, beginning in beginnings.items()}
     expected = read_tasks(pools.ecs, cluster=pools.settings.cluster, services=services, reported=())
     assert {f"{task}/worker" for task in tasks.values()} <= {container.member for container in expected.containers}

@@ -42,6 +42,15 @@ def test_an_entry_has_these_fields() -> None:
     assert "service" not in OTHER
 
 
+def test_a_worker_reads_its_pool_without_limits() -> None:
+    own = pool_entry(name="worker", queues=["default"], concurrency=16)
+    assert own.keys() == {"name", "queues", "concurrency"}
+    (pool,) = read_pools(json.dumps([own]), with_limits=False)
+    assert pool == Pool(name="worker", queues=("default",), minimum=0, maximum=0, concurrency=16)
+    with pytest.raises(PoolsError, match="min of pool worker is None"):
+        read_pools(json.dumps([own]))
+
+
 @pytest.mark.parametrize(
     ("declaration", "complaint"),
     [

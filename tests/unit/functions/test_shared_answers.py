@@ -24,7 +24,7 @@ from version_check.read import read_tasks
 
 MODELS = botocore.session.get_session()
 SERVICES = {
-    "ecs": ("DescribeServices", "DescribeTasks", "ListTasks", "UpdateService", "TagResource"),
+    "ecs": ("DescribeServices", "DescribeTasks", "ListServices", "ListTasks", "UpdateService", "TagResource"),
     "rds": ("DescribeDBInstances", "StopDBInstance"),
     "cloudwatch": ("DescribeAlarms", "SetAlarmState"),
     "sns": ("Publish",),

@@ -27,6 +27,7 @@ PARAMETERS: dict[str, dict[str, Any]] = {
     "ecs:DescribeServices": {"cluster": "c", "services": ["a", "b"]},
     "ecs:DescribeTasks": {"cluster": "c", "tasks": ["1"]},
     "ecs:GetTaskProtection": {"cluster": "c", "tasks": ["1"]},
+    "ecs:ListServices": {"cluster": "c"},
     "ecs:ListTasks": {"cluster": "c"},
     "ecs:TagResource": {"resourceArn": "arn:aws:ecs:eu-west-1:123456789012:service/c/a", "tags": []},
     "ecs:UntagResource": {"resourceArn": "arn:aws:ecs:eu-west-1:123456789012:cluster/c", "tagKeys": []},
@@ -47,7 +48,8 @@ PARAMETERS: dict[str, dict[str, Any]] = {
 FORMS = ("cloudformation", "rds", "sns", "sts")
 SIGNING = {"cloudwatch": "monitoring"}
 OF_STREAMS = {"logs:CreateLogStream"}  # AWS's refusals name the stream, the reference its group
-NO_RESOURCE = {"ecs:ListTasks"}  # listing by service: its resource type, a container instance, is not there on Fargate
+# Listing by service: its resource type, a container instance, is not there on Fargate.
+NO_RESOURCE = {"ecs:ListServices", "ecs:ListTasks"}
 
 
 def environ(action: str, parameters: dict[str, Any]) -> dict[str, Any]:

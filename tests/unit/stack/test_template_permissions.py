@@ -17,6 +17,7 @@ NETWORK_INTERFACES = "Lambda checks it on all resources before it creates the fu
 ON_ALL_RESOURCES = {
     "ecr:GetAuthorizationToken": "the token is for the whole registry; the API takes no resource",
     "application-autoscaling:DescribeScalableTargets": "the API takes no resource",
+    "ecs:ListServices": "listing takes no resource; the cluster is a condition",
     "ecs:ListTasks": "listing by service takes no resource; the cluster is a condition",
     **{
         f"ssmmessages:{action}": "a session's channel has no ARN before it exists; allowed only by ExecAllowed"
@@ -63,6 +64,12 @@ def network_statement(effect: str) -> dict[str, Any]:
 def statement_for(role: str, action: str) -> dict[str, Any]:
     (found,) = (statement for statement in statements(role) if action in statement["Action"])
     return found
+
+
+def services(*titles: str) -> list[dict[str, str]]:
+    """Return the patterns of the services' ARNs in a role that exists before them."""
+    arn = "arn:${AWS::Partition}:ecs:${AWS::Region}:${AWS::AccountId}:service/${Cluster}/${AWS::StackName}"
+    return [{"Fn::Sub": f"{arn}-{title}Service*"} for title in titles]
 
 
 def roles() -> list[str]:
@@ -120,8 +127,12 @@ def test_every_exception_for_all_resources_is_used() -> None:
     assert used | set(network_statement("Allow")["Action"]) == ON_ALL_RESOURCES.keys()
 
 
-def test_listing_tasks_is_limited_to_the_cluster() -> None:
-    condition = statement_for("VersionCheckRole", "ecs:ListTasks")["Condition"]
+@pytest.mark.parametrize(
+    ("role", "action"),
+    [("VersionCheckRole", "ecs:ListTasks"), *((f"{title}Role", "ecs:ListServices") for title in FUNCTIONS)],
+)
+def test_listing_is_limited_to_the_cluster(role: str, action: str) -> None:
+    condition = statement_for(role, action)["Condition"]
     assert condition == {"ArnEquals": {"ecs:cluster": {"Fn::GetAtt": ["Cluster", "Arn"]}}}
 
 
@@ -235,19 +246,16 @@ def test_a_function_may_call_exactly_what_its_code_calls(title: str, modules: li
 
 
 def test_the_autoscaler_changes_only_worker_services() -> None:
-    assert statement_for("AutoscalerRole", "ecs:UpdateService")["Resource"] == [{"Ref": "WorkerService"}]
+    assert statement_for("AutoscalerRole", "ecs:UpdateService")["Resource"] == services("Worker")
 
 
 def test_the_function_for_retirement_deploys_only_airflow_and_flower() -> None:
-    replaced = [{"Ref": f"{title}Service"} for title in ("Airflow", "Flower")]
-    assert statement_for("RetirementRole", "ecs:UpdateService")["Resource"] == replaced
-    every = [{"Ref": f"{title}Service"} for title in ("Airflow", "Worker", "Flower")]
-    assert statement_for("RetirementRole", "ecs:TagResource")["Resource"] == every
+    assert statement_for("RetirementRole", "ecs:UpdateService")["Resource"] == services("Airflow", "Flower")
+    assert statement_for("RetirementRole", "ecs:TagResource")["Resource"] == services("Airflow", "Worker", "Flower")
 
 
 def test_the_sleeper_changes_only_the_stacks_resources() -> None:
-    services = [{"Ref": f"{title}Service"} for title in ("Airflow", "Worker", "Flower")]
-    assert statement_for("SleeperRole", "ecs:UpdateService")["Resource"] == services
+    assert statement_for("SleeperRole", "ecs:UpdateService")["Resource"] == services("Airflow", "Worker", "Flower")
     assert statement_for("SleeperRole", "rds:StopDBInstance")["Resource"] == [
         {"Fn::GetAtt": ["Database", "DBInstanceArn"]}
     ]

@@ -103,10 +103,11 @@ def test_only_workers_run_on_spot(two_pools: dict[str, Any], service: str) -> No
     assert "CapacityProviderStrategy" not in properties
 
 
-def test_every_worker_gets_the_list_of_all_pools(two_pools: dict[str, Any]) -> None:
-    (worker, _) = two_pools["Resources"]["WorkerTaskDefinition"]["Properties"]["ContainerDefinitions"]
+def test_the_scheduler_gets_the_list_of_all_pools(two_pools: dict[str, Any]) -> None:
+    containers = rendered.containers_of(two_pools["Resources"]["AirflowTaskDefinition"]["Properties"])
+    (scheduler,) = (container for container in containers if container["Name"] == "scheduler")
     text = rendered.filled(
-        rendered.environment(worker)["POOLS"],
+        rendered.environment(scheduler)["POOLS"],
         **{"WorkerMin": "1", "WorkerMax": "10", "WorkerConcurrency": "16"},
         **{"HeavySqlMin": "0", "HeavySqlMax": "3", "HeavySqlConcurrency": "2"},
     )
@@ -120,20 +121,20 @@ def test_the_autoscaler_may_scale_every_pool(two_pools: dict[str, Any]) -> None:
     (policy,) = two_pools["Resources"]["AutoscalerRole"]["Properties"]["Policies"]
     scaling = policy["PolicyDocument"]["Statement"][0]
     assert "ecs:UpdateService" in scaling["Action"]
-    assert scaling["Resource"] == [{"Ref": "WorkerService"}, {"Ref": "HeavySqlService"}]
+    names = [resource["Fn::Sub"].rpartition("/")[2] for resource in scaling["Resource"]]
+    assert names == ["${AWS::StackName}-WorkerService*", "${AWS::StackName}-HeavySqlService*"]
 
 
 def test_the_version_check_knows_every_pool(two_pools: dict[str, Any]) -> None:
     variables = two_pools["Resources"]["VersionCheckFunction"]["Properties"]["Environment"]["Variables"]
-    assert '"heavy-sql":"${HeavySqlService.Name}"' in variables["SERVICES"]["Fn::Sub"]
+    assert '"heavy-sql":"${AWS::StackName}-HeavySqlService"' in variables["SERVICES"]["Fn::Sub"]
 
 
 def test_a_second_pool_changes_nothing_of_the_first(two_pools: dict[str, Any]) -> None:
     titles = [title for title in rendered.template()["Resources"] if title.startswith("Worker")]
     assert "WorkerService" in titles
     for title in titles:
-        if title != "WorkerTaskDefinition":  # it holds the list of all pools
-            assert two_pools["Resources"][title] == rendered.template()["Resources"][title]
+        assert two_pools["Resources"][title] == rendered.template()["Resources"][title]
 
 
 @pytest.mark.parametrize(

@@ -138,7 +138,7 @@ def test_no_parameter_replaces_a_resource_that_keeps_state(name: str) -> None:
         ("BalancerScheme", {"Balancer", "BalancerRedirect", "FlowerListener", "WebserverListener"}),
         ("DatabaseInstanceClass", set()),
         ("BrokerNodeType", set()),
-        ("WorkerMax", {"AirflowTaskDefinition", "WorkerTaskDefinition"}),
+        ("WorkerMax", {"AirflowTaskDefinition"}),
     ],
 )
 def test_a_parameter_replaces_these_resources_but_no_service(name: str, titles: set[str]) -> None:
@@ -146,6 +146,14 @@ def test_a_parameter_replaces_these_resources_but_no_service(name: str, titles: 
     assert replaced(with_values(()), after) >= titles
     kept = {"AirflowService", "WorkerService", "FlowerService", "Cluster"}
     assert replaced(with_values(()), after) & kept == set()
+
+
+@pytest.mark.parametrize("name", ["WorkerMin", "WorkerMax", "PollSeconds", "ScaleInAfterSeconds", "MaxWorkerAgeHours"])
+def test_a_limit_of_scaling_replaces_no_worker(name: str) -> None:
+    after = with_values(((name, other_value(name)),))
+    before = with_values(())["Resources"]
+    assert after["Resources"]["AutoscalerFunction"] != before["AutoscalerFunction"]
+    assert after["Resources"]["WorkerTaskDefinition"] == before["WorkerTaskDefinition"]
 
 
 def test_the_schemas_say_what_replaces_a_database() -> None:

@@ -7,6 +7,7 @@ from typing import Any
 import botocore.session
 import pytest
 
+from cfn.intrinsics import references
 from tests.support import rendered
 
 OUTPUTS = {
@@ -186,6 +187,21 @@ def test_the_functions_roles_outlive_their_group_which_outlives_them() -> None:
     assert set(resource("FunctionsGroup")["DependsOn"]) == roles
     for function in rendered.resources("AWS::Lambda::Function").values():
         assert function["VpcConfig"]["SecurityGroupIds"] == [{"Fn::GetAtt": ["FunctionsGroup", "GroupId"]}]
+
+
+def test_the_functions_come_before_the_services_and_refer_to_none() -> None:
+    """A release of the autoscaler leads its own deployment; a circle would let CloudFormation refuse the template."""
+    functions = set(rendered.resources("AWS::Lambda::Function"))
+    services = set(rendered.resources("AWS::ECS::Service"))
+    for service in services:
+        assert functions <= set(resource(service)["DependsOn"])
+    found, left = set[str](), list(functions)
+    while left:
+        title = left.pop()
+        found.add(title)
+        needs = {*resource(title).get("DependsOn", ()), *references(resource(title).get("Properties", {}))}
+        left += (needs & set(rendered.deployed()["Resources"])) - found
+    assert not found & services
 
 
 def test_a_log_group_that_rds_makes_gets_the_retention_and_the_key() -> None:

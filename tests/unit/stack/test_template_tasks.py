@@ -224,7 +224,7 @@ def test_the_webservers_address_for_tasks_is_the_name_in_cloud_map() -> None:
     assert url == {"Fn::Sub": f"http://{name}.{namespace}:{port}/execution/"}
 
 
-@pytest.mark.parametrize("name", [*AIRFLOW, "worker"])
+@pytest.mark.parametrize("name", AIRFLOW)
 def test_the_pools_are_what_the_image_reads(name: str) -> None:
     sub = rendered.environment(rendered.containers()[name])["POOLS"]
     text = rendered.filled(sub, WorkerMin="1", WorkerMax="10", WorkerConcurrency="16")
@@ -232,16 +232,22 @@ def test_the_pools_are_what_the_image_reads(name: str) -> None:
     assert [pool.name for pool in read_pools(text)] == ["worker"]
 
 
+def test_a_worker_is_told_its_own_pool_without_the_limits_whose_change_must_not_replace_it() -> None:
+    text = rendered.filled(rendered.environment(rendered.containers()["worker"])["POOLS"], WorkerConcurrency="16")
+    assert json.loads(text) == [{"name": "worker", "queues": ["default"], "concurrency": 16}]
+    assert [pool.name for pool in read_pools(text, with_limits=False)] == ["worker"]
+
+
 def test_the_pools_are_what_the_autoscaler_reads() -> None:
     text = rendered.filled(
         function_environment("AutoscalerFunction")["POOLS"],
-        WorkerService_Name="the-service",
+        **{"AWS::StackName": "airflow-prd"},
         WorkerMin="1",
         WorkerMax="10",
         WorkerConcurrency="16",
     )
     (pool,) = read_pools(text, with_services=True)
-    assert (pool.name, pool.service, pool.queues) == ("worker", "the-service", ("default",))
+    assert (pool.name, pool.service, pool.queues) == ("worker", "airflow-prd-WorkerService", ("default",))
 
 
 @pytest.mark.parametrize(
@@ -262,9 +268,9 @@ def test_a_function_gets_the_variables_of_the_contract(title: str, own: set[str]
 
 
 def test_the_version_check_gets_every_service() -> None:
-    names_ = {"AirflowService_Name": "a", "WorkerService_Name": "w", "FlowerService_Name": "f"}
-    services = json.loads(rendered.filled(function_environment("VersionCheckFunction")["SERVICES"], **names_))
-    assert services == {"airflow": "a", "worker": "w", "flower": "f"}
+    stack = {"AWS::StackName": "prd"}
+    services = json.loads(rendered.filled(function_environment("VersionCheckFunction")["SERVICES"], **stack))
+    assert services == {role.lower(): f"prd-{role}Service" for role in ("Airflow", "Worker", "Flower")}
 
 
 @pytest.mark.parametrize("service", ["AirflowService", "FlowerService", "WorkerService"])
