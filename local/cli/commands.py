@@ -100,7 +100,7 @@ def decisions() -> int:
 
 
 def deploy(version: str) -> int:
-    """Roll the image `version` out on the running stack, and wait for the end of the rollout."""
+    """Roll the image `version` out on the running stack. CloudFormation rolls back if a service does not settle."""
     config = preflight(CONFIG_ENV).config
     where = running.find_stack()
     clients = Clients(where.endpoint, where.region)
@@ -113,11 +113,11 @@ def deploy(version: str) -> int:
             building.wait()
         finally:
             building.kill()
-        display.step("deploying the template with sam deploy")
-        release.deploy(version, config=config, clients=clients)
-        display.step("replacing the services' tasks")
+        display.step("deploying the template with sam deploy, which replaces the services' tasks")
         cluster = outputs_of(clients, config.stack_name)["ClusterName"]
-        release.wait(clients, cluster=cluster, report=lambda line: display.say(f"  {line}"))
+        progress = release.Progress(clients, cluster=cluster, report=lambda line: display.say(f"  {line}"))
+        release.deploy(version, config=config, clients=clients, meanwhile=progress.tell)
+        progress.wait()
     return 0
 
 

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from local.aws.backend.settings import BROKER_ADMINISTRATOR
 from local.servers.ports import reserve
 from local.servers.process import spawn, stop
+from local.stack.sam import SETTLE_LIMIT_S
 from project import paths
 from project.errors import CommandError
 from project.waiting import wait_until
@@ -20,19 +21,24 @@ START_TIMEOUT_S = 30
 
 @contextlib.contextmanager
 def aws_api(
-    *, database: str, broker: str, broker_administrator: str, on_failure: Callable[[str], None]
+    *,
+    database: str,
+    broker: str,
+    broker_administrator: str,
+    on_failure: Callable[[str], None],
+    service_limit_s: float = SETTLE_LIMIT_S,
 ) -> Iterator[str]:
     """Serve the AWS API until the block ends; yield its address.
 
     It answers with `database` and `broker` (HOST:PORT) as the addresses of RDS and ElastiCache, and gives the broker
-    its users as `broker_administrator` (a URL). When the process ends before the block, a thread calls `on_failure`
-    with the reason. Raises CommandError when the API does not start.
+    its users as `broker_administrator` (a URL). CloudFormation waits up to `service_limit_s` for a service to settle;
+    while no ECS task has run, as in a first deployment, it does not wait. When the process ends before the block, a
+    thread calls `on_failure` with the reason. Raises CommandError when the API does not start.
     """
     port = reserve()
     log_path = paths.LOGS / "aws-api.log"
     argv = [sys.executable, "-m", "local.aws", "--port", str(port.number)]
-    # A deployment returns at once here: scenarios act while it rolls out, and `release.wait` waits for its end.
-    argv += ["--database", database, "--broker", broker, "--service-limit-s", "0"]
+    argv += ["--database", database, "--broker", broker, "--service-limit-s", f"{service_limit_s:g}"]
     env = {"PATH": os.environ.get("PATH", os.defpath), "PYTHONUNBUFFERED": "1"}
     env |= {"HOME": str(paths.STATE), "TMPDIR": str(paths.TEMPORARY), BROKER_ADMINISTRATOR: broker_administrator}
     process = spawn(argv, env=env, cwd=paths.ROOT, log_path=log_path)

@@ -54,31 +54,52 @@ def build(version: str, *, config: Environment, source: Path = paths.IMAGE_SOURC
     return True
 
 
-def deploy(version: str, *, config: Environment, clients: Clients) -> None:
-    """Deploy the image `version`; return when CloudFormation has updated the stack."""
+def deploy(
+    version: str, *, config: Environment, clients: Clients, meanwhile: Callable[[], object] = lambda: None
+) -> None:
+    """Deploy the image `version`; return when CloudFormation has updated the stack, and call `meanwhile` until then.
+
+    Raises CommandError with SAM's reason when CloudFormation rolled back, as it does when a service does not settle.
+    """
     uri = image_uri(config.parameters[IMAGE_PARAMETER], version)
     aws = environment(clients.endpoint, config.region)
     deploying = sam.deploy(config.name, aws, overrides={IMAGE_PARAMETER: uri})
     try:
-        deploying.wait()
+        deploying.wait(meanwhile=meanwhile)
     finally:
         deploying.kill()
 
 
+class Progress:
+    """Says how far the rollouts of a cluster's services are, whenever that has changed."""
+
+    def __init__(self, clients: Clients, *, cluster: str, report: Report) -> None:
+        self._ecs, self._cluster, self._report = clients.ecs, cluster, report
+        self._text = ""
+
+    def tell(self) -> bool:
+        """Report a change; return whether every service runs only its newest deployment."""
+        now = rollouts(self._ecs, cluster=self._cluster)
+        text = "   ".join(f"{r.service} {r.new} new" + (f" + {r.old} old" if r.old else "") for r in now)
+        if text != self._text:
+            self._report(text)
+            self._text = text
+        return all(r.completed for r in now)
+
+    def wait(self) -> None:
+        """Wait until every service runs only its newest deployment. Raises CommandError."""
+        deadline = time.monotonic() + ROLL_TIMEOUT_S
+        while not self.tell():
+            if time.monotonic() > deadline:
+                raise CommandError(
+                    f"the rollout did not end within {ROLL_TIMEOUT_S} s ({self._text}); see {paths.LOGS}"
+                )
+            time.sleep(CHECK_EVERY_S)
+
+
 def wait(clients: Clients, *, cluster: str, report: Report) -> None:
     """Wait until every service runs only its newest deployment; call `report` with each change. Raises CommandError."""
-    deadline, said = time.monotonic() + ROLL_TIMEOUT_S, ""
-    while True:
-        now = rollouts(clients.ecs, cluster=cluster)
-        text = "   ".join(f"{r.service} {r.new} new" + (f" + {r.old} old" if r.old else "") for r in now)
-        if text != said:
-            report(text)
-            said = text
-        if all(r.completed for r in now):
-            return
-        if time.monotonic() > deadline:
-            raise CommandError(f"the rollout did not end within {ROLL_TIMEOUT_S} s ({text}); see {paths.LOGS}")
-        time.sleep(CHECK_EVERY_S)
+    Progress(clients, cluster=cluster, report=report).wait()
 
 
 def rollouts(ecs: Any, *, cluster: str) -> tuple[Rollout, ...]:

@@ -5,17 +5,22 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from local.servers.process import spawn
 from project import paths
 from project.errors import CommandError
 
+SETTLE_LIMIT_S = 600.0  # of the local CloudFormation, for a service to settle; AWS's own is three hours
 BUILD = paths.STATE / "sam" / "build"
 CONFIG = paths.ROOT / "samconfig.toml"
-# The longest run is a build that fetches the functions' packages from a slow mirror.
-TIMEOUT_S = 600
+# The longest build fetches the functions' packages from a slow mirror.
+BUILD_TIMEOUT_S = 600.0
+# In an update CloudFormation waits for the services, and once more for each if it has to roll back.
+DEPLOY_TIMEOUT_S = 2 * SETTLE_LIMIT_S + 300
+LOOK_EVERY_S = 1.0
 POLL_DELAY_S = (
     "0.5"  # between two polls of a change set; SAM's 5 s spare the API of AWS, which the embedded API does not need
 )
@@ -24,8 +29,8 @@ POLL_DELAY_S = (
 class Sam:
     """One run of the SAM CLI."""
 
-    def __init__(self, verb: str, arguments: list[str], environment: Mapping[str, str]) -> None:
-        self._verb = verb
+    def __init__(self, verb: str, arguments: list[str], environment: Mapping[str, str], *, timeout_s: float) -> None:
+        self._verb, self._timeout_s = verb, timeout_s
         self._log_path = paths.LOGS / f"sam-{verb}.log"
         self._log_path.parent.mkdir(parents=True, exist_ok=True)
         kept = {k: v for k, v in os.environ.items() if not k.startswith(("AWS_", "SAM_", "PYTHON"))}
@@ -44,15 +49,23 @@ class Sam:
         argv = [sam, verb, "--config-file", str(CONFIG), *arguments]
         self._process = spawn(argv, env=env, cwd=paths.ROOT, log_path=self._log_path)
 
-    def wait(self) -> None:
-        """Wait for its end. Raises CommandError with SAM's own reason."""
-        try:
-            code = self._process.wait(TIMEOUT_S)
-        except subprocess.TimeoutExpired:
-            self.kill()
-            raise CommandError(f"sam {self._verb} did not end within {TIMEOUT_S} s; see {self._log_path}") from None
+    def wait(self, *, meanwhile: Callable[[], object] = lambda: None) -> None:
+        """Wait for its end, and call `meanwhile` every LOOK_EVERY_S. Raises CommandError with SAM's own reason."""
+        deadline = time.monotonic() + self._timeout_s
+        while (code := self._ended(within_s=LOOK_EVERY_S)) is None:
+            if time.monotonic() > deadline:
+                self.kill()
+                raise CommandError(f"sam {self._verb} did not end within {self._timeout_s:.0f} s; see {self._log_path}")
+            meanwhile()
         if code:
             raise CommandError(f"sam {self._verb} failed: {_reason(self._log_path)} (full log: {self._log_path})")
+
+    def _ended(self, *, within_s: float) -> int | None:
+        """Return the exit code, or None if it runs on."""
+        try:
+            return self._process.wait(within_s)
+        except subprocess.TimeoutExpired:
+            return None
 
     def kill(self) -> None:
         """Kill it; the reaper kills what it has started."""
@@ -65,7 +78,7 @@ def build(function: str | None = None, *, folder: Path = BUILD, environment: Map
     """Begin `sam build` of all functions, or of one by its logical id, into a folder below .local/."""
     only = [function] if function else []
     arguments = ["--template-file", str(paths.ROOT / "template.yaml"), "--build-dir", str(folder)]
-    return Sam("build", [*only, *arguments], environment or {})
+    return Sam("build", [*only, *arguments], environment or {}, timeout_s=BUILD_TIMEOUT_S)
 
 
 def deploy(config_env: str, environment: dict[str, str], *, overrides: Mapping[str, str] | None = None) -> Sam:
@@ -74,7 +87,7 @@ def deploy(config_env: str, environment: dict[str, str], *, overrides: Mapping[s
     if overrides:
         file = f"file://{paths.ROOT / 'parameters' / config_env}.yaml"
         arguments += ["--parameter-overrides", file, *(f"{name}={value}" for name, value in overrides.items())]
-    return Sam("deploy", arguments, environment)
+    return Sam("deploy", arguments, environment, timeout_s=DEPLOY_TIMEOUT_S)
 
 
 def _reason(log_path: Path) -> str:

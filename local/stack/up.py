@@ -114,13 +114,19 @@ class Start:
 
 @contextlib.contextmanager
 def up(
-    report: Report, *, warn: Report, settings: Mapping[str, str] | None = None, source: Path = paths.IMAGE_SOURCE
+    report: Report,
+    *,
+    warn: Report,
+    settings: Mapping[str, str] | None = None,
+    source: Path = paths.IMAGE_SOURCE,
+    settle_limit_s: float = sam.SETTLE_LIMIT_S,
 ) -> Iterator[Stack]:
     """Bring everything up; call `report` with the name of each step as it begins. End what was started with the block.
 
     `warn` is called with a line for each call to the AWS API that the policies of the caller's role do not allow.
     `settings` reach every container, as variables (AIRFLOW__...) that an operator adds to the task definitions.
-    `source` is what the image is built from.
+    `source` is what the image is built from. `settle_limit_s`: how long CloudFormation waits for a service to settle in
+    an update of the running stack; 0 for no wait.
     Raises CommandError when a part does not start, and at any time when a thread of the stack or its AWS API dies, or
     when the tasks of a service cannot start.
     """
@@ -132,7 +138,7 @@ def up(
         report("building the functions and starting Postgres, Redis and the AWS API")
         building = sam.build()
         cleanup.callback(building.kill)
-        servers = _start_servers(cleanup, config.region, failure, warn)
+        servers = _start_servers(cleanup, config.region, failure, warn, settle_limit_s=settle_limit_s)
         building.wait()
 
         report("deploying the template with sam deploy")
@@ -178,7 +184,9 @@ def _empty_state() -> None:
         folder.mkdir(parents=True)
 
 
-def _start_servers(cleanup: contextlib.ExitStack, region: str, failure: Failure, warn: Report) -> Servers:
+def _start_servers(
+    cleanup: contextlib.ExitStack, region: str, failure: Failure, warn: Report, *, settle_limit_s: float
+) -> Servers:
     """Start Postgres and Redis, put TLS in front of them, and start the AWS API, which tells clients where they are."""
     authority, relay = Authority(paths.TLS), Relay()
     cleanup.callback(relay.close)
@@ -195,6 +203,7 @@ def _start_servers(cleanup: contextlib.ExitStack, region: str, failure: Failure,
         broker="{}:{}".format(*broker_at),
         broker_administrator=broker.url,
         on_failure=failure.report,
+        service_limit_s=settle_limit_s,
     )
     clients = Clients(cleanup.enter_context(api), region)
     refusals = Refusals(clients.endpoint, warn)

@@ -44,6 +44,8 @@ REPORT = paths.STATE / "faults.json"
 # Airflow's 300 s would be much of the run. The limit must outlast the restart of the processes that a restart of
 # Postgres ends, and, on a busy machine, a new task of `airflow` (75 s): with 60 s, running tasks were taken for dead.
 HEARTBEAT_TIMEOUT_S = 120
+# CloudFormation waits for no service here: faults act while a deployment rolls out, and judge its end themselves.
+SETTLE_LIMIT_S = 0.0
 SETTINGS = {"AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": str(HEARTBEAT_TIMEOUT_S)}
 
 
@@ -122,7 +124,10 @@ def run(*, only: Sequence[str], autoscaler_away_s: float, long_task_s: float) ->
     Return 0 only if every fault holds and no role lacked an action.
     """
     chosen = choose(faults(autoscaler_away_s=autoscaler_away_s), only)
-    with Display() as display, up(display.step, warn=display.warn, settings=SETTINGS) as stack:
+    with (
+        Display() as display,
+        up(display.step, warn=display.warn, settings=SETTINGS, settle_limit_s=SETTLE_LIMIT_S) as stack,
+    ):
         verdicts = _run_all(stack, display, chosen, long_task_s=long_task_s)
         refused = stack.refusals.seen()
         display.step("stopping everything")

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
@@ -12,6 +13,7 @@ from local.servers.tls import Authority
 from local.stack import release
 from local.stack.release import Rollout
 from project import paths
+from project.clients import Clients
 from project.environments import Environment
 from project.errors import CommandError
 from tests.support import rendered
@@ -88,6 +90,26 @@ def test_a_rollout_ends_when_the_newest_deployment_is_complete_and_alone() -> No
         Rollout(service="a", new=2, old=0, completed=True),
         Rollout(service="b", new=1, old=3, completed=False),
     )
+
+
+def test_the_progress_of_a_rollout_is_said_once_for_each_change() -> None:
+    said: list[str] = []
+    old = {"serviceName": "a", "deployments": [deployment("PRIMARY", running=1), deployment("ACTIVE", running=2)]}
+    new = {"serviceName": "a", "deployments": [deployment("PRIMARY", running=2, state="COMPLETED")]}
+    clients = SimpleNamespace(ecs=Services(old))
+    progress = release.Progress(cast(Clients, clients), cluster="c", report=said.append)
+    assert [progress.tell(), progress.tell()] == [False, False]
+    progress._ecs = Services(new)
+    assert progress.tell()
+    assert said == ["a 1 new + 2 old", "a 2 new"]
+
+
+def test_a_rollout_that_does_not_end_is_an_error_that_says_how_far_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(release, "ROLL_TIMEOUT_S", 0)
+    monkeypatch.setattr(release, "CHECK_EVERY_S", 0)
+    clients = SimpleNamespace(ecs=Services({"serviceName": "a", "deployments": [deployment("PRIMARY", running=0)]}))
+    with pytest.raises(CommandError, match=r"did not end within 0 s \(a 0 new\)"):
+        release.wait(cast(Clients, clients), cluster="c", report=lambda _line: None)
 
 
 def test_more_services_than_one_call_describes_are_all_read() -> None:
