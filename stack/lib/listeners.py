@@ -27,6 +27,9 @@ from stack.lib.security_groups import Group
 TLS_POLICY = "ELBSecurityPolicy-TLS13-1-2-2021-06"
 HEALTH_INTERVAL_S = 15
 HEALTH_TIMEOUT_S = 10
+# ECS replaces an ECS task whose target is unhealthy, the scheduler beside the webserver included. A database failover
+# takes up to two minutes, in which a webserver does not answer. The most that a target group accepts.
+UNHEALTHY_ATTEMPTS = 10
 DEREGISTRATION_S = 30
 MAX_PATHS = 5  # condition values that a rule may have
 # After a sign-in the provider sends the browser there. The load balancer answers it itself.
@@ -107,7 +110,7 @@ def add_web_target(
                 TargetGroupAttribute(Key="deregistration_delay.timeout_seconds", Value=str(DEREGISTRATION_S))
             ],
             TargetType="ip",
-            UnhealthyThresholdCount=3,
+            UnhealthyThresholdCount=UNHEALTHY_ATTEMPTS,
             VpcId=balancer.vpc,
         )
     )

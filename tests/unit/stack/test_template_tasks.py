@@ -174,6 +174,13 @@ def test_a_container_is_checked_by_the_image_itself(name: str) -> None:
     assert check["Interval"] * check["Retries"] > 120
 
 
+@pytest.mark.parametrize("title", ["WebserverTargetGroup", "FlowerTargetGroup"])
+def test_a_load_balancer_finds_no_target_unhealthy_during_a_database_failover(title: str) -> None:
+    """ECS would replace the whole ECS task."""
+    group = rendered.resources("AWS::ElasticLoadBalancingV2::TargetGroup")[title]
+    assert group["HealthCheckIntervalSeconds"] * group["UnhealthyThresholdCount"] > 120
+
+
 def test_ecs_checks_a_worker_as_patiently_as_it_can_and_its_runner_not_at_all() -> None:
     """ECS stops an unhealthy worker, whatever protection it holds and whatever tasks it runs."""
     worker, runner = (rendered.containers()[name] for name in ("worker", "runner"))
