@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from autoscaler.settings import Settings as AutoscalerSettings
@@ -16,6 +16,7 @@ from sleeper.handler import record_desired_state, tick
 from sleeper.read import Clients
 from sleeper.settings import Settings
 from tests.support.aws_api import AwsApi
+from tests.support.function_role import FunctionRole
 from tests.support.servers import RedisServer
 from tests.support.version_world import FakeWebserver, World
 
@@ -25,10 +26,14 @@ NOW = 1_000_000.0
 
 @dataclass(frozen=True, kw_only=True)
 class Environment:
-    """`fleet` has the services; all else is reached by `clients`. `active`: tasks that each worker runs."""
+    """`fleet` has the services; all else is reached by `clients`. `active`: tasks that each worker runs.
+
+    `own`: the function's clients, which have its role in some tests.
+    """
 
     fleet: World
     clients: Clients
+    own: Clients
     settings: Settings
     active: list[int] = field(default_factory=lambda: [0])
 
@@ -37,11 +42,11 @@ class Environment:
         return self.fleet.cluster
 
     def want(self, wanted: str, *, now: float = NOW) -> None:
-        record_desired_state(wanted, settings=self.settings, clients=self.clients, now=now)
+        record_desired_state(wanted, settings=self.settings, clients=self.own, now=now)
 
     def tick(self, *, now: float = NOW) -> dict[str, Any]:
         """Let the sleeper make one tick, then carry out what it asked of others."""
-        record = tick(settings=self.settings, clients=self.clients, now=now)
+        record = tick(settings=self.settings, clients=self.own, now=now)
         self.do()
         return record
 
@@ -173,4 +178,23 @@ def environment(clients: Clients, redis_server: RedisServer, webserver: FakeWebs
         alarm_prefix=f"{name}-Alarm",
         patience_s=600,
     )
-    return Environment(fleet=fleet, clients=clients, settings=settings)
+    return Environment(fleet=fleet, clients=clients, own=clients, settings=settings)
+
+
+def role_of(env: Environment, api: AwsApi) -> FunctionRole:
+    """Return the sleeper's role over this environment."""
+    (database,) = env.clients.rds.describe_db_instances(DBInstanceIdentifier=env.name)["DBInstances"]
+    arns = {**env.fleet.template_arns, "Database": database["DBInstanceArn"]}
+    return FunctionRole(api, "Sleeper", stack=env.name, arns=arns)
+
+
+def with_role(env: Environment, role: FunctionRole) -> Environment:
+    """Return the environment with a sleeper that has this role."""
+    own = Clients(
+        ecs=role.client("ecs"),
+        rds=role.client("rds"),
+        alarms=role.client("cloudwatch"),
+        scaling=role.client("application-autoscaling"),
+        broker=env.clients.broker,
+    )
+    return replace(env, own=own)

@@ -80,13 +80,21 @@ class World:
     def build(self) -> World:
         self.ecs.create_cluster(clusterName=self.cluster)
         for key in CONTAINERS:
-            self.services[key] = f"{self.cluster}-{key}"
+            self.services[key] = f"{self.cluster}-{key.capitalize()}Service-0123456789AB"
             definition = self.define(key, image="airflow:2.0")
             self.ecs.create_service(
                 cluster=self.cluster, serviceName=self.services[key], taskDefinition=definition, desiredCount=1
             )
             self.start(key)
         return self
+
+    @property
+    def template_arns(self) -> dict[str, str]:
+        """What the template's cluster and services are here, as ARNs."""
+        answer = self.ecs.describe_services(cluster=self.cluster, services=list(self.services.values()))
+        found = {service["serviceName"]: service["serviceArn"] for service in answer["services"]}
+        services = {f"{key.capitalize()}Service": found[name] for key, name in self.services.items()}
+        return {**services, "Cluster": answer["services"][0]["clusterArn"]}
 
     def define(self, key: str, *, image: str) -> str:
         containers = [{"name": name, "image": image, "essential": name not in ENDED} for name in CONTAINERS[key]]

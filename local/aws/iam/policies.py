@@ -12,7 +12,7 @@ from typing import Any
 from local.aws.iam.conditions import UnsupportedPolicy, are_met, listed
 from local.aws.iam.patterns import Context, UnresolvedVariable, matches, matches_arn, resolved
 
-VERSION_WITH_VARIABLES = "2012-10-17"
+VERSION, OLD_VERSION = "2012-10-17", "2008-10-17"
 ELEMENTS = {
     *("Sid", "Effect", "Action", "NotAction", "Resource", "NotResource", "Principal", "NotPrincipal", "Condition"),
 }
@@ -141,8 +141,9 @@ def _refused(kind: str, request: Request) -> Decision:
 @functools.lru_cache(maxsize=512)
 def _statements(document: str) -> tuple[Mapping[str, Any], ...]:
     policy = json.loads(document)
-    if policy.get("Version") != VERSION_WITH_VARIABLES:
-        raise UnsupportedPolicy(f"a policy has the version {policy.get('Version')!r}, not {VERSION_WITH_VARIABLES}")
+    # Policies that services make themselves, as of topics, have the older version. It knows no variables.
+    if policy.get("Version") != VERSION and (policy.get("Version") != OLD_VERSION or "${" in document):
+        raise UnsupportedPolicy(f"a policy has the version {policy.get('Version')!r}, not {VERSION}")
     statements = tuple(listed(policy["Statement"]))
     for statement in statements:
         if unknown := set(statement) - ELEMENTS:

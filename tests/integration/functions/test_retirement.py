@@ -17,6 +17,7 @@ from retirement.settings import Settings
 from shared.service_names import ServiceNames
 from shared.settings import SettingsError
 from tests.support.aws_api import AwsApi, aws_api
+from tests.support.function_role import OF_LAMBDA, FunctionRole
 from tests.support.servers import RedisServer
 from tests.support.throttling import throttling
 from tests.support.version_world import FakeWebserver, World
@@ -40,6 +41,17 @@ def world(api: AwsApi, redis_server: RedisServer, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(entry, "wiring", lambda: (settings, made.ecs, names))
     yield made
     webserver.close()
+
+
+@pytest.fixture
+def role(world: World, api: AwsApi, monkeypatch: pytest.MonkeyPatch) -> Iterator[FunctionRole]:
+    """Give the function its role, which is refused nothing."""
+    made = FunctionRole(api, "Retirement", stack=world.cluster, arns=world.template_arns)
+    settings, ecs = entry.wiring()[0], made.client("ecs")
+    names = ServiceNames(ecs, cluster=world.cluster)
+    monkeypatch.setattr(entry, "wiring", lambda: (settings, ecs, names))
+    yield made
+    assert made.refused == []
 
 
 def notice(world: World, *values: str) -> dict[str, Any]:
@@ -78,6 +90,7 @@ def wait_until_after(event: dict[str, Any]) -> None:
         time.sleep(0.1)
 
 
+@pytest.mark.usefixtures("role")
 def test_a_pool_is_tagged_for_the_autoscaler_and_not_deployed(world: World) -> None:
     assert seen_by_autoscaler(world).retire_before is None
     event = notice(world, named(world, "worker"))
@@ -87,6 +100,7 @@ def test_a_pool_is_tagged_for_the_autoscaler_and_not_deployed(world: World) -> N
     assert deployments(world, "worker") == 1
 
 
+@pytest.mark.usefixtures("role")
 def test_airflow_and_flower_are_deployed_anew_once(world: World) -> None:
     task = world.arns[world.tasks["airflow"][0]]
     event = notice(world, task, named(world, "flower"))  # one by its task, one by its service
@@ -117,6 +131,7 @@ def test_a_notice_about_others_changes_nothing(world: World) -> None:
     assert handler(notice(world, "other|worker", other, "what is this"), None) == NOTHING
 
 
+@pytest.mark.usefixtures("role")
 def test_a_later_notice_replaces_the_tag_and_an_earlier_one_does_not(world: World) -> None:
     first = notice(world, named(world, "worker"))
     wait_until_after(first)
@@ -148,6 +163,13 @@ def test_what_ecs_refuses_is_done_when_lambda_tries_again(world: World, operatio
     with throttling(world.ecs, operation), pytest.raises(NotCarriedOut, match="Throttling"):
         handler(event, None)
     assert handler(event, None) == {"recorded": ["flower"], "deployed": ["flower"]}
+
+
+def test_a_notice_needs_every_action_that_the_role_allows(world: World, role: FunctionRole) -> None:
+    event = notice(world, world.arns[world.tasks["flower"][0]])
+    wait_until_after(event)
+    assert handler(event, None) == {"recorded": ["flower"], "deployed": ["flower"]}
+    assert role.granted - role.used == OF_LAMBDA
 
 
 @pytest.mark.parametrize("services", ["[]", '{"airflow": "a"}', '{"airflow": 1, "flower": "f"}', "x"])

@@ -7,12 +7,14 @@ from typing import Any
 import pytest
 
 from fleet.registry import MEMBERS_KEY, Registry, member_key
+from shared.service_names import ServiceNames
 from shared.settings import SettingsError
 from sleeper.handler import tick
 from sleeper.read import Clients
-from tests.support.aws_api import aws_api
+from tests.support.aws_api import AwsApi, aws_api
+from tests.support.function_role import OF_LAMBDA, FunctionRole
 from tests.support.servers import RedisServer
-from tests.support.sleeping_world import ALARMS, NOW, Environment, clients_of, environment
+from tests.support.sleeping_world import ALARMS, NOW, Environment, clients_of, environment, role_of, with_role
 from tests.support.version_world import FakeWebserver
 from version_check.check import Wiring, check
 from version_check.settings import Settings as CheckSettings
@@ -26,19 +28,36 @@ ALL_ON = {"airflow": 1, "worker": 1, "flower": 1}
 
 
 @pytest.fixture(scope="module")
-def clients(redis_server: RedisServer) -> Iterator[Clients]:
+def api() -> Iterator[AwsApi]:
     with aws_api() as running:
-        made = clients_of(running, redis_server)
-        yield made
-        made.broker.close()
+        yield running
+
+
+@pytest.fixture(scope="module")
+def clients(api: AwsApi, redis_server: RedisServer) -> Iterator[Clients]:
+    made = clients_of(api, redis_server)
+    yield made
+    made.broker.close()
 
 
 @pytest.fixture
-def env(clients: Clients, redis_server: RedisServer) -> Iterator[Environment]:
+def administered(clients: Clients, redis_server: RedisServer) -> Iterator[Environment]:
     redis_server.client.flushall()
     webserver = FakeWebserver()
     yield environment(clients, redis_server, webserver, name=f"c{uuid.uuid4().hex}")
     webserver.close()
+
+
+@pytest.fixture
+def role(administered: Environment, api: AwsApi) -> FunctionRole:
+    return role_of(administered, api)
+
+
+@pytest.fixture
+def env(administered: Environment, role: FunctionRole) -> Iterator[Environment]:
+    """Yield the environment with a sleeper that has its role and is refused nothing."""
+    yield with_role(administered, role)
+    assert role.refused == []
 
 
 def versions(env: Environment) -> Any:
@@ -174,7 +193,7 @@ def test_a_full_redis_is_read(env: Environment) -> None:
     env.want(ASLEEP)
     env.fleet.redis.config_set("maxmemory", 1)
     try:
-        record = tick(settings=env.settings, clients=env.clients, now=NOW)
+        record = tick(settings=env.settings, clients=env.own, now=NOW)
     finally:
         env.fleet.redis.config_set("maxmemory", 0)
     assert record["says"] == f"waits: 2 active on {task}/worker of pool worker"
@@ -223,6 +242,21 @@ def test_an_alarm_that_is_still_on_after_waking_notifies_again(env: Environment)
     assert env.loud_alarms() == set(ALARMS)
     (alarm,) = env.clients.alarms.describe_alarms(AlarmNames=[name])["MetricAlarms"]
     assert alarm["StateValue"] == "INSUFFICIENT_DATA"
+
+
+def test_a_night_needs_every_action_that_the_role_allows(env: Environment, role: FunctionRole) -> None:
+    ServiceNames(env.own.ecs, cluster=env.name).find(env.fleet.services.values())  # as the handler does
+    env.work(2)
+    env.want(ASLEEP)
+    assert env.tick()["steps"] == []
+    env.work(0)
+    env.settle()
+    env.want(AWAKE)
+    env.clients.alarms.set_alarm_state(AlarmName=f"{env.name}-{ALARMS[0]}", StateValue="ALARM", StateReason="test")
+    env.settle()
+    env.settle(now=LONG)
+    # This broker has no password. `make demo` reads that of the deployed one.
+    assert role.granted - role.used == OF_LAMBDA | {"secretsmanager:GetSecretValue"}
 
 
 def test_a_desired_state_other_than_asleep_and_awake_is_refused(env: Environment) -> None:

@@ -13,8 +13,10 @@ from fleet.registry import MEMBERS_KEY, Registry, member_key
 from local.servers.ports import free_port
 from shared import aws
 from shared.broker import Broker
+from shared.service_names import ServiceNames
 from shared.settings import BrokerSettings
 from tests.support.aws_api import AwsApi, aws_api
+from tests.support.function_role import OF_LAMBDA, FunctionRole
 from tests.support.servers import RedisServer
 from tests.support.version_world import CODE, FakeWebserver, World
 from version_check.check import Wiring, check
@@ -32,7 +34,7 @@ def api() -> Iterator[AwsApi]:
 
 @pytest.fixture(scope="module")
 def clients(api: AwsApi) -> dict[str, Any]:
-    return {name: api.client(name) for name in ("ecs", "sns", "sqs")}
+    return {name: api.client(name) for name in ("ecs", "kms", "sns", "sqs")}
 
 
 @pytest.fixture
@@ -316,6 +318,25 @@ def test_a_notification_that_fails_is_sent_by_the_next_check(
         assert check(parts).problems[0].startswith("the notification failed")
     check(parts)
     assert len(inbox[1]()) == 1
+
+
+def test_a_notification_needs_every_action_that_the_role_allows(
+    api: AwsApi, world: World, parts: Wiring, inbox: Any, clients: dict[str, Any]
+) -> None:
+    key = clients["kms"].create_key()["KeyMetadata"]["Arn"]
+    arns = {**world.template_arns, "AlarmTopic": inbox[0], "Key": key}
+    role = FunctionRole(api, "VersionCheck", stack=world.cluster, arns=arns)
+    clients["sns"].set_topic_attributes(TopicArn=inbox[0], AttributeName="KmsMasterKeyId", AttributeValue=key)
+    own = Wiring(settings=parts.settings, broker=parts.broker, ecs=role.client("ecs"), sns=lambda: role.client("sns"))
+    ServiceNames(own.ecs, cluster=world.cluster).find(world.services.values())  # as the handler does
+    check(own)
+    world.report("worker", world.tasks["worker"][0], image_version="1.0")
+    assert check(own).problems == ()
+    assert len(inbox[1]()) == 1
+    assert role.refused == []
+    # Lambda reports a lost event with the same permission. This broker has no password.
+    rest = OF_LAMBDA - {"sns:Publish", "kms:Decrypt", "kms:GenerateDataKey"} | {"secretsmanager:GetSecretValue"}
+    assert role.granted - role.used == rest
 
 
 def test_the_time_out_of_sync_survives_silence_and_the_functions_end(world: World, look: Look) -> None:

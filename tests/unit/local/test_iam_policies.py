@@ -168,3 +168,12 @@ def test_only_the_service_that_a_role_trusts_may_take_it() -> None:
 def test_a_statement_that_iam_would_refuse_is_an_error(broken: dict[str, Any]) -> None:
     with pytest.raises(UnsupportedPolicy):
         decided(policy(broken))
+
+
+def test_a_policy_of_the_older_version_is_read_unless_it_has_variables() -> None:
+    def older(resource: str) -> str:
+        return json.dumps({"Version": "2008-10-17", "Statement": [statement(resource=resource)]})
+
+    assert decided(older(OBJECT)).is_allowed
+    with pytest.raises(UnsupportedPolicy, match="2008-10-17"):
+        decided(older("arn:aws:s3:::bucket/${aws:userid}/*"))

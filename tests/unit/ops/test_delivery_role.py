@@ -1,18 +1,17 @@
 """The role that plans changes nothing, and an environment's ledger is written by its own role only.
 
-The local AWS API enforces no policy, so `may` evaluates them here as IAM does: a denial wins, and nothing is allowed by
-default. What the bootstrap allows is read from the installed SAM CLI.
+The policies are evaluated as the local AWS API does. What the bootstrap allows is read from the installed SAM CLI.
 """
 
 import json
 from collections.abc import Iterator
-from fnmatch import fnmatchcase
 from typing import Any
 
 import boto3
 import pytest
 from moto import mock_aws
 
+from local.aws.iam.policies import Principal, Request, Rules, decide
 from ops.delivery.__main__ import main
 from ops.delivery.role import CHANGES, LONGEST_SESSION_S
 from tests.support.pipeline_roles import ACCOUNT, CLOUDFORMATION_ROLE, Statement, bootstrap_statements
@@ -21,28 +20,26 @@ BUCKET = "the-bucket"
 GITHUB = "token.actions.githubusercontent.com"
 
 
-def listed(value: Any) -> list[str]:
-    return [value] if isinstance(value, str) else list(value)
+def policy(statements: list[Statement]) -> str:
+    return json.dumps({"Version": "2012-10-17", "Statement": statements})
 
 
-def applies(statement: Statement, *, action: str, resource: str, principal: str) -> bool:
-    """Return whether a statement is about this request."""
-    if not any(fnmatchcase(action.lower(), each.lower()) for each in listed(statement["Action"])):
-        return False
-    if "NotResource" in statement:
-        if any(fnmatchcase(resource, each) for each in listed(statement["NotResource"])):
-            return False
-    elif not any(fnmatchcase(resource, each) for each in listed(statement["Resource"])):
-        return False
-    not_equals = statement.get("Condition", {}).get("ArnNotEquals")
-    return not_equals is None or principal not in not_equals["aws:PrincipalArn"]
+def may(statements: list[Statement], action: str, resource: str, **context: str) -> bool:
+    """Return whether a role with these statements may do this; the keys of `context` have `_` for `:`."""
+    keys = {name.replace("_", ":").lower(): value for name, value in context.items()}
+    request = Request(principal=Principal(account=ACCOUNT), action=action, resource=resource, context=keys)
+    return decide(request, Rules(identity=[policy(statements)])).is_allowed
 
 
-def may(statements: list[Statement], action: str, resource: str, *, principal: str = "") -> bool:
-    found = {
-        each["Effect"] for each in statements if applies(each, action=action, resource=resource, principal=principal)
-    }
-    return found == {"Allow"}
+def lets(rules: list[Statement], action: str, resource: str, *, principal: str) -> bool:
+    """Return whether a bucket with these rules lets a role of the account do this."""
+    request = Request(
+        principal=Principal(account=ACCOUNT, arn=principal),
+        action=action,
+        resource=resource,
+        context={"aws:principalarn": principal},
+    )
+    return decide(request, Rules(resource=policy(rules))).is_allowed
 
 
 def stack(environment: str) -> str:
@@ -136,9 +133,10 @@ class TestPlanRole:
         sleeper = f"arn:aws:lambda:us-east-1:{ACCOUNT}:function:airflow-{environment}-SleeperFunction-0A1B"
         assert not may(planner, "lambda:InvokeFunction", sleeper)
 
-        (passing,) = [each for each in planner if each["Action"] == ["iam:PassRole"]]
-        assert passing["Resource"] == CLOUDFORMATION_ROLE
-        assert passing["Condition"] == {"StringEquals": {"iam:PassedToService": "cloudformation.amazonaws.com"}}
+        to_cloudformation = "cloudformation.amazonaws.com"
+        assert may(planner, "iam:PassRole", CLOUDFORMATION_ROLE, iam_PassedToService=to_cloudformation)
+        assert not may(planner, "iam:PassRole", CLOUDFORMATION_ROLE, iam_PassedToService="lambda.amazonaws.com")
+        assert not may(planner, "iam:PassRole", f"{CLOUDFORMATION_ROLE}2", iam_PassedToService=to_cloudformation)
 
 
 @pytest.mark.parametrize("environment", ["dev", "qa", "prd"])
@@ -176,9 +174,9 @@ def test_the_bucket_lets_no_one_else_write_a_ledger(account: Account) -> None:
         for who, role in {**roles, "operator": operator, "anyone": anyone}.items():
             for action in ("s3:PutObject", "s3:PutObjectAcl", "s3:DeleteObject", "s3:DeleteObjectVersion"):
                 key = kept(f"delivery/environments/{each}.json")
-                assert may(rules, action, key, principal=role) is (who in (each, "operator"))
-    assert may(rules, "s3:PutObject", kept("delivery/releases/1.json"), principal=roles["dev"])
-    assert not may(rules, "s3:PutObject", kept("delivery/releases/1.json"), principal=roles["prd"])
+                assert lets(rules, action, key, principal=role) is (who in (each, "operator"))
+    assert lets(rules, "s3:PutObject", kept("delivery/releases/1.json"), principal=roles["dev"])
+    assert not lets(rules, "s3:PutObject", kept("delivery/releases/1.json"), principal=roles["prd"])
 
 
 @pytest.mark.parametrize("command", ["role", "ledger"])

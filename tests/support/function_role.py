@@ -1,0 +1,81 @@
+"""The role of a function, as the template defines it, over the resources that a test made in the local AWS API."""
+
+from __future__ import annotations
+
+import json
+import urllib.request
+import uuid
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from cfn.intrinsics import Scope, resolve
+from local.aws.backend.settings import ACCESS_PATH
+from local.aws.iam.policies import actions_of
+from local.aws.iam.sessions import FUNCTIONS, RoleSession, Service
+from stack.lib.iam import NETWORK_INTERFACE_ACTIONS
+from tests.support import rendered
+from tests.support.aws_api import AwsApi
+
+ACCOUNT = "123456789012"
+# What Lambda itself does with a function's role: its log, its network interfaces, and the report of a lost event.
+OF_LAMBDA = {
+    *("logs:CreateLogStream", "logs:PutLogEvents"),
+    *NETWORK_INTERFACE_ACTIONS,
+    *("sns:Publish", "kms:Decrypt", "kms:GenerateDataKey"),
+}
+
+
+class FunctionRole:
+    """A session of the role. `arns`: what the resources of the template are here, by their logical ids.
+
+    Other resources have an ARN of no service. The stack's cluster, which the template's policies also name by its name,
+    has that of the stack.
+    """
+
+    def __init__(self, api: AwsApi, title: str, *, stack: str, arns: Mapping[str, str]) -> None:
+        self._endpoint = f"http://localhost:{api.port}"
+        iam, self.name = api.client("iam"), f"{title}-{uuid.uuid4().hex[:8]}"
+        pseudo = {"Partition": "aws", "Region": api.region, "AccountId": ACCOUNT, "StackName": stack}
+
+        def found(logical_id: str, _attribute: str = "") -> str:
+            return arns.get(logical_id, f"arn:aws:none:::{logical_id}")
+
+        parameters = {f"AWS::{name}": value for name, value in pseudo.items()}
+        scope = Scope(parameters={**parameters, "Cluster": stack}, mappings={}, ref=found, attribute=found)
+        role = rendered.resources("AWS::IAM::Role")[f"{title}Role"]
+        trust = json.dumps(role["AssumeRolePolicyDocument"])
+        arn = iam.create_role(RoleName=self.name, AssumeRolePolicyDocument=trust)["Role"]["Arn"]
+        self.policies = [json.dumps(resolve(document, scope)) for document in _documents(role)]
+        for number, document in enumerate(self.policies):
+            iam.put_role_policy(RoleName=self.name, PolicyName=f"p{number}", PolicyDocument=document)
+        service = Service(FUNCTIONS, endpoint=self._endpoint, region=api.region)
+        self._session = RoleSession(service, arn, session=self.name)
+
+    def client(self, service: str) -> Any:
+        return self._session.client(service)
+
+    @property
+    def granted(self) -> set[str]:
+        """The actions that the role allows."""
+        return {action for document in self.policies for action in actions_of(document)}
+
+    @property
+    def used(self) -> set[str]:
+        """The actions that its calls needed and were allowed."""
+        return set(self._access()["used"].get(self.name, ()))
+
+    @property
+    def refused(self) -> list[str]:
+        """The calls that it was refused."""
+        return [message for message in self._access()["refused"] if f"/{self.name}/" in message]
+
+    def _access(self) -> dict[str, Any]:
+        with urllib.request.urlopen(self._endpoint + ACCESS_PATH) as answer:  # noqa: S310 - from our own API
+            found: dict[str, Any] = json.load(answer)
+        return found
+
+
+def _documents(role: rendered.Resource) -> Iterator[Any]:
+    yield from (policy["PolicyDocument"] for policy in role["Policies"])
+    for attached in role["ManagedPolicyArns"]:
+        yield rendered.resources("AWS::IAM::ManagedPolicy")[attached["Ref"]]["PolicyDocument"]
