@@ -18,6 +18,7 @@ from local.servers.ports import HOST, Port, PortTakenError, reserve
 
 START_TIMEOUT_S = 30.0
 POLL_EVERY_S = 0.02  # a start takes 0.05 s
+FREEZE_TIMEOUT_S = 5.0
 PREDECESSOR_TIMEOUT_S = 10.0  # after a killed `make up` its server takes a moment to shut down
 ADDRESS_IN_USE = "Address already in use"
 FAST_SHUTDOWN = signal.SIGINT
@@ -127,6 +128,10 @@ class Postgres:
         with contextlib.suppress(psutil.NoSuchProcess):
             first = psutil.Process(self.pid)
             first.send_signal(number)
+            deadline = time.monotonic() + FREEZE_TIMEOUT_S
+            # Until it has stopped, it may still be starting another one.
+            while number == signal.SIGSTOP and first.status() != psutil.STATUS_STOPPED and time.monotonic() < deadline:
+                time.sleep(POLL_EVERY_S)
             for other in first.children(recursive=True):
                 with contextlib.suppress(psutil.NoSuchProcess):
                     other.send_signal(number)

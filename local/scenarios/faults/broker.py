@@ -9,25 +9,21 @@ import redis
 from fleet.member import WORKER
 from local.scenarios.faults.capacity import check_capacity
 from local.scenarios.faults.container_logs import count_lines
-from local.scenarios.faults.trial import Burst, Trial
+from local.scenarios.faults.trial import LONG, LONG_RUN_TIMEOUT_S, Burst, Trial
 from local.scenarios.sampling import backlog
 
 NO_PRIMARY = ("127.0.0.1", "1")
 ROLE_CHANGES_S = (10.0, 90.0)
 BETWEEN_ROLES_S = 15.0
 FROZEN_S = 60.0
-# Tasks that run on over the whole fault, and others that end, are sent and start during it.
-LONG = Burst(tasks=2, shortest_s=150, longest_s=170)
-SHORT = Burst(tasks=60, shortest_s=2, longest_s=10)
 FLUSHED = Burst(tasks=120, shortest_s=5, longest_s=10)
-RUN_TIMEOUT_S = 600.0
 TAKES_NOTHING = "fleet: takes no messages"  # a worker's log, and why
 ANSWER_TIMEOUT_S = 3.0
 
 
 def change_roles(trial: Trial) -> None:
     """Make Redis a replica without a primary, twice: it refuses writes, and ends what blocks."""
-    _trigger(trial)
+    trial.trigger_around()
     with trial.stack.broker_server.client() as client:
         for lasts_s in ROLE_CHANGES_S:
             client.replicaof(*NO_PRIMARY)
@@ -40,7 +36,7 @@ def change_roles(trial: Trial) -> None:
 
 def fall_silent(trial: Trial) -> None:
     """Swallow what every open connection sends, while new connections reach a new Redis with the same data."""
-    _trigger(trial)
+    trial.trigger_around()
     before = _alarms(trial)
     connections = trial.stack.relay.swallow("broker")
     trial.figures["connections"] = connections
@@ -52,7 +48,7 @@ def fall_silent(trial: Trial) -> None:
 
 def freeze(trial: Trial) -> None:
     """Stop Redis's process for a while: connections stay, and nothing is answered."""
-    _trigger(trial)
+    trial.trigger_around()
     before = _alarms(trial)
     server = trial.stack.broker_server
     server.freeze()
@@ -80,13 +76,8 @@ def flush(trial: Trial) -> None:
     _finish(trial)
 
 
-def _trigger(trial: Trial) -> None:
-    trial.trigger(LONG)
-    trial.trigger_on_several(SHORT)
-
-
 def _finish(trial: Trial) -> None:
-    trial.finish(timeout_s=RUN_TIMEOUT_S)
+    trial.finish(timeout_s=LONG_RUN_TIMEOUT_S)
     check_capacity(trial)
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import httpx
 import redis
 
-from local.scenarios.faults import broker
+from local.scenarios.faults import broker, database
 from local.scenarios.faults.deployment import deploy_changed_image
 from local.scenarios.faults.failures import (
     AUTOSCALER_AWAY_S,
@@ -91,6 +91,12 @@ def faults(*, autoscaler_away_s: float = AUTOSCALER_AWAY_S) -> tuple[Fault, ...]
             name="registry-flushed",
             what="Redis loses everything in mid-burst",
             harm=broker.flush,
+            has_long_task=True,
+        ),
+        Fault(
+            name="postgres-frozen",
+            what=f"Postgres is frozen for {database.FROZEN_S:.0f} s",
+            harm=database.freeze_postgres,
             has_long_task=True,
         ),
         Fault(name="postgres", what=f"Postgres reboots, {DATABASE_AWAY_S:.0f} s away", harm=restart_postgres),

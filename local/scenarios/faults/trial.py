@@ -32,6 +32,12 @@ class Burst:
     longest_s: float
 
 
+# Tasks that run on over a whole fault, and others that end, are sent and start during it.
+LONG = Burst(tasks=2, shortest_s=150, longest_s=170)
+SHORT = Burst(tasks=60, shortest_s=2, longest_s=10)
+LONG_RUN_TIMEOUT_S = 600.0
+
+
 @dataclass(kw_only=True)
 class Trial:
     """Starts a fault's bursts on an observed stack, waits for them, and collects figures and unmet requirements.
@@ -79,6 +85,11 @@ class Trial:
         slots = self.observed.slots
         sample = self.observed.wait_for("several busy workers", lambda s: s.consuming > 1 and s.active > slots)
         self.figures |= {"busy_workers": sample.consuming, "running_tasks": sample.active}
+
+    def trigger_around(self) -> None:
+        """Start tasks that outlast a fault and others that end during it; wait until several workers have some."""
+        self.trigger(LONG)
+        self.trigger_on_several(SHORT)
 
     def has_ended(self, run_id: str) -> bool:
         """Whether a run of bursts has ended, well or not. Raises CommandError when Airflow does not answer."""

@@ -24,9 +24,11 @@ from local.servers.postgres import SUPERUSER, Postgres
 from local.servers.process import StartError
 from stack.sections.database import POSTGRES_VERSION
 from tests.support.servers import PostgresServer
+from tests.support.waiting import eventually
 
 ROOT = Path(__file__).parents[3]
 DIFFICULT = 'it\'s a "difficult" \\one: $$ ä;--'
+RUNS = (psutil.STATUS_RUNNING, psutil.STATUS_SLEEPING, psutil.STATUS_DISK_SLEEP)
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root must hand Postgres to another user")
 
 
@@ -57,6 +59,11 @@ def sign_in(
     server: Postgres, *, user: str, password: str | None, database: str = "postgres"
 ) -> "psycopg.Connection[tuple[object, ...]]":
     return psycopg.connect(host=server.host, port=server.port, user=user, password=password, dbname=database)
+
+
+def processes(server: Postgres) -> list[psutil.Process]:
+    first = psutil.Process(server.pid)
+    return [first, *first.children(recursive=True)]
 
 
 def signs_in(server: Postgres, *, user: str, password: str | None) -> bool:
@@ -374,6 +381,7 @@ def test_a_frozen_server_accepts_connections_answers_none_and_keeps_its_sessions
         session.execute("CREATE TEMPORARY TABLE kept (n int)")
         server.freeze()
         try:
+            assert eventually(lambda: not any(each.status() in RUNS for each in processes(server)))
             with socket.create_connection((server.host, server.port), timeout=2):
                 pass
             with pytest.raises(psycopg.OperationalError, match="timeout"):
