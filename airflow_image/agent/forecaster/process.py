@@ -10,8 +10,10 @@ import logging
 import os
 import signal
 import sys
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from types import FrameType
 
 import redis
 from sqlalchemy import Engine, create_engine
@@ -95,7 +97,8 @@ def read_only(url: str) -> Engine:
 
 def main() -> None:
     """Forecast each minute until a signal asks to stop."""
-    signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)  # they wait for sigtimedwait
+    for number in STOP_SIGNALS:
+        signal.signal(number, _end)
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr, force=True)
     forecaster = Forecaster(
         Settings.from_environment(os.environ),
@@ -105,5 +108,13 @@ def main() -> None:
     while True:
         forecaster.tick()
         heartbeat.beat(os.environ, heartbeat.FORECASTER)
-        if signal.sigtimedwait(STOP_SIGNALS, TICK_EVERY_S):
-            return
+        time.sleep(TICK_EVERY_S)
+
+
+def _end(_number: int, _frame: FrameType | None) -> None:
+    """End at once, also in the middle of a tick, which leaves nothing half done.
+
+    At the forecaster's low priority, the rest of a tick and the regular end of the interpreter took longer than the
+    container's stop timeout on a busy machine.
+    """
+    os._exit(0)

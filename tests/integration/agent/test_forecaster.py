@@ -396,3 +396,32 @@ def test_the_forecaster_keeps_running_without_its_database(redis_server: RedisSe
         assert process.wait(timeout=10) == 0
     assert Registry(redis_server.client).forecast("worker") is None
     assert "secret-password" not in log.read_text()
+
+
+ENDLESS = """
+import time
+from agent.forecaster import process
+
+def tick(_forecaster):
+    print("a tick begins", flush=True)
+    time.sleep(3600)
+
+process.Forecaster.tick = tick
+process.main()
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_the_forecaster_in_the_middle_of_a_tick(tmp_path: Path, number: signal.Signals) -> None:
+    variables = environment(database="postgresql+psycopg2://", broker="redis://127.0.0.1:1/0", home=str(tmp_path))
+    log = tmp_path / "log"
+    with (
+        log.open("w") as output,
+        subprocess.Popen([AIRFLOWS_PYTHON, "-c", ENDLESS], env=variables, stdout=output, stderr=output) as process,
+    ):
+        try:
+            assert eventually(lambda: "a tick begins" in log.read_text(), within_s=60)
+            process.send_signal(number)
+            assert process.wait(timeout=20) == 0
+        finally:
+            process.kill()
