@@ -22,11 +22,12 @@ from local.fargate import image
 from local.fargate.container import Container
 from local.fargate.container_user import ContainerUsers
 from local.fargate.control_plane import ControlPlane
-from local.fargate.definition import ContainerDefinition, resolve_secrets
+from local.fargate.definition import ContainerDefinition
 from local.fargate.endpoint import Endpoint
 from local.fargate.memory_limit import MemoryGroup, MemoryLimits
 from local.fargate.network import Network
 from local.fargate.reconcile import ServiceView, TaskView, plan
+from local.fargate.roles import InitializationError, Roles
 from local.fargate.task import Phase, Task
 from project import paths
 from project.errors import CommandError
@@ -58,6 +59,7 @@ class Agent:
     ) -> None:
         """Prepare the loop. `on_failure` is called with the reason when a service's tasks cannot start.
 
+        `platform`: the variables that every container gets; it gets its task role's credentials from the endpoint.
         `users`: of the containers' processes; without them they are this process's. `memory`: makes their limits.
         """
         self._clients, self._network, self._platform = clients, network, platform
@@ -72,7 +74,8 @@ class Agent:
         self._closing = threading.Event()
         self.events: deque[str] = deque(maxlen=EVENTS_KEPT)
         self.killed_tasks = 0
-        self.endpoint = Endpoint(ecs=clients.ecs, cluster=cluster, metadata_of=self._metadata)
+        self._roles = Roles(endpoint=clients.endpoint, region=clients.region)
+        self.endpoint = Endpoint(roles=self._roles, cluster=cluster, metadata_of=self._metadata)
         self._thread = threading.Thread(target=self._run, name="fargate", daemon=True)
 
     def start(self) -> None:
@@ -160,10 +163,11 @@ class Agent:
             if self._control_plane.stop(arn, reason):
                 self._stop(self._tasks[arn], reason)
         if step.start and time.monotonic() >= self._not_before.get(name, 0):
-            self._launch(name, primary, step.start)
+            self._launch(service, primary, step.start)
 
-    def _launch(self, name: str, primary: dict[str, Any], count: int) -> None:
-        arns, failures = self._control_plane.launch(name, primary, count)
+    def _launch(self, service: dict[str, Any], primary: dict[str, Any], count: int) -> None:
+        name = service["serviceName"]
+        arns, failures = self._control_plane.launch(service, primary, count)
         for failure in failures:
             self._say(f"{name}: could not start a task: {failure}")
         for arn in arns:
@@ -180,6 +184,9 @@ class Agent:
     def _start_container(self, arn: str, definition: ContainerDefinition) -> Container:
         task = self._tasks[arn]
         built = image.load(task.definition.image)
+        log_path = self.log_path(task, definition.name)
+        grant = self._roles.take(task.id, task.definition)
+        resolved = self._roles.prepare(task.id, task.definition, definition, log_path=log_path)
         home = paths.TASKS / task.id / definition.name
         home.mkdir(parents=True, exist_ok=True)
         given = self._network.environment(task.service, task.id, definition.name, definition.environment)
@@ -194,16 +201,16 @@ class Agent:
             **built.environment(home),
             **({} if user is None else user.environment),
             **self._platform,
-            **self.endpoint.environment(task.id, definition.name),
+            **self.endpoint.environment(task.id, definition.name, grant),
             **given,
-            **resolve_secrets(definition.secrets, self._clients.secretsmanager),
+            **resolved,
         }
         return Container(
             name=definition.name,
             argv=[str(built.entrypoint), *definition.command],
             env=env,
             home=home,
-            log_path=self.log_path(task, definition.name),
+            log_path=log_path,
             user=user,
             memory=self._memory_group(definition),
         )
@@ -227,6 +234,8 @@ class Agent:
         except (CommandError, ValueError) as error:
             task.stop(str(error), failed=True)
             self._on_failure(str(error))
+        except InitializationError as error:
+            task.stop(str(error), failed=True)
         for container in task.restarted[restarts:]:
             self._say(f"{task.service}: task {task.id[:8]} goes on, its container {container} was restarted")
         if task.phase is before:
@@ -240,6 +249,7 @@ class Agent:
 
     def _ended(self, task: Task) -> None:
         self._network.forget(task.id)
+        self._roles.drop(task.id)
         self.killed_tasks += task.was_killed
         del self._tasks[task.arn]
         self._control_plane.submit(task.arn, "STOPPED", reason=task.reason)

@@ -12,6 +12,7 @@ from local.fargate.definition import TaskDefinition
 
 # Limits of the API.
 SERVICES_A_CALL, LISTED_SERVICES, TASKS_A_CALL, LAUNCHES_A_CALL = 10, 100, 100, 10
+FROM_SERVICE = "SERVICE"
 NETWORK = {"awsvpcConfiguration": {"subnets": ["subnet-local"], "securityGroups": []}}
 
 
@@ -27,7 +28,7 @@ class ControlPlane:
         arns = self._ecs.list_services(cluster=self.cluster, maxResults=LISTED_SERVICES)["serviceArns"]
         found: list[dict[str, Any]] = []
         for some in _chunks(arns, SERVICES_A_CALL):
-            found += self._ecs.describe_services(cluster=self.cluster, services=some)["services"]
+            found += self._ecs.describe_services(cluster=self.cluster, services=some, include=["TAGS"])["services"]
         return found
 
     def definition(self, arn: str) -> TaskDefinition:
@@ -37,8 +38,11 @@ class ControlPlane:
             self._definitions[arn] = TaskDefinition.of(answer["taskDefinition"])
         return self._definitions[arn]
 
-    def launch(self, service: str, deployment: dict[str, Any], count: int) -> tuple[list[str], list[str]]:
-        """Start tasks of a deployment, as many as one call can; return their ARNs, and the reasons of failures."""
+    def launch(self, service: dict[str, Any], deployment: dict[str, Any], count: int) -> tuple[list[str], list[str]]:
+        """Start tasks of a service's deployment, as many as one call can; return their ARNs, and reasons of failures.
+
+        They get the service's tags if it propagates them.
+        """
         strategy = deployment.get("capacityProviderStrategy")
         answer = self._ecs.run_task(
             cluster=self.cluster,
@@ -46,7 +50,8 @@ class ControlPlane:
             **({"capacityProviderStrategy": strategy} if strategy else {"launchType": "FARGATE"}),
             networkConfiguration=deployment.get("networkConfiguration") or NETWORK,
             startedBy=deployment["id"],
-            group=f"service:{service}",
+            group=f"service:{service['serviceName']}",
+            tags=service["tags"] if service.get("propagateTags") == FROM_SERVICE else [],
             count=min(count, LAUNCHES_A_CALL),
         )
         failures = [str(failure.get("reason")) for failure in answer.get("failures") or ()]

@@ -38,6 +38,21 @@ class RestartPolicy:
 
 
 @dataclass(frozen=True, kw_only=True)
+class LogGroup:
+    """Where the log driver `awslogs` sends a container's output; `prefix` begins the names of the streams."""
+
+    group: str
+    prefix: str
+
+    @classmethod
+    def of(cls, raw: Mapping[str, Any] | None) -> LogGroup | None:
+        """Read `logConfiguration` of a container definition; None if there is none or it names another driver."""
+        if not raw or raw["logDriver"] != "awslogs":
+            return None
+        return cls(group=raw["options"]["awslogs-group"], prefix=raw["options"]["awslogs-stream-prefix"])
+
+
+@dataclass(frozen=True, kw_only=True)
 class ContainerDefinition:
     """One container of a task definition; its ports are those inside the container's network."""
 
@@ -52,6 +67,7 @@ class ContainerDefinition:
     mounts: Mapping[str, str] = field(default_factory=dict)  # path in the container -> volume
     restart_policy: RestartPolicy | None = None
     memory_mib: int | None = None
+    log: LogGroup | None = None
 
     @classmethod
     def of(cls, raw: Mapping[str, Any]) -> ContainerDefinition:
@@ -68,16 +84,19 @@ class ContainerDefinition:
             mounts={m["containerPath"]: m["sourceVolume"] for m in raw.get("mountPoints") or ()},
             restart_policy=RestartPolicy.of(raw.get("restartPolicy")),
             memory_mib=int(raw["memory"]) if raw.get("memory") else None,
+            log=LogGroup.of(raw.get("logConfiguration")),
         )
 
 
 @dataclass(frozen=True, kw_only=True)
 class TaskDefinition:
-    """One revision of a task definition."""
+    """One revision of a task definition; the ARNs of its roles are empty if it has none."""
 
     arn: str
     image: str
     containers: tuple[ContainerDefinition, ...]
+    task_role: str = ""
+    execution_role: str = ""
 
     @classmethod
     def of(cls, raw: Mapping[str, Any]) -> TaskDefinition:
@@ -89,6 +108,8 @@ class TaskDefinition:
             arn=raw["taskDefinitionArn"],
             image=images.pop(),
             containers=tuple(ContainerDefinition.of(c) for c in raw["containerDefinitions"]),
+            task_role=raw.get("taskRoleArn") or "",
+            execution_role=raw.get("executionRoleArn") or "",
         )
 
     def shared_mounts(self, container: ContainerDefinition) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""Serves Fargate's endpoints inside a task: metadata (v4) and the ECS agent's task protection."""
+"""Serves Fargate's endpoints inside a task: metadata (v4), credentials and the ECS agent's task protection."""
 
 from __future__ import annotations
 
@@ -10,20 +10,25 @@ from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from local.fargate.roles import Grant, Roles
 from local.servers.threads import HttpServer
 
 log = logging.getLogger(__name__)
 
 DEFAULT_EXPIRY_MINUTES = 120
 Answer = tuple[int, dict[str, Any]]
+CREDENTIALS_VARIABLE, CREDENTIALS_PATH = "AWS_CONTAINER_CREDENTIALS_FULL_URI", "/v2/credentials"
 PROTECTION_PATH = "task-protection/v1/state"
 
 
 class Endpoint:
-    """One HTTP server for all tasks; the path of the URIs that a container gets holds its task's id."""
+    """One HTTP server for all tasks.
 
-    def __init__(self, *, ecs: Any, cluster: str, metadata_of: Callable[[str], dict[str, Any] | None]) -> None:
-        self._ecs, self._cluster, self._metadata_of = ecs, cluster, metadata_of
+    The path of the URIs that a container gets holds its task's id, that of the credentials their key.
+    """
+
+    def __init__(self, *, roles: Roles, cluster: str, metadata_of: Callable[[str], dict[str, Any] | None]) -> None:
+        self._roles, self._cluster, self._metadata_of = roles, cluster, metadata_of
         self._failure: Answer | None = None
         endpoint = self
 
@@ -50,10 +55,15 @@ class Endpoint:
 
         self._server = HttpServer(Handler, name="ecs-agent-endpoint")
 
-    def environment(self, task_id: str, container: str) -> dict[str, str]:
-        """Return the variables that Fargate injects into a container."""
+    def environment(self, task_id: str, container: str, grant: Grant | None) -> dict[str, str]:
+        """Return the variables that Fargate injects into a container; `grant`: of the task role, if the task has one.
+
+        That of the credentials names a path on Fargate, where SDKs know the address.
+        """
         base = f"http://127.0.0.1:{self._server.server_port}"
+        credentials = {} if grant is None else {CREDENTIALS_VARIABLE: f"{base}{CREDENTIALS_PATH}/{grant.key}"}
         return {
+            **credentials,
             "ECS_AGENT_URI": f"{base}/api/{task_id}",
             "ECS_CONTAINER_METADATA_URI_V4": f"{base}/v4/{task_id}/{container}",
         }
@@ -71,8 +81,10 @@ class Endpoint:
         self._server.close()
 
     def get(self, path: str) -> Answer:
-        """Answer a GET: the metadata of a container or of its task, or the task's protection."""
+        """Answer a GET: the metadata of a container or of its task, its role's credentials, or its protection."""
         match path.strip("/").split("/"):
+            case ["v2", "credentials", key]:
+                return self._credentials(key)
             case ["v4", task_id, *rest] if (metadata := self._metadata_of(task_id)) and len(rest) in (1, 2):
                 container = {"Name": rest[0], "DockerName": rest[0], "Labels": {}, "TaskARN": metadata["TaskARN"]}
                 return 200, (metadata if rest[1:] == ["task"] else container)
@@ -96,12 +108,28 @@ class Endpoint:
             case _:
                 return 404, _error("ResourceNotFoundException", "no such task")
 
+    def _credentials(self, key: str) -> Answer:
+        session = self._roles.by_key(key)
+        if session is None:
+            return 404, {"code": "InvalidIdInRequest", "message": "no task has credentials of this id"}
+        try:
+            return 200, dict(session.credentials().document)
+        except (BotoCoreError, ClientError) as error:
+            return 500, {"code": "ServerException", "message": str(error)}
+
     def _protection(self, task: dict[str, Any], verb: str, **more: Any) -> Answer:
+        """Ask ECS with the task role, as the ECS agent does."""
         if (failure := self._failure) is not None:
             return failure
+        session = self._roles.of_task(task["TaskARN"].rpartition("/")[2])
+        if session is None:
+            return 400, _error("AccessDeniedException", "the task has no task role")
         try:
-            answer = getattr(self._ecs, verb)(cluster=self._cluster, tasks=[task["TaskARN"]], **more)
-        except (BotoCoreError, ClientError) as error:
+            answer = getattr(session.client("ecs"), verb)(cluster=self._cluster, tasks=[task["TaskARN"]], **more)
+        except ClientError as error:
+            said, status = error.response["Error"], error.response["ResponseMetadata"]["HTTPStatusCode"]
+            return (400 if status < 500 else 500), _error(said["Code"], said["Message"])
+        except BotoCoreError as error:
             return 500, _error("ServerException", str(error))
         for failure in answer.get("failures") or ():
             named = {"Arn": failure.get("arn"), "Reason": failure.get("reason"), "Detail": failure.get("detail")}

@@ -253,15 +253,15 @@ def _start_services(
     clients, outputs = servers.clients, start.outputs
     network = Network(relay=servers.relay, clients=clients)
     cleanup.callback(network.close)
-    authorities = {"SSL_CERT_FILE": str(servers.authority.ca_bundle)}
-    platform = environment_of_role(clients.endpoint, config.region) | authorities
+    platform = environment_of_role(clients.endpoint, config.region)
+    platform["SSL_CERT_FILE"] = str(servers.authority.ca_bundle)
     rules = Rules(clients=clients, platform=platform, resolve=network.resolve)
     cleanup.callback(rules.close)
     agent = Agent(
         clients=clients,
         cluster=outputs["ClusterName"],
         network=network,
-        platform={**environment(clients.endpoint, config.region), **authorities, **start.settings},
+        platform={**platform, **start.settings},
         on_deployment=rules.deployment_changed,
         on_failure=start.failure.report,
         users=start.users,

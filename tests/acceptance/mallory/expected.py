@@ -17,6 +17,7 @@ ALLOWED: dict[str, str] = {
     "supervisor_connection_of_another_dag": ONE_DEPLOYMENT,
     "supervisor_variable_of_another_dag": ONE_DEPLOYMENT,
     "supervisor_xcom_of_another_dag": ONE_DEPLOYMENT,
+    "credentials_of_the_task_role": "the endpoint gives them to all processes; what the role may do is tried",
     "aws_read_the_log_of_another_dag": ONE_ROLE,
     "aws_overwrite_the_log_of_another_dag": ONE_ROLE,
 }
@@ -35,6 +36,7 @@ TRUE_AS_ROOT = (
     "supervisor_",
     "aws_",
     "metadata_endpoint",
+    "credentials_of_",
     "celery_ping_as_configured",
     "database_as_airflow_is_configured",
     "broker_without_a_credential",

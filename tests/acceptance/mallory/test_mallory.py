@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import os
-import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -12,13 +9,12 @@ from typing import Any
 
 import pytest
 
-from project.paths import ROOT, STATE_VARIABLE
 from tests.acceptance.mallory.expected import ALLOWED, TODAY, TRUE_AS_ROOT
+from tests.support.staged import stage
 
 DAGS = Path(__file__).parent / "dags"
 MODULES = ("processes", "files", "broker", "database", "api", "cloud")
 STAGE_TIMEOUT_S = 900
-END_TIMEOUT_S = 60
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.slow, pytest.mark.timeout(STAGE_TIMEOUT_S + 120)]
 
@@ -37,19 +33,8 @@ NAMES = registered()
 @pytest.fixture(scope="module")
 def results(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     folder = tmp_path_factory.mktemp("mallory")
-    path, log_path = folder / "results.json", folder / "stage.log"
-    env = {k: v for k, v in os.environ.items() if not k.startswith(("MAKE", "MFLAGS", "COV"))}
-    env |= {STATE_VARIABLE: str(folder / "state"), "PYTHONPATH": ".:functions:airflow_image"}
-    argv = [sys.executable, "-m", "tests.acceptance.mallory.stage", str(path)]
-    with log_path.open("wb") as log, subprocess.Popen(argv, cwd=ROOT, env=env, stdout=log, stderr=log) as stage:
-        try:
-            code = stage.wait(STAGE_TIMEOUT_S)
-        finally:
-            if stage.poll() is None:
-                stage.send_signal(signal.SIGTERM)
-                stage.wait(END_TIMEOUT_S)
-    assert code == 0, log_path.read_text(errors="replace")[-4000:]
-    found: dict[str, Any] = json.loads(path.read_text())["attacks"]
+    staged = stage("tests.acceptance.mallory.stage", folder, timeout_s=STAGE_TIMEOUT_S)
+    found: dict[str, Any] = staged["attacks"]
     return found
 
 

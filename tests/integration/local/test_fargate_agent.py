@@ -6,6 +6,7 @@ import os
 import random
 import signal
 import socket
+import subprocess
 import sys
 import time
 import uuid
@@ -15,13 +16,14 @@ from typing import Any
 
 import pytest
 
+from local.aws.iam.sessions import TASKS
 from local.fargate import image
 from local.fargate.agent import Agent
 from local.fargate.network import Network
 from local.fargate.task import Phase
 from local.servers.relay import Relay
 from project import paths
-from project.clients import Clients, environment
+from project.clients import Clients, environment_of_role
 from tests.support.aws_api import AwsApi, aws_api
 
 WAIT_S = 30.0
@@ -54,6 +56,9 @@ class Cluster:
     def __init__(self, clients: Clients, relay: Relay) -> None:
         self.clients, self.name = clients, f"c{uuid.uuid4().hex[:8]}"
         clients.ecs.create_cluster(clusterName=self.name)
+        self.task_role, self.execution_role = self._role("task"), self._role("execution")
+        self.allow("task", "ecs:UpdateTaskProtection")
+        self.allow("execution", "secretsmanager:GetSecretValue", "logs:CreateLogStream", "logs:PutLogEvents")
         self.network = Network(relay=relay, clients=clients)
         self.deployments: list[tuple[str, str]] = []
         self.failures: list[str] = []
@@ -61,7 +66,7 @@ class Cluster:
             clients=clients,
             cluster=self.name,
             network=self.network,
-            platform=environment(clients.endpoint, clients.region),
+            platform=environment_of_role(clients.endpoint, clients.region),
             on_deployment=self._deployment_changed,
             on_failure=self.failures.append,
         )
@@ -70,10 +75,23 @@ class Cluster:
         assert service_arn.endswith("/s")
         self.deployments.append((deployment, state))
 
+    def _role(self, kind: str) -> str:
+        trust = {"Effect": "Allow", "Action": "sts:AssumeRole", "Principal": {"Service": TASKS}}
+        document = json.dumps({"Version": "2012-10-17", "Statement": [trust]})
+        made = self.clients.iam.create_role(RoleName=f"{self.name}-{kind}", AssumeRolePolicyDocument=document)
+        return str(made["Role"]["Arn"])
+
+    def allow(self, kind: str, *actions: str) -> None:
+        statement = {"Effect": "Allow", "Action": actions, "Resource": "*"}
+        document = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+        role = f"{self.name}-{kind}"
+        self.clients.iam.put_role_policy(RoleName=role, PolicyName="p", PolicyDocument=document)
+
     def define(self, role: str, **more: Any) -> str:
         container = {"name": role, "image": IMAGE, "command": [role], "essential": True, **more}
         size = {"cpu": "256", "memory": "512", "networkMode": "awsvpc", "requiresCompatibilities": ["FARGATE"]}
-        definition = {"family": f"{self.name}-{role}", "containerDefinitions": [container], **size}
+        roles = {"taskRoleArn": self.task_role, "executionRoleArn": self.execution_role}
+        definition = {"family": f"{self.name}-{role}", "containerDefinitions": [container], **size, **roles}
         found: str = self.clients.ecs.register_task_definition(**definition)["taskDefinition"]["taskDefinitionArn"]
         return found
 
@@ -139,13 +157,22 @@ def environment_of(task: Any, container: str = "sleep") -> dict[str, str]:
     return dict(entry.split("=", 1) for entry in raw.split("\0") if entry)
 
 
-def protect(task: Any, *, enabled: bool = True) -> dict[str, Any]:
-    uri = environment_of(task)["ECS_AGENT_URI"]
+def ask(uri: str, method: str = "GET", body: str | None = None) -> tuple[int, dict[str, Any]]:
+    """Send a request to the endpoint of the ECS agent."""
     host, _, path = uri.removeprefix("http://").partition("/")
     name, port = host.split(":")
+    return get((name, int(port)), f"/{path}", method, body)
+
+
+def protect(task: Any, *, enabled: bool = True) -> dict[str, Any]:
     body = json.dumps({"ProtectionEnabled": enabled, "ExpiresInMinutes": 5})
-    answer: dict[str, Any] = get((name, int(port)), f"/{path}/task-protection/v1/state", "PUT", body)[1]
-    return answer
+    return ask(f"{environment_of(task)['ECS_AGENT_URI']}/task-protection/v1/state", "PUT", body)[1]
+
+
+def credentials_of(task: Any) -> dict[str, Any]:
+    status, document = ask(environment_of(task)["AWS_CONTAINER_CREDENTIALS_FULL_URI"])
+    assert status == 200
+    return document
 
 
 def test_a_service_gets_as_many_tasks_as_desired_and_ecs_knows_them(cluster: Cluster) -> None:
@@ -194,6 +221,83 @@ def test_a_restarted_container_keeps_its_task_and_environment(cluster: Cluster) 
     assert given["PASSWORD"] == "first"
     assert cluster.tasks() == [task]
     assert cluster.agent.events[-1].endswith("its container sleep was restarted")
+
+
+def test_a_container_finds_the_credentials_of_its_task_role_and_no_others(cluster: Cluster) -> None:
+    cluster.serve(cluster.define("sleep"), count=2)
+    first, second = cluster.until(lambda: cluster.tasks() if len(cluster.tasks()) == 2 else None)
+    environment = environment_of(first)
+    assert [name for name in environment if name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")] == []
+    code = "import boto3; print(boto3.client('sts').get_caller_identity()['Arn'])"
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+    session = f"arn:aws:sts::123456789012:assumed-role/{cluster.name}-task"
+    assert done.stdout.strip() == f"{session}/{first.id}"
+    assert credentials_of(first)["AccessKeyId"] != credentials_of(second)["AccessKeyId"]
+    address = environment["AWS_CONTAINER_CREDENTIALS_FULL_URI"].rpartition("/")[0]
+    for guess in (second.id, first.id, ""):
+        assert ask(f"{address}/{guess}")[0] == 404
+
+
+def test_credentials_end_with_their_task(cluster: Cluster) -> None:
+    cluster.serve(cluster.define("sleep"), count=1)
+    (task,) = cluster.until(cluster.tasks)
+    address = environment_of(task)["AWS_CONTAINER_CREDENTIALS_FULL_URI"]
+    cluster.update(desiredCount=0)
+    cluster.until(lambda: not cluster.agent._tasks)
+    assert ask(address)[0] == 404
+
+
+def test_a_task_is_protected_only_if_its_task_role_may(cluster: Cluster) -> None:
+    cluster.serve(cluster.define("sleep"), count=1)
+    (task,) = cluster.until(cluster.tasks)
+    cluster.allow("task", "ecs:ListTasks")
+    error = protect(task)["error"]
+    assert error["Code"] == "AccessDeniedException"
+    assert "not authorized to perform: ecs:UpdateTaskProtection" in error["Message"]
+
+
+def test_a_task_gets_the_tags_that_its_service_propagates(cluster: Cluster) -> None:
+    tags = [{"key": "FleetPool", "value": "worker"}]
+    cluster.serve(cluster.define("sleep"), count=1, tags=tags, propagateTags="SERVICE")
+    (task,) = cluster.until(cluster.tasks)
+    described = cluster.clients.ecs.describe_tasks(cluster=cluster.name, tasks=[task.arn], include=["TAGS"])
+    assert described["tasks"][0]["tags"] == tags
+
+
+def test_the_execution_role_makes_the_log_stream(cluster: Cluster) -> None:
+    group, logs = f"/{cluster.name}", cluster.clients.logs
+    logs.create_log_group(logGroupName=group)
+    options = {"awslogs-group": group, "awslogs-region": cluster.clients.region, "awslogs-stream-prefix": "p"}
+    cluster.serve(cluster.define("sleep", logConfiguration={"logDriver": "awslogs", "options": options}), count=1)
+    (task,) = cluster.until(cluster.tasks)
+    (event,) = logs.get_log_events(logGroupName=group, logStreamName=f"p/sleep/{task.id}")["events"]
+    assert f"logs/s/sleep-{task.id[:8]}.log in the state folder" in event["message"]
+
+
+@pytest.mark.parametrize(
+    ("allowed", "what"),
+    [
+        (("logs:CreateLogStream", "logs:PutLogEvents"), "pull secrets: AccessDeniedException"),
+        (("secretsmanager:GetSecretValue",), "write to the log group: AccessDeniedException"),
+    ],
+)
+def test_a_task_whose_execution_role_lacks_an_action_does_not_start(
+    cluster: Cluster, allowed: tuple[str, ...], what: str
+) -> None:
+    group = f"/{cluster.name}"
+    cluster.clients.logs.create_log_group(logGroupName=group)
+    cluster.allow("execution", *allowed)
+    secret = cluster.clients.secretsmanager.create_secret(Name=cluster.name, SecretString="s")["ARN"]
+    options = {"awslogs-group": group, "awslogs-region": cluster.clients.region, "awslogs-stream-prefix": "p"}
+    definition = cluster.define(
+        "sleep",
+        secrets=[{"name": "PASSWORD", "valueFrom": secret}],
+        logConfiguration={"logDriver": "awslogs", "options": options},
+    )
+    cluster.serve(definition, count=1)
+    cluster.until(lambda: any("stopped" in event for event in cluster.agent.events))
+    (event,) = (event for event in cluster.agent.events if "stopped" in event)
+    assert f"stopped: ResourceInitializationError: unable to {what}: User: " in event
 
 
 def test_scale_in_spares_the_task_that_protected_itself(cluster: Cluster) -> None:

@@ -4,7 +4,13 @@ import json
 
 import pytest
 
-from local.fargate.definition import DEFAULT_STOP_TIMEOUT_S, ContainerDefinition, TaskDefinition, resolve_secrets
+from local.fargate.definition import (
+    DEFAULT_STOP_TIMEOUT_S,
+    ContainerDefinition,
+    LogGroup,
+    TaskDefinition,
+    resolve_secrets,
+)
 
 
 def test_a_container_definition_is_read_with_ecs_defaults() -> None:
@@ -22,12 +28,17 @@ def test_a_container_definition_is_read_whole() -> None:
         "essential": False,
         "dependsOn": [{"containerName": "migrate", "condition": "SUCCESS"}],
         "stopTimeout": 120,
+        "logConfiguration": {
+            "logDriver": "awslogs",
+            "options": {"awslogs-group": "g", "awslogs-region": "r", "awslogs-stream-prefix": "p"},
+        },
     }
     read = ContainerDefinition.of(raw)
     assert read.environment == {"PORT": "8080"}
     assert read.secrets == {"P": "arn"}
     assert (read.ports, read.essential, read.stop_timeout_s) == ((8080,), False, 120)
     assert read.depends_on == {"migrate": "SUCCESS"}
+    assert read.log == LogGroup(group="g", prefix="p")
 
 
 def test_a_task_of_two_images_is_refused() -> None:

@@ -18,9 +18,23 @@ class SilentEcs:
         return {"protectedTasks": [{"taskArn": "arn/1", "protectionEnabled": True}], "failures": []}
 
 
+class RolesOf:
+    """The roles of tasks that all call the same ECS."""
+
+    def __init__(self, ecs: SilentEcs) -> None:
+        self._ecs = ecs
+
+    def of_task(self, _task_id: str) -> RolesOf:
+        return self
+
+    def client(self, _service: str) -> SilentEcs:
+        return self._ecs
+
+
 def test_a_failing_endpoint_leaves_ecs_alone_until_it_recovers() -> None:
     ecs = SilentEcs()
-    endpoint = Endpoint(ecs=ecs, cluster="c", metadata_of=lambda task_id: {"TaskARN": f"arn/{task_id}"})
+    roles: Any = RolesOf(ecs)
+    endpoint = Endpoint(roles=roles, cluster="c", metadata_of=lambda task_id: {"TaskARN": f"arn/{task_id}"})
     path, body = "/api/1/task-protection/v1/state", b'{"ProtectionEnabled": true}'
     try:
         endpoint.fail_with(500, {"error": {}})

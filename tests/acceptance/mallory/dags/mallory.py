@@ -35,7 +35,7 @@ def mallory() -> None:
 
 @dag(schedule=None, catchup=False, is_paused_upon_creation=False)
 def victim() -> None:
-    """Say something, hold a slot of the worker until the test releases it, and wait in a queue without workers."""
+    """Say something, hold a slot of the worker until the test releases it, and let another task wait for that."""
 
     @task
     def say() -> str:
@@ -50,12 +50,12 @@ def victim() -> None:
             time.sleep(0.5)
         print(len(mine))  # noqa: T201 - goes to the task's log
 
-    @task(queue="elsewhere")
+    @task
     def never() -> None:
         pass
 
     said = say()
-    said >> [hold(), never()]
+    said >> hold() >> never()
 
 
 mallory()

@@ -50,6 +50,8 @@ class Facts:
     services: list[str]
     functions: list[str]
     tasks: dict[str, str]  # role -> ARN of a running ECS task
+    definition: str  # the ARN of the task definition of airflow
+    execution_role: str  # that of the attacker's own ECS task
     victim: dict[str, str]  # run_id, task instance ids by task, connection, variable
     drop: Path
     own: dict[str, Any] = field(default_factory=dict)  # of the attacker's own task instance

@@ -83,7 +83,7 @@ def broker_tokens_of_another_queue(facts: Facts) -> str:
 
 
 def token_of_waiting_task(facts: Facts) -> str:
-    """Return the token of the victim's task that waits in another queue."""
+    """Return the token of the victim's waiting task, from another queue."""
     with _client(facts) as client:
         found = loot.tokens_in(b"\n".join(_bodies(client.lrange(OTHER_QUEUE, 0, -1))))
     if facts.victim["never"] not in found:
