@@ -8,6 +8,7 @@ from xml.etree import ElementTree
 import pytest
 
 from tests.acceptance.conftest import Command
+from tests.support.granted_actions import unlisted
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(900)]
 
@@ -29,6 +30,8 @@ def test_the_demo_scales_out_and_in_and_kills_nothing(command: Callable[..., Com
     assert report["seconds_to_first_scale_out"] > 0
     assert report["scale_events"]
     assert all(event["reason"] for event in report["scale_events"])
+    assert report["refused"] == []
+    assert unlisted(report["actions_used"]) == {}
     assert (demo.state / "demo.png").read_bytes().startswith(b"\x89PNG")
     svg = ElementTree.parse(demo.state / "demo.svg")  # noqa: S314 - made by the demo
     drawn = "".join(svg.getroot().itertext()).replace("\xa0", " ")
