@@ -28,11 +28,11 @@ OF_LAMBDA = {
 class FunctionRole:
     """A session of the role. `arns`: what the resources of the template are here, by their logical ids.
 
-    Other resources have an ARN of no service. The stack's cluster, which the template's policies also name by its name,
-    has that of the stack.
+    `without`: an action that is taken from it. Resources that are not named have an ARN of no service. The stack's
+    cluster, which the template's policies also name by its name, has that of the stack.
     """
 
-    def __init__(self, api: AwsApi, title: str, *, stack: str, arns: Mapping[str, str]) -> None:
+    def __init__(self, api: AwsApi, title: str, *, stack: str, arns: Mapping[str, str], without: str = "") -> None:
         self._endpoint = f"http://localhost:{api.port}"
         iam, self.name = api.client("iam"), f"{title}-{uuid.uuid4().hex[:8]}"
         pseudo = {"Partition": "aws", "Region": api.region, "AccountId": ACCOUNT, "StackName": stack}
@@ -45,7 +45,8 @@ class FunctionRole:
         role = rendered.resources("AWS::IAM::Role")[f"{title}Role"]
         trust = json.dumps(role["AssumeRolePolicyDocument"])
         arn = iam.create_role(RoleName=self.name, AssumeRolePolicyDocument=trust)["Role"]["Arn"]
-        self.policies = [json.dumps(resolve(document, scope)) for document in _documents(role)]
+        documents = (_without(resolve(document, scope), without) for document in _documents(role))
+        self.policies = [json.dumps(document) for document in documents]
         for number, document in enumerate(self.policies):
             iam.put_role_policy(RoleName=self.name, PolicyName=f"p{number}", PolicyDocument=document)
         service = Service(FUNCTIONS, endpoint=self._endpoint, region=api.region)
@@ -73,6 +74,13 @@ class FunctionRole:
         with urllib.request.urlopen(self._endpoint + ACCESS_PATH) as answer:  # noqa: S310 - from our own API
             found: dict[str, Any] = json.load(answer)
         return found
+
+
+def _without(document: dict[str, Any], action: str) -> dict[str, Any]:
+    statements = [
+        {**each, "Action": [one for one in each["Action"] if one != action]} for each in document["Statement"]
+    ]
+    return {**document, "Statement": [each for each in statements if each["Action"]]}
 
 
 def _documents(role: rendered.Resource) -> Iterator[Any]:

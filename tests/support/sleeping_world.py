@@ -181,11 +181,11 @@ def environment(clients: Clients, redis_server: RedisServer, webserver: FakeWebs
     return Environment(fleet=fleet, clients=clients, own=clients, settings=settings)
 
 
-def role_of(env: Environment, api: AwsApi) -> FunctionRole:
-    """Return the sleeper's role over this environment."""
+def role_of(env: Environment, api: AwsApi, *, without: str = "") -> FunctionRole:
+    """Return the sleeper's role over this environment, without one action."""
     (database,) = env.clients.rds.describe_db_instances(DBInstanceIdentifier=env.name)["DBInstances"]
     arns = {**env.fleet.template_arns, "Database": database["DBInstanceArn"]}
-    return FunctionRole(api, "Sleeper", stack=env.name, arns=arns)
+    return FunctionRole(api, "Sleeper", stack=env.name, arns=arns, without=without)
 
 
 def with_role(env: Environment, role: FunctionRole) -> Environment:

@@ -172,6 +172,18 @@ def test_a_notice_needs_every_action_that_the_role_allows(world: World, role: Fu
     assert role.granted - role.used == OF_LAMBDA
 
 
+def test_an_action_that_the_role_lacks_is_noticed(world: World, api: AwsApi, monkeypatch: pytest.MonkeyPatch) -> None:
+    role = FunctionRole(api, "Retirement", stack=world.cluster, arns=world.template_arns, without="ecs:UpdateService")
+    settings, _, names = entry.wiring()
+    monkeypatch.setattr(entry, "wiring", lambda: (settings, role.client("ecs"), names))
+    event = notice(world, named(world, "flower"))
+    wait_until_after(event)
+    with pytest.raises(NotCarriedOut, match="flower: AccessDeniedException"):
+        handler(event, None)
+    (message,) = role.refused
+    assert "perform: ecs:UpdateService on resource: " in message
+
+
 @pytest.mark.parametrize("services", ["[]", '{"airflow": "a"}', '{"airflow": 1, "flower": "f"}', "x"])
 def test_malformed_settings_are_named(services: str) -> None:
     with pytest.raises(SettingsError, match="SERVICES"):

@@ -259,6 +259,19 @@ def test_a_night_needs_every_action_that_the_role_allows(env: Environment, role:
     assert role.granted - role.used == OF_LAMBDA | {"secretsmanager:GetSecretValue"}
 
 
+def test_an_action_that_the_role_lacks_is_noticed(administered: Environment, api: AwsApi) -> None:
+    role = role_of(administered, api, without="rds:StopDBInstance")
+    env = with_role(administered, role)
+    env.want(ASLEEP)
+    for _ in range(30):
+        env.tick()
+        if role.refused:
+            break
+    (message,) = role.refused
+    assert f"perform: rds:StopDBInstance on resource: arn:aws:rds:{api.region}:123456789012:db:{env.name} " in message
+    assert env.database() == "available"
+
+
 def test_a_desired_state_other_than_asleep_and_awake_is_refused(env: Environment) -> None:
     with pytest.raises(SettingsError, match="want is 'dead': it must be one of asleep, awake"):
         env.want("dead")

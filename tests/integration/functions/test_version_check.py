@@ -320,14 +320,22 @@ def test_a_notification_that_fails_is_sent_by_the_next_check(
     assert len(inbox[1]()) == 1
 
 
+def with_role(
+    parts: Wiring, world: World, api: AwsApi, clients: dict[str, Any], *, without: str = ""
+) -> tuple[Wiring, FunctionRole]:
+    """Return the check with its role, and a topic that a key encrypts."""
+    topic, key = parts.settings.topic_arn, clients["kms"].create_key()["KeyMetadata"]["Arn"]
+    arns = {**world.template_arns, "AlarmTopic": topic, "Key": key}
+    role = FunctionRole(api, "VersionCheck", stack=world.cluster, arns=arns, without=without)
+    clients["sns"].set_topic_attributes(TopicArn=topic, AttributeName="KmsMasterKeyId", AttributeValue=key)
+    own = Wiring(settings=parts.settings, broker=parts.broker, ecs=role.client("ecs"), sns=lambda: role.client("sns"))
+    return own, role
+
+
 def test_a_notification_needs_every_action_that_the_role_allows(
     api: AwsApi, world: World, parts: Wiring, inbox: Any, clients: dict[str, Any]
 ) -> None:
-    key = clients["kms"].create_key()["KeyMetadata"]["Arn"]
-    arns = {**world.template_arns, "AlarmTopic": inbox[0], "Key": key}
-    role = FunctionRole(api, "VersionCheck", stack=world.cluster, arns=arns)
-    clients["sns"].set_topic_attributes(TopicArn=inbox[0], AttributeName="KmsMasterKeyId", AttributeValue=key)
-    own = Wiring(settings=parts.settings, broker=parts.broker, ecs=role.client("ecs"), sns=lambda: role.client("sns"))
+    own, role = with_role(parts, world, api, clients)
     ServiceNames(own.ecs, cluster=world.cluster).find(world.services.values())  # as the handler does
     check(own)
     world.report("worker", world.tasks["worker"][0], image_version="1.0")
@@ -337,6 +345,19 @@ def test_a_notification_needs_every_action_that_the_role_allows(
     # Lambda reports a lost event with the same permission. This broker has no password.
     rest = OF_LAMBDA - {"sns:Publish", "kms:Decrypt", "kms:GenerateDataKey"} | {"secretsmanager:GetSecretValue"}
     assert role.granted - role.used == rest
+
+
+@pytest.mark.parametrize("action", ["sns:Publish", "kms:GenerateDataKey"])
+def test_an_action_that_the_role_lacks_is_noticed(
+    api: AwsApi, world: World, parts: Wiring, clients: dict[str, Any], action: str
+) -> None:
+    own, role = with_role(parts, world, api, clients, without=action)
+    check(own)
+    world.report("worker", world.tasks["worker"][0], image_version="1.0")
+    (problem,) = check(own).problems
+    (message,) = role.refused
+    assert f"perform: {action} on resource: " in message
+    assert "not authorized" in problem
 
 
 def test_the_time_out_of_sync_survives_silence_and_the_functions_end(world: World, look: Look) -> None:
