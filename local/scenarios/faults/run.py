@@ -30,6 +30,7 @@ from local.scenarios.faults.failures import (
 )
 from local.scenarios.faults.long_task import LongTask
 from local.scenarios.faults.page import Harm, with_open_page
+from local.scenarios.faults.retirement import retire
 from local.scenarios.faults.scaling import flip_orders, lower_count, run_second_autoscaler
 from local.scenarios.faults.sleep import put_to_sleep
 from local.scenarios.faults.trial import Trial
@@ -97,6 +98,13 @@ def faults(*, autoscaler_away_s: float = AUTOSCALER_AWAY_S) -> tuple[Fault, ...]
             name="postgres-frozen",
             what=f"Postgres is frozen for {database.FROZEN_S:.0f} s",
             harm=database.freeze_postgres,
+            has_long_task=True,
+        ),
+        # The last with the long task: the stack settles only when the worker that runs it has ended.
+        Fault(
+            name="retirement",
+            what="AWS retires the tasks of every service in mid-burst",
+            harm=retire,
             has_long_task=True,
         ),
         Fault(name="postgres", what=f"Postgres reboots, {DATABASE_AWAY_S:.0f} s away", harm=restart_postgres),
