@@ -35,6 +35,7 @@ from project.errors import CommandError
 log = logging.getLogger(__name__)
 
 TICK_S = 0.5
+FAILED = "FAILED"  # a deployment's rollout state
 # The stack fails after this many failed tasks of a service in a row, as with a deployment's circuit breaker.
 MOST_FAILURES = 3
 STEADY_S = 120  # a task that ran this long before it failed starts a new count
@@ -70,6 +71,7 @@ class Agent:
         self._failures: dict[str, int] = {}
         self._not_before: dict[str, float] = {}
         self._rollouts: dict[str, tuple[str, str]] = {}
+        self._replacing: set[str] = set()  # services that still have tasks of an older deployment
         self._rng = random.Random(os.urandom(8))
         self._closing = threading.Event()
         self.events: deque[str] = deque(maxlen=EVENTS_KEPT)
@@ -134,6 +136,10 @@ class Agent:
     def _reconcile(self, service: dict[str, Any]) -> None:
         name = service["serviceName"]
         primary = next(d for d in service["deployments"] if d["status"] == "PRIMARY")
+        if self._rollouts.get(name, (primary["id"],))[0] != primary["id"]:  # earlier failures are not its own
+            self._failures.pop(name, None)
+            self._not_before.pop(name, None)
+        (self._replacing.add if len(service["deployments"]) > 1 else self._replacing.discard)(name)
         self._publish_rollout(service, primary)
         mine = [t for t in self._tasks.values() if t.service == name and t.alive]
         for arn, reason in self._control_plane.stopped([t.arn for t in mine]).items():
@@ -162,6 +168,8 @@ class Agent:
         for arn in step.stop:
             if self._control_plane.stop(arn, reason):
                 self._stop(self._tasks[arn], reason)
+        if primary.get("rolloutState") == FAILED:
+            return  # ECS starts no task of a deployment that failed
         if step.start and time.monotonic() >= self._not_before.get(name, 0):
             self._launch(service, primary, step.start)
 
@@ -260,7 +268,8 @@ class Agent:
             steady = time.monotonic() - task.created_at > STEADY_S
             failures = self._failures[task.service] = 1 if steady else self._failures.get(task.service, 0) + 1
             self._not_before[task.service] = time.monotonic() + BACKOFF_S[min(failures, len(BACKOFF_S)) - 1]
-            if failures >= MOST_FAILURES:
+            # With old tasks, it is the circuit breaker's turn, or the autoscaler's.
+            if failures >= MOST_FAILURES and task.service not in self._replacing:
                 self._on_failure(f"service {task.service} is unable to start tasks: {task.reason}")
 
     def _stop(self, task: Task, reason: str) -> None:

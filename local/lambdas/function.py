@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import io
 import json
+import logging
 import os
-import shutil
+import re
 import socket
 import sys
+import tempfile
 import threading
 import urllib.request
 import zipfile
@@ -22,6 +25,8 @@ from local.aws.iam.sessions import Credentials, RoleSession
 from local.servers.process import Child, spawn
 from project import paths
 
+log = logging.getLogger(__name__)
+
 
 class InvocationFailed(RuntimeError):
     """The function raised an error, ended or timed out."""
@@ -30,7 +35,8 @@ class InvocationFailed(RuntimeError):
 class Function:
     """A Lambda function. An invocation waits for the one before it, as in Lambda's queue of asynchronous invocations.
 
-    While it is throttled, as with a reserved concurrency of 0, invocations wait; they are made afterwards.
+    While it is throttled, as with a reserved concurrency of 0, invocations wait; they are made afterwards. One that
+    begins after a deployment runs the deployed code, in the deployed environment.
     """
 
     def __init__(
@@ -46,26 +52,14 @@ class Function:
 
         `resolve` replaces Cloud Map names in an environment by addresses of this machine.
         """
-        answer = getattr(clients, "lambda").get_function(FunctionName=name)
-        configuration = answer["Configuration"]
         self.name = name
-        self.arn = configuration["FunctionArn"]
-        self.handler = configuration["Handler"]
-        self.timeout_s = float(configuration["Timeout"])
         self.log_path = paths.LOGS / "functions" / f"{name}.log"
         self.log_path.parent.mkdir(parents=True, exist_ok=True)
-        self._code = _unpack(answer["Code"]["Location"], paths.FUNCTIONS / name)
-        self._env = {
-            **platform,
-            **(configuration.get("Environment") or {}).get("Variables", {}),
-            "AWS_LAMBDA_FUNCTION_NAME": name,
-            "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": str(configuration.get("MemorySize", 128)),
-            "LOCAL_FUNCTION_ARN": self.arn,
-            "PYTHONPATH": str(paths.ROOT),
-            "PATH": os.environ.get("PATH", os.defpath),
-        }
-        self._resolve = resolve
-        self._session = assume(configuration["Role"])
+        self._lambda = getattr(clients, "lambda")
+        self._platform, self._resolve = platform, resolve
+        answer = self._lambda.get_function(FunctionName=name)
+        self._take_over(answer)
+        self._session = assume(answer["Configuration"]["Role"])
         self._given: Credentials | None = None  # to the process
         self._busy = threading.Lock()
         self._allowed = threading.Event()
@@ -78,6 +72,7 @@ class Function:
         """Return the handler's result. Raises InvocationFailed."""
         with self._busy:
             self._allowed.wait()
+            self._refresh()
             try:
                 reply = self._call({"event": event, "timeout_s": self.timeout_s})
             except (OSError, ValueError, BotoCoreError, ClientError) as error:  # TimeoutError is an OSError
@@ -86,6 +81,35 @@ class Function:
         if "errorType" in reply:
             raise InvocationFailed(f"{self.name}: {reply['errorType']}: {reply['errorMessage']}")
         return reply["result"]
+
+    def _refresh(self) -> None:
+        """Take over what a deployment changed. While the API is away, what is known stays."""
+        try:
+            answer = self._lambda.get_function(FunctionName=self.name)
+        except (BotoCoreError, ClientError) as error:
+            log.warning("%s is not read anew: %s", self.name, error)
+            return
+        if _changing_parts(answer) != self._deployed:
+            self._end()
+            self._take_over(answer)
+
+    def _take_over(self, answer: Mapping[str, Any]) -> None:
+        configuration = answer["Configuration"]
+        self._deployed = _changing_parts(answer)
+        self.arn = configuration["FunctionArn"]
+        self.handler = configuration["Handler"]
+        self.timeout_s = float(configuration["Timeout"])
+        version = re.sub(r"\W", "-", configuration.get("CodeSha256", "code"))
+        self._code = _unpack(answer["Code"]["Location"], paths.FUNCTIONS / self.name / version)
+        self._env = {
+            **self._platform,
+            **(configuration.get("Environment") or {}).get("Variables", {}),
+            "AWS_LAMBDA_FUNCTION_NAME": self.name,
+            "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": str(configuration.get("MemorySize", 128)),
+            "LOCAL_FUNCTION_ARN": self.arn,
+            "PYTHONPATH": str(paths.ROOT),
+            "PATH": os.environ.get("PATH", os.defpath),
+        }
 
     def throttle(self) -> None:
         """Stop invoking it; an invocation under way fails."""
@@ -155,11 +179,22 @@ class Function:
         return channel  # not the attribute, which another thread may have cleared meanwhile
 
 
+def _changing_parts(answer: Mapping[str, Any]) -> list[Any]:
+    """Return the parts of a function that a deployment may change."""
+    return [answer["Configuration"].get(name) for name in ("CodeSha256", "Environment", "Handler", "Timeout")]
+
+
 def _unpack(location: str, target: Path) -> Path:
-    shutil.rmtree(target, ignore_errors=True)
-    target.mkdir(parents=True)
+    """Unpack a package into the folder, unless another process of the function has: a version never changes."""
+    if target.exists():
+        return target
+    target.parent.mkdir(parents=True, exist_ok=True)
+    made = Path(tempfile.mkdtemp(dir=target.parent))
     with urllib.request.urlopen(location, timeout=30) as answer:  # noqa: S310 - the embedded API's own address
         package = io.BytesIO(answer.read())
     with zipfile.ZipFile(package) as archive:
-        archive.extractall(target)
+        archive.extractall(made)
+    made.chmod(0o755)
+    with contextlib.suppress(OSError):  # the other one was faster
+        made.rename(target)
     return target

@@ -54,8 +54,16 @@ class EcsApi(EC2ContainerServiceResponse):  # type: ignore[misc]  # mypy is told
         return dict(self._get_params())
 
     def _definition(self, request: dict[str, Any]) -> dict[str, Any]:
-        """Return the task definition that the request names, and put its full ARN there. Raises when there is none."""
-        definition = self.ecs_backend.describe_task_definition(request["taskDefinition"])
+        """Return the task definition that the request names, and put its full ARN there. Raises when there is none.
+
+        A family stands for its latest active revision.
+        """
+        named = request["taskDefinition"]
+        if ":" not in short(named):
+            revisions = self.ecs_backend.task_definitions.get(short(named), {})
+            active = [number for number, each in revisions.items() if each.status == "ACTIVE"]
+            named = f"{short(named)}:{max(active, default=0)}"
+        definition = self.ecs_backend.describe_task_definition(named)
         request["taskDefinition"] = definition.arn
         return {
             "taskDefinitionArn": definition.arn,
@@ -64,6 +72,15 @@ class EcsApi(EC2ContainerServiceResponse):  # type: ignore[misc]  # mypy is told
             "cpu": definition.cpu,
             "memory": definition.memory,
         }
+
+    def _active_definition(self, request: dict[str, Any]) -> None:
+        """As `_definition`. A service takes no revision that was deregistered; it keeps one that it has."""
+        arn = self._definition(request)["taskDefinitionArn"]
+        service = self._clusters[self._cluster().arn].services.get(short(request.get("service", "")))
+        if self.ecs_backend.describe_task_definition(arn).status != "ACTIVE" and (
+            service is None or service.properties.get("taskDefinition") != arn
+        ):
+            raise InvalidParameter("TaskDefinition is inactive")
 
     def _check_capacity(self, request: dict[str, Any]) -> None:
         cluster = self.ecs_backend.clusters[short(self._get_param("cluster") or "default")]
@@ -107,7 +124,7 @@ class EcsApi(EC2ContainerServiceResponse):  # type: ignore[misc]  # mypy is told
 
     def create_service(self) -> ActionResult:
         request, cluster = self._request(), self._cluster()
-        self._definition(request)
+        self._active_definition(request)
         self._check_capacity(request)
         service = cluster.create_service(request, now=_now())
         return ActionResult({"service": self._service(cluster, service, tags=True)})
@@ -115,7 +132,7 @@ class EcsApi(EC2ContainerServiceResponse):  # type: ignore[misc]  # mypy is told
     def update_service(self) -> ActionResult:
         request, cluster = self._request(), self._cluster()
         if request.get("taskDefinition"):
-            self._definition(request)
+            self._active_definition(request)
         self._check_capacity(request)
         service = cluster.update_service(request, now=_now())
         return ActionResult({"service": self._service(cluster, service, tags=True)})

@@ -190,9 +190,9 @@ class Cluster:
         for service in self.services.values():
             if service.group != task.group:
                 continue
-            for deployment in service.deployments:
+            for deployment in tuple(service.deployments):
                 if deployment.id == task.started_by and failed_to_start:
-                    deployment.failed_tasks += 1
+                    service.count_failure(deployment, now)
             self._settle(service, now)
         self._forget_old_tasks()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -27,6 +28,8 @@ ROLLING = (
 )
 # Members of a request that are no properties of the service, or that are stored elsewhere.
 _NOT_PROPERTIES = ("cluster", "service", "serviceName", "desiredCount", "forceNewDeployment", "clientToken", "role")
+# The circuit breaker's threshold: half of the desired count, within these.
+LEAST_FAILURES, MOST_FAILURES = 3, 200
 DEFAULT_DEPLOYMENT = {
     "maximumPercent": 200,
     "minimumHealthyPercent": 100,
@@ -45,6 +48,7 @@ class Deployment:
     updated_at: datetime
     failed_tasks: int = 0
     completed: bool = False
+    failed: bool = False
 
 
 @dataclass(kw_only=True)
@@ -59,6 +63,7 @@ class Service:
     properties: dict[str, Any]
     status: str = "ACTIVE"
     deployments: list[Deployment] = field(default_factory=list)
+    last_completed: Deployment | None = None
 
     @property
     def group(self) -> str:
@@ -91,12 +96,30 @@ class Service:
     def settle(self, tasks: Sequence[Task], now: datetime) -> None:
         """Drop older deployments without tasks, and complete the newest once it alone runs the desired count."""
         living = {task.started_by for task in tasks if task.living}
-        self.deployments = [d for i, d in enumerate(self.deployments) if i == 0 or d.id in living]
         newest = self.deployments[0]
+        # What failed is shown until what it is rolled back to has completed.
+        self.deployments = [
+            d for d in self.deployments if d is newest or d.id in living or (d.failed and not newest.completed)
+        ]
+        others = [d for d in self.deployments if d is not newest and not (d.failed and d.id not in living)]
         running = sum(task.last_status == "RUNNING" for task in tasks if task.started_by == newest.id)
-        if not newest.completed and len(self.deployments) == 1 and running == self.desired_count:
+        if not newest.completed and not newest.failed and not others and running == self.desired_count:
             # As in ECS, it stays completed: later scaling is no deployment.
             newest.completed, newest.updated_at = True, now
+            self.deployments, self.last_completed = [newest], newest
+
+    def count_failure(self, deployment: Deployment, now: datetime) -> None:
+        """Count a task that failed to start; after some, the circuit breaker fails the deployment and may roll back."""
+        deployment.failed_tasks += 1
+        breaker = self.properties.get("deploymentConfiguration", {}).get("deploymentCircuitBreaker", {})
+        is_newest = deployment is self.deployments[0]
+        threshold = min(max(LEAST_FAILURES, math.ceil(self.desired_count / 2)), MOST_FAILURES)
+        if not breaker.get("enable") or not is_newest or deployment.completed or deployment.failed_tasks < threshold:
+            return
+        deployment.failed, deployment.updated_at = True, now
+        if breaker.get("rollback") and self.last_completed is not None:
+            self.properties.update(self.last_completed.properties)
+            self.deploy(now)
 
     def described(self, tasks: Sequence[Task]) -> dict[str, Any]:
         """Return the service as DescribeServices gives it; `tasks` are the service's, with or without stopped ones."""
@@ -132,6 +155,7 @@ class Service:
     def _describe_deployment(self, deployment: Deployment, *, primary: bool, tasks: Sequence[Task]) -> dict[str, Any]:
         own = [task for task in tasks if task.started_by == deployment.id]
         state = "COMPLETED" if deployment.completed and primary else "IN_PROGRESS"
+        state = "FAILED" if deployment.failed else state
         return {
             LAUNCH_TYPE: self._launch_type,
             STRATEGY: self.properties.get(STRATEGY),

@@ -51,19 +51,25 @@ def _create_service(cloud: Cloud, name: str, properties: Properties) -> Physical
         "Name": service["serviceName"],
         "ServiceArn": service["serviceArn"],
         "_cluster": service["clusterArn"],
+        "_deployment": _newest(service)["id"],
     }
     return PhysicalResource(id=service["serviceArn"], attributes=attributes)
+
+
+def _newest(service: Mapping[str, Any]) -> Mapping[str, Any]:
+    return next(dict(each) for each in service["deployments"] if each["status"] == "PRIMARY")
 
 
 def _update_service(cloud: Cloud, change: Change) -> PhysicalResource:
     """Send all that UpdateService takes, as CloudFormation does; a DesiredCount that the template omits stays."""
     request = without(change.new, *_SERVICE_CREATE_ONLY, "Tags")
     cluster = change.physical.attributes["_cluster"]
-    cloud.call("ecs", "update_service", request, cluster=cluster, service=change.physical.id)
+    answer = cloud.call("ecs", "update_service", request, cluster=cluster, service=change.physical.id)
     if change.differs("Tags"):
         tags = {"Tags": change.new.get("Tags", [])}
         cloud.call("ecs", "tag_resource", tags, resourceArn=change.physical.id)
-    return change.physical
+    attributes = {**change.physical.attributes, "_deployment": _newest(answer["service"])["id"]}
+    return PhysicalResource(id=change.physical.id, attributes=attributes)
 
 
 def _delete_service(cloud: Cloud, physical: PhysicalResource) -> None:
@@ -77,15 +83,16 @@ def _described(cloud: Cloud, physical: PhysicalResource) -> Mapping[str, Any] | 
 
 
 def _is_stable(cloud: Cloud, physical: PhysicalResource) -> bool:
-    """Whether only the newest deployment is left and has its tasks. Raises Unstable when ECS gave it up.
+    """Whether only the newest deployment is left and has its tasks.
 
-    Without an agent, as before a stack's first start, no task ever runs, and no one waits.
+    Raises Unstable when ECS gave up the one that CloudFormation began. Without an agent, as before a stack's first
+    start, no task ever runs, and no one waits.
     """
     service = _described(cloud, physical)
     if service is None:
         raise Unstable("Service not found")
-    newest = next(each for each in service["deployments"] if each["status"] == "PRIMARY")
-    if any(each["rolloutState"] == "FAILED" for each in service["deployments"]):
+    newest, own = _newest(service), physical.attributes["_deployment"]
+    if any(each["rolloutState"] == "FAILED" and each["id"] == own for each in service["deployments"]):
         raise Unstable("Error occurred during operation 'ECS Deployment Circuit Breaker was triggered'.")
     if len(service["deployments"]) == 1 and newest["rolloutState"] == "COMPLETED":
         return True

@@ -128,6 +128,32 @@ def test_a_service_comes_back_as_it_went_in(ecs: Any) -> None:
     assert "tags" not in _describe(ecs)
 
 
+def test_a_family_is_its_latest_active_revision_when_a_service_is_created_or_updated(ecs: Any) -> None:
+    family = f"f{ecs.default_cluster}"
+
+    def register() -> str:
+        container = {**CONTAINER, "memory": 512}
+        answer = ecs.register_task_definition(family=family, containerDefinitions=[container])
+        return str(answer["taskDefinition"]["taskDefinitionArn"])
+
+    def update(**change: Any) -> str:
+        answer = ecs.update_service(cluster=ecs.default_cluster, service="worker", **change)
+        return str(answer["service"]["taskDefinition"])
+
+    first = register()
+    made = ecs.create_service(cluster=ecs.default_cluster, serviceName="worker", taskDefinition=family)["service"]
+    second, third = register(), register()
+    assert made["taskDefinition"] == first
+    assert update(desiredCount=0) == first
+    assert update(taskDefinition=second) == second
+    ecs.deregister_task_definition(taskDefinition=third)
+    assert update(taskDefinition=family) == second
+    with pytest.raises(ClientError, match="inactive"):
+        update(taskDefinition=third)
+    ecs.deregister_task_definition(taskDefinition=second)
+    assert update(taskDefinition=second) == second  # a service keeps what it has
+
+
 def test_a_service_with_capacity_providers_needs_them_in_its_cluster_and_no_launch_type(ecs: Any) -> None:
     request = {"serviceName": "spread", "taskDefinition": _define(ecs), "capacityProviderStrategy": SPREAD}
     with pytest.raises(ecs.exceptions.InvalidParameterException, match="not associated"):

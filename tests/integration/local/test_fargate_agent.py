@@ -18,7 +18,7 @@ import pytest
 
 from local.aws.iam.sessions import TASKS
 from local.fargate import image
-from local.fargate.agent import Agent
+from local.fargate.agent import MOST_FAILURES, Agent
 from local.fargate.network import Network
 from local.fargate.task import Phase
 from local.servers.relay import Relay
@@ -350,6 +350,19 @@ def test_a_rolling_deployment_replaces_only_unprotected_tasks(cluster: Cluster) 
     cluster.until(lambda: len(cluster.service()["deployments"]) == 1 and cluster.service()["runningCount"] == 2)
     assert busy.arn not in cluster.agent._tasks
     assert [state for _, state in cluster.deployments][-2:] == ["IN_PROGRESS", "COMPLETED"]
+
+
+def test_a_deployment_that_fails_leaves_the_old_tasks_and_what_comes_after_it_starts_at_once(cluster: Cluster) -> None:
+    good = cluster.define("sleep")
+    breaker = {"deploymentCircuitBreaker": {"enable": True, "rollback": True}}
+    cluster.serve(good, count=1, deploymentConfiguration=breaker)
+    (old,) = cluster.until(lambda: cluster.tasks() if cluster.service()["runningCount"] == 1 else None)
+    protect(old)
+    cluster.update(taskDefinition=cluster.define("fail"))
+    cluster.until(lambda: sum("stopped: container fail" in event for event in cluster.agent.events) >= MOST_FAILURES)
+    assert (cluster.failures, old.phase) == ([], Phase.RUNNING)
+    cluster.update(taskDefinition=good)
+    cluster.until(lambda: len(cluster.tasks()) == 2)
 
 
 def listen(cluster: Cluster, *, vpc: str, forward_to: str) -> None:

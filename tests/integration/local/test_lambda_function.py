@@ -116,6 +116,21 @@ def test_a_process_with_old_credentials_is_replaced(function: Function, sessions
     assert [(each["calls"], each["keys"][0]) for each in renewed] == [(1, "ASIA2"), (2, "ASIA2")]
 
 
+def test_an_invocation_after_a_deployment_runs_the_deployed_code_in_its_environment(
+    function: Function, tmp_path: Path
+) -> None:
+    function.invoke({})
+    second = function.in_second_process()
+    deployed = function._lambda.answer["Configuration"]
+    deployed["Environment"] = {"Variables": {"REGION_FROM_TEMPLATE": "y", "URL": ""}}
+    assert (function.invoke({})["region"], function.invoke({})["calls"]) == ("y", 2)
+    with zipfile.ZipFile(tmp_path / "package.zip", "w") as archive:
+        archive.writestr("app.py", "def handler(event, context): return 'new'")
+    deployed["CodeSha256"] = "2/x="
+    assert (function.invoke({}), second.invoke({})) == ("new", "new")
+    second.close()
+
+
 def test_a_cloud_map_name_becomes_an_address_of_this_machine(function: Function) -> None:
     assert function.invoke({})["url"] == "http://127.0.0.1:1/"
 

@@ -155,6 +155,55 @@ def test_a_task_that_stops_before_it_ran_counts_as_failed() -> None:
     assert (ran.stop_code, told.stop_code) == ("EssentialContainerExited", "UserInitiated")
 
 
+def _breaking(desired: int = 2) -> tuple[Cluster, Service]:
+    """Return a service with a circuit breaker whose first deployment runs, and whose second one has begun."""
+    cluster, service = _cluster(desired)
+    service.properties["deploymentConfiguration"] = {"deploymentCircuitBreaker": {"enable": True, "rollback": True}}
+    for task in _run(cluster, service, desired):
+        _report(cluster, task, "RUNNING")
+    cluster.update_service({"service": "worker", "taskDefinition": NEW}, now=NOW)
+    return cluster, service
+
+
+def _fail(cluster: Cluster, service: Service, count: int) -> None:
+    for task in _run(cluster, service, count, arn=NEW):
+        _report(cluster, task, "STOPPED")
+
+
+def test_the_circuit_breaker_rolls_back_to_what_completed_last_and_shows_what_failed_until_then() -> None:
+    cluster, service = _breaking()
+    _fail(cluster, service, 2)
+    assert [d["rolloutState"] for d in _described(cluster, service)["deployments"]] == ["IN_PROGRESS"] * 2
+    _fail(cluster, service, 1)
+    back, failed, first = _described(cluster, service)["deployments"]
+    assert (back["status"], back["taskDefinition"], back["rolloutState"]) == ("PRIMARY", OLD, "IN_PROGRESS")
+    assert (failed["taskDefinition"], failed["rolloutState"], failed["failedTasks"]) == (NEW, "FAILED", 3)
+    old = [task for task in cluster.tasks_of(service) if task.started_by == first["id"]]
+    for task in _run(cluster, service, 2):
+        _report(cluster, task, "RUNNING")
+    for task in old:
+        _report(cluster, task, "STOPPED")
+    (left,) = _described(cluster, service)["deployments"]
+    assert (left["id"], left["rolloutState"]) == (back["id"], "COMPLETED")
+
+
+def test_the_circuit_breaker_waits_for_half_of_the_desired_count() -> None:
+    cluster, service = _breaking(desired=10)
+    _fail(cluster, service, 4)
+    assert service.properties["taskDefinition"] == NEW
+    _fail(cluster, service, 1)
+    assert service.properties["taskDefinition"] == OLD
+
+
+def test_a_deployment_that_completed_once_is_not_failed_by_later_tasks() -> None:
+    cluster, service = _cluster(desired=1)
+    service.properties["deploymentConfiguration"] = {"deploymentCircuitBreaker": {"enable": True, "rollback": True}}
+    (task,) = _run(cluster, service)
+    _report(cluster, task, "RUNNING")
+    _fail(cluster, service, 5)
+    assert [d["rolloutState"] for d in _described(cluster, service)["deployments"]] == ["COMPLETED"]
+
+
 def test_a_stopped_task_stays_stopped() -> None:
     cluster, service = _cluster()
     (task,) = _run(cluster, service)

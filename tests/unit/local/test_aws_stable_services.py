@@ -10,15 +10,17 @@ from local.aws.backend.cloud import Cloud
 from local.aws.resources.ecs import KINDS
 from local.aws.resources.kind import PhysicalResource, Unstable
 
-PHYSICAL = PhysicalResource(id="s", attributes={"_cluster": "c"})
 (SERVICE,) = [kind for kind in KINDS if kind.type == "AWS::ECS::Service"]
 
 
 class FakeEcs:
-    """ECS with one service; `tasks`: those that it lists."""
+    """ECS with one service; `tasks`: those that it lists. The deployments' ids are their places."""
 
     def __init__(self, *deployments: tuple[str, str], tasks: tuple[str, ...] = ("t",)) -> None:
-        self._deployments = [{"status": status, "rolloutState": state} for status, state in deployments]
+        self._deployments = [
+            {"id": str(number), "status": status, "rolloutState": state}
+            for number, (status, state) in enumerate(deployments)
+        ]
         self._tasks = list(tasks)
 
     def client(self, _service: str) -> FakeEcs:
@@ -31,9 +33,11 @@ class FakeEcs:
         return {"taskArns": self._tasks}
 
 
-def is_stable(ecs: FakeEcs) -> bool:
+def is_stable(ecs: FakeEcs, *, own: int = 0) -> bool:
+    """Return whether the service is stable; `own`: the place of the deployment that CloudFormation began."""
     assert SERVICE.is_stable is not None
-    return SERVICE.is_stable(cast(Cloud, ecs), PHYSICAL)
+    physical = PhysicalResource(id="s", attributes={"_cluster": "c", "_deployment": str(own)})
+    return SERVICE.is_stable(cast(Cloud, ecs), physical)
 
 
 @pytest.mark.parametrize(
@@ -58,7 +62,11 @@ def test_no_one_waits_for_tasks_while_none_has_run() -> None:
 @pytest.mark.parametrize("deployments", [[("PRIMARY", "FAILED")], [("PRIMARY", "IN_PROGRESS"), ("ACTIVE", "FAILED")]])
 def test_a_deployment_that_ecs_gave_up_is_never_stable(deployments: list[tuple[str, str]]) -> None:
     with pytest.raises(Unstable, match="ECS Deployment Circuit Breaker was triggered"):
-        is_stable(FakeEcs(*deployments))
+        is_stable(FakeEcs(*deployments), own=len(deployments) - 1)
+
+
+def test_a_rollback_is_not_judged_by_the_deployment_that_failed_before_it() -> None:
+    assert not is_stable(FakeEcs(("PRIMARY", "IN_PROGRESS"), ("ACTIVE", "FAILED")))
 
 
 def test_a_service_that_is_gone_is_never_stable() -> None:
