@@ -24,6 +24,7 @@ from fleet.registry import Registry
 from shared import aws
 from shared.broker import Broker
 from shared.known_tasks import KnownTasks
+from shared.service_names import ServiceNames
 from shared.settings import BrokerSettings
 from tests.support.members import a_worker_of
 from tests.support.servers import RedisServer
@@ -147,7 +148,8 @@ def two_pools(server: RedisServer, monkeypatch: pytest.MonkeyPatch) -> Iterator[
         where = BrokerSettings(host=server.host, port=server.port, tls=False, user="default", secret_arn="-")
         settings = Settings(broker=where, cluster=CLUSTER, pools=(DEFAULT, BIG), poll_seconds=15, scale_in_after_s=0)
         broker = Broker(where, read_password=lambda: "")
-        parts = Wiring(settings=settings, broker=broker, ecs=ecs, tasks=KnownTasks(ecs, cluster=CLUSTER))
+        tasks, names = KnownTasks(ecs, cluster=CLUSTER), ServiceNames(ecs, cluster=CLUSTER)
+        parts = Wiring(settings=settings, broker=broker, ecs=ecs, tasks=tasks, names=names)
         found = Stack(redis=server.client, ecs=ecs, parts=parts)
         for pool in (DEFAULT, BIG):
             found.serve(pool, desired=pool.minimum)
