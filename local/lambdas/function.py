@@ -65,6 +65,7 @@ class Function:
         self._allowed = threading.Event()
         self._allowed.set()
         self._closed = False
+        self.failures = 0  # errors that the handler raised
         self._process: Child | None = None
         self._channel: socket.socket | None = None
 
@@ -79,6 +80,7 @@ class Function:
                 self._end()
                 raise InvocationFailed(f"{self.name}: {error or type(error).__name__}; see {self.log_path}") from error
         if "errorType" in reply:
+            self.failures += 1
             raise InvocationFailed(f"{self.name}: {reply['errorType']}: {reply['errorMessage']}")
         return reply["result"]
 
@@ -119,6 +121,11 @@ class Function:
     def unthrottle(self) -> None:
         """Allow invocations again."""
         self._allowed.set()
+
+    def reach(self, endpoint: str) -> None:
+        """Let it call AWS at another address from now on; an invocation under way fails."""
+        self._env = {**self._env, "AWS_ENDPOINT_URL": endpoint}
+        self._end()
 
     def in_second_process(self) -> Function:
         """Return the same function with its own process, as Lambda runs a second concurrent invocation."""

@@ -105,6 +105,11 @@ class Rules:
         """Return a function of the stack by its name."""
         return next(f for f in self._functions.values() if f.name == name)
 
+    def reach(self, endpoint: str) -> None:
+        """Let all functions call AWS at another address from now on; invocations under way fail."""
+        for function in self._functions.values():
+            function.reach(endpoint)
+
     def deployment_changed(self, *, service_arn: str, deployment: str, state: str) -> None:
         """Publish the event "ECS Deployment State Change" for a rollout state, such as IN_PROGRESS or COMPLETED."""
         detail = {"eventType": "INFO", "eventName": f"SERVICE_DEPLOYMENT_{state}", "deploymentId": deployment}

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import httpx
 import redis
 
-from local.scenarios.faults import broker, database
+from local.scenarios.faults import aws, broker, database
 from local.scenarios.faults.deployment import deploy_changed_image
 from local.scenarios.faults.failures import (
     AUTOSCALER_AWAY_S,
@@ -110,6 +110,11 @@ def faults(*, autoscaler_away_s: float = AUTOSCALER_AWAY_S) -> tuple[Fault, ...]
         Fault(name="postgres", what=f"Postgres reboots, {DATABASE_AWAY_S:.0f} s away", harm=restart_postgres),
         Fault(name="webserver", what="the webserver is killed on a busy machine", harm=kill_webserver),
         Fault(name="autoscaler-away", what=away, harm=lambda t: throttle_autoscaler(t, away_s=autoscaler_away_s)),
+        Fault(
+            name="aws-trouble",
+            what=f"AWS's answers to the functions are wrong in {len(aws.KINDS)} ways, {aws.EACH_S:.0f} s each",
+            harm=aws.trouble,
+        ),
         Fault(name="two-autoscalers", what="a second autoscaler runs at the same time", harm=run_second_autoscaler),
         Fault(
             name="protection-500",

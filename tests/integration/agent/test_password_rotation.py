@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from local.servers.postgres import Postgres
+from local.servers.troubled_api import WRONG, TroubledApi
 from project import paths
 from tests.support.aws_api import AwsApi, aws_api
-from tests.support.troubled_api import WRONG, TroubledApi
 
 pytestmark = pytest.mark.skipif(not paths.AIRFLOW_ENVIRONMENT.is_dir(), reason="needs make setup-local")
 STEPS = Path(__file__).parents[2] / "support" / "rotating.py"

@@ -7,25 +7,27 @@ ticks, says what was wrong, and the next one is well again.
 import json
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 
 import autoscaler.handler
+import retirement.handler
 import sleeper.handler
 import version_check.handler
 from autoscaler.settings import MAX_AGE_HOURS, POLL_SECONDS
 from fleet.pools import POOLS
+from local.servers.troubled_api import REFUSALS, TROUBLES, WRONG, TroubledApi
 from shared import aws
 from shared.settings import BROKER_HOST, BROKER_PORT, BROKER_SCHEME, BROKER_SECRET_ARN, BROKER_USER, CLUSTER
-from shared.tags import ASLEEP_TAG
+from shared.tags import ASLEEP_TAG, RETIRE_TAG
 from sleeper.settings import AIRFLOW_SERVICE, ALARM_PREFIX, DATABASE, FLOWER_SERVICE, PATIENCE_MINUTES
 from tests.support.aws_api import REGION, AwsApi, aws_api
 from tests.support.servers import RedisServer
 from tests.support.sleeping_world import Environment, clients_of, environment
-from tests.support.troubled_api import REFUSALS, TROUBLES, WRONG, TroubledApi
 from tests.support.version_world import FakeWebserver
+from tests.support.waiting import eventually
 from version_check.settings import SERVICES, TOPIC_ARN, WEBSERVER_URL
 
 # Every kind is tried in both protocols (DescribeServices: JSON, DescribeDBInstances: XML), and these elsewhere.
@@ -39,12 +41,21 @@ SLEEPER_READS = (
     *("DescribeAlarms", "DescribeClusters", "DescribeDBInstances", "DescribeScalableTargets", "DescribeServices"),
     *("DescribeTasks", "GetSecretValue"),
 )
+RETIREMENT_CALLS = (
+    *(("worker", operation) for operation in ("DescribeServices", "DescribeTasks", "TagResource")),
+    *(("flower", operation) for operation in ("ListTasks", "UpdateService")),
+)
 MALFORMED_OR_REFUSED = ("MalformedAnswer: ", "Error: ", "Exception: ")
 
 
 def tried(*operations: str) -> list[Any]:
     kinds = [(operation, wrong) for operation in operations for wrong in (WRONG if operation in ALL_OF else SOME)]
     return [pytest.param(operation, wrong, marks=marks_of(wrong)) for operation, wrong in kinds]
+
+
+def tried_on_services() -> list[Any]:
+    kinds = [(key, each) for key, operation in RETIREMENT_CALLS for each in tried(operation)]
+    return [pytest.param(key, *each.values, marks=each.marks) for key, each in kinds]
 
 
 def marks_of(wrong: str) -> list[pytest.MarkDecorator]:
@@ -139,7 +150,7 @@ def fleet(
 
 def _begin_anew() -> None:
     aws._session.cache_clear()
-    for function in (autoscaler.handler, version_check.handler, sleeper.handler):
+    for function in (autoscaler.handler, version_check.handler, sleeper.handler, retirement.handler):
         function.wiring.cache_clear()
 
 
@@ -269,3 +280,57 @@ def test_the_sleeper_says_which_step_is_not_confirmed_and_goes_on(
         ecs.untag_resource(resourceArn=arn, tagKeys=[ASLEEP_TAG])
         fleet.want("awake")
         tend_sleep()
+
+
+@pytest.fixture
+def notice(fleet: Environment) -> Iterator[Callable[[str], dict[str, Any]]]:
+    """Return what makes a notice that names a task of a service; afterwards no service is marked or rolls out."""
+
+    def made(key: str) -> dict[str, Any]:
+        task = fleet.fleet.arns[fleet.fleet.tasks[key][0]]
+        (described,) = fleet.clients.ecs.describe_tasks(cluster=fleet.name, tasks=[task])["tasks"]
+        # The notice's time has whole seconds, and the task must be older.
+        assert eventually(lambda: int(time.time()) > described["createdAt"].timestamp())
+        # By the same clock: that of gmtime() alone may lie some milliseconds behind.
+        at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time()))
+        return {"source": "aws.health", "time": at, "detail": {"affectedEntities": [{"entityValue": task}]}}
+
+    yield made
+    for key in ("worker", "flower"):
+        fleet.clients.ecs.untag_resource(resourceArn=fleet.described(key)["serviceArn"], tagKeys=[RETIRE_TAG])
+    if len(fleet.described("flower")["deployments"]) > 1:
+        fleet.fleet.start("flower")
+        fleet.fleet.stop("flower", fleet.fleet.tasks["flower"][0])
+
+
+def carried_out(event: dict[str, Any]) -> dict[str, Any] | str:
+    """Return what the function did, or why Lambda has to invoke it again."""
+    try:
+        return retirement.handler.handler(event, Context())
+    except retirement.handler.NotCarriedOut as error:
+        return str(error)
+
+
+@pytest.mark.parametrize(("key", "operation", "wrong"), tried_on_services())
+def test_a_notice_of_retirement_is_carried_out_when_lambda_tries_again(
+    fleet: Environment,
+    proxy: TroubledApi,
+    notice: Callable[[str], dict[str, Any]],
+    key: str,
+    operation: str,
+    wrong: str,
+) -> None:
+    event = notice(key)
+    proxy.calls.clear()
+    with proxy.spoiling(operation, WRONG[wrong]):
+        outcome = carried_out(event)
+    assert operation in proxy.calls
+    if operation == "TagResource" and wrong in ("an empty object", "other types"):  # its answer is an empty object
+        assert outcome == {"recorded": [key], "deployed": []}
+    else:
+        assert isinstance(outcome, str)
+        assert _is_reason(outcome), outcome
+    again = carried_out(event)
+    was_deployed = operation == "UpdateService" and wrong in TROUBLES
+    assert again == {"recorded": [key], "deployed": ["flower"] if key == "flower" and not was_deployed else []}
+    assert len(fleet.described(key)["deployments"]) == (2 if key == "flower" else 1)

@@ -1,4 +1,4 @@
-"""An HTTP proxy in front of the local AWS API that spoils the answers to one operation."""
+"""An HTTP proxy in front of the local AWS API that spoils its answers."""
 
 from __future__ import annotations
 
@@ -30,6 +30,7 @@ class HttpAnswer:
 
     @property
     def is_json(self) -> bool:
+        """Whether the body is an object of JSON."""
         return self.body.startswith(b"{")
 
 
@@ -45,6 +46,7 @@ class Refusal:
     message: str = "no"
 
     def answer(self, *, is_json: bool) -> HttpAnswer:
+        """Return the answer in JSON or in XML, as the client's protocol has it."""
         if is_json:
             body = json.dumps({"__type": self.code, "message": self.message})
             return HttpAnswer(
@@ -59,8 +61,10 @@ class TroubledApi:
     """Serves at `url` until closed. `calls`: the operations called, in order."""
 
     def __init__(self, port: int) -> None:
+        """Serve at once, in front of the API on that port of this machine."""
         self.calls: list[str] = []
         self._troubles: dict[str, Trouble | Refusal] = {}
+        self._every: Trouble | Refusal | None = None
         proxy = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -79,6 +83,7 @@ class TroubledApi:
         self.url = f"http://localhost:{self._server.server_port}"
 
     def close(self) -> None:
+        """Stop serving."""
         self._server.shutdown()
         self._server.server_close()
 
@@ -91,10 +96,15 @@ class TroubledApi:
         finally:
             del self._troubles[operation]
 
+    def spoil_all(self, trouble: Trouble | Refusal | None) -> None:
+        """Spoil every answer from now on; with None, none."""
+        self._every = trouble
+
     def serve(self, handler: BaseHTTPRequestHandler, port: int, body: bytes) -> None:
+        """Answer one request."""
         operation = _operation(handler, body)
         self.calls.append(operation)
-        trouble = self._troubles.get(operation)
+        trouble = self._troubles.get(operation, self._every)
         if isinstance(trouble, Refusal):
             answer = trouble.answer(is_json="X-Amz-Target" in handler.headers)
         else:
