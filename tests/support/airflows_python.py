@@ -8,11 +8,16 @@ from typing import Any
 
 import pytest
 
+from fleet.pools import pool_entry
 from project import paths
 
 IMAGE = Path(__file__).parents[2] / "airflow_image"
 AIRFLOWS_PYTHON = IMAGE.parent / ".venv-airflow" / "bin" / "python"
 needs_airflow = pytest.mark.skipif(not AIRFLOWS_PYTHON.exists(), reason="needs the image's environment (make setup)")
+# What a scheduler or DAG processor is told of the pools.
+POOLS = json.dumps(
+    [pool_entry(name="worker", queues=["default", "heavy"], minimum=0, maximum=4, concurrency=2, service="")]
+)
 _ANSWER = "RESULT"
 _PREFACE = f"""
 import json, sys

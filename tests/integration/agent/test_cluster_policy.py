@@ -1,18 +1,13 @@
 """A DAG whose tasks could not run is refused where the DAG processor parses it, and nowhere else."""
 
-import json
 from pathlib import Path
 
 import pytest
 
-from fleet.pools import pool_entry
 from roles.cluster_policy import MAX_DAG_ID_BYTES, MAX_TASK_ID_BYTES
-from tests.support.airflows_python import asked, needs_airflow
+from tests.support.airflows_python import POOLS, asked, needs_airflow
 
 pytestmark = needs_airflow
-POOLS = json.dumps(
-    [pool_entry(name="worker", queues=["default", "heavy"], minimum=0, maximum=4, concurrency=2, service="")]
-)
 DAG = """
 from airflow.sdk import dag, task
 

@@ -5,14 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from fleet.pools import pool_entry
-from tests.support.airflows_python import asked, needs_airflow
+from tests.support.airflows_python import POOLS, asked, needs_airflow
 from tests.support.servers import RedisServer
 
 pytestmark = needs_airflow
-POOLS = json.dumps(
-    [pool_entry(name="worker", queues=["default", "heavy"], minimum=0, maximum=4, concurrency=2, service="")]
-)
 NO_SERVER = "redis://127.0.0.1:1/0"
 
 PREFACE = """

@@ -11,7 +11,7 @@ import pytest
 from local.servers.redis import Redis
 from roles.celery_settings import SCHEDULER, celery_config
 from roles.parts import RESULTS_URL_PREFIX
-from tests.support.airflows_python import asked, needs_airflow
+from tests.support.airflows_python import POOLS, asked, needs_airflow
 
 PROGRAM = """
 from airflow.providers.celery.executors.celery_executor_utils import OPERATION_TIMEOUT, app
@@ -115,6 +115,7 @@ def patient(program: str, url: str, home: Path, *, minutes: float = 10) -> Any:
     return asked(
         f"URL = {url!r}\n{EXECUTOR}{program}",
         home=home,
+        POOLS=POOLS,
         BROKER_PATIENCE_MINUTES=str(minutes),
         AIRFLOW__CELERY__BROKER_URL=url,
         AIRFLOW__CELERY__RESULT_BACKEND=RESULTS_URL_PREFIX + url,
