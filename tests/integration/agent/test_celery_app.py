@@ -41,7 +41,7 @@ def given(**changes: str) -> dict[str, str]:
     return {name: value for name, value in composed.items() if name not in ("PATH", "PYTHONPATH", "AIRFLOW_HOME")}
 
 
-@pytest.mark.parametrize("scheme", ["redis", "rediss"])
+@pytest.mark.parametrize("scheme", ["redis", pytest.param("rediss", marks=pytest.mark.slow)])
 def test_its_settings_are_those_of_airflows_provider(tmp_path: Path, scheme: str) -> None:
     own = {"AIRFLOW__CELERY__EXTRA_CELERY_CONFIG": '{"worker_max_tasks_per_child": 5}', "BROKER_SCHEME": scheme}
     differences = asked(DIFFERENCES, home=tmp_path, **given(**own))

@@ -157,6 +157,7 @@ def test_a_task_is_not_queued_again_at_once_nor_without_an_end(
     assert ask(program, tmp_path, redis_server.url) == {"held": ["lost"], "states": {"lost": "queued"}}
 
 
+@pytest.mark.slow
 def test_without_the_broker_no_message_is_taken_for_lost(tmp_path: Path) -> None:
     answer = ask(LOST, tmp_path, NO_SERVER)
     assert isinstance(answer, dict)

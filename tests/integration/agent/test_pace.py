@@ -70,6 +70,7 @@ def test_the_end_of_a_task_is_noticed_at_once(tmp_path: Path) -> None:
     assert ended["held_s"] < 25
 
 
+@pytest.mark.slow
 def test_airflows_own_supervisor_waits_for_the_next_heartbeat(tmp_path: Path) -> None:
     """When this fails, Airflow notices by itself, and the process need not be in its selector."""
     with ExecutionApi() as api:

@@ -192,6 +192,7 @@ def failing_over() -> Iterator[str]:
         thread.join()
 
 
+@pytest.mark.slow
 @needs_airflow
 def test_a_message_to_a_broker_in_failover_is_left_for_airflow_to_send_again(failing_over: str, tmp_path: Path) -> None:
     ends = asked(

@@ -15,6 +15,8 @@ import pytest
 from tests.support import rendered
 from tests.support.aws_api import BROKER, DATABASE, ROOT, AwsApi, aws_api, outputs
 
+pytestmark = pytest.mark.slow
+
 TEMPLATE = """
 AWSTemplateFormatVersion: 2010-09-09
 Transform: AWS::Serverless-2016-10-31
@@ -206,7 +208,6 @@ def _services(project: Deployed) -> list[dict[str, Any]]:
     return list(ecs.describe_services(cluster=cluster, services=arns)["services"])
 
 
-@pytest.mark.slow
 def test_the_projects_services_run_the_updated_image(project: Deployed) -> None:
     ecs, images = project.api.client("ecs"), set()
     for service in _services(project):
@@ -215,7 +216,6 @@ def test_the_projects_services_run_the_updated_image(project: Deployed) -> None:
     assert images == {UPDATED_IMAGE}
 
 
-@pytest.mark.slow
 def test_every_secret_of_the_projects_containers_exists(project: Deployed) -> None:
     ecs, secrets = project.api.client("ecs"), project.api.client("secretsmanager")
     wanted = set()

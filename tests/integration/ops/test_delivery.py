@@ -245,6 +245,7 @@ def _clear(api: AwsApi) -> None:
         s3.delete_object(Bucket=BUCKET, Key=kept["Key"])
 
 
+@pytest.mark.slow
 def test_the_same_digest_goes_from_dev_over_qa_to_prd(pipeline: Pipeline) -> None:
     assert pipeline.run("promote", "prd", "--version", FIRST.version)[0] == UNCHANGED
     for environment in ("dev", "qa", "prd"):
@@ -347,7 +348,9 @@ def test_the_roles_use_what_they_are_granted(pipeline: Pipeline) -> None:
     assert granted(pipeline.api, planning) - used(pipeline.api, planning) == set(UNUSED_BY_PLANS)
 
 
-@pytest.mark.parametrize(("command", "to"), [("promote", UPGRADE), ("rollback", FIRST)])
+@pytest.mark.parametrize(
+    ("command", "to"), [("promote", UPGRADE), pytest.param("rollback", FIRST, marks=pytest.mark.slow)]
+)
 def test_an_environment_that_sleeps_is_left_alone_until_somebody_wakes_it(
     pipeline: Pipeline, command: str, to: Release
 ) -> None:
