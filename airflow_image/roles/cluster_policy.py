@@ -19,7 +19,8 @@ def dag_policy(dag: Any) -> None:
 
     Airflow calls this and `task_policy` in every process that parses DAGs. Workers run what was queued.
     """
-    _check(_why_too_long(f"DAG {dag.dag_id}", dag.dag_id, MAX_DAG_ID_BYTES))
+    if os.environ.get(variables.ROLE) == DAG_PROCESSOR:
+        _refuse(_why_too_long(f"DAG {dag.dag_id}", dag.dag_id, MAX_DAG_ID_BYTES))
 
 
 def task_policy(task: Any) -> None:
@@ -28,8 +29,8 @@ def task_policy(task: Any) -> None:
         return
     name = f"task {task.task_id} of DAG {task.dag_id}"
     unserved = why_unserved(task.queue, read_pools(os.environ[POOLS]))
-    _check(f"{name}: {unserved}" if unserved else "")
-    _check(_why_too_long(name, task.task_id, MAX_TASK_ID_BYTES))
+    _refuse(f"{name}: {unserved}" if unserved else "")
+    _refuse(_why_too_long(name, task.task_id, MAX_TASK_ID_BYTES))
 
 
 def _why_too_long(name: str, identifier: str, most: int) -> str:
@@ -37,8 +38,8 @@ def _why_too_long(name: str, identifier: str, most: int) -> str:
     return f"{name}: its id has {size} bytes in UTF-8; its log needs at most {most}" if size > most else ""
 
 
-def _check(reason: str) -> None:
-    if reason and os.environ.get(variables.ROLE) == DAG_PROCESSOR:
+def _refuse(reason: str) -> None:
+    if reason:
         from airflow.exceptions import AirflowClusterPolicyViolation
 
         raise AirflowClusterPolicyViolation(reason)

@@ -61,7 +61,7 @@ def least_consuming(workers: Workers, policy: Policy, *, needed: int) -> int:
 def split_unneeded(workers: Workers, chosen: Collection[str]) -> tuple[tuple[Worker, ...], tuple[Worker, ...]]:
     """Return the consuming workers that are not `chosen`: those that are replaced, and the surplus.
 
-    A retiring worker is replaced once another consumes in its place. None drains while a chosen one does not yet.
+    A retiring worker is replaced once another consumes in its place. None drains before all chosen ones consume.
     """
     unneeded = by_load(w for w in workers.serving if w.state == CONSUMING and w.id not in chosen)
     if not workers.retiring:
