@@ -7,11 +7,9 @@ from typing import Any
 
 from agent import variables
 from fleet.pools import POOLS, read_pools, why_unserved
+from roles.log_paths import MAX_DAG_ID_BYTES, MAX_TASK_ID_BYTES
 
 DAG_PROCESSOR = "dag-processor"
-# A task's log lies in folders named dag_id=... and task_id=..., and a file system allows 255 bytes for each.
-MAX_DAG_ID_BYTES = 255 - len("dag_id=")
-MAX_TASK_ID_BYTES = 255 - len("task_id=")
 
 
 def dag_policy(dag: Any) -> None:

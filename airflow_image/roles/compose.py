@@ -11,10 +11,16 @@ from agent.gates import Rule, other_workers, other_workers_unless_newer
 from roles import parts
 from roles.cluster_policy import DAG_PROCESSOR
 from roles.errors import MissingVariablesError
+from roles.log_paths import RUN_ID_PATTERN
 from roles.parts import Part, Variables, bind_host, is_local
 
 FLOWER_CONFIGURATION = Path(__file__).resolve().parents[1] / "agent" / "flower_configuration.py"
-COMMON = {"AIRFLOW__CORE__EXECUTOR": "CeleryExecutor", "AIRFLOW__CORE__LOAD_EXAMPLES": "False"}
+COMMON = {
+    "AIRFLOW__CORE__EXECUTOR": "CeleryExecutor",
+    "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+    # The webserver creates runs for users and tasks, the scheduler for timetables.
+    "AIRFLOW__SCHEDULER__ALLOWED_RUN_ID_PATTERN": RUN_ID_PATTERN,
+}
 RAW_SECRETS = frozenset(
     name for part in vars(parts).values() if isinstance(part, Part) for name in part.raw
 )  # none of them reaches a program, even if its role does not need it

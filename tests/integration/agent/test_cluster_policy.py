@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from roles.cluster_policy import MAX_DAG_ID_BYTES, MAX_TASK_ID_BYTES
+from roles.log_paths import MAX_DAG_ID_BYTES, MAX_TASK_ID_BYTES
 from tests.support.airflows_python import POOLS, asked, needs_airflow
 
 pytestmark = needs_airflow
