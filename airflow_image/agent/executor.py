@@ -12,6 +12,7 @@ from typing import Any
 from airflow._shared.timezones import timezone
 from airflow.executors.workloads import ExecuteCallback, ExecuteTask
 from airflow.models.taskinstance import TaskInstance
+from airflow.models.taskinstancekey import TaskInstanceKey
 from airflow.providers.celery.executors.celery_executor import CeleryExecutor
 from airflow.providers.celery.executors.celery_executor_utils import (
     ExceptionWithTraceback,
@@ -30,8 +31,10 @@ from sqlalchemy import select, update
 from agent import connections, variables
 from agent.broker import Outage, connect, in_words, patience_s
 from agent.lost import MOST_TIMES, Sightings, waiting_in
+from agent.rescheduled import obsolete
 from fleet.pools import POOLS, read_pools, why_unserved
 
+ENDED = frozenset({TaskInstanceState.SUCCESS, TaskInstanceState.FAILED})  # of a workload, whatever became of its task
 RECONCILE_EVERY_S = 10.0
 # A silent broker may read all that it was sent while it was silent: each attempt can be a further message.
 SEND_AGAIN_AFTER_S = 2.0
@@ -160,6 +163,19 @@ class FleetExecutor(CeleryExecutor):  # type: ignore[misc]  # Airflow is not typ
             self._reconcile()
             self._reconciled_at = time.monotonic()
 
+    def get_event_buffer(self, dag_ids: list[str] | None = None) -> dict[Any, Any]:
+        """Return and forget the events, without the ends of pokes after which the scheduler has gone on.
+
+        If it reads the end of a poke only when the sensor is scheduled for its next one, it takes the sensor for killed
+        (apache/airflow issue 71172). Once Airflow ignores such an end by itself, this is not needed.
+        """
+        ended = [key for key, (state, _) in self.event_buffer.items() if _is_task(key) and state in ENDED]
+        for key in obsolete(ended):
+            self.log.info("fleet: %s goes on later; the end of its last poke is not reported", key)
+            del self.event_buffer[key]
+        events: dict[Any, Any] = super().get_event_buffer(dag_ids)
+        return events
+
     def end(self, synchronous: bool = False) -> None:  # noqa: ARG002 - Airflow's signature
         """Read the results once: Airflow's own would wait for each task's result, which may be lost."""
         self.sync()
@@ -243,6 +259,10 @@ class FleetExecutor(CeleryExecutor):  # type: ignore[misc]  # Airflow is not typ
         )
         with create_session() as session:
             return bool(session.execute(statement).rowcount)
+
+
+def _is_task(key: Any) -> bool:
+    return isinstance(key, TaskInstanceKey)
 
 
 def _key_and_queue(workload: Any) -> tuple[Any, str | None]:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.airflow_database import STORING
 from tests.support.airflows_python import POOLS, asked, needs_airflow
 from tests.support.servers import RedisServer
 
@@ -108,6 +109,39 @@ for workload in (task("misspelt", "defualt"), task("well", "default"), callback(
 answer({"queued": [key.task_id for key in executor.queued_tasks], "callbacks": len(executor.queued_callbacks),
         "events": sorted([str(state), info] for state, info in executor.event_buffer.values())})
 """
+LATE = """
+from airflow._shared.timezones import timezone
+from airflow.jobs.scheduler_job_runner import SchedulerJobRunner
+from airflow.models.dagbag import DBDagBag
+from airflow.models.taskinstance import TaskInstance
+from airflow.models.taskreschedule import TaskReschedule
+from airflow.sdk import DAG, BaseOperator
+from airflow.utils.state import DagRunState
+from airflow.utils.types import DagRunTriggeredByType, DagRunType
+from agent.executor import FleetExecutor
+from sqlalchemy import select
+
+JOB, now = 7, timezone.utcnow()
+executor = FleetExecutor(parallelism=8)
+tasks = {tasks!r}
+with DAG("dag", schedule=None) as dag:
+    for name in tasks:
+        BaseOperator(task_id=name)
+stored = store(dag)
+with create_session() as session:
+    run = stored.create_dagrun(run_id="run", run_after=now, run_type=DagRunType.MANUAL, session=session,
+                               triggered_by=DagRunTriggeredByType.REST_API, state=DagRunState.RUNNING)
+    for ti in run.get_task_instances(session=session):
+        ti.state, is_rescheduled, event = tasks[ti.task_id]
+        ti.try_number, ti.queued_by_job_id = 1, JOB
+        if is_rescheduled:
+            session.add(TaskReschedule(ti.id, now, now, now))
+        executor.event_buffer[ti.key] = (event, None)
+with create_session() as session:
+    SchedulerJobRunner.process_executor_events(executor, JOB, DBDagBag(), session)
+with create_session() as session:
+    answer({{task: state for task, state in session.execute(select(TaskInstance.task_id, TaskInstance.state))}})
+"""
 SILENT = """
 executor.workloads["key"] = SimpleNamespace(task_id="id", backend=None)
 executor.sync()
@@ -115,9 +149,9 @@ answer(list(executor.workloads))
 """
 
 
-def ask(program: str, home: Path, url: str) -> object:
+def ask(program: str, home: Path, url: str, *, preface: str = PREFACE) -> object:
     return asked(
-        PREFACE + program,
+        preface + program,
         home=home,
         AIRFLOW__DATABASE__SQL_ALCHEMY_CONN=f"sqlite:///{home}/airflow.db",
         AIRFLOW__CELERY__RESULT_BACKEND=f"agent.results:StateBackend+{url}",
@@ -162,6 +196,22 @@ def test_without_the_broker_no_message_is_taken_for_lost(tmp_path: Path) -> None
     answer = ask(LOST, tmp_path, NO_SERVER)
     assert isinstance(answer, dict)
     assert answer["states"]["lost"] == "queued"
+
+
+def test_a_sensor_whose_next_poke_is_scheduled_before_the_end_of_the_last_is_read_goes_on(tmp_path: Path) -> None:
+    tasks = {
+        # name: state, whether its try has been rescheduled, event; what becomes of it
+        "next_poke_scheduled": ("scheduled", True, "success", "scheduled"),
+        "next_poke_scheduled_and_upload_failed": ("scheduled", True, "failed", "scheduled"),
+        "waits_for_next_poke": ("up_for_reschedule", True, "success", "up_for_reschedule"),
+        "killed": ("scheduled", False, "success", "failed"),
+        "killed_in_a_later_poke": ("running", True, "failed", "failed"),
+        "ended_without_a_later_poke": ("queued", True, "success", "failed"),
+        "succeeded": ("success", True, "success", "success"),
+    }
+    given = {name: task[:3] for name, task in tasks.items()}
+    found = ask(LATE.format(tasks=given), tmp_path, NO_SERVER, preface=STORING)
+    assert found == {name: task[3] for name, task in tasks.items()}
 
 
 @pytest.mark.slow
