@@ -1,4 +1,7 @@
-"""A small process beside Airflow's that reports its container to the fleet while Airflow runs."""
+"""A small process beside Airflow's that reports its container to the fleet while Airflow runs.
+
+Beside the DAG processor it also bounds that one's logs.
+"""
 
 from __future__ import annotations
 
@@ -9,13 +12,15 @@ import os
 import signal
 import sys
 import time
+from collections.abc import Callable
 
 import redis
 
 from agent.broker import Outage, registry_of
 from agent.identity import Identity, read_identity
+from agent.parse_logs import ParseLogs, log_folder
 from agent.versions import CodeWatch
-from fleet.member import RUNNING
+from fleet.member import DAG_PROCESSOR, RUNNING
 from fleet.registry import Registry
 
 log = logging.getLogger(__name__)
@@ -62,13 +67,18 @@ class Reporter:
             self._registry.forget(self._identity.member_id)
 
 
-def run(reporter: Reporter, *, parent: int) -> None:
-    """Report until a signal asks to stop, or until the process has another parent than `parent`."""
+def run(reporter: Reporter, *, parent: int, chore: Callable[[], None] | None = None) -> None:
+    """Report until a signal asks to stop, or until the process has another parent than `parent`.
+
+    `chore`: what else is to be done as often.
+    """
     due = time.monotonic()
     while os.getppid() == parent:
         if time.monotonic() >= due:
             due = time.monotonic() + REPORT_EVERY_S
             reporter.report()
+            if chore is not None:
+                chore()
         if signal.sigtimedwait(STOP_SIGNALS, CHECK_PARENT_EVERY_S):
             break
     reporter.forget()
@@ -80,8 +90,9 @@ def main(parent: int) -> None:
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
-    registry = registry_of(os.environ)
-    run(Reporter(read_identity(os.environ), registry, CodeWatch(os.environ)), parent=parent)
+    identity = read_identity(os.environ)
+    chore = ParseLogs(log_folder(os.environ)).bound if identity.role == DAG_PROCESSOR else None
+    run(Reporter(identity, registry_of(os.environ), CodeWatch(os.environ)), parent=parent, chore=chore)
 
 
 if __name__ == "__main__":

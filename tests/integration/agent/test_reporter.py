@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -13,12 +14,14 @@ import redis
 
 from agent.broker import connect
 from agent.identity import Identity
+from agent.parse_logs import log_folder
 from agent.reporter import Reporter
 from agent.versions import CodeWatch
 from fleet.member import RUNNING
 from fleet.registry import Registry
 from local.servers.ports import free_port
 from project import paths
+from tests.support.airflows_python import asked, needs_airflow
 from tests.support.fake_ecs import TASK_ARN
 from tests.support.servers import RedisServer
 from tests.support.waiting import eventually
@@ -29,6 +32,10 @@ PARENT = (
     "import os, subprocess, sys, time; subprocess.Popen([sys.executable, '-m', 'agent.reporter', str(os.getpid())]); "
 )
 PARENT += "time.sleep(60)"
+WHERE = """
+from airflow.dag_processing.manager import DagFileProcessorManager
+answer(DagFileProcessorManager(max_runs=1)._get_log_dir())
+"""
 
 
 @pytest.fixture
@@ -93,6 +100,25 @@ def test_a_container_that_is_restarted_in_its_task_is_the_same_member_with_a_new
         (after,) = registry.members().members
         assert after.id == before.id
         again.kill()
+
+
+@pytest.mark.usefixtures("registry")
+def test_the_logs_of_a_dag_processor_are_bounded(environment: dict[str, str], tmp_path: Path) -> None:
+    old = tmp_path / "logs" / "dag_processor" / "2020-01-01" / "dags" / "a.py.log"
+    old.parent.mkdir(parents=True)
+    old.touch()
+    with subprocess.Popen([sys.executable, "-c", PARENT], env=environment | {"FLEET_ROLE": "dag-processor"}) as process:
+        is_removed = eventually(lambda: not old.exists())
+        process.kill()
+    assert is_removed
+
+
+@pytest.mark.slow
+@needs_airflow
+def test_the_dag_processor_writes_its_logs_where_they_are_bounded(tmp_path: Path) -> None:
+    written = Path(asked(WHERE, home=tmp_path))
+    assert written.parent == log_folder({"AIRFLOW_HOME": str(tmp_path)})
+    assert abs(date.fromisoformat(written.name) - datetime.now(UTC).date()) <= timedelta(days=1)
 
 
 def test_an_absent_broker_is_logged_once(caplog: pytest.LogCaptureFixture, tmp_path: Path) -> None:
