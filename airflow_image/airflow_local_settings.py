@@ -1,11 +1,13 @@
 """Airflow runs this module in each of its processes before it connects to its database.
 
-A module of this name that precedes this one on Airflow's path must make the same call and have the same policies.
+A module of this name that precedes this one on Airflow's path must make the same calls and have the same policies.
 """
 
+from roles import dag_modules
 from roles.cluster_policy import dag_policy, task_policy
 from roles.password import follow_rotation
 
 __all__ = ("dag_policy", "task_policy")
 
 follow_rotation()
+dag_modules.install()
