@@ -1,7 +1,8 @@
 """Finds tasks whose message the broker has lost: Airflow knows them as queued, and no message waits for them.
 
 Redis loses messages when it starts empty, in a failover to a replica that lags behind, and when it gives a message to a
-connection that is gone. Airflow itself queues such a task again only after task_queued_timeout (600 s).
+connection that is gone. A worker drops one whose token has expired. Airflow itself fails such a task when it has waited
+for too long, or leaves it queued where there is no such limit.
 """
 
 from __future__ import annotations
@@ -16,7 +17,8 @@ from fleet.pools import lists_of
 # A worker that has taken a message starts its task within seconds. A task queued again by mistake, because the
 # webserver is away for longer, runs once all the same: see agent.runner.obsolete.
 LOST_AFTER_S = 60.0
-MOST_TIMES = 5  # that one try of a task is queued again; then Airflow's own limits hold
+MOST_TIMES = 5  # that one try of a task is queued again
+GIVE_UP_AFTER_S = 1800.0  # since the last of these times; then it fails. A webserver that is away may be back by then
 PAGE = 500
 
 

@@ -20,6 +20,7 @@ STOP_GRACE_S = "FLEET_STOP_GRACE_S"
 SHARED_FOLDER = "SHARED_FOLDER"  # given by the task definition; worker and runner share it
 GATE_MINUTES = "GATE_MINUTES"  # given by the task definition
 BROKER_PATIENCE_MINUTES = "BROKER_PATIENCE_MINUTES"  # given by the task definition
+MAX_TASK_WAIT_MINUTES = "MAX_TASK_WAIT_MINUTES"  # given by the task definition
 # The size of the webserver, given by the task definition: CPU units of its ECS task, and its container's memory.
 CPU_UNITS = "CPU_UNITS"
 MEMORY_MIB = "MEMORY_MIB"

@@ -24,13 +24,20 @@ Settings = dict[str, str]
 FERNET_SECRET_LENGTH = 32
 # A scheduler loop queues at most this many tasks: Airflow's 16 would stretch a burst of 1,000 over a minute.
 MAX_TASKS_QUEUED_AT_ONCE = 512
+# Tasks that may wait in the executor for a slot of their pool, of all pools together. Only what exceeds this could keep
+# another pool's tasks waiting.
+MAX_TASKS_WAITING = 20_000
+# Airflow fails a task that was queued for longer than its limit; this stands for no limit.
+NO_LIMIT_S = 10 * 365 * 86_400
+# After a scheduler has stopped without a word, another takes over its tasks within this time, and the 30 s after which
+# it counts as gone. Airflow's 300 s are long for tasks that wait in it.
+ORPHANS_CHECK_S = 30
 # The longest that a supervisor waits, after its task has ended, for what is left to read; agent.runner.pace makes
 # the heartbeats of a running task rarer.
 MIN_HEARTBEAT_INTERVAL_S = 1
 # A task that can neither start nor report its end is lost. Airflow's own attempts end after 4 to 15 s. Where there is
 # one webserver and its host is lost, ECS needs some minutes to notice and to start another. These last for at least
-# 59 x 5 s and, where each is refused at once, at most 590 s: a task's token to start is valid for 600 s. The waits are
-# random between the two.
+# 59 x 5 s and, where each is refused at once, at most 590 s. The waits are random between the two.
 EXECUTION_API_ATTEMPTS = 60
 EXECUTION_API_WAIT_S = (5, 10)
 # A new scheduler starts before running tasks reach the new webserver beside it. With Airflow's 300 s it would take them
@@ -123,17 +130,27 @@ def _unacked_settings(pool: str) -> Settings:
 
 
 def _scheduler_settings(given: Variables) -> Settings:
-    parallelism = total_slots(read_pools(given[POOLS]))
     return {
-        # The executor puts no more messages into the broker than this: less would hide the backlog from the autoscaler.
         "AIRFLOW__CORE__EXECUTOR": "agent.executor.FleetExecutor",
-        "AIRFLOW__CORE__PARALLELISM": str(parallelism),
-        "AIRFLOW__SCHEDULER__MAX_TIS_PER_QUERY": str(min(parallelism, MAX_TASKS_QUEUED_AT_ONCE)),
+        # Of all queues together. The executor limits each pool by itself, see agent.shares.
+        "AIRFLOW__CORE__PARALLELISM": str(total_slots(read_pools(given[POOLS])) + MAX_TASKS_WAITING),
+        "AIRFLOW__SCHEDULER__MAX_TIS_PER_QUERY": str(MAX_TASKS_QUEUED_AT_ONCE),
+        "AIRFLOW__SCHEDULER__TASK_QUEUED_TIMEOUT": str(_longest_wait_s(given) or NO_LIMIT_S),
+        "AIRFLOW__SCHEDULER__NUM_STUCK_IN_QUEUED_RETRIES": "0",  # a limit is the limit, not a third of it
+        "AIRFLOW__SCHEDULER__ORPHANED_TASKS_CHECK_INTERVAL": str(ORPHANS_CHECK_S),
         "AIRFLOW__SCHEDULER__ENABLE_HEALTH_CHECK": "True",
         "AIRFLOW__SCHEDULER__SCHEDULER_HEALTH_CHECK_SERVER_HOST": bind_host(given),
         "AIRFLOW__SCHEDULER__SCHEDULER_HEALTH_CHECK_SERVER_PORT": given["PORT"],
         **HEARTBEAT_LIMIT,
     }
+
+
+def _longest_wait_s(given: Variables) -> int:
+    """Return for how long a task may be queued before Airflow fails it; 0 for no limit."""
+    try:
+        return 60 * int(given.get(variables.MAX_TASK_WAIT_MINUTES) or 0)
+    except ValueError:
+        raise ConfigurationError(f"{variables.MAX_TASK_WAIT_MINUTES} is not a whole number") from None
 
 
 def _shared_logs(given: Variables) -> Settings:
@@ -210,7 +227,7 @@ DATABASE = Part(
 )
 NEW_DATABASE = Part(
     needs=(),
-    # Airflow's 128 slots in default_pool would limit parallelism. Read only when the database is created.
+    # Airflow's 128 slots in default_pool would limit all pools together. Read only when the database is created.
     settings=lambda _: {"AIRFLOW__CORE__DEFAULT_POOL_TASK_SLOT_COUNT": str(INFINITE_SLOTS)},
 )
 CONNECTIONS = Part(needs=(), settings=_secret_connections)

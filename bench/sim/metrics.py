@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 LONG_WAIT_S = 60.0
-# Airflow's scheduler.task_queued_timeout: a task that waits longer is queued again and finally fails.
+# The default of Airflow's scheduler.task_queued_timeout: a task that waits longer is queued again and finally fails.
 TOO_LONG_S = 600.0
 
 

@@ -6,7 +6,7 @@ of the stack turns alarms on).
 
 No running task is killed. Pools close only at a moment when nothing is queued and nothing runs, and the autoscaler
 drains their workers. A task that arrives meanwhile opens the pools again. The scheduler stops only when all pools are
-empty. A task that it queues in its last second waits in Airflow's database and not in the broker, where its token would
+empty. A task that it queues in its last second waits in Airflow's database and not in the broker, where its token could
 expire: the scheduler queues it again after waking.
 """
 

@@ -19,6 +19,8 @@ MIGRATE = "migrate"
 SCHEDULER = "scheduler"
 FORECASTER = "forecaster"
 SCHEDULER_HEALTH_PORT = 8974  # Airflow's own default
+NO_LIMIT = 0
+MAX_TASK_WAIT_MINUTES = 14 * 24 * 60
 NO_FORECAST = 0
 MAX_PREWARM_MINUTES = 60
 MEMORY_MAPPING = "AirflowMemoryMib"
@@ -42,7 +44,7 @@ def add_containers(
 ) -> tuple[Container, ...]:
     shares = _add_memory_shares(t, memory_mib=size.memory_mib)
     return (
-        *_containers(connections, base=base, memory_mib=shares, cpu=size.cpu),
+        *_containers(t, connections, base=base, memory_mib=shares, cpu=size.cpu),
         _add_forecaster(t, base=base, pools=pools, memory_mib=shares[FORECASTER]),
     )
 
@@ -71,7 +73,7 @@ def _key(role: str) -> str:
 
 
 def _containers(
-    connections: Connections, *, base: Foundation, memory_mib: Mapping[str, Any], cpu: Ref
+    t: Template, connections: Connections, *, base: Foundation, memory_mib: Mapping[str, Any], cpu: Ref
 ) -> tuple[Container, ...]:
     environment, common = connections.environment, connections.secrets
     api = {"API_SECRET": base.secrets.api}
@@ -82,6 +84,13 @@ def _containers(
     scheduling = base.broker.login(access.SCHEDULER, reader=access.READER)
     parsing = base.broker.login(access.DAG_PROCESSOR, reader=access.READER)
     triggering = base.broker.login(access.TRIGGERER)
+    max_wait = FormGroup(t, GROUP).add(
+        "MaxTaskWaitMinutes",
+        label="Maximum wait of a task in minutes",
+        description="Minutes that a task may be queued before it fails, for a slot of its pool; 0 for no limit.",
+        constraint=Between(low=NO_LIMIT, high=MAX_TASK_WAIT_MINUTES),
+        default=NO_LIMIT,
+    )
     resident = partial(Container, runs_after=(MIGRATE,), is_restarted=True)
     return (
         Container(
@@ -111,7 +120,7 @@ def _containers(
         resident(
             role=SCHEDULER,
             memory_mib=memory_mib[SCHEDULER],
-            environment={**environment, **scheduling.environment},
+            environment={**environment, **scheduling.environment, "MAX_TASK_WAIT_MINUTES": Ref(max_wait)},
             secrets={**common, **scheduling.secrets, **api, **jwt},
             listens_on=SCHEDULER_HEALTH_PORT,
         ),

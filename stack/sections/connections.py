@@ -85,7 +85,7 @@ def add_connections(t: Template, *, base: Foundation, pools: Sequence[SizedPool]
         bucket_arn=base.logs.bucket.get_att("Arn"), prefix=base.logs.prefix, key_arn=base.settings.key_arn
     )
     return Connections(
-        # The executor queues as many tasks as all workers can run, so a change of a pool's limit replaces `airflow`.
+        # A pool's share of the executor follows from its limit, so a change of it replaces `airflow`.
         environment={**base.database.environment, **for_tasks, POOLS: pools_json(pools), **patience},
         secrets={**base.database.secrets, "FERNET_SECRET": base.secrets.fernet},
         statements=[*log_statements, *base.database.statements],

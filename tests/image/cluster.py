@@ -45,7 +45,13 @@ WORKER_MEMORY_MIB = "2048"
 DAGS = Path(__file__).parent / "dags"
 IMAGE_DAGS = "/opt/airflow-on-ecs/dags"
 # The containers have defaults for these, or nothing here that these lead to.
-LEFT_OUT = {"BROKER_PATIENCE_MINUTES", "CONNECTIONS_PREFIX", "DATABASE_SECRET_ARN", "GATE_MINUTES"}
+LEFT_OUT = {
+    "BROKER_PATIENCE_MINUTES",
+    "CONNECTIONS_PREFIX",
+    "DATABASE_SECRET_ARN",
+    "GATE_MINUTES",
+    "MAX_TASK_WAIT_MINUTES",
+}
 LOG_SERVER_PORT = "AIRFLOW__LOGGING__WORKER_LOG_SERVER_PORT"
 
 

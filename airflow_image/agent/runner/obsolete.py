@@ -11,7 +11,7 @@ from __future__ import annotations
 from http import HTTPStatus
 from typing import Any
 
-# The token of a queued task is valid for ten minutes. NOT_FOUND: its run was deleted.
+# The token in a message is valid for a day. NOT_FOUND: the task's run was deleted.
 REFUSALS = frozenset({HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT})
 
 

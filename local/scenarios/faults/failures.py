@@ -9,11 +9,12 @@ import sys
 import time
 from collections.abc import Iterator
 
-from fleet.member import WEBSERVER
+from fleet.member import SCHEDULER, WEBSERVER
 from local.fargate.endpoint import Answer
 from local.scenarios.airflow import BURST_DAG, BURST_TASK
+from local.scenarios.faults.container_logs import count_lines
 from local.scenarios.faults.trial import Burst, Trial
-from local.scenarios.sampling import EVERY_S, WorkerSample, backlog
+from local.scenarios.sampling import EVERY_S, WorkerSample
 from local.stack.up import EXECUTION_PORT, WEBSERVER_PORT
 from project.errors import CommandError
 from project.waiting import wait_until
@@ -23,6 +24,9 @@ WEBSERVER_AWAY_S = 30.0
 NEW_WEBSERVER_TIMEOUT_S = 300.0
 BUSY_PROCESSES_A_CORE = 2
 BROKER_FULL_S = 60.0
+# More tasks than the first worker has slots, and fewer than the pool has: 4 and 16.
+FEW, MANY = Burst(tasks=12, shortest_s=10, longest_s=20), Burst(tasks=188, shortest_s=2, longest_s=10)
+REFUSED = "fleet: the broker takes no messages"  # the scheduler's log, and why
 FULL_RUN_TIMEOUT_S = 900.0  # 200 tasks take some five minutes on two cores
 AUTOSCALER_AWAY_S = 180.0
 REFUSED_S = 8.0  # while new workers ask for protection, and again while drained workers give it up
@@ -44,17 +48,23 @@ def restart_redis(trial: Trial) -> None:
 def fill_broker(trial: Trial) -> None:
     """Let Redis have less memory than it uses, while messages wait in it, tasks run and workers are launched."""
     observed = trial.observed
-    run_id = trial.trigger(Burst(tasks=200, shortest_s=2, longest_s=10))
+    before = _refusals(trial)
+    trial.trigger(FEW)
     observed.wait_for("messages that wait", lambda s: s.active > 0 and s.queued > 0)
     with trial.stack.broker_server.client() as client:
         client.config_set("maxmemory", 1)
+        trial.trigger(MANY)  # the pool has room for more of them than wait so far, so the scheduler sends some
         time.sleep(BROKER_FULL_S)
-        # What Airflow has queued is in Redis or in the scheduler: until results are stored, workers have no free slot.
-        waiting = observed.airflow.count(BURST_DAG, run_id, task_id=BURST_TASK, state="queued") - backlog(client)
         client.config_set("maxmemory", 0)
-    trial.figures |= {"full_s": BROKER_FULL_S, "waiting_messages": waiting}
-    trial.require(waiting > 0, "the scheduler had no message to send while Redis was full: the fault proves nothing")
+    refusals = _refusals(trial) - before
+    trial.figures |= {"full_s": BROKER_FULL_S, "refusals": refusals}
+    trial.require(refusals > 0, "the scheduler sent no message while Redis was full: the fault proves nothing")
     trial.finish(timeout_s=FULL_RUN_TIMEOUT_S)
+
+
+def _refusals(trial: Trial) -> int:
+    """Count how often the broker has begun to refuse the scheduler's messages."""
+    return count_lines(trial.stack.outputs["AirflowServiceName"], SCHEDULER, REFUSED)
 
 
 def restart_postgres(trial: Trial) -> None:

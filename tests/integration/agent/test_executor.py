@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from agent.lost import GIVE_UP_AFTER_S
 from tests.support.airflow_database import STORING
 from tests.support.airflows_python import POOLS, asked, needs_airflow
 from tests.support.servers import RedisServer
@@ -13,7 +14,7 @@ pytestmark = needs_airflow
 NO_SERVER = "redis://127.0.0.1:1/0"
 
 PREFACE = """
-import uuid
+import time, uuid
 from types import SimpleNamespace
 from airflow import settings
 from airflow._shared.timezones import timezone
@@ -63,8 +64,10 @@ know({
 executor._reconcile()
 adopted = FleetExecutor(parallelism=8)
 left = adopted.try_adopt_task_instances([
-    SimpleNamespace(key=keys["runs"], id=executor._ids[keys["runs"]], queue="default", external_executor_id="id"),
-    SimpleNamespace(key=keys["waits"], id=executor._ids[keys["waits"]], queue="default", external_executor_id=None),
+    SimpleNamespace(key=keys["runs"], id=executor._ids[keys["runs"]], queue="default", external_executor_id="id",
+                    state="running"),
+    SimpleNamespace(key=keys["waits"], id=executor._ids[keys["waits"]], queue="default", external_executor_id=None,
+                    state="queued"),
 ])
 answer({"held": held(), "consistent": set(executor._ids) == set(executor.workloads) == set(executor.running),
         "adopted": [key.task_id for key in adopted.running], "left": [ti.key.task_id for ti in left]})
@@ -82,8 +85,9 @@ TOO_OFTEN = """
 lost.LOST_AFTER_S = 0.0
 know({"lost": (1, "queued", "lost")})
 executor._queued_again[keys["lost"]] = lost.MOST_TIMES
+executor._queued_again_at[keys["lost"]] = time.monotonic() - SINCE_S
 executor._reconcile()
-answer({"held": held(), "states": states()})
+answer({"held": held(), "states": states(), "events": [info for _, info in executor.event_buffer.values()]})
 """
 JUST_SENT = """
 know({"lost": (1, "queued", "lost")})
@@ -183,12 +187,25 @@ def test_a_task_whose_message_is_nowhere_is_queued_again(redis_server: RedisServ
     assert answer == {"held": ["runs", "sent again", "waits"], "states": states}
 
 
-@pytest.mark.parametrize("program", [TOO_OFTEN, pytest.param(JUST_SENT, marks=pytest.mark.slow)])
-def test_a_task_is_not_queued_again_at_once_nor_without_an_end(
-    program: str, redis_server: RedisServer, tmp_path: Path
+@pytest.mark.slow
+def test_a_task_is_not_queued_again_at_once(redis_server: RedisServer, tmp_path: Path) -> None:
+    redis_server.client.flushall()
+    assert ask(JUST_SENT, tmp_path, redis_server.url) == {"held": ["lost"], "states": {"lost": "queued"}}
+
+
+@pytest.mark.parametrize(
+    ("since_s", "held", "events"),
+    [
+        (GIVE_UP_AFTER_S + 1, [], ["its message was lost 6 times"]),
+        pytest.param(GIVE_UP_AFTER_S - 60, ["lost"], [], marks=pytest.mark.slow),
+    ],
+)
+def test_a_task_whose_message_is_lost_again_and_again_fails_in_the_end(
+    since_s: float, held: list[str], events: list[str], redis_server: RedisServer, tmp_path: Path
 ) -> None:
     redis_server.client.flushall()
-    assert ask(program, tmp_path, redis_server.url) == {"held": ["lost"], "states": {"lost": "queued"}}
+    answer = ask(f"SINCE_S = {since_s}\n{TOO_OFTEN}", tmp_path, redis_server.url)
+    assert answer == {"held": held, "states": {"lost": "queued"}, "events": events}
 
 
 @pytest.mark.slow

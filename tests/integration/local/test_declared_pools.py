@@ -18,6 +18,7 @@ from autoscaler.tick import tick
 from fleet.member import CONSUMING, DRAINED, STARTING, Member
 from fleet.registry import Registry
 from roles.compose import ROLES
+from roles.parts import MAX_TASKS_WAITING
 from shared.broker import Broker
 from shared.ecs import describe_services
 from shared.known_tasks import KnownTasks
@@ -240,14 +241,16 @@ def test_a_pools_percentage_on_spot_is_as_declared(pools: Pools) -> None:
     assert [task["capacityProviderName"] for task in tasks] == ["FARGATE", "FARGATE_SPOT"]
 
 
-def test_the_executor_may_queue_as_many_tasks_as_all_pools_together_can_run(pools: Pools, deployed: Deployed) -> None:
+def test_the_executor_may_queue_many_more_tasks_than_all_pools_together_can_run(
+    pools: Pools, deployed: Deployed
+) -> None:
     service = deployed.outputs["AirflowServiceName"]
     (described,) = pools.ecs.describe_services(cluster=pools.settings.cluster, services=[service])["services"]
     definition = pools.ecs.describe_task_definition(taskDefinition=described["taskDefinition"])["taskDefinition"]
     (scheduler,) = [c for c in definition["containerDefinitions"] if c["name"] == "scheduler"]
     given = {entry["name"]: entry["value"] for entry in scheduler["environment"]}
     (scheduling,) = [part for part in ROLES["scheduler"].parts if "POOLS" in part.needs]
-    assert scheduling.settings(given)["AIRFLOW__CORE__PARALLELISM"] == str(SLOTS)
+    assert scheduling.settings(given)["AIRFLOW__CORE__PARALLELISM"] == str(SLOTS + MAX_TASKS_WAITING)
 
 
 def test_the_version_check_expects_a_report_of_every_pools_workers(pools: Pools, deployed: Deployed) -> None:

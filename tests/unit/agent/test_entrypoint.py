@@ -143,9 +143,12 @@ def test_an_empty_variable_counts_as_missing(role: str) -> None:
         ("webserver", "AIRFLOW_CONN_AWS_DEFAULT", "aws://"),
         ("webserver", "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS", "admin:admin"),
         ("webserver", "AIRFLOW__API__WORKERS", "4"),
-        # 10 workers of 16 slots and 3 of 4
-        ("scheduler", "AIRFLOW__CORE__PARALLELISM", "172"),
-        ("scheduler", "AIRFLOW__SCHEDULER__MAX_TIS_PER_QUERY", "172"),
+        # 10 workers of 16 slots and 3 of 4, and 20,000 tasks that wait for a slot of their pool
+        ("scheduler", "AIRFLOW__CORE__PARALLELISM", "20172"),
+        ("scheduler", "AIRFLOW__SCHEDULER__MAX_TIS_PER_QUERY", "512"),
+        ("scheduler", "AIRFLOW__SCHEDULER__TASK_QUEUED_TIMEOUT", "315360000"),
+        ("scheduler", "AIRFLOW__SCHEDULER__NUM_STUCK_IN_QUEUED_RETRIES", "0"),
+        ("scheduler", "AIRFLOW__SCHEDULER__ORPHANED_TASKS_CHECK_INTERVAL", "30"),
         ("scheduler", "AIRFLOW__SCHEDULER__SCHEDULER_HEALTH_CHECK_SERVER_PORT", "8080"),
         ("runner", "AIRFLOW__WORKERS__MIN_HEARTBEAT_INTERVAL", "1"),
         # 59 waits of at least 5 s between 60 attempts: a webserver may be away for 295 s
@@ -252,6 +255,12 @@ def test_a_worker_has_the_queues_and_slots_of_its_pool() -> None:
     assert (given[variables.QUEUES], given[variables.SLOTS]) == ("long,longer", "4")
 
 
+@pytest.mark.parametrize(("minutes", "limit_s"), [("0", "315360000"), ("", "315360000"), ("90", "5400")])
+def test_a_task_waits_without_limit_unless_one_is_set(minutes: str, limit_s: str) -> None:
+    given = composed("scheduler", MAX_TASK_WAIT_MINUTES=minutes)
+    assert given["AIRFLOW__SCHEDULER__TASK_QUEUED_TIMEOUT"] == limit_s
+
+
 def test_an_operators_own_setting_beats_a_default() -> None:
     assert composed("scheduler", AIRFLOW__CORE__PARALLELISM="7")["AIRFLOW__CORE__PARALLELISM"] == "7"
 
@@ -337,6 +346,7 @@ def test_a_broker_without_tls_gets_no_tls_settings() -> None:
         ("worker", "POOL", "other", "POOL is 'other', and POOLS declares only worker, long"),
         ("worker", "BROKER_PATIENCE_MINUTES", "long", "BROKER_PATIENCE_MINUTES is not a number"),
         ("scheduler", "BROKER_PATIENCE_MINUTES", "long", "BROKER_PATIENCE_MINUTES is not a number"),
+        ("scheduler", "MAX_TASK_WAIT_MINUTES", "1.5", "MAX_TASK_WAIT_MINUTES is not a whole number"),
         ("worker", "AIRFLOW__CELERY__EXTRA_CELERY_CONFIG", "[", "EXTRA_CELERY_CONFIG must be a JSON object"),
         ("worker", "AIRFLOW__CELERY__EXTRA_CELERY_CONFIG", '{"imports": "x"}', "and its imports a list"),
         ("forecaster", "FORECAST_MINUTES", "0", "FORECAST_MINUTES is '0', not a number from 1 to 60"),

@@ -37,6 +37,7 @@ PLAIN = {
     ("BROKER_READER_USER",): ["webserver", "scheduler", "dag-processor", "worker"],
     ("CONNECTIONS_PREFIX", "EXECUTION_API_URL", "LOG_BUCKET"): [*CORE, "runner"],
     ("GATE_MINUTES", "BROKER_PATIENCE_MINUTES"): [*CORE, "worker"],
+    ("MAX_TASK_WAIT_MINUTES",): ["scheduler"],
     ("SHARED_FOLDER",): ["worker", "runner"],
     ("POOLS",): [*AIRFLOW, "worker"],
     ("FORECAST_MINUTES",): ["forecaster"],
