@@ -269,7 +269,10 @@ SCHEDULING = Part(
     settings=_scheduler_settings,
     secrets=_scheduler_secrets,
 )
-PARSING = Part(needs=(POOLS,))
+PARSING = Part(
+    needs=(POOLS,),
+    settings=lambda _: {"AIRFLOW__CORE__MIGHT_CONTAIN_DAG_CALLABLE": "roles.dag_files.might_contain_dag"},
+)
 FORECASTING = Part(needs=(POOLS,), settings=forecast_settings)
 WORKING = Part(
     needs=(POOLS, "POOL", variables.AGENT_URI, variables.SHARED_FOLDER),

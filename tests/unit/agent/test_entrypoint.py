@@ -19,6 +19,7 @@ from roles import main as entrypoint
 from roles.celery_settings import RESULTS_SOCKETS
 from roles.compose import RAW_SECRETS, ROLES, compose
 from roles.errors import ConfigurationError, MissingVariablesError
+from roles.log_paths import RUN_ID_PATTERN
 
 PROGRAM = Path(__file__).parents[3] / "airflow_image" / "entrypoint"
 POOLS = [
@@ -117,6 +118,9 @@ def test_an_empty_variable_counts_as_missing(role: str) -> None:
     ("role", "name", "value"),
     [
         ("webserver", "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN", DATABASE_URL),
+        ("webserver", "AIRFLOW__SCHEDULER__ALLOWED_RUN_ID_PATTERN", RUN_ID_PATTERN),
+        ("scheduler", "AIRFLOW__SCHEDULER__ALLOWED_RUN_ID_PATTERN", RUN_ID_PATTERN),
+        ("dag-processor", "AIRFLOW__CORE__MIGHT_CONTAIN_DAG_CALLABLE", "roles.dag_files.might_contain_dag"),
         ("webserver", "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN_ASYNC", f"postgresql+asyncpg://{DATABASE}"),
         ("webserver", "AIRFLOW__DATABASE__SQL_ALCHEMY_CONNECT_ARGS_ASYNC", "roles.database_async.ARGUMENTS"),
         (
