@@ -154,6 +154,7 @@ def _scheduler(queues: tuple[str, ...]) -> User:
             f"{BINDINGS}celery.pidbox",
             EVENTS_BINDING,
             RESULTS,
+            registry.waiting_key("*"),
             *_own_record(member.SCHEDULER),
         ),
         channels=(COMMANDS_CHANNEL,),

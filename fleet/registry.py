@@ -25,6 +25,7 @@ ORDER_TTL_S = 86_400
 # `last_seen` is written and read by one clock. It is in the future only after a failover to a replica that lags behind.
 CLOCK_TOLERANCE_S = 5.0
 NAMES_A_SCAN = 1000
+WAITING_TTL_S = 15  # the scheduler counts every few seconds, while tasks wait
 
 ORDER_CONSUME = "consume"
 ORDER_DRAIN = "drain"
@@ -63,6 +64,11 @@ def history_key(pool: str) -> str:
 
 def forecast_key(pool: str) -> str:
     return f"fleet:forecast:{pool}"
+
+
+def waiting_key(pool: str) -> str:
+    """Return the key of how many tasks wait in the scheduler for a slot of the pool, beside those in the queues."""
+    return f"fleet:waiting:{pool}"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -32,10 +32,11 @@ from agent.rescheduled import obsolete
 from agent.shares import Shares
 from agent.task_rows import read_rows, schedule_again, scheduled_values
 from fleet.pools import POOLS, find_pool, lists_of_pools, read_pools, why_unserved
-from fleet.registry import read_each
+from fleet.registry import WAITING_TTL_S, read_each, waiting_key
 
 ENDED = frozenset({TaskInstanceState.SUCCESS, TaskInstanceState.FAILED})  # of a workload, whatever became of its task
 RECONCILE_EVERY_S = 10.0
+SHOW_EVERY_S = 3.0
 # A silent broker may read all that it was sent while it was silent: each attempt can be a further message.
 SEND_AGAIN_AFTER_S = 2.0
 # A message's token starts its task, for as long as the task is queued. A worker drops a message with an expired one,
@@ -85,6 +86,8 @@ class FleetExecutor(CeleryExecutor):  # type: ignore[misc]  # Airflow is not typ
             for pool in self._pools
         }
         self._count_again_at = 0.0
+        self._waiting_now: dict[str, int] = {}  # pool -> tasks that wait here
+        self._shown_at = -SHOW_EVERY_S
         self._queues: dict[Any, str] = {}  # key of a task instance or callback -> its queue
         self._sightings = Sightings()
         self._queued_again: Counter[Any] = Counter()
@@ -128,11 +131,21 @@ class FleetExecutor(CeleryExecutor):  # type: ignore[misc]  # Airflow is not typ
 
     def _tell_of_full_pools(self, waiting: Mapping[str, int]) -> None:
         """Log which pools begin to have tasks that wait here, and which no longer have any. `waiting`: by pool."""
+        self._waiting_now = dict(waiting)
         for pool, full in self._full.items():
             if waiting.get(pool):
                 full.begin(f"{waiting[pool]} at first, for its {self._shares.slots(pool)} slots")
             else:
                 full.end()
+
+    def _show_waiting(self) -> None:
+        """Let the Fleet page show how many tasks of each pool wait here. Without the broker it shows none."""
+        commands = {
+            pool: ("SET", waiting_key(pool), count, "EX", WAITING_TTL_S) for pool, count in self._waiting_now.items()
+        }
+        if commands and time.monotonic() >= self._count_again_at:
+            with contextlib.suppress(RedisError):
+                read_each(self._client, commands)
 
     def _room(self, wanted: Mapping[str | None, int]) -> Counter[str | None]:
         """Return how many tasks of each pool may be sent; `wanted` are queued."""
@@ -265,6 +278,9 @@ class FleetExecutor(CeleryExecutor):  # type: ignore[misc]  # Airflow is not typ
             self._results.begin(in_words(error))
         else:
             self._results.end()
+        if time.monotonic() - self._shown_at >= SHOW_EVERY_S:
+            self._show_waiting()
+            self._shown_at = time.monotonic()
         if time.monotonic() - self._reconciled_at >= RECONCILE_EVERY_S:
             self._reconcile()
             if self._drop_obsolete(self._held) and not self._held:

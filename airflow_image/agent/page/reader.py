@@ -19,6 +19,7 @@ from fleet.pools import Pool, lists_of_pools
 from fleet.registry import Command, Registry, Roster, read_each
 
 DECISIONS_SHOWN = 20  # of each pool
+MOST_DIGITS = 9
 SILENT_AFTER_S = 180  # the autoscaler ticks several times a minute
 # The fields of a member that the page shows or compares.
 MEMBER_FIELDS = ("id", "role", "pool", "state", "active", "slots", "protected", "started_at", *CODE_FIELDS)
@@ -32,6 +33,8 @@ def read_fleet(client: redis.Redis, pools: Sequence[Pool]) -> dict[str, Any]:
     for pool in pools:
         decisions = registry.decisions_key(pool.name)
         commands[decisions] = ("LRANGE", decisions, 0, DECISIONS_SHOWN - 1)
+        waiting = registry.waiting_key(pool.name)
+        commands[waiting] = ("GET", waiting)
     replies = read_each(client, commands)
     decided = {pool.name: _decisions(replies[registry.decisions_key(pool.name)]) for pool in pools}
     roster = _without_ignored(roster, decided.values())
@@ -107,6 +110,9 @@ def _pool(pool: Pool, roster: Roster, replies: Mapping[str, Any], decisions: Dec
     queued = None if any(isinstance(length, Exception) for length in lengths) else sum(lengths)
     if queued is None:
         troubles.append("the queues cannot be read")
+    waiting = _count(replies[registry.waiting_key(pool.name)])
+    if waiting is None:
+        troubles.append("the number of tasks that wait in the scheduler cannot be read")
     if decisions is None:
         decisions = Decisions(entries=(), malformed=0)
         troubles.append("the decisions cannot be read")
@@ -128,6 +134,7 @@ def _pool(pool: Pool, roster: Roster, replies: Mapping[str, Any], decisions: Dec
         "concurrency": pool.concurrency,
         "maximum": pool.maximum,
         "queued": queued,
+        "waiting": waiting,
         "active": sum(worker.active for worker in workers),
         "slots": sum(worker.slots for worker in workers if worker.state == CONSUMING),
         **{state: states[state] for state in WORKER_STATES},
@@ -136,6 +143,13 @@ def _pool(pool: Pool, roster: Roster, replies: Mapping[str, Any], decisions: Dec
         "decisions": decisions.entries,
         "troubles": troubles,
     }
+
+
+def _count(raw: Any) -> int | None:
+    """Return the number that Redis holds: 0 without one, None if it cannot be read."""
+    if raw is None:
+        return 0
+    return int(raw) if isinstance(raw, bytes) and raw.isdigit() and len(raw) <= MOST_DIGITS else None
 
 
 def _past(pool: Pool, replies: Mapping[str, Any], *, now: float) -> dict[str, Any]:

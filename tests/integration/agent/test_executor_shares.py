@@ -108,6 +108,7 @@ executor.heartbeat()
 queue("default", "light 1", "light 2", "light 3", "light 4")
 executor.heartbeat()
 answer({"heavy": len(sent("heavy")), "default": names("default"), "slots": executor.slots_available > 1000,
+        "shown": executor._client.get("fleet:waiting:heavy").decode(),
         "logged": [line for line in logged if "heavy" in line], "failed": failed()})
 """
 BY_PRIORITY = """
@@ -217,6 +218,7 @@ def test_a_flooded_pool_keeps_no_other_pool_waiting(broker: str, tmp_path: Path)
         "heavy": SHARE,
         "default": ["light 1", "light 2", "light 3", "light 4"],
         "slots": True,
+        "shown": str(2000 - SHARE),
         "logged": [f"{FULL}: {2000 - SHARE} at first, for its {SMALL} slots"],
         "failed": [],
     }

@@ -43,6 +43,7 @@ def test_users_who_may_read_cluster_activity_may_see_the_fleet(webserver: Webser
 def test_the_figures_are_those_of_the_registry_and_the_queues(webserver: Webserver, store: redis.Redis) -> None:
     sample_fleet.a_fleet(store)
     store.lpush("heavier\x06\x163", b"a message of another priority")
+    store.set(registry.waiting_key("heavy"), 1997)
     said = webserver.get("/fleet/api/fleet", user="viewer").json()
     workers = [m for m in Registry(store).members().members if m.role == "worker"]
     shown = {pool["name"]: pool for pool in said["pools"]}
@@ -52,6 +53,7 @@ def test_the_figures_are_those_of_the_registry_and_the_queues(webserver: Webserv
     }
     assert (shown["worker"]["consuming"], shown["worker"]["draining"], shown["worker"]["desired"]) == (10, 2, 13)
     assert (shown["worker"]["queued"], shown["heavy"]["queued"]) == (27, 3)
+    assert (shown["worker"]["waiting"], shown["heavy"]["waiting"]) == (0, 1997)
     assert [member["id"] for member in said["members"]] == [m.id for m in Registry(store).members().members]
     assert (said["code"]["status"], said["code"]["differing"]) == ("out_of_sync", 2)
 
@@ -122,10 +124,14 @@ def test_unreadable_data_is_unknown_and_named(webserver: Webserver, store: redis
     store.lpush(registry.decisions_key("heavy"), "{")
     store.set(registry.history_key("worker"), "no hash")
     store.set(registry.forecast_key("heavy"), "{")
+    store.set(registry.waiting_key("worker"), "-1")
+    store.lpush(registry.waiting_key("heavy"), "1")
     worker, heavy = webserver.get("/fleet/api/fleet", user="viewer").json()["pools"]
     assert (worker["queued"], worker["desired"], heavy["queued"]) == (None, None, 0)
-    assert worker["troubles"] == ["the queues cannot be read", "the decisions cannot be read"]
-    assert heavy["troubles"] == ["malformed decisions among the last 1: 1"]
+    assert (worker["waiting"], heavy["waiting"]) == (None, None)
+    unreadable = "the number of tasks that wait in the scheduler cannot be read"
+    assert worker["troubles"] == ["the queues cannot be read", unreadable, "the decisions cannot be read"]
+    assert heavy["troubles"] == [unreadable, "malformed decisions among the last 1: 1"]
     worker, heavy = webserver.get("/fleet/api/history", user="viewer").json()["pools"]
     assert worker["troubles"] == ["the history cannot be read"]
     assert heavy["troubles"] == ["the forecast is not JSON"]

@@ -319,6 +319,7 @@ def test_no_user_administers_the_server(filled: BrokerWithUsers, user: str) -> N
         (access.TRIGGERER, ("SET", "fleet:forecast:worker", "[]")),
         (access.TRIGGERER, ("PUBLISH", "/0.celery.pidbox", "{}")),
         (access.WEBSERVER, ("SET", "fleet:scaler:worker", "{}")),
+        (access.WEBSERVER, ("SET", "fleet:waiting:worker", "1")),
         (access.FORECASTER, ("SET", "fleet:order:task-1/worker", "drain")),
         (access.FORECASTER, ("LPUSH", "default", "message")),
         (access.FLOWER, ("BRPOP", "default", 1)),

@@ -69,6 +69,7 @@ def test_the_keys_are_those_of_the_contract() -> None:
     assert registry.scaler_key("p") == "fleet:scaler:p"
     assert registry.decisions_key("p") == "fleet:decisions:p"
     assert registry.forecast_key("p") == "fleet:forecast:p"
+    assert registry.waiting_key("p") == "fleet:waiting:p"
 
 
 def test_a_forecast_is_returned_ascending_by_time() -> None:
