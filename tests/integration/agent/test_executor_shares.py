@@ -242,6 +242,7 @@ def test_many_tasks_pass_through_one_slot_each_with_a_new_token_that_starts_it_o
     assert answer == {"ends": count, "failed": [], "left": 0}
 
 
+@pytest.mark.slow
 def test_tasks_of_a_run_that_was_ended_do_not_go_out_nor_before_others(broker: str, tmp_path: Path) -> None:
     answer = ask(CANCELLED, tmp_path, broker)
     assert answer == {"sent": ["1", "2", "298"], "waits": ["299"], "failed": []}
