@@ -54,16 +54,8 @@ class EcsApi(EC2ContainerServiceResponse):  # type: ignore[misc]  # mypy is told
         return dict(self._get_params())
 
     def _definition(self, request: dict[str, Any]) -> dict[str, Any]:
-        """Return the task definition that the request names, and put its full ARN there. Raises when there is none.
-
-        A family stands for its latest active revision.
-        """
-        named = request["taskDefinition"]
-        if ":" not in short(named):
-            revisions = self.ecs_backend.task_definitions.get(short(named), {})
-            active = [number for number, each in revisions.items() if each.status == "ACTIVE"]
-            named = f"{short(named)}:{max(active, default=0)}"
-        definition = self.ecs_backend.describe_task_definition(named)
+        """Return the task definition that the request names, and put its full ARN there. Raises when there is none."""
+        definition = definition_of(self.ecs_backend, request["taskDefinition"])
         request["taskDefinition"] = definition.arn
         return {
             "taskDefinitionArn": definition.arn,
@@ -256,6 +248,18 @@ class EcsApi(EC2ContainerServiceResponse):  # type: ignore[misc]  # mypy is told
         arn = self._get_param("resourceArn")
         services = (service for cluster in self._clusters.values() for service in cluster.services.values())
         return next((service for service in services if service.arn == arn), None)
+
+
+def definition_of(backend: Any, named: str) -> Any:
+    """Return moto's task definition by its ARN, or by its family, which stands for its latest active revision.
+
+    Raises moto's error when there is none.
+    """
+    if ":" not in short(named):
+        revisions = backend.task_definitions.get(short(named), {})
+        active = [number for number, each in revisions.items() if each.status == "ACTIVE"]
+        named = f"{short(named)}:{max(active, default=0)}"
+    return backend.describe_task_definition(named)
 
 
 def _now() -> datetime:

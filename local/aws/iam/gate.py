@@ -84,7 +84,11 @@ class Gate:
         if call.key_id == ADMINISTRATOR:  # of a URL that it signed
             return None
         place = Place(
-            partition=_partition(call.region), account=self._account, region=call.region, stack_of=self._stack_of
+            partition=_partition(call.region),
+            account=self._account,
+            region=call.region,
+            stack_of=self._stack_of,
+            roles_of=lambda definition: self._state.task_roles(definition, call.region),
         )
         caller = self._caller(call, place)
         if isinstance(caller, Refusal):

@@ -6,10 +6,11 @@ resources is refused: then its line is added.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from local.aws.iam.calls import Call
+from local.aws.iam.sessions import TASKS
 
 ANY = "*"
 CLOUDFORMATION = "cloudformation.amazonaws.com"
@@ -30,12 +31,16 @@ class Need:
 
 @dataclass(frozen=True, kw_only=True)
 class Place:
-    """Where the call is made. `stack_of`: returns the ARN of a change set's stack, empty if there is none."""
+    """Where the call is made. `stack_of`: returns the ARN of a change set's stack, empty if there is none.
+
+    `roles_of`: returns the roles of a task definition, which is named by its ARN, its family, or both with a revision.
+    """
 
     partition: str
     account: str
     region: str
     stack_of: Callable[[str], str] = str
+    roles_of: Callable[[str], Sequence[str]] = lambda _definition: ()
 
     def arn(self, service: str, rest: str) -> str:
         """Return an ARN of this account and region."""
@@ -75,6 +80,14 @@ def _ecs(kind: str, parameter: str) -> Callable[[Call, Place], Iterator[Need]]:
             yield Need(action=call.action, resource=arn, context=context)
 
     return needs
+
+
+def _service_update(call: Call, place: Place) -> Iterator[Need]:
+    """Return the needs of a change of a service: who sets its task definition passes that one's roles to its tasks."""
+    yield from _ecs(ECS_SERVICE, "service")(call, place)
+    if definition := call.text("taskDefinition"):
+        for role in place.roles_of(definition):
+            yield Need(action="iam:PassRole", resource=role, context={"iam:passedtoservice": TASKS})
 
 
 def _ecs_cluster_only(call: Call, place: Place) -> Iterator[Need]:
@@ -179,7 +192,7 @@ TABLE: Mapping[str, Describe] = {
     "ecs:ListTasks": _ecs_cluster_only,
     "ecs:TagResource": _ecs_tagging,
     "ecs:UntagResource": _ecs_tagging,
-    "ecs:UpdateService": _ecs(ECS_SERVICE, "service"),
+    "ecs:UpdateService": _service_update,
     "ecs:UpdateTaskProtection": _ecs(ECS_TASK, "tasks"),
     "lambda:InvokeFunction": _named("lambda", "function:", "FunctionName"),
     "logs:CreateLogStream": _log_stream,

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from moto.core.exceptions import JsonRESTError
 from moto.ecs.models import ecs_backends
 from moto.iam.models import iam_backends
 from moto.kms.models import kms_backends
@@ -16,7 +17,7 @@ from moto.secretsmanager.models import secretsmanager_backends
 from moto.sns.models import sns_backends
 from moto.sts.models import sts_backends
 
-from local.aws.ecs.api import EcsApi
+from local.aws.ecs.api import EcsApi, definition_of
 
 OWN_KEY = "alias/aws/"  # of AWS's own keys, whose policies allow every use through their service
 
@@ -74,6 +75,14 @@ class State:
             return _text(self._role(role_arn, partition).assume_role_policy_document)
         except KeyError:
             return None
+
+    def task_roles(self, definition: str, region: str) -> tuple[str, ...]:
+        """Return the roles of a task definition: its containers', and ECS's own for them. None if it does not exist."""
+        try:
+            found = definition_of(ecs_backends[self._account][region], definition)
+        except (JsonRESTError, ValueError):
+            return ()
+        return tuple(role for role in (found.task_role_arn, found.execution_role_arn) if role)
 
     def resource(self, arn: str, region: str) -> Resource:
         """Return what is known of the resource with this ARN; of an unknown one, just the ARN."""

@@ -8,6 +8,7 @@ import urllib.error
 import urllib.request
 import uuid
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import boto3
@@ -191,6 +192,27 @@ def test_a_secret_needs_the_right_to_its_key(api: AwsApi) -> None:
     assert f"perform: kms:Decrypt on resource: {key['Arn']} " in said
     role.allow(statement("secretsmanager:GetSecretValue", on=secret), statement("kms:Decrypt", on=key["Arn"]))
     assert role.session.client("secretsmanager").get_secret_value(SecretId=secret)["SecretString"] == "s"
+
+
+def test_who_sets_the_task_definition_of_a_service_must_be_allowed_to_pass_its_roles(api: AwsApi) -> None:
+    ecs, cluster = api.client("ecs"), f"c{uuid.uuid4().hex[:8]}"
+    ecs.create_cluster(clusterName=cluster)
+    container = {"name": "worker", "image": "i", "memory": 1, "cpu": 1}
+    roles = {f"{of}RoleArn": f"arn:aws:iam::{ACCOUNT}:role/{cluster}-{of}" for of in ("task", "execution")}
+    ecs.register_task_definition(family=cluster, containerDefinitions=[container], **roles)
+    ecs.create_service(cluster=cluster, serviceName="worker", taskDefinition=cluster, desiredCount=1)
+    role = Role(api, may_update := statement("ecs:UpdateService"))
+    update = partial(role.session.client("ecs").update_service, cluster=cluster, service="worker")
+    update(desiredCount=2)
+    for named in (cluster, f"{cluster}:1"):
+        status, code, message = refusal(update, taskDefinition=named)
+        assert (status, code) == (400, "AccessDeniedException")
+        assert f"perform: iam:PassRole on resource: {roles['taskRoleArn']}" in message
+    to_tasks = {"StringEquals": {"iam:PassedToService": TASKS}}
+    role.allow(may_update, statement("iam:PassRole", on=roles["taskRoleArn"], Condition=to_tasks))
+    assert roles["executionRoleArn"] in refusal(update, taskDefinition=cluster)[2]
+    role.allow(may_update, statement("iam:PassRole", on=f"arn:aws:iam::{ACCOUNT}:role/{cluster}-*", Condition=to_tasks))
+    assert update(taskDefinition=cluster)["service"]["taskDefinition"].endswith(f"task-definition/{cluster}:1")
 
 
 def test_a_role_is_assumed_only_by_the_service_that_it_trusts(api: AwsApi) -> None:

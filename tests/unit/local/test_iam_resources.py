@@ -3,6 +3,7 @@
 import io
 import json
 import re
+from dataclasses import replace
 from importlib import resources
 from typing import Any
 from urllib.parse import urlencode
@@ -134,6 +135,17 @@ def test_a_change_set_also_needs_the_transform_the_tags_and_the_role() -> None:
         ("cloudformation:TagResource", "arn:aws:cloudformation:eu-west-1:123456789012:stack/s/*"),
         ("iam:PassRole", "arn:aws:iam::123456789012:role/r"),
     ]
+
+
+def test_who_sets_a_services_task_definition_passes_its_roles_to_tasks() -> None:
+    role = "arn:aws:iam::123456789012:role/r"
+    place = replace(PLACE, roles_of={"f:2": [role]}.__getitem__)
+    call = read_call(environ("ecs:UpdateService", {"cluster": "c", "service": "a", "taskDefinition": "f:2"}))
+    assert call is not None
+    service, passed = needs_of(call, place)
+    assert (service.action, service.resource) == ("ecs:UpdateService", "arn:aws:ecs:eu-west-1:123456789012:service/c/a")
+    assert (passed.action, passed.resource) == ("iam:PassRole", role)
+    assert passed.context == {"iam:passedtoservice": "ecs-tasks.amazonaws.com"}
 
 
 def test_the_body_can_be_read_again_and_an_unknown_call_is_one_on_everything() -> None:
