@@ -205,7 +205,7 @@ def _flower() -> User:
 
 def _reader() -> User:
     """Let containers read orders and the other members."""
-    keys = (*_every_record(), registry.order_key("*"))
+    keys = (*_every_record(), registry.order_key("*"), registry.given_up_key("*"))
     return User(name=READER, commands=_commands(_READ_MEMBERS, ("get",)), keys=keys)
 
 
@@ -235,7 +235,7 @@ def _autoscaler(queues: tuple[str, ...], pools: tuple[str, ...]) -> User:
             *(unacked_keys(pool)[0] for pool in pools),
             *_every_record(),
             *(key("*") for key in (registry.order_key, registry.scaler_key, registry.decisions_key)),
-            *(key("*") for key in (registry.history_key, registry.forecast_key)),
+            *(key("*") for key in (registry.history_key, registry.forecast_key, registry.given_up_key)),
         ),
     )
 

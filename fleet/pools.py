@@ -19,6 +19,7 @@ QUEUES = "queues"
 MINIMUM = "min"
 MAXIMUM = "max"
 CONCURRENCY = "concurrency"
+TASK_DEFINITION = "task_definition"
 
 # How kombu's Redis transport spreads a queue over lists (its default sep and priority_steps; step 0 has no suffix).
 PRIORITY_SEPARATOR = "\x06\x16"
@@ -34,6 +35,7 @@ class Pool:
     """A set of queues with workers of its own, each of `concurrency` slots.
 
     `service` is the name or ARN of the pool's ECS service in the functions; it is empty in the containers.
+    `task_definition` is the ARN of the revision that the autoscaler is to roll out; it is empty elsewhere.
     `minimum` and `maximum` are 0 in a worker, which is not told them: their change must not replace it.
     A `minimum` above the `maximum` means the maximum: one pool's parameters must not stop the other pools' scaling.
     """
@@ -44,10 +46,18 @@ class Pool:
     maximum: int
     concurrency: int
     service: str = ""
+    task_definition: str = ""
 
 
 def pool_entry(
-    *, name: Any, queues: Any, concurrency: Any, minimum: Any = None, maximum: Any = None, service: Any = ""
+    *,
+    name: Any,
+    queues: Any,
+    concurrency: Any,
+    minimum: Any = None,
+    maximum: Any = None,
+    service: Any = "",
+    task_definition: Any = "",
 ) -> dict[str, Any]:
     """Return a pool's entry in POOLS; the template's generator passes JSON texts and placeholders as values.
 
@@ -60,6 +70,7 @@ def pool_entry(
         **({} if minimum is None else {MINIMUM: minimum}),
         **({} if maximum is None else {MAXIMUM: maximum}),
         CONCURRENCY: concurrency,
+        **({TASK_DEFINITION: task_definition} if task_definition else {}),
     }
 
 
@@ -125,6 +136,9 @@ def _read_pool(entry: Any, *, with_services: bool, with_limits: bool) -> Pool:
         raise PoolsError(f"{POOLS}: {NAME} is {name!r}: it must be a text that is not empty")
     if not isinstance(service, str) or (with_services and not service):
         raise PoolsError(f"{POOLS}: {SERVICE} of pool {name} is {service!r}: it must be an ECS service")
+    if not isinstance(task_definition := entry.get(TASK_DEFINITION, ""), str):
+        what = f"{TASK_DEFINITION} of pool {name} is {task_definition!r}"
+        raise PoolsError(f"{POOLS}: {what}: it must be the ARN of a revision")
     if not isinstance(queues, list) or not queues or not all(map(is_name, queues)):
         raise PoolsError(f"{POOLS}: {QUEUES} of pool {name} is {queues!r}: it must be a list of at least one name")
     limits = ((MINIMUM, 0), (MAXIMUM, 1)) if with_limits else ()
@@ -140,4 +154,5 @@ def _read_pool(entry: Any, *, with_services: bool, with_limits: bool) -> Pool:
         minimum=entry[MINIMUM] if with_limits else 0,
         maximum=entry[MAXIMUM] if with_limits else 0,
         concurrency=entry[CONCURRENCY],
+        task_definition=task_definition,
     )

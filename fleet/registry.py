@@ -27,6 +27,9 @@ CLOCK_TOLERANCE_S = 5.0
 NAMES_A_SCAN = 1000
 WAITING_TTL_S = 15  # the scheduler counts every few seconds, while tasks wait
 
+# The autoscaler writes it again at each tick; while it is away, no one waits for its word.
+GIVEN_UP_TTL_S = 120
+
 ORDER_CONSUME = "consume"
 ORDER_DRAIN = "drain"
 ORDERS = frozenset({ORDER_CONSUME, ORDER_DRAIN})
@@ -56,6 +59,10 @@ def scaler_key(pool: str) -> str:
 
 def decisions_key(pool: str) -> str:
     return f"fleet:decisions:{pool}"
+
+
+def given_up_key(pool: str) -> str:
+    return f"fleet:given-up:{pool}"
 
 
 def history_key(pool: str) -> str:
@@ -195,6 +202,15 @@ class Registry:
         if not isinstance(memory, dict):
             raise ValueError(f"{scaler_key(pool)} holds no JSON object")
         return memory
+
+    def note_given_up(self, pool: str, image: str) -> None:
+        """Say that the pool's workers did not come up with this image; it holds for GIVEN_UP_TTL_S."""
+        self._redis.set(given_up_key(pool), image, ex=GIVEN_UP_TTL_S)
+
+    def images_given_up(self, pools: Iterable[str]) -> frozenset[str]:
+        """Return the images with which workers of these pools did not come up."""
+        found = self._reader.mget([given_up_key(pool) for pool in pools])
+        return frozenset(_text(image) for image in found if image is not None)
 
     def write_forecast(self, pool: str, forecast: Forecast) -> None:
         """Replace the pool's forecast, which expires after FORECAST_TTL_S; raise ValueError for an invalid one."""

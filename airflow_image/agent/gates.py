@@ -1,7 +1,9 @@
 """Decides whose turn it is in a deployment, so that no task starts on a worker older than the scheduler that queued it.
 
 - **Workers first, for new code and for a downgrade of Airflow.** New workers consume while the old scheduler continues;
-  the new ECS task of `airflow` waits until no worker of other code may take a task.
+  the new ECS task of `airflow` waits until no worker of other code may take a task. If the autoscaler gives the workers
+  with its own image up meanwhile, and another scheduler runs, it fails: ECS's circuit breaker then ends the deployment,
+  and CloudFormation rolls back.
 - **Webserver first, for an upgrade of Airflow.** A webserver serves older workers, not newer ones. So the new webserver
   starts at once, the new workers consume when no older webserver is left, and only the new scheduler and DAG processor
   wait for the old workers to leave their queues. (With a new DAG processor the old scheduler would queue new tasks.)
@@ -31,8 +33,13 @@ Rule = Callable[[Roster, Code], tuple[str, ...]]
 
 
 def limit_s(environment: Mapping[str, str]) -> float:
-    """Return how long a gate stays shut at most, in seconds; raise ValueError when the variable is not a number."""
-    return 60.0 * float(environment.get(variables.GATE_MINUTES) or DEFAULT_MINUTES)
+    """Return how long a gate stays shut at most, in seconds; raise ValueError when a variable is not a number.
+
+    A gate that fails when the autoscaler gives new workers up must not open before: it is told the autoscaler's
+    patience, which comes on top.
+    """
+    patience = float(environment.get(variables.ROLLOUT_PATIENCE_MINUTES) or 0)
+    return 60.0 * (patience + float(environment.get(variables.GATE_MINUTES) or DEFAULT_MINUTES))
 
 
 def other_workers(roster: Roster, code: Code) -> tuple[str, ...]:
@@ -66,10 +73,11 @@ def others_schedule(roster: Roster) -> bool:
 
 @dataclass(frozen=True, kw_only=True)
 class Passage:
-    """`why` names the members that the gate waits for; it is empty if there are none."""
+    """`why` names the members that the gate waits for; it is empty if there are none. `has_failed`: it never opens."""
 
     is_open: bool
     why: str
+    has_failed: bool = False
 
 
 class Gate:
@@ -80,8 +88,11 @@ class Gate:
         self._clear_since: float | None = None
         self._others_schedule = True
 
-    def check(self, roster: Roster | None, *, rule: Rule, code: Code, now: float) -> Passage:
-        """Check the gate. `roster` is None when the registry cannot be read; then no task can be queued either."""
+    def check(self, roster: Roster | None, *, rule: Rule, code: Code, now: float, is_given_up: bool = False) -> Passage:
+        """Check the gate. `roster` is None when the registry cannot be read; then no task can be queued either.
+
+        `is_given_up`: the autoscaler has given up the workers with this container's image.
+        """
         waiting_for: tuple[str, ...] = ("the fleet registry, which cannot be read",)
         if roster is not None:
             waiting_for, self._others_schedule = rule(roster, code), others_schedule(roster)
@@ -91,6 +102,8 @@ class Gate:
             self._clear_since = now
         if self._clear_since is not None:
             return Passage(is_open=now - self._clear_since >= CONFIRM_S, why="")
+        if is_given_up and roster is not None and self._others_schedule:
+            return Passage(is_open=False, why="; ".join(waiting_for), has_failed=True)
         patience_s = self._limit_s if self._others_schedule else min(self._limit_s, STANDSTILL_S)
         return Passage(is_open=now - self._since >= patience_s, why="; ".join(waiting_for))
 

@@ -19,6 +19,8 @@ AIRFLOW_HOME = "AIRFLOW_HOME"
 STOP_GRACE_S = "FLEET_STOP_GRACE_S"
 SHARED_FOLDER = "SHARED_FOLDER"  # given by the task definition; worker and runner share it
 GATE_MINUTES = "GATE_MINUTES"  # given by the task definition
+ROLLOUT_PATIENCE_MINUTES = "ROLLOUT_PATIENCE_MINUTES"  # given by the task definition, to the container `gate` only
+IMAGE_URI = "IMAGE_URI"  # given by the task definition: the image as the stack names it
 BROKER_PATIENCE_MINUTES = "BROKER_PATIENCE_MINUTES"  # given by the task definition
 MAX_TASK_WAIT_MINUTES = "MAX_TASK_WAIT_MINUTES"  # given by the task definition
 # The size of the webserver, given by the task definition: CPU units of its ECS task, and its container's memory.

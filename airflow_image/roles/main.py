@@ -69,7 +69,8 @@ def _gate_limit_s() -> float:
     try:
         return limit_s(os.environ)
     except ValueError:
-        raise ConfigurationError(f"{variables.GATE_MINUTES} is not a number") from None
+        names = f"{variables.GATE_MINUTES} or {variables.ROLLOUT_PATIENCE_MINUTES}"
+        raise ConfigurationError(f"{names} is not a number") from None
 
 
 def _write_passwords(password: str) -> Path:

@@ -77,8 +77,11 @@ def tick_repeatedly(
 ) -> dict[str, Any]:
     """Tick up to `ticks` times, each `poll_seconds` after the previous tick began."""
     began, done, last = clock(), 0, {}
+    invoked_at = time.time()
     while True:
-        seen = tick(settings=parts.settings, broker=parts.broker, ecs=parts.ecs, tasks=parts.tasks)
+        seen = tick(
+            settings=parts.settings, broker=parts.broker, ecs=parts.ecs, tasks=parts.tasks, invoked_at=invoked_at
+        )
         publish(seen.outcomes, cluster=parts.settings.cluster, logger=logger)
         publish_state(seen.state, took_ms=seen.took_ms, cluster=parts.settings.cluster, logger=logger)
         done += 1

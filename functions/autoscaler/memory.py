@@ -8,6 +8,7 @@ from typing import Any
 
 from autoscaler.boots import LONGEST_BOOT_S, MAX_LAUNCHES, MAX_REMEMBERED, Boots, Launch
 from autoscaler.estimates import MAX_SAMPLES, DemandSample, Head, Pace
+from autoscaler.revision import Rollout
 from fleet.validation import is_count, is_time
 
 # Far beyond what one tick launches. Each is remembered when it ends: a billion would exhaust the function's memory.
@@ -20,7 +21,8 @@ class Memory:
 
     `surplus_since`: since when there has been a surplus, None without one. `stopping`: ids of drained workers for which
     the desired count was lowered, and when. `heads`: the oldest message of each list. `samples`: the demand of the last
-    minute. `boots`: those under way and how long the last ones took. `pace`: how long tasks take.
+    minute. `boots`: those under way and how long the last ones took. `pace`: how long tasks take. `rollout`: how far
+    the stack's revision is.
     """
 
     surplus_since: float | None = None
@@ -29,6 +31,7 @@ class Memory:
     samples: tuple[DemandSample, ...] = ()
     boots: Boots = field(default_factory=Boots)
     pace: Pace = field(default_factory=Pace)
+    rollout: Rollout = field(default_factory=Rollout)
 
     def to_record(self) -> dict[str, Any]:
         # "released" and "sights" are the names of an earlier release; new ones would lose the memory at an upgrade.
@@ -40,6 +43,7 @@ class Memory:
             "launches": [[launch.at, launch.tasks] for launch in self.boots.launches],
             "boots_took": [round(seconds, 1) for seconds in self.boots.took_s],
             "pace": [self.pace.worked_s, self.pace.ends, self.pace.at, self.pace.demand, self.pace.active],
+            "rollout": self.rollout.to_record(),
         }
 
     @classmethod
@@ -64,6 +68,7 @@ class Memory:
             samples=tuple(DemandSample(at=at, demand=count) for at, count in sights),
             boots=Boots(launches=tuple(Launch(at=at, tasks=count) for at, count in launches), took_s=tuple(took)),
             pace=_pace(record.get("pace", [])),
+            rollout=Rollout.from_record(record.get("rollout", {})),
         )
 
 

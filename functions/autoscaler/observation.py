@@ -122,10 +122,13 @@ class Fleet:
 
 @dataclass(frozen=True, kw_only=True)
 class Deployment:
+    """`rollout_state`: as ECS says it; empty where it says none."""
+
     id: str
     status: str
     task_definition: str
     running: int
+    rollout_state: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -152,7 +155,24 @@ class Service:
     @property
     def primary(self) -> str | None:
         """The id of the deployment that replaces all others."""
-        return next((deployment.id for deployment in self.deployments if deployment.status == PRIMARY), None)
+        newest = self._newest
+        return None if newest is None else newest.id
+
+    @property
+    def revision(self) -> str:
+        """The ARN of the task definition that the service starts workers from; empty if unknown."""
+        newest = self._newest
+        return "" if newest is None else newest.task_definition
+
+    @property
+    def rollout_state(self) -> str:
+        """The state of the newest deployment's rollout."""
+        newest = self._newest
+        return "" if newest is None else newest.rollout_state
+
+    @property
+    def _newest(self) -> Deployment | None:
+        return next((deployment for deployment in self.deployments if deployment.status == PRIMARY), None)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,6 +12,7 @@ from aws_lambda_powertools.metrics import EphemeralMetrics, MetricUnit
 from autoscaler.decide import Decision
 from autoscaler.observation import Fleet, Observation, Service, Unreadable
 from autoscaler.redis_reader import BrokerState
+from autoscaler.revision import Step
 from fleet.member import CONSUMING, DRAINED, DRAINING
 
 # Alarms name both: several stacks of one account share the namespace.
@@ -33,6 +34,7 @@ MALFORMED = "Malformed"
 UNKNOWN = "Unknown"
 FAILED = "Failed"
 OLDEST_WAIT = "OldestWait"
+ROLLOUT_GIVEN_UP = "RolloutGivenUp"
 
 # A record names so many ignored members: 500 records are kept, and anyone who may report may add members.
 MOST_NAMED = 20
@@ -47,12 +49,26 @@ SCHEDULERS = "Schedulers"
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """What a tick saw of one pool, what it decided, and in words what went wrong."""
+    """What a tick saw of one pool, what it decided, and in words what went wrong.
+
+    `step`: of the rollout of the stack's revision; None where nothing was decided about it.
+    """
 
     pool: str
     observation: Observation
     decision: Decision
     problems: tuple[str, ...] = ()
+    step: Step | None = None
+
+    @property
+    def is_given_up(self) -> bool:
+        """Whether the stack's revision did not work: the service has an earlier one, or goes back to it."""
+        return self.step is not None and self.step.is_confirmed
+
+    @property
+    def reason(self) -> str:
+        """The decision's reason, and what happens to the rollout."""
+        return "; ".join(filter(None, (self.decision.reason, "" if self.step is None else self.step.in_words)))
 
     def figures(self) -> dict[str, int]:
         """Return the figures by metric name. An input that could not be read has none: a zero would seem measured."""
@@ -69,6 +85,8 @@ class Outcome:
             figures |= {DRAINING_WORKERS: states.count(DRAINING), DRAINED_WORKERS: states.count(DRAINED)}
         if isinstance(service, Service) and self.decision.desired is not None:
             figures |= {DESIRED: self.decision.desired, RUNNING: service.running, PENDING: service.pending}
+        if self.step is not None:
+            figures[ROLLOUT_GIVEN_UP] = int(self.is_given_up)
         return figures
 
     @property
@@ -76,7 +94,7 @@ class Outcome:
         """Whether everything could be read, was well-formed and was carried out."""
         fleet = self.observation.fleet
         doubted = (*fleet.malformed, *fleet.limited, *fleet.ignored) if isinstance(fleet, Fleet) else ()
-        return not (self.observation.unreadable or doubted or self.problems)
+        return not (self.observation.unreadable or doubted or self.problems or self.is_given_up)
 
     @property
     def oldest_wait_s(self) -> float | None:
@@ -91,7 +109,7 @@ class Outcome:
         return {
             "t": self.observation.now,
             "pool": self.pool,
-            "reason": self.decision.reason,
+            "reason": self.reason,
             "needed": self.decision.needed,
             "oldest_wait": self.oldest_wait_s,
             "was": service.desired if isinstance(service, Service) else None,

@@ -1,4 +1,4 @@
-"""Reads the pools' ECS services; sets desired counts."""
+"""Reads the pools' ECS services; sets desired counts and revisions."""
 
 from __future__ import annotations
 
@@ -27,6 +27,16 @@ def set_desired(ecs: Any, *, cluster: str, pool: Pool, desired: int) -> None:
         raise MalformedAnswer(operation="UpdateService", what=f"with the desired count {confirmed}")
 
 
+def set_revision(ecs: Any, *, cluster: str, pool: Pool, revision: str) -> None:
+    """Let the pool's service start workers from a revision. Raises one of AWS_ERRORS, also when ECS confirms another.
+
+    ECS begins a deployment, and none if the service has this revision already.
+    """
+    answer = ecs.update_service(cluster=cluster, service=pool.service, taskDefinition=revision)
+    if (confirmed := answer["service"].get("taskDefinition", revision)) != revision:
+        raise MalformedAnswer(operation="UpdateService", what=f"with the task definition {confirmed}")
+
+
 def _service_of(described: Described | str) -> Service | Unreadable:
     if isinstance(described, str):
         return Unreadable(source=SERVICE, why=described)
@@ -40,6 +50,7 @@ def _service_of(described: Described | str) -> Service | Unreadable:
                 status=deployment["status"],
                 task_definition=deployment["taskDefinition"],
                 running=deployment["runningCount"],
+                rollout_state=deployment.get("rolloutState", ""),
             )
             for deployment in live_deployments(described)
         ),

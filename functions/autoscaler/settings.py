@@ -14,6 +14,8 @@ SCALE_IN_AFTER_S = "SCALE_IN_AFTER_S"
 MAX_STEP_OUT = "MAX_STEP_OUT"
 RACED_BOOTS_PERCENT = "RACED_BOOTS_PERCENT"
 MAX_AGE_HOURS = "MAX_AGE_HOURS"
+ROLLOUT_PATIENCE_MINUTES = "ROLLOUT_PATIENCE_MINUTES"
+IMAGE_URI = "IMAGE_URI"
 
 POLL_SECONDS_DEFAULT = 5
 SCALE_IN_AFTER_DEFAULT_S = 0
@@ -22,14 +24,20 @@ RACED_BOOTS_DEFAULT_PERCENT = 75
 # AWS retires tasks a week after its notice, or later. A worker that is replaced after three days leaves its tasks four
 # more, even if the notice is lost. 0 sets no limit.
 MAX_AGE_DEFAULT_HOURS = 72
-HOUR_S = 3600
+# New workers of a newer Airflow wait for its webserver, which migrates the schema first.
+ROLLOUT_PATIENCE_DEFAULT_MINUTES = 30
+MINUTE_S, HOUR_S = 60, 3600
 # The schedule invokes the function each minute, and EventBridge knows no shorter rate.
 SCHEDULE_PERIOD_S = 60
 
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """`poll_seconds`: between two ticks of one invocation, at most the schedule's period. The others: see Policy."""
+    """`poll_seconds`: between two ticks of one invocation, at most the schedule's period.
+
+    `rollout_patience_s`: see `revision`. `image`: the image of the pools' revisions, empty if unknown. The others: see
+    Policy.
+    """
 
     broker: BrokerSettings
     cluster: str
@@ -39,6 +47,8 @@ class Settings:
     max_step_out: int | None = None
     boots_per_task: float = 0.0
     max_age_s: float | None = None
+    rollout_patience_s: float = ROLLOUT_PATIENCE_DEFAULT_MINUTES * MINUTE_S
+    image: str = ""
 
     @classmethod
     def from_environment(cls, environment: Environment) -> Settings:
@@ -57,6 +67,13 @@ class Settings:
             )
             / 100,
             max_age_s=_max_age_s(environment),
+            rollout_patience_s=MINUTE_S
+            * whole_number(
+                environment.get(ROLLOUT_PATIENCE_MINUTES) or ROLLOUT_PATIENCE_DEFAULT_MINUTES,
+                name=ROLLOUT_PATIENCE_MINUTES,
+                lowest=1,
+            ),
+            image=environment.get(IMAGE_URI, ""),
         )
         if settings.poll_seconds > SCHEDULE_PERIOD_S:
             raise SettingsError(f"{POLL_SECONDS} is {settings.poll_seconds}: it must be at most {SCHEDULE_PERIOD_S}")

@@ -24,7 +24,8 @@ from autoscaler.redis_reader import (
     read_queues,
 )
 from autoscaler.report import Outcome
-from autoscaler.services import read_services, set_desired
+from autoscaler.revision import Target, advance
+from autoscaler.services import read_services, set_desired, set_revision
 from autoscaler.settings import Settings
 from fleet.forecast import Forecast
 from fleet.pools import Pool
@@ -61,17 +62,26 @@ class TickResult:
     took_ms: float
 
 
-def tick(*, settings: Settings, broker: Broker, ecs: Any, tasks: KnownTasks | None = None) -> TickResult:
+def tick(
+    *,
+    settings: Settings,
+    broker: Broker,
+    ecs: Any,
+    tasks: KnownTasks | None = None,
+    invoked_at: float | None = None,
+) -> TickResult:
     """Decide once about all pools. A pool that cannot be read or changed keeps its size, and its outcome says so.
 
-    `tasks`: what earlier ticks learned about ECS tasks.
+    `tasks`: what earlier ticks learned about ECS tasks. `invoked_at`: when the invocation began, in seconds since the
+    epoch; now by default.
     """
     began = time.monotonic()
+    invoked_at = time.time() if invoked_at is None else invoked_at
     tasks = tasks or KnownTasks(ecs, cluster=settings.cluster)
     services = read_services(ecs, cluster=settings.cluster, pools=settings.pools)
     reading = _read_broker(broker, pools=settings.pools, services=services, tasks=tasks)
     outcomes = tuple(
-        _scale(pool, settings=settings, service=services[pool.name], reading=reading, ecs=ecs)
+        _scale(pool, settings=settings, service=services[pool.name], reading=reading, ecs=ecs, invoked_at=invoked_at)
         for pool in settings.pools
     )
     return TickResult(outcomes=outcomes, state=reading.state, took_ms=1000 * (time.monotonic() - began))
@@ -135,7 +145,15 @@ def _hold_against_ecs(
     return hold_against_ecs(roster, tasks.read(claimed, anew=crowded), pools=pools, services=services)
 
 
-def _scale(pool: Pool, *, settings: Settings, service: Service | Unreadable, reading: _Reading, ecs: Any) -> Outcome:
+def _scale(
+    pool: Pool,
+    *,
+    settings: Settings,
+    service: Service | Unreadable,
+    reading: _Reading,
+    ecs: Any,
+    invoked_at: float,
+) -> Outcome:
     observation = Observation(
         now=reading.now,
         queued=reading.queues.queued[pool.name],
@@ -161,7 +179,30 @@ def _scale(pool: Pool, *, settings: Settings, service: Service | Unreadable, rea
     outcome = Outcome(pool=pool.name, observation=observation, decision=decision, problems=tuple(problems))
     if reading.registry is None:
         return outcome
-    return _act(outcome, pool=pool, cluster=settings.cluster, registry=reading.registry, ecs=ecs)
+    outcome = _follow_rollout(outcome, pool, settings=settings, invoked_at=invoked_at)
+    return _act(outcome, pool=pool, settings=settings, registry=reading.registry, ecs=ecs)
+
+
+def _follow_rollout(outcome: Outcome, pool: Pool, *, settings: Settings, invoked_at: float) -> Outcome:
+    """Take the rollout of the stack's revision further, unless a part is unreadable or the service is paused."""
+    decision, fleet, service = outcome.decision, outcome.observation.fleet, outcome.observation.service
+    # Without `needed`, nothing was decided about the pool: it is paused, say.
+    if decision.needed is None or not (isinstance(fleet, Fleet) and isinstance(service, Service)):
+        return outcome
+    if not pool.task_definition:
+        return outcome
+    step = advance(
+        decision.memory.rollout,
+        Target(revision=pool.task_definition, patience_s=settings.rollout_patience_s, invoked_at=invoked_at),
+        service=service,
+        fleet=fleet,
+        needed=decision.needed,
+        now=outcome.observation.now,
+    )
+    if step is None:
+        return outcome
+    decision = replace(decision, memory=replace(decision.memory, rollout=step.rollout))
+    return replace(outcome, decision=decision, step=step)
 
 
 def _read_forecast(registry: Registry, *, pool: Pool, now: float) -> tuple[Forecast | None, str]:
@@ -175,8 +216,8 @@ def _read_forecast(registry: Registry, *, pool: Pool, now: float) -> tuple[Forec
     return forecast, ""
 
 
-def _act(outcome: Outcome, *, pool: Pool, cluster: str, registry: Registry, ecs: Any) -> Outcome:
-    """Store the memory, give the orders, set the desired count, record the decision.
+def _act(outcome: Outcome, *, pool: Pool, settings: Settings, registry: Registry, ecs: Any) -> Outcome:
+    """Store the memory, give the orders, set the desired count and the revision, record the decision.
 
     Memory comes first: if the count fell and the stopping workers were forgotten, they would be recalled while ECS
     stops them. In this order they are only left alone for a while. Each step stands if a later one fails. A full Redis
@@ -190,6 +231,8 @@ def _act(outcome: Outcome, *, pool: Pool, cluster: str, registry: Registry, ecs:
         registry.write_memory(pool.name, decision.memory.to_record())
         if orders:
             registry.give_orders(orders)
+        if outcome.is_given_up and settings.image:
+            registry.note_given_up(pool.name, settings.image)
     except redis.RedisError as error:
         problems.append(why_not_done(error))
     if decision.desired is not None and isinstance(service, Service) and decision.desired != service.desired:
@@ -197,9 +240,14 @@ def _act(outcome: Outcome, *, pool: Pool, cluster: str, registry: Registry, ecs:
             problems.append(f"desired {service.desired} not lowered")
         else:
             try:
-                set_desired(ecs, cluster=cluster, pool=pool, desired=decision.desired)
+                set_desired(ecs, cluster=settings.cluster, pool=pool, desired=decision.desired)
             except AWS_ERRORS as error:
                 problems.append(why_not_done(error))
+    if not problems and outcome.step is not None and outcome.step.move_to is not None:
+        try:
+            set_revision(ecs, cluster=settings.cluster, pool=pool, revision=outcome.step.move_to)
+        except AWS_ERRORS as error:
+            problems.append(why_not_done(error))
     outcome = replace(outcome, problems=(*outcome.problems, *problems))
     try:
         registry.record_decision(pool.name, outcome.to_record())

@@ -101,7 +101,7 @@ NEEDED: Mapping[str, Any] = {
     "StopDBInstance": {"DBInstance": {"DBInstanceStatus": str}},
     "TagResource": None,
     "UntagResource": None,
-    "UpdateService": {"service": {"desiredCount": Count}},
+    "UpdateService": {"service": {"desiredCount": Count, "taskDefinition?": str}},
 }
 
 

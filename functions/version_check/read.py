@@ -23,7 +23,7 @@ from shared.ecs import (
 )
 from shared.tags import size_asleep
 from version_check.compare import Container, Tasks
-from version_check.verdict import Gap, Reference
+from version_check.verdict import ROLLING_OUT, Gap, Reference
 
 RUNNING = "RUNNING"
 STOPPED = "STOPPED"
@@ -107,7 +107,7 @@ def _why_unsettled(service: Described) -> str | None:
         return None
     left = sum(deployment["runningCount"] for deployment in older)
     return (
-        f"a deployment is rolling out: {newest['runningCount']} of {newest['desiredCount']} new ECS tasks run, "
+        f"{ROLLING_OUT}: {newest['runningCount']} of {newest['desiredCount']} new ECS tasks run, "
         f"old ECS tasks left: {left}"
     )
 

@@ -11,6 +11,8 @@ IN_SYNC = "in_sync"
 OUT_OF_SYNC = "out_of_sync"
 UNKNOWN = "unknown"
 ASLEEP = "asleep"
+# How the reason of a gap begins, about a service.
+ROLLING_OUT = "a deployment is rolling out"
 
 
 @dataclass(frozen=True, kw_only=True)

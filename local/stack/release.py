@@ -54,6 +54,13 @@ def build(version: str, *, config: Environment, source: Path = paths.IMAGE_SOURC
     return True
 
 
+def begin(version: str, *, config: Environment, clients: Clients, folder: Path = sam.BUILD) -> sam.Sam:
+    """Begin to deploy the image `version`, with the functions that were built in the folder."""
+    uri = image_uri(config.parameters[IMAGE_PARAMETER], version)
+    aws = environment(clients.endpoint, config.region)
+    return sam.deploy(config.name, aws, overrides={IMAGE_PARAMETER: uri}, folder=folder)
+
+
 def deploy(
     version: str, *, config: Environment, clients: Clients, meanwhile: Callable[[], object] = lambda: None
 ) -> None:
@@ -61,9 +68,7 @@ def deploy(
 
     Raises CommandError with SAM's reason when CloudFormation rolled back, as it does when a service does not settle.
     """
-    uri = image_uri(config.parameters[IMAGE_PARAMETER], version)
-    aws = environment(clients.endpoint, config.region)
-    deploying = sam.deploy(config.name, aws, overrides={IMAGE_PARAMETER: uri})
+    deploying = begin(version, config=config, clients=clients)
     try:
         deploying.wait(meanwhile=meanwhile)
     finally:

@@ -81,9 +81,18 @@ def build(function: str | None = None, *, folder: Path = BUILD, environment: Map
     return Sam("build", [*only, *arguments], environment or {}, timeout_s=BUILD_TIMEOUT_S)
 
 
-def deploy(config_env: str, environment: dict[str, str], *, overrides: Mapping[str, str] | None = None) -> Sam:
-    """Begin `sam deploy --config-env ...`: create and execute a change set. `overrides` win over parameters/."""
-    arguments = ["--template-file", str(BUILD / "template.yaml"), "--config-env", config_env]
+def deploy(
+    config_env: str,
+    environment: dict[str, str],
+    *,
+    overrides: Mapping[str, str] | None = None,
+    folder: Path = BUILD,
+) -> Sam:
+    """Begin `sam deploy --config-env ...` of what was built in the folder: create and execute a change set.
+
+    `overrides` win over parameters/.
+    """
+    arguments = ["--template-file", str(folder / "template.yaml"), "--config-env", config_env]
     if overrides:
         file = f"file://{paths.ROOT / 'parameters' / config_env}.yaml"
         arguments += ["--parameter-overrides", file, *(f"{name}={value}" for name, value in overrides.items())]

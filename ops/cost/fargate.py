@@ -27,8 +27,9 @@ class Split:
 
 def price_service(p: Properties, template: Mapping[str, Any], load: Load) -> Iterator[tuple[str, float]]:
     """Yield a description of each part and its dollars a month."""
-    definition = template["Resources"][p["TaskDefinition"]["Ref"]]["Properties"]
-    tasks = _tasks(p, definition, template, load)
+    title = _definition(p, template)
+    definition = template["Resources"][title]["Properties"]
+    tasks = _tasks(title, definition, template, load)
     parts = split(tasks, p.get("CapacityProviderStrategy", ()))
     processor = definition["RuntimePlatform"]["CpuArchitecture"]
     vcpu, gb = int(definition["Cpu"]) / 1024, int(definition["Memory"]) / 1024
@@ -85,7 +86,16 @@ def _pools(template: Mapping[str, Any]) -> tuple[Pool, ...]:
     return next(read_pools(_environment(c)[POOLS]) for c in containers if c["Name"] == SCHEDULER)
 
 
-def _tasks(p: Properties, definition: Properties, template: Mapping[str, Any], load: Load) -> float:
+def _definition(p: Properties, template: Mapping[str, Any]) -> str:
+    """Return the logical id of a service's task definition, which the service may name by its family."""
+    named = p["TaskDefinition"]
+    if "Ref" in named:
+        return str(named["Ref"])
+    resources: Mapping[str, Any] = template["Resources"]
+    return next(title for title, r in resources.items() if r.get("Properties", {}).get("Family") == named)
+
+
+def _tasks(title: str, definition: Properties, template: Mapping[str, Any], load: Load) -> float:
     """Return the mean number of ECS tasks over all hours; none run while asleep.
 
     A pool's workers follow the load. A service that scales by CPU runs its minimum. Every other service runs one.
@@ -98,7 +108,7 @@ def _tasks(p: Properties, definition: Properties, template: Mapping[str, Any], l
             if pool != pools[0]:
                 return load.awake * float(pool.minimum)
             return load.workers(concurrency=pool.concurrency, least=pool.minimum, most=pool.maximum)
-    service = str(p["TaskDefinition"]["Ref"]).removesuffix("TaskDefinition") + "Service"
+    service = title.removesuffix("TaskDefinition") + "Service"
     for resource in template["Resources"].values():
         of_this = f"${{{service}.Name}}" in str(resource.get("Properties", {}).get("ResourceId", ""))
         if resource["Type"] == "AWS::ApplicationAutoScaling::ScalableTarget" and of_this:

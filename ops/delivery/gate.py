@@ -6,10 +6,11 @@ from collections.abc import Callable
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from fleet.member import WORKER
 from ops.delivery.release import Failed, Refused, Release
 from ops.deployed import FunctionFailed, Record, ask_until
 from ops.versions.check import is_in_sync, report_lines
-from version_check.verdict import ASLEEP, OUT_OF_SYNC
+from version_check.verdict import ASLEEP, OUT_OF_SYNC, ROLLING_OUT
 
 GATE_TIMEOUT_S = 900.0
 
@@ -22,14 +23,32 @@ def compare_with_release(record: Record, release: Release) -> Record:
     return {**record, "status": OUT_OF_SYNC, "notes": [*record["notes"], f"all run {runs}, not {release.version}"]}
 
 
+def has_arrived(record: Record, release: Release) -> bool:
+    """Return whether all that take tasks run the release. Old workers that drain may have tasks of days left."""
+    runs = (record["webserver"] or {}).get("image_version")
+    return runs == release.version and (is_in_sync(record) or _is_draining_only(record))
+
+
+def _is_draining_only(record: Record) -> bool:
+    """Return whether only draining workers differ, and nothing is unknown but that their pools roll out until then."""
+    differing = record["out_of_sync"]
+    if not differing or not all(each["role"] == WORKER and each["is_draining"] for each in differing):
+        return False
+    pools = {each["pool"] for each in differing}
+    return all(gap["who"] in pools and gap["why"].startswith(ROLLING_OUT) for gap in record["unknown"])
+
+
 def wait_for_release(
     ask: Callable[[], Record], release: Release, *, seconds: float, progress: Callable[[Record, float], None]
 ) -> None:
-    """Wait until all run the release. Raises Failed, with the check's answer, when they do not within `seconds`."""
+    """Wait until it has arrived. Raises Failed, with the check's answer, when it has not within `seconds`."""
     record = ask_until(
-        lambda: compare_with_release(ask(), release), is_done=is_in_sync, seconds=seconds, progress=progress
+        lambda: compare_with_release(ask(), release),
+        is_done=lambda answer: has_arrived(answer, release),
+        seconds=seconds,
+        progress=progress,
     )
-    if not is_in_sync(record):
+    if not has_arrived(record, release):
         raise Failed(f"the version check did not pass: {'; '.join(each.strip() for each in report_lines(record))}")
 
 

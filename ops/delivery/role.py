@@ -18,7 +18,7 @@ Statement = dict[str, Any]
 POLICY = "delivery"
 PROVIDER = "token.actions.githubusercontent.com"
 AUDIENCE = "sts.amazonaws.com"
-# A deployment waits up to three hours for workers that run tasks; a session of one hour would end before it.
+# A deployment waits for new workers at the gate of `airflow`, then for old ones to finish: more than an hour in all.
 LONGEST_SESSION_S = 5 * 3600
 PLAN_SESSION_S = 3600
 # Not in the bootstrap's policy: the snapshot and the version check.

@@ -18,6 +18,7 @@ VERSIONS_IN_SYNC = "VersionsInSync"
 SCHEDULERS = "Schedulers"
 OLDEST_WAIT = "OldestWait"
 DESIRED = "Desired"
+ROLLOUT_GIVEN_UP = "RolloutGivenUp"
 
 
 @dataclass(frozen=True)

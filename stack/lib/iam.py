@@ -128,8 +128,17 @@ def name_beginning(resource: Any) -> str:
     return f"${{AWS::StackName}}-{resource.title}"
 
 
+def deploy_workers(*, roles: Sequence[Role]) -> Statement:
+    """Allow starting ECS tasks with the roles of the pools' task definitions, and no other AWS service with them."""
+    return allow(
+        actions=["iam:PassRole"],
+        resources=[role.get_att("Arn") for role in roles],
+        condition={"StringEquals": {"iam:PassedToService": TASKS}},
+    )
+
+
 def scale_services(*, services: Sequence[Any], cluster: Any) -> list[Statement]:
-    """Allow setting the desired count, and asking which ECS tasks stand behind the fleet registry's records."""
+    """Allow setting the desired count and the revision, and asking which ECS tasks stand behind records."""
     return [
         allow(actions=["ecs:DescribeServices", "ecs:UpdateService"], resources=services_of(services, cluster=cluster)),
         allow(actions=["ecs:DescribeTasks"], resources=[tasks_of(cluster)]),

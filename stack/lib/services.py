@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from troposphere import And, Equals, If, Output, Parameter, Ref, Select, Split, Tags, Template
+from troposphere import And, Equals, If, Output, Parameter, Ref, Select, Split, Sub, Tags, Template
 from troposphere.cloudwatch import Alarm
 from troposphere.ecs import (
     AwsvpcConfiguration,
@@ -68,8 +68,9 @@ def _selected(numbers: str, index: Parameter) -> Select:
 class Workload:
     """What a service runs. `spot`: the share of its ECS tasks on Spot; without it all run on demand.
 
-    `alarms` roll a deployment back to the old ECS tasks. `pool`: the pool of a worker, for its tag. The desired count
-    is deliberately unset: a stack update would undo what scaling chose.
+    `family`: the family of the definition, for a service whose revision the autoscaler sets: another revision changes
+    nothing that CloudFormation would wait for. `alarms` roll a deployment back to the old ECS tasks. `pool`: the pool
+    of a worker, for its tag. The desired count is deliberately unset: a stack update would undo what scaling chose.
     """
 
     definition: TaskDefinition
@@ -80,6 +81,7 @@ class Workload:
     is_rebalanced: bool = True
     alarms: Sequence[Alarm] = ()
     pool: str | None = None
+    family: Sub | None = None
 
 
 def add_spot_share(form: FormGroup, prefix: str, *, described_as: str, percent: int, base: int) -> SpotShare:
@@ -129,9 +131,10 @@ def add_service(
             ),
             PropagateTags="SERVICE",
             Tags=Tags({POOL_TAG: workload.pool or NO_POOL}),
-            TaskDefinition=Ref(workload.definition),
+            TaskDefinition=workload.family or Ref(workload.definition),
         )
     )
+    after = [workload.definition.title] if workload.family else []
     if workload.alarms:
         service.DeploymentConfiguration.Alarms = DeploymentAlarms(
             AlarmNames=[Ref(alarm) for alarm in workload.alarms], Enable=True, Rollback=True
@@ -147,7 +150,9 @@ def add_service(
         service.HealthCheckGracePeriodSeconds = GRACE_PERIOD_S
         service.LoadBalancers = [_load_balancer(target)]
         # ECS refuses a target group that no listener forwards to.
-        service.DependsOn = [rule.title for rule in target.rules]
+        after += [rule.title for rule in target.rules]
+    if after:
+        service.DependsOn = after
     t.add_output(Output(f"{title}Name", Description=f"ECS service {title}.", Value=service.get_att("Name")))
     return service
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from troposphere import Equals, If, Not, NoValue, Or, Parameter, Ref, Region, Template
+from troposphere import Equals, If, Not, NoValue, Or, Parameter, Ref, Region, Sub, Template
 from troposphere.ecs import (
     ContainerDefinition,
     ContainerDependency,
@@ -115,13 +115,15 @@ class Size:
 class Task:
     """What a task definition is made of; `statements` are what its code may do in AWS.
 
-    `storage_gib`: size of its disk; None for Fargate's default of 20 GiB.
+    `storage_gib`: size of its disk; None for Fargate's default of 20 GiB. `family`: its name, for a task definition
+    whose earlier revisions are kept; the others get another family with each change, and the earlier one is deleted.
     """
 
     containers: tuple[Container, ...]
     size: Size
     statements: Sequence[Statement] = field(default=())
     storage_gib: Any = None
+    family: Sub | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -129,6 +131,7 @@ class DefinedTask:
     definition: TaskDefinition
     log_group: LogGroup
     role: Role
+    execution_role: Role
 
 
 def memory_choices(least_mib: int) -> tuple[str, ...]:
@@ -206,7 +209,12 @@ def add_task(t: Template, prefix: str, *, settings: Settings, task: Task) -> Def
     )
     if task.storage_gib is not None:
         definition.EphemeralStorage = EphemeralStorage(SizeInGiB=task.storage_gib)
-    return DefinedTask(definition=t.add_resource(definition), log_group=log_group, role=role)
+    if task.family is not None:
+        definition.Family = task.family
+        # The service may have an earlier revision for a while, or go back to it. One of an update that is rolled back
+        # is deleted, so that the family's latest revision is the stack's own.
+        definition.UpdateReplacePolicy, definition.DeletionPolicy = "Retain", "Delete"
+    return DefinedTask(definition=t.add_resource(definition), log_group=log_group, role=role, execution_role=execution)
 
 
 def _secret_arns(containers: Sequence[Container]) -> list[Any]:

@@ -96,7 +96,13 @@ def _containers(
         Container(
             role=GATE,
             memory_mib=memory_mib[GATE],
-            environment={**environment, **reading.environment},
+            environment={
+                **environment,
+                **reading.environment,
+                # It fails if the autoscaler gives the workers with this image up, so it must not open before.
+                **connections.rollout_patience,
+                "IMAGE_URI": base.settings.image_uri,
+            },
             secrets=reading.secrets,
             runs_once=True,
         ),

@@ -13,6 +13,7 @@ from stack.lib.alarms import (
     METRICS_NAMESPACE,
     OLDEST_WAIT,
     POOL_DIMENSION,
+    ROLLOUT_GIVEN_UP,
     SCHEDULERS,
     UNCONSUMED_QUEUES,
     VERSIONS_IN_SYNC,
@@ -209,6 +210,12 @@ def _pool_alarms(sized: SizedPool, *, cluster: Cluster, limits: _Limits, refused
             measure=of_pool(OLDEST_WAIT, "Maximum"),
             limit=above(limits.wait_s),
             periods=3,
+        ),
+        f"Alarm{pool.title}RolloutGivenUp": MetricAlarm(
+            description=f"New workers of the pool {pool.name} did not work; it has gone back to the version before.",
+            measure=of_pool(ROLLOUT_GIVEN_UP, "Maximum"),
+            limit=above(0),
+            periods=1,
         ),
         f"Alarm{pool.title}AtMax": MetricAlarm(
             description=f"The pool {pool.name} has had its maximum of workers for too long.",

@@ -23,7 +23,8 @@ WEBSERVER = "webserver"
 EXECUTION_PORT, PUBLIC_PORT = 8080, 8081
 EXECUTION_PATH = "/execution"
 MAX_PATIENCE_MINUTES = 60
-MAX_GATE_MINUTES = 120  # CloudFormation waits at most three hours for a deployment
+# CloudFormation waits at most three hours for a deployment, and `airflow` at its gate for the sum of both.
+MAX_GATE_MINUTES, MAX_ROLLOUT_PATIENCE_MINUTES = 120, 45
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,6 +32,7 @@ class Connections:
     """`statements` are what the code of Airflow may do in AWS, `log_statements` what tasks may do.
 
     `patience`: the variables with the limits of waits; `for_tasks`: those of the containers that run tasks.
+    `rollout_patience`: the variable that says how long the autoscaler waits for new workers.
 
     `prefix` names the secrets that serve as Airflow's connections and variables; it is empty unless the condition
     `has_prefix` holds.
@@ -41,6 +43,7 @@ class Connections:
     statements: Sequence[Statement]
     log_statements: Sequence[Statement]
     patience: Mapping[str, Any]
+    rollout_patience: Mapping[str, Any]
     for_tasks: Mapping[str, Any]
     prefix: Ref
     has_prefix: str
@@ -51,9 +54,18 @@ def add_connections(t: Template, *, base: Foundation, pools: Sequence[SizedPool]
     gate_minutes = form.add(
         "GateMinutes",
         label="Minutes to wait for workers",
-        description="Minutes that a new scheduler waits, during a deployment, for workers that run other code to stop.",
+        description="Minutes that a new scheduler waits, during a deployment, for workers that run other code to stop; "
+        "for other code of the same Airflow, after RolloutPatienceMinutes.",
         constraint=Between(low=0, high=MAX_GATE_MINUTES),
         default=15,
+    )
+    rollout_patience = form.add(
+        "RolloutPatienceMinutes",
+        label="Minutes to wait for new workers",
+        description="Minutes within which a worker of a new version must take tasks, while some are needed; then the "
+        "pool goes back to the version before.",
+        constraint=Between(low=1, high=MAX_ROLLOUT_PATIENCE_MINUTES),
+        default=30,
     )
     patience_minutes = form.add(
         "BrokerPatienceMinutes",
@@ -91,6 +103,7 @@ def add_connections(t: Template, *, base: Foundation, pools: Sequence[SizedPool]
         statements=[*log_statements, *base.database.statements],
         log_statements=log_statements,
         patience=patience,
+        rollout_patience={"ROLLOUT_PATIENCE_MINUTES": Ref(rollout_patience)},
         for_tasks=for_tasks,
         prefix=Ref(prefix),
         has_prefix=add_condition(t, "HasConnectionsPrefix", Not(Equals(Ref(prefix), ""))),

@@ -15,7 +15,14 @@ from troposphere.serverless import EventBridgeRuleEvent, Function
 
 from fleet import access
 from fleet.pools import POOLS
-from stack.lib.iam import add_network_policy, inspect_services, name_beginning, publish_to, scale_services
+from stack.lib.iam import (
+    add_network_policy,
+    deploy_workers,
+    inspect_services,
+    name_beginning,
+    publish_to,
+    scale_services,
+)
 from stack.lib.lambda_function import Code, FunctionContext, add_function, every_minute
 from stack.lib.parameters import YES_OR_NO, Between, FormGroup, add_condition
 from stack.lib.security_groups import add_aws_client_group, allow_traffic
@@ -49,7 +56,7 @@ def add_functions(
     flower: Flower,
     pools: Sequence[SizedPool],
 ) -> Functions:
-    settings = _add_settings(t)
+    settings = {**_add_settings(t), **airflow.connections.rollout_patience}
     context = _add_context(t, base=base, airflow=airflow)
     services = {"airflow": airflow.service, **workers.services, "flower": flower.service}
     functions = Functions(
@@ -172,11 +179,19 @@ def _add_autoscaler(
             package="autoscaler",
             environment={
                 **sign_in(base.broker, access.AUTOSCALER),
-                POOLS: pools_json(pools, services=workers.services),
+                POOLS: pools_json(
+                    pools,
+                    services=workers.services,
+                    definitions={name: defined.definition for name, defined in workers.defined.items()},
+                ),
+                "IMAGE_URI": base.settings.image_uri,
                 **settings,
             },
             secrets=[base.broker.passwords[access.AUTOSCALER]],
-            statements=scale_services(services=list(workers.services.values()), cluster=base.cluster.ecs),
+            statements=[
+                *scale_services(services=list(workers.services.values()), cluster=base.cluster.ecs),
+                deploy_workers(roles=[r for d in workers.defined.values() for r in (d.role, d.execution_role)]),
+            ],
             events={"EveryMinute": every_minute("Starts a minute of the autoscaler's ticks")},
             concurrency=AUTOSCALERS_AT_ONCE,
         ),

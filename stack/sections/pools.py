@@ -137,17 +137,27 @@ def _add_limits(form: FormGroup, pool: DeclaredPool) -> tuple[Parameter, Paramet
 
 
 def pools_json(
-    pools: Sequence[SizedPool], *, services: Mapping[str, Any] | None = None, with_limits: bool = True
+    pools: Sequence[SizedPool],
+    *,
+    services: Mapping[str, Any] | None = None,
+    definitions: Mapping[str, Any] | None = None,
+    with_limits: bool = True,
 ) -> Sub:
     """Return the pools as JSON for containers and functions; only functions need `services`, by pool name.
 
-    Of a service's name it has only the beginning, because the functions exist before the services. `with_limits`: False
-    for containers that a change of a limit must not replace.
+    Of a service's name it has only the beginning, because the functions exist before the services. `definitions`: the
+    task definitions by pool name, for the function that rolls them out. `with_limits`: False for containers that a
+    change of a limit must not replace.
     """
-    return Sub(f"[{','.join(_pool_json(sized, services=services, with_limits=with_limits) for sized in pools)}]")
+    entries = (
+        _pool_json(sized, services=services, definitions=definitions or {}, with_limits=with_limits) for sized in pools
+    )
+    return Sub(f"[{','.join(entries)}]")
 
 
-def _pool_json(sized: SizedPool, *, services: Mapping[str, Any] | None, with_limits: bool) -> str:
+def _pool_json(
+    sized: SizedPool, *, services: Mapping[str, Any] | None, definitions: Mapping[str, Any], with_limits: bool
+) -> str:
     name = sized.pool.name
     entry = pool_entry(
         name=json.dumps(name),
@@ -156,5 +166,6 @@ def _pool_json(sized: SizedPool, *, services: Mapping[str, Any] | None, with_lim
         minimum=placeholder(sized.min) if with_limits else None,
         maximum=placeholder(sized.max) if with_limits else None,
         concurrency=placeholder(sized.concurrency),
+        task_definition=f'"{placeholder(definitions[name])}"' if name in definitions else "",
     )
     return "{" + ",".join(f'"{field}":{text}' for field, text in entry.items()) + "}"

@@ -15,7 +15,7 @@ from stack.lib.iam import protect_tasks
 from stack.lib.parameters import add_mapping
 from stack.lib.security_groups import add_open_group, allow_traffic
 from stack.lib.services import Workload, add_service
-from stack.lib.task_definition import Container, Health, Task, add_task, memory_choices
+from stack.lib.task_definition import Container, DefinedTask, Health, Task, add_task, memory_choices
 from stack.sections.airflow import Airflow
 from stack.sections.connections import let_read_connections
 from stack.sections.foundation import Foundation
@@ -37,9 +37,10 @@ STOP_TIMEOUT_S = 120  # Fargate's maximum: a worker without protection finishes 
 
 @dataclass(frozen=True, kw_only=True)
 class Workers:
-    """The services, and the metrics that count refused protection, both by pool name."""
+    """The services, their task definitions, and the metrics that count refused protection, all by pool name."""
 
     services: Mapping[str, Service]
+    defined: Mapping[str, DefinedTask]
     refused: Mapping[str, Any]
 
 
@@ -47,8 +48,9 @@ def add_workers(t: Template, *, base: Foundation, airflow: Airflow, pools: tuple
     _add_memory_split(t)
     made = {sized.pool.name: _add_pool(t, base=base, airflow=airflow, sized=sized) for sized in pools}
     return Workers(
-        services={name: service for name, (service, _) in made.items()},
-        refused={name: metric for name, (_, metric) in made.items()},
+        services={name: service for name, (service, _, _) in made.items()},
+        defined={name: defined for name, (_, defined, _) in made.items()},
+        refused={name: metric for name, (_, _, metric) in made.items()},
     )
 
 
@@ -60,8 +62,10 @@ def _add_memory_split(t: Template) -> None:
     )
 
 
-def _add_pool(t: Template, *, base: Foundation, airflow: Airflow, sized: SizedPool) -> tuple[Service, Sub]:
+def _add_pool(t: Template, *, base: Foundation, airflow: Airflow, sized: SizedPool) -> tuple[Service, DefinedTask, Sub]:
     pool = sized.pool
+    # A title has no dash, so that no other stack's name and pool make the same family.
+    family = Sub(f"${{AWS::StackName}}-{pool.title}")
     group = add_open_group(t, f"{pool.title}Group", vpc=base.network.vpc, description=f"Workers of pool {pool.name}")
     allow_traffic(t, source=group, target=base.broker.group, port=base.broker.port)
     allow_traffic(t, source=group, target=airflow.group, port=airflow.execution_port)
@@ -106,6 +110,7 @@ def _add_pool(t: Template, *, base: Foundation, airflow: Airflow, sized: SizedPo
             containers=(worker, runner),
             size=sized.size,
             storage_gib=Ref(sized.storage_gib),
+            family=family,
             statements=[*airflow.connections.log_statements, protect_tasks(base.cluster.ecs, pool=pool.name)],
         ),
     )
@@ -118,6 +123,7 @@ def _add_pool(t: Template, *, base: Foundation, airflow: Airflow, sized: SizedPo
         settings=base.settings,
         workload=Workload(
             definition=defined.definition,
+            family=family,
             group=group,
             pool=pool.name,
             spot=sized.spot,
@@ -125,7 +131,7 @@ def _add_pool(t: Template, *, base: Foundation, airflow: Airflow, sized: SizedPo
             is_rebalanced=False,
         ),
     )
-    return service, _count_refusals(t, pool_title=pool.title, log_group=defined.log_group)
+    return service, defined, _count_refusals(t, pool_title=pool.title, log_group=defined.log_group)
 
 
 def _count_refusals(t: Template, *, pool_title: str, log_group: LogGroup) -> Sub:

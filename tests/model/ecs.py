@@ -41,7 +41,10 @@ class Ecs:
         self._revisions = count(1)
         self._ids = count(1)
         self.cluster = Cluster(arn=CLUSTER_ARN)
-        request = {"serviceName": SERVICE, "desiredCount": desired, "taskDefinition": self._definition()}
+        self.target = self._definition()  # the revision of the stack, which the autoscaler is told
+        self.broken: set[str] = set()  # revisions whose workers do not come up
+        self.moves: list[str] = []  # revisions that the autoscaler asked for
+        request = {"serviceName": SERVICE, "desiredCount": desired, "taskDefinition": self.target}
         self.service: Service = self.cluster.create_service(request, now=self.now)
 
     @property
@@ -55,6 +58,11 @@ class Ecs:
     @property
     def protected(self) -> int:
         return sum(task.is_protected(self.now) for task in self.tasks)
+
+    @property
+    def revision(self) -> str:
+        """The revision that new tasks get."""
+        return str(self.service.properties["taskDefinition"])
 
     @property
     def is_rolling_out(self) -> bool:
@@ -92,10 +100,22 @@ class Ecs:
     def _tag(self, tag: dict[str, str]) -> None:
         self.service.properties["tags"] = [*(t for t in self._tags if t["key"] != tag["key"]), tag]
 
-    # --- what ECS does
+    # --- what CloudFormation does
 
-    def deploy(self) -> None:
-        self.cluster.update_service({"service": SERVICE, "taskDefinition": self._definition()}, now=self.now)
+    def deploy(self, *, is_broken: bool = False) -> None:
+        """Tell the autoscaler of another revision. CloudFormation changes nothing of the service."""
+        self.target = self._definition()
+        if is_broken:
+            self.broken.add(self.target)
+
+    def roll_back(self, revision: str) -> None:
+        self.target = revision
+
+    def name_the_family(self) -> None:
+        """Change something else of the service while rolling back: the family stands for its latest revision."""
+        self.cluster.update_service({"service": SERVICE, "taskDefinition": self._latest}, now=self.now)
+
+    # --- what ECS does
 
     def reconcile(self, dice: Random) -> tuple[str, ...]:
         """One step towards what is desired; the ids of the tasks that it chose to stop, before anything else."""
@@ -129,7 +149,7 @@ class Ecs:
 
     def _launch(self, deployment: str, number: int) -> None:
         definition = {
-            "taskDefinitionArn": self.service.properties["taskDefinition"],
+            "taskDefinitionArn": self.revision,
             "family": SERVICE,
             "containerDefinitions": [{"name": SERVICE, "image": "image"}],
         }
@@ -139,7 +159,8 @@ class Ecs:
             self.cluster.run(request, definition, count=number, now=self.now)
 
     def _definition(self) -> str:
-        return f"arn:aws:ecs:eu-west-1:123456789012:task-definition/{SERVICE}:{next(self._revisions)}"
+        self._latest = f"arn:aws:ecs:eu-west-1:123456789012:task-definition/{SERVICE}:{next(self._revisions)}"
+        return self._latest
 
     # --- what the autoscaler calls
 
@@ -161,14 +182,17 @@ class Ecs:
             raise _throttled("DescribeTasks")
         return answer
 
-    def update_service(self, *, service: str, desiredCount: int, **_: Any) -> dict[str, Any]:
+    def update_service(self, *, service: str, **asked: Any) -> dict[str, Any]:
         fault = self.seams.pause("ecs write")
         if self.throttled or fault is Fault.FAILS:
             raise _throttled("UpdateService")
-        self.cluster.update_service({"service": service, "desiredCount": desiredCount}, now=self.now)
+        change = {name: value for name, value in asked.items() if name != "cluster"}
+        if (revision := change.get("taskDefinition")) is not None:
+            self.moves.append(revision)
+        self.cluster.update_service({"service": service, **change}, now=self.now)
         if fault is not Fault.NONE:
             raise _throttled("UpdateService")
-        return {"service": {"desiredCount": desiredCount}}
+        return {"service": {"desiredCount": self.service.desired_count, "taskDefinition": self.revision}}
 
 
 def _throttled(operation: str) -> ClientError:

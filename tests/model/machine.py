@@ -26,6 +26,8 @@ PERIOD_S = 2.5  # more than CONFIRM_IDLE_S, so that two passes of the event loop
 # Scale-in waits 30 s, a stopping worker is remembered for 60 s, a dead one shown for 30 s, a tick comes each 15 s.
 SETTLE_PERIODS = 100
 RETIREMENT_PERIODS = 100  # AWS gives a week
+MOVED_PERIODS = 28  # some ticks, and a boot
+ROLLOUT_PERIODS = 90  # the patience of 120 s, ticks before and after, and the memory of an accident
 LONG_S, LONG_STEP_S = 32 * 60, 20  # more than a lease; no longer than a thread may sleep
 
 which = st.integers(0, 2 * MAXIMUM)
@@ -141,6 +143,59 @@ class ProtocolMachine(RuleBasedStateMachine):
         for _ in range(periods):
             self.world.orderly(PERIOD_S, work=work)
         self._play("scaling", which, seed, count)
+
+    @rule(
+        which=which,
+        seed=seeds,
+        count=st.integers(5, 40),
+        periods=st.integers(0, 60),
+        two=st.booleans(),
+        names_the_family=st.booleans(),
+    )
+    def a_broken_version_is_deployed(
+        self, which: int, seed: int, count: int, periods: int, two: bool, names_the_family: bool
+    ) -> None:
+        """Deploy a version whose workers do not come up, and perhaps another one meanwhile; both are given up.
+
+        Then CloudFormation rolls back, and perhaps changes the service while it does. A version that works follows.
+        """
+        if not self.deploys:
+            return
+        world, ecs = self.world, self.world.ecs
+        if ecs.revision != ecs.target:
+            ecs.deploy()  # it was given up
+        self._expect_the_stacks_revision()
+        good = ecs.target
+        for _ in range(1 + two):
+            ecs.deploy(is_broken=True)
+            for _ in range(periods):
+                world.orderly(PERIOD_S, work=False)
+            self._play("rollout", which, seed, count)
+        self._go_on(ROLLOUT_PERIODS)
+        _expect(ecs.revision == good, f"the service has {ecs.revision}, and {good} worked")
+        ecs.moves.clear()
+        self._go_on(ROLLOUT_PERIODS)
+        _expect(not ecs.moves, f"the autoscaler asks again for {ecs.moves}")
+        ecs.roll_back(good)
+        if names_the_family:
+            self._go_on(MOVED_PERIODS)
+            ecs.name_the_family()
+        self._expect_the_stacks_revision()
+        ecs.deploy()
+        self._expect_the_stacks_revision()
+
+    def _expect_the_stacks_revision(self) -> None:
+        """In order, the service has the stack's revision, whose workers work."""
+        ecs = self.world.ecs
+        self._go_on(MOVED_PERIODS)
+        _expect(ecs.revision == ecs.target, f"the service has {ecs.revision}, and the stack {ecs.target}")
+
+    def _go_on(self, periods: int) -> None:
+        """Run in order, with work that needs a worker."""
+        self.world.heal()
+        for _ in range(periods):
+            self.world.store.queues[QUEUE] = max(1, self.world.store.queues[QUEUE])
+            self.world.orderly(PERIOD_S, work=True)
 
     @rule(which=which, seed=seeds, count=st.integers(5, 40), periods=st.integers(0, 16), work=st.booleans())
     def the_pool_sleeps(self, which: int, seed: int, count: int, periods: int, work: bool) -> None:
@@ -268,13 +323,15 @@ EVERY_RULE = (
     "workers_are_too_many",
     "all_is_well_for_a_while",
     "a_deployment_rolls",
+    "a_broken_version_is_deployed",
     "the_pool_sleeps",
     "aws_retires_its_tasks",
     "the_webserver_is_replaced",
     "long_minutes_pass",
 )
 # Around the end of a worker's protection; in hours of work; around a lower desired count; around a webserver's
-# release; between AWS's notice and its stop; in sleep; around a broker that a worker cannot reach.
+# release; between AWS's notice and its stop; in sleep; around a deployment that fails; around a broker that a worker
+# cannot reach.
 DrainingMachine = _only(
     "a_busy_worker_is_drained", "an_idle_worker_is_drained", "all_is_well_for_a_while", name="DrainingMachine"
 )
@@ -284,6 +341,7 @@ ScalingMachine = _only(
 )
 GatesMachine = _only("a_few_moves", "all_is_well_for_a_while", "the_webserver_is_replaced", name="GatesMachine")
 RetirementMachine = _only("a_few_moves", "all_is_well_for_a_while", "aws_retires_its_tasks", name="RetirementMachine")
+RolloutMachine = _only("a_few_moves", "all_is_well_for_a_while", "a_broken_version_is_deployed", name="RolloutMachine")
 SleepMachine = _only("a_few_moves", "all_is_well_for_a_while", "the_pool_sleeps", name="SleepMachine")
 
 

@@ -238,6 +238,8 @@ THEMES: dict[str, dict[str, int]] = {
     | ECS
     | {"scaler_ticks": 6, "time_passes": 2, "ticks": 4, "agent_ticks": 4, "ecs_reconciles": 1, "stops_are_delivered": 1}
     | {"tasks_arrive": 2, "is_ordered": 1, "the_memory_is_garbage": 1},
+    # An empty memory does not know what worked before.
+    "rollout": SCALER | ECS | {"time_passes": 2, "ticks": 4, "agent_ticks": 4, "tasks_arrive": 2},
     "lost answers": {
         "agent_ticks": 4,
         "agent_gets_no_answer": 2,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 from unittest.mock import patch
@@ -15,8 +16,9 @@ from agent.gates import Permission
 from agent.unacked import PatientQoS
 from agent.worker import FleetStep
 from autoscaler.desired import Plan, Situation
-from autoscaler.observation import Worker
+from autoscaler.observation import Service, Worker
 from autoscaler.policy import Policy
+from autoscaler.revision import MOVING, Rollout, Step
 from autoscaler.workers import Workers
 from fleet.member import CONSUMING
 from fleet.registry import ORDER_CONSUME
@@ -160,6 +162,25 @@ RETIREMENT: dict[str, Mutant] = {
     "a worker that retires is recalled": lambda: patch.object(
         Workers, "available", property(lambda workers: workers.usable)
     ),
+}
+
+
+def _try_again(rollout: Rollout, service: Service) -> Step:
+    return Step(rollout=replace(rollout, phase=MOVING), move_to=rollout.revision)
+
+
+def _go_back_to_the_last(rollout: Rollout, revision: str, *, service: Service, now: float) -> Rollout:
+    return Rollout(revision=revision, phase=MOVING, previous=service.revision, began_at=now, at=now)
+
+
+ROLLOUTS: dict[str, Mutant] = {
+    "the service is not moved": lambda: patch("autoscaler.tick.set_revision", lambda *_, **__: None),
+    "a version that does not work is kept": lambda: patch("autoscaler.revision._may_return", lambda *_: False),
+    "a version that was given up is tried again": lambda: patch("autoscaler.revision._elsewhere", _try_again),
+    "a version that CloudFormation rolled back is kept": lambda: patch(
+        "autoscaler.revision._is_later", lambda *_, **__: False
+    ),
+    "it goes back to a version that never worked": lambda: patch("autoscaler.revision._begin", _go_back_to_the_last),
 }
 
 SLEEP: dict[str, Mutant] = {

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from autoscaler.desired import STOPPING_HOLDS_S
@@ -24,6 +26,7 @@ from tests.model.worker import POOL, QUEUE, SLOTS, Process
 
 MAXIMUM = 4
 SCALE_IN_AFTER_S = 30
+ROLLOUT_PATIENCE_S = 120
 POLL_S = 15
 TICK_TIMEOUT_S = 60.0  # the function's timeout in the template
 TICKS_AT_ONCE = 3
@@ -53,7 +56,12 @@ class Scaler:
         pool = Pool(name=POOL, service=SERVICE, queues=(QUEUE,), minimum=minimum, maximum=MAXIMUM, concurrency=SLOTS)
         broker = BrokerSettings(host="model", port=6379, tls=False, user="default", secret_arn="")
         self._settings = Settings(
-            broker=broker, cluster="model", pools=(pool,), poll_seconds=POLL_S, scale_in_after_s=SCALE_IN_AFTER_S
+            broker=broker,
+            cluster="model",
+            pools=(pool,),
+            poll_seconds=POLL_S,
+            scale_in_after_s=SCALE_IN_AFTER_S,
+            rollout_patience_s=ROLLOUT_PATIENCE_S,
         )
         self._known = KnownTasks(ecs, cluster="model", clock=now)
         self.client: Any = Client(self.store, self.seams)  # a redis.Redis, as far as production can tell
@@ -67,9 +75,14 @@ class Scaler:
         self.client.ping()
         return self.client
 
-    def _tick(self) -> list[Outcome]:
+    def _tick(self, *, target: str, invoked_at: float) -> list[Outcome]:
+        """Tick with the environment that the function had when it was invoked."""
         broker: Any = self
-        return list(tick(settings=self._settings, broker=broker, ecs=self.ecs, tasks=self._known).outcomes)
+        pool = replace(self._settings.pools[0], task_definition=target)
+        settings = replace(self._settings, pools=(pool,))
+        return list(
+            tick(settings=settings, broker=broker, ecs=self.ecs, tasks=self._known, invoked_at=invoked_at).outcomes
+        )
 
     def tick(self) -> None:
         """Run a tick without interruption; it acts on correct knowledge where the registry is right."""
@@ -77,7 +90,7 @@ class Scaler:
         informed = self._is_registry_right()
         remembered = self._memory()
         most = max(self.ecs.service.desired_count, len(self.ecs.tasks))
-        (outcome,) = self._tick()
+        (outcome,) = self._tick(target=self.ecs.target, invoked_at=self.now())
         recalled = set(outcome.decision.recall) & set(remembered.stopping)
         fleet = outcome.observation.fleet
         if isinstance(fleet, Fleet):
@@ -111,7 +124,8 @@ class Scaler:
     def begin_tick(self) -> None:
         """Begin a tick during which other things happen, another tick among them."""
         if len(self.ticks) < TICKS_AT_ONCE:
-            self.ticks.append(Actor(self.seams, self._tick, now=self.now()))
+            code = partial(self._tick, target=self.ecs.target, invoked_at=self.now())
+            self.ticks.append(Actor(self.seams, code, now=self.now()))
 
     def _is_registry_right(self) -> bool:
         if not self.store.up or self.ecs.throttled:

@@ -20,10 +20,11 @@ from tests.model.machine import (
     LeaseMachine,
     ProtocolMachine,
     RetirementMachine,
+    RolloutMachine,
     ScalingMachine,
     SleepMachine,
 )
-from tests.model.mutants import BROKER, DRAINING, GATES, LEASE, RETIREMENT, SCALING, SLEEP, Mutant
+from tests.model.mutants import BROKER, DRAINING, GATES, LEASE, RETIREMENT, ROLLOUTS, SCALING, SLEEP, Mutant
 from tests.model.scaler import Violation
 
 log = logging.getLogger(__name__)
@@ -71,6 +72,7 @@ MUTANTS: dict[str, tuple[Mutant, type[ProtocolMachine]]] = {
         (GATES, GatesMachine),
         (SLEEP, SleepMachine),
         (RETIREMENT, RetirementMachine),
+        (ROLLOUTS, RolloutMachine),
         (BROKER, BrokerMachine),
     )
     for name, mutant in mutants.items()

@@ -163,6 +163,9 @@ class World:
                 self.ecs.report(task.id, "STOPPED")
                 continue
             self.ecs.report(task.id, "RUNNING")
+            if task.definition in self.ecs.broken:
+                self.ecs.report(task.id, "STOPPED")
+                continue
             self.processes[task.id] = Process(task.id, seams=self.seams, store=self.store, ecs=self.ecs, now=self.now)
 
     def deliver_stops(self) -> None:

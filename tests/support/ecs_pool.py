@@ -37,9 +37,10 @@ class EcsPool:
     tasks: KnownTasks
     calls: list[str] = field(default_factory=list)
 
-    def tick(self) -> Outcome:
+    def tick(self, *, invoked_at: float | None = None) -> Outcome:
         self.calls.clear()
-        (outcome,) = tick(settings=self.settings, broker=self.broker, ecs=self.ecs, tasks=self.tasks).outcomes
+        seen = tick(settings=self.settings, broker=self.broker, ecs=self.ecs, tasks=self.tasks, invoked_at=invoked_at)
+        (outcome,) = seen.outcomes
         return outcome
 
     def watch(self, clock: Callable[[], float]) -> None:
@@ -63,6 +64,10 @@ class EcsPool:
     def described(self) -> dict[str, Any]:
         service: dict[str, Any] = self.ecs.describe_services(cluster=CLUSTER, services=[POOL.service])["services"][0]
         return service
+
+    @property
+    def revision(self) -> str:
+        return str(self.described()["taskDefinition"])
 
     @property
     def desired(self) -> int:

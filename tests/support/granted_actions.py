@@ -25,7 +25,8 @@ NOT_IN_A_DEMO: Mapping[str, frozenset[str]] = {
     "AirflowTaskRole": frozenset(("s3:PutObject", "kms:GenerateDataKey", "secretsmanager:GetSecretValue")),
     # A task that goes on after a wait reads its log, and appends to it.
     "WorkerTaskRole": frozenset(("kms:Decrypt",)),
-    "AutoscalerRole": OF_LAMBDA,
+    # It passes the workers' roles when it moves them to another revision, in a deployment.
+    "AutoscalerRole": OF_LAMBDA | {"iam:PassRole"},
     # integration/functions/test_version_check
     "VersionCheckRole": OF_LAMBDA | {"sns:Publish", "kms:GenerateDataKey"},
     # integration/functions/test_sleeper; Lambda reports a lost event.

@@ -19,6 +19,7 @@ from project.waiting import wait_until
 NEW_VERSION = "changed"
 REPORTED_WITHIN_S = 60.0
 IN_SYNC_TIMEOUT_S = 120.0
+FINISH_TIMEOUT_S = 600.0
 RAN_WITH = re.compile(r"dags_hash=([0-9a-f]+)")
 QUEUED_BY = """
     SELECT t.map_index, j.start_date > to_timestamp(%s) FROM task_instance t JOIN job j ON j.id = t.queued_by_job_id
@@ -31,22 +32,25 @@ def deploy_changed_image(trial: Trial) -> None:
     stack, observed = trial.stack, trial.observed
     config, clients, cluster = environments.load(CONFIG_ENV), stack.clients, stack.outputs["ClusterName"]
     release.build(NEW_VERSION, config=config, source=_changed_image())
-    trial.trigger_on_several(Burst(tasks=120, shortest_s=2, longest_s=30))
+    # Enough for the minute until the autoscaler is invoked with the new revision, and the boots after it.
+    trial.trigger_on_several(Burst(tasks=240, shortest_s=2, longest_s=30))
     old_hashes = {m.dags_hash for m in stack.registry.members().members if m.role == WORKER}
     began, began_at = time.monotonic(), time.time()
     replaced = {worker.id for worker in observed.wait_for("busy workers", lambda s: s.active > 0).workers}
     skew = SkewSampler(stack)
+    deploying = release.begin(NEW_VERSION, config=config, clients=clients)
     try:
-        release.deploy(NEW_VERSION, config=config, clients=clients)
         wait_until(skew.is_mixed, what="a mix of versions", timeout_s=release.ROLL_TIMEOUT_S)
         wrong = wrongly_reported(stack)
+        deploying.wait()
         release.wait(clients, cluster=cluster, report=lambda _line: None)
         trial.figures |= {"workers_replaced": len(replaced), "rollout_s": round(time.monotonic() - began)}
         # Tasks for the new scheduler to queue, beyond what may be left of the first burst.
         trial.trigger(Burst(tasks=24, shortest_s=1, longest_s=3))
-        trial.finish()
+        trial.finish(timeout_s=FINISH_TIMEOUT_S)
         wait_until(skew.is_in_sync, what="the version check's status in_sync", timeout_s=IN_SYNC_TIMEOUT_S)
     finally:
+        deploying.kill()
         skew.close()
     busy = {w.id for s in observed.workers.since(began) for w in s.workers if w.active and w.state == DRAINING}
     trial.figures["replaced_while_busy"] = len(busy & replaced)

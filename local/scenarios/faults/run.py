@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import httpx
 import redis
 
-from local.scenarios.faults import aws, broker, database
+from local.scenarios.faults import aws, broker, database, rollouts
 from local.scenarios.faults.deployment import deploy_changed_image
 from local.scenarios.faults.failures import (
     AUTOSCALER_AWAY_S,
@@ -45,8 +45,8 @@ REPORT = paths.STATE / "faults.json"
 # Airflow's 300 s would be much of the run. The limit must outlast the restart of the processes that a restart of
 # Postgres ends, and, on a busy machine, a new task of `airflow` (75 s): with 60 s, running tasks were taken for dead.
 HEARTBEAT_TIMEOUT_S = 120
-# CloudFormation waits for no service here: faults act while a deployment rolls out, and judge its end themselves.
-SETTLE_LIMIT_S = 0.0
+# A version that is given up takes longest: the autoscaler's patience, then three ECS tasks of `airflow` that fail.
+SETTLE_LIMIT_S = 900.0
 SETTINGS = {"AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": str(HEARTBEAT_TIMEOUT_S)}
 
 
@@ -131,6 +131,26 @@ def faults(*, autoscaler_away_s: float = AUTOSCALER_AWAY_S) -> tuple[Fault, ...]
             name="deployment",
             what="an image with a changed DAG is rolled out in mid-burst, with the Fleet page open",
             harm=with_open_page(deploy_changed_image),
+        ),
+        Fault(
+            name="broken-image",
+            what="workers that crash at their start are deployed in mid-burst",
+            harm=rollouts.deploy_broken_image,
+        ),
+        Fault(
+            name="long-task",
+            what=f"a deployment beside a task of {rollouts.LONGEST.longest_s:.0f} s",
+            harm=rollouts.deploy_beside_a_long_task,
+        ),
+        Fault(
+            name="two-deployments",
+            what="a second deployment while old workers finish tasks from before the first",
+            harm=rollouts.deploy_twice,
+        ),
+        Fault(
+            name="broken-autoscaler",
+            what="an autoscaler that fails is deployed, then mended by a release",
+            harm=rollouts.deploy_broken_autoscaler,
         ),
         Fault(name="asleep", what="the stack is put to sleep in mid-burst and woken", harm=put_to_sleep),
         Fault(name="sigkill", what="SIGKILL of a worker with running tasks", harm=kill_worker),

@@ -1,6 +1,7 @@
 """The order of a deployment, with real waiting processes, on a real Redis."""
 
 import importlib.metadata
+import json
 import os
 import signal
 import subprocess
@@ -12,10 +13,12 @@ from pathlib import Path
 import pytest
 
 from fleet.member import CONSUMING, DRAINING, RUNNING, STARTING, WEBSERVER, Member
+from fleet.pools import pool_entry
 from fleet.registry import Registry
 from local.servers.ports import free_port
 from project import paths
 from roles import health
+from roles.gate import GIVEN_UP
 from tests.support.celery_worker import running_worker
 from tests.support.fake_ecs import TASK_ARN, FakeEcs
 from tests.support.servers import RedisServer
@@ -134,6 +137,21 @@ def test_a_scheduler_waits_no_longer_than_its_limit_and_logs_the_consequence(sta
     said, complaint = start(GATE_MINUTES="0.05").communicate(timeout=30)
     assert said == "its turn\n"
     assert "tasks may start on a worker of other code" in complaint
+
+
+def test_a_container_whose_workers_are_given_up_fails_if_another_scheduler_runs(
+    start: Start, registry: Registry
+) -> None:
+    report(registry, "worker", state=CONSUMING)
+    report(registry, "scheduler", state=RUNNING)
+    pools = json.dumps([pool_entry(name="worker", queues=["default"], concurrency=1)])
+    process, other = (start(IMAGE_URI=image, POOLS=pools) for image in ("airflow:2", "airflow:3"))
+    assert stays(lambda: process.poll() is None, for_s=3)
+    registry.note_given_up("worker", "airflow:2")
+    _, complaint = process.communicate(timeout=15)
+    assert process.returncode == GIVEN_UP
+    assert "given up the workers with this image; still there: 1-/worker" in complaint
+    assert other.poll() is None
 
 
 def test_a_scheduler_without_redis_waits_until_its_limit(start: Start) -> None:

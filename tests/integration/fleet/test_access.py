@@ -163,6 +163,7 @@ def test_a_container_reports_itself_and_reads_the_others(broker: BrokerWithUsers
     assert [each.id for each in registry.members().members] == [f"task-1/{role}"]
     assert [each.id for each in registry.members_of(role).members] == [f"task-1/{role}"]
     assert registry.order(f"task-1/{role}") is None
+    assert registry.images_given_up(POOLS) == frozenset()
     registry.forget(f"task-1/{role}")
     assert registry.members().members == ()
     assert broker.denials() == set()
@@ -189,6 +190,7 @@ def test_the_autoscaler_reads_and_orders(broker: BrokerWithUsers) -> None:
     registry.read_memory("worker")
     registry.forecast("worker")
     registry.record_decision("worker", {"t": 1.0})
+    registry.note_given_up("worker", "image:2")
     assert broker.denials() == set()
 
 
@@ -236,6 +238,7 @@ ATTACKS: dict[str, Attack] = {
     "give another worker an order": call("SET", "fleet:order:task-2/worker", "drain"),
     "remove an order": call("DEL", "fleet:order:task-2/worker"),
     "forge the scaler's memory": call("SET", "fleet:scaler:worker", "{}"),
+    "say that a version is given up": call("SET", "fleet:given-up:worker", "image:1"),
     "forge a decision": call("LPUSH", "fleet:decisions:worker", "{}"),
     "forge the history": call("HSET", "fleet:history:worker", "1", "[]"),
     "forge the version check's memory": call("SET", "fleet:versions", "{}"),

@@ -166,6 +166,15 @@ def test_a_memory_that_is_not_an_object_is_an_error_rather_than_an_empty_one(cli
         Registry(client).read_memory("worker")
 
 
+def test_images_are_given_up_by_pool_for_a_while(client: redis.Redis) -> None:
+    fleet = Registry(client)
+    assert fleet.images_given_up(["worker", "long"]) == frozenset()
+    fleet.note_given_up("worker", "image:2")
+    fleet.note_given_up("another", "image:3")
+    assert fleet.images_given_up(["worker", "long"]) == {"image:2"}
+    assert 0 < client.ttl("fleet:given-up:worker") <= registry.GIVEN_UP_TTL_S
+
+
 def test_a_forecast_is_read_back(client: redis.Redis) -> None:
     fleet = Registry(client)
     fleet.write_forecast("worker", ((1_800_000_000, 8), (1_800_000_300, 4)))

@@ -1,6 +1,8 @@
 """The autoscaler in a rolling deployment, with a real Redis and the ECS API of the local stack."""
 
+import time
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -114,3 +116,84 @@ def test_a_member_that_ecs_does_not_know_prevents_no_draining(rollout: EcsPool) 
     rollout.report(new, CONSUMING)
     rollout.report(f"{new[:-4]}0000", CONSUMING)
     assert rollout.tick().decision.drain == (f"{old.rsplit('/', 1)[-1]}/worker",)
+
+
+def update_stack(rollout: EcsPool, *, patience_s: float = 600.0) -> str:
+    """Register another revision, and tell the autoscaler of it, as CloudFormation does; return its ARN."""
+    container = {"name": "worker", "image": "i:2", "memory": 1, "cpu": 1}
+    made = rollout.ecs.register_task_definition(family="worker", containerDefinitions=[container])
+    revision = str(made["taskDefinition"]["taskDefinitionArn"])
+    pool = replace(POOL, task_definition=revision)
+    rollout.settings = replace(rollout.settings, pools=(pool,), image="i:2", rollout_patience_s=patience_s)
+    return revision
+
+
+def test_the_service_moves_to_the_stacks_revision_which_has_worked_once_a_worker_of_it_consumes(
+    rollout: EcsPool,
+) -> None:
+    (old,) = rollout.start()
+    rollout.report(old, CONSUMING, active=4)
+    revision = update_stack(rollout)
+    assert rollout.tick().reason.endswith(f"; the service moves to {revision.rpartition('/')[2]}")
+    assert rollout.revision == revision
+    outcome = rollout.tick()
+    assert "has consumed yet" in outcome.reason
+    (new,) = rollout.start()
+    rollout.report(new, CONSUMING)
+    outcome = rollout.tick()
+    assert outcome.reason == outcome.decision.reason
+    assert outcome.figures()["RolloutGivenUp"] == 0
+    assert rollout.registry.images_given_up([POOL.name]) == frozenset()
+
+
+def test_a_revision_that_does_not_work_is_given_up_and_the_registry_names_its_image(rollout: EcsPool) -> None:
+    (old,) = rollout.start()
+    rollout.report(old, CONSUMING, active=4)
+    before, revision = rollout.revision, update_stack(rollout, patience_s=0.0)
+    rollout.tick()
+    assert rollout.revision == revision
+    rollout.tick()
+    assert rollout.revision == before
+    outcome = rollout.tick()
+    assert f"{revision.rpartition('/')[2]} is given up" in outcome.reason
+    assert (outcome.figures()["RolloutGivenUp"], outcome.is_well) == (1, False)
+    assert rollout.registry.images_given_up([POOL.name]) == {"i:2"}
+    rollout.tick()
+    assert rollout.revision == before
+
+
+def test_an_invocation_from_before_the_update_neither_moves_the_service_nor_names_its_own_image(
+    rollout: EcsPool,
+) -> None:
+    (old,) = rollout.start()
+    rollout.report(old, CONSUMING, active=4)
+    before = replace(rollout.settings, pools=(replace(POOL, task_definition=rollout.revision),), image="i:1")
+    began = time.time()
+    first = rollout.revision
+    update_stack(rollout, patience_s=0.0)
+    for _ in range(3):
+        rollout.tick()  # it is given up
+    rollout.settings = before
+    assert "RolloutGivenUp" not in rollout.tick(invoked_at=began - 1).figures()
+    assert rollout.revision == first
+    assert rollout.registry.images_given_up([POOL.name]) == {"i:2"}
+
+
+def test_a_paused_service_is_not_moved(rollout: EcsPool) -> None:
+    before = rollout.revision
+    update_stack(rollout)
+    paused = [{"key": "airflow-on-ecs:paused", "value": "true"}]
+    rollout.ecs.tag_resource(resourceArn=rollout.described()["serviceArn"], tags=paused)
+    assert rollout.tick().step is None
+    assert rollout.revision == before
+
+
+def test_a_move_that_ecs_refuses_is_a_problem_and_is_asked_for_again(rollout: EcsPool) -> None:
+    for arn in rollout.start(2):
+        rollout.report(arn, CONSUMING, active=4)
+    revision = update_stack(rollout)
+    with rollout.refusing("UpdateService"):
+        assert any("ThrottlingException" in problem for problem in rollout.tick().problems)
+    assert rollout.revision != revision
+    rollout.tick()
+    assert rollout.revision == revision

@@ -78,6 +78,12 @@ def account() -> Iterator[Account]:
         yield Account(api)
 
 
+def revisions(ecs: Any, family: str) -> list[str]:
+    """Return the ARNs of a family's active revisions."""
+    answer = ecs.list_task_definitions(familyPrefix=family.rpartition("/")[2], status="ACTIVE")
+    return list(answer["taskDefinitionArns"])
+
+
 def before(events: list[tuple[str, str]], first: tuple[str, str], second: tuple[str, str]) -> bool:
     return events.index(first) < events.index(second)
 
@@ -107,17 +113,27 @@ def test_a_stack_lives_and_ends_in_the_order_that_aws_needs(account: Account) ->
     assert account.carry_out("life", "UPDATE", ImageUri=NEXT_IMAGE) == "UPDATE_COMPLETE"
     after = account.services("life")
     assert after.keys() == services.keys()
-    assert all(after[name]["taskDefinition"] != services[name]["taskDefinition"] for name in services)
+    changed = {name for name in services if after[name]["taskDefinition"] != services[name]["taskDefinition"]}
+    assert {name.split("-")[1] for name in changed} == {"AirflowService", "FlowerService"}
+    # The workers' revision is told to the autoscaler, before the services change. The one before stays active.
+    assert before(
+        account.events("life"), ("AutoscalerFunction", "UPDATE_COMPLETE"), ("AirflowService", "UPDATE_IN_PROGRESS")
+    )
+    ecs = account.api.client("ecs")
+    (family,) = {each["taskDefinition"].rsplit(":", 1)[0] for name, each in after.items() if name not in changed}
+    assert revisions(ecs, family) == [f"{family}:1", f"{family}:2"]
 
     assert account.carry_out("life", "UPDATE", broken=True) == "UPDATE_ROLLBACK_COMPLETE"
     restored = account.services("life")
     assert {each["taskDefinition"] for each in restored.values()} == {each["taskDefinition"] for each in after.values()}
+    assert account.carry_out("life", "UPDATE", broken=True, ImageUri=IMAGE) == "UPDATE_ROLLBACK_COMPLETE"
+    assert revisions(ecs, family) == [f"{family}:1", f"{family}:2"]  # the third was of the update that is rolled back
 
     identifier = account.stack_id("life")
     assert account.delete("life") == "DELETE_COMPLETE"
     events = account.events(identifier)
     skipped = {title for title, status in events if status == "DELETE_SKIPPED"}
-    assert skipped == KEPT_ON_DELETION
+    assert skipped == KEPT_ON_DELETION | {"WorkerTaskDefinition"}  # the earlier revision
     # Lambda's interfaces hang in the group until some time after the functions; Lambda deletes them with their roles.
     for role in ("AutoscalerRole", "VersionCheckRole", "SleeperRole"):
         function = role.replace("Role", "Function")

@@ -425,8 +425,11 @@ def test_a_scheduler_waits_for_a_quarter_of_an_hour_unless_it_is_told_otherwise(
     assert become["limit_s"] == 15 * 60
 
 
-def test_a_limit_that_is_no_number_is_refused(become: dict[str, object], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(os.environ, "GATE_MINUTES", "soon")
+@pytest.mark.parametrize("name", ["GATE_MINUTES", "ROLLOUT_PATIENCE_MINUTES"])
+def test_a_limit_that_is_no_number_is_refused(
+    become: dict[str, object], monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setitem(os.environ, name, "soon")
     assert entrypoint.main(["gate"]) == 78
 
 

@@ -50,6 +50,27 @@ def roster(*members: Member, malformed: tuple[str, ...] = ()) -> Roster:
 OLD_AIRFLOW = (member("webserver", OLD), member("scheduler", OLD))
 
 
+def test_a_gate_whose_workers_are_given_up_fails_while_another_scheduler_runs() -> None:
+    gate, waiting = Gate(limit_s=LIMIT_S, now=0.0), roster(*OLD_AIRFLOW, member("worker", OLD, state=CONSUMING))
+    assert not gate.check(waiting, rule=other_workers, code=NEW, now=1.0).has_failed
+    passage = gate.check(waiting, rule=other_workers, code=NEW, now=2.0, is_given_up=True)
+    assert (passage.has_failed, passage.is_open) == (True, False)
+    assert "t/worker (consuming" in passage.why
+
+
+@pytest.mark.parametrize("present", [roster(member("worker", OLD, state=CONSUMING)), None])
+def test_a_gate_without_another_scheduler_or_a_registry_waits_whatever_is_given_up(present: Roster | None) -> None:
+    gate = Gate(limit_s=LIMIT_S, now=0.0)
+    assert not gate.check(present, rule=other_workers, code=NEW, now=1.0, is_given_up=True).has_failed
+    assert gate.check(present, rule=other_workers, code=NEW, now=LIMIT_S, is_given_up=True).is_open
+
+
+def test_a_gate_that_waits_for_no_one_opens_whatever_is_given_up() -> None:
+    gate, present = Gate(limit_s=LIMIT_S, now=0.0), roster(*OLD_AIRFLOW, member("worker", NEW, state=CONSUMING))
+    assert not gate.check(present, rule=other_workers, code=NEW, now=1.0, is_given_up=True).has_failed
+    assert gate.check(present, rule=other_workers, code=NEW, now=1.0 + CONFIRM_S, is_given_up=True).is_open
+
+
 @pytest.mark.parametrize(
     ("state", "in_the_way"),
     [(STARTING, True), (CONSUMING, True), (DRAINING, False), (DRAINED, False), (STOPPED, False)],
@@ -169,7 +190,13 @@ def test_an_unreadable_registry_does_not_mean_that_no_scheduler_runs(clock: Cloc
 
 
 @pytest.mark.parametrize(
-    ("given", "seconds"), [({}, 900.0), ({"GATE_MINUTES": "2"}, 120.0), ({"GATE_MINUTES": "0"}, 0)]
+    ("given", "seconds"),
+    [
+        ({}, 900.0),
+        ({"GATE_MINUTES": "2"}, 120.0),
+        ({"GATE_MINUTES": "0"}, 0),
+        ({"GATE_MINUTES": "2", "ROLLOUT_PATIENCE_MINUTES": "30"}, 1920.0),  # never before the workers are given up
+    ],
 )
 def test_the_limit_comes_from_the_environment(given: dict[str, str], seconds: float) -> None:
     assert limit_s(given) == seconds

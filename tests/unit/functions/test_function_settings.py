@@ -58,6 +58,14 @@ def test_boots_race_by_default_and_not_when_raced_boots_percent_is_zero(value: s
     assert settings.policy(settings.pools[0]).boots_per_task == boots
 
 
+@pytest.mark.parametrize(("value", "seconds"), [(None, 1800), ("", 1800), ("5", 300)])
+def test_new_workers_have_half_an_hour_unless_the_autoscaler_is_told_otherwise(
+    value: str | None, seconds: float
+) -> None:
+    patience = {} if value is None else {"ROLLOUT_PATIENCE_MINUTES": value}
+    assert Settings.from_environment({**ENVIRONMENT, **patience}).rollout_patience_s == seconds
+
+
 @pytest.mark.parametrize(
     ("poll_seconds", "ticks"),
     [(15, 4), (60, 1), (5, 12), (25, 3), (1, 60)],  # 25: at 0, 25, 50
@@ -86,6 +94,7 @@ def test_a_missing_variable_is_named(name: str, value: str | None) -> None:
         ("SCALE_IN_AFTER_S", "-1"),
         ("MAX_STEP_OUT", "0"),
         ("RACED_BOOTS_PERCENT", "some"),
+        ("ROLLOUT_PATIENCE_MINUTES", "0"),
         ("POOLS", "{"),
         ("POOLS", "[]"),
         ("POOLS", "{}"),

@@ -233,3 +233,8 @@ def test_a_second_condition_or_mapping_of_one_name_is_refused(add: Any) -> None:
     add(t, "Thing", {"Key": {"Value": 1}})
     with pytest.raises(ValueError, match="Thing is declared twice"):
         add(t, "Thing", {"Key": {"Value": 2}})
+
+
+def test_airflow_waits_at_its_gate_for_less_time_than_cloudformation_waits_for_airflow() -> None:
+    longest = sum(int(parameters()[name]["MaxValue"]) for name in ("GateMinutes", "RolloutPatienceMinutes"))
+    assert longest < 3 * 60

@@ -234,7 +234,7 @@ def test_a_function_may_call_exactly_what_its_code_calls(title: str, modules: li
         action
         for statement in statements(f"{title}Role")
         for action in statement["Action"]
-        if action.split(":")[0] not in ("kms", "logs")
+        if action.split(":")[0] not in ("iam", "kms", "logs")
     }
     # Lambda itself publishes lost events with the function's role.
     lambdas = (
@@ -247,6 +247,17 @@ def test_a_function_may_call_exactly_what_its_code_calls(title: str, modules: li
 
 def test_the_autoscaler_changes_only_worker_services() -> None:
     assert statement_for("AutoscalerRole", "ecs:UpdateService")["Resource"] == services("Worker")
+
+
+def test_only_the_autoscaler_passes_roles_those_of_workers_and_only_to_ecs() -> None:
+    passing = {role: s for role in roles() for s in statements(role) if "iam:PassRole" in s["Action"]}
+    assert passing.keys() == {"AutoscalerRole"}
+    assert passing["AutoscalerRole"] == {
+        "Effect": "Allow",
+        "Action": ["iam:PassRole"],
+        "Resource": [{"Fn::GetAtt": [f"Worker{kind}Role", "Arn"]} for kind in ("Task", "Execution")],
+        "Condition": {"StringEquals": {"iam:PassedToService": "ecs-tasks.amazonaws.com"}},
+    }
 
 
 def test_the_function_for_retirement_deploys_only_airflow_and_flower() -> None:

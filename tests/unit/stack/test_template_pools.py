@@ -36,7 +36,8 @@ def two_pools() -> dict[str, Any]:
 
 def test_a_pool_has_a_service_that_runs_its_worker(two_pools: dict[str, Any]) -> None:
     service = two_pools["Resources"]["HeavySqlService"]["Properties"]
-    assert service["TaskDefinition"] == {"Ref": "HeavySqlTaskDefinition"}
+    definition = two_pools["Resources"]["HeavySqlTaskDefinition"]["Properties"]
+    assert service["TaskDefinition"] == definition["Family"] == {"Fn::Sub": "${AWS::StackName}-HeavySql"}
     assert "DesiredCount" not in service
     (worker, _) = two_pools["Resources"]["HeavySqlTaskDefinition"]["Properties"]["ContainerDefinitions"]
     assert worker["Command"] == ["worker"]

@@ -148,12 +148,32 @@ def test_a_parameter_replaces_these_resources_but_no_service(name: str, titles: 
     assert replaced(with_values(()), after) & kept == set()
 
 
-@pytest.mark.parametrize("name", ["WorkerMin", "WorkerMax", "PollSeconds", "ScaleInAfterSeconds", "MaxWorkerAgeHours"])
+@pytest.mark.parametrize(
+    "name",
+    ["WorkerMin", "WorkerMax", "PollSeconds", "ScaleInAfterSeconds", "MaxWorkerAgeHours", "RolloutPatienceMinutes"],
+)
 def test_a_limit_of_scaling_replaces_no_worker(name: str) -> None:
     after = with_values(((name, other_value(name)),))
     before = with_values(())["Resources"]
     assert after["Resources"]["AutoscalerFunction"] != before["AutoscalerFunction"]
     assert after["Resources"]["WorkerTaskDefinition"] == before["WorkerTaskDefinition"]
+
+
+def test_another_image_changes_nothing_of_a_worker_service_that_cloudformation_would_wait_for() -> None:
+    before, after = with_values(())["Resources"], with_values((("ImageUri", other_value("ImageUri")),))["Resources"]
+    assert after["WorkerService"] == before["WorkerService"]
+    assert (
+        before["WorkerService"]["Properties"]["TaskDefinition"]
+        == before["WorkerTaskDefinition"]["Properties"]["Family"]
+    )
+    assert "WorkerTaskDefinition" in before["WorkerService"]["DependsOn"]  # or the family might not exist yet
+
+
+def test_earlier_revisions_of_workers_are_kept_and_no_others() -> None:
+    definitions = {t: r for t, r in with_values(())["Resources"].items() if r["Type"] == "AWS::ECS::TaskDefinition"}
+    kept = {title for title, each in definitions.items() if each.get("UpdateReplacePolicy") == "Retain"}
+    assert kept == {"WorkerTaskDefinition"}
+    assert definitions["WorkerTaskDefinition"]["DeletionPolicy"] == "Delete"  # also of one that is rolled back
 
 
 def test_the_schemas_say_what_replaces_a_database() -> None:

@@ -41,6 +41,7 @@ PLAIN = {
     ("SHARED_FOLDER",): ["worker", "runner"],
     ("POOLS",): [*AIRFLOW, "worker"],
     ("FORECAST_MINUTES",): ["forecaster"],
+    ("IMAGE_URI", "ROLLOUT_PATIENCE_MINUTES"): ["gate"],
     ("POOL",): ["worker"],
     ("PORT",): ["webserver", "scheduler", "flower"],
     ("PUBLIC_PORT", "CPU_UNITS", "MEMORY_MIB"): ["webserver"],
@@ -250,12 +251,14 @@ def test_the_pools_are_what_the_autoscaler_reads() -> None:
     text = rendered.filled(
         function_environment("AutoscalerFunction")["POOLS"],
         **{"AWS::StackName": "airflow-prd"},
+        WorkerTaskDefinition="the-arn:7",
         WorkerMin="1",
         WorkerMax="10",
         WorkerConcurrency="16",
     )
     (pool,) = read_pools(text, with_services=True)
     assert (pool.name, pool.service, pool.queues) == ("worker", "airflow-prd-WorkerService", ("default",))
+    assert pool.task_definition == "the-arn:7"
 
 
 @pytest.mark.parametrize(
@@ -263,7 +266,8 @@ def test_the_pools_are_what_the_autoscaler_reads() -> None:
     [
         (
             "AutoscalerFunction",
-            {"POOLS", "POLL_SECONDS", "SCALE_IN_AFTER_S", "MAX_STEP_OUT", "RACED_BOOTS_PERCENT", "MAX_AGE_HOURS"},
+            {"POOLS", "POLL_SECONDS", "SCALE_IN_AFTER_S", "MAX_STEP_OUT", "RACED_BOOTS_PERCENT", "MAX_AGE_HOURS"}
+            | {"IMAGE_URI", "ROLLOUT_PATIENCE_MINUTES"},
         ),
         ("VersionCheckFunction", {"SERVICES", "TOPIC_ARN", "WEBSERVER_URL"}),
     ],
