@@ -2,8 +2,8 @@
 
 - **Workers first, for new code and for a downgrade of Airflow.** New workers consume while the old scheduler continues;
   the new ECS task of `airflow` waits until no worker of other code may take a task. If the autoscaler gives the workers
-  with its own image up meanwhile, and another scheduler runs, it fails: ECS's circuit breaker then ends the deployment,
-  and CloudFormation rolls back.
+  with its own image up meanwhile, and only schedulers of other code run, it fails: ECS's circuit breaker then ends the
+  deployment, and CloudFormation rolls back.
 - **Webserver first, for an upgrade of Airflow.** A webserver serves older workers, not newer ones. So the new webserver
   starts at once, the new workers consume when no older webserver is left, and only the new scheduler and DAG processor
   wait for the old workers to leave their queues. (With a new DAG processor the old scheduler would queue new tasks.)
@@ -71,6 +71,12 @@ def others_schedule(roster: Roster) -> bool:
     return any(member.role == SCHEDULER and member.state == RUNNING for member in roster.members)
 
 
+def _is_live(roster: Roster, code: Code) -> bool:
+    """Return whether a scheduler of this code runs: then this is a copy that is replaced or added, no deployment."""
+    running = (member for member in roster.members if member.role == SCHEDULER and member.state == RUNNING)
+    return any(member.code.is_surely(code) for member in running)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Passage:
     """`why` names the members that the gate waits for; it is empty if there are none. `has_failed`: it never opens."""
@@ -102,7 +108,7 @@ class Gate:
             self._clear_since = now
         if self._clear_since is not None:
             return Passage(is_open=now - self._clear_since >= CONFIRM_S, why="")
-        if is_given_up and roster is not None and self._others_schedule:
+        if is_given_up and roster is not None and self._others_schedule and not _is_live(roster, code):
             return Passage(is_open=False, why="; ".join(waiting_for), has_failed=True)
         patience_s = self._limit_s if self._others_schedule else min(self._limit_s, STANDSTILL_S)
         return Passage(is_open=now - self._since >= patience_s, why="; ".join(waiting_for))

@@ -86,7 +86,7 @@ class Outcome:
         if isinstance(service, Service) and self.decision.desired is not None:
             figures |= {DESIRED: self.decision.desired, RUNNING: service.running, PENDING: service.pending}
         if self.step is not None:
-            figures[ROLLOUT_GIVEN_UP] = int(self.is_given_up)
+            figures[ROLLOUT_GIVEN_UP] = int(self.is_given_up or self.step.is_stuck)
         return figures
 
     @property
@@ -94,7 +94,8 @@ class Outcome:
         """Whether everything could be read, was well-formed and was carried out."""
         fleet = self.observation.fleet
         doubted = (*fleet.malformed, *fleet.limited, *fleet.ignored) if isinstance(fleet, Fleet) else ()
-        return not (self.observation.unreadable or doubted or self.problems or self.is_given_up)
+        is_stuck = self.step is not None and self.step.is_stuck
+        return not (self.observation.unreadable or doubted or self.problems or self.is_given_up or is_stuck)
 
     @property
     def oldest_wait_s(self) -> float | None:

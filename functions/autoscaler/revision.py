@@ -8,10 +8,11 @@ there each revision goes this way:
                  |
                  +-> RETURNING -> GIVEN_UP
 
-- MOVING: ECS is asked for the revision, until the service has it.
+- MOVING: ECS is asked for the revision, until the service has it. If it has not within `patience_s`, it is GIVEN_UP.
 - WATCHING: until a worker of it consumes. A new worker may wait for a newer webserver, or for capacity.
 - RETURNING: no worker consumed while some were needed for `patience_s`, or ECS found the deployment failed. ECS is
-  asked for the earlier revision, until the service has that.
+  asked for the earlier revision, until the service has that. Not later than UPDATE_LASTS_AT_MOST_S after the begin: the
+  schedulers have the revision's code by then, and the earlier one may be months old. The rollout is stuck instead.
 - GIVEN_UP: the service has an earlier revision again, by the autoscaler, by ECS's circuit breaker or by an operator. It
   is left there. Only another revision of the stack begins anew, or an operator who sets this one. (A later revision
   comes from CloudFormation, which names the family while it rolls back: it is not left there.)
@@ -32,6 +33,8 @@ PHASES = frozenset({MOVING, WATCHING, DONE, RETURNING, GIVEN_UP})
 FAILED = "FAILED"  # a deployment's rollout state, by ECS's circuit breaker
 # Ticks come each few seconds. After a longer gap the autoscaler was away, and old workers could not drain either.
 LONGEST_GAP_S = 60.0
+# By then CloudFormation has ended the update, or given it up: the schedulers have the revision's code.
+UPDATE_LASTS_AT_MOST_S = 3 * 3600.0
 LONGEST_TEXT = 512  # characters; a family has 255 at most
 
 
@@ -40,8 +43,8 @@ class Rollout:
     """What is remembered of a revision's rollout; revisions are ARNs, times are Redis's.
 
     `previous`: the revision to go back to, empty if none is known. `began_at`: when the revision was first asked for.
-    `at`: when it was last watched. `waited_s`: how long workers of it were needed and none consumed. `why`: the reason
-    for going back.
+    `at`: when it was last asked for or watched. `waited_s`: how long ECS did not move the service, or workers of it
+    were needed and none consumed. `why`: the reason for going back.
     """
 
     revision: str = ""
@@ -108,12 +111,13 @@ class Step:
     """What to remember, and the revision to ask ECS for; None for none.
 
     `is_confirmed`: the revision is given up, and was so at an earlier tick: one tick may have asked ECS before another
-    one moved the service.
+    one moved the service. `is_stuck`: the revision does not work, and the service is not moved back.
     """
 
     rollout: Rollout
     move_to: str | None = None
     is_confirmed: bool = False
+    is_stuck: bool = False
 
     @property
     def in_words(self) -> str:
@@ -121,7 +125,8 @@ class Step:
         rollout = self.rollout
         words = {
             MOVING: f"the service moves to {short(rollout.revision)}",
-            WATCHING: f"no worker of {short(rollout.revision)} has consumed yet, for {rollout.waited_s:.0f} s",
+            WATCHING: f"no worker of {short(rollout.revision)} has consumed yet, for {rollout.waited_s:.0f} s"
+            + (", and there is none to go back to" if self.is_stuck else ""),
             RETURNING: f"the service goes back to {short(rollout.previous)}: {rollout.why}",
             GIVEN_UP: f"{short(rollout.revision)} is given up: {rollout.why}",
         }
@@ -149,7 +154,7 @@ def advance(
 
 def _follow(rollout: Rollout, target: Target, *, service: Service, fleet: Fleet, needed: int, now: float) -> Step:
     if service.revision != rollout.revision:
-        return _elsewhere(rollout, service)
+        return _elsewhere(rollout, service, target, now=now)
     if rollout.phase == DONE:
         return Step(rollout=rollout)
     if rollout.phase == RETURNING and _may_return(rollout, service):
@@ -159,13 +164,23 @@ def _follow(rollout: Rollout, target: Target, *, service: Service, fleet: Fleet,
     return _watch(rollout, target, service=service, fleet=fleet, is_needed=needed > 0 and service.desired > 0, now=now)
 
 
-def _elsewhere(rollout: Rollout, service: Service) -> Step:
+def _elsewhere(rollout: Rollout, service: Service, target: Target, *, now: float) -> Step:
     """Return the step while the service has another revision."""
-    if rollout.phase in (GIVEN_UP, RETURNING):
+    is_too_early = _may_return(rollout, service) and _is_later(rollout.previous, than=service.revision)
+    if rollout.phase == GIVEN_UP or (rollout.phase == RETURNING and not is_too_early):
         return Step(rollout=replace(rollout, phase=GIVEN_UP))
+    if rollout.phase == RETURNING:
+        return Step(rollout=rollout, move_to=rollout.previous)
     if rollout.phase == MOVING or _is_later(service.revision, than=rollout.revision):
-        return Step(rollout=replace(rollout, phase=MOVING), move_to=rollout.revision)
+        passed_s = min(max(0.0, now - rollout.at), LONGEST_GAP_S) if rollout.phase == MOVING else 0.0
+        rollout = replace(rollout, phase=MOVING, at=now, waited_s=rollout.waited_s + passed_s)
+        if passed_s and rollout.waited_s >= target.patience_s:
+            return Step(rollout=replace(rollout, phase=GIVEN_UP, why="ECS did not move the service to it"))
+        return Step(rollout=rollout, move_to=rollout.revision)
     why = f"ECS or an operator set the service to {short(service.revision)}"
+    if is_too_early and rollout.phase == WATCHING:
+        # The circuit breaker goes back to the last deployment that completed: none does while old workers drain.
+        return Step(rollout=replace(rollout, phase=RETURNING, why=why), move_to=rollout.previous)
     return Step(rollout=replace(rollout, phase=GIVEN_UP, why=why))
 
 
@@ -176,7 +191,7 @@ def short(revision: str) -> str:
 
 def _begin(rollout: Rollout, revision: str, *, service: Service, now: float) -> Rollout:
     """Begin anew. The revision to go back to is the last one that worked, as far as that is known."""
-    is_under_way = rollout.phase in (MOVING, WATCHING, RETURNING)
+    is_under_way = rollout.phase in (MOVING, WATCHING, RETURNING) and now - rollout.began_at < UPDATE_LASTS_AT_MOST_S
     others = _others(service, revision)
     known = [rollout.previous] if is_under_way and _is_credible(rollout.previous, revision, others) else []
     # CloudFormation rolled back to what worked: nothing else is to be gone back to.
@@ -215,8 +230,8 @@ def _watch(rollout: Rollout, target: Target, *, service: Service, fleet: Fleet, 
         why = f"no worker of it consumed within {target.patience_s / 60:g} min"
     else:
         return Step(rollout=rollout)
-    if not _may_return(rollout, service):
-        return Step(rollout=rollout)
+    if not _may_return(rollout, service) or now - rollout.began_at >= UPDATE_LASTS_AT_MOST_S:
+        return Step(rollout=rollout, is_stuck=True)
     return Step(rollout=replace(rollout, phase=RETURNING, why=why), move_to=rollout.previous)
 
 

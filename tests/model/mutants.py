@@ -165,7 +165,7 @@ RETIREMENT: dict[str, Mutant] = {
 }
 
 
-def _try_again(rollout: Rollout, service: Service) -> Step:
+def _try_again(rollout: Rollout, *_: object, **__: object) -> Step:
     return Step(rollout=replace(rollout, phase=MOVING), move_to=rollout.revision)
 
 

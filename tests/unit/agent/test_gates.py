@@ -10,6 +10,7 @@ from agent.gates import (
     STANDSTILL_S,
     Gate,
     Permission,
+    Rule,
     limit_s,
     other_workers,
     other_workers_unless_newer,
@@ -63,6 +64,16 @@ def test_a_gate_without_another_scheduler_or_a_registry_waits_whatever_is_given_
     gate = Gate(limit_s=LIMIT_S, now=0.0)
     assert not gate.check(present, rule=other_workers, code=NEW, now=1.0, is_given_up=True).has_failed
     assert gate.check(present, rule=other_workers, code=NEW, now=LIMIT_S, is_given_up=True).is_open
+
+
+@pytest.mark.parametrize("rule", [other_workers, other_workers_unless_newer])
+def test_a_copy_of_a_scheduler_that_runs_already_is_not_failed_by_workers_given_up(rule: Rule) -> None:
+    """One that is replaced, or added by scaling, is no deployment: nothing could be rolled back."""
+    gate = Gate(limit_s=LIMIT_S, now=0.0)
+    present = roster(member("webserver", NEW), member("scheduler", NEW), member("worker", OLD, state=CONSUMING))
+    passage = gate.check(present, rule=rule, code=NEW, now=1.0, is_given_up=True)
+    assert (passage.has_failed, passage.is_open) == (False, False)
+    assert gate.check(present, rule=rule, code=NEW, now=LIMIT_S, is_given_up=True).is_open
 
 
 def test_a_gate_that_waits_for_no_one_opens_whatever_is_given_up() -> None:

@@ -14,6 +14,7 @@ from autoscaler.revision import (
     LONGEST_GAP_S,
     MOVING,
     RETURNING,
+    UPDATE_LASTS_AT_MOST_S,
     WATCHING,
     Rollout,
     Step,
@@ -215,3 +216,47 @@ def test_the_memory_keeps_the_rollout_and_refuses_another() -> None:
     for change in ({"phase": "lost"}, {"previous": None}, {"waited": -1.0}, {"revision": 7}, {"why": 513 * "x"}):
         with pytest.raises(ValueError, match="rollout"):
             Rollout.from_record({**rollout.to_record(), **change})
+
+
+def test_a_service_that_ecs_does_not_move_is_given_up_after_the_patience() -> None:
+    """UpdateService may be refused for good: a revision that is no longer active, a role that may not be passed."""
+    found = Step(rollout=WORKED)
+    for tick in range(int(PATIENCE_S / 15) + 1):
+        assert found.move_to == (R2 if tick else None)
+        found = step(found.rollout, service(R1), now=NOW + tick * 15)
+    assert (found.rollout.phase, found.move_to) == (GIVEN_UP, None)
+    assert "airflow-prd-Worker:2 is given up: ECS did not move the service to it" in found.in_words
+    assert step(found.rollout, service(R1)).is_confirmed
+
+
+def test_a_pool_without_demand_does_not_go_back_once_the_schedulers_have_the_revisions_code() -> None:
+    moved = watched(step(WORKED, service(R1)).rollout, service(R2), seconds=60, needed=0).rollout
+    later = replace(moved, at=NOW - 60, began_at=NOW - UPDATE_LASTS_AT_MOST_S)
+    waiting = watched(later, service(R2), seconds=PATIENCE_S - 75)
+    assert (waiting.rollout.phase, waiting.is_stuck) == (WATCHING, False)
+    stuck = watched(later, service(R2), seconds=PATIENCE_S + 60)
+    assert (stuck.move_to, stuck.rollout.phase, stuck.is_stuck) == (None, WATCHING, True)
+    assert step(stuck.rollout, service(R2), worker(R2)).rollout.phase == DONE
+
+
+def test_after_releases_without_demand_the_last_of_them_is_gone_back_to() -> None:
+    first = watched(step(WORKED, service(R1)).rollout, service(R2), seconds=60, needed=0).rollout
+    days_later = NOW + 86_400
+    assert step(first, service(R2), target=R3, now=days_later, invoked_at=days_later).rollout.previous == R2
+
+
+def test_when_ecs_goes_back_further_than_to_the_last_that_worked_the_service_is_moved_on_to_that() -> None:
+    """ECS's circuit breaker takes the last deployment that completed. None does while old workers have tasks."""
+    watching = Rollout(revision=R3, phase=WATCHING, previous=R2, began_at=NOW - 60, at=NOW - 5)
+    back = step(watching, service(R1, R3, R2), target=R3)
+    assert (back.move_to, back.rollout.phase) == (R2, RETURNING)
+    assert step(back.rollout, service(R1, R3, R2), target=R3).move_to == R2
+    left = step(back.rollout, service(R2, R1), target=R3)
+    assert (left.move_to, left.rollout.phase) == (None, GIVEN_UP)
+
+
+@pytest.mark.parametrize("state", ["IN_PROGRESS", FAILED])
+def test_a_revision_that_does_not_work_with_none_to_go_back_to_is_stuck(state: str) -> None:
+    watching = Rollout(revision=R1, phase=WATCHING, began_at=NOW, at=NOW)
+    found = watched(watching, service(R1, state=state), target=R1, seconds=PATIENCE_S + 15)
+    assert (found.rollout.phase, found.is_stuck, found.move_to) == (WATCHING, True, None)
