@@ -62,8 +62,6 @@ def handler(event: Any, context: Any) -> dict[str, Any]:
 def with_services(parts: Wiring) -> Wiring:
     """Return the wiring with the names of the services as ECS lists them now."""
     names = parts.names.find(pool.service for pool in parts.settings.pools)
-    if parts.names.problem:
-        logger.warning("the services are not listed", extra={"problem": parts.names.problem})
     return replace(parts, settings=parts.settings.with_names(names))
 
 

@@ -10,27 +10,31 @@ import time
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from aws_lambda_powertools import Logger
+
 from shared.aws import AWS_ERRORS, in_words
 
 SERVICES_A_PAGE = 100  # ListServices gives no more
 # A service keeps its name; CloudFormation may replace a service by another.
 ASK_AGAIN_AFTER_S = 600.0
 
+logger = Logger()
+
 
 class ServiceNames:
-    """The names of a cluster's services. `problem`: why ECS did not list them the last time, empty if it did."""
+    """The names of a cluster's services."""
 
     def __init__(self, ecs: Any, *, cluster: str, clock: Callable[[], float] = time.monotonic) -> None:
         self._ecs, self._cluster, self._clock = ecs, cluster, clock
         self._names: frozenset[str] = frozenset()
         self._listed_at: float | None = None
-        self.problem = ""
 
     def find(self, beginnings: Iterable[str]) -> dict[str, str]:
         """Return the names of the services by how they begin, without the dash before the random part.
 
         A beginning without a service, or with several, stands for itself, and so does a whole name. ECS lists its
-        services while one is missing, and after ASK_AGAIN_AFTER_S. Never raises for AWS: names known before stay.
+        services while one is missing, and after ASK_AGAIN_AFTER_S. Never raises for AWS: names known before stay, and a
+        warning says why ECS did not list them.
         """
         wanted = list(beginnings)
         if self._is_due() or not all(map(self._matches, wanted)):
@@ -45,9 +49,9 @@ class ServiceNames:
         try:
             self._names = frozenset(arn.rpartition("/")[2] for page in pages for arn in page["serviceArns"])
         except AWS_ERRORS as error:
-            self.problem = in_words(error)
+            logger.warning("the services are not listed", extra={"problem": in_words(error)})
         else:
-            self.problem, self._listed_at = "", self._clock()
+            self._listed_at = self._clock()
 
     def _matches(self, beginning: str) -> tuple[str, ...]:
         if beginning in self._names:

@@ -101,11 +101,12 @@ def _work(clients: Clients, settings: Settings) -> Work | str:
     claimed = [*(worker.id for worker in workers), *roster.malformed]
     answers = KnownTasks(clients.ecs, cluster=settings.cluster).read(map(task_of, claimed))
     real = {name for name in claimed if _may_be_worker(name, answers, pools)}
+    silence = [f"ECS did not say which tasks run: {answers.problem}"] if answers.problem else []
     malformed = sum(name in real for name in roster.malformed)
     if malformed:
-        return f"malformed members in the fleet registry: {malformed}"
+        return "; ".join([f"malformed members in the fleet registry: {malformed}", *silence])
     busy = (f"{worker.active} active on {worker.id} of pool {worker.pool}" for worker in workers if worker.id in real)
-    return Work(queued=sum(lengths.values()), busy=tuple(sorted(busy)))
+    return Work(queued=sum(lengths.values()), busy=(*sorted(busy), *silence))
 
 
 def _may_be_worker(member: str, answers: Answers, pools: Sequence[Pool]) -> bool:

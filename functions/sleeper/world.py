@@ -38,7 +38,7 @@ class Service:
 
 @dataclass(frozen=True, kw_only=True)
 class Work:
-    """Messages in the queues of all pools, and each worker with running tasks, in words."""
+    """Messages in the queues of all pools; in words, the workers that run tasks, and why ECS did not tell of some."""
 
     queued: int
     busy: tuple[str, ...]

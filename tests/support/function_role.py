@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import logging
 import urllib.request
 import uuid
 from collections.abc import Iterator, Mapping
 from typing import Any
+
+import pytest
 
 from cfn.intrinsics import Scope, resolve
 from local.aws.backend.settings import ACCESS_PATH
@@ -45,7 +48,7 @@ class FunctionRole:
         role = rendered.resources("AWS::IAM::Role")[f"{title}Role"]
         trust = json.dumps(role["AssumeRolePolicyDocument"])
         arn = iam.create_role(RoleName=self.name, AssumeRolePolicyDocument=trust)["Role"]["Arn"]
-        documents = (_without(resolve(document, scope), without) for document in _documents(role))
+        documents = (without_action(resolve(document, scope), without) for document in _documents(role))
         self.policies = [json.dumps(document) for document in documents]
         for number, document in enumerate(self.policies):
             iam.put_role_policy(RoleName=self.name, PolicyName=f"p{number}", PolicyDocument=document)
@@ -54,6 +57,11 @@ class FunctionRole:
 
     def client(self, service: str) -> Any:
         return self._session.client(service)
+
+    @property
+    def variables(self) -> dict[str, str]:
+        """The variables of the environment in which Lambda gives a function the role's credentials."""
+        return self._session.credentials().variables
 
     @property
     def granted(self) -> set[str]:
@@ -76,7 +84,18 @@ class FunctionRole:
         return found
 
 
-def _without(document: dict[str, Any], action: str) -> dict[str, Any]:
+def lacks(action: str) -> str:
+    """Return the words that tell of a refusal for lack of this action."""
+    return f"is not authorized to perform: {action} "
+
+
+def warnings_in(caplog: pytest.LogCaptureFixture) -> str:
+    """Return the warnings that were logged, with all that they carry."""
+    return "\n".join(str(vars(record)) for record in caplog.records if record.levelno >= logging.WARNING)
+
+
+def without_action(document: dict[str, Any], action: str) -> dict[str, Any]:
+    """Return the policy without an action; a statement that names no other is left out."""
     statements = [
         {**each, "Action": [one for one in each["Action"] if one != action]} for each in document["Statement"]
     ]

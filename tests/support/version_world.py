@@ -96,7 +96,8 @@ class World:
         services = {f"{key.capitalize()}Service": found[name] for key, name in self.services.items()}
         return {**services, "Cluster": answer["services"][0]["clusterArn"]}
 
-    def define(self, key: str, *, image: str) -> str:
+    def define(self, key: str, *, image: str, **roles: str) -> str:
+        """Register a revision of the service's task definition; return its ARN."""
         containers = [{"name": name, "image": image, "essential": name not in ENDED} for name in CONTAINERS[key]]
         made = self.ecs.register_task_definition(
             family=f"{self.cluster}-{key}",
@@ -105,6 +106,7 @@ class World:
             networkMode="awsvpc",
             cpu="256",
             memory="512",
+            **roles,
         )
         arn: str = made["taskDefinition"]["taskDefinitionArn"]
         return arn

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 
 from fleet.registry import MEMBERS_KEY, Registry, member_key
 from shared.service_names import ServiceNames
@@ -12,7 +13,7 @@ from shared.settings import SettingsError
 from sleeper.handler import tick
 from sleeper.read import Clients
 from tests.support.aws_api import AwsApi, aws_api
-from tests.support.function_role import OF_LAMBDA, FunctionRole
+from tests.support.function_role import OF_LAMBDA, FunctionRole, lacks, warnings_in
 from tests.support.servers import RedisServer
 from tests.support.sleeping_world import ALARMS, NOW, Environment, clients_of, environment, role_of, with_role
 from tests.support.version_world import FakeWebserver
@@ -25,6 +26,22 @@ ASLEEP, AWAKE = "asleep", "awake"
 LONG = NOW + 3600.0
 ALL_OFF = {"airflow": 0, "worker": 0, "flower": 0}
 ALL_ON = {"airflow": 1, "worker": 1, "flower": 1}
+MOST_TICKS = 30
+LISTS = "ecs:ListServices"
+# Of the role; `make test` takes the first away, `make test-all` each.
+ACTIONS = (
+    "rds:StopDBInstance",
+    *("rds:DescribeDBInstances", "rds:StartDBInstance"),
+    *("ecs:DescribeClusters", "ecs:DescribeServices", "ecs:DescribeTasks", LISTS),
+    *("ecs:TagResource", "ecs:UntagResource", "ecs:UpdateService"),
+    *("application-autoscaling:DescribeScalableTargets", "application-autoscaling:RegisterScalableTarget"),
+    *("cloudwatch:DescribeAlarms", "cloudwatch:DisableAlarmActions", "cloudwatch:EnableAlarmActions"),
+    "cloudwatch:SetAlarmState",
+)
+
+
+def marks_of(action: str) -> list[pytest.MarkDecorator]:
+    return [] if action == ACTIONS[0] else [pytest.mark.slow]
 
 
 @pytest.fixture(scope="module")
@@ -244,32 +261,52 @@ def test_an_alarm_that_is_still_on_after_waking_notifies_again(env: Environment)
     assert alarm["StateValue"] == "INSUFFICIENT_DATA"
 
 
-def test_a_night_needs_every_action_that_the_role_allows(env: Environment, role: FunctionRole) -> None:
+def night(env: Environment) -> Iterator[Any]:
+    """Yield the record of each tick of a night that needs every action of the role."""
     ServiceNames(env.own.ecs, cluster=env.name).find(env.fleet.services.values())  # as the handler does
     env.work(2)
     env.want(ASLEEP)
-    assert env.tick()["steps"] == []
+    yield env.tick()
     env.work(0)
-    env.settle()
+    yield from until_settled(env)
     env.want(AWAKE)
     env.clients.alarms.set_alarm_state(AlarmName=f"{env.name}-{ALARMS[0]}", StateValue="ALARM", StateReason="test")
-    env.settle()
-    env.settle(now=LONG)
+    yield from until_settled(env)
+    yield from until_settled(env, now=LONG)
+
+
+def until_settled(env: Environment, *, now: float = NOW) -> Iterator[Any]:
+    for _ in range(MOST_TICKS):
+        record = env.tick(now=now)
+        yield record
+        if record["is_settled"]:
+            return
+    raise AssertionError(record)
+
+
+def test_a_night_needs_every_action_that_the_role_allows(env: Environment, role: FunctionRole) -> None:
+    busy, *_ = list(night(env))
+    assert busy["steps"] == []
     # This broker has no password. `make demo` reads that of the deployed one.
     assert role.granted - role.used == OF_LAMBDA | {"secretsmanager:GetSecretValue"}
+    assert role.used == set(ACTIONS)
 
 
-def test_an_action_that_the_role_lacks_is_noticed(administered: Environment, api: AwsApi) -> None:
-    role = role_of(administered, api, without="rds:StopDBInstance")
-    env = with_role(administered, role)
-    env.want(ASLEEP)
-    for _ in range(30):
-        env.tick()
-        if role.refused:
-            break
-    (message,) = role.refused
-    assert f"perform: rds:StopDBInstance on resource: arn:aws:rds:{api.region}:123456789012:db:{env.name} " in message
-    assert env.database() == "available"
+@pytest.mark.parametrize("action", [pytest.param(action, marks=marks_of(action)) for action in ACTIONS])
+def test_an_action_that_the_role_lacks_is_told_in_words(
+    administered: Environment, api: AwsApi, caplog: pytest.LogCaptureFixture, action: str
+) -> None:
+    role = role_of(administered, api, without=action)
+    said: list[str] = []
+    try:
+        for record in night(with_role(administered, role)):
+            said.append(record["says"])
+            if role.refused:
+                break
+    except ClientError as error:  # as the desired state was written down: the invocation fails
+        said.append(str(error))
+    assert lacks(action) in said[-1] or (action == LISTS and lacks(action) in warnings_in(caplog))
+    assert all(lacks(action) in message for message in role.refused)
 
 
 def test_a_desired_state_other_than_asleep_and_awake_is_refused(env: Environment) -> None:

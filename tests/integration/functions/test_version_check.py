@@ -16,7 +16,7 @@ from shared.broker import Broker
 from shared.service_names import ServiceNames
 from shared.settings import BrokerSettings
 from tests.support.aws_api import AwsApi, aws_api
-from tests.support.function_role import OF_LAMBDA, FunctionRole
+from tests.support.function_role import OF_LAMBDA, FunctionRole, lacks
 from tests.support.servers import RedisServer
 from tests.support.version_world import CODE, FakeWebserver, World
 from version_check.check import Wiring, check
@@ -347,8 +347,8 @@ def test_a_notification_needs_every_action_that_the_role_allows(
     assert role.granted - role.used == rest
 
 
-@pytest.mark.parametrize("action", ["sns:Publish", "kms:GenerateDataKey"])
-def test_an_action_that_the_role_lacks_is_noticed(
+@pytest.mark.parametrize("action", ["sns:Publish", "kms:GenerateDataKey", "kms:Decrypt"])
+def test_a_notification_that_the_role_does_not_allow_is_told_in_words(
     api: AwsApi, world: World, parts: Wiring, clients: dict[str, Any], action: str
 ) -> None:
     own, role = with_role(parts, world, api, clients, without=action)
@@ -356,8 +356,19 @@ def test_an_action_that_the_role_lacks_is_noticed(
     world.report("worker", world.tasks["worker"][0], image_version="1.0")
     (problem,) = check(own).problems
     (message,) = role.refused
-    assert f"perform: {action} on resource: " in message
-    assert "not authorized" in problem
+    assert lacks(action) in message
+    assert lacks(action) in problem
+
+
+@pytest.mark.parametrize("action", ["ecs:DescribeServices", "ecs:DescribeTasks", "ecs:ListTasks"])
+def test_what_the_role_may_not_read_is_unknown_in_words(
+    api: AwsApi, world: World, parts: Wiring, clients: dict[str, Any], action: str
+) -> None:
+    own, role = with_role(parts, world, api, clients, without=action)
+    found = gaps(check(own))
+    assert found.keys() >= set(world.services)
+    assert all(lacks(action) in found[service] for service in world.services)
+    assert all(lacks(action) in message for message in role.refused)
 
 
 def test_the_time_out_of_sync_survives_silence_and_the_functions_end(world: World, look: Look) -> None:

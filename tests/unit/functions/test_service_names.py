@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+import pytest
 from botocore.exceptions import EndpointConnectionError
 
 from shared.service_names import ASK_AGAIN_AFTER_S, ServiceNames
@@ -38,7 +39,6 @@ def names_of(ecs: Ecs, now: Sequence[float] = (0.0,)) -> ServiceNames:
 def test_a_name_is_found_by_its_beginning_on_any_page() -> None:
     names = names_of(Ecs([f"{AIRFLOW}-a1"], [f"{WORKER}-b2", f"{WORKER}Heavy-c3"]))
     assert names.find([WORKER, AIRFLOW]) == {WORKER: f"{WORKER}-b2", AIRFLOW: f"{AIRFLOW}-a1"}
-    assert names.problem == ""
 
 
 def test_a_whole_name_is_itself() -> None:
@@ -65,10 +65,13 @@ def test_known_names_are_not_listed_again_for_a_while() -> None:
     assert ecs.listed == 2
 
 
-def test_names_stay_known_while_ecs_does_not_answer() -> None:
+def test_names_stay_known_while_ecs_does_not_answer_and_a_warning_says_why(caplog: pytest.LogCaptureFixture) -> None:
     ecs = Ecs([f"{WORKER}-b2"])
     names = names_of(ecs, now=[0.0, ASK_AGAIN_AFTER_S])
     names.find([WORKER])
+    assert caplog.records == []
     ecs.is_away = True
     assert names.find([WORKER]) == {WORKER: f"{WORKER}-b2"}
-    assert names.problem.startswith("EndpointConnectionError")
+    (warning,) = caplog.records
+    assert warning.levelname == "WARNING"
+    assert str(vars(warning)["problem"]).startswith("EndpointConnectionError")
