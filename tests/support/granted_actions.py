@@ -21,11 +21,11 @@ OF_LAMBDA = frozenset((*LOG, *NETWORK_INTERFACE_ACTIONS))
 # Each is needed elsewhere, as the comment says; what is needed nowhere is to be removed from its role.
 NOT_IN_A_DEMO: Mapping[str, frozenset[str]] = {
     **{f"{service}ExecutionRole": IMAGE_PULL for service in ("Airflow", "Worker", "Flower")},
-    # The triggerer uploads its logs; a rotated password is read (integration/agent/test_password_rotation).
+    # acceptance/iam: the triggerer uploads its logs, and a rotated password is read.
     "AirflowTaskRole": frozenset(("s3:PutObject", "kms:GenerateDataKey", "secretsmanager:GetSecretValue")),
-    # A task that goes on after a wait reads its log, and appends to it.
+    # acceptance/iam: a task that goes on after a wait reads its log, and appends to it.
     "WorkerTaskRole": frozenset(("kms:Decrypt",)),
-    # It passes the workers' roles when it moves them to another revision, in a deployment.
+    # integration/functions/test_autoscaler_role: it passes the workers' roles when it moves them to another revision.
     "AutoscalerRole": OF_LAMBDA | {"iam:PassRole"},
     # integration/functions/test_version_check
     "VersionCheckRole": OF_LAMBDA | {"sns:Publish", "kms:GenerateDataKey"},

@@ -1,0 +1,34 @@
+"""A local stack whose roles are whole is refused nothing; of an action that one lacks, it tells in words."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.support.granted_actions import NOT_IN_A_DEMO
+from tests.support.staged import stage
+
+STAGE_TIMEOUT_S = 600
+LOSSES = 3
+pytestmark = [pytest.mark.acceptance, pytest.mark.slow, pytest.mark.timeout(STAGE_TIMEOUT_S + 120)]
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    return stage("tests.acceptance.iam.stage", tmp_path_factory.mktemp("iam"), timeout_s=STAGE_TIMEOUT_S)
+
+
+def test_a_task_that_defers_and_a_rotated_password_are_refused_nothing(results: Any) -> None:
+    assert results["refused"] == []
+    assert "back from the triggerer" in results["log"]
+
+
+@pytest.mark.parametrize("role", ["AirflowTaskRole", "WorkerTaskRole"])
+def test_what_a_demonstration_leaves_unused_is_used(results: Any, role: str) -> None:
+    assert NOT_IN_A_DEMO[role] - set(results["used"][role]) == set()
+
+
+def test_each_lost_action_is_told_in_words(results: Any) -> None:
+    assert len(results["told"]) == LOSSES
+    assert [loss for loss, line in results["told"].items() if not line] == []
