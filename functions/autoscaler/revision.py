@@ -35,6 +35,9 @@ FAILED = "FAILED"  # a deployment's rollout state, by ECS's circuit breaker
 LONGEST_GAP_S = 60.0
 # By then CloudFormation has ended the update, or given it up: the schedulers have the revision's code.
 UPDATE_LASTS_AT_MOST_S = 3 * 3600.0
+# Invocations from before the update have ended by then. Two of them can undo what a later one did: one writes the
+# memory that it read before, and the other one finds a later revision than the remembered one.
+OLD_INVOCATIONS_LAST_AT_MOST_S = 120.0
 LONGEST_TEXT = 512  # characters; a family has 255 at most
 
 
@@ -171,7 +174,8 @@ def _elsewhere(rollout: Rollout, service: Service, target: Target, *, now: float
         return Step(rollout=replace(rollout, phase=GIVEN_UP))
     if rollout.phase == RETURNING:
         return Step(rollout=rollout, move_to=rollout.previous)
-    if rollout.phase == MOVING or _is_later(service.revision, than=rollout.revision):
+    has_just_begun = 0 <= now - rollout.began_at < OLD_INVOCATIONS_LAST_AT_MOST_S
+    if rollout.phase == MOVING or has_just_begun or _is_later(service.revision, than=rollout.revision):
         passed_s = min(max(0.0, now - rollout.at), LONGEST_GAP_S) if rollout.phase == MOVING else 0.0
         rollout = replace(rollout, phase=MOVING, at=now, waited_s=rollout.waited_s + passed_s)
         if passed_s and rollout.waited_s >= target.patience_s:

@@ -129,15 +129,23 @@ def test_it_goes_back_at_once_when_ecs_found_the_deployment_failed() -> None:
 
 
 def test_what_ecs_or_an_operator_set_back_is_left_there() -> None:
-    rollout = step(step(WORKED, service(R1)).rollout, service(R2, R1)).rollout
+    rollout = Rollout(revision=R2, phase=WATCHING, previous=R1, began_at=NOW - 120, at=NOW - 5)
     for phase in (WATCHING, DONE):
         left = step(replace(rollout, phase=phase), service(R1, R2))
         assert (left.move_to, left.rollout.phase) == (None, GIVEN_UP)
         assert "ECS or an operator set the service to airflow-prd-Worker:1" in left.in_words
 
 
+@pytest.mark.parametrize("phase", [WATCHING, DONE])
+def test_what_an_invocation_from_before_the_update_set_back_is_moved_on(phase: str) -> None:
+    """Found by the model: two deployments within a minute, and the second one was given up at once."""
+    just_begun = Rollout(revision=R3, phase=phase, previous=R1, began_at=NOW - 51, at=NOW - 21)
+    again = step(just_begun, service(R2, R1), target=R3)
+    assert (again.move_to, again.rollout.phase) == (R3, MOVING)
+
+
 def test_a_tick_that_asked_ecs_before_another_moved_the_service_confirms_nothing() -> None:
-    watching = step(step(WORKED, service(R1)).rollout, service(R2, R1)).rollout
+    watching = Rollout(revision=R2, phase=WATCHING, previous=R1, began_at=NOW - 120, at=NOW - 5)
     late = step(watching, service(R1))
     assert (late.rollout.is_given_up, late.is_confirmed) == (True, False)
     after = step(late.rollout, service(R2, R1))
@@ -247,7 +255,7 @@ def test_after_releases_without_demand_the_last_of_them_is_gone_back_to() -> Non
 
 def test_when_ecs_goes_back_further_than_to_the_last_that_worked_the_service_is_moved_on_to_that() -> None:
     """ECS's circuit breaker takes the last deployment that completed. None does while old workers have tasks."""
-    watching = Rollout(revision=R3, phase=WATCHING, previous=R2, began_at=NOW - 60, at=NOW - 5)
+    watching = Rollout(revision=R3, phase=WATCHING, previous=R2, began_at=NOW - 120, at=NOW - 5)
     back = step(watching, service(R1, R3, R2), target=R3)
     assert (back.move_to, back.rollout.phase) == (R2, RETURNING)
     assert step(back.rollout, service(R1, R3, R2), target=R3).move_to == R2
