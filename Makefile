@@ -122,7 +122,7 @@ pipeline-ledger: setup-dev ## let only an environment's own role write its ledge
 # CONTRIBUTING.md says which tests are marked slow.
 override PYTEST := $(BIN)/python -m pytest
 override SEVERAL := -n 4 --dist loadfile --no-loadscope-reorder -m
-test: setup lint ## lint, unit tests, the protocol's model, quick integration tests, one demonstration (some 12 minutes)
+test: setup lint ## lint, unit tests, the protocol's model, quick integration tests, one demonstration (some ten minutes)
 	@$(PYTEST) $(SEVERAL) "not slow and not acceptance and not image" tests
 	@$(PYTEST) -m "acceptance and not slow" tests/acceptance
 
@@ -136,7 +136,7 @@ test-fast: setup-dev ## run the unit tests
 test-image: setup-dev ## build the real image and run every role of it (needs buildah and podman)
 	@$(BIN)/python -m pytest -m image -rs tests/image
 
-protocol: setup-dev ## run the model of the drain protocol over 100,000 steps (about half an hour)
+protocol: setup-dev ## run the model of the drain protocol over 100,000 steps (about an hour)
 	@PROTOCOL_STEPS=100000 $(BIN)/python -m pytest tests/model -k test_no_task --log-cli-level=INFO
 
 compiled: setup-dev # compile the simulator's hot modules, if there is a compiler and the build is out of date

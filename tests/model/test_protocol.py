@@ -54,7 +54,7 @@ def explore(machine: type[ProtocolMachine], *, steps: int, shrink: bool) -> None
     )
 
 
-@pytest.mark.timeout(2 * 3600)  # 100,000 steps take half an hour or more
+@pytest.mark.timeout(2 * 3600)  # 100,000 steps take about an hour
 @pytest.mark.parametrize("steps", [int(STEPS)] if STEPS else [500, pytest.param(3_000, marks=pytest.mark.slow)])
 def test_no_task_is_ever_on_a_worker_that_ecs_may_stop(steps: int, record_property: RecordProperty) -> None:
     explore(ProtocolMachine, steps=steps, shrink=True)
