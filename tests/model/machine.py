@@ -178,7 +178,7 @@ class ProtocolMachine(RuleBasedStateMachine):
         _expect(not ecs.moves, f"the autoscaler asks again for {ecs.moves}")
         ecs.roll_back(good)
         if names_the_family:
-            self._go_on(MOVED_PERIODS)
+            self._go_on(ROLLOUT_PERIODS)  # until no earlier invocation can have been the reason
             ecs.name_the_family()
         self._expect_the_stacks_revision()
         ecs.deploy()

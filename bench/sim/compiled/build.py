@@ -25,7 +25,7 @@ CACHE = paths.STATE / "compiled"  # holds the last build, in a folder named by i
 MODULES: Mapping[str, tuple[str, ...]] = {
     "functions/autoscaler": (
         *("boots", "decide", "desired", "estimates", "forecast", "memory", "observation", "policy", "reason"),
-        *("retirement", "rollout", "workers"),
+        *("retirement", "revision", "rollout", "workers"),
     ),
     "fleet": ("forecast", "history", "member", "pools", "registry", "validation"),
     "airflow_image/agent": ("variables",),
