@@ -68,13 +68,16 @@ def other_workers_unless_newer(roster: Roster, code: Code) -> tuple[str, ...]:
 
 def others_schedule(roster: Roster) -> bool:
     """Return whether a scheduler runs; a scheduler that waits for its turn does not count."""
-    return any(member.role == SCHEDULER and member.state == RUNNING for member in roster.members)
+    return bool(_schedulers(roster))
 
 
 def _is_live(roster: Roster, code: Code) -> bool:
     """Return whether a scheduler of this code runs: then this is a copy that is replaced or added, no deployment."""
-    running = (member for member in roster.members if member.role == SCHEDULER and member.state == RUNNING)
-    return any(member.code.is_surely(code) for member in running)
+    return any(scheduler.code.is_surely(code) for scheduler in _schedulers(roster))
+
+
+def _schedulers(roster: Roster) -> tuple[Member, ...]:
+    return tuple(member for member in roster.members if member.role == SCHEDULER and member.state == RUNNING)
 
 
 @dataclass(frozen=True, kw_only=True)

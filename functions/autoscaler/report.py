@@ -66,6 +66,11 @@ class Outcome:
         return self.step is not None and self.step.is_confirmed
 
     @property
+    def has_failed_revision(self) -> bool:
+        """Whether the stack's revision did not work, be it given up or not."""
+        return self.is_given_up or (self.step is not None and self.step.is_stuck)
+
+    @property
     def reason(self) -> str:
         """The decision's reason, and what happens to the rollout."""
         return "; ".join(filter(None, (self.decision.reason, "" if self.step is None else self.step.in_words)))
@@ -86,7 +91,7 @@ class Outcome:
         if isinstance(service, Service) and self.decision.desired is not None:
             figures |= {DESIRED: self.decision.desired, RUNNING: service.running, PENDING: service.pending}
         if self.step is not None:
-            figures[ROLLOUT_GIVEN_UP] = int(self.is_given_up or self.step.is_stuck)
+            figures[ROLLOUT_GIVEN_UP] = int(self.has_failed_revision)
         return figures
 
     @property
@@ -94,8 +99,7 @@ class Outcome:
         """Whether everything could be read, was well-formed and was carried out."""
         fleet = self.observation.fleet
         doubted = (*fleet.malformed, *fleet.limited, *fleet.ignored) if isinstance(fleet, Fleet) else ()
-        is_stuck = self.step is not None and self.step.is_stuck
-        return not (self.observation.unreadable or doubted or self.problems or self.is_given_up or is_stuck)
+        return not (self.observation.unreadable or doubted or self.problems or self.has_failed_revision)
 
     @property
     def oldest_wait_s(self) -> float | None:

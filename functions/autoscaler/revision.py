@@ -170,13 +170,13 @@ def _follow(rollout: Rollout, target: Target, *, service: Service, fleet: Fleet,
 def _elsewhere(rollout: Rollout, service: Service, target: Target, *, now: float) -> Step:
     """Return the step while the service has another revision."""
     is_too_early = _may_return(rollout, service) and _is_later(rollout.previous, than=service.revision)
-    if rollout.phase == GIVEN_UP or (rollout.phase == RETURNING and not is_too_early):
-        return Step(rollout=replace(rollout, phase=GIVEN_UP))
-    if rollout.phase == RETURNING:
+    if rollout.phase == RETURNING and is_too_early:
         return Step(rollout=rollout, move_to=rollout.previous)
+    if rollout.is_given_up:
+        return Step(rollout=replace(rollout, phase=GIVEN_UP))
     has_just_begun = 0 <= now - rollout.began_at < OLD_INVOCATIONS_LAST_AT_MOST_S
     if rollout.phase == MOVING or has_just_begun or _is_later(service.revision, than=rollout.revision):
-        passed_s = min(max(0.0, now - rollout.at), LONGEST_GAP_S) if rollout.phase == MOVING else 0.0
+        passed_s = _passed_s(rollout, now) if rollout.phase == MOVING else 0.0
         rollout = replace(rollout, phase=MOVING, at=now, waited_s=rollout.waited_s + passed_s)
         if passed_s and rollout.waited_s >= target.patience_s:
             return Step(rollout=replace(rollout, phase=GIVEN_UP, why="ECS did not move the service to it"))
@@ -226,7 +226,7 @@ def _is_later(revision: str, *, than: str) -> bool:
 def _watch(rollout: Rollout, target: Target, *, service: Service, fleet: Fleet, is_needed: bool, now: float) -> Step:
     if any(_is_new(worker.deployment, service) and worker.is_consuming for worker in fleet.workers):
         return Step(rollout=replace(rollout, phase=DONE, at=now, why=""))
-    passed_s = min(max(0.0, now - rollout.at), LONGEST_GAP_S) if rollout.phase == WATCHING and is_needed else 0.0
+    passed_s = _passed_s(rollout, now) if rollout.phase == WATCHING and is_needed else 0.0
     rollout = replace(rollout, phase=WATCHING, at=now, waited_s=rollout.waited_s + passed_s)
     if service.rollout_state == FAILED:
         why = "ECS found its deployment failed"
@@ -237,6 +237,11 @@ def _watch(rollout: Rollout, target: Target, *, service: Service, fleet: Fleet, 
     if not _may_return(rollout, service) or now - rollout.began_at >= UPDATE_LASTS_AT_MOST_S:
         return Step(rollout=rollout, is_stuck=True)
     return Step(rollout=replace(rollout, phase=RETURNING, why=why), move_to=rollout.previous)
+
+
+def _passed_s(rollout: Rollout, now: float) -> float:
+    """Return how much of the time since the last tick counts as waiting."""
+    return min(max(0.0, now - rollout.at), LONGEST_GAP_S)
 
 
 def _is_short_text(value: object) -> bool:
