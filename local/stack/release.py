@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -54,11 +55,16 @@ def build(version: str, *, config: Environment, source: Path = paths.IMAGE_SOURC
     return True
 
 
-def begin(version: str, *, config: Environment, clients: Clients, folder: Path = sam.BUILD) -> sam.Sam:
-    """Begin to deploy the image `version`, with the functions that were built in the folder."""
+@contextlib.contextmanager
+def deploying(version: str, *, config: Environment, clients: Clients, folder: Path = sam.BUILD) -> Iterator[sam.Sam]:
+    """Begin to deploy the image `version`, with the functions that were built in the folder; end SAM at the exit."""
     uri = image_uri(config.parameters[IMAGE_PARAMETER], version)
     aws = environment(clients.endpoint, config.region)
-    return sam.deploy(config.name, aws, overrides={IMAGE_PARAMETER: uri}, folder=folder)
+    deployment = sam.deploy(config.name, aws, overrides={IMAGE_PARAMETER: uri}, folder=folder)
+    try:
+        yield deployment
+    finally:
+        deployment.kill()
 
 
 def deploy(
@@ -68,11 +74,8 @@ def deploy(
 
     Raises CommandError with SAM's reason when CloudFormation rolled back, as it does when a service does not settle.
     """
-    deploying = begin(version, config=config, clients=clients)
-    try:
-        deploying.wait(meanwhile=meanwhile)
-    finally:
-        deploying.kill()
+    with deploying(version, config=config, clients=clients) as deployment:
+        deployment.wait(meanwhile=meanwhile)
 
 
 class Progress:

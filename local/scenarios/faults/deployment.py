@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import shutil
 import time
@@ -31,27 +32,23 @@ def deploy_changed_image(trial: Trial) -> None:
     """Deploy: old workers finish their tasks, new workers take over, then `airflow`; no new task runs old code."""
     stack, observed = trial.stack, trial.observed
     config, clients, cluster = environments.load(CONFIG_ENV), stack.clients, stack.outputs["ClusterName"]
-    release.build(NEW_VERSION, config=config, source=_changed_image())
+    build_changed(NEW_VERSION)
     # Enough for the minute until the autoscaler is invoked with the new revision, and the boots after it.
     trial.trigger_on_several(Burst(tasks=240, shortest_s=2, longest_s=30))
     old_hashes = {m.dags_hash for m in stack.registry.members().members if m.role == WORKER}
     began, began_at = time.monotonic(), time.time()
     replaced = {worker.id for worker in observed.wait_for("busy workers", lambda s: s.active > 0).workers}
     skew = SkewSampler(stack)
-    deploying = release.begin(NEW_VERSION, config=config, clients=clients)
-    try:
+    with contextlib.closing(skew), release.deploying(NEW_VERSION, config=config, clients=clients) as deployment:
         wait_until(skew.is_mixed, what="a mix of versions", timeout_s=release.ROLL_TIMEOUT_S)
         wrong = wrongly_reported(stack)
-        deploying.wait()
+        deployment.wait()
         release.wait(clients, cluster=cluster, report=lambda _line: None)
         trial.figures |= {"workers_replaced": len(replaced), "rollout_s": round(time.monotonic() - began)}
         # Tasks for the new scheduler to queue, beyond what may be left of the first burst.
         trial.trigger(Burst(tasks=24, shortest_s=1, longest_s=3))
         trial.finish(timeout_s=FINISH_TIMEOUT_S)
         wait_until(skew.is_in_sync, what="the version check's status in_sync", timeout_s=IN_SYNC_TIMEOUT_S)
-    finally:
-        deploying.kill()
-        skew.close()
     busy = {w.id for s in observed.workers.since(began) for w in s.workers if w.active and w.state == DRAINING}
     trial.figures["replaced_while_busy"] = len(busy & replaced)
     trial.require(bool(busy & replaced), "no worker of the old version had tasks when it was ordered to drain")
@@ -94,10 +91,16 @@ def _queued_by_new(trial: Trial, run_id: str, *, deployed_at: float) -> dict[int
         return dict(database.execute(QUEUED_BY, (deployed_at, run_id, BURST_TASK)).fetchall())
 
 
-def _changed_image() -> Path:
-    """Return a copy of the image's files in which one DAG has changed."""
-    copy = paths.TEMPORARY / NEW_VERSION
+def build_changed(version: str) -> None:
+    """Build a version of the image in which one DAG has changed."""
+    source = image_with(version, Path("dags") / f"{BURST_DAG}.py", f"\n# {version}\n")
+    release.build(version, config=environments.load(CONFIG_ENV), source=source)
+
+
+def image_with(version: str, file: Path, text: str, *, is_whole: bool = False) -> Path:
+    """Return a copy of the image's files with `text` at the end of one; `is_whole`: it is the whole file."""
+    copy = paths.TEMPORARY / version
     shutil.copytree(paths.IMAGE_SOURCE, copy, dirs_exist_ok=True)
-    with (copy / "dags" / f"{BURST_DAG}.py").open("a") as dag:
-        dag.write(f"\n# {NEW_VERSION}\n")
+    with (copy / file).open("w" if is_whole else "a") as changed:
+        changed.write(text)
     return copy

@@ -5,12 +5,13 @@ from __future__ import annotations
 import contextlib
 import shutil
 import time
-from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
 from fleet.member import DRAINING
 from local.scenarios.airflow import BURST_DAG, BURST_TASK
+from local.scenarios.faults.deployment import build_changed, image_with
 from local.scenarios.faults.trial import Burst, Trial
 from local.stack import release, sam
 from local.stack.up import CONFIG_ENV
@@ -39,7 +40,7 @@ REPORTED_TIMEOUT_S = 120.0
 def deploy_broken_image(trial: Trial) -> None:
     """Deploy workers that crash at their start: the old ones go on, and everything goes back by itself."""
     before = _versions(trial)
-    broken = _image(BROKEN, STARTS_WORKERS, CRASH, is_whole=True)
+    broken = image_with(BROKEN, STARTS_WORKERS, CRASH, is_whole=True)
     release.build(BROKEN, config=environments.load(CONFIG_ENV), source=broken)
     trial.trigger_on_several(Burst(tasks=80, shortest_s=2, longest_s=30))
     began, began_at = time.monotonic(), time.time()
@@ -67,7 +68,7 @@ def deploy_beside_a_long_task(trial: Trial) -> None:
     wait_until(lambda: _running(trial, long_run) == 1, what="start of the long task", timeout_s=START_TIMEOUT_S)
     trial.trigger(Burst(tasks=24, shortest_s=2, longest_s=30))
     began = time.monotonic()
-    _build_changed(BESIDE_A_LONG_TASK)
+    build_changed(BESIDE_A_LONG_TASK)
     with _deploying(trial, BESIDE_A_LONG_TASK) as deployment:
         deployment.wait()
     settled_s = round(time.monotonic() - began)
@@ -87,7 +88,7 @@ def deploy_beside_a_long_task(trial: Trial) -> None:
 def deploy_twice(trial: Trial) -> None:
     """Deploy a second version while old workers still finish tasks from before the first."""
     for version in (FIRST, SECOND):
-        _build_changed(version)
+        build_changed(version)
     trial.trigger_on_several(OUTLAST_ONE_DEPLOYMENT)
     before = {worker.id for worker in trial.stack.workers().members}
     began = time.monotonic()
@@ -118,7 +119,7 @@ def deploy_broken_autoscaler(trial: Trial) -> None:
     trial.require(decided == 0, f"{decided} decisions by a broken autoscaler: the fault proves nothing")
     trial.trigger(Burst(tasks=24, shortest_s=1, longest_s=3))
     began = time.monotonic()
-    _build_changed(MENDED)
+    build_changed(MENDED)
     with _deploying(trial, MENDED) as deployment:
         deployment.wait()
     trial.figures["mended_after_s"] = round(time.monotonic() - began)
@@ -127,14 +128,9 @@ def deploy_broken_autoscaler(trial: Trial) -> None:
     _wait_until_steady(trial, versions={MENDED})
 
 
-@contextlib.contextmanager
-def _deploying(trial: Trial, version: str, *, folder: Path = sam.BUILD) -> Iterator[sam.Sam]:
+def _deploying(trial: Trial, version: str, *, folder: Path = sam.BUILD) -> AbstractContextManager[sam.Sam]:
     config = environments.load(CONFIG_ENV)
-    deployment = release.begin(version, config=config, clients=trial.stack.clients, folder=folder)
-    try:
-        yield deployment
-    finally:
-        deployment.kill()
+    return release.deploying(version, config=config, clients=trial.stack.clients, folder=folder)
 
 
 def _wait_until_steady(trial: Trial, *, versions: set[str]) -> None:
@@ -175,20 +171,6 @@ def _present_version(trial: Trial) -> str:
     parameters = _stack_of(trial)["Parameters"]
     uri = next(p["ParameterValue"] for p in parameters if p["ParameterKey"] == release.IMAGE_PARAMETER)
     return str(uri).rpartition(":")[2]
-
-
-def _build_changed(version: str) -> None:
-    dag = Path("dags") / f"{BURST_DAG}.py"
-    release.build(version, config=environments.load(CONFIG_ENV), source=_image(version, dag, f"\n# {version}\n"))
-
-
-def _image(version: str, file: Path, text: str, *, is_whole: bool = False) -> Path:
-    """Return a copy of the image's files with `text` at the end of one; `is_whole`: it is the whole file."""
-    copy = paths.TEMPORARY / version
-    shutil.copytree(paths.IMAGE_SOURCE, copy, dirs_exist_ok=True)
-    with (copy / file).open("w" if is_whole else "a") as changed:
-        changed.write(text)
-    return copy
 
 
 def _broken_functions() -> Path:
