@@ -24,6 +24,7 @@ from fleet.member import (
     task_of,
 )
 from fleet.registry import Roster
+from version_check.rollout import Rollout, gap_of
 from version_check.verdict import Difference, Gap, Reference, Verdict
 
 IMAGE_DIGEST = "image_digest"
@@ -47,14 +48,15 @@ class Container:
 class Tasks:
     """What ECS returned: the containers that must report, the ids of all live ECS tasks, and gaps for failed calls.
 
-    `stopping`: ECS tasks that are stopping and may still report. `is_complete` is false when a call for tasks failed.
-    `is_asleep`: the environment was put to sleep.
+    `stopping`: ECS tasks that are stopping and may still report. `rollouts`: of the services whose deployment is not
+    complete. `is_complete` is false when a call for tasks failed. `is_asleep`: the environment was put to sleep.
     """
 
     containers: tuple[Container, ...]
     known: frozenset[str]
     stopping: frozenset[str] = frozenset()
     gaps: tuple[Gap, ...] = ()
+    rollouts: tuple[Rollout, ...] = ()
     is_complete: bool = True
     is_asleep: bool = False
 
@@ -82,6 +84,7 @@ def compare(observation: Observation) -> Verdict:
     differences: list[Difference] = []
     gaps = [
         *observation.tasks.gaps,
+        *(gap_of(rollout, members) for rollout in observation.tasks.rollouts),
         *_silent_members(observation, members),
         *_gaps_of_answer(observation.answer, observation.tasks),
     ]

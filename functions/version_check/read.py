@@ -23,7 +23,8 @@ from shared.ecs import (
 )
 from shared.tags import size_asleep
 from version_check.compare import Container, Tasks
-from version_check.verdict import ROLLING_OUT, Gap, Reference
+from version_check.rollout import Rollout
+from version_check.verdict import Gap, Reference
 
 RUNNING = "RUNNING"
 STOPPED = "STOPPED"
@@ -39,13 +40,14 @@ def read_tasks(ecs: Any, *, cluster: str, services: Mapping[str, str], reported:
     report, so those tasks are described by their ids.
     """
     gaps: list[Gap] = []
-    tasks: list[Described] = []
+    listed: dict[str, list[Described]] = {}
     for key, service in services.items():
         try:
             arns = running_tasks(ecs, cluster=cluster, service=service)
-            tasks += with_time("startedAt", describe_tasks(ecs, cluster=cluster, tasks=arns), status=RUNNING)
+            listed[key] = with_time("startedAt", describe_tasks(ecs, cluster=cluster, tasks=arns), status=RUNNING)
         except AWS_ERRORS as error:
             gaps.append(Gap(who=key, why=in_words(error)))
+    tasks = [task for of_service in listed.values() for task in of_service]
     known = {_id(task) for task in tasks}
     others = sorted({task for task in map(task_of, reported) if TASK_ID.fullmatch(task)} - known)
     stopping: set[str] = set()
@@ -60,7 +62,8 @@ def read_tasks(ecs: Any, *, cluster: str, services: Mapping[str, str], reported:
         containers=tuple(container for task in tasks for container in running_containers(task)),
         known=frozenset(known | stopping),
         stopping=frozenset(stopping),
-        gaps=(*_unsettled(services, described), *gaps),
+        gaps=(*_failed(services, described), *gaps),
+        rollouts=tuple(_rollouts(services, described, listed)),
         is_complete=not gaps,
         is_asleep=_is_asleep(described[services[AIRFLOW]]),
     )
@@ -86,30 +89,48 @@ def _is_asleep(service: Described | str) -> bool:
     return not isinstance(service, str) and size_asleep(service.get("tags", ())) is not None
 
 
-def _unsettled(services: Mapping[str, str], described: Mapping[str, Described | str]) -> list[Gap]:
-    """Return a gap for each service that cannot be described or is in a rollout: its new tasks have not reported."""
-    gaps = []
+def _failed(services: Mapping[str, str], described: Mapping[str, Described | str]) -> Iterator[Gap]:
+    """Yield a gap for each service that cannot be described, or whose deployment failed."""
     for key, service in services.items():
         entry = described[service]
         if isinstance(entry, str):
-            gaps.append(Gap(who=key, why=entry))
-        elif (why := _why_unsettled(entry)) is not None:
-            began = live_deployments(entry)[0].get("createdAt")
-            gaps.append(Gap(who=key, why=why, since=None if began is None else began.timestamp()))
-    return gaps
+            yield Gap(who=key, why=entry)
+        elif _has_failed(entry):
+            newest = live_deployments(entry)[0]
+            why = f"its deployment failed: {newest.get('rolloutStateReason', '')}"
+            yield Gap(who=key, why=why, since=_began_at(newest))
 
 
-def _why_unsettled(service: Described) -> str | None:
-    newest, *older = live_deployments(service)
-    if newest.get("rolloutState") == FAILED:
-        return f"its deployment failed: {newest.get('rolloutStateReason', '')}"
-    if not is_rolling_out(service):
-        return None
-    left = sum(deployment["runningCount"] for deployment in older)
-    return (
-        f"{ROLLING_OUT}: {newest['runningCount']} of {newest['desiredCount']} new ECS tasks run, "
-        f"old ECS tasks left: {left}"
-    )
+def _rollouts(
+    services: Mapping[str, str],
+    described: Mapping[str, Described | str],
+    listed: Mapping[str, Iterable[Described]],
+) -> Iterator[Rollout]:
+    """Yield the rollouts under way; `listed`: the ECS tasks by the service's key."""
+    for key, service in services.items():
+        entry = described[service]
+        if isinstance(entry, str) or _has_failed(entry) or not is_rolling_out(entry):
+            continue
+        newest, *older = live_deployments(entry)
+        deployments = {_id(task): task.get("startedBy") for task in listed.get(key, ())}
+        yield Rollout(
+            key=key,
+            since=_began_at(newest),
+            wanted=newest["desiredCount"],
+            running=newest["runningCount"],
+            left=sum(deployment["runningCount"] for deployment in older),
+            new=frozenset(task for task, by in deployments.items() if by == newest["id"]),
+            old=frozenset(task for task, by in deployments.items() if by != newest["id"]),
+        )
+
+
+def _has_failed(service: Described) -> bool:
+    return live_deployments(service)[0].get("rolloutState") == FAILED
+
+
+def _began_at(deployment: Mapping[str, Any]) -> float | None:
+    began = deployment.get("createdAt")
+    return None if began is None else float(began.timestamp())
 
 
 def _id(task: Described) -> str:

@@ -32,6 +32,7 @@ TO_DO = {
         "run other code than the UI shows."
     ),
 }
+TO_DO_DRAINING = "Nothing: all that take tasks run the webserver's code, and old workers finish theirs."
 TO_DO_UNKNOWN = (
     "Check the containers named above: their logs (one stream per container) and their ECS tasks. A container that "
     "does not report has lost the broker or hangs; stop its ECS task, and ECS starts another one."
@@ -102,9 +103,13 @@ def message_on(verdict: Verdict, memory: Memory, *, cluster: str) -> Message:
         _section("Unknown", [_gap(gap, verdict.at) for gap in verdict.unknown]),
         _section("Problems", verdict.notes),
         _section("Since", [f"{_time(memory.since)} ({_duration(verdict.at - memory.since)})"]),
-        _section("What to do", [TO_DO.get(verdict.status, TO_DO_UNKNOWN)]),
+        _section("What to do", [_to_do(verdict)]),
     ]
     return Message(subject=subject[:LONGEST_SUBJECT], body="\n\n".join(filter(None, sections)) + "\n")
+
+
+def _to_do(verdict: Verdict) -> str:
+    return TO_DO_DRAINING if verdict.is_draining_only else TO_DO.get(verdict.status, TO_DO_UNKNOWN)
 
 
 def _section(title: str, lines: Iterable[str]) -> str:

@@ -5,14 +5,12 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from fleet.member import Code
+from fleet.member import WORKER, Code
 
 IN_SYNC = "in_sync"
 OUT_OF_SYNC = "out_of_sync"
 UNKNOWN = "unknown"
 ASLEEP = "asleep"
-# How the reason of a gap begins, about a service.
-ROLLING_OUT = "a deployment is rolling out"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,11 +33,15 @@ class Difference:
 
 @dataclass(frozen=True, kw_only=True)
 class Gap:
-    """Something unknown: about whom, why, and since when (seconds since the epoch), None if that is unknown too."""
+    """Something unknown: about whom, why, and since when (seconds since the epoch), None if that is unknown too.
+
+    `is_draining_only`: a rollout of workers of which only the end is open, because old ones still drain.
+    """
 
     who: str
     why: str
     since: float | None = None
+    is_draining_only: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,6 +79,13 @@ class Verdict:
             return OUT_OF_SYNC
         return UNKNOWN if self.unknown else IN_SYNC
 
+    @property
+    def is_draining_only(self) -> bool:
+        """Whether the fleet is not in sync only because old workers drain: all that take tasks run the same code."""
+        are_draining = all(each.role == WORKER and each.is_draining for each in self.out_of_sync)
+        is_any = bool(self.out_of_sync or self.unknown)
+        return is_any and are_draining and all(gap.is_draining_only for gap in self.unknown)
+
     def to_record(self, *, at_most: int | None = None) -> dict[str, Any]:
         """Return the verdict for JSON, with the first `at_most` entries of each list; the counts include all."""
         gaps = [
@@ -97,4 +106,5 @@ class Verdict:
             "notes": list(self.notes[:at_most]),
             "strays": list(self.strays[:at_most]),
             "malformed": self.malformed,
+            "is_draining_only": self.is_draining_only,
         }

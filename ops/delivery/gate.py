@@ -6,11 +6,10 @@ from collections.abc import Callable
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from fleet.member import WORKER
 from ops.delivery.release import Failed, Refused, Release
 from ops.deployed import FunctionFailed, Record, ask_until
-from ops.versions.check import is_in_sync, report_lines
-from version_check.verdict import ASLEEP, OUT_OF_SYNC, ROLLING_OUT
+from ops.versions.check import is_draining_only, is_in_sync, report_lines
+from version_check.verdict import ASLEEP, OUT_OF_SYNC
 
 GATE_TIMEOUT_S = 900.0
 
@@ -26,16 +25,7 @@ def compare_with_release(record: Record, release: Release) -> Record:
 def has_arrived(record: Record, release: Release) -> bool:
     """Return whether all that take tasks run the release. Old workers that drain may have tasks of days left."""
     runs = (record["webserver"] or {}).get("image_version")
-    return runs == release.version and (is_in_sync(record) or _is_draining_only(record))
-
-
-def _is_draining_only(record: Record) -> bool:
-    """Return whether only draining workers differ, and nothing is unknown but that their pools roll out until then."""
-    differing = record["out_of_sync"]
-    if not differing or not all(each["role"] == WORKER and each["is_draining"] for each in differing):
-        return False
-    pools = {each["pool"] for each in differing}
-    return all(gap["who"] in pools and gap["why"].startswith(ROLLING_OUT) for gap in record["unknown"])
+    return runs == release.version and (is_in_sync(record) or is_draining_only(record))
 
 
 def wait_for_release(

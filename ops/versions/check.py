@@ -21,7 +21,16 @@ def is_in_sync(record: Record) -> bool:
 
 EXIT_CODES = {IN_SYNC: 0, OUT_OF_SYNC: 1}
 UNKNOWN_CODE = 2
+ONLY_DRAINING = "all that take tasks run the same code; only old workers that drain are left"
 SHORT = 12  # characters of a hash that tell it from others
+
+
+def is_draining_only(record: Record) -> bool:
+    """Return whether all that take tasks run the same code, and only old workers drain.
+
+    A function of an earlier release does not say so.
+    """
+    return bool(record.get("is_draining_only"))
 
 
 def exit_code(record: Record) -> int:
@@ -31,7 +40,8 @@ def exit_code(record: Record) -> int:
 
 def summary(record: Record) -> str:
     """Return the status with the counts."""
-    return f"{record['status']}: {record['differences']} differ, {record['gaps']} unknown"
+    draining = f"; {ONLY_DRAINING}" if is_draining_only(record) else ""
+    return f"{record['status']}: {record['differences']} differ, {record['gaps']} unknown{draining}"
 
 
 def report_lines(record: Record) -> Iterator[str]:
@@ -54,6 +64,8 @@ def report_lines(record: Record) -> Iterator[str]:
     for each in record["unknown"]:
         since = "" if each["seconds"] is None else f", for {each['seconds']} s"
         yield f"  {each['who']}: {each['why']}{since}"
+    if is_draining_only(record):
+        yield f"  {ONLY_DRAINING}"
     yield from (f"  {note}" for note in record["notes"])
     if record["seconds_out_of_sync"]:
         yield f"  not in sync for {record['seconds_out_of_sync']:.0f} s"

@@ -8,15 +8,17 @@ from typing import Any
 import pytest
 from botocore.stub import Stubber
 
-from fleet.member import DRAINING
+from fleet.member import CONSUMING, DRAINING, STARTING
 from fleet.registry import MEMBERS_KEY, Registry, member_key
 from local.servers.ports import free_port
+from ops.delivery.gate import has_arrived
 from shared import aws
 from shared.broker import Broker
 from shared.service_names import ServiceNames
 from shared.settings import BrokerSettings
 from tests.support.aws_api import AwsApi, aws_api
 from tests.support.function_role import OF_LAMBDA, FunctionRole, lacks
+from tests.support.releases import a_release
 from tests.support.servers import RedisServer
 from tests.support.version_world import CODE, FakeWebserver, World
 from version_check.check import Wiring, check
@@ -190,6 +192,30 @@ def test_a_rollout_ends_in_sync_when_the_last_old_worker_is_gone(world: World, l
     world.stop("worker", old)
     Registry(world.redis).forget(f"{old}/worker")
     assert look().verdict.status == IN_SYNC
+
+
+@pytest.mark.parametrize("code", [{}, {"image_version": "1.0", "dags_hash": "old"}], ids=["same image", "other image"])
+def test_a_release_has_arrived_when_old_workers_only_drain(world: World, look: Look, code: dict[str, str]) -> None:
+    """A deployment that changes only a worker's size, say, leaves no difference in code to tell the old ones by."""
+    release = a_release(CODE["image_version"])
+
+    def has_release() -> bool:
+        return has_arrived(json.loads(json.dumps(look().to_record())), release)
+
+    (old,) = world.tasks["worker"]
+    world.deploy("worker", image="airflow:2.0")
+    world.report("worker", old, state=DRAINING, active=2, **code)
+    assert not has_release()  # no new worker takes tasks
+    new = world.start("worker", reports=False)
+    assert not has_release()
+    world.report("worker", new, state=STARTING)
+    assert not has_release()
+    world.report("worker", new, state=CONSUMING)
+    assert has_release()
+    (gap,) = look().verdict.unknown
+    assert gap.why == "a deployment is rolling out: 1 of 1 new ECS tasks run, old ECS tasks left: 1, which only drain"
+    world.report("worker", old, state=CONSUMING, active=2, **code)  # recalled
+    assert not has_release()
 
 
 def test_a_tag_that_was_moved_is_found_though_all_report_the_same(world: World, look: Look) -> None:

@@ -8,6 +8,7 @@ import pytest
 from fleet.member import CODE_FIELDS, CONSUMING, DRAINED, DRAINING, RUNNING, STARTING, STOPPED, Member, task_of
 from fleet.registry import Roster
 from version_check.compare import IMAGE_DIGEST, Container, Observation, Tasks, compare
+from version_check.rollout import Rollout
 from version_check.verdict import IN_SYNC, OUT_OF_SYNC, UNKNOWN, Difference, Gap, Reference, Verdict
 
 NOW = 1_000_000.0
@@ -63,6 +64,7 @@ def verdict(
         known=frozenset(task_of(each.member) for each in containers) | stopping,
         stopping=stopping,
         gaps=other.pop("gaps", ()),
+        rollouts=other.pop("rollouts", ()),
     )
     roster = other.pop("roster", Roster(members=members, malformed=malformed, read_at=NOW))
     return compare(Observation(now=NOW, tasks=tasks, roster=roster, answer=answer, **other))
@@ -175,6 +177,59 @@ def test_members_are_not_compared_when_ecs_does_not_say_that_they_are_there() ->
     known = tuple(each for each in RUNNING_ONES if each.role != "worker")
     result = verdict(*changed("worker", dags_hash="old"), containers=known, gaps=(gap,))
     assert (result.status, result.unknown) == (UNKNOWN, (gap,))
+
+
+ROLLOUT = Rollout(
+    key="worker",
+    since=NOW - 60,
+    wanted=1,
+    running=1,
+    left=1,
+    new=frozenset({"t2"}),
+    old=frozenset({"t8"}),
+)
+OLD = replace(WORKER, id="t8/worker", state=DRAINING)
+
+
+def rolls(*members: Member, rollout: Rollout = ROLLOUT, **other: Any) -> Verdict:
+    containers = tuple(container(each.id) for each in members)
+    return verdict(*members, containers=containers, rollouts=(rollout,), **other)
+
+
+@pytest.mark.parametrize("state", [DRAINING, DRAINED])
+@pytest.mark.parametrize("code", [{}, {"dags_hash": "old"}], ids=["same", "other"])
+def test_a_rollout_is_unknown_and_says_when_only_draining_workers_are_left(state: str, code: dict[str, Any]) -> None:
+    result = rolls(*FLEET, replace(OLD, state=state, **code))
+    words = "a deployment is rolling out: 1 of 1 new ECS tasks run, old ECS tasks left: 1, which only drain"
+    assert result.unknown == (Gap(who="worker", why=words, since=NOW - 60, is_draining_only=True),)
+    assert (result.status, result.is_draining_only) == (OUT_OF_SYNC if code else UNKNOWN, True)
+    assert result.to_record()["is_draining_only"]
+
+
+def test_a_pool_that_wants_no_new_worker_only_drains() -> None:
+    assert rolls(*AIRFLOW, OLD, rollout=replace(ROLLOUT, wanted=0, running=0, new=frozenset())).is_draining_only
+
+
+@pytest.mark.parametrize(
+    "result",
+    [
+        rolls(*FLEET, replace(OLD, state=CONSUMING)),
+        rolls(*FLEET, replace(OLD, state=STARTING)),
+        rolls(*FLEET, rollout=replace(ROLLOUT, old=frozenset(), left=0)),  # not steady yet
+        rolls(*FLEET, rollout=replace(ROLLOUT, left=0)),  # an old ECS task has not reported, and may start
+        rolls(*FLEET, OLD, rollout=replace(ROLLOUT, left=2)),  # ECS lists one only
+        rolls(*FLEET, OLD, rollout=replace(ROLLOUT, old=frozenset({"t8", "t9"}))),
+        rolls(*AIRFLOW, OLD),  # no new worker
+        rolls(*changed("worker", state=STARTING), OLD),
+        rolls(*changed("worker", trouble="no answer"), OLD),
+        rolls(*FLEET, OLD, replace(WORKER, id="t9/worker", dags_hash="odd")),
+        rolls(*AIRFLOW, WORKER, OLD, gaps=(Gap(who="flower", why="ThrottlingException"),)),
+        rolls(*FLEET, rollout=replace(ROLLOUT, key="airflow", old=frozenset({"t1"}))),
+        verdict(*FLEET),
+    ],
+)
+def test_else_a_rollout_is_more_than_draining_workers(result: Verdict) -> None:
+    assert not result.is_draining_only
 
 
 def test_a_failing_redis_is_one_gap_not_one_a_container() -> None:

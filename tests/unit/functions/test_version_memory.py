@@ -9,7 +9,7 @@ from fleet.registry import MEMBER_TTL_S
 from tests.support.version_verdict import CODE, ODD
 from version_check.compare import Container
 from version_check.memory import UNKNOWN_SETTLES_S, Memory, find_silent, is_worth_telling, mark_announced, remember
-from version_check.report import LONGEST_SUBJECT, SHOWN, TO_DO, message_on
+from version_check.report import LONGEST_SUBJECT, SHOWN, TO_DO, TO_DO_DRAINING, message_on
 from version_check.verdict import IN_SYNC, OUT_OF_SYNC, UNKNOWN, Gap, Reference, Verdict
 
 NOW = 1_000_000.0
@@ -112,6 +112,13 @@ def test_a_message_counts_one_task_in_the_singular() -> None:
     found = verdict(OUT_OF_SYNC, out_of_sync=(replace(ODD, active=1),))
     body = message_on(found, Memory(status=OUT_OF_SYNC, since=NOW), cluster="c").body
     assert "(consuming, 1 active task)\n" in body
+
+
+def test_a_message_on_workers_that_only_drain_says_that_there_is_nothing_to_do() -> None:
+    gap = Gap(who="worker", why="a deployment is rolling out: ...", is_draining_only=True)
+    found = replace(verdict(UNKNOWN), unknown=(gap,))
+    body = message_on(found, Memory(status=UNKNOWN, since=NOW), cluster="c").body
+    assert body.endswith(f"What to do:\n  {TO_DO_DRAINING}\n")
 
 
 def test_a_message_on_silence_names_the_silent_container_and_the_time() -> None:

@@ -1,5 +1,6 @@
 """Whether a deployment is refused because its environment sleeps, and when a release has arrived."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -9,6 +10,8 @@ from ops.delivery.gate import has_arrived, refuse_if_asleep
 from ops.delivery.release import Refused
 from ops.deployed import FunctionFailed, Record
 from tests.support.releases import SECOND
+from tests.support.version_verdict import CODE, ODD
+from version_check.verdict import Gap, Reference, Verdict
 
 
 def test_an_environment_that_sleeps_is_refused_with_what_to_do() -> None:
@@ -40,20 +43,22 @@ def test_a_check_that_does_not_answer_is_told_and_refuses_nothing(error: Excepti
     assert said == [f"the version check failed, so it is unknown whether prd sleeps; continuing: {error!r}"]
 
 
-OLD_WORKER = {"member": "t2/worker", "role": "worker", "pool": "long", "is_draining": True}
-ROLLS = {"who": "long", "why": "a deployment is rolling out: 1 of 1 new ECS tasks run, old ECS tasks left: 1"}
+OLD_WORKER = replace(ODD, is_draining=True)
+ROLLS = Gap(who="worker", why="a deployment is rolling out: ...", is_draining_only=True)
 
 
-def checked(version: str = SECOND.version, *, out_of_sync: Any = (), unknown: Any = ()) -> Record:
-    status = "out_of_sync" if out_of_sync else "unknown" if unknown else "in_sync"
-    webserver = {"member": "t1/webserver", "image_version": version}
-    return {"status": status, "webserver": webserver, "out_of_sync": list(out_of_sync), "unknown": list(unknown)}
+def checked(version: str = SECOND.version, *, asleep: bool = False, **found: Any) -> Record:
+    """Return the record of a verdict with these differences and gaps."""
+    reference = None if asleep else Reference(member="t1/webserver", code=replace(CODE, image_version=version))
+    found = {name: tuple(values) for name, values in ({"out_of_sync": (), "unknown": ()} | found).items()}
+    return Verdict(at=1000.0, reference=reference, compared=6, is_asleep=asleep, **found).to_record()
 
 
 def test_a_release_has_arrived_when_all_run_it_or_only_old_workers_that_drain_do_not() -> None:
     assert has_arrived(checked(), SECOND)
     assert has_arrived(checked(out_of_sync=[OLD_WORKER]), SECOND)
     assert has_arrived(checked(out_of_sync=[OLD_WORKER], unknown=[ROLLS]), SECOND)
+    assert has_arrived(checked(unknown=[ROLLS]), SECOND)  # a deployment of the same image
 
 
 @pytest.mark.parametrize(
@@ -61,13 +66,13 @@ def test_a_release_has_arrived_when_all_run_it_or_only_old_workers_that_drain_do
     [
         checked("1.0.0"),
         checked("1.0.0", out_of_sync=[OLD_WORKER]),
-        checked(unknown=[ROLLS]),  # no old worker explains it
-        checked(out_of_sync=[{**OLD_WORKER, "is_draining": False}]),
-        checked(out_of_sync=[OLD_WORKER, {**OLD_WORKER, "role": "flower", "pool": None}]),
-        checked(out_of_sync=[OLD_WORKER], unknown=[{**ROLLS, "who": "worker"}]),
-        checked(out_of_sync=[OLD_WORKER], unknown=[{**ROLLS, "why": "its deployment failed: "}]),
-        checked(out_of_sync=[OLD_WORKER], unknown=[{"who": "t3/worker", "why": "it has not reported"}]),
-        {**checked(), "status": "asleep", "webserver": None},
+        checked("1.0.0", unknown=[ROLLS]),
+        checked(out_of_sync=[ODD]),
+        checked(out_of_sync=[OLD_WORKER, replace(OLD_WORKER, role="flower", pool=None)]),
+        checked(unknown=[ROLLS, replace(ROLLS, who="long", is_draining_only=False)]),
+        checked(out_of_sync=[OLD_WORKER], unknown=[Gap(who="worker", why="its deployment failed: ")]),
+        checked(out_of_sync=[OLD_WORKER], unknown=[Gap(who="t3/worker", why="runs but does not report")]),
+        checked(asleep=True),
     ],
 )
 def test_it_has_not_otherwise(record: Record) -> None:

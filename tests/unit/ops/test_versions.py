@@ -13,7 +13,7 @@ import pytest
 
 from ops.deployed import ASK_EVERY_S, DeployedStack, FunctionFailed, ask_until
 from ops.versions.__main__ import main
-from ops.versions.check import ask_version_check, exit_code, is_in_sync, report_lines
+from ops.versions.check import ask_version_check, exit_code, is_in_sync, report_lines, summary
 from tests.support.version_verdict import CODE, ODD
 from version_check.memory import Memory
 from version_check.report import Outcome
@@ -22,14 +22,18 @@ from version_check.verdict import Gap, Reference, Verdict
 ROOT = Path(__file__).parents[3]
 
 
-def record(*, differs: bool = False, silent: bool = False) -> dict[str, Any]:
+SILENT = Gap(who="t3/flower", why="runs but does not report", since=910.0)
+DRAINING_ONLY = Gap(who="worker", why="a deployment is rolling out", since=910.0, is_draining_only=True)
+
+
+def record(*, differs: bool = False, silent: bool = False, drains: bool = False) -> dict[str, Any]:
     """Return a record as the function answers it."""
     verdict = Verdict(
         at=1000.0,
         reference=Reference(member="t1/webserver", code=CODE),
         compared=6,
         out_of_sync=(ODD,) if differs else (),
-        unknown=(Gap(who="t3/flower", why="runs but does not report", since=910.0),) if silent else (),
+        unknown=(*((SILENT,) if silent else ()), *((DRAINING_ONLY,) if drains else ())),
     )
     memory = Memory(status=verdict.status, since=900.0, skewed_since=900.0 if differs else None, looked_at=1000.0)
     answer: dict[str, Any] = json.loads(json.dumps(Outcome(verdict=verdict, memory=memory).to_record()))
@@ -112,6 +116,19 @@ def test_the_report_names_each_difference_and_each_silent_container() -> None:
         "  t3/flower: runs but does not report, for 90 s",
         "  not in sync for 100 s",
     ]
+
+
+def test_the_report_says_that_only_draining_workers_are_left() -> None:
+    drains = record(drains=True)
+    said = "all that take tasks run the same code; only old workers that drain are left"
+    assert summary(drains) == f"unknown: 0 differ, 1 unknown; {said}"
+    assert list(report_lines(drains))[1:] == [
+        "  worker: a deployment is rolling out, for 90 s",
+        f"  {said}",
+    ]
+    assert said not in "".join(report_lines(record(drains=True, silent=True)))
+    del drains["is_draining_only"]  # of an earlier release's function
+    assert said not in "".join(report_lines(drains))
 
 
 def test_an_environment_that_sleeps_is_not_in_sync_and_is_told_in_one_line() -> None:
