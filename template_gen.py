@@ -9,7 +9,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from stack.reference import RecordedTemplate, render_reference
+from cfn.quotas import longest_place, over_quota
+from stack.reference import DoesNotFit, RecordedTemplate, render_reference
 from stack.render import render
 from stack.sections.airflow import add_airflow
 from stack.sections.alarms import add_alarms
@@ -24,7 +25,7 @@ from stack.sections.foundation import Foundation
 from stack.sections.functions import add_functions
 from stack.sections.logs import add_access_logs, add_flow_logs, add_logs
 from stack.sections.network import add_network
-from stack.sections.pools import DeclaredPool, add_pools
+from stack.sections.pools import DEFAULT_QUEUE, DeclaredPool, add_pools
 from stack.sections.secrets import add_secrets
 from stack.sections.settings import add_settings
 from stack.sections.topic import add_topic
@@ -39,7 +40,10 @@ POOLS = (DeclaredPool(name="worker", queues=("default",)),)
 
 
 def build(declared: Sequence[DeclaredPool] = POOLS) -> RecordedTemplate:
-    """Build the template from the sections, in the order in which they depend on each other."""
+    """Build the template from the sections, in the order in which they depend on each other.
+
+    Raises DoesNotFit for pools with which AWS would refuse it, and ValueError for pools that contradict each other.
+    """
     t = RecordedTemplate()
     t.set_version()
     t.set_transform("AWS::Serverless-2016-10-31")
@@ -65,7 +69,24 @@ def build(declared: Sequence[DeclaredPool] = POOLS) -> RecordedTemplate:
     functions = add_functions(t, base=base, airflow=airflow, workers=workers, flower=flower, pools=pools)
     add_alarms(t, base=base, functions=functions, workers=workers, pools=pools)
     add_dashboard(t, base=base, balancer=balancer, airflow=airflow, functions=functions, pools=pools)
+    template = t.to_dict()
+    if refused := over_quota(template, longest_place(template)):
+        raise DoesNotFit("; ".join(refused))
     return t
+
+
+def count_fitting(declared: Sequence[DeclaredPool]) -> int:
+    """Return how many of pools that do not all fit do: the one of the default queue first, then in their order."""
+    ordered = sorted(declared, key=lambda pool: DEFAULT_QUEUE not in pool.queues)
+    fitting, failing = 0, len(declared)
+    while failing - fitting > 1:
+        middle = (fitting + failing) // 2
+        try:
+            build(ordered[:middle])
+            fitting = middle
+        except DoesNotFit:
+            failing = middle
+    return fitting
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -78,7 +99,11 @@ def main(arguments: Sequence[str]) -> int:
         "--reference", type=Path, default=REFERENCE_PATH, help="path of the reference; docs/reference.md by default"
     )
     options = parser.parse_args(arguments)
-    t = build()
+    try:
+        t = build(POOLS)
+    except DoesNotFit as error:
+        print(f"{count_fitting(POOLS)} of {len(POOLS)} pools fit: {error}", file=sys.stderr)
+        return 1
     texts: dict[Path, str] = {options.template: render(t), options.reference: render_reference(t)}
     if not options.check:
         for path, text in texts.items():

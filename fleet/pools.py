@@ -20,6 +20,11 @@ MINIMUM = "min"
 MAXIMUM = "max"
 CONCURRENCY = "concurrency"
 TASK_DEFINITION = "task_definition"
+# The compact form, for functions: Lambda takes few bytes of variables. It is an object with the list ENTRIES, whose
+# entries are lists of the values of COMPACT_FIELDS, and with how their texts of the fields in SHARED begin.
+ENTRIES = "pools"
+COMPACT_FIELDS = (NAME, SERVICE, QUEUES, MINIMUM, MAXIMUM, CONCURRENCY, TASK_DEFINITION)
+SHARED = (SERVICE, TASK_DEFINITION)
 
 # How kombu's Redis transport spreads a queue over lists (its default sep and priority_steps; step 0 has no suffix).
 PRIORITY_SEPARATOR = "\x06\x16"
@@ -80,9 +85,10 @@ def read_pools(declaration: str, *, with_services: bool = False, with_limits: bo
     `with_services`: each must have its service. `with_limits`: each must have its limits; otherwise they are not read.
     """
     try:
-        entries = json.loads(declaration)
+        declared = json.loads(declaration)
     except ValueError:
         raise PoolsError(f"{POOLS} is not JSON") from None
+    entries = _expand(declared) if isinstance(declared, dict) else declared
     if not isinstance(entries, list) or not entries:
         raise PoolsError(f"{POOLS} is not a list of at least one pool")
     pools = tuple(_read_pool(entry, with_services=with_services, with_limits=with_limits) for entry in entries)
@@ -126,6 +132,23 @@ def lists_of(queue: str) -> tuple[str, ...]:
 def lists_of_pools(pools: Iterable[Pool]) -> list[str]:
     """Return the Redis lists that hold the messages of all the pools' queues."""
     return [name for pool in pools for queue in pool.queues for name in lists_of(queue)]
+
+
+def _expand(declared: dict[str, Any]) -> Any:
+    """Return the entries of the compact form as objects; what has no such form stays, and is refused as an entry."""
+    entries = declared.get(ENTRIES)
+    shared = {field: declared.get(field, "") for field in SHARED}
+    if not isinstance(entries, list) or not all(isinstance(text, str) for text in shared.values()):
+        return None
+    return [_expand_entry(entry, shared) if isinstance(entry, list) else entry for entry in entries]
+
+
+def _expand_entry(entry: list[Any], shared: dict[str, str]) -> dict[str, Any]:
+    values = dict(zip(COMPACT_FIELDS, entry, strict=False))
+    return {
+        field: shared[field] + value if field in shared and isinstance(value, str) else value
+        for field, value in values.items()
+    }
 
 
 def _read_pool(entry: Any, *, with_services: bool, with_limits: bool) -> Pool:

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from troposphere import Template
+from troposphere import MAX_PARAMETERS, Template
 
 ROOT = Path(__file__).parent.parent
 SECTIONS, LIBRARY = ROOT / "stack" / "sections", ROOT / "stack" / "lib"
@@ -25,6 +25,10 @@ its events the rule `<Function><Event>` and the permission `<Function><Event>Per
 """
 
 
+class DoesNotFit(ValueError):
+    """The template is larger than AWS accepts; the message says in what."""
+
+
 class RecordedTemplate(Template):  # type: ignore[misc] # troposphere has no types
     """A template that records which code adds each name."""
 
@@ -33,6 +37,8 @@ class RecordedTemplate(Template):  # type: ignore[misc] # troposphere has no typ
         self.origins: dict[str, str] = {}
 
     def add_parameter(self, parameter: Any) -> Any:
+        if len(self.parameters) >= MAX_PARAMETERS:
+            raise DoesNotFit(f"CloudFormation accepts {MAX_PARAMETERS} parameters")
         return super().add_parameter(self._recorded(parameter))
 
     def add_resource(self, resource: Any) -> Any:

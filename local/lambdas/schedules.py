@@ -43,19 +43,28 @@ def period_s(expression: str) -> int:
 
 
 def matches(pattern: dict[str, Any], event: dict[str, Any]) -> bool:
-    """Whether an event has one of the values of each field of the pattern. Raises UnsupportedRule for operators."""
+    """Whether an event has one of the values of each field of the pattern.
+
+    Of EventBridge's operators it knows `prefix`; raises UnsupportedRule for others.
+    """
     for key, wanted in pattern.items():
         found = event.get(key)
         if isinstance(wanted, dict):
             if not isinstance(found, dict) or not matches(wanted, found):
                 return False
             continue
-        if any(isinstance(w, dict) for w in wanted):
-            raise UnsupportedRule(f"event pattern operator in {key!r} is not supported locally: {wanted}")
         values = found if isinstance(found, list) else [found]
-        if not set(values) & set(wanted):
+        if not any(_is_wanted(value, each, key) for value in values for each in wanted):
             return False
     return True
+
+
+def _is_wanted(value: Any, wanted: Any, key: str) -> bool:
+    if not isinstance(wanted, dict):
+        return bool(value == wanted)
+    if wanted.keys() != {"prefix"}:
+        raise UnsupportedRule(f"event pattern operator in {key!r} is not supported locally: {wanted}")
+    return isinstance(value, str) and value.startswith(wanted["prefix"])
 
 
 class Rules:

@@ -8,6 +8,7 @@ import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from cfn.quotas import Place, over_quota
 from cfn.template import Template, TemplateError, parse
 from local.aws.backend.settings import DEFAULT_ACCOUNT
 from local.aws.cloudformation.planning import evaluate, pseudo_parameters
@@ -50,6 +51,9 @@ def preflight(name: str) -> Preflight:
         ]:
             raise TemplateError("; ".join(refused))
         evaluated = evaluate(json.dumps(template), given=config.parameters, pseudo=pseudo, kinds=kinds(), tags={})
+        place = Place(stack_name=config.stack_name, region=config.region)
+        if refused := over_quota(template, place, given=evaluated.parameters):
+            raise TemplateError(f"{'; '.join(refused)}: declare fewer pools, or shorter names of pools and queues")
     except TemplateError as error:
         raise CommandError(f"template.yaml with parameters/{name}.yaml: {error}") from None
     budget = connection_budget(evaluated.parameters)

@@ -1,7 +1,7 @@
 """The Lambda functions: the autoscaler, the version check, the sleeper, and the one for retirement.
 
 A deployment updates them before the services, so that a new release of the autoscaler leads its own deployment, and can
-mend one that a broken autoscaler would hold up. So nothing of a function may refer to a service but its events.
+mend one that a broken autoscaler would hold up. So nothing of a function may refer to a service.
 """
 
 import json
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from troposphere import Equals, Ref, Sub, Template
-from troposphere.ecs import Service
+from troposphere.ecs import Cluster, Service
 from troposphere.serverless import EventBridgeRuleEvent, Function
 
 from fleet import access
@@ -24,13 +24,13 @@ from stack.lib.iam import (
     scale_services,
 )
 from stack.lib.lambda_function import Code, FunctionContext, add_function, every_minute
-from stack.lib.parameters import YES_OR_NO, Between, FormGroup, add_condition
+from stack.lib.parameters import YES_OR_NO, Between, FormGroup, add_condition, placeholder
 from stack.lib.security_groups import add_aws_client_group, allow_traffic
 from stack.sections.airflow import Airflow
 from stack.sections.broker import sign_in
 from stack.sections.flower import Flower
 from stack.sections.foundation import Foundation
-from stack.sections.pools import MAX_WORKERS, SizedPool, pools_json
+from stack.sections.pools import MAX_WORKERS, SizedPool, compact_pools_json
 from stack.sections.retirement import add_retirement
 from stack.sections.sleep import add_sleeper
 from stack.sections.workers import Workers
@@ -179,7 +179,7 @@ def _add_autoscaler(
             package="autoscaler",
             environment={
                 **sign_in(base.broker, access.AUTOSCALER),
-                POOLS: pools_json(
+                POOLS: compact_pools_json(
                     pools,
                     services=workers.services,
                     definitions={name: defined.definition for name, defined in workers.defined.items()},
@@ -220,7 +220,7 @@ def _add_version_check(
             ],
             events={
                 "EveryMinute": every_minute("Compares the versions that run"),
-                "Deployment": _deployment_of(list(services.values())),
+                "Deployment": _deployment_in(base.cluster.ecs),
             },
             concurrency=VERSION_CHECKS_AT_ONCE,
         ),
@@ -232,12 +232,14 @@ def _services_json(services: Mapping[str, Service]) -> Sub:
     return Sub(json.dumps(names, separators=(",", ":")))
 
 
-def _deployment_of(services: Sequence[Service]) -> EventBridgeRuleEvent:
+def _deployment_in(cluster: Cluster) -> EventBridgeRuleEvent:
+    """Return the event of any deployment in the cluster, which is the stack's own: a pattern has a length limit."""
+    arn = f"arn:${{AWS::Partition}}:ecs:${{AWS::Region}}:${{AWS::AccountId}}:service/{placeholder(cluster)}/"
     return EventBridgeRuleEvent(
         "Deployment",
         Pattern={
             "source": ["aws.ecs"],
             "detail-type": ["ECS Deployment State Change"],
-            "resources": [Ref(service) for service in services],
+            "resources": [{"prefix": Sub(arn)}],
         },
     )

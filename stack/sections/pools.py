@@ -3,11 +3,11 @@
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
-from troposphere import Parameter, Sub, Template
+from troposphere import Parameter, Ref, Select, Split, Sub, Template
+from troposphere.ecs import Service, TaskDefinition
 
-from fleet.pools import pool_entry
+from fleet.pools import ENTRIES, SERVICE, TASK_DEFINITION, pool_entry
 from stack.lib.iam import name_beginning
 from stack.lib.parameters import Between, FormGroup, add_min_max_rule, placeholder
 from stack.lib.services import SpotShare, add_spot_share
@@ -21,6 +21,10 @@ MAX_SLOTS = 256
 LEAST_MEMORY_MIB = 1024
 # Minimum of workers up to which the template compares it exactly with the maximum: each number adds a list.
 MIN_MAX_EXACT_TO = 10
+# How the names of the stack's services and families begin.
+OWN = "${AWS::StackName}-"
+# The place of the revision's number in the ARN of a task definition, between colons.
+REVISION_PART = 6
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -136,36 +140,63 @@ def _add_limits(form: FormGroup, pool: DeclaredPool) -> tuple[Parameter, Paramet
     return minimum, maximum
 
 
-def pools_json(
+def pools_json(pools: Sequence[SizedPool], *, with_limits: bool = True) -> Sub:
+    """Return the pools as JSON for containers; without limits for those that a change of a limit must not replace."""
+    entries = (
+        pool_entry(
+            name=json.dumps(sized.pool.name),
+            queues=json.dumps(sized.pool.queues),
+            minimum=placeholder(sized.min) if with_limits else None,
+            maximum=placeholder(sized.max) if with_limits else None,
+            concurrency=placeholder(sized.concurrency),
+        )
+        for sized in pools
+    )
+    return Sub(f"[{','.join(map(_object, entries))}]")
+
+
+def compact_pools_json(
     pools: Sequence[SizedPool],
     *,
-    services: Mapping[str, Any] | None = None,
-    definitions: Mapping[str, Any] | None = None,
-    with_limits: bool = True,
+    services: Mapping[str, Service],
+    definitions: Mapping[str, TaskDefinition] | None = None,
 ) -> Sub:
-    """Return the pools as JSON for containers and functions; only functions need `services`, by pool name.
+    """Return the pools in the compact form, for functions; `services` and `definitions` by the pool's name.
 
-    Of a service's name it has only the beginning, because the functions exist before the services. `definitions`: the
-    task definitions by pool name, for the function that rolls them out. `with_limits`: False for containers that a
-    change of a limit must not replace.
+    Of a service's name it has only the beginning, because the functions exist before the services. `definitions`: for
+    the function that rolls them out.
     """
-    entries = (
-        _pool_json(sized, services=services, definitions=definitions or {}, with_limits=with_limits) for sized in pools
+    definitions = definitions or {}
+    shared = {SERVICE: f'"{OWN}"'}
+    if definitions:
+        account = "arn:${AWS::Partition}:ecs:${AWS::Region}:${AWS::AccountId}"
+        shared[TASK_DEFINITION] = f'"{account}:task-definition/{OWN}"'
+    revisions = {
+        f"{definition.title}Revision": Select(REVISION_PART, Split(":", Ref(definition)))
+        for definition in definitions.values()
+    }
+    entries = ",".join(
+        _compact_entry(sized, service=services[sized.pool.name], definition=definitions.get(sized.pool.name))
+        for sized in pools
     )
-    return Sub(f"[{','.join(entries)}]")
+    text = _object({**shared, ENTRIES: f"[{entries}]"})
+    return Sub(text, **revisions) if revisions else Sub(text)
 
 
-def _pool_json(
-    sized: SizedPool, *, services: Mapping[str, Any] | None, definitions: Mapping[str, Any], with_limits: bool
-) -> str:
-    name = sized.pool.name
-    entry = pool_entry(
-        name=json.dumps(name),
-        service="" if services is None else f'"{name_beginning(services[name])}"',
-        queues=json.dumps(sized.pool.queues),
-        minimum=placeholder(sized.min) if with_limits else None,
-        maximum=placeholder(sized.max) if with_limits else None,
-        concurrency=placeholder(sized.concurrency),
-        task_definition=f'"{placeholder(definitions[name])}"' if name in definitions else "",
-    )
-    return "{" + ",".join(f'"{field}":{text}' for field, text in entry.items()) + "}"
+def _compact_entry(sized: SizedPool, *, service: Service, definition: TaskDefinition | None) -> str:
+    """Return the values of fleet.pools.COMPACT_FIELDS."""
+    values = [
+        json.dumps(sized.pool.name),
+        f'"{name_beginning(service).removeprefix(OWN)}"',
+        json.dumps(sized.pool.queues, separators=(",", ":")),
+        *(placeholder(each) for each in (sized.min, sized.max, sized.concurrency)),
+    ]
+    if definition is not None:
+        family = definition.Family.data["Fn::Sub"].removeprefix(OWN)
+        values.append(f'"{family}:${{{definition.title}Revision}}"')
+    return f"[{','.join(values)}]"
+
+
+def _object(texts: Mapping[str, str]) -> str:
+    """Return a JSON object of values that are JSON already."""
+    return "{" + ",".join(f'"{name}":{text}' for name, text in texts.items()) + "}"

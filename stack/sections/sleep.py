@@ -17,7 +17,7 @@ from stack.sections.airflow import Airflow
 from stack.sections.broker import sign_in
 from stack.sections.flower import Flower
 from stack.sections.foundation import Foundation
-from stack.sections.pools import SizedPool, pools_json
+from stack.sections.pools import SizedPool, compact_pools_json
 from stack.sections.workers import Workers
 
 GROUP = "Sleep"
@@ -55,7 +55,7 @@ def add_sleeper(
                 **sign_in(base.broker, access.SLEEPER),
                 "AIRFLOW_SERVICE": Sub(name_beginning(airflow.service)),
                 "FLOWER_SERVICE": Sub(name_beginning(flower.service)),
-                POOLS: pools_json(pools, services=workers.services),
+                POOLS: compact_pools_json(pools, services=workers.services),
                 "DATABASE": Ref(base.database.instance),
                 "ALARM_PREFIX": Sub(ALARM_PREFIX),
                 "PATIENCE_MINUTES": Ref(patience),

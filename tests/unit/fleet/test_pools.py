@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -86,6 +87,38 @@ def test_a_declaration_that_is_not_a_list_of_pools_is_refused(declaration: str, 
 def test_a_wrong_pool_is_refused(change: dict[str, Any], complaint: str) -> None:
     with pytest.raises(PoolsError, match=f"POOLS: {complaint}"):
         read_pools(json.dumps([{**ENTRY, **change}]))
+
+
+COMPACT: dict[str, Any] = {
+    "service": "stack-",
+    "task_definition": "arn:aws:ecs:eu-west-1:1:task-definition/stack-",
+    "pools": [["worker", "Worker", ["default"], 1, 10, 16, "Worker:7"], ["long", "Long", ["long", "longer"], 0, 3, 4]],
+}
+
+
+def test_a_function_reads_the_compact_form() -> None:
+    long = replace(LONG, service="stack-Long")
+    worker = replace(WORKER, task_definition="arn:aws:ecs:eu-west-1:1:task-definition/stack-Worker:7")
+    assert read_pools(json.dumps(COMPACT), with_services=True) == (worker, long)
+
+
+@pytest.mark.parametrize(
+    ("change", "complaint"),
+    [
+        ({"pools": []}, "at least one pool"),
+        ({"pools": {}}, "at least one pool"),
+        ({"service": 7}, "at least one pool"),
+        ({"pools": ["worker"]}, "'worker' is not an object"),
+        ({"pools": [[]]}, "name is None"),
+        ({"pools": [["worker", 7, ["default"], 1, 10, 16]]}, "service of pool worker is 7"),
+        ({"pools": [["worker", "Worker", ["default"], 1, 10]]}, "concurrency of pool worker is None"),
+        ({"pools": [["worker", "Worker", ["default"], 1, 10, 16, 7]]}, "task_definition of pool worker is 7"),
+        ({"pools": [*COMPACT["pools"], COMPACT["pools"][0]]}, "two pools have the same name"),
+    ],
+)
+def test_a_wrong_compact_form_is_refused(change: dict[str, Any], complaint: str) -> None:
+    with pytest.raises(PoolsError, match=f"POOLS.*{complaint}"):
+        read_pools(json.dumps({**COMPACT, **change}), with_services=True)
 
 
 @pytest.mark.parametrize("service", [{}, {"service": ""}])

@@ -68,6 +68,12 @@ def test_every_environment_of_the_project_is_acceptable(name: str) -> None:
             '^parameters/local.yaml: .*duplicate key "WorkerMax"',
         ),
         ("parameters/local.yaml", "ImageUri:", "# ImageUri:", r"\[ImageUri\] must have values"),
+        (
+            "parameters/local.yaml",
+            "airflow-on-ecs:local",
+            "a" * 3500 + ":local",
+            "variables of AutoscalerFunction take up",
+        ),
         ("template.yaml", "Type: AWS::Logs::LogGroup", "Type: AWS::SQS::Queue", "resource type AWS::SQS::Queue"),
         ("template.yaml", "Type: AWS::Logs::LogGroup", "Type: [", "Template format error"),
         ("samconfig.toml", "parameters/local.yaml", "parameters/gone.yaml", "gone.yaml was not found"),

@@ -34,6 +34,10 @@ EVENT: dict[str, Any] = {
         ({"source": ["aws.rds"]}, False),
         ({"resources": ["arn:1", "arn:2"]}, True),
         ({"resources": ["arn:2"]}, False),
+        ({"resources": [{"prefix": "arn:"}]}, True),
+        ({"resources": ["x", {"prefix": "arn:1"}]}, True),
+        ({"resources": [{"prefix": "arn:2"}]}, False),
+        ({"detail": {"missing": [{"prefix": ""}]}}, False),
         ({"detail": {"eventName": ["SERVICE_DEPLOYMENT_COMPLETED"]}}, True),
         ({"detail": {"eventName": ["SERVICE_DEPLOYMENT_FAILED"]}}, False),
         ({"detail": {"missing": ["x"]}}, False),
@@ -46,4 +50,4 @@ def test_an_event_matches_when_every_field_does(pattern: dict[str, Any], expecte
 
 def test_an_operator_in_a_pattern_is_refused() -> None:
     with pytest.raises(UnsupportedRule, match="operator"):
-        matches({"source": [{"prefix": "aws."}]}, EVENT)
+        matches({"source": [{"anything-but": "aws.ecs"}]}, EVENT)

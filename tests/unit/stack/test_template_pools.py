@@ -1,14 +1,20 @@
 """A second pool needs only a declaration: the template derives everything else."""
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 from samtranslator.yaml_helper import yaml_parse
 
+import template_gen
 from autoscaler import report
+from cfn.intrinsics import Scope, no_resources, resolve
+from cfn.quotas import longest_place, longest_values, over_quota
+from fleet.pools import read_pools
 from ops.cost.resolved import resolve_template
 from stack.lib import alarms
+from stack.reference import DoesNotFit
 from stack.render import render
 from stack.sections.pools import DeclaredPool
 from template_gen import build
@@ -150,6 +156,57 @@ def test_a_second_pool_changes_nothing_of_the_first(two_pools: dict[str, Any]) -
 def test_pools_with_the_same_name_or_queue_are_refused(second: DeclaredPool, what: str) -> None:
     with pytest.raises(ValueError, match=what):
         build((DEFAULT, second))
+
+
+MOST_POOLS = 17
+
+
+def many(count: int) -> tuple[DeclaredPool, ...]:
+    """Return so many pools, the default one last, with names that leave a stack's name 24 characters."""
+    return (*(DeclaredPool(name=f"heavy-{n:02}", queues=(f"heavy-{n:02}",)) for n in range(1, count)), DEFAULT)
+
+
+def test_as_many_pools_fit_as_cloudformation_has_parameters_for() -> None:
+    template = build(many(MOST_POOLS)).to_dict()
+    assert len(template["Parameters"]) <= 200
+    assert over_quota(template, longest_place(template)) == []
+    variables = template["Resources"]["AutoscalerFunction"]["Properties"]["Environment"]["Variables"]
+    place = {"AWS::StackName": "s", "AWS::Region": "r", "AWS::Partition": "aws", "AWS::AccountId": "1"}
+    scope = Scope(
+        parameters={**place, **longest_values(template)},
+        mappings={},
+        ref=lambda title: f"arn:aws:ecs:r:1:task-definition/s-{title}:7",
+        attribute=no_resources,
+    )
+    pools = read_pools(resolve(variables["POOLS"], scope), with_services=True)
+    assert [(pool.name, pool.queues, pool.service, pool.task_definition) for pool in pools] == [
+        (
+            each.name,
+            each.queues,
+            f"s-{each.title}Service",
+            f"arn:aws:ecs:r:1:task-definition/s-{each.title}:7",
+        )
+        for each in many(MOST_POOLS)
+    ]
+
+
+@pytest.mark.parametrize("count", [MOST_POOLS + 1, 40])
+def test_more_pools_are_refused_in_one_line_that_says_how_many_fit(
+    count: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    monkeypatch.setattr(template_gen, "POOLS", many(count))
+    assert template_gen.main(["--template", str(tmp_path / "template.yaml")]) == 1
+    said = f"{MOST_POOLS} of {count} pools fit: CloudFormation accepts 200 parameters\n"
+    assert capsys.readouterr().err == said
+    assert not list(tmp_path.iterdir())
+
+
+def test_pools_whose_names_make_a_functions_variables_too_long_are_refused() -> None:
+    queues = [f"a-queue-with-a-rather-long-name-{n:04}" for n in range(80)]
+    pools = (DEFAULT, *(DeclaredPool(name=f"p{n}", queues=tuple(queues[8 * n : 8 * n + 8])) for n in range(10)))
+    with pytest.raises(DoesNotFit, match=r"the variables of AutoscalerFunction take up to 4,\d\d\d bytes"):
+        build(pools)
+    assert template_gen.count_fitting(pools) == 8
 
 
 def test_pools_without_the_default_queue_are_refused() -> None:

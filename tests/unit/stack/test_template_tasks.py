@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from agent import variables
+from cfn.intrinsics import Scope, no_resources, resolve
 from fleet.pools import read_pools
 from roles import health
 from roles.compose import ROLES
@@ -248,17 +249,29 @@ def test_a_worker_is_told_its_own_pool_without_the_limits_whose_change_must_not_
 
 
 def test_the_pools_are_what_the_autoscaler_reads() -> None:
-    text = rendered.filled(
+    arn = "arn:aws:ecs:eu-west-1:123456789012:task-definition/airflow-prd-Worker:7"
+    text = resolve(
         function_environment("AutoscalerFunction")["POOLS"],
-        **{"AWS::StackName": "airflow-prd"},
-        WorkerTaskDefinition="the-arn:7",
-        WorkerMin="1",
-        WorkerMax="10",
-        WorkerConcurrency="16",
+        Scope(
+            parameters={
+                "AWS::StackName": "airflow-prd",
+                "AWS::Partition": "aws",
+                "AWS::Region": "eu-west-1",
+                "AWS::AccountId": "123456789012",
+                "WorkerMin": "1",
+                "WorkerMax": "10",
+                "WorkerConcurrency": "16",
+            },
+            mappings={},
+            ref={"WorkerTaskDefinition": arn}.__getitem__,
+            attribute=no_resources,
+        ),
     )
     (pool,) = read_pools(text, with_services=True)
     assert (pool.name, pool.service, pool.queues) == ("worker", "airflow-prd-WorkerService", ("default",))
-    assert pool.task_definition == "the-arn:7"
+    assert (pool.minimum, pool.maximum, pool.concurrency, pool.task_definition) == (1, 10, 16, arn)
+    family = rendered.resources("AWS::ECS::TaskDefinition")["WorkerTaskDefinition"]["Family"]
+    assert family == {"Fn::Sub": "${AWS::StackName}-Worker"}
 
 
 @pytest.mark.parametrize(
@@ -391,5 +404,7 @@ def test_a_deployment_of_any_service_starts_the_version_check() -> None:
     assert pattern == {
         "source": ["aws.ecs"],
         "detail-type": ["ECS Deployment State Change"],
-        "resources": [{"Ref": "AirflowService"}, {"Ref": "WorkerService"}, {"Ref": "FlowerService"}],
+        "resources": [
+            {"prefix": {"Fn::Sub": "arn:${AWS::Partition}:ecs:${AWS::Region}:${AWS::AccountId}:service/${Cluster}/"}}
+        ],
     }
