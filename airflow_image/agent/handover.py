@@ -5,6 +5,7 @@ Celery's pool has threads: each waits for the outcome of one workload.
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import signal
@@ -18,12 +19,14 @@ from celery.signals import worker_init
 
 from agent import variables
 from agent.runner.client import Runner
+from agent.runner.memory_report import in_mib
 from agent.runner.obsolete import ObsoleteMessageError
 from agent.runner.protocol import Outcome, Request
 
 log = logging.getLogger(__name__)
 
 RETRY_AFTER_S = 1.0
+MAX_NAME = 500  # characters of both ids in the log
 
 
 class SupervisorLost(Exception):
@@ -48,6 +51,10 @@ def run_workload(workload: str) -> None:
         outcome = Outcome(is_started=False, error=type(error).__name__, reason=str(error))
     if outcome is None:
         raise SupervisorLost("the process that supervised the task died")
+    if outcome.memory_limit is not None:
+        log.warning(
+            "fleet: out of memory: the task %s is ended, which held %s", name_of(workload), in_mib(outcome.peak or 0)
+        )
     if not outcome.is_started:
         time.sleep(RETRY_AFTER_S)
         raise Reject(outcome.reason, requeue=True)
@@ -60,6 +67,15 @@ def run_workload(workload: str) -> None:
         raise Ignore
     if outcome.error:
         raise SupervisorLost(f"{outcome.error}: {outcome.reason}")
+
+
+def name_of(workload: str) -> str:
+    """Return the ids of a workload's DAG and task, for the log; nothing else of the workload may get there."""
+    try:
+        task = json.loads(workload)["ti"]
+        return repr(f"{task['dag_id']}.{task['task_id']}"[:MAX_NAME])
+    except (ValueError, KeyError, TypeError):
+        return "of unknown name"
 
 
 def _stop_when_lost(connected: Runner) -> None:

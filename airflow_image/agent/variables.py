@@ -23,9 +23,8 @@ ROLLOUT_PATIENCE_MINUTES = "ROLLOUT_PATIENCE_MINUTES"  # given by the task defin
 IMAGE_URI = "IMAGE_URI"  # given by the task definition: the image as the stack names it
 BROKER_PATIENCE_MINUTES = "BROKER_PATIENCE_MINUTES"  # given by the task definition
 MAX_TASK_WAIT_MINUTES = "MAX_TASK_WAIT_MINUTES"  # given by the task definition
-# The size of the webserver, given by the task definition: CPU units of its ECS task, and its container's memory.
-CPU_UNITS = "CPU_UNITS"
-MEMORY_MIB = "MEMORY_MIB"
+CPU_UNITS = "CPU_UNITS"  # of the webserver's ECS task, given by its task definition
+MEMORY_MIB = "MEMORY_MIB"  # of the container, given by the task definitions of webserver and runner
 DATABASE_URL = "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"
 POOL_OF_QUEUE = "FLEET_POOL_OF_QUEUE"  # a JSON object
 

@@ -95,7 +95,11 @@ def _add_pool(t: Template, *, base: Foundation, airflow: Airflow, sized: SizedPo
     runner = Container(
         role=RUNNER,
         memory_mib=FindInMap(MEMORY_MAPPING, sized.size.memory_mib, "Runner"),
-        environment=airflow.connections.for_tasks,
+        environment={
+            **airflow.connections.for_tasks,
+            # It ends the task that takes the most before the kernel ends any process.
+            "MEMORY_MIB": FindInMap(MEMORY_MAPPING, sized.size.memory_mib, "Runner"),
+        },
         secrets={},
         # The worker checks it, too: only together they know whether tasks run.
         health=None,

@@ -140,6 +140,8 @@ class Cluster:
             running = {}
             for role in TopologicalSorter(after).static_order():
                 given = self.given(role)
+                if "MEMORY_MIB" in given:
+                    given["MEMORY_MIB"] = str(_memory_mib(made[role]))
                 if role == "worker":
                     del given["BIND_HOST"]  # with it, no log server is started
                 mounts = tuple(

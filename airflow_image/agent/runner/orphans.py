@@ -35,6 +35,7 @@ class TaskOf:
                 return
             is_bound = True
             self._shared[:] = PID.pack(os.getpid())
+            self.close()  # the task could write another process's id
             if sys.platform == "linux":
                 self._libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
             if os.getppid() != supervisor:  # it died before the call

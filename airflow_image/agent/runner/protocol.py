@@ -33,12 +33,15 @@ class Request:
 class Outcome:
     """`error`: the type of the exception that ended the supervision, empty if none did; `reason`: its text.
 
-    `is_started`: whether the workload may have begun.
+    `is_started`: whether the workload may have begun. `peak`: the most bytes that its task was seen to hold; None if it
+    never was. `memory_limit`: in bytes, if the task was ended because the worker ran out of memory.
     """
 
     is_started: bool = True
     error: str = ""
     reason: str = ""
+    peak: int | None = None
+    memory_limit: int | None = None
 
 
 def send_request(stream: socket.socket, request: Request) -> None:

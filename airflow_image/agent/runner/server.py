@@ -22,18 +22,20 @@ import psutil
 
 from agent import heartbeat, variables
 from agent.runner import protocol, running
+from agent.runner.guard import Guard, guard_of
+from agent.runner.memory_report import MemoryReport
 from agent.runner.orphans import TaskOf
 from agent.runner.protocol import Outcome
 
 log = logging.getLogger(__name__)
 
-PR_SET_DUMPABLE = 4  # from <linux/prctl.h>
+PR_SET_DUMPABLE, PR_SET_CHILD_SUBREAPER = 4, 36  # from <linux/prctl.h>
 TICK_S = 0.5
 KILL_AFTER_S = 10.0
 CHECK_EVERY_S = 0.5
 TASK_TITLE = "airflow worker --"  # Airflow's title of a task's process, a child of its supervisor
 
-Supervise = Callable[[protocol.Request], None]
+Supervise = Callable[[protocol.Request, MemoryReport], None]
 
 
 def close_to_others() -> None:
@@ -42,29 +44,50 @@ def close_to_others() -> None:
         ctypes.CDLL(None).prctl(PR_SET_DUMPABLE, 0, 0, 0, 0)
 
 
+def adopt() -> None:
+    """Become the parent of what a task leaves behind, instead of the container's init: its memory is watched, too."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+
 class Server:
     """Serves one worker. `supervise` runs a workload in the forked process, to its end."""
 
-    def __init__(self, folder: Path, supervise: Supervise) -> None:
-        self._folder, self._supervise = folder, supervise
+    def __init__(self, folder: Path, supervise: Supervise, guard: Guard | None) -> None:
+        self._folder, self._supervise, self._guard = folder, supervise, guard
         self._children: set[int] = set()
         self._tasks: dict[int, TaskOf] = {}  # by the process id of their supervisor
+        self._reports: dict[int, MemoryReport] = {}  # likewise
         self._ender: int | None = None  # the process that ends tasks
         self._is_stopping = False
+        self._beat_due = 0.0
 
     def run(self) -> None:
         """Serve until the worker closes the connection and the last workload has ended. Raises OSError."""
         signal.signal(signal.SIGTERM, self._stop)
         signal.signal(signal.SIGINT, signal.SIG_IGN)
+        adopt()
         control = self._accept()
         while control is not None or self._children:
             self._reap()
-            heartbeat.beat(os.environ, heartbeat.RUNNER)
+            self._beat()
+            wait_s = self._watch_memory()
             if control is None:
-                time.sleep(TICK_S)
-            elif select.select([control], [], [], TICK_S)[0] and not self._serve(control):
+                time.sleep(wait_s)
+            elif select.select([control], [], [], wait_s)[0] and not self._serve(control):
                 control.close()
                 control = None
+
+    def _beat(self) -> None:
+        if time.monotonic() >= self._beat_due:
+            heartbeat.beat(os.environ, heartbeat.RUNNER)
+            self._beat_due = time.monotonic() + TICK_S
+
+    def _watch_memory(self) -> float:
+        """Return the seconds until the next time, TICK_S at most."""
+        if self._guard is None:
+            return TICK_S
+        return min(TICK_S, self._guard.tick(self._reports, others=self._children - self._reports.keys()))
 
     def _stop(self, *_: object) -> None:
         """Note a SIGTERM. ECS stops the worker first; its connection ends when it needs the runner no longer."""
@@ -101,11 +124,13 @@ class Server:
         return bool(message)
 
     def _fork(self, control: socket.socket, stream: socket.socket) -> None:
-        task = TaskOf()
+        task, report = TaskOf(), MemoryReport()
         try:
-            self._tasks[self._child(control, lambda: self._run_workload(stream, task))] = task
+            pid = self._child(control, lambda: self._run_workload(stream, task, report))
+            self._tasks[pid], self._reports[pid] = task, report
         except OSError as error:
             task.close()
+            report.close()
             log.error("runner: cannot fork: %s", error)
             with contextlib.suppress(OSError):
                 protocol.send_outcome(stream, Outcome(is_started=False, error="OSError", reason=str(error)))
@@ -118,6 +143,11 @@ class Server:
             return pid
         try:
             control.close()
+            # What is shared with others' supervisors: a task could write to it.
+            for task in self._tasks.values():
+                task.close()
+            for report in self._reports.values():
+                report.close()
             signal.signal(signal.SIGTERM, signal.SIG_DFL)
             signal.signal(signal.SIGINT, signal.SIG_DFL)
             work()
@@ -129,32 +159,36 @@ class Server:
                 sys.stderr.flush()
             os._exit(0)
 
-    def _run_workload(self, stream: socket.socket, task: TaskOf) -> None:
+    def _run_workload(self, stream: socket.socket, task: TaskOf, report: MemoryReport) -> None:
         running.note(self._folder)
         task.bind()
+        report.hide_from_tasks()
         # A task, and what it leaves behind, must not keep the stream open, nor be able to write to it.
         os.register_at_fork(after_in_child=stream.close)
         try:
-            self._supervise(protocol.receive_request(stream))
-            outcome = Outcome()
-        except BaseException as error:  # noqa: BLE001 - the worker is told
-            outcome = Outcome(error=type(error).__name__, reason=str(error)[: protocol.MAX_REASON])
+            self._supervise(protocol.receive_request(stream), report)
+            error, reason = "", ""
+        except BaseException as raised:  # noqa: BLE001 - the worker is told
+            error, reason = type(raised).__name__, str(raised)[: protocol.MAX_REASON]
+        told = report.told()
+        outcome = Outcome(error=error, reason=reason, peak=told.peak, memory_limit=told.limit)
         with contextlib.suppress(OSError):
             protocol.send_outcome(stream, outcome)
 
     def _reap(self) -> None:
-        for pid in list(self._children):
-            ended, status = os.waitpid(pid, os.WNOHANG)
-            if not ended:
-                continue
-            self._children.discard(pid)
-            self._ender = None if pid == self._ender else self._ender
-            if (task := self._tasks.pop(pid, None)) is not None:
-                if status and (left := task.end()):
-                    log.error(
-                        "fleet: the supervisor %s has died (wait status %s); its task %s is ended", pid, status, left
-                    )
-                task.close()
+        with contextlib.suppress(ChildProcessError):
+            while (ended := os.waitpid(-1, os.WNOHANG))[0]:
+                self._note_end(*ended)
+
+    def _note_end(self, pid: int, status: int) -> None:
+        self._children.discard(pid)
+        self._ender = None if pid == self._ender else self._ender
+        if (report := self._reports.pop(pid, None)) is not None:
+            report.close()
+        if (task := self._tasks.pop(pid, None)) is not None:
+            if status and (left := task.end()):
+                log.error("fleet: the supervisor %s has died (wait status %s); its task %s is ended", pid, status, left)
+            task.close()
 
 
 def task_processes(main: psutil.Process) -> list[psutil.Process]:
@@ -204,7 +238,7 @@ def main() -> None:
     from airflow.configuration import conf
     from airflow.executors.base_executor import BaseExecutor
 
-    from agent.runner import obsolete, pace
+    from agent.runner import memory_report, obsolete, pace
     from agent.runner.preload import preload
 
     pace.install()
@@ -213,9 +247,10 @@ def main() -> None:
 
     logs_to_stdout = conf.getboolean("logging", "task_logs_to_stdout", fallback=False)
 
-    def supervise(request: protocol.Request) -> None:
+    def supervise(request: protocol.Request, report: MemoryReport) -> None:
+        memory_report.install(report)
         os.environ[variables.DAGS_HASH] = request.dags_hash
         workload = decoded(request.workload, decoder)
         BaseExecutor.run_workload(workload, subprocess_logs_to_stdout=logs_to_stdout)
 
-    Server(Path(os.environ[variables.SHARED_FOLDER]), supervise).run()
+    Server(Path(os.environ[variables.SHARED_FOLDER]), supervise, guard_of(os.environ)).run()

@@ -26,7 +26,7 @@ import os
 from pathlib import Path
 from agent.runner.server import Server, close_to_others
 close_to_others()
-Server(Path(os.environ["SHARED_FOLDER"]), lambda request: exec(request.workload)).run()
+Server(Path(os.environ["SHARED_FOLDER"]), lambda request, _: exec(request.workload), None).run()
 """
 # A supervisor with a task below it, both waiting. The task has the title that Airflow gives it.
 WITH_A_TASK = """
@@ -241,6 +241,24 @@ if os.fork() == 0:
 os.wait()
 """
     assert runner.run(request(hostile)) == Outcome()
+
+
+def test_a_task_shares_no_memory_with_the_runner(served: Served, runner: Runner) -> None:
+    """It could say which process its supervisor's death ends, and why another task was ended."""
+    others = [in_background(runner, "import time; time.sleep(5)") for _ in range(2)]
+    assert eventually(lambda: len(served.children()) == 2)
+    shares = f"""
+import os
+if os.fork() == 0:
+    shared = [line for line in open("/proc/self/maps") if line.split()[1] == "rw-s"]
+    open({str(served.out)!r}, "w").write(str(shared))
+    os._exit(0)
+os.wait()
+"""
+    assert runner.run(request(shares)) == Outcome()
+    assert served.out.read_text() == "[]"
+    for thread, _ in others:
+        thread.join(10)
 
 
 def test_a_token_is_in_no_memory_but_its_own_workloads(served: Served, runner: Runner) -> None:

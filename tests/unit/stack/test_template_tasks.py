@@ -45,7 +45,8 @@ PLAIN = {
     ("IMAGE_URI", "ROLLOUT_PATIENCE_MINUTES"): ["gate"],
     ("POOL",): ["worker"],
     ("PORT",): ["webserver", "scheduler", "flower"],
-    ("PUBLIC_PORT", "CPU_UNITS", "MEMORY_MIB"): ["webserver"],
+    ("PUBLIC_PORT", "CPU_UNITS"): ["webserver"],
+    ("MEMORY_MIB",): ["webserver", "runner"],
 }
 SECRET = {
     ("BROKER_PASSWORD",): WITH_BROKER,

@@ -1,0 +1,89 @@
+"""What the runner tells a task's supervisor about the task's memory, and the supervisor writes into the task's log."""
+
+from __future__ import annotations
+
+import mmap
+import os
+import struct
+from dataclasses import dataclass
+from typing import Any
+
+MIB = 1024 * 1024
+VALUES = struct.Struct("qq")  # the task's peak, and the limit that it was ended for
+
+
+@dataclass(frozen=True, kw_only=True)
+class Told:
+    """`peak`: the most bytes that the task was seen to hold; None if it never was, as one that took half a second.
+
+    `limit`: the container's, if the task was ended for want of memory; else None.
+    """
+
+    peak: int | None
+    limit: int | None
+
+
+class MemoryReport:
+    """Memory that the runner and one supervisor share; made by the runner before it forks the supervisor."""
+
+    def __init__(self) -> None:
+        self._shared = mmap.mmap(-1, VALUES.size)
+        self._peak = self._limit = 0
+
+    def note(self, use: int) -> None:
+        """Note what the task holds now, in bytes."""
+        if use > self._peak:
+            self._peak = use
+            self._write()
+
+    def end(self, *, use: int, limit: int) -> None:
+        """Note that the task will be ended, before it is."""
+        self._peak, self._limit = max(self._peak, use), limit
+        self._write()
+
+    def told(self) -> Told:
+        """Return what the runner has noted."""
+        peak, limit = VALUES.unpack(self._shared[:])
+        return Told(peak=peak or None, limit=limit or None)
+
+    def hide_from_tasks(self) -> None:
+        """Take it from every process that this one forks. The supervisor calls this."""
+        os.register_at_fork(after_in_child=self.close)
+
+    def close(self) -> None:
+        """Free the memory in this process."""
+        self._shared.close()
+
+    def _write(self) -> None:
+        self._shared[:] = VALUES.pack(self._peak, self._limit)
+
+
+def install(report: MemoryReport) -> None:
+    """Let Airflow's supervisor in this process write what `report` tells into the task's log, before the upload."""
+    from airflow.sdk.execution_time.supervisor import ActivitySubprocess
+
+    update = ActivitySubprocess.update_task_state_if_needed
+
+    def update_and_tell(self: Any) -> None:
+        told = report.told()
+        if told.limit is not None:
+            self.process_log.error(ended(told))
+        elif told.peak is not None:
+            self.process_log.info(f"The task's memory was at most {in_mib(told.peak)}.")
+        update(self)
+
+    ActivitySubprocess.update_task_state_if_needed = update_and_tell
+
+
+def ended(told: Told) -> str:
+    """Return the line for the log of a task that was ended."""
+    return (
+        "This task was ended because its worker ran out of memory, of which it held the most: "
+        f"{in_mib(told.peak or 0)}. All tasks of a worker have {in_mib(told.limit or 0)} together. "
+        "Let the task handle less at once, or run it in a pool with larger workers (docs/pools.md)."
+    )
+
+
+def in_mib(count: int) -> str:
+    """Return bytes as people read them."""
+    return f"{count / MIB:,.0f} MiB"

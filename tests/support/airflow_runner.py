@@ -1,0 +1,135 @@
+"""The runner as a real process, in a control group if one can be made, with Airflow's own supervisors and tasks."""
+
+import json
+import os
+import subprocess
+import threading
+import time
+import uuid
+from pathlib import Path
+
+from agent.runner.client import Runner, RunnerUnavailable
+from agent.runner.protocol import Outcome, Request
+from local.fargate.memory_limit import MemoryGroup, memory_limits
+from local.servers.process import spawn, stop
+from project import paths
+from tests.support.airflows_python import AIRFLOWS_PYTHON
+from tests.support.execution_api import ExecutionApi
+from tests.support.processes import end_all_below
+
+DAG = "memory"
+START_TIMEOUT_S = 180.0
+
+
+class Run:
+    """One task that the runner runs. `outcome` is None until its end, and if the supervisor died."""
+
+    def __init__(self, runner: Runner, task_id: str, folder: Path) -> None:
+        self.task_id = task_id
+        self._log = folder / "logs" / f"{task_id}-{uuid.uuid4()}.log"
+        self.outcome: Outcome | None = None
+        workload = {
+            "type": "ExecuteTask",
+            "token": "a-token",
+            "dag_rel_path": "memory.py",
+            "bundle_info": {"name": "dags-folder", "version": None},
+            "log_path": self._log.name,
+            "ti": {
+                "id": str(uuid.uuid4()),
+                "dag_version_id": str(uuid.uuid4()),
+                "task_id": task_id,
+                "dag_id": DAG,
+                "run_id": "run",
+                "try_number": 1,
+                "map_index": -1,
+                "pool_slots": 1,
+                "queue": "default",
+                "priority_weight": 1,
+            },
+        }
+        self._thread = threading.Thread(target=self._run, args=(runner, json.dumps(workload)), daemon=True)
+        self._thread.start()
+
+    def _run(self, runner: Runner, workload: str) -> None:
+        self.outcome = runner.run(Request(workload=workload, dags_hash=""))
+
+    @property
+    def log(self) -> str:
+        """The task's log, as it is uploaded."""
+        return self._log.read_text() if self._log.exists() else ""
+
+    @property
+    def is_over(self) -> bool:
+        return not self._thread.is_alive()
+
+    def join(self, timeout_s: float = 120.0) -> bool:
+        """Wait for the end; return whether it came."""
+        self._thread.join(timeout_s)
+        return self.is_over
+
+
+class AirflowRunner:
+    """A runner whose tasks are those of a DAG file. With `in_group`, the kernel holds it to the limit as well."""
+
+    def __init__(self, folder: Path, *, dag: str, limit_mib: int, in_group: bool) -> None:
+        self.folder = folder
+        for name in ("dags", "logs", "shared"):
+            (folder / name).mkdir()
+        (folder / "dags" / "memory.py").write_text(dag)
+        self.group = _group(limit_mib) if in_group else None
+        self._api = ExecutionApi().__enter__()
+        environment = {
+            "PATH": f"{AIRFLOWS_PYTHON.parent}:{os.environ['PATH']}",
+            "PYTHONPATH": paths.IMAGE_PYTHONPATH,
+            "AIRFLOW_HOME": str(folder),
+            "SHARED_FOLDER": str(folder / "shared"),
+            "MEMORY_MIB": str(limit_mib),
+            "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+            "AIRFLOW__CORE__DAGS_FOLDER": str(folder / "dags"),
+            "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": self._api.url,
+            "AIRFLOW__LOGGING__BASE_LOG_FOLDER": str(folder / "logs"),
+            "FOLDER": str(folder),
+        }
+        self.process: subprocess.Popen[bytes] = spawn(
+            [str(AIRFLOWS_PYTHON), "-m", "agent.runner"],
+            env=environment,
+            cwd=folder,
+            log_path=folder / "runner.log",
+            group=None if self.group is None else self.group.procs,
+        )
+        try:
+            self.runner = Runner.connect(folder / "shared", timeout_s=START_TIMEOUT_S)
+        except RunnerUnavailable:
+            self._end()
+            raise
+
+    @property
+    def log(self) -> str:
+        return (self.folder / "runner.log").read_text()
+
+    def start(self, task_id: str) -> Run:
+        return Run(self.runner, task_id, self.folder)
+
+    def began(self, task_id: str) -> int:
+        """Return how many tasks of this name have begun: each touches a file."""
+        return len(list(self.folder.glob(f"{task_id}.*.began")))
+
+    def close(self) -> None:
+        self.runner.close()
+        self._end()
+
+    def _end(self) -> None:
+        end_all_below(self.process.pid)
+        stop(self.process)
+        self._api.__exit__()
+        if self.group is not None:
+            for _ in range(50):
+                self.group.remove()
+                if not self.group.folder.exists():
+                    break
+                time.sleep(0.1)
+
+
+def _group(limit_mib: int) -> MemoryGroup | None:
+    limits = memory_limits()
+    return None if limits is None else limits.new(limit_mib)
