@@ -21,12 +21,11 @@ log = logging.getLogger(__name__)
 
 MIB = 1024 * 1024
 LONGEST_S, SHORTEST_S = 0.5, 0.02  # between two measurements
-# The next measurement is due before a leak of this speed can reach the reserve. One process takes 1 to 2 GiB/s.
-FASTEST_PER_S = 2048 * MIB
-# What may be taken from the moment a measurement is due until the kernel has ended the task: 2 GiB/s for 60 ms, the
-# shortest wait and twice as much again on a busy machine. Larger workers have more processors that can take it.
+# What may be taken from the moment a measurement is due until the kernel has ended the task: the shortest wait, and
+# twice as much again on a busy machine. One process takes 1 to 2 GiB/s; larger workers have more processors for it.
 LEAST_RESERVE = 128 * MIB
 RESERVE_PART = 64
+RESERVE_LASTS_S = 1 / 16
 TASKS_EVERY_S = 1.0  # the tasks are measured so often while there is room, for their peaks
 # The kernel frees some 10 GiB in this time. A process that is still there is stuck, and the next one is chosen.
 END_WITHIN_S = 1.0
@@ -38,13 +37,23 @@ def reserve_of(limit: int) -> int:
 
 
 def wait_s(room: int, *, reserve: int) -> float:
-    """Return the seconds until the next measurement, with `room` bytes below the limit."""
-    return min(LONGEST_S, max(SHORTEST_S, (room - reserve) / FASTEST_PER_S))
+    """Return the seconds until the next measurement, with `room` bytes below the limit.
+
+    A leak that takes the reserve in RESERVE_LASTS_S has not begun to take it then.
+    """
+    return min(LONGEST_S, max(SHORTEST_S, (room - reserve) / reserve * RESERVE_LASTS_S))
 
 
-def greediest(reading: Reading) -> Use | None:
-    """Return what to end: the task, or the process that one has left behind, that holds the most."""
-    return max((use for use in reading.uses.values() if use.pids), key=lambda use: (use.bytes, use.key), default=None)
+def greediest(reading: Reading, *, but: Collection[int] = ()) -> Use | None:
+    """Return what to end: the task, or the process that one has left behind, that holds the most.
+
+    `but`: processes that were told to end already.
+    """
+    return max(
+        (use for use in reading.uses.values() if set(use.pids).difference(but)),
+        key=lambda use: (use.bytes, use.key),
+        default=None,
+    )
 
 
 class Guard:
@@ -56,7 +65,7 @@ class Guard:
         self._reserve = reserve_of(limit)
         self._ledger = Ledger(os.getpid())
         self._tasks_due = 0.0
-        self._ending: frozenset[int] = frozenset()
+        self._ending: set[int] = set()  # processes that were told to end and have not yet
         self._ending_until = 0.0
         self._is_blind = False
 
@@ -85,16 +94,14 @@ class Guard:
                     reports[key].note(use.bytes)
         self._is_blind = False
         room = self._limit - (reading.total if used is None and reading is not None else used or 0)
-        if reading is not None and room < self._reserve and not self._is_ending(reading, now):
-            self._end_greediest(reading, reports, room=room, now=now)
+        if reading is not None and room < self._reserve:
+            self._ending &= reading.running
+            if not self._ending or now >= self._ending_until:
+                self._end_greediest(reading, reports, room=room, now=now)
         return wait_s(room, reserve=self._reserve)
 
-    def _is_ending(self, reading: Reading, now: float) -> bool:
-        """Whether memory of the task that was ended last is still being freed."""
-        return now < self._ending_until and bool(self._ending & reading.running)
-
     def _end_greediest(self, reading: Reading, reports: Mapping[int, MemoryReport], *, room: int, now: float) -> None:
-        use = greediest(reading)
+        use = greediest(reading, but=self._ending)
         if use is None:
             return
         if use.is_task:
@@ -102,7 +109,8 @@ class Guard:
         for pid in use.pids:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.kill(pid, signal.SIGKILL)
-        self._ending, self._ending_until = frozenset(use.pids), now + END_WITHIN_S
+        self._ending.update(use.pids)
+        self._ending_until = now + END_WITHIN_S
         log.error(
             "fleet: out of memory: %s of %s are left; %s is ended, which holds %s; %d tasks run",
             in_mib(room),

@@ -4,8 +4,11 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 
+from agent.runner.container_memory import ControlGroup
+from agent.runner.usage import Ledger
 from tests.support.airflow_runner import AirflowRunner, Run
 from tests.support.airflows_python import needs_airflow
 from tests.support.waiting import eventually
@@ -158,6 +161,19 @@ def test_a_task_counts_with_all_that_it_starts(runner: AirflowRunner, greedy: st
     assert eventually(lambda: runner.began("large") == 1, within_s=30)
     assert_ended_for_memory(runner.start(greedy))
     end(runner, [*good, neighbour])
+
+
+@pytest.mark.slow
+def test_the_sum_over_the_processes_is_near_what_their_control_group_has(runner: AirflowRunner) -> None:
+    good = start_good(runner, GOOD)
+    if runner.group is not None:
+        folder = runner.group.folder
+        is_version_2 = (folder / "memory.current").exists()
+        counted = ControlGroup(folder=folder, limit=LIMIT_MIB * 2**20, is_version_2=is_version_2).used()
+        supervisors = {child.pid for child in psutil.Process(runner.process.pid).children()}
+        reading = Ledger(runner.process.pid).read(supervisors=supervisors, others=())
+        assert reading.total == pytest.approx(counted, rel=0.15)
+    end(runner, good)
 
 
 @pytest.mark.slow

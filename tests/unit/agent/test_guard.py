@@ -31,6 +31,11 @@ def test_the_less_room_the_sooner_the_next_measurement(room_mib: int, seconds: f
     assert wait_s(room_mib * MIB, reserve=128 * MIB) == pytest.approx(seconds, rel=0.01)
 
 
+def test_a_larger_worker_is_measured_earlier() -> None:
+    """Its reserve of 1,875 MiB stands for a leak of 30,000 MiB a second."""
+    assert wait_s((1875 + 3000) * MIB, reserve=1875 * MIB) == pytest.approx(0.1)
+
+
 def use(key: int, mib: int, *, is_task: bool = True, is_over: bool = False) -> Use:
     return Use(key=key, is_task=is_task, pids=() if is_over else (key + 1,), bytes=mib * MIB)
 
@@ -49,6 +54,10 @@ def test_a_process_that_a_task_has_left_behind_is_ended_like_a_task() -> None:
 
 def test_a_task_that_has_ended_already_is_not_chosen() -> None:
     assert greediest(reading(use(10, 300), use(20, 900, is_over=True))) == use(10, 300)
+
+
+def test_a_task_that_was_told_to_end_and_is_stuck_is_not_chosen_again() -> None:
+    assert greediest(reading(use(10, 300), use(20, 900)), but={21}) == use(10, 300)
 
 
 def test_without_tasks_nothing_is_ended() -> None:
