@@ -6,28 +6,23 @@ import contextlib
 import os
 import time
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from airflow.executors.workloads import ExecuteCallback, ExecuteTask
 from airflow.models.taskinstance import TaskInstance
 from airflow.models.taskinstancekey import TaskInstanceKey
 from airflow.providers.celery.executors.celery_executor import CeleryExecutor
-from airflow.providers.celery.executors.celery_executor_utils import (
-    ExceptionWithTraceback,
-    _get_celery_app_for_workload,
-)
-from airflow.sdk.exceptions import AirflowTaskTimeout
+from airflow.providers.celery.executors.celery_executor_utils import _get_celery_app_for_workload
 from airflow.utils.state import TaskInstanceState
 from celery.result import AsyncResult
 from kombu import pools
-from kombu.exceptions import OperationalError
 from redis import RedisError
-from redis.exceptions import NoPermissionError
 
 from agent import connections, variables
 from agent.broker import Outage, connect, in_words, patience_s
 from agent.lost import GIVE_UP_AFTER_S, MOST_TIMES, Sightings, waiting_in
+from agent.refusals import SEND_AGAIN_AFTER_S, Refusals
 from agent.rescheduled import obsolete
 from agent.shares import Shares
 from agent.task_rows import read_rows, schedule_again, scheduled_values
@@ -37,8 +32,6 @@ from fleet.registry import WAITING_TTL_S, read_each, waiting_key
 ENDED = frozenset({TaskInstanceState.SUCCESS, TaskInstanceState.FAILED})  # of a workload, whatever became of its task
 RECONCILE_EVERY_S = 10.0
 SHOW_EVERY_S = 3.0
-# A silent broker may read all that it was sent while it was silent: each attempt can be a further message.
-SEND_AGAIN_AFTER_S = 2.0
 # A message's token starts its task, for as long as the task is queued. A worker drops a message with an expired one,
 # and the task is queued again (see agent.lost).
 TOKEN_VALID_S = 24 * 3600.0
@@ -48,10 +41,6 @@ UNFINISHED = frozenset(
 
 
 connections.install()
-
-
-class BrokerRefuses(Exception):
-    """The broker took no message for longer than the patience."""
 
 
 class FleetExecutor(CeleryExecutor):  # type: ignore[misc]  # Airflow is not type-checked here
@@ -71,11 +60,7 @@ class FleetExecutor(CeleryExecutor):  # type: ignore[misc]  # Airflow is not typ
         super().__init__(*args, **kwargs)
         self._ids: dict[Any, Any] = {}  # key of a task instance -> its id in the database
         self._reconciled_at = time.monotonic()
-        self._patience_s = patience_s(os.environ)
-        self._refused_since: dict[Any, float] = {}
-        self._refusal: Any = None  # the last one, until a message is taken
-        self._send_again_at = 0.0
-        self._broker = Outage("the broker takes no messages; tasks wait", self.log)
+        self._refusals = Refusals(patience_s(os.environ), self.log)
         self._results = Outage("the broker gives no results; ended tasks keep their slots", self.log)
         self._client = connect(os.environ[variables.BROKER_URL])
         self._pools = read_pools(os.environ[POOLS])
@@ -213,22 +198,19 @@ class FleetExecutor(CeleryExecutor):  # type: ignore[misc]  # Airflow is not typ
     def _send_workloads_to_celery(self, workload_tuples_to_send: Sequence[Any]) -> Sequence[Any]:
         """Send messages, and return those that were sent or waited for the broker for as long as it may be away.
 
-        A broker can be full, silent, or a replica for a moment, or lose its connections: none of this is the task's
-        fault. Airflow sends what is not returned again in its next loop. One message goes first: where the broker does
-        not answer, each takes a second, in which the scheduler does nothing else.
+        Airflow sends what is not returned again in its next loop. One message goes first: where the broker does not
+        answer, each takes a second, in which the scheduler does nothing else.
         """
-        if self._refusal is not None and time.monotonic() < self._send_again_at:
-            return self._settled([(key, workload, self._refusal) for key, workload, *_ in workload_tuples_to_send])
+        if (refusal := self._refusals.pending) is not None:
+            return self._refusals.settled([(key, workload, refusal) for key, workload, *_ in workload_tuples_to_send])
         first, rest = workload_tuples_to_send[:1], workload_tuples_to_send[1:]
         results = list(super()._send_workloads_to_celery(first))
-        self._refusal = next((result for *_, result in results if _is_refused(result)), None)
-        if self._refusal is not None:
-            self._send_again_at = time.monotonic() + SEND_AGAIN_AFTER_S
+        if (refusal := self._refusals.note_first(results)) is not None:
             self._drop_connections()
-            results += [(key, workload, self._refusal) for key, workload, *_ in rest]
+            results += [(key, workload, refusal) for key, workload, *_ in rest]
         elif rest:
             results += super()._send_workloads_to_celery(rest)
-        return self._settled(results)
+        return self._refusals.settled(results)
 
     def _drop_connections(self) -> None:
         """Let the next message use a new connection: the present one may hang, be broken, or lead to a replica."""
@@ -236,26 +218,6 @@ class FleetExecutor(CeleryExecutor):  # type: ignore[misc]  # Airflow is not typ
             pools.reset()
         app = _get_celery_app_for_workload(self.team_name)  # the one that publishes
         app.amqp._producer_pool = app._pool = None
-
-    def _settled(self, results: Sequence[Any]) -> Sequence[Any]:
-        """Leave out the messages that go on waiting. Airflow fails a task whose result is another error."""
-        now = time.monotonic()
-        settled, why = [], None
-        for key, workload, result in results:
-            if not _is_refused(result):
-                self._refused_since.pop(key, None)
-                settled.append((key, workload, result))
-                continue
-            why = _why(result.exception)
-            if now - self._refused_since.setdefault(key, now) >= self._patience_s:
-                del self._refused_since[key]
-                refusal = BrokerRefuses(f"the broker has taken no message for {self._patience_s:.0f} s: {why}")
-                settled.append((key, workload, ExceptionWithTraceback(refusal, result.traceback)))
-        if why is not None:
-            self._broker.begin(why)
-        else:
-            self._broker.end()
-        return settled
 
     def change_state(self, key: Any, *args: Any, **kwargs: Any) -> None:
         """Forget the task's own values with the task."""
@@ -293,7 +255,9 @@ class FleetExecutor(CeleryExecutor):  # type: ignore[misc]  # Airflow is not typ
         If it reads the end of a poke only when the sensor is scheduled for its next one, it takes the sensor for killed
         (apache/airflow issue 71172). Once Airflow ignores such an end by itself, this is not needed.
         """
-        ended = [key for key, (state, _) in self.event_buffer.items() if _is_task(key) and state in ENDED]
+        ended = [
+            key for key, (state, _) in self.event_buffer.items() if isinstance(key, TaskInstanceKey) and state in ENDED
+        ]
         for key in obsolete(ended):
             self.log.info("fleet: %s goes on later; the end of its last poke is not reported", key)
             del self.event_buffer[key]
@@ -349,7 +313,7 @@ class FleetExecutor(CeleryExecutor):  # type: ignore[misc]  # Airflow is not typ
     def _forget(self, key: Any) -> None:
         self._ids.pop(key, None)
         self._queues.pop(key, None)
-        self._refused_since.pop(key, None)
+        self._refusals.forget(key)
 
     def _reconcile(self) -> None:
         """Free the slots of tasks which the database knows to have ended, or which run another try by now.
@@ -400,10 +364,6 @@ class FleetExecutor(CeleryExecutor):  # type: ignore[misc]  # Airflow is not typ
                 self._forget(key)
 
 
-def _is_task(key: Any) -> bool:
-    return isinstance(key, TaskInstanceKey)
-
-
 def _key_and_queue(workload: Any) -> tuple[Any, str | None]:
     """Return the key of a workload and the queue that it names, as Airflow's CeleryExecutor reads it."""
     if isinstance(workload, ExecuteTask):
@@ -411,27 +371,3 @@ def _key_and_queue(workload: Any) -> tuple[Any, str | None]:
     if isinstance(workload, ExecuteCallback) and isinstance(workload.callback.data, dict):
         return workload.callback.key, workload.callback.data.get("queue")
     return None, None
-
-
-def _is_refused(result: Any) -> bool:
-    """Return whether a later attempt can succeed: the broker refused the message, or did not answer in time.
-
-    Airflow's time limit can end a call anywhere, and the next one on that connection raises an AttributeError. Not if
-    the broker's user may not write to the task's queue.
-    """
-    if not isinstance(result, ExceptionWithTraceback):
-        return False
-    refusals = (OperationalError, RedisError, AirflowTaskTimeout, OSError, AttributeError)
-    is_denied = any(isinstance(each, NoPermissionError) for each in _chain(result.exception))
-    return isinstance(result.exception, refusals) and not is_denied
-
-
-def _chain(error: BaseException | None) -> Iterator[BaseException]:
-    """Yield an error and what led to it: Redis's own, where Celery tried again until the operation_timeout."""
-    while error is not None:
-        yield error
-        error = error.__cause__ or error.__context__
-
-
-def _why(error: BaseException) -> str:
-    return repr(next((each for each in _chain(error) if isinstance(each, RedisError)), error))

@@ -35,7 +35,8 @@ EXECUTOR = """
 import time, uuid
 from types import SimpleNamespace
 from airflow.executors.workloads import ExecuteTask
-from agent.executor import SEND_AGAIN_AFTER_S, FleetExecutor
+from agent.executor import FleetExecutor
+from agent.refusals import SEND_AGAIN_AFTER_S
 
 executor = FleetExecutor()
 
