@@ -1,4 +1,7 @@
-"""Servers that integration tests share: one of each for a test process, and so for a pytest-xdist worker."""
+"""Servers that integration tests share: one of each for a test process, and so for a pytest-xdist worker.
+
+AWS's API is one for each module: what a test leaves in it concerns only its neighbours.
+"""
 
 import contextlib
 import tempfile
@@ -11,6 +14,7 @@ import redis
 from bench.micro.page.webserver import Webserver, running_webserver
 from local.servers.postgres import Postgres
 from local.servers.redis import Redis
+from tests.support.aws_api import AwsApi, aws_api
 from tests.support.servers import PostgresServer, RedisServer
 
 
@@ -42,6 +46,13 @@ def postgres_server() -> Iterator[PostgresServer]:
             url=f"postgresql://{user}:{password}@{server.host}:{server.port}/{database}",
             server=server,
         )
+
+
+@pytest.fixture(scope="module")
+def api() -> Iterator[AwsApi]:
+    """Run AWS's API, as the local stack has it, for the tests of one module."""
+    with aws_api() as running:
+        yield running
 
 
 @pytest.fixture(scope="session")

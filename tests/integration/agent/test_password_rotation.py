@@ -12,7 +12,7 @@ import pytest
 from local.servers.postgres import Postgres
 from local.servers.troubled_api import WRONG, TroubledApi
 from project import paths
-from tests.support.aws_api import AwsApi, aws_api
+from tests.support.aws_api import AwsApi
 
 pytestmark = pytest.mark.skipif(not paths.AIRFLOW_ENVIRONMENT.is_dir(), reason="needs make setup-local")
 STEPS = Path(__file__).parents[2] / "support" / "rotating.py"
@@ -70,12 +70,6 @@ def ask(process: "subprocess.Popen[str]", step: str) -> str:
     process.stdin.write(f"{step}\n")
     process.stdin.flush()
     return process.stdout.readline().strip()
-
-
-@pytest.fixture(scope="module")
-def api() -> Iterator[AwsApi]:
-    with aws_api() as running:
-        yield running
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import pytest
 
 from fleet import registry
 from fleet.member import CONSUMING, DRAINED, DRAINING, Member
-from tests.support.aws_api import AwsApi, aws_api
+from tests.support.aws_api import AwsApi
 from tests.support.ecs_pool import CLUSTER, POOL, EcsPool, ecs_pool
 from tests.support.members import a_worker_of
 from tests.support.servers import RedisServer
@@ -16,12 +16,6 @@ from tests.support.servers import RedisServer
 FAR_FUTURE = 4e9
 NO_TASK = "arn:aws:ecs:eu-central-1:123456789012:task/rollout/"
 Forge = Callable[[EcsPool], object]
-
-
-@pytest.fixture(scope="module")
-def api() -> Iterator[AwsApi]:
-    with aws_api() as running:
-        yield running
 
 
 @pytest.fixture

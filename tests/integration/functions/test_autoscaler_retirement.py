@@ -8,15 +8,9 @@ import pytest
 from fleet import registry
 from fleet.member import CONSUMING, DRAINED, DRAINING, STARTING
 from shared.tags import retire_before_tag
-from tests.support.aws_api import AwsApi, aws_api
+from tests.support.aws_api import AwsApi
 from tests.support.ecs_pool import EcsPool, ecs_pool
 from tests.support.servers import RedisServer
-
-
-@pytest.fixture(scope="module")
-def api() -> Iterator[AwsApi]:
-    with aws_api() as running:
-        yield running
 
 
 @pytest.fixture

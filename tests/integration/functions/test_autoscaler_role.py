@@ -16,7 +16,7 @@ from autoscaler.settings import MAX_AGE_HOURS, POLL_SECONDS
 from fleet.pools import POOLS
 from shared import aws
 from shared.settings import BROKER_HOST, BROKER_PORT, BROKER_SCHEME, BROKER_SECRET_ARN, BROKER_USER, CLUSTER
-from tests.support.aws_api import AwsApi, aws_api
+from tests.support.aws_api import AwsApi
 from tests.support.function_role import ACCOUNT, FunctionRole, lacks, warnings_in
 from tests.support.granted_actions import OF_LAMBDA
 from tests.support.servers import RedisServer
@@ -90,12 +90,6 @@ class Site:
         service: dict[str, Any]
         (service,) = self.world.ecs.describe_services(cluster=self.world.cluster, services=names)["services"]
         return service
-
-
-@pytest.fixture(scope="module")
-def api() -> Iterator[AwsApi]:
-    with aws_api() as running:
-        yield running
 
 
 @pytest.fixture

@@ -11,15 +11,9 @@ from botocore.exceptions import ClientError
 from fleet import registry
 from fleet.member import CONSUMING, DRAINED, DRAINING, STARTING
 from shared.known_tasks import KnownTasks
-from tests.support.aws_api import AwsApi, aws_api
+from tests.support.aws_api import AwsApi
 from tests.support.ecs_pool import CLUSTER, POOL, EcsPool, ecs_pool
 from tests.support.servers import RedisServer
-
-
-@pytest.fixture(scope="module")
-def api() -> Iterator[AwsApi]:
-    with aws_api() as running:
-        yield running
 
 
 @pytest.fixture

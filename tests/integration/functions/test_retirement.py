@@ -16,7 +16,7 @@ from retirement.handler import NotCarriedOut, handler
 from retirement.settings import Settings
 from shared.service_names import ServiceNames
 from shared.settings import SettingsError
-from tests.support.aws_api import AwsApi, aws_api
+from tests.support.aws_api import AwsApi
 from tests.support.function_role import OF_LAMBDA, FunctionRole, lacks, warnings_in
 from tests.support.servers import RedisServer
 from tests.support.throttling import throttling
@@ -32,12 +32,6 @@ ACTIONS = (
 
 def marks_of(action: str) -> list[pytest.MarkDecorator]:
     return [] if action == ACTIONS[0] else [pytest.mark.slow]
-
-
-@pytest.fixture(scope="module")
-def api() -> Iterator[AwsApi]:
-    with aws_api() as running:
-        yield running
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from shared.service_names import ServiceNames
 from shared.settings import SettingsError
 from sleeper.handler import tick
 from sleeper.read import Clients
-from tests.support.aws_api import AwsApi, aws_api
+from tests.support.aws_api import AwsApi
 from tests.support.function_role import OF_LAMBDA, FunctionRole, lacks, warnings_in
 from tests.support.servers import RedisServer
 from tests.support.sleeping_world import ALARMS, NOW, Environment, clients_of, environment, role_of, with_role
@@ -42,12 +42,6 @@ ACTIONS = (
 
 def marks_of(action: str) -> list[pytest.MarkDecorator]:
     return [] if action == ACTIONS[0] else [pytest.mark.slow]
-
-
-@pytest.fixture(scope="module")
-def api() -> Iterator[AwsApi]:
-    with aws_api() as running:
-        yield running
 
 
 @pytest.fixture(scope="module")

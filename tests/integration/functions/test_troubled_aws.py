@@ -23,7 +23,7 @@ from shared import aws
 from shared.settings import BROKER_HOST, BROKER_PORT, BROKER_SCHEME, BROKER_SECRET_ARN, BROKER_USER, CLUSTER
 from shared.tags import ASLEEP_TAG, RETIRE_TAG
 from sleeper.settings import AIRFLOW_SERVICE, ALARM_PREFIX, DATABASE, FLOWER_SERVICE, PATIENCE_MINUTES
-from tests.support.aws_api import REGION, AwsApi, aws_api
+from tests.support.aws_api import REGION, AwsApi
 from tests.support.servers import RedisServer
 from tests.support.sleeping_world import Environment, clients_of, environment
 from tests.support.version_world import FakeWebserver
@@ -68,12 +68,6 @@ EACH_KIND = [pytest.param(wrong, marks=marks_of(wrong)) for wrong in WRONG]
 class Context:
     def get_remaining_time_in_millis(self) -> int:
         return 60_000
-
-
-@pytest.fixture(scope="module")
-def api() -> Iterator[AwsApi]:
-    with aws_api() as running:
-        yield running
 
 
 @pytest.fixture(scope="module")

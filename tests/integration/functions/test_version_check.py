@@ -16,7 +16,7 @@ from shared import aws
 from shared.broker import Broker
 from shared.service_names import ServiceNames
 from shared.settings import BrokerSettings
-from tests.support.aws_api import AwsApi, aws_api
+from tests.support.aws_api import AwsApi
 from tests.support.function_role import OF_LAMBDA, FunctionRole, lacks
 from tests.support.releases import a_release
 from tests.support.servers import RedisServer
@@ -26,12 +26,6 @@ from version_check.memory import UNKNOWN_SETTLES_S, Store
 from version_check.report import Outcome
 from version_check.settings import Settings
 from version_check.verdict import IN_SYNC, OUT_OF_SYNC, UNKNOWN
-
-
-@pytest.fixture(scope="module")
-def api() -> Iterator[AwsApi]:
-    with aws_api() as running:
-        yield running
 
 
 @pytest.fixture(scope="module")

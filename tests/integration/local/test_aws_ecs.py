@@ -1,12 +1,11 @@
 """The ECS API as the agent that plays Fargate, the autoscaler and the version check use it."""
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
 
-from tests.support.aws_api import AwsApi, aws_api
+from tests.support.aws_api import AwsApi
 
 CONTAINER = {
     "name": "worker",
@@ -37,12 +36,6 @@ SERVICE = {
     "propagateTags": "SERVICE",
     "platformVersion": "1.4.0",
 }
-
-
-@pytest.fixture(scope="module")
-def api() -> Iterator[AwsApi]:
-    with aws_api() as running:
-        yield running
 
 
 @pytest.fixture

@@ -1,7 +1,6 @@
 """CloudFormation stacks are created, updated, rolled back and deleted through the API, without SAM CLI."""
 
 import json
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -46,12 +45,6 @@ BROKEN = """
     Properties: {Cluster: !Ref Cluster, TaskDefinition: nothing:1}
 Outputs:
 """
-
-
-@pytest.fixture(scope="module")
-def api() -> Iterator[AwsApi]:
-    with aws_api() as running:
-        yield running
 
 
 def _exists(api: AwsApi, name: str) -> bool:

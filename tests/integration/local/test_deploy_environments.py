@@ -3,7 +3,6 @@
 import functools
 import json
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -16,7 +15,7 @@ from cryptography.x509.oid import NameOID
 
 from project import environments
 from tests.support import rendered
-from tests.support.aws_api import ROOT, AwsApi, aws_api
+from tests.support.aws_api import ROOT, AwsApi
 
 pytestmark = pytest.mark.slow
 
@@ -38,12 +37,6 @@ class Deployed:
     status: tuple[str, str]
     changed: frozenset[str]
     counts: frozenset[int]
-
-
-@pytest.fixture(scope="module")
-def api() -> Iterator[AwsApi]:
-    with aws_api() as running:
-        yield running
 
 
 @pytest.fixture(scope="module")

@@ -24,7 +24,7 @@ from local.fargate.task import Phase
 from local.servers.relay import Relay
 from project import paths
 from project.clients import Clients, environment_of_role
-from tests.support.aws_api import AwsApi, aws_api
+from tests.support.aws_api import AwsApi
 
 WAIT_S = 30.0
 IMAGE = "registry.example/airflow-on-ecs:test"
@@ -42,12 +42,6 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.wfile.write(body)
 http.server.ThreadingHTTPServer((os.environ["BIND_HOST"], int(os.environ["PORT"])), Handler).serve_forever()
 """
-
-
-@pytest.fixture(scope="module")
-def api() -> Iterator[AwsApi]:
-    with aws_api() as running:
-        yield running
 
 
 class Cluster:

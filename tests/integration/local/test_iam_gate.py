@@ -7,7 +7,6 @@ import time
 import urllib.error
 import urllib.request
 import uuid
-from collections.abc import Iterator
 from functools import partial
 from typing import Any
 
@@ -20,15 +19,9 @@ from botocore.exceptions import ClientError
 from local.aws.backend.settings import ACCESS_PATH
 from local.aws.iam.sessions import FUNCTIONS, TASKS, RoleSession, Service
 from local.stack.refusals import Refusals
-from tests.support.aws_api import AwsApi, aws_api
+from tests.support.aws_api import AwsApi
 
 ACCOUNT = "123456789012"
-
-
-@pytest.fixture(scope="module")
-def api() -> Iterator[AwsApi]:
-    with aws_api() as running:
-        yield running
 
 
 class Role:

@@ -15,7 +15,7 @@ from local.aws.iam.sessions import FUNCTIONS
 from local.lambdas.schedules import NotAllowed, Rules
 from project import paths
 from project.clients import Clients, environment_of_role
-from tests.support.aws_api import AwsApi, aws_api
+from tests.support.aws_api import AwsApi
 
 CODE = """
 import botocore.session
@@ -23,12 +23,6 @@ def handler(event, context):
     return botocore.session.get_session().create_client("sts").get_caller_identity()["Arn"]
 """
 EVENTS = "events.amazonaws.com"
-
-
-@pytest.fixture(scope="module")
-def api() -> Iterator[AwsApi]:
-    with aws_api() as running:
-        yield running
 
 
 class Deployed:

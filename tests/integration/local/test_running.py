@@ -16,16 +16,10 @@ from local.ui.decisions import read_decisions
 from project import paths, running
 from project.errors import CommandError
 from project.running import Running, recorded
-from tests.support.aws_api import AwsApi, aws_api
+from tests.support.aws_api import AwsApi
 from tests.support.broker_users import POOLS, broker_with_users, password_of
 
 PASSWORD = "a-password-that-no-file-may-hold"
-
-
-@pytest.fixture(scope="module")
-def api() -> Iterator[AwsApi]:
-    with aws_api() as found:
-        yield found
 
 
 @pytest.fixture
