@@ -80,7 +80,8 @@ class MalformedMember(ValueError):
 class Member:
     """One container. Times are seconds since the epoch by Redis's clock; `last_seen` is 0 until the record is read.
 
-    `trouble`: why a worker takes no messages although it is `consuming`; empty if it does.
+    `trouble`: why a worker takes no messages although it is `consuming`; empty if it does. `left_behind`: how many
+    processes the tasks of a worker have left behind since its start, which were ended.
     """
 
     id: str
@@ -98,6 +99,7 @@ class Member:
     container: str
     queues: tuple[str, ...]
     trouble: str = ""
+    left_behind: int = 0
     last_seen: float = 0.0
 
     @property
@@ -131,7 +133,9 @@ class Member:
         if record.get("version") != RECORD_VERSION:
             raise MalformedMember(named, f"unknown record version {record.get('version')!r}")
         values: dict[str, Any] = {name: record.get(name) for name in _PLAUSIBLE}
-        values["trouble"] = record.get("trouble", "")  # not in records of older releases
+        # Not in records of older releases.
+        values["trouble"] = record.get("trouble", "")
+        values["left_behind"] = record.get("left_behind", 0)
         values["last_seen"] = last_seen
         for name, is_plausible in _PLAUSIBLE.items():
             if not is_plausible(values[name]):
@@ -158,6 +162,7 @@ _PLAUSIBLE: Mapping[str, Callable[[Any], bool]] = {field.name: is_text for field
     "state": _is_state,
     "slots": _is_count_of_tasks,
     "active": _is_count_of_tasks,
+    "left_behind": is_count,
     "protected": is_flag,
     "started_at": is_time,
     "last_seen": is_time,

@@ -36,8 +36,9 @@ class FleetAgent:
     """Mediates between Redis, the ECS agent and the event loop.
 
     The event loop sets `snapshot` and reads `command`, each replaced whole. `count_active` counts the worker's tasks
-    from any thread: the event loop's snapshots end when Celery stops. `gate_s`: see agent.gates.limit_s. `renew`
-    dates the records of held messages anew, and may raise redis.RedisError. `end` stops the process.
+    from any thread: the event loop's snapshots end when Celery stops. `count_left_behind`: see fleet.member.Member.
+    `gate_s`: see agent.gates.limit_s. `renew` dates the records of held messages anew, and may raise redis.RedisError.
+    `end` stops the process.
     """
 
     def __init__(
@@ -48,6 +49,7 @@ class FleetAgent:
         protection: TaskProtection,
         code: CodeWatch,
         count_active: Callable[[], int],
+        count_left_behind: Callable[[], int],
         gate_s: float,
         renew: Callable[[], None],
         end: Callable[[], None],
@@ -55,7 +57,7 @@ class FleetAgent:
         self.snapshot: Snapshot | None = None
         self.command = Command(consume=False, epoch=0)
         self._identify, self._registry, self._protection, self._code = identify, registry, protection, code
-        self._count_active, self._gate_s = count_active, gate_s
+        self._count_active, self._count_left_behind, self._gate_s = count_active, count_left_behind, gate_s
         self._renew, self._end = renew, end
         self._conduct = Conduct()
         self._permission: Permission | None = None
@@ -201,6 +203,7 @@ class FleetAgent:
                 protected=self._conduct.protected,
                 started_at=self._started_at,
                 trouble=trouble,
+                left_behind=self._count_left_behind(),
             )
             if member != self._reported or now >= self._report_at:
                 self._registry.report(member)

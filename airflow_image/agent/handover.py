@@ -5,7 +5,6 @@ Celery's pool has threads: each waits for the outcome of one workload.
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import signal
@@ -18,15 +17,15 @@ from celery.exceptions import Ignore, Reject
 from celery.signals import worker_init
 
 from agent import variables
-from agent.runner.client import Runner
+from agent.left_behind import tally
+from agent.runner.client import Runner, RunnerUnavailable
 from agent.runner.memory_report import in_mib
 from agent.runner.obsolete import ObsoleteMessageError
-from agent.runner.protocol import Outcome, Request
+from agent.runner.protocol import Outcome, Request, name_of
 
 log = logging.getLogger(__name__)
 
 RETRY_AFTER_S = 1.0
-MAX_NAME = 500  # characters of both ids in the log
 
 
 class SupervisorLost(Exception):
@@ -50,7 +49,8 @@ def run_workload(workload: str) -> None:
     except OSError as error:
         outcome = Outcome(is_started=False, error=type(error).__name__, reason=str(error))
     if outcome is None:
-        raise SupervisorLost("the process that supervised the task died")
+        raise SupervisorLost("the runner died, or could not tell how the task ended")
+    tally.add(outcome.left_behind, task=name_of(workload))
     if outcome.memory_limit is not None:
         log.warning(
             "fleet: out of memory: the task %s is ended, which held %s", name_of(workload), in_mib(outcome.peak or 0)
@@ -69,15 +69,6 @@ def run_workload(workload: str) -> None:
         raise SupervisorLost(f"{outcome.error}: {outcome.reason}")
 
 
-def name_of(workload: str) -> str:
-    """Return the ids of a workload's DAG and task, for the log; nothing else of the workload may get there."""
-    try:
-        task = json.loads(workload)["ti"]
-        return repr(f"{task['dag_id']}.{task['task_id']}"[:MAX_NAME])
-    except (ValueError, KeyError, TypeError):
-        return "of unknown name"
-
-
 def _stop_when_lost(connected: Runner) -> None:
     connected.wait_until_lost()
     log.critical("fleet: the runner has ended: this worker stops, because no task can start here any more")
@@ -85,9 +76,15 @@ def _stop_when_lost(connected: Runner) -> None:
 
 
 def connect(**_: Any) -> None:
-    """Connect before the worker takes messages. Raises RunnerUnavailable."""
+    """Connect before the worker takes messages, or end it: it could only return them.
+
+    Celery would log an error of a signal's receiver, and go on.
+    """
     global runner
-    runner = Runner.connect(Path(os.environ[variables.SHARED_FOLDER]))
+    try:
+        runner = Runner.connect(Path(os.environ[variables.SHARED_FOLDER]))
+    except RunnerUnavailable as error:
+        raise SystemExit(f"fleet: this worker ends, and ECS starts another: {error}") from None
     threading.Thread(target=_stop_when_lost, args=(runner,), name="runner", daemon=True).start()
 
 

@@ -53,7 +53,15 @@ class Identity:
         return {"member": self.member_id, **asdict(self.code(dags_hash))}
 
     def member(
-        self, *, dags_hash: str, state: str, active: int, protected: bool, started_at: float, trouble: str = ""
+        self,
+        *,
+        dags_hash: str,
+        state: str,
+        active: int,
+        protected: bool,
+        started_at: float,
+        trouble: str = "",
+        left_behind: int = 0,
     ) -> Member:
         """Return the record to report, which has all fields of an identity."""
         return Member(
@@ -65,6 +73,7 @@ class Identity:
             protected=protected,
             started_at=started_at,
             trouble=trouble,
+            left_behind=left_behind,
             **asdict(self),
         )
 

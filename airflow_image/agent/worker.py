@@ -25,6 +25,7 @@ from agent.conduct import NO_ANSWER, PROOF_S, IdleWatch, Snapshot
 from agent.fleet_agent import FleetAgent
 from agent.gates import limit_s
 from agent.identity import read_identity, read_task_id
+from agent.left_behind import tally
 from agent.protection import TaskProtection
 from agent.unacked import holdings
 from agent.versions import CodeHash, CodeWatch, code_folders
@@ -72,6 +73,7 @@ class FleetStep(bootsteps.StartStopStep):  # type: ignore[misc]  # Celery is not
             protection=TaskProtection(os.environ[variables.AGENT_URI]),
             code=CodeWatch(os.environ),
             count_active=count_active,
+            count_left_behind=lambda: tally.total,
             gate_s=limit_s(os.environ),
             renew=holdings.renew,
             end=end_process,

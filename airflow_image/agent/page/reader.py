@@ -22,7 +22,18 @@ DECISIONS_SHOWN = 20  # of each pool
 MOST_DIGITS = 9
 SILENT_AFTER_S = 180  # the autoscaler ticks several times a minute
 # The fields of a member that the page shows or compares.
-MEMBER_FIELDS = ("id", "role", "pool", "state", "active", "slots", "protected", "started_at", *CODE_FIELDS)
+MEMBER_FIELDS = (
+    "id",
+    "role",
+    "pool",
+    "state",
+    "active",
+    "slots",
+    "protected",
+    "started_at",
+    "left_behind",
+    *CODE_FIELDS,
+)
 WORKER_STATES = (STARTING, CONSUMING, DRAINING, DRAINED)
 
 

@@ -3,7 +3,8 @@
 The control connection is a SOCK_SEQPACKET socket, which the worker opens before any task runs, and keeps. Its messages,
 all from the worker: RUN with the descriptor of a stream socket, and END_TASKS. The worker writes a Request to the
 stream, the process that supervises the workload answers with an Outcome, and closes it. Because only that process
-reads the request, a workload's token is in no other memory. A stream that ends without an outcome: the process died.
+reads the request, a workload's token is in no other memory. If that process dies, the runner ends what is left of the
+task, then answers in its place. A stream that ends without an outcome: the runner died as well.
 """
 
 from __future__ import annotations
@@ -19,6 +20,8 @@ END_TASKS = b"end tasks"
 SOCKET = "runner.sock"
 MAX_OUTCOME_BYTES = 65_536
 MAX_REASON = 500  # characters
+MAX_NAME = 500  # characters of both ids in the log
+SUPERVISOR_DIED = "SupervisorDied"  # the error of the runner's own outcome
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,7 +37,8 @@ class Outcome:
     """`error`: the type of the exception that ended the supervision, empty if none did; `reason`: its text.
 
     `is_started`: whether the workload may have begun. `peak`: the most bytes that its task was seen to hold; None if it
-    never was. `memory_limit`: in bytes, if the task was ended because the worker ran out of memory.
+    never was. `memory_limit`: in bytes, if the task was ended because the worker ran out of memory. `left_behind`: how
+    many processes of its task had to be ended after the task or its supervisor had ended.
     """
 
     is_started: bool = True
@@ -42,6 +46,7 @@ class Outcome:
     reason: str = ""
     peak: int | None = None
     memory_limit: int | None = None
+    left_behind: int = 0
 
 
 def send_request(stream: socket.socket, request: Request) -> None:
@@ -56,8 +61,9 @@ def receive_request(stream: socket.socket) -> Request:
 
 
 def send_outcome(stream: socket.socket, outcome: Outcome) -> None:
-    """Send the outcome. Raises OSError."""
+    """Send the outcome; nothing can follow it, not even from another process with the stream. Raises OSError."""
     stream.sendall(json.dumps(asdict(outcome)).encode())
+    stream.shutdown(socket.SHUT_WR)
 
 
 def receive_outcome(stream: socket.socket) -> Outcome | None:
@@ -66,6 +72,15 @@ def receive_outcome(stream: socket.socket) -> Outcome | None:
         return Outcome(**json.loads(_read(stream, limit=MAX_OUTCOME_BYTES)))
     except (OSError, ValueError, TypeError):
         return None
+
+
+def name_of(workload: str) -> str:
+    """Return the ids of a workload's DAG and task, for a log; nothing else of the workload may get there."""
+    try:
+        task = json.loads(workload)["ti"]
+        return repr(f"{task['dag_id']}.{task['task_id']}"[:MAX_NAME])
+    except (ValueError, KeyError, TypeError):
+        return "of unknown name"
 
 
 def address_in(folder: Path) -> tuple[str, int]:

@@ -22,15 +22,17 @@ import psutil
 
 from agent import heartbeat, variables
 from agent.runner import protocol, running
+from agent.runner.deaths import Deaths, answer
 from agent.runner.guard import Guard, guard_of
 from agent.runner.memory_report import MemoryReport
-from agent.runner.orphans import TaskOf
+from agent.runner.orphans import LeftBehind, bind_to_parent, listed
 from agent.runner.protocol import Outcome
 
 log = logging.getLogger(__name__)
 
-PR_SET_DUMPABLE, PR_SET_CHILD_SUBREAPER = 4, 36  # from <linux/prctl.h>
+PR_SET_DUMPABLE = 4  # from <linux/prctl.h>
 TICK_S = 0.5
+TICK_AFTER_DEATH_S = 0.02
 KILL_AFTER_S = 10.0
 CHECK_EVERY_S = 0.5
 TASK_TITLE = "airflow worker --"  # Airflow's title of a task's process, a child of its supervisor
@@ -44,20 +46,15 @@ def close_to_others() -> None:
         ctypes.CDLL(None).prctl(PR_SET_DUMPABLE, 0, 0, 0, 0)
 
 
-def adopt() -> None:
-    """Become the parent of what a task leaves behind, instead of the container's init: its memory is watched, too."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
-
-
 class Server:
     """Serves one worker. `supervise` runs a workload in the forked process, to its end."""
 
     def __init__(self, folder: Path, supervise: Supervise, guard: Guard | None) -> None:
         self._folder, self._supervise, self._guard = folder, supervise, guard
         self._children: set[int] = set()
-        self._tasks: dict[int, TaskOf] = {}  # by the process id of their supervisor
+        self._streams: dict[int, socket.socket] = {}  # by the process id of the workload's supervisor
         self._reports: dict[int, MemoryReport] = {}  # likewise
+        self._deaths = Deaths()
         self._ender: int | None = None  # the process that ends tasks
         self._is_stopping = False
         self._beat_due = 0.0
@@ -66,12 +63,13 @@ class Server:
         """Serve until the worker closes the connection and the last workload has ended. Raises OSError."""
         signal.signal(signal.SIGTERM, self._stop)
         signal.signal(signal.SIGINT, signal.SIG_IGN)
-        adopt()
+        self._deaths.adopt_orphans()
         control = self._accept()
-        while control is not None or self._children:
+        while control is not None or self._children or self._deaths:
             self._reap()
+            self._deaths.settle(self._children)
             self._beat()
-            wait_s = self._watch_memory()
+            wait_s = min(self._watch_memory(), TICK_AFTER_DEATH_S if self._deaths else TICK_S)
             if control is None:
                 time.sleep(wait_s)
             elif select.select([control], [], [], wait_s)[0] and not self._serve(control):
@@ -117,26 +115,24 @@ class Server:
         except OSError:
             return False
         if message == protocol.RUN and descriptors:
-            with socket.socket(fileno=descriptors[0]) as stream:
-                self._fork(control, stream)
+            self._fork(control, socket.socket(fileno=descriptors[0]))
         elif message == protocol.END_TASKS and self._ender is None:
             self._ender = self._child(control, lambda: end_tasks(psutil.Process(os.getppid())))
         return bool(message)
 
     def _fork(self, control: socket.socket, stream: socket.socket) -> None:
-        task, report = TaskOf(), MemoryReport()
+        report = MemoryReport()
         try:
-            pid = self._child(control, lambda: self._run_workload(stream, task, report))
-            self._tasks[pid], self._reports[pid] = task, report
+            pid = self._child(control, lambda: self._run_workload(stream, report))
+            # This process never reads from the stream, and writes to it only if the supervisor dies.
+            self._streams[pid], self._reports[pid] = stream, report
         except OSError as error:
-            task.close()
             report.close()
             log.error("runner: cannot fork: %s", error)
-            with contextlib.suppress(OSError):
-                protocol.send_outcome(stream, Outcome(is_started=False, error="OSError", reason=str(error)))
+            answer(stream, Outcome(is_started=False, error="OSError", reason=str(error)))
 
     def _child(self, control: socket.socket, work: Callable[[], None]) -> int:
-        """Run `work` in a forked process, without the control connection; return its process id. Raises OSError."""
+        """Run `work` in a forked process, without the connections of others; return its process id. Raises OSError."""
         pid = os.fork()
         if pid:
             self._children.add(pid)
@@ -144,8 +140,9 @@ class Server:
         try:
             control.close()
             # What is shared with others' supervisors: a task could write to it.
-            for task in self._tasks.values():
-                task.close()
+            for stream in self._streams.values():
+                stream.close()
+            self._deaths.close()
             for report in self._reports.values():
                 report.close()
             signal.signal(signal.SIGTERM, signal.SIG_DFL)
@@ -159,21 +156,26 @@ class Server:
                 sys.stderr.flush()
             os._exit(0)
 
-    def _run_workload(self, stream: socket.socket, task: TaskOf, report: MemoryReport) -> None:
+    def _run_workload(self, stream: socket.socket, report: MemoryReport) -> None:
         running.note(self._folder)
-        task.bind()
+        left_behind = LeftBehind()
+        left_behind.watch()
+        bind_to_parent()
         report.hide_from_tasks()
         # A task, and what it leaves behind, must not keep the stream open, nor be able to write to it.
         os.register_at_fork(after_in_child=stream.close)
+        error = reason = task = ""
         try:
-            self._supervise(protocol.receive_request(stream), report)
-            error, reason = "", ""
+            request = protocol.receive_request(stream)
+            task = protocol.name_of(request.workload)
+            self._supervise(request, report)
         except BaseException as raised:  # noqa: BLE001 - the worker is told
             error, reason = type(raised).__name__, str(raised)[: protocol.MAX_REASON]
+        if ended := left_behind.end():
+            log.warning("fleet: the task %s has left processes behind, which are ended: %s", task, listed(ended))
         told = report.told()
-        outcome = Outcome(error=error, reason=reason, peak=told.peak, memory_limit=told.limit)
-        with contextlib.suppress(OSError):
-            protocol.send_outcome(stream, outcome)
+        outcome = Outcome(error=error, reason=reason, peak=told.peak, memory_limit=told.limit, left_behind=len(ended))
+        answer(stream, outcome)
 
     def _reap(self) -> None:
         with contextlib.suppress(ChildProcessError):
@@ -185,10 +187,8 @@ class Server:
         self._ender = None if pid == self._ender else self._ender
         if (report := self._reports.pop(pid, None)) is not None:
             report.close()
-        if (task := self._tasks.pop(pid, None)) is not None:
-            if status and (left := task.end()):
-                log.error("fleet: the supervisor %s has died (wait status %s); its task %s is ended", pid, status, left)
-            task.close()
+        if (stream := self._streams.pop(pid, None)) is not None:
+            self._deaths.note_end(pid, status=status, stream=stream)
 
 
 def task_processes(main: psutil.Process) -> list[psutil.Process]:

@@ -1,5 +1,6 @@
 """The runner as a real process, served by the worker's end of the connection. Its workloads are Python code."""
 
+import contextlib
 import json
 import os
 import signal
@@ -7,7 +8,9 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
@@ -26,7 +29,7 @@ import os
 from pathlib import Path
 from agent.runner.server import Server, close_to_others
 close_to_others()
-Server(Path(os.environ["SHARED_FOLDER"]), lambda request, _: exec(request.workload), None).run()
+Server(Path(os.environ["SHARED_FOLDER"]), lambda request, _: exec(request.workload, {}), None).run()
 """
 # A supervisor with a task below it, both waiting. The task has the title that Airflow gives it.
 WITH_A_TASK = """
@@ -36,43 +39,64 @@ task.wait()
 """
 
 
-# A task as Airflow's supervisor forks it, which has forked a process in turn.
-FORKS_A_TASK = """
-import os, time
-if os.fork() == 0:
-    os.setpgid(0, 0)
-    os.fork()
-    open({folder!r} + "/of-task-" + str(os.getpid()), "w")
+# A task as Airflow's supervisor forks it. Each process of it writes its id into a file.
+TASK = """
+import os, signal, sys, time
+
+def note():
+    path = {folder!r} + "/of-task-" + str(os.getpid())
+    open(path + "~", "w").close()
+    os.rename(path + "~", path)
+
+def sleep():
+    note()
     time.sleep(60)
-os.wait()
-"""
-LEAVES_A_PROCESS = """
-import os, threading
-def leave():
-    import os, time
-    if (pid := os.fork()) == 0:
-        time.sleep(60)
+    os._exit(0)
+
+def daemon():
+    if os.fork() == 0:
+        os.setsid()
+        if os.fork() == 0:
+            os.chdir("/")
+            sleep()
         os._exit(0)
-    open({folder!r} + "/left", "w").write(str(pid))
+    os.wait()
+
+def started(of):
+    while sum(name.startswith("of-task") and "~" not in name for name in os.listdir({folder!r})) < of:
+        time.sleep(0.01)
 
 if os.fork() == 0:
     os.setpgid(0, 0)
-    thread = threading.Thread(target=leave)
-    thread.start()
-    thread.join()
+    {code}
     os._exit(0)
 os.wait()
 """
+CHILD_IN_ITS_GROUP = "os.fork() or sleep(); sleep()"
+DAEMON = "daemon(); sleep()"
+NOHUP = "import subprocess; subprocess.Popen(['nohup', 'setsid', 'sleep', '60'], env={}); daemon(); sleep()"
+UNBOUND = "import ctypes; ctypes.CDLL(None).prctl(1, 0, 0, 0, 0); daemon(); sleep()"
+IGNORES_SIGNALS = "[signal.signal(each, signal.SIG_IGN) for each in (1, 2, 15)]; daemon(); sleep()"
+# Each generation is in a session of its own, and ends when it has forked the next.
+ALWAYS_ANOTHER = """note(); daemon()
+    while True:
+        if os.fork():
+            os._exit(0)
+        os.setsid()"""
 
 
-LEAVES_A_DAEMON = """
-import os, time
-if os.fork() == 0:
-    if os.fork() == 0:
-        open({out!r}, "w").write(str(os.getpid()))
-        time.sleep(60)
-    os._exit(0)
-os.wait()
+def task(folder: Path, code: str) -> str:
+    return TASK.replace("{folder!r}", repr(str(folder))).replace("{code}", code)
+
+
+NO_RUNNER = """
+from celery.signals import worker_init
+from agent import handover
+from agent.runner.client import Runner
+connect = Runner.connect
+Runner.connect = lambda folder: connect(folder, timeout_s=0.2)
+worker_init.send(sender=None)
+print("goes on")
 """
 
 
@@ -152,45 +176,161 @@ def test_an_error_of_the_supervision_is_told(runner: Runner) -> None:
     )
 
 
-@pytest.mark.parametrize("code", ["import os; os.kill(os.getpid(), 9)", "import os; os._exit(3)"])
-def test_a_supervisor_that_dies_has_no_outcome(runner: Runner, code: str) -> None:
-    assert runner.run(request(code)) is None
+@pytest.mark.parametrize(
+    ("code", "status"), [("import os; os.kill(os.getpid(), 9)", 9), ("import os; os._exit(3)", 3 << 8)]
+)
+def test_the_runner_answers_for_a_supervisor_that_dies(runner: Runner, code: str, status: int) -> None:
+    outcome = runner.run(request(code))
+    assert outcome is not None
+    assert (outcome.is_started, outcome.error) == (True, protocol.SUPERVISOR_DIED)
+    assert f"wait status {status}" in outcome.reason
     assert runner.run(request("pass")) == Outcome()
 
 
-@pytest.mark.parametrize("times", [1, pytest.param(50, marks=pytest.mark.slow)])
-def test_a_task_ends_with_its_supervisor_and_takes_its_own_processes_along(
-    times: int, served: Served, runner: Runner
+@pytest.mark.parametrize("times", [1, pytest.param(10, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "code",
+    [
+        pytest.param(CHILD_IN_ITS_GROUP, id="child in its group"),
+        pytest.param(DAEMON, id="daemon"),
+        pytest.param(NOHUP, id="nohup"),
+        pytest.param(UNBOUND, id="task that goes on without its supervisor"),
+        pytest.param(IGNORES_SIGNALS, id="ignores signals"),
+    ],
+)
+def test_all_of_a_task_ends_with_its_supervisor_before_the_worker_is_told(
+    code: str, times: int, served: Served, runner: Runner
 ) -> None:
+    neighbour = neighbour_of(served, runner)
     for number in range(times):
         folder = served.folder / str(number)
         folder.mkdir()
-        thread, outcomes = in_background(runner, FORKS_A_TASK.format(folder=str(folder)))
-        assert eventually(lambda: len(list(folder.glob("of-task-*"))) == 2)  # noqa: B023 - called at once
-        family = below(served.process.pid)
-        (supervisor,) = served.children()
+        thread, outcomes = in_background(runner, task(folder, code))
+        assert eventually(lambda: len(processes_in(folder)) == 2)  # noqa: B023 - called at once
+        (supervisor,) = [each for each in served.children() if each != neighbour.supervisor]
+        family = [*processes_in(folder), *below(supervisor.pid)]
         supervisor.kill()
+        killed_at = time.monotonic()
         thread.join(10)
-        assert outcomes == [None]
-        assert eventually(lambda: not any(is_alive(process) for process in family), within_s=2)  # noqa: B023
+        assert time.monotonic() - killed_at < 2
+        assert [each for each in family if is_alive(each)] == []
+        ((outcome),) = outcomes
+        assert outcome is not None
+        assert outcome.error == protocol.SUPERVISOR_DIED
+        assert outcome.left_behind >= 1
+    neighbour.is_unharmed()
 
 
-def test_what_a_task_leaves_behind_goes_on(served: Served, runner: Runner) -> None:
-    """A task's fork outlives the thread that made it and, as ever, the task."""
-    thread, outcomes = in_background(runner, LEAVES_A_PROCESS.format(folder=str(served.folder)))
+def test_the_worker_is_not_told_while_something_of_a_task_still_runs(served: Served, runner: Runner) -> None:
+    """The runner stands still, so nothing can be ended: the worker waits, and counts the task as active."""
+    thread, outcomes = in_background(runner, task(served.folder, DAEMON))
+    assert eventually(lambda: len(processes_in(served.folder)) == 2)
+    (supervisor,) = served.children()
+    family = processes_in(served.folder)
+    os.kill(served.process.pid, signal.SIGSTOP)
+    supervisor.kill()
+    assert stays(lambda: thread.is_alive() and any(map(is_alive, family)), for_s=1.5)
+    os.kill(served.process.pid, signal.SIGCONT)
     thread.join(10)
-    assert outcomes == [Outcome()]
-    left = psutil.Process(int((served.folder / "left").read_text()))
-    assert stays(lambda: is_alive(left), for_s=1)
-    left.kill()
+    assert not any(map(is_alive, family))
+    assert [outcome and outcome.error for outcome in outcomes] == [protocol.SUPERVISOR_DIED]
 
 
-def test_a_process_that_a_task_leaves_behind_holds_no_slot(served: Served, runner: Runner) -> None:
-    thread, outcomes = in_background(runner, LEAVES_A_DAEMON.format(out=str(served.out)))
+@pytest.mark.parametrize(
+    ("code", "count", "most_s"),
+    [
+        pytest.param("os.fork() or sleep(); started(of=1)", 1, 2.5, id="child in its group"),
+        pytest.param("daemon(); started(of=1)", 1, 2.5, id="daemon"),
+        pytest.param("daemon(); daemon(); started(of=2); os.kill(os.getpid(), 9)", 2, 2.5, id="killed task"),
+        pytest.param(f"{IGNORES_SIGNALS.replace('sleep()', 'started(of=1)')}", 1, 3.5, id="ignores signals"),
+    ],
+)
+def test_what_a_task_leaves_behind_ends_with_it(
+    code: str, count: int, most_s: float, served: Served, runner: Runner
+) -> None:
+    neighbour = neighbour_of(served, runner)
+    began = time.monotonic()
+    assert runner.run(request(task(served.folder, code))) == Outcome(left_behind=count)
+    assert time.monotonic() - began < most_s
+    left = list(served.folder.glob("of-task-*"))
+    assert len(left) == count
+    assert processes_in(served.folder) == []
+    neighbour.is_unharmed()
+
+
+def test_what_ends_shortly_after_its_task_gets_no_signal(served: Served, runner: Runner) -> None:
+    code = f"os.fork() or (time.sleep(0.2), open({str(served.out)!r}, 'w').write('whole'), os._exit(0))"
+    assert runner.run(request(task(served.folder, code))) == Outcome()
+    assert served.out.read_text() == "whole"
+
+
+def test_what_a_task_leaves_behind_ends_while_the_supervisor_still_works(served: Served, runner: Runner) -> None:
+    """It uploads the log, for example; a program that it starts itself meanwhile is left alone."""
+    then = f"import subprocess; subprocess.run(['sleep', '3']); open({str(served.out)!r}, 'w').write('uploaded')"
+    thread, outcomes = in_background(runner, task(served.folder, "daemon(); started(of=1)") + then)
+    assert eventually(lambda: bool(list(served.folder.glob("of-task-*"))))
+    assert eventually(lambda: not processes_in(served.folder), within_s=2)
+    assert thread.is_alive()
     thread.join(10)
-    assert outcomes == [Outcome()]
-    assert eventually(lambda: served.out.exists() and bool(served.out.read_text()))
-    os.kill(int(served.out.read_text()), signal.SIGKILL)
+    assert outcomes == [Outcome(left_behind=1)]
+    assert served.out.read_text() == "uploaded"
+
+
+@pytest.mark.parametrize("is_killed", [True, False], ids=["supervisor killed", "task ended"])
+def test_a_process_that_is_always_another_one_holds_no_slot_for_long(
+    is_killed: bool, served: Served, runner: Runner
+) -> None:
+    neighbour = neighbour_of(served, runner)
+    thread, _ = in_background(runner, task(served.folder, ALWAYS_ANOTHER))
+    assert eventually(lambda: len(list(served.folder.glob("of-task-*"))) == 2)
+    if is_killed:
+        (supervisor,) = [each for each in served.children() if each != neighbour.supervisor]
+        supervisor.kill()
+    thread.join(15)
+    assert not thread.is_alive()
+    assert eventually(lambda: served.children() == [neighbour.supervisor])
+    neighbour.is_unharmed()
+
+
+def test_orphans_that_end_while_their_task_runs_leave_no_entry_in_the_kernels_table(
+    served: Served, runner: Runner
+) -> None:
+    many = "[(os.fork() or (os.fork() or os._exit(0), os._exit(0)), os.wait()) for _ in range(20)]; note(); sleep()"
+    thread, _ = in_background(runner, task(served.folder, many))
+    assert eventually(lambda: len(processes_in(served.folder)) == 1)
+    (supervisor,) = served.children()
+    assert eventually(lambda: len(below(supervisor.pid)) == 1, within_s=15)
+    supervisor.kill()
+    thread.join(10)
+
+
+@dataclass(frozen=True)
+class Neighbour:
+    """A task with a daemon, which must go on."""
+
+    supervisor: psutil.Process
+    family: list[psutil.Process]
+
+    def is_unharmed(self) -> None:
+        assert all(map(is_alive, [self.supervisor, *self.family]))
+
+
+def neighbour_of(served: Served, runner: Runner) -> Neighbour:
+    folder = served.folder / "neighbour"
+    folder.mkdir()
+    in_background(runner, task(folder, DAEMON))
+    assert eventually(lambda: len(processes_in(folder)) == 2)
+    (supervisor,) = served.children()
+    return Neighbour(supervisor, processes_in(folder))
+
+
+def processes_in(folder: Path) -> list[psutil.Process]:
+    """Return the processes of a task that run, and have noted their ids in `folder`."""
+    found = []
+    for path in folder.glob("of-task-*[0-9]"):
+        with contextlib.suppress(psutil.NoSuchProcess):
+            found.append(psutil.Process(int(path.name.rpartition("-")[2])))
+    return [process for process in found if is_alive(process)]
 
 
 def test_it_is_known_whether_tasks_run_even_while_the_runner_hangs(served: Served, runner: Runner) -> None:
@@ -358,6 +498,15 @@ def test_a_workload_that_runs_when_the_runner_dies_goes_on(served: Served, runne
     served.out.write_text("")
     thread.join(10)
     assert outcomes == [Outcome()]
+
+
+def test_a_worker_whose_runner_does_not_listen_in_time_ends(tmp_path: Path) -> None:
+    environment = {"PATH": os.environ["PATH"], "PYTHONPATH": paths.IMAGE_PYTHONPATH, "SHARED_FOLDER": str(tmp_path)}
+    done = subprocess.run(
+        [sys.executable, "-c", NO_RUNNER], env=environment, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "no runner listens in" in done.stderr
 
 
 def test_a_runner_whose_folder_has_a_long_path_is_found(tmp_path: Path) -> None:

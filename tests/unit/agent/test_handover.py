@@ -1,10 +1,10 @@
-"""What the worker's log names of a workload."""
+"""What the logs of worker and runner name of a workload."""
 
 import json
 
 import pytest
 
-from agent.handover import name_of
+from agent.runner.protocol import name_of
 
 
 def test_it_names_dag_and_task_and_nothing_else() -> None:

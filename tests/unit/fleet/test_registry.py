@@ -47,6 +47,7 @@ def test_a_member_outside_any_pool_reads_back() -> None:
         pytest.param(record(slots=-1), "slots is -1", id="negative slots"),
         pytest.param(record(slots=1.5), "slots is 1.5", id="half a slot"),
         pytest.param(record(active=True), "active is True", id="a truth for a count"),
+        pytest.param(record(left_behind=-1), "left_behind is -1", id="less than nothing left behind"),
         pytest.param(record(protected="yes"), "protected is 'yes'", id="a word for a truth"),
         pytest.param(record(started_at=float("nan")), "started_at is nan", id="not a number"),
         pytest.param(record(queues="default"), "queues is 'default'", id="a word for a list"),

@@ -8,6 +8,13 @@ const COLUMNS = ["Member", "Role", "Pool", "State", "Tasks", "Protected", "Image
 
 const CODE = ["image_version", "dags_hash", "airflow_version"];
 
+const LEFT_BEHIND = "processes that this worker's tasks have left behind, which were ended";
+
+function tasks(member) {
+  const busy = member.slots > 0 ? `${member.active} / ${member.slots}` : "–";
+  return member.left_behind ? `${busy} (${member.left_behind} left behind)` : busy;
+}
+
 const isKnownToDiffer = (value, wanted) => Boolean(value && wanted && value !== wanted);
 
 const Row = React.memo(
@@ -20,7 +27,7 @@ const Row = React.memo(
       h("td", null, member.role),
       h("td", null, member.pool ?? "–"),
       h("td", null, member.state),
-      h("td", null, member.slots > 0 ? `${member.active} / ${member.slots}` : "–"),
+      h("td", { title: member.left_behind ? LEFT_BEHIND : undefined }, tasks(member)),
       h("td", null, member.role === "worker" ? (member.protected ? "yes" : "no") : "–"),
       h("td", { className: mark("image_version") }, member.image_version || "unknown"),
       h("td", { className: mark("dags_hash"), title: member.dags_hash }, shortHash(member.dags_hash) || "unknown"),
