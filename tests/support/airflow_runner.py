@@ -1,6 +1,5 @@
 """The runner as a real process, in a control group if one can be made, with Airflow's own supervisors and tasks."""
 
-import json
 import os
 import subprocess
 import threading
@@ -13,6 +12,7 @@ from agent.runner.protocol import Outcome, Request
 from local.fargate.memory_limit import MemoryGroup, memory_limits
 from local.servers.process import spawn, stop
 from project import paths
+from tests.support.airflow_worker import workload
 from tests.support.airflows_python import AIRFLOWS_PYTHON
 from tests.support.execution_api import ExecutionApi
 from tests.support.processes import end_all_below
@@ -28,30 +28,12 @@ class Run:
         self.task_id = task_id
         self._log = folder / "logs" / f"{task_id}-{uuid.uuid4()}.log"
         self.outcome: Outcome | None = None
-        workload = {
-            "type": "ExecuteTask",
-            "token": "a-token",
-            "dag_rel_path": "memory.py",
-            "bundle_info": {"name": "dags-folder", "version": None},
-            "log_path": self._log.name,
-            "ti": {
-                "id": str(uuid.uuid4()),
-                "dag_version_id": str(uuid.uuid4()),
-                "task_id": task_id,
-                "dag_id": DAG,
-                "run_id": "run",
-                "try_number": 1,
-                "map_index": -1,
-                "pool_slots": 1,
-                "queue": "default",
-                "priority_weight": 1,
-            },
-        }
-        self._thread = threading.Thread(target=self._run, args=(runner, json.dumps(workload)), daemon=True)
+        sent = workload(dag_file="memory.py", dag_id=DAG, task_id=task_id, run_id="run", log_path=self._log.name)
+        self._thread = threading.Thread(target=self._run, args=(runner, sent), daemon=True)
         self._thread.start()
 
-    def _run(self, runner: Runner, workload: str) -> None:
-        self.outcome = runner.run(Request(workload=workload, dags_hash=""))
+    def _run(self, runner: Runner, sent: str) -> None:
+        self.outcome = runner.run(Request(workload=sent, dags_hash=""))
 
     @property
     def log(self) -> str:

@@ -71,7 +71,9 @@ class AirflowWorker:
         return (self.folder / f"{container}.log").read_text(errors="replace")
 
 
-def workload(*, dag_file: str, dag_id: str, task_id: str, run_id: str, try_number: int = 1) -> str:
+def workload(
+    *, dag_file: str, dag_id: str, task_id: str, run_id: str, try_number: int = 1, log_path: str | None = None
+) -> str:
     """Return the workload of one try, as the scheduler's executor sends it."""
     ids = {"id": str(uuid.uuid4()), "dag_version_id": str(uuid.uuid4())}
     ti = {"dag_id": dag_id, "task_id": task_id, "run_id": run_id, "try_number": try_number, "queue": QUEUE}
@@ -81,7 +83,7 @@ def workload(*, dag_file: str, dag_id: str, task_id: str, run_id: str, try_numbe
             "ti": {**ids, **ti, "map_index": -1, "pool_slots": 1, "priority_weight": 1},
             "dag_rel_path": dag_file,
             "bundle_info": {"name": "dags-folder", "version": None},
-            "log_path": f"{run_id}/{try_number}.log",
+            "log_path": log_path or f"{run_id}/{try_number}.log",
             "type": "ExecuteTask",
         }
     )
