@@ -81,14 +81,21 @@ def write_past(client: redis.Redis, pool: str, *, now: float, workers: int, slot
 
 
 def decide(fleet: Registry, pool: str, *, t: float, was: int, desired: int, **figures: int) -> None:
-    """Record a decision as the autoscaler does."""
-    needed = f"{figures['queued']} queued + {figures['active']} active need {desired}"
-    moved = f"; desired {was} -> {desired}" if was != desired else ""
-    reason = f"{needed}: {figures['consuming']} consuming, {figures['draining']} draining{moved}"
+    """Record a decision as the autoscaler does, in its words: see autoscaler.reason."""
+    queued, change = figures["queued"], f"desired {was} -> {desired}"
+    tasks = f"{queued} tasks wait for a slot" if queued else f"All {figures['active']} tasks have a slot"
+    launch = f": launch {_workers(desired - was)} ({change})" if desired > was else ""
+    fall = f"; {change}: {_workers(was - desired)} no longer needed" if desired < was else ""
+    needed = f"{queued} queued + {figures['active']} active need {desired}"
+    reason = f"{tasks}{launch}{fall}; {needed}: {figures['consuming']} consuming, {figures['draining']} draining"
     lists: dict[str, list[str]] = {"drain": [], "recall": [], "unreadable": [], "problems": []}
     fleet.record_decision(
         pool, {"t": t, "pool": pool, "reason": reason, "was": was, "desired": desired, **figures, **lists}
     )
+
+
+def _workers(count: int) -> str:
+    return "1 worker" if count == 1 else f"{count} workers"
 
 
 def a_fleet(client: redis.Redis) -> None:

@@ -53,7 +53,7 @@ def test_the_screen_shows_code_pools_forecast_and_decisions(snapshot: Snapshot) 
     assert "webserver, dag-processor, flower, scheduler, triggerer, 14 workers with 158 running tasks" in current
     pool = next(line for line in lines if line.startswith("worker "))
     assert pool.split()[:8] == ["worker", "27", "154", "of", "160", "10", "2", "13"]
-    assert "11 → 13  27 queued + 154 active need 13: 10 consuming, 2 draining" in lines[-1]
+    assert "11 → 13  27 tasks wait for a slot: launch 2 workers (desired 11 -> 13)" in lines[-2]
     assert any("worker: The forecast expects runs that need 80 more slots at" in line for line in lines)
 
 
@@ -84,7 +84,7 @@ def test_a_change_is_printed_once_without_a_terminal(fleet: redis.Redis) -> None
     changes.print_snapshot(read_snapshot(fleet, DECLARED))
     assert said[0].startswith("Out of sync: 2 of 21 processes differ")
     assert said[1].startswith("worker: The forecast expects runs that need 80 more slots")
-    assert said[-1].endswith("desired 11 -> 13")
+    assert "launch 2 workers (desired 11 -> 13)" in said[-1]
     said.clear()
     changes.print_snapshot(read_snapshot(fleet, DECLARED))
     assert said == []
@@ -93,7 +93,7 @@ def test_a_change_is_printed_once_without_a_terminal(fleet: redis.Redis) -> None
     sample_fleet.decide(Registry(fleet), "worker", t=now, was=13, desired=12, **figures)
     changes.print_snapshot(read_snapshot(fleet, DECLARED))
     (told,) = said
-    assert told.endswith("desired 13 -> 12")
+    assert "desired 13 -> 12: 1 worker no longer needed" in told
     said.clear()
     sample_fleet.decide(Registry(fleet), "worker", t=now + 1, was=13, desired=12, **figures)
     changes.print_snapshot(read_snapshot(fleet, DECLARED))
