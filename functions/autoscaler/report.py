@@ -68,7 +68,7 @@ class Outcome:
     @property
     def has_failed_revision(self) -> bool:
         """Whether the stack's revision did not work, be it given up or not."""
-        return self.is_given_up or (self.step is not None and self.step.is_stuck)
+        return self.is_given_up or (self.step is not None and bool(self.step.stuck))
 
     @property
     def reason(self) -> str:

@@ -114,13 +114,14 @@ class Step:
     """What to remember, and the revision to ask ECS for; None for none.
 
     `is_confirmed`: the revision is given up, and was so at an earlier tick: one tick may have asked ECS before another
-    one moved the service. `is_stuck`: the revision does not work, and the service is not moved back.
+    one moved the service. `stuck`: in words, how it is known that the revision does not work, and why the service is
+    not moved back; empty otherwise.
     """
 
     rollout: Rollout
     move_to: str | None = None
     is_confirmed: bool = False
-    is_stuck: bool = False
+    stuck: str = ""
 
     @property
     def in_words(self) -> str:
@@ -128,8 +129,9 @@ class Step:
         rollout = self.rollout
         words = {
             MOVING: f"the service moves to {short(rollout.revision)}",
-            WATCHING: f"no worker of {short(rollout.revision)} has consumed yet, for {rollout.waited_s:.0f} s"
-            + (", and there is none to go back to" if self.is_stuck else ""),
+            WATCHING: f"{short(rollout.revision)} does not work: {self.stuck}"
+            if self.stuck
+            else f"no worker of {short(rollout.revision)} has consumed yet, for {rollout.waited_s:.0f} s",
             RETURNING: f"the service goes back to {short(rollout.previous)}: {rollout.why}",
             GIVEN_UP: f"{short(rollout.revision)} is given up: {rollout.why}",
         }
@@ -234,8 +236,11 @@ def _watch(rollout: Rollout, target: Target, *, service: Service, fleet: Fleet, 
         why = f"no worker of it consumed within {target.patience_s / 60:g} min"
     else:
         return Step(rollout=rollout)
-    if not _may_return(rollout, service) or now - rollout.began_at >= UPDATE_LASTS_AT_MOST_S:
-        return Step(rollout=rollout, is_stuck=True)
+    if not _may_return(rollout, service):
+        return Step(rollout=rollout, stuck=f"{why}, and no earlier revision is known to go back to")
+    if now - rollout.began_at >= UPDATE_LASTS_AT_MOST_S:
+        too_late = f"too late to go back to {short(rollout.previous)}: the schedulers have the new code by now"
+        return Step(rollout=rollout, stuck=f"{why}, and it is {too_late}")
     return Step(rollout=replace(rollout, phase=RETURNING, why=why), move_to=rollout.previous)
 
 

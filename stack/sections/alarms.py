@@ -212,7 +212,8 @@ def _pool_alarms(sized: SizedPool, *, cluster: Cluster, limits: _Limits, refused
             periods=3,
         ),
         f"Alarm{pool.title}RolloutGivenUp": MetricAlarm(
-            description=f"New workers of the pool {pool.name} did not work; it has gone back to the version before.",
+            description=f"New workers of the pool {pool.name} did not work; "
+            "it has gone back to the version before, if it could.",
             measure=of_pool(ROLLOUT_GIVEN_UP, "Maximum"),
             limit=above(0),
             periods=1,

@@ -241,9 +241,13 @@ def test_a_pool_without_demand_does_not_go_back_once_the_schedulers_have_the_rev
     moved = watched(step(WORKED, service(R1)).rollout, service(R2), seconds=60, needed=0).rollout
     later = replace(moved, at=NOW - 60, began_at=NOW - UPDATE_LASTS_AT_MOST_S)
     waiting = watched(later, service(R2), seconds=PATIENCE_S - 75)
-    assert (waiting.rollout.phase, waiting.is_stuck) == (WATCHING, False)
+    assert (waiting.rollout.phase, waiting.stuck) == (WATCHING, "")
     stuck = watched(later, service(R2), seconds=PATIENCE_S + 60)
-    assert (stuck.move_to, stuck.rollout.phase, stuck.is_stuck) == (None, WATCHING, True)
+    assert (stuck.move_to, stuck.rollout.phase) == (None, WATCHING)
+    assert stuck.in_words == (
+        "airflow-prd-Worker:2 does not work: no worker of it consumed within 10 min, and it is too late to go back to "
+        "airflow-prd-Worker:1: the schedulers have the new code by now"
+    )
     assert step(stuck.rollout, service(R2), worker(R2)).rollout.phase == DONE
 
 
@@ -263,8 +267,13 @@ def test_when_ecs_goes_back_further_than_to_the_last_that_worked_the_service_is_
     assert (left.move_to, left.rollout.phase) == (None, GIVEN_UP)
 
 
-@pytest.mark.parametrize("state", ["IN_PROGRESS", FAILED])
-def test_a_revision_that_does_not_work_with_none_to_go_back_to_is_stuck(state: str) -> None:
+@pytest.mark.parametrize(
+    ("state", "known_by"),
+    [("IN_PROGRESS", "no worker of it consumed within 10 min"), (FAILED, "ECS found its deployment failed")],
+)
+def test_a_revision_that_does_not_work_with_none_to_go_back_to_is_stuck(state: str, known_by: str) -> None:
     watching = Rollout(revision=R1, phase=WATCHING, began_at=NOW, at=NOW)
     found = watched(watching, service(R1, state=state), target=R1, seconds=PATIENCE_S + 15)
-    assert (found.rollout.phase, found.is_stuck, found.move_to) == (WATCHING, True, None)
+    assert (found.rollout.phase, found.move_to) == (WATCHING, None)
+    said = f"airflow-prd-Worker:1 does not work: {known_by}, and no earlier revision is known to go back to"
+    assert found.in_words == said
