@@ -1,6 +1,7 @@
 """No parameter's change replaces a resource that keeps state, by CloudFormation's own schemas."""
 
 import copy
+import re
 from functools import cache
 from typing import Any
 
@@ -10,6 +11,7 @@ from cfnlint.schema import PROVIDER_SCHEMA_MANAGER
 from cfn.intrinsics import references
 from ops.cost.resolved import resolve_template
 from project import environments
+from project.paths import ROOT
 from tests.support import rendered
 
 STATEFUL = {
@@ -167,6 +169,32 @@ def test_another_image_changes_nothing_of_a_worker_service_that_cloudformation_w
         == before["WorkerTaskDefinition"]["Properties"]["Family"]
     )
     assert "WorkerTaskDefinition" in before["WorkerService"]["DependsOn"]  # or the family might not exist yet
+
+
+def change_of(name: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the template before and after the parameter alone changes, where the rules allow that."""
+    leader = next((leader for leader, others in TOGETHER.items() if name in FOLLOWERS and name in others), name)
+    changes = {leader: other_value(leader), **TOGETHER.get(leader, {})}
+    if leader == name:
+        return with_values(()), with_values(tuple(sorted(changes.items())))
+    value = changes[name]
+    other = ",".join(reversed(value.split(","))) if "," in value else f"{value}2"
+    return with_values(tuple(sorted(changes.items()))), with_values(tuple(sorted({**changes, name: other}.items())))
+
+
+def changes_a_worker_service(name: str) -> bool:
+    """Return whether another value of the parameter changes properties of the service, or what they refer to."""
+    before, after = change_of(name)
+    was, now = (each["Resources"]["WorkerService"]["Properties"] for each in (before, after))
+    return bool(was != now or set(references(now)) & replaced(before, after))
+
+
+def test_the_page_on_deployments_lists_what_lets_cloudformation_wait_for_workers() -> None:
+    found = {name for name in parameters() if changes_a_worker_service(name)}
+    page = (ROOT / "docs" / "deploying.md").read_text()
+    (listed,) = re.findall(r"CloudFormation waits for workers\*\* only where .*:\n((?:  - .*\n)+)", page)
+    assert set(re.findall(r"`([A-Z]\w+)`", listed)) == found
+    assert "the stack's tags" in listed  # CloudFormation gives them to each service
 
 
 def test_earlier_revisions_of_workers_are_kept_and_no_others() -> None:
