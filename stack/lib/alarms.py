@@ -19,6 +19,7 @@ SCHEDULERS = "Schedulers"
 OLDEST_WAIT = "OldestWait"
 DESIRED = "Desired"
 ROLLOUT_GIVEN_UP = "RolloutGivenUp"
+UNKNOWN_RECORDS = "Unknown"
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,7 @@ def at_least(threshold: Any) -> Limit:
 
 @dataclass(frozen=True, kw_only=True)
 class MetricAlarm:
-    """Alarm when `measure` is beyond the limit in `periods` consecutive periods.
+    """Alarm when `measure` is beyond the limit in `periods` consecutive periods, or in `breaching` of them if given.
 
     `missing` says how CloudWatch treats missing data.
     """
@@ -62,13 +63,14 @@ class MetricAlarm:
     measure: Measure
     limit: Limit
     periods: Any
+    breaching: int | None = None
     period_s: int = MINUTE_S
     missing: str = "missing"
 
 
 def add_alarm(t: Template, title: str, *, alarm: MetricAlarm, topic: Topic) -> Alarm:
     actions, measure = [Ref(topic)], alarm.measure
-    return t.add_resource(
+    added = t.add_resource(
         Alarm(
             title,
             AlarmActions=actions,
@@ -85,3 +87,6 @@ def add_alarm(t: Template, title: str, *, alarm: MetricAlarm, topic: Topic) -> A
             TreatMissingData=alarm.missing,
         )
     )
+    if alarm.breaching is not None:
+        added.DatapointsToAlarm = alarm.breaching
+    return added

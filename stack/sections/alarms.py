@@ -16,6 +16,7 @@ from stack.lib.alarms import (
     ROLLOUT_GIVEN_UP,
     SCHEDULERS,
     UNCONSUMED_QUEUES,
+    UNKNOWN_RECORDS,
     VERSIONS_IN_SYNC,
     Measure,
     MetricAlarm,
@@ -40,6 +41,10 @@ MAX_DATABASE_CPU_PERCENT = 85
 MAX_BROKER_MEMORY_PERCENT = 80
 FAILING_MINUTES = 3
 MAX_REFUSALS = 5
+# A worker that ends without having drained leaves its record for half a minute: in one minute, or in two. One such end,
+# a Spot interruption say, is no alarm; one after the other is.
+LOST_WITHIN_MINUTES = 30
+MOST_MINUTES_LOST = 4
 REFUSALS_PERIOD_S = 900
 
 
@@ -217,6 +222,13 @@ def _pool_alarms(sized: SizedPool, *, cluster: Cluster, limits: _Limits, refused
             measure=of_pool(ROLLOUT_GIVEN_UP, "Maximum"),
             limit=above(0),
             periods=1,
+        ),
+        f"Alarm{pool.title}Lost": MetricAlarm(
+            description=f"Workers of the pool {pool.name} end again and again without having drained.",
+            measure=of_pool(UNKNOWN_RECORDS, "Maximum"),
+            limit=above(0),
+            periods=LOST_WITHIN_MINUTES,
+            breaching=MOST_MINUTES_LOST + 1,
         ),
         f"Alarm{pool.title}AtMax": MetricAlarm(
             description=f"The pool {pool.name} has had its maximum of workers for too long.",

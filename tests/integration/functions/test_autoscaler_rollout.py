@@ -11,6 +11,7 @@ from botocore.exceptions import ClientError
 from fleet import registry
 from fleet.member import CONSUMING, DRAINED, DRAINING, STARTING
 from shared.known_tasks import KnownTasks
+from tests.support import rendered
 from tests.support.aws_api import AwsApi
 from tests.support.ecs_pool import CLUSTER, POOL, EcsPool, ecs_pool
 from tests.support.servers import RedisServer
@@ -191,3 +192,33 @@ def test_a_move_that_ecs_refuses_is_a_problem_and_is_asked_for_again(rollout: Ec
     assert rollout.revision != revision
     rollout.tick()
     assert rollout.revision == revision
+
+
+def test_new_workers_that_take_tasks_and_crash_count_as_working_and_raise_an_alarm(rollout: EcsPool) -> None:
+    """Old workers drain once a new one has consumed, and then the new schedulers start: there is no way back."""
+    clock = [0.0]
+    rollout.watch(lambda: clock[0])
+    (old,) = rollout.start()
+    rollout.report(old, CONSUMING, active=4)
+    revision = update_stack(rollout)
+    rollout.tick()
+    unknown = []
+    for _ in range(5):
+        (new,) = rollout.start()
+        rollout.report(new, CONSUMING, active=4)
+        assert rollout.tick().figures()["RolloutGivenUp"] == 0
+        rollout.report(old, DRAINING, active=4)
+        rollout.report(new, CONSUMING, active=4)  # the last before its end
+        rollout.ecs.submit_task_state_change(cluster=CLUSTER, task=new, status="STOPPED")
+        clock[0] += 60
+        outcome = rollout.tick()
+        unknown.append(outcome.figures()["Unknown"])
+        assert not outcome.is_well
+        rollout.registry.forget(f"{new.rsplit('/', 1)[-1]}/worker")  # it expires
+    assert rollout.revision == revision
+    alarm = rendered.resources("AWS::CloudWatch::Alarm")["AlarmWorkerLost"]
+    assert (alarm["MetricName"], alarm["Statistic"], alarm["Period"]) == ("Unknown", "Maximum", 60)
+    assert (alarm["ComparisonOperator"], alarm["Threshold"]) == ("GreaterThanThreshold", 0)
+    breaching = sum(figure > 0 for figure in unknown)  # a minute each, and a crash each two or three minutes
+    assert breaching >= alarm["DatapointsToAlarm"] > 1
+    assert alarm["EvaluationPeriods"] >= 3 * len(unknown)

@@ -19,7 +19,7 @@ PROMISED = {
     "AlarmDatabaseStorageLow", "AlarmDatabaseCpuHigh", "AlarmDatabaseConnectionsHigh", "AlarmBrokerMemoryHigh",
     "AlarmBrokerEvictions", "AlarmAutoscalerFails", "AlarmAutoscalerSilent", "AlarmVersionCheckFails",
     "AlarmVersionsSkewed", "AlarmWebserverErrors", "AlarmBalancerErrors", "AlarmWebserverDown",
-    "AlarmExecutionApiSlow", "AlarmWorkerRolloutGivenUp",
+    "AlarmExecutionApiSlow", "AlarmWorkerRolloutGivenUp", "AlarmWorkerLost",
 }  # fmt: skip
 ALARMS = rendered.resources("AWS::CloudWatch::Alarm")
 FILTERS = rendered.resources("AWS::Logs::MetricFilter")
