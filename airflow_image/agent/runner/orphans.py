@@ -113,7 +113,8 @@ class LeftBehind:
         while not _ends_within(self._task, READ_STATUS_AFTER_S):
             ended_before = self._read_statuses(ended_before)
         self._task_ended_at = time.monotonic()
-        while not self._is_over and (left := self._left()):
+        # Most tasks leave nothing behind, and reading all processes takes milliseconds.
+        while not self._is_over and _children() - {self._task} and (left := self._left()):
             self._end(left)
             time.sleep(CHECK_EVERY_S)
             for process in left:
@@ -216,6 +217,8 @@ def _kill_children(but: set[int], ended: dict[int, str]) -> bool:
     """
     for _ in range(ATTEMPTS):
         children = _children() - but
+        if not children:
+            return False
         for pid in children:
             if not _has_ended(pid):
                 with contextlib.suppress(ProcessLookupError):
@@ -225,8 +228,6 @@ def _kill_children(but: set[int], ended: dict[int, str]) -> bool:
         for pid in children:
             with contextlib.suppress(ChildProcessError):
                 os.waitpid(pid, os.WNOHANG)
-        if not children:
-            return False
     return True
 
 
