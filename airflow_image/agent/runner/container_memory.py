@@ -38,6 +38,18 @@ class ControlGroup:
         charged = int((self.folder / "memory.usage_in_bytes").read_text())
         return min(charged - files, processes + self.limit // KERNELS_PART)
 
+    def kills(self) -> int | None:
+        """Return how many processes the kernel has killed because the limit was reached; None if that is not known."""
+        with contextlib.suppress(OSError, ValueError):
+            for line in (self.folder / self._events()).read_text().splitlines():
+                name, _, count = line.partition(" ")
+                if name == "oom_kill":
+                    return int(count)
+        return None
+
+    def _events(self) -> str:
+        return "memory.events" if self.is_version_2 else "memory.oom_control"
+
 
 def limit_of(environment: Mapping[str, str]) -> int | None:
     """Return the container's limit in bytes as its task definition states it, if it does. Raises ValueError."""

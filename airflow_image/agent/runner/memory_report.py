@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import mmap
 import os
+import resource
+import signal
 import struct
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from agent.runner.guard import Guard
 
 MIB = 1024 * 1024
 VALUES = struct.Struct("qq")  # the task's peak, and the limit that it was ended for
@@ -58,14 +63,23 @@ class MemoryReport:
         self._shared[:] = VALUES.pack(self._peak, self._limit)
 
 
-def install(report: MemoryReport) -> None:
-    """Let Airflow's supervisor in this process write what `report` tells into the task's log, before the upload."""
+def install(report: MemoryReport, guard: Guard | None) -> None:
+    """Let Airflow's supervisor in this process write what `report` tells into the task's log, before the upload.
+
+    The kernel may have been faster than the guard, and may have taken the same task.
+    """
     from airflow.sdk.execution_time.supervisor import ActivitySubprocess
 
     update = ActivitySubprocess.update_task_state_if_needed
+    before = None if guard is None else guard.kills()
 
     def update_and_tell(self: Any) -> None:
         told = report.told()
+        # It is private to Airflow's class, whose public `wait` returns it only after the upload.
+        is_killed = told.limit is None and self._exit_code == -signal.SIGKILL
+        if is_killed and guard is not None and before is not None and (guard.kills() or 0) > before:
+            report.end(use=max(told.peak or 0, largest_child()), limit=guard.limit)
+            told = report.told()
         if told.limit is not None:
             self.process_log.error(ended(told))
         elif told.peak is not None:
@@ -75,11 +89,16 @@ def install(report: MemoryReport) -> None:
     ActivitySubprocess.update_task_state_if_needed = update_and_tell
 
 
+def largest_child() -> int:
+    """Return the most bytes that one process has held of those that this one has waited for."""
+    return resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024
+
+
 def ended(told: Told) -> str:
     """Return the line for the log of a task that was ended."""
     return (
-        "This task was ended because its worker ran out of memory, of which it held the most: "
-        f"{in_mib(told.peak or 0)}. All tasks of a worker have {in_mib(told.limit or 0)} together. "
+        f"This task was ended because its worker ran out of memory. It held {in_mib(told.peak or 0)}; all tasks of a "
+        f"worker have {in_mib(told.limit or 0)} together. "
         "Let the task handle less at once, or run it in a pool with larger workers (docs/pools.md)."
     )
 

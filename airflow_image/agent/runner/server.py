@@ -247,10 +247,12 @@ def main() -> None:
 
     logs_to_stdout = conf.getboolean("logging", "task_logs_to_stdout", fallback=False)
 
+    guard = guard_of(os.environ)
+
     def supervise(request: protocol.Request, report: MemoryReport) -> None:
-        memory_report.install(report)
+        memory_report.install(report, guard)
         os.environ[variables.DAGS_HASH] = request.dags_hash
         workload = decoded(request.workload, decoder)
         BaseExecutor.run_workload(workload, subprocess_logs_to_stdout=logs_to_stdout)
 
-    Server(Path(os.environ[variables.SHARED_FOLDER]), supervise, guard_of(os.environ)).run()
+    Server(Path(os.environ[variables.SHARED_FOLDER]), supervise, guard).run()

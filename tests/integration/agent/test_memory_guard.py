@@ -1,6 +1,7 @@
 """A task that takes all memory ends alone: the real runner with Airflow's own supervisors and tasks."""
 
 import re
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -28,7 +29,7 @@ import time
 kept = []
 while True:
     began = time.monotonic()
-    kept.append(bytearray(b"x") * (32 * 2**20))
+    kept.append(bytearray(b"x") * (8 * 2**20))
     time.sleep(max(0, {seconds} - (time.monotonic() - began)))
 """
 
@@ -54,7 +55,8 @@ def memory():
 
     @task
     def leak():
-        exec(TAKE.format(seconds=1 / 32))  # 1 GiB a second
+        begin("leak")
+        exec(TAKE.format(seconds=1 / 128))  # 1 GiB a second
 
     @task
     def leak_as_fast_as_it_can():
@@ -63,7 +65,7 @@ def memory():
     @task
     def leak_in_a_fork():
         if os.fork() == 0:
-            exec(TAKE.format(seconds=1 / 32))
+            exec(TAKE.format(seconds=1 / 128))
         os.wait()
         time.sleep(60)
 
@@ -71,7 +73,7 @@ def memory():
     def leak_in_many_processes():
         for _ in range(8):
             if os.fork() == 0:
-                exec(TAKE.format(seconds=1 / 4))
+                exec(TAKE.format(seconds=1 / 16))
         os.wait()
         time.sleep(60)
 
@@ -83,14 +85,14 @@ def memory():
                 begin("leave_a_daemon")
                 while not os.path.exists(FOLDER + "/leak"):
                     time.sleep(0.05)
-                exec(TAKE.format(seconds=1 / 32))
+                exec(TAKE.format(seconds=1 / 128))
             os._exit(0)
         os.wait()
         while not os.path.exists(FOLDER + "/end"):
             time.sleep(0.05)
 
     good(), large(), leak(), leak_as_fast_as_it_can(), leak_in_a_fork(), leak_in_many_processes(), leave_a_daemon()
-    BashOperator(task_id="leak_below_bash", bash_command=f"{sys.executable} -c '{TAKE.format(seconds=1/32)}'")
+    BashOperator(task_id="leak_below_bash", bash_command=f"{sys.executable} -c '{TAKE.format(seconds=1/128)}'")
 
 memory()
 '''
@@ -130,8 +132,8 @@ def assert_ended_for_memory(run: Run) -> None:
     assert run.join()
     assert run.outcome is not None
     assert run.outcome.memory_limit == LIMIT_MIB * 2**20
-    (held,) = re.findall(r"ran out of memory, of which it held the most: ([\d,]+) MiB", run.log)
-    assert f"All tasks of a worker have {LIMIT_MIB:,} MiB together." in run.log
+    (held,) = re.findall(r"ran out of memory. It held ([\d,]+) MiB", run.log)
+    assert f"all tasks of a worker have {LIMIT_MIB:,} MiB together." in run.log
     assert int(held.replace(",", "")) == pytest.approx((run.outcome.peak or 0) / 2**20, abs=1)
     assert int(held.replace(",", "")) > 400
 
@@ -142,7 +144,24 @@ def test_of_sixteen_tasks_only_the_one_that_leaks_ends(runner: AirflowRunner, ti
     for _ in range(times):
         assert_ended_for_memory(runner.start("leak"))
     end(runner, good)
-    assert runner.log.count("is ended, which holds") == times
+    # On a machine that is far too busy, the kernel may be faster.
+    assert times * 0.8 <= runner.log.count("is ended, which holds") <= times
+
+
+@pytest.mark.slow
+def test_a_task_that_the_kernel_ends_has_the_same_line_in_its_log(runner: AirflowRunner) -> None:
+    if runner.group is None:
+        pytest.skip("the kernel holds no one to the limit")
+    good = start_good(runner, 4)
+    run = runner.start("leak")
+    assert eventually(lambda: runner.began("leak") == 1, within_s=30)
+    runner.process.send_signal(signal.SIGSTOP)
+    try:
+        assert_ended_for_memory(run)
+    finally:
+        runner.process.send_signal(signal.SIGCONT)
+    end(runner, good)
+    assert "is ended, which holds" not in runner.log
 
 
 @pytest.mark.parametrize(

@@ -91,6 +91,20 @@ def test_a_machine_without_control_groups_has_none(tmp_path: Path) -> None:
     assert control_group(LIMIT, cgroups=tmp_path, own_groups=tmp_path / "none") is None
 
 
+@pytest.mark.parametrize(
+    ("text", "kills"), [("low 0\noom 4\noom_kill 3\n", 3), ("oom_kill_disable 0\nunder_oom 0\n", None), (None, None)]
+)
+def test_what_the_kernel_has_killed_is_known_or_not(
+    text: str | None, kills: int | None, tmp_path: Path, own_groups: Path
+) -> None:
+    folder = version_2(tmp_path, at="task/container")
+    group = control_group(LIMIT, cgroups=tmp_path, own_groups=own_groups)
+    assert group is not None
+    if text is not None:
+        (folder / "memory.events").write_text(text)
+    assert group.kills() == kills
+
+
 def test_a_count_that_is_missing_is_an_error_and_not_zero(tmp_path: Path, own_groups: Path) -> None:
     folder = version_1(tmp_path)
     group = control_group(LIMIT, cgroups=tmp_path, own_groups=own_groups)

@@ -10,7 +10,7 @@ MIB = 1024 * 1024
 
 @pytest.mark.parametrize(
     ("limit_mib", "reserve_mib"),
-    [(662, 128), (2048, 128), (7702, 128), (16_384, 256), (120_000, 1875)],
+    [(662, 128), (2048, 128), (4096, 128), (16_384, 512), (120_000, 3750)],
 )
 def test_the_reserve_grows_with_the_worker(limit_mib: int, reserve_mib: int) -> None:
     assert reserve_of(limit_mib * MIB) == reserve_mib * MIB
@@ -23,8 +23,9 @@ def test_the_reserve_grows_with_the_worker(limit_mib: int, reserve_mib: int) -> 
         (128 + 1024, 0.5),
         (128 + 512, 0.25),  # a leak of 2 GiB a second reaches the reserve at the next measurement
         (128 + 41, 0.02),
-        (128, 0.02),
-        (-100, 0.02),
+        (128 + 10, 0.005),
+        (128, 0.005),
+        (-100, 0.005),
     ],
 )
 def test_the_less_room_the_sooner_the_next_measurement(room_mib: int, seconds: float) -> None:
@@ -32,8 +33,8 @@ def test_the_less_room_the_sooner_the_next_measurement(room_mib: int, seconds: f
 
 
 def test_a_larger_worker_is_measured_earlier() -> None:
-    """Its reserve of 1,875 MiB stands for a leak of 30,000 MiB a second."""
-    assert wait_s((1875 + 3000) * MIB, reserve=1875 * MIB) == pytest.approx(0.1)
+    """Its reserve of 3,750 MiB stands for a leak of 60,000 MiB a second."""
+    assert wait_s((3750 + 6000) * MIB, reserve=3750 * MIB) == pytest.approx(0.1)
 
 
 def use(key: int, mib: int, *, is_task: bool = True, is_over: bool = False) -> Use:

@@ -33,7 +33,6 @@ def test_a_forked_process_reads_what_is_noted_later() -> None:
 
 def test_the_line_for_the_log_says_how_much_and_what_to_do() -> None:
     assert ended(Told(peak=1434 * MIB, limit=7702 * MIB)) == (
-        "This task was ended because its worker ran out of memory, of which it held the most: 1,434 MiB. All tasks of "
-        "a worker have 7,702 MiB together. Let the task handle less at once, or run it in a pool with larger workers "
-        "(docs/pools.md)."
+        "This task was ended because its worker ran out of memory. It held 1,434 MiB; all tasks of a worker have 7,702 "
+        "MiB together. Let the task handle less at once, or run it in a pool with larger workers (docs/pools.md)."
     )
