@@ -13,6 +13,8 @@ there each revision goes this way:
 - RETURNING: no worker consumed while some were needed for `patience_s`, or ECS found the deployment failed. ECS is
   asked for the earlier revision, until the service has that. Not later than UPDATE_LASTS_AT_MOST_S after the begin: the
   schedulers have the revision's code by then, and the earlier one may be months old. The rollout is stuck instead.
+- DONE: if ECS's circuit breaker sets the service back all the same, as it may while old workers drain, the service is
+  MOVING again, at most MOST_REPEATS times, and never RETURNING: the schedulers have the revision's code.
 - GIVEN_UP: the service has an earlier revision again, by the autoscaler, by ECS's circuit breaker or by an operator. It
   is left there. Only another revision of the stack begins anew, or an operator who sets this one. (A later revision
   comes from CloudFormation, which names the family while it rolls back: it is not left there.)
@@ -26,7 +28,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from autoscaler.observation import Fleet, Service
-from fleet.validation import is_time
+from fleet.validation import is_count, is_time
 
 MOVING, WATCHING, DONE, RETURNING, GIVEN_UP = "moving", "watching", "done", "returning", "given up"
 PHASES = frozenset({MOVING, WATCHING, DONE, RETURNING, GIVEN_UP})
@@ -38,6 +40,8 @@ UPDATE_LASTS_AT_MOST_S = 3 * 3600.0
 # Invocations from before the update have ended by then. Two of them can undo what a later one did: one writes the
 # memory that it read before, and the other one finds a later revision than the remembered one.
 OLD_INVOCATIONS_LAST_AT_MOST_S = 120.0
+# Each repeat is a whole deployment, with the circuit breaker's three failures at least before the next.
+MOST_REPEATS = 3
 LONGEST_TEXT = 512  # characters; a family has 255 at most
 
 
@@ -47,7 +51,8 @@ class Rollout:
 
     `previous`: the revision to go back to, empty if none is known. `began_at`: when the revision was first asked for.
     `at`: when it was last asked for or watched. `waited_s`: how long ECS did not move the service, or workers of it
-    were needed and none consumed. `why`: the reason for going back.
+    were needed and none consumed. `why`: the reason for going back, or for moving again. `repeats`: how often the
+    service was moved again to a revision that had worked.
     """
 
     revision: str = ""
@@ -57,6 +62,7 @@ class Rollout:
     at: float = 0.0
     waited_s: float = 0.0
     why: str = ""
+    repeats: int = 0
 
     @property
     def is_given_up(self) -> bool:
@@ -72,6 +78,7 @@ class Rollout:
             "at": self.at,
             "waited": round(self.waited_s, 1),
             "why": self.why,
+            "repeats": self.repeats,
         }
 
     @classmethod
@@ -84,6 +91,9 @@ class Rollout:
             all(_is_short_text(record.get(name)) for name in texts) and all(is_time(record.get(name)) for name in times)
         ):
             raise ValueError("rollout is not a record of short texts and times")
+        repeats = record.get("repeats", 0)  # not in records of older releases
+        if not is_count(repeats):
+            raise ValueError(f"rollout has {repeats!r} repeats")
         if record["phase"] not in PHASES:
             raise ValueError(f"rollout has the phase {record['phase']!r}")
         return cls(
@@ -94,6 +104,7 @@ class Rollout:
             at=record["at"],
             waited_s=record["waited"],
             why=record["why"],
+            repeats=repeats,
         )
 
 
@@ -128,7 +139,7 @@ class Step:
         """What happens, for the decision's reason; empty once the revision is known to work."""
         rollout = self.rollout
         words = {
-            MOVING: f"the service moves to {short(rollout.revision)}",
+            MOVING: f"the service moves to {short(rollout.revision)}{' again: ' if rollout.why else ''}{rollout.why}",
             WATCHING: f"{short(rollout.revision)} does not work: {self.stuck}"
             if self.stuck
             else f"no worker of {short(rollout.revision)} has consumed yet, for {rollout.waited_s:.0f} s",
@@ -165,7 +176,7 @@ def _follow(rollout: Rollout, target: Target, *, service: Service, fleet: Fleet,
     if rollout.phase == RETURNING and _may_return(rollout, service):
         return Step(rollout=rollout, move_to=rollout.previous)
     if rollout.phase == GIVEN_UP:  # an operator wants it all the same
-        rollout = replace(rollout, phase=MOVING, waited_s=0.0, why="")
+        rollout = replace(rollout, phase=MOVING, waited_s=0.0, why="", repeats=0)
     return _watch(rollout, target, service=service, fleet=fleet, is_needed=needed > 0 and service.desired > 0, now=now)
 
 
@@ -183,7 +194,13 @@ def _elsewhere(rollout: Rollout, service: Service, target: Target, *, now: float
         if passed_s and rollout.waited_s >= target.patience_s:
             return Step(rollout=replace(rollout, phase=GIVEN_UP, why="ECS did not move the service to it"))
         return Step(rollout=rollout, move_to=rollout.revision)
-    why = f"ECS or an operator set the service to {short(service.revision)}"
+    has_failed = _has_failed(rollout.revision, service)
+    by = "ECS's circuit breaker" if has_failed else "ECS or an operator"
+    why = f"{by} set the service to {short(service.revision)}"
+    has_worked = rollout.phase == DONE or rollout.repeats > 0
+    if has_worked and has_failed and rollout.repeats < MOST_REPEATS:
+        again = replace(rollout, phase=MOVING, at=now, waited_s=0.0, why=why, repeats=rollout.repeats + 1)
+        return Step(rollout=again, move_to=rollout.revision)
     if is_too_early and rollout.phase == WATCHING:
         # The circuit breaker goes back to the last deployment that completed: none does while old workers drain.
         return Step(rollout=replace(rollout, phase=RETURNING, why=why), move_to=rollout.previous)
@@ -238,10 +255,15 @@ def _watch(rollout: Rollout, target: Target, *, service: Service, fleet: Fleet, 
         return Step(rollout=rollout)
     if not _may_return(rollout, service):
         return Step(rollout=rollout, stuck=f"{why}, and no earlier revision is known to go back to")
-    if now - rollout.began_at >= UPDATE_LASTS_AT_MOST_S:
+    if rollout.repeats or now - rollout.began_at >= UPDATE_LASTS_AT_MOST_S:
         too_late = f"too late to go back to {short(rollout.previous)}: the schedulers have the new code by now"
         return Step(rollout=rollout, stuck=f"{why}, and it is {too_late}")
     return Step(rollout=replace(rollout, phase=RETURNING, why=why), move_to=rollout.previous)
+
+
+def _has_failed(revision: str, service: Service) -> bool:
+    """Return whether ECS shows a failed deployment of the revision: then no operator set the service to another."""
+    return any(each.task_definition == revision and each.rollout_state == FAILED for each in service.deployments)
 
 
 def _passed_s(rollout: Rollout, now: float) -> float:

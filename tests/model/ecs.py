@@ -117,6 +117,11 @@ class Ecs:
 
     # --- what ECS does
 
+    def set_back(self, revision: str) -> None:
+        """Let the circuit breaker fail the newest deployment, as it may while older ones have workers."""
+        self.service.deployments[0].failed = True
+        self.cluster.update_service({"service": SERVICE, "taskDefinition": revision}, now=self.now)
+
     def reconcile(self, dice: Random) -> tuple[str, ...]:
         """One step towards what is desired; the ids of the tasks that it chose to stop, before anything else."""
         primary = self.service.deployments[0].id

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from autoscaler.policy import workers_needed
+from autoscaler.revision import MOST_REPEATS
 from fleet.member import CONSUMING, DRAINED
 from fleet.registry import ORDER_DRAIN, order_key
 from tests.model.messages import Stage
@@ -184,6 +185,28 @@ class ProtocolMachine(RuleBasedStateMachine):
         ecs.deploy()
         self._expect_the_stacks_revision()
 
+    @rule(which=which, seed=seeds, count=st.integers(5, 40), repeats=st.integers(1, MOST_REPEATS))
+    def ecs_sets_a_version_back(self, which: int, seed: int, count: int, repeats: int) -> None:
+        """Let ECS's circuit breaker go back from a version that worked, some times; each time it is moved again."""
+        if not self.deploys:
+            return
+        world, ecs = self.world, self.world.ecs
+        if ecs.revision != ecs.target:
+            ecs.deploy()  # it was given up
+        self._expect_the_stacks_revision()
+        earlier = ecs.target
+        ecs.deploy()
+        self._expect_the_stacks_revision()
+        for _ in range(repeats):
+            self._go_on(ROLLOUT_PERIODS)  # until no earlier invocation can have been the reason
+            if not world.scaler.has_done_rollout:
+                return
+            ecs.set_back(earlier)
+            world.scaler.tick()  # ECS shows the failed deployment for longer than that; here workers boot at once
+            self._go_on(MOVED_PERIODS)
+            self._play("rollout", which, seed, count)
+            self._expect_the_stacks_revision()
+
     def _expect_the_stacks_revision(self) -> None:
         """In order, the service has the stack's revision, whose workers work."""
         ecs = self.world.ecs
@@ -324,6 +347,7 @@ EVERY_RULE = (
     "all_is_well_for_a_while",
     "a_deployment_rolls",
     "a_broken_version_is_deployed",
+    "ecs_sets_a_version_back",
     "the_pool_sleeps",
     "aws_retires_its_tasks",
     "the_webserver_is_replaced",
@@ -341,7 +365,13 @@ ScalingMachine = _only(
 )
 GatesMachine = _only("a_few_moves", "all_is_well_for_a_while", "the_webserver_is_replaced", name="GatesMachine")
 RetirementMachine = _only("a_few_moves", "all_is_well_for_a_while", "aws_retires_its_tasks", name="RetirementMachine")
-RolloutMachine = _only("a_few_moves", "all_is_well_for_a_while", "a_broken_version_is_deployed", name="RolloutMachine")
+RolloutMachine = _only(
+    "a_few_moves",
+    "all_is_well_for_a_while",
+    "a_broken_version_is_deployed",
+    "ecs_sets_a_version_back",
+    name="RolloutMachine",
+)
 SleepMachine = _only("a_few_moves", "all_is_well_for_a_while", "the_pool_sleeps", name="SleepMachine")
 
 

@@ -180,6 +180,7 @@ ROLLOUTS: dict[str, Mutant] = {
     "a version that CloudFormation rolled back is kept": lambda: patch(
         "autoscaler.revision._is_later", lambda *_, **__: False
     ),
+    "a version that ECS set back is given up": lambda: patch("autoscaler.revision.MOST_REPEATS", 0),
     "it goes back to a version that never worked": lambda: patch("autoscaler.revision._begin", _go_back_to_the_last),
 }
 

@@ -12,6 +12,7 @@ from autoscaler.memory import Memory
 from autoscaler.observation import Fleet, Service
 from autoscaler.policy import Policy
 from autoscaler.report import Outcome
+from autoscaler.revision import DONE
 from autoscaler.settings import Settings
 from autoscaler.tick import tick
 from fleet.member import CONSUMING, WORKER
@@ -69,6 +70,12 @@ class Scaler:
     @property
     def policy(self) -> Policy:
         return self._settings.policy(self._settings.pools[0])
+
+    @property
+    def has_done_rollout(self) -> bool:
+        """Whether the stack's revision is known to work."""
+        rollout = self._memory().rollout
+        return rollout.revision == self.ecs.target and rollout.phase == DONE
 
     def connect(self) -> Any:
         """As shared.broker.Broker.connect."""

@@ -12,6 +12,7 @@ from autoscaler.revision import (
     FAILED,
     GIVEN_UP,
     LONGEST_GAP_S,
+    MOST_REPEATS,
     MOVING,
     RETURNING,
     UPDATE_LASTS_AT_MOST_S,
@@ -218,10 +219,22 @@ def test_a_remembered_revision_of_another_family_is_asked_for_only_while_the_ser
 
 
 def test_the_memory_keeps_the_rollout_and_refuses_another() -> None:
-    rollout = Rollout(revision=R2, phase=RETURNING, previous=R1, began_at=NOW, at=NOW, waited_s=1.5, why="so")
+    rollout = Rollout(
+        revision=R2, phase=RETURNING, previous=R1, began_at=NOW, at=NOW, waited_s=1.5, why="so", repeats=2
+    )
     assert Memory.from_record(Memory(rollout=rollout).to_record()).rollout == rollout
     assert Memory.from_record({}).rollout == Rollout()
-    for change in ({"phase": "lost"}, {"previous": None}, {"waited": -1.0}, {"revision": 7}, {"why": 513 * "x"}):
+    of_earlier_release = {name: value for name, value in rollout.to_record().items() if name != "repeats"}
+    assert Rollout.from_record(of_earlier_release) == replace(rollout, repeats=0)
+    for change in (
+        {"repeats": -1},
+        {"repeats": "2"},
+        {"phase": "lost"},
+        {"previous": None},
+        {"waited": -1.0},
+        {"revision": 7},
+        {"why": 513 * "x"},
+    ):
         with pytest.raises(ValueError, match="rollout"):
             Rollout.from_record({**rollout.to_record(), **change})
 
@@ -265,6 +278,45 @@ def test_when_ecs_goes_back_further_than_to_the_last_that_worked_the_service_is_
     assert step(back.rollout, service(R1, R3, R2), target=R3).move_to == R2
     left = step(back.rollout, service(R2, R1), target=R3)
     assert (left.move_to, left.rollout.phase) == (None, GIVEN_UP)
+
+
+def set_back() -> Service:
+    """Return a service that ECS's circuit breaker set back from R2 to R1, while a worker of R2 is left."""
+    seen = service(R1, R2)
+    newest, failed = seen.deployments
+    return replace(seen, deployments=(newest, replace(failed, rollout_state=FAILED)))
+
+
+def test_what_ecs_set_back_after_it_worked_is_moved_again_some_times() -> None:
+    """Else new schedulers would go on with workers of old code, for as long as no one answers an alarm."""
+    found = step(Rollout(revision=R2, phase=DONE, previous=R1, began_at=NOW - 86_400, at=NOW - 5), set_back())
+    for repeat in range(1, MOST_REPEATS + 1):
+        assert (found.move_to, found.rollout.phase, found.rollout.repeats) == (R2, MOVING, repeat)
+        assert found.in_words == (
+            "the service moves to airflow-prd-Worker:2 again: "
+            "ECS's circuit breaker set the service to airflow-prd-Worker:1"
+        )
+        there = step(found.rollout, service(R2, R1))
+        assert (there.rollout.phase, there.is_confirmed) == (WATCHING, False)
+        # The circuit breaker may act once more before or after a worker consumes.
+        worked = step(there.rollout, service(R2, R1), worker(R2)) if repeat % 2 else there
+        found = step(worked.rollout, set_back())
+    assert (found.move_to, found.rollout.phase) == (None, GIVEN_UP)
+    assert "given up: ECS's circuit breaker set the service to airflow-prd-Worker:1" in found.in_words
+    wanted = step(found.rollout, service(R2, R1))  # an operator
+    assert (wanted.rollout.phase, wanted.rollout.repeats) == (WATCHING, 0)
+
+
+def test_what_worked_before_is_not_gone_back_from() -> None:
+    again = Rollout(revision=R2, phase=WATCHING, previous=R1, began_at=NOW, at=NOW, repeats=1)
+    found = watched(again, service(R2, R1), worker(R1), seconds=PATIENCE_S + 15)
+    assert (found.move_to, found.rollout.phase) == (None, WATCHING)
+    assert "it is too late to go back" in found.stuck
+
+
+def test_what_never_worked_is_not_moved_again() -> None:
+    watching = Rollout(revision=R2, phase=WATCHING, previous=R1, began_at=NOW - 600, at=NOW - 5)
+    assert step(watching, set_back()).rollout.phase == GIVEN_UP
 
 
 @pytest.mark.parametrize(
