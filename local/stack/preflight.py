@@ -6,7 +6,7 @@ import json
 import re
 import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from cfn.quotas import Place, over_quota
 from cfn.template import Template, TemplateError, parse
@@ -32,27 +32,31 @@ class Preflight:
     budget: Budget
 
 
-def preflight(name: str) -> Preflight:
-    """Return the environment if tools, parameters, sizes and template are acceptable. Raises CommandError."""
+def preflight(name: str, *, template: str | None = None, overrides: Mapping[str, str] | None = None) -> Preflight:
+    """Return the environment if tools, parameters, sizes and template are acceptable. Raises CommandError.
+
+    `template` is the text of another one than the committed template. `overrides` win over parameters/.
+    """
     for tool in TOOLS:
         if shutil.which(tool) is None:
             raise CommandError(f"{tool} is missing; install it (Debian: apt-get install {tool}) and try again")
     config = environments.load(name)
+    config = replace(config, parameters={**config.parameters, **(overrides or {})})
     try:
-        template = parse((paths.ROOT / "template.yaml").read_text())
-        for resource in (template.get("Resources") or {}).values():
+        parsed = parse((paths.ROOT / "template.yaml").read_text() if template is None else template)
+        for resource in (parsed.get("Resources") or {}).values():
             if resource.get("Type") == "AWS::Serverless::Function":
                 resource["Properties"]["CodeUri"] = PACKAGED
         name_and_id = {"stack_name": config.stack_name, "stack_id": config.stack_name}
         pseudo = pseudo_parameters(account=DEFAULT_ACCOUNT, region=config.region, partition="aws", **name_and_id)
         if refused := [
-            *unusual_numbers(template, config.parameters),
-            *min_above_max(template, config.parameters),
+            *unusual_numbers(parsed, config.parameters),
+            *min_above_max(parsed, config.parameters),
         ]:
             raise TemplateError("; ".join(refused))
-        evaluated = evaluate(json.dumps(template), given=config.parameters, pseudo=pseudo, kinds=kinds(), tags={})
+        evaluated = evaluate(json.dumps(parsed), given=config.parameters, pseudo=pseudo, kinds=kinds(), tags={})
         place = Place(stack_name=config.stack_name, region=config.region)
-        if refused := over_quota(template, place, given=evaluated.parameters):
+        if refused := over_quota(parsed, place, given=evaluated.parameters):
             raise TemplateError(f"{'; '.join(refused)}: declare fewer pools, or shorter names of pools and queues")
     except TemplateError as error:
         raise CommandError(f"template.yaml with parameters/{name}.yaml: {error}") from None

@@ -15,6 +15,7 @@ from project.errors import CommandError
 
 SETTLE_LIMIT_S = 600.0  # of the local CloudFormation, for a service to settle; AWS's own is three hours
 BUILD = paths.STATE / "sam" / "build"
+TEMPLATE = paths.ROOT / "template.yaml"
 CONFIG = paths.ROOT / "samconfig.toml"
 # The longest build fetches the functions' packages from a slow mirror.
 BUILD_TIMEOUT_S = 600.0
@@ -74,10 +75,19 @@ class Sam:
             self._process.wait()
 
 
-def build(function: str | None = None, *, folder: Path = BUILD, environment: Mapping[str, str] | None = None) -> Sam:
-    """Begin `sam build` of all functions, or of one by its logical id, into a folder below .local/."""
+def build(
+    function: str | None = None,
+    *,
+    template: Path = TEMPLATE,
+    folder: Path = BUILD,
+    environment: Mapping[str, str] | None = None,
+) -> Sam:
+    """Begin `sam build` of all functions, or of one by its logical id, into a folder below .local/.
+
+    `template` may be anywhere: what it names is in the checkout.
+    """
     only = [function] if function else []
-    arguments = ["--template-file", str(paths.ROOT / "template.yaml"), "--build-dir", str(folder)]
+    arguments = ["--template-file", str(template), "--base-dir", str(paths.ROOT), "--build-dir", str(folder)]
     return Sam("build", [*only, *arguments], environment or {}, timeout_s=BUILD_TIMEOUT_S)
 
 

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
-import os
-import shutil
 import subprocess
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -36,6 +33,7 @@ from local.stack.failure import Failure
 from local.stack.pools import declared_pools
 from local.stack.preflight import preflight
 from local.stack.refusals import Refusals
+from local.stack.state import empty_state, held_state
 from project import paths
 from project.clients import Clients, environment, environment_of_role
 from project.environments import Environment
@@ -119,30 +117,34 @@ def up(
     warn: Report,
     settings: Mapping[str, str] | None = None,
     source: Path = paths.IMAGE_SOURCE,
+    template: str | None = None,
+    overrides: Mapping[str, str] | None = None,
     settle_limit_s: float = sam.SETTLE_LIMIT_S,
 ) -> Iterator[Stack]:
     """Bring everything up; call `report` with the name of each step as it begins. End what was started with the block.
 
     `warn` is called with a line for each call to the AWS API that the policies of the caller's role do not allow.
     `settings` reach every container, as variables (AIRFLOW__...) that an operator adds to the task definitions.
-    `source` is what the image is built from. `settle_limit_s`: how long CloudFormation waits for a service to settle in
-    an update of the running stack; 0 for no wait.
+    `source` is what the image is built from. `template` is the text of another template than the committed one, such as
+    one with other pools. `overrides` win over the environment's parameters, in this deployment and not in later ones.
+    `settle_limit_s`: how long CloudFormation waits for a service to settle in an update of the running stack; 0 for no
+    wait.
     Raises CommandError when a part does not start, and at any time when a thread of the stack or its AWS API dies, or
     when the tasks of a service cannot start.
     """
-    config = preflight(CONFIG_ENV).config
+    config = preflight(CONFIG_ENV, template=template, overrides=overrides).config
     with Failure() as failure, contextlib.ExitStack() as cleanup, failure.interrupting():
-        cleanup.enter_context(_only_one())
-        _empty_state()
+        cleanup.enter_context(held_state())
+        empty_state()
 
         report("building the functions and starting Postgres, Redis and the AWS API")
-        building = sam.build()
+        building = sam.build(template=_written(template))
         cleanup.callback(building.kill)
         servers = _start_servers(cleanup, config.region, failure, warn, settle_limit_s=settle_limit_s)
         building.wait()
 
         report("deploying the template with sam deploy")
-        outputs = _deploy(cleanup, servers, config, source)
+        outputs = _deploy(cleanup, servers, config, source, overrides)
 
         users = _container_users(config, servers.authority, report)
         if users is not None:
@@ -160,28 +162,13 @@ def outputs_of(clients: Clients, stack_name: str) -> dict[str, str]:
     return {o["OutputKey"]: o["OutputValue"] for o in stacks[0]["Outputs"]}
 
 
-@contextlib.contextmanager
-def _only_one() -> Iterator[None]:
-    """Hold the lock of the state folder: two stacks would share logs and task folders."""
-    paths.STATE.mkdir(parents=True, exist_ok=True)
-    with paths.LOCK.open("a+") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise CommandError(
-                f"a local stack with the state folder {paths.STATE} is running already; end it with `make down`"
-            ) from None
-        lock.truncate(0)
-        lock.write(str(os.getpid()))
-        lock.flush()
-        yield
-
-
-def _empty_state() -> None:
-    Postgres(paths.POSTGRES).remove()  # left by a start that was killed; it knows where it put its files
-    for folder in (paths.LOGS, paths.TASKS, paths.IMAGES, paths.FUNCTIONS, paths.REDIS, paths.TEMPORARY):
-        shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir(parents=True)
+def _written(template: str | None) -> Path:
+    """Return the path of the template: the committed one, or a file with this text."""
+    if template is None:
+        return sam.TEMPLATE
+    path = paths.TEMPORARY / sam.TEMPLATE.name
+    path.write_text(template, encoding="utf-8")
+    return path
 
 
 def _start_servers(
@@ -214,7 +201,13 @@ def _start_servers(
     )
 
 
-def _deploy(cleanup: contextlib.ExitStack, servers: Servers, config: Environment, source: Path) -> dict[str, str]:
+def _deploy(
+    cleanup: contextlib.ExitStack,
+    servers: Servers,
+    config: Environment,
+    source: Path,
+    overrides: Mapping[str, str] | None,
+) -> dict[str, str]:
     """Deploy the template with an image of `source`; return the stack's outputs.
 
     From then on the database demands the credentials that the deployment made and follows RDS; the AWS API gives the
@@ -222,7 +215,7 @@ def _deploy(cleanup: contextlib.ExitStack, servers: Servers, config: Environment
     """
     clients = servers.clients
     image.build(config.parameters["ImageUri"], _revision(), source=source)
-    deploying = sam.deploy(config.name, environment(clients.endpoint, config.region))
+    deploying = sam.deploy(config.name, environment(clients.endpoint, config.region), overrides=overrides)
     cleanup.callback(deploying.kill)
     deploying.wait()
     outputs = outputs_of(clients, config.stack_name)

@@ -88,6 +88,18 @@ def test_an_environment_that_a_deployment_would_refuse_is_refused_at_once(
     assert "\n" not in str(raised.value)
 
 
+@pytest.mark.parametrize(
+    ("overrides", "said"),
+    [
+        ({"WorkerMax": "0"}, "WorkerMin is 1, above WorkerMax, which is 0"),
+        ({"OtherMax": "1"}, r"\[OtherMax\] do not exist in the template"),
+    ],
+)
+def test_overrides_are_checked_as_the_environments_own_parameters(overrides: dict[str, str], said: str) -> None:
+    with pytest.raises(CommandError, match=said):
+        preflight("local", overrides=overrides)
+
+
 def test_a_missing_tool_is_named_with_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shutil, "which", lambda _: None)
     with pytest.raises(CommandError, match=r"^make is missing; install it"):
