@@ -43,6 +43,7 @@ def main() -> int:
     parser.add_argument("--only", nargs="+", default=(), metavar="NAME", help="faults: only these")
     parser.add_argument("--autoscaler-away", type=float, metavar="S", help="faults: seconds without the autoscaler")
     parser.add_argument("--long-task", type=float, metavar="S", help="faults: seconds of the task that outlasts one")
+    parser.add_argument("--flood", type=int, metavar="N", help="faults: tasks that flood a pool in starvation")
     arguments = parser.parse_args()
     if sys.version_info[:2] not in SUPPORTED:
         print("local: Python {}.{} is not supported; use 3.11 or 3.12".format(*sys.version_info[:2]), file=sys.stderr)
@@ -95,7 +96,10 @@ def _run(arguments: argparse.Namespace) -> int:
             return commands.deploy(arguments.version)
         if arguments.command == "faults":
             return commands.faults(
-                arguments.only, autoscaler_away_s=arguments.autoscaler_away, long_task_s=arguments.long_task
+                arguments.only,
+                autoscaler_away_s=arguments.autoscaler_away,
+                long_task_s=arguments.long_task,
+                flood_tasks=arguments.flood,
             )
         return known[arguments.command]()
     except (BotoCoreError, ClientError, redis.RedisError, httpx.HTTPError) as error:

@@ -14,7 +14,7 @@ from rich.console import Console
 
 from local.scenarios import prewarm as scheduled
 from local.scenarios.demo import run as burst
-from local.scenarios.faults import failures, long_task, run
+from local.scenarios.faults import failures, long_task, run, starvation
 from local.stack import release, sam
 from local.stack.preflight import preflight
 from local.stack.up import CONFIG_ENV, Stack, outputs_of
@@ -51,12 +51,15 @@ def demo() -> int:
     return 1 if problems else 0
 
 
-def faults(only: Sequence[str], *, autoscaler_away_s: float | None, long_task_s: float | None) -> int:
-    """Provoke the named faults, or all, on a stack of their own; 0 only if every one holds."""
+def faults(
+    only: Sequence[str], *, autoscaler_away_s: float | None, long_task_s: float | None, flood_tasks: int | None
+) -> int:
+    """Provoke the named faults, or all, on stacks of their own; 0 only if every one holds."""
     return run.run(
         only=only,
         autoscaler_away_s=autoscaler_away_s or failures.AUTOSCALER_AWAY_S,
         long_task_s=long_task_s or long_task.LONG_TASK_S,
+        flood_tasks=flood_tasks or starvation.FLOOD_TASKS,
     )
 
 

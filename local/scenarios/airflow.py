@@ -80,6 +80,11 @@ class Airflow:
             if len(found) >= answer["total_entries"] or not answer["task_instances"]:
                 return found
 
+    def import_errors(self) -> list[str]:
+        """Return why files of DAGs could not be imported, at most PAGE of them."""
+        answer = self._call("GET", "/api/v2/importErrors", params={"limit": PAGE})
+        return [str(error["stack_trace"]) for error in answer["import_errors"]]
+
     def log(self, instance: dict[str, Any]) -> str:
         """Return the text of the log of a task instance's last try."""
         path = "/api/v2/dags/{dag_id}/dagRuns/{dag_run_id}/taskInstances/{task_id}/logs/{try_number}".format(**instance)

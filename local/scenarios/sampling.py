@@ -12,7 +12,7 @@ from typing import Generic, TypeVar
 import redis
 from botocore.exceptions import BotoCoreError, ClientError
 
-from fleet.member import CONSUMING, DRAINED, DRAINING, STARTING, Member
+from fleet.member import CONSUMING, DRAINED, DRAINING, STARTING, WORKER, Member
 from fleet.pools import lists_of
 from local.stack.up import DEFAULT_POOL, Stack
 from local.ui.decisions import Decision, read_decisions
@@ -50,7 +50,7 @@ class Sampler(Generic[T]):
 
 @dataclass(frozen=True, kw_only=True)
 class WorkerSample:
-    """The default pool's workers at `at` (monotonic seconds); `exposed` have tasks and no protection by ECS."""
+    """The default pool's workers at `at` (monotonic seconds); those `exposed`, of all pools, have tasks unprotected."""
 
     at: float
     desired: int
@@ -106,15 +106,15 @@ class WorkerSampler(Sampler[WorkerSample]):
 
     def _sample(self) -> WorkerSample:
         service = self._stack.worker_service()
-        roster = self._stack.workers()
-        workers = roster.members
+        roster = self._stack.registry.members()
+        workers = tuple(member for member in roster.members if member.role == WORKER)
         busy = {w.task_arn: w.id for w in workers if w.active and roster.read_at - w.last_seen <= FRESH_S}
         return WorkerSample(
             at=time.monotonic(),
             desired=service["desiredCount"],
             running=service["runningCount"],
             queued=backlog(self._stack.broker),
-            workers=workers,
+            workers=tuple(worker for worker in workers if worker.pool == DEFAULT_POOL),
             exposed=tuple(busy[arn] for arn in self._unprotected(list(busy))),
         )
 

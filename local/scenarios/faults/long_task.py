@@ -6,7 +6,7 @@ import contextlib
 import time
 
 from local.scenarios.airflow import BURST_DAG, BURST_TASK
-from local.scenarios.faults.trial import CHECK_EVERY_S, Burst, Trial
+from local.scenarios.faults.trial import CHECK_EVERY_S, Burst, Run, Trial
 from local.scenarios.observed_stack import ObservedStack
 from project.errors import CommandError
 from project.waiting import wait_until
@@ -68,7 +68,7 @@ class LongTask:
         if self._run_id is None:
             return
         run_id, self._run_id = self._run_id, None
-        trial.runs[run_id] = self._burst.tasks
+        trial.runs[run_id] = Run(tasks=self._burst.tasks)
         trial.figures["long_task_s"] = self.seconds
         with contextlib.suppress(CommandError):  # then the tally has a lost task
             wait_until(

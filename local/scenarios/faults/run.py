@@ -1,11 +1,12 @@
-"""The faults, and the run of the chosen ones, one after another, on one stack."""
+"""The faults, and the run of the chosen ones, one after another."""
 
 from __future__ import annotations
 
 import contextlib
 import itertools
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 import httpx
@@ -33,6 +34,8 @@ from local.scenarios.faults.page import Harm, with_open_page
 from local.scenarios.faults.retirement import retire
 from local.scenarios.faults.scaling import flip_orders, lower_count, run_second_autoscaler
 from local.scenarios.faults.sleep import put_to_sleep
+from local.scenarios.faults.starvation import FLOOD_TASKS, starve
+from local.scenarios.faults.ten_pools import up_with_ten_pools
 from local.scenarios.faults.trial import Trial
 from local.scenarios.faults.verdict import Verdict, judge
 from local.scenarios.observed_stack import ObservedStack
@@ -49,21 +52,32 @@ HEARTBEAT_TIMEOUT_S = 120
 SETTLE_LIMIT_S = 900.0
 SETTINGS = {"AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": str(HEARTBEAT_TIMEOUT_S)}
 
+BringUp = Callable[[Display], AbstractContextManager[Stack]]
+
+
+@contextlib.contextmanager
+def up_with_one_pool(display: Display) -> Iterator[Stack]:
+    """Bring the deployed template's stack up, which most faults share."""
+    with up(display.step, warn=display.warn, settings=SETTINGS, settle_limit_s=SETTLE_LIMIT_S) as stack:
+        yield stack
+
 
 @dataclass(frozen=True, kw_only=True)
 class Fault:
     """`harm` triggers bursts, does the harm and waits for the tasks; the runner settles the stack before and after.
 
-    `has_long_task`: a task that outlasts the fault runs beside the bursts, see `long_task`.
+    `has_long_task`: a task that outlasts the fault runs beside the bursts, see `long_task`. `bring_up`: faults that
+    follow each other and have the same share a stack.
     """
 
     name: str
     what: str
     harm: Harm
     has_long_task: bool = False
+    bring_up: BringUp = up_with_one_pool
 
 
-def faults(*, autoscaler_away_s: float = AUTOSCALER_AWAY_S) -> tuple[Fault, ...]:
+def faults(*, autoscaler_away_s: float = AUTOSCALER_AWAY_S, flood_tasks: int = FLOOD_TASKS) -> tuple[Fault, ...]:
     """Return every fault, in the order in which they run."""
     away = f"no invocation of the autoscaler for {autoscaler_away_s:.0f} s in mid-burst"
     return (
@@ -154,23 +168,31 @@ def faults(*, autoscaler_away_s: float = AUTOSCALER_AWAY_S) -> tuple[Fault, ...]
         ),
         Fault(name="asleep", what="the stack is put to sleep in mid-burst and woken", harm=put_to_sleep),
         Fault(name="sigkill", what="SIGKILL of a worker with running tasks", harm=kill_worker),
+        # The last, because it has a stack of its own.
+        Fault(
+            name="starvation",
+            what=f"one of ten pools is flooded with {flood_tasks:,} tasks",
+            harm=lambda t: starve(t, flood_tasks=flood_tasks),
+            bring_up=up_with_ten_pools,
+        ),
     )
 
 
-def run(*, only: Sequence[str], autoscaler_away_s: float, long_task_s: float) -> int:
-    """Bring the stack up, run the faults (all, or those named), take it down.
+def run(*, only: Sequence[str], autoscaler_away_s: float, long_task_s: float, flood_tasks: int) -> int:
+    """Run the faults (all, or those named), and bring the stacks up and down that they need.
 
     Return 0 only if every fault holds and no role lacked an action.
     """
-    chosen = choose(faults(autoscaler_away_s=autoscaler_away_s), only)
-    with (
-        Display() as display,
-        up(display.step, warn=display.warn, settings=SETTINGS, settle_limit_s=SETTLE_LIMIT_S) as stack,
-    ):
-        verdicts = _run_all(stack, display, chosen, long_task_s=long_task_s)
-        refused = stack.refusals.seen()
-        display.step("stopping everything")
-    REPORT.write_text(json.dumps([verdict.to_record() for verdict in verdicts], indent=2) + "\n")
+    chosen = choose(faults(autoscaler_away_s=autoscaler_away_s, flood_tasks=flood_tasks), only)
+    verdicts: list[Verdict] = []
+    refused: list[str] = []
+    with Display() as display:
+        for bring_up, several in itertools.groupby(chosen, key=lambda fault: fault.bring_up):
+            with bring_up(display) as stack:
+                verdicts += _run_all(stack, display, tuple(several), long_task_s=long_task_s)
+                refused += stack.refusals.seen()
+                display.step("stopping everything")
+            REPORT.write_text(json.dumps([verdict.to_record() for verdict in verdicts], indent=2) + "\n")
     held = sum(verdict.holds for verdict in verdicts)
     print(f"{held} of {len(verdicts)} faults hold; {REPORT}")
     if refused:

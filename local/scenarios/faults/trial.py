@@ -38,17 +38,25 @@ SHORT = Burst(tasks=60, shortest_s=2, longest_s=10)
 LONG_RUN_TIMEOUT_S = 600.0
 
 
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """A run of a DAG whose task `work` has `tasks` instances."""
+
+    tasks: int
+    dag: str = BURST_DAG
+
+
 @dataclass(kw_only=True)
 class Trial:
     """Starts a fault's bursts on an observed stack, waits for them, and collects figures and unmet requirements.
 
-    `runs` are the numbers of tasks by run id. `retries_due`: tasks that the fault itself kills. `long_task_s`: how long
-    a task lasts that runs all the time and that the fault does not wait for; 0 without one.
+    `runs` are those whose tasks count, by run id. `retries_due`: tasks that the fault itself kills. `long_task_s`: how
+    long a task lasts that runs all the time and that the fault does not wait for; 0 without one.
     """
 
     observed: ObservedStack
     began_at: float = field(default_factory=time.monotonic)
-    runs: dict[str, int] = field(default_factory=dict)
+    runs: dict[str, Run] = field(default_factory=dict)
     retries_due: int = 0
     long_task_s: float = 0.0
     figures: dict[str, Figure] = field(default_factory=dict)
@@ -76,7 +84,13 @@ class Trial:
     def trigger(self, burst: Burst) -> str:
         """Start a burst; return the run's id."""
         run_id = self.start(burst)
-        self.runs[run_id] = burst.tasks
+        self.runs[run_id] = Run(tasks=burst.tasks)
+        return run_id
+
+    def trigger_dag(self, dag: str, *, tasks: int) -> str:
+        """Start a run of another DAG, with `tasks` instances of its task `work`; return the run's id."""
+        run_id = self.observed.airflow.trigger(dag, {})
+        self.runs[run_id] = Run(dag=dag, tasks=tasks)
         return run_id
 
     def trigger_on_several(self, burst: Burst) -> None:
@@ -91,9 +105,9 @@ class Trial:
         self.trigger(LONG)
         self.trigger_on_several(SHORT)
 
-    def has_ended(self, run_id: str) -> bool:
-        """Whether a run of bursts has ended, well or not. Raises CommandError when Airflow does not answer."""
-        return self.observed.airflow.run_state(BURST_DAG, run_id) in ENDED
+    def has_ended(self, run_id: str, *, dag: str = BURST_DAG) -> bool:
+        """Whether a run has ended, well or not. Raises CommandError when Airflow does not answer."""
+        return self.observed.airflow.run_state(dag, run_id) in ENDED
 
     def finish(
         self,
@@ -112,7 +126,7 @@ class Trial:
             meanwhile()
             for run_id in sorted(left):
                 with contextlib.suppress(CommandError):  # the webserver may be away
-                    if self.has_ended(run_id):
+                    if self.has_ended(run_id, dag=self.runs[run_id].dag):
                         left.discard(run_id)
             time.sleep(every_s)
         self.require(not left, f"{len(left)} runs did not end within {timeout_s:.0f} s")
@@ -121,9 +135,9 @@ class Trial:
         """Gather what the verdict needs, when everything has ended."""
         samples = self.observed.workers.since(self.began_at)
         tally = Tally(tasks=0)
-        for run_id, tasks in self.runs.items():
-            instances = self.observed.airflow.task_instances(BURST_DAG, run_id, task_id=BURST_TASK)
-            tally += Tally.of(instances, tasks=tasks)
+        for run_id, run in self.runs.items():
+            instances = self.observed.airflow.task_instances(run.dag, run_id, task_id=BURST_TASK)
+            tally += Tally.of(instances, tasks=run.tasks)
         return Evidence(
             tally=tally,
             retries_due=self.retries_due,
@@ -139,5 +153,6 @@ class Trial:
     def _started_twice(self) -> int:
         with self.stack.database_server.superuser(self.stack.outputs["DatabaseName"]) as database:
             return sum(
-                len(database.execute(STARTED_TWICE, (BURST_DAG, run_id, BURST_TASK)).fetchall()) for run_id in self.runs
+                len(database.execute(STARTED_TWICE, (run.dag, run_id, BURST_TASK)).fetchall())
+                for run_id, run in self.runs.items()
             )

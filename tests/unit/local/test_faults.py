@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import replace
 from typing import Any
 
@@ -10,7 +11,7 @@ import pytest
 
 from local.scenarios.faults.capacity import GAP_S, believed_s
 from local.scenarios.faults.failures import busy_processors
-from local.scenarios.faults.run import choose, faults
+from local.scenarios.faults.run import choose, faults, up_with_one_pool
 from local.scenarios.faults.verdict import Evidence, Tally, judge
 from local.scenarios.sampling import WorkerSample
 from project.errors import CommandError
@@ -80,6 +81,17 @@ def test_every_fault_has_a_different_name() -> None:
 def test_the_autoscaler_fault_names_its_duration() -> None:
     away = next(fault for fault in faults(autoscaler_away_s=42) if fault.name == "autoscaler-away")
     assert "42 s" in away.what
+
+
+def test_the_starvation_fault_names_its_flood() -> None:
+    starvation = next(fault for fault in faults(flood_tasks=500) if fault.name == "starvation")
+    assert "500 tasks" in starvation.what
+
+
+def test_every_stack_is_brought_up_once() -> None:
+    stacks = [bring_up for bring_up, _ in itertools.groupby(fault.bring_up for fault in faults())]
+    assert len(stacks) == len(set(stacks)) == 2
+    assert stacks[0] is up_with_one_pool
 
 
 def test_named_faults_run_in_their_own_order() -> None:

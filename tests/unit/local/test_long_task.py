@@ -8,7 +8,7 @@ from typing import Any, cast
 import pytest
 
 from local.scenarios.faults.long_task import LEAST_LEFT_S, LongTask
-from local.scenarios.faults.trial import Trial
+from local.scenarios.faults.trial import Run, Trial
 from local.scenarios.observed_stack import ObservedStack
 
 
@@ -88,7 +88,7 @@ def test_the_fault_in_which_it_ends_tallies_it(stack: FakeStack, state: str) -> 
     task.ensure(trial)
     stack.airflow.state = state
     task.check(trial)
-    assert (trial.runs, task.running) == ({"run 1": 1}, 0)
+    assert (trial.runs, task.running) == ({"run 1": Run(tasks=1)}, 0)
 
 
 def test_another_is_started_when_little_is_left(stack: FakeStack) -> None:
@@ -96,7 +96,7 @@ def test_another_is_started_when_little_is_left(stack: FakeStack) -> None:
     task.ensure(trial)
     stack.airflow.state = "success"
     task.ensure(trial)
-    assert (trial.runs, len(stack.airflow.runs), task.running) == ({"run 1": 1}, 2, 1)
+    assert (trial.runs, len(stack.airflow.runs), task.running) == ({"run 1": Run(tasks=1)}, 2, 1)
 
 
 def test_the_last_fault_waits_for_its_end(stack: FakeStack) -> None:
@@ -104,7 +104,7 @@ def test_the_last_fault_waits_for_its_end(stack: FakeStack) -> None:
     task.ensure(trial)
     stack.airflow.state = "success"
     task.finish(trial)
-    assert (trial.runs, trial.figures["long_task_s"], task.running) == ({"run 1": 1}, 2 * LEAST_LEFT_S, 0)
+    assert (trial.runs, trial.figures["long_task_s"], task.running) == ({"run 1": Run(tasks=1)}, 2 * LEAST_LEFT_S, 0)
 
 
 def test_without_one_there_is_nothing_to_wait_for(stack: FakeStack) -> None:
