@@ -65,12 +65,16 @@ MEASURED = tuple(pool for pool in POOLS if pool not in (FLOODED, PAUSED))
 
 @dataclass(frozen=True, kw_only=True)
 class Load:
-    """A DAG of `tasks` tasks that each sleep for `seconds` in one queue, in the form that dags/loads.py reads."""
+    """A DAG of `tasks` tasks that each sleep for `seconds` in one queue, in the form that dags/loads.py reads.
+
+    `priority`: Airflow's priority_weight.
+    """
 
     name: str
     queue: str
     tasks: int
     seconds: float
+    priority: int = 1
 
 
 def load_of(pool: DeclaredPool) -> Load:
@@ -79,7 +83,8 @@ def load_of(pool: DeclaredPool) -> Load:
     return Load(name=f"load-{pool.name}", queue=pool.queues[0], tasks=tasks, seconds=LOAD_S)
 
 
-FLOOD = Load(name="flood", queue=FLOODED.queues[0], tasks=FLOOD_TASKS_A_RUN, seconds=FLOOD_TASK_S)
+# With Airflow's default priority, the first tasks of a small run overtake the later ones of a large run.
+FLOOD = Load(name="flood", queue=FLOODED.queues[0], tasks=FLOOD_TASKS_A_RUN, seconds=FLOOD_TASK_S, priority=10)
 MISTAKE = Load(name="mistake", queue="mispelt", tasks=20, seconds=0.0)
 OUTDATED = Load(name="outdated", queue=MISSPELT.queues[1], tasks=20, seconds=0.0)
 LOADS = (*map(load_of, POOLS), FLOOD, OUTDATED)

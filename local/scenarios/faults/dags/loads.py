@@ -11,12 +11,12 @@ from airflow.sdk import dag, task
 MOST_AT_ONCE = 10_000  # no limit of Airflow's may hold back what the pools are to hold back
 
 
-def declare(name: str, queue: str, tasks: int, seconds: float) -> None:
+def declare(name: str, queue: str, tasks: int, seconds: float, priority: int) -> None:
     """Declare a DAG of `tasks` tasks of `seconds` seconds each, all of which may run at once."""
 
     @dag(dag_id=name, schedule=None, catchup=False, max_active_runs=MOST_AT_ONCE, max_active_tasks=MOST_AT_ONCE)
     def load() -> None:
-        @task(queue=queue)
+        @task(queue=queue, priority_weight=priority)
         def work(number: int) -> int:
             time.sleep(seconds)
             return number
