@@ -1,7 +1,7 @@
-"""Measures a template against AWS's quotas on lengths that grow with it, with each value as long as it can be.
+"""Measures a template against AWS's quotas on what grows with it, with each value as long as it can be.
 
-Nothing else notices them before a deployment fails. Quotas: Lambda's for a function's variables, IAM's for the inline
-policies of a role.
+Nothing else notices them before a deployment fails. Quotas: CloudFormation's for a template's resources, Lambda's for a
+function's variables, IAM's for the inline policies of a role.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import Any
 from cfn.intrinsics import Scope, resolve, resolve_ifs
 from cfn.template import Template
 
+RESOURCES = 500  # of a template, with those that SAM adds
 # Lambda measures the variables as one JSON object: names, values, and a backslash for each quote in them.
 VARIABLES_BYTES = 4096
 # Of all inline policies of a role, without white space.
@@ -48,12 +49,21 @@ def longest_place(template: Template) -> Place:
 
 
 def over_quota(template: Template, place: Place, *, given: Mapping[str, str] | None = None) -> list[str]:
-    """Return a line for each function or role that AWS would refuse for its length.
+    """Return a line for each quota that the template, or a function or role in it, exceeds.
 
     `given`: the values of parameters; the others count at longest.
     """
     measured = _Measured(template, place, {**longest_values(template), **(given or {})})
-    return [*measured.functions(), *measured.roles()]
+    return [*_resources(template), *measured.functions(), *measured.roles()]
+
+
+def _resources(template: Template) -> Iterator[str]:
+    """Yield a line if there are too many resources: SAM adds a rule and a permission for each event of a function."""
+    resources = template["Resources"].values()
+    functions = [each["Properties"] for each in resources if each["Type"] == "AWS::Serverless::Function"]
+    added = sum(("EventInvokeConfig" in own) + 2 * len(own.get("Events", {})) for own in functions)
+    if len(resources) + added > RESOURCES:
+        yield f"the template has {len(resources) + added} resources with SAM's, and CloudFormation accepts {RESOURCES}"
 
 
 def longest_values(template: Template) -> dict[str, str]:

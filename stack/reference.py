@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from troposphere import MAX_PARAMETERS, Template
+from troposphere import MAX_PARAMETERS, MAX_RESOURCES, Template
 
 ROOT = Path(__file__).parent.parent
 SECTIONS, LIBRARY = ROOT / "stack" / "sections", ROOT / "stack" / "lib"
@@ -42,6 +42,8 @@ class RecordedTemplate(Template):  # type: ignore[misc] # troposphere has no typ
         return super().add_parameter(self._recorded(parameter))
 
     def add_resource(self, resource: Any) -> Any:
+        if len(self.resources) >= MAX_RESOURCES:
+            raise DoesNotFit(f"CloudFormation accepts {MAX_RESOURCES} resources")
         return super().add_resource(self._recorded(resource))
 
     def add_output(self, output: Any) -> Any:

@@ -7,11 +7,9 @@ import os
 import resource
 import signal
 import struct
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from agent.runner.guard import Guard
+from typing import Any
 
 MIB = 1024 * 1024
 VALUES = struct.Struct("qq")  # the task's peak, and the limit that it was ended for
@@ -63,22 +61,23 @@ class MemoryReport:
         self._shared[:] = VALUES.pack(self._peak, self._limit)
 
 
-def install(report: MemoryReport, guard: Guard | None) -> None:
+def install(report: MemoryReport, *, limit: int, kills: Callable[[], int | None]) -> None:
     """Let Airflow's supervisor in this process write what `report` tells into the task's log, before the upload.
 
-    The kernel may have been faster than the guard, and may have taken the same task.
+    `limit`: of the container, in bytes. `kills`: how many processes the kernel has killed for want of memory, None if
+    that is not known: it may have been faster than the guard, and may have taken the same task.
     """
     from airflow.sdk.execution_time.supervisor import ActivitySubprocess
 
     update = ActivitySubprocess.update_task_state_if_needed
-    before = None if guard is None else guard.kills()
+    before = kills()
 
     def update_and_tell(self: Any) -> None:
         told = report.told()
         # It is private to Airflow's class, whose public `wait` returns it only after the upload.
         is_killed = told.limit is None and self._exit_code == -signal.SIGKILL
-        if is_killed and guard is not None and before is not None and (guard.kills() or 0) > before:
-            report.end(use=max(told.peak or 0, largest_child()), limit=guard.limit)
+        if is_killed and before is not None and (kills() or 0) > before:
+            report.end(use=max(told.peak or 0, largest_child()), limit=limit)
             told = report.told()
         if told.limit is not None:
             self.process_log.error(ended(told))

@@ -250,7 +250,8 @@ def main() -> None:
     guard = guard_of(os.environ)
 
     def supervise(request: protocol.Request, report: MemoryReport) -> None:
-        memory_report.install(report, guard)
+        if guard is not None:
+            memory_report.install(report, limit=guard.limit, kills=guard.kills)
         os.environ[variables.DAGS_HASH] = request.dags_hash
         workload = decoded(request.workload, decoder)
         BaseExecutor.run_workload(workload, subprocess_logs_to_stdout=logs_to_stdout)

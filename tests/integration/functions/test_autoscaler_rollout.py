@@ -213,7 +213,7 @@ def test_new_workers_that_take_tasks_and_crash_count_as_working_and_raise_an_ala
         clock[0] += 60
         outcome = rollout.tick()
         unknown.append(outcome.figures()["Unknown"])
-        assert not outcome.is_well
+        assert not outcome.is_well, outcome.to_record()
         rollout.registry.forget(f"{new.rsplit('/', 1)[-1]}/worker")  # it expires
     assert rollout.revision == revision
     alarm = rendered.resources("AWS::CloudWatch::Alarm")["AlarmWorkerLost"]

@@ -7,6 +7,7 @@ import pytest
 
 from cfn import quotas
 from cfn.quotas import Place, longest_place, longest_values, over_quota
+from tests.support import rendered
 
 PLACE = Place(stack_name="airflow-prd", region="eu-west-1", account="123456789012")
 
@@ -96,3 +97,12 @@ def test_a_stacks_name_is_as_long_as_elasticaches_ids_allow() -> None:
     group = {"Type": "AWS::ElastiCache::UserGroup", "Properties": {"UserGroupId": {"Fn::Sub": "${AWS::StackName}-b"}}}
     place = longest_place({"Resources": {"U": user, "G": group}})
     assert len(place.stack_name) + len("-worker-heavy") == quotas.ELASTICACHE_ID
+
+
+def test_resources_count_with_those_that_sam_adds(monkeypatch: pytest.MonkeyPatch) -> None:
+    expanded = len(rendered.deployed()["Resources"])
+    monkeypatch.setattr(quotas, "RESOURCES", expanded)
+    assert over_quota(rendered.template(), PLACE) == []
+    monkeypatch.setattr(quotas, "RESOURCES", expanded - 1)
+    (line,) = over_quota(rendered.template(), PLACE)
+    assert line.startswith(f"the template has {expanded} resources with SAM's")
