@@ -26,7 +26,7 @@ unexport PYTHONDONTWRITEBYTECODE
 unexport PYTHONPATH
 override export SAM_CLI_TELEMETRY := 0
 
-.PHONY: help setup setup-dev setup-local demo faults prewarm up deploy-local down decisions versions versions-asked sleep wake cost check image renew-base package release promote rollback releases settle pipeline-role pipeline-ledger test test-all test-fast test-image protocol pictures compiled bench replay lint format template lock clean
+.PHONY: help setup setup-dev setup-local setup-bench demo faults prewarm up deploy-local down decisions versions versions-asked sleep wake cost check image renew-base package release promote rollback releases settle pipeline-role pipeline-ledger test test-all test-fast test-image protocol pictures compiled bench replay lint format template lock clean
 
 help: ## list the commands
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 12
@@ -39,6 +39,9 @@ setup-dev:
 
 setup-local:
 	@"$$PYTHON" tools/setup_env.py dev airflow
+
+setup-bench:
+	@"$$PYTHON" tools/setup_env.py dev airflow bench
 
 demo: setup-local ## bring the whole stack up on this machine, run a burst of real tasks, write a report
 	@exec $(RUN) demo
@@ -142,8 +145,8 @@ protocol: setup-dev ## run the model of the drain protocol over 100,000 steps (a
 compiled: setup-dev # compile the simulator's hot modules, if there is a compiler and the build is out of date
 	@$(BIN)/python -m bench.sim.compiled
 
-bench: setup-local compiled ## measure functions and Execution API, compare policies, write docs/benchmarks*.md (quickly: FLAGS="--seeds 1 --days 2 --concurrency 16")
-	@failed=0; $(RUN) bench || failed=1; for part in "micro.function --docs" "micro.execution_api --docs" micro.versions micro.page micro.template; do \
+bench: setup-bench compiled ## measure functions, Execution API and tasks, compare policies, write docs/benchmarks*.md (quickly: FLAGS="--seeds 1 --days 2 --concurrency 16")
+	@failed=0; $(RUN) bench || failed=1; for part in "micro.function --docs" "micro.execution_api --docs" "tasks --docs" micro.versions micro.page micro.template; do \
 	  $(BIN)/python -m bench.$$part || failed=1; done; exit $$failed
 
 replay: setup-dev compiled ## find the settings that suit your own history (HISTORY=task_instance.csv WAIT=60, see docs/replay.md)
@@ -176,6 +179,7 @@ lock: setup-dev ## renew the locks from their .in files (UPGRADE=--upgrade for n
 	@$(RUN) lock functions/requirements.in -o functions/requirements.txt
 	@$(RUN) lock airflow_image/build.in -o airflow_image/build.txt
 	@$(RUN) lock --exclude-newer $(AIRFLOW_AS_OF) airflow_image/requirements.in -o airflow_image/requirements.txt
+	@$(RUN) lock requirements/bench.in -o requirements/bench.txt
 
 clean: ## remove environments, state and build output
-	@rm -rf .venv .venv-airflow .venv-checkov .local .aws-sam
+	@rm -rf .venv .venv-airflow .venv-bench .venv-checkov .local .aws-sam

@@ -21,3 +21,4 @@ IMAGE_SOURCE = ROOT / "airflow_image"
 FLEET = ROOT / "fleet"  # copied whole into the image and the functions
 IMAGE_PYTHONPATH = f"{IMAGE_SOURCE}:{ROOT}"  # the image's code, where it runs from the checkout
 AIRFLOW_ENVIRONMENT = ROOT / ".venv-airflow"
+BENCH_ENVIRONMENT = ROOT / ".venv-bench"  # only what benchmarks' DAGs import beyond the image's packages

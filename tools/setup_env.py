@@ -24,6 +24,7 @@ ENVIRONMENTS = {
     "dev": (".venv", "requirements/dev.txt"),
     "airflow": (".venv-airflow", "airflow_image/requirements.txt"),
     "checkov": (".venv-checkov", "requirements/checkov.txt"),
+    "bench": (".venv-bench", "requirements/bench.txt"),
 }
 STAMP = ".made-from"
 # What the tools import from the image and from the functions, as these import it themselves.

@@ -55,6 +55,17 @@ def folder(uri: str) -> Path:
     return paths.IMAGES / uri.rsplit("/", 1)[-1].replace(":", "_")
 
 
+def copy_sources(target: Path, *, source: Path = paths.IMAGE_SOURCE) -> None:
+    """Copy what the image holds of the project's own files to the new folder `target`, without the authorities."""
+    shutil.copytree(source, target, ignore=NOT_IN_IMAGE)
+    shutil.copytree(paths.FLEET, target / paths.FLEET.name, ignore=NOT_IN_IMAGE)
+
+
+def compile_sources(root: Path) -> None:
+    """Compile the files: containers' users cannot write there, and without bytecode each start would compile again."""
+    compileall.compile_dir(root, quiet=2, invalidation_mode=py_compile.PycInvalidationMode.CHECKED_HASH)
+
+
 def build(uri: str, version: str, *, source: Path = paths.IMAGE_SOURCE) -> Image:
     """Snapshot `source` as `uri`; a running container keeps the files it started with.
 
@@ -63,13 +74,11 @@ def build(uri: str, version: str, *, source: Path = paths.IMAGE_SOURCE) -> Image
     target = folder(uri)
     fresh = target.with_name(f"{target.name}.{os.getpid()}")
     shutil.rmtree(fresh, ignore_errors=True)
-    shutil.copytree(source, fresh, ignore=NOT_IN_IMAGE)
-    shutil.copytree(paths.FLEET, fresh / paths.FLEET.name, ignore=NOT_IN_IMAGE)
+    copy_sources(fresh, source=source)
     (fresh / AUTHORITIES.parent).mkdir()
     shutil.copy(paths.AUTHORITY, fresh / AUTHORITIES)
     (fresh / "VERSION").write_text(version)
-    # Containers' users cannot write here. Without bytecode each start would compile the code again.
-    compileall.compile_dir(fresh, quiet=2, invalidation_mode=py_compile.PycInvalidationMode.CHECKED_HASH)
+    compile_sources(fresh)
     shutil.rmtree(target, ignore_errors=True)
     fresh.rename(target)
     return load(uri)

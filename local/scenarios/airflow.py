@@ -45,6 +45,10 @@ class Airflow:
     def trigger(self, dag_id: str, conf: dict[str, Any]) -> str:
         """Unpause the DAG, start a run with `conf`, return the run's id."""
         self.unpause(dag_id)
+        return self.start_run(dag_id, conf)
+
+    def start_run(self, dag_id: str, conf: dict[str, Any]) -> str:
+        """Start a run of an unpaused DAG with `conf`, return the run's id."""
         run = self._call("POST", f"/api/v2/dags/{dag_id}/dagRuns", json={"logical_date": None, "conf": conf})
         return str(run["dag_run_id"])
 

@@ -12,10 +12,11 @@ from dataclasses import dataclass
 import psycopg
 
 from agent.runner.pace import interval_s
-from bench.micro.execution_api.meter import SAMPLE_EVERY_S, Usage, connections_of, family, metered
+from bench.micro.execution_api.meter import SAMPLE_EVERY_S, Usage, connections_of, metered
 from bench.micro.execution_api.sizes import Interval
 from bench.micro.execution_api.stage import Stage, prepared_stage
 from bench.micro.execution_api.tasks import Api, HeartbeatsOnly, Load, RunningTasks, StartsAndEnds, Tally
+from bench.micro.machine import family
 from bench.micro.page.webserver import Webserver
 from roles.parts import HEARTBEAT_LIMIT_S
 

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import threading
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,8 +11,9 @@ from typing import Any
 import psutil
 import psycopg
 
+from bench.micro.machine import MIB, OtherLoad, family, family_cpu_s
+
 SAMPLE_EVERY_S = 0.25
-MIB = 1024 * 1024
 CONNECTIONS = "select client_port from pg_stat_activity where datname = current_database() and client_port > 0"
 
 
@@ -35,27 +34,20 @@ class Usage:
     connections: int = 0
 
 
-def family(pid: int) -> list[psutil.Process]:
-    """Return a process and its descendants, the oldest first."""
-    main = psutil.Process(pid)
-    return [main, *main.children(recursive=True)]
-
-
 @contextlib.contextmanager
 def metered(*, webserver: int, database: int, database_url: str) -> Iterator[Usage]:
     """Measure until the block ends; the arguments are the processes' ids, and the database's address for psycopg."""
     serving, usage, ended = family(webserver), Usage(), threading.Event()
     sampler = threading.Thread(target=_sample, args=(serving, database_url, usage, ended))
     sampler.start()
-    began, before, busy, own, sql = time.monotonic(), _cpu_s(serving), _busy_s(), _own_s(), _family_s(database)
+    others, before, sql_s = OtherLoad(), _cpu_s(serving), family_cpu_s(database)
     try:
         yield usage
     finally:
-        usage.wall_s = time.monotonic() - began
+        usage.wall_s = others.wall_s
         usage.cpu_s = [after - first for first, after in zip(before, _cpu_s(serving), strict=True)]
-        usage.database_cpu_s = _family_s(database) - sql
-        known = sum(usage.cpu_s) + usage.database_cpu_s + _own_s() - own
-        usage.other_share = max(0.0, _busy_s() - busy - known) / (usage.wall_s * (os.cpu_count() or 1))
+        usage.database_cpu_s = family_cpu_s(database) - sql_s
+        usage.other_share = others.share(sum(usage.cpu_s) + usage.database_cpu_s)
         ended.set()
         sampler.join()
 
@@ -85,22 +77,3 @@ def _private_mib(process: psutil.Process) -> float:
 
 def _cpu_s(processes: list[psutil.Process]) -> list[float]:
     return [sum(process.cpu_times()[:2]) for process in processes]
-
-
-def _family_s(pid: int) -> float:
-    """Return the processor time of a process and its children, also of those that have ended."""
-    main = psutil.Process(pid)
-    total = sum(main.cpu_times())
-    for child in main.children():
-        with contextlib.suppress(psutil.NoSuchProcess):
-            total += sum(child.cpu_times()[:2])
-    return total
-
-
-def _own_s() -> float:
-    return time.process_time()
-
-
-def _busy_s() -> float:
-    times = psutil.cpu_times()
-    return float(sum(times) - times.idle - getattr(times, "iowait", 0.0) - getattr(times, "guest", 0.0))

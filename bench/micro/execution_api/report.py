@@ -11,6 +11,7 @@ from pathlib import Path
 from bench.micro.execution_api.budget import Budget
 from bench.micro.execution_api.measure import TASK_S, TASKS, Figures, Served, every_second, of_today
 from bench.micro.execution_api.sizes import Need, need
+from bench.micro.machine import QUIET_SHARE
 from bench.report.tables import COLUMNS, TextTable, Verdict, replace_figures
 from project import paths
 
@@ -19,7 +20,6 @@ DOCS_PATH = paths.ROOT / "docs" / "benchmarks-execution-api.md"
 RUNNING = (100, 1_000, 8_000)
 LENGTHS_S = {"1 min": 60.0, "10 min": 600.0, "2 h": 7200.0}
 PROCESSES_OF_A_COPY = 4  # of an ECS task with 4 vCPUs
-QUIET_SHARE = 0.15  # of the machine, for other programs
 # The limits hold on a quiet machine of two processors; the cost of a request hardly depends on other work.
 MOST_BEAT_MS = 12.0
 MOST_P95_MS = 150.0
