@@ -50,7 +50,8 @@ def run_workload(workload: str) -> None:
         outcome = Outcome(is_started=False, error=type(error).__name__, reason=str(error))
     if outcome is None:
         raise SupervisorLost("the runner died, or could not tell how the task ended")
-    tally.add(outcome.left_behind, task=name_of(workload))
+    if outcome.left_behind:
+        tally.add(outcome.left_behind, task=name_of(workload))
     if outcome.memory_limit is not None:
         log.warning(
             "fleet: out of memory: the task %s is ended, which held %s", name_of(workload), in_mib(outcome.peak or 0)

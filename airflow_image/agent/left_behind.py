@@ -17,10 +17,9 @@ class Tally:
 
     def add(self, ended: int, *, task: str) -> None:
         """Add and log how many processes had to be ended after one task."""
-        if ended:
-            with self._lock:
-                self.total += ended
-            log.warning("fleet: the task %s has left %d processes behind, which are ended", task, ended)
+        with self._lock:
+            self.total += ended
+        log.warning("fleet: the task %s has left %d processes behind, which are ended", task, ended)
 
 
 tally = Tally()

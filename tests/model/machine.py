@@ -163,9 +163,7 @@ class ProtocolMachine(RuleBasedStateMachine):
         if not self.deploys:
             return
         world, ecs = self.world, self.world.ecs
-        if ecs.revision != ecs.target:
-            ecs.deploy()  # it was given up
-        self._expect_the_stacks_revision()
+        self._reach_a_revision()
         good = ecs.target
         for _ in range(1 + two):
             ecs.deploy(is_broken=True)
@@ -191,9 +189,7 @@ class ProtocolMachine(RuleBasedStateMachine):
         if not self.deploys:
             return
         world, ecs = self.world, self.world.ecs
-        if ecs.revision != ecs.target:
-            ecs.deploy()  # it was given up
-        self._expect_the_stacks_revision()
+        self._reach_a_revision()
         earlier = ecs.target
         ecs.deploy()
         self._expect_the_stacks_revision()
@@ -206,6 +202,12 @@ class ProtocolMachine(RuleBasedStateMachine):
             self._go_on(MOVED_PERIODS)
             self._play("rollout", which, seed, count)
             self._expect_the_stacks_revision()
+
+    def _reach_a_revision(self) -> None:
+        """Let the service have the stack's revision: another one where that was given up."""
+        if self.world.ecs.revision != self.world.ecs.target:
+            self.world.ecs.deploy()
+        self._expect_the_stacks_revision()
 
     def _expect_the_stacks_revision(self) -> None:
         """In order, the service has the stack's revision, whose workers work."""

@@ -13,13 +13,12 @@ import signal
 import time
 from collections.abc import Collection, Mapping
 
-from agent.runner.container_memory import ControlGroup, control_group, limit_of
+from agent.runner.container_memory import MIB, ControlGroup, control_group, limit_of
 from agent.runner.memory_report import MemoryReport, in_mib
 from agent.runner.usage import Ledger, Reading, Use
 
 log = logging.getLogger(__name__)
 
-MIB = 1024 * 1024
 LONGEST_S, SHORTEST_S = 0.5, 0.005  # between two measurements, of which one takes 0.1 ms
 # What may be taken from the moment a measurement is due until the kernel has ended the task, which takes some 10 ms, on
 # a busy machine 50. One process takes 1 to 2 GiB/s; larger workers have more processors for it.

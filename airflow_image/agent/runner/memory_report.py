@@ -11,7 +11,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-MIB = 1024 * 1024
+from agent.runner.container_memory import MIB
+
 VALUES = struct.Struct("qq")  # the task's peak, and the limit that it was ended for
 
 

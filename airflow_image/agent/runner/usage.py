@@ -10,10 +10,11 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 
+from agent.runner.container_memory import MIB
 from agent.runner.processes import Held, Process, held, processes
 
 # Measured with idle tasks: a supervisor copies 12 MiB of the runner's memory, a task 20 MiB.
-COPIED = 16 * 1024 * 1024
+COPIED = 16 * MIB
 
 
 @dataclass(frozen=True, kw_only=True)

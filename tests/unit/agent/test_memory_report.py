@@ -2,7 +2,8 @@
 
 import os
 
-from agent.runner.memory_report import MIB, MemoryReport, Told, ended
+from agent.runner.container_memory import MIB
+from agent.runner.memory_report import MemoryReport, Told, ended
 
 
 def test_it_tells_the_peak() -> None:
