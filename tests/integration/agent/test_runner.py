@@ -77,8 +77,8 @@ DAEMON = "daemon(); sleep()"
 NOHUP = "import subprocess; subprocess.Popen(['nohup', 'setsid', 'sleep', '60'], env={}); daemon(); sleep()"
 UNBOUND = "import ctypes; ctypes.CDLL(None).prctl(1, 0, 0, 0, 0); daemon(); sleep()"
 IGNORES_SIGNALS = "[signal.signal(each, signal.SIG_IGN) for each in (1, 2, 15)]; daemon(); sleep()"
-# Each generation is in a session of its own, and ends when it has forked the next. The last one ends by itself: a test
-# that is killed half-way must not leave them behind for ever.
+# Each generation is in a session of its own, and ends when it has forked the next. The last one ends after a
+# minute, also if the test was killed half-way.
 ALWAYS_ANOTHER = """note(); daemon()
     end = time.monotonic() + 60
     while time.monotonic() < end:
