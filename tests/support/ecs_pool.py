@@ -122,7 +122,8 @@ def ecs_pool(api: AwsApi, redis_server: RedisServer) -> Iterator[EcsPool]:
     ecs.meta.events.register("before-call.ecs", lambda model, **_: found.calls.append(model.name))
     yield found
     broker.close()
-    for arn in ecs.list_tasks(cluster=CLUSTER)["taskArns"]:
+    # ListTasks answers with 100 at most, and a task left over is one of the next test's service of the same name.
+    for arn in ecs.get_paginator("list_tasks").paginate(cluster=CLUSTER).build_full_result()["taskArns"]:
         ecs.submit_task_state_change(cluster=CLUSTER, task=arn, status="STOPPED")
     ecs.delete_service(cluster=CLUSTER, service=POOL.service, force=True)
     redis_server.client.flushall()
