@@ -117,6 +117,7 @@ class Task:
 
     `storage_gib`: size of its disk; None for Fargate's default of 20 GiB. `family`: its name, for a task definition
     whose earlier revisions are kept; the others get another family with each change, and the earlier one is deleted.
+    `policy_arns`: the managed policies of an environment that its code's role has as well.
     """
 
     containers: tuple[Container, ...]
@@ -124,6 +125,7 @@ class Task:
     statements: Sequence[Statement] = field(default=())
     storage_gib: Any = None
     family: Sub | None = None
+    policy_arns: If | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -194,6 +196,8 @@ def add_task(t: Template, prefix: str, *, settings: Settings, task: Task) -> Def
     role = add_role(
         t, f"{prefix}TaskRole", service=TASKS, statements=task.statements, boundary=settings.permissions_boundary
     )
+    if task.policy_arns is not None:
+        role.ManagedPolicyArns = task.policy_arns
     add_policy(t, f"{prefix}ExecPolicy", role=role, statements=[use_ecs_exec()], condition=settings.has_exec)
     definition = TaskDefinition(
         f"{prefix}TaskDefinition",

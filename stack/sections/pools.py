@@ -4,12 +4,12 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from troposphere import Parameter, Ref, Select, Split, Sub, Template
+from troposphere import Equals, If, Not, NoValue, Parameter, Ref, Select, Split, Sub, Template
 from troposphere.ecs import Service, TaskDefinition
 
 from fleet.pools import ENTRIES, SERVICE, TASK_DEFINITION, pool_entry
 from stack.lib.iam import name_beginning
-from stack.lib.parameters import Between, FormGroup, add_min_max_rule, placeholder
+from stack.lib.parameters import Between, FormGroup, Matching, add_condition, add_min_max_rule, placeholder
 from stack.lib.services import SpotShare, add_spot_share
 from stack.lib.task_definition import Size, add_size
 
@@ -21,6 +21,9 @@ MAX_SLOTS = 256
 LEAST_MEMORY_MIB = 1024
 # Minimum of workers up to which the template compares it exactly with the maximum: each number adds a list.
 MIN_MAX_EXACT_TO = 10
+# IAM's quota for managed policies of a role.
+MAX_POLICIES = 10
+POLICY_ARN = r"arn:aws(-[a-z]+)*:iam::([0-9]{12}|aws):policy/[A-Za-z0-9+=.@_/-]+"  # a comma separates two
 # How the names of the stack's services and families begin.
 OWN = "${AWS::StackName}-"
 # The place of the revision's number in the ARN of a task definition, between colons.
@@ -50,7 +53,7 @@ class DeclaredPool:
 
 @dataclass(frozen=True, kw_only=True)
 class SizedPool:
-    """A pool with the parameters that an environment sets."""
+    """A pool with the parameters that an environment sets. `policy_arns`: a list, or no value."""
 
     pool: DeclaredPool
     min: Parameter
@@ -59,6 +62,7 @@ class SizedPool:
     size: Size
     storage_gib: Parameter
     spot: SpotShare
+    policy_arns: If
 
 
 def add_pools(t: Template, pools: Sequence[DeclaredPool]) -> tuple[SizedPool, ...]:
@@ -118,7 +122,24 @@ def _add_pool(t: Template, pool: DeclaredPool) -> SizedPool:
             percent=pool.spot_percent,
             base=pool.on_demand_base,
         ),
+        policy_arns=_add_policy_arns(form, pool),
     )
+
+
+def _add_policy_arns(form: FormGroup, pool: DeclaredPool) -> If:
+    arns = form.add(
+        f"{pool.title}PolicyArns",
+        label="Policies of its tasks",
+        description=f"ARNs of up to {MAX_POLICIES} managed policies, separated by commas, that say what tasks of the "
+        f"pool {pool.name} may do in AWS beyond Airflow's own needs; empty for none.",
+        constraint=Matching(
+            regex=rf"^({POLICY_ARN}(,{POLICY_ARN}){{0,{MAX_POLICIES - 1}}})?$",
+            must_be=f"the ARNs of up to {MAX_POLICIES} IAM policies, separated by commas without blanks, or empty",
+        ),
+        default="",
+    )
+    has_policies = add_condition(form.template, f"Has{arns.title}", Not(Equals(Ref(arns), "")))
+    return If(has_policies, Split(",", Ref(arns)), NoValue)
 
 
 def _add_limits(form: FormGroup, pool: DeclaredPool) -> tuple[Parameter, Parameter]:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from troposphere import FindInMap, Ref, Sub, Template
+from troposphere import FindInMap, Output, Ref, Sub, Template
 from troposphere.ecs import Service
 from troposphere.logs import LogGroup, MetricFilter, MetricTransformation
 
@@ -12,6 +12,7 @@ from fleet import access
 from fleet.pools import POOLS
 from stack.lib.alarms import METRICS_NAMESPACE
 from stack.lib.iam import protect_tasks
+from stack.lib.own_resources import deny_own_resources
 from stack.lib.parameters import add_mapping
 from stack.lib.security_groups import add_open_group, allow_traffic
 from stack.lib.services import Workload, add_service
@@ -115,8 +116,26 @@ def _add_pool(t: Template, *, base: Foundation, airflow: Airflow, sized: SizedPo
             size=sized.size,
             storage_gib=Ref(sized.storage_gib),
             family=family,
-            statements=[*airflow.connections.log_statements, protect_tasks(base.cluster.ecs, pool=pool.name)],
+            statements=[
+                *airflow.connections.log_statements,
+                protect_tasks(base.cluster.ecs, pool=pool.name),
+                *deny_own_resources(
+                    cluster=base.cluster.ecs,
+                    database_arn=base.database.instance.get_att("DBInstanceArn"),
+                    bucket_arn=base.logs.bucket.get_att("Arn"),
+                    key_arn=base.settings.key_arn,
+                    pool=pool.name,
+                ),
+            ],
+            policy_arns=sized.policy_arns,
         ),
+    )
+    t.add_output(
+        Output(
+            f"{pool.title}TaskRoleArn",
+            Description=f"Role of the pool {pool.name}'s tasks, for the policies of buckets, keys and other roles.",
+            Value=defined.role.get_att("Arn"),
+        )
     )
     let_read_connections(t, f"{pool.title}ConnectionsPolicy", role=defined.role, connections=airflow.connections)
     service = add_service(

@@ -152,6 +152,10 @@ def _role(call: Call, place: Place) -> Iterator[Need]:
     yield Need(action=call.action, resource=call.text("RoleArn"))
 
 
+def _iam_role(call: Call, place: Place) -> Iterator[Need]:
+    yield Need(action=call.action, resource=f"arn:{place.partition}:iam::{place.account}:role/{call.text('RoleName')}")
+
+
 def _s3(call: Call, place: Place) -> Iterator[Need]:
     bucket, key = call.text("Bucket"), call.text("Key")
     where = f"arn:{place.partition}:s3:::{bucket}" if bucket else ANY
@@ -194,12 +198,20 @@ TABLE: Mapping[str, Describe] = {
     "ecs:UntagResource": _ecs_tagging,
     "ecs:UpdateService": _service_update,
     "ecs:UpdateTaskProtection": _ecs(ECS_TASK, "tasks"),
+    **{
+        f"iam:{name}": _iam_role
+        for name in (
+            *("AttachRolePolicy", "DeleteRole", "DeleteRolePolicy", "DetachRolePolicy", "GetRole", "GetRolePolicy"),
+            *("PutRolePermissionsBoundary", "PutRolePolicy", "UpdateAssumeRolePolicy"),
+        )
+    },
     "lambda:InvokeFunction": _named("lambda", "function:", "FunctionName"),
     "logs:CreateLogStream": _log_stream,
     "logs:PutLogEvents": _log_stream,
     "rds:CreateDBSnapshot": _snapshot,
     "rds:DescribeDBInstances": _named("rds", "db:", "DBInstanceIdentifier"),
     "rds:DescribeDBSnapshots": _named("rds", "snapshot:", "DBSnapshotIdentifier"),
+    "rds:ModifyDBInstance": _named("rds", "db:", "DBInstanceIdentifier"),
     "rds:StartDBInstance": _named("rds", "db:", "DBInstanceIdentifier"),
     "rds:StopDBInstance": _named("rds", "db:", "DBInstanceIdentifier"),
     "secretsmanager:GetSecretValue": _named("secretsmanager", "secret:", "SecretId"),

@@ -1,9 +1,7 @@
 """Three declared pools, from the template deployed into the local AWS API to autoscaling on a real Redis."""
 
-import io
 import json
 import time
-import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
@@ -23,10 +21,9 @@ from shared.broker import Broker
 from shared.ecs import describe_services
 from shared.known_tasks import KnownTasks
 from shared.service_names import ServiceNames
-from stack.render import render
 from stack.sections.pools import DeclaredPool
-from template_gen import build
 from tests.support.aws_api import AwsApi, aws_api, outputs
+from tests.support.deployed_pools import deploy_pools
 from tests.support.servers import RedisServer
 from version_check.read import read_tasks
 
@@ -38,7 +35,6 @@ DECLARED = (
     DeclaredPool(name="gpu", queues=("gpu",), min=0, max=2, concurrency=1, spot_percent=25, on_demand_base=1),
 )
 SLOTS = 10 * 4 + 3 * 2 + 2 * 1
-BUCKET, PACKAGE = "packages", "empty.zip"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,15 +53,7 @@ class Deployed:
 @pytest.fixture(scope="module")
 def deployed() -> Iterator[Deployed]:
     with aws_api() as api:
-        archive = io.BytesIO()
-        with zipfile.ZipFile(archive, "w") as package:
-            package.writestr("handler.py", "")
-        s3 = api.client("s3")
-        s3.create_bucket(Bucket=BUCKET, CreateBucketConfiguration={"LocationConstraint": api.region})
-        s3.put_object(Bucket=BUCKET, Key=PACKAGE, Body=archive.getvalue())
-        template = render(build(DECLARED)).replace("CodeUri: functions/", f"CodeUri: s3://{BUCKET}/{PACKAGE}")
-        stack = api.carry_out("pools", template, ImageUri="airflow:1")
-        assert stack["StackStatus"] == "CREATE_COMPLETE", api.failures("pools")
+        stack = deploy_pools(api, DECLARED)
         yield Deployed(api=api, outputs=outputs(stack))
 
 

@@ -27,6 +27,7 @@ PROMISED = {
 }  # fmt: skip
 
 
+POLICY = "arn:aws-us-gov:iam::123456789012:policy/teams/read-lake"
 CERTIFIED = {"CertificateArn": "arn:aws:acm:us-east-1:123456789012:certificate/0-a"}
 BROUGHT = {"VpcId": "vpc-0123abcd", "PrivateSubnetIds": "subnet-0123abcd,subnet-4567abcd"}
 SIGN_IN = {
@@ -199,6 +200,9 @@ def test_a_brought_network_is_accepted() -> None:
         ),
         ("AlarmEmail", "ops@example.com", "ops"),
         ("PermissionsBoundaryArn", "arn:aws:iam::123456789012:policy/boundary", "boundary"),
+        ("WorkerPolicyArns", "", "arn:aws:iam::123456789012:role/no-policy"),
+        ("WorkerPolicyArns", f"arn:aws:iam::aws:policy/A,{POLICY}", f"{POLICY}, {POLICY}"),
+        ("WorkerPolicyArns", ",".join(10 * [POLICY]), ",".join(11 * [POLICY])),
         ("ConnectionsPrefix", "airflow/prd", "airflow/prd/"),
         ("OidcIssuer", "https://login.example.com/realm", "http://login.example.com"),
         ("CertificateArn", "arn:aws:acm:us-east-1:123456789012:certificate/0-a", "certificate"),

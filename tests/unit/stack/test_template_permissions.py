@@ -92,10 +92,14 @@ def test_each_purpose_has_a_role_and_there_is_no_other() -> None:
 
 
 @pytest.mark.parametrize("role", roles())
-def test_a_role_has_the_boundary_and_no_managed_policy_of_others(role: str) -> None:
+def test_a_role_has_the_boundary_and_only_tasks_have_an_environments_policies(role: str) -> None:
     properties = rendered.resources("AWS::IAM::Role")[role]
-    shared = [{"Ref": "FunctionsNetworkPolicy"}] if role in {f"{title}Role" for title in FUNCTIONS} else None
-    assert properties.get("ManagedPolicyArns") == shared
+    attached = {f"{title}Role": [{"Ref": "FunctionsNetworkPolicy"}] for title in FUNCTIONS}
+    given = {"Fn::Split": [",", {"Ref": "WorkerPolicyArns"}]}
+    attached_by_parameter = {"Fn::If": ["HasWorkerPolicyArns", given, {"Ref": "AWS::NoValue"}]}
+    assert properties.get("ManagedPolicyArns") == (
+        attached_by_parameter if role == "WorkerTaskRole" else attached.get(role)
+    )
     assert properties["PermissionsBoundary"] == {
         "Fn::If": ["HasPermissionsBoundary", {"Ref": "PermissionsBoundaryArn"}, {"Ref": "AWS::NoValue"}]
     }
@@ -177,6 +181,18 @@ def test_only_workers_protect_tasks_and_only_of_their_cluster() -> None:
     assert statement["Action"] == ["ecs:UpdateTaskProtection"]
     (resource,) = statement["Resource"]
     assert resource["Fn::Sub"].endswith(":task/${Cluster}/*")
+
+
+def test_what_tasks_are_denied_is_not_what_a_worker_needs() -> None:
+    """The parts of the stack that other statements allow, and nothing else of them."""
+    own, protection, key = statements("WorkerTaskRole", "Deny")
+    allowed = {action for s in statements("WorkerTaskRole") for action in s["Action"]}
+    assert {action for action in own["NotAction"] if action not in allowed} == set()
+    assert protection["Action"] == ["ecs:UpdateTaskProtection"]
+    tag = "aws:ResourceTag/FleetPool"
+    assert protection["Condition"] == {"StringNotEquals": {tag: "worker"}, "Null": {tag: "false"}}
+    assert key["Resource"] == [{"Fn::GetAtt": ["Key", "Arn"]}]
+    assert {role for role in roles() if statements(role, "Deny")} == {"WorkerTaskRole"}
 
 
 def test_flower_may_do_nothing_in_aws() -> None:

@@ -43,6 +43,7 @@ OTHER = {
     "VpcCidr": "10.1.0.0/16",
     "VpcId": "vpc-0123abcd",
     "WorkerMax": "60",
+    "WorkerPolicyArns": "arn:aws:iam::123456789012:policy/others",
 }
 # Parameters that a rule requires to be set together.
 TOGETHER = {
@@ -159,6 +160,13 @@ def test_a_limit_of_scaling_replaces_no_worker(name: str) -> None:
     before = with_values(())["Resources"]
     assert after["Resources"]["AutoscalerFunction"] != before["AutoscalerFunction"]
     assert after["Resources"]["WorkerTaskDefinition"] == before["WorkerTaskDefinition"]
+
+
+def test_policies_of_a_pool_change_its_role_and_nothing_else() -> None:
+    before, after = with_values(()), with_values((("WorkerPolicyArns", other_value("WorkerPolicyArns")),))
+    changed = {title for title, each in after["Resources"].items() if each != before["Resources"][title]}
+    assert changed == {"WorkerTaskRole"}
+    assert replaced(before, after) == set()
 
 
 def test_another_image_changes_nothing_of_a_worker_service_that_cloudformation_would_wait_for() -> None:

@@ -14,7 +14,7 @@ OUTPUTS = {
     "WebserverUrl", "FlowerUrl", "ClusterName", "AirflowServiceName", "WorkerServiceName", "FlowerServiceName",
     "LogBucketName", "AdminSecretArn", "BrokerSecretArn", "BrokerPageSecretArn", "DatabaseSecretArn", "DatabaseName",
     "AutoscalerFunctionName", "RetirementFunctionName", "SleeperFunctionName", "VersionCheckFunctionName",
-    "AlarmTopicArn", "DashboardUrl",
+    "AlarmTopicArn", "DashboardUrl", "WorkerTaskRoleArn",
 }  # fmt: skip
 ACCESS_LOGS_ARN = {"Fn::GetAtt": ["AccessLogBucket", "Arn"]}
 FLOW_LOGS = "delivery.logs.amazonaws.com"
