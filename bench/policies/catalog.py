@@ -10,6 +10,7 @@ from autoscaler.settings import (
     MAX_AGE_DEFAULT_HOURS,
     POLL_SECONDS_DEFAULT,
     RACED_BOOTS_DEFAULT_PERCENT,
+    RACING_BUDGET_DEFAULT_PERCENT,
     SCALE_IN_AFTER_DEFAULT_S,
 )
 from bench.loads.load import Load
@@ -73,6 +74,7 @@ def default_policy(setting: Setting) -> Policy:
         concurrency=setting.slots,
         scale_in_after_s=SCALE_IN_AFTER_DEFAULT_S,
         boots_per_task=RACED_BOOTS_DEFAULT_PERCENT / 100,
+        racing_budget=RACING_BUDGET_DEFAULT_PERCENT / 100,
         max_age_s=MAX_AGE_DEFAULT_HOURS * HOUR_S,
     )
 

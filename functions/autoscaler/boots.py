@@ -1,12 +1,10 @@
-"""Follows the boots under way, learns how long a boot takes, and says how many workers should boot."""
+"""Follows the boots under way, learns how long a boot takes, and counts the tasks that wait for one."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-
-from autoscaler.policy import Policy
 
 # Fargate bills a minute at least, so cancelling a boot earlier saves nothing; the next tick would be too late.
 CANCEL_AFTER_S = 55.0
@@ -24,16 +22,6 @@ MAX_LAUNCHES = 64  # with no capacity for hours, launches would pile up in the m
 
 # As many tasks end during a boot as ended in the last minute; half of them is a safe estimate of the slots they free.
 SHARE_OF_ENDS = 0.5
-# ECS launches this many tasks of an account at once, and further ones slowly: a larger race would delay other launches.
-LAUNCH_BURST = 100
-# A small deficit may be raced by 30 boots, a large one by three times what it needs: beyond that each task gains little
-# from one more racer, and every loser costs a minute.
-MAX_RACED = 30
-RACERS_A_NEEDED_BOOT = 3
-# A loser costs its first minute. The losers of a race together may cost at most this many times what its tasks cost:
-# where tasks are short, a race would otherwise cost more than everything else.
-LOSER_COST_S = 60.0
-MAX_COST_RATIO = 3.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,6 +66,10 @@ class Boots:
         """Count the tasks that have taken half of a boot's time: a new launch would hardly be ready before them."""
         half_s = self.takes_s / 2
         return sum(launch.tasks for launch in self.launches if now - launch.at >= half_s)
+
+    def oldest_s(self, *, now: float) -> float:
+        """Return the seconds since the oldest launch under way, 0 without any."""
+        return max(0.0, now - self.launches[0].at) if self.launches else 0.0
 
     @property
     def takes_s(self) -> float:
@@ -124,24 +116,3 @@ def _merge_oldest(launches: tuple[Launch, ...]) -> tuple[Launch, ...]:
 def tasks_without_slot(*, queued: int, free: int, ended: int) -> float:
     """Count the tasks that wait for a boot: no slot is free for them, and ending tasks will free none meanwhile."""
     return max(0.0, queued - free - SHARE_OF_ENDS * ended)
-
-
-def boots_wanted(tasks: float, policy: Policy, *, task_s: float | None = None, half_way: int = 0) -> int:
-    """Return how many workers should be booting for these `tasks`, which have no slot.
-
-    ceil(tasks / concurrency) would do, but boots take 60 s or 110 s by chance. So tasks x boots_per_task are launched
-    where that is more; the first ones ready take the tasks, and the others are cancelled. How many are worth it depends
-    on `task_s`, the seconds that a task takes, if known.
-
-    No boot races for tasks that the `half_way` boots will serve: it would come too late. Losers are also never seen to
-    be ready, so boots would seem shorter than they are, and workers for a forecast would be late.
-    """
-    needed = math.ceil(tasks / policy.concurrency)
-    unraced = min(needed, half_way)
-    raced = unraced + math.ceil((tasks - policy.concurrency * unraced) * policy.boots_per_task)
-    worth = (
-        needed + int(MAX_COST_RATIO * tasks * task_s / (policy.concurrency * LOSER_COST_S))
-        if task_s is not None
-        else raced
-    )
-    return max(needed, min(raced, worth, max(MAX_RACED, RACERS_A_NEEDED_BOOT * needed), LAUNCH_BURST))

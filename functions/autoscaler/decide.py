@@ -24,12 +24,21 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from autoscaler.boots import Boots
-from autoscaler.desired import DesiredCount, Situation, compute_desired, count_booting, plan_by_backlog, still_stopping
+from autoscaler.desired import (
+    DesiredCount,
+    Plan,
+    Situation,
+    compute_desired,
+    count_booting,
+    plan_by_backlog,
+    still_stopping,
+)
 from autoscaler.estimates import DemandSample, add_sample, count_ended, oldest_wait_s, update_heads
 from autoscaler.forecast import expected_slots
 from autoscaler.memory import Memory
 from autoscaler.observation import Fleet, Observation, Service, Unreadable, Worker
 from autoscaler.policy import Policy
+from autoscaler.racing import Budget
 from autoscaler.reason import in_words
 from autoscaler.retirement import retiring
 from autoscaler.rollout import plan_rollout
@@ -79,7 +88,7 @@ def decide(observation: Observation, policy: Policy, memory: Memory) -> Decision
     workers = sort_workers(
         fleet, service, memory.stopping, retiring=retiring(fleet, service, policy, now=observation.now)
     )
-    memory = _learn(observation, memory, queued=sum(queued.values()), fleet=fleet, service=service, workers=workers)
+    memory = _learn(observation, memory, policy, demand=sum(queued.values()) + fleet.active, workers=workers)
     situation = Situation(
         now=observation.now,
         policy=policy,
@@ -90,17 +99,15 @@ def decide(observation: Observation, policy: Policy, memory: Memory) -> Decision
         ended=count_ended(memory.samples),
         expected=expected_slots(observation.forecast, memory.boots, now=observation.now),
         boots=memory.boots,
-        task_s=memory.pace.task_s,
+        budget=memory.racing,
     )
     return _decide(situation, memory, observation, obstacle=_obstacle(observation, fleet, workers))
 
 
-def _learn(
-    observation: Observation, memory: Memory, *, queued: int, fleet: Fleet, service: Service, workers: Workers
-) -> Memory:
+def _learn(observation: Observation, memory: Memory, policy: Policy, *, demand: int, workers: Workers) -> Memory:
     """Update the memory with what this tick shows. Follow no boots in a rollout: old and new tasks count alike."""
-    now, demand = observation.now, queued + fleet.active
-    if service.is_rolling_out:
+    now, service = observation.now, observation.service
+    if isinstance(service, Unreadable) or service.is_rolling_out:
         boots = Boots(took_s=memory.boots.took_s)
     else:
         boots = memory.boots.observe(count_booting(workers, service), now=now)
@@ -108,8 +115,13 @@ def _learn(
         memory,
         samples=add_sample(memory.samples, DemandSample(at=now, demand=demand)),
         boots=boots,
-        pace=memory.pace.observe(demand=demand, active=fleet.active, now=now),
+        racing=_earn(memory.racing, policy, workers=len(workers.usable), now=now),
     )
+
+
+def _earn(budget: Budget, policy: Policy, *, workers: int, now: float) -> Budget:
+    """Return the budget of races at this tick. Where no boots race, nothing is remembered."""
+    return budget.earn(workers, share=policy.racing_budget, now=now) if policy.boots_per_task else Budget()
 
 
 def _decide(situation: Situation, memory: Memory, observation: Observation, *, obstacle: str) -> Decision:
@@ -138,6 +150,7 @@ def _decide(situation: Situation, memory: Memory, observation: Observation, *, o
             surplus_since=since,
             stopping={**memory.stopping, **{worker.id: now for worker in count.stopped}},
             boots=_boots_after(count, situation),
+            racing=_budget_after(plan, count, situation),
         ),
         needed=situation.needed,
         oldest_wait_s=_oldest_wait_s(observation, memory),
@@ -147,8 +160,25 @@ def _decide(situation: Situation, memory: Memory, observation: Observation, *, o
 def _boots_after(count: DesiredCount, situation: Situation) -> Boots:
     if situation.service.is_rolling_out:
         return situation.boots
-    booting = max(0, count.desired - (len(situation.workers.usable) - len(count.stopped)))
+    booting = _booting_after(count, situation)
     return situation.boots.cancel(count.cancelled).observe(booting, now=situation.now)
+
+
+def _booting_after(count: DesiredCount, situation: Situation) -> int:
+    return max(0, count.desired - (len(situation.workers.usable) - len(count.stopped)))
+
+
+def _budget_after(plan: Plan, count: DesiredCount, situation: Situation) -> Budget:
+    """Return the budget after this tick's launches and cancellations. A rollout ends all races."""
+    budget, now = situation.budget, situation.now
+    if situation.service.is_rolling_out:
+        return replace(budget, racers=0)
+    launched = count.desired - situation.service.desired
+    racers = min(plan.racers, max(0, launched - plan.needed))
+    age_s = situation.boots.oldest_s(now=now)
+    return budget.launch(racers).settle(
+        cancelled=count.cancelled, age_s=age_s, booting=_booting_after(count, situation)
+    )
 
 
 def _with_heads(memory: Memory, observation: Observation) -> Memory:

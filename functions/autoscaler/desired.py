@@ -6,10 +6,11 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from autoscaler.boots import Boots, boots_wanted, tasks_without_slot
+from autoscaler.boots import Boots, tasks_without_slot
 from autoscaler.forecast import Expected
 from autoscaler.observation import Fleet, Service, Worker
 from autoscaler.policy import Policy, workers_needed
+from autoscaler.racing import Budget, boots_needed, boots_raced, racers_to_launch
 from autoscaler.retirement import (
     count_retiring,
     least_consuming,
@@ -28,8 +29,8 @@ STOPPING_HOLDS_S = MEMBER_TTL_S + 30.0
 class Situation:
     """What the steps of one decision share.
 
-    `queued`, `active`, `ended`: tasks that wait, that run, that ended in the last minute. `task_s`: seconds a task
-    takes, None while unknown. `now`: Redis's time in seconds since the epoch.
+    `queued`, `active`, `ended`: tasks that wait, that run, that ended in the last minute. `budget`: of races.
+    `now`: Redis's time in seconds since the epoch.
     """
 
     now: float
@@ -41,7 +42,7 @@ class Situation:
     ended: int
     expected: Expected
     boots: Boots
-    task_s: float | None
+    budget: Budget
 
     @property
     def needed(self) -> int:
@@ -68,7 +69,8 @@ class Plan:
 
     For the desired count: at least `wanted` workers and `protection_places`; when it falls, not below `minimum`. It may
     fall by `stoppable` drained workers, by `cancel` boots once the surplus is due, and by `cancel_at_once` boots that
-    only a rollout asked for. `expected`: slots that the forecast adds.
+    only a rollout asked for. `expected`: slots that the forecast adds. `racers`: boots among the wanted ones beyond the
+    `needed` ones; both are launches of this tick.
     """
 
     recall: tuple[Worker, ...] = ()
@@ -81,6 +83,8 @@ class Plan:
     cancel: int = 0
     cancel_at_once: int = 0
     expected: int = 0
+    needed: int = 0
+    racers: int = 0
 
     @property
     def surplus_count(self) -> int:
@@ -119,18 +123,18 @@ def plan_by_backlog(situation: Situation) -> Plan:
     free = free_slots(workers.available)
     booting = situation.booting
     tasks = tasks_without_slot(queued=queued, free=free, ended=situation.ended)
-    raced = boots_wanted(tasks, policy, task_s=situation.task_s)
-    reactive = boots_wanted(tasks, policy, task_s=situation.task_s, half_way=boots.half_way(now=situation.now))
     ahead = math.ceil((queued + expected.launch_slots - free) / policy.concurrency) if expected.launch_slots else 0
-    boots_needed = max(reactive, ahead)
+    needed = max(boots_needed(tasks, policy), ahead)
+    racers = _racers(situation, tasks, needed=needed, booting=max(0, booting - replacements))
+    launches = max(0, needed + replacements - (booting - min(booting, situation.budget.racers)))
     lacking = math.ceil((queued + expected.hold_slots - free) / policy.concurrency)
     coming = policy.concurrency * max(0, booting - replacements)
     spare = (free + coming - queued - expected.hold_slots) // policy.concurrency
-    unneeded = booting - max(max(lacking, boots_needed, raced) + replacements, boots.paid_for(now=situation.now))
+    unneeded = booting - max(max(lacking, needed) + replacements, boots.paid_for(now=situation.now))
     cancel = max(0, min(unneeded, service.desired - service.running))
     ceiling = policy.maximum + count_retiring(workers)
     most = max(ceiling, service.desired)
-    wanted = max(policy.minimum, min(most, service.desired + max(0, boots_needed + replacements - booting)))
+    wanted = max(policy.minimum, min(most, service.desired + launches + racers))
     # ECS might stop a worker that boots instead of the one that has drained, again and again.
     retired = 0 if booting else retired_drained(workers)
     # One that is launched and one that stops would leave the count as it is, and ECS would do neither.
@@ -144,7 +148,17 @@ def plan_by_backlog(situation: Situation) -> Plan:
         stoppable=0 if is_replacing else retired + max(0, spare - cancel, service.desired - ceiling),
         cancel=cancel,
         expected=expected.hold_slots,
+        needed=launches,
+        racers=racers,
     )
+
+
+def _racers(situation: Situation, tasks: float, *, needed: int, booting: int) -> int:
+    policy, budget = situation.policy, situation.budget
+    if not policy.boots_per_task:
+        return 0
+    raced = boots_raced(tasks, policy, half_way=situation.boots.half_way(now=situation.now))
+    return racers_to_launch(raced, needed=needed, booting=booting, budget=budget)
 
 
 def count_booting(workers: Workers, service: Service) -> int:

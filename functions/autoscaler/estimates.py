@@ -13,9 +13,6 @@ from dataclasses import dataclass
 # A boot takes about this long (measured: 40-90 s), so the ends of the last such time predict the next.
 WINDOW_S = 60.0
 MAX_SAMPLES = 64  # more than one a second of the window would teach nothing new
-MIN_ENDS = 20
-# A few bursts' worth; earlier ends count for less and less.
-REMEMBERED_ENDS = 200.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,34 +33,6 @@ def count_ended(samples: Sequence[DemandSample]) -> int:
     """Return the least number of tasks that ended between the samples: an arrival between two of them hides an end."""
     demands = [sample.demand for sample in samples]
     return sum(before - after for before, after in itertools.pairwise(demands) if before > after)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Pace:
-    """How long tasks take: slots were taken for `worked_s` seconds in all while the last `ends` tasks ended.
-
-    `at`: since when (Redis's time) ticks have seen `demand` tasks that wait or run, `active` of which run.
-    """
-
-    worked_s: float = 0.0
-    ends: float = 0.0
-    at: float = 0.0
-    demand: int = 0
-    active: int = 0
-
-    def observe(self, *, demand: int, active: int, now: float) -> Pace:
-        """Update at a tick. A clock that went back adds no work."""
-        if demand == self.demand and active == self.active:
-            return self
-        ends = self.ends + max(0, self.demand - demand)
-        share = min(1.0, REMEMBERED_ENDS / ends) if ends else 1.0
-        worked_s = self.worked_s + self.active * max(0.0, now - self.at)
-        return Pace(worked_s=share * worked_s, ends=share * ends, at=now, demand=demand, active=active)
-
-    @property
-    def task_s(self) -> float | None:
-        """Seconds a task takes at most: an arrival between two ticks hides an end. None before MIN_ENDS have ended."""
-        return self.worked_s / self.ends if self.ends >= MIN_ENDS else None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from autoscaler.boots import LONGEST_BOOT_S, MAX_LAUNCHES, MAX_REMEMBERED, Boots, Launch
-from autoscaler.estimates import MAX_SAMPLES, DemandSample, Head, Pace
+from autoscaler.estimates import MAX_SAMPLES, DemandSample, Head
+from autoscaler.racing import Budget
 from autoscaler.revision import Rollout
 from fleet.validation import is_count, is_time
 
@@ -21,7 +22,7 @@ class Memory:
 
     `surplus_since`: since when there has been a surplus, None without one. `stopping`: ids of drained workers for which
     the desired count was lowered, and when. `heads`: the oldest message of each list. `samples`: the demand of the last
-    minute. `boots`: those under way and how long the last ones took. `pace`: how long tasks take. `rollout`: how far
+    minute. `boots`: those under way and how long the last ones took. `racing`: what races may cost. `rollout`: how far
     the stack's revision is.
     """
 
@@ -30,7 +31,7 @@ class Memory:
     heads: Mapping[str, Head] = field(default_factory=dict)
     samples: tuple[DemandSample, ...] = ()
     boots: Boots = field(default_factory=Boots)
-    pace: Pace = field(default_factory=Pace)
+    racing: Budget = field(default_factory=Budget)
     rollout: Rollout = field(default_factory=Rollout)
 
     def to_record(self) -> dict[str, Any]:
@@ -42,9 +43,13 @@ class Memory:
             "sights": [[sample.at, sample.demand] for sample in self.samples],
             "launches": [[launch.at, launch.tasks] for launch in self.boots.launches],
             "boots_took": [round(seconds, 1) for seconds in self.boots.took_s],
-            "pace": [self.pace.worked_s, self.pace.ends, self.pace.at, self.pace.demand, self.pace.active],
+            "racing": self._racing(),
             "rollout": self.rollout.to_record(),
         }
+
+    def _racing(self) -> list[float]:
+        budget = self.racing
+        return [] if budget == Budget() else [round(budget.left_s, 3), budget.racers, budget.workers, budget.at]
 
     @classmethod
     def from_record(cls, record: Mapping[str, Any]) -> Memory:
@@ -67,22 +72,24 @@ class Memory:
             heads=_heads(record.get("heads", {})),
             samples=tuple(DemandSample(at=at, demand=count) for at, count in sights),
             boots=Boots(launches=tuple(Launch(at=at, tasks=count) for at, count in launches), took_s=tuple(took)),
-            pace=_pace(record.get("pace", [])),
+            racing=_budget(record.get("racing", [])),
             rollout=Rollout.from_record(record.get("rollout", {})),
         )
 
 
-def _pace(record: Any) -> Pace:
+def _budget(record: Any) -> Budget:
     if record == []:
-        return Pace()
-    if not isinstance(record, list) or len(record) != 5 or not _is_pace(*record):
-        raise ValueError("pace is not three numbers and two counts")
-    worked_s, ends, at, demand, active = record
-    return Pace(worked_s=worked_s, ends=ends, at=at, demand=demand, active=active)
+        return Budget()
+    if not isinstance(record, list) or len(record) != 4 or not _is_budget(*record):
+        raise ValueError("racing is not a number of seconds, two counts and a time")
+    left_s, racers, workers, at = record
+    return Budget(left_s=left_s, racers=racers, workers=workers, at=at)
 
 
-def _is_pace(worked_s: Any, ends: Any, at: Any, demand: Any, active: Any) -> bool:
-    return is_time(worked_s) and is_time(ends) and is_time(at) and is_count(demand) and is_count(active)
+def _is_budget(left_s: Any, racers: Any, workers: Any, at: Any) -> bool:
+    # An overdraft is what late ticks made losers cost.
+    is_left = is_time(-left_s if type(left_s) in (int, float) and left_s < 0 else left_s)
+    return is_left and is_count(racers) and is_count(workers) and is_time(at)
 
 
 def _heads(record: Any) -> dict[str, Head]:

@@ -10,7 +10,8 @@ class Policy:
     """`minimum`, `maximum`: workers. `concurrency`: slots per worker.
 
     `scale_in_after_s`: how long a surplus must last before workers drain. `max_step_out`: workers that one tick may
-    add, None without a limit. `boots_per_task`: workers launched per task that waits without a slot, see `boots`.
+    add, None without a limit. `boots_per_task`: workers launched per task that waits without a slot.
+    `racing_budget`: what this may cost, as a share of what the pool's workers cost, see `racing`.
     `max_age_s`: age above which workers are replaced, None without a limit, see `retirement`.
     """
 
@@ -20,6 +21,7 @@ class Policy:
     scale_in_after_s: float = 0.0
     max_step_out: int | None = None
     boots_per_task: float = 0.0
+    racing_budget: float = 0.0
     max_age_s: float | None = None
 
     @property

@@ -62,9 +62,8 @@ def _rise(situation: Situation, plan: Plan, count: DesiredCount) -> str:
     if after <= before:
         return ""
     if after <= limit_step(situation, plan):
-        is_raced = after > situation.needed and not plan.expected and not situation.workers.retiring
-        races = situation.policy.boots_per_task and is_raced
-        return f"launch {_number(after - before, 'worker')} ({change}{', boots race' if races else ''})"
+        races = ", boots race" if plan.racers and after - before > plan.needed else ""
+        return f"launch {_number(after - before, 'worker')} ({change}{races})"
     if after <= plan.protection_places:
         return f"{change} so that new workers get protection"
     return f"{change} to cover the workers that run"

@@ -13,14 +13,17 @@ POLL_SECONDS = "POLL_SECONDS"
 SCALE_IN_AFTER_S = "SCALE_IN_AFTER_S"
 MAX_STEP_OUT = "MAX_STEP_OUT"
 RACED_BOOTS_PERCENT = "RACED_BOOTS_PERCENT"
+RACING_BUDGET_PERCENT = "RACING_BUDGET_PERCENT"
 MAX_AGE_HOURS = "MAX_AGE_HOURS"
 ROLLOUT_PATIENCE_MINUTES = "ROLLOUT_PATIENCE_MINUTES"
 IMAGE_URI = "IMAGE_URI"
 
 POLL_SECONDS_DEFAULT = 5
 SCALE_IN_AFTER_DEFAULT_S = 0
-# Workers launched per hundred tasks that wait without a slot, chosen by simulation; 0 launches only what is needed.
-RACED_BOOTS_DEFAULT_PERCENT = 75
+# Workers launched per hundred tasks that wait without a slot. Races help only where boot times are independent of one
+# another, which is AWS's to say; 0 launches only what is needed.
+RACED_BOOTS_DEFAULT_PERCENT = 0
+RACING_BUDGET_DEFAULT_PERCENT = 5
 # AWS retires tasks a week after its notice, or later. A worker that is replaced after three days leaves its tasks four
 # more, even if the notice is lost. 0 sets no limit.
 MAX_AGE_DEFAULT_HOURS = 72
@@ -46,6 +49,7 @@ class Settings:
     scale_in_after_s: int
     max_step_out: int | None = None
     boots_per_task: float = 0.0
+    racing_budget: float = RACING_BUDGET_DEFAULT_PERCENT / 100
     max_age_s: float | None = None
     rollout_patience_s: float = ROLLOUT_PATIENCE_DEFAULT_MINUTES * MINUTE_S
     image: str = ""
@@ -62,10 +66,8 @@ class Settings:
                 environment.get(SCALE_IN_AFTER_S) or SCALE_IN_AFTER_DEFAULT_S, name=SCALE_IN_AFTER_S
             ),
             max_step_out=_step(environment),
-            boots_per_task=whole_number(
-                environment.get(RACED_BOOTS_PERCENT) or RACED_BOOTS_DEFAULT_PERCENT, name=RACED_BOOTS_PERCENT
-            )
-            / 100,
+            boots_per_task=_share(environment, RACED_BOOTS_PERCENT, default=RACED_BOOTS_DEFAULT_PERCENT),
+            racing_budget=_share(environment, RACING_BUDGET_PERCENT, default=RACING_BUDGET_DEFAULT_PERCENT),
             max_age_s=_max_age_s(environment),
             rollout_patience_s=MINUTE_S
             * whole_number(
@@ -96,8 +98,14 @@ class Settings:
             scale_in_after_s=self.scale_in_after_s,
             max_step_out=self.max_step_out,
             boots_per_task=self.boots_per_task,
+            racing_budget=self.racing_budget,
             max_age_s=self.max_age_s,
         )
+
+
+def _share(environment: Environment, name: str, *, default: int) -> float:
+    """Read a percentage as a share."""
+    return whole_number(environment.get(name) or default, name=name) / 100
 
 
 def _max_age_s(environment: Environment) -> float | None:

@@ -117,7 +117,15 @@ def _add_settings(t: Template) -> Mapping[str, Any]:
         description="Workers launched at once per hundred tasks without a slot, if that is more than are needed. The "
         "first to boot take the tasks; the other boots are cancelled. 0 launches no more than are needed.",
         constraint=Between(low=0, high=100),
-        default=75,
+        default=0,
+    )
+    racing_budget = form.add(
+        "RacingBudgetPercent",
+        label="Budget of workers launched beyond the need",
+        description="What the workers may cost that RacedBootsPercent launches beyond the need, in percent of what the "
+        "pool's workers have cost lately. Once it is spent, no more are launched than are needed.",
+        constraint=Between(low=0, high=100),
+        default=5,
     )
     max_age = form.add(
         "MaxWorkerAgeHours",
@@ -132,6 +140,7 @@ def _add_settings(t: Template) -> Mapping[str, Any]:
         "SCALE_IN_AFTER_S": Ref(scale_in_after),
         "MAX_STEP_OUT": Ref(max_step_out),
         "RACED_BOOTS_PERCENT": Ref(raced_boots),
+        "RACING_BUDGET_PERCENT": Ref(racing_budget),
         "MAX_AGE_HOURS": Ref(max_age),
     }
 

@@ -4,10 +4,10 @@ from hypothesis import strategies as st
 
 from autoscaler.boots import Boots, Launch
 from autoscaler.desired import STOPPING_HOLDS_S
-from autoscaler.estimates import Pace
 from autoscaler.memory import Memory
 from autoscaler.observation import Deployment, Fleet, Observation, Service, Worker
 from autoscaler.policy import Policy
+from autoscaler.racing import Budget
 from fleet.member import DRAINED, STATES, STOPPED
 from fleet.registry import ORDER_CONSUME, ORDER_DRAIN
 
@@ -59,7 +59,12 @@ def observations(draw: st.DrawFn) -> Observation:
 
 policies = st.builds(
     lambda minimum, more, raced, age: Policy(
-        minimum=minimum, maximum=minimum + more, concurrency=CONCURRENCY, boots_per_task=raced, max_age_s=age
+        minimum=minimum,
+        maximum=minimum + more,
+        concurrency=CONCURRENCY,
+        boots_per_task=raced,
+        racing_budget=0.05,
+        max_age_s=age,
     ),
     st.integers(0, 3),
     st.integers(0, 10) | st.just(100),
@@ -75,13 +80,12 @@ memories = st.builds(
         launches=st.lists(st.builds(Launch, at=st.floats(NOW - 120, NOW + 120), tasks=st.integers(1, 9))).map(tuple),
         took_s=st.lists(st.floats(0, 600), max_size=9).map(tuple),
     ),
-    pace=st.builds(
-        Pace,
-        worked_s=st.floats(0, 1e6),
-        ends=st.floats(0, 200),
+    racing=st.builds(
+        Budget,
+        left_s=st.floats(-1e4, 1e6),
+        racers=st.integers(0, 50),
+        workers=st.integers(0, 50),
         at=st.floats(NOW - 600, NOW + 120),
-        demand=st.integers(0, 50),
-        active=st.integers(0, 50),
     ),
 )
 

@@ -1,4 +1,4 @@
-"""Boots: how they are tracked, and how many workers boot for the backlog."""
+"""Boots: how they are followed, and how many tasks wait for one."""
 
 import pytest
 
@@ -9,13 +9,10 @@ from autoscaler.boots import (
     MIN_BOOTS,
     Boots,
     Launch,
-    boots_wanted,
     tasks_without_slot,
 )
-from autoscaler.policy import Policy
 
 NOW = 1_000.0
-POLICY = Policy(minimum=0, maximum=1000, concurrency=16, boots_per_task=0.7)
 
 
 def under_way(*launches: tuple[float, int]) -> Boots:
@@ -73,50 +70,6 @@ def test_the_number_of_recorded_launches_is_limited_where_there_is_no_capacity()
         boots = boots.observe(count, now=NOW + count)
     assert len(boots.launches) == MAX_LAUNCHES
     assert sum(launch.tasks for launch in boots.launches) == 2 * MAX_LAUNCHES - 1
-
-
-@pytest.mark.parametrize(
-    ("tasks", "boots"),
-    [
-        (0, 0),
-        (1, 1),  # ceil(0.7 x 1)
-        (40, 28),  # 0.7 x 40, where 40 / 16 rounded up = 3 would do
-        (100, 30),  # 70 would race for what 7 can do
-        (320, 60),  # three times 320 / 16
-        (1000, 100),  # three times 63 is more than ECS launches at once
-        (1616, 101),  # all of them are needed
-    ],
-)
-def test_the_boots_that_race_are_limited_by_the_need_and_by_ecs_burst_of_launches(tasks: int, boots: int) -> None:
-    assert boots_wanted(tasks, POLICY) == boots
-
-
-@pytest.mark.parametrize(
-    ("task_s", "boots"),
-    [
-        (None, 28),
-        (600, 28),
-        (60, 10),  # 3 are needed; the others cost a minute each, three times what 40 tasks of a minute do in 16 slots
-        (4, 3),
-        (0, 3),
-    ],
-)
-def test_superfluous_boots_cost_no_more_than_three_times_the_tasks_work(task_s: float | None, boots: int) -> None:
-    assert boots_wanted(40, POLICY, task_s=task_s) == boots
-
-
-@pytest.mark.parametrize(
-    ("half_way", "boots"),
-    [
-        (0, 28),
-        (1, 18),  # the one, and 0.7 x 24
-        (2, 8),
-        (3, 3),  # all that are needed
-        (9, 3),
-    ],
-)
-def test_no_boot_races_for_tasks_that_half_way_boots_will_serve(half_way: int, boots: int) -> None:
-    assert boots_wanted(40, POLICY, half_way=half_way) == boots
 
 
 @pytest.mark.parametrize(

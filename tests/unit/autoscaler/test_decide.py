@@ -8,7 +8,7 @@ import pytest
 from autoscaler.boots import CANCEL_AFTER_S, Boots, Launch
 from autoscaler.decide import Decision, decide
 from autoscaler.desired import STOPPING_HOLDS_S
-from autoscaler.estimates import DemandSample, Pace
+from autoscaler.estimates import DemandSample
 from autoscaler.memory import Memory
 from autoscaler.observation import SILENT_AFTER_S, Deployment, Fleet, Observation, Service, Unreadable, Worker
 from autoscaler.policy import Policy, workers_needed
@@ -83,28 +83,6 @@ def test_a_backlog_raises_desired_at_once_to_what_is_needed() -> None:
 
 def test_workers_that_were_launched_are_not_launched_again() -> None:
     assert decided(seen(worker("a", active=4), queued=9, desired=4, running=1)).desired == 4
-
-
-RACING = replace(POLICY, boots_per_task=0.65, maximum=1000)
-
-
-@pytest.mark.parametrize(
-    ("queued", "desired"),
-    [
-        (1, 2),  # ceil(0.65 x 1) = 1 more
-        (20, 14),  # ceil(0.65 x 20) = 13 more, where ceil(20 / 4) = 5 would do
-        (200, 101),  # 130 more would be beyond ECS's burst of 100 launches
-        (600, 151),  # but 600 / 4 are needed
-    ],
-)
-def test_more_workers_are_launched_than_are_needed_so_that_the_first_ones_are_early(queued: int, desired: int) -> None:
-    assert decided(seen(worker("a", active=4), queued=queued), policy=RACING).desired == desired
-
-
-@pytest.mark.parametrize(("task_s", "desired"), [(600.0, 9), (20.0, 7), (1.0, 4)])
-def test_fewer_boots_race_for_shorter_tasks(task_s: float, desired: int) -> None:
-    learned = Memory(pace=Pace(worked_s=100 * task_s, ends=100))
-    assert decided(seen(worker("a", active=4), queued=12), learned, RACING).desired == desired
 
 
 def test_tasks_that_soon_find_a_freed_slot_need_no_boot() -> None:
@@ -376,17 +354,6 @@ def test_needed_boots_are_not_cancelled_however_long_they_take() -> None:
     assert decided(seen(worker("a", active=4), queued=8, desired=5), waited_for(4)).desired == 3  # 8 / 4 beside "a"
 
 
-def test_boots_that_still_race_are_not_cancelled() -> None:
-    racing = seen(worker("a", active=4), queued=4, desired=4)  # ceil(0.65 x 4) = 3 boots, where 1 would do
-    assert decided(racing, waited_for(3), RACING).desired == 4
-
-
-def test_no_worker_is_launched_to_overtake_a_half_way_boot() -> None:
-    waits, young, old = seen(queued=4, desired=1), *((Launch(at=NOW - age_s, tasks=1),) for age_s in (44, 45))
-    assert decided(waits, replace(LONG_SURPLUS, boots=Boots(launches=young)), RACING).desired == 3
-    assert decided(waits, replace(LONG_SURPLUS, boots=Boots(launches=old)), RACING).desired == 1
-
-
 def test_running_ecs_tasks_are_not_cancelled_as_they_may_hold_protection() -> None:
     two_unknown = seen(worker("a"), desired=5, running=3)
     assert decided(two_unknown, waited_for(4)).desired == 3
@@ -486,7 +453,8 @@ def test_a_clock_that_went_back_does_not_stop_the_surplus_from_ending() -> None:
         {"surplus_since": None, "released": {}},
         {"surplus_since": 2, "released": {"a": 1.5}, "heads": {"default": ["0123", 2.5]}},
         {"sights": [[1.5, 3], [6.5, 0]], "launches": [[1.5, 2]], "boots_took": [61.5, 0]},
-        {"pace": [120.5, 30.0, 1.5, 7, 5]},
+        {"racing": [-120.5, 30, 7, 1.5]},
+        {"racing": [], "pace": [120.5, 30.0, 1.5, 7, 5]},  # the last release's
     ],
 )
 def test_memory_survives_being_stored(record: dict[str, Any]) -> None:
@@ -512,19 +480,19 @@ def test_memory_survives_being_stored(record: dict[str, Any]) -> None:
         {"boots_took": [-1]},
         {"boots_took": [1] * 51},
         {"boots_took": None},
-        {"pace": None},
-        {"pace": [1.0, 2.0, 3.0, 4]},
-        {"pace": [-1.0, 2.0, 3.0, 4, 5]},
-        {"pace": [1.0, 2.0, float("nan"), 4, 5]},
-        {"pace": [1e300, 2.0, 3.0, 4, 5]},
-        {"pace": [1.0, 2.0, -1e300, 4, 5]},
-        {"pace": [1.0, 2.0, 3.0, 4.5, 5]},
-        {"pace": [1.0, 2.0, 3.0, 4, 10**10]},
-        {"pace": [1.0, 2.0, 3.0, 4, -5]},
+        {"racing": None},
+        {"racing": [1.0, 2, 3]},
+        {"racing": [float("nan"), 2, 3, 4.0]},
+        {"racing": [-1e300, 2, 3, 4.0]},
+        {"racing": [True, 2, 3, 4.0]},
+        {"racing": [1.0, 2.5, 3, 4.0]},
+        {"racing": [1.0, 2, -3, 4.0]},
+        {"racing": [1.0, 2, 10**10, 4.0]},
+        {"racing": [1.0, 2, 3, -4.0]},
     ],
 )
 def test_invalid_memory_is_refused(record: dict[str, Any]) -> None:
-    with pytest.raises(ValueError, match=r"surplus_since|released|heads|sights|launches|boots_took|pace"):
+    with pytest.raises(ValueError, match=r"surplus_since|released|heads|sights|launches|boots_took|racing"):
         Memory.from_record(record)
 
 

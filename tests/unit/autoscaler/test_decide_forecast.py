@@ -11,6 +11,7 @@ from autoscaler.forecast import HELD_AFTER_S, RECALLED_BEFORE_S
 from autoscaler.memory import Memory
 from autoscaler.observation import Deployment, Fleet, Observation, Service, Worker
 from autoscaler.policy import Policy
+from autoscaler.racing import Budget
 from fleet.member import CONSUMING, DRAINED, DRAINING
 from fleet.registry import ORDER_DRAIN
 
@@ -84,8 +85,9 @@ def test_no_forecast_holds_back_workers_for_the_backlog(forecast: Any) -> None:
 
 @pytest.mark.parametrize("forecast", [None, (), ((NOW + 600, 99),), ((NOW - 1, 4),), ((NOW - 1, 40),)])
 def test_no_forecast_holds_back_boots_that_race_for_the_backlog(forecast: Any) -> None:
-    racing = replace(POLICY, maximum=100, boots_per_task=0.65)
-    assert decided(seen(queued=40, forecast=forecast), policy=racing).desired == 26
+    racing = replace(POLICY, maximum=100, boots_per_task=0.65, racing_budget=0.05)
+    rich = replace(LEARNED, racing=Budget(left_s=1e6, at=NOW))
+    assert decided(seen(queued=40, forecast=forecast), rich, racing).desired == 26
 
 
 def test_a_forecast_keeps_more_workers_beside_those_that_would_consume_without_it() -> None:

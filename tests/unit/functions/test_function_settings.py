@@ -52,10 +52,17 @@ def test_max_step_out_is_unlimited_unless_it_is_given(value: str | None, step: i
     assert settings.policy(settings.pools[0]).max_step_out == step
 
 
-@pytest.mark.parametrize(("value", "boots"), [(None, 0.75), ("", 0.75), ("0", 0.0), ("100", 1.0)])
-def test_boots_race_by_default_and_not_when_raced_boots_percent_is_zero(value: str | None, boots: float) -> None:
+@pytest.mark.parametrize(("value", "boots"), [(None, 0.0), ("", 0.0), ("0", 0.0), ("100", 1.0)])
+def test_boots_race_only_where_raced_boots_percent_says_so(value: str | None, boots: float) -> None:
     settings = Settings.from_environment({**ENVIRONMENT, **({} if value is None else {"RACED_BOOTS_PERCENT": value})})
     assert settings.policy(settings.pools[0]).boots_per_task == boots
+
+
+@pytest.mark.parametrize(("value", "share"), [(None, 0.05), ("", 0.05), ("0", 0.0), ("20", 0.2)])
+def test_races_may_cost_a_twentieth_unless_the_budget_says_otherwise(value: str | None, share: float) -> None:
+    budget = {} if value is None else {"RACING_BUDGET_PERCENT": value}
+    settings = Settings.from_environment({**ENVIRONMENT, **budget})
+    assert settings.policy(settings.pools[0]).racing_budget == share
 
 
 @pytest.mark.parametrize(("value", "seconds"), [(None, 1800), ("", 1800), ("5", 300)])
@@ -94,6 +101,7 @@ def test_a_missing_variable_is_named(name: str, value: str | None) -> None:
         ("SCALE_IN_AFTER_S", "-1"),
         ("MAX_STEP_OUT", "0"),
         ("RACED_BOOTS_PERCENT", "some"),
+        ("RACING_BUDGET_PERCENT", "-1"),
         ("ROLLOUT_PATIENCE_MINUTES", "0"),
         ("POOLS", "{"),
         ("POOLS", "[]"),

@@ -281,7 +281,7 @@ def test_the_pools_are_what_the_autoscaler_reads() -> None:
         (
             "AutoscalerFunction",
             {"POOLS", "POLL_SECONDS", "SCALE_IN_AFTER_S", "MAX_STEP_OUT", "RACED_BOOTS_PERCENT", "MAX_AGE_HOURS"}
-            | {"IMAGE_URI", "ROLLOUT_PATIENCE_MINUTES"},
+            | {"IMAGE_URI", "RACING_BUDGET_PERCENT", "ROLLOUT_PATIENCE_MINUTES"},
         ),
         ("VersionCheckFunction", {"SERVICES", "TOPIC_ARN", "WEBSERVER_URL"}),
     ],
