@@ -63,31 +63,32 @@ def _flower(given: Variables) -> list[str]:
     return ["airflow", "celery", "flower", *at, "--flower-conf", str(FLOWER_CONFIGURATION)]
 
 
-_AIRFLOW = (parts.DATABASE, parts.BROKER, parts.FERNET, parts.CONNECTIONS, parts.LOGS, parts.FLEET)
+_AIRFLOW = (parts.DATABASE, parts.BROKER, parts.FERNET, parts.CONNECTIONS, parts.FLEET)
 
 ROLES = {
     role.name: role
     for role in (
         Role(
             name="webserver",
-            parts=(*_AIRFLOW, parts.READER, parts.WEB, parts.API_KEY, parts.TOKENS),
+            parts=(*_AIRFLOW, parts.LOGS, parts.READER, parts.WEB, parts.API_KEY, parts.TOKENS),
             command=lambda _: ["python", "-m", "agent.web"],
         ),
         Role(
             name="scheduler",
+            # It writes no task's log: with the part LOGS it would only import the AWS SDK.
             parts=(*_AIRFLOW, parts.READER, parts.RESULTS, parts.TOKENS, parts.EXECUTION_API, parts.SCHEDULING),
             command=lambda given: ["airflow", "scheduler", *_without_log_server(given)],
             waits_for=other_workers,
         ),
         Role(
             name=DAG_PROCESSOR,
-            parts=(*_AIRFLOW, parts.READER, parts.PARSING),
+            parts=(*_AIRFLOW, parts.LOGS, parts.READER, parts.PARSING),
             command=lambda _: ["airflow", "dag-processor"],
             waits_for=other_workers,
         ),
         Role(
             name="triggerer",
-            parts=(*_AIRFLOW, parts.API_KEY),
+            parts=(*_AIRFLOW, parts.LOGS, parts.API_KEY),
             command=lambda given: ["airflow", "triggerer", *_without_log_server(given)],
         ),
         Role(

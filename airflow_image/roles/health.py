@@ -22,6 +22,8 @@ from roles.password import rotation_of
 TIMEOUT_S = 5.0
 # Airflow's jobs beat every 5 s; its own pages call one unhealthy after 30 s.
 LONGEST_SILENCE_S = 90.0
+# A scheduler that is silent for so long loses its tasks to another one, by Airflow's default.
+SCHEDULER_SILENCE_S = 30.0
 # A tick of the agent takes some seconds at most, with Redis and ECS both away.
 LONGEST_PAUSE_S = 120.0
 # The forecaster ticks each minute, and a tick takes some 30 s at most, with the database or Redis away.
@@ -75,11 +77,6 @@ def _webserver(given: Given) -> None:
         raise Unhealthy(f"the webserver reports its database as {status}")
 
 
-def _scheduler(given: Given) -> None:
-    """Check the scheduler, which answers 503 unless it has a recent heartbeat."""
-    _get(given, "/health")
-
-
 def _flower(given: Given) -> None:
     answer = _get(given, "/healthcheck").strip()
     if answer != b"OK":
@@ -106,11 +103,14 @@ def _forecaster(given: Given) -> None:
     _require_heartbeat("forecaster", heartbeat.age_s(given, heartbeat.FORECASTER), longest_s=LONGEST_TICK_S)
 
 
-def _job(job_type: str) -> Callable[[Given], None]:
-    """Return the check of the heartbeat that this container's job of that type writes into Airflow's database."""
+def _job(job_type: str, *, longest_s: float = LONGEST_SILENCE_S) -> Callable[[Given], None]:
+    """Return the check of the heartbeat that this container's job of that type writes into Airflow's database.
+
+    The job's main loop writes it, so a loop that hangs is found.
+    """
 
     def beats(given: Given) -> None:
-        _require_heartbeat(job_type, _heartbeat_age_s(given, job_type=job_type), longest_s=LONGEST_SILENCE_S)
+        _require_heartbeat(job_type, _heartbeat_age_s(given, job_type=job_type), longest_s=longest_s)
 
     return beats
 
@@ -174,7 +174,7 @@ def _get(given: Given, path: str, *, port: str = "PORT") -> bytes:
 
 CHECKS: Mapping[str, Callable[[Given], None]] = {
     "webserver": _webserver,
-    "scheduler": _scheduler,
+    "scheduler": _job("SchedulerJob", longest_s=SCHEDULER_SILENCE_S),
     "dag-processor": _job("DagProcessorJob"),
     "triggerer": _job("TriggererJob"),
     "forecaster": _forecaster,

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.tasks.servers import BUCKET, DATABASE_USER, Servers
-from bench.tasks.system import DAGS, QUEUE, RUNNER, SCHEDULER, WEBSERVER, WORKER, System
+from bench.tasks.system import DAGS, QUEUE, RUNNER, WORKER, System
 from fleet import access
 from fleet.pools import POOLS, pool_entry
 from local.fargate.image import Image, compile_sources, copy_sources
@@ -60,7 +60,7 @@ class Product(System):
         """Return the variables of the container. Raises KeyError for one whose value only a deployment would know."""
         definition = self._definitions[role]
         given = {each["Name"]: each["Value"] for each in definition.get("Environment", ())}
-        ours = self._values(role, given, slots=slots) | self.servers.aws_environment()
+        ours = self._values(given, slots=slots) | self.servers.aws_environment()
         literal = {name: str(value) for name, value in given.items() if isinstance(value, str | int)}
         names = (*given, *(each["Name"] for each in definition.get("Secrets", ())))
         return {
@@ -74,10 +74,9 @@ class Product(System):
             **self.variables,
         }
 
-    def _values(self, role: str, given: Mapping[str, Any], *, slots: int) -> dict[str, str]:
+    def _values(self, given: Mapping[str, Any], *, slots: int) -> dict[str, str]:
         """Return the values of the servers, of secrets, and of what the template gets from other resources."""
         servers = self.servers
-        ports = {WEBSERVER: self.execution_port, SCHEDULER: self.health_port}
         return {
             "ADMIN_PASSWORD": servers.password,
             "API_SECRET": "api-secret-of-at-least-thirty-two-bytes",
@@ -97,7 +96,7 @@ class Product(System):
             "FERNET_SECRET": "f" * 32,
             "JWT_SECRET": "jwt-secret-of-at-least-thirty-two-bytes-better-sixty-four-bytes-",
             "LOG_BUCKET": BUCKET,
-            "PORT": str(ports.get(role, 0)),
+            "PORT": str(self.execution_port),
             "PUBLIC_PORT": str(self.url_port),
             "SHARED_FOLDER": str(self._shared),
             POOLS: self._pools(slots, has_limits='"max"' in str(given.get(POOLS))),

@@ -50,7 +50,7 @@ class System(ABC):
         self.folder = folder / self.name
         self.folder.mkdir()
         self.variables = {**variables, "TZ": "UTC"}
-        self.url_port, self.execution_port, self.health_port = free_port(), free_port(), free_port()
+        self.url_port, self.execution_port = free_port(), free_port()
         self.broker: redis.Redis = servers.broker(self.broker_database)
         self._dag_ids = dag_ids
         self._containers: dict[str, Container] = {}

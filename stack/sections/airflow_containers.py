@@ -18,7 +18,6 @@ GATE = "gate"
 MIGRATE = "migrate"
 SCHEDULER = "scheduler"
 FORECASTER = "forecaster"
-SCHEDULER_HEALTH_PORT = 8974  # Airflow's own default
 NO_LIMIT = 0
 MAX_TASK_WAIT_MINUTES = 14 * 24 * 60
 NO_FORECAST = 0
@@ -129,7 +128,6 @@ def _containers(
             memory_mib=memory_mib[SCHEDULER],
             environment={**environment, **scheduling.environment, "MAX_TASK_WAIT_MINUTES": Ref(max_wait)},
             secrets={**common, **scheduling.secrets, **api, **jwt},
-            listens_on=SCHEDULER_HEALTH_PORT,
         ),
         *(
             resident(

@@ -206,7 +206,7 @@ def _servers(image: Image, authority: Authority) -> Iterator[Cluster]:
         host, port = aws.get_host_and_port()
         replaced = clients.environment(f"http://{host}:{port}")
         clients.Clients(replaced["AWS_ENDPOINT_URL"]).s3.create_bucket(Bucket=BUCKET)
-        ports = {role: free_port() for role in ("webserver", EXECUTION, "scheduler", "flower", "log server")}
+        ports = {role: free_port() for role in ("webserver", EXECUTION, "flower", "log server")}
         yield Cluster(
             image=image,
             ports=ports,

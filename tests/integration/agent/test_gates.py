@@ -100,9 +100,12 @@ def scheduler(registry: Registry) -> str | None:
 
 
 def is_healthy(home: Path) -> bool:
-    """Return whether the health check accepts the scheduler as waiting; no server is on its port here."""
+    """Return whether the health check takes the container for one that waits, as it does for every role alike.
+
+    No server is on Flower's port here.
+    """
     try:
-        health.check("scheduler", {"AIRFLOW_HOME": str(home), "PORT": "1"})
+        health.check("flower", {"AIRFLOW_HOME": str(home), "PORT": "1"})
     except health.Unhealthy:
         return False
     return True

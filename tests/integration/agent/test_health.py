@@ -22,7 +22,7 @@ from roles import health
 from tests.support.servers import PostgresServer
 
 ROOT = Path(__file__).parents[3]
-PATHS = {"/api/v2/monitor/health", "/", "/execution/health", "/health", "/healthcheck"}
+PATHS = {"/api/v2/monitor/health", "/", "/execution/health", "/healthcheck"}
 HEALTHY = json.dumps({"metadatabase": {"status": "healthy"}, "scheduler": {"status": "unhealthy"}})
 
 
@@ -47,7 +47,7 @@ def serving(status: int, body: str, *, known: Set[str] = PATHS) -> Iterator[dict
         thread.join()
 
 
-@pytest.mark.parametrize(("role", "body"), [("webserver", HEALTHY), ("scheduler", ""), ("flower", "OK")])
+@pytest.mark.parametrize(("role", "body"), [("webserver", HEALTHY), ("flower", "OK")])
 def test_a_server_that_does_its_work_is_healthy(role: str, body: str) -> None:
     with serving(200, body) as given:
         health.check(role, given)
@@ -60,7 +60,7 @@ def test_a_server_that_does_its_work_is_healthy(role: str, body: str) -> None:
         ("webserver", 200, "<html>the UI's own page</html>", "does not give the database's status"),
         ("webserver", 200, "[]", "does not give the database's status"),
         ("webserver", 500, "", "answers HTTP 500"),
-        ("scheduler", 503, "", "answers HTTP 503"),
+        ("flower", 503, "", "answers HTTP 503"),
         ("flower", 200, "starting", "does not answer OK"),
     ],
 )
@@ -82,7 +82,7 @@ def test_a_container_without_a_server_is_unhealthy() -> None:
     with serving(200, "") as given:
         pass
     with pytest.raises(health.Unhealthy, match="does not answer"):
-        health.check("scheduler", given)
+        health.check("flower", given)
 
 
 @pytest.mark.parametrize(
@@ -138,7 +138,7 @@ def test_a_container_that_waits_for_its_turn_is_healthy(role: str, tmp_path: Pat
 
 @pytest.mark.parametrize("ended", [True, False], ids=["has waited", "hangs"])
 def test_a_container_that_no_longer_waits_is_checked_as_usual(ended: bool, tmp_path: Path) -> None:
-    given = {variables.AIRFLOW_HOME: str(tmp_path), "PORT": "1"}
+    given = {variables.AIRFLOW_HOME: str(tmp_path), "PORT": "1"}  # no server is on it
     heartbeat.beat(given, heartbeat.WAITING)
     if ended:
         heartbeat.end(given, heartbeat.WAITING)
@@ -146,7 +146,7 @@ def test_a_container_that_no_longer_waits_is_checked_as_usual(ended: bool, tmp_p
         long_ago = time.time() - health.LONGEST_PAUSE_S - 10
         os.utime(tmp_path / heartbeat.WAITING, (long_ago, long_ago))
     with pytest.raises(health.Unhealthy):
-        health.check("scheduler", given)
+        health.check("flower", given)
 
 
 @pytest.fixture
@@ -178,15 +178,22 @@ def ask_image(role: str, server: PostgresServer, **more: str) -> tuple[int, str]
 
 
 @pytest.mark.skipif(not paths.AIRFLOW_ENVIRONMENT.is_dir(), reason="needs make setup-local")
-@pytest.mark.parametrize(("role", "job"), [("triggerer", "TriggererJob"), ("dag-processor", "DagProcessorJob")])
+@pytest.mark.parametrize(
+    ("role", "job", "longest_s"),
+    [
+        ("triggerer", "TriggererJob", health.LONGEST_SILENCE_S),
+        ("dag-processor", "DagProcessorJob", health.LONGEST_SILENCE_S),
+        ("scheduler", "SchedulerJob", health.SCHEDULER_SILENCE_S),
+    ],
+)
 def test_a_job_is_healthy_while_its_own_heartbeat_is_recent(
-    role: str, job: str, postgres_server: PostgresServer, jobs: "psycopg.Connection[tuple[object]]"
+    role: str, job: str, longest_s: float, postgres_server: PostgresServer, jobs: "psycopg.Connection[tuple[object]]"
 ) -> None:
     add = "INSERT INTO job VALUES (%s, %s, %s, now() - %s * interval '1 second')"
     jobs.execute(add, (job, "another-host", "running", 0))
-    jobs.execute(add, ("SchedulerJob", socket.gethostname(), "running", 0))
+    jobs.execute(add, ("AnotherJob", socket.gethostname(), "running", 0))
     assert ask_image(role, postgres_server) == (1, f"unhealthy: {job} heartbeat missing since the container started")
-    jobs.execute(add, (job, socket.gethostname(), "running", 200))
+    jobs.execute(add, (job, socket.gethostname(), "running", longest_s + 5))
     code, said = ask_image(role, postgres_server)
     assert code == 1
     assert said.startswith(f"unhealthy: {job} heartbeat missing for ")

@@ -153,7 +153,8 @@ def test_an_empty_variable_counts_as_missing(role: str) -> None:
         ("scheduler", "AIRFLOW__SCHEDULER__TASK_QUEUED_TIMEOUT", "315360000"),
         ("scheduler", "AIRFLOW__SCHEDULER__NUM_STUCK_IN_QUEUED_RETRIES", "0"),
         ("scheduler", "AIRFLOW__SCHEDULER__ORPHANED_TASKS_CHECK_INTERVAL", "30"),
-        ("scheduler", "AIRFLOW__SCHEDULER__SCHEDULER_HEALTH_CHECK_SERVER_PORT", "8080"),
+        ("scheduler", "AIRFLOW__SCHEDULER__ENABLE_HEALTH_CHECK", "False"),
+        ("scheduler", "AIRFLOW__CELERY__SYNC_PARALLELISM", "1"),
         ("runner", "AIRFLOW__WORKERS__MIN_HEARTBEAT_INTERVAL", "1"),
         # 59 waits of at least 5 s between 60 attempts: a webserver may be away for 295 s
         ("runner", "AIRFLOW__WORKERS__EXECUTION_API_RETRIES", "60"),

@@ -44,7 +44,7 @@ PLAIN = {
     ("FORECAST_MINUTES",): ["forecaster"],
     ("IMAGE_URI", "ROLLOUT_PATIENCE_MINUTES"): ["gate"],
     ("POOL",): ["worker"],
-    ("PORT",): ["webserver", "scheduler", "flower"],
+    ("PORT",): ["webserver", "flower"],
     ("PUBLIC_PORT", "CPU_UNITS"): ["webserver"],
     ("MEMORY_MIB",): ["webserver", "runner"],
 }
