@@ -23,6 +23,7 @@ from agent import connections, variables
 from agent.broker import Outage, connect, in_words, patience_s
 from agent.lost import GIVE_UP_AFTER_S, MOST_TIMES, Sightings, waiting_in
 from agent.refusals import SEND_AGAIN_AFTER_S, Refusals
+from agent.reporter import ReportingThread
 from agent.rescheduled import obsolete
 from agent.shares import Shares
 from agent.task_rows import read_rows, schedule_again, scheduled_values
@@ -77,6 +78,13 @@ class FleetExecutor(CeleryExecutor):  # type: ignore[misc]  # Airflow is not typ
         self._sightings = Sightings()
         self._queued_again: Counter[Any] = Counter()
         self._queued_again_at: dict[Any, float] = {}
+        self._reporting: ReportingThread | None = None
+
+    def start(self) -> None:
+        """Report the scheduler of this process, which calls this before its first loop, to the fleet."""
+        super().start()
+        if variables.TASK_ARN in os.environ:
+            self._reporting = ReportingThread(os.environ)
 
     def queue_workload(self, workload: Any, session: Any) -> None:
         """Fail a task or callback at once whose queue no pool serves: it would keep its slot without ever running.
@@ -274,6 +282,8 @@ class FleetExecutor(CeleryExecutor):  # type: ignore[misc]  # Airflow is not typ
         if count := schedule_again({ti.external_executor_id: ti.id for ti in waiting}):
             self.log.info("fleet: %d tasks that waited here are scheduled again", count)
         self.queued_tasks.clear()
+        if self._reporting is not None:
+            self._reporting.end()
 
     def try_adopt_task_instances(self, tis: Sequence[TaskInstance]) -> Sequence[TaskInstance]:
         """Adopt every task that has a Celery id. The next `sync` reads its result, if there is one.

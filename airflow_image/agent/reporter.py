@@ -1,6 +1,7 @@
-"""A small process beside Airflow's that reports its container to the fleet while Airflow runs.
+"""Reports a container to the fleet while its program runs: a small process beside Airflow's, or a thread.
 
-Beside the DAG processor it also bounds that one's logs.
+The process takes 20 MB; a thread is for a program that has loaded what it needs. Beside the DAG processor the process
+also bounds that one's logs.
 """
 
 from __future__ import annotations
@@ -11,8 +12,9 @@ import logging
 import os
 import signal
 import sys
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import redis
 
@@ -27,6 +29,7 @@ log = logging.getLogger(__name__)
 
 REPORT_EVERY_S = 5.0
 CHECK_PARENT_EVERY_S = 1.0
+THREAD_ENDS_WITHIN_S = 5.0  # more than two calls of a broker that does not answer
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 PR_SET_PDEATHSIG = 1  # from <linux/prctl.h>
 
@@ -82,6 +85,32 @@ def run(reporter: Reporter, *, parent: int, chore: Callable[[], None] | None = N
         if signal.sigtimedwait(STOP_SIGNALS, CHECK_PARENT_EVERY_S):
             break
     reporter.forget()
+
+
+class ReportingThread:
+    """Reports from a thread of a container's program, whether or not the program's own loop gets on.
+
+    A program that is killed stays a member until its record expires.
+    """
+
+    def __init__(self, environment: Mapping[str, str]) -> None:
+        identity, registry = read_identity(environment), registry_of(environment)
+        self._reporter = Reporter(identity, registry, CodeWatch(environment))
+        self._is_to_end = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="reporter", daemon=True)
+        self._thread.start()
+
+    def _run(self) -> None:
+        while True:
+            self._reporter.report()
+            if self._is_to_end.wait(REPORT_EVERY_S):
+                break
+        self._reporter.forget()
+
+    def end(self) -> None:
+        """Report no more; remove the member if the broker answers within THREAD_ENDS_WITHIN_S."""
+        self._is_to_end.set()
+        self._thread.join(THREAD_ENDS_WITHIN_S)
 
 
 def main(parent: int) -> None:

@@ -41,7 +41,7 @@ class Role:
 
     @property
     def in_fleet(self) -> bool:
-        """Return whether it is a member of the fleet, through a reporter or its own agent."""
+        """Return whether it is a member of the fleet, through a reporter, its executor or its agent."""
         return parts.FLEET in self.parts
 
 
@@ -78,6 +78,7 @@ ROLES = {
             # It writes no task's log: with the part LOGS it would only import the AWS SDK.
             parts=(*_AIRFLOW, parts.READER, parts.RESULTS, parts.TOKENS, parts.EXECUTION_API, parts.SCHEDULING),
             command=lambda given: ["airflow", "scheduler", *_without_log_server(given)],
+            has_reporter=False,  # the executor has one
             waits_for=other_workers,
         ),
         Role(

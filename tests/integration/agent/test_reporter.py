@@ -15,7 +15,7 @@ import redis
 from agent.broker import connect
 from agent.identity import Identity
 from agent.parse_logs import log_folder
-from agent.reporter import Reporter
+from agent.reporter import Reporter, ReportingThread
 from agent.versions import CodeWatch
 from fleet.member import RUNNING
 from fleet.registry import Registry
@@ -100,6 +100,20 @@ def test_a_container_that_is_restarted_in_its_task_is_the_same_member_with_a_new
         (after,) = registry.members().members
         assert after.id == before.id
         again.kill()
+
+
+def test_a_thread_reports_its_program_until_it_is_told_to_end(
+    registry: Registry, environment: dict[str, str], tmp_path: Path
+) -> None:
+    thread = ReportingThread(environment)
+    assert eventually(lambda: bool(registry.members().members))
+    (before,) = registry.members().members
+    assert (before.id, before.role, before.state) == ("0123456789abcdef/scheduler", "scheduler", RUNNING)
+    (tmp_path / "dags").mkdir()
+    (tmp_path / "dags" / "a.py").write_text("edited")
+    assert eventually(lambda: registry.members().members[0].dags_hash != before.dags_hash)
+    thread.end()
+    assert not registry.members().members
 
 
 @pytest.mark.usefixtures("registry")

@@ -409,7 +409,7 @@ def test_a_member_of_the_fleet_knows_its_task(become: dict[str, object], role: s
 def test_every_long_running_role_but_the_worker_gets_a_reporter(become: dict[str, object], role: str) -> None:
     with pytest.raises(Executed):
         entrypoint.main([role])
-    assert ("reporter" in become) == (role not in ("worker", "runner", "gate", "migrate"))
+    assert ("reporter" in become) == (role not in ("scheduler", "worker", "runner", "gate", "migrate"))
 
 
 @pytest.mark.parametrize("role", EVERY_ROLE)
