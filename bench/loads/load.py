@@ -45,6 +45,19 @@ class Load:
     def work_s(self) -> float:
         return sum(self.durations)
 
+    def halves(self) -> tuple[Load, Load]:
+        """Split the load in the middle of its arrivals' time. The first arrival of each half becomes 0.
+
+        Raises LoadError when a half would be empty, or when tasks follow others: these belong together.
+        """
+        if self.stages is not None:
+            raise LoadError(f"{self.name} has stages: it cannot be split")
+        pairs = list(zip(self.arrivals, self.durations, strict=True))
+        middle = (self.arrivals[0] + self.arrivals[-1]) / 2
+        first = [pair for pair in pairs if pair[0] <= middle]
+        second = [pair for pair in pairs if pair[0] > middle]
+        return load_of(f"{self.name}, first half", first), load_of(f"{self.name}, second half", second)
+
 
 def load_of(name: str, tasks: Sequence[tuple[float, float]]) -> Load:
     """Return the load of (arrival, duration) pairs in any order; the first arrival becomes 0.

@@ -59,6 +59,22 @@ def candidates(*, minimum: int, maximum: int) -> list[Candidate]:
     return list(dict.fromkeys((default, *chosen, *fuller)))
 
 
+def front_settings() -> dict[str, Candidate]:
+    """Return settings from which an operator can choose, each named by what it changes."""
+    default = Candidate(minimum=0)
+    return {
+        "defaults": default,
+        "PollSeconds 15": replace(default, poll_s=15),
+        "PollSeconds 60": replace(default, poll_s=60),
+        "ScaleInAfterSeconds 60": replace(default, scale_in_after_s=60),
+        "ScaleInAfterSeconds 180": replace(default, scale_in_after_s=180),
+        "RacedBootsPercent 35": replace(default, raced_percent=35),
+        "RacedBootsPercent 75": replace(default, raced_percent=75),
+        "WorkerMin 1": replace(default, minimum=1),
+        "WorkerMin 3": replace(default, minimum=3),
+    }
+
+
 def recommended(results: Sequence[Result], *, wait_s: float) -> Result:
     """Return the cheapest result with a 95 % quantile of waits within `wait_s`, or else the one with the shortest.
 

@@ -12,6 +12,7 @@ from typing import Any
 from bench.loads.bounds import clairvoyant_hours, first_fit_hours, work_hours
 from bench.loads.load import Load
 from bench.policies.catalog import Maker
+from bench.sim.boots import IMAGE_GB, NAT_USD_A_GB
 from bench.sim.trial import Outcome, Setting, run_trial
 
 
@@ -46,6 +47,11 @@ class Result:
     def completed(self) -> float:
         return self.mean(lambda outcome: outcome.completed)
 
+    @property
+    def pulled_gb(self) -> float:
+        """GB of images that its boots pulled: each boot pulls the whole image, also one that is cancelled."""
+        return IMAGE_GB * self.mean(lambda outcome: outcome.boots)
+
     def to_record(self) -> dict[str, Any]:
         """Return means over the seeds: seconds, worker-hours and counts."""
         waits = ("wait_mean", "wait_p50", "wait_p95", "wait_p99", "long_waits", "too_long", "delay_p95")
@@ -57,6 +63,11 @@ class Result:
             "killed": self.killed,
             "redone_hours": self.mean(lambda outcome: outcome.redone_hours),
             "boots": self.mean(lambda outcome: outcome.boots),
+            "unready_boots": self.mean(lambda outcome: outcome.unready),
+            "late_launches": self.mean(lambda outcome: outcome.late_launches),
+            "latest_launch_s": self.mean(lambda outcome: outcome.latest_launch_s),
+            "pulled_gb": self.pulled_gb,
+            "pulled_by_nat_usd": NAT_USD_A_GB * self.pulled_gb,
             "lower_bound_worker_hours": self.clairvoyant_hours,
             "work_hours": self.work_hours,
             "first_fit_worker_hours": self.first_fit_hours,

@@ -64,20 +64,18 @@ def main(arguments: Sequence[str]) -> int:
 def read_traces(folder: Path) -> Iterable[Load]:
     """Yield the loads of the folder by name; none if it does not exist.
 
-    Raises LoadError when a trace cannot be read.
+    Raises LoadError when a trace cannot be read, or not be split.
     """
     for path in sorted((*folder.glob("*.csv"), *folder.glob("*.csv.gz"))):
-        yield read_load(path)
+        load = read_load(path)
+        load.halves()
+        yield load
 
 
 def tables(suite: Suite) -> list[TextTable]:
     return [
-        *(
-            policy_tables.policy_table(
-                f"{each.load}, {each.tasks:,} tasks, {each.slots} slots a worker", each.results, base=each.base
-            )
-            for each in suite.comparisons
-        ),
+        *(policy_tables.front_table(each) for each in suite.fronts),
+        *(policy_tables.policy_table(each.title, each.results, base=each.base) for each in suite.comparisons),
         policy_tables.scenario_table("Adverse conditions", suite.scenarios),
         policy_tables.scenario_table("Other loads", suite.other_loads, with_reference=True),
     ]
@@ -115,6 +113,10 @@ def _write_json(suite: Suite, verdicts: Sequence[Verdict]) -> None:
         "comparisons": [
             {"load": each.load, "slots": each.slots, "results": [result.to_record() for result in each.results]}
             for each in suite.comparisons
+        ],
+        "fronts": [
+            {"load": each.load, "slots": each.slots, "results": [result.to_record() for result in each.results]}
+            for each in suite.fronts
         ],
         "troubles": _records(suite.scenarios),
         "others": _records(suite.other_loads),

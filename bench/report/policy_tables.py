@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from bench.policies.candidates import frontier
 from bench.policies.experiment import Result
-from bench.report.suite import ScenarioResult
+from bench.report.suite import Comparison, ScenarioResult
 from bench.report.tables import TextTable
 
 FIRST_FIT = "(first fit, no waits)"
@@ -15,6 +16,10 @@ HEAD = (
     "% of MWAA",
     "/ LB1",
     "boots",
+    "unready",
+    "late",
+    "GB pulled",
+    "USD by NAT",
     "wait mean",
     "p50",
     "p95",
@@ -27,6 +32,7 @@ HEAD = (
     "redone h",
     "completed",
 )
+FRONT_HEAD = ("setting", "worker-hours", "% of MWAA", "boots", "GB pulled", "wait p95", "% of MWAA")
 SCENARIO_HEAD = (
     "policy",
     "worker-hours",
@@ -45,6 +51,25 @@ def policy_table(title: str, results: Sequence[Result], *, base: Result) -> Text
     over_bound = f"{base.first_fit_hours / base.clairvoyant_hours:.2f}"
     first_fit = _first_fit_row((*_first_fit_costs(base), over_bound), HEAD)
     return TextTable(title=title, columns=HEAD, rows=(*rows, first_fit))
+
+
+def front_table(comparison: Comparison) -> TextTable:
+    """Return a row for each setting, the cheapest first; those that no other beats in cost and wait are marked."""
+    base = comparison.base
+    best = frontier(comparison.results)
+    rows = tuple(
+        (
+            f"{result.policy} *" if result in best else result.policy,
+            f"{result.worker_hours:,.0f}",
+            _percent(result.worker_hours, base.worker_hours),
+            f"{result.to_record()['boots']:,.0f}",
+            f"{result.pulled_gb:,.0f}",
+            f"{result.wait_p95:.1f}",
+            _percent(result.wait_p95, base.wait_p95),
+        )
+        for result in sorted(comparison.results, key=lambda result: result.worker_hours)
+    )
+    return TextTable(title=f"Settings: {comparison.title}", columns=FRONT_HEAD, rows=rows)
 
 
 def scenario_table(title: str, scenarios: Sequence[ScenarioResult], *, with_reference: bool = False) -> TextTable:
@@ -84,6 +109,10 @@ def _row(result: Result, base: Result) -> tuple[str, ...]:
         _percent(result.worker_hours, base.worker_hours),
         f"{result.worker_hours / result.clairvoyant_hours:.2f}",
         f"{figures['boots']:,.0f}",
+        f"{figures['unready_boots']:,.0f}",
+        f"{figures['late_launches']:,.0f}",
+        f"{figures['pulled_gb']:,.0f}",
+        f"{figures['pulled_by_nat_usd']:,.0f}",
         f"{figures['wait_mean']:.1f}",
         f"{figures['wait_p50']:.1f}",
         f"{figures['wait_p95']:.1f}",

@@ -1,4 +1,4 @@
-"""Launches and boots of workers: when ECS launches them, and how long they take until they can consume."""
+"""Launches and boots of workers: when ECS launches them, what a boot takes until the worker can consume."""
 
 from __future__ import annotations
 
@@ -11,8 +11,15 @@ MEDIAN_S = 60.0
 P95_S = 110.0
 Z_95 = 1.6449  # the standard normal's 95 % quantile
 TOGETHER_S = 300.0  # correlated boots that are launched within this time are alike
-BURST = 100  # ECS's limit on launches at once, of an account in a region
-REFILL_PER_S = 20.0  # ECS's limit on sustained launches
+# Fargate's quota of launches, an account and region. Source: ECS Developer Guide, "AWS Fargate throttling quotas".
+BURST = 100  # launches at once
+REFILL_PER_S = 20.0  # sustained launches
+# What a boot moves: the compressed image, pulled anew by each worker, because Fargate keeps no image. Measured: the
+# image that `make image` builds.
+IMAGE_GB = 0.198
+# Price of a GB through a NAT gateway, us-east-1. Source: aws.amazon.com/vpc/pricing, "NAT gateway pricing". Layers come
+# from S3: through the S3 endpoint that the template creates in its own network they cost nothing.
+NAT_USD_A_GB = 0.045
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,17 +68,26 @@ class BootSequence:
 
 
 class LaunchBucket:
-    """ECS's limit on launches: a token bucket that starts full. A launch without a token waits for one."""
+    """ECS's limit on launches: a token bucket that starts full. A launch without a token waits for one.
 
-    __slots__ = ("_per_s", "_tokens", "_updated_at", "burst")
+    `late`: how many launches had to wait. `latest_s`: the longest of these waits.
+    """
+
+    __slots__ = ("_per_s", "_tokens", "_updated_at", "burst", "late", "latest_s")
 
     def __init__(self, *, burst: float = BURST, per_s: float = REFILL_PER_S) -> None:
         self.burst, self._per_s = burst, per_s
         self._tokens, self._updated_at = float(burst), 0.0
+        self.late, self.latest_s = 0, 0.0
 
     def take(self, now: float) -> float:
         """Take a token; return the time of a launch that is requested now."""
         self._tokens = min(self.burst, self._tokens + (now - self._updated_at) * self._per_s)
         self._updated_at = now
         self._tokens -= 1
-        return now if self._tokens >= 0 else now - self._tokens / self._per_s
+        if self._tokens >= 0:
+            return now
+        wait_s = -self._tokens / self._per_s
+        self.late += 1
+        self.latest_s = max(self.latest_s, wait_s)
+        return now + wait_s

@@ -16,18 +16,20 @@ MINIMUM_S = 60.0  # Fargate bills an ECS task by the second from its launch, for
 
 
 class Bill:
-    """Sums up the billed seconds of workers."""
+    """Sums up the billed seconds of workers. `boots`: those launched. `unready`: those of them never ready."""
 
-    __slots__ = ("boots", "seconds")
+    __slots__ = ("boots", "seconds", "unready")
 
     def __init__(self) -> None:
         self.seconds = 0.0
         self.boots = 0
+        self.unready = 0
 
-    def add(self, *, launched_at: float, ended_at: float) -> None:
+    def add(self, *, launched_at: float, ended_at: float, was_ready: bool) -> None:
         """Add a worker. One that was stopped while it waited for its launch costs nothing."""
         if ended_at >= launched_at:
             self.boots += 1
+            self.unready += not was_ready
             self.seconds += max(MINIMUM_S, ended_at - launched_at)
 
     @property
@@ -140,6 +142,7 @@ class Ecs:
 
     def _ready(self, worker: SimWorker) -> None:
         if worker.state is WorkerState.RUNNING:
+            worker.is_ready = True
             self._when_ready(worker)
 
     def _fail(self, worker: SimWorker) -> None:
@@ -161,4 +164,4 @@ class Ecs:
 
     def _end(self, worker: SimWorker) -> None:
         worker.state = WorkerState.GONE
-        self.bill.add(launched_at=worker.launched_at, ended_at=self._clock.now)
+        self.bill.add(launched_at=worker.launched_at, ended_at=self._clock.now, was_ready=worker.is_ready)

@@ -38,9 +38,18 @@ class Setting:
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
+    """What a policy did.
+
+    `unready`: boots that were stopped before the worker was ready. `late_launches`: those that waited for ECS's quota,
+    `latest_launch_s` at most.
+    """
+
     policy: str
     worker_hours: float
     boots: int
+    unready: int
+    late_launches: int
+    latest_launch_s: float
     completed: int
     killed: int
     redone_hours: float
@@ -51,11 +60,12 @@ def run_trial(scaler: Scaler, *, load: Load, setting: Setting, seed: int) -> Out
     """Simulate from an idle pool at its minimum to the end of the last task; bill remaining workers until then."""
     clock = Clock()
     workers = Workers(clock=clock, load=load, slots=setting.slots, seed=seed, when_done=clock.stop)
+    bucket = LaunchBucket(burst=setting.launch_burst, per_s=setting.launch_per_s)
     ecs = Ecs(
         clock=clock,
         workers=workers,
         boots=BootSequence(setting.boots, seed=seed),
-        bucket=LaunchBucket(burst=setting.launch_burst, per_s=setting.launch_per_s),
+        bucket=bucket,
         seed=seed,
         grace_s=scaler.grace_s,
         when_ready=scaler.ready,
@@ -87,6 +97,9 @@ def run_trial(scaler: Scaler, *, load: Load, setting: Setting, seed: int) -> Out
         policy=scaler.name,
         worker_hours=ecs.bill.hours,
         boots=ecs.bill.boots,
+        unready=ecs.bill.unready,
+        late_launches=bucket.late,
+        latest_launch_s=bucket.latest_s,
         completed=waits.completed,
         killed=waits.killed,
         redone_hours=waits.redone_s / 3600,

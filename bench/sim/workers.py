@@ -33,6 +33,7 @@ class SimWorker:
         number: Its number, by launch.
         launched_at: When it was launched.
         started_at: When its container started; its launch until it reports.
+        is_ready: Whether it has booted.
         state: What it does.
         tasks: The indexes of the tasks that it runs.
         place: Its index among the workers with a free slot, or -1.
@@ -44,6 +45,7 @@ class SimWorker:
 
     __slots__ = (
         "change",
+        "is_ready",
         "launched_at",
         "number",
         "order",
@@ -59,6 +61,7 @@ class SimWorker:
         self.number = number
         self.launched_at = launched_at
         self.started_at = launched_at
+        self.is_ready = False
         self.state = WorkerState.PENDING
         self.tasks: set[int] = set()
         self.place = -1

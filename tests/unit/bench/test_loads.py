@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from bench.loads.load import LoadError, read_load
+from bench.loads.cron_load import cron_load
+from bench.loads.load import LoadError, load_of, read_load
 from bench.report.one_load import main
 
 HEAD = "task_id,queue,queued_dttm,start_date,end_date\n"
@@ -82,3 +83,16 @@ def test_the_command_says_in_one_line_what_is_wrong_with_a_file(
     assert main(["--trace", str(tmp_path / name)]) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert name in line
+
+
+def test_a_load_is_split_in_the_middle_of_its_time() -> None:
+    first, second = load_of("x", [(0, 1), (49, 2), (50, 3), (51, 4), (100, 5)]).halves()
+    assert (first.name, first.arrivals, first.durations) == ("x, first half", [0, 49, 50], [1, 2, 3])
+    assert (second.name, second.arrivals, second.durations) == ("x, second half", [0, 49], [4, 5])
+
+
+def test_a_load_is_not_split_where_a_half_would_be_empty_or_tasks_belong_together() -> None:
+    with pytest.raises(LoadError, match="x, second half has no tasks"):
+        load_of("x", [(0, 1)]).halves()
+    with pytest.raises(LoadError, match="cron has stages"):
+        cron_load(days=1).halves()

@@ -46,6 +46,14 @@ def test_policies_that_spare_busy_workers_kill_no_task_under_any_failure(seed: i
     assert outcome.worker_hours >= work_hours(load, slots=4)
 
 
+def test_each_boot_pulls_the_image_and_pays_for_it_where_it_comes_through_a_nat_gateway() -> None:
+    (found,) = compare({"ours": MAKERS["ours"]}, load=bursts(1), setting=Setting(slots=4, minimum=0), seeds=(1,))
+    record = found.to_record()
+    assert record["boots"] > 0
+    assert record["pulled_gb"] == pytest.approx(0.198 * record["boots"])
+    assert record["pulled_by_nat_usd"] == pytest.approx(0.045 * 0.198 * record["boots"])
+
+
 def test_policies_that_let_ecs_choose_kill_tasks() -> None:
     assert trial("keda", bursts(1, mean_s=3000), Setting(slots=4, minimum=0)).killed > 0
 

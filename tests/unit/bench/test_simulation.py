@@ -109,20 +109,30 @@ def test_a_canceled_boot_costs_a_minute() -> None:
     script = Script(2, 1)
     outcome = ran(script, [(0, 10)])
     assert outcome.worker_hours == pytest.approx((70 + 60) / 3600)
+    assert (outcome.boots, outcome.unready) == (2, 1)
 
 
 def test_a_worker_is_billed_for_at_least_a_minute_if_it_was_launched() -> None:
     bill = Bill()
-    bill.add(launched_at=0, ended_at=10)
-    bill.add(launched_at=0, ended_at=100)
-    bill.add(launched_at=50, ended_at=49)
-    assert (bill.seconds, bill.boots) == (160, 2)
+    bill.add(launched_at=0, ended_at=10, was_ready=False)
+    bill.add(launched_at=0, ended_at=100, was_ready=True)
+    bill.add(launched_at=50, ended_at=49, was_ready=False)
+    assert (bill.seconds, bill.boots, bill.unready) == (160, 2, 1)
 
 
 def test_launches_beyond_the_burst_wait_for_their_tokens() -> None:
     bucket = LaunchBucket(burst=2, per_s=0.5)
     assert [bucket.take(0), bucket.take(0), bucket.take(0), bucket.take(0)] == [0, 0, 2, 4]
     assert bucket.take(10) == 10  # 10 s later 5 tokens have come: 2 were owed, 2 are kept, one is taken
+    assert (bucket.late, bucket.latest_s) == (2, 4)
+
+
+def test_a_trial_counts_the_launches_that_waited_for_the_quota() -> None:
+    script = Script(3)
+    outcome = run_trial(
+        script, load=load_of("burst", [(0, 10)]), setting=Setting(slots=1, launch_burst=1, launch_per_s=0.5), seed=1
+    )
+    assert (outcome.late_launches, outcome.latest_launch_s) == (2, 4)
 
 
 def test_boots_have_the_given_median_and_quantile() -> None:
