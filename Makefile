@@ -26,7 +26,7 @@ unexport PYTHONDONTWRITEBYTECODE
 unexport PYTHONPATH
 override export SAM_CLI_TELEMETRY := 0
 
-.PHONY: help setup setup-dev setup-local setup-bench demo faults prewarm up deploy-local down decisions versions versions-asked sleep wake cost check image renew-base package release promote rollback releases settle pipeline-role pipeline-ledger test test-all test-fast test-image protocol pictures compiled bench replay lint format template lock clean
+.PHONY: help setup setup-dev setup-local setup-bench demo faults prewarm up deploy-local down decisions versions versions-asked sleep wake cost check image renew-base package release promote rollback releases settle pipeline-role pipeline-ledger test test-all test-fast test-image protocol pictures compiled bench replay lint format template lock options clean
 
 help: ## list the commands
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 12
@@ -180,6 +180,10 @@ lock: setup-dev ## renew the locks from their .in files (UPGRADE=--upgrade for n
 	@$(RUN) lock airflow_image/build.in -o airflow_image/build.txt
 	@$(RUN) lock --exclude-newer $(AIRFLOW_AS_OF) airflow_image/requirements.in -o airflow_image/requirements.txt
 	@$(RUN) lock requirements/bench.in -o requirements/bench.txt
+
+options: setup-local ## write the list of Airflow's options from the image's locked packages, after `make lock`
+	@AIRFLOW_CONFIG=airflow_image/airflow.cfg AIRFLOW_HOME=/tmp .venv-airflow/bin/python tools/airflow_options.py >project/airflow_options.new
+	@mv project/airflow_options.new project/airflow_options.txt
 
 clean: ## remove environments, state and build output
 	@rm -rf .venv .venv-airflow .venv-bench .venv-checkov .local .aws-sam

@@ -10,6 +10,7 @@ from agent import variables
 from agent.gates import Rule, other_workers, other_workers_unless_newer
 from roles import parts
 from roles.cluster_policy import DAG_PROCESSOR
+from roles.environment_settings import with_environment_settings
 from roles.errors import MissingVariablesError
 from roles.log_paths import RUN_ID_PATTERN
 from roles.parts import Part, Variables, bind_host, is_local
@@ -132,7 +133,11 @@ ROLES = {
 
 
 def compose(role: Role, given: Mapping[str, str]) -> Program:
-    """Return the program for `role`; raise ConfigurationError. An AIRFLOW__ variable that is set beats our default."""
+    """Return the program for `role`; raise ConfigurationError. An AIRFLOW__ variable that is set beats our default.
+
+    A setting of the environment beats the variable of its name.
+    """
+    given = with_environment_settings(given)
     missing = sorted({name for part in role.parts for name in part.needs if not given.get(name)})
     if missing:
         raise MissingVariablesError(missing)

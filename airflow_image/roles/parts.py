@@ -101,11 +101,11 @@ def _secret_connections(given: Variables) -> Settings:
     prefix = given.get("CONNECTIONS_PREFIX")
     if not prefix:
         return {}
-    kwargs = {"connections_prefix": f"{prefix}/connections", "variables_prefix": f"{prefix}/variables"}
+    # Of Airflow's own configuration, only settings whose names end in _SECRET are read from there.
+    kwargs = {f"{kind}_prefix": f"{prefix}/{kind}" for kind in ("connections", "variables", "config")}
     return {
         "AIRFLOW__SECRETS__BACKEND": SECRETS_BACKEND,
-        # Airflow's own configuration is not read from there.
-        "AIRFLOW__SECRETS__BACKEND_KWARGS": json.dumps({**kwargs, "config_prefix": None}),
+        "AIRFLOW__SECRETS__BACKEND_KWARGS": json.dumps(kwargs),
     }
 
 

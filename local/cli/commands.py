@@ -16,6 +16,7 @@ from local.scenarios import prewarm as scheduled
 from local.scenarios.demo import run as burst
 from local.scenarios.faults import failures, long_task, run, starvation
 from local.stack import release, sam
+from local.stack.airflow_settings import AIRFLOW, TASKS
 from local.stack.preflight import preflight
 from local.stack.up import CONFIG_ENV, Stack, outputs_of
 from local.stack.up import up as bring_up
@@ -26,6 +27,7 @@ from local.ui.snapshot import DECISIONS_READ
 from project import paths, running
 from project.clients import Clients
 from project.errors import CommandError
+from roles.environment_settings import parse_settings
 
 DOWN_TIMEOUT_S = 60
 ROWS_SHOWN = 20
@@ -128,6 +130,9 @@ def check(name: str) -> int:
     """Check an environment's parameters against the template's constraints, as CloudFormation does."""
     found = preflight(name)
     print(f"{name}: {len(found.config.parameters)} parameters, all valid")
+    for title, containers in ((AIRFLOW, "the service airflow"), (TASKS, "the service airflow and the workers")):
+        for setting, value in parse_settings(found.config.parameters.get(title, "")).items():
+            print(f"{name}: {containers}: {setting}={value}")
     print(f"{name}: {found.budget}")
     return 0
 

@@ -13,6 +13,7 @@ from cfn.template import Template, TemplateError, parse
 from local.aws.backend.settings import DEFAULT_ACCOUNT
 from local.aws.cloudformation.planning import evaluate, pseudo_parameters
 from local.aws.resources import kinds
+from local.stack.airflow_settings import setting_faults
 from local.stack.connection_budget import Budget, connection_budget
 from project import environments, paths
 from project.environments import Environment
@@ -60,6 +61,8 @@ def preflight(name: str, *, template: str | None = None, overrides: Mapping[str,
             raise TemplateError(f"{'; '.join(refused)}: declare fewer pools, or shorter names of pools and queues")
     except TemplateError as error:
         raise CommandError(f"template.yaml with parameters/{name}.yaml: {error}") from None
+    if refused := setting_faults(config.parameters):
+        raise CommandError("\n".join(f"parameters/{name}.airflow.yaml: {line}" for line in refused))
     budget = connection_budget(evaluated.parameters)
     if budget.faults:
         raise CommandError(f"parameters/{name}.yaml: {'; '.join(budget.faults)}")

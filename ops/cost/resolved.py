@@ -113,6 +113,10 @@ def read_template(environment: str, revision: str | None) -> dict[str, Any]:
         (root / "parameters").mkdir()
         for name in ("samconfig.toml", f"parameters/{environment}.yaml"):
             (root / name).write_text(_show(revision, name))
+        # A revision before it has none, and its parameters name none.
+        settings = f"parameters/{environment}.airflow.yaml"
+        if f"file://{Path(settings).name}" in (root / f"parameters/{environment}.yaml").read_text():
+            (root / settings).write_text(_show(revision, settings))
         config = environments.load(environment, root=root)
     return resolve_template(parse(_show(revision, "template.yaml")), given=config.parameters, region=config.region)
 

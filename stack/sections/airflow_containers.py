@@ -45,7 +45,13 @@ def add_containers(
     shares = _add_memory_shares(t, memory_mib=size.memory_mib)
     return (
         *_containers(t, connections, base=base, memory_mib=shares, cpu=size.cpu),
-        _add_forecaster(t, base=base, pools=pools, memory_mib=shares[FORECASTER]),
+        _add_forecaster(
+            t,
+            base=base,
+            pools=pools,
+            memory_mib=shares[FORECASTER],
+            settings={name: connections.environment[name] for name in ("AIRFLOW_SETTINGS", "TASK_SETTINGS")},
+        ),
     )
 
 
@@ -141,7 +147,9 @@ def _containers(
     )
 
 
-def _add_forecaster(t: Template, *, base: Foundation, pools: Sequence[SizedPool], memory_mib: Any) -> Container:
+def _add_forecaster(
+    t: Template, *, base: Foundation, pools: Sequence[SizedPool], memory_mib: Any, settings: Mapping[str, Any]
+) -> Container:
     """Add the forecaster. Tasks are scheduled and run without it, so its failure does not end its ECS task.
 
     Each copy of the ECS task has one: they write the same forecast, and the last one written counts.
@@ -161,6 +169,7 @@ def _add_forecaster(t: Template, *, base: Foundation, pools: Sequence[SizedPool]
         environment={
             **base.database.environment,
             **login.environment,
+            **settings,
             POOLS: pools_json(pools),
             "FORECAST_MINUTES": Ref(minutes),
         },

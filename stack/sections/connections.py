@@ -84,7 +84,9 @@ def add_connections(t: Template, *, base: Foundation, pools: Sequence[SizedPool]
         ),
         default="",
     )
+    settings = _add_settings(form)
     for_tasks = {
+        "TASK_SETTINGS": settings["TaskSettings"],
         "CONNECTIONS_PREFIX": Ref(prefix),
         "EXECUTION_API_URL": webserver_url(base.cluster, f"{EXECUTION_PATH}/"),
         "LOG_BUCKET": Ref(base.logs.bucket),
@@ -98,7 +100,13 @@ def add_connections(t: Template, *, base: Foundation, pools: Sequence[SizedPool]
     )
     return Connections(
         # A pool's share of the executor follows from its limit, so a change of it replaces `airflow`.
-        environment={**base.database.environment, **for_tasks, POOLS: pools_json(pools), **patience},
+        environment={
+            **base.database.environment,
+            **for_tasks,
+            "AIRFLOW_SETTINGS": settings["AirflowSettings"],
+            POOLS: pools_json(pools),
+            **patience,
+        },
         secrets={**base.database.secrets, "FERNET_SECRET": base.secrets.fernet},
         statements=[*log_statements, *base.database.statements],
         log_statements=log_statements,
@@ -108,6 +116,29 @@ def add_connections(t: Template, *, base: Foundation, pools: Sequence[SizedPool]
         prefix=Ref(prefix),
         has_prefix=add_condition(t, "HasConnectionsPrefix", Not(Equals(Ref(prefix), ""))),
     )
+
+
+def _add_settings(form: FormGroup) -> dict[str, Ref]:
+    """Add the parameters with Airflow's settings. Each goes to the containers that read it, so it replaces no other."""
+    constraint = Matching(
+        regex=r"^(AIRFLOW__[A-Z0-9_]+=[^\r\n]*(\n+|$))*$", must_be="lines AIRFLOW__SECTION__OPTION=value, or empty"
+    )
+    whose = {
+        "AirflowSettings": "Settings of Airflow that tasks do not read",
+        "TaskSettings": "Settings of Airflow that tasks read, and the service airflow, too",
+    }
+    return {
+        title: Ref(
+            form.add(
+                title,
+                label=f"Lines of {title}",
+                description=f"{meaning}: lines AIRFLOW__SECTION__OPTION=value; they override the image's.",
+                constraint=constraint,
+                default="",
+            )
+        )
+        for title, meaning in whose.items()
+    }
 
 
 def webserver_url(cluster: Cluster, path: str) -> Sub:

@@ -93,4 +93,5 @@ def test_sam_deploy_reads_all_settings_from_the_files(tmp_path: Path, store: str
     assert json.loads(said["Capabilities"]) == ["CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND"]
     assert said["Confirm changeset"] == str(environment == "prd")
     values = yaml.safe_load((ROOT / "parameters" / f"{environment}.yaml").read_text())
+    values |= yaml.safe_load((ROOT / "parameters" / values.pop("$include").removeprefix("file://")).read_text())
     assert json.loads(said["Parameter overrides"]) == {title: str(value) for title, value in values.items()}

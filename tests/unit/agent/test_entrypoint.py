@@ -444,3 +444,37 @@ def test_the_webservers_password_is_in_a_file_that_only_its_owner_can_read(becom
     path = Path(environment["AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE"])
     assert json.loads(path.read_text()) == {"admin": "admin-secret"}
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+SETTINGS = {
+    "TASK_SETTINGS": "AIRFLOW__CORE__DEFAULT_TASK_RETRIES=2\n\nAIRFLOW__SMTP__SMTP_HOST=smtp = a\n",
+    "AIRFLOW_SETTINGS": "AIRFLOW__SCHEDULER__MAX_TIS_PER_QUERY=16\n",
+}
+
+
+def test_a_setting_of_the_environment_overrides_the_images_and_the_roles_own() -> None:
+    environment = composed("scheduler", AIRFLOW__CORE__DEFAULT_TASK_RETRIES="1", **SETTINGS)
+    assert environment["AIRFLOW__CORE__DEFAULT_TASK_RETRIES"] == "2"
+    assert environment["AIRFLOW__SMTP__SMTP_HOST"] == "smtp = a"
+    assert environment["AIRFLOW__SCHEDULER__MAX_TIS_PER_QUERY"] == "16"
+    assert SETTINGS.keys() & environment.keys() == set()
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        (
+            "AIRFLOW__CORE__EXECUTOR=LocalExecutor",
+            "AIRFLOW__CORE__EXECUTOR cannot be set: the executor gives each pool",
+        ),
+        ("AIRFLOW__CORE__FERNET_KEY=secret-value", "AIRFLOW__CORE__FERNET_KEY cannot be set: the stack connects"),
+        ("AIRFLOW__API__INSTANCE_NAME_CMD=id", "AIRFLOW__API__INSTANCE_NAME_CMD cannot be set: the value would be"),
+        ("LD_PRELOAD=secret-value", "line 1 is not AIRFLOW__SECTION__OPTION=value"),
+        ("AIRFLOW__A__B=1\nAIRFLOW__A__B=2", "line 2: AIRFLOW__A__B is there twice"),
+    ],
+)
+def test_a_setting_that_is_not_an_environments_stops_the_container(line: str, said: str) -> None:
+    with pytest.raises(ConfigurationError, match=r"^TASK_SETTINGS: ") as caught:
+        composed("runner", TASK_SETTINGS=line)
+    assert said in str(caught.value)
+    assert "secret-value" not in str(caught.value)

@@ -91,7 +91,14 @@ def test_every_parameter_is_in_one_group_and_has_a_label() -> None:
 
 def test_samconfig_and_the_parameters_files_name_the_same_environments() -> None:
     assert {name for name, section in CONFIG.items() if isinstance(section, dict)} == set(ENVIRONMENTS)
-    assert {path.name for path in (ROOT / "parameters").iterdir()} == {f"{name}.yaml" for name in ENVIRONMENTS}
+    files = {f"{name}{kind}" for name in ENVIRONMENTS for kind in (".yaml", ".airflow.yaml")}
+    assert {path.name for path in (ROOT / "parameters").iterdir()} == files
+
+
+@pytest.mark.parametrize("environment", ENVIRONMENTS)
+def test_an_environment_includes_its_own_settings_of_airflow(environment: str) -> None:
+    loaded = yaml.safe_load((ROOT / "parameters" / f"{environment}.yaml").read_text())
+    assert loaded["$include"] == f"file://{environment}.airflow.yaml"
 
 
 @pytest.mark.parametrize("environment", ENVIRONMENTS)
@@ -203,6 +210,8 @@ def test_a_brought_network_is_accepted() -> None:
         ("WorkerPolicyArns", "", "arn:aws:iam::123456789012:role/no-policy"),
         ("WorkerPolicyArns", f"arn:aws:iam::aws:policy/A,{POLICY}", f"{POLICY}, {POLICY}"),
         ("WorkerPolicyArns", ",".join(10 * [POLICY]), ",".join(11 * [POLICY])),
+        ("AirflowSettings", "AIRFLOW__CORE__A=1\n\nAIRFLOW__API__B=[{}, 'x=y']\n", "A=1\n"),
+        ("TaskSettings", "AIRFLOW__CORE__A=", "AIRFLOW__CORE__A=1\n# why\n"),
         ("ConnectionsPrefix", "airflow/prd", "airflow/prd/"),
         ("OidcIssuer", "https://login.example.com/realm", "http://login.example.com"),
         ("CertificateArn", "arn:aws:acm:us-east-1:123456789012:certificate/0-a", "certificate"),

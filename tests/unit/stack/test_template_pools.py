@@ -162,7 +162,7 @@ def test_pools_with_the_same_name_or_queue_are_refused(second: DeclaredPool, wha
         build((DEFAULT, second))
 
 
-MOST_POOLS = 15
+MOST_POOLS = 14
 
 
 def many(count: int) -> tuple[DeclaredPool, ...]:
@@ -170,7 +170,7 @@ def many(count: int) -> tuple[DeclaredPool, ...]:
     return (*(DeclaredPool(name=f"heavy-{n:02}", queues=(f"heavy-{n:02}",)) for n in range(1, count)), DEFAULT)
 
 
-def test_as_many_pools_fit_as_cloudformation_accepts_resources_for() -> None:
+def test_as_many_pools_fit_as_cloudformation_accepts_parameters_for() -> None:
     template = build(many(MOST_POOLS)).to_dict()
     assert over_quota(template, longest_place(template)) == []
     variables = template["Resources"]["AutoscalerFunction"]["Properties"]["Environment"]["Variables"]

@@ -21,6 +21,8 @@ STATEFUL = {
 SUBNETS = "subnet-0123abcd,subnet-4567abcd"
 # Another value for each parameter whose constraint does not list other values.
 OTHER = {
+    "AirflowSettings": "AIRFLOW__API__INSTANCE_NAME=others\n",
+    "TaskSettings": "AIRFLOW__CORE__DEFAULT_TASK_RETRIES=1\n",
     "SleepSchedule": "cron(0 19 ? * MON-FRI *)",
     "WakeSchedule": "cron(0 6 ? * MON-FRI *)",
     "AirflowCpu": "2048",
@@ -160,6 +162,20 @@ def test_a_limit_of_scaling_replaces_no_worker(name: str) -> None:
     before = with_values(())["Resources"]
     assert after["Resources"]["AutoscalerFunction"] != before["AutoscalerFunction"]
     assert after["Resources"]["WorkerTaskDefinition"] == before["WorkerTaskDefinition"]
+
+
+@pytest.mark.parametrize(
+    ("name", "titles"),
+    [
+        ("AirflowSettings", {"AirflowTaskDefinition"}),
+        ("TaskSettings", {"AirflowTaskDefinition", "WorkerTaskDefinition"}),
+    ],
+)
+def test_a_setting_of_airflow_replaces_the_containers_that_read_it(name: str, titles: set[str]) -> None:
+    before, after = with_values(()), with_values(((name, other_value(name)),))
+    definitions = {title for title in before["Resources"] if title.endswith("TaskDefinition")}
+    changed = {title for title in definitions if after["Resources"][title] != before["Resources"][title]}
+    assert changed == titles
 
 
 def test_policies_of_a_pool_change_its_role_and_nothing_else() -> None:

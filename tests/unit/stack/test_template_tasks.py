@@ -37,6 +37,8 @@ PLAIN = {
     ("BROKER_HOST", "BROKER_PORT", "BROKER_SCHEME", "BROKER_USER"): WITH_BROKER,
     ("BROKER_READER_USER",): ["webserver", "scheduler", "dag-processor", "worker"],
     ("CONNECTIONS_PREFIX", "EXECUTION_API_URL", "LOG_BUCKET"): [*CORE, "runner"],
+    ("TASK_SETTINGS",): [*AIRFLOW, "runner"],
+    ("AIRFLOW_SETTINGS",): AIRFLOW,
     ("GATE_MINUTES", "BROKER_PATIENCE_MINUTES"): [*CORE, "worker"],
     ("MAX_TASK_WAIT_MINUTES",): ["scheduler"],
     ("SHARED_FOLDER",): ["worker", "runner"],
