@@ -81,7 +81,8 @@ class Member:
     """One container. Times are seconds since the epoch by Redis's clock; `last_seen` is 0 until the record is read.
 
     `trouble`: why a worker takes no messages although it is `consuming`; empty if it does. `left_behind`: how many
-    processes the tasks of a worker have left behind since its start, which were ended.
+    processes the tasks of a worker have left behind since its start, which were ended. `slots`: how many tasks a worker
+    takes at present, `declared_slots`: how many it would take with memory for all of them.
     """
 
     id: str
@@ -100,6 +101,7 @@ class Member:
     queues: tuple[str, ...]
     trouble: str = ""
     left_behind: int = 0
+    declared_slots: int = 0
     last_seen: float = 0.0
 
     @property
@@ -136,6 +138,7 @@ class Member:
         # Not in records of older releases.
         values["trouble"] = record.get("trouble", "")
         values["left_behind"] = record.get("left_behind", 0)
+        values["declared_slots"] = record.get("declared_slots", record.get("slots"))
         values["last_seen"] = last_seen
         for name, is_plausible in _PLAUSIBLE.items():
             if not is_plausible(values[name]):
@@ -163,6 +166,7 @@ _PLAUSIBLE: Mapping[str, Callable[[Any], bool]] = {field.name: is_text for field
     "slots": _is_count_of_tasks,
     "active": _is_count_of_tasks,
     "left_behind": is_count,
+    "declared_slots": _is_count_of_tasks,
     "protected": is_flag,
     "started_at": is_time,
     "last_seen": is_time,

@@ -25,6 +25,7 @@ log = logging.getLogger(__name__)
 TICK_S = 1.0  # an order is read within this, and the event loop reacts within 0.25 s
 REPORT_EVERY_S = 5.0  # while nothing changes
 HEARD_FOR_S = 15.0
+LOG_MEMORY_EVERY_S = 60.0  # at most
 FAREWELL_S = 3.0
 # A tick takes some seconds at most, with Redis and ECS both away.
 HANGS_AFTER_S = 60.0
@@ -37,6 +38,7 @@ class FleetAgent:
 
     The event loop sets `snapshot` and reads `command`, each replaced whole. `count_active` counts the worker's tasks
     from any thread: the event loop's snapshots end when Celery stops. `count_left_behind`: see fleet.member.Member.
+    `count_slots` returns how many of the declared slots the worker uses at present, with so many tasks active.
     `gate_s`: see agent.gates.limit_s. `renew` dates the records of held messages anew, and may raise redis.RedisError.
     `end` stops the process.
     """
@@ -50,6 +52,7 @@ class FleetAgent:
         code: CodeWatch,
         count_active: Callable[[], int],
         count_left_behind: Callable[[], int],
+        count_slots: Callable[[int, int], int],
         gate_s: float,
         renew: Callable[[], None],
         end: Callable[[], None],
@@ -58,7 +61,7 @@ class FleetAgent:
         self.command = Command(consume=False, epoch=0)
         self._identify, self._registry, self._protection, self._code = identify, registry, protection, code
         self._count_active, self._count_left_behind, self._gate_s = count_active, count_left_behind, gate_s
-        self._renew, self._end = renew, end
+        self._count_slots, self._renew, self._end = count_slots, renew, end
         self._conduct = Conduct()
         self._permission: Permission | None = None
         self._ask_again_at = 0.0
@@ -74,6 +77,7 @@ class FleetAgent:
         self._heard_at = float("-inf")  # when the broker last took a report
         self._heard_since: float | None = None
         self._state = self._trouble = ""
+        self._is_short_of_memory, self._log_memory_at = False, 0.0
         self._broker = Outage("the broker is away", log)
         self._reports = Outage("the broker does not take this worker's reports", log)
         self._ecs = Outage("scale-in protection is not granted", log)
@@ -191,6 +195,8 @@ class FleetAgent:
         if bool(trouble) != bool(self._trouble):
             log.warning("fleet: %s", f"takes no messages: {trouble}" if trouble else "takes messages again")
         self._trouble = trouble
+        slots = self._count_slots(identity.slots, active)
+        self._log_memory(slots, declared=identity.slots, now=now)
         dags_hash = self._code.dags_hash()
         self._answer = identity.answer(dags_hash)
         try:
@@ -204,6 +210,7 @@ class FleetAgent:
                 started_at=self._started_at,
                 trouble=trouble,
                 left_behind=self._count_left_behind(),
+                slots=slots,
             )
             if member != self._reported or now >= self._report_at:
                 self._registry.report(member)
@@ -219,6 +226,14 @@ class FleetAgent:
             log.critical("fleet: this worker has no task and can take none; it ends, and ECS starts another")
             self._stopping = True
             self._end()
+
+    def _log_memory(self, slots: int, *, declared: int, now: float) -> None:
+        """Log when memory begins or ceases to limit the worker: it may do so with every task."""
+        is_short = slots < declared
+        if is_short == self._is_short_of_memory or now < self._log_memory_at:
+            return
+        log.warning("fleet: memory: takes %s", f"{slots} of {declared} slots" if is_short else "all slots again")
+        self._is_short_of_memory, self._log_memory_at = is_short, now + LOG_MEMORY_EVERY_S
 
     def _renew_records(self) -> None:
         try:

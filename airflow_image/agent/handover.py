@@ -17,11 +17,12 @@ from celery.exceptions import Ignore, Reject
 from celery.signals import worker_init
 
 from agent import variables
+from agent.admission import admission
 from agent.left_behind import tally
 from agent.runner.client import Runner, RunnerUnavailable
 from agent.runner.memory_report import in_mib
 from agent.runner.obsolete import ObsoleteMessageError
-from agent.runner.protocol import Outcome, Request, name_of
+from agent.runner.protocol import Outcome, Request, name_of, task_of
 
 log = logging.getLogger(__name__)
 
@@ -44,10 +45,7 @@ def run_workload(workload: str) -> None:
     if runner is None:
         raise Reject("no runner is connected", requeue=True)
     request = Request(workload=workload, dags_hash=os.environ.get(variables.DAGS_HASH, ""))
-    try:
-        outcome = runner.run(request)
-    except OSError as error:
-        outcome = Outcome(is_started=False, error=type(error).__name__, reason=str(error))
+    outcome = _run(runner, request)
     if outcome is None:
         raise SupervisorLost("the runner died, or could not tell how the task ended")
     if outcome.left_behind:
@@ -70,8 +68,21 @@ def run_workload(workload: str) -> None:
         raise SupervisorLost(f"{outcome.error}: {outcome.reason}")
 
 
+def _run(connected: Runner, request: Request) -> Outcome | None:
+    """Run the workload, and learn its task's peak."""
+    number = admission.begin(task_of(request.workload))
+    outcome: Outcome | None = None
+    try:
+        outcome = connected.run(request, number=number)
+    except OSError as error:
+        outcome = Outcome(is_started=False, error=type(error).__name__, reason=str(error))
+    finally:
+        admission.end(number, outcome)
+    return outcome
+
+
 def _stop_when_lost(connected: Runner) -> None:
-    connected.wait_until_lost()
+    connected.listen(admission.measured)
     log.critical("fleet: the runner has ended: this worker stops, because no task can start here any more")
     os.kill(os.getpid(), signal.SIGTERM)
 

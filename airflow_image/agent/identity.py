@@ -62,8 +62,12 @@ class Identity:
         started_at: float,
         trouble: str = "",
         left_behind: int = 0,
+        slots: int | None = None,
     ) -> Member:
-        """Return the record to report, which has all fields of an identity."""
+        """Return the record to report, which has all fields of an identity. `slots`: if fewer are used at present."""
+        fields = asdict(self)
+        if slots is not None:
+            fields["slots"] = slots
         return Member(
             id=self.member_id,
             container=self.role,
@@ -74,7 +78,8 @@ class Identity:
             started_at=started_at,
             trouble=trouble,
             left_behind=left_behind,
-            **asdict(self),
+            declared_slots=self.slots,
+            **fields,
         )
 
 

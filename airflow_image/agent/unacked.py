@@ -24,6 +24,7 @@ from kombu.transport.virtual import base
 from kombu.utils.json import dumps
 
 from agent import connections, variables
+from agent.admission import admission
 from agent.broker import Outage, connect
 
 log = logging.getLogger(__name__)
@@ -112,8 +113,9 @@ class PatientQoS(transport.QoS):  # type: ignore[misc]  # kombu is not typed
 
     @property
     def has_room(self) -> bool:
-        """Whether a slot is free. Messages of earlier connections count, as their tasks take slots."""
-        return not self.prefetch_count or len(holdings) < self.prefetch_count
+        """Whether a slot is free, and memory for its task. Messages of earlier connections count, as their tasks do."""
+        is_free = not self.prefetch_count or len(holdings) < self.prefetch_count
+        return is_free and admission.is_open(held=len(holdings))
 
     def can_consume(self) -> bool:
         """Return whether to take another message: not while one is not recorded. Remote control goes on."""

@@ -20,6 +20,7 @@ from celery.worker import state as requests
 from celery.worker.control import Panel, inspect_command
 
 from agent import control, variables
+from agent.admission import admission
 from agent.broker import registry_of
 from agent.conduct import NO_ANSWER, PROOF_S, IdleWatch, Snapshot
 from agent.fleet_agent import FleetAgent
@@ -44,6 +45,11 @@ def count_active() -> int:
     A task stops being active before its message is acknowledged.
     """
     return max(len(requests.active_requests), len(requests.reserved_requests), len(holdings))
+
+
+def count_slots(declared: int, active: int) -> int:
+    """Count the slots that the worker uses at present, with so many tasks active."""
+    return admission.slots(declared, held=active)
 
 
 def end_process() -> None:
@@ -74,6 +80,7 @@ class FleetStep(bootsteps.StartStopStep):  # type: ignore[misc]  # Celery is not
             code=CodeWatch(os.environ),
             count_active=count_active,
             count_left_behind=lambda: tally.total,
+            count_slots=count_slots,
             gate_s=limit_s(os.environ),
             renew=holdings.renew,
             end=end_process,

@@ -72,6 +72,7 @@ def decide(observation: Observation, policy: Policy, memory: Memory) -> Decision
     - An input that could not be read keeps the size. A malformed member whose ECS task runs, ECS's silence about tasks,
       or a rollout whose workers cannot be told apart prevents scale-in only. Without a forecast the decision follows
       the demand alone. Records without a running ECS task change nothing.
+    - Workers whose memory does not allow for all of their slots count with those that they use.
     - In a pool that is asleep all workers drain, none is launched and no forecast is followed.
     """
     memory = _with_heads(memory, observation)
@@ -84,6 +85,7 @@ def decide(observation: Observation, policy: Policy, memory: Memory) -> Decision
     if isinstance(queued, Unreadable) or isinstance(fleet, Unreadable) or isinstance(service, Unreadable):
         reason = "Size kept, unreadable: " + "; ".join(str(part) for part in observation.unreadable)
         return _keep_size(observation, memory, reason=reason)
+    policy = policy.with_share(fleet.share_in_use)
     memory = replace(memory, stopping=still_stopping(memory.stopping, fleet, now=observation.now))
     workers = sort_workers(
         fleet, service, memory.stopping, retiring=retiring(fleet, service, policy, now=observation.now)

@@ -33,7 +33,8 @@ class Worker:
 
     `order`: the last order it was given, None without one. `silent_s`: seconds since its last report; the registry
     shows a crashed worker for a while. `deployment`: the id of the deployment that started its task, None if unknown.
-    `trouble`: why it takes no messages although it is `consuming`; empty if it does.
+    `trouble`: why it takes no messages although it is `consuming`; empty if it does. `declared_slots`: as many as
+    `slots`, or more if its memory does not allow for all.
     """
 
     id: str
@@ -47,6 +48,7 @@ class Worker:
     task_arn: str = ""
     deployment: str | None = None
     trouble: str = ""
+    declared_slots: int = 0
 
     @classmethod
     def from_member(
@@ -65,6 +67,7 @@ class Worker:
             task_arn=member.task_arn,
             deployment=deployment,
             trouble=member.trouble,
+            declared_slots=min(member.declared_slots, limit),
         )
 
     @property
@@ -118,6 +121,16 @@ class Fleet:
     def active(self) -> int:
         """Tasks that run. They are not counted from `unacked`, where a dead worker's tasks stay for a day."""
         return sum(worker.active for worker in self.workers)
+
+    @property
+    def share_in_use(self) -> float:
+        """The share of their slots that consuming workers use, as far as their memory allows; 1 without workers."""
+        slots = declared = 0
+        for worker in self.workers:
+            if worker.is_consuming:
+                slots += worker.slots
+                declared += max(worker.slots, worker.declared_slots)
+        return slots / declared if declared else 1.0
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from autoscaler.desired import DesiredCount, Plan, Situation, limit_step
+from autoscaler.policy import Policy
 from autoscaler.retirement import count_retiring
 from fleet.member import CONSUMING
 
@@ -26,6 +27,7 @@ def in_words(
         _retirement(situation, plan),
         _forecast(situation, plan),
         f"launch at most {policy.max_step_out} per tick" if is_limited else "",
+        _memory(policy),
         f"at the maximum of {policy.maximum}" if situation.without_slot and desired >= policy.maximum > 0 else "",
         f"surplus of {plan.surplus_count} for {surplus_s:.0f} s, scale-in after {policy.scale_in_after_s:.0f} s"
         if surplus_s is not None
@@ -100,6 +102,12 @@ def _forecast(situation: Situation, plan: Plan) -> str:
         return ""
     minute = int(situation.expected.first_at) // 60
     return f"forecast: {_number(plan.expected, 'slot')} from {minute // 60 % 24:02}:{minute % 60:02} UTC"
+
+
+def _memory(policy: Policy) -> str:
+    if policy.declared_slots is None:
+        return ""
+    return f"memory: workers take {policy.concurrency} of {policy.declared_slots} slots"
 
 
 def _figures(situation: Situation) -> str:

@@ -89,7 +89,8 @@ def read_fleets(
     for pool in pools:
         members, workers, limited = backed.workers[pool.name], [], []
         for member in members:
-            limit = max(pool.concurrency, member.slots) if pool.name in rolling_out else pool.concurrency
+            claimed = max(member.slots, member.declared_slots)
+            limit = max(pool.concurrency, claimed) if pool.name in rolling_out else pool.concurrency
             deployment = backed.deployments.get(member.id)
             worker = Worker.from_member(member, order=orders[member.id], now=now, limit=limit, deployment=deployment)
             workers.append(worker)

@@ -247,6 +247,21 @@ class ProtocolMachine(RuleBasedStateMachine):
             self.world.orderly(PERIOD_S, work=True)
         self.world.retire()
 
+    @rule(queued=st.integers(1, 4), rarely=st.integers(0, 3))
+    def memory_is_short(self, queued: int, rarely: int) -> None:
+        """Let present workers take one task each: what they leave in the queue gets other workers."""
+        world = self.world
+        if rarely:
+            return
+        world.heal()
+        for process in world.alive:
+            process.fitting = 1
+        world.store.queues[QUEUE] += queued
+        for _ in range(SETTLE_PERIODS):
+            world.orderly(PERIOD_S, work=False)
+        waiting, (consuming, dead) = world.store.queues[QUEUE], self._count_workers()
+        _expect(not waiting or consuming + dead >= MAXIMUM, f"{waiting} wait beside {consuming} workers")
+
     @rule(release=st.sampled_from([OLDER_RELEASE, WORKERS_RELEASE]), periods=st.integers(1, 40))
     def the_webserver_is_replaced(self, release: str, periods: int) -> None:
         """Run for a while with another version of Airflow, in which workers start and the queue is never empty."""
@@ -319,17 +334,22 @@ class ProtocolMachine(RuleBasedStateMachine):
             world.orderly(PERIOD_S, work=False)
         queued, held = world.store.queues[QUEUE], sum(len(process.messages) for process in world.alive)
         needed = workers_needed(queued + held, world.scaler.policy)
-        consuming = [p for p in world.alive if p.agent._state == CONSUMING and p.dead_since is None]
-        dead = sum(p.dead_since is not None for p in world.alive)  # they have tasks, which do not end yet
-        _expect(world.minimum <= len(consuming) + dead, f"{len(consuming)} consume beside {dead} dead workers")
-        _expect(len(consuming) <= needed, f"{len(consuming)} consume, {needed} are needed")
-        _expect(not queued or len(consuming) + dead >= MAXIMUM, f"{queued} wait beside {len(consuming)} workers")
+        consuming, dead = self._count_workers()
+        _expect(world.minimum <= consuming + dead, f"{consuming} consume beside {dead} dead workers")
+        _expect(consuming <= needed, f"{consuming} consume, {needed} are needed")
+        _expect(not queued or consuming + dead >= MAXIMUM, f"{queued} wait beside {consuming} workers")
         for _ in range(SETTLE_PERIODS):
             world.orderly(PERIOD_S, work=True)
         left = sum(len(process.messages) for process in world.alive)
         _expect(world.store.queues[QUEUE] == left == 0, "tasks are left")
         sizes = (world.ecs.service.desired_count, len(world.ecs.tasks), world.ecs.protected)
         _expect(sizes == (world.minimum,) * 3, f"desired, tasks and protected are {sizes}, not {world.minimum}")
+
+    def _count_workers(self) -> tuple[int, int]:
+        """Count the workers that consume, and the dead ones, which may have tasks that do not end yet."""
+        alive = self.world.alive
+        consuming = sum(p.agent._state == CONSUMING and p.dead_since is None for p in alive)
+        return consuming, sum(p.dead_since is not None for p in alive)
 
 
 def _only(*rules: str, name: str) -> type[ProtocolMachine]:
@@ -354,10 +374,11 @@ EVERY_RULE = (
     "aws_retires_its_tasks",
     "the_webserver_is_replaced",
     "long_minutes_pass",
+    "memory_is_short",
 )
 # Around the end of a worker's protection; in hours of work; around a lower desired count; around a webserver's
 # release; between AWS's notice and its stop; in sleep; around a deployment that fails; around a broker that a worker
-# cannot reach.
+# cannot reach; with little memory.
 DrainingMachine = _only(
     "a_busy_worker_is_drained", "an_idle_worker_is_drained", "all_is_well_for_a_while", name="DrainingMachine"
 )
@@ -375,6 +396,7 @@ RolloutMachine = _only(
     name="RolloutMachine",
 )
 SleepMachine = _only("a_few_moves", "all_is_well_for_a_while", "the_pool_sleeps", name="SleepMachine")
+MemoryMachine = _only("a_few_moves", "all_is_well_for_a_while", "memory_is_short", name="MemoryMachine")
 
 
 class BrokerMachine(_only("a_few_moves", "all_is_well_for_a_while", name="Quiet")):  # type: ignore[misc]

@@ -10,7 +10,7 @@ from fleet.registry import ORDER_CONSUME, ORDER_DRAIN, order_key
 from tests.model.scaler import MAXIMUM
 from tests.model.seams import Actor, Fault
 from tests.model.webserver import OLDER_RELEASE
-from tests.model.worker import QUEUE, WORKERS_RELEASE, Process
+from tests.model.worker import QUEUE, SLOTS, WORKERS_RELEASE, Process
 from tests.model.world import World
 
 MOST_QUEUED = 12
@@ -175,6 +175,9 @@ class Moves:
         request = {"service": ecs.service.name, "desiredCount": dice.randint(0, MAXIMUM + 2)}
         ecs.cluster.update_service(request, now=ecs.now)
 
+    def its_memory_becomes_short_or_not(self, process: Process, dice: Random) -> None:
+        process.fitting = dice.randint(1, SLOTS)
+
     # --- helpers
 
     def _fault(self, dice: Random) -> Fault:
@@ -216,6 +219,7 @@ ACCIDENTS = dict.fromkeys(
         "ecs_is_throttled_or_not",
         "an_operator_sets_desired",
         "the_webserver_changes",
+        "its_memory_becomes_short_or_not",
     ),
     1,
 )

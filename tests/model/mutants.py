@@ -196,3 +196,9 @@ BROKER: dict[str, Mutant] = {
         PatientQoS, "restore_unacked_once", base.QoS.restore_unacked_once
     ),
 }
+
+MEMORY: dict[str, Mutant] = {
+    "a worker without memory counts with all its slots": lambda: patch.object(
+        Process, "count_slots", lambda _process, declared, _active: declared
+    ),
+}

@@ -9,7 +9,7 @@ from types import SimpleNamespace
 from unittest.mock import Mock, patch
 
 from agent import variables
-from tests.model.worker import count_active, end_process
+from tests.model.worker import count_active, count_slots, end_process
 
 LEASE_MINUTES = 30
 
@@ -22,6 +22,7 @@ def production(now: Callable[[], float]) -> Iterator[None]:
         for target, replacement in (
             ("agent.worker.monotonic", now),
             ("agent.worker.count_active", count_active),
+            ("agent.worker.count_slots", count_slots),
             ("agent.worker.end_process", end_process),
             ("agent.worker.worker_shutting_down", Mock()),
             ("agent.worker.worker_shutdown", Mock()),

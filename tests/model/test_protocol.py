@@ -18,13 +18,14 @@ from tests.model.machine import (
     DrainingMachine,
     GatesMachine,
     LeaseMachine,
+    MemoryMachine,
     ProtocolMachine,
     RetirementMachine,
     RolloutMachine,
     ScalingMachine,
     SleepMachine,
 )
-from tests.model.mutants import BROKER, DRAINING, GATES, LEASE, RETIREMENT, ROLLOUTS, SCALING, SLEEP, Mutant
+from tests.model.mutants import BROKER, DRAINING, GATES, LEASE, MEMORY, RETIREMENT, ROLLOUTS, SCALING, SLEEP, Mutant
 from tests.model.scaler import Violation
 
 log = logging.getLogger(__name__)
@@ -74,6 +75,7 @@ MUTANTS: dict[str, tuple[Mutant, type[ProtocolMachine]]] = {
         (RETIREMENT, RetirementMachine),
         (ROLLOUTS, RolloutMachine),
         (BROKER, BrokerMachine),
+        (MEMORY, MemoryMachine),
     )
     for name, mutant in mutants.items()
 }

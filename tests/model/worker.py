@@ -37,6 +37,12 @@ def count_active() -> int:
     return process.count_active()
 
 
+def count_slots(declared: int, active: int) -> int:
+    """As agent.worker.count_slots, of the worker whose code this thread runs."""
+    process: Process = _here.process
+    return process.count_slots(declared, active)
+
+
 def end_process() -> None:
     """As agent.worker.end_process, of the worker whose code this thread runs."""
     process: Process = _here.process
@@ -52,7 +58,8 @@ class _Delivered(OrderedDict[int, Message]):
 class Process:
     """One container. `forced`: Spot takes it, whatever it does. `lease_lost_at`: when its protection ran out.
 
-    `hangs_since`: when its connection began to lead nowhere. `dead_since`: when its event loop stopped for good.
+    `fitting`: how many tasks its memory allows for. `hangs_since`: when its connection began to lead nowhere.
+    `dead_since`: when its event loop stopped for good.
     """
 
     def __init__(self, task_id: str, *, seams: Seams, store: Store, ecs: Ecs, now: Callable[[], float]) -> None:
@@ -61,6 +68,7 @@ class Process:
         self.messages: list[Message] = []
         self.poll: Poll | None = None
         self.done = 0
+        self.fitting = SLOTS
         self.stopping = self.ended = self.forced = self.gives_up = False
         self.hangs_since: float | None = None
         self.dead_since: float | None = None
@@ -113,6 +121,10 @@ class Process:
         """As agent.worker.count_active."""
         return len(self.held)
 
+    def count_slots(self, declared: int, active: int) -> int:
+        """As agent.worker.count_slots."""
+        return min(declared, max(active, self.fitting))
+
     @property
     def held(self) -> list[Message]:
         """As agent.unacked.holdings: the messages of this connection and of earlier ones."""
@@ -120,7 +132,7 @@ class Process:
 
     @property
     def channel(self) -> SimpleNamespace:
-        room = len(self.held) < SLOTS
+        room = len(self.held) < self.fitting
         qos = SimpleNamespace(has_room=room, can_consume=lambda: room)
         return SimpleNamespace(qos=qos, _in_poll=self.poll, answered_at=self.answered_at)
 
@@ -152,7 +164,7 @@ class Process:
             self.tick_actor = Actor(self.seams, self._tick, now=self.now())
 
     def send_poll(self) -> None:
-        room = len(self.messages) < SLOTS
+        room = len(self.messages) < self.fitting
         if self.loop_is_free and self.poll is None and self.subscribed and room:
             self.poll = Poll(sent_at=self.now())
 

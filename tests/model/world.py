@@ -229,6 +229,7 @@ class World:
         self.webserver.runs(WORKERS_RELEASE)
         for process in self.alive:
             process.slow_replies = process.slow_acks = False
+            process.fitting = SLOTS
             self._end_tick(process)
             if process.agent_actor is not None:
                 process.agent_actor.finish()

@@ -3,17 +3,16 @@
 import os
 import subprocess
 import threading
-import time
 import uuid
 from pathlib import Path
 
 from agent.runner.client import Runner, RunnerUnavailable
 from agent.runner.protocol import Outcome, Request
-from local.fargate.memory_limit import MemoryGroup, memory_limits
 from local.servers.process import spawn, stop
 from project import paths
 from tests.support.airflow_worker import workload
 from tests.support.airflows_python import AIRFLOWS_PYTHON
+from tests.support.control_groups import memory_group, removed
 from tests.support.execution_api import ExecutionApi
 from tests.support.processes import end_all_below
 
@@ -58,7 +57,7 @@ class AirflowRunner:
         for name in ("dags", "logs", "shared"):
             (folder / name).mkdir()
         (folder / "dags" / "memory.py").write_text(dag)
-        self.group = _group(limit_mib) if in_group else None
+        self.group = memory_group(limit_mib) if in_group else None
         self._api = ExecutionApi().__enter__()
         environment = {
             "PATH": f"{AIRFLOWS_PYTHON.parent}:{os.environ['PATH']}",
@@ -105,13 +104,4 @@ class AirflowRunner:
         stop(self.process)
         self._api.__exit__()
         if self.group is not None:
-            for _ in range(50):
-                self.group.remove()
-                if not self.group.folder.exists():
-                    break
-                time.sleep(0.1)
-
-
-def _group(limit_mib: int) -> MemoryGroup | None:
-    limits = memory_limits()
-    return None if limits is None else limits.new(limit_mib)
+            removed(self.group)

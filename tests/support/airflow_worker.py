@@ -21,6 +21,7 @@ from project import paths
 from roles.compose import ROLES, compose
 from roles.parts import RESULTS_URL_PREFIX
 from tests.support.airflows_python import AIRFLOWS_PYTHON, asked
+from tests.support.control_groups import memory_group, removed
 from tests.support.fake_ecs import MEMBER_ID, TASK_ARN, FakeEcs
 from tests.support.processes import end_all_below
 from tests.support.servers import RedisServer
@@ -91,12 +92,27 @@ def workload(
 
 @contextlib.contextmanager
 def running_airflow_worker(
-    *, redis_server: RedisServer, ecs: FakeEcs, api_url: str, folder: Path, dags: Path, slots: int
+    *,
+    redis_server: RedisServer,
+    ecs: FakeEcs,
+    api_url: str,
+    folder: Path,
+    dags: Path,
+    slots: int,
+    memory_mib: int | None = None,
 ) -> Iterator[AirflowWorker]:
-    """Yield a worker that takes the tasks of the DAGs in `dags`; kill all of it in the end."""
+    """Yield a worker that takes the tasks of the DAGs in `dags`; kill all of it in the end.
+
+    `memory_mib`: the limit of the container `runner`, which the kernel enforces where this process may make a group.
+    """
     pools = [{**pool, "concurrency": slots} for pool in json.loads(GIVEN["POOLS"]) if pool["name"] == GIVEN["POOL"]]
     environments = {role: _environment(role, redis_server, ecs, api_url, folder, dags, pools) for role in ROLES_RUN}
+    if memory_mib is not None:
+        environments["runner"][variables.MEMORY_MIB] = str(memory_mib)
     with contextlib.ExitStack() as ending:
+        group = None if memory_mib is None else memory_group(memory_mib)
+        if group is not None:
+            ending.callback(removed, group)
         processes = {}
         for role, environment in environments.items():
             command = compose(ROLES[role], environment | GIVEN).argv
@@ -106,6 +122,8 @@ def running_airflow_worker(
                 [AIRFLOWS_PYTHON, *command[1:]], env=environment, cwd=folder, stdout=output, stderr=output
             )
             ending.callback(_end, processes[role])
+            if role == "runner" and group is not None:
+                group.procs.write_text(str(processes[role].pid))
             if role == "runner":  # a worker waits for it, but not for as long as a busy machine may take
                 assert eventually((folder / SOCKET).exists, within_s=START_WITHIN_S)
         yield AirflowWorker(

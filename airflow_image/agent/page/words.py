@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from agent.page.code import IN_SYNC, OUT_OF_SYNC, UNKNOWN
 from fleet.forecast import Forecast
+from fleet.member import CONSUMING, Member
 
 TITLES = {IN_SYNC: "In sync", OUT_OF_SYNC: "Out of sync", UNKNOWN: "Unknown"}
 FIELDS = {"image_version": "image version", "dags_hash": "DAGs", "airflow_version": "Airflow"}
@@ -40,6 +41,14 @@ def differing(group: Mapping[str, Any]) -> str:
     """Return a group and its differences, such as "2 workers (image version, DAGs)"."""
     fields = ", ".join(FIELDS[field] for field in group["differs"])
     return f"{count(group['members'], group['role'])} ({fields})"
+
+
+def memory(workers: Iterable[Member]) -> str:
+    """Say how many slots the consuming workers use, if their memory does not allow for all; else nothing."""
+    consuming = [worker for worker in workers if worker.state == CONSUMING]
+    used = sum(worker.slots for worker in consuming)
+    declared = sum(max(worker.slots, worker.declared_slots) for worker in consuming)
+    return f"memory: takes {used:,} of {count(declared, 'slot')}" if used < declared else ""
 
 
 def expected(forecast: Forecast | None) -> Parts:

@@ -7,10 +7,11 @@ import os
 import socket
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from agent.runner import protocol
-from agent.runner.protocol import Outcome, Request
+from agent.runner.protocol import Memory, Outcome, Request
 
 CONNECT_TIMEOUT_S = 120.0  # the runner listens after some 5 s, on a slow machine after 30 s
 CONNECT_EVERY_S = 0.1
@@ -46,15 +47,15 @@ class Runner:
                     raise RunnerUnavailable(f"no runner listens in {folder}: {error}") from None
             time.sleep(CONNECT_EVERY_S)
 
-    def run(self, request: Request) -> Outcome | None:
+    def run(self, request: Request, *, number: int = 0) -> Outcome | None:
         """Run a workload to its end. None: the runner, or the process that supervised it, died. Raises OSError.
 
-        An OSError means that the workload has not begun.
+        An OSError means that the workload has not begun. `number`: under which `listen` tells of its memory.
         """
         ours, theirs = socket.socketpair()
         with ours:
             with theirs, self._lock:
-                socket.send_fds(self._control, [protocol.RUN], [theirs.fileno()])
+                socket.send_fds(self._control, [protocol.run_message(number)], [theirs.fileno()])
             with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # it died already: there is no outcome
                 protocol.send_request(ours, request)
             return protocol.receive_outcome(ours)
@@ -70,8 +71,9 @@ class Runner:
             self._control.shutdown(socket.SHUT_RDWR)  # also for threads that wait on it
         self._control.close()
 
-    def wait_until_lost(self) -> None:
-        """Return when the runner has ended."""
+    def listen(self, note: Callable[[Memory], None]) -> None:
+        """Pass on what the runner tells of its memory, each second, if it knows its limit. Return when it has ended."""
         with contextlib.suppress(OSError):
-            while self._control.recv(1):
-                pass
+            while message := self._control.recv(protocol.MAX_MEMORY_MESSAGE):
+                if (memory := protocol.memory_in(message)) is not None:
+                    note(memory)

@@ -12,6 +12,7 @@ import os
 import signal
 import time
 from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 
 from agent.runner.container_memory import MIB, ControlGroup, control_group, limit_of
 from agent.runner.memory_report import MemoryReport, in_mib
@@ -55,6 +56,18 @@ def greediest(reading: Reading, *, but: Collection[int] = ()) -> Use | None:
     )
 
 
+@dataclass(frozen=True, kw_only=True)
+class Measurement:
+    """Bytes: those that can be held before tasks are ended, and those that are held now.
+
+    `tasks`: by the process id of each task's supervisor; `others`: beside them.
+    """
+
+    usable: int
+    tasks: Mapping[int, int]
+    others: int
+
+
 class Guard:
     """Watches the memory of the container in which this process runs tasks."""
 
@@ -64,6 +77,7 @@ class Guard:
         self._reserve = reserve_of(limit)
         self._ledger = Ledger(os.getpid())
         self._tasks_due = 0.0
+        self._measurement: Measurement | None = None
         self._ending: set[int] = set()  # processes that were told to end and have not yet
         self._ending_until = 0.0
         self._is_blind = False
@@ -71,6 +85,11 @@ class Guard:
     def kills(self) -> int | None:
         """Return how many processes the kernel has killed for want of memory; None if that is not known."""
         return None if self._group is None else self._group.kills()
+
+    def take_measurement(self) -> Measurement | None:
+        """Return what the tasks were seen to hold, once for each TASKS_EVERY_S; else None."""
+        taken, self._measurement = self._measurement, None
+        return taken
 
     def tick(self, reports: Mapping[int, MemoryReport], *, others: Collection[int]) -> float:
         """Measure, end a task if it must be, and return the seconds until the next call is due.
@@ -91,7 +110,9 @@ class Guard:
         reading = None
         if used is None or now >= self._tasks_due or self.limit - used < self._reserve:
             reading = self._ledger.read(supervisors=reports.keys(), others=others)
-            self._tasks_due = now + TASKS_EVERY_S
+            if now >= self._tasks_due:
+                self._measurement = self._measured(reading, reading.total if used is None else used)
+                self._tasks_due = now + TASKS_EVERY_S
             for key, use in reading.uses.items():
                 if use.is_task and use.pids:
                     reports[key].note(use.bytes)
@@ -102,6 +123,10 @@ class Guard:
             if not self._ending or now >= self._ending_until:
                 self._end_greediest(reading, reports, room=room, now=now)
         return wait_s(room, reserve=self._reserve)
+
+    def _measured(self, reading: Reading, used: int) -> Measurement:
+        tasks = {key: use.bytes for key, use in reading.uses.items() if use.is_task}
+        return Measurement(usable=self.limit - self._reserve, tasks=tasks, others=max(0, used - sum(tasks.values())))
 
     def _end_greediest(self, reading: Reading, reports: Mapping[int, MemoryReport], *, room: int, now: float) -> None:
         use = greediest(reading, but=self._ending)

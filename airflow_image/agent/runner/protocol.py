@@ -1,10 +1,11 @@
 """What worker and runner send each other.
 
-The control connection is a SOCK_SEQPACKET socket, which the worker opens before any task runs, and keeps. Its messages,
-all from the worker: RUN with the descriptor of a stream socket, and END_TASKS. The worker writes a Request to the
-stream, the process that supervises the workload answers with an Outcome, and closes it. Because only that process
-reads the request, a workload's token is in no other memory. If that process dies, the runner ends what is left of the
-task, then answers in its place. A stream that ends without an outcome: the runner died as well.
+The control connection is a SOCK_SEQPACKET socket, which the worker opens before any task runs, and keeps. The worker
+sends END_TASKS, and RUN with a number of its choice and the descriptor of a stream socket; the runner sends how much
+memory there is. The worker writes a Request to the stream, the process that supervises the workload answers with an
+Outcome, and closes it. Because only that process reads the request, a workload's token is in no other memory. If that
+process dies, the runner ends what is left of the task, then answers in its place. A stream that ends without an
+outcome: the runner died as well.
 """
 
 from __future__ import annotations
@@ -12,13 +13,17 @@ from __future__ import annotations
 import json
 import os
 import socket
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
-RUN = b"run"
+RUN = b"run "  # and a number
 END_TASKS = b"end tasks"
 SOCKET = "runner.sock"
 MAX_OUTCOME_BYTES = 65_536
+MAX_MEMORY_MESSAGE = 65_536  # bytes; 256 tasks take 6 KB
+MOST_MEMORY = 2**50  # bytes; more is not believed
 MAX_REASON = 500  # characters
 MAX_NAME = 500  # characters of both ids in the log
 SUPERVISOR_DIED = "SupervisorDied"  # the error of the runner's own outcome
@@ -48,6 +53,59 @@ class Outcome:
     memory_limit: int | None = None
     left_behind: int = 0
 
+    @property
+    def is_whole(self) -> bool:
+        """Whether the workload ran to its own end, well or not."""
+        return self.is_started and not self.error and self.memory_limit is None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Memory:
+    """The container's memory in bytes. `usable`: what can be held before the runner ends a task.
+
+    `tasks`: what each task holds, by its number. `others`: what is held beside them, as by the runner itself.
+    """
+
+    usable: int
+    others: int
+    tasks: Mapping[int, int]
+
+
+def run_message(number: int) -> bytes:
+    """Return the message that lets the runner run a workload under this number."""
+    return RUN + str(number).encode()
+
+
+def number_in(message: bytes) -> int | None:
+    """Return the number in a message of `run_message`; None for another message."""
+    number = message.removeprefix(RUN)
+    return int(number) if number != message and number.isdigit() else None
+
+
+def memory_message(memory: Memory) -> bytes:
+    """Return the message for `memory_in`."""
+    return json.dumps(asdict(memory), separators=(",", ":")).encode()
+
+
+def memory_in(message: bytes) -> Memory | None:
+    """Return what a message of the runner says; None if it is malformed: the runner also runs the code of DAGs."""
+    try:
+        said = json.loads(message)
+        memory = Memory(
+            usable=_bytes(said["usable"]),
+            others=_bytes(said["others"]),
+            tasks={int(number): _bytes(held) for number, held in said["tasks"].items()},
+        )
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return None
+    return memory
+
+
+def _bytes(value: Any) -> int:
+    if type(value) is not int or not 0 <= value <= MOST_MEMORY:
+        raise ValueError("no plausible number of bytes")
+    return value
+
 
 def send_request(stream: socket.socket, request: Request) -> None:
     """Send the request; nothing can follow it. Raises OSError."""
@@ -69,18 +127,28 @@ def send_outcome(stream: socket.socket, outcome: Outcome) -> None:
 def receive_outcome(stream: socket.socket) -> Outcome | None:
     """Wait for the outcome; None if the other end closed without a whole one."""
     try:
-        return Outcome(**json.loads(_read(stream, limit=MAX_OUTCOME_BYTES)))
+        outcome = Outcome(**json.loads(_read(stream, limit=MAX_OUTCOME_BYTES)))
+        for count in (outcome.peak, outcome.memory_limit):
+            if count is not None:
+                _bytes(count)
+        return outcome
     except (OSError, ValueError, TypeError):
+        return None
+
+
+def task_of(workload: str) -> str | None:
+    """Return the ids of a workload's DAG and task; None for a workload of another kind."""
+    try:
+        task = json.loads(workload)["ti"]
+        return f"{task['dag_id']}.{task['task_id']}"[:MAX_NAME]
+    except (ValueError, KeyError, TypeError):
         return None
 
 
 def name_of(workload: str) -> str:
     """Return the ids of a workload's DAG and task, for a log; nothing else of the workload may get there."""
-    try:
-        task = json.loads(workload)["ti"]
-        return repr(f"{task['dag_id']}.{task['task_id']}"[:MAX_NAME])
-    except (ValueError, KeyError, TypeError):
-        return "of unknown name"
+    task = task_of(workload)
+    return "of unknown name" if task is None else repr(task)
 
 
 def address_in(folder: Path) -> tuple[str, int]:

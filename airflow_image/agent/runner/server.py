@@ -54,6 +54,7 @@ class Server:
         self._children: set[int] = set()
         self._streams: dict[int, socket.socket] = {}  # by the process id of the workload's supervisor
         self._reports: dict[int, MemoryReport] = {}  # likewise
+        self._numbers: dict[int, int] = {}  # of the workloads, likewise
         self._deaths = Deaths()
         self._ender: int | None = None  # the process that ends tasks
         self._is_stopping = False
@@ -72,7 +73,9 @@ class Server:
             wait_s = min(self._watch_memory(), TICK_AFTER_DEATH_S if self._deaths else TICK_S)
             if control is None:
                 time.sleep(wait_s)
-            elif select.select([control], [], [], wait_s)[0] and not self._serve(control):
+                continue
+            self._tell_memory(control)
+            if select.select([control], [], [], wait_s)[0] and not self._serve(control):
                 control.close()
                 control = None
 
@@ -86,6 +89,19 @@ class Server:
         if self._guard is None:
             return TICK_S
         return min(TICK_S, self._guard.tick(self._reports, others=self._children - self._reports.keys()))
+
+    def _tell_memory(self, control: socket.socket) -> None:
+        """Tell the worker what was measured. It is told again soon, so nothing waits for it."""
+        measured = None if self._guard is None else self._guard.take_measurement()
+        if measured is None:
+            return
+        memory = protocol.Memory(
+            usable=measured.usable,
+            others=measured.others,
+            tasks={self._numbers[pid]: held for pid, held in measured.tasks.items()},
+        )
+        with contextlib.suppress(OSError):
+            control.send(protocol.memory_message(memory), socket.MSG_DONTWAIT)
 
     def _stop(self, *_: object) -> None:
         """Note a SIGTERM. ECS stops the worker first; its connection ends when it needs the runner no longer."""
@@ -114,18 +130,18 @@ class Server:
             message, descriptors, _, _ = socket.recv_fds(control, 64, 1)
         except OSError:
             return False
-        if message == protocol.RUN and descriptors:
-            self._fork(control, socket.socket(fileno=descriptors[0]))
+        if descriptors and (number := protocol.number_in(message)) is not None:
+            self._fork(control, socket.socket(fileno=descriptors[0]), number)
         elif message == protocol.END_TASKS and self._ender is None:
             self._ender = self._child(control, lambda: end_tasks(psutil.Process(os.getppid())))
         return bool(message)
 
-    def _fork(self, control: socket.socket, stream: socket.socket) -> None:
+    def _fork(self, control: socket.socket, stream: socket.socket, number: int) -> None:
         report = MemoryReport()
         try:
             pid = self._child(control, lambda: self._run_workload(stream, report))
             # This process never reads from the stream, and writes to it only if the supervisor dies.
-            self._streams[pid], self._reports[pid] = stream, report
+            self._streams[pid], self._reports[pid], self._numbers[pid] = stream, report, number
         except OSError as error:
             report.close()
             log.error("runner: cannot fork: %s", error)
@@ -185,6 +201,7 @@ class Server:
     def _note_end(self, pid: int, status: int) -> None:
         self._children.discard(pid)
         self._ender = None if pid == self._ender else self._ender
+        self._numbers.pop(pid, None)
         if (report := self._reports.pop(pid, None)) is not None:
             report.close()
         if (stream := self._streams.pop(pid, None)) is not None:

@@ -482,7 +482,7 @@ def test_a_runner_that_never_had_a_worker_ends_when_it_is_told(served: Served) -
 
 
 def test_a_worker_notices_that_the_runner_has_died(served: Served, runner: Runner) -> None:
-    noticed = threading.Thread(target=runner.wait_until_lost)
+    noticed = threading.Thread(target=runner.listen, args=(lambda _: None,))
     noticed.start()
     served.process.kill()
     noticed.join(10)

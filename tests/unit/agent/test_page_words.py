@@ -5,10 +5,10 @@ from dataclasses import replace
 import pytest
 
 from agent.page.code import code_by_role
-from agent.page.words import Parts, count, expected, verdict
+from agent.page.words import Parts, count, expected, memory, verdict
 from bench.micro.page.sample_fleet import OLDER, a_member
 from fleet.forecast import Forecast
-from fleet.member import WEBSERVER, Member
+from fleet.member import DRAINING, WEBSERVER, Member
 
 NOW = 1_700_000_000.0
 A_WEBSERVER = a_member(1, role=WEBSERVER, now=NOW)
@@ -68,3 +68,11 @@ def test_the_verdict_of_an_unknown_fleet_gives_a_few_reasons() -> None:
 )
 def test_the_forecast_is_a_sentence_with_its_first_times(forecast: Forecast | None, parts: Parts) -> None:
     assert expected(forecast) == parts
+
+
+def test_memory_is_mentioned_where_it_limits_workers() -> None:
+    short = replace(WORKERS[0], slots=4, declared_slots=16)
+    assert memory([short, replace(WORKERS[1], slots=16, declared_slots=16)]) == "memory: takes 20 of 32 slots"
+    assert memory([replace(WORKERS[0], slots=16, declared_slots=16)]) == ""
+    assert memory([replace(WORKERS[0], slots=16)]) == ""  # of an older release
+    assert memory([replace(short, state=DRAINING)]) == ""

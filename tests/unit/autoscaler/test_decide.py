@@ -24,7 +24,14 @@ def worker(name: str, state: str = CONSUMING, *, active: int = 0, order: str | N
     """Return a worker as its agent would report it: protected while it consumes or drains."""
     protected = other.pop("protected", state in (CONSUMING, DRAINING))
     return Worker(
-        id=name, state=state, active=active, slots=4, protected=protected, order=order, started_at=NOW - 600, **other
+        id=name,
+        state=state,
+        active=active,
+        slots=other.pop("slots", 4),
+        protected=protected,
+        order=order,
+        started_at=NOW - 600,
+        **other,
     )
 
 
@@ -507,3 +514,19 @@ def test_a_worker_that_takes_no_messages_drains_first() -> None:
     stuck = worker("stuck", trouble="not connected to its queues", active=1)
     decision = decided(seen(stuck, worker("well"), queued=0), LONG_SURPLUS)
     assert decision.drain == ("stuck",)
+
+
+def test_workers_count_with_the_slots_that_their_memory_allows_for() -> None:
+    """Four waiting tasks need two more workers where each takes two of its four slots; it would be one with four."""
+    short = tuple(worker(name, active=2, slots=2, declared_slots=4) for name in "ab")
+    decision = decided(seen(*short, queued=4))
+    assert (decision.needed, decision.desired) == (4, 4)
+    assert "memory: workers take 2 of 4 slots" in decision.reason
+    roomy = decided(seen(*(worker(name, active=4) for name in "ab"), queued=4))
+    assert (roomy.needed, roomy.desired) == (3, 3)
+    assert "memory" not in roomy.reason
+
+
+def test_a_worker_that_takes_no_messages_says_nothing_about_slots() -> None:
+    short = worker("a", active=2, slots=2, declared_slots=4, trouble="not connected to its queues")
+    assert "memory" not in decided(seen(short, queued=4)).reason

@@ -20,6 +20,12 @@ def test_a_record_reads_back_as_the_member_that_wrote_it() -> None:
     assert Member.from_json(A_WORKER.to_json(), member_id=A_WORKER.id) == A_WORKER
 
 
+def test_a_record_of_an_older_release_declares_the_slots_that_it_has() -> None:
+    old = json.loads(A_WORKER.to_json())
+    del old["declared_slots"]
+    assert Member.from_json(json.dumps(old)).declared_slots == A_WORKER.slots
+
+
 def test_a_record_does_not_hold_its_last_seen_time() -> None:
     assert "last_seen" not in json.loads(dataclasses.replace(A_WORKER, last_seen=5.0).to_json())
 
@@ -48,6 +54,7 @@ def test_a_member_outside_any_pool_reads_back() -> None:
         pytest.param(record(slots=1.5), "slots is 1.5", id="half a slot"),
         pytest.param(record(active=True), "active is True", id="a truth for a count"),
         pytest.param(record(left_behind=-1), "left_behind is -1", id="less than nothing left behind"),
+        pytest.param(record(declared_slots=-1), "declared_slots is -1", id="less than no slots declared"),
         pytest.param(record(protected="yes"), "protected is 'yes'", id="a word for a truth"),
         pytest.param(record(started_at=float("nan")), "started_at is nan", id="not a number"),
         pytest.param(record(queues="default"), "queues is 'default'", id="a word for a list"),

@@ -12,7 +12,11 @@ const LEFT_BEHIND = "processes that this worker's tasks have left behind, which 
 
 function tasks(member) {
   const busy = member.slots > 0 ? `${member.active} / ${member.slots}` : "–";
-  return member.left_behind ? `${busy} (${member.left_behind} left behind)` : busy;
+  const notes = [
+    member.slots < member.declared_slots && `memory: takes ${member.slots} of ${member.declared_slots} slots`,
+    member.left_behind && `${member.left_behind} left behind`,
+  ].filter(Boolean);
+  return notes.length ? `${busy} (${notes.join(", ")})` : busy;
 }
 
 const isKnownToDiffer = (value, wanted) => Boolean(value && wanted && value !== wanted);

@@ -75,7 +75,7 @@ export function Pool({ pool, workers, past, hours, step, readAt }) {
         Box,
         { as: "dl", display: "grid", gridTemplateColumns: { base: "repeat(2, 1fr)", md: "repeat(5, 1fr)" }, rowGap: 4, columnGap: 3 },
         h(Figure, { name: "Queued", value: figure(pool.queued), detail: pool.waiting ? `and ${figure(pool.waiting)} waiting for a slot` : "tasks", accent: "orange.solid" }),
-        h(Figure, { name: "Active", value: figure(pool.active), detail: `of ${count(pool.slots, "slot")}`, accent: "blue.solid" }),
+        h(Figure, { name: "Active", value: figure(pool.active), detail: pool.memory || `of ${count(pool.slots, "slot")}`, accent: "blue.solid" }),
         h(Figure, { name: "Consuming", value: figure(pool.consuming), detail: moving.join(", "), accent: "green.solid" }),
         h(Figure, { name: "Draining", value: figure(pool.draining), accent: pool.draining ? "orange.solid" : undefined }),
         h(Figure, { name: "Desired", value: figure(pool.desired), detail: "workers", accent: "purple.solid" }),
