@@ -19,7 +19,7 @@ from celery.result import AsyncResult
 from kombu import pools
 from redis import RedisError
 
-from agent import connections, variables
+from agent import connections, idle, variables
 from agent.broker import Outage, connect, in_words, patience_s
 from agent.lost import GIVE_UP_AFTER_S, MOST_TIMES, Sightings, waiting_in
 from agent.refusals import SEND_AGAIN_AFTER_S, Refusals
@@ -81,8 +81,9 @@ class FleetExecutor(CeleryExecutor):  # type: ignore[misc]  # Airflow is not typ
         self._reporting: ReportingThread | None = None
 
     def start(self) -> None:
-        """Report the scheduler of this process, which calls this before its first loop, to the fleet."""
+        """Prepare the scheduler of this process, which calls this before its first loop, and report it to the fleet."""
         super().start()
+        idle.install()
         if variables.TASK_ARN in os.environ:
             self._reporting = ReportingThread(os.environ)
 
