@@ -20,12 +20,12 @@ import sys
 import threading
 import time
 from collections.abc import Collection, Iterable, Sequence
-from pathlib import Path
 
 import psutil
 
 log = logging.getLogger(__name__)
 
+LIBC = ctypes.CDLL(None)
 PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36  # from <linux/prctl.h>
 # A process of which the task's end is the end, such as one that reads from it, ends by itself within this time.
 TELL_AFTER_S = 0.5
@@ -45,7 +45,7 @@ def bind_to_parent() -> None:
 
     The kernel does it at once, even if the runner hangs. A task can refuse it: then the runner ends the task.
     """
-    supervisor, is_bound, libc = os.getpid(), False, ctypes.CDLL(None)
+    supervisor, is_bound = os.getpid(), False
 
     def bind() -> None:
         nonlocal is_bound
@@ -53,7 +53,7 @@ def bind_to_parent() -> None:
             return
         is_bound = True
         if sys.platform == "linux":
-            libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+            LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
         if os.getppid() != supervisor:  # it died before the call
             os._exit(1)
 
@@ -184,13 +184,16 @@ def listed(names: Sequence[str]) -> str:
 
 def _adopt_orphans() -> None:
     if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+        LIBC.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
 
 def _children() -> set[int]:
     """Return the ids of this process's children, also of those that have ended and whose status is not read yet."""
+    lists = []
     try:
-        lists = [path.read_text() for path in Path("/proc/self/task").glob("*/children")]
+        for thread in os.listdir("/proc/self/task"):  # noqa: PTH208 - each task's supervisor pays for Path.glob
+            with open(f"/proc/self/task/{thread}/children") as file:  # noqa: PTH123
+                lists.append(file.read())
     except OSError:
         lists = []
     if not lists:  # a kernel without these files

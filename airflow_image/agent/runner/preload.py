@@ -10,6 +10,8 @@ import os
 
 from pydantic import TypeAdapter
 
+from agent.runner.rehearsal import rehearse
+
 log = logging.getLogger(__name__)
 
 MODULES = (
@@ -53,6 +55,7 @@ def preload() -> TypeAdapter[object]:
     client.Client._get_ssl_context_cached(client.API_SSL_CA_FILE_PATH, client.API_SSL_CERT_PATH)
     _build_log_client()
     decoder: TypeAdapter[object] = TypeAdapter(ExecutorWorkload)
+    rehearse()
     gc.collect()
     gc.freeze()  # a collection in a task's process would copy every page that it marks
     return decoder

@@ -255,12 +255,15 @@ def main() -> None:
     from airflow.configuration import conf
     from airflow.executors.base_executor import BaseExecutor
 
-    from agent.runner import memory_report, obsolete, pace
+    from agent.runner import decoders, huge_pages, memory_report, obsolete, pace, uploads
     from agent.runner.preload import preload
 
     pace.install()
     decoder = preload()
     obsolete.install()
+    decoders.install()
+    uploads.install()
+    huge_pages.join()
 
     logs_to_stdout = conf.getboolean("logging", "task_logs_to_stdout", fallback=False)
 

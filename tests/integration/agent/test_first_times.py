@@ -1,0 +1,116 @@
+"""What the runner does once, so that tasks need not: each test shows also that Airflow's processes would do it."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.support.airflows_python import asked, needs_airflow
+from tests.support.aws_api import REGION, AwsApi
+
+pytestmark = needs_airflow
+
+# Counts pydantic's decoders that a task's process builds: those of its supervisor's messages, and one for a field.
+DECODERS = """
+import os
+import pydantic
+from airflow.sdk.execution_time import comms, task_runner
+from agent.runner import decoders
+if os.environ["INSTALLED"] == "yes":
+    decoders.install()
+built = []
+make = pydantic.TypeAdapter.__init__
+
+def count(self, *arguments, **options):
+    built.append(self)
+    make(self, *arguments, **options)
+
+pydantic.TypeAdapter.__init__ = count
+comms.CommsDecoder(socket=None)
+field = task_runner.TypeAdapter(task_runner.JsonValue).validate_python({"a": [1, "b"]})
+other = comms.TypeAdapter(list[int]).validate_python(["1"])
+answer([len(built), field, other])
+"""
+
+
+@pytest.mark.parametrize(("installed", "built"), [("yes", 1), ("no", 4)])
+def test_the_decoders_of_a_task_are_built_before_it_is_forked(installed: str, built: int, tmp_path: Path) -> None:
+    """When the second case fails, Airflow builds them once by itself."""
+    assert asked(DECODERS, home=tmp_path, INSTALLED=installed) == [built, {"a": [1, "b"]}, [1]]
+
+
+# Uploads two parts of one log, then the whole again, and a log to a bucket that is missing.
+UPLOADS = """
+import os
+from airflow.providers.amazon.aws.log.s3_task_handler import S3RemoteLogIO
+from agent.runner import uploads
+if os.environ["INSTALLED"] == "yes":
+    uploads.install()
+bucket = "logs-" + os.environ["INSTALLED"]
+place = "s3://" + bucket + "/base"
+remote = S3RemoteLogIO(remote_base=place, base_log_folder=os.environ["AIRFLOW_HOME"], delete_local_copy=False)
+sent = []
+remote.hook.get_conn().meta.events.register("before-call.s3", lambda model, **_: sent.append(model.name))
+answers = [remote.write("one", place + "/a.log"), remote.write("two", place + "/a.log")]
+requests, log = list(sent), remote.s3_read(place + "/a.log")
+remote.write(log, place + "/a.log")
+again = remote.s3_read(place + "/a.log")
+answers.append(remote.write("x", "s3://missing/base/b.log"))
+answer({"answers": answers, "requests": requests, "log": log, "log_after_a_lost_answer": again})
+"""
+
+
+@pytest.mark.parametrize(
+    ("installed", "requests"),
+    [
+        # The second upload finds an earlier part, and Airflow goes on as it always does; it reads with another client.
+        ("yes", ["PutObject", "PutObject", "HeadObject", "PutObject"]),
+        pytest.param("no", ["HeadObject", "PutObject", "HeadObject", "PutObject"], marks=pytest.mark.slow),
+    ],
+)
+def test_a_log_without_an_earlier_part_is_uploaded_by_one_request(
+    installed: str, requests: list[str], api: AwsApi, tmp_path: Path
+) -> None:
+    """When the second case fails, Airflow no longer asks first."""
+    api.client("s3").create_bucket(Bucket=f"logs-{installed}", CreateBucketConfiguration={"LocationConstraint": REGION})
+    settings = {name: value for name, value in api.environment.items() if name.startswith("AWS_")}
+    found = asked(UPLOADS, home=tmp_path, INSTALLED=installed, AIRFLOW_CONN_AWS_DEFAULT="aws://", **settings)
+    assert found["requests"] == requests
+    assert found["log"] == "one\ntwo"
+    assert found["answers"] == [True, True, False]
+    # An upload whose answer was lost is sent again, and meets itself.
+    assert found["log_after_a_lost_answer"] == ("one\ntwo" if installed == "yes" else "one\ntwo\none\ntwo")
+
+
+# Makes a first request of Airflow's client, after a rehearsal or without one, and tells what is worked out only then.
+REHEARSED = """
+import os, re
+import airflow.sdk
+from agent.runner import rehearsal
+sent = []
+if os.environ["REHEARSED"] == "yes":
+    import httpcore
+    httpcore.HTTPConnection.handle_request = lambda *_: sent.append("http")
+    rehearsal.rehearse()
+compiled = []
+compile = re._compiler.compile
+
+def count(pattern, *arguments):
+    compiled.append(str(pattern))
+    return compile(pattern, *arguments)
+
+re._compiler.compile = count
+rehearsal._requests()
+rehearsal._dag()
+answer([len(compiled), sent])
+"""
+
+
+def test_a_rehearsal_leaves_nothing_to_compile_and_sends_nothing(tmp_path: Path) -> None:
+    assert asked(REHEARSED, home=tmp_path, REHEARSED="yes") == [0, []]
+
+
+@pytest.mark.slow
+def test_a_task_would_compile_patterns_without_a_rehearsal(tmp_path: Path) -> None:
+    """When this fails, the rehearsal of requests has become needless."""
+    compiled, _ = asked(REHEARSED, home=tmp_path, REHEARSED="no")
+    assert compiled > 0
