@@ -17,7 +17,7 @@ POOL_KEY = f"aws:ResourceTag/{POOL_TAG}"
 
 
 def deny_own_resources(
-    *, cluster: Cluster, database_arn: Any, bucket_arn: Any, key_arn: Any, pool: str
+    *, cluster: Cluster, database_arn: Any, bucket_arn: Any, access_logs_arn: Any, key_arn: Any, pool: str
 ) -> list[Statement]:
     """Deny what would lead to the stack's secrets, end ECS tasks, or change or remove what the stack has.
 
@@ -50,6 +50,11 @@ def deny_own_resources(
             "Resource": [_arn("ecs", f"task/{placeholder(cluster)}/*")],
             # A worker of a release without the tag may be changed by all.
             "Condition": {"StringNotEquals": {POOL_KEY: pool}, "Null": {POOL_KEY: "false"}},
+        },
+        {
+            "Effect": "Deny",
+            "Action": ["s3:*"],
+            "Resource": [access_logs_arn, Sub("${Bucket}/*", Bucket=access_logs_arn)],
         },
         {
             "Effect": "Deny",

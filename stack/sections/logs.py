@@ -35,8 +35,11 @@ class AccessLogs:
 
 @dataclass(frozen=True, kw_only=True)
 class Logs:
+    """The bucket of task logs, below `prefix`; `access` is that of access logs."""
+
     bucket: Bucket
     prefix: str
+    access: Bucket
 
 
 def add_access_logs(t: Template) -> AccessLogs:
@@ -89,7 +92,7 @@ def add_logs(t: Template, *, settings: Settings, access_logs: AccessLogs) -> Log
     bucket.DependsOn = access_logs.policy.title
     add_bucket_policy(t, "LogBucketPolicy", bucket=bucket)
     t.add_output(Output("LogBucketName", Description="Bucket with the logs of Airflow's tasks.", Value=Ref(bucket)))
-    return Logs(bucket=bucket, prefix=TASK_LOG_PREFIX)
+    return Logs(bucket=bucket, prefix=TASK_LOG_PREFIX, access=access_logs.bucket)
 
 
 def add_flow_logs(t: Template, *, network: Network, access_logs: AccessLogs) -> None:

@@ -123,6 +123,7 @@ def _add_pool(t: Template, *, base: Foundation, airflow: Airflow, sized: SizedPo
                     cluster=base.cluster.ecs,
                     database_arn=base.database.instance.get_att("DBInstanceArn"),
                     bucket_arn=base.logs.bucket.get_att("Arn"),
+                    access_logs_arn=base.logs.access.get_att("Arn"),
                     key_arn=base.settings.key_arn,
                     pool=pool.name,
                 ),

@@ -120,6 +120,13 @@ def test_no_policy_changes_the_stack(deployed: Deployed) -> None:
     assert [said for said in map(refusal, calls) if DENIED not in said] == []
 
 
+def test_no_policy_reads_or_removes_the_logs_of_who_reached_what(deployed: Deployed) -> None:
+    s3, bucket = deployed.task("Wide", "s3"), deployed.physical("AccessLogBucket")
+    assert DENIED in refusal(partial(s3.list_objects_v2, Bucket=bucket))
+    assert DENIED in refusal(partial(s3.put_object, Bucket=bucket, Key="a", Body=b""))
+    assert DENIED in refusal(partial(s3.delete_object, Bucket=bucket, Key="a"))
+
+
 def test_a_worker_protects_itself_and_no_policy_protects_those_of_another_pool(deployed: Deployed) -> None:
     ecs, cluster = deployed.api.client("ecs"), deployed.outputs["ClusterName"]
 

@@ -185,12 +185,14 @@ def test_only_workers_protect_tasks_and_only_of_their_cluster() -> None:
 
 def test_what_tasks_are_denied_is_not_what_a_worker_needs() -> None:
     """The parts of the stack that other statements allow, and nothing else of them."""
-    own, protection, key = statements("WorkerTaskRole", "Deny")
+    own, protection, access, key = statements("WorkerTaskRole", "Deny")
     allowed = {action for s in statements("WorkerTaskRole") for action in s["Action"]}
     assert {action for action in own["NotAction"] if action not in allowed} == set()
     assert protection["Action"] == ["ecs:UpdateTaskProtection"]
     tag = "aws:ResourceTag/FleetPool"
     assert protection["Condition"] == {"StringNotEquals": {tag: "worker"}, "Null": {tag: "false"}}
+    assert access["Action"] == ["s3:*"]
+    assert access["Resource"][0] == {"Fn::GetAtt": ["AccessLogBucket", "Arn"]}
     assert key["Resource"] == [{"Fn::GetAtt": ["Key", "Arn"]}]
     assert {role for role in roles() if statements(role, "Deny")} == {"WorkerTaskRole"}
 
