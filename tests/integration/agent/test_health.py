@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import time
+import uuid
 from collections.abc import Iterator, Set
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -19,10 +20,24 @@ from agent import heartbeat, variables
 from agent.runner import running
 from project import paths
 from roles import health
+from tests.support.airflows_python import AIRFLOWS_PYTHON, POOLS, needs_airflow
 from tests.support.servers import PostgresServer
+from tests.support.waiting import eventually
 
 ROOT = Path(__file__).parents[3]
 PATHS = {"/api/v2/monitor/health", "/", "/execution/health", "/healthcheck"}
+SCHEDULER = """
+from airflow import settings
+from airflow.jobs.job import Job, run_job
+from airflow.jobs.scheduler_job_runner import SchedulerJobRunner
+from airflow.models import import_all_models
+from airflow.models.base import Base
+
+import_all_models()
+Base.metadata.create_all(settings.engine)
+runner = SchedulerJobRunner(job=Job())
+run_job(job=runner.job, execute_callable=runner._execute)
+"""
 HEALTHY = json.dumps({"metadatabase": {"status": "healthy"}, "scheduler": {"status": "unhealthy"}})
 
 
@@ -205,3 +220,36 @@ def test_a_job_is_healthy_while_its_own_heartbeat_is_recent(
 def test_a_refused_password_is_reported_without_the_password(postgres_server: PostgresServer) -> None:
     code, said = ask_image("triggerer", postgres_server, DATABASE_PASSWORD="not-this-one")
     assert (code, said) == (1, "unhealthy: the database does not answer (OperationalError)")
+
+
+@pytest.mark.slow
+@needs_airflow
+def test_a_scheduler_whose_loop_hangs_is_unhealthy(postgres_server: PostgresServer, tmp_path: Path) -> None:
+    name = f"hangs_{uuid.uuid4().hex}"
+    postgres_server.server.provision(postgres_server.user, postgres_server.password, name)
+    url = f"{postgres_server.url.rpartition('/')[0]}/{name}"
+    environment = {
+        "PATH": os.environ["PATH"],
+        "PYTHONPATH": paths.IMAGE_PYTHONPATH,
+        "AIRFLOW_HOME": str(tmp_path),
+        "AIRFLOW__CORE__EXECUTOR": "agent.executor.FleetExecutor",
+        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": url,
+        "AIRFLOW__CELERY__BROKER_URL": "redis://127.0.0.1:1/0",
+        "AIRFLOW__CELERY__RESULT_BACKEND": "agent.results:StateBackend+redis://127.0.0.1:1/0",
+        "POOLS": POOLS,
+    }
+
+    def said() -> str:
+        return ask_image("scheduler", postgres_server, DATABASE_NAME=name)[1]
+
+    with subprocess.Popen([AIRFLOWS_PYTHON, "-c", SCHEDULER], env=environment) as scheduler:
+        try:
+            assert eventually(lambda: not said(), within_s=120)
+            with psycopg.connect(url) as holder:
+                holder.execute("LOCK TABLE dag IN ACCESS EXCLUSIVE MODE")  # the loop waits for it
+                hangs = "unhealthy: SchedulerJob heartbeat missing for "
+                assert eventually(lambda: said().startswith(hangs), within_s=90)
+                assert scheduler.poll() is None
+            assert eventually(lambda: not said(), within_s=60)
+        finally:
+            scheduler.kill()
