@@ -172,6 +172,7 @@ def _worker(pool: str, queues: tuple[str, ...]) -> User:
             *_queue_keys((REMOTE_CONTROL,)),
             EVENTS_BINDING,
             RESULTS,
+            registry.peaks_key(pool),
             *_own_record(member.WORKER),
         ),
         channels=(COMMANDS_CHANNEL, EVENTS_CHANNELS),

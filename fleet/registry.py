@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from fleet import history
 from fleet.forecast import FORECAST_TTL_S, Forecast, parse_forecast
 from fleet.member import MalformedMember, Member, member_id
+from fleet.peaks import PEAKS_TTL_S, PoolPeaks, parse_peaks
 from fleet.validation import loads_each
 
 if TYPE_CHECKING:
@@ -71,6 +72,10 @@ def history_key(pool: str) -> str:
 
 def forecast_key(pool: str) -> str:
     return f"fleet:forecast:{pool}"
+
+
+def peaks_key(pool: str) -> str:
+    return f"fleet:peaks:{pool}"
 
 
 def waiting_key(pool: str) -> str:
@@ -211,6 +216,14 @@ class Registry:
         """Return the images with which workers of these pools did not come up."""
         found = self._reader.mget([given_up_key(pool) for pool in pools])
         return frozenset(_text(image) for image in found if image is not None)
+
+    def write_peaks(self, pool: str, peaks: PoolPeaks) -> None:
+        """Replace what the pool's workers have learned, which expires after PEAKS_TTL_S."""
+        self._redis.set(peaks_key(pool), peaks.to_json(), ex=PEAKS_TTL_S)
+
+    def peaks(self, pool: str) -> PoolPeaks | None:
+        """Return what the pool's workers have learned; None if nothing; raise ValueError as parse_peaks."""
+        return parse_peaks(self._redis.get(peaks_key(pool)))
 
     def write_forecast(self, pool: str, forecast: Forecast) -> None:
         """Replace the pool's forecast, which expires after FORECAST_TTL_S; raise ValueError for an invalid one."""

@@ -9,9 +9,12 @@ from __future__ import annotations
 import itertools
 import threading
 import time
+from dataclasses import replace
 
 from agent.peaks import Peaks
+from agent.runner.container_memory import MIB
 from agent.runner.protocol import Memory, Outcome
+from fleet.peaks import PoolPeaks
 
 # The runner measures every second. Without it, the worker goes by its slots.
 FRESH_S = 30.0
@@ -46,6 +49,19 @@ class Admission:
         """Take what the runner has measured."""
         with self._lock:
             self._memory, self._measured_at = memory, time.monotonic()
+
+    def adopt(self, known: PoolPeaks) -> None:
+        """Begin with what other workers of the pool have learned."""
+        with self._lock:
+            self._peaks.adopt(known)
+
+    def added_to(self, known: PoolPeaks) -> PoolPeaks | None:
+        """Return what all workers know with what this one has learned since it was last asked; None if nothing."""
+        with self._lock:
+            memory = self._memory
+            if memory is None:
+                return None
+            return self._peaks.added_to(replace(known, room=max(0, memory.usable - memory.others) // MIB))
 
     def is_open(self, *, held: int) -> bool:
         """Return whether to take another message beside the `held` ones. A worker without any always takes one."""

@@ -6,7 +6,7 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import redis
 
@@ -39,7 +39,7 @@ class FleetAgent:
     The event loop sets `snapshot` and reads `command`, each replaced whole. `count_active` counts the worker's tasks
     from any thread: the event loop's snapshots end when Celery stops. `count_left_behind`: see fleet.member.Member.
     `count_slots` returns how many of the declared slots the worker uses at present, with so many tasks active.
-    `gate_s`: see agent.gates.limit_s. `renew` dates the records of held messages anew, and may raise redis.RedisError.
+    `gate_s`: see agent.gates.limit_s. `chores`: what else is to be done at each tick; each may raise redis.RedisError.
     `end` stops the process.
     """
 
@@ -54,14 +54,14 @@ class FleetAgent:
         count_left_behind: Callable[[], int],
         count_slots: Callable[[int, int], int],
         gate_s: float,
-        renew: Callable[[], None],
+        chores: Sequence[Callable[[], None]],
         end: Callable[[], None],
     ) -> None:
         self.snapshot: Snapshot | None = None
         self.command = Command(consume=False, epoch=0)
         self._identify, self._registry, self._protection, self._code = identify, registry, protection, code
         self._count_active, self._count_left_behind, self._gate_s = count_active, count_left_behind, gate_s
-        self._count_slots, self._renew, self._end = count_slots, renew, end
+        self._count_slots, self._chores, self._end = count_slots, chores, end
         self._conduct = Conduct()
         self._permission: Permission | None = None
         self._ask_again_at = 0.0
@@ -127,7 +127,7 @@ class FleetAgent:
         self._ask_ecs()
         self.command = self._conduct.command(time.monotonic())
         self._report(identity)
-        self._renew_records()
+        self._do_chores()
 
     def _run(self) -> None:
         identity = self._identify()
@@ -235,8 +235,9 @@ class FleetAgent:
         log.warning("fleet: memory: takes %s", f"{slots} of {declared} slots" if is_short else "all slots again")
         self._is_short_of_memory, self._log_memory_at = is_short, now + LOG_MEMORY_EVERY_S
 
-    def _renew_records(self) -> None:
-        try:
-            self._renew()
-        except redis.RedisError as error:
-            log.debug("fleet: the broker does not date records anew: %s", type(error).__name__)
+    def _do_chores(self) -> None:
+        for chore in self._chores:
+            try:
+                chore()
+            except redis.RedisError as error:
+                log.debug("fleet: the broker refuses a chore: %s", type(error).__name__)

@@ -28,6 +28,7 @@ from agent.gates import limit_s
 from agent.identity import read_identity, read_task_id
 from agent.left_behind import tally
 from agent.protection import TaskProtection
+from agent.shared_peaks import SharedPeaks
 from agent.unacked import holdings
 from agent.versions import CodeHash, CodeWatch, code_folders
 
@@ -73,16 +74,19 @@ class FleetStep(bootsteps.StartStopStep):  # type: ignore[misc]  # Celery is not
 
     def __init__(self, consumer: Any, **options: Any) -> None:
         super().__init__(consumer, **options)
+        registry = registry_of(os.environ)
+        pool = os.environ.get(variables.POOL)
+        chores = [holdings.renew, *([SharedPeaks(registry, pool, admission).share] if pool else [])]
         self._agent = FleetAgent(
             identify=lambda: read_identity(os.environ),
-            registry=registry_of(os.environ),
+            registry=registry,
             protection=TaskProtection(os.environ[variables.AGENT_URI]),
             code=CodeWatch(os.environ),
             count_active=count_active,
             count_left_behind=lambda: tally.total,
             count_slots=count_slots,
             gate_s=limit_s(os.environ),
-            renew=holdings.renew,
+            chores=chores,
             end=end_process,
         )
         consumer.fleet_agent = self._agent  # for fleet_version

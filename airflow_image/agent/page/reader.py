@@ -15,6 +15,7 @@ from agent.page.entries import Decisions, read_check, read_decisions
 from fleet import history, registry
 from fleet.forecast import Forecast, parse_forecast
 from fleet.member import CODE_FIELDS, CONSUMING, DRAINED, DRAINING, STARTING, STOPPED, WORKER, Member
+from fleet.peaks import PoolPeaks, parse_peaks
 from fleet.pools import Pool, lists_of_pools
 from fleet.registry import Command, Registry, Roster, read_each
 
@@ -47,6 +48,8 @@ def read_fleet(client: redis.Redis, pools: Sequence[Pool]) -> dict[str, Any]:
         commands[decisions] = ("LRANGE", decisions, 0, DECISIONS_SHOWN - 1)
         waiting = registry.waiting_key(pool.name)
         commands[waiting] = ("GET", waiting)
+        peaks = registry.peaks_key(pool.name)
+        commands[peaks] = ("GET", peaks)
     replies = read_each(client, commands)
     decided = {pool.name: _decisions(replies[registry.decisions_key(pool.name)]) for pool in pools}
     roster = _without_ignored(roster, decided.values())
@@ -133,6 +136,11 @@ def _pool(pool: Pool, roster: Roster, replies: Mapping[str, Any], decisions: Dec
     if decisions.malformed:
         read = len(decisions.entries) + decisions.malformed
         troubles.append(f"malformed decisions among the last {read}: {decisions.malformed}")
+    needs = ""
+    try:
+        needs = words.needs(_peaks(replies[registry.peaks_key(pool.name)]), slots=pool.concurrency)
+    except ValueError as error:
+        troubles.append(f"the memory that tasks need cannot be read: {error}")
     workers = [member for member in _workers(roster.members) if member.pool == pool.name]
     states = Counter(worker.state for worker in workers)
     latest = decisions.entries[0] if decisions.entries else {}
@@ -150,6 +158,7 @@ def _pool(pool: Pool, roster: Roster, replies: Mapping[str, Any], decisions: Dec
         "active": sum(worker.active for worker in workers),
         "slots": sum(worker.slots for worker in workers if worker.state == CONSUMING),
         "memory": words.memory(workers),
+        "needs": needs,
         **{state: states[state] for state in WORKER_STATES},
         "desired": latest.get("desired"),
         "decided_at": latest.get("t"),
@@ -163,6 +172,12 @@ def _count(raw: Any) -> int | None:
     if raw is None:
         return 0
     return int(raw) if isinstance(raw, bytes) and raw.isdigit() and len(raw) <= MOST_DIGITS else None
+
+
+def _peaks(raw: Any) -> PoolPeaks | None:
+    if isinstance(raw, Exception):
+        raise ValueError("no answer of Redis")
+    return parse_peaks(raw)
 
 
 def _past(pool: Pool, replies: Mapping[str, Any], *, now: float) -> dict[str, Any]:

@@ -8,9 +8,11 @@ from typing import Any
 from agent.page.code import IN_SYNC, OUT_OF_SYNC, UNKNOWN
 from fleet.forecast import Forecast
 from fleet.member import CONSUMING, Member
+from fleet.peaks import PoolPeaks, typical
 
 TITLES = {IN_SYNC: "In sync", OUT_OF_SYNC: "Out of sync", UNKNOWN: "Unknown"}
 FIELDS = {"image_version": "image version", "dags_hash": "DAGs", "airflow_version": "Airflow"}
+MIB_A_GIB = 1024
 NAMED = 3  # reasons, or times of a forecast, that are written out
 
 # Texts, and between them times in seconds since the epoch, which are shown by the reader's clock.
@@ -49,6 +51,22 @@ def memory(workers: Iterable[Member]) -> str:
     used = sum(worker.slots for worker in consuming)
     declared = sum(max(worker.slots, worker.declared_slots) for worker in consuming)
     return f"memory: takes {used:,} of {count(declared, 'slot')}" if used < declared else ""
+
+
+def needs(peaks: PoolPeaks | None, *, slots: int) -> str:
+    """Say what a pool's tasks need, how many fit into a worker, and what to change; nothing if that is unknown."""
+    need = 0 if peaks is None else typical(peaks.last)
+    if peaks is None or not need:
+        return ""
+    fitting = peaks.room // need
+    said = (
+        f"Nine of ten tasks need up to {need:,} MiB, the largest of the last {len(peaks.last)} needed "
+        f"{max(peaks.last):,} MiB. {count(fitting, 'slot')} of a worker of this size fit, {slots:,} declared"
+    )
+    if fitting >= slots:
+        return f"{said}."
+    more = -(-(need * slots - peaks.room) // MIB_A_GIB)
+    return f"{said}: for all of them, add {more:,} GiB to a worker."
 
 
 def expected(forecast: Forecast | None) -> Parts:

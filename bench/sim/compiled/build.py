@@ -27,7 +27,7 @@ MODULES: Mapping[str, tuple[str, ...]] = {
         *("boots", "decide", "desired", "estimates", "forecast", "memory", "observation", "policy", "racing"),
         *("reason", "retirement", "revision", "rollout", "workers"),
     ),
-    "fleet": ("forecast", "history", "member", "pools", "registry", "validation"),
+    "fleet": ("forecast", "history", "member", "peaks", "pools", "registry", "validation"),
     "airflow_image/agent": ("variables",),
     "airflow_image/agent/forecaster": ("forecast",),
     "airflow_image/roles": ("errors", "forecaster_settings"),

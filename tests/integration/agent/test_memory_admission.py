@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 
 from fleet.member import CONSUMING
+from fleet.peaks import typical
+from fleet.registry import Registry
 from tests.support.airflow_worker import AirflowWorker, running_airflow_worker, workload
 from tests.support.airflows_python import needs_airflow
 from tests.support.execution_api import ExecutionApi
@@ -64,6 +66,11 @@ class Crowd:
 
         assert eventually(is_over, within_s=600), self.worker.log("worker")
 
+    def shared(self) -> int:
+        """Return the MiB that other workers of the pool know a task to need; 0 without any."""
+        known = Registry(self.worker.client).peaks("worker")
+        return typical(known.last) if known is not None else 0
+
     def ended(self) -> set[str]:
         """Return the runs whose task came to its own end."""
         return {path.stem for path in self._notes.glob("*.ended")}
@@ -113,5 +120,6 @@ def test_tasks_that_do_not_fit_together_do_not_run_together(crowd: Crowd) -> Non
     assert "is ended, which holds" not in crowd.worker.log("runner")
     assert 2 <= crowd.most_at_once() <= MOST_AT_ONCE
     assert crowd.fewest_slots <= MOST_AT_ONCE
+    assert eventually(lambda: crowd.shared() >= LARGE_MIB, within_s=60)
     said = re.findall(r"memory: takes (\d) of 8 slots", crowd.worker.log("worker"))
     assert [int(number) <= MOST_AT_ONCE for number in said] == [True]

@@ -5,10 +5,11 @@ from dataclasses import replace
 import pytest
 
 from agent.page.code import code_by_role
-from agent.page.words import Parts, count, expected, memory, verdict
+from agent.page.words import Parts, count, expected, memory, needs, verdict
 from bench.micro.page.sample_fleet import OLDER, a_member
 from fleet.forecast import Forecast
 from fleet.member import DRAINING, WEBSERVER, Member
+from fleet.peaks import PoolPeaks
 
 NOW = 1_700_000_000.0
 A_WEBSERVER = a_member(1, role=WEBSERVER, now=NOW)
@@ -76,3 +77,17 @@ def test_memory_is_mentioned_where_it_limits_workers() -> None:
     assert memory([replace(WORKERS[0], slots=16, declared_slots=16)]) == ""
     assert memory([replace(WORKERS[0], slots=16)]) == ""  # of an older release
     assert memory([replace(short, state=DRAINING)]) == ""
+
+
+def test_what_tasks_need_is_compared_with_the_slots() -> None:
+    """3,280 MiB for eight tasks are 1,580 more than there are."""
+    peaks = PoolPeaks(last=(*[50] * 8, 410, 1500), room=1700)
+    said = "Nine of ten tasks need up to 410 MiB, the largest of the last 10 needed 1,500 MiB. "
+    said += "4 slots of a worker of this size fit"
+    assert needs(peaks, slots=8) == f"{said}, 8 declared: for all of them, add 2 GiB to a worker."
+    assert needs(peaks, slots=4) == f"{said}, 4 declared."
+
+
+def test_where_nothing_is_known_of_what_tasks_need_nothing_is_said() -> None:
+    assert needs(None, slots=8) == ""
+    assert needs(PoolPeaks(last=(0, 0), room=1700), slots=8) == ""

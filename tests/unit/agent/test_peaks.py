@@ -1,6 +1,9 @@
 """What a worker learns of the memory that tasks need."""
 
-from agent.peaks import LAST_OF_A_TASK, LAST_OF_ALL, MOST_TASKS, Peaks
+from agent.peaks import LAST_OF_A_TASK, MOST_TASKS, Peaks
+from fleet.peaks import LAST, PoolPeaks
+
+MIB = 1024 * 1024
 
 
 def learnt(*runs: tuple[str, int], is_whole: bool = True) -> Peaks:
@@ -42,7 +45,7 @@ def test_nine_of_ten_messages_need_no_more_than_what_is_typical() -> None:
 
 
 def test_only_the_last_tasks_are_typical() -> None:
-    assert learnt(*[("a", 900)] * LAST_OF_ALL, *[("b", 10)] * LAST_OF_ALL).typical == 10
+    assert learnt(*[("a", 900)] * LAST, *[("b", 10)] * LAST).typical == 10
 
 
 def test_the_tasks_that_ran_last_are_remembered() -> None:
@@ -50,3 +53,21 @@ def test_the_tasks_that_ran_last_are_remembered() -> None:
     peaks.learn("0", 10, is_whole=True)
     peaks.learn("another", 10, is_whole=True)
     assert (peaks.of("0"), peaks.of("1"), peaks.of("another")) == (10, None, 10)
+
+
+def test_a_worker_begins_with_what_others_have_learned_and_goes_on_with_its_own() -> None:
+    peaks = learnt(("a", 10 * MIB))
+    peaks.adopt(PoolPeaks(last=(400,) * LAST, room=1))
+    assert peaks.typical == 400 * MIB
+    for _ in range(LAST - 1):
+        peaks.learn("a", 10 * MIB, is_whole=True)
+    assert peaks.typical == 10 * MIB
+
+
+def test_a_worker_tells_what_it_has_learned_once() -> None:
+    peaks = learnt(("a", 10 * MIB), ("b", 20 * MIB + 1))
+    known = PoolPeaks(last=(7,), room=1)
+    assert peaks.added_to(known) == PoolPeaks(last=(7, 10, 21), room=1)
+    assert peaks.added_to(known) is None
+    peaks.learn("leak", 900 * MIB, is_whole=False)
+    assert peaks.added_to(known) is None

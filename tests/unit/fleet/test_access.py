@@ -59,7 +59,8 @@ def test_a_user_names_its_commands_and_keys_one_by_one(user: User) -> None:
 def test_who_runs_foreign_code_touches_no_decision_order_or_forecast(name: str) -> None:
     registry = [key for key in USERS[name].keys if key.startswith("fleet:")]
     role = "worker" if name.startswith("worker-") else name
-    assert registry == ["fleet:members", f"fleet:member:*/{role}"]
+    own = [f"fleet:peaks:{name.removeprefix('worker-')}"] if role == "worker" else []
+    assert registry == [*own, "fleet:members", f"fleet:member:*/{role}"]
 
 
 @pytest.mark.parametrize("name", [access.READER, access.PAGE])

@@ -80,6 +80,7 @@ export function Pool({ pool, workers, past, hours, step, readAt }) {
         h(Figure, { name: "Draining", value: figure(pool.draining), accent: pool.draining ? "orange.solid" : undefined }),
         h(Figure, { name: "Desired", value: figure(pool.desired), detail: "workers", accent: "purple.solid" }),
       ),
+      pool.needs && h(Text, { fontSize: "sm", color: "fg.muted" }, pool.needs),
       h(Stack, { gap: 2 }, h(Workers, { workers }), h(Legend)),
       past && h(Chart, { past, hours, step, concurrency: pool.concurrency, name: pool.name, now: readAt }),
       past && h(Text, { fontSize: "sm", color: past.forecast ? undefined : "fg.muted" }, timed(past.expected)),
