@@ -50,9 +50,12 @@ class Run:
 
 
 class AirflowRunner:
-    """A runner whose tasks are those of a DAG file. With `in_group`, the kernel holds it to the limit as well."""
+    """A runner whose tasks are those of a DAG file. With `in_group`, the kernel holds it to the limit as well.
 
-    def __init__(self, folder: Path, *, dag: str, limit_mib: int, in_group: bool) -> None:
+    `packages`: a folder of installed packages beside Airflow's.
+    """
+
+    def __init__(self, folder: Path, *, dag: str, limit_mib: int, in_group: bool, packages: Path | None = None) -> None:
         self.folder = folder
         for name in ("dags", "logs", "shared"):
             (folder / name).mkdir()
@@ -61,7 +64,7 @@ class AirflowRunner:
         self._api = ExecutionApi().__enter__()
         environment = {
             "PATH": f"{AIRFLOWS_PYTHON.parent}:{os.environ['PATH']}",
-            "PYTHONPATH": paths.IMAGE_PYTHONPATH,
+            "PYTHONPATH": paths.IMAGE_PYTHONPATH + (f":{packages}" if packages else ""),
             "AIRFLOW_HOME": str(folder),
             "SHARED_FOLDER": str(folder / "shared"),
             "MEMORY_MIB": str(limit_mib),

@@ -7,10 +7,15 @@ import gc
 import importlib
 import logging
 import os
+import sys
+from collections.abc import Mapping
 
 from pydantic import TypeAdapter
 
+from agent.runner import imports
 from agent.runner.rehearsal import rehearse
+from agent.runner.trial import Step
+from agent.versions import code_folders
 
 log = logging.getLogger(__name__)
 
@@ -36,6 +41,7 @@ MODULES = (
     "jinja2.sandbox",
     "setproctitle",
 )
+PLUGINS = "plugins"
 NAMES_OF_THE_SDK = ("Asset", "Param", "dag", "get_current_context", "task")
 
 
@@ -59,6 +65,31 @@ def preload() -> TypeAdapter[object]:
     gc.collect()
     gc.freeze()  # a collection in a task's process would copy every page that it marks
     return decoder
+
+
+def steps(environment: Mapping[str, str]) -> dict[str, Step]:
+    """Return what the code in the image needs, by name: what DAG files import, and the plugins."""
+    folders = code_folders(environment)
+    found: dict[str, Step] = {}
+    try:
+        for each in imports.imports_of([folders["dags"]]):
+            if each.module not in sys.modules:
+                found[each.module] = each
+    except OSError as error:
+        log.warning("runner: not imported for all tasks: what DAG files import, which cannot be read: %s", error)
+    if folders["plugins"].is_dir():
+        found[PLUGINS] = _load_plugins
+    return found
+
+
+def _load_plugins() -> None:
+    """Load Airflow's plugins. Raises ImportError if one fails, so that tasks load them and log why."""
+    from airflow.sdk import listener, plugins_manager
+
+    listener.get_listener_manager()
+    _, errors = plugins_manager._get_plugins()
+    if errors:
+        raise ImportError(", ".join(errors))
 
 
 def _build_log_client() -> None:

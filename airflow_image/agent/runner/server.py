@@ -1,6 +1,6 @@
-"""The runner's first process: forks one process for each workload, which supervises its task.
+"""The runner: serves one worker, and forks for each workload a process that supervises its task.
 
-It has one thread and holds no secret: not of broker or database, and no token of a workload.
+The process that forks has one thread and holds no secret: not of broker or database, and no token of a workload.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ import psutil
 
 from agent import heartbeat, variables
 from agent.runner import protocol, running
+from agent.runner.container_memory import limit_of
 from agent.runner.deaths import Deaths, answer
 from agent.runner.guard import Guard, guard_of
 from agent.runner.memory_report import MemoryReport
@@ -46,6 +47,19 @@ def close_to_others() -> None:
         ctypes.CDLL(None).prctl(PR_SET_DUMPABLE, 0, 0, 0, 0)
 
 
+def listen(folder: Path) -> socket.socket:
+    """Return a socket to which the worker can connect, before anyone accepts the connection. Raises OSError."""
+    address, descriptor = protocol.address_in(folder)
+    (folder / protocol.SOCKET).unlink(missing_ok=True)
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    try:
+        listener.bind(address)
+        listener.listen(1)
+    finally:
+        os.close(descriptor)
+    return listener
+
+
 class Server:
     """Serves one worker. `supervise` runs a workload in the forked process, to its end."""
 
@@ -60,12 +74,15 @@ class Server:
         self._is_stopping = False
         self._beat_due = 0.0
 
-    def run(self) -> None:
-        """Serve until the worker closes the connection and the last workload has ended. Raises OSError."""
+    def run(self, listener: socket.socket | None = None) -> None:
+        """Serve until the worker closes the connection and the last workload has ended. Raises OSError.
+
+        `listener`: what `listen` has returned, if it was called before.
+        """
         signal.signal(signal.SIGTERM, self._stop)
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         self._deaths.adopt_orphans()
-        control = self._accept()
+        control = self._accept(listener or listen(self._folder))
         while control is not None or self._children or self._deaths:
             self._reap()
             self._deaths.settle(self._children)
@@ -107,13 +124,9 @@ class Server:
         """Note a SIGTERM. ECS stops the worker first; its connection ends when it needs the runner no longer."""
         self._is_stopping = True
 
-    def _accept(self) -> socket.socket | None:
+    def _accept(self, listener: socket.socket) -> socket.socket | None:
         """Return the first connection, and accept no other: a task could pose as the worker, or as the runner."""
-        address, descriptor = protocol.address_in(self._folder)
-        (self._folder / protocol.SOCKET).unlink(missing_ok=True)
-        with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listener:
-            listener.bind(address)
-            listener.listen(1)
+        with listener:
             try:
                 while not self._is_stopping:
                     heartbeat.beat(os.environ, heartbeat.RUNNER)
@@ -122,7 +135,6 @@ class Server:
                 return None
             finally:
                 (self._folder / protocol.SOCKET).unlink(missing_ok=True)
-                os.close(descriptor)
 
     def _serve(self, control: socket.socket) -> bool:
         """Act on one message; return False if the connection has ended."""
@@ -255,14 +267,22 @@ def main() -> None:
     from airflow.configuration import conf
     from airflow.executors.base_executor import BaseExecutor
 
-    from agent.runner import decoders, huge_pages, memory_report, obsolete, pace, uploads
-    from agent.runner.preload import preload
+    from agent.runner import decoders, huge_pages, memory_report, obsolete, pace, trial, uploads
+    from agent.runner.preload import preload, steps
 
     pace.install()
     decoder = preload()
     obsolete.install()
     decoders.install()
     uploads.install()
+
+    folder = Path(os.environ[variables.SHARED_FOLDER])
+    listener = listen(folder)  # the worker connects meanwhile, and its first task waits
+    trial.take(
+        steps(os.environ),
+        most_bytes=trial.budget(limit_of(os.environ)),
+        beat=lambda: heartbeat.beat(os.environ, heartbeat.RUNNER),
+    )
     huge_pages.join()
 
     logs_to_stdout = conf.getboolean("logging", "task_logs_to_stdout", fallback=False)
@@ -276,4 +296,4 @@ def main() -> None:
         workload = decoded(request.workload, decoder)
         BaseExecutor.run_workload(workload, subprocess_logs_to_stdout=logs_to_stdout)
 
-    Server(Path(os.environ[variables.SHARED_FOLDER]), supervise, guard).run()
+    Server(folder, supervise, guard).run(listener)
