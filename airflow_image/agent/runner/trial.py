@@ -38,6 +38,24 @@ MAX_DESCRIPTORS = 1024  # far more than the runner has before it serves
 # What the steps may take: a part of the container's memory, within limits.
 LEAST_BYTES, MOST_BYTES, PART_OF_LIMIT = 64 * MIB, 512 * MIB, 16
 
+# No other process of its user may read or trace it, as before.
+BEHIND = """
+import ctypes, os, signal, sys
+ctypes.CDLL(None).prctl(4, 0, 0, 0, 0)
+pid = int(sys.argv[1])
+signal.signal(signal.SIGINT, signal.SIG_IGN)
+signal.signal(signal.SIGTERM, lambda *_: os.kill(pid, signal.SIGTERM))
+signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGTERM])
+status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+if status < 0:
+    try:
+        signal.signal(-status, signal.SIG_DFL)
+    except OSError:
+        pass  # SIGKILL has no handler
+    os.kill(os.getpid(), -status)
+os._exit(abs(status))
+"""
+
 Step = Callable[[], object]
 
 
@@ -196,13 +214,8 @@ def _end_with(parent: int) -> None:
 
 
 def _stand_behind(pid: int) -> NoReturn:
-    """Pass on SIGTERM to the process that serves, and end as it does. Only that one keeps the files open."""
-    os.closerange(3, MAX_DESCRIPTORS)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, lambda *_: os.kill(pid, signal.SIGTERM))
-    status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
-    if status < 0:
-        with contextlib.suppress(OSError):  # SIGKILL has no handler
-            signal.signal(-status, signal.SIG_DFL)
-        os.kill(os.getpid(), -status)
-    os._exit(abs(status))
+    """Become a small program, which frees this process's memory: it passes on SIGTERM to `pid`, and ends as it does."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])  # until the program can pass it on
+    sys.stdout.flush()
+    os.closerange(3, MAX_DESCRIPTORS)  # only the process that serves keeps the files open
+    os.execv(sys.executable, [sys.executable, "-I", "-S", "-c", BEHIND, str(pid)])  # noqa: S606 - a fixed program
