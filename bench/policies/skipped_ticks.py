@@ -72,14 +72,18 @@ def _change_times(fleet: Fleet, memory: Memory, *, queued: int, max_age_s: float
     """Yield the times at which `decide` may draw another conclusion from what it remembers.
 
     A stopping worker counts again after a while if it is still in the registry. A boot can be canceled until its first
-    minute is paid for. Ended tasks count for a minute, and only while messages are queued. Where boots race, what the
-    workers cost between two ticks that are far apart does not count. A worker retires at its age.
+    minute is paid for. Ended tasks count for a minute, and only while messages are queued. Growth counts for a minute.
+    Where boots race, what the workers cost between two ticks that are far apart does not count. A worker retires at its
+    age.
     """
     if memory.stopping:
         yield from (memory.stopping[w.id] + STOPPING_HOLDS_S for w in fleet.workers if w.id in memory.stopping)
     yield from (launch.at + CANCEL_AFTER_S for launch in memory.boots.launches)
     if memory.racing.at:
         yield memory.racing.at + LONGEST_GAP_S
+    demands = [sample.demand for sample in memory.samples]
+    if demands and demands[-1] > min(demands):  # it has grown since one of them
+        yield from (sample.at + WINDOW_S for sample in memory.samples)
     if queued:
         pairs = itertools.pairwise(memory.samples)
         yield from (before.at + WINDOW_S for before, after in pairs if after.demand < before.demand)

@@ -22,6 +22,9 @@ MAX_LAUNCHES = 64  # with no capacity for hours, launches would pile up in the m
 
 # As many tasks end during a boot as ended in the last minute; half of them is a safe estimate of the slots they free.
 SHARE_OF_ENDS = 0.5
+# Demand that has grown in the last minute goes on to grow: by half as much during a boot, as simulated. More than one
+# worker is not launched for it: a burst that is already over must not cost a multiple.
+SHARE_OF_GROWTH = 0.5
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,3 +119,8 @@ def _merge_oldest(launches: tuple[Launch, ...]) -> tuple[Launch, ...]:
 def tasks_without_slot(*, queued: int, free: int, ended: int) -> float:
     """Count the tasks that wait for a boot: no slot is free for them, and ending tasks will free none meanwhile."""
     return max(0.0, queued - free - SHARE_OF_ENDS * ended)
+
+
+def tasks_to_come(*, grown: int, concurrency: int) -> int:
+    """Return how many more tasks are expected during a boot, where demand has `grown` by so many in the last minute."""
+    return min(concurrency, int(SHARE_OF_GROWTH * grown))

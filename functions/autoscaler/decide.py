@@ -23,7 +23,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from autoscaler.boots import Boots
+from autoscaler.boots import Boots, tasks_to_come
 from autoscaler.desired import (
     DesiredCount,
     Plan,
@@ -33,7 +33,7 @@ from autoscaler.desired import (
     plan_by_backlog,
     still_stopping,
 )
-from autoscaler.estimates import DemandSample, add_sample, count_ended, oldest_wait_s, update_heads
+from autoscaler.estimates import DemandSample, add_sample, count_ended, grown, oldest_wait_s, update_heads
 from autoscaler.forecast import expected_slots
 from autoscaler.memory import Memory
 from autoscaler.observation import Fleet, Observation, Service, Unreadable, Worker
@@ -90,7 +90,8 @@ def decide(observation: Observation, policy: Policy, memory: Memory) -> Decision
     workers = sort_workers(
         fleet, service, memory.stopping, retiring=retiring(fleet, service, policy, now=observation.now)
     )
-    memory = _learn(observation, memory, policy, demand=sum(queued.values()) + fleet.active, workers=workers)
+    demand = sum(queued.values()) + fleet.active
+    memory = _learn(observation, memory, policy, demand=demand, service=service, workers=workers)
     situation = Situation(
         now=observation.now,
         policy=policy,
@@ -101,15 +102,18 @@ def decide(observation: Observation, policy: Policy, memory: Memory) -> Decision
         ended=count_ended(memory.samples),
         expected=expected_slots(observation.forecast, memory.boots, now=observation.now),
         boots=memory.boots,
+        to_come=0 if service.asleep else tasks_to_come(grown=grown(memory.samples), concurrency=policy.concurrency),
         budget=memory.racing,
     )
     return _decide(situation, memory, observation, obstacle=_obstacle(observation, fleet, workers))
 
 
-def _learn(observation: Observation, memory: Memory, policy: Policy, *, demand: int, workers: Workers) -> Memory:
+def _learn(
+    observation: Observation, memory: Memory, policy: Policy, *, demand: int, service: Service, workers: Workers
+) -> Memory:
     """Update the memory with what this tick shows. Follow no boots in a rollout: old and new tasks count alike."""
-    now, service = observation.now, observation.service
-    if isinstance(service, Unreadable) or service.is_rolling_out:
+    now = observation.now
+    if service.is_rolling_out:
         boots = Boots(took_s=memory.boots.took_s)
     else:
         boots = memory.boots.observe(count_booting(workers, service), now=now)
@@ -117,13 +121,18 @@ def _learn(observation: Observation, memory: Memory, policy: Policy, *, demand: 
         memory,
         samples=add_sample(memory.samples, DemandSample(at=now, demand=demand)),
         boots=boots,
-        racing=_earn(memory.racing, policy, workers=len(workers.usable), now=now),
+        racing=_earn(
+            memory.racing, policy, workers=len(workers.usable), booting=count_booting(workers, service), now=now
+        ),
     )
 
 
-def _earn(budget: Budget, policy: Policy, *, workers: int, now: float) -> Budget:
+def _earn(budget: Budget, policy: Policy, *, workers: int, booting: int, now: float) -> Budget:
     """Return the budget of races at this tick. Where no boots race, nothing is remembered."""
-    return budget.earn(workers, share=policy.racing_budget, now=now) if policy.boots_per_task else Budget()
+    if not policy.boots_per_task:
+        return Budget()
+    earned = budget.earn(workers, share=policy.racing_budget, now=now)
+    return replace(earned, racers=min(earned.racers, booting))
 
 
 def _decide(situation: Situation, memory: Memory, observation: Observation, *, obstacle: str) -> Decision:

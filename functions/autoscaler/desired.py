@@ -29,8 +29,8 @@ STOPPING_HOLDS_S = MEMBER_TTL_S + 30.0
 class Situation:
     """What the steps of one decision share.
 
-    `queued`, `active`, `ended`: tasks that wait, that run, that ended in the last minute. `budget`: of races.
-    `now`: Redis's time in seconds since the epoch.
+    `queued`, `active`, `ended`: tasks that wait, that run, that ended in the last minute. `to_come`: tasks expected
+    during a boot, because the demand grows. `budget`: of races. `now`: Redis's time in seconds since the epoch.
     """
 
     now: float
@@ -42,6 +42,7 @@ class Situation:
     ended: int
     expected: Expected
     boots: Boots
+    to_come: int
     budget: Budget
 
     @property
@@ -123,13 +124,14 @@ def plan_by_backlog(situation: Situation) -> Plan:
     free = free_slots(workers.available)
     booting = situation.booting
     tasks = tasks_without_slot(queued=queued, free=free, ended=situation.ended)
-    ahead = math.ceil((queued + expected.launch_slots - free) / policy.concurrency) if expected.launch_slots else 0
+    launch_slots, hold_slots = expected.launch_slots + situation.to_come, expected.hold_slots + situation.to_come
+    ahead = math.ceil((queued + launch_slots - free) / policy.concurrency) if launch_slots else 0
     needed = max(boots_needed(tasks, policy), ahead)
     racers = _racers(situation, tasks, needed=needed, booting=max(0, booting - replacements))
     launches = max(0, needed + replacements - (booting - min(booting, situation.budget.racers)))
-    lacking = math.ceil((queued + expected.hold_slots - free) / policy.concurrency)
+    lacking = math.ceil((queued + hold_slots - free) / policy.concurrency)
     coming = policy.concurrency * max(0, booting - replacements)
-    spare = (free + coming - queued - expected.hold_slots) // policy.concurrency
+    spare = (free + coming - queued - hold_slots) // policy.concurrency
     unneeded = booting - max(max(lacking, needed) + replacements, boots.paid_for(now=situation.now))
     cancel = max(0, min(unneeded, service.desired - service.running))
     ceiling = policy.maximum + count_retiring(workers)

@@ -35,6 +35,17 @@ def count_ended(samples: Sequence[DemandSample]) -> int:
     return sum(before - after for before, after in itertools.pairwise(demands) if before > after)
 
 
+def grown(samples: Sequence[DemandSample]) -> int:
+    """Return by how many tasks the demand has grown between the first sample and the last; 0 if it has not.
+
+    It counts at most twofold: a burst on a pool that was idle says nothing about more to come.
+    """
+    if not samples:
+        return 0
+    before, after = samples[0].demand, samples[-1].demand
+    return max(0, min(after - before, before))
+
+
 @dataclass(frozen=True, kw_only=True)
 class Head:
     """The digest of the oldest message of one list, and since when (Redis's time) it has been seen there."""

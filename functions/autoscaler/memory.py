@@ -49,7 +49,11 @@ class Memory:
 
     def _racing(self) -> list[float]:
         budget = self.racing
-        return [] if budget == Budget() else [round(budget.left_s, 3), budget.racers, budget.workers, budget.at]
+        return (
+            []
+            if budget == Budget()
+            else [round(budget.left_s, 3), budget.racers, budget.workers, budget.at, budget.fresh]
+        )
 
     @classmethod
     def from_record(cls, record: Mapping[str, Any]) -> Memory:
@@ -80,16 +84,17 @@ class Memory:
 def _budget(record: Any) -> Budget:
     if record == []:
         return Budget()
-    if not isinstance(record, list) or len(record) != 4 or not _is_budget(*record):
-        raise ValueError("racing is not a number of seconds, two counts and a time")
-    left_s, racers, workers, at = record
-    return Budget(left_s=left_s, racers=racers, workers=workers, at=at)
+    if not isinstance(record, list) or len(record) != 5 or not _is_budget(*record):
+        raise ValueError("racing is not a number of seconds, two counts, a time and a count")
+    left_s, racers, workers, at, fresh = record
+    return Budget(left_s=left_s, racers=racers, workers=workers, at=at, fresh=fresh)
 
 
-def _is_budget(left_s: Any, racers: Any, workers: Any, at: Any) -> bool:
+def _is_budget(left_s: Any, racers: Any, workers: Any, at: Any, fresh: Any) -> bool:
     # An overdraft is what late ticks made losers cost.
     is_left = is_time(-left_s if type(left_s) in (int, float) and left_s < 0 else left_s)
-    return is_left and is_count(racers) and is_count(workers) and is_time(at)
+    is_counted = is_count(racers) and is_count(workers) and is_count(fresh) and fresh <= racers
+    return is_left and is_counted and is_time(at)
 
 
 def _heads(record: Any) -> dict[str, Head]:

@@ -32,13 +32,14 @@ class Budget:
     """What races may still cost.
 
     `left_s`: worker-seconds, without those that are set aside for the `racers`: boots under way beyond the need.
-    `workers`: how many ran at the time `at` (Redis's).
+    `workers`: how many ran at the time `at` (Redis's). `fresh`: the racers that were launched then.
     """
 
     left_s: float = 0.0
     racers: int = 0
     workers: int = 0
     at: float = 0.0
+    fresh: int = 0
 
     @property
     def affordable(self) -> int:
@@ -46,15 +47,23 @@ class Budget:
         return max(0, int(self.left_s // MOST_COST_S))
 
     def earn(self, workers: int, *, share: float, now: float) -> Budget:
-        """Add the `share` of what the workers cost since the last tick: of those that ran then and run now."""
+        """Add the `share` of what the workers cost since the last tick: of those that ran then and run now.
+
+        A repeated tick has not launched the racers of this moment yet.
+        """
+        if now == self.at:
+            return replace(
+                self, left_s=self.left_s + self.fresh * MOST_COST_S, racers=self.racers - self.fresh, fresh=0, at=now
+            )
         elapsed_s = max(0.0, now - self.at)
         cost_s = min(workers, self.workers) * min(elapsed_s, LONGEST_GAP_S)
         kept_s = self.left_s * math.exp(-elapsed_s / LATELY_S)
-        return replace(self, left_s=kept_s + share * cost_s, workers=workers, at=now)
+        return replace(self, left_s=kept_s + share * cost_s, workers=workers, at=now, fresh=0)
 
     def launch(self, racers: int) -> Budget:
         """Set aside what these racers cost at most."""
-        return replace(self, left_s=self.left_s - racers * MOST_COST_S, racers=self.racers + racers)
+        left_s = self.left_s - racers * MOST_COST_S
+        return replace(self, left_s=left_s, racers=self.racers + racers, fresh=racers)
 
     def settle(self, *, cancelled: int, age_s: float, booting: int) -> Budget:
         """Take back what cancelled racers did not cost; `age_s` is the age of the oldest, `booting` are left.
@@ -63,7 +72,8 @@ class Budget:
         """
         losers = min(cancelled, self.racers)
         back_s = losers * (MOST_COST_S - max(LEAST_COST_S, age_s))
-        return replace(self, left_s=self.left_s + back_s, racers=min(self.racers - losers, booting))
+        racers = min(self.racers - losers, booting)
+        return replace(self, left_s=self.left_s + back_s, racers=racers, fresh=min(self.fresh, racers))
 
 
 def boots_needed(tasks: float, policy: Policy) -> int:

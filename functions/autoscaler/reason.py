@@ -26,6 +26,7 @@ def in_words(
         _deployment(situation, plan),
         _retirement(situation, plan),
         _forecast(situation, plan),
+        f"demand grows: {_number(situation.to_come, 'more task')} expected" if situation.to_come else "",
         f"launch at most {policy.max_step_out} per tick" if is_limited else "",
         _memory(policy),
         f"at the maximum of {policy.maximum}" if situation.without_slot and desired >= policy.maximum > 0 else "",

@@ -104,6 +104,32 @@ def test_tasks_that_ended_more_than_a_minute_ago_are_not_expected_to_free_slots(
     assert decided(seen(worker("a", active=4), queued=8), ended).desired == 3
 
 
+GROWING = Memory(samples=(DemandSample(at=NOW - 30, demand=8),))
+
+
+def test_a_worker_is_launched_ahead_where_the_demand_grows() -> None:
+    full = (worker("a", active=4), worker("b", active=4), worker("c", active=4))  # 8 -> 12: 2 more are expected
+    decision = decided(seen(*full), GROWING)
+    assert decision.desired == 4
+    assert "demand grows: 2 more tasks expected" in decision.reason
+    assert decided(seen(*full)).desired == 3
+    free = (*full[:2], worker("c", active=2), worker("d", active=1))  # 5 slots are free for them
+    assert decided(seen(*free), GROWING).desired == 4
+
+
+def test_what_was_launched_ahead_stays_while_the_demand_grows() -> None:
+    fleet = (worker("a", active=4), worker("b", active=4), worker("c", active=4), drained("d"))
+    assert decided(seen(*fleet), GROWING).desired == 4
+    over = Memory(samples=(DemandSample(at=NOW - 61, demand=8), DemandSample(at=NOW - 30, demand=12)))
+    assert decided(seen(*fleet), over).desired == 3
+
+
+def test_no_worker_is_launched_ahead_for_a_pool_that_is_asleep() -> None:
+    full = seen(worker("a", active=4), worker("b", active=4), worker("c", active=4))
+    assert isinstance(full.service, Service)
+    assert decided(replace(full, service=replace(full.service, asleep=True)), GROWING).desired == 3
+
+
 def test_a_raise_of_the_desired_count_is_remembered_until_its_boots_have_reported() -> None:
     raised = decided(seen(worker("a", active=4), queued=9))
     assert raised.memory.boots.launches == (Launch(at=NOW, tasks=3),)
@@ -460,7 +486,7 @@ def test_a_clock_that_went_back_does_not_stop_the_surplus_from_ending() -> None:
         {"surplus_since": None, "released": {}},
         {"surplus_since": 2, "released": {"a": 1.5}, "heads": {"default": ["0123", 2.5]}},
         {"sights": [[1.5, 3], [6.5, 0]], "launches": [[1.5, 2]], "boots_took": [61.5, 0]},
-        {"racing": [-120.5, 30, 7, 1.5]},
+        {"racing": [-120.5, 30, 7, 1.5, 2]},
         {"racing": [], "pace": [120.5, 30.0, 1.5, 7, 5]},  # the last release's
     ],
 )
@@ -488,14 +514,15 @@ def test_memory_survives_being_stored(record: dict[str, Any]) -> None:
         {"boots_took": [1] * 51},
         {"boots_took": None},
         {"racing": None},
-        {"racing": [1.0, 2, 3]},
-        {"racing": [float("nan"), 2, 3, 4.0]},
-        {"racing": [-1e300, 2, 3, 4.0]},
-        {"racing": [True, 2, 3, 4.0]},
-        {"racing": [1.0, 2.5, 3, 4.0]},
-        {"racing": [1.0, 2, -3, 4.0]},
-        {"racing": [1.0, 2, 10**10, 4.0]},
-        {"racing": [1.0, 2, 3, -4.0]},
+        {"racing": [1.0, 2, 3, 4.0]},
+        {"racing": [1.0, 2, 3, 4.0, 3]},
+        {"racing": [float("nan"), 2, 3, 4.0, 1]},
+        {"racing": [-1e300, 2, 3, 4.0, 1]},
+        {"racing": [True, 2, 3, 4.0, 1]},
+        {"racing": [1.0, 2.5, 3, 4.0, 1]},
+        {"racing": [1.0, 2, -3, 4.0, 1]},
+        {"racing": [1.0, 2, 10**10, 4.0, 1]},
+        {"racing": [1.0, 2, 3, -4.0, 1]},
     ],
 )
 def test_invalid_memory_is_refused(record: dict[str, Any]) -> None:

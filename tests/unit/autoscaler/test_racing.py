@@ -90,7 +90,7 @@ def test_a_cancelled_racer_costs_a_minute_at_least_and_one_that_has_booted_what_
     two = Budget(left_s=300).launch(2)
     assert (two.left_s, two.racers) == (60, 2)
     assert two.settle(cancelled=2, age_s=55, booting=0) == Budget(left_s=180)
-    assert two.settle(cancelled=1, age_s=80, booting=1) == Budget(left_s=100, racers=1)
+    assert two.settle(cancelled=1, age_s=80, booting=1) == Budget(left_s=100, racers=1, fresh=1)
     assert two.settle(cancelled=0, age_s=40, booting=0) == Budget(left_s=60)
     assert two.settle(cancelled=9, age_s=200, booting=9) == Budget(left_s=-100)  # late ticks: the next race waits
 
@@ -194,6 +194,13 @@ def test_more_workers_are_launched_than_are_needed_so_that_the_first_ones_are_ea
     assert decision.desired == desired
     assert decision.memory.racing.racers == desired - 1 - -(-queued // 4)
     assert ("boots race" in decision.reason) == (decision.memory.racing.racers > 0)
+
+
+def test_a_repeated_tick_launches_the_same_racers_from_the_same_budget() -> None:
+    first = decide(seen(queued=20, desired=1), RACING, Memory(racing=Budget(left_s=3 * MOST_COST_S, at=NOW - 9)))
+    again = decide(seen(queued=20, desired=1), RACING, first.memory)
+    assert (again.desired, again.memory.racing) == (first.desired, first.memory.racing)
+    assert first.desired == 6 + 2  # what was saved 9 s ago is a little less than three racers cost
 
 
 def test_a_race_ends_when_its_first_minute_is_paid() -> None:

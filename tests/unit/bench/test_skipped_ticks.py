@@ -34,6 +34,7 @@ SEEN = Observation(
 )
 REMEMBERED = Memory(samples=(DemandSample(at=NOW, demand=DEMAND),), boots=Boots(took_s=(60.0,)))
 ENDING = (DemandSample(at=NOW - 30, demand=3), DemandSample(at=NOW - 20, demand=4), DemandSample(at=NOW, demand=3))
+GROWING = (DemandSample(at=NOW - 20, demand=2), DemandSample(at=NOW, demand=3))
 WAITING = replace(SEEN, queued={"default": 0, "long": 1})
 DECIDED = Decision(desired=2, reason="enough", memory=REMEMBERED)
 
@@ -149,6 +150,7 @@ def test_a_changing_pool_has_no_quiet_period(decided: Decision) -> None:
             id="the first minute of a boot is paid for after 55 s",
         ),
         pytest.param({"samples": ENDING}, WAITING, 40.0, id="a task that ended counts for 60 s while others wait"),
+        pytest.param({"samples": GROWING}, SEEN, 40.0, id="a task that came is growth for 60 s"),
         pytest.param({"samples": ENDING}, SEEN, None, id="an ended task does not count while no other waits"),
     ],
 )
