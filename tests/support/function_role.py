@@ -95,11 +95,14 @@ def warnings_in(caplog: pytest.LogCaptureFixture) -> str:
 
 
 def without_action(document: dict[str, Any], action: str) -> dict[str, Any]:
-    """Return the policy without an action; a statement that names no other is left out."""
-    statements = [
-        {**each, "Action": [one for one in each["Action"] if one != action]} for each in document["Statement"]
-    ]
-    return {**document, "Statement": [each for each in statements if each["Action"]]}
+    """Return the policy that does not allow an action; a statement that allows no other is left out."""
+    statements = []
+    for each in document["Statement"]:
+        if each["Effect"] == "Deny":
+            statements.append(each)
+        elif left := [one for one in each["Action"] if one != action]:
+            statements.append({**each, "Action": left})
+    return {**document, "Statement": statements}
 
 
 def _documents(role: rendered.Resource) -> Iterator[Any]:
