@@ -24,7 +24,7 @@ NOT_IN_A_DEMO: Mapping[str, frozenset[str]] = {
     # acceptance/iam: the triggerer uploads its logs, and a rotated password is read.
     "AirflowTaskRole": frozenset(("s3:PutObject", "kms:GenerateDataKey", "secretsmanager:GetSecretValue")),
     # acceptance/iam: a task that goes on after a wait reads its log, and appends to it. After an upload that failed, it
-    # looks whether there is a log; without s3:ListBucket the answer "there is none" would be a refusal.
+    # asks whether there is a log; without s3:ListBucket the answer "there is none" would be a refusal.
     "WorkerTaskRole": frozenset(("s3:GetObject", "s3:ListBucket", "kms:Decrypt")),
     # integration/functions/test_autoscaler_role: it passes the workers' roles when it moves them to another revision.
     "AutoscalerRole": OF_LAMBDA | {"iam:PassRole"},

@@ -50,7 +50,7 @@ def main(results: Path) -> None:
                 "refused": stack.refusals.seen(),
                 "told": _take_away(stack, airflow, instance),
             }
-            # Only now: after an upload that failed, a worker looks whether there is a log already.
+            # Only now: after an upload that failed, a worker asks whether there is a log already.
             found["used"] = {shorten_names(role): actions for role, actions in stack.refusals.used().items()}
     results.write_text(json.dumps(found, indent=2))
 
