@@ -122,6 +122,11 @@ def has_state(worker: AirflowWorker, state: str) -> bool:
     return worker.member is not None and worker.member.state == state
 
 
+def reports_left_behind(worker: AirflowWorker) -> int:
+    member = worker.member
+    return 0 if member is None else member.left_behind
+
+
 @pytest.mark.parametrize("times", [4, pytest.param(50, marks=pytest.mark.slow)])
 def test_no_task_runs_beside_its_retry(times: int, killing: Killing) -> None:
     failures: list[BaseException] = []
@@ -144,9 +149,8 @@ def test_no_task_runs_beside_its_retry(times: int, killing: Killing) -> None:
     assert max(killing.overlaps_s) < 2, killing.overlaps_s
     said = killing.worker.log("worker")
     assert said.count("processes behind, which are ended") >= 1
-    member = killing.worker.member
-    assert member is not None
-    assert member.left_behind >= times
+    # The agent reports once a second: the tasks may all have ended since its last report.
+    assert eventually(lambda: reports_left_behind(killing.worker) >= times), killing.worker.member
 
 
 def test_a_worker_is_not_drained_while_something_of_a_killed_supervisors_task_runs(killing: Killing) -> None:
