@@ -112,18 +112,13 @@ def _learn(
     observation: Observation, memory: Memory, policy: Policy, *, demand: int, service: Service, workers: Workers
 ) -> Memory:
     """Update the memory with what this tick shows. Follow no boots in a rollout: old and new tasks count alike."""
-    now = observation.now
-    if service.is_rolling_out:
-        boots = Boots(took_s=memory.boots.took_s)
-    else:
-        boots = memory.boots.observe(count_booting(workers, service), now=now)
+    now, booting = observation.now, count_booting(workers, service)
+    boots = Boots(took_s=memory.boots.took_s) if service.is_rolling_out else memory.boots.observe(booting, now=now)
     return replace(
         memory,
         samples=add_sample(memory.samples, DemandSample(at=now, demand=demand)),
         boots=boots,
-        racing=_earn(
-            memory.racing, policy, workers=len(workers.usable), booting=count_booting(workers, service), now=now
-        ),
+        racing=_earn(memory.racing, policy, workers=len(workers.usable), booting=booting, now=now),
     )
 
 

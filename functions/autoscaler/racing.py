@@ -52,9 +52,8 @@ class Budget:
         A repeated tick has not launched the racers of this moment yet.
         """
         if now == self.at:
-            return replace(
-                self, left_s=self.left_s + self.fresh * MOST_COST_S, racers=self.racers - self.fresh, fresh=0, at=now
-            )
+            left_s = self.left_s + self.fresh * MOST_COST_S
+            return replace(self, left_s=left_s, racers=self.racers - self.fresh, fresh=0)
         elapsed_s = max(0.0, now - self.at)
         cost_s = min(workers, self.workers) * min(elapsed_s, LONGEST_GAP_S)
         kept_s = self.left_s * math.exp(-elapsed_s / LATELY_S)

@@ -52,12 +52,17 @@ def bind_to_parent() -> None:
         if is_bound:  # forked by the task, which may end before what it started
             return
         is_bound = True
-        if sys.platform == "linux":
-            LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-        if os.getppid() != supervisor:  # it died before the call
-            os._exit(1)
+        end_with(supervisor)
 
     os.register_at_fork(after_in_child=bind)
+
+
+def end_with(parent: int) -> None:
+    """Let the kernel end this process with its parent, which has this id; end now if the parent has ended already."""
+    if sys.platform == "linux":
+        LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    if os.getppid() != parent:
+        os._exit(1)
 
 
 class LeftBehind:

@@ -8,7 +8,6 @@ before the first task starts: no file that a package reads can have been written
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import gc
 import json
 import logging
@@ -22,7 +21,7 @@ from dataclasses import dataclass
 from typing import NoReturn
 
 from agent.runner.container_memory import MIB
-from agent.runner.orphans import PR_SET_PDEATHSIG, Orphans
+from agent.runner.orphans import Orphans, end_with
 from agent.runner.processes import held
 
 log = logging.getLogger(__name__)
@@ -94,7 +93,7 @@ def take(steps: Mapping[str, Step], *, most_bytes: int, beat: Callable[[], None]
         parent, pid = os.getpid(), os.fork()
         if not pid:
             os.close(ours)
-            _end_with(parent)
+            end_with(parent)
             return _taken(rest, theirs, most_bytes)
         os.close(theirs)
         verdict = _follow(ours, until=until, beat=beat)
@@ -204,13 +203,6 @@ def _follow(pipe: int, *, until: float, beat: Callable[[], None]) -> _Verdict:
             if "reason" in told:
                 return _Verdict(step=step, reason=told["reason"])
     return _Verdict(step=step, reason="it takes too long")
-
-
-def _end_with(parent: int) -> None:
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-    if os.getppid() != parent:  # it died before the call
-        os._exit(1)
 
 
 def _stand_behind(pid: int) -> NoReturn:
