@@ -7,7 +7,7 @@ override BIN := .venv/bin
 # one (it would run a value like $(shell ...)), and no recipe holds one (its shell would read it). They reach the
 # commands by environment, through tools/command.py, which says what each may hold.
 override INPUTS := AIRFLOW_ON_ECS_STATE ANY_BASE AUTHORITIES AWAKE_HOURS BASE BOOT_MEDIAN BOOT_P95 BUILDER CHANGE_SET \
-  CLOUDFORMATION_ROLE CONCURRENCY DELIVERY_BUCKET DEPLOYMENTS ENV FLAGS HISTORY MAXIMUM MINIMUM ONLY OPERATORS OPTIONS \
+  CLOUDFORMATION_ROLE CONCURRENCY DELIVERY_BUCKET DEPLOYMENTS DRY_RUN ENV FLAGS HISTORY KEEP_DAYS MAXIMUM MINIMUM ONLY OPERATORS OPTIONS \
   PLAN PYTHON QUEUE REPO REPOSITORY REV REVISION ROLE SEEDS TAG TASKS TASK_SECONDS UPGRADE VERSION VS VS_REV WAIT YES
 # $(value) is a variable's text, unexpanded. With := it stays so, also where make exports it.
 $(foreach name,$(INPUTS),$(if $(filter undefined,$(origin $(name))),,$(eval override export $(name) := $$(value $(name)))))
@@ -26,7 +26,7 @@ unexport PYTHONDONTWRITEBYTECODE
 unexport PYTHONPATH
 override export SAM_CLI_TELEMETRY := 0
 
-.PHONY: help setup setup-dev setup-local setup-bench demo faults prewarm up deploy-local down decisions versions versions-asked sleep wake cost check image renew-base package release promote rollback releases settle pipeline-role pipeline-ledger test test-all test-fast test-image protocol pictures compiled bench replay lint format template lock options clean
+.PHONY: help setup setup-dev setup-local setup-bench demo faults prewarm up deploy-local down decisions versions versions-asked sleep wake clean-database cost check image renew-base package release promote rollback releases settle pipeline-role pipeline-ledger test test-all test-fast test-image protocol pictures compiled bench replay lint format template lock options clean
 
 help: ## list the commands
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 12
@@ -84,6 +84,9 @@ sleep: setup-dev ## stop a whole environment when no task runs in it (ENV=dev WA
 
 wake: setup-dev ## start a sleeping environment again, in order (ENV=dev)
 	@$(RUN) wake
+
+clean-database: setup-dev ## delete old runs from an environment's database, as its schedule does (ENV=prd DRY_RUN=1 KEEP_DAYS=90)
+	@$(RUN) clean-database
 
 cost: setup-dev ## print what a month costs, by resource (ENV=prd TASKS=10000 TASK_SECONDS=60 DEPLOYMENTS=20 AWAKE_HOURS=55 VS=qa VS_REV=HEAD~1)
 	@$(RUN) cost

@@ -14,8 +14,10 @@ from stack.reference import DoesNotFit, RecordedTemplate, render_reference
 from stack.render import render
 from stack.sections.airflow import add_airflow
 from stack.sections.alarms import add_alarms
+from stack.sections.backups import add_backups
 from stack.sections.balancer import add_balancer
 from stack.sections.broker import add_broker
+from stack.sections.cleaning import add_cleaning
 from stack.sections.cluster import add_cluster
 from stack.sections.dashboard import add_dashboard
 from stack.sections.database import add_database
@@ -49,15 +51,16 @@ def build(declared: Sequence[DeclaredPool] = POOLS) -> RecordedTemplate:
     t.set_transform("AWS::Serverless-2016-10-31")
     t.set_description("Apache Airflow on ECS Fargate, with workers that follow the backlog.")
     settings = add_settings(t, key_arn=add_encryption_key(t))
+    backups = add_backups(t)
     access_logs = add_access_logs(t)
     base = Foundation(
         settings=settings,
         topic=add_topic(t, key_arn=settings.key_arn),
         network=(network := add_network(t)),
-        database=add_database(t, network=network, settings=settings),
-        broker=add_broker(t, network=network, settings=settings, pools=declared),
+        database=add_database(t, network=network, settings=settings, backups=backups),
+        broker=add_broker(t, network=network, settings=settings, backups=backups, pools=declared),
         logs=add_logs(t, settings=settings, access_logs=access_logs),
-        secrets=add_secrets(t, settings=settings),
+        secrets=add_secrets(t, settings=settings, backups=backups),
         cluster=add_cluster(t, network=network),
     )
     add_flow_logs(t, network=network, access_logs=access_logs)
@@ -66,6 +69,7 @@ def build(declared: Sequence[DeclaredPool] = POOLS) -> RecordedTemplate:
     airflow = add_airflow(t, base=base, balancer=balancer, pools=pools)
     workers = add_workers(t, base=base, airflow=airflow, pools=pools)
     flower = add_flower(t, base=base, balancer=balancer)
+    add_cleaning(t, base=base, airflow_log_group=airflow.log_group)
     functions = add_functions(t, base=base, airflow=airflow, workers=workers, flower=flower, pools=pools)
     add_alarms(t, base=base, functions=functions, workers=workers, pools=pools)
     add_dashboard(t, base=base, balancer=balancer, airflow=airflow, functions=functions, pools=pools)

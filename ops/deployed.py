@@ -21,11 +21,12 @@ INVOKE = Config(read_timeout=100, retries={"max_attempts": 0})
 
 @dataclass(frozen=True, kw_only=True)
 class DeployedStack:
-    """A deployed stack, with clients of its APIs."""
+    """A deployed stack, with clients of its APIs; `client` returns one of any other API by its name in boto3."""
 
     name: str
     cloudformation: Any
     functions: Any
+    client: Callable[[str], Any]
 
     def output(self, key: str) -> str:
         """Return an output of the stack. Raises FunctionFailed when it has none of that name, and what boto3 raises."""
@@ -49,16 +50,18 @@ def find_stack(name: str) -> DeployedStack:
         aws_secret_access_key=CREDENTIALS["AWS_SECRET_ACCESS_KEY"],
         region_name=here.region,
     )
-    return _stack(environment.stack_name, session, cloudformation_at=here.endpoint, functions_at=here.invocations)
+    return _stack(environment.stack_name, session, endpoint=here.endpoint, functions_at=here.invocations)
 
 
-def _stack(
-    name: str, session: Any, *, cloudformation_at: str | None = None, functions_at: str | None = None
-) -> DeployedStack:
+def _stack(name: str, session: Any, *, endpoint: str | None = None, functions_at: str | None = None) -> DeployedStack:
+    def client(service: str) -> Any:
+        return session.client(service, endpoint_url=endpoint)
+
     return DeployedStack(
         name=name,
-        cloudformation=session.client("cloudformation", endpoint_url=cloudformation_at),
+        cloudformation=client("cloudformation"),
         functions=session.client("lambda", endpoint_url=functions_at, config=INVOKE),
+        client=client,
     )
 
 

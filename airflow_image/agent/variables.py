@@ -39,6 +39,10 @@ FORECAST_MINUTES = "FORECAST_MINUTES"  # given by the task definition
 FORECAST_RUNS = "FORECAST_RUNS"
 FORECAST_WINDOW_S = "FORECAST_WINDOW_S"
 
+# The cleaning's settings, see agent.cleaning: the first is given by the task definitions, 0 stands for never.
+CLEAN_KEEP_DAYS = "CLEAN_KEEP_DAYS"
+CLEAN_DRY_RUN = "CLEAN_DRY_RUN"  # not empty: given by who starts the ECS task
+
 # Injected by Fargate.
 AGENT_URI = "ECS_AGENT_URI"
 METADATA_URI = "ECS_CONTAINER_METADATA_URI_V4"

@@ -128,6 +128,12 @@ ROLES = {
             command=lambda _: ["airflow", "db", "migrate"],
             has_reporter=False,
         ),
+        Role(
+            name="clean",
+            parts=(parts.DATABASE, parts.CLEANING),
+            command=lambda _: ["python", "-m", "agent.cleaning"],
+            has_reporter=False,
+        ),
     )
 }
 

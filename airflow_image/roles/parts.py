@@ -182,6 +182,14 @@ def _runner_settings(given: Variables) -> Settings:
     }
 
 
+def _cleaning_settings(given: Variables) -> Settings:
+    """Return no setting: the cleaning reads the variable itself, which is checked here."""
+    days = given[variables.CLEAN_KEEP_DAYS]
+    if not (days.isascii() and days.isdecimal() and int(days) > 0):
+        raise ConfigurationError(f"{variables.CLEAN_KEEP_DAYS} is {days!r}, not a number of days from 1 on")
+    return {}
+
+
 def _broker_patience_s(given: Variables) -> float:
     try:
         return patience_s(given)
@@ -275,6 +283,7 @@ PARSING = Part(
     needs=(POOLS,),
     settings=lambda _: {"AIRFLOW__CORE__MIGHT_CONTAIN_DAG_CALLABLE": "roles.dag_files.might_contain_dag"},
 )
+CLEANING = Part(needs=(variables.CLEAN_KEEP_DAYS,), settings=_cleaning_settings)
 FORECASTING = Part(needs=(POOLS,), settings=forecast_settings)
 WORKING = Part(
     needs=(POOLS, "POOL", variables.AGENT_URI, variables.SHARED_FOLDER),

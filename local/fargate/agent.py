@@ -22,7 +22,7 @@ from local.fargate import image
 from local.fargate.container import Container
 from local.fargate.container_user import ContainerUsers
 from local.fargate.control_plane import ControlPlane
-from local.fargate.definition import ContainerDefinition
+from local.fargate.definition import ContainerDefinition, TaskDefinition
 from local.fargate.endpoint import Endpoint
 from local.fargate.memory_limit import MemoryGroup, MemoryLimits
 from local.fargate.network import Network
@@ -132,6 +132,18 @@ class Agent:
         self._network.register_services(services)
         for service in services:
             self._reconcile(service)
+        self._run_alone()
+
+    def _run_alone(self) -> None:
+        """Start the tasks that belong to no service, and stop those that a client stopped."""
+        for described in self._control_plane.started_alone(self._tasks):
+            definition = self._control_plane.definition(described["taskDefinitionArn"])
+            family = definition.arn.rsplit("/", 1)[-1].partition(":")[0]
+            overrides = described.get("overrides") or {}
+            self._add(described["taskArn"], family, "", definition.with_overrides(overrides))
+        alone = [task for task in self._tasks.values() if task.alive and not task.deployment]
+        for arn, reason in self._control_plane.stopped([task.arn for task in alone]).items():
+            self._stop(self._tasks[arn], reason)
 
     def _reconcile(self, service: dict[str, Any]) -> None:
         name = service["serviceName"]
@@ -179,15 +191,13 @@ class Agent:
         for failure in failures:
             self._say(f"{name}: could not start a task: {failure}")
         for arn in arns:
-            task = Task(
-                arn=arn,
-                service=name,
-                deployment=primary["id"],
-                definition=self._control_plane.definition(primary["taskDefinition"]),
-                start=partial(self._start_container, arn),
-            )
-            self._tasks[arn] = task
-            self._say(f"{name}: started task {task.id[:8]}")
+            self._add(arn, name, primary["id"], self._control_plane.definition(primary["taskDefinition"]))
+
+    def _add(self, arn: str, service: str, deployment: str, definition: TaskDefinition) -> None:
+        start = partial(self._start_container, arn)
+        task = Task(arn=arn, service=service, deployment=deployment, definition=definition, start=start)
+        self._tasks[arn] = task
+        self._say(f"{service}: started task {task.id[:8]}")
 
     def _start_container(self, arn: str, definition: ContainerDefinition) -> Container:
         task = self._tasks[arn]
@@ -257,13 +267,15 @@ class Agent:
 
     def _ended(self, task: Task) -> None:
         self._network.forget(task.id)
+        if not task.deployment:
+            self._deliver_logs(task)
         self._roles.drop(task.id)
         self.killed_tasks += task.was_killed
         del self._tasks[task.arn]
-        self._control_plane.submit(task.arn, "STOPPED", reason=task.reason)
+        self._control_plane.submit(task.arn, "STOPPED", reason=task.reason, exit_codes=task.exit_codes)
         shutil.rmtree(paths.TASKS / task.id, ignore_errors=True)
         self._say(f"{task.service}: task {task.id[:8]} stopped: {task.reason}")
-        if task.failed:
+        if task.failed and task.deployment:
             # A start alone is no success: only a task that ran for STEADY_S begins a new count.
             steady = time.monotonic() - task.created_at > STEADY_S
             failures = self._failures[task.service] = 1 if steady else self._failures.get(task.service, 0) + 1
@@ -271,6 +283,13 @@ class Agent:
             # With old tasks, it is the circuit breaker's turn, or the autoscaler's.
             if failures >= MOST_FAILURES and task.service not in self._replacing:
                 self._on_failure(f"service {task.service} is unable to start tasks: {task.reason}")
+
+    def _deliver_logs(self, task: Task) -> None:
+        """Send what the containers have said to CloudWatch, where the caller of RunTask reads it."""
+        for definition in task.definition.containers:
+            if (container := task.containers.get(definition.name)) is not None:
+                text = container.log_path.read_text(errors="replace")
+                self._roles.deliver_log(task.id, task.definition, definition, text)
 
     def _stop(self, task: Task, reason: str) -> None:
         if task.alive:

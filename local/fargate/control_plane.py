@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 from botocore.exceptions import ClientError
@@ -13,6 +13,8 @@ from local.fargate.definition import TaskDefinition
 # Limits of the API.
 SERVICES_A_CALL, LISTED_SERVICES, TASKS_A_CALL, LAUNCHES_A_CALL = 10, 100, 100, 10
 FROM_SERVICE = "SERVICE"
+OF_SERVICE = "service:"  # how the group of a service's tasks begins
+WAITING = "PROVISIONING"  # of a task that no agent has begun
 NETWORK = {"awsvpcConfiguration": {"subnets": ["subnet-local"], "securityGroups": []}}
 
 
@@ -50,12 +52,21 @@ class ControlPlane:
             **({"capacityProviderStrategy": strategy} if strategy else {"launchType": "FARGATE"}),
             networkConfiguration=deployment.get("networkConfiguration") or NETWORK,
             startedBy=deployment["id"],
-            group=f"service:{service['serviceName']}",
+            group=f"{OF_SERVICE}{service['serviceName']}",
             tags=service["tags"] if service.get("propagateTags") == FROM_SERVICE else [],
             count=min(count, LAUNCHES_A_CALL),
         )
         failures = [str(failure.get("reason")) for failure in answer.get("failures") or ()]
         return [task["taskArn"] for task in answer["tasks"]], failures
+
+    def started_alone(self, known: Collection[str]) -> list[dict[str, Any]]:
+        """Describe the tasks that calls of RunTask started for no service, except those that are `known`."""
+        pages = self._ecs.get_paginator("list_tasks").paginate(cluster=self.cluster, desiredStatus="RUNNING")
+        new = [arn for page in pages for arn in page["taskArns"] if arn not in known]
+        found: list[dict[str, Any]] = []
+        for some in _chunks(new, TASKS_A_CALL):
+            found += self._ecs.describe_tasks(cluster=self.cluster, tasks=some)["tasks"]
+        return [t for t in found if t["lastStatus"] == WAITING and not str(t.get("group")).startswith(OF_SERVICE)]
 
     def stop(self, task: str, reason: str) -> bool:
         """Stop a task; return False if it has taken protection since it was chosen."""
@@ -84,9 +95,12 @@ class ControlPlane:
             found |= {p["taskArn"] for p in answer["protectedTasks"] if p["protectionEnabled"]}
         return found
 
-    def submit(self, task: str, status: str, *, reason: str = "") -> None:
-        """Report a task's new status."""
-        self._ecs.submit_task_state_change(cluster=self.cluster, task=task, status=status, reason=reason)
+    def submit(self, task: str, status: str, *, reason: str = "", exit_codes: Mapping[str, int] | None = None) -> None:
+        """Report a task's new status, and the exit codes of its containers by their names."""
+        ended = [{"containerName": name, "exitCode": code} for name, code in (exit_codes or {}).items()]
+        self._ecs.submit_task_state_change(
+            cluster=self.cluster, task=task, status=status, reason=reason, containers=ended
+        )
 
 
 def _chunks(items: Sequence[str], size: int) -> Iterator[list[str]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 DEFAULT_STOP_TIMEOUT_S = 30  # ECS's default on Fargate
@@ -112,10 +112,21 @@ class TaskDefinition:
             execution_role=raw.get("executionRoleArn") or "",
         )
 
+    def with_overrides(self, overrides: Mapping[str, Any]) -> TaskDefinition:
+        """Return it with what a call of RunTask gives in place of it: commands, and variables of containers."""
+        given = {each["name"]: each for each in overrides.get("containerOverrides") or ()}
+        return replace(self, containers=tuple(_overridden(c, given.get(c.name, {})) for c in self.containers))
+
     def shared_mounts(self, container: ContainerDefinition) -> dict[str, str]:
         """Return path -> volume of those mounts of a container that other containers of the task have, too."""
         others = {v for c in self.containers if c.name != container.name for v in c.mounts.values()}
         return {path: volume for path, volume in container.mounts.items() if volume in others}
+
+
+def _overridden(container: ContainerDefinition, given: Mapping[str, Any]) -> ContainerDefinition:
+    variables = {entry["name"]: entry["value"] for entry in given.get("environment") or ()}
+    command = tuple(given.get("command") or container.command)
+    return replace(container, command=command, environment={**container.environment, **variables})
 
 
 def resolve_secrets(secrets: Mapping[str, str], client: Any) -> dict[str, str]:

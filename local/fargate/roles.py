@@ -18,6 +18,7 @@ from local.fargate.definition import ContainerDefinition, TaskDefinition, resolv
 
 EXISTS = "ResourceAlreadyExistsException"
 ECS_AGENT = "ecs-agent"  # the name of the sessions of execution roles
+MOST_LINES = 1000  # of one call to CloudWatch Logs
 PATH_PARTS = 3  # of the path of a container's log: logs/SERVICE/FILE
 
 
@@ -85,10 +86,20 @@ class Roles:
         with _initializing("pull secrets"):
             found = resolve_secrets(container.secrets, session.client("secretsmanager"))
         if container.log is not None:
-            stream = f"{container.log.prefix}/{container.name}/{task_id}"
+            stream = _stream_of(container, task_id)
             with _initializing("write to the log group"):
                 _open_stream(session, container.log.group, stream, place="/".join(log_path.parts[-PATH_PARTS:]))
         return found
+
+    def deliver_log(self, task_id: str, definition: TaskDefinition, container: ContainerDefinition, text: str) -> None:
+        """Send the last lines of a container's output to its log stream, after it has ended. Raises ClientError."""
+        if container.log is None:
+            return
+        now, stream = int(time.time() * 1000), _stream_of(container, task_id)
+        events = [{"timestamp": now, "message": line} for line in text.splitlines()[-MOST_LINES:] if line.strip()]
+        if events:
+            logs = self._execution(definition.execution_role).client("logs")
+            logs.put_log_events(logGroupName=container.log.group, logStreamName=stream, logEvents=events)
 
     def _execution(self, role: str) -> RoleSession:
         with self._lock:
@@ -96,6 +107,11 @@ class Roles:
                 with _initializing("assume the execution role"):
                     self._executions[role] = RoleSession(self._service, role, session=ECS_AGENT)
             return self._executions[role]
+
+
+def _stream_of(container: ContainerDefinition, task_id: str) -> str:
+    """Return the name of a container's log stream, as the log driver makes it."""
+    return f"{container.log.prefix if container.log else ''}/{container.name}/{task_id}"
 
 
 def _open_stream(session: RoleSession, group: str, stream: str, *, place: str) -> None:

@@ -27,7 +27,10 @@ class Phase(Enum):
 
 
 class Task:
-    """One task. `advance()` is called about twice a second and never blocks."""
+    """One task. `advance()` is called about twice a second and never blocks.
+
+    `deployment`: of its `service`; empty for a task that a call of RunTask started, whose `service` is its family.
+    """
 
     def __init__(self, *, arn: str, service: str, deployment: str, definition: TaskDefinition, start: Start) -> None:
         self.arn = arn
@@ -52,6 +55,12 @@ class Task:
     def alive(self) -> bool:
         """Whether it is neither stopped nor stopping."""
         return self.phase in (Phase.PENDING, Phase.RUNNING)
+
+    @property
+    def exit_codes(self) -> dict[str, int]:
+        """The exit codes of the containers that have ended, by their names."""
+        codes = {name: container.exit_code for name, container in self.containers.items()}
+        return {name: code for name, code in codes.items() if code is not None}
 
     @property
     def was_killed(self) -> bool:

@@ -20,6 +20,7 @@ from local.fargate.agent import Agent
 from local.fargate.container_user import ContainerUsers, UnusableUserError, container_users
 from local.fargate.memory_limit import memory_limits
 from local.fargate.network import Network
+from local.fargate.schedules import Schedules
 from local.lambdas.invocations import Invocations
 from local.lambdas.schedules import Rules
 from local.servers.postgres import Postgres
@@ -64,6 +65,7 @@ class Stack:
     registry: Registry
     agent: Agent
     rules: Rules
+    schedules: Schedules
     network: Network
     relay: Relay
     database_server: Postgres
@@ -265,8 +267,11 @@ def _start_services(
     broker = servers.redis.client()
     cleanup.callback(broker.close)
     registry = Registry(broker)
+    schedules = Schedules(clients=clients)
+    cleanup.callback(schedules.close)
     _wait_until_healthy(network, outputs, registry)
     rules.start()
+    schedules.start()
     return Stack(
         clients=clients,
         outputs=outputs,
@@ -277,6 +282,7 @@ def _start_services(
         registry=registry,
         agent=agent,
         rules=rules,
+        schedules=schedules,
         network=network,
         relay=servers.relay,
         database_server=servers.postgres,

@@ -14,6 +14,7 @@ Statement = dict[str, Any]
 POLICY_VERSION = "2012-10-17"
 TASKS = "ecs-tasks.amazonaws.com"
 LAMBDA = "lambda.amazonaws.com"
+SCHEDULER = "scheduler.amazonaws.com"
 POOL_TAG, NO_POOL = "FleetPool", "-"  # of a service, which gives it to its ECS tasks
 
 
@@ -128,13 +129,25 @@ def name_beginning(resource: Any) -> str:
     return f"${{AWS::StackName}}-{resource.title}"
 
 
-def deploy_workers(*, roles: Sequence[Role]) -> Statement:
-    """Allow starting ECS tasks with the roles of the pools' task definitions, and no other AWS service with them."""
+def pass_to_tasks(*, roles: Sequence[Role]) -> Statement:
+    """Allow starting ECS tasks with these roles, and no other AWS service with them."""
     return allow(
         actions=["iam:PassRole"],
         resources=[role.get_att("Arn") for role in roles],
         condition={"StringEquals": {"iam:PassedToService": TASKS}},
     )
+
+
+def run_task(*, definition: Any, roles: Sequence[Role], cluster: Any) -> list[Statement]:
+    """Allow starting ECS tasks of this revision of a task definition, in this cluster, with the roles that it names."""
+    return [
+        allow(
+            actions=["ecs:RunTask"],
+            resources=[Ref(definition)],
+            condition={"ArnEquals": {"ecs:cluster": cluster.get_att("Arn")}},
+        ),
+        pass_to_tasks(roles=roles),
+    ]
 
 
 def scale_services(*, services: Sequence[Any], cluster: Any) -> list[Statement]:

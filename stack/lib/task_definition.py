@@ -107,8 +107,8 @@ class Container:
 
 @dataclass(frozen=True, kw_only=True)
 class Size:
-    cpu: Ref
-    memory_mib: Ref
+    cpu: Any
+    memory_mib: Any
 
 
 @dataclass(frozen=True, kw_only=True)

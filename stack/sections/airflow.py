@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from troposphere import Equals, Not, Ref, Split, Sub, Template
 from troposphere.ecs import Service, ServiceRegistry
+from troposphere.logs import LogGroup
 from troposphere.servicediscovery import DnsConfig, DnsRecord, HealthCheckCustomConfig
 from troposphere.servicediscovery import Service as DiscoveryService
 
@@ -68,6 +69,7 @@ class Airflow:
     """
 
     service: Service
+    log_group: LogGroup
     group: Group
     target: WebTarget
     execution_port: int
@@ -100,6 +102,7 @@ def add_airflow(t: Template, *, base: Foundation, balancer: Balancer, pools: Seq
     add_latency_alarm(t, topic=base.topic, latency=latency)
     return Airflow(
         service=service,
+        log_group=defined.log_group,
         group=group,
         target=target,
         execution_port=EXECUTION_PORT,

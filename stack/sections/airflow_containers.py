@@ -172,6 +172,7 @@ def _add_forecaster(
             **settings,
             POOLS: pools_json(pools),
             "FORECAST_MINUTES": Ref(minutes),
+            "CLEAN_KEEP_DAYS": base.database.keep_days,
         },
         secrets={**base.database.secrets, **login.secrets},
         runs_after=(MIGRATE,),

@@ -13,6 +13,7 @@ from stack.lib.parameters import YES_OR_NO, FormGroup, Matching, OneOf, add_cond
 from stack.lib.secrets import KEY_LENGTH, SecretValue, add_generated_secret, whole_secret
 from stack.lib.security_groups import Group, add_closed_group
 from stack.lib.settings import Settings
+from stack.sections.backups import Backups
 from stack.sections.network import Network
 from stack.sections.pools import DeclaredPool
 
@@ -62,7 +63,9 @@ class _Nodes:
     has_standby: If
 
 
-def add_broker(t: Template, *, network: Network, settings: Settings, pools: Sequence[DeclaredPool]) -> Broker:
+def add_broker(
+    t: Template, *, network: Network, settings: Settings, backups: Backups, pools: Sequence[DeclaredPool]
+) -> Broker:
     nodes = _add_nodes(t)
     group = add_closed_group(t, "BrokerGroup", vpc=network.vpc, description="Broker of Celery")
     subnets = t.add_resource(
@@ -103,6 +106,7 @@ def add_broker(t: Template, *, network: Network, settings: Settings, pools: Sequ
             MultiAZEnabled=nodes.has_standby,
             NumCacheClusters=nodes.count,
             Port=PORT,
+            PreferredMaintenanceWindow=backups.maintenance_window,
             SecurityGroupIds=[group.id],
             # Restored messages would run tasks again that Airflow finished long ago.
             SnapshotRetentionLimit=0,

@@ -12,6 +12,7 @@ from stack.lib.parameters import suppress
 from stack.lib.secrets import SecretValue, secret_field
 from stack.lib.security_groups import Group, add_closed_group
 from stack.lib.settings import Settings
+from stack.sections.backups import Backups
 from stack.sections.database_logs import add_database_logs
 from stack.sections.database_settings import DatabaseSettings, add_database_settings
 from stack.sections.network import Network
@@ -31,18 +32,21 @@ LOGS = ["postgresql", "upgrade"]
 class Database:
     """`environment` and `secrets` are what a container needs to connect; `statements`, to stay connected.
 
+    `keep_days`: for how long what has ended is kept in it; 0 for all time.
+
     RDS changes the password every week: a client that is refused then reads the secret again.
     """
 
     instance: DBInstance
     group: Group
     port: int
+    keep_days: Ref
     environment: Mapping[str, Any]
     secrets: Mapping[str, SecretValue]
     statements: tuple[Statement, ...]
 
 
-def add_database(t: Template, *, network: Network, settings: Settings) -> Database:
+def add_database(t: Template, *, network: Network, settings: Settings, backups: Backups) -> Database:
     chosen = add_database_settings(t)
     group = add_closed_group(t, "DatabaseGroup", vpc=network.vpc, description="Database of Airflow")
     subnets = t.add_resource(
@@ -60,6 +64,9 @@ def add_database(t: Template, *, network: Network, settings: Settings) -> Databa
             StorageType="gp3",
             **_monitoring(t, chosen=chosen, settings=settings),
             AutoMinorVersionUpgrade=True,
+            AutomaticBackupReplicationKmsKeyId=backups.if_copied(backups.key_arn),
+            AutomaticBackupReplicationRegion=backups.if_copied(backups.region),
+            AutomaticBackupReplicationRetentionPeriod=backups.if_copied(chosen.backup_days),
             BackupRetentionPeriod=chosen.backup_days,
             CopyTagsToSnapshot=True,
             DBName=NAME,
@@ -73,6 +80,8 @@ def add_database(t: Template, *, network: Network, settings: Settings) -> Databa
             MasterUserSecret=MasterUserSecret(KmsKeyId=settings.key_arn),
             MasterUsername=USER,
             Port=str(PORT),
+            PreferredBackupWindow=backups.backup_window,
+            PreferredMaintenanceWindow=backups.maintenance_window,
             PubliclyAccessible=False,
             StorageEncrypted=True,
             VPCSecurityGroups=[group.id],
@@ -87,6 +96,7 @@ def add_database(t: Template, *, network: Network, settings: Settings) -> Databa
         instance=instance,
         group=group,
         port=PORT,
+        keep_days=chosen.keep_days,
         environment={
             "DATABASE_HOST": instance.get_att("Endpoint.Address"),
             "DATABASE_PORT": instance.get_att("Endpoint.Port"),

@@ -11,12 +11,11 @@ from troposphere.iam import Role
 from troposphere.rds import DBInstance
 from troposphere.scheduler import FlexibleTimeWindow, RetryPolicy, Schedule, Target
 
-from stack.lib.iam import add_role, allow
+from stack.lib.iam import SCHEDULER, add_role, allow
 from stack.lib.parameters import placeholder
 from stack.lib.settings import Settings
 from stack.sections.encryption_key import RDS_LOGS
 
-SCHEDULER = "scheduler.amazonaws.com"
 EVERY_DAY = "rate(1 day)"
 # A group that does not exist yet, as before the first upgrade, has its turn the next day.
 TRIES_AGAIN = 2

@@ -17,6 +17,7 @@ class DatabaseSettings:
     max_storage_gib: If
     multi_az: Ref
     backup_days: Ref
+    keep_days: Ref
     insights: Ref
     has_insights: str
     monitoring_s: Ref
@@ -57,6 +58,14 @@ def add_database_settings(t: Template) -> DatabaseSettings:
         constraint=Between(low=1, high=35),
         default=7,
     )
+    keep_days = form.add(
+        "DatabaseKeepDays",
+        label="Days to keep runs",
+        description="Days after which ended DAG runs and other old records are deleted from Airflow's database. The "
+        "last runs of each DAG stay. 0 keeps everything.",
+        constraint=Between(low=0, high=3650),
+        default=365,
+    )
     storage, max_storage = _add_storage(form)
     has_max = add_condition(t, "HasDatabaseStorageAutoscaling", Not(Equals(Ref(max_storage), "0")))
     insights, monitoring = _add_monitoring(form)
@@ -76,6 +85,7 @@ def add_database_settings(t: Template) -> DatabaseSettings:
         max_storage_gib=If(has_max, Ref(max_storage), NoValue),
         multi_az=Ref(multi_az),
         backup_days=Ref(backup_days),
+        keep_days=Ref(keep_days),
         insights=Ref(insights),
         has_insights=add_condition(t, "HasDatabaseInsights", Equals(Ref(insights), "true")),
         monitoring_s=Ref(monitoring),

@@ -17,9 +17,9 @@ from fleet import access
 from fleet.pools import POOLS
 from stack.lib.iam import (
     add_network_policy,
-    deploy_workers,
     inspect_services,
     name_beginning,
+    pass_to_tasks,
     publish_to,
     scale_services,
 )
@@ -199,7 +199,7 @@ def _add_autoscaler(
             secrets=[base.broker.passwords[access.AUTOSCALER]],
             statements=[
                 *scale_services(services=list(workers.services.values()), cluster=base.cluster.ecs),
-                deploy_workers(roles=[r for d in workers.defined.values() for r in (d.role, d.execution_role)]),
+                pass_to_tasks(roles=[r for d in workers.defined.values() for r in (d.role, d.execution_role)]),
             ],
             events={"EveryMinute": every_minute("Starts a minute of the autoscaler's ticks")},
             concurrency=AUTOSCALERS_AT_ONCE,

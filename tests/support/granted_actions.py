@@ -47,6 +47,9 @@ NOT_IN_A_DEMO: Mapping[str, frozenset[str]] = {
     },
     # Of services that the local stack does not play.
     "DatabaseMonitoringRole": LOG | {"logs:CreateLogGroup", "logs:DescribeLogStreams", "logs:PutRetentionPolicy"},
+    # acceptance/iam: a demo ends before the database is cleaned.
+    "CleanExecutionRole": IMAGE_PULL | LOG | {"secretsmanager:GetSecretValue", "kms:Decrypt"},
+    "CleanScheduleRole": frozenset(("ecs:RunTask", "iam:PassRole")),
     "DatabaseLogsRole": frozenset(("logs:AssociateKmsKey", "logs:PutRetentionPolicy")),
 }
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from types import FrameType
 
 import redis
-from sqlalchemy import Engine, create_engine
+from sqlalchemy import Engine, create_engine, text
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 from sqlalchemy.pool import NullPool
@@ -24,6 +24,7 @@ from sqlalchemy.pool import NullPool
 from agent import heartbeat, variables
 from agent.broker import Outage, registry_of
 from agent.forecaster.forecast import LATE_S, TICK_EVERY_S, forecast
+from agent.forecaster.overdue import OLDEST_AGE_S, Overdue
 from agent.forecaster.past_use import past_use
 from agent.forecaster.schedule import Schedule, runs_under_way
 from fleet.registry import Registry
@@ -39,12 +40,16 @@ STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """`pool_of`: the pool of each queue. Slots are the mean of `runs` past runs, over the first `window_s` of each."""
+    """`pool_of`: the pool of each queue. Slots are the mean of `runs` past runs, over the first `window_s` of each.
+
+    `keep_days`: for how long the database keeps records; 0 for all time.
+    """
 
     pool_of: Mapping[str, str]
     ahead_s: float
     runs: int
     window_s: float
+    keep_days: int = 0
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> Settings:
@@ -54,6 +59,7 @@ class Settings:
             ahead_s=60.0 * int(environment[variables.FORECAST_MINUTES]),
             runs=int(environment[variables.FORECAST_RUNS]),
             window_s=float(environment[variables.FORECAST_WINDOW_S]),
+            keep_days=int(environment.get(variables.CLEAN_KEEP_DAYS) or 0),
         )
 
 
@@ -63,6 +69,7 @@ class Forecaster:
     def __init__(self, settings: Settings, *, engine: Engine, registry: Registry) -> None:
         self._settings, self._engine, self._registry = settings, engine, registry
         self._schedule = Schedule()
+        self._overdue = Overdue(keep_days=settings.keep_days, write=log.info)
         self._outage = Outage("nothing can be forecast", log)
 
     def tick(self) -> None:
@@ -77,6 +84,7 @@ class Forecaster:
     def _tick(self) -> None:
         settings, now = self._settings, self._registry.now()
         with Session(self._engine) as session:
+            self._overdue.tick(lambda: session.scalar(text(OLDEST_AGE_S)), now=now)
             under_way = runs_under_way(session, since=now - settings.window_s, until=now)
             due = self._schedule.due_runs(session, since=now - LATE_S, until=now + settings.ahead_s)
             # The scheduler may create a run between the two statements; both then return it, and it counts once.

@@ -90,6 +90,16 @@ def _service_update(call: Call, place: Place) -> Iterator[Need]:
             yield Need(action="iam:PassRole", resource=role, context={"iam:passedtoservice": TASKS})
 
 
+def _task_run(call: Call, place: Place) -> Iterator[Need]:
+    """Return the needs of starting a task: on its definition, and for the roles that it passes to the task."""
+    definition = call.text("taskDefinition")
+    arn = definition if definition.startswith("arn:") else place.arn("ecs", f"task-definition/{definition}")
+    cluster = call.text("cluster").rpartition("/")[2] or "default"
+    yield Need(action=call.action, resource=arn, context={"ecs:cluster": place.arn("ecs", f"cluster/{cluster}")})
+    for role in place.roles_of(definition):
+        yield Need(action="iam:PassRole", resource=role, context={"iam:passedtoservice": TASKS})
+
+
 def _ecs_cluster_only(call: Call, place: Place) -> Iterator[Need]:
     cluster = call.text("cluster").rpartition("/")[2] or "default"
     yield Need(action=call.action, resource=ANY, context={"ecs:cluster": place.arn("ecs", f"cluster/{cluster}")})
@@ -194,6 +204,7 @@ TABLE: Mapping[str, Describe] = {
     "ecs:GetTaskProtection": _ecs(ECS_TASK, "tasks"),
     "ecs:ListServices": _ecs_cluster_only,
     "ecs:ListTasks": _ecs_cluster_only,
+    "ecs:RunTask": _task_run,
     "ecs:TagResource": _ecs_tagging,
     "ecs:UntagResource": _ecs_tagging,
     "ecs:UpdateService": _service_update,

@@ -7,9 +7,12 @@ import uuid
 from local.aws.backend.cloud import Cloud
 from local.aws.resources.kind import Change, Kind, PhysicalResource, Properties, deleted_by, without
 
+# Of copies in another region, which this API does not have.
+ELSEWHERE = tuple(f"AutomaticBackupReplication{part}" for part in ("KmsKeyId", "Region", "RetentionPeriod"))
+
 
 def _request(properties: Properties) -> dict[str, object]:
-    request = dict(properties)
+    request = without(properties, *ELSEWHERE)
     if "VPCSecurityGroups" in request:
         request["VpcSecurityGroupIds"] = request.pop("VPCSecurityGroups")
     if "MasterUserSecret" in request:

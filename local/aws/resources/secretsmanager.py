@@ -17,7 +17,7 @@ def _generated(cloud: Cloud, rule: Properties) -> str:
 
 
 def _create(cloud: Cloud, name: str, properties: Properties) -> PhysicalResource:
-    request = {"Name": name, **without(properties, "GenerateSecretString")}
+    request = {"Name": name, **without(properties, "GenerateSecretString", "ReplicaRegions")}
     if "GenerateSecretString" in properties:
         request["SecretString"] = _generated(cloud, properties["GenerateSecretString"])
     arn = cloud.call("secretsmanager", "create_secret", request)["ARN"]
@@ -26,7 +26,7 @@ def _create(cloud: Cloud, name: str, properties: Properties) -> PhysicalResource
 
 def _update(cloud: Cloud, change: Change) -> PhysicalResource:
     """Update the secret; generate its value again only if GenerateSecretString changes, as CloudFormation does."""
-    request = change.changed("GenerateSecretString", "Tags")
+    request = change.changed("GenerateSecretString", "ReplicaRegions", "Tags")
     if change.differs("GenerateSecretString") and "GenerateSecretString" in change.new:
         request["SecretString"] = _generated(cloud, change.new["GenerateSecretString"])
     if request:

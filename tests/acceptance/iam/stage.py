@@ -47,6 +47,7 @@ def main(results: Path) -> None:
             instance = _run(airflow)
             found = {
                 "log": airflow.log(instance),
+                "cleaned": _clean(stack),
                 "refused": stack.refusals.seen(),
                 "told": _take_away(stack, airflow, instance),
             }
@@ -91,6 +92,20 @@ def _rotate_the_databases_password(stack: Stack) -> None:
     server.provision(credentials["username"], credentials["password"], stack.outputs["DatabaseName"])
     stack.clients.secretsmanager.put_secret_value(SecretId=arn, SecretString=json.dumps(credentials))
     server.restart()
+
+
+def _clean(stack: Stack) -> dict[str, Any]:
+    """Start the ECS task that cleans the database, as its schedule does; return its exit code and what it says."""
+    say("the database is cleaned")
+    cluster, arn = stack.outputs["ClusterName"], stack.schedules.run(stack.outputs["CleanScheduleName"])
+
+    def ended() -> dict[str, Any]:
+        (task,) = stack.clients.ecs.describe_tasks(cluster=cluster, tasks=[arn])["tasks"]
+        return dict(task) if task["lastStatus"] == "STOPPED" else {}
+
+    wait_until(lambda: bool(ended()), what="end of the cleaning", timeout_s=RUN_TIMEOUT_S)
+    (log,) = paths.LOGS.glob(f"*/clean-{arn.rpartition('/')[2][:8]}.log")
+    return {"exit_code": ended()["containers"][0].get("exitCode"), "log": log.read_text()}
 
 
 def _take_away(stack: Stack, airflow: Airflow, instance: dict[str, Any]) -> dict[str, str]:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.granted_actions import NOT_IN_A_DEMO
+from tests.support.granted_actions import IMAGE_PULL, NOT_IN_A_DEMO
 from tests.support.staged import stage
 
 STAGE_TIMEOUT_S = 600
@@ -24,9 +24,15 @@ def test_a_task_that_defers_and_a_rotated_password_are_refused_nothing(results: 
     assert "back from the triggerer" in results["log"]
 
 
-@pytest.mark.parametrize("role", ["AirflowTaskRole", "WorkerTaskRole"])
+def test_the_schedule_cleans_the_database(results: Any) -> None:
+    assert results["cleaned"]["exit_code"] == 0, results["cleaned"]["log"]
+    assert "old: 0 runs with 0 task instances" in results["cleaned"]["log"]
+    assert "clean after" in results["cleaned"]["log"]
+
+
+@pytest.mark.parametrize("role", ["AirflowTaskRole", "WorkerTaskRole", "CleanScheduleRole", "CleanExecutionRole"])
 def test_what_a_demonstration_leaves_unused_is_used(results: Any, role: str) -> None:
-    assert NOT_IN_A_DEMO[role] - set(results["used"][role]) == set()
+    assert NOT_IN_A_DEMO[role] - IMAGE_PULL - set(results["used"][role]) == set()
 
 
 def test_each_lost_action_is_told_in_words(results: Any) -> None:

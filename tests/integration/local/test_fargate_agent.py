@@ -451,3 +451,48 @@ def test_close_leaves_no_process_and_no_listener(cluster: Cluster) -> None:
     assert not any(Path(f"/proc/{pid}").exists() for pid in pids)
     with pytest.raises(ConnectionRefusedError), socket.create_connection(("127.0.0.1", port), timeout=2):
         pass
+
+
+class Alone:
+    """A task that belongs to no service, as a schedule starts it."""
+
+    def __init__(self, cluster: Cluster, role: str, **overrides: Any) -> None:
+        self._cluster = cluster
+        overridden = {"containerOverrides": [{"name": role, **overrides}]}
+        answer = cluster.clients.ecs.run_task(
+            cluster=cluster.name, taskDefinition=cluster.define(role), launchType="FARGATE", overrides=overridden
+        )
+        self.arn = str(answer["tasks"][0]["taskArn"])
+
+    def described(self) -> dict[str, Any]:
+        (found,) = self._cluster.clients.ecs.describe_tasks(cluster=self._cluster.name, tasks=[self.arn])["tasks"]
+        return dict(found)
+
+    def ticked(self, status: str) -> dict[str, Any]:
+        """Tick until it has this status."""
+        deadline = time.monotonic() + WAIT_S
+        while (found := self.described())["lastStatus"] != status:
+            assert time.monotonic() < deadline, found
+            self._cluster.agent.tick()
+            time.sleep(0.05)
+        return found
+
+
+def test_a_task_of_no_service_runs_once_with_the_variables_of_the_call(cluster: Cluster) -> None:
+    alone = Alone(cluster, "sleep", environment=[{"name": "GIVEN", "value": "here"}])
+    alone.ticked("RUNNING")
+    (task,) = cluster.tasks()
+    assert environment_of(task)["GIVEN"] == "here"
+    cluster.clients.ecs.stop_task(cluster=cluster.name, task=alone.arn, reason="enough")
+    assert alone.ticked("STOPPED")["stoppedReason"] == "enough"
+    for _ in range(3):
+        cluster.agent.tick()
+    assert cluster.tasks() == []
+
+
+def test_a_task_of_no_service_that_fails_tells_its_exit_code_and_is_no_failure_of_the_stack(cluster: Cluster) -> None:
+    for _ in range(MOST_FAILURES):
+        stopped = Alone(cluster, "fail").ticked("STOPPED")
+        assert [container["exitCode"] for container in stopped["containers"]] == [3]
+        assert "cannot start" in stopped["stoppedReason"]
+    assert cluster.failures == []

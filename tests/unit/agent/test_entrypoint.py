@@ -58,6 +58,7 @@ GIVEN = {
     "ECS_AGENT_URI": "http://169.254.170.2/api/1",
     "ECS_CONTAINER_METADATA_URI_V4": "http://169.254.170.2/v4/1",
     "IMAGE_VERSION": "1.2.3",
+    "CLEAN_KEEP_DAYS": "365",
     "PATH": "/usr/bin",
 }
 FLOWER_CONFIGURATION = PROGRAM.parent / "agent" / "flower_configuration.py"
@@ -65,7 +66,7 @@ DATABASE = "airflow:p%40ss%3Aw%2Fr%25d%20%24HOME@database.internal:5432/airflow"
 AUTHORITIES = PROGRAM.parent / "authorities" / "rds.pem"
 DATABASE_URL = f"postgresql+psycopg2://{DATABASE}?sslmode=verify-full&sslrootcert={quote(str(AUTHORITIES), safe='')}"
 EVERY_ROLE = list(ROLES)
-FLEET_ROLES = [name for name in EVERY_ROLE if name not in ("runner", "gate", "migrate")]
+FLEET_ROLES = [name for name in EVERY_ROLE if name not in ("runner", "gate", "migrate", "clean")]
 
 
 def composed(role: str, **changes: str) -> dict[str, str]:
@@ -85,7 +86,7 @@ def run(*arguments: str) -> subprocess.CompletedProcess[str]:
 def test_there_is_a_role_for_every_container_of_the_template() -> None:
     assert set(ROLES) == {
         *("webserver", "scheduler", "dag-processor", "triggerer", "forecaster"),
-        *("worker", "runner", "flower", "gate", "migrate"),
+        *("worker", "runner", "flower", "gate", "migrate", "clean"),
     }
 
 
@@ -199,12 +200,20 @@ def test_authorities_may_lie_anywhere_in_the_image() -> None:
         ("forecaster", "AIRFLOW__CORE__FERNET_KEY"),
         ("forecaster", "AIRFLOW__API_AUTH__JWT_SECRET"),
         ("migrate", "AIRFLOW__CELERY__BROKER_URL"),
+        ("clean", "AIRFLOW__CELERY__BROKER_URL"),
+        ("clean", "AIRFLOW__CORE__FERNET_KEY"),
         ("webserver", "AIRFLOW__CELERY__RESULT_BACKEND"),
         ("webserver", "FLOWER_BASIC_AUTH"),
     ],
 )
 def test_a_role_does_not_get_a_secret_that_it_does_not_need(role: str, name: str) -> None:
     assert name not in composed(role)
+
+
+@pytest.mark.parametrize("days", ["0", "-1", "1.5", "a year", "²"])
+def test_the_database_is_not_cleaned_of_what_a_number_of_days_below_one_names(days: str) -> None:
+    with pytest.raises(ConfigurationError, match=r"CLEAN_KEEP_DAYS is .* not a number of days from 1 on"):
+        composed("clean", CLEAN_KEEP_DAYS=days)
 
 
 def test_the_role_that_runs_tasks_gets_no_secret() -> None:
@@ -241,6 +250,7 @@ def test_no_secret_is_on_a_command_line(role: str) -> None:
         ("runner", "python -m agent.runner"),
         ("flower", f"airflow celery flower --hostname 0.0.0.0 --port 8080 --flower-conf {FLOWER_CONFIGURATION}"),
         ("migrate", "airflow db migrate"),
+        ("clean", "python -m agent.cleaning"),
         # With less priority than the scheduler, which shares its processor.
         ("forecaster", "nice -n 10 python -m agent.forecaster"),
         ("gate", "true"),
@@ -409,7 +419,7 @@ def test_a_member_of_the_fleet_knows_its_task(become: dict[str, object], role: s
 def test_every_long_running_role_but_the_worker_gets_a_reporter(become: dict[str, object], role: str) -> None:
     with pytest.raises(Executed):
         entrypoint.main([role])
-    assert ("reporter" in become) == (role not in ("scheduler", "worker", "runner", "gate", "migrate"))
+    assert ("reporter" in become) == (role not in ("scheduler", "worker", "runner", "gate", "migrate", "clean"))
 
 
 @pytest.mark.parametrize("role", EVERY_ROLE)

@@ -30,6 +30,7 @@ PARAMETERS: dict[str, dict[str, Any]] = {
     "ecs:GetTaskProtection": {"cluster": "c", "tasks": ["1"]},
     "ecs:ListServices": {"cluster": "c"},
     "ecs:ListTasks": {"cluster": "c"},
+    "ecs:RunTask": {"cluster": "c", "taskDefinition": "d:1"},
     "ecs:TagResource": {"resourceArn": "arn:aws:ecs:eu-west-1:123456789012:service/c/a", "tags": []},
     "ecs:UntagResource": {"resourceArn": "arn:aws:ecs:eu-west-1:123456789012:cluster/c", "tagKeys": []},
     "ecs:UpdateService": {"cluster": "c", "service": "a"},

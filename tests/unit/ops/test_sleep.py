@@ -40,7 +40,7 @@ class FakeStack:
 
     @property
     def stack(self) -> DeployedStack:
-        return DeployedStack(name="s", cloudformation=self, functions=self)
+        return DeployedStack(name="s", cloudformation=self, functions=self, client=lambda _: self)
 
 
 def waited(*answers: dict[str, Any], seconds: float) -> tuple[list[str | None], list[str], dict[str, Any]]:

@@ -57,7 +57,7 @@ class FakeStack:
 
     @property
     def stack(self) -> DeployedStack:
-        return DeployedStack(name="airflow-x", cloudformation=self, functions=self)
+        return DeployedStack(name="airflow-x", cloudformation=self, functions=self, client=lambda _: self)
 
 
 def test_the_function_that_the_stacks_outputs_name_is_asked_for_one_tick() -> None:

@@ -119,9 +119,11 @@ GOOD: Values = {
     "CONCURRENCY": "16",
     "DELIVERY_BUCKET": "the-bucket",
     "DEPLOYMENTS": "20",
+    "DRY_RUN": "1",
     "ENV": "qa",
     "FLAGS": "--autoscaler-away 60",
     "HISTORY": "my history.csv",
+    "KEEP_DAYS": "90",
     "MAXIMUM": "40",
     "MINIMUM": "0",
     "ONLY": "redis broker-full",
@@ -182,6 +184,11 @@ class TestVariable:
         ("deploy-local", ["VERSION"], [["-m", "local", "deploy", "--version=4c1f0e6a90b2"]]),
         ("check", ["ENV"], [["-m", "local", "check", "--env=qa"]]),
         ("sleep", ["ENV", "WAIT"], [["-m", "ops.sleep", "asleep", "--env=qa", "--wait=600"]]),
+        (
+            "clean-database",
+            ["ENV", "DRY_RUN", "KEEP_DAYS"],
+            [["-m", "ops.cleaning", "--env=qa", "--keep-days=90", "--dry-run"]],
+        ),
         ("cost", ["ENV", "VS_REV"], [["-m", "ops.cost", "--env=qa", "--vs-rev=v1.4.0"]]),
         ("replay", ["HISTORY", "SEEDS"], [["-m", "bench.report", "replay", "--seeds=3", "my history.csv"]]),
         (

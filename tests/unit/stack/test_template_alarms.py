@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 import version_check.report
+from agent.forecaster import overdue
 from agent.web import latency
 from autoscaler import report
 from stack.lib.alarms import METRICS_NAMESPACE
@@ -19,7 +20,7 @@ PROMISED = {
     "AlarmDatabaseStorageLow", "AlarmDatabaseCpuHigh", "AlarmDatabaseConnectionsHigh", "AlarmBrokerMemoryHigh",
     "AlarmBrokerEvictions", "AlarmAutoscalerFails", "AlarmAutoscalerSilent", "AlarmVersionCheckFails",
     "AlarmVersionsSkewed", "AlarmWebserverErrors", "AlarmBalancerErrors", "AlarmWebserverDown",
-    "AlarmExecutionApiSlow", "AlarmWorkerRolloutGivenUp", "AlarmWorkerLost",
+    "AlarmExecutionApiSlow", "AlarmWorkerRolloutGivenUp", "AlarmWorkerLost", "AlarmDatabaseNotCleaned",
 }  # fmt: skip
 ALARMS = rendered.resources("AWS::CloudWatch::Alarm")
 FILTERS = rendered.resources("AWS::Logs::MetricFilter")
@@ -75,6 +76,13 @@ def test_the_latency_of_the_execution_api_is_read_from_the_field_that_the_webser
     found = FILTERS["ExecutionApiLatency"]
     assert found["FilterPattern"] == f"{{ $.{latency.FIELD} = * }}"
     assert found["MetricTransformations"][0]["MetricValue"] == f"$.{latency.FIELD}"
+
+
+def test_days_that_the_database_is_overdue_are_read_from_the_field_that_the_forecaster_writes() -> None:
+    found = FILTERS["DatabaseOverdue"]
+    assert found["FilterPattern"] == f"{{ $.{overdue.FIELD} = * }}"
+    assert found["MetricTransformations"][0]["MetricValue"] == f"$.{overdue.FIELD}"
+    assert found["LogGroupName"] == {"Ref": "AirflowLogGroup"}
 
 
 def test_alarms_may_use_the_key_of_their_topic() -> None:

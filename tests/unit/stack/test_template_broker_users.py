@@ -83,6 +83,7 @@ def test_each_container_signs_in_as_the_user_of_its_role() -> None:
     assert found == {
         "gate": "reader",
         "migrate": None,
+        "clean": None,
         "runner": None,
         **{role: role for role in ("webserver", "scheduler", "dag-processor", "triggerer", "forecaster", "flower")},
         "worker": "worker-worker",

@@ -32,9 +32,13 @@ ON_ALL_RESOURCES = {
 }
 # Most services have operations of these names; the functions tag only resources of ECS.
 TAGGING = ("TagResource", "UntagResource")
-TASKS = {"airflow": "Airflow", "worker": "Worker", "flower": "Flower"}
+TASKS = {"airflow": "Airflow", "worker": "Worker", "flower": "Flower", "clean": "Clean"}
 # Roles with which services themselves work for the stack.
-OF_SERVICES = {"DatabaseMonitoringRole": "monitoring.rds.amazonaws.com", "DatabaseLogsRole": "scheduler.amazonaws.com"}
+OF_SERVICES = {
+    "DatabaseMonitoringRole": "monitoring.rds.amazonaws.com",
+    "DatabaseLogsRole": "scheduler.amazonaws.com",
+    "CleanScheduleRole": "scheduler.amazonaws.com",
+}
 # The modules of each function, by its title.
 FUNCTIONS = {
     "Autoscaler": ["autoscaler/*.py"],
@@ -267,15 +271,27 @@ def test_the_autoscaler_changes_only_worker_services() -> None:
     assert statement_for("AutoscalerRole", "ecs:UpdateService")["Resource"] == services("Worker")
 
 
-def test_only_the_autoscaler_passes_roles_those_of_workers_and_only_to_ecs() -> None:
+def test_roles_of_workers_and_of_the_cleaning_are_passed_only_by_those_who_start_them_and_only_to_ecs() -> None:
     passing = {role: s for role in roles() for s in statements(role) if "iam:PassRole" in s["Action"]}
-    assert passing.keys() == {"AutoscalerRole"}
-    assert passing["AutoscalerRole"] == {
-        "Effect": "Allow",
-        "Action": ["iam:PassRole"],
-        "Resource": [{"Fn::GetAtt": [f"Worker{kind}Role", "Arn"]} for kind in ("Task", "Execution")],
-        "Condition": {"StringEquals": {"iam:PassedToService": "ecs-tasks.amazonaws.com"}},
+    assert passing == {
+        role: {
+            "Effect": "Allow",
+            "Action": ["iam:PassRole"],
+            "Resource": [{"Fn::GetAtt": [f"{passed}{kind}Role", "Arn"]} for kind in ("Task", "Execution")],
+            "Condition": {"StringEquals": {"iam:PassedToService": "ecs-tasks.amazonaws.com"}},
+        }
+        for role, passed in (("AutoscalerRole", "Worker"), ("CleanScheduleRole", "Clean"))
     }
+
+
+def test_the_cleanings_schedule_starts_its_own_task_in_its_own_cluster() -> None:
+    assert statement_for("CleanScheduleRole", "ecs:RunTask") == {
+        "Effect": "Allow",
+        "Action": ["ecs:RunTask"],
+        "Resource": [{"Ref": "CleanTaskDefinition"}],
+        "Condition": {"ArnEquals": {"ecs:cluster": {"Fn::GetAtt": ["Cluster", "Arn"]}}},
+    }
+    assert {a for s in statements("CleanTaskRole") for a in s["Action"] if not a.startswith("ssmmessages:")} == set()
 
 
 def test_the_function_for_retirement_deploys_only_airflow_and_flower() -> None:

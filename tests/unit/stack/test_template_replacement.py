@@ -23,6 +23,9 @@ SUBNETS = "subnet-0123abcd,subnet-4567abcd"
 OTHER = {
     "AirflowSettings": "AIRFLOW__API__INSTANCE_NAME=others\n",
     "TaskSettings": "AIRFLOW__CORE__DEFAULT_TASK_RETRIES=1\n",
+    "BackupKeyArn": "arn:aws:kms:eu-west-1:123456789012:key/01234567-89ab-cdef-0123-456789abcdef",
+    "DatabaseCleanSchedule": "rate(2 days)",
+    "MaintenanceWindow": "sun:04:00-sun:05:00",
     "SleepSchedule": "cron(0 19 ? * MON-FRI *)",
     "WakeSchedule": "cron(0 6 ? * MON-FRI *)",
     "AirflowCpu": "2048",
@@ -36,6 +39,7 @@ OTHER = {
     "CertificateArn": "arn:aws:acm:us-east-1:123456789012:certificate/11111111-1111-1111-1111-111111111111",
     "ConnectionsPrefix": "others",
     "DatabaseAuthorities": "/etc/ssl/others.pem",
+    "DatabaseBackupWindow": "03:00-04:00",
     "DatabaseInstanceClass": "db.m7g.xlarge",
     "ImageRepositoryArn": "arn:aws:ecr:us-east-1:123456789012:repository/others",
     "ImageUri": "others:2",
@@ -57,6 +61,7 @@ TOGETHER = {
         "OidcClientId": "airflow",
         "OidcSecretArn": "arn:aws:secretsmanager:us-east-1:123456789012:secret:oidc-a1b2c3",
     },
+    "MaintenanceWindow": {"DatabaseBackupWindow": "02:00-03:00"},
     "WorkerCpu": {"WorkerMemory": "2048"},
     "FlowerCpu": {"FlowerMemory": "2048"},
 }
@@ -202,7 +207,7 @@ def change_of(name: str) -> tuple[dict[str, Any], dict[str, Any]]:
     if leader == name:
         return with_values(()), with_values(tuple(sorted(changes.items())))
     value = changes[name]
-    other = ",".join(reversed(value.split(","))) if "," in value else f"{value}2"
+    other = OTHER.get(name) or (",".join(reversed(value.split(","))) if "," in value else f"{value}2")
     return with_values(tuple(sorted(changes.items()))), with_values(tuple(sorted({**changes, name: other}.items())))
 
 

@@ -8,13 +8,14 @@ import botocore.session
 import pytest
 
 from cfn.intrinsics import references
+from ops.cost.resolved import resolve_template
 from tests.support import rendered
 
 OUTPUTS = {
     "WebserverUrl", "FlowerUrl", "ClusterName", "AirflowServiceName", "WorkerServiceName", "FlowerServiceName",
     "LogBucketName", "AdminSecretArn", "BrokerSecretArn", "BrokerPageSecretArn", "DatabaseSecretArn", "DatabaseName",
     "AutoscalerFunctionName", "RetirementFunctionName", "SleeperFunctionName", "VersionCheckFunctionName",
-    "AlarmTopicArn", "DashboardUrl", "WorkerTaskRoleArn",
+    "AlarmTopicArn", "DashboardUrl", "WorkerTaskRoleArn", "CleanScheduleName",
 }  # fmt: skip
 ACCESS_LOGS_ARN = {"Fn::GetAtt": ["AccessLogBucket", "Arn"]}
 FLOW_LOGS = "delivery.logs.amazonaws.com"
@@ -206,7 +207,8 @@ def test_the_functions_come_before_the_services_and_refer_to_none() -> None:
 
 def test_a_log_group_that_rds_makes_gets_the_retention_and_the_key() -> None:
     exported = resource("Database")["Properties"]["EnableCloudwatchLogsExports"]
-    calls = [schedule["Target"] for schedule in rendered.resources("AWS::Scheduler::Schedule").values()]
+    schedules = rendered.resources("AWS::Scheduler::Schedule")
+    calls = [schedule["Target"] for title, schedule in schedules.items() if title.startswith("DatabaseLog")]
     asked = {(call["Arn"]["Fn::Sub"].rpartition(":")[2], *_request(call["Input"])) for call in calls}
     key = str({"Fn::GetAtt": ["Key", "Arn"]})
     assert asked == {
@@ -242,6 +244,32 @@ def test_a_log_group_has_a_retention(title: str) -> None:
     assert rendered.resources("AWS::Logs::LogGroup")[title]["RetentionInDays"] == {"Ref": "LogRetentionDays"}
 
 
+KEY_ABROAD = "arn:aws:kms:eu-west-1:123456789012:key/01ab"
+
+
+def test_backups_and_the_key_of_their_contents_are_copied_to_the_region_of_a_given_key() -> None:
+    given = {"ImageUri": "image:tag", "BackupKeyArn": KEY_ABROAD, "DatabaseBackupDays": "9"}
+    found = resolve_template(rendered.parsed(), given=given, region=rendered.REGION)["Resources"]
+    database = found["Database"]["Properties"]
+    index, parts = database["AutomaticBackupReplicationRegion"]["Fn::Select"]
+    assert parts[index] == "eu-west-1"
+    assert database["AutomaticBackupReplicationKmsKeyId"] == KEY_ABROAD
+    assert str(database["AutomaticBackupReplicationRetentionPeriod"]) == "9"
+    (replica,) = found["FernetSecret"]["Properties"]["ReplicaRegions"]
+    assert replica == {"Region": database["AutomaticBackupReplicationRegion"], "KmsKeyId": KEY_ABROAD}
+    without = resolve_template(rendered.parsed(), given={"ImageUri": "image:tag"}, region=rendered.REGION)["Resources"]
+    assert not [name for name in without["Database"]["Properties"] if name.startswith("AutomaticBackup")]
+    assert "ReplicaRegions" not in without["FernetSecret"]["Properties"]
+
+
+def test_database_and_broker_are_maintained_in_one_window() -> None:
+    given = {"MaintenanceWindow": "sun:04:00-sun:05:00", "DatabaseBackupWindow": "02:00-03:00"}
+    template = resolve_template(rendered.parsed(), given={"ImageUri": "image:tag", **given}, region=rendered.REGION)
+    database, broker = (template["Resources"][title]["Properties"] for title in ("Database", "Broker"))
+    assert database["PreferredMaintenanceWindow"] == broker["PreferredMaintenanceWindow"] == "sun:04:00-sun:05:00"
+    assert database["PreferredBackupWindow"] == "02:00-03:00"
+
+
 def test_security_groups_allow_only_traffic_that_is_used() -> None:
     paths = {
         (ingress["SourceSecurityGroupId"]["Fn::GetAtt"][0], ingress["GroupId"]["Fn::GetAtt"][0], ingress["ToPort"])
@@ -249,6 +277,7 @@ def test_security_groups_allow_only_traffic_that_is_used() -> None:
     }
     assert paths == {
         ("AirflowGroup", "DatabaseGroup", 5433),
+        ("CleanGroup", "DatabaseGroup", 5433),
         *((f"{who}Group", "BrokerGroup", 6379) for who in ("Airflow", "Worker", "Flower", "Functions")),
         *((f"{who}Group", "AirflowGroup", 8080) for who in ("Airflow", "Worker", "Functions")),
         ("AirflowGroup", "AirflowGroup", 8794),

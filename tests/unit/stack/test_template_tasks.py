@@ -20,19 +20,22 @@ CONTAINERS = {
     "AirflowTaskDefinition": ["gate", "migrate", "webserver", "scheduler", "dag-processor", "triggerer", "forecaster"],
     "WorkerTaskDefinition": ["worker", "runner"],
     "FlowerTaskDefinition": ["flower"],
+    "CleanTaskDefinition": ["clean"],
 }
 AIRFLOW = CONTAINERS["AirflowTaskDefinition"]
 CORE = AIRFLOW[:-1]  # the containers that always exist
 EVERY = [name for group in CONTAINERS.values() for name in group]
-WITH_BROKER = [name for name in EVERY if name not in ("migrate", "runner")]
+WITH_BROKER = [name for name in EVERY if name not in ("migrate", "runner", "clean")]
 LONGEST_STOP_TIMEOUT_S = 120  # Fargate grants no more
 RESTART_ATTEMPT_PERIODS_S = range(60, 1801)  # accepted by ECS; cfn-lint does not check
 FARGATE_INJECTS = {variables.AGENT_URI, variables.METADATA_URI}
 
 # The contract between template and image: variables -> containers that get them.
 PLAIN = {
-    ("DATABASE_HOST", "DATABASE_PORT", "DATABASE_NAME", "DATABASE_SECRET_ARN"): AIRFLOW,
-    ("DATABASE_SSLMODE", "DATABASE_AUTHORITIES"): AIRFLOW,
+    ("DATABASE_HOST", "DATABASE_PORT", "DATABASE_NAME"): [*AIRFLOW, "clean"],
+    ("DATABASE_SECRET_ARN",): AIRFLOW,
+    ("DATABASE_SSLMODE", "DATABASE_AUTHORITIES"): [*AIRFLOW, "clean"],
+    ("CLEAN_KEEP_DAYS",): ["forecaster", "clean"],
     ("AWS_DEFAULT_REGION",): EVERY,
     ("BROKER_HOST", "BROKER_PORT", "BROKER_SCHEME", "BROKER_USER"): WITH_BROKER,
     ("BROKER_READER_USER",): ["webserver", "scheduler", "dag-processor", "worker"],
@@ -53,7 +56,7 @@ PLAIN = {
 SECRET = {
     ("BROKER_PASSWORD",): WITH_BROKER,
     ("BROKER_READER_PASSWORD",): ["webserver", "scheduler", "dag-processor", "worker"],
-    ("DATABASE_USER", "DATABASE_PASSWORD"): AIRFLOW[1:],
+    ("DATABASE_USER", "DATABASE_PASSWORD"): [*AIRFLOW[1:], "clean"],
     ("FERNET_SECRET",): CORE[1:],
     ("API_SECRET",): ["webserver", "scheduler", "dag-processor", "triggerer", "worker"],
     ("JWT_SECRET",): ["webserver", "scheduler"],
@@ -125,7 +128,7 @@ def test_the_others_wait_until_the_migration_succeeded() -> None:
 @pytest.mark.parametrize("name", EVERY)
 def test_ecs_restarts_all_containers_but_workers_and_those_that_run_once(name: str) -> None:
     policy = rendered.containers()[name].get("RestartPolicy")
-    if name in ("worker", "runner", "gate", "migrate"):
+    if name in ("worker", "runner", "gate", "migrate", "clean"):
         assert policy is None
     else:
         assert policy is not None
@@ -171,7 +174,7 @@ def test_worker_and_runner_divide_the_memory() -> None:
         assert memory == {"Fn::FindInMap": ["WorkerMemoryMib", {"Ref": "WorkerMemory"}, name.capitalize()]}
 
 
-@pytest.mark.parametrize("name", [name for name in EVERY if name not in ("gate", "migrate", "runner")])
+@pytest.mark.parametrize("name", [name for name in EVERY if name not in ("gate", "migrate", "runner", "clean")])
 def test_a_container_is_checked_by_the_image_itself(name: str) -> None:
     check = rendered.containers()[name]["HealthCheck"]
     assert check["Command"] == ["CMD", "/opt/airflow-on-ecs/entrypoint", "health", name]

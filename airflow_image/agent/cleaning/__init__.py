@@ -1,0 +1,1 @@
+"""Deletes what Airflow's database has kept for longer than the environment wants, in small steps."""

@@ -1,0 +1,1 @@
+"""Cleans an environment's database on demand, with the ECS task of its schedule."""
