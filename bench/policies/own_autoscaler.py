@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from random import Random
 
 from autoscaler.decide import decide
+from autoscaler.glance import GLANCE_EVERY_S
 from autoscaler.memory import Memory
 from autoscaler.observation import Deployment, Observation, Service
 from autoscaler.policy import Policy
@@ -40,11 +42,15 @@ class OwnAutoscaler:
         self._quiet: QuietPeriod | None = None
         self._changes_seen = 0  # the count of the workers' changes at the last tick
         self._last_skipped_at: float | None = None  # since the last tick that was not skipped
+        self._ticked_at: float | None = None
+        self._waited = 0  # the messages that waited at the last tick
+        self._glances = False  # whether the next glance is planned
 
     def begin(self, pool: SimPool) -> None:
         self.pool = pool
         self._registry = SimRegistry(pool)
         self._dice = Random(f"orders {pool.seed}")
+        pool.workers.when_queued = self._plan_glance
         if self._forecaster is not None:
             self._forecaster.begin(pool)
 
@@ -52,6 +58,7 @@ class OwnAutoscaler:
         """Decide and act, unless the tick could only repeat the last decision."""
         clock, changes, forecast, memory = self.pool.clock, self.pool.workers.changes, self._forecast(), self._memory
         now, quiet = clock.now, self._quiet
+        self._ticked_at, self._waited = now, len(self.pool.workers.queue)
         if quiet is not None and changes == self._changes_seen and quiet.lasts(forecast, memory, now=now):
             self._last_skipped_at = now
             return self._skippable_until
@@ -73,6 +80,20 @@ class OwnAutoscaler:
         if decision.desired is not None and decision.desired != ecs.desired:
             ecs.set_desired(decision.desired)
         return self._skippable_until
+
+    def _plan_glance(self) -> None:
+        """Plan the next glance at the queues; glances without a new message change nothing, and are left out."""
+        if self._glances or self._ticked_at is None:
+            return
+        now = self.pool.clock.now
+        glances = math.floor((now - self._ticked_at) / GLANCE_EVERY_S) + 1
+        self._glances = True
+        self.pool.clock.at(self._ticked_at + glances * GLANCE_EVERY_S, self._glance)
+
+    def _glance(self, _: None) -> None:
+        self._glances = False
+        if len(self.pool.workers.queue) > self._waited:
+            self.pool.clock.tick_now()
 
     @property
     def _skippable_until(self) -> float | None:

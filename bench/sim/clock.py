@@ -53,14 +53,19 @@ class Clock:
             if tick is not None and self._is_tick_next():
                 self.now = self._tick_at
                 self._plan_tick()
-                skip_until = tick()
-                self.skipped_at = None
-                self._skip(skip_until)
+                self.tick_now()
             elif plans:
                 self.now, _, action, argument = pop(plans)
                 action(argument)
             else:
                 return
+
+    def tick_now(self) -> None:
+        """Tick, whether or not it is time for one; the next regular tick stays as planned."""
+        if self._tick is not None:
+            skip_until = self._tick()
+            self.skipped_at = None
+            self._skip(skip_until)
 
     def stop(self) -> None:
         """Drop all plans."""

@@ -85,6 +85,7 @@ class Workers:
         when_idle: Called with a worker that has just ended its last task.
         when_changed: Called with a worker when its record in the registry changes.
         when_last_stage_ends: Called with the last stage of each run, if the load has stages.
+        when_queued: Called when a task must wait.
         arrived: Times by task. `started` and `ended` likewise; those of a killed task are of its last attempt.
         progress: The progress through the load's stages, if it has any.
     """
@@ -98,6 +99,7 @@ class Workers:
         self.when_idle: Callable[[SimWorker], None] = _nothing
         self.when_changed: Callable[[SimWorker], None] = _nothing
         self.when_last_stage_ends: Callable[[int], None] = _nothing
+        self.when_queued: Callable[[], None] = _nothing_at_all
         self.arrived = array("d", load.arrivals)
         self.started = array("d", load.arrivals)
         self.ended = array("d", load.arrivals)
@@ -168,6 +170,7 @@ class Workers:
         if not free:
             self.queue.append(task)
             self.changes += 1
+            self.when_queued()
             return
         self._start(task, free[int(self._dice.random() * len(free))])
 
@@ -228,3 +231,7 @@ class Workers:
 
 def _nothing(_: object) -> None:
     """Ignore the event."""
+
+
+def _nothing_at_all() -> None:
+    """Ignore an event of which nothing more is known."""

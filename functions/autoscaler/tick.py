@@ -61,6 +61,11 @@ class TickResult:
     state: BrokerState
     took_ms: float
 
+    @property
+    def queued(self) -> Mapping[str, Mapping[str, int] | Unreadable]:
+        """The messages that waited, by pool and queue."""
+        return {outcome.pool: outcome.observation.queued for outcome in self.outcomes}
+
 
 def tick(
     *,

@@ -24,8 +24,8 @@ CACHE = paths.STATE / "compiled"  # holds the last build, in a folder named by i
 # generated loads are left out: they take little time, as measured. mypyc computes a cached_property at every access.
 MODULES: Mapping[str, tuple[str, ...]] = {
     "functions/autoscaler": (
-        *("boots", "decide", "desired", "estimates", "forecast", "memory", "observation", "policy", "racing"),
-        *("reason", "retirement", "revision", "rollout", "workers"),
+        *("boots", "decide", "desired", "estimates", "forecast", "glance", "memory", "observation", "policy"),
+        *("racing", "reason", "retirement", "revision", "rollout", "workers"),
     ),
     "fleet": ("forecast", "history", "member", "peaks", "pools", "registry", "validation"),
     "airflow_image/agent": ("variables",),

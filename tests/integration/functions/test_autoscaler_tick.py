@@ -1,10 +1,11 @@
 """The autoscaler with a real Redis and moto's ECS."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 import pytest
+import redis
 
 from autoscaler.handler import tick_repeatedly
 from fleet import registry
@@ -135,18 +136,68 @@ def test_a_service_may_be_given_by_its_arn(stack: Stack) -> None:
     assert stack.desired(DEFAULT) == 3
 
 
+class Hours:
+    """A clock that only sleeping moves; `then` happens once, at a time in seconds from the beginning."""
+
+    def __init__(self, *, then: tuple[float, Callable[[], object]] | None = None) -> None:
+        self.now = 0.0
+        self._then = then
+
+    def sleep(self, seconds: float) -> None:
+        self.now += seconds
+        if self._then is not None and self.now >= self._then[0]:
+            _, act = self._then
+            self._then = None
+            act()
+
+    def left(self) -> float:
+        return 75.0 - self.now
+
+    def read(self) -> float:
+        return self.now
+
+
+def times_of_ticks(stack: Stack, clock: Hours, *, ticks: int, stays: bool = False) -> list[float]:
+    """Return when ECS was asked about the services, which each tick does once."""
+    times: list[float] = []
+
+    def note(**_: object) -> None:
+        times.append(clock.now)
+
+    stack.ecs.meta.events.register("before-call.ecs.DescribeServices", note)
+    try:
+        tick_repeatedly(
+            stack.parts, ticks=ticks, seconds_left=clock.left, stays=stays, sleep=clock.sleep, clock=clock.read
+        )
+    finally:
+        stack.ecs.meta.events.unregister("before-call.ecs.DescribeServices", note)
+    return times
+
+
 def test_an_invocation_ticks_at_even_intervals_and_not_once_more_than_asked(stack: Stack) -> None:
-    clock = [100.0]
-    slept: list[float] = []
+    assert times_of_ticks(stack, Hours(), ticks=4) == [0.0, 15.0, 30.0, 45.0]
 
-    def sleep(seconds: float) -> None:
-        slept.append(seconds)
-        clock[0] += seconds + 1.0  # each tick takes a second
 
-    answer = tick_repeatedly(stack.parts, ticks=4, seconds_left=lambda: 60.0, sleep=sleep, clock=lambda: clock[0])
-    assert answer["ticks"] == 4
-    assert slept == [15.0, 14.0, 14.0]
-    assert set(answer["pools"]) == {"worker", "big"}
+def test_an_invocation_ticks_within_a_second_when_messages_come(stack: Stack) -> None:
+    burst = Hours(then=(3.0, lambda: stack.enqueue("default", 9)))
+    # At 4 s as many wait as at 3 s: the next tick is the regular one.
+    assert times_of_ticks(stack, burst, ticks=2) == [0.0, 3.0, 15.0]
+    assert stack.desired(DEFAULT) == 3
+
+
+def test_an_invocation_glances_until_shortly_before_the_next_one(stack: Stack) -> None:
+    late = Hours(then=(57.0, lambda: stack.enqueue("default", 9)))
+    assert times_of_ticks(stack, late, ticks=4, stays=True) == [0.0, 15.0, 30.0, 45.0, 57.0]
+    assert late.now == 58.0
+
+
+def test_a_glance_that_fails_waits_for_the_next_regular_tick(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> None:
+        raise redis.ConnectionError("away")
+
+    monkeypatch.setattr("autoscaler.handler.read_queues", fail)
+    burst = Hours(then=(3.0, lambda: stack.enqueue("default", 9)))
+    assert times_of_ticks(stack, burst, ticks=2) == [0.0, 15.0]
 
 
 @pytest.mark.parametrize(

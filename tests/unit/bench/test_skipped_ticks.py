@@ -83,6 +83,13 @@ def test_lost_ticks_change_the_outcome() -> None:
     assert ran(OwnAutoscaler, BURSTS) != ran(OwnAutoscaler, BURSTS, setting=TICKS_LOST)
 
 
+def test_tasks_that_come_between_two_ticks_are_seen_within_a_second() -> None:
+    load = load_of("burst", [(0.0, 10.0), *[(1000.0, 10.0)] * 4])
+    waits = [ran(OwnAutoscaler, load, period_s=period_s).figures.wait_p50 for period_s in (5.0, 60.0)]
+    # The boots of a trial are the same whatever the period, and it ticks at 1 s or less.
+    assert abs(waits[0] - waits[1]) < 2.0
+
+
 def test_an_idle_pool_needs_few_ticks() -> None:
     """There are two hours between two tasks, and a tick each 5 s."""
     ticks: list[float] = []
