@@ -71,7 +71,7 @@ ROLES = {
     for role in (
         Role(
             name="webserver",
-            parts=(*_AIRFLOW, parts.LOGS, parts.READER, parts.WEB, parts.API_KEY, parts.TOKENS),
+            parts=(*_AIRFLOW, parts.LOGS, parts.READER, parts.WEB, parts.API_KEY, parts.TOKENS, parts.SIGN_IN),
             command=lambda _: ["python", "-m", "agent.web"],
         ),
         Role(
@@ -124,8 +124,8 @@ ROLES = {
         ),
         Role(
             name="migrate",
-            parts=(parts.DATABASE, parts.NEW_DATABASE),
-            command=lambda _: ["airflow", "db", "migrate"],
+            parts=(parts.DATABASE, parts.NEW_DATABASE, parts.PEOPLE),
+            command=lambda _: ["python", "-m", "sign_in.migrate"],
             has_reporter=False,
         ),
         Role(

@@ -1,18 +1,16 @@
-"""Starts a container: checks its role, writes the passwords' file, starts the reporter, becomes the program."""
+"""Starts a container: checks its role, starts the reporter, becomes the program."""
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 from agent import variables
 from agent.gates import limit_s
 from agent.identity import MetadataUnavailableError, read_task_arn
 from fleet.pools import PoolsError
-from roles import health, parts, schema
+from roles import health, schema
 from roles.compose import ROLES, Program, Role, compose
 from roles.errors import ConfigurationError
 
@@ -23,7 +21,6 @@ CONFIGURATION = 78
 
 HEALTH = "health"
 SCHEMA = "schema"
-PASSWORDS_FILE = "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE"
 
 
 def main(arguments: list[str]) -> int:
@@ -57,8 +54,6 @@ def main(arguments: list[str]) -> int:
 
 
 def _become(role: Role, program: Program) -> None:
-    if parts.WEB in role.parts:
-        program.environment[PASSWORDS_FILE] = str(_write_passwords(os.environ["ADMIN_PASSWORD"]))
     if role.has_reporter:
         reporter = [sys.executable, "-m", "agent.reporter", str(os.getpid())]
         subprocess.Popen(reporter, env=program.environment, stdin=subprocess.DEVNULL)
@@ -71,17 +66,6 @@ def _gate_limit_s() -> float:
     except ValueError:
         names = f"{variables.GATE_MINUTES} or {variables.ROLLOUT_PATIENCE_MINUTES}"
         raise ConfigurationError(f"{names} is not a number") from None
-
-
-def _write_passwords(password: str) -> Path:
-    """Write the file that the simple auth manager reads. Only its owner may read it."""
-    home = Path(os.environ.get(variables.AIRFLOW_HOME) or Path.home() / "airflow")
-    home.mkdir(parents=True, exist_ok=True)
-    path = home / "passwords.json"
-    path.unlink(missing_ok=True)  # an existing file would keep its own mode
-    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-        json.dump({parts.ADMIN: password}, file)
-    return path
 
 
 def _refuse(line: str, code: int) -> int:

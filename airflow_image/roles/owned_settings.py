@@ -14,6 +14,7 @@ _HEALTH = (
     "the container's health check reads the scheduler's heartbeat in the database; a server would be a process more"
 )
 _LISTEN = "the load balancer and the workers reach the webserver there, and TLS ends at the load balancer"
+_SESSION = "the parameter SessionMinutes sets it"
 _WAIT = "the parameter MaxTaskWaitMinutes sets it"
 _CELERY = (
     "workers take Celery's settings from the image only, see airflow_image/roles/celery_settings.py; slots of a worker "
@@ -29,6 +30,8 @@ OWNED = {
         (
             *("CORE__AUTH_MANAGER", "CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS"),
             *("CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE", "CORE__SIMPLE_AUTH_MANAGER_USERS"),
+            *("FAB__CONFIG_FILE", "FAB__COOKIE_SECURE", "FAB__COOKIE_SAMESITE", "FAB__SESSION_BACKEND"),
+            *("FAB__UPDATE_FAB_PERMS", "FAB__AUTH_ROLE_PUBLIC", "FAB__AUTH_BACKENDS", "FAB__ENABLE_PROXY_FIX"),
         ),
         _SIGN_IN,
     ),
@@ -62,6 +65,10 @@ OWNED = {
             "SCHEDULER__SCHEDULER_HEALTH_CHECK_SERVER_PORT",
         ),
         _HEALTH,
+    ),
+    **dict.fromkeys(
+        ("API_AUTH__JWT_EXPIRATION_TIME", "FAB__SESSION_LIFETIME_MINUTES", "FAB__SESSION_MAX_LIFETIME_MINUTES"),
+        _SESSION,
     ),
     **dict.fromkeys(("SCHEDULER__NUM_STUCK_IN_QUEUED_RETRIES", "SCHEDULER__TASK_QUEUED_TIMEOUT"), _WAIT),
 }

@@ -17,6 +17,7 @@ from roles import celery_settings, database
 from roles.errors import ConfigurationError
 from roles.forecaster_settings import forecast_settings
 from roles.web_processes import MAX_OVERFLOW, PROCESSES, WEB_OVERFLOW, processes
+from sign_in import names as sign_in_names
 
 Variables = Mapping[str, str]
 Settings = dict[str, str]
@@ -51,7 +52,14 @@ INFINITE_SLOTS = -1
 # because Airflow warns in every process where it is not set.
 VISIBILITY_TIMEOUT_S = 86_400
 RESULTS_URL_PREFIX = "agent.results:StateBackend+"
-ADMIN = "admin"
+ADMIN = sign_in_names.ADMIN
+AUTH_MANAGER = {
+    "AIRFLOW__CORE__AUTH_MANAGER": "sign_in.manager.SignInManager",
+    # Without the file FAB would silently take its own defaults: the auth manager checks that it is there.
+    "AIRFLOW__FAB__CONFIG_FILE": str(database.IMAGE / "sign_in" / "webserver_config.py"),
+    # In the database, so that a sign-out can end a session.
+    "AIRFLOW__FAB__SESSION_BACKEND": "database",
+}
 BROKER_READER = "BROKER_READER"  # how the variables of the second user begin, who reads what the first may not
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 
@@ -218,6 +226,30 @@ def _flower_secrets(given: Variables) -> Settings:
     return {"FLOWER_BASIC_AUTH": f"{ADMIN}:{given['ADMIN_PASSWORD']}"}
 
 
+def _session_settings(given: Variables) -> Settings:
+    """Let tokens, cookies and sessions end at the same age."""
+    text = given.get("SESSION_MINUTES") or str(sign_in_names.DEFAULT_SESSION_MINUTES)
+    if not text.isdecimal() or int(text) < 1:
+        raise ConfigurationError(f"SESSION_MINUTES is {text!r}, not a number of minutes")
+    return {
+        **AUTH_MANAGER,
+        "AIRFLOW__FAB__SESSION_LIFETIME_MINUTES": text,
+        "AIRFLOW__FAB__SESSION_MAX_LIFETIME_MINUTES": text,  # counted from the sign-in
+        "AIRFLOW__API_AUTH__JWT_EXPIRATION_TIME": str(60 * int(text)),
+        "AIRFLOW__FAB__COOKIE_SAMESITE": "Lax",
+        "AIRFLOW__FAB__COOKIE_SECURE": str(given.get("HAS_TLS") == "true"),
+        # `migrate` does it, before any webserver: several at once would contradict each other.
+        "AIRFLOW__FAB__UPDATE_FAB_PERMS": "False",
+    }
+
+
+def _passwords(given: Variables) -> Settings:
+    return {
+        sign_in_names.ADMIN_PASSWORD: given["ADMIN_PASSWORD"],
+        sign_in_names.USER_PASSWORDS: given.get("USER_PASSWORDS", ""),
+    }
+
+
 def _secret(name: str, *, setting: str, convert: Callable[[str], str] = str) -> Part:
     """Return the part that gives the secret variable `name` to Airflow as `setting`."""
     return Part(needs=(name,), secrets=lambda given: {setting: convert(given[name])}, raw=(name,))
@@ -303,14 +335,19 @@ FLOWER = Part(
 )
 WEB = Part(
     # The Fleet page shows the pools.
-    needs=("PORT", "PUBLIC_PORT", "ADMIN_PASSWORD", POOLS, variables.CPU_UNITS, variables.MEMORY_MIB),
+    needs=("PORT", "PUBLIC_PORT", POOLS, variables.CPU_UNITS, variables.MEMORY_MIB),
     settings=lambda given: {
         PROCESSES: str(processes(given)),
         MAX_OVERFLOW: str(WEB_OVERFLOW),
-        "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": f"{ADMIN}:admin",
         # Only the load balancer can connect from outside; its headers hold the address that the browser asked for.
         "FORWARDED_ALLOW_IPS": "*",
     },
-    raw=("ADMIN_PASSWORD",),
+)
+SIGN_IN = Part(needs=(), settings=_session_settings)
+PEOPLE = Part(
+    needs=("ADMIN_PASSWORD",),
+    settings=lambda _: {**AUTH_MANAGER, "AIRFLOW__FAB__UPDATE_FAB_PERMS": "True"},
+    secrets=_passwords,
+    raw=("ADMIN_PASSWORD", "USER_PASSWORDS"),
 )
 FLEET = Part(needs=(variables.METADATA_URI,))

@@ -15,7 +15,7 @@ POOL_SIZE, WEB_OVERFLOW = 5, 5
 CONNECTIONS_A_PROCESS = 2 * (POOL_SIZE + WEB_OVERFLOW)
 UNITS_OF_A_VCPU = 1024
 # Measured by `python -m bench.micro.execution_api`: a process under load, and what the container has besides.
-PROCESS_MIB = 300
+PROCESS_MIB = 325  # 25 of them FAB's
 REST_MIB = 100
 
 

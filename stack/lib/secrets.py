@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-from troposphere import Ref, Sub, Template
+from troposphere import If, NoValue, Ref, Sub, Template
 from troposphere.secretsmanager import GenerateSecretString, Secret
 
 from stack.lib.parameters import placeholder
@@ -14,10 +14,18 @@ KEY_LENGTH = 64
 
 @dataclass(frozen=True, kw_only=True)
 class SecretValue:
-    """The source of a container's secret: a whole secret, or one key of its JSON."""
+    """The source of a container's secret: a whole secret, or one key of its JSON.
+
+    `condition`: the name of the condition under which there is one; None for always.
+    """
 
     arn: Any
     value_from: Any
+    condition: str | None = None
+
+    def if_there(self, value: Any) -> Any:
+        """Return the value under the condition."""
+        return value if self.condition is None else If(self.condition, value, NoValue)
 
 
 def add_generated_secret(t: Template, title: str, *, settings: Settings, length: int, description: str) -> Secret:

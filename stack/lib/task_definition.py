@@ -225,8 +225,8 @@ def _secret_arns(containers: Sequence[Container]) -> list[Any]:
     """List each secret once, in the order of first use."""
     arns: list[Any] = []
     for secret in (secret for container in containers for secret in container.secrets.values()):
-        if secret.arn not in arns:
-            arns.append(secret.arn)
+        if (arn := secret.if_there(secret.arn)) not in arns:
+            arns.append(arn)
     return arns
 
 
@@ -266,8 +266,8 @@ def _container(container: Container, *, settings: Settings, log_group: LogGroup)
         ReadonlyRootFilesystem=If(settings.has_exec, False, True),
         User=USER,
         Secrets=[
-            ContainerSecret(Name=name, ValueFrom=container.secrets[name].value_from)
-            for name in sorted(container.secrets)
+            secret.if_there(ContainerSecret(Name=name, ValueFrom=secret.value_from))
+            for name, secret in sorted(container.secrets.items())
         ],
     )
     if container.runs_after or container.starts_after:

@@ -41,6 +41,7 @@ from stack.sections.connections import (
     webserver_url,
 )
 from stack.sections.foundation import Foundation
+from stack.sections.people import add_people
 from stack.sections.pools import SizedPool
 from stack.sections.webserver_alarms import add_webserver_alarms
 
@@ -91,7 +92,8 @@ def add_airflow(t: Template, *, base: Foundation, balancer: Balancer, pools: Seq
     copies = add_copies(form)
     group = _add_group(t, base=base, balancer=balancer)
     connections = add_connections(t, base=base, pools=pools)
-    containers = add_containers(t, base=base, pools=pools, connections=connections, size=size)
+    people = add_people(t, admin=base.secrets.admin, has_certificate=balancer.has_certificate)
+    containers = add_containers(t, base=base, pools=pools, connections=connections, people=people, size=size)
     task = Task(containers=containers, size=size, statements=connections.statements)
     defined = add_task(t, "Airflow", settings=base.settings, task=task)
     let_read_connections(t, "AirflowConnectionsPolicy", role=defined.role, connections=connections)

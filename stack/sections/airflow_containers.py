@@ -12,6 +12,7 @@ from stack.lib.parameters import Between, FormGroup, add_condition, add_mapping
 from stack.lib.task_definition import Container, Size, memory_choices
 from stack.sections.connections import EXECUTION_PORT, GROUP, PUBLIC_PORT, WEBSERVER, Connections
 from stack.sections.foundation import Foundation
+from stack.sections.people import People
 from stack.sections.pools import SizedPool, pools_json
 
 GATE = "gate"
@@ -40,11 +41,17 @@ MEMORY_SHARES = {
 
 
 def add_containers(
-    t: Template, *, base: Foundation, pools: Sequence[SizedPool], connections: Connections, size: Size
+    t: Template,
+    *,
+    base: Foundation,
+    pools: Sequence[SizedPool],
+    connections: Connections,
+    people: People,
+    size: Size,
 ) -> tuple[Container, ...]:
     shares = _add_memory_shares(t, memory_mib=size.memory_mib)
     return (
-        *_containers(t, connections, base=base, memory_mib=shares, cpu=size.cpu),
+        *_containers(t, connections, base=base, people=people, memory_mib=shares, cpu=size.cpu),
         _add_forecaster(
             t,
             base=base,
@@ -79,12 +86,17 @@ def _key(role: str) -> str:
 
 
 def _containers(
-    t: Template, connections: Connections, *, base: Foundation, memory_mib: Mapping[str, Any], cpu: Ref
+    t: Template,
+    connections: Connections,
+    *,
+    base: Foundation,
+    people: People,
+    memory_mib: Mapping[str, Any],
+    cpu: Ref,
 ) -> tuple[Container, ...]:
     environment, common = connections.environment, connections.secrets
     api = {"API_SECRET": base.secrets.api}
     jwt = {"JWT_SECRET": base.secrets.jwt}
-    admin = {"ADMIN_PASSWORD": base.secrets.admin}
     reading = base.broker.login(access.READER)
     page = base.broker.login(access.WEBSERVER, reader=access.PAGE)
     scheduling = base.broker.login(access.SCHEDULER, reader=access.READER)
@@ -116,7 +128,7 @@ def _containers(
             role=MIGRATE,
             memory_mib=memory_mib[MIGRATE],
             environment=environment,
-            secrets=common,
+            secrets={**common, **people.passwords},
             runs_once=True,
             runs_after=(GATE,),
         ),
@@ -124,8 +136,14 @@ def _containers(
             role=WEBSERVER,
             memory_mib=memory_mib[WEBSERVER],
             # The image starts as many processes as this size suffices for.
-            environment={**environment, **page.environment, "CPU_UNITS": cpu, "MEMORY_MIB": memory_mib[WEBSERVER]},
-            secrets={**common, **page.secrets, **api, **jwt, **admin},
+            environment={
+                **environment,
+                **page.environment,
+                **people.environment,
+                "CPU_UNITS": cpu,
+                "MEMORY_MIB": memory_mib[WEBSERVER],
+            },
+            secrets={**common, **page.secrets, **api, **jwt},
             listens_on=EXECUTION_PORT,
             public_port=PUBLIC_PORT,
         ),

@@ -94,7 +94,8 @@ def environment(container: Resource) -> dict[str, Any]:
 
 
 def secrets(container: Resource) -> dict[str, Any]:
-    return {entry["Name"]: entry["ValueFrom"] for entry in container["Secrets"]}
+    entries = (entry["Fn::If"][1] if "Fn::If" in entry else entry for entry in container["Secrets"])
+    return {entry["Name"]: entry["ValueFrom"] for entry in entries}
 
 
 def filled(sub: Mapping[str, str], **values: str) -> str:

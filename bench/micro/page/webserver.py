@@ -19,6 +19,8 @@ from local.servers.ports import HOST, free_port
 from project import paths
 from project.errors import CommandError
 from project.waiting import wait_until
+from roles import parts
+from roles.parts import ADMIN
 
 ROOT = Path(__file__).parents[3]
 IMAGE = ROOT / "airflow_image"
@@ -32,9 +34,17 @@ DECLARED = (
     pool_entry(name="worker", queues=["default"], minimum=1, maximum=40, concurrency=16),
     pool_entry(name="heavy", queues=["heavy", "heavier"], minimum=0, maximum=8, concurrency=2),
 )
-# The users of Airflow's simple auth manager with their roles. A user without a role has no permissions.
-USERS = {"admin": "admin", "viewer": "viewer", "nobody": ""}
+# The local users with their roles. Public has no permissions.
+USERS = {"admin": "Admin", "op": "Op", "viewer": "Viewer", "nobody": "Public"}
 PASSWORD = "a-password-of-nobody"  # noqa: S105 - for servers that run for a minute
+# Runs the role `migrate` with another file than the image's.
+MIGRATE = """
+import sys
+from pathlib import Path
+from sign_in import migrate
+migrate.DECLARED_FILE = Path(sys.argv[1])
+sys.exit(migrate.main())
+"""
 
 
 def environment(*, home: Path, broker_url: str, role: str = "webserver") -> dict[str, str]:
@@ -45,8 +55,7 @@ def environment(*, home: Path, broker_url: str, role: str = "webserver") -> dict
         "AIRFLOW_HOME": str(home),
         "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
         "AIRFLOW__CORE__PLUGINS_FOLDER": str(IMAGE / "plugins"),
-        "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": ",".join(f"{user}:{role}" for user, role in USERS.items()),
-        "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(home / "passwords.json"),
+        **parts.SIGN_IN.settings({}),
         "AIRFLOW__API_AUTH__JWT_SECRET": "a-secret-of-nobody-that-is-long-enough",
         "AIRFLOW__CELERY__BROKER_URL": broker_url,
         "BIND_HOST": HOST,
@@ -86,11 +95,8 @@ def running_webserver(*, home: Path, broker_url: str, settings: Mapping[str, str
     public, internal = free_port(), free_port()
     ports = {"PUBLIC_PORT": str(public), "PORT": str(internal)}
     variables = environment(home=home, broker_url=broker_url) | ports | dict(settings or {})
-    (home / "passwords.json").write_text(json.dumps(dict.fromkeys(USERS, PASSWORD)))
-    log, airflow = home / "webserver.log", str(PYTHON.with_name("airflow"))
-    migrate = process.spawn([airflow, "db", "migrate"], env=variables, cwd=home, log_path=log)
-    if migrate.wait(STARTS_WITHIN_S):
-        raise CommandError(log.read_text())
+    log = home / "webserver.log"
+    migrate(home=home, variables=variables, log=log)
     child = process.spawn([str(PYTHON), "-m", "agent.web"], env=variables, cwd=home, log_path=log)
     urls = {"url": f"http://{HOST}:{public}", "internal_url": f"http://{HOST}:{internal}"}
     server = Webserver(**urls, pid=child.pid, log=log)
@@ -102,6 +108,19 @@ def running_webserver(*, home: Path, broker_url: str, settings: Mapping[str, str
         yield server
     finally:
         process.stop(child)
+
+
+def migrate(*, home: Path, variables: Mapping[str, str], log: Path, declared: str | None = None) -> None:
+    """Make the database with its roles and users, by default those of USERS. Raises CommandError."""
+    users = {name: {"roles": [role]} for name, role in USERS.items() if name != ADMIN}
+    file = home / "access.yaml"
+    file.write_text(json.dumps({"users": users}) if declared is None else declared)
+    passwords = {"ADMIN_PASSWORD": PASSWORD, "USER_PASSWORDS": json.dumps(dict.fromkeys(users, PASSWORD))}
+    settings = parts.PEOPLE.settings({}) | parts.PEOPLE.secrets(passwords)
+    command = [str(PYTHON), "-c", MIGRATE, str(file)]
+    done = process.spawn(command, env={**variables, **settings}, cwd=home, log_path=log)
+    if done.wait(STARTS_WITHIN_S):
+        raise CommandError(log.read_text())
 
 
 def _is_settled(child: subprocess.Popen[bytes], server: Webserver) -> bool:

@@ -3,7 +3,6 @@
 import base64
 import json
 import os
-import stat
 import subprocess
 import sys
 from pathlib import Path
@@ -45,6 +44,7 @@ GIVEN = {
     "API_SECRET": "api-secret",
     "JWT_SECRET": "jwt-secret",
     "ADMIN_PASSWORD": "admin-secret",
+    "USER_PASSWORDS": '{"ada": "ada-secret"}',
     "EXECUTION_API_URL": "http://webserver.stack.internal:8080/execution/",
     "LOG_BUCKET": "bucket",
     "POOLS": json.dumps(POOLS),
@@ -102,8 +102,8 @@ def test_missing_variables_are_named_in_one_line_and_exit_78() -> None:
     ended = run("migrate")
     assert ended.returncode == 78
     assert ended.stderr == (
-        "entrypoint migrate: missing or empty variables: DATABASE_AUTHORITIES, DATABASE_HOST, DATABASE_NAME, "
-        "DATABASE_PASSWORD, DATABASE_PORT, DATABASE_SSLMODE, DATABASE_USER\n"
+        "entrypoint migrate: missing or empty variables: ADMIN_PASSWORD, DATABASE_AUTHORITIES, DATABASE_HOST, "
+        "DATABASE_NAME, DATABASE_PASSWORD, DATABASE_PORT, DATABASE_SSLMODE, DATABASE_USER\n"
     )
 
 
@@ -146,7 +146,17 @@ def test_an_empty_variable_counts_as_missing(role: str) -> None:
         ("runner", "AIRFLOW__LOGGING__REMOTE_BASE_LOG_FOLDER", "s3://bucket/logs"),
         ("webserver", "AIRFLOW__LOGGING__REMOTE_LOG_CONN_ID", "aws_default"),
         ("webserver", "AIRFLOW_CONN_AWS_DEFAULT", "aws://"),
-        ("webserver", "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS", "admin:admin"),
+        ("webserver", "AIRFLOW__CORE__AUTH_MANAGER", "sign_in.manager.SignInManager"),
+        ("webserver", "AIRFLOW__FAB__CONFIG_FILE", str(PROGRAM.parent / "sign_in" / "webserver_config.py")),
+        ("webserver", "AIRFLOW__FAB__SESSION_BACKEND", "database"),
+        ("webserver", "AIRFLOW__FAB__SESSION_LIFETIME_MINUTES", "480"),
+        ("webserver", "AIRFLOW__API_AUTH__JWT_EXPIRATION_TIME", "28800"),
+        ("webserver", "AIRFLOW__FAB__COOKIE_SECURE", "False"),
+        ("webserver", "AIRFLOW__FAB__UPDATE_FAB_PERMS", "False"),
+        ("migrate", "AIRFLOW__CORE__AUTH_MANAGER", "sign_in.manager.SignInManager"),
+        ("migrate", "AIRFLOW__FAB__UPDATE_FAB_PERMS", "True"),
+        ("migrate", "SIGN_IN_ADMIN_PASSWORD", "admin-secret"),
+        ("migrate", "SIGN_IN_USER_PASSWORDS", '{"ada": "ada-secret"}'),
         ("webserver", "AIRFLOW__API__WORKERS", "4"),
         # 10 workers of 16 slots and 3 of 4, and 20,000 tasks that wait for a slot of their pool
         ("scheduler", "AIRFLOW__CORE__PARALLELISM", "20172"),
@@ -204,6 +214,8 @@ def test_authorities_may_lie_anywhere_in_the_image() -> None:
         ("clean", "AIRFLOW__CORE__FERNET_KEY"),
         ("webserver", "AIRFLOW__CELERY__RESULT_BACKEND"),
         ("webserver", "FLOWER_BASIC_AUTH"),
+        ("webserver", "SIGN_IN_ADMIN_PASSWORD"),
+        ("scheduler", "SIGN_IN_ADMIN_PASSWORD"),
     ],
 )
 def test_a_role_does_not_get_a_secret_that_it_does_not_need(role: str, name: str) -> None:
@@ -228,7 +240,7 @@ def test_the_role_that_runs_tasks_gets_no_secret() -> None:
 def test_no_raw_secret_reaches_a_program(role: str) -> None:
     assert {
         *("DATABASE_USER", "DATABASE_PASSWORD", "BROKER_PASSWORD", "BROKER_READER_PASSWORD", "FERNET_SECRET"),
-        *("API_SECRET", "JWT_SECRET", "ADMIN_PASSWORD"),
+        *("API_SECRET", "JWT_SECRET", "ADMIN_PASSWORD", "USER_PASSWORDS"),
     } == RAW_SECRETS
     assert not RAW_SECRETS & composed(role).keys()
 
@@ -249,7 +261,7 @@ def test_no_secret_is_on_a_command_line(role: str) -> None:
         ("worker", "python -m agent.start_worker"),
         ("runner", "python -m agent.runner"),
         ("flower", f"airflow celery flower --hostname 0.0.0.0 --port 8080 --flower-conf {FLOWER_CONFIGURATION}"),
-        ("migrate", "airflow db migrate"),
+        ("migrate", "python -m sign_in.migrate"),
         ("clean", "python -m agent.cleaning"),
         # With less priority than the scheduler, which shares its processor.
         ("forecaster", "nice -n 10 python -m agent.forecaster"),
@@ -287,9 +299,9 @@ def test_an_operators_own_setting_beats_a_default() -> None:
         ("1024", "942", "1"),
         ("1536", "3768", "1"),
         ("2048", "942", "2"),
-        ("4096", "942", "2"),  # (942 - 100) / 300
+        ("4096", "942", "2"),  # (942 - 100) / 325
         ("4096", "1884", "4"),
-        ("16384", "3768", "12"),
+        ("16384", "3768", "11"),
     ],
 )
 def test_the_webserver_has_a_process_for_each_vcpu_if_its_memory_suffices(
@@ -299,7 +311,7 @@ def test_the_webserver_has_a_process_for_each_vcpu_if_its_memory_suffices(
 
 
 def test_an_operators_own_number_of_processes_beats_the_default_if_it_fits() -> None:
-    assert composed("webserver", AIRFLOW__API__WORKERS="12")["AIRFLOW__API__WORKERS"] == "12"
+    assert composed("webserver", AIRFLOW__API__WORKERS="11")["AIRFLOW__API__WORKERS"] == "11"
 
 
 def test_an_operators_forecast_settings_reach_the_forecaster() -> None:
@@ -369,8 +381,9 @@ def test_a_broker_without_tls_gets_no_tls_settings() -> None:
         ("forecaster", "FORECAST_RUNS", "nan", "FORECAST_RUNS is 'nan', not a number"),
         ("forecaster", "FORECAST_RUNS", "many", "FORECAST_RUNS is 'many', not a number"),
         ("forecaster", "FORECAST_WINDOW_S", "901", "FORECAST_WINDOW_S is '901', not a number from 1 to 900"),
+        ("webserver", "SESSION_MINUTES", "soon", "SESSION_MINUTES is 'soon', not a number of minutes"),
         ("webserver", "MEMORY_MIB", "4 GB", "MEMORY_MIB is '4 GB', not a number"),
-        ("webserver", "AIRFLOW__API__WORKERS", "13", "AIRFLOW__API__WORKERS is 13, and 3768 MiB suffice for 1 to 12"),
+        ("webserver", "AIRFLOW__API__WORKERS", "12", "AIRFLOW__API__WORKERS is 12, and 3768 MiB suffice for 1 to 11"),
         ("webserver", "AIRFLOW__API__WORKERS", "0", "AIRFLOW__API__WORKERS is 0, and 3768 MiB"),
         ("scheduler", "POOLS", "{", "POOLS is not JSON"),
         ("scheduler", "POOLS", "[]", "at least one pool"),
@@ -444,16 +457,17 @@ def test_a_limit_that_is_no_number_is_refused(
     assert entrypoint.main(["gate"]) == 78
 
 
-def test_the_webservers_password_is_in_a_file_that_only_its_owner_can_read(become: dict[str, object]) -> None:
-    left_by_an_earlier_start = Path(str(become["home"])) / "passwords.json"
-    left_by_an_earlier_start.write_text("{}")
-    with pytest.raises(Executed):
-        entrypoint.main(["webserver"])
-    environment = become["environment"]
-    assert isinstance(environment, dict)
-    path = Path(environment["AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE"])
-    assert json.loads(path.read_text()) == {"admin": "admin-secret"}
-    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+@pytest.mark.parametrize("role", EVERY_ROLE)
+def test_only_what_signs_people_in_loads_the_auth_manager(role: str) -> None:
+    assert ("AIRFLOW__CORE__AUTH_MANAGER" in composed(role)) == (role in ("webserver", "migrate"))
+
+
+def test_a_session_ends_when_the_environment_says() -> None:
+    environment = composed("webserver", SESSION_MINUTES="30", HAS_TLS="true")
+    assert environment["AIRFLOW__FAB__SESSION_LIFETIME_MINUTES"] == "30"
+    assert environment["AIRFLOW__API_AUTH__JWT_EXPIRATION_TIME"] == "1800"
+    assert environment["AIRFLOW__FAB__SESSION_MAX_LIFETIME_MINUTES"] == "30"
+    assert environment["AIRFLOW__FAB__COOKIE_SECURE"] == "True"
 
 
 SETTINGS = {

@@ -45,6 +45,7 @@ OTHER = {
     "ImageUri": "others:2",
     "PluginPaths": "/reports*",
     "OidcIssuer": "https://others.example.com",
+    "PasswordsSecretArn": "arn:aws:secretsmanager:us-east-1:123456789012:secret:passwords-a1b2c3",
     "PermissionsBoundaryArn": "arn:aws:iam::123456789012:policy/others",
     "VpcCidr": "10.1.0.0/16",
     "VpcId": "vpc-0123abcd",

@@ -50,7 +50,7 @@ PLAIN = {
     ("IMAGE_URI", "ROLLOUT_PATIENCE_MINUTES"): ["gate"],
     ("POOL",): ["worker"],
     ("PORT",): ["webserver", "flower"],
-    ("PUBLIC_PORT", "CPU_UNITS"): ["webserver"],
+    ("PUBLIC_PORT", "CPU_UNITS", "SESSION_MINUTES", "HAS_TLS"): ["webserver"],
     ("MEMORY_MIB",): ["webserver", "runner"],
 }
 SECRET = {
@@ -60,7 +60,8 @@ SECRET = {
     ("FERNET_SECRET",): CORE[1:],
     ("API_SECRET",): ["webserver", "scheduler", "dag-processor", "triggerer", "worker"],
     ("JWT_SECRET",): ["webserver", "scheduler"],
-    ("ADMIN_PASSWORD",): ["webserver", "flower"],
+    ("ADMIN_PASSWORD",): ["migrate", "flower"],
+    ("USER_PASSWORDS",): ["migrate"],
 }
 
 

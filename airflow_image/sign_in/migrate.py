@@ -1,0 +1,77 @@
+"""Brings Airflow's database to this image's schema, then applies roles and users: `python -m sign_in.migrate`."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+from sign_in import names
+from sign_in.declared import DeclarationError, Declared, parse
+
+DECLARED_FILE = Path(__file__).resolve().parents[1] / "access.yaml"
+CONFIGURATION = 78  # of sysexits.h
+LOCK_ID = 7_104_206_885  # any number that Airflow does not use
+
+
+def main() -> int:
+    """Return the exit code."""
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    try:
+        declared, passwords = read_declared(DECLARED_FILE), read_passwords(os.environ)
+    except DeclarationError as error:
+        sys.stderr.write(f"sign-in: {error}\n")
+        return CONFIGURATION
+    admin_password = os.environ.pop(names.ADMIN_PASSWORD)
+    os.environ.pop(names.USER_PASSWORDS, None)
+    # A process of its own: its memory is free again before FAB is loaded, and it gets no password of a user.
+    if code := subprocess.run(["airflow", "db", "migrate"], check=False).returncode:
+        return code
+    apply_declared(declared, admin_password=admin_password, passwords=passwords)
+    return 0
+
+
+def read_declared(path: Path) -> Declared:
+    """Return what the file declares. Raises DeclarationError, also if there is no file."""
+    try:
+        return parse(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise DeclarationError(f"{path.name} cannot be read ({type(error).__name__})") from None
+    except DeclarationError as error:
+        raise DeclarationError(f"{path.name}: {error}") from None
+
+
+def read_passwords(given: Mapping[str, str]) -> dict[str, str]:
+    """Return the passwords of declared users. Raises DeclarationError, without any password."""
+    try:
+        passwords = json.loads(given.get(names.USER_PASSWORDS) or "{}")
+    except ValueError:
+        passwords = None
+    if not isinstance(passwords, dict) or not all(isinstance(each, str) and each for each in passwords.values()):
+        raise DeclarationError("the secret of PasswordsSecretArn is not a JSON object of names and passwords")
+    return passwords
+
+
+def apply_declared(declared: Declared, *, admin_password: str, passwords: Mapping[str, str]) -> None:
+    """Apply roles and users, one process at a time: copies of the service may start at once."""
+    from airflow import settings
+    from sqlalchemy import text
+
+    from sign_in.apply import apply
+    from sign_in.manager import flask_application
+
+    # A lock of its own: Airflow waits only two seconds for the one of its migrations, and fails.
+    with settings.get_engine().connect() as connection:
+        if connection.dialect.name == "postgresql":
+            connection.execute(text("SELECT pg_advisory_lock(:id)"), {"id": LOCK_ID})
+        application = flask_application()
+        with application.app_context():
+            apply(application.appbuilder.sm, declared, admin_password=admin_password, passwords=passwords)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
