@@ -22,7 +22,7 @@ from agent.left_behind import tally
 from agent.runner.client import Runner, RunnerUnavailable
 from agent.runner.memory_report import in_mib
 from agent.runner.obsolete import ObsoleteMessageError
-from agent.runner.protocol import Outcome, Request, name_of, task_of
+from agent.runner.protocol import Outcome, name_of, task_of
 
 log = logging.getLogger(__name__)
 
@@ -44,8 +44,7 @@ def run_workload(workload: str) -> None:
     """
     if runner is None:
         raise Reject("no runner is connected", requeue=True)
-    request = Request(workload=workload, dags_hash=os.environ.get(variables.DAGS_HASH, ""))
-    outcome = _run(runner, request)
+    outcome = _run(runner, workload)
     if outcome is None:
         raise SupervisorLost("the runner died, or could not tell how the task ended")
     if outcome.left_behind:
@@ -68,12 +67,12 @@ def run_workload(workload: str) -> None:
         raise SupervisorLost(f"{outcome.error}: {outcome.reason}")
 
 
-def _run(connected: Runner, request: Request) -> Outcome | None:
+def _run(connected: Runner, workload: str) -> Outcome | None:
     """Run the workload, and learn its task's peak."""
-    number = admission.begin(task_of(request.workload))
+    number = admission.begin(task_of(workload))
     outcome: Outcome | None = None
     try:
-        outcome = connected.run(request, number=number)
+        outcome = connected.run(workload, number=number, dags_hash=os.environ.get(variables.DAGS_HASH, ""))
     except OSError as error:
         outcome = Outcome(is_started=False, error=type(error).__name__, reason=str(error))
     finally:

@@ -7,7 +7,7 @@ import uuid
 from pathlib import Path
 
 from agent.runner.client import Runner, RunnerUnavailable
-from agent.runner.protocol import Outcome, Request
+from agent.runner.protocol import Outcome
 from local.servers.process import spawn, stop
 from project import paths
 from tests.support.airflow_worker import workload
@@ -32,7 +32,7 @@ class Run:
         self._thread.start()
 
     def _run(self, runner: Runner, sent: str) -> None:
-        self.outcome = runner.run(Request(workload=sent, dags_hash=""))
+        self.outcome = runner.run(sent)
 
     @property
     def log(self) -> str:

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from agent.runner import protocol
-from agent.runner.protocol import Memory, Outcome, Request
+from agent.runner.protocol import Memory, Outcome, Start
 
 CONNECT_TIMEOUT_S = 120.0  # the runner listens after some 5 s, on a slow machine after 30 s
 CONNECT_EVERY_S = 0.1
@@ -47,17 +47,19 @@ class Runner:
                     raise RunnerUnavailable(f"no runner listens in {folder}: {error}") from None
             time.sleep(CONNECT_EVERY_S)
 
-    def run(self, request: Request, *, number: int = 0) -> Outcome | None:
-        """Run a workload to its end. None: the runner, or the process that supervised it, died. Raises OSError.
+    def run(self, workload: str, *, number: int = 0, dags_hash: str = "") -> Outcome | None:
+        """Run a workload, Airflow's JSON, to its end. None: the runner, or the process that supervised it, died.
 
-        An OSError means that the workload has not begun. `number`: under which `listen` tells of its memory.
+        Raises OSError, which means that the workload has not begun. `number`: under which `listen` tells of its memory.
+        `dags_hash`: of the code that a task runs.
         """
+        start = Start(number=number, is_task=protocol.task_of(workload) is not None, dags_hash=dags_hash)
         ours, theirs = socket.socketpair()
         with ours:
             with theirs, self._lock:
-                socket.send_fds(self._control, [protocol.run_message(number)], [theirs.fileno()])
+                socket.send_fds(self._control, [protocol.start_message(start)], [theirs.fileno()])
             with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # it died already: there is no outcome
-                protocol.send_request(ours, request)
+                protocol.send_workload(ours, workload)
             return protocol.receive_outcome(ours)
 
     def end_tasks(self) -> None:

@@ -62,9 +62,17 @@ def preload() -> TypeAdapter[object]:
     _build_log_client()
     decoder: TypeAdapter[object] = TypeAdapter(ExecutorWorkload)
     rehearse()
+    _forget_database()
     gc.collect()
     gc.freeze()  # a collection in a task's process would copy every page that it marks
     return decoder
+
+
+def _forget_database() -> None:
+    """Drop Airflow's engine of a database, which no task has: each fork would build its pool of connections anew."""
+    from airflow import settings
+
+    settings.dispose_orm(do_log=False)
 
 
 def steps(environment: Mapping[str, str]) -> dict[str, Step]:

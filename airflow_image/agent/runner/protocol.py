@@ -1,11 +1,11 @@
 """What worker and runner send each other.
 
 The control connection is a SOCK_SEQPACKET socket, which the worker opens before any task runs, and keeps. The worker
-sends END_TASKS, and RUN with a number of its choice and the descriptor of a stream socket; the runner sends how much
-memory there is. The worker writes a Request to the stream, the process that supervises the workload answers with an
-Outcome, and closes it. Because only that process reads the request, a workload's token is in no other memory. If that
-process dies, the runner ends what is left of the task, then answers in its place. A stream that ends without an
-outcome: the runner died as well.
+sends END_TASKS, and a Start with the descriptor of a stream socket; the runner sends how much memory there is. The
+worker writes the workload to the stream, the process that supervises it answers with an Outcome, and closes it. Because
+only that process reads the workload, its token is in no other memory, not even in its task's. If that process dies, the
+runner ends what is left of the task, then answers in its place. A stream that ends without an outcome: the runner died
+as well.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-RUN = b"run "  # and a number
 END_TASKS = b"end tasks"
 SOCKET = "runner.sock"
+MAX_START_MESSAGE = 1024  # bytes
 MAX_OUTCOME_BYTES = 65_536
 MAX_MEMORY_MESSAGE = 65_536  # bytes; 256 tasks take 6 KB
 MOST_MEMORY = 2**50  # bytes; more is not believed
@@ -30,10 +30,14 @@ SUPERVISOR_DIED = "SupervisorDied"  # the error of the runner's own outcome
 
 
 @dataclass(frozen=True, kw_only=True)
-class Request:
-    """`workload`: Airflow's JSON. `dags_hash`: of the code that the task runs."""
+class Start:
+    """Lets the runner run a workload. `number`: under which the runner tells of its memory, the worker's choice.
 
-    workload: str
+    `is_task`: whether it is one, as nearly all are. `dags_hash`: of the code that the task runs.
+    """
+
+    number: int
+    is_task: bool
     dags_hash: str
 
 
@@ -71,15 +75,17 @@ class Memory:
     tasks: Mapping[int, int]
 
 
-def run_message(number: int) -> bytes:
-    """Return the message that lets the runner run a workload under this number."""
-    return RUN + str(number).encode()
+def start_message(start: Start) -> bytes:
+    """Return the message for `start_in`."""
+    return json.dumps(asdict(start)).encode()
 
 
-def number_in(message: bytes) -> int | None:
-    """Return the number in a message of `run_message`; None for another message."""
-    number = message.removeprefix(RUN)
-    return int(number) if number != message and number.isdigit() else None
+def start_in(message: bytes) -> Start | None:
+    """Return what the worker's message says; None for another message."""
+    try:
+        return Start(**json.loads(message))
+    except (ValueError, TypeError):
+        return None
 
 
 def memory_message(memory: Memory) -> bytes:
@@ -107,15 +113,15 @@ def _bytes(value: Any) -> int:
     return value
 
 
-def send_request(stream: socket.socket, request: Request) -> None:
-    """Send the request; nothing can follow it. Raises OSError."""
-    stream.sendall(json.dumps(asdict(request)).encode())
+def send_workload(stream: socket.socket, workload: str) -> None:
+    """Send Airflow's JSON; nothing can follow it. Raises OSError."""
+    stream.sendall(workload.encode())
     stream.shutdown(socket.SHUT_WR)
 
 
-def receive_request(stream: socket.socket) -> Request:
-    """Return the request. Raises OSError, ValueError or TypeError if it is not whole."""
-    return Request(**json.loads(_read(stream)))
+def receive_workload(stream: socket.socket) -> str:
+    """Return Airflow's JSON. Raises OSError, UnicodeDecodeError."""
+    return _read(stream).decode()
 
 
 def send_outcome(stream: socket.socket, outcome: Outcome) -> None:

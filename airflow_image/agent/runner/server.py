@@ -27,7 +27,7 @@ from agent.runner.deaths import Deaths, answer
 from agent.runner.guard import Guard, guard_of
 from agent.runner.memory_report import MemoryReport
 from agent.runner.orphans import LeftBehind, bind_to_parent, listed
-from agent.runner.protocol import Outcome
+from agent.runner.protocol import Outcome, Start
 
 log = logging.getLogger(__name__)
 
@@ -38,7 +38,7 @@ KILL_AFTER_S = 10.0
 CHECK_EVERY_S = 0.5
 TASK_TITLE = "airflow worker --"  # Airflow's title of a task's process, a child of its supervisor
 
-Supervise = Callable[[protocol.Request, MemoryReport], None]
+Supervise = Callable[[str, MemoryReport], None]  # a workload
 
 
 def close_to_others() -> None:
@@ -61,10 +61,20 @@ def listen(folder: Path) -> socket.socket:
 
 
 class Server:
-    """Serves one worker. `supervise` runs a workload in the forked process, to its end."""
+    """Serves one worker. `supervise` runs a workload in the forked process, to its end.
 
-    def __init__(self, folder: Path, supervise: Supervise, guard: Guard | None) -> None:
-        self._folder, self._supervise, self._guard = folder, supervise, guard
+    `begin_task`: what is done in that process before it reads the workload, if it is a task.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        supervise: Supervise,
+        guard: Guard | None,
+        *,
+        begin_task: Callable[[], contextlib.AbstractContextManager[None]] = contextlib.nullcontext,
+    ) -> None:
+        self._folder, self._supervise, self._guard, self._begin_task = folder, supervise, guard, begin_task
         self._children: set[int] = set()
         self._streams: dict[int, socket.socket] = {}  # by the process id of the workload's supervisor
         self._reports: dict[int, MemoryReport] = {}  # likewise
@@ -139,21 +149,21 @@ class Server:
     def _serve(self, control: socket.socket) -> bool:
         """Act on one message; return False if the connection has ended."""
         try:
-            message, descriptors, _, _ = socket.recv_fds(control, 64, 1)
+            message, descriptors, _, _ = socket.recv_fds(control, protocol.MAX_START_MESSAGE, 1)
         except OSError:
             return False
-        if descriptors and (number := protocol.number_in(message)) is not None:
-            self._fork(control, socket.socket(fileno=descriptors[0]), number)
+        if descriptors and (start := protocol.start_in(message)) is not None:
+            self._fork(control, socket.socket(fileno=descriptors[0]), start)
         elif message == protocol.END_TASKS and self._ender is None:
             self._ender = self._child(control, lambda: end_tasks(psutil.Process(os.getppid())))
         return bool(message)
 
-    def _fork(self, control: socket.socket, stream: socket.socket, number: int) -> None:
+    def _fork(self, control: socket.socket, stream: socket.socket, start: Start) -> None:
         report = MemoryReport()
         try:
-            pid = self._child(control, lambda: self._run_workload(stream, report))
+            pid = self._child(control, lambda: self._run_workload(stream, report, start))
             # This process never reads from the stream, and writes to it only if the supervisor dies.
-            self._streams[pid], self._reports[pid], self._numbers[pid] = stream, report, number
+            self._streams[pid], self._reports[pid], self._numbers[pid] = stream, report, start.number
         except OSError as error:
             report.close()
             log.error("runner: cannot fork: %s", error)
@@ -184,7 +194,8 @@ class Server:
                 sys.stderr.flush()
             os._exit(0)
 
-    def _run_workload(self, stream: socket.socket, report: MemoryReport) -> None:
+    def _run_workload(self, stream: socket.socket, report: MemoryReport, start: Start) -> None:
+        os.environ[variables.DAGS_HASH] = start.dags_hash
         running.note(self._folder)
         left_behind = LeftBehind()
         left_behind.watch()
@@ -194,9 +205,10 @@ class Server:
         os.register_at_fork(after_in_child=stream.close)
         error = reason = task = ""
         try:
-            request = protocol.receive_request(stream)
-            task = protocol.name_of(request.workload)
-            self._supervise(request, report)
+            with self._begin_task() if start.is_task else contextlib.nullcontext():
+                workload = protocol.receive_workload(stream)
+                task = protocol.name_of(workload)
+                self._supervise(workload, report)
         except BaseException as raised:  # noqa: BLE001 - the worker is told
             error, reason = type(raised).__name__, str(raised)[: protocol.MAX_REASON]
         if ended := left_behind.end():
@@ -267,7 +279,8 @@ def main() -> None:
     from airflow.configuration import conf
     from airflow.executors.base_executor import BaseExecutor
 
-    from agent.runner import decoders, huge_pages, memory_report, obsolete, pace, trial, uploads
+    from agent.runner import decoders, huge_pages, loggers, memory_report, obsolete, pace, trial, uploads
+    from agent.runner.early_task import EarlyTask
     from agent.runner.preload import preload, steps
 
     pace.install()
@@ -275,6 +288,9 @@ def main() -> None:
     obsolete.install()
     decoders.install()
     uploads.install()
+    loggers.install()
+    early_task = EarlyTask()
+    early_task.install()
 
     folder = Path(os.environ[variables.SHARED_FOLDER])
     listener = listen(folder)  # the worker connects meanwhile, and its first task waits
@@ -289,11 +305,9 @@ def main() -> None:
 
     guard = guard_of(os.environ)
 
-    def supervise(request: protocol.Request, report: MemoryReport) -> None:
+    def supervise(workload: str, report: MemoryReport) -> None:
         if guard is not None:
             memory_report.install(report, limit=guard.limit, kills=guard.kills)
-        os.environ[variables.DAGS_HASH] = request.dags_hash
-        workload = decoded(request.workload, decoder)
-        BaseExecutor.run_workload(workload, subprocess_logs_to_stdout=logs_to_stdout)
+        BaseExecutor.run_workload(decoded(workload, decoder), subprocess_logs_to_stdout=logs_to_stdout)
 
-    Server(folder, supervise, guard).run(listener)
+    Server(folder, supervise, guard, begin_task=early_task.forked).run(listener)

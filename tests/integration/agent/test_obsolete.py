@@ -54,7 +54,7 @@ HAND_OVER = """
 from types import SimpleNamespace
 from agent import handover
 from agent.runner.protocol import Outcome
-handover.runner = SimpleNamespace(run=lambda _, number: Outcome(error="ObsoleteMessageError", reason="HTTP 403"))
+handover.runner = SimpleNamespace(run=lambda *_, **__: Outcome(error="ObsoleteMessageError", reason="HTTP 403"))
 try:
     handover.run_workload("{}")
 except Exception as error:

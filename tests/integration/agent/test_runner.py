@@ -18,7 +18,7 @@ import pytest
 
 from agent.runner import protocol, running
 from agent.runner.client import Runner, RunnerUnavailable
-from agent.runner.protocol import Outcome, Request
+from agent.runner.protocol import Outcome
 from project import paths
 from tests.support.processes import below, end_all_below, is_alive
 from tests.support.waiting import eventually, stays
@@ -29,7 +29,7 @@ import os
 from pathlib import Path
 from agent.runner.server import Server, close_to_others
 close_to_others()
-Server(Path(os.environ["SHARED_FOLDER"]), lambda request, _: exec(request.workload, {}), None).run()
+Server(Path(os.environ["SHARED_FOLDER"]), lambda workload, _: exec(workload, {}), None).run()
 """
 # A supervisor with a task below it, both waiting. The task has the title that Airflow gives it.
 WITH_A_TASK = """
@@ -143,20 +143,16 @@ def runner(served: Served) -> Iterator[Runner]:
     connected.close()
 
 
-def request(code: str) -> Request:
-    return Request(workload=code, dags_hash="hash")
-
-
 def in_background(runner: Runner, code: str) -> tuple[threading.Thread, list[Outcome | None]]:
     outcomes: list[Outcome | None] = []
-    thread = threading.Thread(target=lambda: outcomes.append(runner.run(request(code))))
+    thread = threading.Thread(target=lambda: outcomes.append(runner.run(code)))
     thread.start()
     return thread, outcomes
 
 
 def test_a_workload_runs_to_its_end_in_a_process_of_its_own(served: Served, runner: Runner) -> None:
     code = f"import os; open({str(served.out)!r}, 'w').write(str(os.getpid()))"
-    assert runner.run(request(code)) == Outcome()
+    assert runner.run(code) == Outcome()
     assert int(served.out.read_text()) not in (os.getpid(), served.process.pid)
     assert eventually(lambda: not served.children())
 
@@ -173,20 +169,18 @@ def test_workloads_run_side_by_side(served: Served, runner: Runner) -> None:
 
 
 def test_an_error_of_the_supervision_is_told(runner: Runner) -> None:
-    assert runner.run(request("raise LookupError('no such bundle')")) == Outcome(
-        error="LookupError", reason="no such bundle"
-    )
+    assert runner.run("raise LookupError('no such bundle')") == Outcome(error="LookupError", reason="no such bundle")
 
 
 @pytest.mark.parametrize(
     ("code", "status"), [("import os; os.kill(os.getpid(), 9)", 9), ("import os; os._exit(3)", 3 << 8)]
 )
 def test_the_runner_answers_for_a_supervisor_that_dies(runner: Runner, code: str, status: int) -> None:
-    outcome = runner.run(request(code))
+    outcome = runner.run(code)
     assert outcome is not None
     assert (outcome.is_started, outcome.error) == (True, protocol.SUPERVISOR_DIED)
     assert f"wait status {status}" in outcome.reason
-    assert runner.run(request("pass")) == Outcome()
+    assert runner.run("pass") == Outcome()
 
 
 @pytest.mark.parametrize("times", [1, pytest.param(10, marks=pytest.mark.slow)])
@@ -252,7 +246,7 @@ def test_what_a_task_leaves_behind_ends_with_it(
 ) -> None:
     neighbour = neighbour_of(served, runner)
     began = time.monotonic()
-    assert runner.run(request(task(served.folder, code))) == Outcome(left_behind=count)
+    assert runner.run(task(served.folder, code)) == Outcome(left_behind=count)
     assert time.monotonic() - began < most_s
     left = list(served.folder.glob("of-task-*"))
     assert len(left) == count
@@ -262,7 +256,7 @@ def test_what_a_task_leaves_behind_ends_with_it(
 
 def test_what_ends_shortly_after_its_task_gets_no_signal(served: Served, runner: Runner) -> None:
     code = f"os.fork() or (time.sleep(0.2), open({str(served.out)!r}, 'w').write('whole'), os._exit(0))"
-    assert runner.run(request(task(served.folder, code))) == Outcome()
+    assert runner.run(task(served.folder, code)) == Outcome()
     assert served.out.read_text() == "whole"
 
 
@@ -382,7 +376,7 @@ if os.fork() == 0:
     os._exit(0)
 os.wait()
 """
-    assert runner.run(request(hostile)) == Outcome()
+    assert runner.run(hostile) == Outcome()
 
 
 def test_a_task_shares_no_memory_with_the_runner(served: Served, runner: Runner) -> None:
@@ -397,7 +391,7 @@ if os.fork() == 0:
     os._exit(0)
 os.wait()
 """
-    assert runner.run(request(shares)) == Outcome()
+    assert runner.run(shares) == Outcome()
     assert served.out.read_text() == "[]"
     for thread, _ in others:
         thread.join(10)
@@ -447,7 +441,7 @@ def dumpable(pid: int) -> bool:
 
 
 def test_a_second_connection_is_refused(served: Served, runner: Runner) -> None:
-    assert runner.run(request("pass")) == Outcome()
+    assert runner.run("pass") == Outcome()
     assert not (served.folder / protocol.SOCKET).exists()
     with pytest.raises(RunnerUnavailable, match="no runner listens in"):
         Runner.connect(served.folder, timeout_s=0.3)
@@ -488,7 +482,7 @@ def test_a_worker_notices_that_the_runner_has_died(served: Served, runner: Runne
     noticed.join(10)
     assert not noticed.is_alive()
     with pytest.raises(OSError, match=r"Broken pipe|reset|not connected"):
-        runner.run(request("pass"))
+        runner.run("pass")
 
 
 def test_a_workload_that_runs_when_the_runner_dies_goes_on(served: Served, runner: Runner) -> None:
@@ -517,7 +511,7 @@ def test_a_runner_whose_folder_has_a_long_path_is_found(tmp_path: Path) -> None:
     served = Served(folder)
     try:
         runner = served.connect()
-        assert runner.run(request("pass")) == Outcome()
+        assert runner.run("pass") == Outcome()
         runner.close()
     finally:
         served.stop()

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from agent.admission import FRESH_S, Admission
-from agent.runner.protocol import MOST_MEMORY, Memory, Outcome, memory_in, memory_message, number_in, run_message
+from agent.runner.protocol import MOST_MEMORY, Memory, Outcome, memory_in, memory_message
 
 SLOTS = 8
 
@@ -128,7 +128,6 @@ def test_an_old_measurement_limits_nothing(monkeypatch: pytest.MonkeyPatch) -> N
 def test_a_measurement_is_read_as_it_was_sent() -> None:
     sent = Memory(usable=2**40, others=7, tasks={1: 5, 20: 0})
     assert memory_in(memory_message(sent)) == sent
-    assert number_in(run_message(12)) == 12
 
 
 @pytest.mark.parametrize(
@@ -142,8 +141,3 @@ def test_a_malformed_measurement_is_not_taken(changes: dict[str, Any]) -> None:
 @pytest.mark.parametrize("message", [b"", b"{", b"[]", b"[" * 50_000, b'{"usable": 1}', str(MOST_MEMORY).encode()])
 def test_what_is_no_measurement_is_not_taken(message: bytes) -> None:
     assert memory_in(message) is None
-
-
-@pytest.mark.parametrize("message", [b"", b"run", b"run ", b"run x", b"run -1", b"end tasks"])
-def test_what_is_no_number_runs_nothing(message: bytes) -> None:
-    assert number_in(message) is None

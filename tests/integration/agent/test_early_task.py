@@ -1,0 +1,174 @@
+"""A task's process is forked before its supervisor reads the workload, with Airflow's own supervisors and tasks."""
+
+import json
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from tests.support.airflow_runner import AirflowRunner
+from tests.support.airflow_worker import workload
+from tests.support.airflows_python import asked, needs_airflow
+from tests.support.processes import below
+from tests.support.waiting import eventually
+
+pytestmark = needs_airflow
+
+TOKEN = "eyJ-the-token-of-a-workload-that-no-task-may-read"
+# It looks for the token from the inside. It knows the token only backwards, so that it does not find its own copy.
+DAG = f"""
+from airflow.sdk import dag, task
+
+BEGINNING, BACKWARDS = b"eyJ-the-token", {TOKEN[::-1].encode()!r}
+
+def copies():
+    found = 0
+    with open("/proc/self/mem", "rb", buffering=0) as memory, open("/proc/self/maps") as maps:
+        for line in maps.read().splitlines():
+            where, access, *_ = line.split()
+            if not access.startswith("rw") or "[v" in line:
+                continue
+            low, high = (int(part, 16) for part in where.split("-"))
+            memory.seek(low)
+            part = memory.read(high - low) or b""
+            at = part.find(BEGINNING)
+            while at >= 0:
+                found += part[at : at + len(BACKWARDS)][::-1] == BACKWARDS
+                at = part.find(BEGINNING, at + 1)
+    return found
+
+@dag(schedule=None)
+def memory():
+    @task
+    def reads_its_memory():
+        print("copies of the token:", copies())
+    @task
+    def tells_its_code():
+        import os
+        print("the code is", os.environ["FLEET_DAGS_HASH"])
+    reads_its_memory()
+    tells_its_code()
+memory()
+"""
+
+
+@pytest.fixture(scope="module")
+def runner(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AirflowRunner]:
+    running = AirflowRunner(tmp_path_factory.mktemp("early"), dag=DAG, limit_mib=2048, in_group=False)
+    yield running
+    running.close()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def runner_processes(runner: AirflowRunner) -> int:
+    """How many processes there are below the runner's first one while no task runs."""
+    return len(below(runner.process.pid))
+
+
+def succeeds(runner: AirflowRunner, task_id: str, *, dags_hash: str = "") -> None:
+    outcome = runner.runner.run(sent(task_id), dags_hash=dags_hash)
+    assert outcome is not None
+    assert (outcome.is_whole, outcome.left_behind) == (True, 0)
+
+
+def sent(task_id: str) -> str:
+    made = json.loads(
+        workload(dag_file="memory.py", dag_id="memory", task_id=task_id, run_id="run", log_path=f"{task_id}.log")
+    )
+    return json.dumps(made | {"token": TOKEN})
+
+
+def log_of(runner: AirflowRunner, task_id: str) -> str:
+    return (runner.folder / "logs" / f"{task_id}.log").read_text()
+
+
+def test_no_token_is_in_a_tasks_memory(runner: AirflowRunner) -> None:
+    """Not even its own. Airflow forks a task from a supervisor that has read it."""
+    succeeds(runner, "reads_its_memory")
+    assert "copies of the token: 0" in log_of(runner, "reads_its_memory")
+
+
+def test_a_task_knows_the_hash_of_its_code(runner: AirflowRunner) -> None:
+    succeeds(runner, "tells_its_code", dags_hash="0123abcd")
+    assert "the code is 0123abcd" in log_of(runner, "tells_its_code")
+
+
+def test_a_process_that_no_supervisor_takes_ends(runner: AirflowRunner, runner_processes: int) -> None:
+    outcome = runner.runner.run(json.dumps(json.loads(sent("tells_its_code")) | {"bundle_info": 1}))
+    assert outcome is not None
+    assert (outcome.error, outcome.left_behind) == ("ValueError", 0)
+    assert eventually(lambda: len(below(runner.process.pid)) == runner_processes)
+
+
+def test_tasks_side_by_side_each_get_their_own_process(runner: AirflowRunner) -> None:
+    with ThreadPoolExecutor(4) as pool:
+        for future in [pool.submit(succeeds, runner, "tells_its_code") for _ in range(4)]:
+            future.result()
+
+
+# Sets up a task's logs as Airflow does after the fork; counts the loggers of libraries that are written to.
+LOGGERS = """
+import logging, os, socket
+from airflow.sdk.execution_time import supervisor
+from airflow.sdk.log import configure_logging
+from agent.runner import loggers
+
+class Library(logging.Logger):
+    written = 0
+    def __setattr__(self, name, value):
+        Library.written += name == "disabled" and hasattr(self, "disabled")
+        super().__setattr__(name, value)
+
+library = Library("library")
+library.manager = logging.root.manager
+library.parent = logging.root
+logging.root.manager.loggerDict["library"] = library
+configure_logging()
+if os.environ["INSTALLED"] == "yes":
+    loggers.install()
+Library.written = 0
+ours, theirs = socket.socketpair()
+supervisor._configure_logs_over_json_channel(theirs.fileno())
+for name in ("library", "airflow.task", "httpx", "new.one"):
+    logging.getLogger(name).warning("from " + name)
+levels = {name: logging.getLogger(name).level for name in (*loggers.CONFIGURED, "library", "")}
+answer([Library.written, ours.recv(65536).decode().splitlines(), levels, logging.getLogger("library") is library])
+"""
+
+
+@pytest.fixture(scope="module")
+def as_airflow_does(tmp_path_factory: pytest.TempPathFactory) -> tuple[int, list[str], dict[str, int], bool]:
+    return tuple(asked(LOGGERS, home=tmp_path_factory.mktemp("no"), INSTALLED="no"))
+
+
+def test_a_task_sets_up_its_logs_without_writing_to_every_logger(
+    as_airflow_does: tuple[int, list[str], dict[str, int], bool], tmp_path: Path
+) -> None:
+    """When `written` is 0 as Airflow does it, this has become needless."""
+    written, lines, levels, is_same = as_airflow_does
+    assert (written, is_same) == (1, True)
+    found = asked(LOGGERS, home=tmp_path, INSTALLED="yes")
+    assert found[0] == 0
+    assert [said(line) for line in found[1]] == [said(line) for line in lines]
+    assert len(lines) == 4
+    assert found[2:] == [levels, True]
+
+
+def said(line: str) -> dict[str, object]:
+    return {name: value for name, value in json.loads(line).items() if name != "timestamp"}
+
+
+# Airflow makes an engine when it is imported, and lets each fork build its pool of connections anew.
+ENGINE = """
+import airflow.settings
+from agent.runner import preload
+before = airflow.settings.engine is not None
+preload.preload()
+answer([before, airflow.settings.engine is not None])
+"""
+
+
+def test_the_runner_has_no_engine_of_a_database(tmp_path: Path) -> None:
+    """When the first is False, Airflow makes none any more."""
+    assert asked(ENGINE, home=tmp_path) == [True, False]
