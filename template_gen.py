@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from cfn.quotas import longest_place, over_quota
+from fleet import access
 from stack.reference import DoesNotFit, RecordedTemplate, render_reference
 from stack.render import render
 from stack.sections.airflow import add_airflow
@@ -22,7 +23,7 @@ from stack.sections.cluster import add_cluster
 from stack.sections.dashboard import add_dashboard
 from stack.sections.database import add_database
 from stack.sections.encryption_key import add_encryption_key
-from stack.sections.flower import add_flower
+from stack.sections.flower import add_flower, add_flower_choice
 from stack.sections.foundation import Foundation
 from stack.sections.functions import add_functions
 from stack.sections.logs import add_access_logs, add_flow_logs, add_logs
@@ -53,22 +54,30 @@ def build(declared: Sequence[DeclaredPool] = POOLS) -> RecordedTemplate:
     settings = add_settings(t, key_arn=add_encryption_key(t))
     backups = add_backups(t)
     access_logs = add_access_logs(t)
+    has_flower = add_flower_choice(t)
     base = Foundation(
         settings=settings,
         topic=add_topic(t, key_arn=settings.key_arn),
         network=(network := add_network(t)),
         database=add_database(t, network=network, settings=settings, backups=backups),
-        broker=add_broker(t, network=network, settings=settings, backups=backups, pools=declared),
+        broker=add_broker(
+            t,
+            network=network,
+            settings=settings,
+            backups=backups,
+            pools=declared,
+            optional_users={access.FLOWER: has_flower},
+        ),
         logs=add_logs(t, settings=settings, access_logs=access_logs),
         secrets=add_secrets(t, settings=settings, backups=backups),
         cluster=add_cluster(t, network=network),
     )
     add_flow_logs(t, network=network, access_logs=access_logs)
-    balancer = add_balancer(t, network=network, settings=settings, access_logs=access_logs)
+    balancer = add_balancer(t, network=network, settings=settings, access_logs=access_logs, has_flower=has_flower)
     pools = add_pools(t, declared)
     airflow = add_airflow(t, base=base, balancer=balancer, pools=pools)
     workers = add_workers(t, base=base, airflow=airflow, pools=pools)
-    flower = add_flower(t, base=base, balancer=balancer)
+    flower = add_flower(t, base=base, balancer=balancer, condition=has_flower)
     add_cleaning(t, base=base, airflow_log_group=airflow.log_group)
     functions = add_functions(t, base=base, airflow=airflow, workers=workers, flower=flower, pools=pools)
     add_alarms(t, base=base, functions=functions, workers=workers, pools=pools)

@@ -64,7 +64,7 @@ def _flower(given: Variables) -> list[str]:
     return ["airflow", "celery", "flower", *at, "--flower-conf", str(FLOWER_CONFIGURATION)]
 
 
-_AIRFLOW = (parts.DATABASE, parts.BROKER, parts.FERNET, parts.CONNECTIONS, parts.FLEET)
+_AIRFLOW = (parts.DATABASE, parts.BROKER, parts.FERNET, parts.CONNECTIONS, parts.SITE, parts.FLEET)
 
 ROLES = {
     role.name: role
@@ -109,7 +109,7 @@ ROLES = {
         Role(
             # Runs the code of DAGs, so it gets no secret. Tasks reach Airflow through the Execution API only.
             name=variables.RUNNER,
-            parts=(parts.EXECUTION_API, parts.CONNECTIONS, parts.LOGS, parts.RUNNING),
+            parts=(parts.EXECUTION_API, parts.CONNECTIONS, parts.SITE, parts.LOGS, parts.RUNNING),
             command=lambda _: ["python", "-m", "agent.runner"],
             has_reporter=False,
         ),

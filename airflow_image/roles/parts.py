@@ -117,6 +117,11 @@ def _secret_connections(given: Variables) -> Settings:
     }
 
 
+def _site_settings(given: Variables) -> Settings:
+    """Let the links that Airflow makes, in mails for instance, begin with the URL at which people open it."""
+    return {"AIRFLOW__API__BASE_URL": given["BASE_URL"]} if given.get("BASE_URL") else {}
+
+
 def _broker_settings(given: Variables) -> Settings:
     settings = {f"{variables.TRANSPORT_OPTIONS}VISIBILITY_TIMEOUT": str(VISIBILITY_TIMEOUT_S)}
     match given["BROKER_SCHEME"]:
@@ -273,6 +278,7 @@ NEW_DATABASE = Part(
     settings=lambda _: {"AIRFLOW__CORE__DEFAULT_POOL_TASK_SLOT_COUNT": str(INFINITE_SLOTS)},
 )
 CONNECTIONS = Part(needs=(), settings=_secret_connections)
+SITE = Part(needs=(), settings=_site_settings)
 BROKER = Part(
     needs=("BROKER_HOST", "BROKER_PORT", "BROKER_SCHEME", "BROKER_USER", "BROKER_PASSWORD"),
     settings=_broker_settings,

@@ -13,7 +13,7 @@ AIRFLOW, FLOWER = "airflow", "flower"
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """`services`: {"airflow": name, "flower": name, <pool>: name, ...}.
+    """`services`: {"airflow": name, "flower": name, <pool>: name, ...}, without "flower" where there is none.
 
     The environment has how the names begin, see `shared.service_names`.
     """
@@ -27,9 +27,8 @@ class Settings:
         services = json_value(environment, SERVICES)
         if not isinstance(services, dict) or not all(isinstance(name, str) and name for name in services.values()):
             raise SettingsError(f"{SERVICES} must be a JSON object of service names")
-        missing = [key for key in (AIRFLOW, FLOWER) if key not in services]
-        if missing:
-            raise SettingsError(f"{SERVICES} lacks {', '.join(missing)}")
+        if AIRFLOW not in services:
+            raise SettingsError(f"{SERVICES} lacks {AIRFLOW}")
         return cls(cluster=required(environment, CLUSTER), services=services)
 
     def with_names(self, names: Mapping[str, str]) -> Settings:
@@ -39,4 +38,4 @@ class Settings:
     @property
     def replaced(self) -> dict[str, str]:
         """The services whose ECS tasks a deployment replaces; the autoscaler replaces those of the pools."""
-        return {key: self.services[key] for key in (AIRFLOW, FLOWER)}
+        return {key: self.services[key] for key in (AIRFLOW, FLOWER) if key in self.services}

@@ -123,10 +123,10 @@ def _fall_asleep(world: World, obstacle: str) -> Plan:
         return Plan(phase=FALLING, says="nothing is queued or runs: the workers drain", steps=_mark_asleep(world.pools))
     steps = (
         *_silence(world),
-        *_mark_asleep((world.airflow, world.flower)),
-        *(Step(verb=Verb.STOP_TASKS, service=service) for service in (world.airflow, world.flower)),
+        *_mark_asleep(world.without_pools),
+        *(Step(verb=Verb.STOP_TASKS, service=service) for service in world.without_pools),
     )
-    return Plan(phase=FALLING, says="all workers have stopped: airflow and flower stop", steps=steps)
+    return Plan(phase=FALLING, says="all workers have stopped: the other services stop", steps=steps)
 
 
 def _stop(world: World) -> Plan:
@@ -134,7 +134,7 @@ def _stop(world: World) -> Plan:
     steps = (
         *_silence(world),
         *_mark_asleep(world.services),
-        *(Step(verb=Verb.STOP_TASKS, service=s) for s in (world.airflow, world.flower) if s.desired),
+        *(Step(verb=Verb.STOP_TASKS, service=s) for s in world.without_pools if s.desired),
     )
     left = [service.name for service in world.services if not service.is_empty]
     if left:
@@ -156,7 +156,7 @@ def _wake(world: World, desired_state: DesiredState) -> Plan:
         return Plan(phase=WAKING, says="the database starts", steps=(Step(verb=Verb.START_DATABASE),))
     if world.database not in SERVING:
         return Plan(phase=WAKING, says=f"waits for the database to start: it is {world.database}")
-    for services in ((world.airflow,), world.pools, (world.flower,)):
+    for services in filter(None, ((world.airflow,), world.pools, world.monitors)):
         names = ", ".join(service.name for service in services)
         if any(service.is_marked_asleep for service in services):
             resume = () if world.is_scaling else (Step(verb=Verb.RESUME_SCALING),)

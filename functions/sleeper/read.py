@@ -44,7 +44,7 @@ def read(clients: Clients, settings: Settings, *, now: float) -> World:
         now=now,
         desired_state=desired_state_in(cluster(clients.ecs, settings.cluster).get("tags", ())),
         airflow=services[settings.airflow],
-        flower=services[settings.flower],
+        flower=None if settings.flower is None else services[settings.flower],
         pools=tuple(services[pool.service] for pool in settings.pools),
         work=_work(clients, settings),
         database=_database(clients.rds, settings.database),
@@ -67,8 +67,7 @@ def scalable_target(cluster: str, service: str) -> dict[str, str]:
 
 
 def _services(ecs: Any, settings: Settings) -> dict[str, Service]:
-    names = [settings.airflow, settings.flower, *(pool.service for pool in settings.pools)]
-    described = describe_services(ecs, cluster=settings.cluster, services=names, tags=True)
+    described = describe_services(ecs, cluster=settings.cluster, services=list(settings.services), tags=True)
     return {name: _service(entry) for name, entry in described.items()}
 
 

@@ -18,7 +18,9 @@ MINUTE_S = 60
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """`database`: the instance's identifier. `alarm_prefix`: the common prefix of the stack's alarm names.
+    """`flower`: None where the environment has none. `database`: the instance's identifier.
+
+    `alarm_prefix`: the common prefix of the stack's alarm names.
 
     `patience_s`: how long the environment may be too busy to sleep. The environment's variables have how the services'
     names begin, see `shared.service_names`.
@@ -27,7 +29,7 @@ class Settings:
     broker: BrokerSettings
     cluster: str
     airflow: str
-    flower: str
+    flower: str | None
     pools: tuple[Pool, ...]
     database: str
     alarm_prefix: str
@@ -40,7 +42,7 @@ class Settings:
             broker=BrokerSettings.from_environment(environment),
             cluster=required(environment, CLUSTER),
             airflow=required(environment, AIRFLOW_SERVICE),
-            flower=required(environment, FLOWER_SERVICE),
+            flower=environment.get(FLOWER_SERVICE) or None,
             pools=read_pools(required(environment, POOLS), with_services=True),
             database=required(environment, DATABASE),
             alarm_prefix=required(environment, ALARM_PREFIX),
@@ -51,9 +53,11 @@ class Settings:
     @property
     def services(self) -> tuple[str, ...]:
         """The names of all services."""
-        return (self.airflow, self.flower, *(pool.service for pool in self.pools))
+        flower = () if self.flower is None else (self.flower,)
+        return (self.airflow, *flower, *(pool.service for pool in self.pools))
 
     def with_names(self, names: Mapping[str, str]) -> Settings:
         """Return the settings with the names of the services in place of how they begin."""
         pools = tuple(replace(pool, service=names[pool.service]) for pool in self.pools)
-        return replace(self, airflow=names[self.airflow], flower=names[self.flower], pools=pools)
+        flower = None if self.flower is None else names[self.flower]
+        return replace(self, airflow=names[self.airflow], flower=flower, pools=pools)

@@ -62,7 +62,9 @@ class Alarms:
 
 @dataclass(frozen=True, kw_only=True)
 class World:
-    """`now`: seconds since the epoch. `work`: the work, or the reason in words why it could not be read.
+    """`now`: seconds since the epoch. `flower`: None where there is none.
+
+    `work`: the work, or the reason in words why it could not be read.
 
     `database`: its state as RDS names it. `is_scaling`: whether `airflow` is scaled by its load.
     """
@@ -70,7 +72,7 @@ class World:
     now: float
     desired_state: DesiredState | None
     airflow: Service
-    flower: Service
+    flower: Service | None
     pools: tuple[Service, ...]
     work: Work | str
     database: str
@@ -79,4 +81,14 @@ class World:
 
     @property
     def services(self) -> tuple[Service, ...]:
-        return (self.airflow, *self.pools, self.flower)
+        return (self.airflow, *self.pools, *self.monitors)
+
+    @property
+    def monitors(self) -> tuple[Service, ...]:
+        """The service of Flower, where there is one."""
+        return () if self.flower is None else (self.flower,)
+
+    @property
+    def without_pools(self) -> tuple[Service, ...]:
+        """The services that have no workers."""
+        return (self.airflow, *self.monitors)

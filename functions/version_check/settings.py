@@ -14,9 +14,9 @@ WEBSERVER_URL = "WEBSERVER_URL"
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """`services`: {"airflow": name, "flower": name, <pool>: name, ...}. `topic_arn`: None for no notifications.
+    """`services`: {"airflow": name, "flower": name, <pool>: name, ...}, without "flower" where there is none.
 
-    The environment has how the names begin, see `shared.service_names`.
+    The environment has how the names begin, see `shared.service_names`. `topic_arn`: None for no notifications.
     """
 
     broker: BrokerSettings

@@ -14,6 +14,7 @@ import moto.ecs.urls
 import moto.elasticache.urls
 import moto.rds.models
 import moto.s3.models
+import moto.settings
 from moto.applicationautoscaling.exceptions import AWSValidationException
 from moto.iam.access_control import IAMPolicy, PermissionResult
 
@@ -67,6 +68,9 @@ def apply(settings: Settings, *, cloud: Callable[[str], Cloud]) -> None:
     # moto searches its own ECS for the service, and that has none.
     autoscaling = moto.applicationautoscaling.models.ApplicationAutoscalingBackend
     replace(autoscaling, "_ecs_service_exists_for_target", lambda _original: _is_service(cloud))
+
+    # moto issues a certificate after a minute, whether or not the record that validates it is there.
+    replace(moto.settings, "ACM_VALIDATION_WAIT", lambda _original: 0)
 
     # moto answers with a bucket of AWS, from which nothing can be fetched.
     replace(moto.awslambda.models.LambdaFunction, "get_code", lambda original: _with_location(original, cloud))

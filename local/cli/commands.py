@@ -166,4 +166,5 @@ def _is_free(fd: int) -> bool:
 def _show_addresses(display: Display, stack: Stack) -> None:
     # The password is for the person at the terminal, not for a log that CI keeps.
     sign_in = f"   user admin, password {stack.password}" if display.console.is_terminal else ""
-    display.say(f"  Airflow {stack.webserver_url}   Flower {stack.flower_url}{sign_in}")
+    flower = f"   Flower {stack.flower_url}" if stack.flower_url else ""
+    display.say(f"  Airflow {stack.webserver_url}{flower}{sign_in}")

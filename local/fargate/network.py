@@ -22,6 +22,9 @@ PROBE_EVERY_S = 1.0
 PROBE_TIMEOUT_S = 5.0
 # The variables that hold a container's ports.
 PORT_VARIABLES = ("PORT", "PUBLIC_PORT")
+# The variable with the URL of the site behind the load balancer's default port.
+SITE_VARIABLE = "BASE_URL"
+DEFAULT_PORTS = (80, 443)
 # A healthy target is probed less often, because the webserver's health page queries the database.
 HEALTHY_PROBE_EVERY_S = 10.0
 
@@ -86,6 +89,7 @@ class Network:
         self._relay, self._clients = relay, clients
         self._frontends: dict[tuple[str, int], Frontend] = {}
         self._names: dict[str, str] = {}  # DNS name -> ECS service
+        self._site: Frontend | None = None  # behind the load balancer's default port
         self._ports: dict[tuple[str, str, str], Port] = {}  # by ECS task, container and variable
         self._lock = threading.Lock()
         self._closing = threading.Event()
@@ -144,8 +148,11 @@ class Network:
         return {**env, "BIND_HOST": HOST}
 
     def resolve(self, given: Mapping[str, str]) -> dict[str, str]:
-        """Return an environment with every Cloud Map name that a port follows replaced by an address of this host."""
-        return {variable: self._resolve(value) for variable, value in given.items()}
+        """Return an environment whose addresses are of this host: the site's, and those of names in Cloud Map."""
+        resolved = {variable: self._resolve(value) for variable, value in given.items()}
+        if SITE_VARIABLE in resolved and self._site is not None:
+            resolved[SITE_VARIABLE] = "http://{}:{}".format(*self._site.address)
+        return resolved
 
     def forget(self, task_id: str) -> None:
         """Deregister a task, as ECS does before it sends the stop signal."""
@@ -166,8 +173,9 @@ class Network:
         if (service, container_port) in self._frontends:
             return
         group = self._clients.elbv2.describe_target_groups(TargetGroupArns=[target_group_arn])["TargetGroups"][0]
-        rules = read_rules(self._rules_to(target_group_arn))
-        self._add_frontend(
+        listener, described = self._listener_to(target_group_arn)
+        rules = read_rules(described)
+        frontend = self._add_frontend(
             Frontend(
                 service=service,
                 container_port=container_port,
@@ -176,15 +184,17 @@ class Network:
             ),
             preferred_port=int(group["Port"]),
         )
+        if listener["Port"] in DEFAULT_PORTS:
+            self._site = frontend
 
-    def _rules_to(self, target_group_arn: str) -> list[dict[str, Any]]:
-        """Return the rules of the listener that forwards to this target group."""
+    def _listener_to(self, target_group_arn: str) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+        """Return the listener that forwards to this target group, and its rules."""
         balancers = self._clients.elbv2
         for balancer in balancers.describe_load_balancers()["LoadBalancers"]:
             for listener in balancers.describe_listeners(LoadBalancerArn=balancer["LoadBalancerArn"])["Listeners"]:
                 rules: list[dict[str, Any]] = balancers.describe_rules(ListenerArn=listener["ListenerArn"])["Rules"]
                 if any(a.get("TargetGroupArn") == target_group_arn for rule in rules for a in rule["Actions"]):
-                    return rules
+                    return listener, rules
         raise ValueError(f"no listener forwards to the target group {target_group_arn}")
 
     def _frontend(self, service: str, container_port: int) -> Frontend:

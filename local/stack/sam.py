@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -104,9 +105,17 @@ def deploy(
     """
     arguments = ["--template-file", str(folder / "template.yaml"), "--config-env", config_env]
     if overrides:
-        file = f"file://{paths.ROOT / 'parameters' / config_env}.yaml"
-        arguments += ["--parameter-overrides", file, *(f"{name}={value}" for name, value in overrides.items())]
+        files = (paths.ROOT / "parameters" / f"{config_env}.yaml", _written(overrides))
+        arguments += ["--parameter-overrides", *(f"file://{path}" for path in files)]
     return Sam("deploy", arguments, environment, timeout_s=DEPLOY_TIMEOUT_S)
+
+
+def _written(overrides: Mapping[str, str]) -> Path:
+    """Write the overrides as YAML, of which JSON is a part: on the command line SAM reads no value of several lines."""
+    path = paths.TEMPORARY / "overrides.yaml"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(dict(overrides)), encoding="utf-8")
+    return path
 
 
 def _reason(log_path: Path) -> str:

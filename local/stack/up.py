@@ -47,6 +47,7 @@ UP_TIMEOUT_S = 240
 # Airflow's processes end within this when everything is stopped at once; the others are killed.
 STOP_GRACE_S = 8
 EXECUTION_PORT, WEBSERVER_PORT, FLOWER_PORT = 8080, 8081, 5555  # of containers
+AIRFLOW_OUTPUT, FLOWER_OUTPUT = "AirflowServiceName", "FlowerServiceName"  # the second is optional
 DEFAULT_POOL = "worker"  # the demonstration and the faults watch this one, whatever others are declared
 
 Report = Callable[[str], None]
@@ -54,12 +55,12 @@ Report = Callable[[str], None]
 
 @dataclass(frozen=True, kw_only=True)
 class Stack:
-    """A running local stack, as its users see it."""
+    """A running local stack, as its users see it. `flower_url`: None where the environment has no Flower."""
 
     clients: Clients
     outputs: dict[str, str]
     webserver_url: str
-    flower_url: str
+    flower_url: str | None
     password: str
     broker: redis.Redis
     registry: Registry
@@ -151,7 +152,7 @@ def up(
         users = _container_users(config, servers.authority, report)
         if users is not None:
             cleanup.callback(users.close)
-        report("starting the services: airflow, worker, flower")
+        report("starting the services of ECS")
         start = Start(outputs=outputs, settings=settings or {}, users=users, failure=failure)
         stack = _start_services(cleanup, servers, config, start)
         cleanup.enter_context(_found_by_other_commands(stack))
@@ -275,8 +276,8 @@ def _start_services(
     return Stack(
         clients=clients,
         outputs=outputs,
-        webserver_url=_url(network, outputs["AirflowServiceName"], WEBSERVER_PORT),
-        flower_url=_url(network, outputs["FlowerServiceName"], FLOWER_PORT),
+        webserver_url=_url(network, outputs[AIRFLOW_OUTPUT], WEBSERVER_PORT),
+        flower_url=_url(network, outputs[FLOWER_OUTPUT], FLOWER_PORT) if FLOWER_OUTPUT in outputs else None,
         password=_secret(clients, outputs["AdminSecretArn"]),
         broker=broker,
         registry=registry,
@@ -293,7 +294,8 @@ def _start_services(
 
 
 def _wait_until_healthy(network: Network, outputs: Mapping[str, str], registry: Registry) -> None:
-    services = {outputs["AirflowServiceName"]: WEBSERVER_PORT, outputs["FlowerServiceName"]: FLOWER_PORT}
+    ports = {AIRFLOW_OUTPUT: WEBSERVER_PORT, FLOWER_OUTPUT: FLOWER_PORT}
+    services = {outputs[output]: port for output, port in ports.items() if output in outputs}
 
     def is_healthy() -> bool:
         is_served = all(network.healthy(service, port) for service, port in services.items())

@@ -17,6 +17,7 @@ FREE = frozenset(
     (
         "AWS::EC2::FlowLog",  # billed by traffic, which is not estimated here
         *("AWS::ApplicationAutoScaling::ScalableTarget", "AWS::ApplicationAutoScaling::ScalingPolicy"),
+        *("AWS::CertificateManager::Certificate", "AWS::Route53::RecordSet"),
         *("AWS::EC2::InternetGateway", "AWS::EC2::Route", "AWS::EC2::RouteTable", "AWS::EC2::SecurityGroup"),
         *("AWS::EC2::SecurityGroupEgress", "AWS::EC2::SecurityGroupIngress", "AWS::EC2::Subnet"),
         *("AWS::EC2::SubnetRouteTableAssociation", "AWS::EC2::VPC", "AWS::EC2::VPCGatewayAttachment"),

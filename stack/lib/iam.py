@@ -8,6 +8,7 @@ from troposphere.iam import ManagedPolicy, Policy, PolicyType, Role
 from troposphere.logs import LogGroup
 from troposphere.sns import Topic
 
+from stack.lib.optional import if_added
 from stack.lib.parameters import placeholder, suppress
 
 Statement = dict[str, Any]
@@ -115,10 +116,13 @@ def protect_tasks(cluster: Any, *, pool: str) -> Statement:
     return allow(actions=["ecs:UpdateTaskProtection"], resources=[tasks_of(cluster)], condition=own)
 
 
-def services_of(services: Sequence[Any], *, cluster: Any) -> list[Sub]:
-    """Return the ARN patterns of the services: a function's role exists before them, see `name_beginning`."""
+def services_of(services: Sequence[Any], *, cluster: Any) -> list[Any]:
+    """Return the ARN patterns of the services: a function's role exists before them, see `name_beginning`.
+
+    That of an optional service is left out with it.
+    """
     arn = "arn:${AWS::Partition}:ecs:${AWS::Region}:${AWS::AccountId}:service"
-    return [Sub(f"{arn}/{placeholder(cluster)}/{name_beginning(service)}*") for service in services]
+    return [if_added(service, Sub(f"{arn}/{placeholder(cluster)}/{name_beginning(service)}*")) for service in services]
 
 
 def name_beginning(resource: Any) -> str:

@@ -21,7 +21,6 @@ from troposphere.elasticloadbalancingv2 import (
     TargetGroupAttribute,
 )
 
-from stack.lib.parameters import placeholder
 from stack.lib.security_groups import Group
 
 TLS_POLICY = "ELBSecurityPolicy-TLS13-1-2-2021-06"
@@ -48,12 +47,13 @@ class SignIn:
 
 @dataclass(frozen=True, kw_only=True)
 class Balancer:
-    """`web_port` is the default port of the scheme: the site behind it needs no port in its URL."""
+    """`host`: the name by which people reach it. `web_port`: the scheme's default port, which needs none in the URL."""
 
     resource: LoadBalancer
     group: Group
     vpc: If
-    certificate_arn: Ref
+    host: If
+    certificate_arn: If
     has_certificate: str
     web_port: If
     sign_in: SignIn
@@ -183,8 +183,12 @@ def hide_paths(t: Template, title: str, *, target: WebTarget, paths: list[str]) 
     )
 
 
+def site_url(balancer: Balancer, *, port: int | None = None) -> Sub:
+    """Return the URL of a site, without a slash at its end; without `port`, it uses the scheme's default port."""
+    text = f"${{Scheme}}://${{Host}}{'' if port is None else f':{port}'}"
+    return Sub(text, Scheme=If(balancer.has_certificate, "https", "http"), Host=balancer.host)
+
+
 def add_url_output(t: Template, title: str, *, balancer: Balancer, description: str, port: int | None = None) -> None:
     """Output the URL of a site; without `port`, it uses the default port of the scheme."""
-    text = f"${{Scheme}}://{placeholder(balancer.resource, 'DNSName')}{'' if port is None else f':{port}'}"
-    scheme = If(balancer.has_certificate, "https", "http")
-    t.add_output(Output(title, Description=description, Value=Sub(text, Scheme=scheme)))
+    t.add_output(Output(title, Description=description, Value=site_url(balancer, port=port)))

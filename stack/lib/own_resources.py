@@ -51,6 +51,13 @@ def deny_own_resources(
             # A worker of a release without the tag may be changed by all.
             "Condition": {"StringNotEquals": {POOL_KEY: pool}, "Null": {POOL_KEY: "false"}},
         },
+        # A task of a team's own definition, too: who counts or stops ECS tasks here takes them for the stack's.
+        {
+            "Effect": "Deny",
+            "Action": ["ecs:RunTask", "ecs:StartTask"],
+            "Resource": ["*"],
+            "Condition": {"ArnEquals": {"ecs:cluster": cluster.get_att("Arn")}},
+        },
         {
             "Effect": "Deny",
             "Action": ["s3:*"],

@@ -21,6 +21,7 @@ from stack.lib.listeners import (
     add_url_output,
     add_web_target,
     hide_paths,
+    site_url,
 )
 from stack.lib.parameters import FormGroup, Matching, add_condition
 from stack.lib.security_groups import Group, add_open_group, allow_traffic
@@ -91,7 +92,7 @@ def add_airflow(t: Template, *, base: Foundation, balancer: Balancer, pools: Seq
     )
     copies = add_copies(form)
     group = _add_group(t, base=base, balancer=balancer)
-    connections = add_connections(t, base=base, pools=pools)
+    connections = add_connections(t, base=base, pools=pools, base_url=site_url(balancer))
     people = add_people(t, admin=base.secrets.admin, has_certificate=balancer.has_certificate)
     containers = add_containers(t, base=base, pools=pools, connections=connections, people=people, size=size)
     task = Task(containers=containers, size=size, statements=connections.statements)

@@ -1,6 +1,8 @@
 """The load balancer in front of the web pages: never public without a certificate."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from troposphere import Equals, If, Not, NoValue, Or, Parameter, Ref, Template
 from troposphere.ec2 import SecurityGroupRule
@@ -13,9 +15,10 @@ from troposphere.elasticloadbalancingv2 import (
 )
 
 from stack.lib.listeners import Balancer, SignIn
-from stack.lib.parameters import FormGroup, Matching, OneOf, add_condition, add_rule
+from stack.lib.parameters import FormGroup, OneOf, add_condition, add_rule
 from stack.lib.security_groups import ANYWHERE, HTTPS_PORT, Group, add_closed_group
 from stack.lib.settings import Settings
+from stack.sections.domain import Domain, add_domain, add_record
 from stack.sections.logs import BALANCER_PREFIX, AccessLogs
 from stack.sections.network import Network
 from stack.sections.web_access import add_allowed_ranges, add_sign_in, ingress_rules
@@ -35,27 +38,23 @@ class _Placement:
     subnets: If
 
 
-def add_balancer(t: Template, *, network: Network, settings: Settings, access_logs: AccessLogs) -> Balancer:
+def add_balancer(
+    t: Template, *, network: Network, settings: Settings, access_logs: AccessLogs, has_flower: str
+) -> Balancer:
+    """Add the load balancer. `has_flower`: the condition under which Flower's port is open."""
     form = FormGroup(t, GROUP)
-    certificate = form.add(
-        "CertificateArn",
-        label="Certificate",
-        description="ARN of an ACM certificate for HTTPS; without one the load balancer uses HTTP.",
-        constraint=Matching(
-            regex=r"^(arn:[a-z-]+:acm:[a-z0-9-]+:[0-9]{12}:certificate/[0-9a-f-]+)?$",
-            must_be="the ARN of an ACM certificate, or empty",
-        ),
-        default="",
-    )
-    placement = _add_placement(form, certificate=certificate, network=network)
+    domain = add_domain(form)
+    placement = _add_placement(form, domain=domain, network=network)
     ranges = add_allowed_ranges(form)
-    sign_in = add_sign_in(t, certificate=certificate)
-    has_certificate = add_condition(t, "HasCertificate", Not(Equals(Ref(certificate), "")))
-    web_port = If(has_certificate, HTTPS_PORT, HTTP_PORT)
+    sign_in = add_sign_in(t, can_certify=domain.can_certify)
+    web_port = If(domain.has_certificate, HTTPS_PORT, HTTP_PORT)
 
-    group = _add_group(
-        t, network=network, web_port=web_port, ranges=ranges, has_certificate=has_certificate, sign_in=sign_in
-    )
+    ports = [
+        (web_port, "Airflow", None),
+        (FLOWER_LISTENER_PORT, "Flower", has_flower),
+        (HTTP_PORT, "Redirected to HTTPS", domain.has_certificate),
+    ]
+    group = _add_group(t, network=network, ports=ports, ranges=ranges, sign_in=sign_in)
     attributes = {
         "access_logs.s3.bucket": Ref(access_logs.bucket),
         "access_logs.s3.enabled": "true",
@@ -78,28 +77,27 @@ def add_balancer(t: Template, *, network: Network, settings: Settings, access_lo
         resource=resource,
         group=group,
         vpc=network.vpc,
-        certificate_arn=Ref(certificate),
-        has_certificate=has_certificate,
+        host=domain.host(resource),
+        certificate_arn=domain.certificate_arn,
+        has_certificate=domain.has_certificate,
         web_port=web_port,
         sign_in=sign_in,
     )
     _add_redirect(t, balancer)
+    add_record(t, domain=domain, balancer=resource)
     return balancer
 
 
 def _add_group(
-    t: Template, *, network: Network, web_port: If, ranges: Parameter, has_certificate: str, sign_in: SignIn
+    t: Template,
+    *,
+    network: Network,
+    ports: Sequence[tuple[Any, str, str | None]],
+    ranges: Parameter,
+    sign_in: SignIn,
 ) -> Group:
     group = add_closed_group(t, "BalancerGroup", vpc=network.vpc, description="Load balancer")
-    group.resource.SecurityGroupIngress = ingress_rules(
-        t,
-        ranges=ranges,
-        ports=[
-            (web_port, "Airflow", None),
-            (FLOWER_LISTENER_PORT, "Flower", None),
-            (HTTP_PORT, "Redirected to HTTPS", has_certificate),
-        ],
-    )
+    group.resource.SecurityGroupIngress = ingress_rules(t, ranges=ranges, ports=ports)
     provider = SecurityGroupRule(
         IpProtocol="tcp", FromPort=HTTPS_PORT, ToPort=HTTPS_PORT, CidrIp=ANYWHERE, Description="Sign-in provider"
     )
@@ -107,7 +105,7 @@ def _add_group(
     return group
 
 
-def _add_placement(form: FormGroup, *, certificate: Parameter, network: Network) -> _Placement:
+def _add_placement(form: FormGroup, *, domain: Domain, network: Network) -> _Placement:
     t = form.template
     scheme = form.add(
         "BalancerScheme",
@@ -121,7 +119,7 @@ def _add_placement(form: FormGroup, *, certificate: Parameter, network: Network)
         "PublicBalancerIsSafe",
         when=Equals(Ref(scheme), PUBLIC),
         assertions=[
-            (Not(Equals(Ref(certificate), "")), "BalancerScheme internet-facing needs CertificateArn."),
+            (domain.can_certify, "BalancerScheme internet-facing needs CertificateArn or HostedZoneId."),
             (
                 Or(Equals(Ref(network.vpc_id), ""), Not(Equals(Ref(network.public_ids), ""))),
                 "BalancerScheme internet-facing in an existing VPC needs PublicSubnetIds.",

@@ -9,6 +9,7 @@ from troposphere.elasticache import ParameterGroup, ReplicationGroup, SubnetGrou
 from troposphere.secretsmanager import Secret
 
 from fleet import access
+from stack.lib.optional import if_added, optional
 from stack.lib.parameters import YES_OR_NO, FormGroup, Matching, OneOf, add_condition, add_mapping, placeholder
 from stack.lib.secrets import KEY_LENGTH, SecretValue, add_generated_secret, whole_secret
 from stack.lib.security_groups import Group, add_closed_group
@@ -64,8 +65,15 @@ class _Nodes:
 
 
 def add_broker(
-    t: Template, *, network: Network, settings: Settings, backups: Backups, pools: Sequence[DeclaredPool]
+    t: Template,
+    *,
+    network: Network,
+    settings: Settings,
+    backups: Backups,
+    pools: Sequence[DeclaredPool],
+    optional_users: Mapping[str, str],
 ) -> Broker:
+    """Add the broker. `optional_users`: the conditions under which it has a user, by the user's name."""
     nodes = _add_nodes(t)
     group = add_closed_group(t, "BrokerGroup", vpc=network.vpc, description="Broker of Celery")
     subnets = t.add_resource(
@@ -80,13 +88,16 @@ def add_broker(
         )
     )
     default = _add_default_user(t, settings=settings)
-    made = [_add_user(t, user, settings=settings) for user in access.users({p.name: p.queues for p in pools})]
+    made = []
+    for user in access.users({p.name: p.queues for p in pools}):
+        with optional(t, optional_users.get(user.name)):
+            made.append(_add_user(t, user, settings=settings))
     users = t.add_resource(
         UserGroup(
             "BrokerUsers",
             Engine=ENGINE,
             UserGroupId=Sub("${AWS::StackName}-brokers"),
-            UserIds=[Ref(default), *(Ref(user) for user, _ in made)],
+            UserIds=[Ref(default), *(if_added(user, Ref(user)) for user, _ in made)],
         )
     )
     passwords = {user.UserName: secret for user, secret in made}

@@ -49,7 +49,8 @@ class Connections:
     has_prefix: str
 
 
-def add_connections(t: Template, *, base: Foundation, pools: Sequence[SizedPool]) -> Connections:
+def add_connections(t: Template, *, base: Foundation, pools: Sequence[SizedPool], base_url: Sub) -> Connections:
+    """Add the parameters. `base_url`: the URL at which people open Airflow; its links begin with it."""
     form = FormGroup(t, GROUP)
     gate_minutes = form.add(
         "GateMinutes",
@@ -87,6 +88,7 @@ def add_connections(t: Template, *, base: Foundation, pools: Sequence[SizedPool]
     settings = _add_settings(form)
     for_tasks = {
         "TASK_SETTINGS": settings["TaskSettings"],
+        "BASE_URL": base_url,
         "CONNECTIONS_PREFIX": Ref(prefix),
         "EXECUTION_API_URL": webserver_url(base.cluster, f"{EXECUTION_PATH}/"),
         "LOG_BUCKET": Ref(base.logs.bucket),

@@ -1,13 +1,14 @@
-"""The service `flower`: Celery's monitor, behind the load balancer and a sign-in."""
+"""The service `flower`: Celery's monitor, behind the load balancer and a sign-in. An environment may leave it out."""
 
 from dataclasses import dataclass
 
-from troposphere import Template
+from troposphere import Equals, Ref, Template
 from troposphere.ecs import Service
 
 from fleet import access
 from stack.lib.listeners import Balancer, add_url_output, add_web_target
-from stack.lib.parameters import FormGroup
+from stack.lib.optional import optional
+from stack.lib.parameters import YES_OR_NO, FormGroup, add_condition
 from stack.lib.security_groups import add_aws_client_group, allow_traffic
 from stack.lib.services import Workload, add_service
 from stack.lib.task_definition import Container, Task, add_size, add_task
@@ -27,7 +28,24 @@ class Flower:
     service: Service
 
 
-def add_flower(t: Template, *, base: Foundation, balancer: Balancer) -> Flower:
+def add_flower_choice(t: Template) -> str:
+    """Add the parameter that leaves Flower out; return the condition under which it is there."""
+    is_enabled = FormGroup(t, GROUP).add(
+        "FlowerEnabled",
+        label="Run Flower",
+        description="Whether the service flower runs; without it nothing of it is created or paid for.",
+        constraint=YES_OR_NO,
+        default="true",
+    )
+    return add_condition(t, "HasFlower", Equals(Ref(is_enabled), "true"))
+
+
+def add_flower(t: Template, *, base: Foundation, balancer: Balancer, condition: str) -> Flower:
+    with optional(t, condition):
+        return _add_flower(t, base=base, balancer=balancer)
+
+
+def _add_flower(t: Template, *, base: Foundation, balancer: Balancer) -> Flower:
     form = FormGroup(t, GROUP)
     size = add_size(form, "Flower", described_as="an ECS task of the service flower", cpu="256", memory_mib="1024")
     group = add_aws_client_group(t, "FlowerGroup", vpc=base.network.vpc, description="Flower")

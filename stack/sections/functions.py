@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from troposphere import Equals, Ref, Sub, Template
+from troposphere import Equals, If, Ref, Sub, Template
 from troposphere.ecs import Cluster, Service
 from troposphere.serverless import EventBridgeRuleEvent, Function
 
@@ -59,12 +59,15 @@ def add_functions(
     settings = {**_add_settings(t), **airflow.connections.rollout_patience}
     context = _add_context(t, base=base, airflow=airflow)
     services = {"airflow": airflow.service, **workers.services, "flower": flower.service}
+    services_json = _services_json(services, flower=flower.service)
     functions = Functions(
         autoscaler=_add_autoscaler(t, base=base, context=context, settings=settings, workers=workers, pools=pools),
-        version_check=_add_version_check(t, base=base, context=context, airflow=airflow, services=services),
+        version_check=_add_version_check(
+            t, base=base, context=context, airflow=airflow, services=services, services_json=services_json
+        ),
     )
     add_sleeper(t, base=base, context=context, airflow=airflow, workers=workers, flower=flower, pools=pools)
-    add_retirement(t, base=base, context=context, services=services, services_json=_services_json(services))
+    add_retirement(t, base=base, context=context, services=services, services_json=services_json)
     _keep_permissions_longest(t, context)
     _lead(t, list(services.values()))
     return functions
@@ -208,7 +211,13 @@ def _add_autoscaler(
 
 
 def _add_version_check(
-    t: Template, *, base: Foundation, context: FunctionContext, airflow: Airflow, services: Mapping[str, Service]
+    t: Template,
+    *,
+    base: Foundation,
+    context: FunctionContext,
+    airflow: Airflow,
+    services: Mapping[str, Service],
+    services_json: If,
 ) -> Function:
     return add_function(
         t,
@@ -218,7 +227,7 @@ def _add_version_check(
             package="version_check",
             environment={
                 **sign_in(base.broker, access.VERSION_CHECK),
-                "SERVICES": _services_json(services),
+                "SERVICES": services_json,
                 "TOPIC_ARN": Ref(base.topic),
                 "WEBSERVER_URL": airflow.version_url,
             },
@@ -236,9 +245,12 @@ def _add_version_check(
     )
 
 
-def _services_json(services: Mapping[str, Service]) -> Sub:
+def _services_json(services: Mapping[str, Service], *, flower: Service) -> If:
+    """Return how the names of the services begin, by role or pool, as JSON; without Flower where it is left out."""
     names = {role: name_beginning(service) for role, service in services.items()}
-    return Sub(json.dumps(names, separators=(",", ":")))
+    others = {role: name for role, name in names.items() if services[role] is not flower}
+    whole, less = (Sub(json.dumps(each, separators=(",", ":"))) for each in (names, others))
+    return If(flower.Condition, whole, less)
 
 
 def _deployment_in(cluster: Cluster) -> EventBridgeRuleEvent:

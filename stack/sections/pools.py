@@ -11,6 +11,7 @@ from fleet.pools import ENTRIES, SERVICE, TASK_DEFINITION, pool_entry
 from stack.lib.iam import name_beginning
 from stack.lib.parameters import Between, FormGroup, Matching, add_condition, add_min_max_rule, placeholder
 from stack.lib.services import SpotShare, add_spot_share
+from stack.lib.started_jobs import BatchJob, EcsTask
 from stack.lib.task_definition import Size, add_size
 
 # Airflow's queue for tasks that name none.
@@ -32,7 +33,10 @@ REVISION_PART = 6
 
 @dataclass(frozen=True, kw_only=True)
 class DeclaredPool:
-    """A declaration; the numbers are the defaults of the pool's parameters, and `cpu`/`memory_mib` a Fargate size."""
+    """A declaration; the numbers are the defaults of the pool's parameters, and `cpu`/`memory_mib` a Fargate size.
+
+    `starts`: what its tasks may start outside of the stack.
+    """
 
     name: str
     queues: tuple[str, ...]
@@ -44,6 +48,7 @@ class DeclaredPool:
     storage_gib: int = 21
     spot_percent: int = 0
     on_demand_base: int = 1
+    starts: tuple[EcsTask | BatchJob, ...] = ()
 
     @property
     def title(self) -> str:

@@ -12,6 +12,7 @@ from fleet import access
 from fleet.pools import POOLS
 from stack.lib.iam import Statement, allow, list_in, name_beginning, services_of, tasks_of
 from stack.lib.lambda_function import Code, FunctionContext, add_function, every_minute
+from stack.lib.optional import if_added
 from stack.lib.parameters import Between, FormGroup, Matching, add_condition
 from stack.sections.airflow import Airflow
 from stack.sections.broker import sign_in
@@ -54,7 +55,7 @@ def add_sleeper(
             environment={
                 **sign_in(base.broker, access.SLEEPER),
                 "AIRFLOW_SERVICE": Sub(name_beginning(airflow.service)),
-                "FLOWER_SERVICE": Sub(name_beginning(flower.service)),
+                "FLOWER_SERVICE": if_added(flower.service, Sub(name_beginning(flower.service))),
                 POOLS: compact_pools_json(pools, services=workers.services),
                 "DATABASE": Ref(base.database.instance),
                 "ALARM_PREFIX": Sub(ALARM_PREFIX),

@@ -55,7 +55,8 @@ def ingress_rules(t: Template, *, ranges: Parameter, ports: Sequence[tuple[Any, 
     return rules
 
 
-def add_sign_in(t: Template, *, certificate: Any) -> SignIn:
+def add_sign_in(t: Template, *, can_certify: Any) -> SignIn:
+    """Add the sign-in. `can_certify`: the expression, for rules, that there is a certificate."""
     form = FormGroup(t, GROUP)
     issuer = form.add(
         "OidcIssuer",
@@ -75,12 +76,15 @@ def add_sign_in(t: Template, *, certificate: Any) -> SignIn:
         for title, (label, field) in ENDPOINTS.items()
     }
     client, secret = _add_client(form)
-    all_others = [*endpoints.values(), client, secret, certificate]
+    all_others = [*endpoints.values(), client, secret]
     add_rule(
         t,
         "SignInIsComplete",
         when=Not(Equals(Ref(issuer), "")),
-        assertions=[(Not(Equals(Ref(other), "")), f"OidcIssuer needs {other.title}.") for other in all_others],
+        assertions=[
+            *((Not(Equals(Ref(other), "")), f"OidcIssuer needs {other.title}.") for other in all_others),
+            (can_certify, "OidcIssuer needs CertificateArn or HostedZoneId."),
+        ],
     )
     has_oidc = add_condition(t, "HasOidc", Not(Equals(Ref(issuer), "")))
     return SignIn(

@@ -87,7 +87,8 @@ class AwsApi:
         raise TimeoutError(stack_id)
 
     def failures(self, stack: str) -> list[str]:
-        events = self.client("cloudformation").describe_stack_events(StackName=stack)["StackEvents"]
+        pages = self.client("cloudformation").get_paginator("describe_stack_events").paginate(StackName=stack)
+        events = (event for page in pages for event in page["StackEvents"])
         return [event["ResourceStatusReason"] for event in events if event["ResourceStatus"].endswith("_FAILED")]
 
 

@@ -13,6 +13,11 @@ from tests.support.aws_api import AwsApi
 BUCKET, PACKAGE = "packages", "empty.zip"
 
 
+def packaged(template: str) -> str:
+    """Return the text of a template whose functions have the empty package, as `sam package` writes it."""
+    return template.replace("CodeUri: functions/", f"CodeUri: s3://{BUCKET}/{PACKAGE}")
+
+
 def deploy_pools(api: AwsApi, declared: Sequence[DeclaredPool], **parameters: str) -> dict[str, Any]:
     """Create the stack `pools` and return it."""
     archive = io.BytesIO()
@@ -21,7 +26,7 @@ def deploy_pools(api: AwsApi, declared: Sequence[DeclaredPool], **parameters: st
     s3 = api.client("s3")
     s3.create_bucket(Bucket=BUCKET, CreateBucketConfiguration={"LocationConstraint": api.region})
     s3.put_object(Bucket=BUCKET, Key=PACKAGE, Body=archive.getvalue())
-    template = render(build(declared)).replace("CodeUri: functions/", f"CodeUri: s3://{BUCKET}/{PACKAGE}")
+    template = packaged(render(build(declared)))
     stack = api.carry_out("pools", template, ImageUri="airflow:1", **parameters)
     assert stack["StackStatus"] == "CREATE_COMPLETE", api.failures("pools")
     return stack

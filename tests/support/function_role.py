@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from cfn.intrinsics import Scope, resolve
+from cfn.intrinsics import Scope, resolve, resolve_ifs
 from local.aws.backend.settings import ACCESS_PATH
 from local.aws.iam.policies import actions_of
 from local.aws.iam.sessions import FUNCTIONS, RoleSession, Service
@@ -48,7 +48,10 @@ class FunctionRole:
         role = rendered.resources("AWS::IAM::Role")[f"{title}Role"]
         trust = json.dumps(role["AssumeRolePolicyDocument"])
         arn = iam.create_role(RoleName=self.name, AssumeRolePolicyDocument=trust)["Role"]["Arn"]
-        documents = (without_action(resolve(document, scope), without) for document in _documents(role))
+        # Of a stack with all that is optional.
+        conditions = dict.fromkeys(rendered.template()["Conditions"], True)
+        documents = (resolve_ifs(document, conditions) for document in _documents(role))
+        documents = (without_action(resolve(document, scope), without) for document in documents)
         self.policies = [json.dumps(document) for document in documents]
         for number, document in enumerate(self.policies):
             iam.put_role_policy(RoleName=self.name, PolicyName=f"p{number}", PolicyDocument=document)

@@ -17,8 +17,11 @@ OLD_SIGNED_URL, OLDEST_REGION = "AWSAccessKeyId", "us-east-1"
 FORM = "application/x-www-form-urlencoded"
 S3 = "s3"
 LAMBDA = "lambda"
+BATCH = "batch"
 # Signing names that differ from the prefix of IAM's actions.
 PREFIXES = {"monitoring": "cloudwatch", "email": "ses"}
+# Operations of Batch by the last part of their path.
+BATCH_OPERATIONS = {"describejobs": "DescribeJobs", "submitjob": "SubmitJob", "terminatejob": "TerminateJob"}
 INVOKE = re.compile(r"/2015-03-31/functions/([^/]+)/invocations")
 # What the query of a request to S3 asks for, when it is not about the bucket or object itself.
 S3_PARTS = {
@@ -103,6 +106,10 @@ def read_call(environ: dict[str, Any]) -> Call | None:
         operation = "InvokeFunction" if invoked else f"{environ['REQUEST_METHOD']} {path}"
         given = {"FunctionName": invoked.group(1)} if invoked else {}
         return Call(key_id=key_id, service=LAMBDA, operation=operation, region=region, parameters=given, is_json=True)
+    if service == BATCH:
+        asked = BATCH_OPERATIONS.get(path.rpartition("/")[2], f"{environ['REQUEST_METHOD']} {path}")
+        parameters = json.loads(body or b"{}")
+        return Call(key_id=key_id, service=BATCH, operation=asked, region=region, parameters=parameters, is_json=True)
     form = body.decode(errors="replace") if FORM in environ.get("CONTENT_TYPE", "") else ""
     fields = {name: values[0] for name, values in parse_qs(form or environ.get("QUERY_STRING", "")).items()}
     operation = fields.pop("Action", f"{environ['REQUEST_METHOD']} {path}")

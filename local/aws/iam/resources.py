@@ -90,14 +90,25 @@ def _service_update(call: Call, place: Place) -> Iterator[Need]:
             yield Need(action="iam:PassRole", resource=role, context={"iam:passedtoservice": TASKS})
 
 
-def _task_run(call: Call, place: Place) -> Iterator[Need]:
-    """Return the needs of starting a task: on its definition, and for the roles that it passes to the task."""
-    definition = call.text("taskDefinition")
-    arn = definition if definition.startswith("arn:") else place.arn("ecs", f"task-definition/{definition}")
-    cluster = call.text("cluster").rpartition("/")[2] or "default"
+def _run(call: Call, place: Place) -> Iterator[Need]:
+    """Return the needs of starting ECS tasks: who starts them passes their roles, or those that override them."""
+    cluster, definition = call.text("cluster").rpartition("/")[2] or "default", call.text("taskDefinition")
+    # A family stands for its newest revision, whose number no policy can know.
+    revision = definition if ":" in definition else f"{definition}:1"
+    arn = revision if revision.startswith("arn:") else place.arn("ecs", f"task-definition/{revision}")
     yield Need(action=call.action, resource=arn, context={"ecs:cluster": place.arn("ecs", f"cluster/{cluster}")})
-    for role in place.roles_of(definition):
+    overrides = call.parameters.get("overrides") or {}
+    named = filter(None, map(overrides.get, ("taskRoleArn", "executionRoleArn")))
+    for role in dict.fromkeys((*place.roles_of(definition), *named)):
         yield Need(action="iam:PassRole", resource=role, context={"iam:passedtoservice": TASKS})
+
+
+def _batch_job(call: Call, place: Place) -> Iterator[Need]:
+    """Return the needs of submitting a job: on its definition, with a revision in any case, and on its queue."""
+    for kind, parameter, revision in (("job-definition", "jobDefinition", ":1"), ("job-queue", "jobQueue", "")):
+        name = call.text(parameter)
+        arn = name if name.startswith("arn:") else place.arn("batch", f"{kind}/{name}")
+        yield Need(action=call.action, resource=arn if ":" in name else arn + revision)
 
 
 def _ecs_cluster_only(call: Call, place: Place) -> Iterator[Need]:
@@ -159,7 +170,9 @@ def _log_stream(call: Call, place: Place) -> Iterator[Need]:
 
 def _role(call: Call, place: Place) -> Iterator[Need]:
     del place
-    yield Need(action=call.action, resource=call.text("RoleArn"))
+    external = call.text("ExternalId")
+    context = {"sts:externalid": external} if external else {}
+    yield Need(action=call.action, resource=call.text("RoleArn"), context=context)
 
 
 def _iam_role(call: Call, place: Place) -> Iterator[Need]:
@@ -192,6 +205,7 @@ TABLE: Mapping[str, Describe] = {
             *("DescribeStacks", "ExecuteChangeSet", "GetTemplate", "ListStackResources", "UpdateStack"),
         )
     },
+    "batch:SubmitJob": _batch_job,
     "cloudwatch:DescribeAlarms": _named("cloudwatch", "alarm:", "nothing"),
     **{
         f"cloudwatch:{name}": _named("cloudwatch", "alarm:", "AlarmNames")
@@ -204,7 +218,8 @@ TABLE: Mapping[str, Describe] = {
     "ecs:GetTaskProtection": _ecs(ECS_TASK, "tasks"),
     "ecs:ListServices": _ecs_cluster_only,
     "ecs:ListTasks": _ecs_cluster_only,
-    "ecs:RunTask": _task_run,
+    "ecs:RunTask": _run,
+    "ecs:StopTask": _ecs(ECS_TASK, "task"),
     "ecs:TagResource": _ecs_tagging,
     "ecs:UntagResource": _ecs_tagging,
     "ecs:UpdateService": _service_update,

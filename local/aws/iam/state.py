@@ -82,7 +82,9 @@ class State:
             found = definition_of(ecs_backends[self._account][region], definition)
         except (JsonRESTError, ValueError):
             return ()
-        return tuple(role for role in (found.task_role_arn, found.execution_role_arn) if role)
+        # Of a definition that was registered without one, moto has no such attribute.
+        roles = (getattr(found, name, None) for name in ("task_role_arn", "execution_role_arn"))
+        return tuple(str(role) for role in roles if role)
 
     def resource(self, arn: str, region: str) -> Resource:
         """Return what is known of the resource with this ARN; of an unknown one, just the ARN."""

@@ -49,7 +49,7 @@ class Retirement:
         self._cluster = self._outputs["ClusterName"]
         sample = trial.observed.wait_for("two workers to retire", lambda s: len(_old_enough(s.workers)) > 1)
         self._workers = frozenset(w.task_arn for w in _old_enough(sample.workers))
-        self._replaced = {output: self._running(output) for output in REPLACED}
+        self._replaced = {output: self._running(output) for output in REPLACED if output in self._outputs}
         self._noticed_at = self._noticed_since = 0.0
         self._stopped = 0
 
@@ -57,7 +57,7 @@ class Retirement:
         """Publish AWS Health's event; wait until the services of all that it names are tagged. Raises CommandError."""
         trial = self._trial
         self._noticed_at, self._noticed_since = time.monotonic(), time.time()
-        services = [f"{self._cluster}|{self._outputs[output]}" for output in REPLACED]
+        services = [f"{self._cluster}|{self._outputs[output]}" for output in self._replaced]
         trial.stack.rules.publish(SOURCE, DETAIL_TYPE, **notice((*sorted(self._workers), *services), self._region))
         wait_until(self._is_recorded, what="a record of the notice", timeout_s=RECORD_TIMEOUT_S)
         trial.figures |= {
@@ -79,7 +79,7 @@ class Retirement:
             "the end of the named workers", lambda s: self._are_gone(s, busy=allowed), timeout_s=DRAIN_TIMEOUT_S
         )
         wait_until(
-            lambda: not any(self._left(output) for output in REPLACED),
+            lambda: not any(map(self._left, self._replaced)),
             what="replacement of airflow and flower",
             timeout_s=REPLACEMENT_TIMEOUT_S,
         )
@@ -117,7 +117,7 @@ class Retirement:
         return sum(w.active for w in left) <= busy and all(w.state == DRAINING and w.active for w in left)
 
     def _is_recorded(self) -> bool:
-        names = [self._outputs[output] for output in (WORKERS, *REPLACED)]
+        names = [self._outputs[output] for output in (WORKERS, *self._replaced)]
         described = self._ecs.describe_services(cluster=self._cluster, services=names, include=["TAGS"])["services"]
         return all(any(tag["key"] == RETIRE_TAG for tag in service.get("tags", ())) for service in described)
 

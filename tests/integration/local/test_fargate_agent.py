@@ -377,7 +377,11 @@ def test_a_container_gets_its_environment_secrets_and_own_port(cluster: Cluster)
     secret = cluster.clients.secretsmanager.create_secret(Name=cluster.name, SecretString='{"password": "p,:/@ ä"}')
     definition = cluster.define(
         "serve",
-        environment=[{"name": "PORT", "value": "8080"}, {"name": "PLAIN", "value": "x"}],
+        environment=[
+            {"name": "PORT", "value": "8080"},
+            {"name": "PLAIN", "value": "x"},
+            {"name": "BASE_URL", "value": "https://airflow.example.com"},
+        ],
         secrets=[{"name": "DATABASE_PASSWORD", "valueFrom": f"{secret['ARN']}:password::"}],
         portMappings=[{"containerPort": 8080}],
     )
@@ -396,6 +400,7 @@ def test_a_container_gets_its_environment_secrets_and_own_port(cluster: Cluster)
     assert get(address, "/hidden")[0] == 403
     assert (seen["PLAIN"], seen["DATABASE_PASSWORD"], seen["BIND_HOST"]) == ("x", "p,:/@ ä", "127.0.0.1")
     assert seen["PORT"] not in ("8080", str(address[1]))
+    assert seen["BASE_URL"] == "http://{}:{}".format(*address)  # the site behind the default port
     assert seen["IMAGE_VERSION"] == "1"
     metadata = seen["ECS_CONTAINER_METADATA_URI_V4"].removeprefix("http://127.0.0.1:")
     port, _, path = metadata.partition("/")

@@ -1,6 +1,7 @@
 """What the policies of a pool let its tasks do, in the deployed template with IAM enforced, and what no policy does."""
 
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -10,6 +11,8 @@ import pytest
 from botocore.exceptions import ClientError
 
 from local.aws.iam.sessions import TASKS, RoleSession, Service
+from project.paths import ROOT
+from stack.lib.started_jobs import BatchJob, EcsTask
 from stack.sections.pools import DeclaredPool
 from tests.support.aws_api import AwsApi, aws_api, outputs
 from tests.support.deployed_pools import deploy_pools
@@ -18,8 +21,18 @@ DECLARED = (
     DeclaredPool(name="worker", queues=("default",)),
     DeclaredPool(name="lake", queues=("lake",)),
     DeclaredPool(name="wide", queues=("wide",)),
+    DeclaredPool(
+        name="jobs",
+        queues=("jobs",),
+        starts=(
+            EcsTask(cluster="teams", family="report", roles=("teams-job",)),
+            BatchJob(queue="nightly", definition="rebuild"),
+        ),
+    ),
 )
-TEAMS_BUCKET, JOB_ROLE = "teams-lake", "teams-job"
+TEAMS_BUCKET, JOB_ROLE, OTHER_ROLE = "teams-lake", "teams-job", "teams-other"
+TEAMS_CLUSTER = "teams"
+PAGE = ROOT / "docs" / "other-accounts.md"
 EVERYTHING = "arn:aws:iam::aws:policy/AdministratorAccess"
 NO_POLICY, DENIED = "no identity-based policy allows", "an explicit deny in an identity-based policy"
 
@@ -48,8 +61,50 @@ def deployed() -> Iterator[Deployed]:
         reads = {"Effect": "Allow", "Action": "s3:GetObject", "Resource": f"arn:aws:s3:::{TEAMS_BUCKET}/*"}
         document = json.dumps({"Version": "2012-10-17", "Statement": [reads]})
         arn = iam.create_policy(PolicyName="lake", PolicyDocument=document)["Policy"]["Arn"]
-        stack = deploy_pools(api, DECLARED, LakePolicyArns=arn, WidePolicyArns=f"{arn},{EVERYTHING}")
+        _make_jobs(api)
+        assume = iam.create_policy(PolicyName="assume", PolicyDocument=json.dumps(written(api)[1]))["Policy"]["Arn"]
+        stack = deploy_pools(
+            api, DECLARED, LakePolicyArns=arn, WidePolicyArns=f"{arn},{EVERYTHING}", JobsPolicyArns=assume
+        )
         yield Deployed(api=api, outputs=outputs(stack))
+
+
+def written(api: AwsApi) -> tuple[Any, Any, Any]:
+    """Return the trust policy, the policy and the connection's extra that the page shows, for this account."""
+    account = api.client("sts").get_caller_identity()["Account"]
+    text = PAGE.read_text().replace("210987654321", account)
+    trust, policy, extra = map(json.loads, re.findall(r"```json\n(.*?)```", text, re.DOTALL))
+    return trust, policy, extra
+
+
+def _make_jobs(api: AwsApi) -> None:
+    """Make what the team has beside the stack: roles, ECS task definitions, a Batch queue."""
+    iam, ecs, batch = (api.client(service) for service in ("iam", "ecs", "batch"))
+    trust = {"Effect": "Allow", "Principal": {"Service": "ecs-tasks.amazonaws.com"}, "Action": "sts:AssumeRole"}
+    document = json.dumps({"Version": "2012-10-17", "Statement": [trust]})
+    arns = {
+        role: iam.create_role(RoleName=role, AssumeRolePolicyDocument=document)["Role"]["Arn"]
+        for role in (JOB_ROLE, OTHER_ROLE)
+    }
+    ecs.create_cluster(clusterName=TEAMS_CLUSTER)
+    for family, role in (("report", JOB_ROLE), ("other", OTHER_ROLE)):
+        ecs.register_task_definition(
+            family=family,
+            taskRoleArn=arns[role],
+            containerDefinitions=[{"name": "main", "image": "report:1", "memory": 128}],
+        )
+    environment = batch.create_compute_environment(
+        computeEnvironmentName="teams", type="UNMANAGED", serviceRole=arns[OTHER_ROLE]
+    )["computeEnvironmentArn"]
+    for queue in ("nightly", "other"):
+        order = [{"order": 1, "computeEnvironment": environment}]
+        batch.create_job_queue(jobQueueName=queue, state="ENABLED", priority=1, computeEnvironmentOrder=order)
+    for definition in ("rebuild", "other"):
+        batch.register_job_definition(
+            jobDefinitionName=definition,
+            type="container",
+            containerProperties={"image": "report:1", "memory": 128, "vcpus": 1},
+        )
 
 
 def refusal(call: Any) -> str:
@@ -160,3 +215,84 @@ def test_a_task_still_writes_and_reads_its_logs(deployed: Deployed) -> None:
         s3, log = deployed.task(pool, "s3"), {"Bucket": deployed.physical("LogBucket"), "Key": f"logs/{pool}"}
         s3.put_object(**log, Body=b"line")
         assert s3.get_object(**log)["Body"].read() == b"line"
+
+
+def test_a_task_starts_follows_and_stops_the_ecs_tasks_that_its_pool_declares(deployed: Deployed) -> None:
+    ecs = deployed.task("Jobs", "ecs")
+    (started,) = ecs.run_task(cluster=TEAMS_CLUSTER, taskDefinition="report")["tasks"]
+    task = {"cluster": TEAMS_CLUSTER, "task": started["taskArn"]}
+    assert ecs.list_tasks(cluster=TEAMS_CLUSTER)["taskArns"] == [started["taskArn"]]
+    (seen,) = ecs.describe_tasks(cluster=TEAMS_CLUSTER, tasks=[started["taskArn"]])["tasks"]
+    assert seen["taskArn"] == started["taskArn"]
+    assert ecs.stop_task(**task)["task"]["taskArn"] == started["taskArn"]
+
+
+def test_it_starts_no_other_and_passes_no_other_role(deployed: Deployed) -> None:
+    ecs, iam = deployed.task("Jobs", "ecs"), deployed.api.client("iam")
+    job, other, own = (
+        iam.get_role(RoleName=name)["Role"]["Arn"]
+        for name in (JOB_ROLE, OTHER_ROLE, deployed.physical("AirflowTaskRole"))
+    )
+    (definition, *_) = deployed.api.client("ecs").list_task_definitions(familyPrefix="pools-Worker")[
+        "taskDefinitionArns"
+    ]
+    report = {"cluster": TEAMS_CLUSTER, "taskDefinition": "report"}
+    refused = {
+        "another family": partial(ecs.run_task, cluster=TEAMS_CLUSTER, taskDefinition="other"),
+        "another cluster": partial(ecs.run_task, cluster="default", taskDefinition="report"),
+        "the stack's cluster": partial(ecs.run_task, cluster=deployed.outputs["ClusterName"], taskDefinition="report"),
+        "a worker's definition": partial(ecs.run_task, cluster=TEAMS_CLUSTER, taskDefinition=definition),
+        "another role": partial(ecs.run_task, **report, overrides={"taskRoleArn": other}),
+        "the role of airflow": partial(ecs.run_task, **report, overrides={"taskRoleArn": own}),
+        "another role for ECS": partial(ecs.run_task, **report, overrides={"executionRoleArn": other}),
+        "a definition of its own": partial(
+            ecs.register_task_definition, family="report", taskRoleArn=job, containerDefinitions=[]
+        ),
+        "the stack's tasks": partial(ecs.stop_task, cluster=deployed.outputs["ClusterName"], task="0123"),
+    }
+    assert {what: "not authorized" in refusal(call) for what, call in refused.items()} == dict.fromkeys(refused, True)
+    for pool in ("Worker", "Lake"):
+        assert NO_POLICY in refusal(partial(deployed.task(pool, "ecs").run_task, **report))
+
+
+def test_no_policy_runs_the_stacks_definitions_or_roles_or_anything_in_its_cluster(deployed: Deployed) -> None:
+    ecs, own = deployed.task("Wide", "ecs"), deployed.physical("AirflowTaskRole")
+    role = deployed.api.client("iam").get_role(RoleName=own)["Role"]["Arn"]
+    (definition, *_) = deployed.api.client("ecs").list_task_definitions(familyPrefix="pools-Worker")[
+        "taskDefinitionArns"
+    ]
+    assert ecs.run_task(cluster=TEAMS_CLUSTER, taskDefinition="other")["tasks"]
+    for call in (
+        partial(ecs.run_task, cluster=TEAMS_CLUSTER, taskDefinition=definition),
+        partial(ecs.run_task, cluster=TEAMS_CLUSTER, taskDefinition="other", overrides={"taskRoleArn": role}),
+        partial(ecs.run_task, cluster=deployed.outputs["ClusterName"], taskDefinition="other"),
+    ):
+        assert DENIED in refusal(call)
+
+
+def test_a_task_submits_the_batch_jobs_that_its_pool_declares_and_no_others(deployed: Deployed) -> None:
+    batch = deployed.task("Jobs", "batch")
+    asked = {"jobName": "rebuild-all", "jobQueue": "nightly", "jobDefinition": "rebuild"}
+    for definition in ("rebuild", "rebuild:1"):
+        job = batch.submit_job(**{**asked, "jobDefinition": definition})["jobId"]
+        assert batch.describe_jobs(jobs=[job])["jobs"][0]["jobId"] == job
+    for other in ({"jobQueue": "other"}, {"jobDefinition": "other"}, {"jobDefinition": "other:1"}):
+        assert NO_POLICY in refusal(partial(batch.submit_job, **{**asked, **other}))
+    assert NO_POLICY in refusal(partial(deployed.task("Lake", "batch").submit_job, **asked))
+
+
+def test_a_role_of_another_account_lets_in_one_pool_with_the_external_id_as_the_page_says(deployed: Deployed) -> None:
+    """In one account here: a role of the same account needs no less."""
+    trust, _, extra = written(deployed.api)
+    (statement,) = trust["Statement"]
+    statement["Principal"] = {"AWS": deployed.outputs["JobsTaskRoleArn"]}
+    name = extra["role_arn"].rpartition("/")[2]
+    deployed.api.client("iam").create_role(RoleName=name, AssumeRolePolicyDocument=json.dumps(trust))
+
+    def assume(pool: str, **more: str) -> Any:
+        return deployed.task(pool, "sts").assume_role(RoleArn=extra["role_arn"], RoleSessionName="task", **more)
+
+    assert assume("Jobs", **extra["assume_role_kwargs"])["Credentials"]["AccessKeyId"]
+    for pool, more in (("Jobs", {}), ("Jobs", {"ExternalId": "other"}), ("Worker", extra["assume_role_kwargs"])):
+        assert "sts:AssumeRole" in refusal(partial(assume, pool, **more))
+    assert "sts:AssumeRole" in refusal(partial(assume, "Wide", **extra["assume_role_kwargs"]))

@@ -288,6 +288,15 @@ def test_a_task_waits_without_limit_unless_one_is_set(minutes: str, limit_s: str
     assert given["AIRFLOW__SCHEDULER__TASK_QUEUED_TIMEOUT"] == limit_s
 
 
+@pytest.mark.parametrize("role", ["webserver", "scheduler", "dag-processor", "triggerer", "runner"])
+def test_links_begin_with_the_address_at_which_people_open_airflow(role: str) -> None:
+    site = "https://airflow.example.com"
+    assert composed(role, BASE_URL=site)["AIRFLOW__API__BASE_URL"] == site
+    own = "https://proxy.example.com"
+    assert composed(role, BASE_URL=site, TASK_SETTINGS=f"AIRFLOW__API__BASE_URL={own}")["AIRFLOW__API__BASE_URL"] == own
+    assert "AIRFLOW__API__BASE_URL" not in composed(role)
+
+
 def test_an_operators_own_setting_beats_a_default() -> None:
     assert composed("scheduler", AIRFLOW__CORE__PARALLELISM="7")["AIRFLOW__CORE__PARALLELISM"] == "7"
 

@@ -9,6 +9,7 @@ from autoscaler.policy import workers_needed
 from autoscaler.settings import SCALE_IN_AFTER_DEFAULT_S, Settings
 from fleet.pools import Pool, PoolsError
 from shared.settings import SettingsError
+from sleeper.settings import Settings as SleeperSettings
 from version_check.settings import Settings as VersionCheckSettings
 
 POOL: dict[str, Any] = {
@@ -145,3 +146,21 @@ def test_the_version_check_wants_an_address_in_the_network(value: str) -> None:
 def test_an_empty_topic_means_no_notifications(value: str | None, topic: str | None) -> None:
     more = {} if value is None else {"TOPIC_ARN": value}
     assert VersionCheckSettings.from_environment({**VERSION_CHECK, **more}).topic_arn == topic
+
+
+@pytest.mark.parametrize(
+    ("given", "flower"), [({"FLOWER_SERVICE": "f"}, ("f",)), ({"FLOWER_SERVICE": ""}, ()), ({}, ())]
+)
+def test_the_sleeper_has_flower_only_where_there_is_one(given: dict[str, str], flower: tuple[str, ...]) -> None:
+    environment = {
+        **ENVIRONMENT,
+        "AIRFLOW_SERVICE": "a",
+        "DATABASE": "d",
+        "ALARM_PREFIX": "p",
+        "PATIENCE_MINUTES": "60",
+        **given,
+    }
+    settings = SleeperSettings.from_environment(environment)
+    assert settings.services == ("a", *flower, "stack-Worker")
+    named = settings.with_names({"a": "a-1", "f": "f-1", "stack-Worker": "w-1"})
+    assert named.services == ("a-1", *(f"{name}-1" for name in flower), "w-1")

@@ -189,7 +189,7 @@ def test_an_answer_with_all_that_the_table_demands_is_read_without_an_error(answ
     read_services(api, cluster="c", pools=[POOL])
     read_tasks(api, cluster="c", services={"airflow": "s", "worker": "s"}, reported=["0" * 32])
     KnownTasks(api, cluster="c").read(["0" * 32])
-    settings_of_sleeper: Any = SimpleNamespace(airflow="s", flower="s", pools=[POOL], cluster="c")
+    settings_of_sleeper: Any = SimpleNamespace(airflow="s", flower="s", pools=[POOL], cluster="c", services=("s",))
     refused: list[str] = []
     for read in (
         lambda: set_desired(api, cluster="c", pool=POOL, desired=2),

@@ -11,11 +11,12 @@ from sleeper.world import Alarms, Service, Work, World
 PATIENCE_S = 600
 ASKED = 1_000_000
 QUIET = Work(queued=0, busy=())
+FLOWER = Service(name="flower", arn="f", desired=1, running=1, pending=0)
 WORLD = World(
     now=ASKED + 10.0,
     desired_state=DesiredState(state=ASLEEP, since=ASKED),
     airflow=Service(name="airflow", arn="a", desired=2, running=2, pending=0),
-    flower=Service(name="flower", arn="f", desired=1, running=1, pending=0),
+    flower=FLOWER,
     pools=(
         Service(name="worker", arn="w", desired=3, running=3, pending=0),
         Service(name="sql", arn="s", desired=0, running=0, pending=0),
@@ -37,7 +38,7 @@ def asleep(world: World = WORLD) -> World:
     return replace(
         world,
         airflow=empty(world.airflow, size_asleep=2),
-        flower=empty(world.flower, size_asleep=1),
+        flower=empty(FLOWER, size_asleep=1),
         pools=tuple(empty(pool, size_asleep=pool.desired) for pool in world.pools),
         database=STOPPED,
         is_scaling=False,
@@ -114,6 +115,7 @@ class TestFallingAsleep:
             ("stop tasks", "airflow"),
             ("stop tasks", "flower"),
         ]
+        assert ("stop tasks", "airflow") in verbs(decide(replace(gone, flower=None)))
         starting = replace(gone, pools=(replace(gone.pools[0], pending=1), gone.pools[1]))
         assert decide(starting).steps == ()
 
@@ -155,7 +157,7 @@ class TestAsleep:
         new_pool = Service(name="new", arn="n", desired=1, running=0, pending=1)
         changed = replace(
             asleep(),
-            flower=replace(asleep().flower, desired=1),
+            flower=replace(empty(FLOWER, size_asleep=1), desired=1),
             pools=(*asleep().pools, new_pool),
             alarms=Alarms(loud=("Skewed",)),
             is_scaling=True,
@@ -201,6 +203,11 @@ class TestWaking:
         starting = replace(WORLD.pools[0], running=1)
         assert decide(self.waking(**up, pools=(starting, WORLD.pools[1]))).steps == ()
         assert verbs(decide(self.waking(**up, pools=WORLD.pools))) == [("restore tasks", "flower")]
+
+    def test_nothing_waits_for_flower_where_there_is_none(self) -> None:
+        up: dict[str, object] = {"database": AVAILABLE, "airflow": WORLD.airflow, "is_scaling": True, "flower": None}
+        found = decide(self.waking(**up, pools=WORLD.pools))
+        assert (found.phase, found.is_settled) == (AWAKE, True)
 
     def test_an_alarm_that_is_on_from_the_sleep_is_not_armed_yet(self) -> None:
         awake = replace(WORLD, desired_state=TO_WAKE, alarms=Alarms(silent=("Skewed", "Silent"), ringing=("Silent",)))

@@ -19,7 +19,7 @@ def template_rules(listener: str) -> Any:
         for r in resources.values()
         if r["Type"] == "AWS::ElasticLoadBalancingV2::ListenerRule"
         and r["Properties"]["ListenerArn"] == {"Ref": listener}
-        and "Condition" not in r
+        and r.get("Condition") != "HasPluginPaths"
     ]
     default = {"Priority": "default", "Actions": resources[listener]["Properties"]["DefaultActions"]}
     return read_rules([default, *described])

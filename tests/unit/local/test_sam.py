@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from samcli.cli.types import CfnParameterOverridesType
 
 from local.stack import sam
 from project import paths
@@ -57,6 +58,19 @@ def test_a_run_that_does_not_end_is_killed(begin: Begin) -> None:
     with pytest.raises(CommandError, match="sam deploy did not end within 0 s"):
         run.wait()
     assert run._process.returncode
+
+
+def test_overrides_of_several_lines_reach_sam_as_they_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    given: list[list[str]] = []
+    monkeypatch.setattr(paths, "TEMPORARY", tmp_path)
+    monkeypatch.setattr(sam, "Sam", lambda _verb, arguments, *_more, **_limits: given.append(arguments))
+    overrides = {"AirflowSettings": 'AIRFLOW__A__B="x y"\nAIRFLOW__C__D=1\n', "WorkerMax": "2", "TaskSettings": ""}
+    sam.deploy("dev", {}, overrides=overrides)
+    (arguments,) = given
+    files = arguments[arguments.index("--parameter-overrides") + 1 :]
+    read = CfnParameterOverridesType().convert(tuple(files), None, None)
+    assert {name: read[name] for name in overrides} == overrides
+    assert read["BrokerNodeType"] == "cache.t4g.micro"  # of parameters/dev.yaml
 
 
 def test_a_deployment_may_take_an_update_and_its_rollback() -> None:

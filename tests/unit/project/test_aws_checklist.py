@@ -15,7 +15,7 @@ from retirement.notice import read_notice
 from tests.support import rendered
 
 ROOT = Path(__file__).parents[3]
-PAGES = ("docs/aws-checklist.md", "docs/deploying.md")
+PAGES = ("docs/aws-checklist.md", "docs/deploying.md", "docs/reaching.md")
 GLOBAL = {"--query", "--output", "--region"}
 # Commands of the CLI that are no operations of an API.
 OF_THE_CLI = {("ecr", "get-login-password"), ("cloudformation", "wait")}
@@ -51,7 +51,7 @@ def test_a_command_exists_with_its_options(page: str, command: str) -> None:
 
 
 def test_the_resources_and_outputs_of_the_commands_are_the_templates() -> None:
-    text = (ROOT / "docs/aws-checklist.md").read_text()
+    text = "\n".join((ROOT / page).read_text() for page in PAGES)
     template = rendered.deployed()
     named = set(re.findall(r"\$\(resource (\w+)\)", text))
     assert named

@@ -70,10 +70,15 @@ def statement_for(role: str, action: str) -> dict[str, Any]:
     return found
 
 
-def services(*titles: str) -> list[dict[str, str]]:
-    """Return the patterns of the services' ARNs in a role that exists before them."""
+def services(*titles: str) -> list[dict[str, Any]]:
+    """Return the patterns of the services' ARNs in a role that exists before them; Flower's is left out without it."""
     arn = "arn:${AWS::Partition}:ecs:${AWS::Region}:${AWS::AccountId}:service/${Cluster}/${AWS::StackName}"
-    return [{"Fn::Sub": f"{arn}-{title}Service*"} for title in titles]
+    patterns = {title: {"Fn::Sub": f"{arn}-{title}Service*"} for title in titles}
+    nothing = {"Ref": "AWS::NoValue"}
+    return [
+        {"Fn::If": ["HasFlower", pattern, nothing]} if title == "Flower" else pattern
+        for title, pattern in patterns.items()
+    ]
 
 
 def roles() -> list[str]:
@@ -192,12 +197,13 @@ def test_only_workers_protect_tasks_and_only_of_their_cluster() -> None:
 
 def test_what_tasks_are_denied_is_not_what_a_worker_needs() -> None:
     """The parts of the stack that other statements allow, and nothing else of them."""
-    own, protection, access, key = statements("WorkerTaskRole", "Deny")
+    own, protection, starting, access, key = statements("WorkerTaskRole", "Deny")
     allowed = {action for s in statements("WorkerTaskRole") for action in s["Action"]}
     assert {action for action in own["NotAction"] if action not in allowed} == set()
     assert protection["Action"] == ["ecs:UpdateTaskProtection"]
     tag = "aws:ResourceTag/FleetPool"
     assert protection["Condition"] == {"StringNotEquals": {tag: "worker"}, "Null": {tag: "false"}}
+    assert starting["Action"] == ["ecs:RunTask", "ecs:StartTask"]
     assert access["Action"] == ["s3:*"]
     assert access["Resource"][0] == {"Fn::GetAtt": ["AccessLogBucket", "Arn"]}
     assert key["Resource"] == [{"Fn::GetAtt": ["Key", "Arn"]}]
@@ -221,7 +227,8 @@ def test_shells_can_be_opened_only_where_a_parameter_allows_it() -> None:
     policies = {t: p for t, p in rendered.deployed()["Resources"].items() if p["Type"] == "AWS::IAM::Policy"}
     conditions = {title: policy["Condition"] for title, policy in policies.items()}
     assert conditions == {
-        **{f"{title}ExecPolicy": "HasExec" for title in TASKS.values()},
+        **{f"{title}ExecPolicy": "HasExec" for title in TASKS.values() if title != "Flower"},
+        "FlowerExecPolicy": "HasFlowerAndExec",
         **{f"{title}ConnectionsPolicy": "HasConnectionsPrefix" for title in ("Airflow", "Worker")},
     }
 

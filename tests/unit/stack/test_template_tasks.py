@@ -41,6 +41,7 @@ PLAIN = {
     ("BROKER_READER_USER",): ["webserver", "scheduler", "dag-processor", "worker"],
     ("CONNECTIONS_PREFIX", "EXECUTION_API_URL", "LOG_BUCKET"): [*CORE, "runner"],
     ("TASK_SETTINGS",): [*AIRFLOW, "runner"],
+    ("BASE_URL",): [*CORE, "runner"],
     ("AIRFLOW_SETTINGS",): AIRFLOW,
     ("GATE_MINUTES", "BROKER_PATIENCE_MINUTES"): [*CORE, "worker"],
     ("MAX_TASK_WAIT_MINUTES",): ["scheduler"],
@@ -301,7 +302,9 @@ def test_a_function_gets_the_variables_of_the_contract(title: str, own: set[str]
 
 def test_the_version_check_gets_every_service() -> None:
     stack = {"AWS::StackName": "prd"}
-    services = json.loads(rendered.filled(function_environment("VersionCheckFunction")["SERVICES"], **stack))
+    condition, every, _ = function_environment("VersionCheckFunction")["SERVICES"]["Fn::If"]
+    services = json.loads(rendered.filled(every, **stack))
+    assert condition == "HasFlower"
     assert services == {role.lower(): f"prd-{role}Service" for role in ("Airflow", "Worker", "Flower")}
 
 
