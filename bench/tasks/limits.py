@@ -59,10 +59,10 @@ LIMITS = (
     Limit(name="pss_idle_8", what="memory of a worker, 8 idle slots", value=0.6, is_goal=False),
     Limit(name="pss_idle_32", what="memory of a worker, 32 idle slots", value=0.3, is_goal=False),
     Limit(name="pss_busy_16", what="memory of a worker, 16 busy slots", value=0.9, is_goal=False),
-    Limit(name="pss_scheduler", what="memory of the scheduler", value=1.1),
-    Limit(name="webserver_cpu_8", what="processors of the webserver, 8 running tasks", value=1.1),
-    Limit(name="trigger_to_end_s", what="trigger to the run's end, idle system", value=1.1, unit="s"),
-    Limit(name="scheduler_idle_core", what="processors of an idle scheduler", value=0.05, unit=""),
+    Limit(name="pss_scheduler", what="memory of the scheduler", value=1.1, is_goal=False),
+    Limit(name="webserver_cpu_8", what="processors of the webserver, 8 running tasks", value=1.1, is_goal=False),
+    Limit(name="trigger_to_end_s", what="trigger to the run's end, idle system", value=1.1, unit="s", is_goal=False),
+    Limit(name="scheduler_idle_core", what="processors of an idle scheduler", value=0.05, unit="", is_goal=False),
     Limit(name="worker_start_s", what="worker's start until it consumes", value=2, unit="s"),
 )
 
