@@ -27,6 +27,7 @@ from stack.sections.flower import add_flower, add_flower_choice
 from stack.sections.foundation import Foundation
 from stack.sections.functions import add_functions
 from stack.sections.logs import add_access_logs, add_flow_logs, add_logs
+from stack.sections.machines import add_machines
 from stack.sections.network import add_network
 from stack.sections.pools import DEFAULT_QUEUE, DeclaredPool, add_pools
 from stack.sections.secrets import add_secrets
@@ -74,8 +75,9 @@ def build(declared: Sequence[DeclaredPool] = POOLS) -> RecordedTemplate:
     )
     add_flow_logs(t, network=network, access_logs=access_logs)
     balancer = add_balancer(t, network=network, settings=settings, access_logs=access_logs, has_flower=has_flower)
+    machines = add_machines(t, network=network)
     pools = add_pools(t, declared)
-    airflow = add_airflow(t, base=base, balancer=balancer, pools=pools)
+    airflow = add_airflow(t, base=base, balancer=balancer, pools=pools, machines=machines)
     workers = add_workers(t, base=base, airflow=airflow, pools=pools)
     flower = add_flower(t, base=base, balancer=balancer, condition=has_flower)
     add_cleaning(t, base=base, airflow_log_group=airflow.log_group)

@@ -40,6 +40,8 @@ COMMANDS_CHANNEL = "/0.celery.pidbox"
 EVENTS_CHANNELS = "/0.celeryev/*"  # a pattern to publish to, and literally the one that is subscribed to
 EVENTS_QUEUES = "celeryev*"
 EVENTS_BINDING = f"{BINDINGS}celeryev"
+# How the keys of signatures begin that machines have signed in with: they expire.
+SIGNATURE_PREFIX = "machines:signature:"
 FLOWERS_OWN = "@flower"  # in place of a pool's name: Flower's library restores messages, too
 
 _TRANSACTION = ("multi", "exec")
@@ -96,7 +98,8 @@ def users(pools: Mapping[str, Sequence[str]]) -> tuple[User, ...]:
     return (
         _scheduler(queues),
         *(_worker(pool, tuple(own)) for pool, own in pools.items()),
-        *(_reporter(role) for role in (WEBSERVER, DAG_PROCESSOR, TRIGGERER)),
+        _webserver(),
+        *(_reporter(role) for role in (DAG_PROCESSOR, TRIGGERER)),
         _forecaster(),
         _flower(),
         _reader(),
@@ -181,6 +184,12 @@ def _worker(pool: str, queues: tuple[str, ...]) -> User:
 
 def _reporter(role: str) -> User:
     return User(name=role, commands=_commands(_REPORT), keys=_own_record(role))
+
+
+def _webserver() -> User:
+    """Let the webserver remember the signatures that machines have used."""
+    keys = (*_own_record(member.WEBSERVER), f"{SIGNATURE_PREFIX}*")
+    return User(name=WEBSERVER, commands=_commands(_REPORT), keys=keys)
 
 
 def _forecaster() -> User:

@@ -34,6 +34,13 @@ PORT = "PORT"
 PUBLIC_PORT = "PUBLIC_PORT"
 BIND_HOST = "BIND_HOST"  # set on a local machine only
 
+# The webserver's, see machines.app, given by the task definition.
+MACHINE_ROLES = "MACHINE_ROLES"
+MACHINE_AUDIENCE = "MACHINE_AUDIENCE"
+STS_URL = "STS_URL"
+REGION = "AWS_REGION"  # injected by Fargate
+ENDPOINT_URL = "AWS_ENDPOINT_URL"  # set on a local machine only
+
 # The forecaster's settings, see agent.forecaster.
 FORECAST_MINUTES = "FORECAST_MINUTES"  # given by the task definition
 FORECAST_RUNS = "FORECAST_RUNS"

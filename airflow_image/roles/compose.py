@@ -71,7 +71,10 @@ ROLES = {
     for role in (
         Role(
             name="webserver",
-            parts=(*_AIRFLOW, parts.LOGS, parts.READER, parts.WEB, parts.API_KEY, parts.TOKENS, parts.SIGN_IN),
+            parts=(
+                *(*_AIRFLOW, parts.LOGS, parts.READER, parts.API_KEY, parts.TOKENS),
+                *(parts.WEB, parts.SIGN_IN, parts.MACHINES),
+            ),
             command=lambda _: ["python", "-m", "agent.web"],
         ),
         Role(

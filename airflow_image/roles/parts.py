@@ -13,6 +13,7 @@ from agent import variables
 from agent.broker import patience_s
 from fleet import access
 from fleet.pools import POOLS, find_pool, read_pools, total_slots
+from machines.rules import parse_rules
 from roles import celery_settings, database
 from roles.errors import ConfigurationError
 from roles.forecaster_settings import forecast_settings
@@ -225,6 +226,15 @@ def _worker_secrets(given: Variables) -> Settings:
     return _extra_celery_config(given, patience, *variables.WORKER_MODULES)
 
 
+def _machine_roles(given: Variables) -> Settings:
+    """Check the rules, which the application itself would fail to read without ending the webserver."""
+    try:
+        parse_rules(given.get(variables.MACHINE_ROLES, ""), audience=given.get(variables.MACHINE_AUDIENCE, ""))
+    except ValueError as error:
+        raise ConfigurationError(f"{variables.MACHINE_ROLES}: {error}") from None
+    return {}
+
+
 def _flower_secrets(given: Variables) -> Settings:
     if "," in given["ADMIN_PASSWORD"]:
         raise ConfigurationError("ADMIN_PASSWORD contains a comma, which Flower reads as a separator of users")
@@ -356,4 +366,5 @@ PEOPLE = Part(
     secrets=_passwords,
     raw=("ADMIN_PASSWORD", "USER_PASSWORDS"),
 )
+MACHINES = Part(needs=(), settings=_machine_roles)
 FLEET = Part(needs=(variables.METADATA_URI,))

@@ -35,16 +35,25 @@ def store_user(
     wanted = list(found.values())
     user = security.find_user(email=key)
     if user is None:
-        made = security.add_user(name, first_name, last_name, key, wanted, hashed_password=NO_PASSWORD)
-        # Another process may have stored the same user at this moment.
-        user = made or security.find_user(email=key)
-        if not user:
-            raise RuntimeError(f"user {name} could not be stored")
+        user = _add(security, name, first_name, last_name, key, wanted)
     if not user.is_active:
         raise NotActive(f"user {name} is not active")
     user.username, user.first_name, user.last_name = name, first_name, last_name
     user.roles, user.password = wanted, NO_PASSWORD
     if not security.update_user(user):
+        raise RuntimeError(f"user {name} could not be stored")
+    return user
+
+
+def _add(security: Any, name: str, first_name: str, last_name: str, key: str, roles: Sequence[Any]) -> Any:
+    """Add the user, or return the one that another process has stored at this moment. Raises RuntimeError."""
+    from airflow.providers.fab.auth_manager.security_manager.override import FabException
+
+    try:
+        return security.add_user(name, first_name, last_name, key, roles, hashed_password=NO_PASSWORD)
+    except FabException:
+        user = security.find_user(email=key)
+    if user is None:  # the name may be another user's
         raise RuntimeError(f"user {name} could not be stored")
     return user
 

@@ -15,6 +15,7 @@ from local.aws.cloudformation.planning import evaluate, pseudo_parameters
 from local.aws.resources import kinds
 from local.stack.airflow_settings import setting_faults
 from local.stack.connection_budget import Budget, connection_budget
+from local.stack.machine_roles import machine_role_faults
 from project import environments, paths
 from project.environments import Environment
 from project.errors import CommandError
@@ -63,6 +64,8 @@ def preflight(name: str, *, template: str | None = None, overrides: Mapping[str,
         raise CommandError(f"template.yaml with parameters/{name}.yaml: {error}") from None
     if refused := setting_faults(config.parameters):
         raise CommandError("\n".join(f"parameters/{name}.airflow.yaml: {line}" for line in refused))
+    if refused := machine_role_faults(config.parameters):
+        raise CommandError("\n".join(f"parameters/{name}.yaml: {line}" for line in refused))
     budget = connection_budget(evaluated.parameters)
     if budget.faults:
         raise CommandError(f"parameters/{name}.yaml: {'; '.join(budget.faults)}")

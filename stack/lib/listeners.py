@@ -88,12 +88,14 @@ def add_web_target(
     listener_port: Any,
     health_path: str,
     paths: Sequence[str],
+    paths_without_sign_in: Sequence[str] = (),
     group_port: int | None = None,
     more_paths: MorePaths | None = None,
 ) -> WebTarget:
     """Add a target group and a listener for a container's port, named after `prefix`.
 
-    The listener forwards what matches a pattern of `paths` or `more_paths`, and answers 404 to everything else.
+    The listener forwards what matches a pattern of `paths` or `more_paths`, and answers 404 to everything else. It
+    signs no one in for `paths_without_sign_in`, also if they match `paths`.
     `group_port`: the target group's own port if it is not the container's.
     """
     target_group = t.add_resource(
@@ -128,6 +130,9 @@ def add_web_target(
     )
     actions = _actions(balancer.sign_in, target_group=target_group)
     rules = []
+    if paths_without_sign_in:
+        title, open_to = f"{prefix}AllowsMachines", list(paths_without_sign_in)
+        rules.append(_allow(t, title, listener=listener, priority=FIRST_ALLOWED, values=open_to, actions=actions[-1:]))
     for number, values in enumerate(_batched((*paths, SIGNED_IN_PATH)), start=1):
         title, priority = f"{prefix}Allows{number}", FIRST_ALLOWED + number
         rules.append(_allow(t, title, listener=listener, priority=priority, values=values, actions=actions))

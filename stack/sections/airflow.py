@@ -42,6 +42,7 @@ from stack.sections.connections import (
     webserver_url,
 )
 from stack.sections.foundation import Foundation
+from stack.sections.machines import Machines
 from stack.sections.people import add_people
 from stack.sections.pools import SizedPool
 from stack.sections.webserver_alarms import add_webserver_alarms
@@ -57,6 +58,8 @@ PATHS = (
     *("/plugin/*", "/plugins*", "/pools*", "/providers*", "/required_actions*", "/security/*", "/task_instances*"),
     *("/variables*", "/xcoms*"),
 )
+# Of them, and besides, what machines call: they cannot sign in at the load balancer. Airflow asks each for its token.
+MACHINE_PATHS = ("/api/*", "/auth/*", "/machines/*")
 PATH = r"/[A-Za-z0-9_.~-]+(/[A-Za-z0-9_.~-]+)*(/?\*)?"
 DNS_TTL_S = 10
 TRIGGERER_LOG_PORT = 8794  # Airflow's own default
@@ -80,7 +83,9 @@ class Airflow:
     latency: Sub
 
 
-def add_airflow(t: Template, *, base: Foundation, balancer: Balancer, pools: Sequence[SizedPool]) -> Airflow:
+def add_airflow(
+    t: Template, *, base: Foundation, balancer: Balancer, pools: Sequence[SizedPool], machines: Machines
+) -> Airflow:
     form = FormGroup(t, GROUP)
     size = add_size(
         form,
@@ -94,7 +99,9 @@ def add_airflow(t: Template, *, base: Foundation, balancer: Balancer, pools: Seq
     group = _add_group(t, base=base, balancer=balancer)
     connections = add_connections(t, base=base, pools=pools, base_url=site_url(balancer))
     people = add_people(t, admin=base.secrets.admin, has_certificate=balancer.has_certificate)
-    containers = add_containers(t, base=base, pools=pools, connections=connections, people=people, size=size)
+    containers = add_containers(
+        t, base=base, pools=pools, connections=connections, people=people, machines=machines, size=size
+    )
     task = Task(containers=containers, size=size, statements=connections.statements)
     defined = add_task(t, "Airflow", settings=base.settings, task=task)
     let_read_connections(t, "AirflowConnectionsPolicy", role=defined.role, connections=connections)
@@ -139,6 +146,7 @@ def _add_web_target(t: Template, *, balancer: Balancer) -> WebTarget:
         listener_port=balancer.web_port,
         health_path=WEBSERVER_HEALTH_PATH,
         paths=PATHS,
+        paths_without_sign_in=MACHINE_PATHS,
         more_paths=_add_plugin_paths(t),
     )
     # Also in front of the webservers of an older release, which serve these paths on their only port.

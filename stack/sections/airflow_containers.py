@@ -12,6 +12,7 @@ from stack.lib.parameters import Between, FormGroup, add_condition, add_mapping
 from stack.lib.task_definition import Container, Size, memory_choices
 from stack.sections.connections import EXECUTION_PORT, GROUP, PUBLIC_PORT, WEBSERVER, Connections
 from stack.sections.foundation import Foundation
+from stack.sections.machines import Machines
 from stack.sections.people import People
 from stack.sections.pools import SizedPool, pools_json
 
@@ -47,11 +48,12 @@ def add_containers(
     pools: Sequence[SizedPool],
     connections: Connections,
     people: People,
+    machines: Machines,
     size: Size,
 ) -> tuple[Container, ...]:
     shares = _add_memory_shares(t, memory_mib=size.memory_mib)
     return (
-        *_containers(t, connections, base=base, people=people, memory_mib=shares, cpu=size.cpu),
+        *_containers(t, connections, base=base, people=people, machines=machines, memory_mib=shares, cpu=size.cpu),
         _add_forecaster(
             t,
             base=base,
@@ -91,6 +93,7 @@ def _containers(
     *,
     base: Foundation,
     people: People,
+    machines: Machines,
     memory_mib: Mapping[str, Any],
     cpu: Ref,
 ) -> tuple[Container, ...]:
@@ -140,6 +143,7 @@ def _containers(
                 **environment,
                 **page.environment,
                 **people.environment,
+                **machines.environment,
                 "CPU_UNITS": cpu,
                 "MEMORY_MIB": memory_mib[WEBSERVER],
             },

@@ -34,7 +34,7 @@ from troposphere.ec2 import (
 
 from stack.lib.parameters import add_condition
 from stack.lib.security_groups import ANYWHERE
-from stack.sections.network_endpoints import add_endpoints
+from stack.sections.network_endpoints import Endpoints, add_endpoints
 
 ZONES = ("A", "B", "C")  # the last one exists under a condition only
 SUBNETS = 2 * len(ZONES)
@@ -55,6 +55,7 @@ class CreatedNetwork:
     vpc: VPC
     private_subnets: list[Any]
     public_subnets: list[Any]
+    endpoints: Endpoints
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,16 +116,16 @@ def add_created_network(t: Template, *, shape: NetworkShape, is_created: str) ->
             RouteTableIds=_existing(zones, [route.RouteTableId for route in routes]),
         )
     )
-    own = CreatedNetwork(
-        vpc=vpc,
-        private_subnets=_existing(zones, [Ref(subnet) for subnet in private]),
-        public_subnets=_existing(zones, [Ref(subnet) for subnet in public]),
-    )
+    private_subnets = _existing(zones, [Ref(subnet) for subnet in private])
     is_without_nat = add_condition(
         t, "IsNetworkWithoutNat", And(Condition(is_created), Equals(Ref(shape.way_out), "endpoints"))
     )
-    add_endpoints(t, vpc=vpc, cidr=shape.cidr, subnets=own.private_subnets, condition=is_without_nat)
-    return own
+    return CreatedNetwork(
+        vpc=vpc,
+        private_subnets=private_subnets,
+        public_subnets=_existing(zones, [Ref(subnet) for subnet in public]),
+        endpoints=add_endpoints(t, vpc=vpc, cidr=shape.cidr, subnets=private_subnets, condition=is_without_nat),
+    )
 
 
 def _add_zones(t: Template, *, shape: NetworkShape, is_created: str) -> list[_Zone]:

@@ -7,6 +7,7 @@ from troposphere import Equals, If, Not, Or, Parameter, Ref, Split, Template
 
 from stack.lib.parameters import FormGroup, Matching, OneOf, add_condition, add_rule
 from stack.sections.created_network import NetworkShape, add_created_network
+from stack.sections.network_endpoints import Endpoints
 
 GROUP = "Network"
 TWO_SUBNETS_OR_NONE = Matching(
@@ -26,7 +27,7 @@ class Network:
     """The network: created where the condition `is_created` holds, else an existing one, called brought.
 
     A brought network may have no public subnets. `vpc_id` and `public_ids` are parameters that name it.
-    `created_vpc` may be referenced only where `is_created` holds.
+    `created_vpc` may be referenced only where `is_created` holds. `endpoints` are those of a network without NAT.
     """
 
     vpc: If
@@ -36,6 +37,7 @@ class Network:
     brought: Subnets
     vpc_id: Parameter
     public_ids: Parameter
+    endpoints: Endpoints
 
     @property
     def private_subnets(self) -> If:
@@ -93,6 +95,7 @@ def add_network(t: Template) -> Network:
         brought=Subnets(private=Split(",", Ref(private_ids)), public=Split(",", Ref(public_ids))),
         vpc_id=vpc_id,
         public_ids=public_ids,
+        endpoints=own.endpoints,
     )
 
 

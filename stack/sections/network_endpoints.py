@@ -1,5 +1,6 @@
 """VPC endpoints, through which a network without internet access reaches AWS's services."""
 
+from dataclasses import dataclass
 from typing import Any
 
 from troposphere import Parameter, Ref, Sub, Template
@@ -22,7 +23,32 @@ SERVICES = {
 }
 
 
-def add_endpoints(t: Template, *, vpc: VPC, cidr: Parameter, subnets: list[Any], condition: str) -> None:
+@dataclass(frozen=True, kw_only=True)
+class Endpoints:
+    """Where the endpoints are; they exist under the condition."""
+
+    vpc: VPC
+    group: SecurityGroup
+    subnets: list[Any]
+    condition: str
+
+    def add(self, t: Template, title: str, *, service: str, condition: str | None = None) -> None:
+        """Add the endpoint of a service, under a condition of its own or that of all."""
+        t.add_resource(
+            VPCEndpoint(
+                f"NetworkEndpoint{title}",
+                Condition=condition or self.condition,
+                PrivateDnsEnabled=True,
+                SecurityGroupIds=[self.group.get_att("GroupId")],
+                ServiceName=Sub(f"com.amazonaws.${{AWS::Region}}.{service}"),
+                SubnetIds=self.subnets,
+                VpcEndpointType="Interface",
+                VpcId=Ref(self.vpc),
+            )
+        )
+
+
+def add_endpoints(t: Template, *, vpc: VPC, cidr: Parameter, subnets: list[Any], condition: str) -> Endpoints:
     """Add an endpoint for each service in every private subnet, open to the network's own addresses."""
     group = t.add_resource(
         SecurityGroup(
@@ -42,16 +68,7 @@ def add_endpoints(t: Template, *, vpc: VPC, cidr: Parameter, subnets: list[Any],
             SecurityGroupEgress=[SecurityGroupRule(IpProtocol="-1", CidrIp=NOWHERE, Description="Nothing")],
         )
     )
+    endpoints = Endpoints(vpc=vpc, group=group, subnets=subnets, condition=condition)
     for title, service in SERVICES.items():
-        t.add_resource(
-            VPCEndpoint(
-                f"NetworkEndpoint{title}",
-                Condition=condition,
-                PrivateDnsEnabled=True,
-                SecurityGroupIds=[group.get_att("GroupId")],
-                ServiceName=Sub(f"com.amazonaws.${{AWS::Region}}.{service}"),
-                SubnetIds=subnets,
-                VpcEndpointType="Interface",
-                VpcId=Ref(vpc),
-            )
-        )
+        endpoints.add(t, title, service=service)
+    return endpoints

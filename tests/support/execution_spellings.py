@@ -33,6 +33,10 @@ SPELLINGS = (
     "/static/..%2f..%2fexecution/health",
     "/api/v2/%2E%2E/%2E%2E/execution/health",
     "/fleet/..;/execution/health",
+    "/machines/../execution/health",
+    "/machines/%2e%2e/execution/health",
+    "/machines/token/../../execution/health",
+    "/auth/..%2fexecution/health",
     # slashes
     "//execution/health",
     "///execution//health",

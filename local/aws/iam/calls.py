@@ -11,6 +11,10 @@ from typing import Any
 from urllib.parse import parse_qs, unquote
 
 SCOPE = re.compile(r"Credential=([^/]+)/\d{8}/([^/]+)/([^/]+)/aws4_request")
+SIGNATURE = re.compile(
+    r"Credential=[^/]+/\d{8}/(?P<region>[^/]+)/(?P<service>[^/]+)/aws4_request, ?"
+    r"SignedHeaders=(?P<signed>[a-z0-9;-]+), ?Signature=(?P<signature>[0-9a-f]{64})"
+)
 SIGNED_URL = "X-Amz-Credential"
 # In URLs of S3 that are signed by version 2, as botocore makes them for the oldest region, which they do not name.
 OLD_SIGNED_URL, OLDEST_REGION = "AWSAccessKeyId", "us-east-1"
@@ -89,7 +93,7 @@ def read_call(environ: dict[str, Any]) -> Call | None:
     if service == S3:
         return Call(key_id=key_id, service=S3, region=region, **_s3(environ))
     target = environ.get("HTTP_X_AMZ_TARGET", "")
-    body = _body(environ)
+    body = body_of(environ)
     if target:
         given = json.loads(body or b"{}")
         return Call(
@@ -126,7 +130,8 @@ def _scope(environ: Mapping[str, Any]) -> tuple[str, str, str] | None:
     return None if match is None else (match.group(1), match.group(2), match.group(3))
 
 
-def _body(environ: dict[str, Any]) -> bytes:
+def body_of(environ: dict[str, Any]) -> bytes:
+    """Return a request's body, and leave it to be read again."""
     body: bytes = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
     environ["wsgi.input"] = io.BytesIO(body)
     return body

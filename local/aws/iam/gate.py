@@ -14,13 +14,16 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from botocore.credentials import Credentials
+
 from local.aws.backend.settings import ACCESS_PATH
 from local.aws.iam.calls import Call, read_call
 from local.aws.iam.conditions import UnsupportedPolicy
 from local.aws.iam.policies import Principal, Request, Rules, decide
-from local.aws.iam.refusals import BAD_KEY, DENIED, EXPIRED, UNKNOWN, UNSIGNED, Refusal
+from local.aws.iam.refusals import BAD_KEY, DENIED, EXPIRED, UNKNOWN, UNSIGNED, WRONGLY_SIGNED, Refusal
 from local.aws.iam.resources import Need, Place, needs_of
 from local.aws.iam.sessions import FUNCTIONS
+from local.aws.iam.signatures import is_signed_by
 from local.aws.iam.state import Resource, State
 
 log = logging.getLogger(__name__)
@@ -35,6 +38,8 @@ KEY_USES = {
     "sns:Publish": ("kms:GenerateDataKey", "kms:Decrypt"),
 }
 READS_OBJECT = "s3:GetObject"
+# Others pass this call on to learn who signed it.
+TELLS_CALLER = "sts:GetCallerIdentity"
 TAKES_ROLE = "sts:AssumeRole"
 
 Application = Callable[[dict[str, Any], Any], Any]
@@ -90,6 +95,9 @@ class Gate:
             stack_of=self._stack_of,
             roles_of=lambda definition: self._state.task_roles(definition, call.region),
         )
+        if call.action == TELLS_CALLER and not self._is_rightly_signed(call, environ, place):
+            message = "The request signature we calculated does not match the signature you provided."
+            return Refusal(call=call, code=WRONGLY_SIGNED, message=message)
         caller = self._caller(call, place)
         if isinstance(caller, Refusal):
             return caller
@@ -101,6 +109,14 @@ class Gate:
         except UnsupportedPolicy as error:
             return Refusal(call=call, code=UNKNOWN, message=f"the local API cannot evaluate a policy: {error}")
         return None
+
+    def _is_rightly_signed(self, call: Call, environ: dict[str, Any], place: Place) -> bool:
+        """Return whether the session of the call's key signed it; True for a key that is no session's."""
+        session = self._state.session(call.key_id, place.partition)
+        if session is None:
+            return True
+        credentials = Credentials(call.key_id, session.secret, session.token)
+        return is_signed_by(environ, credentials, now=datetime.now(UTC))
 
     def _caller(self, call: Call, place: Place) -> Caller | Refusal:
         if call.key_id.endswith(SERVICE_SUFFIX):

@@ -14,6 +14,7 @@ from local.aws.iam.calls import S3, Call
 DENIED = "AccessDenied"
 BAD_KEY = "InvalidClientTokenId"
 EXPIRED = "ExpiredToken"
+WRONGLY_SIGNED = "SignatureDoesNotMatch"
 UNSIGNED = "MissingAuthenticationToken"
 UNKNOWN = "NotImplemented"  # of this API alone: a policy that it cannot evaluate
 # The JSON protocols' names of the same errors.

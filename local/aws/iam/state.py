@@ -30,6 +30,8 @@ class Session:
     arn: str
     user_id: str
     expires: datetime
+    secret: str
+    token: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,7 +59,14 @@ class State:
                 expires = made.expiration.replace(tzinfo=UTC)  # moto's is naive, and UTC
                 self._sessions.setdefault(
                     made.access_key_id,
-                    Session(role_arn=made.role_arn, arn=made.arn, user_id=made.user_id, expires=expires),
+                    Session(
+                        role_arn=made.role_arn,
+                        arn=made.arn,
+                        user_id=made.user_id,
+                        expires=expires,
+                        secret=made.secret_access_key,
+                        token=made.session_token,
+                    ),
                 )
         return self._sessions.get(key_id)
 

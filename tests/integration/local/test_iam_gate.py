@@ -246,3 +246,18 @@ def test_a_policy_that_cannot_be_evaluated_is_named(api: AwsApi) -> None:
     status, code, message = refusal(role.session.client("ecs").list_clusters)
     assert (status, code) == (501, "NotImplemented")
     assert message == "the local API cannot evaluate a policy: the condition operator BinaryEquals is not known"
+
+
+def test_who_asks_for_its_own_name_must_have_signed_the_request(api: AwsApi) -> None:
+    role = Role(api)
+    credentials = role.session.credentials()
+    assert role.session.client("sts").get_caller_identity()["Arn"] == role.arn
+
+    def ask(secret: str, token: str) -> Any:
+        session: Any = boto3.session.Session(credentials.key_id, secret, token, region_name=api.region)
+        return session.client("sts", endpoint_url=f"http://localhost:{api.port}").get_caller_identity
+
+    for call in (ask("of-nobody", credentials.token), ask(credentials.secret, "of-nobody")):
+        status, code, message = refusal(call)
+        assert (status, code) == (403, "SignatureDoesNotMatch")
+        assert message.startswith("The request signature we calculated does not match")

@@ -511,3 +511,11 @@ def test_a_setting_that_is_not_an_environments_stops_the_container(line: str, sa
         composed("runner", TASK_SETTINGS=line)
     assert said in str(caught.value)
     assert "secret-value" not in str(caught.value)
+
+
+def test_a_webserver_does_not_start_with_a_faulty_role_of_a_machine() -> None:
+    name = "MACHINE_ROLES"
+    line = "Op: aws=arn:aws:iam::111122223333:role/a"
+    assert composed("webserver", **{name: line, "MACHINE_AUDIENCE": "here"})[name] == line
+    with pytest.raises(ConfigurationError, match=r"^MACHINE_ROLES: line 1 has neither issuer= nor aws=$"):
+        composed("webserver", **{name: "Op: sub=ci"})

@@ -96,3 +96,9 @@ def test_a_queue_whose_name_is_a_pattern_is_refused(queue: str) -> None:
 def test_a_queue_that_another_pools_pattern_matches_is_refused() -> None:
     with pytest.raises(ValueError, match="queue gpu_v3 is named like a list of pool gpu"):
         access.users({"gpu": ("gpu",), "other": ("gpu_v3",)})
+
+
+def test_only_the_webserver_remembers_machines_signatures_and_it_reads_and_removes_none() -> None:
+    names = {name for name, user in USERS.items() if any(key.startswith("machines:") for key in user.keys)}
+    assert names == {access.WEBSERVER}
+    assert not {"get", "mget", "scan", "keys"} & set(USERS[access.WEBSERVER].commands)

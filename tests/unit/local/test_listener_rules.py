@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from local.fargate.listener_rules import answer, matches, path_of, read_rules
-from stack.sections.airflow import PATHS
+from stack.sections.airflow import MACHINE_PATHS, PATHS
 from stack.sections.flower import PATHS as FLOWER_PATHS
 from tests.support import rendered
 from tests.support.execution_spellings import SPELLINGS
@@ -97,6 +97,10 @@ LEFT_TO_THE_IMAGE = {
     "/static/..%2f..%2fexecution/health",
     "/api/v2/%2E%2E/%2E%2E/execution/health",
     "/fleet/..;/execution/health",
+    "/machines/../execution/health",
+    "/machines/%2e%2e/execution/health",
+    "/machines/token/../../execution/health",
+    "/auth/..%2fexecution/health",
     "/dags\\..\\execution\\health",
     "http://localhost/dags/../execution/health",
 }
@@ -115,6 +119,7 @@ def test_the_template_s_rules_forward_no_spelling_that_does_not_begin_with_an_al
         ("WebserverListener", "/dags/a/runs/b", True),
         ("WebserverListener", "/api/v2/dags", True),
         ("WebserverListener", "/fleet/api/fleet", True),
+        ("WebserverListener", "/machines/token", True),
         ("WebserverListener", "/fleet/version", False),
         ("WebserverListener", "/other", False),
         ("WebserverListener", "/metrics", False),
@@ -130,7 +135,9 @@ def test_the_template_s_rules_forward_the_sites_own_paths_only(listener: str, ta
     assert (answer(template_rules(listener), target) is None) is is_forwarded
 
 
-@pytest.mark.parametrize(("listener", "paths"), [("WebserverListener", PATHS), ("FlowerListener", FLOWER_PATHS)])
+@pytest.mark.parametrize(
+    ("listener", "paths"), [("WebserverListener", (*MACHINE_PATHS, *PATHS)), ("FlowerListener", FLOWER_PATHS)]
+)
 def test_every_path_that_is_declared_is_in_a_rule(listener: str, paths: tuple[str, ...]) -> None:
     patterns = {p for rule in template_rules(listener) if rule.response is None for p in rule.patterns or ()}
     assert patterns == {*paths, "/oauth2/idpresponse"}

@@ -45,6 +45,7 @@ OTHER = {
     "DatabaseInstanceClass": "db.m7g.xlarge",
     "ImageRepositoryArn": "arn:aws:ecr:us-east-1:123456789012:repository/others",
     "ImageUri": "others:2",
+    "MachineRoles": "Op: aws=arn:aws:iam::123456789012:role/others",
     "PluginPaths": "/reports*",
     "OidcIssuer": "https://others.example.com",
     "PasswordsSecretArn": "arn:aws:secretsmanager:us-east-1:123456789012:secret:passwords-a1b2c3",

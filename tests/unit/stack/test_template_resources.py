@@ -15,7 +15,7 @@ OUTPUTS = {
     "WebserverUrl", "FlowerUrl", "ClusterName", "AirflowServiceName", "WorkerServiceName", "FlowerServiceName",
     "LogBucketName", "AdminSecretArn", "BrokerSecretArn", "BrokerPageSecretArn", "DatabaseSecretArn", "DatabaseName",
     "AutoscalerFunctionName", "RetirementFunctionName", "SleeperFunctionName", "VersionCheckFunctionName",
-    "AlarmTopicArn", "DashboardUrl", "WorkerTaskRoleArn", "CleanScheduleName",
+    "AlarmTopicArn", "DashboardUrl", "WorkerTaskRoleArn", "CleanScheduleName", "MachineAudience",
 }  # fmt: skip
 ACCESS_LOGS_ARN = {"Fn::GetAtt": ["AccessLogBucket", "Arn"]}
 FLOW_LOGS = "delivery.logs.amazonaws.com"
@@ -380,7 +380,7 @@ def test_a_service_waits_for_the_rules_that_forward_to_it(service: str) -> None:
     assert unconditional <= set(resource(service)["DependsOn"])
 
 
-@pytest.mark.parametrize("title", sorted(allowing()))
+@pytest.mark.parametrize("title", sorted(allowing().keys() - {"WebserverAllowsMachines"}))
 def test_sign_in_comes_before_every_page(title: str) -> None:
     first, second = allowing()[title]["Actions"]
     condition, authenticate, nothing = first["Fn::If"]
@@ -397,6 +397,25 @@ def test_a_site_uses_https_with_a_certificate(title: str) -> None:
     assert listener["Protocol"] == {"Fn::If": ["HasCertificate", "HTTPS", "HTTP"]}
     certificate = {"Fn::If": ["HasMadeCertificate", {"Ref": "Certificate"}, {"Ref": "CertificateArn"}]}
     assert listener["Certificates"]["Fn::If"][1] == [{"CertificateArn": certificate}]
+
+
+def test_what_machines_call_is_forwarded_without_a_sign_in_and_before_the_rules_with_one() -> None:
+    rule = allowing()["WebserverAllowsMachines"]
+    (condition,) = rule["Conditions"]
+    # Airflow itself asks each of them for a token, a password or a machine's proof.
+    assert condition["PathPatternConfig"]["Values"] == ["/api/*", "/auth/*", "/machines/*"]
+    assert [action["Type"] for action in rule["Actions"]] == ["forward"]
+    others = {title: each["Priority"] for title, each in rules_of("WebserverListener").items() if each is not rule}
+    assert {title for title, priority in others.items() if priority < rule["Priority"]} == {"WebserverHidesExecution"}
+
+
+def test_a_network_without_nat_reaches_sts_where_machines_have_roles() -> None:
+    endpoint = resource("NetworkEndpointSts")
+    assert endpoint["Properties"]["ServiceName"] == {"Fn::Sub": "com.amazonaws.${AWS::Region}.sts"}
+    conditions = rendered.template()["Conditions"]
+    assert conditions[endpoint["Condition"]] == {
+        "Fn::And": [{"Condition": "IsNetworkWithoutNat"}, {"Condition": "HasMachineRoles"}]
+    }
 
 
 def test_the_execution_api_is_hidden_from_the_load_balancer() -> None:

@@ -52,6 +52,7 @@ PLAIN = {
     ("POOL",): ["worker"],
     ("PORT",): ["webserver", "flower"],
     ("PUBLIC_PORT", "CPU_UNITS", "SESSION_MINUTES", "HAS_TLS"): ["webserver"],
+    ("MACHINE_ROLES", "MACHINE_AUDIENCE", "STS_URL"): ["webserver"],
     ("MEMORY_MIB",): ["webserver", "runner"],
 }
 SECRET = {
@@ -418,3 +419,13 @@ def test_a_deployment_of_any_service_starts_the_version_check() -> None:
             {"prefix": {"Fn::Sub": "arn:${AWS::Partition}:ecs:${AWS::Region}:${AWS::AccountId}:service/${Cluster}/"}}
         ],
     }
+
+
+def test_only_the_webserver_learns_which_machines_have_roles() -> None:
+    told = {name: rendered.environment(container) for name, container in rendered.containers().items()}
+    assert {name for name, variables in told.items() if "MACHINE_ROLES" in variables} == {"webserver"}
+    audience = {"Fn::Sub": "airflow:${AWS::AccountId}:${AWS::Region}:${AWS::StackName}"}
+    assert told["webserver"]["MACHINE_AUDIENCE"] == audience
+    assert rendered.template()["Outputs"]["MachineAudience"]["Value"] == audience
+    # The regional one, of the partition: the global one is in another region.
+    assert told["webserver"]["STS_URL"] == {"Fn::Sub": "https://sts.${AWS::Region}.${AWS::URLSuffix}/"}
