@@ -26,7 +26,7 @@ unexport PYTHONDONTWRITEBYTECODE
 unexport PYTHONPATH
 override export SAM_CLI_TELEMETRY := 0
 
-.PHONY: help setup setup-dev setup-local setup-bench demo faults prewarm up deploy-local down decisions versions versions-asked sleep wake clean-database cost check image renew-base package release promote rollback releases settle pipeline-role pipeline-ledger test test-all test-fast test-image protocol pictures compiled bench replay lint format template lock options clean
+.PHONY: help setup setup-dev setup-local setup-bench demo faults prewarm up deploy-local down decisions versions versions-asked sleep wake clean-database drill cost check image renew-base package release promote rollback releases settle pipeline-role pipeline-ledger test test-all test-fast test-image protocol pictures compiled bench replay lint format template lock options clean
 
 help: ## list the commands
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 12
@@ -87,6 +87,9 @@ wake: setup-dev ## start a sleeping environment again, in order (ENV=dev)
 
 clean-database: setup-dev ## delete old runs from an environment's database, as its schedule does (ENV=prd DRY_RUN=1 KEEP_DAYS=90)
 	@$(RUN) clean-database
+
+drill: setup-dev ## restore the newest snapshot of a database beside it, migrate and examine it, remove it (ENV=prd)
+	@exec $(RUN) drill
 
 cost: setup-dev ## print what a month costs, by resource (ENV=prd TASKS=10000 TASK_SECONDS=60 DEPLOYMENTS=20 AWAKE_HOURS=55 VS=qa VS_REV=HEAD~1)
 	@$(RUN) cost

@@ -184,6 +184,7 @@ COMMANDS: Mapping[str, Command] = {
     "demo": Command(("local", "demo")),
     "deploy-local": Command(("local", "deploy"), {"VERSION": "version"}),
     "down": Command(("local", "down")),
+    "drill": Command(("ops.drill",), {"ENV": "env", "WAIT": "wait"}, required=("ENV",), refused=UNKNOWN),
     "faults": Command(("local", "faults"), several={"ONLY": "only"}, loose=("FLAGS",)),
     "image": Command(("ops.image",), IMAGE_BUILD, switches={"ANY_BASE": "any-base"}, loose=("OPTIONS",)),
     "lock": Command(UV_COMPILE, loose=("UPGRADE",), is_module=False),

@@ -50,6 +50,9 @@ FORECAST_WINDOW_S = "FORECAST_WINDOW_S"
 CLEAN_KEEP_DAYS = "CLEAN_KEEP_DAYS"
 CLEAN_DRY_RUN = "CLEAN_DRY_RUN"  # not empty: given by who starts the ECS task
 
+# A JSON object: what the original of a restored database has, see agent.drill. Given by who starts the ECS task.
+DRILL_EXPECTED = "DRILL_EXPECTED"
+
 # Injected by Fargate.
 AGENT_URI = "ECS_AGENT_URI"
 METADATA_URI = "ECS_CONTAINER_METADATA_URI_V4"

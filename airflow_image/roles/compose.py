@@ -137,6 +137,12 @@ ROLES = {
             command=lambda _: ["python", "-m", "agent.cleaning"],
             has_reporter=False,
         ),
+        Role(
+            name="drill",
+            parts=(parts.DATABASE, parts.SCHEMA),
+            command=lambda _: ["python", "-m", "agent.drill"],
+            has_reporter=False,
+        ),
     )
 }
 

@@ -360,6 +360,8 @@ WEB = Part(
     },
 )
 SIGN_IN = Part(needs=(), settings=_session_settings)
+# A migration brings the tables of the auth manager, too.
+SCHEMA = Part(needs=(), settings=lambda _: AUTH_MANAGER)
 PEOPLE = Part(
     needs=("ADMIN_PASSWORD",),
     settings=lambda _: {**AUTH_MANAGER, "AIRFLOW__FAB__UPDATE_FAB_PERMS": "True"},

@@ -18,6 +18,7 @@ import moto.settings
 from moto.applicationautoscaling.exceptions import AWSValidationException
 from moto.iam.access_control import IAMPolicy, PermissionResult
 
+from local.aws import restored_databases
 from local.aws.backend.cloud import Cloud
 from local.aws.backend.settings import Settings
 from local.aws.broker_users import BrokerUsers
@@ -55,9 +56,11 @@ def apply(settings: Settings, *, cloud: Callable[[str], Cloud]) -> None:
     ElastiCacheApi.users = BrokerUsers(settings.broker_administrator)
     replace_route(moto.elasticache.urls, "{0}/$", ElastiCacheApi.dispatch)
 
-    # Nothing listens at moto's database endpoint.
+    # Nothing listens at moto's database endpoint. A restored database is another one, with an address of its own.
     database = {"Address": settings.database.host, "Port": settings.database.port}
-    replace(moto.rds.models.DBInstance, "endpoint", lambda _original: property(lambda _self: database))
+    replace(moto.rds.models.DBInstance, "endpoint", lambda _original: restored_databases.endpoint(database))
+    replace(moto.rds.models.RDSBackend, "restore_db_instance_from_db_snapshot", restored_databases.restore)
+    moto.rds.models.DBInstance.status = restored_databases.status()
 
     # moto names every managed master user admin and gives it one known password.
     replace(moto.rds.models.MasterUserSecret, "_generate_secret_string", lambda _original: _master_secret)

@@ -33,6 +33,9 @@ def held_state() -> Iterator[None]:
 def empty_state() -> None:
     """Remove what the last stack left in the folder, and make its parts."""
     Postgres(paths.POSTGRES).remove()  # left by a start that was killed; it knows where it put its files
-    for folder in (paths.LOGS, paths.TASKS, paths.IMAGES, paths.FUNCTIONS, paths.REDIS, paths.TEMPORARY):
+    for left in paths.SNAPSHOTS.glob("*/"):
+        Postgres(left).remove()
+    of_tasks = (paths.LOGS, paths.TASKS, paths.IMAGES, paths.FUNCTIONS)
+    for folder in (*of_tasks, paths.REDIS, paths.SNAPSHOTS, paths.TEMPORARY):
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)

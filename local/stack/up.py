@@ -34,6 +34,7 @@ from local.stack.failure import Failure
 from local.stack.pools import declared_pools
 from local.stack.preflight import preflight
 from local.stack.refusals import Refusals
+from local.stack.restored_databases import Original, RestoredDatabases
 from local.stack.state import empty_state, held_state
 from project import paths
 from project.clients import Clients, environment, environment_of_role
@@ -224,7 +225,22 @@ def _deploy(
     outputs = outputs_of(clients, config.stack_name)
     credentials = json.loads(_secret(clients, outputs["DatabaseSecretArn"]))
     servers.postgres.provision(credentials["username"], credentials["password"], outputs["DatabaseName"])
-    keeper = DatabaseKeeper(rds=clients.rds, server=servers.postgres)
+    (instance,) = clients.rds.describe_db_instances()["DBInstances"]
+    original = Original(
+        identifier=instance["DBInstanceIdentifier"],
+        server=servers.postgres,
+        name=outputs["DatabaseName"],
+        secret_arn=outputs["DatabaseSecretArn"],
+    )
+    restored = RestoredDatabases(
+        rds=clients.rds,
+        secrets=clients.secretsmanager,
+        original=original,
+        relay=servers.relay,
+        tls=servers.authority.server_context(),
+        folder=paths.SNAPSHOTS,
+    )
+    keeper = DatabaseKeeper(rds=clients.rds, server=servers.postgres, restored=restored)
     cleanup.callback(keeper.close)
     return outputs
 

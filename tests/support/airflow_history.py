@@ -63,9 +63,9 @@ class AirflowDatabase:
         self.url, self.driver_url = f"postgresql://{at}", f"postgresql+psycopg2://{at}"
         self.connection = psycopg.connect(self.url, autocommit=True)
 
-    def migrate(self) -> None:
+    def migrate(self, **settings: str) -> None:
         """Make Airflow's schema as `airflow db migrate` does; it takes a quarter of a minute."""
-        asked(MIGRATE, home=self.home, AIRFLOW__DATABASE__SQL_ALCHEMY_CONN=self.driver_url)
+        asked(MIGRATE, home=self.home, AIRFLOW__DATABASE__SQL_ALCHEMY_CONN=self.driver_url, **settings)
 
     def remove(self) -> None:
         """Drop it, also from those who are connected."""

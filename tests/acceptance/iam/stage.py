@@ -18,6 +18,8 @@ import httpx
 from fleet.registry import decisions_key
 from local.scenarios.airflow import ADMIN, Airflow
 from local.stack.up import DEFAULT_POOL, Stack, up
+from ops.deployed import LOCAL, find_stack
+from ops.drill.__main__ import drill
 from project import paths
 from project.errors import CommandError
 from project.physical_names import shorten_names
@@ -48,6 +50,7 @@ def main(results: Path) -> None:
             found = {
                 "log": airflow.log(instance),
                 "cleaned": _clean(stack),
+                "drill": _drill(stack),
                 "refused": stack.refusals.seen(),
                 "told": _take_away(stack, airflow, instance),
             }
@@ -106,6 +109,15 @@ def _clean(stack: Stack) -> dict[str, Any]:
     wait_until(lambda: bool(ended()), what="end of the cleaning", timeout_s=RUN_TIMEOUT_S)
     (log,) = paths.LOGS.glob(f"*/clean-{arn.rpartition('/')[2][:8]}.log")
     return {"exit_code": ended()["containers"][0].get("exitCode"), "log": log.read_text()}
+
+
+def _drill(stack: Stack) -> dict[str, Any]:
+    """Carry out a drill, as `make drill ENV=local` does; return its exit code, its lines and the databases left."""
+    say("a backup is tried out")
+    lines: list[str] = []
+    code = drill(find_stack(LOCAL), is_local=True, seconds=RUN_TIMEOUT_S, say=lines.append)
+    left = [each["DBInstanceIdentifier"] for each in stack.clients.rds.describe_db_instances()["DBInstances"]]
+    return {"exit_code": code, "lines": lines, "left": left}
 
 
 def _take_away(stack: Stack, airflow: Airflow, instance: dict[str, Any]) -> dict[str, str]:

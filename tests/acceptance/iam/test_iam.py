@@ -30,6 +30,14 @@ def test_the_schedule_cleans_the_database(results: Any) -> None:
     assert "clean after" in results["cleaned"]["log"]
 
 
+def test_a_backup_is_tried_out(results: Any) -> None:
+    found = results["drill"]
+    assert found["exit_code"] == 0, found["lines"]
+    assert found["lines"][-1] == "the copy is whole, and this release runs on it"
+    assert " 1 DAGs, " in found["lines"][-2]
+    assert len(found["left"]) == 1
+
+
 @pytest.mark.parametrize("role", ["AirflowTaskRole", "WorkerTaskRole", "CleanScheduleRole", "CleanExecutionRole"])
 def test_what_a_demonstration_leaves_unused_is_used(results: Any, role: str) -> None:
     assert NOT_IN_A_DEMO[role] - IMAGE_PULL - set(results["used"][role]) == set()

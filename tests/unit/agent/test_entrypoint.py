@@ -66,7 +66,7 @@ DATABASE = "airflow:p%40ss%3Aw%2Fr%25d%20%24HOME@database.internal:5432/airflow"
 AUTHORITIES = PROGRAM.parent / "authorities" / "rds.pem"
 DATABASE_URL = f"postgresql+psycopg2://{DATABASE}?sslmode=verify-full&sslrootcert={quote(str(AUTHORITIES), safe='')}"
 EVERY_ROLE = list(ROLES)
-FLEET_ROLES = [name for name in EVERY_ROLE if name not in ("runner", "gate", "migrate", "clean")]
+FLEET_ROLES = [name for name in EVERY_ROLE if name not in ("runner", "gate", "migrate", "clean", "drill")]
 
 
 def composed(role: str, **changes: str) -> dict[str, str]:
@@ -87,6 +87,7 @@ def test_there_is_a_role_for_every_container_of_the_template() -> None:
     assert set(ROLES) == {
         *("webserver", "scheduler", "dag-processor", "triggerer", "forecaster"),
         *("worker", "runner", "flower", "gate", "migrate", "clean"),
+        "drill",  # in place of `clean`, by a call of RunTask
     }
 
 
@@ -263,6 +264,7 @@ def test_no_secret_is_on_a_command_line(role: str) -> None:
         ("flower", f"airflow celery flower --hostname 0.0.0.0 --port 8080 --flower-conf {FLOWER_CONFIGURATION}"),
         ("migrate", "python -m sign_in.migrate"),
         ("clean", "python -m agent.cleaning"),
+        ("drill", "python -m agent.drill"),
         # With less priority than the scheduler, which shares its processor.
         ("forecaster", "nice -n 10 python -m agent.forecaster"),
         ("gate", "true"),
@@ -441,7 +443,9 @@ def test_a_member_of_the_fleet_knows_its_task(become: dict[str, object], role: s
 def test_every_long_running_role_but_the_worker_gets_a_reporter(become: dict[str, object], role: str) -> None:
     with pytest.raises(Executed):
         entrypoint.main([role])
-    assert ("reporter" in become) == (role not in ("scheduler", "worker", "runner", "gate", "migrate", "clean"))
+    assert ("reporter" in become) == (
+        role not in ("scheduler", "worker", "runner", "gate", "migrate", "clean", "drill")
+    )
 
 
 @pytest.mark.parametrize("role", EVERY_ROLE)
@@ -468,7 +472,7 @@ def test_a_limit_that_is_no_number_is_refused(
 
 @pytest.mark.parametrize("role", EVERY_ROLE)
 def test_only_what_signs_people_in_loads_the_auth_manager(role: str) -> None:
-    assert ("AIRFLOW__CORE__AUTH_MANAGER" in composed(role)) == (role in ("webserver", "migrate"))
+    assert ("AIRFLOW__CORE__AUTH_MANAGER" in composed(role)) == (role in ("webserver", "migrate", "drill"))
 
 
 def test_a_session_ends_when_the_environment_says() -> None:

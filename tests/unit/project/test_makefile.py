@@ -189,6 +189,7 @@ class TestVariable:
             ["ENV", "DRY_RUN", "KEEP_DAYS"],
             [["-m", "ops.cleaning", "--env=qa", "--keep-days=90", "--dry-run"]],
         ),
+        ("drill", ["ENV", "WAIT"], [["-m", "ops.drill", "--env=qa", "--wait=600"]]),
         ("cost", ["ENV", "VS_REV"], [["-m", "ops.cost", "--env=qa", "--vs-rev=v1.4.0"]]),
         ("replay", ["HISTORY", "SEEDS"], [["-m", "bench.report", "replay", "--seeds=3", "my history.csv"]]),
         (

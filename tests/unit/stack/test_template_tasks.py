@@ -98,7 +98,7 @@ def test_a_container_gets_all_that_its_role_in_the_image_needs(name: str) -> Non
 
 
 def test_the_image_knows_every_role() -> None:
-    assert ROLES.keys() == set(EVERY)
+    assert ROLES.keys() == {*EVERY, "drill"}  # which a call of RunTask puts in place of `clean`
 
 
 @pytest.mark.parametrize("name", EVERY)

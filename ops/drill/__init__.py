@@ -1,0 +1,1 @@
+"""Tries a backup out: restores the newest snapshot beside the database, examines it and removes it."""
