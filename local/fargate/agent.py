@@ -128,11 +128,19 @@ class Agent:
         """Advance every task and take one step for each service."""
         for task in list(self._tasks.values()):
             self._advance(task)
-        services = [service for service in self._control_plane.services() if service["status"] == "ACTIVE"]
+        found = self._control_plane.services()
+        self._end_deleted({service["serviceName"] for service in found if service["status"] == "DRAINING"})
+        services = [service for service in found if service["status"] == "ACTIVE"]
         self._network.register_services(services)
         for service in services:
             self._reconcile(service)
         self._run_alone()
+
+    def _end_deleted(self, names: set[str]) -> None:
+        """Stop the tasks of services that were deleted, whose deletion waits for them."""
+        for task in self._tasks.values():
+            if task.alive and task.service in names:
+                self._stop(task, "service deleted")
 
     def _run_alone(self) -> None:
         """Start the tasks that belong to no service, and stop those that a client stopped."""

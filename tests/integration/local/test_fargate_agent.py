@@ -447,6 +447,13 @@ def test_a_task_stopped_through_the_api_ends_and_is_replaced(cluster: Cluster) -
     assert first.phase is Phase.STOPPED
 
 
+def test_the_tasks_of_a_deleted_service_end(cluster: Cluster) -> None:
+    cluster.serve(cluster.define("sleep"), count=1)
+    cluster.until(cluster.tasks)
+    cluster.clients.ecs.delete_service(cluster=cluster.name, service="s", force=True)
+    cluster.until(lambda: not cluster.agent._tasks)
+
+
 def test_close_leaves_no_process_and_no_listener(cluster: Cluster) -> None:
     cluster.serve(cluster.define("sleep"), count=2)
     tasks = cluster.until(lambda: cluster.tasks() if len(cluster.tasks()) == 2 else None)
