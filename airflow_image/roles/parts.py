@@ -19,6 +19,7 @@ from roles.errors import ConfigurationError
 from roles.forecaster_settings import forecast_settings
 from roles.web_processes import MAX_OVERFLOW, PROCESSES, WEB_OVERFLOW, processes
 from sign_in import names as sign_in_names
+from sign_in.people import MappingError, parse_mapping
 
 Variables = Mapping[str, str]
 Settings = dict[str, str]
@@ -243,6 +244,7 @@ def _flower_secrets(given: Variables) -> Settings:
 
 def _session_settings(given: Variables) -> Settings:
     """Let tokens, cookies and sessions end at the same age."""
+    _check_provider(given)
     text = given.get("SESSION_MINUTES") or str(sign_in_names.DEFAULT_SESSION_MINUTES)
     if not text.isdecimal() or int(text) < 1:
         raise ConfigurationError(f"SESSION_MINUTES is {text!r}, not a number of minutes")
@@ -253,9 +255,24 @@ def _session_settings(given: Variables) -> Settings:
         "AIRFLOW__API_AUTH__JWT_EXPIRATION_TIME": str(60 * int(text)),
         "AIRFLOW__FAB__COOKIE_SAMESITE": "Lax",
         "AIRFLOW__FAB__COOKIE_SECURE": str(given.get("HAS_TLS") == "true"),
+        # Seconds for which a process goes on with the roles that it has read of a user.
+        "AIRFLOW__FAB__CACHE_TTL": "5",
         # `migrate` does it, before any webserver: several at once would contradict each other.
         "AIRFLOW__FAB__UPDATE_FAB_PERMS": "False",
     }
+
+
+def _check_provider(given: Variables) -> None:
+    """Raise ConfigurationError if the sign-in with a provider lacks something. It reads these variables itself."""
+    if not given.get(sign_in_names.OIDC_ISSUER):
+        return
+    needed = (sign_in_names.OIDC_CLIENT_ID, sign_in_names.OIDC_CLIENT_SECRET, "BASE_URL")
+    if missing := sorted(name for name in needed if not given.get(name)):
+        raise ConfigurationError(f"OIDC_ISSUER needs {', '.join(missing)}")
+    try:
+        parse_mapping(given.get(sign_in_names.ROLE_MAPPING, ""))
+    except MappingError as error:
+        raise ConfigurationError(f"ROLE_MAPPING: {error}") from None
 
 
 def _passwords(given: Variables) -> Settings:

@@ -65,8 +65,6 @@ def _set_user(security: Any, declared: DeclaredUser, *, password: str | None) ->
         user = security.add_user(
             declared.name, "", "", f"{declared.name}@{DECLARED_DOMAIN}", roles, hashed_password=NO_PASSWORD
         )
-        if not user:
-            raise RuntimeError(f"user {declared.name} could not be stored")
     user.first_name, _, user.last_name = declared.full_name.partition(" ")
     user.email = f"{declared.name}@{DECLARED_DOMAIN}"
     user.active, user.roles = True, roles

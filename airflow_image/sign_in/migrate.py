@@ -12,6 +12,7 @@ from pathlib import Path
 
 from sign_in import names
 from sign_in.declared import DeclarationError, Declared, parse
+from sign_in.people import MappingError, parse_mapping
 
 DECLARED_FILE = Path(__file__).resolve().parents[1] / "access.yaml"
 CONFIGURATION = 78  # of sysexits.h
@@ -23,7 +24,8 @@ def main() -> int:
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     try:
         declared, passwords = read_declared(DECLARED_FILE), read_passwords(os.environ)
-    except DeclarationError as error:
+        mapping = parse_mapping(os.environ.get(names.ROLE_MAPPING, ""))
+    except (DeclarationError, MappingError) as error:
         sys.stderr.write(f"sign-in: {error}\n")
         return CONFIGURATION
     admin_password = os.environ.pop(names.ADMIN_PASSWORD)
@@ -31,7 +33,10 @@ def main() -> int:
     # A process of its own: its memory is free again before FAB is loaded, and it gets no password of a user.
     if code := subprocess.run(["airflow", "db", "migrate"], check=False).returncode:
         return code
-    apply_declared(declared, admin_password=admin_password, passwords=passwords)
+    roles = apply_declared(declared, admin_password=admin_password, passwords=passwords)
+    if unknown := sorted({role for group in mapping.values() for role in group} - roles):
+        sys.stderr.write(f"sign-in: RoleMapping names the role {unknown[0]}, which does not exist\n")
+        return CONFIGURATION
     return 0
 
 
@@ -56,8 +61,11 @@ def read_passwords(given: Mapping[str, str]) -> dict[str, str]:
     return passwords
 
 
-def apply_declared(declared: Declared, *, admin_password: str, passwords: Mapping[str, str]) -> None:
-    """Apply roles and users, one process at a time: copies of the service may start at once."""
+def apply_declared(declared: Declared, *, admin_password: str, passwords: Mapping[str, str]) -> set[str]:
+    """Apply roles and users, and return the names of all roles.
+
+    One process at a time does so: copies of the service may start at once.
+    """
     from airflow import settings
     from sqlalchemy import text
 
@@ -70,7 +78,9 @@ def apply_declared(declared: Declared, *, admin_password: str, passwords: Mappin
             connection.execute(text("SELECT pg_advisory_lock(:id)"), {"id": LOCK_ID})
         application = flask_application()
         with application.app_context():
-            apply(application.appbuilder.sm, declared, admin_password=admin_password, passwords=passwords)
+            security = application.appbuilder.sm
+            apply(security, declared, admin_password=admin_password, passwords=passwords)
+            return {role.name for role in security.get_all_roles()}
 
 
 if __name__ == "__main__":

@@ -21,6 +21,7 @@ from troposphere.elasticloadbalancingv2 import (
     TargetGroupAttribute,
 )
 
+from stack.lib.secrets import SecretValue
 from stack.lib.security_groups import Group
 
 TLS_POLICY = "ELBSecurityPolicy-TLS13-1-2-2021-06"
@@ -39,10 +40,16 @@ FIRST_ALLOWED, LAST_ALLOWED = 10, 99
 
 @dataclass(frozen=True, kw_only=True)
 class SignIn:
-    """`has_oidc` is the condition under which a listener signs people in with `config` before it forwards."""
+    """`has_oidc` is the condition under which people sign in with a provider.
+
+    A listener does so with `config` before it forwards to a site that has no sign-in with a provider itself. A site
+    that has one gets `environment` and `secrets`.
+    """
 
     has_oidc: str
     config: dict[str, Any]
+    environment: dict[str, Any]
+    secrets: dict[str, SecretValue]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,12 +98,14 @@ def add_web_target(
     paths_without_sign_in: Sequence[str] = (),
     group_port: int | None = None,
     more_paths: MorePaths | None = None,
+    signs_in: bool = False,
 ) -> WebTarget:
     """Add a target group and a listener for a container's port, named after `prefix`.
 
     The listener forwards what matches a pattern of `paths` or `more_paths`, and answers 404 to everything else. It
     signs no one in for `paths_without_sign_in`, also if they match `paths`.
-    `group_port`: the target group's own port if it is not the container's.
+    `group_port`: the target group's own port if it is not the container's. `signs_in`: the site itself asks people to
+    sign in with the provider, so that they are not asked twice.
     """
     target_group = t.add_resource(
         TargetGroup(
@@ -128,12 +137,13 @@ def add_web_target(
             SslPolicy=If(certified, TLS_POLICY, NoValue),
         )
     )
-    actions = _actions(balancer.sign_in, target_group=target_group)
+    actions = _actions(None if signs_in else balancer.sign_in, target_group=target_group)
     rules = []
     if paths_without_sign_in:
         title, open_to = f"{prefix}AllowsMachines", list(paths_without_sign_in)
         rules.append(_allow(t, title, listener=listener, priority=FIRST_ALLOWED, values=open_to, actions=actions[-1:]))
-    for number, values in enumerate(_batched((*paths, SIGNED_IN_PATH)), start=1):
+    all_paths = paths if signs_in else (*paths, SIGNED_IN_PATH)
+    for number, values in enumerate(_batched(all_paths), start=1):
         title, priority = f"{prefix}Allows{number}", FIRST_ALLOWED + number
         rules.append(_allow(t, title, listener=listener, priority=priority, values=values, actions=actions))
     if more_paths is not None:
@@ -163,7 +173,9 @@ def _batched(paths: Sequence[str]) -> Iterator[list[str]]:
         yield list(paths[first : first + MAX_PATHS])
 
 
-def _actions(sign_in: SignIn, *, target_group: TargetGroup) -> list[Any]:
+def _actions(sign_in: SignIn | None, *, target_group: TargetGroup) -> list[Any]:
+    if sign_in is None:
+        return [ListenerRuleAction(Type="forward", TargetGroupArn=Ref(target_group))]
     authenticate = ListenerRuleAction(
         Type="authenticate-oidc", Order=1, AuthenticateOidcConfig=ListenerRuleAuthenticateOidcConfig(**sign_in.config)
     )

@@ -98,7 +98,7 @@ def add_airflow(
     copies = add_copies(form)
     group = _add_group(t, base=base, balancer=balancer)
     connections = add_connections(t, base=base, pools=pools, base_url=site_url(balancer))
-    people = add_people(t, admin=base.secrets.admin, has_certificate=balancer.has_certificate)
+    people = add_people(t, admin=base.secrets.admin, balancer=balancer)
     containers = add_containers(
         t, base=base, pools=pools, connections=connections, people=people, machines=machines, size=size
     )
@@ -148,6 +148,7 @@ def _add_web_target(t: Template, *, balancer: Balancer) -> WebTarget:
         paths=PATHS,
         paths_without_sign_in=MACHINE_PATHS,
         more_paths=_add_plugin_paths(t),
+        signs_in=True,
     )
     # Also in front of the webservers of an older release, which serve these paths on their only port.
     hidden = [path + end for path in (EXECUTION_PATH, VERSION_PATH) for end in ("", "/*")]

@@ -1,4 +1,4 @@
-"""What people who sign in to Airflow get: sessions that end, and local users with passwords from a secret."""
+"""How people sign in to Airflow: with the provider, or as local users with passwords from a secret, for a while."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -6,6 +6,7 @@ from typing import Any
 
 from troposphere import Equals, If, Not, Ref, Template
 
+from stack.lib.listeners import Balancer
 from stack.lib.parameters import Between, FormGroup, Matching, add_condition
 from stack.lib.secrets import SecretValue
 
@@ -17,13 +18,15 @@ SECRET_ARN = r"arn:[a-z-]+:secretsmanager:[a-z0-9-]+:[0-9]{12}:secret:[A-Za-z0-9
 
 @dataclass(frozen=True, kw_only=True)
 class People:
-    """`environment` is the webserver's, `passwords` the secrets of the container that makes the users."""
+    """What the webserver gets, and the container that makes the users."""
 
     environment: Mapping[str, Any]
-    passwords: Mapping[str, SecretValue]
+    secrets: Mapping[str, SecretValue]
+    makers_environment: Mapping[str, Any]
+    makers_secrets: Mapping[str, SecretValue]
 
 
-def add_people(t: Template, *, admin: SecretValue, has_certificate: str) -> People:
+def add_people(t: Template, *, admin: SecretValue, balancer: Balancer) -> People:
     form = FormGroup(t, GROUP)
     minutes = form.add(
         "SessionMinutes",
@@ -42,8 +45,14 @@ def add_people(t: Template, *, admin: SecretValue, has_certificate: str) -> Peop
     )
     has_passwords = add_condition(t, "HasPasswordsSecret", Not(Equals(Ref(arn), "")))
     return People(
-        environment={"SESSION_MINUTES": Ref(minutes), "HAS_TLS": If(has_certificate, "true", "false")},
-        passwords={
+        environment={
+            **balancer.sign_in.environment,
+            "SESSION_MINUTES": Ref(minutes),
+            "HAS_TLS": If(balancer.has_certificate, "true", "false"),
+        },
+        secrets=balancer.sign_in.secrets,
+        makers_environment={"ROLE_MAPPING": balancer.sign_in.environment["ROLE_MAPPING"]},
+        makers_secrets={
             "ADMIN_PASSWORD": admin,
             "USER_PASSWORDS": SecretValue(arn=Ref(arn), value_from=Ref(arn), condition=has_passwords),
         },

@@ -8,6 +8,7 @@ from troposphere.ec2 import SecurityGroupRule
 
 from stack.lib.listeners import SignIn
 from stack.lib.parameters import FormGroup, Matching, add_condition, add_rule, placeholder
+from stack.lib.secrets import SecretValue
 
 MAX_RANGES = 4
 RANGE = r"[0-9]{1,3}(\.[0-9]{1,3}){3}/([0-9]|[12][0-9]|3[0-2])"
@@ -76,6 +77,7 @@ def add_sign_in(t: Template, *, can_certify: Any) -> SignIn:
         for title, (label, field) in ENDPOINTS.items()
     }
     client, secret = _add_client(form)
+    environment = _add_meaning(form)
     all_others = [*endpoints.values(), client, secret]
     add_rule(
         t,
@@ -87,6 +89,8 @@ def add_sign_in(t: Template, *, can_certify: Any) -> SignIn:
         ],
     )
     has_oidc = add_condition(t, "HasOidc", Not(Equals(Ref(issuer), "")))
+    # The rule makes both equal. The linter needs this one to see that the secret's ARN is never empty.
+    has_secret = add_condition(t, "HasOidcSecret", Not(Equals(Ref(secret), "")))
     return SignIn(
         has_oidc=has_oidc,
         config={
@@ -98,7 +102,40 @@ def add_sign_in(t: Template, *, can_certify: Any) -> SignIn:
             "ClientSecret": Sub(f"{{{{resolve:secretsmanager:{placeholder(secret)}:SecretString:{SECRET_KEY}}}}}"),
             "SessionTimeout": str(SESSION_S),
         },
+        environment={"OIDC_ISSUER": Ref(issuer), "OIDC_CLIENT_ID": Ref(client), **environment},
+        secrets={
+            "OIDC_CLIENT_SECRET": SecretValue(
+                arn=Ref(secret), value_from=Sub(f"{placeholder(secret)}:{SECRET_KEY}::"), condition=has_secret
+            )
+        },
     )
+
+
+def _add_meaning(form: FormGroup) -> dict[str, Ref]:
+    """Add what Airflow asks the provider for, and what the answer means in Airflow."""
+    mapping = form.add(
+        "RoleMapping",
+        label="Roles of groups",
+        description='JSON that gives groups of the provider roles, such as {"leads": "Admin", "team": "Op"}; '
+        "applied at each sign-in.",
+        constraint=Matching(regex=r"^(\{[\s\S]*\})?$", must_be="a JSON object, or empty"),
+        default="",
+    )
+    claim = form.add(
+        "OidcGroupsClaim",
+        label="Claim with the groups",
+        description="Claim of the provider's ID token that lists a person's groups.",
+        constraint=Matching(regex=r"^[A-Za-z0-9_.:/-]+$", must_be="the name of a claim, such as groups"),
+        default="groups",
+    )
+    scopes = form.add(
+        "OidcScopes",
+        label="Scopes",
+        description="Scopes that Airflow asks the provider for, separated by spaces; some need groups as well.",
+        constraint=Matching(regex=r"^openid( [A-Za-z0-9_.:/-]+)*$", must_be="scopes, of which openid is the first"),
+        default="openid profile email",
+    )
+    return {"ROLE_MAPPING": Ref(mapping), "OIDC_GROUPS_CLAIM": Ref(claim), "OIDC_SCOPES": Ref(scopes)}
 
 
 def _add_client(form: FormGroup) -> tuple[Parameter, Parameter]:

@@ -92,7 +92,7 @@ class Webserver:
 @contextlib.contextmanager
 def running_webserver(*, home: Path, broker_url: str, settings: Mapping[str, str] | None = None) -> Iterator[Webserver]:
     """Run a webserver until the block ends, with these additional variables; yield it when it answers."""
-    public, internal = free_port(), free_port()
+    public, internal = int((settings or {}).get("PUBLIC_PORT") or free_port()), free_port()
     ports = {"PUBLIC_PORT": str(public), "PORT": str(internal)}
     variables = environment(home=home, broker_url=broker_url) | ports | dict(settings or {})
     log = home / "webserver.log"

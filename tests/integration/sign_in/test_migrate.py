@@ -165,3 +165,11 @@ def test_other_commands_of_airflow_need_no_variable_of_the_sign_in(
         if command[0] == "users":
             listed = json.loads(done.stdout[done.stdout.index("[{") :])
             assert {user["username"] for user in listed} == {"admin", "ada", "bob"}
+
+
+def test_a_mapping_to_a_role_that_does_not_exist_ends_the_deployment(
+    variables: dict[str, str], tmp_path: Path, log: Path
+) -> None:
+    with pytest.raises(CommandError, match="RoleMapping names the role Boss, which does not exist"):
+        migrate(home=tmp_path, variables={**variables, "ROLE_MAPPING": '{"leads": ["Op", "Boss"]}'}, log=log)
+    migrate(home=tmp_path, variables={**variables, "ROLE_MAPPING": '{"leads": ["Op", "Admin"]}'}, log=log)

@@ -483,6 +483,36 @@ def test_a_session_ends_when_the_environment_says() -> None:
     assert environment["AIRFLOW__FAB__COOKIE_SECURE"] == "True"
 
 
+PROVIDER = {
+    "OIDC_ISSUER": "https://login.example.com",
+    "OIDC_CLIENT_ID": "airflow",
+    "OIDC_CLIENT_SECRET": "client-secret",
+    "BASE_URL": "https://airflow.example.com",
+    "ROLE_MAPPING": '{"leads": "Admin"}',
+}
+
+
+def test_a_provider_reaches_the_webserver() -> None:
+    environment = composed("webserver", **PROVIDER)
+    assert {name: environment[name] for name in PROVIDER} == PROVIDER
+    assert environment["AIRFLOW__API__BASE_URL"] == "https://airflow.example.com"
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "why"),
+    [
+        ("OIDC_CLIENT_ID", "", "OIDC_ISSUER needs OIDC_CLIENT_ID"),
+        ("OIDC_CLIENT_SECRET", "", "OIDC_ISSUER needs OIDC_CLIENT_SECRET"),
+        ("BASE_URL", "", "OIDC_ISSUER needs BASE_URL"),
+        ("ROLE_MAPPING", "{", "ROLE_MAPPING: it is not JSON"),
+        ("ROLE_MAPPING", '{"leads": 1}', "ROLE_MAPPING: group leads has neither a role nor a list of roles"),
+    ],
+)
+def test_a_provider_without_what_it_needs_stops_the_webserver(name: str, value: str, why: str) -> None:
+    with pytest.raises(ConfigurationError, match=why):
+        composed("webserver", **{**PROVIDER, name: value})
+
+
 SETTINGS = {
     "TASK_SETTINGS": "AIRFLOW__CORE__DEFAULT_TASK_RETRIES=2\n\nAIRFLOW__SMTP__SMTP_HOST=smtp = a\n",
     "AIRFLOW_SETTINGS": "AIRFLOW__SCHEDULER__MAX_TIS_PER_QUERY=16\n",

@@ -89,8 +89,8 @@ def secret_arn(value_from: dict[str, str]) -> dict[str, Any]:
     """Return the ARN without the JSON key that a container reads from the secret."""
     if "Ref" in value_from:
         return value_from
-    resource, attribute = re.fullmatch(r"\$\{(\w+)\.([\w.]+)\}:\w+::", value_from["Fn::Sub"]).groups()  # type: ignore[union-attr]
-    return {"Fn::GetAtt": [resource, attribute]}
+    owner, attribute = re.fullmatch(r"\$\{(\w+)(?:\.([\w.]+))?\}:\w+::", value_from["Fn::Sub"]).groups()  # type: ignore[union-attr]
+    return {"Fn::GetAtt": [owner, attribute]} if attribute else {"Ref": owner}
 
 
 def test_each_purpose_has_a_role_and_there_is_no_other() -> None:

@@ -380,8 +380,14 @@ def test_a_service_waits_for_the_rules_that_forward_to_it(service: str) -> None:
     assert unconditional <= set(resource(service)["DependsOn"])
 
 
-@pytest.mark.parametrize("title", sorted(allowing().keys() - {"WebserverAllowsMachines"}))
-def test_sign_in_comes_before_every_page(title: str) -> None:
+def test_airflow_signs_people_in_itself_so_that_they_are_asked_once() -> None:
+    for title, rule in allowing().items():
+        if title in rules_of("WebserverListener"):
+            assert [action["Type"] for action in rule["Actions"]] == ["forward"], title
+
+
+@pytest.mark.parametrize("title", sorted(set(allowing()) & set(rules_of("FlowerListener"))))
+def test_a_sign_in_comes_before_every_page_of_flower(title: str) -> None:
     first, second = allowing()[title]["Actions"]
     condition, authenticate, nothing = first["Fn::If"]
     assert (condition, nothing) == ("HasOidc", {"Ref": "AWS::NoValue"})

@@ -53,6 +53,8 @@ PLAIN = {
     ("PORT",): ["webserver", "flower"],
     ("PUBLIC_PORT", "CPU_UNITS", "SESSION_MINUTES", "HAS_TLS"): ["webserver"],
     ("MACHINE_ROLES", "MACHINE_AUDIENCE", "STS_URL"): ["webserver"],
+    ("OIDC_ISSUER", "OIDC_CLIENT_ID", "OIDC_SCOPES", "OIDC_GROUPS_CLAIM"): ["webserver"],
+    ("ROLE_MAPPING",): ["webserver", "migrate"],
     ("MEMORY_MIB",): ["webserver", "runner"],
 }
 SECRET = {
@@ -64,6 +66,7 @@ SECRET = {
     ("JWT_SECRET",): ["webserver", "scheduler"],
     ("ADMIN_PASSWORD",): ["migrate", "flower"],
     ("USER_PASSWORDS",): ["migrate"],
+    ("OIDC_CLIENT_SECRET",): ["webserver"],
 }
 
 

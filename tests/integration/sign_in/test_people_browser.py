@@ -1,0 +1,135 @@
+"""Three people of three groups in a headless Chromium: a real Airflow, a real Postgres, a provider's process."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+
+from bench.micro.page.webserver import Webserver, running_webserver
+from local.servers.ports import HOST, free_port
+from local.servers.redis import Redis
+from local.ui.chromium import INSTALLS_WITHIN_S, find_chromium
+from sign_in import names
+from tests.integration.sign_in.conftest import Database
+from tests.support.identity_provider import CLIENT_ID, CLIENT_SECRET, IdentityProvider, identity_provider
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(2 * INSTALLS_WITHIN_S + 300)]
+
+SHOWN_WITHIN_MS = 120_000  # the machine may be busy
+USERS = {
+    "ann": {"preferred_username": "ann", "groups": ["leads"]},
+    "bob": {"preferred_username": "bob", "groups": ["operators"]},
+    "cay": {"preferred_username": "cay", "groups": ["readers"]},
+    "dan": {"preferred_username": "dan", "groups": ["nobodies"]},
+}
+MAPPING = '{"leads": "Admin", "operators": "Op", "readers": "Viewer"}'
+CONNECTION = {"connection_id": "", "conn_type": "http", "host": "example.com"}
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Browser]:
+    path = find_chromium()
+    if path is None:
+        pytest.skip("NO BROWSER: install chromium, or run as root where apt-get can")
+    expect.set_options(timeout=SHOWN_WITHIN_MS)
+    with sync_playwright() as playwright:
+        started = playwright.chromium.launch(executable_path=path)
+        yield started
+        started.close()
+
+
+@pytest.fixture(scope="module")
+def provider(tmp_path_factory: pytest.TempPathFactory) -> Iterator[IdentityProvider]:
+    with identity_provider(tmp_path_factory.mktemp("provider")) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def site(
+    broker: Redis, database: Database, provider: IdentityProvider, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Webserver]:
+    port = free_port()
+    settings = {
+        **database.settings,
+        "PUBLIC_PORT": str(port),
+        "AIRFLOW__API__BASE_URL": f"http://{HOST}:{port}",
+        names.OIDC_ISSUER: provider.issuer,
+        names.OIDC_CLIENT_ID: CLIENT_ID,
+        names.OIDC_CLIENT_SECRET: CLIENT_SECRET,
+        names.ROLE_MAPPING: MAPPING,
+    }
+    provider.tell(users=USERS, redirects=[f"http://{HOST}:{port}/auth/oidc/callback"])
+    home: Path = tmp_path_factory.mktemp("airflow")
+    with running_webserver(home=home, broker_url=f"redis://{broker.host}:{broker.port}/0", settings=settings) as server:
+        yield server
+
+
+def enter(chromium: Browser, site: Webserver, provider: IdentityProvider, person: str) -> Page:
+    """Open Airflow as this person, whom the provider signs in without asking."""
+    provider.tell(user=person)
+    page = chromium.new_context().new_page()
+    page.set_default_timeout(SHOWN_WITHIN_MS)
+    page.goto(site.url)
+    return page
+
+
+def work(chromium: Browser, site: Webserver, provider: IdentityProvider, person: str) -> Page:
+    """Open Airflow as this person; return when the UI, which notices by itself that one must sign in, has its token."""
+    page = enter(chromium, site, provider, person)
+    page.wait_for_function("() => fetch('/ui/auth/me').then(answer => answer.ok)", polling=500)
+    page.wait_for_load_state()
+    return page
+
+
+def status(page: Page, method: str, path: str, **content: Any) -> int:
+    return page.request.fetch(path, method=method, **content).status
+
+
+@pytest.mark.parametrize(
+    ("person", "changes", "reads_audit"), [("ann", 201, 200), ("bob", 201, 403), ("cay", 403, 403)]
+)
+def test_each_person_does_what_the_group_s_role_may(
+    chromium: Browser, site: Webserver, provider: IdentityProvider, person: str, changes: int, reads_audit: int
+) -> None:
+    page = work(chromium, site, provider, person)
+    said = page.request.get(f"{site.url}/ui/auth/me").json()
+    assert said["username"].startswith(f"oidc:{person}:")
+    connection = {**CONNECTION, "connection_id": f"of-{person}"}
+    assert status(page, "POST", f"{site.url}/api/v2/connections", data=connection) == changes
+    # No such DAG: who may trigger one learns that, the others do not.
+    run = {"logical_date": None}
+    expected = 403 if person == "cay" else 404
+    assert status(page, "POST", f"{site.url}/api/v2/dags/none/dagRuns", data=run) == expected
+    assert status(page, "GET", f"{site.url}/api/v2/eventLogs") == reads_audit
+    page.goto(f"{site.url}/plugin/fleet")
+    expect(page.get_by_test_id("fleet-verdict")).to_be_visible()
+    page.context.close()
+
+
+def test_the_audit_log_has_the_person_s_name(chromium: Browser, site: Webserver, provider: IdentityProvider) -> None:
+    page = work(chromium, site, provider, "bob")
+    connection = {**CONNECTION, "connection_id": "audited"}
+    assert status(page, "POST", f"{site.url}/api/v2/connections", data=connection) == 201
+    lead = work(chromium, site, provider, "ann")
+    entries = lead.request.get(f"{site.url}/api/v2/eventLogs?event=post_connection&limit=100").json()["event_logs"]
+    assert any(entry["owner"].startswith("oidc:bob:") for entry in entries)
+    for each in (page, lead):
+        each.context.close()
+
+
+def test_without_a_role_one_page_says_so(chromium: Browser, site: Webserver, provider: IdentityProvider) -> None:
+    page = enter(chromium, site, provider, "dan")
+    expect(page.get_by_role("heading")).to_have_text("You have no role in this Airflow")
+    assert status(page, "GET", f"{site.url}/fleet/api/fleet") == 401
+    page.context.close()
+
+
+def test_signing_out_stays_signed_out(chromium: Browser, site: Webserver, provider: IdentityProvider) -> None:
+    page = work(chromium, site, provider, "ann")
+    page.goto(f"{site.url}/api/v2/auth/logout")
+    expect(page.get_by_role("heading")).to_have_text("You are signed out")
+    assert status(page, "GET", f"{site.url}/api/v2/dags") == 401
+    assert any("end" in asked for asked in provider.tell())
+    page.context.close()
