@@ -37,6 +37,7 @@ def given(relay: Relay, server: PostgresServer, *, presents: Authority, knows: A
         "DATABASE_PASSWORD": server.password,
         "DATABASE_SSLMODE": "verify-full",
         "DATABASE_AUTHORITIES": str(knows.ca_path),
+        "ADMIN_PASSWORD": "of-nobody-here",
     }
 
 
