@@ -38,7 +38,7 @@ from autoscaler.forecast import expected_slots
 from autoscaler.memory import Memory
 from autoscaler.observation import Fleet, Observation, Service, Unreadable, Worker
 from autoscaler.policy import Policy
-from autoscaler.racing import Budget
+from autoscaler.racing import LAUNCH_BURST, Budget
 from autoscaler.reason import in_words
 from autoscaler.retirement import retiring
 from autoscaler.rollout import plan_rollout
@@ -178,7 +178,7 @@ def _budget_after(plan: Plan, count: DesiredCount, situation: Situation) -> Budg
     """Return the budget after this tick's launches and cancellations. A rollout ends all races."""
     budget, now = situation.budget, situation.now
     if situation.service.is_rolling_out:
-        return replace(budget, racers=0)
+        return replace(budget, racers=0, most=LAUNCH_BURST)
     launched = count.desired - situation.service.desired
     racers = min(plan.racers, max(0, launched - plan.needed))
     age_s = situation.boots.oldest_s(now=now)

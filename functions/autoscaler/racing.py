@@ -32,7 +32,8 @@ class Budget:
     """What races may still cost.
 
     `left_s`: worker-seconds, without those that are set aside for the `racers`: boots under way beyond the need.
-    `workers`: how many ran at the time `at` (Redis's). `fresh`: the racers that were launched then.
+    `workers`: how many ran at the time `at` (Redis's). `fresh`: the racers that were launched then. `most`: how many more
+    may join at this tick, whatever they cost.
     """
 
     left_s: float = 0.0
@@ -40,29 +41,31 @@ class Budget:
     workers: int = 0
     at: float = 0.0
     fresh: int = 0
+    most: int = LAUNCH_BURST
 
     @property
     def affordable(self) -> int:
         """How many more boots may race."""
-        return max(0, int(self.left_s // MOST_COST_S))
+        return min(self.most, max(0, int(self.left_s // MOST_COST_S)))
 
     def earn(self, workers: int, *, share: float, now: float) -> Budget:
         """Add the `share` of what the workers cost since the last tick: of those that ran then and run now.
 
-        A repeated tick has not launched the racers of this moment yet.
+        A repeated tick has not launched the racers of this moment yet, and launches no more than the first one did: that
+        may have cancelled a boot, and the others must not race in its place.
         """
         if now == self.at:
             left_s = self.left_s + self.fresh * MOST_COST_S
-            return replace(self, left_s=left_s, racers=self.racers - self.fresh, fresh=0)
+            return replace(self, left_s=left_s, racers=self.racers - self.fresh, fresh=0, most=self.fresh)
         elapsed_s = max(0.0, now - self.at)
         cost_s = min(workers, self.workers) * min(elapsed_s, LONGEST_GAP_S)
         kept_s = self.left_s * math.exp(-elapsed_s / LATELY_S)
-        return replace(self, left_s=kept_s + share * cost_s, workers=workers, at=now, fresh=0)
+        return replace(self, left_s=kept_s + share * cost_s, workers=workers, at=now, fresh=0, most=LAUNCH_BURST)
 
     def launch(self, racers: int) -> Budget:
         """Set aside what these racers cost at most."""
         left_s = self.left_s - racers * MOST_COST_S
-        return replace(self, left_s=left_s, racers=self.racers + racers, fresh=racers)
+        return replace(self, left_s=left_s, racers=self.racers + racers, fresh=racers, most=LAUNCH_BURST)
 
     def settle(self, *, cancelled: int, age_s: float, booting: int) -> Budget:
         """Take back what cancelled racers did not cost; `age_s` is the age of the oldest, `booting` are left.

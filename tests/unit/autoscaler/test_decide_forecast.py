@@ -86,7 +86,7 @@ def test_no_forecast_holds_back_workers_for_the_backlog(forecast: Any) -> None:
 @pytest.mark.parametrize("forecast", [None, (), ((NOW + 600, 99),), ((NOW - 1, 4),), ((NOW - 1, 40),)])
 def test_no_forecast_holds_back_boots_that_race_for_the_backlog(forecast: Any) -> None:
     racing = replace(POLICY, maximum=100, boots_per_task=0.65, racing_budget=0.05)
-    rich = replace(LEARNED, racing=Budget(left_s=1e6, at=NOW))
+    rich = replace(LEARNED, racing=Budget(left_s=1e6, at=NOW - 1))
     assert decided(seen(queued=40, forecast=forecast), rich, racing).desired == 26
 
 

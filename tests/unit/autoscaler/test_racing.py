@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from autoscaler.boots import Boots, Launch
 from autoscaler.decide import decide
 from autoscaler.memory import Memory
 from autoscaler.observation import Deployment, Fleet, Observation, Service, Worker
@@ -20,7 +21,7 @@ from fleet.member import CONSUMING
 
 NOW = 1_000_000.0
 POLICY = Policy(minimum=0, maximum=1000, concurrency=16, boots_per_task=0.7, racing_budget=0.05)
-RICH = Budget(left_s=1e6, at=NOW)
+RICH = Budget(left_s=1e6, at=NOW - 1)
 
 
 @pytest.mark.parametrize(
@@ -190,7 +191,7 @@ RACING = replace(POLICY, concurrency=4, boots_per_task=0.65)
 def test_more_workers_are_launched_than_are_needed_so_that_the_first_ones_are_early(
     queued: int, left_s: float, desired: int
 ) -> None:
-    decision = decide(seen(queued=queued, desired=1), RACING, Memory(racing=Budget(left_s=left_s, at=NOW)))
+    decision = decide(seen(queued=queued, desired=1), RACING, Memory(racing=Budget(left_s=left_s * 1.0001, at=NOW - 1)))
     assert decision.desired == desired
     assert decision.memory.racing.racers == desired - 1 - -(-queued // 4)
     assert ("boots race" in decision.reason) == (decision.memory.racing.racers > 0)
@@ -201,6 +202,20 @@ def test_a_repeated_tick_launches_the_same_racers_from_the_same_budget() -> None
     again = decide(seen(queued=20, desired=1), RACING, first.memory)
     assert (again.desired, again.memory.racing) == (first.desired, first.memory.racing)
     assert first.desired == 6 + 2  # what was saved 9 s ago is a little less than three racers cost
+
+
+def test_no_boot_races_in_the_place_of_one_that_the_same_tick_has_cancelled() -> None:
+    """Lambda can invoke a function twice for one tick, which observes the same."""
+    deployment = Deployment(id="ecs-svc/0", status="PRIMARY", task_definition="worker:1", running=0)
+    service = Service(desired=3, running=0, pending=0, deployments=(deployment,))
+    observation = Observation(now=NOW, queued={"default": 5}, fleet=Fleet(workers=()), service=service)
+    policy = replace(RACING, boots_per_task=0.65, scale_in_after_s=0.0)
+    memory = Memory(
+        boots=Boots(launches=(Launch(at=NOW - 120, tasks=1),)), racing=Budget(left_s=MOST_COST_S + 1, at=NOW - 600)
+    )
+    first = decide(observation, policy, memory)
+    again = decide(observation, policy, first.memory)
+    assert (first.desired, again.desired) == (2, 3)
 
 
 def test_a_race_ends_when_its_first_minute_is_paid() -> None:

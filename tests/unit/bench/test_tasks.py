@@ -25,7 +25,7 @@ def a_turn(*, worker: Mapping[str, float], per_s: float = 4.0, idle_mib: float =
         worker_start_s=3.0,
         to_start_s=[1.0, 2.0, 3.0],
         to_end_s=[2.0, 3.0, 4.0],
-        scheduler_idle_cores=0.1,
+        scheduler_idle_cores=0.04,
         scheduler_mib=200.0,
         bursts=dict.fromkeys((*BURSTS, HEADROOM), burst),
         full={slots: Full(busy_mib=400.0, idle_mib=idle_mib, webserver_cores=0.02) for slots in QUICK.slots},
@@ -33,7 +33,7 @@ def a_turn(*, worker: Mapping[str, float], per_s: float = 4.0, idle_mib: float =
 
 
 STOCK = a_turn(worker={"worker": 100.0})
-PRODUCT = a_turn(worker={"runner": 45.0, "worker": 5.0}, per_s=8.0, idle_mib=150.0)
+PRODUCT = replace(a_turn(worker={"runner": 45.0, "worker": 5.0}, per_s=8.0, idle_mib=150.0), to_end_s=[0.3, 0.4, 0.5])
 
 
 def a_report(*, other_share: float = 0.0, product: Turn = PRODUCT) -> Report:
