@@ -32,8 +32,8 @@ class Budget:
     """What races may still cost.
 
     `left_s`: worker-seconds, without those that are set aside for the `racers`: boots under way beyond the need.
-    `workers`: how many ran at the time `at` (Redis's). `fresh`: the racers that were launched then. `most`: how many more
-    may join at this tick, whatever they cost.
+    `workers`: how many ran at the time `at` (Redis's). `fresh`: the racers that were launched then. `most`: how many
+    more may join at this tick, whatever they cost.
     """
 
     left_s: float = 0.0
@@ -51,8 +51,8 @@ class Budget:
     def earn(self, workers: int, *, share: float, now: float) -> Budget:
         """Add the `share` of what the workers cost since the last tick: of those that ran then and run now.
 
-        A repeated tick has not launched the racers of this moment yet, and launches no more than the first one did: that
-        may have cancelled a boot, and the others must not race in its place.
+        A repeated tick has not launched the racers of this moment yet, and launches no more than the first one did:
+        that may have cancelled a boot, and the others must not race in its place.
         """
         if now == self.at:
             left_s = self.left_s + self.fresh * MOST_COST_S
