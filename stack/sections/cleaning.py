@@ -65,7 +65,7 @@ def _container(base: Foundation) -> Container:
     needed = {name: value for name, value in database.environment.items() if name != "DATABASE_SECRET_ARN"}
     return Container(
         role=ROLE,
-        memory_mib=MEMORY_MIB,
+        memory_mib=int(MEMORY_MIB),
         environment={**needed, "CLEAN_KEEP_DAYS": database.keep_days},
         secrets=database.secrets,
         health=None,

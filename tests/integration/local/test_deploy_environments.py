@@ -24,7 +24,11 @@ NEXT_IMAGE = "123456789012.dkr.ecr.us-east-1.amazonaws.com/airflow-on-ecs:0.1.1"
 PLACEHOLDER = re.compile(r"arn:aws:acm:us-east-1:123456789012:certificate/0[0-]+")
 SCALED = 3
 # The types of resources that a change of the image's version may change: the autoscaler is told the workers' revision.
-OF_A_VERSION = {"AWS::ECS::TaskDefinition", "AWS::ECS::Service", "AWS::Lambda::Function"}
+# The schedule of the cleaning starts a version's own task definition, and its role may start no other.
+OF_A_VERSION = {
+    *("AWS::ECS::TaskDefinition", "AWS::ECS::Service", "AWS::Lambda::Function"),
+    *("AWS::IAM::Role", "AWS::Scheduler::Schedule"),
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -132,7 +136,7 @@ def test_an_environment_is_created_and_updated(
 
 
 @pytest.mark.parametrize("environment", ENVIRONMENTS)
-def test_another_version_of_the_image_changes_task_definitions_services_and_the_autoscaler_only(
+def test_another_version_of_the_image_changes_only_what_runs_it_or_starts_it(
     deployed: "functools._lru_cache_wrapper[Deployed]", environment: str
 ) -> None:
     assert deployed(environment).changed == OF_A_VERSION
