@@ -26,7 +26,7 @@ unexport PYTHONDONTWRITEBYTECODE
 unexport PYTHONPATH
 override export SAM_CLI_TELEMETRY := 0
 
-.PHONY: help setup setup-dev setup-local setup-bench demo faults prewarm up deploy-local down decisions versions versions-asked sleep wake clean-database drill cost check image renew-base package release promote rollback releases settle pipeline-role pipeline-ledger test test-all test-fast test-image protocol pictures compiled bench replay lint format template lock options clean
+.PHONY: help setup setup-dev setup-local setup-bench demo faults prewarm up deploy-local down decisions versions versions-asked sleep wake clean-database drill cost check image renew-base package release promote rollback releases settle pipeline-role pipeline-ledger test test-all test-ci test-fast test-image protocol pictures compiled bench replay lint format template lock options clean
 
 help: ## list the commands
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 12
@@ -135,9 +135,13 @@ test: setup lint ## lint, unit tests, the protocol's model, quick integration te
 	@$(PYTEST) $(SEVERAL) "not slow and not acceptance and not image" tests
 	@$(PYTEST) -m "acceptance and not slow" tests/acceptance
 
-test-all: test ## `make test`, then the slow tests, as CI runs them
+test-all: test ## `make test`, then the slow tests, as the workflows do
 	@$(PYTEST) $(SEVERAL) "slow and not acceptance and not image" tests
 	@$(PYTEST) -m "acceptance and slow" tests/acceptance
+
+test-ci: test ## `make test`, then the slow tests but the longest, as .ci/run does
+	@$(PYTEST) $(SEVERAL) "slow and not acceptance and not image" tests
+	@$(PYTEST) -m "acceptance and slow and not longest" tests/acceptance
 
 test-fast: setup-dev ## run the unit tests
 	@$(BIN)/python -m pytest -n 2 tests/unit

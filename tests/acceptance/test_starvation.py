@@ -9,7 +9,7 @@ import pytest
 from local.scenarios.faults.ten_pools import MEASURED
 from tests.acceptance.conftest import Command
 
-pytestmark = [pytest.mark.acceptance, pytest.mark.slow, pytest.mark.timeout(1300)]
+pytestmark = [pytest.mark.acceptance, pytest.mark.slow, pytest.mark.longest, pytest.mark.timeout(1300)]
 
 FLOOD = 500
 TIMEOUT_S = 1200
