@@ -10,7 +10,6 @@ ALLOWED: dict[str, str] = {
     "stop_another_task": ONE_USER,
     "read_the_log_file_of_another_task": ONE_USER,
     "write_the_log_file_of_another_task": ONE_USER,
-    "api_find_its_own_token": "it is its own task's, and only starts it",
     "supervisor_change_a_variable": ONE_DEPLOYMENT,
     "supervisor_change_an_xcom_of_another_dag": ONE_DEPLOYMENT,
     "supervisor_connection_of_another_dag": ONE_DEPLOYMENT,
