@@ -131,17 +131,16 @@ pipeline-ledger: setup-dev ## let only an environment's own role write its ledge
 # CONTRIBUTING.md says which tests are marked slow.
 override PYTEST := $(BIN)/python -m pytest
 override SEVERAL := -n 4 --dist loadfile --no-loadscope-reorder -m
-test: setup lint ## lint, unit tests, the protocol's model, quick integration tests, one demonstration (some ten minutes)
+test: setup lint ## lint, unit tests, the protocol's model, quick integration tests, one demonstration (some fifteen minutes)
 	@$(PYTEST) $(SEVERAL) "not slow and not acceptance and not image" tests
 	@$(PYTEST) -m "acceptance and not slow" tests/acceptance
-
-test-all: test ## `make test`, then the slow tests, as the workflows do
-	@$(PYTEST) $(SEVERAL) "slow and not acceptance and not image" tests
-	@$(PYTEST) -m "acceptance and slow" tests/acceptance
 
 test-ci: test ## `make test`, then the slow tests but the longest, as .ci/run does
 	@$(PYTEST) $(SEVERAL) "slow and not acceptance and not image" tests
 	@$(PYTEST) -m "acceptance and slow and not longest" tests/acceptance
+
+test-all: test-ci ## `make test-ci`, then the longest tests, as the workflows do
+	@$(PYTEST) -m "acceptance and slow and longest" tests/acceptance
 
 test-fast: setup-dev ## run the unit tests
 	@$(BIN)/python -m pytest -n 2 tests/unit

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 import pytest
 import redis
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, expect
 
 from bench.micro.page import sample_fleet
 from bench.micro.page.sample_fleet import HOSTILE, OLDER, a_member, airflow_members
@@ -20,7 +20,8 @@ from fleet import registry
 from fleet.member import CONSUMING, DRAINING
 from fleet.registry import Registry
 from local.servers.redis import Redis
-from local.ui.chromium import INSTALLS_WITHIN_S, find_chromium
+from local.ui.chromium import INSTALLS_WITHIN_S
+from tests.support.headless_chromium import headless_chromium
 
 # The folder of the documentation's picture; by default that of the other output.
 PICTURES = Path(os.environ.get("FLEET_PICTURES") or Path(__file__).parents[3] / ".local" / "pictures")
@@ -59,14 +60,8 @@ class Visit:
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    path = find_chromium()
-    if path is None:
-        pytest.skip("NO BROWSER: the Fleet page is not tested. Install chromium, or run as root where apt-get can")
-    expect.set_options(timeout=SHOWN_WITHIN_MS)
-    with sync_playwright() as playwright:
-        started = playwright.chromium.launch(executable_path=path)
+    with headless_chromium(shown_within_ms=SHOWN_WITHIN_MS, untested="the Fleet page") as started:
         yield started
-        started.close()
 
 
 @pytest.fixture(scope="module")

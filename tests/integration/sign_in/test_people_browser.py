@@ -5,14 +5,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 
 from bench.micro.page.webserver import Webserver, running_webserver
 from local.servers.ports import HOST, free_port
 from local.servers.redis import Redis
-from local.ui.chromium import INSTALLS_WITHIN_S, find_chromium
+from local.ui.chromium import INSTALLS_WITHIN_S
 from sign_in import names
 from tests.integration.sign_in.conftest import Database
+from tests.support.headless_chromium import headless_chromium
 from tests.support.identity_provider import CLIENT_ID, CLIENT_SECRET, IdentityProvider, identity_provider
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(2 * INSTALLS_WITHIN_S + 300)]
@@ -30,14 +31,8 @@ CONNECTION = {"connection_id": "", "conn_type": "http", "host": "example.com"}
 
 @pytest.fixture(scope="module")
 def chromium() -> Iterator[Browser]:
-    path = find_chromium()
-    if path is None:
-        pytest.skip("NO BROWSER: install chromium, or run as root where apt-get can")
-    expect.set_options(timeout=SHOWN_WITHIN_MS)
-    with sync_playwright() as playwright:
-        started = playwright.chromium.launch(executable_path=path)
+    with headless_chromium(shown_within_ms=SHOWN_WITHIN_MS, untested="three people signing in") as started:
         yield started
-        started.close()
 
 
 # Two requests of one page can each begin a sign-in, and the cookie of the one that the browser has left may come last.
