@@ -44,8 +44,7 @@ class EarlyTask:
     """The process of the one task that this process will supervise."""
 
     def __init__(self) -> None:
-        self._pid: int | None = None
-        self._channels: Channels | None = None
+        self._waiting: tuple[int, Channels] | None = None
 
     @contextlib.contextmanager
     def forked(self) -> Iterator[None]:
@@ -57,7 +56,7 @@ class EarlyTask:
         with contextlib.suppress(OSError):
             os.setpgid(pid, pid)  # also here: whichever process is faster
         theirs.close()
-        self._pid, self._channels = pid, ours
+        self._waiting = pid, ours
         try:
             yield
         finally:
@@ -66,9 +65,8 @@ class EarlyTask:
 
     def take(self) -> tuple[int, Channels] | None:
         """Return the process id and the supervisor's ends; None if there is no process, or no longer."""
-        pid, channels = self._pid, self._channels
-        self._pid = self._channels = None
-        return None if pid is None or channels is None else (pid, channels)
+        waiting, self._waiting = self._waiting, None
+        return waiting
 
     def install(self) -> None:
         """Let Airflow's supervisor take the process instead of forking one.
@@ -84,13 +82,10 @@ class EarlyTask:
         start, register = watched.start.__func__, watched._register_pipe_readers
 
         def start_early(cls: Any, /, *, target: Any = supervisor._subprocess_main, **arguments: Any) -> Any:
-            taken = self.take()
-            if taken is None:
+            is_task = target is supervisor._subprocess_main and not arguments.get("use_exec")
+            if not is_task or (taken := self.take()) is None:
                 return start(cls, target=target, **arguments)
             pid, ours = taken
-            if target is not supervisor._subprocess_main or arguments.get("use_exec"):
-                _end(pid, ours)
-                return start(cls, target=target, **arguments)
             arguments.pop("use_exec", None)
             logger = arguments.pop("logger", None) or supervisor.structlog.get_logger(logger_name="task").bind()
             process = cls(
