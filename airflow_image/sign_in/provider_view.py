@@ -5,10 +5,11 @@ from __future__ import annotations
 import logging
 import time
 from typing import Any
+from urllib.parse import urlsplit
 
 from airflow.providers.fab.www.views import get_safe_url
 from airflow.providers.fab.www.views import redirect as redirect_with_token
-from flask import g, redirect, request, session
+from flask import current_app, g, redirect, request, session
 from flask_appbuilder import BaseView, expose
 
 from sign_in import flows
@@ -32,18 +33,31 @@ class ProviderView(BaseView):  # type: ignore[misc]  # Flask is not type-checked
     @expose("/start")  # type: ignore[untyped-decorator]
     def start(self) -> Any:
         """Begin a sign-in."""
-        flow = flows.begin(session, target=get_safe_url(request.args.get("next", "")), now=time.time())
+        now, target = time.time(), get_safe_url(request.args.get("next", ""))
+        if len(target) > flows.LONGEST_TARGET:
+            target = get_safe_url("")
+        flow = flows.begin(target=target, now=now)
         try:
             url = _ours().provider.authorization_url(state=flow.state, nonce=flow.nonce, verifier=flow.verifier)
         except ProviderAway as error:
             return _away(error)
-        return redirect(url)
+        response, cookies = redirect(url), _cookies()
+        for name in cookies.surplus(request.cookies, now=now):
+            _forget(response, name)
+        response.set_cookie(flow.cookie, cookies.value(flow), max_age=flows.LASTS_S, **_cookie_settings())
+        return response
 
     @expose("/callback")  # type: ignore[untyped-decorator]
     def callback(self) -> Any:
         """Finish a sign-in, with the code that the provider gave the browser."""
+        flow = _cookies().find(request.cookies, state=request.args.get("state", ""), now=time.time())
+        response = self._finish(flow)
+        if flow is not None:
+            _forget(response, flow.cookie)
+        return response
+
+    def _finish(self, flow: flows.Flow | None) -> Any:
         ours = _ours()
-        flow = flows.finish(session, state=request.args.get("state", ""), now=time.time())
         try:
             if flow is None:
                 raise Refused("this browser did not begin it, or more than ten minutes ago")
@@ -96,6 +110,24 @@ def _ours() -> SignInProvider:
     if ours is None:
         raise RuntimeError("this environment has no provider")
     return ours
+
+
+def _cookies() -> flows.Cookies:
+    return flows.Cookies(current_app.secret_key)
+
+
+def _cookie_settings() -> dict[str, Any]:
+    """Return what the cookies of sign-ins have: the browser shows them to these pages only, and to no script."""
+    return {
+        "path": urlsplit(_ours().provider.client.redirect_uri).path.rpartition("/")[0],
+        "secure": current_app.config["SESSION_COOKIE_SECURE"],
+        "httponly": True,
+        "samesite": "Lax",  # the provider's redirect comes from another site
+    }
+
+
+def _forget(response: Any, cookie: str) -> None:
+    response.delete_cookie(cookie, **_cookie_settings())
 
 
 def _away(error: ProviderAway) -> Any:

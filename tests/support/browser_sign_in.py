@@ -25,6 +25,10 @@ class Browser:
     def cookies(self) -> dict[str, str]:
         return {each.name: each.value or "" for each in self.http.cookies.jar}
 
+    def take(self, answer: httpx.Response) -> None:
+        """Take the cookies of an answer to a request that was sent without any."""
+        self.http.cookies.extract_cookies(answer)
+
     def get(self, path: str) -> httpx.Response:
         """GET with every cookie: this connection has no TLS, and a client would keep `Secure` cookies to itself."""
         return self.http.get(path, headers={"Cookie": _header(self.cookies())})

@@ -35,14 +35,6 @@ def chromium() -> Iterator[Browser]:
         yield started
 
 
-# Two requests of one page can each begin a sign-in, and the cookie of the one that the browser has left may come last.
-# Then the other is refused, and a person starts again.
-START_AGAIN = """addEventListener("DOMContentLoaded", () => {
-  if (document.querySelector("h1")?.textContent !== "The sign-in was not accepted") return
-  document.querySelectorAll("a").forEach(link => { if (link.textContent === "Start again") link.click() })
-})"""
-
-
 @pytest.fixture(scope="module")
 def provider(tmp_path_factory: pytest.TempPathFactory) -> Iterator[IdentityProvider]:
     with identity_provider(tmp_path_factory.mktemp("provider")) as running:
@@ -74,7 +66,6 @@ def enter(chromium: Browser, site: Webserver, provider: IdentityProvider, person
     provider.tell(user=person)
     page = chromium.new_context().new_page()
     page.set_default_timeout(SHOWN_WITHIN_MS)
-    page.add_init_script(START_AGAIN)
     page.goto(site.url)
     return page
 

@@ -16,6 +16,7 @@ from bench.micro.page.webserver import PASSWORD, Webserver, running_webserver
 from local.servers.ports import HOST, free_port
 from local.servers.redis import Redis
 from sign_in import names
+from sign_in.flows import MOST
 from sign_in.people import person_of
 from tests.integration.sign_in.conftest import Database
 from tests.support.browser_sign_in import Browser
@@ -215,6 +216,44 @@ def test_a_code_is_good_for_one_sign_in_of_the_browser_that_asked_for_it(site: S
     assert browser.get(path).status_code == 401
     assert not is_in(browser)
     other.close()
+
+
+@pytest.mark.parametrize("last", [0, 1])
+def test_of_sign_ins_that_a_page_begins_at_once_each_may_finish(site: Site, browser: Browser, last: int) -> None:
+    site.provider.tell(user="sub-ann")
+    # A browser has no cookie yet when it sends both requests, and takes the answers in any order.
+    with ThreadPoolExecutor(2) as pool:
+        begun = list(pool.map(lambda _: httpx.get(f"{site.server.url}/auth/oidc/start", timeout=60), range(2)))
+    for answer in (begun[1 - last], begun[last]):
+        browser.take(answer)
+    assert [back(browser, answer.headers["location"]).status_code for answer in begun] == [302, 302]
+    assert is_in(browser)
+
+
+def test_the_cookie_of_a_sign_in_is_for_its_pages_and_gone_at_its_end(site: Site, browser: Browser) -> None:
+    site.provider.tell(user="sub-ann")
+    answer = browser.get("/auth/oidc/start?next=/" + "x" * 5000)
+    (cookie,) = answer.headers.get_list("set-cookie")
+    assert cookie.startswith("sign_in_")
+    for part in ("Path=/auth/oidc;", "HttpOnly", "Secure", "SameSite=Lax", "Max-Age=600"):
+        assert part in cookie
+    assert back(browser, answer.headers["location"]).status_code == 302
+    assert not [name for name in browser.cookies() if name.startswith("sign_in_")]
+
+
+def test_a_browser_keeps_some_sign_ins_and_no_more(site: Site, browser: Browser) -> None:
+    site.provider.tell(user="sub-ann")
+    begun = [to_provider(browser, "/auth/oidc/start") for _ in range(MOST + 1)]
+    assert len([name for name in browser.cookies() if name.startswith("sign_in_")]) == MOST
+    assert [back(browser, url).status_code for url in begun] == [401, *[302] * MOST]
+
+
+def test_a_sign_in_that_begins_too_late_leaves_the_session_alone(site: Site, browser: Browser) -> None:
+    sign_in(site, browser, "sub-ann")
+    session = browser.cookies()["session"]
+    browser.take(httpx.get(f"{site.server.url}/auth/oidc/start", timeout=60))
+    assert browser.cookies()["session"] == session
+    assert is_in(browser)
 
 
 def test_a_verifier_of_another_sign_in_is_refused(site: Site, browser: Browser) -> None:

@@ -1,10 +1,9 @@
-"""Unit tests of who a provider's claims name, and of the sign-ins that a browser has begun."""
+"""Unit tests of who a provider's claims name."""
 
 from typing import Any
 
 import pytest
 
-from sign_in import flows
 from sign_in.people import MappingError, Person, parse_mapping, person_of
 
 MAPPING = parse_mapping('{"leads": "Admin", "team": ["Op", "Analyst"], "readers": "Viewer"}')
@@ -82,28 +81,3 @@ def test_without_a_mapping_no_group_has_a_role(text: str) -> None:
 def test_what_is_no_mapping_is_refused(text: str) -> None:
     with pytest.raises(MappingError):
         parse_mapping(text)
-
-
-def test_a_flow_is_finished_once_by_the_browser_that_began_it() -> None:
-    session: dict[str, Any] = {}
-    flow = flows.begin(session, target="/dags", now=1000.0)
-    assert flows.finish({}, state=flow.state, now=1001.0) is None
-    assert flows.finish(session, state="other", now=1001.0) is None
-    assert flows.finish(session, state=flow.state, now=1001.0) == flow
-    assert flows.finish(session, state=flow.state, now=1002.0) is None
-
-
-def test_a_flow_ends_after_ten_minutes() -> None:
-    session: dict[str, Any] = {}
-    flow = flows.begin(session, target="/", now=1000.0)
-    assert flows.finish(session, state=flow.state, now=1000.0 + flows.LASTS_S) is None
-
-
-def test_tabs_may_sign_in_at_once_up_to_a_number() -> None:
-    session: dict[str, Any] = {}
-    begun = [flows.begin(session, target=f"/{number}", now=1000.0) for number in range(flows.MOST + 1)]
-    found = [flows.finish(session, state=flow.state, now=1001.0) for flow in begun]
-    assert found == [None, *begun[1:]]
-    secrets = {value for flow in begun for value in (flow.state, flow.nonce, flow.verifier)}
-    assert len(secrets) == 3 * len(begun)
-    assert min(map(len, secrets)) >= 43
