@@ -1,4 +1,4 @@
-"""The sign-ins that a browser has begun and not finished: state, nonce and PKCE's verifier of each, in a cookie of its own.
+"""The sign-ins that a browser has begun and not finished: state, nonce and PKCE's verifier, in a cookie of each.
 
 A page may begin several at once. In one session, whichever answer came last would replace the others'.
 """
