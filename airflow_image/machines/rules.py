@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from urllib.parse import urlsplit
+
+from oidc.addresses import is_address
 
 ISSUER, AUDIENCE, AWS = "issuer", "audience", "aws"
 # One of them says whose token it is. An issuer may serve all the world: a branch alone would let any repository in.
@@ -19,7 +20,6 @@ IDENTIFYING = frozenset(
 # What the check decides itself.
 RESERVED = frozenset(("iss", "aud", "exp", "iat", "nbf"))
 ROLE_ARN = re.compile(r"arn:(aws[a-z-]*):iam::([0-9]{12}):role/(?:[\w+=,.@/-]+/)?([\w+=,.@-]{1,64})", re.ASCII)
-LOOPBACK = frozenset(("127.0.0.1", "localhost"))
 LONGEST_ISSUER = 200
 
 
@@ -67,18 +67,6 @@ def parse_rules(text: str, *, audience: str) -> Rules:
         else:
             aws.append(rule)
     return Rules(tokens=tuple(tokens), aws=tuple(aws))
-
-
-def is_address(url: str) -> bool:
-    """Return whether an issuer, or its keys, may be there: https, or http on this machine."""
-    try:
-        parts = urlsplit(url)
-        host = parts.hostname or ""
-    except ValueError:
-        return False
-    if not host or parts.query or parts.fragment or "@" in parts.netloc or not url.isprintable() or " " in url:
-        return False
-    return parts.scheme == "https" or (parts.scheme == "http" and host in LOOPBACK)
 
 
 def _rule(line: str, *, audience: str) -> TokenRule | AwsRule:

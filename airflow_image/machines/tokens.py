@@ -5,49 +5,33 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-import jwt
-
-from machines.keys import Keys
 from machines.machine import Machine
-from machines.refusals import BadProof, NotMapped
+from machines.refusals import BadProof, NotMapped, Unavailable
 from machines.rules import TokenRule
+from oidc.fetch import ProviderAway
+from oidc.issuer import Issuer
+from oidc.tokens import NotValid, unverified, verify
 
-# Never what the token says. No algorithm whose key is a secret.
-ALGORITHMS = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512")
-NEEDED = ("exp", "iat", "iss", "aud", "sub")
-LEEWAY_S = 30
 LONGEST_LIFE_S = 86_400
 LONGEST_SUBJECT = 255  # by OpenID Connect
 LONGEST = 16_384  # characters of a token
-
-WORDS: Mapping[type[Exception], str] = {
-    jwt.ExpiredSignatureError: "it has expired",
-    jwt.ImmatureSignatureError: "it is not valid yet",
-    jwt.InvalidIssuedAtError: "it is not valid yet",
-    jwt.InvalidAudienceError: "it was made for another audience",
-    jwt.InvalidIssuerError: "another issuer made it",
-    jwt.MissingRequiredClaimError: "it lacks one of the claims " + ", ".join(NEEDED),
-    jwt.InvalidAlgorithmError: "it is signed with an algorithm that is not allowed",
-    jwt.InvalidSignatureError: "its signature is not of the issuer's key",
-}
 
 
 class Tokens:
     """Tells machines by their tokens."""
 
-    def __init__(self, rules: Sequence[TokenRule], *, make_keys: Callable[[str], Keys] = Keys) -> None:
+    def __init__(self, rules: Sequence[TokenRule], *, make_issuer: Callable[[str], Issuer] = Issuer) -> None:
         self._rules = tuple(rules)
-        self._keys = {issuer: make_keys(issuer) for issuer in sorted({rule.issuer for rule in rules})}
+        self._issuers = {name: make_issuer(name) for name in sorted({rule.issuer for rule in rules})}
 
     def identify(self, token: str) -> Machine:
         """Return the machine whose token this is. Raises BadProof, NotMapped or Unavailable."""
-        if len(token) > LONGEST:
-            raise BadProof("it is too long")
-        header, issuer = _read_unverified(token)
-        keys = self._keys.get(issuer)
-        if keys is None:
-            raise BadProof("its issuer is not one that a line of MachineRoles names")
-        claims = self._verify(token, header, issuer=issuer, keys=keys)
+        try:
+            issuer, claims = self._verify(token)
+        except NotValid as error:
+            raise BadProof(str(error)) from None
+        except ProviderAway as error:
+            raise Unavailable(str(error)) from None
         subject = claims["sub"]
         if not subject.isprintable() or len(subject) > LONGEST_SUBJECT:
             raise BadProof("its subject is not a name")
@@ -57,38 +41,19 @@ class Tokens:
                 return Machine(identity=identity, role=rule.role, detail=_detail(claims))
         raise NotMapped(f"no role is mapped to {identity}")
 
-    def _verify(self, token: str, header: Mapping[str, Any], *, issuer: str, keys: Keys) -> dict[str, Any]:
-        if header.get("alg") not in ALGORITHMS:  # before a key is looked for
-            raise BadProof(WORDS[jwt.InvalidAlgorithmError])
-        key_id = header.get("kid")
-        if not isinstance(key_id, str) or "crit" in header:
-            raise BadProof("its header names no key, or needs what is not known here")
-        audiences = sorted({rule.audience for rule in self._rules if rule.issuer == issuer})
-        try:
-            claims: dict[str, Any] = jwt.decode(
-                token,
-                keys.find(key_id),
-                algorithms=list(ALGORITHMS),
-                audience=audiences,
-                issuer=issuer,
-                leeway=LEEWAY_S,
-                options={"require": list(NEEDED)},
-            )
-        except jwt.PyJWTError as error:
-            raise BadProof(WORDS.get(type(error), "it is not a valid JSON Web Token")) from None
+    def _verify(self, token: str) -> tuple[str, dict[str, Any]]:
+        """Return the issuer's name and the claims. Raises NotValid and ProviderAway."""
+        if len(token) > LONGEST:
+            raise NotValid("it is too long")
+        name = unverified(token)[1].get("iss")
+        issuer = self._issuers.get(name) if isinstance(name, str) else None
+        if issuer is None:
+            raise NotValid("its issuer is not one that a line of MachineRoles names")
+        audiences = sorted({rule.audience for rule in self._rules if rule.issuer == issuer.name})
+        claims = verify(token, issuer=issuer, audiences=audiences)
         if float(claims["exp"]) - float(claims["iat"]) > LONGEST_LIFE_S:
-            raise BadProof("it is valid for more than a day")
-        return claims
-
-
-def _read_unverified(token: str) -> tuple[dict[str, Any], str]:
-    """Return the header and the issuer, which only say with which keys to verify the token."""
-    try:
-        header = jwt.get_unverified_header(token)
-        issuer = jwt.decode(token, options={"verify_signature": False}).get("iss")
-    except (jwt.PyJWTError, ValueError, RecursionError):
-        raise BadProof("it is not a JSON Web Token") from None
-    return header, issuer if isinstance(issuer, str) else ""
+            raise NotValid("it is valid for more than a day")
+        return issuer.name, claims
 
 
 def _fits(rule: TokenRule, claims: Mapping[str, Any]) -> bool:

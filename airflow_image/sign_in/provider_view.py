@@ -12,10 +12,11 @@ from airflow.providers.fab.www.views import redirect as redirect_with_token
 from flask import current_app, g, redirect, request, session
 from flask_appbuilder import BaseView, expose
 
+from oidc.fetch import ProviderAway
 from sign_in import flows
 from sign_in.page import page
 from sign_in.people import Person, person_of
-from sign_in.provider import ProviderAway, Refused
+from sign_in.provider import Refused
 from sign_in.provider_settings import SignInProvider, sign_in_provider
 from sign_in.users import NotActive, UnknownRole, end_user, store_user
 

@@ -1,5 +1,7 @@
 """Reports the exceptions of threads that go on: of an HTTP request, of a relayed connection."""
 
+import contextlib
+import socket
 import sys
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -26,6 +28,9 @@ class HttpServer(ThreadingHTTPServer):
 
     def close(self) -> None:
         """Stop serving."""
+        # Wakes the thread, which would otherwise take up to half a second to notice. It may be closed already.
+        with contextlib.suppress(OSError):
+            self.socket.shutdown(socket.SHUT_RDWR)
         self.shutdown()
         self.server_close()
         self._thread.join()

@@ -20,8 +20,8 @@ from local.scenarios.airflow import ADMIN, Airflow
 from local.stack.up import Stack, up
 from project import paths
 from project.waiting import wait_until
+from tests.support.openid_provider import OpenIdProvider
 from tests.support.staged import perform, say
-from tests.support.token_provider import TokenProvider
 
 DAG = "hello"
 MAPPED, STRANGER = "deployer", "stranger"
@@ -35,7 +35,7 @@ TIMEOUT_S = 60.0
 
 def main(results: Path) -> None:
     """Bring the stack up, run the DAG twice, write what was answered."""
-    provider = TokenProvider()
+    provider = OpenIdProvider()
     lines = (
         f"Op: issuer={provider.issuer} repository=acme/dags ref=refs/heads/main",
         f"Op: aws=arn:aws:iam::{ACCOUNT}:role/{MAPPED}",
@@ -59,7 +59,7 @@ def main(results: Path) -> None:
     results.write_text(json.dumps({**found, "issuer": provider.issuer}, indent=2))
 
 
-def _by_token(stack: Stack, provider: TokenProvider) -> dict[str, Any]:
+def _by_token(stack: Stack, provider: OpenIdProvider) -> dict[str, Any]:
     say("a job runs the DAG with its provider's token")
     job = {"aud": stack.outputs["MachineAudience"], "repository": "acme/dags", "sub": "repo:acme/dags:main"}
 

@@ -23,8 +23,8 @@ from tests.integration.agent.test_web import EXECUTION_API_SAYS, send
 from tests.integration.machines.test_aws import ACCOUNT, endpoint, session_of
 from tests.support.aws_api import AwsApi
 from tests.support.execution_spellings import SPELLINGS
+from tests.support.openid_provider import OpenIdProvider
 from tests.support.signed_requests import signed_request
-from tests.support.token_provider import TokenProvider
 
 AUDIENCE = "airflow:123456789012:eu-central-1:airflow-local"
 CLIENT = paths.ROOT / "docs" / "examples" / "airflow_token.py"
@@ -32,14 +32,14 @@ TIMEOUT_S = 60.0
 
 
 @pytest.fixture(scope="module")
-def provider() -> Iterator[TokenProvider]:
-    with contextlib.closing(TokenProvider()) as running:
+def provider() -> Iterator[OpenIdProvider]:
+    with contextlib.closing(OpenIdProvider()) as running:
         yield running
 
 
 @pytest.fixture(scope="module")
 def server(
-    broker: Redis, provider: TokenProvider, api: AwsApi, tmp_path_factory: pytest.TempPathFactory
+    broker: Redis, provider: OpenIdProvider, api: AwsApi, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Webserver]:
     lines = (
         *(f"{role}: issuer={provider.issuer} sub={role.lower()}" for role in ("Admin", "Op", "User", "Viewer")),
@@ -64,7 +64,7 @@ class Asking:
 
     number = 0
 
-    def __init__(self, server: Webserver, provider: TokenProvider) -> None:
+    def __init__(self, server: Webserver, provider: OpenIdProvider) -> None:
         Asking.number += 1
         self.url, self._provider = server.url, provider
         self.headers = {"X-Forwarded-For": f"10.1.1.1, 10.0.0.{Asking.number}"}
@@ -77,7 +77,7 @@ class Asking:
 
 
 @pytest.fixture
-def asking(server: Webserver, provider: TokenProvider) -> Asking:
+def asking(server: Webserver, provider: OpenIdProvider) -> Asking:
     return Asking(server, provider)
 
 
@@ -115,7 +115,7 @@ def test_a_machine_may_do_what_its_role_may(server: Webserver, asking: Asking) -
     assert call(server, "POST", "/api/v2/variables", operator, json=variable).status_code == 201
 
 
-def test_the_audit_log_shows_the_machine_s_name(server: Webserver, provider: TokenProvider, asking: Asking) -> None:
+def test_the_audit_log_shows_the_machine_s_name(server: Webserver, provider: OpenIdProvider, asking: Asking) -> None:
     job = asking.by_token(sub="repo:acme/dags:ref:refs/heads/main", repository="acme/dags")
     assert call(server, "POST", "/api/v2/variables", job, json={"key": "audited", "value": "1"}).status_code == 201
     events = as_admin(server, "GET", "/api/v2/eventLogs", params={"event": "post_variable"}).raise_for_status().json()
@@ -154,7 +154,7 @@ def test_the_documented_client_gets_a_token_for_the_role_that_it_runs_with(serve
 
 
 def test_who_is_not_mapped_is_named_in_the_answer_and_the_log_and_becomes_no_user(
-    server: Webserver, provider: TokenProvider, asking: Asking
+    server: Webserver, provider: OpenIdProvider, asking: Asking
 ) -> None:
     answer = asking.by_token(sub="stranger")
     said = f"no role is mapped to {provider.issuer}#stranger"
@@ -170,7 +170,7 @@ def test_a_role_that_does_not_exist_is_named(asking: Asking) -> None:
 
 
 def test_a_refusal_is_logged_with_its_reason_and_address_and_without_the_proof(
-    server: Webserver, provider: TokenProvider, api: AwsApi, asking: Asking
+    server: Webserver, provider: OpenIdProvider, api: AwsApi, asking: Asking
 ) -> None:
     token = provider.token(aud="other", sub="viewer")
     assert asking.post("token", {"token": token}).status_code == 401
@@ -190,7 +190,7 @@ def test_no_token_that_was_given_is_in_the_log(server: Webserver, asking: Asking
 
 @pytest.mark.parametrize("password", ["", "!", PASSWORD])
 def test_no_password_signs_in_as_a_machine(
-    server: Webserver, provider: TokenProvider, asking: Asking, password: str
+    server: Webserver, provider: OpenIdProvider, asking: Asking, password: str
 ) -> None:
     asking.by_token(sub="viewer")
     name = f"machine:{provider.issuer}#viewer"
@@ -212,7 +212,7 @@ def change(server: Webserver, statement: str, *values: Any) -> None:
 
 
 def test_what_was_changed_by_hand_is_as_it_was_at_the_next_exchange(
-    server: Webserver, provider: TokenProvider, asking: Asking
+    server: Webserver, provider: OpenIdProvider, asking: Asking
 ) -> None:
     asking.by_token(sub="user")
     name = f"machine:{provider.issuer}#user"
@@ -227,7 +227,7 @@ def test_what_was_changed_by_hand_is_as_it_was_at_the_next_exchange(
     assert not any(check_password_hash(*found, password) for password in ("known", "", *found))
 
 
-def test_a_deactivated_machine_gets_no_token(server: Webserver, provider: TokenProvider, asking: Asking) -> None:
+def test_a_deactivated_machine_gets_no_token(server: Webserver, provider: OpenIdProvider, asking: Asking) -> None:
     job = {"sub": "repo:acme/dags:ended", "repository": "acme/dags"}
     asking.by_token(**job)
     name = f"machine:{provider.issuer}#{job['sub']}"
@@ -238,7 +238,7 @@ def test_a_deactivated_machine_gets_no_token(server: Webserver, provider: TokenP
 
 
 def test_a_user_who_was_given_a_machine_s_name_does_not_become_it(
-    server: Webserver, provider: TokenProvider, asking: Asking
+    server: Webserver, provider: OpenIdProvider, asking: Asking
 ) -> None:
     job = {"sub": "repo:acme/dags:taken", "repository": "acme/dags"}
     row = (
@@ -253,7 +253,7 @@ def test_a_user_who_was_given_a_machine_s_name_does_not_become_it(
     assert users(server)[taken[0]]["roles"] == []
 
 
-def test_exchanges_at_once_make_one_user(server: Webserver, provider: TokenProvider, asking: Asking) -> None:
+def test_exchanges_at_once_make_one_user(server: Webserver, provider: OpenIdProvider, asking: Asking) -> None:
     job = {"sub": "repo:acme/dags:many", "repository": "acme/dags"}
     with ThreadPoolExecutor(6) as pool:
         answers = list(pool.map(lambda _: asking.by_token(**job), range(6)))
@@ -261,7 +261,7 @@ def test_exchanges_at_once_make_one_user(server: Webserver, provider: TokenProvi
     assert f"machine:{provider.issuer}#repo:acme/dags:many" in users(server)
 
 
-def test_an_address_is_limited_whatever_it_claims_to_be(server: Webserver, provider: TokenProvider) -> None:
+def test_an_address_is_limited_whatever_it_claims_to_be(server: Webserver, provider: OpenIdProvider) -> None:
     asking = Asking(server, provider)
     real = asking.headers["X-Forwarded-For"].rpartition(" ")[2]
     statuses = []

@@ -1,5 +1,6 @@
 """Three people of three groups in a headless Chromium: a real Airflow, a real Postgres, a provider's process."""
 
+import contextlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from local.ui.chromium import INSTALLS_WITHIN_S
 from sign_in import names
 from tests.integration.sign_in.conftest import Database
 from tests.support.headless_chromium import headless_chromium
-from tests.support.identity_provider import CLIENT_ID, CLIENT_SECRET, IdentityProvider, identity_provider
+from tests.support.openid_provider import CLIENT, END_PATH, SECRET, OpenIdProvider
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(2 * INSTALLS_WITHIN_S + 300)]
 
@@ -36,14 +37,14 @@ def chromium() -> Iterator[Browser]:
 
 
 @pytest.fixture(scope="module")
-def provider(tmp_path_factory: pytest.TempPathFactory) -> Iterator[IdentityProvider]:
-    with identity_provider(tmp_path_factory.mktemp("provider")) as running:
+def provider() -> Iterator[OpenIdProvider]:
+    with contextlib.closing(OpenIdProvider()) as running:
         yield running
 
 
 @pytest.fixture(scope="module")
 def site(
-    broker: Redis, database: Database, provider: IdentityProvider, tmp_path_factory: pytest.TempPathFactory
+    broker: Redis, database: Database, provider: OpenIdProvider, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Webserver]:
     port = free_port()
     settings = {
@@ -51,26 +52,26 @@ def site(
         "PUBLIC_PORT": str(port),
         "AIRFLOW__API__BASE_URL": f"http://{HOST}:{port}",
         names.OIDC_ISSUER: provider.issuer,
-        names.OIDC_CLIENT_ID: CLIENT_ID,
-        names.OIDC_CLIENT_SECRET: CLIENT_SECRET,
+        names.OIDC_CLIENT_ID: CLIENT,
+        names.OIDC_CLIENT_SECRET: SECRET,
         names.ROLE_MAPPING: MAPPING,
     }
-    provider.tell(users=USERS, redirects=[f"http://{HOST}:{port}/auth/oidc/callback"])
+    provider.users, provider.redirects = USERS, [f"http://{HOST}:{port}/auth/oidc/callback"]
     home: Path = tmp_path_factory.mktemp("airflow")
     with running_webserver(home=home, broker_url=f"redis://{broker.host}:{broker.port}/0", settings=settings) as server:
         yield server
 
 
-def enter(chromium: Browser, site: Webserver, provider: IdentityProvider, person: str) -> Page:
+def enter(chromium: Browser, site: Webserver, provider: OpenIdProvider, person: str) -> Page:
     """Open Airflow as this person, whom the provider signs in without asking."""
-    provider.tell(user=person)
+    provider.user = person
     page = chromium.new_context().new_page()
     page.set_default_timeout(SHOWN_WITHIN_MS)
     page.goto(site.url)
     return page
 
 
-def work(chromium: Browser, site: Webserver, provider: IdentityProvider, person: str) -> Page:
+def work(chromium: Browser, site: Webserver, provider: OpenIdProvider, person: str) -> Page:
     """Open Airflow as this person; return when the UI, which notices by itself that one must sign in, has its token."""
     page = enter(chromium, site, provider, person)
     page.wait_for_function("() => fetch('/ui/auth/me').then(answer => answer.ok)", polling=500)
@@ -86,7 +87,7 @@ def status(page: Page, method: str, path: str, **content: Any) -> int:
     ("person", "changes", "reads_audit"), [("ann", 201, 200), ("bob", 201, 403), ("cay", 403, 403)]
 )
 def test_each_person_does_what_the_group_s_role_may(
-    chromium: Browser, site: Webserver, provider: IdentityProvider, person: str, changes: int, reads_audit: int
+    chromium: Browser, site: Webserver, provider: OpenIdProvider, person: str, changes: int, reads_audit: int
 ) -> None:
     page = work(chromium, site, provider, person)
     said = page.request.get(f"{site.url}/ui/auth/me").json()
@@ -103,7 +104,7 @@ def test_each_person_does_what_the_group_s_role_may(
     page.context.close()
 
 
-def test_the_audit_log_has_the_person_s_name(chromium: Browser, site: Webserver, provider: IdentityProvider) -> None:
+def test_the_audit_log_has_the_person_s_name(chromium: Browser, site: Webserver, provider: OpenIdProvider) -> None:
     page = work(chromium, site, provider, "bob")
     connection = {**CONNECTION, "connection_id": "audited"}
     assert status(page, "POST", f"{site.url}/api/v2/connections", data=connection) == 201
@@ -114,17 +115,17 @@ def test_the_audit_log_has_the_person_s_name(chromium: Browser, site: Webserver,
         each.context.close()
 
 
-def test_without_a_role_one_page_says_so(chromium: Browser, site: Webserver, provider: IdentityProvider) -> None:
+def test_without_a_role_one_page_says_so(chromium: Browser, site: Webserver, provider: OpenIdProvider) -> None:
     page = enter(chromium, site, provider, "dan")
     expect(page.get_by_role("heading")).to_have_text("You have no role in this Airflow")
     assert status(page, "GET", f"{site.url}/fleet/api/fleet") == 401
     page.context.close()
 
 
-def test_signing_out_stays_signed_out(chromium: Browser, site: Webserver, provider: IdentityProvider) -> None:
+def test_signing_out_stays_signed_out(chromium: Browser, site: Webserver, provider: OpenIdProvider) -> None:
     page = work(chromium, site, provider, "ann")
     page.goto(f"{site.url}/api/v2/auth/logout")
     expect(page.get_by_role("heading")).to_have_text("You are signed out")
     assert status(page, "GET", f"{site.url}/api/v2/dags") == 401
-    assert any("end" in asked for asked in provider.tell())
+    assert END_PATH in provider.asked
     page.context.close()

@@ -1,5 +1,6 @@
 """People sign in to a real Airflow with a provider, a process of its own: what lets them in, and what is refused."""
 
+import contextlib
 import re
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -20,13 +21,7 @@ from sign_in.flows import MOST
 from sign_in.people import person_of
 from tests.integration.sign_in.conftest import Database
 from tests.support.browser_sign_in import Browser
-from tests.support.identity_provider import (
-    CLIENT_ID,
-    CLIENT_SECRET,
-    LIES,
-    IdentityProvider,
-    identity_provider,
-)
+from tests.support.openid_provider import CLIENT, LIES, SECRET, OpenIdProvider
 from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.slow
@@ -50,21 +45,21 @@ class Site:
     """A webserver with a provider."""
 
     server: Webserver
-    provider: IdentityProvider
+    provider: OpenIdProvider
 
 
 @pytest.fixture(scope="module")
 def with_provider(broker: Redis, database: Database, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     folder: Path = tmp_path_factory.mktemp("airflow")
-    with identity_provider(folder) as provider:
+    with contextlib.closing(OpenIdProvider()) as provider:
         settings = {
             **database.settings,
             "FORWARDED_ALLOW_IPS": "*",
             "AIRFLOW__FAB__COOKIE_SECURE": "True",
             "AIRFLOW__API__BASE_URL": BASE_URL,
             names.OIDC_ISSUER: provider.issuer,
-            names.OIDC_CLIENT_ID: CLIENT_ID,
-            names.OIDC_CLIENT_SECRET: CLIENT_SECRET,
+            names.OIDC_CLIENT_ID: CLIENT,
+            names.OIDC_CLIENT_SECRET: SECRET,
             names.ROLE_MAPPING: MAPPING,
         }
         url = f"redis://{broker.host}:{broker.port}/0"
@@ -74,7 +69,8 @@ def with_provider(broker: Redis, database: Database, tmp_path_factory: pytest.Te
 
 @pytest.fixture
 def site(with_provider: Site) -> Site:
-    with_provider.provider.tell(users=USERS, lie="", redirects=[CALLBACK])
+    provider = with_provider.provider
+    provider.users, provider.lie, provider.redirects = USERS, "", [CALLBACK]
     return with_provider
 
 
@@ -104,8 +100,8 @@ def back(browser: Browser, url: str) -> httpx.Response:
     return browser.get(f"{target.path}?{target.query}")
 
 
-def sign_in(site: Site, browser: Browser, subject: str, **more: Any) -> httpx.Response:
-    site.provider.tell(user=subject, **more)
+def sign_in(site: Site, browser: Browser, subject: str) -> httpx.Response:
+    site.provider.user = subject
     return back(browser, to_provider(browser))
 
 
@@ -160,10 +156,12 @@ def test_a_group_that_is_taken_away_works_at_the_next_sign_in(site: Site, browse
     with_role = {name for name, roles in stored(database).items() if roles == ["Admin"] and name.startswith("oidc:ann")}
     assert len(with_role) == 1
     other = Browser(site.server.url)
-    sign_in(site, other, "sub-ann", users={**USERS, "sub-ann": {**USERS["sub-ann"], "groups": ["readers"]}})
+    site.provider.users = {**USERS, "sub-ann": {**USERS["sub-ann"], "groups": ["readers"]}}
+    sign_in(site, other, "sub-ann")
     assert stored(database)[with_role.copy().pop()] == ["Viewer"]
     third = Browser(site.server.url)
-    answer = sign_in(site, third, "sub-ann", users={**USERS, "sub-ann": {**USERS["sub-ann"], "groups": []}})
+    site.provider.users = {**USERS, "sub-ann": {**USERS["sub-ann"], "groups": []}}
+    answer = sign_in(site, third, "sub-ann")
     assert answer.status_code == 403
     assert stored(database)[with_role.pop()] == []
     # Sessions from before ended, too.
@@ -183,9 +181,9 @@ def test_a_provider_s_admin_is_not_the_local_admin(site: Site, browser: Browser,
 def test_a_name_that_changes_leaves_the_person_the_same(site: Site, browser: Browser, database: Database) -> None:
     sign_in(site, browser, "sub-cay")
     number = len(stored(database))
-    renamed = {**USERS, "sub-cay": {**USERS["sub-cay"], "preferred_username": "cay.new"}}
+    site.provider.users = {**USERS, "sub-cay": {**USERS["sub-cay"], "preferred_username": "cay.new"}}
     other = Browser(site.server.url)
-    sign_in(site, other, "sub-cay", users=renamed)
+    sign_in(site, other, "sub-cay")
     # The webserver's process may go on with what it has read of the user for five seconds.
     assert eventually(lambda: me(other)["username"].startswith("oidc:cay.new:"), within_s=60)
     other.close()
@@ -195,7 +193,8 @@ def test_a_name_that_changes_leaves_the_person_the_same(site: Site, browser: Bro
 
 @pytest.mark.parametrize("lie", LIES)
 def test_what_does_not_prove_who_signs_in_is_refused(site: Site, browser: Browser, lie: str) -> None:
-    answer = sign_in(site, browser, "sub-ann", lie=lie)
+    site.provider.lie = lie
+    answer = sign_in(site, browser, "sub-ann")
     assert answer.status_code == 401
     assert "The sign-in was not accepted" in answer.text
     assert not is_in(browser)
@@ -203,7 +202,7 @@ def test_what_does_not_prove_who_signs_in_is_refused(site: Site, browser: Browse
 
 
 def test_a_code_is_good_for_one_sign_in_of_the_browser_that_asked_for_it(site: Site, browser: Browser) -> None:
-    site.provider.tell(user="sub-ann")
+    site.provider.user = "sub-ann"
     url = to_provider(browser)
     given = urlsplit(httpx.get(url, timeout=20).headers["location"])
     path = f"{given.path}?{given.query}"
@@ -220,7 +219,7 @@ def test_a_code_is_good_for_one_sign_in_of_the_browser_that_asked_for_it(site: S
 
 @pytest.mark.parametrize("last", [0, 1])
 def test_of_sign_ins_that_a_page_begins_at_once_each_may_finish(site: Site, browser: Browser, last: int) -> None:
-    site.provider.tell(user="sub-ann")
+    site.provider.user = "sub-ann"
     # A browser has no cookie yet when it sends both requests, and takes the answers in any order.
     with ThreadPoolExecutor(2) as pool:
         begun = list(pool.map(lambda _: httpx.get(f"{site.server.url}/auth/oidc/start", timeout=60), range(2)))
@@ -231,7 +230,7 @@ def test_of_sign_ins_that_a_page_begins_at_once_each_may_finish(site: Site, brow
 
 
 def test_the_cookie_of_a_sign_in_is_for_its_pages_and_gone_at_its_end(site: Site, browser: Browser) -> None:
-    site.provider.tell(user="sub-ann")
+    site.provider.user = "sub-ann"
     answer = browser.get("/auth/oidc/start?next=/" + "x" * 5000)
     (cookie,) = answer.headers.get_list("set-cookie")
     assert cookie.startswith("sign_in_")
@@ -242,7 +241,7 @@ def test_the_cookie_of_a_sign_in_is_for_its_pages_and_gone_at_its_end(site: Site
 
 
 def test_a_browser_keeps_some_sign_ins_and_no_more(site: Site, browser: Browser) -> None:
-    site.provider.tell(user="sub-ann")
+    site.provider.user = "sub-ann"
     begun = [to_provider(browser, "/auth/oidc/start") for _ in range(MOST + 1)]
     assert len([name for name in browser.cookies() if name.startswith("sign_in_")]) == MOST
     assert [back(browser, url).status_code for url in begun] == [401, *[302] * MOST]
@@ -257,7 +256,7 @@ def test_a_sign_in_that_begins_too_late_leaves_the_session_alone(site: Site, bro
 
 
 def test_a_verifier_of_another_sign_in_is_refused(site: Site, browser: Browser) -> None:
-    site.provider.tell(user="sub-ann")
+    site.provider.user = "sub-ann"
     url = re.sub(r"code_challenge=[^&]+", "code_challenge=" + "A" * 43, to_provider(browser))
     assert back(browser, url).status_code == 401
     assert not is_in(browser)
@@ -277,7 +276,7 @@ def test_the_provider_is_never_asked_to_send_people_elsewhere(site: Site, header
     "target", ["https://evil.example/x", "//evil.example", "/\\evil.example", "javascript:alert(1)", "\t//evil.example"]
 )
 def test_no_one_is_sent_to_another_host_after_the_sign_in(site: Site, browser: Browser, target: str) -> None:
-    site.provider.tell(user="sub-cay")
+    site.provider.user = "sub-cay"
     page = str(httpx.URL("/auth/login/", params={"next": target}))
     answer = back(browser, to_provider(browser, page))
     assert answer.status_code == 302
@@ -309,7 +308,8 @@ def test_the_provider_s_access_token_is_kept_nowhere(site: Site, browser: Browse
 
 def test_one_person_who_signs_in_twice_at_once_is_one_user(site: Site, browser: Browser, database: Database) -> None:
     subject = "sub-twin"
-    site.provider.tell(user=subject, users={**USERS, subject: {"preferred_username": "twin", "groups": ["readers"]}})
+    site.provider.user = subject
+    site.provider.users = {**USERS, subject: {"preferred_username": "twin", "groups": ["readers"]}}
     claims = {"iss": site.provider.issuer, "sub": subject, "preferred_username": "twin"}
     twin = person_of(claims, mapping={}, groups_claim="groups")
     insert = """
@@ -358,8 +358,8 @@ def test_without_the_provider_people_are_told_so_and_admin_gets_in(
         "FORWARDED_ALLOW_IPS": "*",
         "AIRFLOW__API__BASE_URL": BASE_URL,
         names.OIDC_ISSUER: f"http://{HOST}:{free_port()}",
-        names.OIDC_CLIENT_ID: CLIENT_ID,
-        names.OIDC_CLIENT_SECRET: CLIENT_SECRET,
+        names.OIDC_CLIENT_ID: CLIENT,
+        names.OIDC_CLIENT_SECRET: SECRET,
     }
     url = f"redis://{broker.host}:{broker.port}/0"
     with running_webserver(home=tmp_path, broker_url=url, settings=settings) as server:

@@ -10,7 +10,8 @@ PEOPLE = 8
 ASKING = """
 import time
 from concurrent.futures import ThreadPoolExecutor
-from sign_in.provider import TIMEOUT_S, Client, Provider, ProviderAway
+from oidc.fetch import LIMIT_S, ProviderAway
+from sign_in.provider import Client, Provider
 
 names = {{"client_id": "a", "client_secret": "b", "scope": "openid", "redirect_uri": "c", "signed_out_uri": "d"}}
 provider = Provider(Client(issuer={issuer!r}, **names))
@@ -24,7 +25,7 @@ def ask(_):
 
 with ThreadPoolExecutor({people}) as pool:
     at_once = list(pool.map(ask, range({people})))
-answer({{"limit": TIMEOUT_S, "at_once": at_once, "after": ask(None)}})
+answer({{"limit": LIMIT_S, "at_once": at_once, "after": ask(None)}})
 """
 
 

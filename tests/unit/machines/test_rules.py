@@ -3,7 +3,7 @@
 import pytest
 
 from local.stack.machine_roles import machine_role_faults
-from machines.rules import AwsRule, TokenRule, is_address, parse_rules
+from machines.rules import AwsRule, TokenRule, parse_rules
 
 GITHUB = "https://token.actions.githubusercontent.com"
 LINES = f"""
@@ -63,26 +63,6 @@ def test_a_faulty_line_is_named_with_its_fault(line: str, fault: str) -> None:
     with pytest.raises(ValueError, match=r"^line 2 ") as caught:
         parse_rules(f"# first\n{line}\n", audience="a")
     assert fault in str(caught.value)
-
-
-@pytest.mark.parametrize(
-    ("url", "is_one"),
-    [
-        ("https://a.example", True),
-        ("https://a.example:8443/realms/x", True),
-        ("http://127.0.0.1:9000", True),
-        ("http://localhost:9000", True),
-        ("http://a.example", False),
-        ("http://127.0.0.1.a.example", False),
-        ("http://localhost@a.example", False),
-        ("file:///etc/passwd", False),
-        ("https://", False),
-        ("https://a.example?x", False),
-        ("https://[::1", False),
-    ],
-)
-def test_an_issuer_has_an_https_address_or_is_on_this_machine(url: str, is_one: bool) -> None:
-    assert is_address(url) is is_one
 
 
 def test_make_check_names_what_would_keep_the_webserver_from_starting() -> None:

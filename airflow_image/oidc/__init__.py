@@ -1,0 +1,1 @@
+"""OpenID Connect providers, which people sign in with and machines have tokens of."""
