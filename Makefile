@@ -6,8 +6,8 @@ override BIN := .venv/bin
 # The variables that a caller may set, on the command line or in the environment. Their values are text: make never expands
 # one (it would run a value like $(shell ...)), and no recipe holds one (its shell would read it). They reach the
 # commands by environment, through tools/command.py, which says what each may hold.
-override INPUTS := AIRFLOW_ON_ECS_STATE ANY_BASE AUTHORITIES AWAKE_HOURS BASE BOOT_MEDIAN BOOT_P95 BUILDER CHANGE_SET \
-  CLOUDFORMATION_ROLE CONCURRENCY DELIVERY_BUCKET DEPLOYMENTS DRY_RUN ENV FLAGS HISTORY KEEP_DAYS MAXIMUM MINIMUM ONLY OPERATORS OPTIONS \
+override INPUTS := AIRFLOW_ON_ECS_STATE ANY_BASE AUTHORITIES AWAKE_HOURS BASE BOOT_MEDIAN BOOT_P95 BUDGET BUILDER CHANGE_SET \
+  CLOUDFORMATION_ROLE CONCURRENCY DAGS DELIVERY_BUCKET DEPLOYMENTS DRY_RUN ENV FLAGS HISTORY KEEP_DAYS MAXIMUM MINIMUM ONLY OPERATORS OPTIONS \
   PLAN PYTHON QUEUE REPO REPOSITORY REV REVISION ROLE SEEDS TAG TASKS TASK_SECONDS UPGRADE VERSION VS VS_REV WAIT YES
 # $(value) is a variable's text, unexpanded. With := it stays so, also where make exports it.
 $(foreach name,$(INPUTS),$(if $(filter undefined,$(origin $(name))),,$(eval override export $(name) := $$(value $(name)))))
@@ -26,7 +26,7 @@ unexport PYTHONDONTWRITEBYTECODE
 unexport PYTHONPATH
 override export SAM_CLI_TELEMETRY := 0
 
-.PHONY: help setup setup-dev setup-local setup-bench demo faults prewarm up deploy-local down decisions versions versions-asked sleep wake clean-database drill cost check image renew-base package release promote rollback releases settle pipeline-role pipeline-ledger test test-all test-ci test-fast test-image protocol pictures compiled bench replay lint format template lock options clean
+.PHONY: help setup setup-dev setup-local setup-bench demo faults prewarm up deploy-local down decisions versions versions-asked sleep wake clean-database drill cost check image renew-base package release promote rollback releases settle test-dags pipeline-role pipeline-ledger test test-all test-ci test-fast test-image protocol pictures compiled bench replay lint format template lock options clean
 
 help: ## list the commands
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 12
@@ -52,10 +52,13 @@ faults: setup-local ## provoke faults on the whole stack while real tasks run, p
 prewarm: setup-local ## run a DAG by the clock without and with a forecast, print how long its tasks waited (five minutes)
 	@exec $(RUN) prewarm
 
+test-dags: setup-local ## test DAG files with the image's packages, and run the pytest files beside them (DAGS=../my-dags BUDGET=10)
+	@exec $(RUN) test-dags
+
 up: setup-local ## bring the stack up and keep it until Ctrl-C or `make down`
 	@exec $(RUN) up
 
-deploy-local: setup-dev ## deploy the present airflow_image/ to the stack of `make up` (VERSION=2)
+deploy-local: setup-local ## deploy the present airflow_image/ to the stack of `make up` (VERSION=2)
 	@$(RUN) deploy-local
 
 down: setup-dev ## end the stack of `make up`

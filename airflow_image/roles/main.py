@@ -21,17 +21,22 @@ CONFIGURATION = 78
 
 HEALTH = "health"
 SCHEMA = "schema"
+DAGS = "dags"
 
 
 def main(arguments: list[str]) -> int:
     """Become the program of the role that `arguments` name, or return an exit code after one line that says why.
 
-    `health ROLE` checks the container of that role; `schema` prints what roles.schema reads.
+    `health ROLE` checks the container of that role; `schema` prints what roles.schema reads; `dags`
+    checks the image's DAG files, see dag_check.
     """
     if len(arguments) == 2 and arguments[0] == HEALTH and arguments[1] in health.CHECKS:
         return health.main(arguments[1])
     if arguments == [SCHEMA]:
         return schema.main()
+    if arguments == [DAGS]:
+        checking = [sys.executable, "-P", "-m", "dag_check", os.environ[variables.DAGS_FOLDER]]
+        os.execv(checking[0], checking)  # noqa: S606 - its exit code is this one's
     role = ROLES.get(arguments[0]) if len(arguments) == 1 else None
     if role is None:
         return _refuse(f"usage: entrypoint ROLE, where ROLE is one of {', '.join(ROLES)}", USAGE)

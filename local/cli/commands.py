@@ -110,6 +110,8 @@ def deploy(version: str) -> int:
     where = running.find_stack()
     clients = Clients(where.endpoint, where.region)
     with Display() as display:
+        display.step("checking the DAG files")
+        release.refuse_broken_dags()
         if not release.build(version, config=config):
             display.say(f"  the image {version} exists already and is deployed as it was built")
         display.step("building the functions")

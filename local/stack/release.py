@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import re
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -44,6 +46,15 @@ def image_uri(uri: str, version: str) -> str:
             f"VERSION={version!r} is no valid image tag; use at most 128 letters, digits, dots and dashes"
         )
     return f"{uri.rsplit(':', 1)[0]}:{version}"
+
+
+def refuse_broken_dags(source: Path = paths.IMAGE_SOURCE) -> None:
+    """Check the DAG files of `source` with the image's packages. Raises CommandError, with a line for each fault."""
+    command = [sys.executable, "-m", "ops.dag_tests", "--imports-only", str(source / "dags")]
+    done = subprocess.run(command, cwd=paths.ROOT, capture_output=True, text=True, check=False)
+    if done.returncode:
+        said = done.stdout.strip() or (done.stderr.strip().splitlines() or ["the check of the DAG files ended"])[-1]
+        raise CommandError(f"nothing was deployed: the DAG processor would refuse these files\n{said}")
 
 
 def build(version: str, *, config: Environment, source: Path = paths.IMAGE_SOURCE) -> bool:

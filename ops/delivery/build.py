@@ -8,6 +8,8 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from fleet.pools import POOLS
+from ops.dag_tests.check import declared_pools
 from ops.delivery.release import PINNED, Failed, Refused, Release
 from ops.delivery.store import Store
 from project import paths
@@ -20,6 +22,7 @@ def run(argv: Sequence[str]) -> str:
     try:
         said = subprocess.run(argv, cwd=paths.ROOT, check=True, stdout=subprocess.PIPE, text=True).stdout
     except (OSError, subprocess.CalledProcessError) as error:
+        sys.stderr.write(getattr(error, "stdout", None) or "")
         raise Failed(f"{' '.join(argv[:3])}: {error}") from None
     sys.stderr.write(said)
     return said
@@ -33,6 +36,7 @@ def build_once(version: str, *, repository: str, store: Store, run: Run = run) -
     tag = f"{repository}:{version}"
     named = [f"--repository={repository}", f"--tag={version}", f"--version={version}"]
     run([sys.executable, "-m", "ops.image", *named, "--builder=docker"])
+    _refuse_broken_dags(tag, run)
     run(["docker", "push", "--quiet", tag])
     image = _digest_of(run(["docker", "image", "inspect", "--format", "{{json .RepoDigests}}", tag]), repository)
     # Only the image itself is trusted on which revisions it knows.
@@ -40,6 +44,14 @@ def build_once(version: str, *, repository: str, store: Store, run: Run = run) -
     release = Release.from_record({**facts, "version": version, "image": image})
     store.add(release)
     return release
+
+
+def _refuse_broken_dags(tag: str, run: Run) -> None:
+    """Let the image check its own DAG files, without credentials and network. Raises Refused."""
+    try:
+        run(["docker", "run", "--rm", "--network", "none", "--env", f"{POOLS}={declared_pools()}", tag, "dags"])
+    except Failed:
+        raise Refused("the image's DAG files would not all load, as said above: `make test-dags` tries them") from None
 
 
 def _digest_of(names: str, repository: str) -> str:

@@ -1,4 +1,4 @@
-"""A DAG file whose name is too long for a log does not end the DAG processor."""
+"""A DAG file whose name is too long for a log does not end the DAG processor, and tests are no DAG files."""
 
 from pathlib import Path
 
@@ -52,3 +52,26 @@ def test_the_dag_processor_passes_over_a_file_whose_name_is_too_long_for_its_log
         **PARSING.settings({}),
     )
     assert parsed == ["longest", "short"]
+
+
+MIGHT = """
+from roles.dag_files import might_contain_dag
+answer([name for name in {names!r} if might_contain_dag({folder!r} + "/" + name)])
+"""
+AIRFLOWS = "from airflow.sdk import DAG\n"
+
+
+@needs_airflow
+def test_a_file_is_a_test_if_pytest_collects_its_name_and_it_imports_pytest(tmp_path: Path) -> None:
+    files = {
+        "load.py": f"import pytest\n{AIRFLOWS}",
+        "test_load.py": AIRFLOWS,
+        "test_it.py": f"{AIRFLOWS}if True:\n    import pytest\n",
+        "it_test.py": f"{AIRFLOWS}from pytest import raises\n",
+        "conftest.py": f"{AIRFLOWS}import pytest as each\n",
+        "contest_pytest.py": AIRFLOWS,
+    }
+    for name, text in files.items():
+        (tmp_path / name).write_text(text)
+    found = asked(MIGHT.format(names=[*files], folder=str(tmp_path)), home=tmp_path)
+    assert found == ["load.py", "test_load.py", "contest_pytest.py"]

@@ -8,6 +8,7 @@ import boto3
 import pytest
 from moto import mock_aws
 
+from fleet.pools import read_pools
 from ops.delivery.build import build_once
 from ops.delivery.release import Failed, Refused
 from ops.delivery.store import Store
@@ -20,8 +21,11 @@ FACTS = {"airflow_version": FIRST.airflow_version, "revision": FIRST.revision, "
 class Machine:
     """A machine that answers as ops.image and docker do and keeps the commands."""
 
-    def __init__(self, *, digests: Sequence[str] = (FIRST.image,), said: str = json.dumps(FACTS)) -> None:
+    def __init__(
+        self, *, digests: Sequence[str] = (FIRST.image,), said: str = json.dumps(FACTS), has_broken_dags: bool = False
+    ) -> None:
         self.asked: list[str] = []
+        self._has_broken_dags = has_broken_dags
         self._digests, self._said = digests, said
 
     def run(self, argv: Sequence[str]) -> str:
@@ -30,6 +34,11 @@ class Machine:
         match argv[:2]:
             case ["docker", "image"]:
                 return json.dumps(list(self._digests))
+            case ["docker", "run"] if argv[-1] == "dags":
+                assert list(argv[2:5]) == ["--rm", "--network", "none"]
+                assert read_pools(argv[argv.index("--env") + 1].removeprefix("POOLS="))
+                if self._has_broken_dags:
+                    raise Failed("docker run --rm: exit code 1")
             case ["docker", "run"]:
                 assert list(argv[-2:]) == [TAG, "schema"]
                 return self._said
@@ -47,7 +56,7 @@ def store() -> Iterator[Store]:
 def test_a_version_is_built_pushed_and_kept_by_its_digest(store: Store) -> None:
     machine = Machine(digests=["another.example/airflow-on-ecs@sha256:" + "0" * 64, FIRST.image])
     assert build_once(FIRST.version, repository=REPOSITORY, store=store, run=machine.run) == FIRST
-    assert machine.asked == ["-m ops.image", "docker push", "docker image", "docker run"]
+    assert machine.asked == ["-m ops.image", "docker run", "docker push", "docker image", "docker run"]
     assert store.release(FIRST.version) == FIRST
 
 
@@ -56,6 +65,14 @@ def test_a_version_that_was_built_is_not_built_again(store: Store) -> None:
     machine = Machine()
     assert build_once(FIRST.version, repository=REPOSITORY, store=store, run=machine.run) == FIRST
     assert machine.asked == []
+
+
+def test_an_image_whose_dag_files_do_not_load_is_not_pushed(store: Store) -> None:
+    machine = Machine(has_broken_dags=True)
+    with pytest.raises(Refused, match="DAG files would not all load"):
+        build_once(FIRST.version, repository=REPOSITORY, store=store, run=machine.run)
+    assert machine.asked == ["-m ops.image", "docker run"]
+    assert store.find(FIRST.version) is None
 
 
 def test_an_image_without_a_digest_in_the_repository_is_no_release(store: Store) -> None:

@@ -21,8 +21,8 @@ ROOT = Path(__file__).parents[3]
 WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
 PINNED = re.compile(r"[\w.-]+/[\w.-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+")
 # Of a reference to another workflow of this repository, at the same commit.
-OWN = re.compile(r"\./\.github/workflows/[a-z]+\.yml")
-TARGET = re.compile(r"\bmake ([a-z-]+)")
+OWN = re.compile(r"\./\.github/workflows/[a-z-]+\.yml")
+TARGET = re.compile(r"\bmake (?:-C [a-z]+ )?([a-z-]+)")
 
 each_workflow = pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.stem)
 

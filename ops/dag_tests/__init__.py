@@ -1,0 +1,1 @@
+"""Tests DAG files before they are delivered."""
