@@ -29,9 +29,9 @@ override export SAM_CLI_TELEMETRY := 0
 .PHONY: help setup setup-dev setup-local setup-bench demo faults prewarm up deploy-local down decisions versions versions-asked sleep wake clean-database drill cost check image renew-base package release promote rollback releases settle test-dags pipeline-role pipeline-ledger test test-all test-ci test-fast test-image protocol pictures compiled bench replay lint format template lock options clean
 
 help: ## list the commands
-	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 12
+	@"$$PYTHON" tools/help.py
 
-setup: ## create the environments the other commands use
+setup: ## create the environments that the other commands use
 	@"$$PYTHON" tools/setup_env.py
 
 setup-dev:
@@ -43,13 +43,14 @@ setup-local:
 setup-bench:
 	@"$$PYTHON" tools/setup_env.py dev airflow bench
 
-demo: setup-local ## bring the whole stack up on this machine, run a burst of real tasks, write a report
+##@ On this machine
+demo: setup-local ## bring the whole stack up, run a burst of real tasks, write a report
 	@exec $(RUN) demo
 
-faults: setup-local ## provoke faults on the whole stack while real tasks run, print a verdict for each (ONLY="redis ...")
+faults: setup-local ## provoke faults while real tasks run, print a verdict for each (ONLY="redis ...")
 	@exec $(RUN) faults
 
-prewarm: setup-local ## run a DAG by the clock without and with a forecast, print how long its tasks waited (five minutes)
+prewarm: setup-local ## print how long tasks wait without and with a forecast (five minutes)
 	@exec $(RUN) prewarm
 
 test-dags: setup-local ## test DAG files with the image's packages, and run the pytest files beside them (DAGS=../my-dags BUDGET=10)
@@ -82,6 +83,7 @@ versions-asked:
 	+@state="$${AIRFLOW_ON_ECS_STATE:-.local}"; mkdir -p -- "$$state"; echo 2 >"$$state/versions-code"; \
 		"$$PYTHON" tools/setup_env.py dev || exit 0; $(RUN) versions; echo $$? >"$$state/versions-code"
 
+##@ A deployed environment
 sleep: setup-dev ## stop a whole environment when no task runs in it (ENV=dev WAIT=3600)
 	@$(RUN) sleep
 
@@ -91,7 +93,7 @@ wake: setup-dev ## start a sleeping environment again, in order (ENV=dev)
 clean-database: setup-dev ## delete old runs from an environment's database, as its schedule does (ENV=prd DRY_RUN=1 KEEP_DAYS=90)
 	@$(RUN) clean-database
 
-drill: setup-dev ## restore the newest snapshot of a database beside it, migrate and examine it, remove it (ENV=prd)
+drill: setup-dev ## restore the newest snapshot beside the database, migrate and examine it, remove it (ENV=prd)
 	@exec $(RUN) drill
 
 cost: setup-dev ## print what a month costs, by resource (ENV=prd TASKS=10000 TASK_SECONDS=60 DEPLOYMENTS=20 AWAKE_HOURS=55 VS=qa VS_REV=HEAD~1)
@@ -100,6 +102,7 @@ cost: setup-dev ## print what a month costs, by resource (ENV=prd TASKS=10000 TA
 check: setup-dev ## check an environment's parameters against the template (ENV=prd)
 	@$(RUN) check
 
+##@ Images and releases
 image: setup-dev ## build the image with docker, podman or buildah (VERSION, TAG, REPOSITORY, BASE, ANY_BASE, AUTHORITIES, BUILDER, OPTIONS)
 	@$(RUN) image
 
@@ -131,10 +134,11 @@ pipeline-role: setup-dev ## let a role of sam pipeline bootstrap deliver, and ma
 pipeline-ledger: setup-dev ## let only an environment's own role write its ledger (ENV, ROLE, OPERATORS)
 	@$(RUN) pipeline-ledger
 
+##@ Tests and measurements
 # CONTRIBUTING.md says which tests are marked slow.
 override PYTEST := $(BIN)/python -m pytest
 override SEVERAL := -n 4 --dist loadfile --no-loadscope-reorder -m
-test: setup lint ## lint, unit tests, the protocol's model, quick integration tests, one demonstration (some fifteen minutes)
+test: setup lint ## lint, unit tests, the protocol's model, quick integration tests, one demo (15 minutes)
 	@$(PYTEST) $(SEVERAL) "not slow and not acceptance and not image" tests
 	@$(PYTEST) -m "acceptance and not slow" tests/acceptance
 
@@ -164,10 +168,11 @@ bench: setup-bench compiled ## measure functions, Execution API and tasks, compa
 replay: setup-dev compiled ## find the settings that suit your own history (HISTORY=task_instance.csv WAIT=60, see docs/replay.md)
 	@$(RUN) replay
 
-pictures: setup-local ## draw the documentation's pictures of the Fleet page (needs chromium) and of `make demo`
+pictures: setup-local ## draw the documentation's pictures of the Fleet page and of `make demo` (needs chromium)
 	@FLEET_PICTURES=docs/images $(PYTEST) -q tests/integration/agent/test_page_browser.py -k documentations
 	@$(BIN)/python -m local demo && cd -- "$${AIRFLOW_ON_ECS_STATE:-.local}" && cp demo.png demo.svg "$$OLDPWD/docs/images/"
 
+##@ Development
 # The two slowest tools run beside the others. Each prints only what it found.
 lint: setup-dev ## ruff, mypy, words, zizmor on the workflows, stale template, cfn-lint
 	@$(BIN)/mypy & types=$$!; trap 'kill $$types' INT TERM; \
@@ -193,7 +198,7 @@ lock: setup-dev ## renew the locks from their .in files (UPGRADE=--upgrade for n
 	@$(RUN) lock --exclude-newer $(AIRFLOW_AS_OF) airflow_image/requirements.in -o airflow_image/requirements.txt
 	@$(RUN) lock requirements/bench.in -o requirements/bench.txt
 
-options: setup-local ## write the list of Airflow's options from the image's locked packages, after `make lock`
+options: setup-local ## write the list of Airflow's options from the image's packages, after `make lock`
 	@AIRFLOW_CONFIG=airflow_image/airflow.cfg AIRFLOW_HOME=/tmp .venv-airflow/bin/python tools/airflow_options.py >project/airflow_options.new
 	@mv project/airflow_options.new project/airflow_options.txt
 
