@@ -46,13 +46,26 @@ DAGS = Path(__file__).parent / "dags"
 IMAGE_DAGS = "/opt/airflow-on-ecs/dags"
 # The containers have defaults for these, or nothing here that these lead to.
 LEFT_OUT = {
+    "AIRFLOW_SETTINGS",
+    "BASE_URL",
     "BROKER_PATIENCE_MINUTES",
     "CONNECTIONS_PREFIX",
     "DATABASE_SECRET_ARN",
     "GATE_MINUTES",
     "IMAGE_URI",
+    "MACHINE_AUDIENCE",
+    "MACHINE_ROLES",
     "MAX_TASK_WAIT_MINUTES",
+    "OIDC_CLIENT_ID",
+    "OIDC_CLIENT_SECRET",
+    "OIDC_GROUPS_CLAIM",
+    "OIDC_ISSUER",
+    "OIDC_SCOPES",
+    "ROLE_MAPPING",
     "ROLLOUT_PATIENCE_MINUTES",
+    "STS_URL",
+    "TASK_SETTINGS",
+    "USER_PASSWORDS",
 }
 LOG_SERVER_PORT = "AIRFLOW__LOGGING__WORKER_LOG_SERVER_PORT"
 
@@ -241,6 +254,9 @@ def _servers(image: Image, authority: Authority) -> Iterator[Cluster]:
                 "LOG_BUCKET": BUCKET,
                 "POOLS": json.dumps(POOLS),
                 "FORECAST_MINUTES": "15",
+                "CLEAN_KEEP_DAYS": "90",
+                "HAS_TLS": "false",
+                "SESSION_MINUTES": "60",
                 "POOL": "worker",
                 "SHARED_FOLDER": rendered.environment(rendered.containers()["runner"])["SHARED_FOLDER"],
             },

@@ -70,6 +70,11 @@ def test_a_task_of_the_images_own_dag_runs_and_its_log_is_kept(cluster: Cluster,
     assert eventually(lambda: "hello from a worker" in airflow.log(instance), within_s=RUN_TIMEOUT_S)
 
 
+def test_the_database_is_cleaned(cluster: Cluster) -> None:
+    ended = cluster.image.run_role("clean", cluster.given("clean"))
+    assert ended.returncode == 0, ended.stderr[-3000:]
+
+
 def test_a_task_outlasts_the_signal_that_stops_its_container(airflow: Airflow, worker_task: WorkerTask) -> None:
     run = trigger(airflow, "burst", tasks=1, min_seconds=TASK_S, max_seconds=TASK_S)
     running = {"task_id": "work", "state": "running"}

@@ -190,7 +190,7 @@ def secrets_of(cluster: Cluster) -> set[str]:
     found = {base64.urlsafe_b64encode(FERNET_SECRET.encode()).decode()}
     for role, container in rendered.containers().items():
         given = cluster.given(role)
-        found |= {given[name] for name in rendered.secrets(container) if name != "DATABASE_USER"}
+        found |= {given[name] for name in rendered.secrets(container) if name in given and name != "DATABASE_USER"}
     return found
 
 
