@@ -113,7 +113,7 @@ package: setup-dev ## build the functions' packages and the template for a deplo
 	@PATH="$$PWD/$(BIN):$$PATH" $(BIN)/sam build
 
 # The delivery commands use the bucket DELIVERY_BUCKET and the caller's credentials, see docs/delivery.md.
-release: setup-dev ## build and push the image of a version, once (VERSION, REPOSITORY)
+release: setup-dev ## build and push the image of a version, once (VERSION, REPOSITORY, BUILDER)
 	@$(RUN) release
 
 promote: setup-dev ## bring a release to an environment, after a review of its change set (ENV, VERSION)

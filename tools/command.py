@@ -207,7 +207,7 @@ COMMANDS: Mapping[str, Command] = {
     ),
     "release": Command(
         ("ops.delivery", "release"),
-        {"VERSION": "version", "REPOSITORY": "repository", **STORE},
+        {"VERSION": "version", "REPOSITORY": "repository", "BUILDER": "builder", **STORE},
         required=("VERSION", "REPOSITORY"),
     ),
     "releases": Command(("ops.delivery", "status"), STORE),

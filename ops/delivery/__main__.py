@@ -14,7 +14,7 @@ import boto3
 from botocore.exceptions import BotoCoreError, ClientError
 
 from ops.delivery import role
-from ops.delivery.build import build_once
+from ops.delivery.build import PUSHES, build_once
 from ops.delivery.delivery import Delivery
 from ops.delivery.gate import GATE_TIMEOUT_S, refuse_if_asleep
 from ops.delivery.ledger import PROMOTION, ROLLBACK
@@ -91,7 +91,7 @@ def main(arguments: Sequence[str]) -> int:
 
 def _release(options: argparse.Namespace) -> None:
     store = make_store(options.bucket, ENVIRONMENTS[0])
-    release = build_once(options.version, repository=options.repository, store=store)
+    release = build_once(options.version, repository=options.repository, store=store, builder=options.builder)
     print(f"release {release.version}: {release.image}, database revision {release.revision}")
 
 
@@ -183,6 +183,7 @@ def _parser() -> argparse.ArgumentParser:
     release = commands.add_parser("release", parents=[bucket], help="build and push the image of a version once")
     release.add_argument("--version", required=True)
     release.add_argument("--repository", required=True, metavar="REGISTRY/NAME")
+    release.add_argument("--builder", choices=list(PUSHES), help="default: the first that works here")
     release.set_defaults(run=_release)
 
     for name, kind, text in (

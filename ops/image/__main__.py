@@ -19,7 +19,7 @@ AUTHORITIES = DOCKERFILE.with_name("authorities") / "rds.pem"
 SBOM = "/opt/airflow-on-ecs/sbom.cdx.json"
 MEGABYTE = 1_000_000
 # Fargate caches no image: every starting worker waits for these bytes.
-SIZE_BUDGET_MB = 350
+SIZE_BUDGET_MB = 230
 
 
 def main(arguments: list[str]) -> int:

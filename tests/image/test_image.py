@@ -26,7 +26,7 @@ def normal(name: str) -> str:
 
 def test_it_is_within_its_size_budget(built: Built) -> None:
     megabytes, budget = map(int, re.findall(r"(\d+) MB", built.said))
-    assert 100 < megabytes <= budget == 350
+    assert 100 < megabytes <= budget == 230
 
 
 def test_its_labels_tell_version_and_revision(image: Image) -> None:

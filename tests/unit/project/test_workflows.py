@@ -125,7 +125,7 @@ SCRIPTS = [
     for path in WORKFLOWS
     for name, job in jobs(path).items()
     for i, step in enumerate(job.get("steps", []))
-    if "run" in step and "docker login" not in step["run"] and "test-all" not in step["run"]
+    if "run" in step and "podman login" not in step["run"] and "test-all" not in step["run"]
 ]
 
 
