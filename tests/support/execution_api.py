@@ -47,6 +47,10 @@ class ExecutionApi:
                 else:
                     self._answer(204)
 
+            def do_POST(self) -> None:
+                self._read()
+                self._answer(201, {"message": "set"})  # of an XCom
+
             def do_PUT(self) -> None:
                 self._read()
                 api.beats.append(time.monotonic() - api._began)

@@ -44,9 +44,11 @@ class Deaths:
         """Become the parent of what a dead supervisor leaves behind."""
         self._orphans.adopt()
 
-    def note_end(self, pid: int, *, status: int, stream: socket.socket) -> None:
-        """Note that a supervisor has ended, of its own accord or not."""
+    def note_end(self, pid: int, *, status: int, stream: socket.socket | None) -> None:
+        """Note that a supervisor has ended, of its own accord or not. `stream`: None if it was idle."""
         self._may_have_orphans = True
+        if stream is None:
+            return
         if status:
             self._untold.append(Death(pid=pid, status=status, stream=stream, since=time.monotonic()))
         else:
@@ -74,7 +76,9 @@ class Deaths:
         for death in told:
             why = f"the supervisor {death.pid} died (wait status {death.status})"
             log.error("fleet: %s", why)
-            answer(death.stream, Outcome(error=protocol.SUPERVISOR_DIED, reason=why, left_behind=len(ended)))
+            is_started = not protocol.is_unread(death.stream)
+            outcome = Outcome(is_started=is_started, error=protocol.SUPERVISOR_DIED, reason=why, left_behind=len(ended))
+            answer(death.stream, outcome)
             ended = []  # which supervisor's they were is not known
         self._untold = [death for death in self._untold if death not in told]
 

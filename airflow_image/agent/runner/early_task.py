@@ -1,8 +1,8 @@
 """Forks a task's process before its supervisor begins; Airflow forks it from a supervisor that is ready to start it.
 
-A page that two processes share since a fork is copied when one of them writes to it. So early there is hardly any that
-the supervisor has written to, and what it reads afterwards, as the workload's token, is not in the task's memory. The
-task's process sets itself up meanwhile, and then waits for the supervisor's first message as any other.
+A page that two processes share since a fork is copied when one of them writes to it. A zygote has hardly written to
+any, and what the supervisor reads, as the workload's token, is in no task's memory. The task's process sets itself up
+meanwhile, and then waits for the supervisor's first message as any other.
 """
 
 from __future__ import annotations
@@ -10,58 +10,54 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-import socket
 import time
-import traceback
-from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Any, NoReturn
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
 
-UNEXPECTED = 124  # Airflow's exit code of a task's process that ends in a way that it should not
-
-
-@dataclass(frozen=True, kw_only=True)
-class Channels:
-    """One end each of the four connections between a supervisor and its task."""
-
-    stdout: socket.socket
-    stderr: socket.socket
-    requests: socket.socket
-    logs: socket.socket
-
-    @classmethod
-    def pairs(cls) -> tuple[Channels, Channels]:
-        """Return the supervisor's ends and the task's. Raises OSError."""
-        ours, theirs = zip(*(socket.socketpair() for _ in range(4)), strict=True)
-        return tuple(cls(stdout=a, stderr=b, requests=c, logs=d) for a, b, c, d in (ours, theirs))  # type: ignore[return-value]
-
-    def close(self) -> None:
-        for each in (self.stdout, self.stderr, self.requests, self.logs):
-            each.close()
+from agent.runner.channels import Channels
+from agent.runner.zygote import Closing, RunTask, Zygote
 
 
 class EarlyTask:
-    """The process of the one task that this process will supervise."""
+    """The process of the one task that this process supervises. `run_task`: what the process does."""
 
-    def __init__(self) -> None:
+    def __init__(self, run_task: RunTask) -> None:
+        self._run_task = run_task
+        self._zygote: Zygote | None = None
         self._waiting: tuple[int, Channels] | None = None
 
+    def begin(self, *, closing: Iterable[Closing]) -> int:
+        """Fork this supervisor's zygote, before it reads any workload; return its process id. Raises OSError.
+
+        `closing`: what belongs to the supervisor, and is closed in the zygote.
+        """
+        self._zygote = Zygote(self._run_task, closing=closing)
+        return self._zygote.pid
+
+    def end(self) -> None:
+        """End the zygote, if there is one."""
+        if self._zygote is not None:
+            self._zygote.end()
+
     @contextlib.contextmanager
-    def forked(self) -> Iterator[None]:
-        """Fork the process; if no supervisor has taken it by the end of the block, end it. Raises OSError."""
-        ours, theirs = Channels.pairs()
-        if (pid := os.fork()) == 0:
-            ours.close()
-            _run_task(theirs)
-        with contextlib.suppress(OSError):
-            os.setpgid(pid, pid)  # also here: whichever process is faster
-        theirs.close()
-        self._waiting = pid, ours
+    def forked(self, dags_hash: str, note: Callable[[int], None]) -> Iterator[None]:
+        """Fork the process, and note its id; if no supervisor has taken it by the end of the block, end it.
+
+        Raises OSError.
+        """
+        if self._zygote is None:
+            raise RuntimeError("there is no zygote: call begin before")
+        pid, ours = self._waiting = self._zygote.fork(dags_hash)
         try:
+            note(pid)
             yield
         finally:
-            if (left := self.take()) is not None:
-                _end(*left)
+            if self.take() is not None:
+                ours.close()
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+                with contextlib.suppress(ChildProcessError):
+                    os.waitpid(pid, 0)
 
     def take(self) -> tuple[int, Channels] | None:
         """Return the process id and the supervisor's ends; None if there is no process, or no longer."""
@@ -82,11 +78,12 @@ class EarlyTask:
         start, register = watched.start.__func__, watched._register_pipe_readers
 
         def start_early(cls: Any, /, *, target: Any = supervisor._subprocess_main, **arguments: Any) -> Any:
-            is_task = target is supervisor._subprocess_main and not arguments.get("use_exec")
-            if not is_task or (taken := self.take()) is None:
+            if self._zygote is None:  # a workload of another kind, which has a supervisor of its own
                 return start(cls, target=target, **arguments)
+            is_task = target is supervisor._subprocess_main and not arguments.pop("use_exec", None)
+            if not is_task or (taken := self.take()) is None:
+                raise RuntimeError("a supervisor of tasks forks nothing else: it has read other tasks' workloads")
             pid, ours = taken
-            arguments.pop("use_exec", None)
             logger = arguments.pop("logger", None) or supervisor.structlog.get_logger(logger_name="task").bind()
             process = cls(
                 pid=pid,
@@ -102,27 +99,10 @@ class EarlyTask:
         watched.start = classmethod(start_early)
 
 
-def _run_task(channels: Channels) -> NoReturn:
+def run_task(channels: Channels) -> None:
     """Be the task's process: wait for the supervisor's first message, and run the task."""
     from airflow.sdk.execution_time import supervisor
 
-    try:
-        with contextlib.suppress(OSError):
-            os.setpgid(0, 0)  # so that a signal to the group reaches all that the task starts
-        supervisor._fork_main(
-            channels.requests, channels.stdout, channels.stderr, channels.logs.fileno(), supervisor._subprocess_main
-        )
-    except BaseException:  # noqa: BLE001 - nothing of the runner may go on in this process
-        with contextlib.suppress(BaseException):
-            traceback.print_exc()
-    finally:
-        os._exit(UNEXPECTED)
-
-
-def _end(pid: int, channels: Channels) -> None:
-    """End a process that waits for a supervisor."""
-    channels.close()
-    with contextlib.suppress(ProcessLookupError):
-        os.kill(pid, signal.SIGKILL)
-    with contextlib.suppress(ChildProcessError):
-        os.waitpid(pid, 0)
+    supervisor._fork_main(
+        channels.requests, channels.stdout, channels.stderr, channels.logs.fileno(), supervisor._subprocess_main
+    )

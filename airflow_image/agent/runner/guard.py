@@ -91,25 +91,28 @@ class Guard:
         taken, self._measurement = self._measurement, None
         return taken
 
-    def tick(self, reports: Mapping[int, MemoryReport], *, others: Collection[int]) -> float:
+    def tick(
+        self, reports: Mapping[int, MemoryReport], *, zygotes: Collection[int] = (), others: Collection[int]
+    ) -> float:
         """Measure, end a task if it must be, and return the seconds until the next call is due.
 
-        `reports`: by the process id of the supervisor. `others`: this process's children that are no supervisors.
+        `reports`: by the process id of the supervisor. `zygotes`: of the supervisors. `others`: this process's children
+        that are no supervisors.
         """
         try:
-            return self._tick(reports, others)
+            return self._tick(reports, zygotes, others)
         except (OSError, ValueError, KeyError) as error:
             if not self._is_blind:
                 log.warning("fleet: the container's memory cannot be read, and no task is ended for it: %r", error)
             self._is_blind = True
             return LONGEST_S
 
-    def _tick(self, reports: Mapping[int, MemoryReport], others: Collection[int]) -> float:
+    def _tick(self, reports: Mapping[int, MemoryReport], zygotes: Collection[int], others: Collection[int]) -> float:
         now = time.monotonic()
         used = None if self._group is None else self._group.used()
         reading = None
         if used is None or now >= self._tasks_due or self.limit - used < self._reserve:
-            reading = self._ledger.read(supervisors=reports.keys(), others=others)
+            reading = self._ledger.read(supervisors=reports.keys(), zygotes=zygotes, others=others)
             if now >= self._tasks_due:
                 self._measurement = self._measured(reading, reading.total if used is None else used)
                 self._tasks_due = now + TASKS_EVERY_S

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import mmap
 import os
 import resource
 import signal
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -45,6 +46,11 @@ class MemoryReport:
         self._peak, self._limit = max(self._peak, use), limit
         self._write()
 
+    def reset(self) -> None:
+        """Begin again, for the supervisor's next task. The runner calls this before the task begins."""
+        self._peak = self._limit = 0
+        self._write()
+
     def told(self) -> Told:
         """Return what the runner has noted."""
         peak, limit = VALUES.unpack(self._shared[:])
@@ -62,7 +68,8 @@ class MemoryReport:
         self._shared[:] = VALUES.pack(self._peak, self._limit)
 
 
-def install(report: MemoryReport, *, limit: int, kills: Callable[[], int | None]) -> None:
+@contextlib.contextmanager
+def told_in_the_log(report: MemoryReport, *, limit: int, kills: Callable[[], int | None]) -> Iterator[None]:
     """Let Airflow's supervisor in this process write what `report` tells into the task's log, before the upload.
 
     `limit`: of the container, in bytes. `kills`: how many processes the kernel has killed for want of memory, None if
@@ -71,14 +78,17 @@ def install(report: MemoryReport, *, limit: int, kills: Callable[[], int | None]
     from airflow.sdk.execution_time.supervisor import ActivitySubprocess
 
     update = ActivitySubprocess.update_task_state_if_needed
-    before = kills()
+    before, largest_before = kills(), largest_child()
 
     def update_and_tell(self: Any) -> None:
         told = report.told()
         # It is private to Airflow's class, whose public `wait` returns it only after the upload.
         is_killed = told.limit is None and self._exit_code == -signal.SIGKILL
         if is_killed and before is not None and (kills() or 0) > before:
-            report.end(use=max(told.peak or 0, largest_child()), limit=limit)
+            largest = largest_child()
+            # If an earlier task of this supervisor was larger, only what this one was seen to hold is known.
+            is_this_tasks = largest > largest_before or told.peak is None
+            report.end(use=max(told.peak or 0, largest if is_this_tasks else 0), limit=limit)
             told = report.told()
         if told.limit is not None:
             self.process_log.error(ended(told))
@@ -87,6 +97,10 @@ def install(report: MemoryReport, *, limit: int, kills: Callable[[], int | None]
         update(self)
 
     ActivitySubprocess.update_task_state_if_needed = update_and_tell
+    try:
+        yield
+    finally:
+        ActivitySubprocess.update_task_state_if_needed = update
 
 
 def largest_child() -> int:

@@ -19,7 +19,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence, Set
 
 import psutil
 
@@ -66,21 +66,28 @@ def end_with(parent: int) -> None:
 
 
 class LeftBehind:
-    """What the task of this process, its supervisor, leaves behind. The task is the first process that it forks."""
+    """What one task of this process, its supervisor, leaves behind. `but`: children of the supervisor that stay."""
 
-    def __init__(self) -> None:
-        self._supervisor, self._task = os.getpid(), 0
+    def __init__(self, *, but: frozenset[int] = frozenset()) -> None:
+        self._supervisor, self._task, self._but = os.getpid(), 0, but
+        self._thread: threading.Thread | None = None
         self._task_ended_at: float | None = None
         self._is_over = False
         self._ended: dict[int, str] = {}  # names by process id
 
     def watch(self) -> None:
-        """Adopt orphans from now on, and end them when the task has ended.
+        """Adopt orphans from now on, and end them when the task has ended: the first process that this one forks."""
+        adopt_orphans()
+        os.register_at_fork(after_in_parent=self._note_task)
+
+    def watch_task(self, pid: int) -> None:
+        """End what the task, a child of this process, has left when it has ended.
 
         Airflow goes on after that: it uploads the log, and waits if what is left keeps the task's output open.
         """
-        _adopt_orphans()
-        os.register_at_fork(after_in_parent=self._note_task)
+        self._task = pid
+        self._thread = threading.Thread(target=self._end_after_task, name="left behind", daemon=True)
+        self._thread.start()
 
     def end(self) -> list[str]:
         """End all that is left, once the supervision is over; return the names of all processes that had to be ended.
@@ -91,23 +98,24 @@ class LeftBehind:
         began = time.monotonic()
         if self._task_ended_at is None:
             self._task_ended_at = began
-        while _has_children():
+        while _has_children(self._but):
             if time.monotonic() - began > MOST_S:
                 log.error("fleet: processes that a task left behind do not end")
                 break
             if time.monotonic() - self._task_ended_at >= KILL_AFTER_S:
-                _kill_children(set(), self._ended)
+                _kill_children(self._but, self._ended)
             else:
-                self._end(psutil.Process().children(recursive=True))
+                self._end(each for each in psutil.Process().children(recursive=True) if each.pid not in self._but)
             time.sleep(CHECK_EVERY_S)
+        if self._thread is not None:
+            self._thread.join(MOST_S)
         return list(self._ended.values())
 
     def _note_task(self) -> None:
         if self._task or os.getpid() != self._supervisor:
             return
-        self._task = min(_children(), default=0)
-        if self._task:
-            threading.Thread(target=self._end_after_task, name="left behind", daemon=True).start()
+        if task := min(_children(), default=0):
+            self.watch_task(task)
 
     def _end_after_task(self) -> None:
         """End what the task has left, when it has ended. What escapes here does not escape `end`.
@@ -119,7 +127,7 @@ class LeftBehind:
             ended_before = self._read_statuses(ended_before)
         self._task_ended_at = time.monotonic()
         # Most tasks leave nothing behind, and reading all processes takes milliseconds.
-        while not self._is_over and _children() - {self._task} and (left := self._left()):
+        while not self._is_over and _children() - self._but - {self._task} and (left := self._left()):
             self._end(left)
             time.sleep(CHECK_EVERY_S)
             for process in left:
@@ -136,7 +144,7 @@ class LeftBehind:
 
     def _read_statuses(self, ended_before: set[int]) -> set[int]:
         """Read the statuses of those adopted processes that had ended before; return those that have ended by now."""
-        ended = {pid for pid in _children() - {self._task} if _has_ended(pid)}
+        ended = {pid for pid in _children() - self._but - {self._task} if has_ended(pid)}
         for pid in ended & ended_before:
             with contextlib.suppress(ChildProcessError):
                 os.waitpid(pid, os.WNOHANG)
@@ -166,7 +174,7 @@ class Orphans:
     def adopt(self) -> None:
         """Adopt orphans from now on. Processes that this one started before are none."""
         self._others = _children()
-        _adopt_orphans()
+        adopt_orphans()
 
     def end(self, own: Collection[int]) -> bool:
         """Kill the children that this process has not forked, and all below them; return whether any are left.
@@ -187,7 +195,8 @@ def listed(names: Sequence[str]) -> str:
     return f"{len(names)}: {', '.join(repr(name) for name in names[:NAMED])}{others}"
 
 
-def _adopt_orphans() -> None:
+def adopt_orphans() -> None:
+    """Become the parent of what processes below this one leave behind."""
     if sys.platform == "linux":
         LIBC.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
@@ -206,17 +215,17 @@ def _children() -> set[int]:
     return {int(pid) for each in lists for pid in each.split()}
 
 
-def _has_children() -> bool:
-    """Read the status of each child that has ended; return whether there is another."""
+def _has_children(but: Set[int]) -> bool:
+    """Read the status of each child that has ended; return whether there is another, `but` some."""
     try:
         while os.waitpid(-1, os.WNOHANG)[0]:
             pass
     except ChildProcessError:
         return False
-    return True
+    return not but or bool(_children() - but)
 
 
-def _kill_children(but: set[int], ended: dict[int, str]) -> bool:
+def _kill_children(but: Set[int], ended: dict[int, str]) -> bool:
     """Kill the children, `but` some, and those that come from below them; return whether any are left.
 
     Note the names of those that were killed in `ended`. No other process can get a child's id before its status is
@@ -228,7 +237,7 @@ def _kill_children(but: set[int], ended: dict[int, str]) -> bool:
         if not children:
             return False
         for pid in children:
-            if not _has_ended(pid):
+            if not has_ended(pid):
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
                 ended[pid] = ended.get(pid) or _name_of(pid)
@@ -239,8 +248,8 @@ def _kill_children(but: set[int], ended: dict[int, str]) -> bool:
     return True
 
 
-def _has_ended(pid: int) -> bool:
-    """Return whether a child has ended. It can still have a status that is not read."""
+def has_ended(pid: int) -> bool:
+    """Return whether a child of this process has ended. It can still have a status that is not read."""
     try:
         return os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
     except ChildProcessError:
@@ -270,7 +279,7 @@ def _ends_within(pid: int, seconds: float) -> bool:
         return True
     except (AttributeError, OSError):  # a kernel without this call
         while time.monotonic() < deadline:
-            if _has_ended(pid):
+            if has_ended(pid):
                 return True
             time.sleep(TELL_AFTER_S)
         return False

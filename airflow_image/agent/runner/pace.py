@@ -32,7 +32,7 @@ def interval_s(age_s: float, *, timeout_s: float) -> float:
 
 
 def install() -> None:
-    """Pace the supervisors of the processes forked from this one, each of which supervises one task.
+    """Pace the supervisors of the processes forked from this one, each of which supervises one task at a time.
 
     Raises AttributeError if Airflow's supervisor is another one than this module was written for.
     """
@@ -55,8 +55,11 @@ def install() -> None:
     def paced_monitor(self: Any) -> None:
         # The server has just been told that the task runs.
         self._last_heartbeat_attempt = self._last_successful_heartbeat
-        with _process_in(self.selector, self.pid, on_exit=lambda: set_interval(shortest_s)):
-            monitor(self)
+        try:
+            with _process_in(self.selector, self.pid, on_exit=lambda: set_interval(shortest_s)):
+                monitor(self)
+        finally:
+            set_interval(shortest_s)  # for the supervisor's next task
 
     def paced_beat(self: Any) -> None:
         # A task that has told its result sends no heartbeat, but is ended if it goes on for too long.

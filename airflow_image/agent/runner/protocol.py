@@ -10,6 +10,7 @@ as well.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import socket
@@ -19,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 END_TASKS = b"end tasks"
+IDLE = b"idle"  # of a supervisor to the runner, before its outcome: it can take another task
 SOCKET = "runner.sock"
 MAX_START_MESSAGE = 1024  # bytes
 MAX_OUTCOME_BYTES = 65_536
@@ -88,6 +90,30 @@ def start_in(message: bytes) -> Start | None:
         return None
 
 
+def assign(channel: socket.socket, start: Start, stream: socket.socket) -> None:
+    """Let a supervisor run the workload that comes on `stream`. Raises OSError."""
+    socket.send_fds(channel, [start_message(start)], [stream.fileno()])
+
+
+def receive_assignment(channel: socket.socket) -> tuple[Start, socket.socket] | None:
+    """Wait for what the runner assigns; None if it has closed its end, or has ended. Raises OSError."""
+    message, descriptors, _, _ = socket.recv_fds(channel, MAX_START_MESSAGE, 1)
+    if not descriptors or (start := start_in(message)) is None:
+        return None
+    return start, socket.socket(fileno=descriptors[0])
+
+
+def zygote_message(pid: int) -> bytes:
+    """Return the message for `zygote_in`: a supervisor tells the runner the process id of its zygote."""
+    return f"zygote {pid}".encode()
+
+
+def zygote_in(message: bytes) -> int | None:
+    """Return the process id in a supervisor's message; None for another message."""
+    name, _, pid = message.partition(b" ")
+    return int(pid) if name == b"zygote" and pid.isdigit() else None
+
+
 def memory_message(memory: Memory) -> bytes:
     """Return the message for `memory_in`."""
     return json.dumps(asdict(memory), separators=(",", ":")).encode()
@@ -142,6 +168,16 @@ def receive_outcome(stream: socket.socket) -> Outcome | None:
         return None
 
 
+def is_unread(stream: socket.socket) -> bool:
+    """Return whether some of the workload was not read yet, so that it has not begun; not if the worker has ended."""
+    try:
+        return bool(stream.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT))
+    except BlockingIOError:  # the worker still sends it
+        return True
+    except OSError:
+        return False
+
+
 def task_of(workload: str) -> str | None:
     """Return the ids of a workload's DAG and task; None for a workload of another kind."""
     try:
@@ -168,8 +204,9 @@ def address_in(folder: Path) -> tuple[str, int]:
 
 def _read(stream: socket.socket, *, limit: int | None = None) -> bytes:
     parts = bytearray()
-    while part := stream.recv(65_536):
-        parts += part
-        if limit is not None and len(parts) > limit:
-            raise ValueError(f"more than {limit} bytes")
+    with contextlib.suppress(ConnectionResetError):  # after all that was sent: the other end has not read all
+        while part := stream.recv(65_536):
+            parts += part
+            if limit is not None and len(parts) > limit:
+                raise ValueError(f"more than {limit} bytes")
     return bytes(parts)

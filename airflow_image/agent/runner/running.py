@@ -5,9 +5,11 @@ The kernel knows who holds a lock: no process needs to be well to say so, and no
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 FILE = "tasks.lock"
@@ -15,19 +17,34 @@ FILE = "tasks.lock"
 ATTEMPTS, PAUSE_S = 20, 0.05
 
 
-def note(folder: Path) -> None:
-    """Hold the lock until this process and all that it forks have ended. Never raises OSError: the task runs anyway."""
+@contextlib.contextmanager
+def noted(folder: Path) -> Iterator[None]:
+    """Hold the lock in the block, and in what this process forks there until that has ended. Never raises OSError."""
+    descriptor = note(folder)
+    try:
+        yield
+    finally:
+        if descriptor is not None:
+            os.close(descriptor)
+
+
+def note(folder: Path) -> int | None:
+    """Hold the lock until this process and all that it forks have ended, or close the descriptor that is returned.
+
+    Never raises OSError: the task runs anyway.
+    """
     try:
         descriptor = os.open(folder / FILE, os.O_RDONLY | os.O_CREAT, 0o644)
     except OSError:
-        return
+        return None
     for _ in range(ATTEMPTS):
         try:
             fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
         except OSError:
             time.sleep(PAUSE_S)
         else:
-            return  # the descriptor stays open, and the lock with it
+            return descriptor
+    return descriptor
 
 
 def is_any(folder: Path) -> bool:

@@ -21,13 +21,16 @@ from typing import Any
 import psutil
 
 from agent import heartbeat, variables
-from agent.runner import protocol, running
+from agent.runner import protocol
+from agent.runner.channels import Channels
 from agent.runner.container_memory import limit_of
 from agent.runner.deaths import Deaths, answer
+from agent.runner.early_task import EarlyTask
 from agent.runner.guard import Guard, guard_of
 from agent.runner.memory_report import MemoryReport
-from agent.runner.orphans import LeftBehind, bind_to_parent, listed
 from agent.runner.protocol import Outcome, Start
+from agent.runner.supervisor import Supervise, Supervisor
+from agent.runner.supervisors import IDLE_S, Supervisors
 
 log = logging.getLogger(__name__)
 
@@ -37,8 +40,6 @@ TICK_AFTER_DEATH_S = 0.02
 KILL_AFTER_S = 10.0
 CHECK_EVERY_S = 0.5
 TASK_TITLE = "airflow worker --"  # Airflow's title of a task's process, a child of its supervisor
-
-Supervise = Callable[[str, MemoryReport], None]  # a workload
 
 
 def close_to_others() -> None:
@@ -61,25 +62,19 @@ def listen(folder: Path) -> socket.socket:
 
 
 class Server:
-    """Serves one worker. `supervise` runs a workload in the forked process, to its end.
+    """Serves one worker. `supervise` runs a workload in a forked process, to its end.
 
-    `begin_task`: what is done in that process before it reads the workload, if it is a task.
+    `tasks`: forks the processes of tasks, which one supervisor then runs one after the other; None: `supervise` does.
     """
 
     def __init__(
-        self,
-        folder: Path,
-        supervise: Supervise,
-        guard: Guard | None,
-        *,
-        begin_task: Callable[[], contextlib.AbstractContextManager[None]] = contextlib.nullcontext,
+        self, folder: Path, supervise: Supervise, guard: Guard | None, *, tasks: EarlyTask | None = None
     ) -> None:
-        self._folder, self._supervise, self._guard, self._begin_task = folder, supervise, guard, begin_task
+        self._folder, self._supervise, self._guard, self._tasks = folder, supervise, guard, tasks
         self._children: set[int] = set()
-        self._streams: dict[int, socket.socket] = {}  # by the process id of the workload's supervisor
-        self._reports: dict[int, MemoryReport] = {}  # likewise
-        self._numbers: dict[int, int] = {}  # of the workloads, likewise
+        self._supervisors = Supervisors(self._child)
         self._deaths = Deaths()
+        self._control: socket.socket | None = None
         self._ender: int | None = None  # the process that ends tasks
         self._is_stopping = False
         self._beat_due = 0.0
@@ -92,19 +87,21 @@ class Server:
         signal.signal(signal.SIGTERM, self._stop)
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         self._deaths.adopt_orphans()
-        control = self._accept(listener or listen(self._folder))
-        while control is not None or self._children or self._deaths:
+        self._control = self._accept(listener or listen(self._folder))
+        while self._control is not None or self._children or self._deaths:
             self._reap()
+            self._supervisors.listen()
+            self._supervisors.end_idle(after_s=IDLE_S if self._control is not None else 0.0)
             self._deaths.settle(self._children)
             self._beat()
             wait_s = min(self._watch_memory(), TICK_AFTER_DEATH_S if self._deaths else TICK_S)
-            if control is None:
+            if self._control is None:
                 time.sleep(wait_s)
                 continue
-            self._tell_memory(control)
-            if select.select([control], [], [], wait_s)[0] and not self._serve(control):
-                control.close()
-                control = None
+            self._tell_memory(self._control)
+            if select.select([self._control], [], [], wait_s)[0] and not self._serve(self._control):
+                self._control.close()
+                self._control = None
 
     def _beat(self) -> None:
         if time.monotonic() >= self._beat_due:
@@ -115,17 +112,19 @@ class Server:
         """Return the seconds until the next time, TICK_S at most."""
         if self._guard is None:
             return TICK_S
-        return min(TICK_S, self._guard.tick(self._reports, others=self._children - self._reports.keys()))
+        reports, zygotes = self._supervisors.reports(), self._supervisors.zygotes()
+        return min(TICK_S, self._guard.tick(reports, zygotes=zygotes, others=self._children - reports.keys()))
 
     def _tell_memory(self, control: socket.socket) -> None:
         """Tell the worker what was measured. It is told again soon, so nothing waits for it."""
         measured = None if self._guard is None else self._guard.take_measurement()
         if measured is None:
             return
+        numbers = self._supervisors.numbers()
         memory = protocol.Memory(
             usable=measured.usable,
             others=measured.others,
-            tasks={self._numbers[pid]: held for pid, held in measured.tasks.items()},
+            tasks={numbers[pid]: held for pid, held in measured.tasks.items() if pid in numbers},
         )
         with contextlib.suppress(OSError):
             control.send(protocol.memory_message(memory), socket.MSG_DONTWAIT)
@@ -153,69 +152,52 @@ class Server:
         except OSError:
             return False
         if descriptors and (start := protocol.start_in(message)) is not None:
-            self._fork(control, socket.socket(fileno=descriptors[0]), start)
+            self._assign(socket.socket(fileno=descriptors[0]), start)
         elif message == protocol.END_TASKS and self._ender is None:
-            self._ender = self._child(control, lambda: end_tasks(psutil.Process(os.getppid())))
+            self._ender = self._child(lambda: end_tasks(psutil.Process(os.getppid())))
         return bool(message)
 
-    def _fork(self, control: socket.socket, stream: socket.socket, start: Start) -> None:
-        report = MemoryReport()
+    def _assign(self, stream: socket.socket, start: Start) -> None:
+        tasks = self._tasks if start.is_task else None
+
+        def work(channel: socket.socket, report: MemoryReport) -> None:
+            stream.close()  # it comes on the channel
+            supervisor = Supervisor(self._folder, self._supervise, report)
+            if tasks is None:
+                supervisor.run_other(channel)
+            else:
+                supervisor.run_tasks(channel, tasks)
+
         try:
-            pid = self._child(control, lambda: self._run_workload(stream, report, start))
-            # This process never reads from the stream, and writes to it only if the supervisor dies.
-            self._streams[pid], self._reports[pid], self._numbers[pid] = stream, report, start.number
+            self._supervisors.assign(start, stream, work, is_reusable=tasks is not None)
         except OSError as error:
-            report.close()
             log.error("runner: cannot fork: %s", error)
             answer(stream, Outcome(is_started=False, error="OSError", reason=str(error)))
 
-    def _child(self, control: socket.socket, work: Callable[[], None]) -> int:
+    def _child(self, work: Callable[[], None]) -> int:
         """Run `work` in a forked process, without the connections of others; return its process id. Raises OSError."""
         pid = os.fork()
         if pid:
             self._children.add(pid)
             return pid
+        status = 1
         try:
-            control.close()
+            if self._control is not None:
+                self._control.close()
             # What is shared with others' supervisors: a task could write to it.
-            for stream in self._streams.values():
-                stream.close()
+            self._supervisors.close()
             self._deaths.close()
-            for report in self._reports.values():
-                report.close()
             signal.signal(signal.SIGTERM, signal.SIG_DFL)
             signal.signal(signal.SIGINT, signal.SIG_DFL)
             work()
+            status = 0
         except BaseException:
             log.exception("runner: a process failed")
         finally:
             with contextlib.suppress(OSError, ValueError):
                 sys.stdout.flush()
                 sys.stderr.flush()
-            os._exit(0)
-
-    def _run_workload(self, stream: socket.socket, report: MemoryReport, start: Start) -> None:
-        os.environ[variables.DAGS_HASH] = start.dags_hash
-        running.note(self._folder)
-        left_behind = LeftBehind()
-        left_behind.watch()
-        bind_to_parent()
-        report.hide_from_tasks()
-        # A task, and what it leaves behind, must not keep the stream open, nor be able to write to it.
-        os.register_at_fork(after_in_child=stream.close)
-        error = reason = task = ""
-        try:
-            with self._begin_task() if start.is_task else contextlib.nullcontext():
-                workload = protocol.receive_workload(stream)
-                task = protocol.name_of(workload)
-                self._supervise(workload, report)
-        except BaseException as raised:  # noqa: BLE001 - the worker is told
-            error, reason = type(raised).__name__, str(raised)[: protocol.MAX_REASON]
-        if ended := left_behind.end():
-            log.warning("fleet: the task %s has left processes behind, which are ended: %s", task, listed(ended))
-        told = report.told()
-        outcome = Outcome(error=error, reason=reason, peak=told.peak, memory_limit=told.limit, left_behind=len(ended))
-        answer(stream, outcome)
+            os._exit(status)
 
     def _reap(self) -> None:
         with contextlib.suppress(ChildProcessError):
@@ -225,10 +207,9 @@ class Server:
     def _note_end(self, pid: int, status: int) -> None:
         self._children.discard(pid)
         self._ender = None if pid == self._ender else self._ender
-        self._numbers.pop(pid, None)
-        if (report := self._reports.pop(pid, None)) is not None:
-            report.close()
-        if (stream := self._streams.pop(pid, None)) is not None:
+        if (member := self._supervisors.take(pid)) is not None:
+            stream, member.stream = member.stream, None
+            member.close()
             self._deaths.note_end(pid, status=status, stream=stream)
 
 
@@ -279,8 +260,8 @@ def main() -> None:
     from airflow.configuration import conf
     from airflow.executors.base_executor import BaseExecutor
 
-    from agent.runner import decoders, huge_pages, loggers, memory_report, obsolete, pace, trial, uploads
-    from agent.runner.early_task import EarlyTask
+    from agent.runner import decoders, huge_pages, loggers, memory_report, obsolete, pace, running, trial, uploads
+    from agent.runner.early_task import run_task
     from agent.runner.preload import preload, steps
 
     pace.install()
@@ -289,10 +270,15 @@ def main() -> None:
     decoders.install()
     uploads.install()
     loggers.install()
-    early_task = EarlyTask()
-    early_task.install()
-
     folder = Path(os.environ[variables.SHARED_FOLDER])
+
+    def task(channels: Channels, dags_hash: str) -> None:
+        os.environ[variables.DAGS_HASH] = dags_hash
+        running.note(folder)
+        run_task(channels)
+
+    tasks = EarlyTask(task)
+    tasks.install()
     listener = listen(folder)  # the worker connects meanwhile, and its first task waits
     trial.take(
         steps(os.environ),
@@ -306,8 +292,9 @@ def main() -> None:
     guard = guard_of(os.environ)
 
     def supervise(workload: str, report: MemoryReport) -> None:
-        if guard is not None:
-            memory_report.install(report, limit=guard.limit, kills=guard.kills)
-        BaseExecutor.run_workload(decoded(workload, decoder), subprocess_logs_to_stdout=logs_to_stdout)
+        with contextlib.ExitStack() as stack:
+            if guard is not None:
+                stack.enter_context(memory_report.told_in_the_log(report, limit=guard.limit, kills=guard.kills))
+            BaseExecutor.run_workload(decoded(workload, decoder), subprocess_logs_to_stdout=logs_to_stdout)
 
-    Server(folder, supervise, guard, begin_task=early_task.forked).run(listener)
+    Server(folder, supervise, guard, tasks=tasks).run(listener)

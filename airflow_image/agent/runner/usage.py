@@ -15,6 +15,7 @@ from agent.runner.processes import Held, Process, held, processes
 
 # Measured with idle tasks: a supervisor copies 12 MiB of the runner's memory, a task 20 MiB.
 COPIED = 16 * MIB
+ZYGOTE_COPIED = 4 * MIB
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,8 +50,11 @@ class Ledger:
     main: int
     _inherited: dict[tuple[int, int], int] = field(default_factory=dict)
 
-    def read(self, *, supervisors: Collection[int], others: Collection[int]) -> Reading:
-        """Read the memory of all that the runner has started. `others`: its own processes besides supervisors."""
+    def read(self, *, supervisors: Collection[int], zygotes: Collection[int] = (), others: Collection[int]) -> Reading:
+        """Read the memory of all that the runner has started.
+
+        `zygotes`: children of supervisors that are no tasks. `others`: the runner's own processes besides supervisors.
+        """
         found = processes()
         children: dict[int, list[Process]] = {}
         for process in found.values():
@@ -69,8 +73,9 @@ class Ledger:
             for process in tree:
                 # A supervisor may have grown since it forked its task.
                 parent = self.main if process.parent in supervisors else process.parent
-                own[process.pid] = self._own(process, known[process.pid], known[parent])
-            members = tree[1:] if is_task else tree
+                copied = ZYGOTE_COPIED if process.pid in zygotes else COPIED
+                own[process.pid] = self._own(process, known[process.pid], known[parent], copied)
+            members = [each for each in tree[1:] if each.pid not in zygotes] if is_task else tree
             shared = max((kept.shared for p in tree if (kept := known[p.pid]) is not None), default=0)
             uses[child.pid] = Use(
                 key=child.pid,
@@ -81,7 +86,7 @@ class Ledger:
             total += sum(own.values()) + shared
         return Reading(uses=uses, total=total, running=frozenset(p.pid for p in found.values() if not p.is_over))
 
-    def _own(self, process: Process, kept: Held | None, parent: Held | None) -> int:
+    def _own(self, process: Process, kept: Held | None, parent: Held | None, copied: int) -> int:
         """Return the bytes that a process has besides those that it shares with its parent."""
         if kept is None:
             return 0
@@ -90,7 +95,7 @@ class Ledger:
             self._inherited[identity] = 0
         elif identity not in self._inherited:
             self._inherited[identity] = 0 if parent is None else parent.own
-        return max(0, kept.own - self._inherited[identity]) + (COPIED if process.is_fork else 0)
+        return max(0, kept.own - self._inherited[identity]) + (copied if process.is_fork else 0)
 
     def _forget_the_ended(self, found: Mapping[int, Process]) -> None:
         for pid, started in list(self._inherited):

@@ -15,15 +15,21 @@ from tests.support.waiting import eventually
 
 pytestmark = needs_airflow
 
-TOKEN = "eyJ-the-token-of-a-workload-that-no-task-may-read"
-# It looks for the token from the inside. It knows the token only backwards, so that it does not find its own copy.
+MARK = "eyJ-what-no-other-task-may-read-"
+KINDS = ("token", "log line", "environment", "XCom", "secret")
+# A task looks for the marks from the inside. It knows them only backwards, so that it does not find its own copy.
 DAG = f"""
 from airflow.sdk import dag, task
+from airflow.sdk.log import mask_secret
 
-BEGINNING, BACKWARDS = b"eyJ-the-token", {TOKEN[::-1].encode()!r}
+BEGINNING, KINDS = b"eyJ-what-no-", {KINDS!r}
+
+def mark(kind):
+    return {MARK[::-1]!r}[::-1] + kind
 
 def copies():
-    found = 0
+    found = dict.fromkeys(KINDS, 0)
+    backwards = {{kind: ({MARK[::-1].encode()!r}, kind.encode()) for kind in KINDS}}
     with open("/proc/self/mem", "rb", buffering=0) as memory, open("/proc/self/maps") as maps:
         for line in maps.read().splitlines():
             where, access, *_ = line.split()
@@ -34,23 +40,43 @@ def copies():
             part = memory.read(high - low) or b""
             at = part.find(BEGINNING)
             while at >= 0:
-                found += part[at : at + len(BACKWARDS)][::-1] == BACKWARDS
+                for kind, (start, end) in backwards.items():
+                    whole = at + len(start)
+                    if part[at:whole][::-1] == start and part[whole : whole + len(end)] == end:
+                        found[kind] += 1
                 at = part.find(BEGINNING, at + 1)
     return found
 
 @dag(schedule=None)
 def memory():
     @task
+    def leaves_marks():
+        import os
+        print(mark("log line"))
+        os.environ["LEFT"] = mark("environment")
+        mask_secret(mark("secret"))
+        print("supervisor", os.getppid())
+        return mark("XCom")
+    @task
     def reads_its_memory():
-        print("copies of the token:", copies())
+        import os
+        print("supervisor", os.getppid())
+        print("copies:", copies(), os.environ.get("LEFT"))
+    @task
+    def finds_its_marks():
+        held = [mark(kind) for kind in KINDS]
+        print("copies:", min(copies().values()), "or more of", len(held))
     @task
     def tells_its_code():
         import os
         print("the code is", os.environ["FLEET_DAGS_HASH"])
+    leaves_marks()
     reads_its_memory()
+    finds_its_marks()
     tells_its_code()
 memory()
 """
+NONE_LEFT = dict.fromkeys(KINDS, 0)
 
 
 @pytest.fixture(scope="module")
@@ -76,17 +102,36 @@ def sent(task_id: str) -> str:
     made = json.loads(
         workload(dag_file="memory.py", dag_id="memory", task_id=task_id, run_id="run", log_path=f"{task_id}.log")
     )
-    return json.dumps(made | {"token": TOKEN})
+    return json.dumps(made | {"token": MARK + "token"})
 
 
 def log_of(runner: AirflowRunner, task_id: str) -> str:
     return (runner.folder / "logs" / f"{task_id}.log").read_text()
 
 
+def supervisor_in(log: str) -> str:
+    (line,) = [line for line in log.splitlines() if '"supervisor ' in line]
+    return str(json.loads(line)["event"])
+
+
+def test_a_task_that_has_the_marks_finds_them(runner: AirflowRunner) -> None:
+    succeeds(runner, "finds_its_marks")
+    assert "copies: 1 or more of 5" in log_of(runner, "finds_its_marks")
+
+
 def test_no_token_is_in_a_tasks_memory(runner: AirflowRunner) -> None:
     """Not even its own. Airflow forks a task from a supervisor that has read it."""
     succeeds(runner, "reads_its_memory")
-    assert "copies of the token: 0" in log_of(runner, "reads_its_memory")
+    assert f"copies: {NONE_LEFT} None" in log_of(runner, "reads_its_memory")
+
+
+def test_nothing_of_a_task_is_in_the_memory_of_the_next_one_of_its_supervisor(runner: AirflowRunner) -> None:
+    (runner.folder / "logs" / "reads_its_memory.log").unlink(missing_ok=True)
+    succeeds(runner, "leaves_marks")
+    succeeds(runner, "reads_its_memory")
+    log = log_of(runner, "reads_its_memory")
+    assert supervisor_in(log) == supervisor_in(log_of(runner, "leaves_marks"))
+    assert f"copies: {NONE_LEFT} None" in log
 
 
 def test_a_task_knows_the_hash_of_its_code(runner: AirflowRunner) -> None:

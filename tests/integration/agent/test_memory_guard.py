@@ -9,6 +9,7 @@ import psutil
 import pytest
 
 from agent.runner.container_memory import ControlGroup
+from agent.runner.server import task_processes
 from agent.runner.usage import Ledger
 from tests.support.airflow_runner import AirflowRunner, Run
 from tests.support.airflows_python import needs_airflow
@@ -189,8 +190,13 @@ def test_the_sum_over_the_processes_is_near_what_their_control_group_has(runner:
         folder = runner.group.folder
         is_version_2 = (folder / "memory.current").exists()
         counted = ControlGroup(folder=folder, limit=LIMIT_MIB * 2**20, is_version_2=is_version_2).used()
-        supervisors = {child.pid for child in psutil.Process(runner.process.pid).children()}
-        reading = Ledger(runner.process.pid).read(supervisors=supervisors, others=())
+        supervisors = psutil.Process(runner.process.pid).children()
+        tasks = {task.pid for task in task_processes(psutil.Process(runner.process.pid))}
+        zygotes = {child.pid for each in supervisors for child in each.children()} - tasks
+        assert (len(supervisors), len(zygotes), len(tasks)) == (GOOD, GOOD, GOOD)
+        reading = Ledger(runner.process.pid).read(
+            supervisors={each.pid for each in supervisors}, zygotes=zygotes, others=()
+        )
         assert reading.total == pytest.approx(counted, rel=0.15)
     end(runner, good)
 

@@ -20,17 +20,13 @@ from agent.runner import protocol, running
 from agent.runner.client import Runner, RunnerUnavailable
 from agent.runner.protocol import Outcome
 from project import paths
+from tests.support.code_runner import Served, from_zygote, in_background
 from tests.support.processes import below, end_all_below, is_alive
 from tests.support.waiting import eventually, stays
 
 TOKEN = "eyJ-a-token-of-this-workload"
-SERVER = """
-import os
-from pathlib import Path
-from agent.runner.server import Server, close_to_others
-close_to_others()
-Server(Path(os.environ["SHARED_FOLDER"]), lambda workload, _: exec(workload, {}), None).run()
-"""
+SUPERVISOR, ZYGOTE = "supervisor", "zygote"
+by_both = pytest.mark.parametrize("forked_by", [SUPERVISOR, ZYGOTE])
 # A supervisor with a task below it, both waiting. The task has the title that Airflow gives it.
 WITH_A_TASK = """
 import os, subprocess, sys
@@ -66,7 +62,7 @@ def started(of):
     while sum(name.startswith("of-task") and "~" not in name for name in os.listdir({folder!r})) < of:
         time.sleep(0.01)
 
-if os.fork() == 0:
+if {is_task}:
     os.setpgid(0, 0)
     {code}
     os._exit(0)
@@ -87,8 +83,11 @@ ALWAYS_ANOTHER = """note(); daemon()
         os.setsid()"""
 
 
-def task(folder: Path, code: str) -> str:
-    return TASK.replace("{folder!r}", repr(str(folder))).replace("{code}", code)
+def task(folder: Path, code: str, forked_by: str = SUPERVISOR, *, then: str = "") -> str:
+    """Return the workload of a task. `then`: what its supervisor does after the task's end."""
+    is_task = "os.fork() == 0" if forked_by == SUPERVISOR else "True"
+    written = TASK.replace("{folder!r}", repr(str(folder))).replace("{code}", code).replace("{is_task}", is_task)
+    return written + then if forked_by == SUPERVISOR else from_zygote(written, then=then)
 
 
 NO_RUNNER = """
@@ -100,32 +99,6 @@ Runner.connect = lambda folder: connect(folder, timeout_s=0.2)
 worker_init.send(sender=None)
 print("goes on")
 """
-
-
-class Served:
-    """A runner's process and its folder."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.out = folder / "out"
-        environment = {
-            "PATH": os.environ["PATH"],
-            "PYTHONPATH": paths.IMAGE_PYTHONPATH,
-            "SHARED_FOLDER": str(folder),
-            "AIRFLOW_HOME": str(folder),
-        }
-        self.process = subprocess.Popen([sys.executable, "-c", SERVER], env=environment, stdin=subprocess.DEVNULL)
-
-    def connect(self) -> Runner:
-        return Runner.connect(self.folder, timeout_s=30)
-
-    def children(self) -> list[psutil.Process]:
-        return psutil.Process(self.process.pid).children()
-
-    def stop(self) -> None:
-        with self.process:
-            end_all_below(self.process.pid)
-            self.process.kill()
 
 
 @pytest.fixture
@@ -141,13 +114,6 @@ def runner(served: Served) -> Iterator[Runner]:
     connected = served.connect()
     yield connected
     connected.close()
-
-
-def in_background(runner: Runner, code: str) -> tuple[threading.Thread, list[Outcome | None]]:
-    outcomes: list[Outcome | None] = []
-    thread = threading.Thread(target=lambda: outcomes.append(runner.run(code)))
-    thread.start()
-    return thread, outcomes
 
 
 def test_a_workload_runs_to_its_end_in_a_process_of_its_own(served: Served, runner: Runner) -> None:
@@ -183,6 +149,7 @@ def test_the_runner_answers_for_a_supervisor_that_dies(runner: Runner, code: str
     assert runner.run("pass") == Outcome()
 
 
+@by_both
 @pytest.mark.parametrize("times", [1, pytest.param(10, marks=pytest.mark.slow)])
 @pytest.mark.parametrize(
     "code",
@@ -195,13 +162,13 @@ def test_the_runner_answers_for_a_supervisor_that_dies(runner: Runner, code: str
     ],
 )
 def test_all_of_a_task_ends_with_its_supervisor_before_the_worker_is_told(
-    code: str, times: int, served: Served, runner: Runner
+    code: str, times: int, forked_by: str, served: Served, runner: Runner
 ) -> None:
     neighbour = neighbour_of(served, runner)
     for number in range(times):
         folder = served.folder / str(number)
         folder.mkdir()
-        thread, outcomes = in_background(runner, task(folder, code))
+        thread, outcomes = in_background(runner, task(folder, code, forked_by))
         assert eventually(lambda: len(processes_in(folder)) == 2)  # noqa: B023 - called at once
         (supervisor,) = [each for each in served.children() if each != neighbour.supervisor]
         family = [*processes_in(folder), *below(supervisor.pid)]
@@ -217,9 +184,12 @@ def test_all_of_a_task_ends_with_its_supervisor_before_the_worker_is_told(
     neighbour.is_unharmed()
 
 
-def test_the_worker_is_not_told_while_something_of_a_task_still_runs(served: Served, runner: Runner) -> None:
+@by_both
+def test_the_worker_is_not_told_while_something_of_a_task_still_runs(
+    forked_by: str, served: Served, runner: Runner
+) -> None:
     """The runner stands still, so nothing can be ended: the worker waits, and counts the task as active."""
-    thread, outcomes = in_background(runner, task(served.folder, DAEMON))
+    thread, outcomes = in_background(runner, task(served.folder, DAEMON, forked_by))
     assert eventually(lambda: len(processes_in(served.folder)) == 2)
     (supervisor,) = served.children()
     family = processes_in(served.folder)
@@ -232,6 +202,7 @@ def test_the_worker_is_not_told_while_something_of_a_task_still_runs(served: Ser
     assert [outcome and outcome.error for outcome in outcomes] == [protocol.SUPERVISOR_DIED]
 
 
+@by_both
 @pytest.mark.parametrize(
     ("code", "count", "most_s"),
     [
@@ -242,11 +213,11 @@ def test_the_worker_is_not_told_while_something_of_a_task_still_runs(served: Ser
     ],
 )
 def test_what_a_task_leaves_behind_ends_with_it(
-    code: str, count: int, most_s: float, served: Served, runner: Runner
+    code: str, count: int, most_s: float, forked_by: str, served: Served, runner: Runner
 ) -> None:
     neighbour = neighbour_of(served, runner)
     began = time.monotonic()
-    assert runner.run(task(served.folder, code)) == Outcome(left_behind=count)
+    assert runner.run(task(served.folder, code, forked_by)) == Outcome(left_behind=count)
     assert time.monotonic() - began < most_s
     left = list(served.folder.glob("of-task-*"))
     assert len(left) == count
@@ -254,16 +225,20 @@ def test_what_a_task_leaves_behind_ends_with_it(
     neighbour.is_unharmed()
 
 
-def test_what_ends_shortly_after_its_task_gets_no_signal(served: Served, runner: Runner) -> None:
+@by_both
+def test_what_ends_shortly_after_its_task_gets_no_signal(forked_by: str, served: Served, runner: Runner) -> None:
     code = f"os.fork() or (time.sleep(0.2), open({str(served.out)!r}, 'w').write('whole'), os._exit(0))"
-    assert runner.run(task(served.folder, code)) == Outcome()
+    assert runner.run(task(served.folder, code, forked_by)) == Outcome()
     assert served.out.read_text() == "whole"
 
 
-def test_what_a_task_leaves_behind_ends_while_the_supervisor_still_works(served: Served, runner: Runner) -> None:
+@by_both
+def test_what_a_task_leaves_behind_ends_while_the_supervisor_still_works(
+    forked_by: str, served: Served, runner: Runner
+) -> None:
     """It uploads the log, for example; a program that it starts itself meanwhile is left alone."""
     then = f"import subprocess; subprocess.run(['sleep', '3']); open({str(served.out)!r}, 'w').write('uploaded')"
-    thread, outcomes = in_background(runner, task(served.folder, "daemon(); started(of=1)") + then)
+    thread, outcomes = in_background(runner, task(served.folder, "daemon(); started(of=1)", forked_by, then=then))
     assert eventually(lambda: bool(list(served.folder.glob("of-task-*"))))
     assert eventually(lambda: not processes_in(served.folder), within_s=2)
     assert thread.is_alive()
@@ -272,12 +247,13 @@ def test_what_a_task_leaves_behind_ends_while_the_supervisor_still_works(served:
     assert served.out.read_text() == "uploaded"
 
 
+@by_both
 @pytest.mark.parametrize("is_killed", [True, False], ids=["supervisor killed", "task ended"])
 def test_a_process_that_is_always_another_one_holds_no_slot_for_long(
-    is_killed: bool, served: Served, runner: Runner
+    is_killed: bool, forked_by: str, served: Served, runner: Runner
 ) -> None:
     neighbour = neighbour_of(served, runner)
-    thread, _ = in_background(runner, task(served.folder, ALWAYS_ANOTHER))
+    thread, _ = in_background(runner, task(served.folder, ALWAYS_ANOTHER, forked_by))
     assert eventually(lambda: len(list(served.folder.glob("of-task-*"))) == 2)
     if is_killed:
         (supervisor,) = [each for each in served.children() if each != neighbour.supervisor]
@@ -288,14 +264,16 @@ def test_a_process_that_is_always_another_one_holds_no_slot_for_long(
     neighbour.is_unharmed()
 
 
+@by_both
 def test_orphans_that_end_while_their_task_runs_leave_no_entry_in_the_kernels_table(
-    served: Served, runner: Runner
+    forked_by: str, served: Served, runner: Runner
 ) -> None:
     many = "[(os.fork() or (os.fork() or os._exit(0), os._exit(0)), os.wait()) for _ in range(20)]; note(); sleep()"
-    thread, _ = in_background(runner, task(served.folder, many))
+    thread, _ = in_background(runner, task(served.folder, many, forked_by))
     assert eventually(lambda: len(processes_in(served.folder)) == 1, within_s=60)
     (supervisor,) = served.children()
-    assert eventually(lambda: len(below(supervisor.pid)) == 1, within_s=60)
+    own = 1 if forked_by == SUPERVISOR else 2  # the zygote
+    assert eventually(lambda: len(below(supervisor.pid)) == own, within_s=60)
     supervisor.kill()
     thread.join(10)
 
@@ -361,12 +339,13 @@ def test_a_task_notes_that_it_runs_while_health_checks_ask_all_the_time(served: 
     thread.join(10)
 
 
-def test_a_task_cannot_pose_as_its_supervisor(served: Served, runner: Runner) -> None:
+@by_both
+def test_a_task_cannot_pose_as_its_supervisor(forked_by: str, served: Served, runner: Runner) -> None:
     """It looks for a socket among its descriptors, as a hostile task would."""
     forged = json.dumps({"is_started": False, "error": "", "reason": "forged"})
     hostile = f"""
 import os, socket, stat
-if os.fork() == 0:
+if IS_TASK:
     for fd in range(3, 256):
         try:
             if stat.S_ISSOCK(os.fstat(fd).st_mode):
@@ -376,22 +355,29 @@ if os.fork() == 0:
     os._exit(0)
 os.wait()
 """
-    assert runner.run(hostile) == Outcome()
+    assert runner.run(with_a_fork(hostile, forked_by)) == Outcome()
 
 
-def test_a_task_shares_no_memory_with_the_runner(served: Served, runner: Runner) -> None:
+def with_a_fork(code: str, forked_by: str) -> str:
+    if forked_by == SUPERVISOR:
+        return code.replace("IS_TASK", "os.fork() == 0")
+    return from_zygote(code.replace("IS_TASK", "True"))
+
+
+@by_both
+def test_a_task_shares_no_memory_with_the_runner(forked_by: str, served: Served, runner: Runner) -> None:
     """It could say which process its supervisor's death ends, and why another task was ended."""
     others = [in_background(runner, "import time; time.sleep(5)") for _ in range(2)]
     assert eventually(lambda: len(served.children()) == 2)
     shares = f"""
 import os
-if os.fork() == 0:
+if IS_TASK:
     shared = [line for line in open("/proc/self/maps") if line.split()[1] == "rw-s"]
     open({str(served.out)!r}, "w").write(str(shared))
     os._exit(0)
 os.wait()
 """
-    assert runner.run(shares) == Outcome()
+    assert runner.run(with_a_fork(shares, forked_by)) == Outcome()
     assert served.out.read_text() == "[]"
     for thread, _ in others:
         thread.join(10)
@@ -419,10 +405,16 @@ def memory_of(pid: int) -> bytes:
     return bytes(found)
 
 
-def test_no_other_process_of_the_user_may_read_a_supervisor(served: Served, runner: Runner) -> None:
-    thread, _ = in_background(runner, "import time; time.sleep(30)")
-    assert eventually(lambda: len(served.children()) == 1)
-    for pid in (served.process.pid, served.children()[0].pid):
+@pytest.mark.parametrize(
+    ("workload", "count"), [("import time; time.sleep(30)", 1), (from_zygote("import time; time.sleep(30)"), 3)]
+)
+def test_no_other_process_of_the_user_may_read_a_supervisor(
+    workload: str, count: int, served: Served, runner: Runner
+) -> None:
+    """Nor its zygote, nor its task."""
+    thread, _ = in_background(runner, workload)
+    assert eventually(lambda: len(below(served.process.pid)) == count)
+    for pid in (served.process.pid, *(each.pid for each in below(served.process.pid))):
         # The kernel gives the files of a process that is not dumpable to root.
         assert (Path(f"/proc/{pid}/environ").stat().st_uid, dumpable(pid)) == (0, False)
     served.children()[0].kill()
