@@ -165,8 +165,8 @@ bench: setup-bench compiled ## measure functions, Execution API and tasks, compa
 	@failed=0; $(RUN) bench || failed=1; for part in "micro.function --docs" "micro.execution_api --docs" "tasks --docs" micro.versions micro.page micro.template; do \
 	  $(BIN)/python -m bench.$$part || failed=1; done; exit $$failed
 
-replay: setup-dev compiled ## find the settings that suit your own history (HISTORY=task_instance.csv WAIT=60, see docs/replay.md)
-	@$(RUN) replay
+replay: setup-dev ## find the settings that suit your own history (HISTORY=task_instance.csv WAIT=60, see docs/replay.md)
+	@$(RUN) --check replay && $(BIN)/python -m bench.sim.compiled && $(RUN) replay
 
 pictures: setup-local ## draw the documentation's pictures of the Fleet page and of `make demo` (needs chromium)
 	@FLEET_PICTURES=docs/images $(PYTEST) -q tests/integration/agent/test_page_browser.py -k documentations

@@ -234,7 +234,8 @@ def arguments_of(command: str, environment: Mapping[str, str]) -> list[str]:
     found = COMMANDS[command]
     words = list(found.line)
     given = _Given(environment)
-    for name in found.required:
+    # All of the pipeline's commands need its bucket.
+    for name in (*found.required, *(name for name in STORE if name in (found.options or {}))):
         if name not in given:
             raise BadVariable(f"{name} is not set: make {command} {name}=...")
     for name in found.inherited:
@@ -268,13 +269,18 @@ class _Given:
 
 
 def main(arguments: Sequence[str], environment: Mapping[str, str]) -> NoReturn:
-    """Replace this process by the command. Exit with its code for a refusal when a variable is missing or wrong."""
-    command, *more = arguments
+    """Replace this process by the command. Exit with its code for a refusal when a variable is missing or wrong.
+
+    After `--check` nothing is run: what takes long before the command can be left out when it would be refused.
+    """
+    checks_only, (command, *more) = arguments[0] == "--check", [word for word in arguments if word != "--check"]
     try:
         words = arguments_of(command, environment)
     except BadVariable as error:
         print(f"make {command}: {error}", file=sys.stderr)
         sys.exit(COMMANDS[command].refused)
+    if checks_only:
+        sys.exit(0)
     program = [sys.executable, "-m"] if COMMANDS[command].is_module else [str(Path(sys.executable).with_name("uv"))]
     # A warning or an error must not be overtaken by what the command prints.
     sys.stderr.flush()

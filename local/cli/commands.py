@@ -16,6 +16,7 @@ from local.scenarios import prewarm as scheduled
 from local.scenarios.demo import run as burst
 from local.scenarios.faults import failures, long_task, run, starvation
 from local.stack import release, sam
+from local.stack.advice import advice
 from local.stack.airflow_settings import AIRFLOW, TASKS
 from local.stack.preflight import preflight
 from local.stack.up import CONFIG_ENV, Stack, outputs_of
@@ -129,13 +130,15 @@ def deploy(version: str) -> int:
 
 
 def check(name: str) -> int:
-    """Check an environment's parameters against the template's constraints, as CloudFormation does."""
+    """Check an environment's parameters as CloudFormation does, and name those that an operator should not leave so."""
     found = preflight(name)
     print(f"{name}: {len(found.config.parameters)} parameters, all valid")
     for title, containers in ((AIRFLOW, "the service airflow"), (TASKS, "the service airflow and the workers")):
         for setting, value in parse_settings(found.config.parameters.get(title, "")).items():
             print(f"{name}: {containers}: {setting}={value}")
     print(f"{name}: {found.budget}")
+    for note in advice(found.config.parameters, region=found.config.region):
+        print(f"{name}: note: {note}")
     return 0
 
 

@@ -239,9 +239,22 @@ def test_a_command_without_its_variables_says_which_one_is_missing(checkout: Pat
     made = make(checkout, target)
     if required:
         assert f"{required[0]} is not set" in made.stderr
-        assert [line for line in asked(checkout) if line != ["-m", "bench.sim.compiled"]] == []
+        assert asked(checkout) == []
+    elif "DELIVERY_BUCKET" in (command.COMMANDS[target].options or {}):
+        assert "DELIVERY_BUCKET is not set" in made.stderr
     else:
         assert asked(checkout)
+
+
+@pytest.mark.parametrize("target", ["release", "promote", "rollback", "releases", "settle"])
+def test_a_command_of_the_pipeline_without_its_bucket_says_so_in_one_line(checkout: Path, target: str) -> None:
+    given = [f"{name}={GOOD[name]}" for name in command.COMMANDS[target].required]
+    made = make(checkout, target, *given)
+    assert made.returncode != 0
+    assert (
+        made.stderr.splitlines()[0] == f"make {target}: DELIVERY_BUCKET is not set: make {target} DELIVERY_BUCKET=..."
+    )
+    assert asked(checkout) == []
 
 
 def test_every_command_stands_in_the_makefile_and_the_reverse() -> None:
