@@ -14,7 +14,7 @@ _CLASS = re.compile(r"(db|cache)\.[a-z]+\d[a-z-]*\.(nano|micro|small|medium|larg
 
 
 def advice(parameters: Mapping[str, str], *, region: str) -> list[str]:
-    """Return a line for each parameter that is still an example's, that is impossible, or that leaves alarms unheard."""
+    """Return a line for each parameter that is still an example's, is impossible, or leaves alarms unheard."""
     lines = []
     for name, value in parameters.items():
         if EXAMPLE_ACCOUNT in value:
