@@ -29,6 +29,7 @@ from stack.sections.functions import add_functions
 from stack.sections.logs import add_access_logs, add_flow_logs, add_logs
 from stack.sections.machines import add_machines
 from stack.sections.network import add_network
+from stack.sections.notifications import add_notifications, let_notify
 from stack.sections.pools import DEFAULT_QUEUE, DeclaredPool, add_pools
 from stack.sections.secrets import add_secrets
 from stack.sections.settings import add_settings
@@ -77,8 +78,10 @@ def build(declared: Sequence[DeclaredPool] = POOLS) -> RecordedTemplate:
     balancer = add_balancer(t, network=network, settings=settings, access_logs=access_logs, has_flower=has_flower)
     machines = add_machines(t, network=network)
     pools = add_pools(t, declared)
-    airflow = add_airflow(t, base=base, balancer=balancer, pools=pools, machines=machines)
+    notifications = add_notifications(t)
+    airflow = add_airflow(t, base=base, balancer=balancer, pools=pools, machines=machines, notifications=notifications)
     workers = add_workers(t, base=base, airflow=airflow, pools=pools)
+    let_notify(t, notifications, airflow=airflow.role, tasks=[each.role for each in workers.defined.values()])
     flower = add_flower(t, base=base, balancer=balancer, condition=has_flower)
     add_cleaning(t, base=base, airflow_log_group=airflow.log_group)
     functions = add_functions(t, base=base, airflow=airflow, workers=workers, flower=flower, pools=pools)

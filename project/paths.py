@@ -13,6 +13,7 @@ FUNCTIONS = STATE / "functions"
 TLS = STATE / "tls"
 AUTHORITY = TLS / "ca.pem"  # as local.servers.tls.Authority names it
 POSTGRES = STATE / "postgres"
+MAIL = STATE / "mail"  # what the local SES has accepted, a file each
 SNAPSHOTS = STATE / "snapshots"  # of the database, and the databases that are restored from them
 REDIS = STATE / "redis"
 TEMPORARY = STATE / "tmp"

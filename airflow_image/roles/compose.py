@@ -87,13 +87,13 @@ ROLES = {
         ),
         Role(
             name=DAG_PROCESSOR,
-            parts=(*_AIRFLOW, parts.LOGS, parts.READER, parts.PARSING),
+            parts=(*_AIRFLOW, parts.LOGS, parts.READER, parts.PARSING, parts.MAIL),
             command=lambda _: ["airflow", "dag-processor"],
             waits_for=other_workers,
         ),
         Role(
             name="triggerer",
-            parts=(*_AIRFLOW, parts.LOGS, parts.API_KEY),
+            parts=(*_AIRFLOW, parts.LOGS, parts.API_KEY, parts.MAIL),
             command=lambda given: ["airflow", "triggerer", *_without_log_server(given)],
         ),
         Role(
@@ -112,7 +112,7 @@ ROLES = {
         Role(
             # Runs the code of DAGs, so it gets no secret. Tasks reach Airflow through the Execution API only.
             name=variables.RUNNER,
-            parts=(parts.EXECUTION_API, parts.CONNECTIONS, parts.SITE, parts.LOGS, parts.RUNNING),
+            parts=(parts.EXECUTION_API, parts.CONNECTIONS, parts.SITE, parts.LOGS, parts.MAIL, parts.RUNNING),
             command=lambda _: ["python", "-m", "agent.runner"],
             has_reporter=False,
         ),

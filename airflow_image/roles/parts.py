@@ -63,6 +63,7 @@ AUTH_MANAGER = {
     "AIRFLOW__FAB__SESSION_BACKEND": "database",
 }
 BROKER_READER = "BROKER_READER"  # how the variables of the second user begin, who reads what the first may not
+AWS_CONNECTION = "aws_default"
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 
 
@@ -116,6 +117,17 @@ def _secret_connections(given: Variables) -> Settings:
     return {
         "AIRFLOW__SECRETS__BACKEND": SECRETS_BACKEND,
         "AIRFLOW__SECRETS__BACKEND_KWARGS": json.dumps(kwargs),
+    }
+
+
+def _mail_settings(given: Variables) -> Settings:
+    """Let Airflow's own mails, about tasks with the argument `email`, go through SES, if there is a sender."""
+    if not given.get("MAIL_FROM"):
+        return {}
+    return {
+        "AIRFLOW__EMAIL__EMAIL_BACKEND": "airflow.providers.amazon.aws.utils.emailer.send_email",
+        "AIRFLOW__EMAIL__EMAIL_CONN_ID": AWS_CONNECTION,
+        "AIRFLOW__EMAIL__FROM_EMAIL": given["MAIL_FROM"],
     }
 
 
@@ -306,6 +318,7 @@ NEW_DATABASE = Part(
 )
 CONNECTIONS = Part(needs=(), settings=_secret_connections)
 SITE = Part(needs=(), settings=_site_settings)
+MAIL = Part(needs=(), settings=_mail_settings)
 BROKER = Part(
     needs=("BROKER_HOST", "BROKER_PORT", "BROKER_SCHEME", "BROKER_USER", "BROKER_PASSWORD"),
     settings=_broker_settings,
@@ -335,7 +348,7 @@ LOGS = Part(
     settings=lambda given: {
         "AIRFLOW__LOGGING__REMOTE_LOGGING": "True",
         "AIRFLOW__LOGGING__REMOTE_BASE_LOG_FOLDER": f"s3://{given['LOG_BUCKET']}/logs",
-        "AIRFLOW__LOGGING__REMOTE_LOG_CONN_ID": "aws_default",
+        "AIRFLOW__LOGGING__REMOTE_LOG_CONN_ID": AWS_CONNECTION,
         "AIRFLOW_CONN_AWS_DEFAULT": "aws://",  # the task role's credentials
     },
 )

@@ -8,6 +8,7 @@ import signal
 import sys
 import threading
 from collections.abc import Sequence
+from pathlib import Path
 
 from local.aws.backend.settings import BROKER_ADMINISTRATOR, SERVICE_LIMIT_S, Address, Settings
 
@@ -24,6 +25,7 @@ def _arguments(argv: Sequence[str] | None) -> Settings:
     parser.add_argument("--port", type=int, required=True, help="port of 127.0.0.1 to listen on")
     parser.add_argument("--database", type=_address, required=True, help="HOST:PORT of the RDS instance")
     parser.add_argument("--broker", type=_address, required=True, help="HOST:PORT of the ElastiCache group")
+    parser.add_argument("--mail", type=Path, help="folder for the mails that SES accepts; without it none is kept")
     parser.add_argument(
         "--service-limit-s",
         type=float,
@@ -36,6 +38,7 @@ def _arguments(argv: Sequence[str] | None) -> Settings:
         database=given.database,
         broker=given.broker,
         service_limit_s=given.service_limit_s,
+        mail=given.mail,
         # Not an argument: every user of the machine can read a command line.
         broker_administrator=os.environ.pop(BROKER_ADMINISTRATOR, None),
     )

@@ -6,6 +6,7 @@ import json
 import secrets
 import string
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import moto.applicationautoscaling.models
@@ -14,6 +15,7 @@ import moto.ecs.urls
 import moto.elasticache.urls
 import moto.rds.models
 import moto.s3.models
+import moto.ses.models
 import moto.settings
 from moto.applicationautoscaling.exceptions import AWSValidationException
 from moto.iam.access_control import IAMPolicy, PermissionResult
@@ -72,6 +74,10 @@ def apply(settings: Settings, *, cloud: Callable[[str], Cloud]) -> None:
     autoscaling = moto.applicationautoscaling.models.ApplicationAutoscalingBackend
     replace(autoscaling, "_ecs_service_exists_for_target", lambda _original: _is_service(cloud))
 
+    # moto keeps mails where no client can read them.
+    if settings.mail is not None:
+        replace(moto.ses.models.SESBackend, "send_raw_email", _kept_in(settings.mail))
+
     # moto issues a certificate after a minute, whether or not the record that validates it is there.
     replace(moto.settings, "ACM_VALIDATION_WAIT", lambda _original: 0)
 
@@ -93,6 +99,23 @@ def _permission(self: Any, action: str, resource: str) -> PermissionResult:
     statements = policy["Statement"] if isinstance(policy["Statement"], list) else [policy["Statement"]]
     policy["Statement"] = [statement for statement in statements if "Condition" not in statement]
     return IAMPolicy(json.dumps(policy)).is_action_permitted(action=action, resource=resource)
+
+
+def _kept_in(folder: Path) -> Callable[[Any], Callable[..., Any]]:
+    """Return what makes a send_raw_email that also writes each accepted mail, as it was sent, into a file."""
+
+    def make(original: Callable[..., Any]) -> Callable[..., Any]:
+        def send(self: Any, source: str, destinations: list[str], raw_data: str) -> Any:
+            accepted = original(self, source, destinations, raw_data)
+            # Whole at once, for who waits for it.
+            unfinished = folder / f".{accepted.id}"
+            unfinished.write_text(raw_data)
+            unfinished.rename(folder / f"{accepted.id}.eml")
+            return accepted
+
+        return send
+
+    return make
 
 
 def _is_service(cloud: Callable[[str], Cloud]) -> Callable[[Any, str], bool]:

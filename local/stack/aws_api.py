@@ -39,6 +39,7 @@ def aws_api(
     log_path = paths.LOGS / "aws-api.log"
     argv = [sys.executable, "-m", "local.aws", "--port", str(port.number)]
     argv += ["--database", database, "--broker", broker, "--service-limit-s", f"{service_limit_s:g}"]
+    argv += ["--mail", str(paths.MAIL)]
     env = {"PATH": os.environ.get("PATH", os.defpath), "PYTHONUNBUFFERED": "1"}
     env |= {"HOME": str(paths.STATE), "TMPDIR": str(paths.TEMPORARY), BROKER_ADMINISTRATOR: broker_administrator}
     process = spawn(argv, env=env, cwd=paths.ROOT, log_path=log_path)

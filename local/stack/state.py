@@ -36,6 +36,6 @@ def empty_state() -> None:
     for left in paths.SNAPSHOTS.glob("*/"):
         Postgres(left).remove()
     of_tasks = (paths.LOGS, paths.TASKS, paths.IMAGES, paths.FUNCTIONS)
-    for folder in (*of_tasks, paths.REDIS, paths.SNAPSHOTS, paths.TEMPORARY):
+    for folder in (*of_tasks, paths.MAIL, paths.REDIS, paths.SNAPSHOTS, paths.TEMPORARY):
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)

@@ -219,6 +219,8 @@ def _deploy(
     """
     clients = servers.clients
     image.build(config.parameters["ImageUri"], _revision(), source=source)
+    if sender := config.parameters.get("MailFrom"):
+        clients.ses.verify_email_identity(EmailAddress=sender)  # AWS would send a link to the address
     deploying = sam.deploy(config.name, environment(clients.endpoint, config.region), overrides=overrides)
     cleanup.callback(deploying.kill)
     deploying.wait()

@@ -36,6 +36,7 @@ def deny_own_resources(
                 _arn("logs", f"log-group:{NAMED}"),
                 _arn("elasticache", f"*:{NAMED}"),
                 _arn("ecs", f"task-definition/{NAMED}"),
+                _arn("sns", NAMED),
                 _arn("ecs", f"service/{placeholder(cluster)}/*"),
                 _arn("ecs", f"task/{placeholder(cluster)}/*"),
                 cluster.get_att("Arn"),

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from troposphere import Equals, Not, Ref, Split, Sub, Template
 from troposphere.ecs import Service, ServiceRegistry
+from troposphere.iam import Role
 from troposphere.logs import LogGroup
 from troposphere.servicediscovery import DnsConfig, DnsRecord, HealthCheckCustomConfig
 from troposphere.servicediscovery import Service as DiscoveryService
@@ -43,6 +44,7 @@ from stack.sections.connections import (
 )
 from stack.sections.foundation import Foundation
 from stack.sections.machines import Machines
+from stack.sections.notifications import Notifications
 from stack.sections.people import add_people
 from stack.sections.pools import SizedPool
 from stack.sections.webserver_alarms import add_webserver_alarms
@@ -69,11 +71,14 @@ TRIGGERER_LOG_PORT = 8794  # Airflow's own default
 class Airflow:
     """What later sections use of the service.
 
+    `role`: that of its code.
+
     `connections` is what a worker needs to run this Airflow's tasks. `version_url` is the URL, within the network, at
     which the webserver says which code it runs. `latency`: the name of the metric of the Execution API's latency.
     """
 
     service: Service
+    role: Role
     log_group: LogGroup
     group: Group
     target: WebTarget
@@ -84,7 +89,13 @@ class Airflow:
 
 
 def add_airflow(
-    t: Template, *, base: Foundation, balancer: Balancer, pools: Sequence[SizedPool], machines: Machines
+    t: Template,
+    *,
+    base: Foundation,
+    balancer: Balancer,
+    pools: Sequence[SizedPool],
+    machines: Machines,
+    notifications: Notifications,
 ) -> Airflow:
     form = FormGroup(t, GROUP)
     size = add_size(
@@ -97,7 +108,7 @@ def add_airflow(
     )
     copies = add_copies(form)
     group = _add_group(t, base=base, balancer=balancer)
-    connections = add_connections(t, base=base, pools=pools, base_url=site_url(balancer))
+    connections = add_connections(t, base=base, pools=pools, base_url=site_url(balancer), notifications=notifications)
     people = add_people(t, admin=base.secrets.admin, balancer=balancer)
     containers = add_containers(
         t, base=base, pools=pools, connections=connections, people=people, machines=machines, size=size
@@ -112,6 +123,7 @@ def add_airflow(
     add_latency_alarm(t, topic=base.topic, latency=latency)
     return Airflow(
         service=service,
+        role=defined.role,
         log_group=defined.log_group,
         group=group,
         target=target,

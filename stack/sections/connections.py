@@ -13,6 +13,7 @@ from stack.lib.parameters import Between, FormGroup, Matching, add_condition
 from stack.lib.secrets import SecretValue
 from stack.sections.cluster import Cluster
 from stack.sections.foundation import Foundation
+from stack.sections.notifications import Notifications
 from stack.sections.pools import SizedPool, pools_json
 
 GROUP = "Airflow"
@@ -49,7 +50,9 @@ class Connections:
     has_prefix: str
 
 
-def add_connections(t: Template, *, base: Foundation, pools: Sequence[SizedPool], base_url: Sub) -> Connections:
+def add_connections(
+    t: Template, *, base: Foundation, pools: Sequence[SizedPool], base_url: Sub, notifications: Notifications
+) -> Connections:
     """Add the parameters. `base_url`: the URL at which people open Airflow; its links begin with it."""
     form = FormGroup(t, GROUP)
     gate_minutes = form.add(
@@ -92,6 +95,7 @@ def add_connections(t: Template, *, base: Foundation, pools: Sequence[SizedPool]
         "CONNECTIONS_PREFIX": Ref(prefix),
         "EXECUTION_API_URL": webserver_url(base.cluster, f"{EXECUTION_PATH}/"),
         "LOG_BUCKET": Ref(base.logs.bucket),
+        "MAIL_FROM": notifications.sender,
     }
     patience = {
         "GATE_MINUTES": Ref(gate_minutes),

@@ -35,7 +35,8 @@ REVISION_PART = 6
 class DeclaredPool:
     """A declaration; the numbers are the defaults of the pool's parameters, and `cpu`/`memory_mib` a Fargate size.
 
-    `starts`: what its tasks may start outside of the stack.
+    `starts`: what its tasks may start outside of the stack. `publishes`: the names of the SNS topics, of the stack's
+    account and region, to which they may publish.
     """
 
     name: str
@@ -49,6 +50,7 @@ class DeclaredPool:
     spot_percent: int = 0
     on_demand_base: int = 1
     starts: tuple[EcsTask | BatchJob, ...] = ()
+    publishes: tuple[str, ...] = ()
 
     @property
     def title(self) -> str:

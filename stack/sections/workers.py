@@ -18,6 +18,7 @@ from stack.lib.security_groups import add_open_group, allow_traffic
 from stack.lib.services import Workload, add_service
 from stack.lib.started_jobs import start_jobs
 from stack.lib.task_definition import Container, DefinedTask, Health, Task, add_task, memory_choices
+from stack.lib.topics import publish_to
 from stack.sections.airflow import Airflow
 from stack.sections.connections import let_read_connections
 from stack.sections.foundation import Foundation
@@ -121,6 +122,7 @@ def _add_pool(t: Template, *, base: Foundation, airflow: Airflow, sized: SizedPo
                 *airflow.connections.log_statements,
                 protect_tasks(base.cluster.ecs, pool=pool.name),
                 *start_jobs(pool.starts),
+                *publish_to(pool.publishes),
                 *deny_own_resources(
                     cluster=base.cluster.ecs,
                     database_arn=base.database.instance.get_att("DBInstanceArn"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 DEFAULT_ACCOUNT = "123456789012"
 HOST = "127.0.0.1"
@@ -34,6 +35,7 @@ class Settings:
     """The API's own port and account, and the addresses of the database and of the broker.
 
     `broker_administrator`: the URL of the user that gives the broker's Redis its users; None for no Redis.
+    `mail`: the folder in which SES leaves each mail, as a file; None for none.
     `service_limit_s`: how long CloudFormation waits for a service to become stable; 0 for no wait.
     """
 
@@ -42,6 +44,7 @@ class Settings:
     broker: Address
     account: str = DEFAULT_ACCOUNT
     broker_administrator: str | None = None
+    mail: Path | None = None
     service_limit_s: float = SERVICE_LIMIT_S
 
     @property

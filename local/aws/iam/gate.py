@@ -93,6 +93,7 @@ class Gate:
             account=self._account,
             region=call.region,
             stack_of=self._stack_of,
+            identity_of=lambda address: self._state.identity_of(address, call.region),
             roles_of=lambda definition: self._state.task_roles(definition, call.region),
         )
         if call.action == TELLS_CALLER and not self._is_rightly_signed(call, environ, place):

@@ -6,8 +6,11 @@ resources is refused: then its line is added.
 
 from __future__ import annotations
 
+import email
+from base64 import b64decode
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from email.utils import getaddresses, parseaddr
 
 from local.aws.iam.calls import Call
 from local.aws.iam.sessions import TASKS
@@ -33,6 +36,7 @@ class Need:
 class Place:
     """Where the call is made. `stack_of`: returns the ARN of a change set's stack, empty if there is none.
 
+    `identity_of`: returns the identity of SES with which an address sends.
     `roles_of`: returns the roles of a task definition, which is named by its ARN, its family, or both with a revision.
     """
 
@@ -40,6 +44,7 @@ class Place:
     account: str
     region: str
     stack_of: Callable[[str], str] = str
+    identity_of: Callable[[str], str] = str
     roles_of: Callable[[str], Sequence[str]] = lambda _definition: ()
 
     def arn(self, service: str, rest: str) -> str:
@@ -194,6 +199,37 @@ def _s3(call: Call, place: Place) -> Iterator[Need]:
     yield Need(action=call.action, resource=where, context=context)
 
 
+def _publish(call: Call, place: Place) -> Iterator[Need]:
+    """Return the need of publishing to a topic, which a call may name in two ways; a telephone is no resource."""
+    yield from _named("sns", "", "TargetArn" if call.text("TargetArn") else "TopicArn")(call, place)
+
+
+def _mail(call: Call, place: Place) -> Iterator[Need]:
+    yield from _sending(call, place, sender=call.text("Source"), recipients=call.list("Destination.ToAddresses"))
+
+
+def _raw_mail(call: Call, place: Place) -> Iterator[Need]:
+    """Return the needs of sending a whole message: its own header says who the sender is that people see."""
+    message = email.message_from_bytes(b64decode(call.text("RawMessage.Data")))
+    headers = [text for name in ("To", "Cc", "Bcc") for text in message.get_all(name, [])]
+    recipients = call.list("Destinations") or [address for _, address in getaddresses(headers)]
+    yield from _sending(call, place, sender=message.get("From") or call.text("Source"), recipients=recipients)
+
+
+def _sending(call: Call, place: Place, *, sender: str, recipients: Sequence[str]) -> Iterator[Need]:
+    """Return a need for the identity of each address that is named as the sender."""
+    name, address = parseaddr(sender)
+    context: dict[str, str | tuple[str, ...]] = {
+        "ses:fromaddress": address,
+        "ses:fromdisplayname": name,
+        "ses:recipients": tuple(parseaddr(each)[1] for each in recipients),
+    }
+    for each in dict.fromkeys((address, parseaddr(call.text("Source"))[1] or address)):
+        yield Need(
+            action=call.action, resource=place.arn("ses", f"identity/{place.identity_of(each)}"), context=context
+        )
+
+
 Describe = Callable[[Call, Place], Iterator[Need]]
 TABLE: Mapping[str, Describe] = {
     "application-autoscaling:RegisterScalableTarget": _scalable_target,
@@ -241,6 +277,9 @@ TABLE: Mapping[str, Describe] = {
     "rds:StartDBInstance": _named("rds", "db:", "DBInstanceIdentifier"),
     "rds:StopDBInstance": _named("rds", "db:", "DBInstanceIdentifier"),
     "secretsmanager:GetSecretValue": _named("secretsmanager", "secret:", "SecretId"),
-    "sns:Publish": _named("sns", "", "TopicArn"),
+    "ses:SendEmail": _mail,
+    "ses:SendRawEmail": _raw_mail,
+    **{f"sns:{name}": _named("sns", "", "TopicArn") for name in ("DeleteTopic", "SetTopicAttributes", "Subscribe")},
+    "sns:Publish": _publish,
     "sts:AssumeRole": _role,
 }

@@ -14,6 +14,7 @@ from moto.iam.models import iam_backends
 from moto.kms.models import kms_backends
 from moto.s3.models import s3_backends
 from moto.secretsmanager.models import secretsmanager_backends
+from moto.ses.models import ses_backends
 from moto.sns.models import sns_backends
 from moto.sts.models import sts_backends
 
@@ -102,6 +103,11 @@ class State:
         if service == "s3":
             return self._s3(arn, partition)
         return Resource(arn=arn) if find is None else find(arn, region)
+
+    def identity_of(self, address: str, region: str) -> str:
+        """Return the identity of SES with which an address sends: itself if it is one, else its domain."""
+        identities = ses_backends[self._account][region].email_identities
+        return address if address in identities else address.rpartition("@")[2]
 
     def key_of(self, name: str, region: str) -> str | None:
         """Return the ARN of a customer's key by its id, ARN or alias; None for a key of AWS."""

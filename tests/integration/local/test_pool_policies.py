@@ -161,6 +161,10 @@ def test_no_policy_changes_the_stack(deployed: Deployed) -> None:
         partial(deployed.task("Wide", "lambda").invoke, FunctionName=deployed.physical("AutoscalerFunction")),
         partial(deployed.task("Wide", "cloudformation").delete_stack, StackName="pools"),
         partial(
+            deployed.task("Wide", "sns").publish, TopicArn=deployed.outputs["AlarmTopicArn"], Message="all is well"
+        ),
+        partial(deployed.task("Wide", "sns").delete_topic, TopicArn=deployed.outputs["AlarmTopicArn"]),
+        partial(
             deployed.task("Wide", "rds").modify_db_instance,
             DBInstanceIdentifier=deployed.physical("Database"),
             MasterUserPassword="mine-now",

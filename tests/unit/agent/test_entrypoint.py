@@ -299,6 +299,28 @@ def test_links_begin_with_the_address_at_which_people_open_airflow(role: str) ->
     assert "AIRFLOW__API__BASE_URL" not in composed(role)
 
 
+MAIL_SETTINGS = {
+    "AIRFLOW__EMAIL__EMAIL_BACKEND": "airflow.providers.amazon.aws.utils.emailer.send_email",
+    "AIRFLOW__EMAIL__EMAIL_CONN_ID": "aws_default",
+    "AIRFLOW__EMAIL__FROM_EMAIL": "airflow@example.com",
+}
+
+
+@pytest.mark.parametrize("role", ["dag-processor", "triggerer", "runner"])
+def test_who_runs_callbacks_sends_mail_through_ses_where_there_is_a_sender(role: str) -> None:
+    given = composed(role, MAIL_FROM="airflow@example.com")
+    assert {name: value for name, value in given.items() if name.startswith("AIRFLOW__EMAIL__")} == MAIL_SETTINGS
+    assert not [name for name in composed(role, MAIL_FROM="") if name.startswith("AIRFLOW__EMAIL__")]
+    own = composed(role, MAIL_FROM="airflow@example.com", TASK_SETTINGS="AIRFLOW__EMAIL__FROM_EMAIL=a@example.com")
+    assert own["AIRFLOW__EMAIL__FROM_EMAIL"] == "a@example.com"
+
+
+@pytest.mark.parametrize("role", ["webserver", "scheduler", "worker", "flower", "clean"])
+def test_no_one_else_is_told_how_to_send_mail(role: str) -> None:
+    given = composed(role, MAIL_FROM="airflow@example.com")
+    assert not [name for name in given if name.startswith("AIRFLOW__EMAIL__")]
+
+
 def test_an_operators_own_setting_beats_a_default() -> None:
     assert composed("scheduler", AIRFLOW__CORE__PARALLELISM="7")["AIRFLOW__CORE__PARALLELISM"] == "7"
 

@@ -3,6 +3,7 @@
 import io
 import json
 import re
+from base64 import b64encode
 from dataclasses import replace
 from importlib import resources
 from typing import Any
@@ -18,6 +19,7 @@ PLACE = Place(partition="aws", account="123456789012", region="eu-west-1", stack
 REFERENCE = json.loads((resources.files(cfnlint.data.AdditionalSpecs) / "Policies.json").read_text())
 SIGNED = "AWS4-HMAC-SHA256 Credential=ASIA1/20261130/eu-west-1/{}/aws4_request, SignedHeaders=host, Signature=0"
 STACK = "arn:aws:cloudformation:eu-west-1:123456789012:stack/s/1"
+OF_TOPICS = ("DeleteTopic", "Publish", "SetTopicAttributes", "Subscribe")
 # A call of each operation of the table, with what it names.
 PARAMETERS: dict[str, dict[str, Any]] = {
     "application-autoscaling:RegisterScalableTarget": {"ServiceNamespace": "ecs"},
@@ -44,10 +46,12 @@ PARAMETERS: dict[str, dict[str, Any]] = {
     "rds:StartDBInstance": {"DBInstanceIdentifier": "d"},
     "rds:StopDBInstance": {"DBInstanceIdentifier": "d"},
     "secretsmanager:GetSecretValue": {"SecretId": "s"},
-    "sns:Publish": {"TopicArn": "arn:aws:sns:eu-west-1:123456789012:t"},
+    "ses:SendEmail": {"Source": "a@b.example", "Destination.ToAddresses.member.1": "c@d.example"},
+    "ses:SendRawEmail": {"Source": "a@b.example", "RawMessage.Data": b64encode(b"From: a@b.example\n\na").decode()},
+    **{f"sns:{name}": {"TopicArn": "arn:aws:sns:eu-west-1:123456789012:t"} for name in OF_TOPICS},
     "sts:AssumeRole": {"RoleArn": "arn:aws:iam::123456789012:role/r"},
 }
-FORMS = ("cloudformation", "rds", "sns", "sts")
+FORMS = ("cloudformation", "rds", "ses", "sns", "sts")
 SIGNING = {"cloudwatch": "monitoring"}
 OF_STREAMS = {"logs:CreateLogStream"}  # AWS's refusals name the stream, the reference its group
 # Listing by service: its resource type, a container instance, is not there on Fargate.
@@ -119,6 +123,25 @@ def test_requests_to_s3(method: str, path: str, query: str, action: str, resourc
     assert (need.action, need.resource) == (action, resource)
     if "prefix" in query:
         assert need.context["s3:prefix"] == "logs"
+
+
+def test_a_mail_is_sent_by_each_address_that_it_names_as_its_sender() -> None:
+    raw = "From: Boss <boss@b.example>\nTo: X <x@d.example>\nCc: y@d.example\n\na"
+    given = {"Source": "Airflow <a@b.example>", "RawMessage.Data": b64encode(raw.encode()).decode()}
+    place = replace(PLACE, identity_of=lambda address: address.partition("@")[2])
+    call = read_call(environ("ses:SendRawEmail", given))
+    assert call is not None
+    needs = needs_of(call, place)
+    assert [need.resource.rpartition(":")[2] for need in needs] == ["identity/b.example"] * 2
+    assert needs[0].context == {
+        "ses:fromaddress": "boss@b.example",
+        "ses:fromdisplayname": "Boss",
+        "ses:recipients": ("x@d.example", "y@d.example"),
+    }
+    call = read_call(environ("ses:SendRawEmail", {**given, "Destinations.member.1": "z@d.example"}))
+    assert call is not None
+    assert needs_of(call, PLACE)[0].context["ses:recipients"] == ("z@d.example",)
+    assert [need.resource.rpartition("/")[2] for need in needs_of(call, PLACE)] == ["boss@b.example", "a@b.example"]
 
 
 def test_a_change_set_also_needs_the_transform_the_tags_and_the_role() -> None:

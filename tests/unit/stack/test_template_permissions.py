@@ -9,6 +9,7 @@ import botocore.session
 import pytest
 from botocore import xform_name
 
+from cfn.intrinsics import Scope, no_resources, resolve
 from tests.support import rendered
 
 ROOT = Path(__file__).parents[3]
@@ -50,7 +51,7 @@ FUNCTIONS = {
 
 def statements(role: str, effect: str = "Allow") -> list[dict[str, Any]]:
     """List the statements of the role itself and of the policies that are attached to it under a condition."""
-    attached = [p for p in rendered.resources("AWS::IAM::Policy").values() if p["Roles"] == [{"Ref": role}]]
+    attached = [p for p in rendered.resources("AWS::IAM::Policy").values() if {"Ref": role} in p["Roles"]]
     return [
         statement
         for policy in [*rendered.resources("AWS::IAM::Role")[role].get("Policies", []), *attached]
@@ -220,16 +221,19 @@ def test_the_code_of_a_task_may_use_its_logs_and_protect_workers_only() -> None:
         *("s3:GetObject", "s3:PutObject", "s3:ListBucket", "kms:Decrypt", "kms:GenerateDataKey"),
         "ecs:UpdateTaskProtection",
         "secretsmanager:GetSecretValue",  # below the prefix of connections only, see below
+        "ses:SendRawEmail",  # from the address of MailFrom only, see below
     }
 
 
-def test_shells_can_be_opened_only_where_a_parameter_allows_it() -> None:
+def test_policies_that_are_attached_have_a_parameter_of_their_own() -> None:
     policies = {t: p for t, p in rendered.deployed()["Resources"].items() if p["Type"] == "AWS::IAM::Policy"}
     conditions = {title: policy["Condition"] for title, policy in policies.items()}
     assert conditions == {
         **{f"{title}ExecPolicy": "HasExec" for title in TASKS.values() if title != "Flower"},
         "FlowerExecPolicy": "HasFlowerAndExec",
         **{f"{title}ConnectionsPolicy": "HasConnectionsPrefix" for title in ("Airflow", "Worker")},
+        "MailPolicy": "HasMailFrom",
+        "AirflowTopicsPolicy": "HasAirflowTopics",
     }
 
 
@@ -241,6 +245,23 @@ def test_connections_can_be_read_only_below_their_prefix(title: str) -> None:
     (resource,) = statement["Resource"]
     assert resource["Fn::Sub"][0].endswith(":secret:${Prefix}/*")
     assert resource["Fn::Sub"][1] == {"Prefix": {"Ref": "ConnectionsPrefix"}}
+
+
+def test_mail_comes_from_the_address_only_and_from_those_who_send_only() -> None:
+    policy = rendered.resources("AWS::IAM::Policy")["MailPolicy"]
+    assert policy["Roles"] == [{"Ref": "AirflowTaskRole"}, {"Ref": "WorkerTaskRole"}]
+    (statement,) = policy["PolicyDocument"]["Statement"]
+    assert statement["Condition"] == {"StringEquals": {"ses:FromAddress": {"Ref": "MailFrom"}}}
+    assert all(resource["Fn::Sub"][0].endswith(":identity/${Identity}") for resource in statement["Resource"])
+    address, domain = (resource["Fn::Sub"][1]["Identity"] for resource in statement["Resource"])
+    assert address == {"Ref": "MailFrom"}
+    for sender, behind in (("airflow@mail.example.com", "mail.example.com"), ("", "")):
+        assert (
+            resolve(
+                domain, Scope(parameters={"MailFrom": sender}, mappings={}, ref=no_resources, attribute=no_resources)
+            )
+            == behind
+        )
 
 
 @pytest.mark.parametrize(("title", "modules"), FUNCTIONS.items())

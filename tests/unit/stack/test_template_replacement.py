@@ -34,6 +34,8 @@ OTHER = {
     "FlowerMemory": "2048",
     "WorkerMemory": "4096",
     "AlarmEmail": "others@example.com",
+    "AirflowTopicArns": "arn:aws:sns:us-east-1:123456789012:others",
+    "MailFrom": "others@example.com",
     "AllowedCidrs": "192.168.0.0/16,172.16.0.0/12",
     "BrokerNodeType": "cache.m7g.xlarge",
     "CertificateArn": "arn:aws:acm:us-east-1:123456789012:certificate/11111111-1111-1111-1111-111111111111",

@@ -39,7 +39,7 @@ PLAIN = {
     ("AWS_DEFAULT_REGION",): EVERY,
     ("BROKER_HOST", "BROKER_PORT", "BROKER_SCHEME", "BROKER_USER"): WITH_BROKER,
     ("BROKER_READER_USER",): ["webserver", "scheduler", "dag-processor", "worker"],
-    ("CONNECTIONS_PREFIX", "EXECUTION_API_URL", "LOG_BUCKET"): [*CORE, "runner"],
+    ("CONNECTIONS_PREFIX", "EXECUTION_API_URL", "LOG_BUCKET", "MAIL_FROM"): [*CORE, "runner"],
     ("TASK_SETTINGS",): [*AIRFLOW, "runner"],
     ("BASE_URL",): [*CORE, "runner"],
     ("AIRFLOW_SETTINGS",): AIRFLOW,

@@ -1,0 +1,53 @@
+"""The DAGs of docs/notifications.md tell what they say, on the running stack with IAM enforced."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.acceptance.notifications.stage import SENDER, TOKEN
+from tests.support.staged import stage
+
+STAGE_TIMEOUT_S = 480
+pytestmark = [pytest.mark.acceptance, pytest.mark.slow, pytest.mark.timeout(STAGE_TIMEOUT_S + 120)]
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    folder = tmp_path_factory.mktemp("notifications")
+    return stage("tests.acceptance.notifications.stage", folder, timeout_s=STAGE_TIMEOUT_S)
+
+
+def test_a_task_that_fails_sends_a_mail(results: Any) -> None:
+    (mail,) = (each for each in results["mails"] if each["Subject"] == "mailing failed")
+    assert (mail["From"], mail["To"]) == (SENDER, "team@example.org")
+    assert f'<a href="{results["site"]}/dags/mailing/' in mail["html"]
+    assert "no data" in mail["html"]
+
+
+def test_a_missed_deadline_sends_a_mail(results: Any) -> None:
+    (mail,) = (each for each in results["mails"] if each["Subject"] == "late is late")
+    assert mail["html"].strip() == f"{results['late']} was queued more than half an hour ago."
+
+
+def test_a_pool_publishes_and_another_is_refused(results: Any) -> None:
+    (message,) = results["topic"]
+    assert message["Subject"] == "Airflow"
+    assert message["Message"].startswith(f"fail of publishing failed: {results['site']}/dags/publishing/")
+    (refusal,) = results["refused"]
+    assert "QuietTaskRole" in refusal
+    assert "sns:Publish" in refusal
+    assert "not authorized to perform: sns:Publish" in results["logs"]["refused"]
+
+
+def test_slack_and_teams_get_what_they_expect(results: Any) -> None:
+    slack, teams = (results["posted"][f"/{name}/{TOKEN}"] for name in ("slack", "teams"))
+    assert slack["text"].startswith(f"<{results['site']}/dags/slacking/")
+    assert slack["text"].endswith("|fail> of slacking failed")
+    (card,) = teams["attachments"]
+    assert card["content"]["body"][0]["text"].startswith(f"fail of teaming [failed]({results['site']}/dags/teaming/")
+
+
+def test_no_log_tells_a_webhooks_secret(results: Any) -> None:
+    assert [dag for dag, log in results["logs"].items() if TOKEN in log or "a-secret" in log] == []
