@@ -21,9 +21,13 @@ from pathlib import Path
 from agent.runner.early_task import EarlyTask
 from agent.runner.server import Server, close_to_others
 
-def run(channels, dags_hash):
-    with channels.requests.makefile() as code:
-        exec(code.read(), {})
+class Code:
+    def prepare(self):
+        pass
+
+    def run(self, channels, dags_hash):
+        with channels.requests.makefile() as code:
+            exec(code.read(), {})
 
 def supervise(workload, _):
     if not workload.startswith("{"):
@@ -39,7 +43,7 @@ def supervise(workload, _):
     exec(sent["then"], {})
 
 close_to_others()
-tasks = EarlyTask(run)
+tasks = EarlyTask(Code())
 Server(Path(os.environ["SHARED_FOLDER"]), supervise, None, tasks=tasks).run()
 """
 

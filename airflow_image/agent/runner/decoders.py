@@ -26,6 +26,16 @@ class Decoders:
         return self._known[id(kind)][1]
 
 
+class Unsubscripted:
+    """Stands for a generic class where it is made for a union of types: Python compares the union, type by type."""
+
+    def __init__(self, generic: Any) -> None:
+        self._generic = generic
+
+    def __getitem__(self, _: Any) -> Any:
+        return self._generic
+
+
 def install() -> None:
     """Let Airflow's task processes use the decoders of this process, from which they are forked.
 
@@ -40,3 +50,5 @@ def install() -> None:
     for kind in (comms.ToTask, JsonValue):
         decoders(kind)
     comms.TypeAdapter = task_runner.TypeAdapter = decoders
+    comms.msgspec.msgpack.Decoder(comms._ResponseFrame)  # msgspec keeps what it finds out about a class
+    task_runner.CommsDecoder = Unsubscripted(comms.CommsDecoder)

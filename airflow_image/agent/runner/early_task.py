@@ -15,14 +15,14 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from agent.runner.channels import Channels
-from agent.runner.zygote import Closing, RunTask, Zygote
+from agent.runner.zygote import Closing, Task, Zygote
 
 
 class EarlyTask:
-    """The process of the one task that this process supervises. `run_task`: what the process does."""
+    """The process of the one task that this process supervises. `task`: what the process does."""
 
-    def __init__(self, run_task: RunTask) -> None:
-        self._run_task = run_task
+    def __init__(self, task: Task) -> None:
+        self._task = task
         self._zygote: Zygote | None = None
         self._waiting: tuple[int, Channels] | None = None
 
@@ -31,7 +31,7 @@ class EarlyTask:
 
         `closing`: what belongs to the supervisor, and is closed in the zygote.
         """
-        self._zygote = Zygote(self._run_task, closing=closing)
+        self._zygote = Zygote(self._task, closing=closing)
         return self._zygote.pid
 
     def end(self) -> None:
@@ -72,7 +72,7 @@ class EarlyTask:
         import psutil
         from airflow.sdk.execution_time import supervisor
 
-        for name in ("_fork_main", "_subprocess_main"):
+        for name in ("_configure_logs_over_json_channel", "_fork_main", "_subprocess_main", "block_orm_access"):
             getattr(supervisor, name)
         watched = supervisor.WatchedSubprocess
         start, register = watched.start.__func__, watched._register_pipe_readers
@@ -97,12 +97,3 @@ class EarlyTask:
             return process
 
         watched.start = classmethod(start_early)
-
-
-def run_task(channels: Channels) -> None:
-    """Be the task's process: wait for the supervisor's first message, and run the task."""
-    from airflow.sdk.execution_time import supervisor
-
-    supervisor._fork_main(
-        channels.requests, channels.stdout, channels.stderr, channels.logs.fileno(), supervisor._subprocess_main
-    )

@@ -22,7 +22,6 @@ import psutil
 
 from agent import heartbeat, variables
 from agent.runner import protocol
-from agent.runner.channels import Channels
 from agent.runner.container_memory import limit_of
 from agent.runner.deaths import Deaths, answer
 from agent.runner.early_task import EarlyTask
@@ -260,9 +259,9 @@ def main() -> None:
     from airflow.configuration import conf
     from airflow.executors.base_executor import BaseExecutor
 
-    from agent.runner import decoders, huge_pages, loggers, memory_report, obsolete, pace, running, trial, uploads
-    from agent.runner.early_task import run_task
+    from agent.runner import decoders, huge_pages, loggers, memory_report, obsolete, pace, trial, uploads
     from agent.runner.preload import preload, steps
+    from agent.runner.task import AirflowTask
 
     pace.install()
     decoder = preload()
@@ -271,13 +270,7 @@ def main() -> None:
     uploads.install()
     loggers.install()
     folder = Path(os.environ[variables.SHARED_FOLDER])
-
-    def task(channels: Channels, dags_hash: str) -> None:
-        os.environ[variables.DAGS_HASH] = dags_hash
-        running.note(folder)
-        run_task(channels)
-
-    tasks = EarlyTask(task)
+    tasks = EarlyTask(AirflowTask(folder))
     tasks.install()
     listener = listen(folder)  # the worker connects meanwhile, and its first task waits
     trial.take(

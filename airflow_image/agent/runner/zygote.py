@@ -15,7 +15,7 @@ import signal
 import socket
 import sys
 import traceback
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import NoReturn, Protocol
 
 from agent.runner.channels import Channels
@@ -33,7 +33,15 @@ PYTHON = ctypes.PyDLL(None, use_errno=True)  # it keeps Python's lock during a c
 PYTHON.syscall.argtypes = (ctypes.c_long,) * (ARGUMENTS + 1)
 PYTHON.syscall.restype = ctypes.c_long
 
-RunTask = Callable[[Channels, str], None]  # the task's ends, and the hash of its code; it may return or end the process
+
+class Task(Protocol):
+    """What a task's process does."""
+
+    def prepare(self) -> None:
+        """Do in the zygote, once, what each task would do otherwise."""
+
+    def run(self, channels: Channels, dags_hash: str) -> None:
+        """Be the task, with its ends of the connections; return, or end the process."""
 
 
 class Closing(Protocol):
@@ -47,20 +55,24 @@ class ZygoteDiedError(OSError):
 
 
 class Zygote:
-    """The zygote of this process, a supervisor that has not read any workload yet. `run_task`: a task's process."""
+    """The zygote of this process, a supervisor that has not read any workload yet."""
 
-    def __init__(self, run_task: RunTask, *, closing: Iterable[Closing]) -> None:
+    def __init__(self, task: Task, *, closing: Iterable[Closing]) -> None:
         """Fork it. `closing`: what belongs to the supervisor, and is closed in the zygote. Raises OSError."""
         supervisor = os.getpid()
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         if (pid := os.fork()) == 0:
-            with contextlib.suppress(BaseException):
+            try:
                 end_with(supervisor)
                 ours.close()
                 for each in closing:
                     each.close()
-                _serve(theirs, supervisor, run_task)
-            os._exit(0)
+                task.prepare()
+                _serve(theirs, supervisor, task)
+            except BaseException:  # noqa: BLE001 - nothing of the supervisor may go on in this process
+                _tell()
+            finally:
+                os._exit(0)
         theirs.close()
         self.pid, self._socket = pid, ours
 
@@ -93,7 +105,7 @@ class Zygote:
             os.waitpid(self.pid, 0)
 
 
-def _serve(requests: socket.socket, supervisor: int, run_task: RunTask) -> None:
+def _serve(requests: socket.socket, supervisor: int, task: Task) -> None:
     """Be the zygote: fork a task for each request, until the supervisor closes its end."""
     tid = _tid_address()
     while True:
@@ -109,24 +121,28 @@ def _serve(requests: socket.socket, supervisor: int, run_task: RunTask) -> None:
             continue
         if pid == 0:
             requests.close()
-            _run(channels, message.decode(), supervisor, run_task)
+            _run(channels, message.decode(), supervisor, task)
         channels.close()
         requests.send(str(pid).encode())
 
 
-def _run(channels: Channels, dags_hash: str, supervisor: int, run_task: RunTask) -> NoReturn:
+def _run(channels: Channels, dags_hash: str, supervisor: int, task: Task) -> NoReturn:
     """Be a task's process."""
     try:
         end_with(supervisor)
         with contextlib.suppress(OSError):
             os.setpgid(0, 0)  # so that a signal to the group reaches all that the task starts
-        run_task(channels, dags_hash)
+        task.run(channels, dags_hash)
     except BaseException:  # noqa: BLE001 - nothing of the zygote may go on in this process
-        with contextlib.suppress(BaseException):
-            traceback.print_exc()
-            sys.stderr.flush()
+        _tell()
     finally:
         os._exit(UNEXPECTED)
+
+
+def _tell() -> None:
+    with contextlib.suppress(BaseException):
+        traceback.print_exc()
+        sys.stderr.flush()
 
 
 def _fork_sibling(tid_address: int) -> int:

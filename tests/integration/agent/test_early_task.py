@@ -70,6 +70,24 @@ def memory():
     def tells_its_code():
         import os
         print("the code is", os.environ["FLEET_DAGS_HASH"])
+    @task
+    def logs_in_all_ways():
+        import logging, os, sys, warnings
+        print("by print")
+        print("by stderr", file=sys.stderr)
+        os.system("echo by a program")
+        logging.getLogger("library").warning("by a library")
+        warnings.warn("by a warning")
+    @task
+    def asks_the_database():
+        from airflow import settings
+        for ask in (lambda: settings.Session(), lambda: settings.engine, lambda: settings.configure_orm()):
+            try:
+                print("reached", ask())
+            except (RuntimeError, AttributeError) as error:
+                print("refused:", error)
+    logs_in_all_ways()
+    asks_the_database()
     leaves_marks()
     reads_its_memory()
     finds_its_marks()
@@ -150,6 +168,30 @@ def test_tasks_side_by_side_each_get_their_own_process(runner: AirflowRunner) ->
     with ThreadPoolExecutor(4) as pool:
         for future in [pool.submit(succeeds, runner, "tells_its_code") for _ in range(4)]:
             future.result()
+
+
+@pytest.mark.parametrize("time", ["first", "second"])
+def test_a_tasks_log_has_all_that_it_says(time: str, runner: AirflowRunner) -> None:
+    """Its zygote has set up the logs, with a connection of its own instead of the task's."""
+    (runner.folder / "logs" / "logs_in_all_ways.log").unlink(missing_ok=True)
+    succeeds(runner, "logs_in_all_ways")
+    lines = [json.loads(line) for line in log_of(runner, "logs_in_all_ways").splitlines()]
+    said = [
+        ("task.stdout", "info", "by print"),
+        ("task.stderr", "error", "by stderr"),
+        ("task.stdout", "info", "by a program"),
+        ("library", "warning", "by a library"),
+        ("py.warnings", "warning", "by a warning"),
+    ]
+    found = [(line.get("logger"), line.get("level"), line["event"]) for line in lines]
+    assert [each for each in found if each[2].startswith("by ")] == said
+
+
+def test_a_task_reaches_no_database(runner: AirflowRunner) -> None:
+    succeeds(runner, "asks_the_database")
+    log = log_of(runner, "asks_the_database")
+    assert "reached" not in log
+    assert log.count("refused:") == 3
 
 
 # Sets up a task's logs as Airflow does after the fork; counts the loggers of libraries that are written to.

@@ -38,6 +38,74 @@ def test_the_decoders_of_a_task_are_built_before_it_is_forked(installed: str, bu
     assert asked(DECODERS, home=tmp_path, INSTALLED=installed) == [built, {"a": [1, "b"]}, [1]]
 
 
+# Counts how often a union of all messages is compared for the connection to a task's supervisor.
+COMPARED = """
+import os, typing
+from airflow.sdk.execution_time import comms, task_runner
+from agent.runner import decoders
+if os.environ["INSTALLED"] == "yes":
+    decoders.install()
+compared = []
+make = typing._AnnotatedAlias.__hash__
+
+def count(self):
+    compared.append(self)
+    return make(self)
+
+typing._AnnotatedAlias.__hash__ = count
+made = task_runner.CommsDecoder[task_runner.ToTask, task_runner.ToSupervisor](socket=None)
+answer([bool(compared), type(made) is comms.CommsDecoder])
+"""
+
+
+@pytest.mark.parametrize(("installed", "is_compared"), [("yes", False), ("no", True)])
+def test_a_task_compares_no_union_of_messages(installed: str, is_compared: bool, tmp_path: Path) -> None:
+    """When the second case fails, Airflow no longer does."""
+    assert asked(COMPARED, home=tmp_path, INSTALLED=installed) == [is_compared, True]
+
+
+# Counts how often a task's process sets up its logs and closes the database.
+SET_UP = """
+import os
+from pathlib import Path
+import airflow.sdk.log
+from airflow.sdk.execution_time import supervisor
+from agent.runner.channels import Channels
+from agent.runner.task import AirflowTask
+
+done = []
+
+def counted(name, function):
+    def count(*arguments, **options):
+        done.append(name)
+        return function(*arguments, **options)
+    return count
+
+airflow.sdk.log.configure_logging = counted("logs", airflow.sdk.log.configure_logging)
+supervisor.block_orm_access = counted("database", supervisor.block_orm_access)
+supervisor._subprocess_main = lambda: print("set up:", sorted(set(done)))
+task = AirflowTask(Path(os.environ["AIRFLOW_HOME"]))
+if os.environ["PREPARED"] == "yes":
+    task.prepare()
+    done.clear()
+ours, theirs = Channels.pairs()
+if os.fork() == 0:
+    if os.environ["PREPARED"] == "yes":
+        task.run(theirs, "")
+    supervisor._fork_main(
+        theirs.requests, theirs.stdout, theirs.stderr, theirs.logs.fileno(), supervisor._subprocess_main
+    )
+theirs.close()
+answer([ours.stdout.recv(1000).decode().strip(), ours.logs.recv(1000).decode()])
+"""
+
+
+@pytest.mark.parametrize(("prepared", "set_up"), [("yes", []), ("no", ["database", "logs"])])
+def test_a_task_sets_up_neither_its_logs_nor_the_database(prepared: str, set_up: list[str], tmp_path: Path) -> None:
+    """When the second case fails, Airflow no longer does."""
+    assert asked(SET_UP, home=tmp_path, PREPARED=prepared) == [f"set up: {set_up}", ""]
+
+
 # Uploads two parts of one log, then the whole again, and a log to a bucket that is missing.
 UPLOADS = """
 import os
