@@ -5,13 +5,14 @@ from __future__ import annotations
 import contextlib
 import http.client
 import json
-import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any
 from urllib.parse import parse_qs
+
+from local.servers.threads import HttpServer
 
 HOP_BY_HOP = {"connection", "transfer-encoding", "content-length", "server", "date"}
 TIMEOUT_S = 20
@@ -77,15 +78,12 @@ class TroubledApi:
             def log_message(self, *_: Any) -> None:
                 pass
 
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._server.daemon_threads = True
-        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+        self._server = HttpServer(Handler, name="troubled API")
         self.url = f"http://localhost:{self._server.server_port}"
 
     def close(self) -> None:
         """Stop serving."""
-        self._server.shutdown()
-        self._server.server_close()
+        self._server.close()
 
     @contextlib.contextmanager
     def spoiling(self, operation: str, trouble: Trouble | Refusal) -> Iterator[None]:

@@ -1,12 +1,12 @@
 """An HTTP server in the place of the Execution API, which a task's supervisor asks; it notes when."""
 
 import json
-import threading
 import time
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any
 
 from local.servers.ports import HOST
+from local.servers.threads import HttpServer
 
 SOME_TIME = "2026-01-01T00:00:00Z"
 CONTEXT = {
@@ -71,18 +71,14 @@ class ExecutionApi:
                 self.end_headers()
                 self.wfile.write(body)
 
-        self._server = ThreadingHTTPServer((HOST, 0), Handler)
-        self._server.daemon_threads = True
-        self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
+        self._server = HttpServer(Handler, name="Execution API")
 
     @property
     def url(self) -> str:
         return f"http://{HOST}:{self._server.server_port}/execution/"
 
     def __enter__(self) -> "ExecutionApi":
-        self._thread.start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._server.shutdown()
-        self._server.server_close()
+        self._server.close()

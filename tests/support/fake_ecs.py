@@ -1,9 +1,10 @@
 """What Fargate offers inside a task, for tests: task metadata, and task protection that can be told to misbehave."""
 
 import json
-import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any
+
+from local.servers.threads import HttpServer
 
 TASK_ARN = "arn:aws:ecs:eu-central-1:123456789012:task/cluster/0123456789abcdef"
 MEMBER_ID = "0123456789abcdef/worker"
@@ -37,8 +38,7 @@ class FakeEcs:
             def log_message(self, *_: Any) -> None:
                 pass
 
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+        self._server = HttpServer(Handler, name="fake ECS")
         self.agent_uri = f"http://127.0.0.1:{self._server.server_port}/api"
         self.metadata_uri = f"http://127.0.0.1:{self._server.server_port}/v4"
 
@@ -61,5 +61,4 @@ class FakeEcs:
 
     def close(self) -> None:
         """End the server and close its port."""
-        self._server.shutdown()
-        self._server.server_close()
+        self._server.close()

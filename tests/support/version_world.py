@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import json
-import threading
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any
 
 import redis
 
 from fleet.member import CONSUMING, RUNNING, Member
 from fleet.registry import Registry
+from local.servers.threads import HttpServer
 
 CODE = {"image_version": "2.0", "dags_hash": "abc", "airflow_version": "3.3.2"}
 CONTAINERS = {
@@ -56,13 +56,11 @@ class FakeWebserver:
             def log_message(self, *_: Any) -> None:
                 pass
 
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+        self._server = HttpServer(Handler, name="fake webserver")
         self.url = f"http://127.0.0.1:{self._server.server_port}/fleet/version"
 
     def close(self) -> None:
-        self._server.shutdown()
-        self._server.server_close()
+        self._server.close()
 
 
 @dataclass

@@ -121,3 +121,8 @@ def test_signing_in_works_through_the_load_balancer(webserver: Webserver, balanc
         made = client.post("/api/v2/variables", json={"key": "team/name", "value": "x" * 100_000})
         assert made.status_code == 201
         assert client.get("/api/v2/variables/team%2Fname").json()["key"] == "team/name"
+
+
+def test_without_roles_for_machines_there_is_no_exchange(webserver: Webserver) -> None:
+    answer = httpx.post(f"{webserver.url}/machines/token", json={"token": "x"}, timeout=TIMEOUT_S)
+    assert answer.status_code == 404

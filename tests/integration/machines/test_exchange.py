@@ -303,8 +303,3 @@ def test_no_spelling_of_the_execution_api_is_answered_beside_it(server: Webserve
     status, received = send(int(server.url.rpartition(":")[2]), spelling)
     assert status in (400, 404)
     assert EXECUTION_API_SAYS not in received
-
-
-def test_without_roles_for_machines_there_is_no_exchange(webserver: Webserver) -> None:
-    answer = httpx.post(f"{webserver.url}/machines/token", json={"token": "x"}, timeout=TIMEOUT_S)
-    assert answer.status_code == 404

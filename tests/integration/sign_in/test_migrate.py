@@ -7,10 +7,12 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from bench.micro.page.webserver import PASSWORD, PYTHON, migrate
+from bench.micro.page.webserver import PASSWORD, PYTHON, migrate, running_webserver
+from local.servers.redis import Redis
 from project.errors import CommandError
 from roles import parts
 from tests.integration.sign_in.conftest import Database
+from tests.support.browser_sign_in import Browser
 
 pytestmark = pytest.mark.slow  # each migration takes ten seconds of a processor
 
@@ -98,7 +100,7 @@ def test_roles_and_users_are_what_the_file_declares_after_every_deployment(
 
 
 def test_an_environment_of_the_last_release_becomes_this_one_with_its_admin(
-    empty_database: Database, variables: dict[str, str], tmp_path: Path, log: Path
+    broker: Redis, empty_database: Database, variables: dict[str, str], tmp_path: Path
 ) -> None:
     # The last release had Airflow's simple auth manager: its database has no table of FAB.
     airflow = str(PYTHON.with_name("airflow"))
@@ -111,11 +113,13 @@ def test_an_environment_of_the_last_release_becomes_this_one_with_its_admin(
         ).fetchall()
         for (table,) in tables:
             connection.execute(f'DROP TABLE "{table}" CASCADE')
-    migrate(home=tmp_path, variables=variables, log=log)
-    found = users(empty_database)
-    assert is_password(found["admin"][2], PASSWORD)
-    with psycopg.connect(empty_database.url) as connection:
-        assert connection.execute("SELECT val FROM variable WHERE key = 'kept'").fetchone() == ("value",)
+    url = f"redis://{broker.host}:{broker.port}/0"
+    with running_webserver(home=tmp_path, broker_url=url, settings=empty_database.settings) as site:
+        browser = Browser(site.url)
+        browser.enter("admin", PASSWORD)
+        assert browser.get("/api/v2/variables/kept").json()["value"] == "value"
+        assert browser.get("/auth/fab/v1/users").status_code == 200  # Admin's alone
+        browser.close()
 
 
 def test_copies_of_the_service_may_apply_roles_and_users_at_once(

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from local.cli.commands import check
 from local.stack.preflight import preflight
 from project import environments, paths
 from project.errors import CommandError
@@ -86,6 +87,31 @@ def test_an_environment_that_a_deployment_would_refuse_is_refused_at_once(
     with pytest.raises(CommandError, match=said) as raised:
         preflight("local")
     assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new", "said"),
+    [
+        (
+            "parameters/dev.airflow.yaml",
+            "AIRFLOW__API__INSTANCE_NAME=",
+            "AIRFLOW__API__INSTANCES_NAME=",
+            r"^parameters/dev\.airflow\.yaml: AirflowSettings: AIRFLOW__API__INSTANCES_NAME is no option ",
+        ),
+        (
+            "parameters/dev.yaml",
+            "$include",
+            'MachineRoles: "Op: sub=ci"\n$include',
+            r"^parameters/dev\.yaml: MachineRoles: line 1 has neither issuer= nor aws=",
+        ),
+    ],
+)
+def test_make_check_refuses_a_setting_and_a_role_that_cannot_be(
+    edit: Edit, file: str, old: str, new: str, said: str
+) -> None:
+    edit(file, old, new)
+    with pytest.raises(CommandError, match=said):
+        check("dev")
 
 
 @pytest.mark.parametrize(
