@@ -1,28 +1,26 @@
-"""Runs a worker: `python -m agent.start_worker`. Celery's own command line would import much more.
-
-`--skip-serve-logs`: without a server for the logs of running tasks.
-"""
+"""Runs a worker: `python -m agent.start_worker`. Celery's own command line would import much more."""
 
 from __future__ import annotations
 
 import logging
 import os
-import subprocess
 import sys
+from collections.abc import Mapping
+from functools import partial
+from socket import socket
 from typing import Any
 
 from celery.signals import worker_ready
 
-from agent import variables
+from agent import log_listener, variables
 from agent.celery_app import app
 
-SKIP_LOG_SERVER = "--skip-serve-logs"  # as Airflow's own commands name it
 
-
-def main(arguments: list[str]) -> int:
+def main() -> int:
     """Run until the worker is told to stop; return the exit code."""
-    if SKIP_LOG_SERVER not in arguments:
-        worker_ready.connect(_serve_logs)
+    environment = dict(os.environ)
+    start_log_server = partial(_start_log_server, log_listener.listen(environment), environment)
+    worker_ready.connect(start_log_server)  # not before: the start of the worker is urgent
     worker = app.Worker(
         queues=os.environ[variables.QUEUES].split(","),
         concurrency=int(os.environ[variables.SLOTS]),
@@ -38,10 +36,9 @@ def main(arguments: list[str]) -> int:
     return int(worker.exitcode or 0)
 
 
-def _serve_logs(**_: Any) -> None:
-    """Start the log server, which imports Airflow: not before the worker is ready, and with less priority."""
-    subprocess.Popen(["nice", "-n", "10", sys.executable, "-m", "agent.log_files"], stdin=subprocess.DEVNULL)
+def _start_log_server(listener: socket | None, environment: Mapping[str, str], **_: Any) -> None:
+    log_listener.start_server(listener, environment)
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(main())

@@ -32,7 +32,12 @@ POOL_OF_QUEUE = "FLEET_POOL_OF_QUEUE"  # a JSON object
 # Execution API's, the second the UI's.
 PORT = "PORT"
 PUBLIC_PORT = "PUBLIC_PORT"
-BIND_HOST = "BIND_HOST"  # set on a local machine only
+BIND_HOST = "BIND_HOST"  # set on a local machine only: the address of the ECS task
+
+# Of the log server, which a worker and a triggerer have beside them, see agent.log_files.
+LOG_SERVER_PORT = "FLEET_LOG_SERVER_PORT"
+LOG_SERVER_KEY = "AIRFLOW__API__SECRET_KEY"  # the webserver signs with it
+LOG_FOLDER = "AIRFLOW__LOGGING__BASE_LOG_FOLDER"
 
 # The webserver's, see machines.app, given by the task definition.
 MACHINE_ROLES = "MACHINE_ROLES"

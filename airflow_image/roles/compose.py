@@ -7,18 +7,20 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from agent import variables
+from agent.addresses import listening_address
 from agent.gates import Rule, other_workers, other_workers_unless_newer
 from roles import parts
 from roles.cluster_policy import DAG_PROCESSOR
 from roles.environment_settings import with_environment_settings
 from roles.errors import MissingVariablesError
 from roles.log_paths import RUN_ID_PATTERN
-from roles.parts import Part, Variables, bind_host, is_local
+from roles.parts import Part, Variables
 
 FLOWER_CONFIGURATION = Path(__file__).resolve().parents[1] / "agent" / "flower_configuration.py"
 COMMON = {
     "AIRFLOW__CORE__EXECUTOR": "CeleryExecutor",
     "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+    "AIRFLOW__CORE__HOSTNAME_CALLABLE": "agent.addresses.own_address",
     # The webserver creates runs for users and tasks, the scheduler for timetables.
     "AIRFLOW__SCHEDULER__ALLOWED_RUN_ID_PATTERN": RUN_ID_PATTERN,
 }
@@ -31,6 +33,7 @@ RAW_SECRETS = frozenset(
 class Role:
     """A role that a container can have. `has_reporter`: a process beside Airflow's reports it to the fleet.
 
+    `serves_logs`: so does its log server. A worker starts its own.
     `waits_for`: the rule that names the members which it must wait for, in a deployment, before it starts.
     """
 
@@ -38,6 +41,7 @@ class Role:
     parts: tuple[Part, ...]
     command: Callable[[Variables], list[str]]
     has_reporter: bool = True
+    serves_logs: bool = False
     waits_for: Rule | None = None
 
     @property
@@ -54,13 +58,8 @@ class Program:
     environment: dict[str, str]
 
 
-def _without_log_server(given: Variables) -> list[str]:
-    """Switch off Airflow's log server on a local machine, because it listens on every interface."""
-    return ["--skip-serve-logs"] if is_local(given) else []
-
-
 def _flower(given: Variables) -> list[str]:
-    at = ["--hostname", bind_host(given), "--port", given["PORT"]]
+    at = ["--hostname", listening_address(given), "--port", given["PORT"]]
     return ["airflow", "celery", "flower", *at, "--flower-conf", str(FLOWER_CONFIGURATION)]
 
 
@@ -81,7 +80,7 @@ ROLES = {
             name="scheduler",
             # It writes no task's log: with the part LOGS it would only import the AWS SDK.
             parts=(*_AIRFLOW, parts.READER, parts.RESULTS, parts.TOKENS, parts.EXECUTION_API, parts.SCHEDULING),
-            command=lambda given: ["airflow", "scheduler", *_without_log_server(given)],
+            command=lambda _: ["airflow", "scheduler"],  # with this executor it serves no logs
             has_reporter=False,  # the executor has one
             waits_for=other_workers,
         ),
@@ -93,8 +92,9 @@ ROLES = {
         ),
         Role(
             name="triggerer",
-            parts=(*_AIRFLOW, parts.LOGS, parts.API_KEY, parts.MAIL),
-            command=lambda given: ["airflow", "triggerer", *_without_log_server(given)],
+            parts=(*_AIRFLOW, parts.LOGS, parts.API_KEY, parts.TRIGGER_LOGS, parts.MAIL),
+            command=lambda _: ["airflow", "triggerer", "--skip-serve-logs"],
+            serves_logs=True,
         ),
         Role(
             name="forecaster",
@@ -106,7 +106,7 @@ ROLES = {
             # Takes messages and serves logs; runs no code of a DAG.
             name="worker",
             parts=(parts.BROKER, parts.READER, parts.RESULTS, parts.API_KEY, parts.WORKING, parts.FLEET),
-            command=lambda given: ["python", "-m", "agent.start_worker", *_without_log_server(given)],
+            command=lambda _: ["python", "-m", "agent.start_worker"],
             has_reporter=False,
         ),
         Role(

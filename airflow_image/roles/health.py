@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import http.client
 import json
 import os
-import socket
 import sys
 import urllib.error
 import urllib.request
@@ -15,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from agent import heartbeat, variables
+from agent.addresses import address_within, own_address
 from agent.runner import running
 from roles import database
 from roles.password import rotation_of
@@ -30,7 +29,7 @@ LONGEST_PAUSE_S = 120.0
 LONGEST_TICK_S = 180.0
 HEARTBEAT = """
     SELECT extract(epoch FROM now() - max(latest_heartbeat)) FROM job
-    WHERE job_type = %s AND hostname = ANY(%s) AND state = 'running'
+    WHERE job_type = %s AND hostname = %s AND state = 'running'
 """
 
 Given = Mapping[str, str]
@@ -121,15 +120,6 @@ def _require_heartbeat(whose: str, age_s: float | None, *, longest_s: float) -> 
         raise Unhealthy(f"{whose} heartbeat missing {since}")
 
 
-def _own_names() -> list[str]:
-    """Return Airflow's possible names of this machine. Asking Airflow would take three seconds of a processor."""
-    name = socket.gethostname()
-    with contextlib.suppress(OSError):
-        found = socket.getaddrinfo(name, None, 0, socket.SOCK_DGRAM, 0, socket.AI_CANONNAME)
-        return sorted({name, *(canonical for *_, canonical, _ in found if canonical)})
-    return [name]
-
-
 def _heartbeat_age_s(given: Given, *, job_type: str) -> float | None:
     how: dict[str, Any] = {
         "host": given["DATABASE_HOST"],
@@ -150,7 +140,7 @@ def _heartbeat_age_s(given: Given, *, job_type: str) -> float | None:
             connection = rotation.connect(psycopg2.connect, refusals=(psycopg2.OperationalError,), **how)
         try:
             with connection.cursor() as cursor:
-                cursor.execute(HEARTBEAT, (job_type, _own_names()))
+                cursor.execute(HEARTBEAT, (job_type, own_address()))
                 (age_s,) = cursor.fetchone()
         finally:
             connection.close()
@@ -160,7 +150,7 @@ def _heartbeat_age_s(given: Given, *, job_type: str) -> float | None:
 
 
 def _get(given: Given, path: str, *, port: str = "PORT") -> bytes:
-    url = f"http://localhost:{given[port]}{path}"
+    url = f"http://{address_within(given)}:{given[port]}{path}"
     try:
         with urllib.request.urlopen(url, timeout=TIMEOUT_S) as answer:
             body: bytes = answer.read()

@@ -1,4 +1,4 @@
-"""Starts a container: checks its role, starts the reporter, becomes the program."""
+"""Starts a container: checks its role, starts the reporter and the log server, becomes the program."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 
-from agent import variables
+from agent import log_listener, variables
 from agent.gates import limit_s
 from agent.identity import MetadataUnavailableError, read_task_arn
 from fleet.pools import PoolsError
@@ -62,6 +62,8 @@ def _become(role: Role, program: Program) -> None:
     if role.has_reporter:
         reporter = [sys.executable, "-m", "agent.reporter", str(os.getpid())]
         subprocess.Popen(reporter, env=program.environment, stdin=subprocess.DEVNULL)
+    if role.serves_logs:
+        log_listener.start_server(log_listener.listen(program.environment), program.environment)
     os.execvpe(program.argv[0], program.argv, program.environment)  # noqa: S606 - signals must reach Airflow itself
 
 

@@ -6,6 +6,7 @@ import base64
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
@@ -64,7 +65,8 @@ AUTH_MANAGER = {
 }
 BROKER_READER = "BROKER_READER"  # how the variables of the second user begin, who reads what the first may not
 AWS_CONNECTION = "aws_default"
-LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
+# Airflow's own defaults. The webserver connects to the ports, by the same settings.
+WORKER_LOG_PORT, TRIGGERER_LOG_PORT = "8793", "8794"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,16 +97,6 @@ def fernet_key(secret: str) -> str:
     if len(secret) != FERNET_SECRET_LENGTH or not secret.isascii():
         raise ConfigurationError(f"FERNET_SECRET is not {FERNET_SECRET_LENGTH} ASCII characters long")
     return base64.urlsafe_b64encode(secret.encode()).decode()
-
-
-def bind_host(given: Variables) -> str:
-    """Return the address to listen on: every interface, unless BIND_HOST is set."""
-    return given.get("BIND_HOST") or "0.0.0.0"  # noqa: S104 - the task's security group decides who may connect
-
-
-def is_local(given: Variables) -> bool:
-    """Return whether only this machine can connect."""
-    return bind_host(given) in LOOPBACK
 
 
 def _secret_connections(given: Variables) -> Settings:
@@ -184,7 +176,15 @@ def _longest_wait_s(given: Variables) -> int:
 
 def _shared_logs(given: Variables) -> Settings:
     """Let the runner write task logs where the worker's log server reads them."""
-    return {"AIRFLOW__LOGGING__BASE_LOG_FOLDER": f"{given[variables.SHARED_FOLDER]}/logs"}
+    return {variables.LOG_FOLDER: f"{given[variables.SHARED_FOLDER]}/logs"}
+
+
+def _trigger_logs(given: Variables) -> Settings:
+    home = given.get(variables.AIRFLOW_HOME) or Path.home() / "airflow"
+    return {
+        variables.LOG_SERVER_PORT: given.get("AIRFLOW__LOGGING__TRIGGER_LOG_SERVER_PORT", TRIGGERER_LOG_PORT),
+        variables.LOG_FOLDER: f"{home}/logs",  # Airflow's own default
+    }
 
 
 def _worker_settings(given: Variables) -> Settings:
@@ -193,6 +193,7 @@ def _worker_settings(given: Variables) -> Settings:
         variables.POOL: pool.name,
         variables.QUEUES: ",".join(pool.queues),
         variables.SLOTS: str(pool.concurrency),
+        variables.LOG_SERVER_PORT: given.get("AIRFLOW__LOGGING__WORKER_LOG_SERVER_PORT", WORKER_LOG_PORT),
         **_unacked_settings(pool.name),
         **_shared_logs(given),
     }
@@ -337,7 +338,7 @@ RESULTS = Part(
     raw=BROKER.raw,
 )
 FERNET = _secret("FERNET_SECRET", setting="AIRFLOW__CORE__FERNET_KEY", convert=fernet_key)
-API_KEY = _secret("API_SECRET", setting="AIRFLOW__API__SECRET_KEY")
+API_KEY = _secret("API_SECRET", setting=variables.LOG_SERVER_KEY)
 TOKENS = _secret("JWT_SECRET", setting="AIRFLOW__API_AUTH__JWT_SECRET")
 EXECUTION_API = Part(
     needs=("EXECUTION_API_URL",),
@@ -352,6 +353,7 @@ LOGS = Part(
         "AIRFLOW_CONN_AWS_DEFAULT": "aws://",  # the task role's credentials
     },
 )
+TRIGGER_LOGS = Part(needs=(), settings=_trigger_logs)
 SCHEDULING = Part(
     needs=(POOLS,),
     settings=_scheduler_settings,

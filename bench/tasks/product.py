@@ -69,6 +69,9 @@ class Product(System):
             **{name: ours[name] if name in ours else literal[name] for name in names},
             **self.servers.aws_environment(),
             "BIND_HOST": HOST,
+            # Stock Airflow's log servers listen on every interface, so neither of the two has one here.
+            "AIRFLOW__LOGGING__WORKER_LOG_SERVER_PORT": "",
+            "AIRFLOW__LOGGING__TRIGGER_LOG_SERVER_PORT": "",
             "ECS_AGENT_URI": f"{self.servers.aws_url}/api/{role}",
             "ECS_CONTAINER_METADATA_URI_V4": f"{self.servers.aws_url}/v4/{role}",
             **self.variables,

@@ -15,15 +15,21 @@ from typing import Any
 
 from local.fargate.listener_rules import answer, read_rules
 from local.servers.http_requests import Answer
-from local.servers.ports import HOST, Port, PortTakenError, reserve
+from local.servers.ports import HOST, Address, Port, PortTakenError, reserve
 from local.servers.relay import HTTP_503, Relay
+from stack.sections.airflow import TRIGGERER_LOG_PORT
+from stack.sections.workers import LOG_SERVER_PORT
 
 PROBE_EVERY_S = 1.0
 PROBE_TIMEOUT_S = 5.0
+# Ports that are the same in every ECS task: the address makes the difference, as on AWS.
+LOG_PORTS = (LOG_SERVER_PORT, TRIGGERER_LOG_PORT)
 # The variables that hold a container's ports.
 PORT_VARIABLES = ("PORT", "PUBLIC_PORT")
 # The variable with the URL of the site behind the load balancer's default port.
 SITE_VARIABLE = "BASE_URL"
+# The variable with the address of the ECS task, where its containers listen.
+BIND_HOST = "BIND_HOST"
 DEFAULT_PORTS = (80, 443)
 # A healthy target is probed less often, because the webserver's health page queries the database.
 HEALTHY_PROBE_EVERY_S = 10.0
@@ -34,6 +40,7 @@ class Target:
     """One task's port behind a service's container port."""
 
     task_id: str
+    host: str
     port: int
     healthy: bool = False
     was_healthy: bool = False
@@ -65,16 +72,16 @@ class Frontend:
         if self.is_cut_off:
             return None
         targets = list(self.targets.values())
-        ports = [t.port for t in targets if t.healthy] or [t.port for t in targets if t.was_healthy]
-        return (HOST, random.choice(ports)) if ports else None
+        found = [t for t in targets if t.healthy] or [t for t in targets if t.was_healthy]
+        return (chosen.host, chosen.port) if found and (chosen := random.choice(found)) else None
 
     def probe(self, target: Target) -> bool:
         """Whether the target answers its target group's health check; without a health path, whether it accepts."""
         try:
             if self.health_path is None:
-                with socket.create_connection((HOST, target.port), timeout=PROBE_TIMEOUT_S):
+                with socket.create_connection((target.host, target.port), timeout=PROBE_TIMEOUT_S):
                     return True
-            connection = http.client.HTTPConnection(HOST, target.port, timeout=PROBE_TIMEOUT_S)
+            connection = http.client.HTTPConnection(target.host, target.port, timeout=PROBE_TIMEOUT_S)
             with contextlib.closing(connection):
                 connection.request("GET", self.health_path)
                 return connection.getresponse().status == http.client.OK
@@ -83,7 +90,7 @@ class Frontend:
 
 
 class Network:
-    """Allocates ports, and keeps a relay for each listener and each Cloud Map name."""
+    """Gives each ECS task an address and its containers ports; keeps a relay for each listener and Cloud Map name."""
 
     def __init__(self, *, relay: Relay, clients: Any) -> None:
         self._relay, self._clients = relay, clients
@@ -91,6 +98,7 @@ class Network:
         self._names: dict[str, str] = {}  # DNS name -> ECS service
         self._site: Frontend | None = None  # behind the load balancer's default port
         self._ports: dict[tuple[str, str, str], Port] = {}  # by ECS task, container and variable
+        self._addresses: dict[str, Address] = {}  # by ECS task
         self._lock = threading.Lock()
         self._closing = threading.Event()
         threading.Thread(target=self._probe_until_closed, name="health-probes", daemon=True).start()
@@ -136,7 +144,7 @@ class Network:
 
     def environment(self, service: str, task_id: str, name: str, given: Mapping[str, str]) -> dict[str, str]:
         """Return a container's environment with its ports and every Cloud Map name replaced by those of this host."""
-        env = self.resolve(given)
+        env, host = self.resolve(given), self._host(task_id)
         for variable in PORT_VARIABLES:
             if variable not in env:
                 continue
@@ -144,8 +152,8 @@ class Network:
             env[variable] = str(port)
             with self._lock:
                 if frontend := self._frontends.get((service, container_port)):
-                    frontend.targets[task_id] = Target(task_id=task_id, port=port)
-        return {**env, "BIND_HOST": HOST}
+                    frontend.targets[task_id] = Target(task_id=task_id, host=host, port=port)
+        return {**env, BIND_HOST: host}
 
     def resolve(self, given: Mapping[str, str]) -> dict[str, str]:
         """Return an environment whose addresses are of this host: the site's, and those of names in Cloud Map."""
@@ -161,6 +169,14 @@ class Network:
                 frontend.targets.pop(task_id, None)
             for key in [key for key in self._ports if key[0] == task_id]:
                 self._ports.pop(key).release()
+            if (address := self._addresses.pop(task_id, None)) is not None:
+                address.release()
+
+    def _host(self, task_id: str) -> str:
+        with self._lock:
+            if task_id not in self._addresses:
+                self._addresses[task_id] = Address(LOG_PORTS)
+            return self._addresses[task_id].host
 
     def _port(self, task_id: str, container: str, variable: str) -> int:
         key = (task_id, container, variable)

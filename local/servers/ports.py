@@ -1,10 +1,11 @@
-"""Reserve TCP ports of 127.0.0.1, which no other process takes even while the server that uses one is down."""
+"""Reserve TCP ports of loopback addresses, which no other process takes even while the server that uses one is down."""
 
 import errno
 import os
 import secrets
 import socket
 import weakref
+from collections.abc import Sequence
 from pathlib import Path
 
 from project.errors import CommandError
@@ -20,8 +21,8 @@ ATTEMPTS = 100
 class PortTakenError(CommandError):
     """Another process has the port."""
 
-    def __init__(self, port: int) -> None:
-        super().__init__(f"port {port} on {HOST} is taken by another process")
+    def __init__(self, port: int, host: str = HOST) -> None:
+        super().__init__(f"port {port} on {host} is taken by another process")
         self.port = port
 
 
@@ -33,15 +34,15 @@ class Port:
     can listen on it beside the holder whenever it starts: Redis, Postgres, asyncio, http.server, uvicorn, Tornado.
     """
 
-    def __init__(self, number: int) -> None:
-        """Reserve the port. Raise PortTakenError when any socket is bound to it."""
+    def __init__(self, number: int, host: str = HOST) -> None:
+        """Reserve the port of the address `host`. Raise PortTakenError when any socket is bound to it."""
         with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as holder:
             try:
-                holder.bind((HOST, number))
+                holder.bind((host, number))
             except OSError as error:
                 if error.errno != errno.EADDRINUSE:
                     raise
-                raise PortTakenError(number) from None
+                raise PortTakenError(number, host) from None
             # After bind(), which would otherwise share the port of another holder.
             holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             self.number = number
@@ -61,6 +62,33 @@ def reserve() -> Port:
         except PortTakenError:
             continue
     raise CommandError(f"no free port on {HOST}: all {ATTEMPTS} ports that were tried are taken")
+
+
+class Address:
+    """A loopback address that no other `Address` of any process has, until `release()`.
+
+    Each of `ports`, which servers are going to use, is reserved: they stand for the address.
+    """
+
+    def __init__(self, ports: Sequence[int]) -> None:
+        """Choose the address. Raise CommandError when none is found."""
+        for _ in range(ATTEMPTS):
+            # All of 127.0.0.0/8 is loopback; of its first part, other programs use some.
+            self.host = f"127.{1 + secrets.randbelow(254)}.{secrets.randbelow(256)}.{1 + secrets.randbelow(254)}"
+            self._ports: list[Port] = []
+            try:
+                for number in ports:
+                    self._ports.append(Port(number, self.host))
+            except PortTakenError:
+                self.release()
+                continue
+            return
+        raise CommandError(f"no free loopback address: all {ATTEMPTS} that were tried are taken")
+
+    def release(self) -> None:
+        """Give the address back."""
+        for port in self._ports:
+            port.release()
 
 
 def free_port() -> int:

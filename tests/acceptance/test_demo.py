@@ -3,6 +3,7 @@
 import json
 import time
 from collections.abc import Callable
+from ipaddress import ip_address
 from xml.etree import ElementTree
 
 import pytest
@@ -20,7 +21,7 @@ def test_the_demo_scales_out_and_in_and_kills_nothing(command: Callable[..., Com
     demo = command("demo")
     assert demo.wait(DEMO_TIMEOUT_S) == 0, demo.said[-4000:]
     assert demo.listened
-    assert {host for host, _ in demo.listened} == {"127.0.0.1"}
+    assert [host for host, _ in demo.listened if not ip_address(host).is_loopback] == []
 
     report = json.loads((demo.state / "demo-report.json").read_text())
     assert (report["tasks_total"], report["tasks_succeeded"], report["tasks_killed"]) == (120, 120, 0)

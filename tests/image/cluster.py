@@ -68,6 +68,7 @@ LEFT_OUT = {
     "USER_PASSWORDS",
 }
 LOG_SERVER_PORT = "AIRFLOW__LOGGING__WORKER_LOG_SERVER_PORT"
+TRIGGERER_LOG_PORT = "AIRFLOW__LOGGING__TRIGGER_LOG_SERVER_PORT"
 
 
 def given_by_template(role: str, values: Mapping[str, str]) -> dict[str, str]:
@@ -157,8 +158,6 @@ class Cluster:
                 given = self.given(role)
                 if "MEMORY_MIB" in given:
                     given["MEMORY_MIB"] = str(_memory_mib(made[role]))
-                if role == "worker":
-                    del given["BIND_HOST"]  # with it, no log server is started
                 mounts = tuple(
                     f"{task_id}-{mount['SourceVolume']}:{mount['ContainerPath']}" for mount in made[role]["MountPoints"]
                 )
@@ -230,6 +229,7 @@ def _servers(image: Image, authority: Authority) -> Iterator[Cluster]:
                 **replaced,
                 "BIND_HOST": "127.0.0.1",
                 LOG_SERVER_PORT: str(ports["log server"]),
+                TRIGGERER_LOG_PORT: str(free_port()),
                 "ECS_AGENT_URI": ecs.agent_uri,
                 "ECS_CONTAINER_METADATA_URI_V4": ecs.metadata_uri,
             },

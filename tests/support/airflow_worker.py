@@ -17,6 +17,7 @@ from agent import variables
 from agent.runner.protocol import SOCKET
 from fleet.member import Member
 from fleet.registry import Registry
+from local.servers.ports import free_port
 from project import paths
 from roles.compose import ROLES, compose
 from roles.parts import RESULTS_URL_PREFIX
@@ -168,6 +169,7 @@ def _environment(
             "PYTHONPATH": paths.IMAGE_PYTHONPATH,
             variables.AIRFLOW_HOME: str(folder / role),
             variables.TASK_ARN: TASK_ARN,
+            variables.LOG_SERVER_PORT: str(free_port()),
             variables.DAGS_FOLDER: str(dags),
             "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
             "AIRFLOW__LOGGING__REMOTE_LOGGING": "False",

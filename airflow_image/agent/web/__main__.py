@@ -13,13 +13,14 @@ from setproctitle import setproctitle
 from uvicorn.supervisors import Multiprocess
 
 from agent import variables
+from agent.addresses import listening_address
 
 APPLICATION = "agent.web.application:make"
 
 
 def main() -> None:
     """Serve until a signal ends it."""
-    host = os.environ.get(variables.BIND_HOST) or "0.0.0.0"  # noqa: S104 - security groups decide who may connect
+    host = listening_address(os.environ)
     ports = [int(os.environ[name]) for name in (variables.PUBLIC_PORT, variables.PORT)]
     setproctitle(f"airflow api_server -- host:{host} ports:{','.join(map(str, ports))}")
     timeout_s = conf.getint("api", "worker_timeout")

@@ -2,7 +2,6 @@
 
 import json
 import os
-import socket
 import subprocess
 import sys
 import threading
@@ -17,6 +16,7 @@ import psycopg
 import pytest
 
 from agent import heartbeat, variables
+from agent.addresses import own_address
 from agent.runner import running
 from project import paths
 from roles import health
@@ -206,13 +206,13 @@ def test_a_job_is_healthy_while_its_own_heartbeat_is_recent(
 ) -> None:
     add = "INSERT INTO job VALUES (%s, %s, %s, now() - %s * interval '1 second')"
     jobs.execute(add, (job, "another-host", "running", 0))
-    jobs.execute(add, ("AnotherJob", socket.gethostname(), "running", 0))
+    jobs.execute(add, ("AnotherJob", own_address(), "running", 0))
     assert ask_image(role, postgres_server) == (1, f"unhealthy: {job} heartbeat missing since the container started")
-    jobs.execute(add, (job, socket.gethostname(), "running", longest_s + 5))
+    jobs.execute(add, (job, own_address(), "running", longest_s + 5))
     code, said = ask_image(role, postgres_server)
     assert code == 1
     assert said.startswith(f"unhealthy: {job} heartbeat missing for ")
-    jobs.execute(add, (job, socket.gethostname(), "running", 1))
+    jobs.execute(add, (job, own_address(), "running", 1))
     assert ask_image(role, postgres_server) == (0, "")
 
 

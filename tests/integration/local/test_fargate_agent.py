@@ -11,6 +11,7 @@ import sys
 import time
 import uuid
 from collections.abc import Callable, Iterator
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
@@ -398,7 +399,8 @@ def test_a_container_gets_its_environment_secrets_and_own_port(cluster: Cluster)
     status, seen = get(address)
     assert status == 200
     assert get(address, "/hidden")[0] == 403
-    assert (seen["PLAIN"], seen["DATABASE_PASSWORD"], seen["BIND_HOST"]) == ("x", "p,:/@ ä", "127.0.0.1")
+    assert (seen["PLAIN"], seen["DATABASE_PASSWORD"]) == ("x", "p,:/@ ä")
+    assert ip_address(seen["BIND_HOST"]).is_loopback
     assert seen["PORT"] not in ("8080", str(address[1]))
     assert seen["BASE_URL"] == "http://{}:{}".format(*address)  # the site behind the default port
     assert seen["IMAGE_VERSION"] == "1"

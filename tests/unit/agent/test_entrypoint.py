@@ -258,7 +258,7 @@ def test_no_secret_is_on_a_command_line(role: str) -> None:
         ("webserver", "python -m agent.web"),
         ("scheduler", "airflow scheduler"),
         ("dag-processor", "airflow dag-processor"),
-        ("triggerer", "airflow triggerer"),
+        ("triggerer", "airflow triggerer --skip-serve-logs"),  # its log server is agent.log_files
         ("worker", "python -m agent.start_worker"),
         ("runner", "python -m agent.runner"),
         ("flower", f"airflow celery flower --hostname 0.0.0.0 --port 8080 --flower-conf {FLOWER_CONFIGURATION}"),
@@ -274,9 +274,15 @@ def test_a_role_runs_its_program(role: str, expected: str) -> None:
     assert command(role) == expected
 
 
-@pytest.mark.parametrize("role", ["worker", "triggerer", "scheduler"])
-def test_no_other_machine_can_connect_when_the_host_is_loopback(role: str) -> None:
-    assert command(role, BIND_HOST="127.0.0.1").endswith(" --skip-serve-logs")
+@pytest.mark.parametrize(("role", "port"), [("worker", "8793"), ("triggerer", "8794")])
+def test_the_log_server_listens_on_the_port_that_the_webserver_asks(role: str, port: str) -> None:
+    assert composed(role)[variables.LOG_SERVER_PORT] == port
+    setting = {"worker": "WORKER_LOG_SERVER_PORT", "triggerer": "TRIGGER_LOG_SERVER_PORT"}[role]
+    assert composed(role, **{f"AIRFLOW__LOGGING__{setting}": "1234"})[variables.LOG_SERVER_PORT] == "1234"
+
+
+def test_the_log_server_of_a_triggerer_serves_the_folder_that_airflow_writes_to() -> None:
+    assert composed("triggerer", AIRFLOW_HOME="/opt/airflow")[variables.LOG_FOLDER] == "/opt/airflow/logs"
 
 
 def test_a_worker_has_the_queues_and_slots_of_its_pool() -> None:
