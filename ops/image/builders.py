@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -10,6 +11,8 @@ from pathlib import Path
 from project.errors import CommandError
 
 PROBE_TIMEOUT_S = 30
+# Variables that become secrets of the build, which no layer and no argument holds: id in the Dockerfile -> variable.
+SECRETS = {"uv_index": "UV_INDEX"}
 Command = list[str]
 
 
@@ -75,7 +78,8 @@ def find_builder(name: str | None = None) -> Builder:
 
 
 def build(builder: Builder, request: BuildRequest) -> None:
-    """Build the image; its output goes to the terminal. CommandError when it fails."""
+    """Build the image, with the SECRETS that are set; its output goes to the terminal. CommandError when it fails."""
+    secrets = [f"--secret=id={name},env={variable}" for name, variable in SECRETS.items() if os.environ.get(variable)]
     arguments = [part for name, value in request.arguments.items() for part in ("--build-arg", f"{name}={value}")]
     _run(
         [
@@ -83,6 +87,7 @@ def build(builder: Builder, request: BuildRequest) -> None:
             "--file",
             str(request.dockerfile),
             *arguments,
+            *secrets,
             *request.options,
             "--tag",
             request.reference,
