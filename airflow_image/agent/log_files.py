@@ -31,7 +31,7 @@ LEEWAY_S = 30  # by which the clocks of webserver and worker may differ, as Airf
 # Requests that are answered at once. Tasks can connect as well: more wait, and none takes memory.
 MAX_REQUESTS = 16
 MAX_REQUEST_BYTES = 16 * 1024
-TIMEOUT_S = 10  # of each wait for a client
+TIMEOUT_S = 5  # of each wait for a client; the webserver waits as long
 
 
 class LogServer(socketserver.ThreadingMixIn, socketserver.TCPServer):

@@ -16,7 +16,8 @@ import pytest
 
 from agent import variables
 from agent.log_files import ALGORITHM, AUDIENCE, LEEWAY_S, MAX_REQUESTS
-from local.servers.ports import Address
+from agent.log_listener import listen
+from local.servers.ports import Address, free_port
 from project import paths
 from tests.support.airflows_python import AIRFLOWS_PYTHON, asked, needs_airflow
 from tests.support.processes import end_all_below
@@ -202,3 +203,15 @@ def test_it_listens_on_its_own_address_only(server: LogServer) -> None:
     pids = {server.process.pid, *(child.pid for child in server.process.children(recursive=True))}
     found = [c for c in psutil.net_connections("tcp") if c.pid in pids and c.status == psutil.CONN_LISTEN]
     assert {c.laddr for c in found} == {(server.host, PORT)}
+
+
+@pytest.mark.parametrize("option", [socket.SO_REUSEADDR, socket.SO_REUSEPORT], ids=["address", "port"])
+@pytest.mark.parametrize("host", ["127.0.0.1", "0.0.0.0"])
+def test_a_task_cannot_listen_in_its_place(host: str, option: int) -> None:
+    port = free_port()
+    listener = listen({variables.LOG_SERVER_PORT: str(port)})  # as on AWS: on every interface
+    assert listener is not None
+    with listener, socket.socket() as taker:
+        taker.setsockopt(socket.SOL_SOCKET, option, 1)
+        with pytest.raises(OSError, match="in use"):
+            taker.bind((host, port))
