@@ -35,6 +35,7 @@ from stack.sections.secrets import add_secrets
 from stack.sections.settings import add_settings
 from stack.sections.topic import add_topic
 from stack.sections.workers import add_workers
+from stack.sections.xcoms import add_xcoms, limit_xcoms
 
 ROOT = Path(__file__).parent
 TEMPLATE_PATH = ROOT / "template.yaml"
@@ -70,7 +71,8 @@ def build(declared: Sequence[DeclaredPool] = POOLS) -> RecordedTemplate:
             pools=declared,
             optional_users={access.FLOWER: has_flower},
         ),
-        logs=add_logs(t, settings=settings, access_logs=access_logs),
+        logs=(logs := add_logs(t, settings=settings, access_logs=access_logs)),
+        xcoms=add_xcoms(t, settings=settings, logs=logs, access_logs=access_logs),
         secrets=add_secrets(t, settings=settings, backups=backups),
         cluster=add_cluster(t, network=network),
     )
@@ -81,7 +83,9 @@ def build(declared: Sequence[DeclaredPool] = POOLS) -> RecordedTemplate:
     notifications = add_notifications(t)
     airflow = add_airflow(t, base=base, balancer=balancer, pools=pools, machines=machines, notifications=notifications)
     workers = add_workers(t, base=base, airflow=airflow, pools=pools)
-    let_notify(t, notifications, airflow=airflow.role, tasks=[each.role for each in workers.defined.values()])
+    of_tasks = {pool: defined.role for pool, defined in workers.defined.items()}
+    let_notify(t, notifications, airflow=airflow.role, tasks=list(of_tasks.values()))
+    limit_xcoms(t, base.xcoms, writers=of_tasks)
     flower = add_flower(t, base=base, balancer=balancer, condition=has_flower)
     add_cleaning(t, base=base, airflow_log_group=airflow.log_group)
     functions = add_functions(t, base=base, airflow=airflow, workers=workers, flower=flower, pools=pools)

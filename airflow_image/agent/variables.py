@@ -55,6 +55,11 @@ FORECAST_WINDOW_S = "FORECAST_WINDOW_S"
 CLEAN_KEEP_DAYS = "CLEAN_KEEP_DAYS"
 CLEAN_DRY_RUN = "CLEAN_DRY_RUN"  # not empty: given by who starts the ECS task
 
+# What XComs of tasks go to the bucket, see agent.large_xcoms. Given by the task definitions.
+XCOM_BUCKET = "XCOM_BUCKET"
+XCOM_PREFIX = "XCOM_PREFIX"  # the pool's name, in the runner only, as the threshold; 0 for no XCom
+XCOM_THRESHOLD_KIB = "XCOM_THRESHOLD_KIB"
+
 # A JSON object: what the original of a restored database has, see agent.drill. Given by who starts the ECS task.
 DRILL_EXPECTED = "DRILL_EXPECTED"
 

@@ -86,13 +86,13 @@ ROLES = {
         ),
         Role(
             name=DAG_PROCESSOR,
-            parts=(*_AIRFLOW, parts.LOGS, parts.READER, parts.PARSING, parts.MAIL),
+            parts=(*_AIRFLOW, parts.LOGS, parts.READER, parts.PARSING, parts.MAIL, parts.XCOMS),
             command=lambda _: ["airflow", "dag-processor"],
             waits_for=other_workers,
         ),
         Role(
             name="triggerer",
-            parts=(*_AIRFLOW, parts.LOGS, parts.API_KEY, parts.TRIGGER_LOGS, parts.MAIL),
+            parts=(*_AIRFLOW, parts.LOGS, parts.API_KEY, parts.TRIGGER_LOGS, parts.MAIL, parts.XCOMS),
             command=lambda _: ["airflow", "triggerer", "--skip-serve-logs"],
             serves_logs=True,
         ),
@@ -112,7 +112,15 @@ ROLES = {
         Role(
             # Runs the code of DAGs, so it gets no secret. Tasks reach Airflow through the Execution API only.
             name=variables.RUNNER,
-            parts=(parts.EXECUTION_API, parts.CONNECTIONS, parts.SITE, parts.LOGS, parts.MAIL, parts.RUNNING),
+            parts=(
+                parts.EXECUTION_API,
+                parts.CONNECTIONS,
+                parts.SITE,
+                parts.LOGS,
+                parts.MAIL,
+                parts.XCOMS,
+                parts.RUNNING,
+            ),
             command=lambda _: ["python", "-m", "agent.runner"],
             has_reporter=False,
         ),

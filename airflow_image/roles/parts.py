@@ -123,6 +123,18 @@ def _mail_settings(given: Variables) -> Settings:
     }
 
 
+def _xcom_settings(given: Variables) -> Settings:
+    """Let Airflow read large XComs from their bucket, and tasks write them, if there is one."""
+    if not given.get(variables.XCOM_BUCKET):
+        return {}
+    threshold = given.get(variables.XCOM_THRESHOLD_KIB) or "0"
+    if not (threshold.isascii() and threshold.isdecimal()):
+        raise ConfigurationError(f"{variables.XCOM_THRESHOLD_KIB} is {threshold!r}, not a number of KiB")
+    if int(threshold) and not given.get(variables.XCOM_PREFIX):
+        raise ConfigurationError(f"{variables.XCOM_THRESHOLD_KIB} needs {variables.XCOM_PREFIX}")
+    return {"AIRFLOW__CORE__XCOM_BACKEND": "agent.large_xcoms.LargeXCom"}
+
+
 def _site_settings(given: Variables) -> Settings:
     """Let the links that Airflow makes, in mails for instance, begin with the URL at which people open it."""
     return {"AIRFLOW__API__BASE_URL": given["BASE_URL"]} if given.get("BASE_URL") else {}
@@ -320,6 +332,7 @@ NEW_DATABASE = Part(
 CONNECTIONS = Part(needs=(), settings=_secret_connections)
 SITE = Part(needs=(), settings=_site_settings)
 MAIL = Part(needs=(), settings=_mail_settings)
+XCOMS = Part(needs=(), settings=_xcom_settings)
 BROKER = Part(
     needs=("BROKER_HOST", "BROKER_PORT", "BROKER_SCHEME", "BROKER_USER", "BROKER_PASSWORD"),
     settings=_broker_settings,

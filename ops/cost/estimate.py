@@ -128,8 +128,9 @@ def _cluster(p: Resource, template: Template, _load: Load) -> Priced:
         yield f"Container Insights, {metrics} metrics", metrics * prices.METRIC_MONTH
 
 
-def _bucket(p: Resource, _template: Template, load: Load) -> Priced:
-    if "LoggingConfiguration" in p:  # the bucket of task logs; how many requests are logged is not known
+def _bucket(p: Resource, template: Template, load: Load) -> Priced:
+    # How many requests are logged is not known, nor how much tasks return that is large.
+    if p is template["Resources"]["LogBucket"]["Properties"]:
         days = p["LifecycleConfiguration"]["Rules"][0]["ExpirationInDays"]
         kept_gb = load.log_gb_a_month * days / 30
         yield f"{kept_gb:.0f} GB of task logs", kept_gb * prices.S3_GB_MONTH

@@ -11,6 +11,7 @@ from stack.sections.database import Database
 from stack.sections.logs import Logs
 from stack.sections.network import Network
 from stack.sections.secrets import Secrets
+from stack.sections.xcoms import XComs
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,5 +22,6 @@ class Foundation:
     database: Database
     broker: Broker
     logs: Logs
+    xcoms: XComs
     secrets: Secrets
     cluster: Cluster

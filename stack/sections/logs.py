@@ -35,11 +35,12 @@ class AccessLogs:
 
 @dataclass(frozen=True, kw_only=True)
 class Logs:
-    """The bucket of task logs, below `prefix`; `access` is that of access logs."""
+    """The bucket of task logs, below `prefix`; `access` is that of access logs. `days`: how long task logs are kept."""
 
     bucket: Bucket
     prefix: str
     access: Bucket
+    days: Ref
 
 
 def add_access_logs(t: Template) -> AccessLogs:
@@ -77,8 +78,8 @@ def add_access_logs(t: Template) -> AccessLogs:
 def add_logs(t: Template, *, settings: Settings, access_logs: AccessLogs) -> Logs:
     days = FormGroup(t, LOGS_GROUP).add(
         "TaskLogDays",
-        label="Days to keep task logs",
-        description="Days after which the logs of Airflow's tasks are deleted from their bucket.",
+        label="Days to keep task logs and large XComs",
+        description="Days after which the logs of Airflow's tasks, and large XComs, are deleted from their buckets.",
         constraint=Between(low=1, high=3650),
         default=180,
     )
@@ -92,7 +93,7 @@ def add_logs(t: Template, *, settings: Settings, access_logs: AccessLogs) -> Log
     bucket.DependsOn = access_logs.policy.title
     add_bucket_policy(t, "LogBucketPolicy", bucket=bucket)
     t.add_output(Output("LogBucketName", Description="Bucket with the logs of Airflow's tasks.", Value=Ref(bucket)))
-    return Logs(bucket=bucket, prefix=TASK_LOG_PREFIX, access=access_logs.bucket)
+    return Logs(bucket=bucket, prefix=TASK_LOG_PREFIX, access=access_logs.bucket, days=Ref(days))
 
 
 def add_flow_logs(t: Template, *, network: Network, access_logs: AccessLogs) -> None:

@@ -100,6 +100,7 @@ def _add_pool(t: Template, *, base: Foundation, airflow: Airflow, sized: SizedPo
         memory_mib=FindInMap(MEMORY_MAPPING, sized.size.memory_mib, "Runner"),
         environment={
             **airflow.connections.for_tasks,
+            **base.xcoms.writers_environment(pool.name),
             # It ends the task that takes the most before the kernel ends any process.
             "MEMORY_MIB": FindInMap(MEMORY_MAPPING, sized.size.memory_mib, "Runner"),
         },
@@ -120,6 +121,9 @@ def _add_pool(t: Template, *, base: Foundation, airflow: Airflow, sized: SizedPo
             family=family,
             statements=[
                 *airflow.connections.log_statements,
+                base.xcoms.read(),
+                base.xcoms.write(pool.name),
+                base.xcoms.deny_others(),
                 protect_tasks(base.cluster.ecs, pool=pool.name),
                 *start_jobs(pool.starts),
                 *publish_to(pool.publishes),

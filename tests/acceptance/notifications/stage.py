@@ -1,4 +1,4 @@
-"""Runs the DAGs of docs/notifications.md, and writes what arrived at SES, SNS and two webhooks.
+"""Runs the DAGs of docs/notifications.md, and one with large XComs; writes what arrived at SES, SNS, webhooks and S3.
 
 Usage: python -m tests.acceptance.notifications.stage RESULTS
 """
@@ -16,6 +16,8 @@ from dataclasses import dataclass, field, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
+
+import httpx
 
 from local.scenarios.airflow import ADMIN, Airflow
 from local.stack.up import Stack, up
@@ -37,7 +39,10 @@ PREFIX = "airflow/local"
 SENDER = "airflow@example.com"
 TOKEN = "T000/B000/a-secret-of-the-webhook"
 FAILING = ("mailing", "publishing", "refused", "slacking", "teaming")
-LATE = "late"
+LATE, CROSSING = "late", "crossing"
+THRESHOLD_KIB = "64"
+ENDED = ("failed", "success")
+STACK = "airflow-local"
 PARSE_TIMEOUT_S, RUN_TIMEOUT_S, ARRIVAL_TIMEOUT_S = 120, 240, 60
 
 
@@ -78,19 +83,20 @@ def main(results: Path) -> None:
     source = image_with(DAGS, "notifications-image")
     for name, text in examples().items():
         (source / "dags" / f"{name}.py").write_text(text)
-    given = {"MailFrom": SENDER, "ConnectionsPrefix": PREFIX, "QuietMin": "1"}
+    given = {"MailFrom": SENDER, "ConnectionsPrefix": PREFIX, "QuietMin": "1", "XComThresholdKib": THRESHOLD_KIB}
     webhook = Webhook()
     template = render(build(POOLS))
     with webhook.serve() as url, up(say, warn=say, source=source, template=template, overrides=given) as stack:
         queue = _prepare(stack, url)
         airflow = Airflow(stack.webserver_url, user=ADMIN, password=stack.password)
         with contextlib.closing(airflow):
-            for dag in (*FAILING, LATE):
+            for dag in (*FAILING, LATE, CROSSING):
                 airflow.wait_for_dag(dag, timeout_s=PARSE_TIMEOUT_S)
-            late = airflow.trigger(LATE, {})
+            late, crossing = airflow.trigger(LATE, {}), airflow.trigger(CROSSING, {})
             found: dict[str, Any] = {"logs": _run(airflow)}
             wait_until(lambda: len(_mails()) > 1, what="mail about a deadline", timeout_s=ARRIVAL_TIMEOUT_S)
             found["late"] = late
+            found["crossing"] = _crossing(stack, airflow, crossing)
         received = stack.clients.sqs.receive_message(QueueUrl=queue, MaxNumberOfMessages=10).get("Messages", [])
         found |= {
             "mails": _mails(),
@@ -128,12 +134,34 @@ def _run(airflow: Airflow) -> dict[str, str]:
     runs = {dag: airflow.trigger(dag, {}) for dag in FAILING}
     logs = {}
     for dag, run in runs.items():
-        wait_until(lambda: airflow.run_state(dag, run) in ("failed", "success"), what=dag, timeout_s=RUN_TIMEOUT_S)  # noqa: B023
+        wait_until(lambda: airflow.run_state(dag, run) in ENDED, what=dag, timeout_s=RUN_TIMEOUT_S)  # noqa: B023
         if airflow.run_state(dag, run) != "failed":
             raise CommandError(f"{dag} did not fail")
         (instance,) = airflow.task_instances(dag, run)
         logs[dag] = airflow.log(instance)
     return logs
+
+
+def _crossing(stack: Stack, airflow: Airflow, run: str) -> dict[str, Any]:
+    """Wait for the run; return the logs of who read, the XComs as the UI shows them, and the objects in the bucket."""
+    wait_until(lambda: airflow.run_state(CROSSING, run) in ENDED, what=CROSSING, timeout_s=RUN_TIMEOUT_S)
+    instances = airflow.task_instances(CROSSING, run)
+    headers = {"Authorization": f"Bearer {airflow.token}"}
+    tasks = f"{stack.webserver_url}/api/v2/dags/{CROSSING}/dagRuns/{run}/taskInstances"
+    shown = {
+        task: httpx.get(f"{tasks}/{task}/xcomEntries/return_value", headers=headers, trust_env=False).json()["value"]
+        for task in ("large", "small")
+    }
+    found = stack.clients.cloudformation.describe_stack_resource(StackName=STACK, LogicalResourceId="XComBucket")
+    bucket = found["StackResourceDetail"]["PhysicalResourceId"]
+    objects = stack.clients.s3.list_objects_v2(Bucket=bucket).get("Contents", [])
+    return {
+        "state": airflow.run_state(CROSSING, run),
+        "logs": {each["task_id"]: airflow.log(each) for each in instances if each["task_id"] in ("read", "collect")},
+        "shown": shown,
+        "bucket": bucket,
+        "objects": {each["Key"]: each["Size"] for each in objects},
+    }
 
 
 def _mails() -> list[dict[str, str]]:

@@ -1,7 +1,8 @@
-"""The DAGs of docs/notifications.md tell what they say, on the running stack with IAM enforced."""
+"""The DAGs of docs/notifications.md tell what they say, and large XComs cross pools, on the running stack with IAM."""
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -47,6 +48,23 @@ def test_slack_and_teams_get_what_they_expect(results: Any) -> None:
     assert slack["text"].endswith("|fail> of slacking failed")
     (card,) = teams["attachments"]
     assert card["content"]["body"][0]["text"].startswith(f"fail of teaming [failed]({results['site']}/dags/teaming/")
+
+
+def test_a_large_xcom_crosses_from_pool_to_pool_over_the_bucket(results: Any) -> None:
+    found = results["crossing"]
+    assert found["state"] == "success", found["logs"]
+    assert "read: 200000, last fish 199999, and one fish" in found["logs"]["read"]
+    assert "[('part 1', 200000), ('part 2', 200000)]" in found["logs"]["collect"]
+    assert len(found["objects"]) == 3  # of `large` and of two mapped tasks
+    assert all(re.fullmatch(r"worker/[0-9a-f]{32}", name) for name in found["objects"])
+
+
+def test_the_database_and_the_ui_have_where_a_large_xcom_is_and_a_small_one_itself(results: Any) -> None:
+    found = results["crossing"]
+    assert found["shown"]["small"] == "one fish"
+    reference = found["shown"]["large"]
+    name = reference["airflow_on_ecs.large_xcom"].removeprefix(f"s3://{found['bucket']}/")
+    assert found["objects"][name] == reference["bytes"] > 2_000_000
 
 
 def test_no_log_tells_a_webhooks_secret(results: Any) -> None:

@@ -221,6 +221,26 @@ def test_a_task_still_writes_and_reads_its_logs(deployed: Deployed) -> None:
         assert s3.get_object(**log)["Body"].read() == b"line"
 
 
+def test_large_xcoms_cross_pools_and_no_policy_does_more_with_them(deployed: Deployed) -> None:
+    """A pool writes below its own name and reads what it has a name of; the widest policy adds nothing."""
+    bucket, name = deployed.physical("XComBucket"), "0123456789abcdef0123456789abcdef"
+    for title, pool in (("Worker", "worker"), ("Wide", "wide")):
+        deployed.task(title, "s3").put_object(Bucket=bucket, Key=f"{pool}/{name}", Body=b"[1]")
+    for title in ("Worker", "Lake", "Wide"):
+        for pool in ("worker", "wide"):
+            found = deployed.task(title, "s3").get_object(Bucket=bucket, Key=f"{pool}/{name}")
+            assert found["Body"].read() == b"[1]"
+    for title, others in (("Worker", "wide"), ("Wide", "worker")):
+        s3 = deployed.task(title, "s3")
+        put = partial(s3.put_object, Bucket=bucket, Body=b"")
+        for key in (f"{others}/{name}", f"{title.lower()}x/{name}", name):
+            assert "an explicit deny in a resource-based policy" in refusal(partial(put, Key=key))
+        assert DENIED in refusal(partial(s3.list_objects_v2, Bucket=bucket))
+        assert DENIED in refusal(partial(s3.delete_object, Bucket=bucket, Key=f"{others}/{name}"))
+        assert DENIED in refusal(partial(s3.get_object, Bucket=bucket, Key=f"{others}/unknown"))
+        assert DENIED in refusal(partial(s3.put_bucket_policy, Bucket=bucket, Policy="{}"))
+
+
 def test_a_task_starts_follows_and_stops_the_ecs_tasks_that_its_pool_declares(deployed: Deployed) -> None:
     ecs = deployed.task("Jobs", "ecs")
     (started,) = ecs.run_task(cluster=TEAMS_CLUSTER, taskDefinition="report")["tasks"]

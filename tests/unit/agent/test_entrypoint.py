@@ -321,6 +321,34 @@ def test_who_runs_callbacks_sends_mail_through_ses_where_there_is_a_sender(role:
     assert own["AIRFLOW__EMAIL__FROM_EMAIL"] == "a@example.com"
 
 
+LARGE_XCOMS = {"XCOM_BUCKET": "xcoms", "XCOM_PREFIX": "worker", "XCOM_THRESHOLD_KIB": "64"}
+BACKEND = "AIRFLOW__CORE__XCOM_BACKEND"
+
+
+def test_who_reads_xcoms_reads_large_ones_where_there_is_a_bucket() -> None:
+    for role in ("dag-processor", "triggerer", "runner"):
+        assert composed(role, **LARGE_XCOMS)[BACKEND] == "agent.large_xcoms.LargeXCom"
+        assert composed(role, XCOM_BUCKET="xcoms")[BACKEND] == "agent.large_xcoms.LargeXCom"
+        assert BACKEND not in composed(role)
+        own = composed(role, **LARGE_XCOMS, TASK_SETTINGS=f"{BACKEND}=teams.XCom")
+        assert own[BACKEND] == "teams.XCom"
+    # The webserver shows what the database has, and the scheduler reads none.
+    assert [role for role in ("webserver", "scheduler", "worker") if BACKEND in composed(role, **LARGE_XCOMS)] == []
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"XCOM_THRESHOLD_KIB": "-1"}, "XCOM_THRESHOLD_KIB is '-1', not a number of KiB"),
+        ({"XCOM_THRESHOLD_KIB": "some"}, "XCOM_THRESHOLD_KIB is 'some', not a number of KiB"),
+        ({"XCOM_PREFIX": ""}, "XCOM_THRESHOLD_KIB needs XCOM_PREFIX"),
+    ],
+)
+def test_what_large_xcoms_need_is_checked_before_any_task(change: dict[str, str], message: str) -> None:
+    with pytest.raises(ConfigurationError, match=message):
+        composed("runner", **{**LARGE_XCOMS, **change})
+
+
 @pytest.mark.parametrize("role", ["webserver", "scheduler", "worker", "flower", "clean"])
 def test_no_one_else_is_told_how_to_send_mail(role: str) -> None:
     given = composed(role, MAIL_FROM="airflow@example.com")

@@ -176,7 +176,7 @@ def test_an_execution_role_writes_only_its_own_logs(title: str) -> None:
 def test_airflow_reads_and_writes_task_logs_and_nothing_else_in_the_bucket(role: str) -> None:
     keys = statement_for(role, "kms:GenerateDataKey")
     assert keys["Resource"] == [{"Fn::GetAtt": ["Key", "Arn"]}]
-    objects = statement_for(role, "s3:GetObject")
+    objects, *_ = (s for s in statements(role) if "s3:GetObject" in s["Action"])
     assert set(objects["Action"]) == {"s3:GetObject", "s3:PutObject"}
     (resource,) = objects["Resource"]
     assert resource == {"Fn::Sub": ["${Bucket}/logs/*", {"Bucket": {"Fn::GetAtt": ["LogBucket", "Arn"]}}]}
@@ -198,9 +198,11 @@ def test_only_workers_protect_tasks_and_only_of_their_cluster() -> None:
 
 def test_what_tasks_are_denied_is_not_what_a_worker_needs() -> None:
     """The parts of the stack that other statements allow, and nothing else of them."""
-    own, protection, starting, access, key = statements("WorkerTaskRole", "Deny")
+    xcoms, own, protection, starting, access, key = statements("WorkerTaskRole", "Deny")
     allowed = {action for s in statements("WorkerTaskRole") for action in s["Action"]}
     assert {action for action in own["NotAction"] if action not in allowed} == set()
+    assert xcoms["NotAction"] == ["s3:GetObject", "s3:PutObject"]
+    assert xcoms["Resource"][0] == {"Fn::GetAtt": ["XComBucket", "Arn"]}
     assert protection["Action"] == ["ecs:UpdateTaskProtection"]
     tag = "aws:ResourceTag/FleetPool"
     assert protection["Condition"] == {"StringNotEquals": {tag: "worker"}, "Null": {tag: "false"}}
@@ -209,6 +211,22 @@ def test_what_tasks_are_denied_is_not_what_a_worker_needs() -> None:
     assert access["Resource"][0] == {"Fn::GetAtt": ["AccessLogBucket", "Arn"]}
     assert key["Resource"] == [{"Fn::GetAtt": ["Key", "Arn"]}]
     assert {role for role in roles() if statements(role, "Deny")} == {"WorkerTaskRole"}
+
+
+def test_a_pool_writes_large_xcoms_below_its_own_name_only_and_tasks_of_all_and_airflow_read_them() -> None:
+    own, all_of_them = ({"Fn::Join": ["", [{"Fn::GetAtt": ["XComBucket", "Arn"]}, end]]} for end in ("/worker/*", "/*"))
+
+    def may(role: str, action: str) -> list[Any]:
+        return [resource for s in statements(role) if action in s["Action"] for resource in s["Resource"]]
+
+    writers = {role for role in roles() if own in may(role, "s3:PutObject")}
+    readers = {role for role in roles() if all_of_them in may(role, "s3:GetObject")}
+    assert writers == {"WorkerTaskRole"}
+    assert readers == {"WorkerTaskRole", "AirflowTaskRole"}
+    assert [role for role in roles() if all_of_them in may(role, "s3:PutObject")] == []
+    _, limit = rendered.resources("AWS::S3::BucketPolicy")["XComBucketPolicy"]["PolicyDocument"]["Statement"]
+    assert (limit["Effect"], limit["Action"], limit["NotResource"]) == ("Deny", "s3:PutObject", own)
+    assert limit["Condition"] == {"ArnEquals": {"aws:PrincipalArn": {"Fn::GetAtt": ["WorkerTaskRole", "Arn"]}}}
 
 
 def test_flower_may_do_nothing_in_aws() -> None:

@@ -162,7 +162,7 @@ def test_pools_with_the_same_name_or_queue_are_refused(second: DeclaredPool, wha
         build((DEFAULT, second))
 
 
-MOST_POOLS = 13
+MOST_POOLS = 12
 
 
 def many(count: int) -> tuple[DeclaredPool, ...]:

@@ -119,7 +119,10 @@ def test_the_broker_fails_over_only_to_a_replica_that_exists() -> None:
     assert list(nodes) == rendered.template()["Parameters"]["BrokerReplicas"]["AllowedValues"]
 
 
-@pytest.mark.parametrize(("title", "days"), [("LogBucket", "TaskLogDays"), ("AccessLogBucket", "AccessLogDays")])
+@pytest.mark.parametrize(
+    ("title", "days"),
+    [("LogBucket", "TaskLogDays"), ("XComBucket", "TaskLogDays"), ("AccessLogBucket", "AccessLogDays")],
+)
 def test_a_bucket_is_private_encrypted_versioned_and_expires_objects(title: str, days: str) -> None:
     bucket = rendered.resources("AWS::S3::Bucket")[title]
     assert set(bucket["PublicAccessBlockConfiguration"].values()) == {True}
@@ -131,7 +134,7 @@ def test_a_bucket_is_private_encrypted_versioned_and_expires_objects(title: str,
     assert rule["NoncurrentVersionExpiration"]["NoncurrentDays"] == 7
 
 
-@pytest.mark.parametrize("title", ["LogBucketPolicy", "AccessLogBucketPolicy"])
+@pytest.mark.parametrize("title", ["LogBucketPolicy", "XComBucketPolicy", "AccessLogBucketPolicy"])
 def test_a_bucket_refuses_requests_without_tls(title: str) -> None:
     refused, *_ = rendered.resources("AWS::S3::BucketPolicy")[title]["PolicyDocument"]["Statement"]
     assert refused["Effect"] == "Deny"
@@ -154,7 +157,7 @@ def test_access_logs_are_delivered_only_from_this_account() -> None:
             assert delivery["Condition"] == {"StringEquals": {"aws:SourceAccount": {"Fn::Sub": "${AWS::AccountId}"}}}
 
 
-@pytest.mark.parametrize("title", ["Key", "LogBucket", "FernetSecret"])
+@pytest.mark.parametrize("title", ["Key", "LogBucket", "XComBucket", "FernetSecret"])
 def test_a_first_deployment_that_fails_leaves_nothing_that_is_still_empty(title: str) -> None:
     assert resource(title)["DeletionPolicy"] == "RetainExceptOnCreate"
     assert resource(title)["UpdateReplacePolicy"] == "Retain"
