@@ -6,8 +6,8 @@ override BIN := .venv/bin
 # The variables that a caller may set, on the command line or in the environment. Their values are text: make never expands
 # one (it would run a value like $(shell ...)), and no recipe holds one (its shell would read it). They reach the
 # commands by environment, through tools/command.py, which says what each may hold.
-override INPUTS := AIRFLOW_ON_ECS_STATE ANY_BASE AUTHORITIES AWAKE_HOURS BASE BOOT_MEDIAN BOOT_P95 BUDGET BUILDER CHANGE_SET \
-  CLOUDFORMATION_ROLE CONCURRENCY DAGS DELIVERY_BUCKET DEPLOYMENTS DRY_RUN ENV FLAGS HISTORY KEEP_DAYS MAXIMUM MINIMUM ONLY OPERATORS OPTIONS \
+override INPUTS := AIRFLOW_ON_ECS_STATE ANY_BASE AUTHORITIES AWAKE_HOURS BASE BOOT_MEDIAN BOOT_P95 BUDGET BUILDER BUNDLE CHANGE_SET \
+  CLOUDFORMATION_ROLE CONCURRENCY DAGS DELIVERY_BUCKET DEPLOYMENTS DRY_RUN ENV FLAGS HISTORY KEEP KEEP_DAYS MAXIMUM MINIMUM ONLY OPERATORS OPTIONS \
   PLAN PYTHON QUEUE REPO REPOSITORY REV REVISION ROLE SEEDS TAG TASKS TASK_SECONDS UPGRADE VERSION VS VS_REV WAIT YES
 # $(value) is a variable's text, unexpanded. With := it stays so, also where make exports it.
 $(foreach name,$(INPUTS),$(if $(filter undefined,$(origin $(name))),,$(eval override export $(name) := $$(value $(name)))))
@@ -26,7 +26,7 @@ unexport PYTHONDONTWRITEBYTECODE
 unexport PYTHONPATH
 override export SAM_CLI_TELEMETRY := 0
 
-.PHONY: help setup setup-dev setup-local setup-bench demo faults prewarm up deploy-local down decisions versions versions-asked sleep wake clean-database drill cost check image renew-base package release promote rollback releases settle test-dags pipeline-role pipeline-ledger test test-all test-ci test-fast test-image protocol pictures compiled bench replay lint format template lock options clean
+.PHONY: help setup setup-dev setup-local setup-bench demo faults prewarm up deploy-local down decisions dags versions versions-asked sleep wake clean-database drill cost check image renew-base package release promote rollback releases settle test-dags pipeline-role pipeline-ledger test test-all test-ci test-fast test-image protocol pictures compiled bench replay lint format template lock options clean
 
 help: ## list the commands
 	@"$$PYTHON" tools/help.py
@@ -75,7 +75,7 @@ override VERSIONS_CODE := $(STATE)/versions-code
 ifneq ($(filter versions,$(MAKECMDGOALS)),)
 MAKEFLAGS += -q
 endif
-versions: versions-asked ## check that every process runs the webserver's code: exit 0 yes, 1 no, 2 unknown (ENV=prd WAIT=600)
+versions: versions-asked ## check that every process runs the webserver's code: exit 0 yes, 1 no, 2 unknown (ENV=prd WAIT=600 BUNDLE= VERSION=)
 	$(if $(filter 1,$(file <$(VERSIONS_CODE))),out of sync)
 	$(if $(filter-out 0 1,$(file <$(VERSIONS_CODE))),$(error unknown))
 
@@ -84,6 +84,9 @@ versions-asked:
 		"$$PYTHON" tools/setup_env.py dev || exit 0; $(RUN) versions; echo $$? >"$$state/versions-code"
 
 ##@ A deployed environment
+dags: setup-local ## upload DAGs, list their versions, or go back to one (ENV=dev DAGS=../my-dags BUNDLE= VERSION= KEEP=20 WAIT=60)
+	@exec $(RUN) dags
+
 sleep: setup-dev ## stop a whole environment when no task runs in it (ENV=dev WAIT=3600)
 	@$(RUN) sleep
 

@@ -20,6 +20,7 @@ from stack.sections.balancer import add_balancer
 from stack.sections.broker import add_broker
 from stack.sections.cleaning import add_cleaning
 from stack.sections.cluster import add_cluster
+from stack.sections.dags import add_dags
 from stack.sections.dashboard import add_dashboard
 from stack.sections.database import add_database
 from stack.sections.encryption_key import add_encryption_key
@@ -73,6 +74,7 @@ def build(declared: Sequence[DeclaredPool] = POOLS) -> RecordedTemplate:
         ),
         logs=(logs := add_logs(t, settings=settings, access_logs=access_logs)),
         xcoms=add_xcoms(t, settings=settings, logs=logs, access_logs=access_logs),
+        dags=add_dags(t, settings=settings, access_logs=access_logs),
         secrets=add_secrets(t, settings=settings, backups=backups),
         cluster=add_cluster(t, network=network),
     )

@@ -158,6 +158,7 @@ def _scheduler(queues: tuple[str, ...]) -> User:
             EVENTS_BINDING,
             RESULTS,
             registry.waiting_key("*"),
+            registry.BUNDLES_KEY,
             *_own_record(member.SCHEDULER),
         ),
         channels=(COMMANDS_CHANNEL,),
@@ -252,7 +253,9 @@ def _autoscaler(queues: tuple[str, ...], pools: tuple[str, ...]) -> User:
 
 def _version_check() -> User:
     commands = _commands(_READ_MEMBERS, ("get", "set", "watch", "unwatch"), _TRANSACTION)
-    return User(name=VERSION_CHECK, commands=commands, keys=(registry.VERSIONS_KEY, *_every_record()))
+    return User(
+        name=VERSION_CHECK, commands=commands, keys=(registry.VERSIONS_KEY, registry.BUNDLES_KEY, *_every_record())
+    )
 
 
 def _sleeper(queues: tuple[str, ...]) -> User:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from fleet import history
+from fleet.bundles import BUNDLES_TTL_S, Bundles, parse_bundles, to_json
 from fleet.forecast import FORECAST_TTL_S, Forecast, parse_forecast
 from fleet.member import MalformedMember, Member, member_id
 from fleet.peaks import PEAKS_TTL_S, PoolPeaks, parse_peaks
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
 MEMBERS_KEY = "fleet:members"
 VERSIONS_KEY = "fleet:versions"  # the version check's memory
+BUNDLES_KEY = "fleet:bundles"  # written by the scheduler
 MEMBER_TTL_S = 30
 # Longer than MEMBER_TTL_S: a listed member without a record is then an anomaly, not a race with expiry.
 RECORD_TTL_S = 2 * MEMBER_TTL_S
@@ -224,6 +226,14 @@ class Registry:
     def peaks(self, pool: str) -> PoolPeaks | None:
         """Return what the pool's workers have learned; None if nothing; raise ValueError as parse_peaks."""
         return parse_peaks(self._redis.get(peaks_key(pool)))
+
+    def write_bundles(self, bundles: Bundles) -> None:
+        """Replace the report on DAG bundles, which expires after BUNDLES_TTL_S."""
+        self._redis.set(BUNDLES_KEY, to_json(bundles), ex=BUNDLES_TTL_S)
+
+    def bundles(self) -> Bundles | None:
+        """Return the report on DAG bundles; None without one; raise ValueError as parse_bundles."""
+        return parse_bundles(self._redis.get(BUNDLES_KEY))
 
     def write_forecast(self, pool: str, forecast: Forecast) -> None:
         """Replace the pool's forecast, which expires after FORECAST_TTL_S; raise ValueError for an invalid one."""

@@ -30,11 +30,18 @@ class DeployedStack:
 
     def output(self, key: str) -> str:
         """Return an output of the stack. Raises FunctionFailed when it has none of that name, and what boto3 raises."""
+        return self._value("Output", key)
+
+    def parameter(self, key: str) -> str:
+        """Return a parameter with which the stack was deployed. Raises FunctionFailed, and what boto3 raises."""
+        return self._value("Parameter", key)
+
+    def _value(self, kind: str, key: str) -> str:
         (stack,) = self.cloudformation.describe_stacks(StackName=self.name)["Stacks"]
-        for each in stack.get("Outputs", []):
-            if each["OutputKey"] == key:
-                return str(each["OutputValue"])
-        raise FunctionFailed(f"the stack {self.name} has no output {key}: deploy this version's template first")
+        for each in stack.get(f"{kind}s", []):
+            if each[f"{kind}Key"] == key:
+                return str(each[f"{kind}Value"])
+        raise FunctionFailed(f"the stack {self.name} has no {kind.lower()} {key}: deploy this version's template first")
 
 
 def find_stack(name: str) -> DeployedStack:

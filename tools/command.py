@@ -53,6 +53,7 @@ PRINCIPAL = Kind(r"arn:aws[a-z-]*:iam::\d{12}:(role|user)/[A-Za-z0-9_+=,.@/-]+",
 REPO = Kind(r"[A-Za-z0-9][A-Za-z0-9-]*/[A-Za-z0-9._-]+", "OWNER/NAME")
 BUCKET = Kind(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]", "the name of a bucket")
 SWITCH = Kind(r"[A-Za-z0-9]{1,8}", "1 or empty")
+BUNDLE = Kind(r"[a-z][a-z0-9-]{0,30}", "a name of small letters, digits and dashes")
 BUILDER = Kind(r"docker|podman|buildah", "docker, podman or buildah")
 WORDS = Kind(r"[a-z][a-z0-9-]*", "names, separated by spaces", is_list=True)
 OPTIONS = Kind(r"[^\x00-\x08\x0e-\x1f\x7f]*", "options, quoted as in a shell", is_list=True)
@@ -70,6 +71,7 @@ VARIABLES: Mapping[str, Kind] = {
     "BOOT_P95": NUMBER,
     "BUDGET": NUMBER,
     "BUILDER": BUILDER,
+    "BUNDLE": BUNDLE,
     "CHANGE_SET": CHANGE_SET,
     "CLOUDFORMATION_ROLE": ROLE,
     "CONCURRENCY": WHOLE,
@@ -80,6 +82,7 @@ VARIABLES: Mapping[str, Kind] = {
     "ENV": ENVIRONMENT,
     "FLAGS": OPTIONS,
     "HISTORY": PATH,
+    "KEEP": WHOLE,
     "KEEP_DAYS": WHOLE,
     "MAXIMUM": WHOLE,
     "MINIMUM": WHOLE,
@@ -182,6 +185,11 @@ COMMANDS: Mapping[str, Command] = {
         refused=UNKNOWN,
     ),
     "cost": Command(("ops.cost",), COST, required=("ENV",)),
+    "dags": Command(
+        ("ops.dags",),
+        {"ENV": "env", "DAGS": "dags", "BUNDLE": "bundle", "VERSION": "version", "KEEP": "keep", "WAIT": "wait"},
+        required=("ENV",),
+    ),
     "decisions": Command(("local", "decisions")),
     "demo": Command(("local", "demo")),
     "deploy-local": Command(("local", "deploy"), {"VERSION": "version"}),
@@ -220,7 +228,12 @@ COMMANDS: Mapping[str, Command] = {
     "sleep": Command(("ops.sleep", "asleep"), {"ENV": "env", "WAIT": "wait"}, required=("ENV",), refused=UNKNOWN),
     "test-dags": Command(("ops.dag_tests",), {"BUDGET": "budget"}, loose=("DAGS",)),
     "up": Command(("local", "up")),
-    "versions": Command(("ops.versions",), {"ENV": "env", "WAIT": "wait"}, required=("ENV",), refused=UNKNOWN),
+    "versions": Command(
+        ("ops.versions",),
+        {"ENV": "env", "WAIT": "wait", "BUNDLE": "bundle", "VERSION": "version"},
+        required=("ENV",),
+        refused=UNKNOWN,
+    ),
     "wake": Command(("ops.sleep", "awake"), {"ENV": "env", "WAIT": "wait"}, required=("ENV",), refused=UNKNOWN),
 }
 

@@ -21,6 +21,8 @@ from redis import RedisError
 
 from agent import connections, idle, variables
 from agent.broker import Outage, connect, in_words, patience_s
+from agent.bundle_report import BundleReport
+from agent.bundles_in_use import read_bundles
 from agent.lost import GIVE_UP_AFTER_S, MOST_TIMES, Sightings, waiting_in
 from agent.refusals import SEND_AGAIN_AFTER_S, Refusals
 from agent.reporter import ReportingThread
@@ -28,7 +30,7 @@ from agent.rescheduled import obsolete
 from agent.shares import Shares
 from agent.task_rows import read_rows, schedule_again, scheduled_values
 from fleet.pools import POOLS, find_pool, lists_of_pools, read_pools, why_unserved
-from fleet.registry import WAITING_TTL_S, read_each, waiting_key
+from fleet.registry import WAITING_TTL_S, Registry, read_each, waiting_key
 
 ENDED = frozenset({TaskInstanceState.SUCCESS, TaskInstanceState.FAILED})  # of a workload, whatever became of its task
 RECONCILE_EVERY_S = 10.0
@@ -78,6 +80,7 @@ class FleetExecutor(CeleryExecutor):  # type: ignore[misc]  # Airflow is not typ
         self._sightings = Sightings()
         self._queued_again: Counter[Any] = Counter()
         self._queued_again_at: dict[Any, float] = {}
+        self._bundles = BundleReport(Registry(self._client), read_bundles, self.log)
         self._reporting: ReportingThread | None = None
 
     def start(self) -> None:
@@ -256,6 +259,7 @@ class FleetExecutor(CeleryExecutor):  # type: ignore[misc]  # Airflow is not typ
             self._reconcile()
             if self._drop_obsolete(self._held) and not self._held:
                 self._tell_of_full_pools({})
+            self._bundles.tick()
             self._reconciled_at = time.monotonic()
 
     def get_event_buffer(self, dag_ids: list[str] | None = None) -> dict[Any, Any]:

@@ -28,6 +28,10 @@ MEMORY_MIB = "MEMORY_MIB"  # of the container, given by the task definitions of 
 DATABASE_URL = "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"
 POOL_OF_QUEUE = "FLEET_POOL_OF_QUEUE"  # a JSON object
 
+# Given by the task definitions: the names of the DAG bundles, and the bucket of those that are not in the image.
+DAG_BUNDLES = "DAG_BUNDLES"
+DAG_BUCKET = "DAG_BUCKET"
+
 # The ports that a container listens on, given by the task definition. Of the webserver's two, the first is the
 # Execution API's, the second the UI's.
 PORT = "PORT"

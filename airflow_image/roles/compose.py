@@ -63,7 +63,10 @@ def _flower(given: Variables) -> list[str]:
     return ["airflow", "celery", "flower", *at, "--flower-conf", str(FLOWER_CONFIGURATION)]
 
 
-_AIRFLOW = (parts.DATABASE, parts.BROKER, parts.FERNET, parts.CONNECTIONS, parts.SITE, parts.FLEET)
+_AIRFLOW = (
+    *(parts.DATABASE, parts.BROKER, parts.FERNET, parts.CONNECTIONS, parts.BUNDLES),
+    *(parts.SITE, parts.FLEET),
+)
 
 ROLES = {
     role.name: role
@@ -115,6 +118,7 @@ ROLES = {
             parts=(
                 parts.EXECUTION_API,
                 parts.CONNECTIONS,
+                parts.BUNDLES,
                 parts.SITE,
                 parts.LOGS,
                 parts.MAIL,

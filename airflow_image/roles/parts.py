@@ -16,6 +16,7 @@ from fleet import access
 from fleet.pools import POOLS, find_pool, read_pools, total_slots
 from machines.rules import parse_rules
 from roles import celery_settings, database
+from roles.bundle_settings import bundle_settings
 from roles.errors import ConfigurationError
 from roles.forecaster_settings import forecast_settings
 from roles.web_processes import MAX_OVERFLOW, PROCESSES, WEB_OVERFLOW, processes
@@ -330,6 +331,7 @@ NEW_DATABASE = Part(
     settings=lambda _: {"AIRFLOW__CORE__DEFAULT_POOL_TASK_SLOT_COUNT": str(INFINITE_SLOTS)},
 )
 CONNECTIONS = Part(needs=(), settings=_secret_connections)
+BUNDLES = Part(needs=(), settings=bundle_settings)
 SITE = Part(needs=(), settings=_site_settings)
 MAIL = Part(needs=(), settings=_mail_settings)
 XCOMS = Part(needs=(), settings=_xcom_settings)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import redis
 
+from fleet.bundles import Bundles
 from fleet.registry import Registry, Roster
 from shared.aws import AWS_ERRORS, in_words
 from shared.broker import BROKER_ERRORS, Broker, why_not_done
@@ -40,11 +41,13 @@ def check(parts: Wiring) -> Outcome:
     store: Store | None = None
     memory, raw, now = Memory(), None, time.time()
     roster: Roster | Gap
+    bundles: Bundles | str | None = None
     try:
         client = parts.broker.connect()
         store = Store(client)
         roster = Registry(client).members()
         memory, raw = store.read()
+        bundles = _read_bundles(Registry(client))
         now = roster.read_at
     except BROKER_ERRORS as error:
         roster, store = Gap(who=FLEET, why=in_words(error)), None
@@ -61,10 +64,24 @@ def check(parts: Wiring) -> Outcome:
         return Outcome(verdict=verdict, memory=None)
     after = remember(memory, verdict, silent)
     try:
-        return _store_and_tell(parts, store, before=raw, after=after, verdict=verdict)
+        return _with_bundles(_store_and_tell(parts, store, before=raw, after=after, verdict=verdict), bundles)
     except redis.RedisError as error:
         why = why_not_done(error, refused="result not stored in Redis", unclear="result in Redis not confirmed")
         return Outcome(verdict=verdict, memory=None, problems=(why,))
+
+
+def _read_bundles(registry: Registry) -> Bundles | str | None:
+    """Return what the scheduler reports of DAG bundles, or why it cannot be read. Raises redis.RedisError."""
+    try:
+        return registry.bundles()
+    except ValueError as error:
+        return str(error)
+
+
+def _with_bundles(outcome: Outcome, bundles: Bundles | str | None) -> Outcome:
+    if isinstance(bundles, str):
+        return replace(outcome, problems=(*outcome.problems, bundles))
+    return replace(outcome, bundles=bundles)
 
 
 def _forget_while_asleep(store: Store | None, *, raw: bytes | None, now: float) -> Outcome:

@@ -11,6 +11,7 @@ from typing import Any
 from aws_lambda_powertools import Logger
 from aws_lambda_powertools.metrics import EphemeralMetrics, MetricUnit
 
+from fleet.bundles import Bundles
 from fleet.member import WORKER
 from version_check.memory import Memory
 from version_check.verdict import ASLEEP, IN_SYNC, OUT_OF_SYNC, UNKNOWN, Difference, Gap, Verdict
@@ -48,11 +49,15 @@ LOGGED_AT_MOST = 50  # of each list: a CloudWatch log line has a size limit; the
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """`memory` is None when it could not be stored: the start of the status is then unknown. `problems` in words."""
+    """`memory` is None when it could not be stored: the start of the status is then unknown. `problems` in words.
+
+    `bundles`: the DAG bundles that have versions; None if the scheduler has not reported them lately.
+    """
 
     verdict: Verdict
     memory: Memory | None
     problems: tuple[str, ...] = ()
+    bundles: Bundles | None = None
 
     def to_record(self, *, at_most: int | None = None) -> dict[str, Any]:
         """Return the verdict's record, with the start of its status and the seconds out of sync."""
@@ -62,6 +67,7 @@ class Outcome:
             "since": None if memory is None else memory.since,
             "seconds_out_of_sync": None if memory is None else memory.seconds_out_of_sync(),
             "problems": list(self.problems),
+            "bundles": None if self.bundles is None else [each.to_record() for each in self.bundles],
         }
 
 

@@ -38,6 +38,10 @@ class Airflow:
         answer = self._http.get(f"/api/v2/dags/{dag_id}")
         return answer.status_code == httpx.codes.OK
 
+    def dag(self, dag_id: str) -> dict[str, Any]:
+        """Return what Airflow knows of a DAG."""
+        return self._call("GET", f"/api/v2/dags/{dag_id}")
+
     def wait_for_dag(self, dag_id: str, *, timeout_s: float = DAG_TIMEOUT_S) -> None:
         """Wait until the DAG processor has stored the DAG. Raises CommandError."""
         wait_until(lambda: self.dag_exists(dag_id), what=f"parsing of the DAG {dag_id}", timeout_s=timeout_s)

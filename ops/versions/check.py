@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import UTC, datetime
 
 from ops.deployed import DeployedStack, Record, ask_function
 from version_check.verdict import ASLEEP, IN_SYNC, OUT_OF_SYNC
@@ -20,7 +21,7 @@ def is_in_sync(record: Record) -> bool:
 
 
 EXIT_CODES = {IN_SYNC: 0, OUT_OF_SYNC: 1}
-UNKNOWN_CODE = 2
+OTHER_CODE, UNKNOWN_CODE = 1, 2
 ONLY_DRAINING = "all that take tasks run the same code; only old workers that drain are left"
 SHORT = 12  # characters of a hash that tell it from others
 
@@ -69,3 +70,40 @@ def report_lines(record: Record) -> Iterator[str]:
     yield from (f"  {note}" for note in record["notes"])
     if record["seconds_out_of_sync"]:
         yield f"  not in sync for {record['seconds_out_of_sync']:.0f} s"
+    yield from bundle_lines(record)
+
+
+def bundle_lines(record: Record) -> Iterator[str]:
+    """Yield what is known of the DAG bundles that have versions: of each a line, and one for each task on an older one.
+
+    A function of an earlier release says nothing of them.
+    """
+    for bundle in record.get("bundles") or []:
+        at = datetime.fromtimestamp(bundle["since"], UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+        older = [each for each in bundle["in_use"] if each["version"] != bundle["version"]]
+        runs = ", ".join(f"{each['runs']} of {each['version'][:SHORT]} ({_tasks(each['tasks'])})" for each in older)
+        more = f"; unfinished runs of other versions: {runs}" if runs else ""
+        yield f"bundle {bundle['name']}: version {bundle['version'][:SHORT]} since {at}{more}"
+        for task in bundle["older"]:
+            index = "" if task["map_index"] < 0 else f" [{task['map_index']}]"
+            yield f"  {task['dag']}.{task['task']}{index} of {task['run']} runs version {task['version'][:SHORT]}"
+        if bundle["older_tasks"] > len(bundle["older"]):
+            yield f"  and {bundle['older_tasks'] - len(bundle['older'])} more"
+
+
+def _tasks(count: int) -> str:
+    return f"{count} running task{'' if count == 1 else 's'}"
+
+
+def bundle_state(record: Record, bundle: str, version: str) -> tuple[int, str]:
+    """Return an exit code as `exit_code` does, and a line: whether the DAG processor has this version of a bundle.
+
+    `version`: how its name begins.
+    """
+    if record.get("bundles") is None:
+        return UNKNOWN_CODE, f"{bundle}: the scheduler has reported no bundles lately"
+    found = [each["version"] for each in record["bundles"] if each["name"] == bundle]
+    if not found:
+        return OTHER_CODE, f"{bundle}: the DAG processor has no version of it"
+    has = found[0].startswith(version)
+    return 0 if has else OTHER_CODE, f"{bundle}: the DAG processor has version {found[0][:SHORT]}"

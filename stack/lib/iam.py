@@ -98,6 +98,14 @@ def use_log_bucket(*, bucket_arn: GetAtt, prefix: str, key_arn: GetAtt) -> list[
     ]
 
 
+def read_bucket(bucket_arn: GetAtt) -> list[Statement]:
+    """Allow reading all objects. S3 says that an object is missing only to who may list; others it refuses."""
+    return [
+        allow(actions=["s3:GetObject"], resources=[Sub("${Bucket}/*", Bucket=bucket_arn)]),
+        allow(actions=["s3:ListBucket"], resources=[bucket_arn]),
+    ]
+
+
 def tasks_of(cluster: Any) -> Sub:
     """Return the ARN pattern of the cluster's ECS tasks."""
     return _in_cluster("task", cluster)

@@ -1,4 +1,4 @@
-"""Storage of logs: log groups, and buckets that are private, versioned, TLS only and outlive the stack."""
+"""Storage: log groups, and buckets that are private, versioned, TLS only and outlive the stack."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -46,11 +46,13 @@ def add_bucket(
     t: Template,
     title: str,
     *,
-    days: Any,
+    days: Any | None,
     encryption: ServerSideEncryptionByDefault,
     deletion_policy: str = RetainExceptOnCreate,
 ) -> Bucket:
     """Add a bucket that deletes objects after `days`, and old versions a week after they were replaced or deleted.
+
+    With `days` None it deletes old versions only.
 
     CloudFormation cannot delete a bucket that holds anything. In the first deployment it holds nothing yet, so that a
     rollback deletes it, unless `deletion_policy` says otherwise.
@@ -71,7 +73,7 @@ def add_bucket(
                         Id="expire",
                         Status="Enabled",
                         Prefix="",
-                        ExpirationInDays=days,
+                        **({} if days is None else {"ExpirationInDays": days}),
                         NoncurrentVersionExpiration=NoncurrentVersionExpiration(NoncurrentDays=OLD_VERSION_DAYS),
                         AbortIncompleteMultipartUpload=AbortIncompleteMultipartUpload(
                             DaysAfterInitiation=ABANDONED_UPLOAD_DAYS

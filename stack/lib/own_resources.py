@@ -17,7 +17,14 @@ POOL_KEY = f"aws:ResourceTag/{POOL_TAG}"
 
 
 def deny_own_resources(
-    *, cluster: Cluster, database_arn: Any, bucket_arn: Any, access_logs_arn: Any, key_arn: Any, pool: str
+    *,
+    cluster: Cluster,
+    database_arn: Any,
+    bucket_arn: Any,
+    dags_arn: Any,
+    access_logs_arn: Any,
+    key_arn: Any,
+    pool: str,
 ) -> list[Statement]:
     """Deny what would lead to the stack's secrets, end ECS tasks, or change or remove what the stack has.
 
@@ -58,6 +65,12 @@ def deny_own_resources(
             "Action": ["ecs:RunTask", "ecs:StartTask"],
             "Resource": ["*"],
             "Condition": {"ArnEquals": {"ecs:cluster": cluster.get_att("Arn")}},
+        },
+        # Who could write there would choose the code of all pools.
+        {
+            "Effect": "Deny",
+            "NotAction": ["s3:GetObject", "s3:ListBucket"],
+            "Resource": [dags_arn, Sub("${Bucket}/*", Bucket=dags_arn)],
         },
         {
             "Effect": "Deny",

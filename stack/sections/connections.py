@@ -30,7 +30,7 @@ MAX_GATE_MINUTES, MAX_ROLLOUT_PATIENCE_MINUTES = 120, 45
 
 @dataclass(frozen=True, kw_only=True)
 class Connections:
-    """`statements` are what the code of Airflow may do in AWS, `log_statements` what tasks may do.
+    """`statements` are what the code of Airflow may do in AWS, `task_statements` what tasks may do.
 
     `patience`: the variables with the limits of waits; `for_tasks`: those of the containers that run tasks.
     `rollout_patience`: the variable that says how long the autoscaler waits for new workers.
@@ -42,7 +42,7 @@ class Connections:
     environment: Mapping[str, Any]
     secrets: Mapping[str, SecretValue]
     statements: Sequence[Statement]
-    log_statements: Sequence[Statement]
+    task_statements: Sequence[Statement]
     patience: Mapping[str, Any]
     rollout_patience: Mapping[str, Any]
     for_tasks: Mapping[str, Any]
@@ -96,14 +96,18 @@ def add_connections(
         "EXECUTION_API_URL": webserver_url(base.cluster, f"{EXECUTION_PATH}/"),
         "LOG_BUCKET": Ref(base.logs.bucket),
         "MAIL_FROM": notifications.sender,
+        **base.dags.environment,
     }
     patience = {
         "GATE_MINUTES": Ref(gate_minutes),
         "BROKER_PATIENCE_MINUTES": Ref(patience_minutes),
     }
-    log_statements = use_log_bucket(
-        bucket_arn=base.logs.bucket.get_att("Arn"), prefix=base.logs.prefix, key_arn=base.settings.key_arn
-    )
+    task_statements = [
+        *use_log_bucket(
+            bucket_arn=base.logs.bucket.get_att("Arn"), prefix=base.logs.prefix, key_arn=base.settings.key_arn
+        ),
+        *base.dags.statements,
+    ]
     return Connections(
         # A pool's share of the executor follows from its limit, so a change of it replaces `airflow`.
         environment={
@@ -115,8 +119,8 @@ def add_connections(
             **patience,
         },
         secrets={**base.database.secrets, "FERNET_SECRET": base.secrets.fernet},
-        statements=[*log_statements, base.xcoms.read(), *base.database.statements],
-        log_statements=log_statements,
+        statements=[*task_statements, base.xcoms.read(), *base.database.statements],
+        task_statements=task_statements,
         patience=patience,
         rollout_patience={"ROLLOUT_PATIENCE_MINUTES": Ref(rollout_patience)},
         for_tasks=for_tasks,

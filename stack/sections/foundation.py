@@ -7,6 +7,7 @@ from troposphere.sns import Topic
 from stack.lib.settings import Settings
 from stack.sections.broker import Broker
 from stack.sections.cluster import Cluster
+from stack.sections.dags import Dags
 from stack.sections.database import Database
 from stack.sections.logs import Logs
 from stack.sections.network import Network
@@ -23,5 +24,6 @@ class Foundation:
     broker: Broker
     logs: Logs
     xcoms: XComs
+    dags: Dags
     secrets: Secrets
     cluster: Cluster

@@ -120,7 +120,7 @@ def _add_pool(t: Template, *, base: Foundation, airflow: Airflow, sized: SizedPo
             storage_gib=Ref(sized.storage_gib),
             family=family,
             statements=[
-                *airflow.connections.log_statements,
+                *airflow.connections.task_statements,
                 base.xcoms.read(),
                 base.xcoms.write(pool.name),
                 base.xcoms.deny_others(),
@@ -131,6 +131,7 @@ def _add_pool(t: Template, *, base: Foundation, airflow: Airflow, sized: SizedPo
                     cluster=base.cluster.ecs,
                     database_arn=base.database.instance.get_att("DBInstanceArn"),
                     bucket_arn=base.logs.bucket.get_att("Arn"),
+                    dags_arn=base.dags.bucket.get_att("Arn"),
                     access_logs_arn=base.logs.access.get_att("Arn"),
                     key_arn=base.settings.key_arn,
                     pool=pool.name,

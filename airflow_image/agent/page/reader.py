@@ -63,6 +63,7 @@ def read_fleet(client: redis.Redis, pools: Sequence[Pool]) -> dict[str, Any]:
         "undeclared_pools": sorted(str(name) for name in undeclared),
         "members": [_member(member, now=roster.read_at) for member in roster.members],
         "malformed": list(roster.malformed),
+        **_bundles(client),
     }
 
 
@@ -87,6 +88,17 @@ def read_history(client: redis.Redis, pools: Sequence[Pool]) -> dict[str, Any]:
         "figures": history.FIGURES,
         "pools": [_past(pool, replies, now=now) for pool in pools],
     }
+
+
+def _bundles(client: redis.Redis) -> dict[str, Any]:
+    """Return the DAG bundles that have versions, and why they are not known."""
+    try:
+        found, trouble = Registry(client).bundles(), ""
+    except ValueError as error:
+        found, trouble = None, str(error)
+    if found is None and not trouble:
+        trouble = "The scheduler has not reported lately which versions of DAG bundles tasks run."
+    return {"bundles": [each.to_record() for each in found or ()], "bundles_trouble": trouble}
 
 
 def _code(client: redis.Redis, roster: Roster) -> dict[str, Any]:

@@ -35,6 +35,7 @@ MODULES = (
     "airflow.sdk.execution_time.task_runner",
     "airflow.sdk.plugins_manager",
     "boto3.s3.transfer",
+    "dag_bundles.s3",
     "fleet.member",
     "httpx",
     "jinja2.ext",

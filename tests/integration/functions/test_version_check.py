@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 from botocore.stub import Stubber
 
+from fleet.bundles import Bundle, OlderTask, VersionInUse
 from fleet.member import CONSUMING, DRAINING, STARTING
-from fleet.registry import MEMBERS_KEY, Registry, member_key
+from fleet.registry import BUNDLES_KEY, MEMBERS_KEY, Registry, member_key
 from local.servers.ports import free_port
 from ops.delivery.gate import has_arrived
 from shared import aws
@@ -417,3 +418,35 @@ def test_only_one_of_two_concurrent_checks_notifies(world: World, look: Look) ->
     world.report("worker", world.tasks["worker"][0], image_version="1.0")
     look()
     assert not store.replace(raw, memory)
+
+
+BUNDLES = (
+    Bundle(
+        name="dags",
+        version="new",
+        since=5.0,
+        in_use=(VersionInUse(version="old", runs=1, tasks=1),),
+        older=(OlderTask(dag="d", run="r", task="t", map_index=-1, version="old"),),
+    ),
+)
+
+
+def test_a_running_task_of_an_older_version_of_a_bundle_is_named_and_is_no_difference(
+    look: Look, redis_server: RedisServer
+) -> None:
+    Registry(redis_server.client).write_bundles(BUNDLES)
+    outcome = look()
+    assert outcome.verdict.status == IN_SYNC
+    (bundle,) = outcome.to_record()["bundles"]
+    assert (bundle["version"], bundle["older_tasks"]) == ("new", 1)
+    assert list(bundle["older"]) == [{"dag": "d", "run": "r", "task": "t", "map_index": -1, "version": "old"}]
+
+
+def test_a_report_on_bundles_that_is_missing_or_malformed_is_unknown_and_not_empty(
+    look: Look, redis_server: RedisServer
+) -> None:
+    assert look().to_record()["bundles"] is None
+    redis_server.client.set(BUNDLES_KEY, "{}")
+    outcome = look()
+    assert outcome.to_record()["bundles"] is None
+    assert outcome.problems == ("the report on DAG bundles is no list",)

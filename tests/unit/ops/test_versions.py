@@ -11,9 +11,10 @@ from typing import Any
 
 import pytest
 
+from fleet.bundles import Bundle, OlderTask, VersionInUse
 from ops.deployed import ASK_EVERY_S, DeployedStack, FunctionFailed, ask_until
 from ops.versions.__main__ import main
-from ops.versions.check import ask_version_check, exit_code, is_in_sync, report_lines, summary
+from ops.versions.check import ask_version_check, bundle_state, exit_code, is_in_sync, report_lines, summary
 from tests.support.version_verdict import CODE, ODD
 from version_check.memory import Memory
 from version_check.report import Outcome
@@ -170,3 +171,69 @@ def test_make_passes_the_three_codes_on_and_takes_any_other_for_unknown(code: in
 def test_the_package_is_a_program() -> None:
     done = subprocess.run([sys.executable, "-m", "ops.versions", "--help"], cwd=ROOT, capture_output=True, check=False)
     assert done.returncode == 0
+
+
+OLD, NEW = "a" * 64, "b" * 64
+
+
+def with_bundles(*bundles: Bundle) -> dict[str, Any]:
+    verdict = Verdict(
+        at=1000.0, reference=Reference(member="t1/webserver", code=CODE), compared=6, out_of_sync=(), unknown=()
+    )
+    answer: dict[str, Any] = json.loads(json.dumps(Outcome(verdict=verdict, memory=None, bundles=bundles).to_record()))
+    return answer
+
+
+BUNDLE = Bundle(
+    name="dags",
+    version=NEW,
+    since=60.0,
+    in_use=(VersionInUse(version=OLD, runs=2, tasks=3), VersionInUse(version=NEW, runs=1, tasks=1)),
+    older=(
+        OlderTask(dag="d", run="r", task="t", map_index=-1, version=OLD),
+        OlderTask(dag="d", run="r", task="m", map_index=4, version=OLD),
+    ),
+)
+
+
+def test_each_bundle_is_a_line_and_each_task_on_an_older_version_is_named() -> None:
+    assert list(report_lines(with_bundles(BUNDLE)))[1:] == [
+        "bundle dags: version bbbbbbbbbbbb since 1970-01-01 00:01:00 UTC; unfinished runs of other versions: "
+        "2 of aaaaaaaaaaaa (3 running tasks)",
+        "  d.t of r runs version aaaaaaaaaaaa",
+        "  d.m [4] of r runs version aaaaaaaaaaaa",
+        "  and 1 more",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("bundle", "version", "code", "words"),
+    [
+        ("dags", NEW, 0, "has version bbbbbbbbbbbb"),
+        ("dags", NEW[:6], 0, "has version bbbbbbbbbbbb"),
+        ("dags", OLD, 1, "has version bbbbbbbbbbbb"),
+        ("others", NEW, 1, "has no version of it"),
+    ],
+)
+def test_the_gate_says_whether_the_dag_processor_has_a_version(
+    bundle: str, version: str, code: int, words: str
+) -> None:
+    found, line = bundle_state(with_bundles(BUNDLE), bundle, version)
+    assert found == code
+    assert words in line
+
+
+@pytest.mark.parametrize("answer", [record(), {k: v for k, v in record().items() if k != "bundles"}])
+def test_without_a_report_a_version_is_unknown_and_not_absent(answer: dict[str, Any]) -> None:
+    """Also with a function of an earlier release."""
+    code, line = bundle_state(answer, "dags", NEW)
+    assert (code, line) == (2, "dags: the scheduler has reported no bundles lately")
+
+
+def test_the_gate_waits_for_a_version_of_a_bundle(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stack = FakeStack(with_bundles(BUNDLE))
+    monkeypatch.setattr("ops.versions.__main__.find_stack", lambda _: stack.stack)
+    assert main(["--env=dev", "--bundle=dags", f"--version={NEW[:8]}", "--wait=60"]) == 0
+    assert capsys.readouterr().out == "dags: the DAG processor has version bbbbbbbbbbbb\n"

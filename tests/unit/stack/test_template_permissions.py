@@ -180,9 +180,29 @@ def test_airflow_reads_and_writes_task_logs_and_nothing_else_in_the_bucket(role:
     assert set(objects["Action"]) == {"s3:GetObject", "s3:PutObject"}
     (resource,) = objects["Resource"]
     assert resource == {"Fn::Sub": ["${Bucket}/logs/*", {"Bucket": {"Fn::GetAtt": ["LogBucket", "Arn"]}}]}
-    listing = statement_for(role, "s3:ListBucket")
-    assert listing["Resource"] == [{"Fn::GetAtt": ["LogBucket", "Arn"]}]
+    listings = [s for s in statements(role) if s["Action"] == ["s3:ListBucket"]]
+    (listing,) = (s for s in listings if s["Resource"] == [{"Fn::GetAtt": ["LogBucket", "Arn"]}])
     assert listing["Condition"] == {"StringLike": {"s3:prefix": ["logs", "logs/*"]}}
+
+
+@pytest.mark.parametrize("role", ["AirflowTaskRole", "WorkerTaskRole"])
+def test_airflow_and_tasks_only_read_the_bucket_of_dags(role: str) -> None:
+    bucket = {"Fn::GetAtt": ["DagBucket", "Arn"]}
+    objects = {"Fn::Sub": ["${Bucket}/*", {"Bucket": bucket}]}
+    found = {tuple(s["Action"]) for s in statements(role) for each in s["Resource"] if each in (bucket, objects)}
+    assert found == {("s3:GetObject",), ("s3:ListBucket",)}
+
+
+def test_no_other_role_reaches_the_bucket_of_dags() -> None:
+    reaching = {role for role in roles() for s in statements(role) if "DagBucket" in str(s["Resource"])}
+    assert reaching == {"AirflowTaskRole", "WorkerTaskRole"}
+
+
+def test_a_task_can_write_no_dags_whatever_policies_are_attached_to_its_role() -> None:
+    (denied,) = (s for s in statements("WorkerTaskRole", "Deny") if "DagBucket" in str(s["Resource"]))
+    assert denied["NotAction"] == ["s3:GetObject", "s3:ListBucket"]
+    bucket = {"Fn::GetAtt": ["DagBucket", "Arn"]}
+    assert denied["Resource"] == [bucket, {"Fn::Sub": ["${Bucket}/*", {"Bucket": bucket}]}]
 
 
 def test_only_workers_protect_tasks_and_only_of_their_cluster() -> None:
@@ -198,7 +218,7 @@ def test_only_workers_protect_tasks_and_only_of_their_cluster() -> None:
 
 def test_what_tasks_are_denied_is_not_what_a_worker_needs() -> None:
     """The parts of the stack that other statements allow, and nothing else of them."""
-    xcoms, own, protection, starting, access, key = statements("WorkerTaskRole", "Deny")
+    xcoms, own, protection, starting, _, access, key = statements("WorkerTaskRole", "Deny")
     allowed = {action for s in statements("WorkerTaskRole") for action in s["Action"]}
     assert {action for action in own["NotAction"] if action not in allowed} == set()
     assert xcoms["NotAction"] == ["s3:GetObject", "s3:PutObject"]

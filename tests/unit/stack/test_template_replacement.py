@@ -59,6 +59,7 @@ OTHER = {
     "VpcId": "vpc-0123abcd",
     "WorkerMax": "60",
     "WorkerPolicyArns": "arn:aws:iam::123456789012:policy/others",
+    "DagBundles": "image,others",
 }
 # What keeps state and goes by purpose: nothing else needs this password, and another one is generated.
 LOST = {"FlowerEnabled": {"BrokerFlowerSecret"}}

@@ -13,7 +13,8 @@ from tests.support import rendered
 
 OUTPUTS = {
     "WebserverUrl", "FlowerUrl", "ClusterName", "AirflowServiceName", "WorkerServiceName", "FlowerServiceName",
-    "LogBucketName", "AdminSecretArn", "BrokerSecretArn", "BrokerPageSecretArn", "DatabaseSecretArn", "DatabaseName",
+    "LogBucketName", "DagBucketName", "AdminSecretArn",
+    "BrokerSecretArn", "BrokerPageSecretArn", "DatabaseSecretArn", "DatabaseName",
     "AutoscalerFunctionName", "RetirementFunctionName", "SleeperFunctionName", "VersionCheckFunctionName",
     "AlarmTopicArn", "DashboardUrl", "WorkerTaskRoleArn", "CleanScheduleName", "MachineAudience",
 }  # fmt: skip

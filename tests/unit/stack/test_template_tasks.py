@@ -40,6 +40,7 @@ PLAIN = {
     ("BROKER_HOST", "BROKER_PORT", "BROKER_SCHEME", "BROKER_USER"): WITH_BROKER,
     ("BROKER_READER_USER",): ["webserver", "scheduler", "dag-processor", "worker"],
     ("CONNECTIONS_PREFIX", "EXECUTION_API_URL", "LOG_BUCKET", "MAIL_FROM"): [*CORE, "runner"],
+    ("DAG_BUCKET", "DAG_BUNDLES"): [*CORE, "runner"],
     ("TASK_SETTINGS",): [*AIRFLOW, "runner"],
     ("BASE_URL", "XCOM_BUCKET"): [*CORE, "runner"],
     ("XCOM_PREFIX", "XCOM_THRESHOLD_KIB"): ["runner"],

@@ -1,6 +1,7 @@
 // The Fleet page: which processes run which code, what the pools do and why, all members of the registry.
 import { ChakraUI, Guard, h } from "./kit.js";
 import { useLive } from "./live.js";
+import { Bundles } from "./bundles.js";
 import { CodeByRole } from "./code.js";
 import { Members } from "./members.js";
 import { Pool } from "./pool.js";
@@ -84,6 +85,8 @@ function Page() {
           }),
         ),
       data && h(CodeByRole, { code: data.code }),
+      data?.bundles_trouble && h(Notice, { status: "warning", text: data.bundles_trouble }),
+      data && h(Bundles, { bundles: data.bundles }),
       data && h(Members, { members: data.members, reference: data.code.reference }),
     ),
   );

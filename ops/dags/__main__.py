@@ -1,0 +1,125 @@
+"""Deliver DAGs without an image: upload a folder, go back to a version, or list versions.
+
+Exit 0 done, 1 refused, 2 delivered, but not seen in the DAG processor within --wait.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from dag_bundles import names
+from dag_bundles.pointer import Pointer
+from ops.dag_tests.__main__ import main as test_dags
+from ops.dags.delivery import SHORT, Delivered, Delivery
+from ops.dags.folder import read_folder
+from ops.deployed import DeployedStack, FunctionFailed, find_stack
+from ops.versions.__main__ import wait_for_bundle
+from ops.versions.check import ask_version_check
+from project.errors import CommandError
+
+OUTPUT, PARAMETER = "DagBucketName", "DagBundles"
+LISTED = KEPT = 20
+UNSEEN = 2
+
+
+def main(arguments: Sequence[str]) -> int:
+    parser = argparse.ArgumentParser(prog="python -m ops.dags", description=__doc__)
+    parser.add_argument("--env", required=True, help="environment of samconfig.toml")
+    parser.add_argument("--dags", type=Path, help="folder to upload")
+    parser.add_argument("--bundle", help="the bundle's name; by default the environment's only one")
+    parser.add_argument("--version", help="version to go back to, or how its name begins")
+    parser.add_argument("--keep", type=int, default=KEPT, help="versions that an upload leaves; default: %(default)s")
+    parser.add_argument("--wait", type=float, default=0.0, help="longest wait until the DAG processor has the version")
+    options = parser.parse_args(arguments)
+    try:
+        if options.dags is not None and options.version is not None:
+            raise CommandError("DAGS uploads, VERSION goes back: give one of them")
+        folder = None if options.dags is None else read_folder(options.dags)
+        stack = find_stack(options.env)
+        bundle = choose_bundle(stack.parameter(PARAMETER), options.bundle, environment=options.env)
+        delivery = _delivery(stack, bundle)
+        # Only what was read before is uploaded, so what is tested is what is delivered.
+        if folder is not None and test_dags([str(options.dags)]):
+            raise CommandError("nothing was uploaded: the DAGs fail the tests above")
+        if folder is None and options.version is None:
+            print("\n".join(listing(delivery.pointer(), bundle)))
+            return 0
+        began = time.monotonic()
+        done = delivery.go_back(options.version) if folder is None else delivery.upload(folder)
+        files = None if folder is None else len(folder.manifest.files)
+        print(_in_words(done, bundle, files=files, seconds=time.monotonic() - began), flush=True)
+        if options.wait and wait_for_bundle(stack, bundle, done.version, seconds=options.wait):
+            return UNSEEN
+        if done.is_new and folder is not None:
+            _clean(delivery, stack, bundle, keep=options.keep)
+    except (CommandError, FunctionFailed, BotoCoreError, ClientError) as error:
+        print(f"make dags: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def choose_bundle(parameter: str, asked: str | None, *, environment: str) -> str:
+    """Return the bundle to deliver to. Raises CommandError unless the environment reads it from its bucket."""
+    try:
+        there = [name for name in names.parse_names(parameter) if name != names.IMAGE]
+    except names.BadNames as error:
+        raise CommandError(f"{PARAMETER} of {environment}: {error}") from None
+    if asked is not None and asked in there:
+        return asked
+    if asked is None and len(there) == 1:
+        return there[0]
+    if not there:
+        raise CommandError(
+            f"{environment} reads DAGs from its image only: add a bundle to its parameter {PARAMETER}, such as "
+            "image,dags, and deploy"
+        )
+    what = "which bundle" if asked is None else f"{environment} has no bundle {asked}"
+    raise CommandError(f"{what}: use BUNDLE={' or BUNDLE='.join(there)}")
+
+
+def listing(pointer: Pointer, bundle: str) -> Iterator[str]:
+    """Yield a line a version, the newest first."""
+    if pointer.current is None:
+        yield f"{bundle}: nothing was uploaded yet"
+    for number, each in enumerate(pointer.entries[:LISTED]):
+        at = datetime.fromtimestamp(each.at, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+        yield f"{'*' if number == 0 else ' '} {each.version[:SHORT]}  {at}  {each.files} files"
+
+
+def _clean(delivery: Delivery, stack: DeployedStack, bundle: str, *, keep: int) -> None:
+    """Remove old versions, if there are any, but none that an unfinished run uses.
+
+    Which ones these are the scheduler knows. Without its word nothing is removed.
+    """
+    if len({each.version for each in delivery.pointer().entries}) <= keep:
+        return
+    bundles = ask_version_check(stack).get("bundles")
+    if bundles is None:
+        print(f"{bundle}: old versions stay: the scheduler has not reported lately which ones runs still use")
+        return
+    in_use = {each["version"] for one in bundles for each in one["in_use"]}  # a DAG may have moved to another bundle
+    removed = delivery.clean(keep, in_use)
+    print(f"{bundle}: {removed} old version{'' if removed == 1 else 's'} removed")
+
+
+def _delivery(stack: DeployedStack, bundle: str) -> Delivery:
+    return Delivery(stack.client("s3"), stack.output(OUTPUT), bundle)
+
+
+def _in_words(done: Delivered, bundle: str, *, files: int | None, seconds: float) -> str:
+    short = done.version[:SHORT]
+    if not done.is_new:
+        return f"{bundle}: version {short} is current already; nothing was changed"
+    how = "it was uploaded before" if files is None else f"{done.uploaded} of its {files} files were uploaded"
+    return f"{bundle}: version {short} is current now; {how}, in {seconds:.1f} s"
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

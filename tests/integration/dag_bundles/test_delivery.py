@@ -1,0 +1,188 @@
+"""An upload to a real S3 is current whole or not at all, whatever happens on the way."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dag_bundles.bucket import BundleBucket
+from dag_bundles.store import VersionStore
+from ops.dags.delivery import CLEAN_WITHIN_S, Delivery
+from project.errors import CommandError
+from tests.support.aws_api import AwsApi
+from tests.support.bundles import Bundle, Cut, folder
+
+FIRST = {"a.py": "A = 1\n", "team/b.py": "B = 1\n", "team/c.sql": "select 1\n"}
+SECOND = {**FIRST, "a.py": "A = 2\n", "team/d.py": "D = 2\n"}
+
+
+@pytest.fixture
+def bundle(api: AwsApi) -> Bundle:
+    return Bundle.new(api.client("s3"), api.region)
+
+
+def current(delivery: Delivery) -> str:
+    entry = delivery.pointer().current
+    assert entry is not None
+    return entry.version
+
+
+def test_an_upload_is_current_and_the_same_files_again_change_nothing(bundle: Bundle, tmp_path: Path) -> None:
+    first = folder(tmp_path, FIRST)
+    done = bundle.delivery().upload(first)
+    assert (done.version, done.uploaded, done.is_new) == (first.manifest.version, 3, True)
+    again = bundle.delivery().upload(folder(tmp_path, FIRST))
+    assert (again.version, again.uploaded, again.is_new) == (done.version, 0, False)
+    assert current(bundle.delivery()) == done.version
+
+
+def test_only_changed_files_are_uploaded_with_two_requests_more(bundle: Bundle, tmp_path: Path) -> None:
+    many = {f"f{number}.py": f"N = {number}\n" for number in range(200)}
+    bundle.delivery().upload(folder(tmp_path, many))
+    counting = Cut(s3=bundle.s3)
+    done = bundle.delivery(counting).upload(folder(tmp_path, {**many, "f7.py": "changed = True\n"}))
+    assert done.uploaded == 1
+    assert counting.calls.count("put") == 3  # the file, the manifest, the pointer
+    assert counting.calls.count("get") == 2  # the pointer, the manifest before
+
+
+@pytest.mark.parametrize("after", range(4))
+def test_an_upload_that_is_cut_at_any_step_changes_nothing_and_can_be_repeated(
+    bundle: Bundle, tmp_path: Path, after: int
+) -> None:
+    """Four writes make the second version: two files, the manifest, the pointer."""
+    first = bundle.delivery().upload(folder(tmp_path, FIRST)).version
+    with pytest.raises(ConnectionError):
+        bundle.delivery(Cut(s3=bundle.s3, after=after)).upload(folder(tmp_path, SECOND))
+    assert current(bundle.delivery()) == first
+    done = bundle.delivery().upload(folder(tmp_path, SECOND))
+    assert current(bundle.delivery()) == done.version
+
+
+@dataclass(kw_only=True)
+class Racing(Cut):
+    """Another upload becomes current just before this one's pointer is written."""
+
+    others: list[Callable[[], object]]
+
+    def put_object(self, **arguments: Any) -> Any:
+        while str(arguments["Key"]).endswith("current.json") and self.others:
+            self.others.pop()()
+        return super().put_object(**arguments)
+
+
+@pytest.mark.parametrize("is_first", [True, False])
+def test_of_two_uploads_at_once_one_loses_and_says_so(bundle: Bundle, tmp_path: Path, is_first: bool) -> None:
+    if not is_first:
+        bundle.delivery().upload(folder(tmp_path, {"old.py": ""}))
+    racing = Racing(s3=bundle.s3, others=[lambda: bundle.delivery().upload(folder(tmp_path, SECOND))])
+    with pytest.raises(CommandError, match="another upload to the bundle dags came first"):
+        bundle.delivery(racing).upload(folder(tmp_path, FIRST))
+    assert current(bundle.delivery()) == folder(tmp_path, SECOND).manifest.version
+    assert len(bundle.delivery().pointer().entries) == (1 if is_first else 2)
+
+
+def test_a_version_comes_back_by_how_its_name_begins(bundle: Bundle, tmp_path: Path) -> None:
+    versions = [bundle.delivery().upload(folder(tmp_path, files)).version for files in (FIRST, SECOND)]
+    before = bundle.stored()
+    assert bundle.delivery().go_back(versions[0][:8]).is_new
+    assert current(bundle.delivery()) == versions[0]
+    assert bundle.stored() == before  # nothing but the pointer was written
+    assert [each.version for each in bundle.delivery().pointer().entries] == [versions[0], versions[1], versions[0]]
+    assert not bundle.delivery().go_back(versions[0]).is_new
+
+
+def test_a_version_that_never_was_or_is_gone_cannot_come_back(bundle: Bundle, tmp_path: Path) -> None:
+    first, second = (bundle.delivery().upload(folder(tmp_path, files)).version for files in (FIRST, SECOND))
+    with pytest.raises(CommandError, match="no version"):
+        bundle.delivery().go_back("0000")
+    bundle.s3.delete_object(Bucket=bundle.bucket, Key=f"bundles/dags/manifests/{first}")
+    with pytest.raises(CommandError, match="cannot come back"):
+        bundle.delivery().go_back(first)
+    assert current(bundle.delivery()) == second
+
+
+def test_after_a_current_manifest_was_lost_all_files_are_uploaded_again(bundle: Bundle, tmp_path: Path) -> None:
+    first = bundle.delivery().upload(folder(tmp_path, FIRST)).version
+    bundle.s3.delete_object(Bucket=bundle.bucket, Key=f"bundles/dags/manifests/{first}")
+    assert bundle.delivery().upload(folder(tmp_path, SECOND)).uploaded == len(SECOND)
+
+
+def test_a_pointer_that_cannot_be_read_stops_everything(bundle: Bundle, tmp_path: Path) -> None:
+    bundle.s3.put_object(Bucket=bundle.bucket, Key="bundles/dags/current.json", Body=b"{}")
+    with pytest.raises(CommandError, match="pointer cannot be read"):
+        bundle.delivery().upload(folder(tmp_path, FIRST))
+    assert bundle.stored() == {"bundles/dags/current.json"}
+
+
+def test_a_file_that_changes_during_the_upload_is_noticed(bundle: Bundle, tmp_path: Path) -> None:
+    read = folder(tmp_path, FIRST)
+    read.places["a.py"].write_text("A = 3\n")
+    with pytest.raises(CommandError, match="changed during the upload"):
+        bundle.delivery().upload(read)
+    assert bundle.delivery().pointer().current is None
+
+
+def push_several(bundle: Bundle, tmp_path: Path, count: int) -> list[str]:
+    made = ({"a.py": f"A = {number}\n", "same.py": "S = 0\n"} for number in range(count))
+    return [bundle.delivery().upload(folder(tmp_path, files)).version for files in made]
+
+
+def test_old_versions_go_and_the_last_ones_and_those_in_use_stay_whole(bundle: Bundle, tmp_path: Path) -> None:
+    versions = push_several(bundle, tmp_path, 6)
+    assert bundle.delivery().clean(2, in_use=[versions[1]]) == 3
+    kept = [versions[5], versions[4], versions[1]]
+    assert [each.version for each in bundle.delivery().pointer().entries] == kept
+    store = VersionStore(tmp_path / "kept", limit_bytes=1 << 30)
+    source = BundleBucket(bundle.bucket, "dags", client=bundle.s3)
+    for version in kept:
+        assert (store.hold(version, source, until=time.monotonic() + 30).path / "same.py").read_text() == "S = 0\n"
+    # Of each kept version the manifest and a file of its own, the file that all have, and the pointer.
+    assert len(bundle.stored()) == 3 * 2 + 1 + 1
+    assert bundle.delivery().clean(2, in_use=[versions[1]]) == 0
+
+
+def test_a_version_in_use_that_left_the_pointers_list_stays(bundle: Bundle, tmp_path: Path) -> None:
+    versions = push_several(bundle, tmp_path, 4)
+    pointer = bundle.delivery().pointer()
+    shorter = replace(pointer, entries=pointer.entries[:3])  # as after many uploads
+    bundle.s3.put_object(Bucket=bundle.bucket, Key="bundles/dags/current.json", Body=shorter.to_bytes())
+    bundle.delivery().clean(1, in_use=[versions[0]])
+    assert f"bundles/dags/manifests/{versions[0]}" in bundle.stored()
+    assert f"bundles/dags/manifests/{versions[1]}" not in bundle.stored()
+
+
+def test_an_upload_that_was_under_way_when_versions_were_removed_is_refused(bundle: Bundle, tmp_path: Path) -> None:
+    """It counts on a file that only an old version had."""
+    versions = push_several(bundle, tmp_path, 4)
+    racing = Racing(s3=bundle.s3, others=[lambda: bundle.delivery().clean(1, in_use=[])])
+    with pytest.raises(CommandError, match="came first"):
+        bundle.delivery(racing).upload(folder(tmp_path, {"a.py": "A = 0\n", "same.py": "S = 0\n", "n.py": ""}))
+    assert current(bundle.delivery()) == versions[3]
+
+
+def test_nothing_is_uploaded_while_versions_are_removed_and_everything_once_that_has_broken_off(
+    bundle: Bundle, tmp_path: Path
+) -> None:
+    push_several(bundle, tmp_path, 4)
+    removing = Removing(s3=bundle.s3)
+    with pytest.raises(ConnectionError):
+        Delivery(removing, bundle.bucket, "dags").clean(1, in_use=[])
+    with pytest.raises(CommandError, match="being removed: try again, in"):
+        bundle.delivery().upload(folder(tmp_path, FIRST))
+    later = Delivery(bundle.s3, bundle.bucket, "dags", clock=lambda: time.time() + CLEAN_WITHIN_S + 1)
+    assert later.upload(folder(tmp_path, FIRST)).is_new
+
+
+@dataclass(kw_only=True)
+class Removing(Cut):
+    """Breaks off before anything is deleted."""
+
+    def delete_objects(self, **_: Any) -> Any:
+        raise ConnectionError("cut, on purpose")
+
+    def get_paginator(self, name: str) -> Any:
+        return self.s3.get_paginator(name)
