@@ -83,6 +83,7 @@ class Product(System):
         return {
             "ADMIN_PASSWORD": servers.password,
             "API_SECRET": "api-secret-of-at-least-thirty-two-bytes",
+            "BASE_URL": f"http://{HOST}:{self.url_port}",
             "BROKER_HOST": servers.redis.host,
             "BROKER_PASSWORD": servers.password,
             "BROKER_PORT": str(servers.redis.port),
@@ -99,9 +100,11 @@ class Product(System):
             "FERNET_SECRET": "f" * 32,
             "JWT_SECRET": "jwt-secret-of-at-least-thirty-two-bytes-better-sixty-four-bytes-",
             "LOG_BUCKET": BUCKET,
+            "MACHINE_AUDIENCE": "airflow:bench",
             "PORT": str(self.execution_port),
             "PUBLIC_PORT": str(self.url_port),
             "SHARED_FOLDER": str(self._shared),
+            "STS_URL": f"{servers.aws_url}/",
             POOLS: self._pools(slots, has_limits='"max"' in str(given.get(POOLS))),
         }
 
