@@ -10,6 +10,7 @@ import os
 import signal
 import threading
 import time
+from pathlib import Path
 from time import monotonic
 from typing import Any
 
@@ -28,6 +29,7 @@ from agent.gates import limit_s
 from agent.identity import read_identity, read_task_id
 from agent.left_behind import tally
 from agent.protection import TaskProtection
+from agent.runner.protocol import READY
 from agent.shared_peaks import SharedPeaks
 from agent.unacked import holdings
 from agent.versions import CodeHash, CodeWatch, code_folders
@@ -91,6 +93,8 @@ class FleetStep(bootsteps.StartStopStep):  # type: ignore[misc]  # Celery is not
         )
         consumer.fleet_agent = self._agent  # for fleet_version
         self._idle = IdleWatch()
+        folder = os.environ.get(variables.SHARED_FOLDER)
+        self._awaited = None if folder is None else Path(folder, READY)
         self._queues: list[Any] = []
         self._timer: Any = None
         self._due_since: float | None = None  # when there was something to ask the broker for, on this connection
@@ -127,7 +131,8 @@ class FleetStep(bootsteps.StartStopStep):  # type: ignore[misc]  # Celery is not
         channel = tasks.channel
         holdings.pay(channel)
         command = self._agent.command_now()
-        consuming = self._subscribe(tasks) if command.consume else self._unsubscribe(tasks)
+        is_wanted = command.consume and self._is_runner_ready()
+        consuming = self._subscribe(tasks) if is_wanted else self._unsubscribe(tasks)
         # A BRPOP under way can still bring a message. Private to kombu: if it changes, this raises, and a worker
         # without snapshots never drains.
         polling = bool(channel._in_poll)
@@ -148,6 +153,12 @@ class FleetStep(bootsteps.StartStopStep):  # type: ignore[misc]  # Celery is not
         if before is None or (before.consuming, before.idle) != (consuming, idle):
             self._agent.kick()
         self._require_answers(channel, polling or (consuming and channel.qos.can_consume()), now)
+
+    def _is_runner_ready(self) -> bool:
+        """Return whether the runner can take a task soon; also where there is none."""
+        if self._awaited is not None and self._awaited.exists():
+            self._awaited = None
+        return self._awaited is None
 
     def _require_answers(self, channel: Any, is_due: bool, now: float) -> None:
         """Raise redis.TimeoutError, after which Celery connects again, when the broker has not answered for PROOF_S."""

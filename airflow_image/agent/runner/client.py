@@ -13,7 +13,7 @@ from pathlib import Path
 from agent.runner import protocol
 from agent.runner.protocol import Memory, Outcome, Start
 
-CONNECT_TIMEOUT_S = 120.0  # the runner listens after some 5 s, on a slow machine after 30 s
+CONNECT_TIMEOUT_S = 120.0  # the runner listens before it imports Airflow, on a slow machine after some seconds
 CONNECT_EVERY_S = 0.1
 
 
@@ -58,9 +58,10 @@ class Runner:
         with ours:
             with theirs, self._lock:
                 socket.send_fds(self._control, [protocol.start_message(start)], [theirs.fileno()])
-            with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # it died already: there is no outcome
+            with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # it died already
                 protocol.send_workload(ours, workload)
-            return protocol.receive_outcome(ours)
+                return protocol.receive_outcome(ours)
+            return protocol.receive_outcome(ours) or protocol.NOT_BEGUN
 
     def end_tasks(self) -> None:
         """End all tasks, so that their supervisors report them at once. Raises OSError."""

@@ -5,12 +5,11 @@ sends END_TASKS, and a Start with the descriptor of a stream socket; the runner 
 worker writes the workload to the stream, the process that supervises it answers with an Outcome, and closes it. Because
 only that process reads the workload, its token is in no other memory, not even in its task's. If that process dies, the
 runner ends what is left of the task, then answers in its place. A stream that ends without an outcome: the runner died
-as well.
+as well. What no one has read has not begun.
 """
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import socket
@@ -22,6 +21,7 @@ from typing import Any
 END_TASKS = b"end tasks"
 IDLE = b"idle"  # of a supervisor to the runner, before its outcome: it can take another task
 SOCKET = "runner.sock"
+READY = "runner.ready"  # a file beside it: the runner has imported what all tasks need, and the worker may consume
 MAX_START_MESSAGE = 1024  # bytes
 MAX_OUTCOME_BYTES = 65_536
 MAX_MEMORY_MESSAGE = 65_536  # bytes; 256 tasks take 6 KB
@@ -63,6 +63,9 @@ class Outcome:
     def is_whole(self) -> bool:
         """Whether the workload ran to its own end, well or not."""
         return self.is_started and not self.error and self.memory_limit is None
+
+
+NOT_BEGUN = Outcome(is_started=False, error="RunnerDied", reason="the runner ended before anyone had read the workload")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -147,7 +150,7 @@ def send_workload(stream: socket.socket, workload: str) -> None:
 
 def receive_workload(stream: socket.socket) -> str:
     """Return Airflow's JSON. Raises OSError, UnicodeDecodeError."""
-    return _read(stream).decode()
+    return _read(stream)[0].decode()
 
 
 def send_outcome(stream: socket.socket, outcome: Outcome) -> None:
@@ -157,9 +160,15 @@ def send_outcome(stream: socket.socket, outcome: Outcome) -> None:
 
 
 def receive_outcome(stream: socket.socket) -> Outcome | None:
-    """Wait for the outcome; None if the other end closed without a whole one."""
+    """Wait for the outcome; None if the other end closed without a whole one.
+
+    NOT_BEGUN if it closed before it had read the workload.
+    """
     try:
-        outcome = Outcome(**json.loads(_read(stream, limit=MAX_OUTCOME_BYTES)))
+        said, is_unread = _read(stream, limit=MAX_OUTCOME_BYTES)
+        if is_unread and not said:
+            return NOT_BEGUN
+        outcome = Outcome(**json.loads(said))
         for count in (outcome.peak, outcome.memory_limit):
             if count is not None:
                 _bytes(count)
@@ -202,11 +211,14 @@ def address_in(folder: Path) -> tuple[str, int]:
     return f"/proc/self/fd/{descriptor}/{SOCKET}", descriptor
 
 
-def _read(stream: socket.socket, *, limit: int | None = None) -> bytes:
+def _read(stream: socket.socket, *, limit: int | None = None) -> tuple[bytes, bool]:
+    """Return all that was sent, and whether the other end has closed without reading all."""
     parts = bytearray()
-    with contextlib.suppress(ConnectionResetError):  # after all that was sent: the other end has not read all
+    try:
         while part := stream.recv(65_536):
             parts += part
             if limit is not None and len(parts) > limit:
                 raise ValueError(f"more than {limit} bytes")
-    return bytes(parts)
+    except ConnectionResetError:  # the kernel tells it after all that was sent
+        return bytes(parts), True
+    return bytes(parts), False

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import gc
 import logging
 import os
 import select
@@ -50,7 +51,8 @@ def close_to_others() -> None:
 def listen(folder: Path) -> socket.socket:
     """Return a socket to which the worker can connect, before anyone accepts the connection. Raises OSError."""
     address, descriptor = protocol.address_in(folder)
-    (folder / protocol.SOCKET).unlink(missing_ok=True)
+    for name in (protocol.READY, protocol.SOCKET):
+        (folder / name).unlink(missing_ok=True)
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     try:
         listener.bind(address)
@@ -253,6 +255,9 @@ def decoded(workload: str, decoder: Any) -> Any:
 def main() -> None:
     """Preload, then serve the worker that shares the folder `SHARED_FOLDER`."""
     close_to_others()
+    gc.disable()  # until all is imported
+    folder = Path(os.environ[variables.SHARED_FOLDER])
+    listener = listen(folder)  # the worker connects meanwhile, and sets itself up beside the imports
     from airflow.sdk.log import configure_logging
 
     configure_logging(output=sys.stdout.buffer)
@@ -269,10 +274,9 @@ def main() -> None:
     decoders.install()
     uploads.install()
     loggers.install()
-    folder = Path(os.environ[variables.SHARED_FOLDER])
     tasks = EarlyTask(AirflowTask(folder))
     tasks.install()
-    listener = listen(folder)  # the worker connects meanwhile, and its first task waits
+    (folder / protocol.READY).touch()  # its first task waits for what follows
     trial.take(
         steps(os.environ),
         most_bytes=trial.budget(limit_of(os.environ)),

@@ -477,6 +477,33 @@ def test_a_worker_notices_that_the_runner_has_died(served: Served, runner: Runne
         runner.run("pass")
 
 
+def test_a_workload_that_no_one_has_read_when_the_runner_dies_has_not_begun(served: Served, runner: Runner) -> None:
+    """The worker queues it again."""
+    assert runner.run("pass") == Outcome()
+    served.process.send_signal(signal.SIGSTOP)
+    thread, outcomes = in_background(runner, "pass")
+    assert stays(thread.is_alive, for_s=0.5)
+    served.process.kill()
+    thread.join(10)
+    assert [outcome and outcome.is_started for outcome in outcomes] == [False]
+
+
+def test_the_worker_can_connect_while_the_runner_imports_airflow(tmp_path: Path) -> None:
+    """Here Airflow is a package whose import takes a minute."""
+    (tmp_path / "airflow").mkdir()
+    (tmp_path / "airflow" / "__init__.py").write_text("import time; time.sleep(60)")
+    environment = {
+        "PATH": os.environ["PATH"],
+        "PYTHONPATH": f"{tmp_path}:{paths.IMAGE_PYTHONPATH}",
+        "SHARED_FOLDER": str(tmp_path),
+    }
+    with subprocess.Popen([sys.executable, "-m", "agent.runner"], env=environment) as process:
+        try:
+            Runner.connect(tmp_path, timeout_s=20).close()
+        finally:
+            process.kill()
+
+
 def test_a_workload_that_runs_when_the_runner_dies_goes_on(served: Served, runner: Runner) -> None:
     wait = f"import os, time\nwhile not os.path.exists({str(served.out)!r}): time.sleep(0.05)"
     thread, outcomes = in_background(runner, wait)

@@ -11,6 +11,7 @@ from pathlib import Path
 import celery
 import pytest
 
+from agent.runner.protocol import READY
 from agent.versions import CodeHash, code_folders
 from fleet.member import CONSUMING, DRAINED, DRAINING, STARTING
 from fleet.registry import ORDER_CONSUME, ORDER_DRAIN
@@ -58,6 +59,22 @@ def test_a_worker_reports_its_identity(consuming: Worker) -> None:
     assert member is not None
     assert (member.role, member.pool, member.queues, member.slots) == ("worker", "worker", ("default",), SLOTS)
     assert (member.image_version, member.protected, member.active) == ("1.2.3", True, 0)
+
+
+def test_a_worker_consumes_when_its_runner_is_ready(redis_server: RedisServer, ecs: FakeEcs, tmp_path: Path) -> None:
+    """It connects to the runner before that, and sets itself up meanwhile."""
+    redis_server.client.flushall()
+    with running_worker(
+        client=redis_server.client,
+        url=redis_server.url,
+        ecs=ecs,
+        folder=tmp_path,
+        settings={"SHARED_FOLDER": str(tmp_path)},
+    ) as worker:
+        assert worker.reaches(STARTING)
+        assert stays(lambda: (member := worker.member) is not None and member.state == STARTING, for_s=3)
+        (tmp_path / READY).touch()
+        assert worker.reaches(CONSUMING, within_s=2)
 
 
 def test_a_task_gets_the_hash_of_the_code_present_at_its_start(consuming: Worker, tmp_path: Path) -> None:
