@@ -196,6 +196,7 @@ override AIRFLOW_AS_OF := 2026-10-25
 lock: setup-dev ## renew the locks from their .in files (UPGRADE=--upgrade for newer versions)
 	@$(RUN) lock requirements/dev.in -o requirements/dev.txt
 	@$(RUN) lock requirements/checkov.in -o requirements/checkov.txt
+	@$(RUN) lock requirements/clients.in -o requirements/clients.txt
 	@$(RUN) lock functions/requirements.in -o functions/requirements.txt
 	@$(RUN) lock airflow_image/build.in -o airflow_image/build.txt
 	@$(RUN) lock --exclude-newer $(AIRFLOW_AS_OF) airflow_image/requirements.in -o airflow_image/requirements.txt

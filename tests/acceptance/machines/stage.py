@@ -11,6 +11,7 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from local.scenarios.airflow import ADMIN, Airflow
 from local.stack.up import Stack, up
 from project import paths
 from project.waiting import wait_until
+from tests.acceptance.machines.clients import Clients, install
 from tests.support.openid_provider import OpenIdProvider
 from tests.support.staged import perform, say
 
@@ -34,8 +36,10 @@ TIMEOUT_S = 60.0
 
 
 def main(results: Path) -> None:
-    """Bring the stack up, run the DAG twice, write what was answered."""
+    """Bring the stack up, run the DAG in four ways, write what was answered."""
     provider = OpenIdProvider()
+    say("installing Airflow's own clients")
+    clients = install(results.parent)
     lines = (
         f"Op: issuer={provider.issuer} repository=acme/dags ref=refs/heads/main",
         f"Op: aws=arn:aws:iam::{ACCOUNT}:role/{MAPPED}",
@@ -48,7 +52,7 @@ def main(results: Path) -> None:
         with contextlib.closing(airflow):
             airflow.wait_for_dag(DAG, timeout_s=PARSE_TIMEOUT_S)
             airflow.unpause(DAG)
-            found = {**_by_token(stack, provider), **_by_aws(stack)}
+            found = {**_by_token(stack, provider, clients), **_by_aws(stack)}
             events = httpx.get(
                 f"{stack.webserver_url}/api/v2/eventLogs",
                 params={"event": "trigger_dag_run", "dag_id": DAG},
@@ -59,7 +63,7 @@ def main(results: Path) -> None:
     results.write_text(json.dumps({**found, "issuer": provider.issuer}, indent=2))
 
 
-def _by_token(stack: Stack, provider: OpenIdProvider) -> dict[str, Any]:
+def _by_token(stack: Stack, provider: OpenIdProvider, clients: Clients) -> dict[str, Any]:
     say("a job runs the DAG with its provider's token")
     job = {"aud": stack.outputs["MachineAudience"], "repository": "acme/dags", "sub": "repo:acme/dags:main"}
 
@@ -68,9 +72,22 @@ def _by_token(stack: Stack, provider: OpenIdProvider) -> dict[str, Any]:
         return httpx.post(f"{stack.webserver_url}/machines/token", json={"token": token}, timeout=TIMEOUT_S)
 
     given, refused = exchange(), exchange(ref="refs/heads/other", sub="repo:acme/dags:other")
+    token = given.json()["access_token"]
     return {
-        "by_token": _run(stack, given.json()["access_token"]),
+        "by_token": _run(stack, token),
+        **_by_clients(stack, token, clients),
         "job_not_mapped": [refused.status_code, refused.json()["detail"]],
+    }
+
+
+def _by_clients(stack: Stack, token: str, clients: Clients) -> dict[str, Any]:
+    say("the job runs the DAG with Airflow's own clients")
+    url = stack.webserver_url
+    by_airflowctl = clients.by_airflowctl(url, token, DAG)
+    by_python, _ = clients.by_python(url, token, DAG)
+    return {
+        "by_airflowctl": _end(lambda: clients.state_by_airflowctl(token, DAG, by_airflowctl), run=by_airflowctl),
+        "by_python": _end(lambda: clients.by_python(url, token, DAG, by_python)[1], run=by_python),
     }
 
 
@@ -108,16 +125,21 @@ def _run(stack: Stack, token: str) -> str:
     with httpx.Client(base_url=stack.webserver_url, headers=headers, timeout=TIMEOUT_S) as client:
         path = f"/api/v2/dags/{DAG}/dagRuns"
         run = client.post(path, json={"logical_date": None}).raise_for_status().json()["dag_run_id"]
-        state = ""
+        return _end(lambda: str(client.get(f"{path}/{run}").raise_for_status().json()["state"]), run=run)
 
-        def has_ended() -> bool:
-            nonlocal state
-            time.sleep(1)
-            state = client.get(f"{path}/{run}").raise_for_status().json()["state"]
-            return state in ENDED
 
-        wait_until(has_ended, what=f"the end of {run}", timeout_s=RUN_TIMEOUT_S)
-        return state
+def _end(ask: Callable[[], str], *, run: str) -> str:
+    """Ask for the run's state until it has ended; return the last one."""
+    state = ""
+
+    def has_ended() -> bool:
+        nonlocal state
+        time.sleep(1)
+        state = ask()
+        return state in ENDED
+
+    wait_until(has_ended, what=f"the end of {run}", timeout_s=RUN_TIMEOUT_S)
+    return state
 
 
 if __name__ == "__main__":

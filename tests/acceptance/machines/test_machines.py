@@ -21,10 +21,14 @@ def test_each_runs_a_dag_to_its_end(results: Any) -> None:
     assert (results["by_token"], results["by_aws"]) == ("success", "success")
 
 
+def test_airflow_s_own_clients_run_a_dag_to_its_end_with_a_machine_s_token(results: Any) -> None:
+    assert (results["by_airflowctl"], results["by_python"]) == ("success", "success")
+
+
 def test_the_audit_log_names_the_machines(results: Any) -> None:
     assert results["owners"] == [
         "machine:arn:aws:iam::123456789012:role/deployer",
-        f"machine:{results['issuer']}#repo:acme/dags:main",
+        *[f"machine:{results['issuer']}#repo:acme/dags:main"] * 3,  # by curl, airflowctl and the Python client
     ]
 
 
