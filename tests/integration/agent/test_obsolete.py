@@ -32,13 +32,9 @@ except Exception as error:
 """
 
 
-@pytest.mark.parametrize(
-    "valid_for_s", [pytest.param(-3600, id="dead token"), pytest.param(600, id="deleted run", marks=pytest.mark.slow)]
-)
-@pytest.mark.parametrize(
-    ("installed", "raised"),
-    [(True, "ObsoleteMessageError"), pytest.param(False, "ServerResponseError", marks=pytest.mark.slow)],
-)
+@pytest.mark.slow  # the start of a webserver
+@pytest.mark.parametrize("valid_for_s", [pytest.param(-3600, id="dead token"), pytest.param(600, id="deleted run")])
+@pytest.mark.parametrize(("installed", "raised"), [(True, "ObsoleteMessageError"), (False, "ServerResponseError")])
 def test_a_start_that_the_webserver_refuses_is_recognised(
     installed: bool, raised: str, valid_for_s: int, webserver: Webserver, tmp_path: Path
 ) -> None:

@@ -66,6 +66,7 @@ def test_a_hosted_zone_gets_the_record_and_validates_the_certificate_of_the_list
     assert outputs(stack)["WebserverUrl"] == f"http://{balancer['DNSName']}"
 
 
+@pytest.mark.slow
 def test_a_private_zone_validates_nothing_and_the_deployment_says_so(api: AwsApi) -> None:
     with pytest.raises(AssertionError, match=r"the hosted zone .* is private"):
         deploy_pools(api, POOLS, DomainName=DOMAIN, HostedZoneId=zone(api, is_private=True))
