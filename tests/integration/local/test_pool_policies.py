@@ -221,6 +221,20 @@ def test_a_task_still_writes_and_reads_its_logs(deployed: Deployed) -> None:
         assert s3.get_object(**log)["Body"].read() == b"line"
 
 
+def test_tasks_read_delivered_dags_and_no_policy_changes_them(deployed: Deployed) -> None:
+    """Who could write there would choose the code that all pools run."""
+    bucket, pointer = deployed.physical("DagBucket"), "bundles/dags/current.json"
+    deployed.api.client("s3").put_object(Bucket=bucket, Key=pointer, Body=b"{}")
+    for pool in ("Worker", "Lake", "Wide"):
+        s3 = deployed.task(pool, "s3")
+        assert s3.get_object(Bucket=bucket, Key=pointer)["Body"].read() == b"{}"
+        assert "does not exist" in refusal(partial(s3.get_object, Bucket=bucket, Key="bundles/dags/manifests/gone"))
+    s3 = deployed.task("Wide", "s3")
+    assert DENIED in refusal(partial(s3.put_object, Bucket=bucket, Key=pointer, Body=b""))
+    assert DENIED in refusal(partial(s3.delete_object, Bucket=bucket, Key=pointer))
+    assert DENIED in refusal(partial(s3.put_bucket_policy, Bucket=bucket, Policy="{}"))
+
+
 def test_large_xcoms_cross_pools_and_no_policy_does_more_with_them(deployed: Deployed) -> None:
     """A pool writes below its own name and reads what it has a name of; the widest policy adds nothing."""
     bucket, name = deployed.physical("XComBucket"), "0123456789abcdef0123456789abcdef"
