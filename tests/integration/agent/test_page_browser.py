@@ -17,6 +17,7 @@ from bench.micro.page import sample_fleet
 from bench.micro.page.sample_fleet import HOSTILE, OLDER, a_member, airflow_members
 from bench.micro.page.webserver import Webserver
 from fleet import registry
+from fleet.bundles import Bundle, OlderTask, VersionInUse
 from fleet.member import CONSUMING, DRAINING
 from fleet.registry import Registry
 from local.servers.redis import Redis
@@ -123,6 +124,25 @@ def test_the_page_shows_what_the_registry_holds(visit: Visit, store: redis.Redis
     expect(visit.shown("fleet-pool-worker")).to_contain_text("The forecast expects runs that need 80 more slots at")
     assert visit.complaints == []
     assert visit.hosts - {None} == {urlsplit(webserver.url).hostname}
+
+
+def test_each_bundle_has_its_version_and_the_tasks_of_older_ones_and_no_report_says_so(
+    visit: Visit, store: redis.Redis
+) -> None:
+    sample_fleet.a_fleet(store)
+    older = OlderTask(dag=HOSTILE, run="r", task="t", map_index=-1, version="0" * 64)
+    uses = (VersionInUse(version="0" * 64, runs=1, tasks=3), VersionInUse(version="f" * 64, runs=2, tasks=4))
+    Registry(store).write_bundles((Bundle(name="dags", version="f" * 64, since=5.0, in_use=uses, older=(older,)),))
+    visit.open()
+    row = visit.shown("fleet-bundles").locator("tbody tr")
+    expect(row).to_have_count(1)
+    cells = row.locator("td").all_inner_texts()
+    assert (cells[0], cells[3:5]) == ("dags", ["4", "3"])
+    assert row.locator("td").nth(1).get_attribute("title") == "f" * 64
+    assert cells[5].startswith(f"{HOSTILE}.t of r: 000")
+    store.delete(registry.BUNDLES_KEY)
+    expect(visit.page.get_by_text("The scheduler has not reported lately")).to_be_visible()
+    assert visit.complaints == []
 
 
 @pytest.mark.parametrize(("path", "banner"), [("/plugin/fleet", "fleet-verdict"), ("/", "fleet-banner")])
