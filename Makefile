@@ -6,9 +6,9 @@ override BIN := .venv/bin
 # The variables that a caller may set, on the command line or in the environment. Their values are text: make never expands
 # one (it would run a value like $(shell ...)), and no recipe holds one (its shell would read it). They reach the
 # commands by environment, through tools/command.py, which says what each may hold.
-override INPUTS := AIRFLOW_ON_ECS_STATE ANY_BASE AUTHORITIES AWAKE_HOURS BASE BOOT_MEDIAN BOOT_P95 BUDGET BUILDER BUNDLE CHANGE_SET \
+override INPUTS := AIRFLOW_ON_ECS_STATE ANY_BASE ARGS AUTHORITIES AWAKE_HOURS BASE BOOT_MEDIAN BOOT_P95 BUDGET BUILDER BUNDLE CHANGE_SET \
   CLOUDFORMATION_ROLE CONCURRENCY DAGS DELIVERY_BUCKET DEPLOYMENTS DRY_RUN ENV FLAGS HISTORY KEEP KEEP_DAYS MAXIMUM MINIMUM ONLY OPERATORS OPTIONS \
-  PLAN PYTHON QUEUE REPO REPOSITORY REV REVISION ROLE SEEDS TAG TASKS TASK_SECONDS UPGRADE VERSION VS VS_REV WAIT YES
+  PACKAGE PLAN PYTHON QUEUE REPO REPOSITORY REV REVISION ROLE SEEDS TAG TASKS TASK_SECONDS UPGRADE VERSION VS VS_REV WAIT YES
 # $(value) is a variable's text, unexpanded. With := it stays so, also where make exports it.
 $(foreach name,$(INPUTS),$(if $(filter undefined,$(origin $(name))),,$(eval override export $(name) := $$(value $(name)))))
 # Make expands any other variable of its command line when it starts a shell, so it takes none.
@@ -26,7 +26,7 @@ unexport PYTHONDONTWRITEBYTECODE
 unexport PYTHONPATH
 override export SAM_CLI_TELEMETRY := 0
 
-.PHONY: help setup setup-dev setup-local setup-bench demo faults prewarm up deploy-local down decisions dags versions versions-asked sleep wake clean-database drill cost check image renew-base package release promote rollback releases settle test-dags pipeline-role pipeline-ledger test test-all test-ci test-fast test-image protocol pictures compiled bench replay lint format template lock options clean
+.PHONY: help setup setup-dev setup-local setup-bench demo faults prewarm up airflow shell deploy-local down decisions dags versions versions-asked sleep wake clean-database drill cost check image renew-base add-package package release promote rollback releases settle test-dags pipeline-role pipeline-ledger test test-all test-ci test-fast test-image protocol pictures compiled bench replay lint format template lock options clean
 
 help: ## list the commands
 	@"$$PYTHON" tools/help.py
@@ -56,8 +56,14 @@ prewarm: setup-local ## print how long tasks wait without and with a forecast (f
 test-dags: setup-local ## test DAG files with the image's packages, and run the pytest files beside them (DAGS=../my-dags BUDGET=10)
 	@exec $(RUN) test-dags
 
-up: setup-local ## bring the stack up and keep it until Ctrl-C or `make down`
+up: setup-local ## bring the stack up and keep it until Ctrl-C or `make down` (DAGS=../my-dags KEEP=1)
 	@exec $(RUN) up
+
+airflow: setup-dev ## run a command of Airflow in the stack of `make up` (ARGS="dags list")
+	@exec $(RUN) airflow
+
+shell: setup-dev ## open a shell in the stack of `make up`, with its variables and packages
+	@exec $(RUN) shell
 
 deploy-local: setup-local ## deploy the present airflow_image/ to the stack of `make up` (VERSION=2)
 	@$(RUN) deploy-local
@@ -111,6 +117,12 @@ image: setup-dev ## build the image with docker, podman or buildah (VERSION, TAG
 
 renew-base: setup-dev ## write the present digest of the base image into the Dockerfile (BASE=another:tag)
 	@$(RUN) renew-base
+
+# The Celery provider's release day: later releases of its dependencies were not tested with it.
+override AIRFLOW_AS_OF := 2026-10-25
+add-package: setup-dev ## add a Python package to the image and install it for the local stack (PACKAGE=polars)
+	@$(RUN) add-package --as-of $(AIRFLOW_AS_OF)
+	@"$$PYTHON" tools/setup_env.py dev airflow
 
 package: setup-dev ## build the functions' packages and the template for a deployment to AWS (sam build)
 	@PATH="$$PWD/$(BIN):$$PATH" $(BIN)/sam build
@@ -191,8 +203,6 @@ format: setup-dev ## format and fix what can be fixed
 template: setup-dev ## write template.yaml and docs/reference.md
 	@$(BIN)/python template_gen.py
 
-# The Celery provider's release day: later releases of its dependencies were not tested with it.
-override AIRFLOW_AS_OF := 2026-10-25
 lock: setup-dev ## renew the locks from their .in files (UPGRADE=--upgrade for newer versions)
 	@$(RUN) lock requirements/dev.in -o requirements/dev.txt
 	@$(RUN) lock requirements/checkov.in -o requirements/checkov.txt
@@ -207,4 +217,4 @@ options: setup-local ## write the list of Airflow's options from the image's pac
 	@mv project/airflow_options.new project/airflow_options.txt
 
 clean: ## remove environments, state and build output
-	@rm -rf .venv .venv-airflow .venv-bench .venv-checkov .local .aws-sam
+	@rm -rf .venv .venv-airflow .venv-airflow-* .venv-bench .venv-checkov .local .aws-sam

@@ -7,6 +7,7 @@ import logging
 import os
 import signal
 import sys
+from pathlib import Path
 from types import FrameType
 
 from local.cli import reaper
@@ -18,7 +19,7 @@ SWITCH_INTERVAL_S = 0.0005
 # How each command opens the log: a command for a stack that runs already must not empty it.
 LOG_MODES = {
     **dict.fromkeys(("demo", "faults", "prewarm", "up"), "w"),
-    **dict.fromkeys(("deploy", "down", "decisions", "check"), "a"),
+    **dict.fromkeys(("airflow", "shell", "deploy", "down", "decisions", "check"), "a"),
 }
 INTERRUPTED = 130  # 128 + SIGINT, as a shell counts
 
@@ -38,6 +39,9 @@ def main() -> int:
     """Run one command; every failure is one line and a non-zero exit."""
     parser = argparse.ArgumentParser(prog="python -m local", description=__doc__)
     parser.add_argument("command", choices=tuple(LOG_MODES))
+    parser.add_argument("arguments", nargs="*", help="airflow: what follows it")
+    parser.add_argument("--dags", type=Path, metavar="FOLDER", help="up: DAG files to read live, for the image's")
+    parser.add_argument("--keep", action="store_true", help="up: keep connections and variables until the next start")
     parser.add_argument("--env", default="", help="check: the environment of samconfig.toml")
     parser.add_argument("--version", default="", help="deploy: the image's version, which becomes its tag")
     parser.add_argument("--only", nargs="+", default=(), metavar="NAME", help="faults: only these")
@@ -82,14 +86,18 @@ def _run(arguments: argparse.Namespace) -> int:
 
     from local.cli import commands
 
+    if arguments.command == "airflow":
+        commands.airflow(arguments.arguments)
     known = {
         "demo": commands.demo,
         "prewarm": commands.prewarm,
-        "up": commands.up,
+        "shell": commands.shell,
         "down": commands.down,
         "decisions": commands.decisions,
     }
     try:
+        if arguments.command == "up":
+            return commands.up(arguments.dags, keeps=arguments.keep)
         if arguments.command == "check":
             return commands.check(arguments.env)
         if arguments.command == "deploy":

@@ -57,6 +57,10 @@ BUNDLE = Kind(r"[a-z][a-z0-9-]{0,30}", "a name of small letters, digits and dash
 BUILDER = Kind(r"docker|podman|buildah", "docker, podman or buildah")
 WORDS = Kind(r"[a-z][a-z0-9-]*", "names, separated by spaces", is_list=True)
 OPTIONS = Kind(r"[^\x00-\x08\x0e-\x1f\x7f]*", "options, quoted as in a shell", is_list=True)
+PACKAGE = Kind(
+    r"[A-Za-z0-9][A-Za-z0-9._-]*(\[[A-Za-z0-9,._-]+\])?((===?|[<>~!]=|[<>])[A-Za-z0-9.*+!]+(,([<>~!]?=|[<>])[A-Za-z0-9.*+!]+)*)?",
+    "a package as in a requirements file, such as polars==1.2",
+)
 UPGRADE = Kind(
     r"--upgrade|--upgrade-package=[A-Za-z0-9][A-Za-z0-9._=-]*", "--upgrade or --upgrade-package=NAME", is_list=True
 )
@@ -64,6 +68,7 @@ UPGRADE = Kind(
 VARIABLES: Mapping[str, Kind] = {
     "AIRFLOW_ON_ECS_STATE": PATH,
     "ANY_BASE": SWITCH,
+    "ARGS": OPTIONS,
     "AUTHORITIES": PATH,
     "AWAKE_HOURS": NUMBER,
     "BASE": IMAGE,
@@ -89,6 +94,7 @@ VARIABLES: Mapping[str, Kind] = {
     "ONLY": WORDS,
     "OPERATORS": PRINCIPAL,
     "OPTIONS": OPTIONS,
+    "PACKAGE": PACKAGE,
     "PLAN": PATH,
     "QUEUE": NAME,
     "REPO": REPO,
@@ -109,6 +115,7 @@ VARIABLES: Mapping[str, Kind] = {
 }
 
 Line = Sequence[str]
+WITH_SEPARATOR = ("airflow", "image")  # their loose values may begin with -
 
 
 @dataclass(frozen=True)
@@ -175,6 +182,8 @@ UV_COMPILE = (
 )
 
 COMMANDS: Mapping[str, Command] = {
+    "add-package": Command(("ops.image.add_package",), loose=("PACKAGE",), required=("PACKAGE",)),
+    "airflow": Command(("local", "airflow"), loose=("ARGS",), required=("ARGS",)),
     "bench": Command(("bench.report",), loose=("FLAGS",)),
     "check": Command(("local", "check"), {"ENV": "env"}, required=("ENV",)),
     "clean-database": Command(
@@ -225,9 +234,10 @@ COMMANDS: Mapping[str, Command] = {
     "settle": Command(
         ("ops.delivery", "settle"), {"ENV": "env", "REVISION": "revision", **STORE}, required=("ENV", "REVISION")
     ),
+    "shell": Command(("local", "shell")),
     "sleep": Command(("ops.sleep", "asleep"), {"ENV": "env", "WAIT": "wait"}, required=("ENV",), refused=UNKNOWN),
     "test-dags": Command(("ops.dag_tests",), {"BUDGET": "budget"}, loose=("DAGS",)),
-    "up": Command(("local", "up")),
+    "up": Command(("local", "up"), {"DAGS": "dags"}, switches={"KEEP": "keep"}),
     "versions": Command(
         ("ops.versions",),
         {"ENV": "env", "WAIT": "wait", "BUNDLE": "bundle", "VERSION": "version"},
@@ -258,7 +268,7 @@ def arguments_of(command: str, environment: Mapping[str, str]) -> list[str]:
     for name, option in (found.several or {}).items():
         words += [f"--{option}", *given(name)] if given(name) else []
     loose = [word for name in found.loose for word in given(name)]
-    return [*words, *(["--"] if command == "image" and loose else []), *loose]
+    return [*words, *(["--"] if command in WITH_SEPARATOR and loose else []), *loose]
 
 
 class _Given:

@@ -27,6 +27,9 @@ ENVIRONMENTS = {
     "bench": (".venv-bench", "requirements/bench.txt"),
 }
 STAMP = ".made-from"
+# A running local stack keeps the packages that it began with: each lock has a folder of its own, and a link names the
+# newest. The one before stays.
+LINKED = ("airflow",)
 # What the tools import from the image and from the functions, as these import it themselves.
 OWN_PACKAGES = {"dev": (".", "airflow_image", "functions")}
 NOT_FOUND = 127
@@ -149,6 +152,7 @@ def make(name: str, python: str) -> None:
         return
     print(f"setup: installing {folder} from {lock}", flush=True)
     uv = find_uv(python)
+    link, target = target, ROOT / f"{folder}-{made_from[:12]}" if name in LINKED else target
     # uv itself may live in the environment that is made anew.
     with tempfile.TemporaryDirectory() as copy:
         uv = shutil.copy2(uv, copy)
@@ -160,7 +164,23 @@ def make(name: str, python: str) -> None:
         fail(f"{folder} could not be installed from {lock}: {last_line(said)}")
     for site in target.glob("lib/python3*/site-packages"):
         (site / "own-packages.pth").write_text(own_packages)
-    stamp.write_text(made_from)
+    (target / STAMP).write_text(made_from)
+    if link != target:
+        point(link, target)
+
+
+def point(link: Path, target: Path) -> None:
+    """Let the link name the folder, and remove the folders of the same name but this one and the one before."""
+    kept = {target.name, os.path.basename(os.path.realpath(link))}  # noqa: PTH119 - the link may lead nowhere
+    if link.is_dir() and not link.is_symlink():
+        shutil.rmtree(link)  # made before there were links
+    fresh = link.with_name(link.name + ".new")
+    fresh.unlink(missing_ok=True)
+    fresh.symlink_to(target.name)
+    fresh.replace(link)
+    for old in link.parent.glob(link.name + "-*"):
+        if old.name not in kept:
+            shutil.rmtree(old, ignore_errors=True)
 
 
 def main() -> None:

@@ -8,6 +8,8 @@ import os
 import signal
 import time
 from collections.abc import Sequence
+from pathlib import Path
+from typing import NoReturn
 
 import redis
 from rich.console import Console
@@ -15,10 +17,12 @@ from rich.console import Console
 from local.scenarios import prewarm as scheduled
 from local.scenarios.demo import run as burst
 from local.scenarios.faults import failures, long_task, run, starvation
-from local.stack import release, sam
+from local.stack import inside, kept, live_dags, release, sam
 from local.stack.advice import advice
 from local.stack.airflow_settings import AIRFLOW, TASKS
 from local.stack.preflight import preflight
+from local.stack.rest_api import RestApi
+from local.stack.seed import find_seed, read_seed
 from local.stack.up import CONFIG_ENV, Stack, outputs_of
 from local.stack.up import up as bring_up
 from local.ui.decisions import line, read_decisions, rows_of, table, unreadable_note
@@ -71,16 +75,56 @@ def prewarm() -> int:
     return scheduled.run()
 
 
-def up() -> int:
-    """Bring the stack up and keep it until a signal, which is its regular end."""
-    with Display() as display, bring_up(display.step, warn=display.warn) as stack:
+def up(dags: Path | None = None, *, keeps: bool = False) -> int:
+    """Bring the stack up and keep it until a signal, which is its regular end. `dags`: a folder that it reads live.
+
+    `keeps`: connections and variables, from the last such start until the next one.
+    """
+    live = None if dags is None else live_dags.check_folder(dags)
+    seed = find_seed(live)
+    read_seed(seed)  # a fault in it shows before anything starts
+    with (
+        Display() as display,
+        bring_up(
+            display.step,
+            warn=display.warn,
+            settings=None if live is None else live_dags.settings(live),
+            reveal=() if live is None else (live,),
+        ) as stack,
+        contextlib.closing(_follow(stack, display, live, [*([kept.KEPT] if keeps else []), seed])) as follower,
+    ):
         _show_addresses(display, stack)
+        if live is not None:
+            display.say(f"  DAG files are read from {live}")
         display.step("the stack runs; Ctrl-C, or `make down` elsewhere, ends it")
         try:
-            monitor(stack, display)
+            monitor(stack, display, failures=follower.lines)
         except KeyboardInterrupt:
+            if keeps:
+                display.step("keeping connections and variables")
+                display.say(f"  {kept.keep().summary()} in {kept.KEPT}")
             display.step("stopping everything")
             return 0
+
+
+def _follow(stack: Stack, display: Display, live: Path | None, seeds: Sequence[Path]) -> live_dags.Follower:
+    """Store the seeds, the last one over the others, and follow the last one and the folder."""
+    api = RestApi(stack.webserver_url, password=stack.password)
+    for seed in filter(Path.exists, seeds):
+        display.say(f"  {live_dags.first_seed(api, seed)} from {seed}")
+    follower = live_dags.Follower(api, folder=live, seed=seeds[-1])
+    follower.start()
+    return follower
+
+
+def airflow(arguments: Sequence[str]) -> NoReturn:
+    """Become Airflow's command line interface in a container of the running stack."""
+    inside.become(["airflow", *arguments])
+
+
+def shell() -> NoReturn:
+    """Become a shell in a container of the running stack."""
+    inside.become(["bash", "--norc", "-i"])
 
 
 def decisions() -> int:
@@ -106,15 +150,19 @@ def decisions() -> int:
 
 
 def deploy(version: str) -> int:
-    """Roll the image `version` out on the running stack. CloudFormation rolls back if a service does not settle."""
+    """Roll the image `version` out on the running stack. CloudFormation rolls back if a service does not settle.
+
+    An empty version stands for one that is made of the image's content.
+    """
     config = preflight(CONFIG_ENV).config
     where = running.find_stack()
     clients = Clients(where.endpoint, where.region)
     with Display() as display:
         display.step("checking the DAG files")
         release.refuse_broken_dags()
-        if not release.build(version, config=config):
-            display.say(f"  the image {version} exists already and is deployed as it was built")
+        version = version or release.make_version()
+        is_new = release.build(version, config=config)
+        display.say(f"  version {version}" + ("" if is_new else ", which exists and is deployed as it was built"))
         display.step("building the functions")
         building = sam.build()
         try:

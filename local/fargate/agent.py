@@ -222,7 +222,7 @@ class Agent:
             folder.mkdir(exist_ok=True)
             shared.append(folder)
             given = {name: str(folder) if value == path else value for name, value in given.items()}
-        user = None if self._users is None else self._users.new(shared=shared)
+        user = None if self._users is None else self._users.new(shared=shared, reveal=(built.packages, built.root))
         env = {
             **built.environment(home),
             **({} if user is None else user.environment),

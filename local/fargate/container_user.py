@@ -61,10 +61,11 @@ class ContainerUsers:
         self._reservations: list[socket.socket] = []
         self._lock = threading.Lock()
 
-    def new(self, *, shared: Sequence[Path] = ()) -> ContainerUser:
+    def new(self, *, shared: Sequence[Path] = (), reveal: Sequence[Path] = ()) -> ContainerUser:
         """Return a user that was not handed out before. Raises UnusableUserError when there is none left.
 
         `shared`: the folders of volumes that several containers of an ECS task mount. All of the group may use them.
+        `reveal`: what this container must reach besides.
         """
         for folder in shared:
             os.chown(folder, -1, GID)
@@ -74,7 +75,7 @@ class ContainerUsers:
                 self._next = self._reserve()
                 self._end = self._next + RANGE
             uid, self._next = self._next, self._next + 1
-        return ContainerUser(ids=UserIds(uid, GID), reveal=(*self._reveal, *shared))
+        return ContainerUser(ids=UserIds(uid, GID), reveal=tuple(dict.fromkeys((*self._reveal, *reveal, *shared))))
 
     def _reserve(self) -> int:
         """Reserve a range that no other stack has, and no process: a stack that was killed may have left some."""
@@ -107,16 +108,18 @@ class UnusableUserError(Exception):
     """An unprivileged user cannot read what containers need; the reason in one line."""
 
 
-def container_users(image: Image, *, authorities: Path, folder: Path) -> ContainerUsers | None:
+def container_users(
+    image: Image, *, authorities: Path, folder: Path, reveal: Sequence[Path] = ()
+) -> ContainerUsers | None:
     """Return the users of the containers, or None if the stack does not run as root: then all have its user.
 
     Before, let such a user read the image, its interpreter and `authorities`; `folder`, which must exist, gets the log.
-    Raise UnusableUserError if it cannot.
+    Raise UnusableUserError if it cannot. `reveal`: what the users must reach besides.
     """
     if os.geteuid() != 0:
         return None
     python = image.packages / "bin" / "python"
-    users = ContainerUsers((*_installations(python), image.packages, image.root, authorities))
+    users = ContainerUsers((*_installations(python), image.packages, image.root, authorities, *reveal))
     user, log_path = users.new(), folder / "container-user.log"
     log_path.unlink(missing_ok=True)
     argv = [str(python), "-c", CHECK, str(image.entrypoint), str(image.root / "VERSION"), str(authorities)]

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import compileall
+import hashlib
 import os
 import py_compile
 import shutil
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
+from agent.versions import CodeHash
 from project import paths
 from project.errors import CommandError
 
 AUTHORITIES = Path("authorities/rds.pem")  # where `make image` puts those of RDS
+CONTENT = "CONTENT"  # a file in the image: the hash of what it was built from
+PACKAGES = "PACKAGES"  # a file in the image: the folder of its packages, of the lock that it was built with
 NOT_IN_IMAGE = shutil.ignore_patterns("__pycache__", "*.pyc", "Dockerfile", "requirements.*", "build.*", "authorities")
 
 
@@ -61,6 +66,17 @@ def copy_sources(target: Path, *, source: Path = paths.IMAGE_SOURCE) -> None:
     shutil.copytree(paths.FLEET, target / paths.FLEET.name, ignore=NOT_IN_IMAGE)
 
 
+def content_of(source: Path = paths.IMAGE_SOURCE) -> str:
+    """Return a hash of all that an image of `source` would hold of the project's files, and of its lock of packages."""
+    with tempfile.TemporaryDirectory(prefix="image-content-") as folder:
+        copied = Path(folder, "image")
+        copy_sources(copied, source=source)
+        files = CodeHash({"image": copied}).read()
+    lock = source / "requirements.txt"
+    packages = lock.read_bytes() if lock.exists() else b""
+    return hashlib.sha256(files.encode() + packages).hexdigest()
+
+
 def compile_sources(root: Path) -> None:
     """Compile the files: containers' users cannot write there, and without bytecode each start would compile again."""
     compileall.compile_dir(root, quiet=2, invalidation_mode=py_compile.PycInvalidationMode.CHECKED_HASH)
@@ -78,6 +94,8 @@ def build(uri: str, version: str, *, source: Path = paths.IMAGE_SOURCE) -> Image
     (fresh / AUTHORITIES.parent).mkdir()
     shutil.copy(paths.AUTHORITY, fresh / AUTHORITIES)
     (fresh / "VERSION").write_text(version)
+    (fresh / CONTENT).write_text(content_of(source))
+    (fresh / PACKAGES).write_text(str(paths.AIRFLOW_ENVIRONMENT.resolve()))
     compile_sources(fresh)
     shutil.rmtree(target, ignore_errors=True)
     fresh.rename(target)
@@ -91,4 +109,15 @@ def load(uri: str) -> Image:
         version = (root / "VERSION").read_text()
     except FileNotFoundError:
         raise UnknownImage(f"image {uri} was not built on this machine") from None
-    return Image(root=root, version=version, packages=paths.AIRFLOW_ENVIRONMENT)
+    packages = root / PACKAGES
+    return Image(
+        root=root,
+        version=version,
+        packages=Path(packages.read_text()) if packages.exists() else paths.AIRFLOW_ENVIRONMENT,
+    )
+
+
+def built_of(content: str) -> list[str]:
+    """Return the tags of the images that have this content."""
+    found = (path.parent for path in paths.IMAGES.glob(f"*/{CONTENT}") if path.read_text() == content)
+    return sorted(folder.name.rpartition("_")[2] for folder in found)

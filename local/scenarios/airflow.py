@@ -42,6 +42,11 @@ class Airflow:
         """Return what Airflow knows of a DAG."""
         return self._call("GET", f"/api/v2/dags/{dag_id}")
 
+    def description(self, dag_id: str) -> str | None:
+        """Return the description of the DAG; None if there is none, or no such DAG."""
+        answer = self._http.get(f"/api/v2/dags/{dag_id}")
+        return answer.json()["description"] if answer.status_code == httpx.codes.OK else None
+
     def wait_for_dag(self, dag_id: str, *, timeout_s: float = DAG_TIMEOUT_S) -> None:
         """Wait until the DAG processor has stored the DAG. Raises CommandError."""
         wait_until(lambda: self.dag_exists(dag_id), what=f"parsing of the DAG {dag_id}", timeout_s=timeout_s)

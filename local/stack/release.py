@@ -57,10 +57,24 @@ def refuse_broken_dags(source: Path = paths.IMAGE_SOURCE) -> None:
         raise CommandError(f"nothing was deployed: the DAG processor would refuse these files\n{said}")
 
 
+def make_version(source: Path = paths.IMAGE_SOURCE) -> str:
+    """Return a version for the present content of `source`: the same one for the same content."""
+    return f"local-{image.content_of(source)[:12]}"
+
+
 def build(version: str, *, config: Environment, source: Path = paths.IMAGE_SOURCE) -> bool:
-    """Build `source` as the image `version`; return False if it exists, because a tag never changes its content."""
+    """Build `source` as the image `version`; return False if it exists, because a tag never changes its content.
+
+    Raises CommandError if it exists and the present content is in no image at all: that would not be deployed, though
+    its author may believe so.
+    """
     uri = image_uri(config.parameters[IMAGE_PARAMETER], version)
     if image.folder(uri).exists():
+        if not image.built_of(image.content_of(source)):
+            raise CommandError(
+                f"VERSION={version} was built before your last change, and would not have it: "
+                "choose another one, or leave VERSION out"
+            )
         return False
     image.build(uri, version, source=source)
     return True

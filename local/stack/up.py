@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import subprocess
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -124,6 +124,7 @@ def up(
     template: str | None = None,
     overrides: Mapping[str, str] | None = None,
     settle_limit_s: float = sam.SETTLE_LIMIT_S,
+    reveal: Sequence[Path] = (),
 ) -> Iterator[Stack]:
     """Bring everything up; call `report` with the name of each step as it begins. End what was started with the block.
 
@@ -132,7 +133,7 @@ def up(
     `source` is what the image is built from. `template` is the text of another template than the committed one, such as
     one with other pools. `overrides` win over the environment's parameters, in this deployment and not in later ones.
     `settle_limit_s`: how long CloudFormation waits for a service to settle in an update of the running stack; 0 for no
-    wait.
+    wait. `reveal`: folders besides the image's that every container must reach.
     Raises CommandError when a part does not start, and at any time when a thread of the stack or its AWS API dies, or
     when the tasks of a service cannot start.
     """
@@ -150,7 +151,7 @@ def up(
         report("deploying the template with sam deploy")
         outputs = _deploy(cleanup, servers, config, source, overrides)
 
-        users = _container_users(config, servers.authority, report)
+        users = _container_users(config, servers.authority, report, reveal)
         if users is not None:
             cleanup.callback(users.close)
         report("starting the services of ECS")
@@ -247,11 +248,13 @@ def _deploy(
     return outputs
 
 
-def _container_users(config: Environment, authority: Authority, report: Report) -> ContainerUsers | None:
+def _container_users(
+    config: Environment, authority: Authority, report: Report, reveal: Sequence[Path]
+) -> ContainerUsers | None:
     """Return the containers' users; when they cannot be used, say so and return None."""
     try:
         built = image.load(config.parameters["ImageUri"])
-        return container_users(built, authorities=authority.ca_bundle, folder=paths.LOGS)
+        return container_users(built, authorities=authority.ca_bundle, folder=paths.LOGS, reveal=reveal)
     except UnusableUserError as error:
         report(f"WARNING: containers run as ROOT, unlike on Fargate: another user cannot run them ({error})")
         return None

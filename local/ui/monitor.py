@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import NoReturn
 
@@ -19,28 +19,38 @@ from local.ui.screen import RESERVED_LINES, fit, problems, with_local_times
 from local.ui.snapshot import Snapshot, read_snapshot
 
 EVERY_S = 1.0
+MOST_BROKEN = 5  # lines about DAG files on a terminal
 
 
-def monitor(stack: Stack, display: Display) -> NoReturn:
-    """Show the stack each second until something interrupts it."""
+def monitor(stack: Stack, display: Display, *, failures: Callable[[], Sequence[str]] = tuple) -> NoReturn:
+    """Show the stack each second until something interrupts it. `failures`: a line for each broken DAG file."""
     pools = declared_pools(stack.clients, stack.outputs)
     changes = ChangeLog(lambda text: display.console.print(text, soft_wrap=True, markup=False))
     shown: RenderableType = Text()
     while True:
-        error = ""
+        error, broken = "", list(failures())
         try:
             snapshot = read_snapshot(stack.broker, pools)
         except redis.RedisError as raised:
             error = f"Redis does not answer ({type(raised).__name__}); the figures are the last ones read"
         if display.console.is_terminal:
             if not error:
-                shown = fit(snapshot, display.console, taken=RESERVED_LINES + 1)
-            display.show(Group(shown, Text(error, style="yellow")))
+                shown = fit(snapshot, display.console, taken=RESERVED_LINES + 1 + min(len(broken), MOST_BROKEN + 1))
+            display.show(Group(draw_broken(broken), shown, Text(error, style="yellow")))
         else:
             if not error:
                 changes.print_snapshot(snapshot)
             changes.print_if_new("broker", error)
+            changes.print_broken(broken)
         time.sleep(EVERY_S)
+
+
+def draw_broken(lines: Sequence[str]) -> Text:
+    """Draw why DAG files do not import, a line each, the first MOST_BROKEN of them."""
+    shown = [f"✗ {line_}" for line_ in lines[:MOST_BROKEN]]
+    if len(lines) > MOST_BROKEN:
+        shown.append(f"  and {len(lines) - MOST_BROKEN} more: see the UI")
+    return Text("\n".join(shown), style="bold red", overflow="ellipsis", no_wrap=True)
 
 
 class ChangeLog:
@@ -50,6 +60,7 @@ class ChangeLog:
         self._say = say
         self._printed: dict[str, str] = {}  # by topic
         self._decisions: dict[str, Decision] = {}  # the last one printed, by pool
+        self._broken: set[str] = set()
 
     def print_snapshot(self, snapshot: Snapshot) -> None:
         """Print what differs from what was printed before."""
@@ -63,6 +74,15 @@ class ChangeLog:
                 self._say(line(replace(row, times=1)))
                 self._decisions[row.decision["pool"]] = row.decision
         self.print_if_new("problems", "; ".join([*problems(snapshot), *filter(None, [snapshot.note])]))
+
+    def print_broken(self, lines: Sequence[str]) -> None:
+        """Print each line about DAG files that was not there before, and when all is well again."""
+        for line_ in lines:
+            if line_ not in self._broken:
+                self._say(line_)
+        if self._broken and not lines:
+            self._say("every DAG file imports")
+        self._broken = {*lines}
 
     def print_if_new(self, topic: str, text: str) -> None:
         """Print the text unless it is the topic's last one. An empty text is remembered and not printed."""

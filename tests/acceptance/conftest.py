@@ -27,14 +27,14 @@ Address = tuple[str, int]
 class Command:
     """One `make` command in a session of its own, with its output in a file."""
 
-    def __init__(self, target: str, *, state: Path, log_path: Path) -> None:
+    def __init__(self, target: str, *variables: str, state: Path, log_path: Path) -> None:
         self.state, self.log_path = state, log_path
         self.seen: set[psutil.Process] = set()
         self.listened: set[Address] = set()
         env = {k: v for k, v in os.environ.items() if not k.startswith(("MAKE", "MFLAGS", "COV"))}
         with log_path.open("wb") as log:
             self.process = subprocess.Popen(
-                ["make", target],
+                ["make", target, *variables],
                 cwd=ROOT,
                 env={**env, STATE_VARIABLE: str(state)},
                 stdin=subprocess.DEVNULL,
@@ -104,8 +104,10 @@ def command(tmp_path: Path) -> Iterator[Callable[..., Command]]:
     """
     made: list[Command] = []
 
-    def start(target: str, state: str = "state") -> Command:
-        made.append(Command(target, state=tmp_path / state, log_path=tmp_path / f"{target}-{len(made)}.log"))
+    def start(target: str, *variables: str, state: str = "state") -> Command:
+        made.append(
+            Command(target, *variables, state=tmp_path / state, log_path=tmp_path / f"{target}-{len(made)}.log")
+        )
         return made[-1]
 
     yield start

@@ -16,7 +16,7 @@ from bench.micro.page.sample_fleet import a_member
 from fleet import registry
 from fleet.pools import read_pools
 from fleet.registry import Registry
-from local.ui.monitor import ChangeLog
+from local.ui.monitor import MOST_BROKEN, ChangeLog, draw_broken
 from local.ui.screen import RESERVED_LINES, fit, save_svg
 from local.ui.snapshot import Snapshot, read_snapshot
 
@@ -116,3 +116,19 @@ def test_the_picture_is_an_svg_that_loads_nothing(snapshot: Snapshot, tmp_path: 
     shown = "".join(ElementTree.fromstring(text).itertext()).replace("\xa0", " ")  # noqa: S314 - written by this test
     assert "make up" in shown
     assert "Out of sync" in shown
+
+
+def test_import_errors_stand_on_the_terminal_a_line_each_and_many_are_counted() -> None:
+    assert draw_broken([]).plain == ""
+    lines = [f"load_{number}.py:7: ValueError: [red]" for number in range(MOST_BROKEN + 2)]
+    drawn_lines = draw_broken(lines).plain.splitlines()
+    assert drawn_lines[0] == "✗ load_0.py:7: ValueError: [red]"
+    assert drawn_lines[MOST_BROKEN:] == ["  and 2 more: see the UI"]
+
+
+def test_without_a_terminal_each_import_error_is_printed_once_and_their_end() -> None:
+    said: list[str] = []
+    changes = ChangeLog(said.append)
+    for lines in ([], ["a.py:1: x"], ["a.py:1: x", "b.py:2: y"], ["b.py:2: y"], [], []):
+        changes.print_broken(lines)
+    assert said == ["a.py:1: x", "b.py:2: y", "every DAG file imports"]

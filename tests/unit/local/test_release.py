@@ -56,7 +56,9 @@ def test_an_invalid_tag_is_refused_in_one_line(version: str) -> None:
         release.image_uri("airflow-on-ecs:local", version)
 
 
-def test_a_version_that_was_built_is_not_built_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_version_that_was_built_is_not_built_again_and_does_not_hide_a_change(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(paths, "IMAGES", tmp_path / "images")
     monkeypatch.setattr(paths, "AUTHORITY", tmp_path / "ca.pem")
     paths.AUTHORITY.write_text("a certificate")
@@ -65,9 +67,25 @@ def test_a_version_that_was_built_is_not_built_again(tmp_path: Path, monkeypatch
     dag = source / "dags" / "a.py"
     dag.write_text("first")
     assert release.build("2", config=CONFIG, source=source)
-    dag.write_text("second")
     assert not release.build("2", config=CONFIG, source=source)
+    dag.write_text("second")
+    with pytest.raises(CommandError, match="VERSION=2 was built before your last change"):
+        release.build("2", config=CONFIG, source=source)
+    assert release.build("3", config=CONFIG, source=source)
+    assert not release.build("2", config=CONFIG, source=source)  # back on purpose: the change is in an image
     assert (image.load("airflow:2").root / "dags" / "a.py").read_text() == "first"
+
+
+def test_a_version_that_is_made_follows_files_and_packages(tmp_path: Path) -> None:
+    (tmp_path / "dags").mkdir()
+    dag, lock = tmp_path / "dags" / "a.py", tmp_path / "requirements.txt"
+    made = set()
+    for text, packages in (("first", ""), ("second", ""), ("second", "polars==1.0"), ("first", "")):
+        dag.write_text(text)
+        lock.write_text(packages)
+        made.add(release.make_version(tmp_path))
+    assert len(made) == 3
+    assert all(release.image_uri("airflow:local", version) for version in made)
 
 
 def test_an_image_brings_the_authority_of_this_machines_database(

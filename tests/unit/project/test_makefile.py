@@ -108,6 +108,7 @@ def test_another_make_below_gets_no_variable_to_expand(checkout: Path, planted: 
 GOOD: Values = {
     "AIRFLOW_ON_ECS_STATE": "/tmp/a state",
     "ANY_BASE": "1",
+    "ARGS": "dags list -o json",
     "AUTHORITIES": "my own.pem",
     "AWAKE_HOURS": "55.5",
     "BASE": "registry.example:5000/python:3.12",
@@ -133,6 +134,7 @@ GOOD: Values = {
     "ONLY": "redis broker-full",
     "OPERATORS": "arn:aws:iam::123456789012:role/a arn:aws:iam::123456789012:user/b",
     "OPTIONS": "--build-arg X='a b' --no-cache",
+    "PACKAGE": "polars[pandas]>=1.2,<2",
     "PLAN": "/tmp/the output",
     "QUEUE": "default",
     "REPO": "me/airflow",
@@ -162,7 +164,7 @@ class TestVariable:
     def test_may_not_be_an_option_nor_hold_control_characters(self, name: str) -> None:
         kind = command.VARIABLES[name]
         values = ["x\x1b[2J", "x\x00"]
-        if name not in ("FLAGS", "OPTIONS"):
+        if name not in ("ARGS", "FLAGS", "OPTIONS"):
             values += ["--endpoint-url=http://127.0.0.1", "-x"]
         for value in values:
             with pytest.raises(ValueError, match=r".*"):
@@ -187,6 +189,8 @@ class TestVariable:
         ),
         ("deploy-local", ["VERSION"], [["-m", "local", "deploy", "--version=4c1f0e6a90b2"]]),
         ("test-dags", ["DAGS", "BUDGET"], [["-m", "ops.dag_tests", "--budget=2.5", "../my dags"]]),
+        ("up", ["DAGS", "KEEP"], [["-m", "local", "up", "--dags=../my dags", "--keep"]]),
+        ("airflow", ["ARGS"], [["-m", "local", "airflow", "--", "dags", "list", "-o", "json"]]),
         ("check", ["ENV"], [["-m", "local", "check", "--env=qa"]]),
         ("sleep", ["ENV", "WAIT"], [["-m", "ops.sleep", "asleep", "--env=qa", "--wait=600"]]),
         (

@@ -86,3 +86,49 @@ def test_locks_carry_hashes_and_no_registry(lock: str) -> None:
     text = (setup_env.ROOT / lock).read_text()
     assert "--hash=sha256:" in text
     assert "://" not in text.replace("git+https://", "")
+
+
+class TestImagePackages:
+    """A running stack uses them, so a new lock must not take them away."""
+
+    @pytest.fixture
+    def root(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+        """Return a checkout with one lock, whose uv makes environments without packages."""
+        monkeypatch.setattr(setup_env, "ROOT", tmp_path)
+        (tmp_path / "airflow_image").mkdir()
+        uv = tmp_path / "uv"
+        uv.write_text('#!/bin/sh\nif [ "$1" = venv ]; then for last; do :; done; mkdir -p "$last/bin"; fi\n')
+        uv.chmod(0o755)
+        monkeypatch.setattr(setup_env, "find_uv", lambda _: str(uv))
+        return tmp_path
+
+    def renewed(self, root: Path, lock: str) -> Path:
+        """Install the packages of this lock; return the folder that a stack would start with."""
+        (root / "airflow_image" / "requirements.txt").write_text(lock)
+        setup_env.make("airflow", sys.executable)
+        return (root / ".venv-airflow").resolve()
+
+    def test_of_the_lock_before_stay_and_older_ones_go(self, root: Path) -> None:
+        first, second = self.renewed(root, "a==1"), self.renewed(root, "a==2")
+        assert first != second
+        assert first.is_dir()
+        third = self.renewed(root, "a==3")
+        assert (first.exists(), second.exists(), third.exists()) == (False, True, True)
+
+    def test_are_not_installed_again_for_the_same_lock(self, root: Path) -> None:
+        first = self.renewed(root, "a==1")
+        (first / "here").touch()
+        assert (self.renewed(root, "a==1") / "here").exists()
+
+    def test_replace_a_folder_from_before_there_were_links(self, root: Path) -> None:
+        (root / ".venv-airflow" / "bin").mkdir(parents=True)
+        assert self.renewed(root, "a==1").name.startswith(".venv-airflow-")
+        assert (root / ".venv-airflow").is_symlink()
+
+    def test_stay_while_others_are_installed_in_vain(self, root: Path) -> None:
+        first = self.renewed(root, "a==1")
+        (root / "uv").write_text("#!/bin/sh\necho no such package; exit 1\n")
+        with pytest.raises(SystemExit, match="no such package"):
+            self.renewed(root, "a==2")
+        assert (root / ".venv-airflow").resolve() == first
+        assert (first / setup_env.STAMP).exists()
