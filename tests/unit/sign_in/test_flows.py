@@ -16,7 +16,7 @@ def test_a_flow_is_known_in_the_browser_that_began_it_to_every_webserver_with_th
     assert flows.Cookies("a-secret-of-nobody").find(SENT, state=FLOW.state, now=1001.0) == FLOW
 
 
-@pytest.mark.parametrize("state", ["other", "", FLOW.state + "x"])
+@pytest.mark.parametrize("state", ["other", "", FLOW.state + "x"], ids=["other", "empty", "longer"])
 def test_another_state_is_not_known(state: str) -> None:
     assert COOKIES.find(SENT, state=state, now=1001.0) is None
 
