@@ -58,7 +58,7 @@ def main(arguments: Sequence[str]) -> int:
         if options.wait and wait_for_bundle(stack, bundle, done.version, seconds=options.wait):
             return UNSEEN
         if done.is_new and folder is not None:
-            _clean(delivery, stack, bundle, keep=options.keep)
+            remove_old(delivery, stack, bundle, keep=options.keep)
     except (CommandError, FunctionFailed, BotoCoreError, ClientError) as error:
         print(f"make dags: {error}", file=sys.stderr)
         return 1
@@ -93,7 +93,7 @@ def listing(pointer: Pointer, bundle: str) -> Iterator[str]:
         yield f"{'*' if number == 0 else ' '} {each.version[:SHORT]}  {at}  {each.files} files"
 
 
-def _clean(delivery: Delivery, stack: DeployedStack, bundle: str, *, keep: int) -> None:
+def remove_old(delivery: Delivery, stack: DeployedStack, bundle: str, *, keep: int) -> None:
     """Remove old versions, if there are any, but none that an unfinished run uses.
 
     Which ones these are the scheduler knows. Without its word nothing is removed.

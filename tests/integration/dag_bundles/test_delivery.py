@@ -1,5 +1,7 @@
 """An upload to a real S3 is current whole or not at all, whatever happens on the way."""
 
+import io
+import json
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -10,7 +12,11 @@ import pytest
 
 from dag_bundles.bucket import BundleBucket
 from dag_bundles.store import VersionStore
+from fleet.bundles import Bundle as Reported
+from fleet.bundles import Bundles, VersionInUse
+from ops.dags.__main__ import remove_old
 from ops.dags.delivery import CLEAN_WITHIN_S, Delivery
+from ops.deployed import DeployedStack
 from project.errors import CommandError
 from tests.support.aws_api import AwsApi
 from tests.support.bundles import Bundle, Cut, folder
@@ -186,3 +192,42 @@ class Removing(Cut):
 
     def get_paginator(self, name: str) -> Any:
         return self.s3.get_paginator(name)
+
+
+class Answering:
+    """A stack's version check that says these bundles."""
+
+    def __init__(self, bundles: Bundles | None) -> None:
+        self._record = {"bundles": None if bundles is None else [each.to_record() for each in bundles]}
+
+    def describe_stacks(self, **_: Any) -> dict[str, Any]:
+        return {"Stacks": [{"Outputs": [{"OutputKey": "VersionCheckFunctionName", "OutputValue": "f"}]}]}
+
+    def invoke(self, **_: Any) -> dict[str, Any]:
+        return {"Payload": io.BytesIO(json.dumps(self._record).encode())}
+
+    @property
+    def stack(self) -> DeployedStack:
+        return DeployedStack(name="s", cloudformation=self, functions=self, client=lambda _: self)
+
+
+def test_after_an_upload_only_versions_go_that_the_scheduler_says_no_run_uses(
+    bundle: Bundle, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A DAG may have moved to another bundle since its run began."""
+    versions = push_several(bundle, tmp_path, 4)
+    uses = (VersionInUse(version=versions[0], runs=1, tasks=0),)
+    known = Answering((Reported(name="another", version="x", since=1.0, in_use=uses),))
+    remove_old(bundle.delivery(), known.stack, "dags", keep=2)
+    assert capsys.readouterr().out == "dags: 1 old version removed\n"
+    assert [each.version for each in bundle.delivery().pointer().entries] == [versions[3], versions[2], versions[0]]
+
+
+def test_while_it_is_unknown_which_versions_runs_use_all_stay(
+    bundle: Bundle, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    push_several(bundle, tmp_path, 4)
+    before = bundle.stored()
+    remove_old(bundle.delivery(), Answering(None).stack, "dags", keep=2)
+    assert "old versions stay" in capsys.readouterr().out
+    assert bundle.stored() == before
