@@ -33,6 +33,7 @@ def test_another_state_is_not_known(state: str) -> None:
         URLSafeSerializer("a-secret-of-nobody").dumps({"state": FLOW.state}),  # made for something else
         URLSafeSerializer("a-secret-of-nobody", salt=flows.SALT).dumps({"state": FLOW.state}),  # of another release
     ],
+    ids=["empty", "text", "longer", "part", "secret", "other", "made-for-something-else", "other-release"],
 )
 def test_a_cookie_that_was_not_made_for_this_sign_in_is_not_taken(value: str) -> None:
     assert COOKIES.find({FLOW.cookie: value}, state=FLOW.state, now=1001.0) is None
