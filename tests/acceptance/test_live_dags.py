@@ -98,6 +98,8 @@ def test_a_folder_of_dag_files_is_live(command: Callable[..., Command], tmp_path
     (instance,) = airflow.task_instances("live", run)
     assert f"the task says hello edit {EDITS - 1}" in airflow.log(instance)
 
+    airflow.close()
+
     (folder / "broken.py").write_text("from airflow.sdk import dag\nimport nosuch\n")
     error_s = seconds_until(lambda: "broken.py:2: ModuleNotFoundError" in stack.said, limit_s=60)
     (folder / "broken.py").unlink()
