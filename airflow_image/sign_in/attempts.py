@@ -39,8 +39,9 @@ class Attempts:
             now = self._clock()
             waits = [self._wait_s(key, most, now) for key, most in keys]
             if max(waits) <= 0:
+                # Only now: attempts that are refused must not push others' counts out.
                 for key, _ in keys:
-                    self._at[key].append(now)
+                    self._at.setdefault(key, deque()).append(now)
             while len(self._at) > MOST_KEYS:
                 self._at.popitem(last=False)
             return max(waits)
@@ -53,7 +54,9 @@ class Attempts:
                     found.pop()
 
     def _wait_s(self, key: str, most: int, now: float) -> float:
-        at = self._at.setdefault(key, deque())
+        at = self._at.get(key)
+        if at is None:
+            return 0.0
         self._at.move_to_end(key)
         while at and at[0] <= now - WINDOW_S:
             at.popleft()

@@ -70,6 +70,14 @@ def test_memory_is_bounded() -> None:
     assert failed(attempts, 1) == [0.0]  # forgotten: it was the oldest
 
 
+def test_attempts_that_are_refused_make_no_one_forget_others() -> None:
+    attempts = Attempts(clock=Clock())
+    failed(attempts, MOST_WITH_A_NAME)
+    for number in range(MOST_KEYS):
+        failed(attempts, 1, address="10.0.0.2", name=f"user{number}")
+    assert failed(attempts, 1) == [WINDOW_S]
+
+
 @pytest.mark.parametrize(
     ("forwarded_for", "address"),
     [("", "127.0.0.1"), ("10.0.0.1", "10.0.0.1"), ("1.2.3.4, 10.0.0.1", "10.0.0.1"), ("1.2.3.4,", "127.0.0.1")],
