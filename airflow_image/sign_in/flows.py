@@ -15,6 +15,7 @@ from itsdangerous import BadData, URLSafeSerializer
 PREFIX = "sign_in_"
 SALT = "sign-in"
 LASTS_S = 600
+AHEAD_S = 60  # another webserver, whose clock is ahead, may have begun it
 # Tabs of one browser that may sign in at once: an older one starts again.
 MOST = 5
 LONGEST_TARGET = 1000  # characters: a browser drops a cookie of more than 4096 bytes
@@ -69,4 +70,4 @@ class Cookies:
             flow = Flow(**self._signer.loads(value))
         except (BadData, TypeError):  # TypeError: of a release whose flows have other fields
             return None
-        return flow if 0 <= now - flow.began < LASTS_S else None
+        return flow if -AHEAD_S <= now - flow.began < LASTS_S else None
