@@ -117,6 +117,6 @@ def _key(described: Any) -> jwt.PyJWK | None:
     try:
         key = jwt.PyJWK(described)
         is_strong = described["kty"] != "RSA" or key.key.key_size >= LEAST_RSA_BITS
-    except (jwt.PyJWTError, ValueError, TypeError, AttributeError):
+    except (jwt.PyJWTError, ValueError, TypeError, AttributeError, NotImplementedError):  # the last: of "none"
         return None
     return key if is_strong else None

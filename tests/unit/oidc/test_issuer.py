@@ -101,3 +101,10 @@ def test_an_address_without_tls_is_not_taken(world: World, url: Any) -> None:
     world.metadata["authorization_endpoint"] = url
     with pytest.raises(ProviderAway, match="its metadata have no usable authorization_endpoint"):
         world.issuer.endpoint("authorization_endpoint")
+
+
+def test_a_key_of_no_algorithm_leaves_the_others_known(world: World) -> None:
+    world.keys.insert(0, {**public_key(KEY, "none"), "alg": "none"})
+    assert world.issuer.key("first").key_id == "first"
+    with pytest.raises(UnknownKey):
+        world.issuer.key("none")
