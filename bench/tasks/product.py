@@ -89,6 +89,7 @@ class Product(System):
             "BROKER_PORT": str(servers.redis.port),
             "BROKER_READER_PASSWORD": servers.password,
             "BROKER_SCHEME": "redis",
+            "DAG_BUCKET": BUCKET,
             "DATABASE_HOST": servers.postgres.host,
             "DATABASE_NAME": self.name,
             "DATABASE_PASSWORD": servers.password,
@@ -105,6 +106,7 @@ class Product(System):
             "PUBLIC_PORT": str(self.url_port),
             "SHARED_FOLDER": str(self._shared),
             "STS_URL": f"{servers.aws_url}/",
+            "XCOM_BUCKET": BUCKET,
             POOLS: self._pools(slots, has_limits='"max"' in str(given.get(POOLS))),
         }
 

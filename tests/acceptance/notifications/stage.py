@@ -38,7 +38,8 @@ POOLS = (LOUD, replace(LOUD, name="quiet", queues=("quiet",), publishes=()))
 PREFIX = "airflow/local"
 SENDER = "airflow@example.com"
 TOKEN = "T000/B000/a-secret-of-the-webhook"
-FAILING = ("mailing", "publishing", "refused", "slacking", "teaming")
+FAILING = ("mailing", "publishing", "refused", "slacking", "teaming", "whole")
+TOPICS = ("alerts", "dags")
 LATE, CROSSING = "late", "crossing"
 THRESHOLD_KIB = "64"
 ENDED = ("failed", "success")
@@ -84,6 +85,7 @@ def main(results: Path) -> None:
     for name, text in examples().items():
         (source / "dags" / f"{name}.py").write_text(text)
     given = {"MailFrom": SENDER, "ConnectionsPrefix": PREFIX, "QuietMin": "1", "XComThresholdKib": THRESHOLD_KIB}
+    given["AirflowTopicArns"] = "arn:aws:sns:us-east-1:123456789012:dags"
     webhook = Webhook()
     template = render(build(POOLS))
     with webhook.serve() as url, up(say, warn=say, source=source, template=template, overrides=given) as stack:
@@ -97,10 +99,10 @@ def main(results: Path) -> None:
             wait_until(lambda: len(_mails()) > 1, what="mail about a deadline", timeout_s=ARRIVAL_TIMEOUT_S)
             found["late"] = late
             found["crossing"] = _crossing(stack, airflow, crossing)
-        received = stack.clients.sqs.receive_message(QueueUrl=queue, MaxNumberOfMessages=10).get("Messages", [])
+        received = _received(stack, queue)
         found |= {
             "mails": _mails(),
-            "topic": [json.loads(message["Body"]) for message in received],
+            "topics": received,
             "posted": webhook.posted,
             "refused": stack.refusals.seen(),
             "site": stack.webserver_url,
@@ -117,16 +119,31 @@ def examples() -> dict[str, str]:
 
 
 def _prepare(stack: Stack, url: str) -> str:
-    """Make the team's topic and the secrets of the webhooks; return the queue that gets the topic's messages."""
+    """Make the team's topics and the secrets of the webhooks; return the queue that gets the topics' messages."""
     clients = stack.clients
-    topic = clients.sns.create_topic(Name="alerts")["TopicArn"]
     queue = str(clients.sqs.create_queue(QueueName="alerts")["QueueUrl"])
     arn = clients.sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
-    clients.sns.subscribe(TopicArn=topic, Protocol="sqs", Endpoint=arn)
+    for name in TOPICS:
+        topic = clients.sns.create_topic(Name=name)["TopicArn"]
+        clients.sns.subscribe(TopicArn=topic, Protocol="sqs", Endpoint=arn)
     for name in ("slack", "teams"):
         connection = {"conn_type": "http", "host": f"{url}/{name}/{TOKEN}"}
         clients.secretsmanager.create_secret(Name=f"{PREFIX}/connections/{name}", SecretString=json.dumps(connection))
     return queue
+
+
+def _received(stack: Stack, queue: str) -> dict[str, Any]:
+    """Return the message of each topic, by its name, once each has one."""
+    found: dict[str, Any] = {}
+
+    def has_all() -> bool:
+        answer = stack.clients.sqs.receive_message(QueueUrl=queue, MaxNumberOfMessages=10)
+        for message in (json.loads(each["Body"]) for each in answer.get("Messages", [])):
+            found[message["TopicArn"].rpartition(":")[2]] = message
+        return found.keys() == set(TOPICS)
+
+    wait_until(has_all, what="message of each topic", timeout_s=ARRIVAL_TIMEOUT_S)
+    return found
 
 
 def _run(airflow: Airflow) -> dict[str, str]:

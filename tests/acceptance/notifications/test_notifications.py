@@ -33,13 +33,17 @@ def test_a_missed_deadline_sends_a_mail(results: Any) -> None:
 
 
 def test_a_pool_publishes_and_another_is_refused(results: Any) -> None:
-    (message,) = results["topic"]
+    message = results["topics"]["alerts"]
     assert message["Subject"] == "Airflow"
     assert message["Message"].startswith(f"fail of publishing failed: {results['site']}/dags/publishing/")
     (refusal,) = results["refused"]
     assert "QuietTaskRole" in refusal
     assert "sns:Publish" in refusal
     assert "not authorized to perform: sns:Publish" in results["logs"]["refused"]
+
+
+def test_a_callback_of_a_dag_publishes_to_a_topic_of_the_service_airflow(results: Any) -> None:
+    assert results["topics"]["dags"]["Message"] == "whole failed"
 
 
 def test_slack_and_teams_get_what_they_expect(results: Any) -> None:
