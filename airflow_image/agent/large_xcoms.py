@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 # The keys of what stands for a value in the database, and in the UI.
 WHERE, SIZE = "airflow_on_ecs.large_xcom", "bytes"
 KIB = 1024
+# Another task's value must not take all memory of the task that reads it.
+MOST_BYTES = 256 * KIB * KIB
+INSTEAD = "write the data into a bucket of yours, and return where it is"
 _NAME = re.compile(r"[A-Za-z0-9-]+/[0-9a-f]{32}")  # of an object: the pool that wrote it, and what no one can guess
 
 
@@ -62,6 +65,8 @@ class LargeXCom(BaseXCom):  # type: ignore[misc]  # mypy is told not to look int
         data = json.dumps(plain, separators=(",", ":")).encode()
         if len(data) < least:
             return plain
+        if len(data) > MOST_BYTES:
+            raise LargeXComError(f"the XCom {key!r} has {len(data):,} bytes, more than {MOST_BYTES:,}: {INSTEAD}")
         bucket, name = os.environ[variables.XCOM_BUCKET], f"{os.environ[variables.XCOM_PREFIX]}/{uuid.uuid4().hex}"
         try:
             _client().put_object(Bucket=bucket, Key=name, Body=data, ContentType="application/json")
@@ -77,13 +82,19 @@ class LargeXCom(BaseXCom):  # type: ignore[misc]  # mypy is told not to look int
             return BaseXCom.deserialize_value(result)
         try:
             answer = _client().get_object(Bucket=os.environ[variables.XCOM_BUCKET], Key=name)
-            data = answer["Body"].read()
+            length, data = int(answer["ContentLength"]), b""
+            if length <= MOST_BYTES:
+                data = answer["Body"].read()
         except _aws_errors() as error:
             # S3 says "access denied" also of what is not there, to those who may not list the bucket.
             raise LargeXComError(
                 f"the XCom at {result.value[WHERE]} cannot be read from S3: {error}. It is deleted when it is older "
                 "than the parameter TaskLogDays says: run the task that returned it again"
             ) from error
+        if length > MOST_BYTES:
+            raise LargeXComError(
+                f"the XCom at {result.value[WHERE]} has {length:,} bytes, more than {MOST_BYTES:,}: {INSTEAD}"
+            )
         return BaseXCom.deserialize_value(_Held(value=json.loads(data)))
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -35,8 +35,8 @@ class Person:
 def parse_mapping(text: str) -> Roles:
     """Return the roles of each group: JSON like {"team": "Op", "leads": ["Op", "Analyst"]}. Raises MappingError."""
     try:
-        content = json.loads(text or "{}")
-    except ValueError:
+        content = json.loads(text or "{}", object_pairs_hook=_once_each)
+    except (ValueError, RecursionError):
         raise MappingError("it is not JSON") from None
     if not isinstance(content, dict):
         raise MappingError("it is not a JSON object")
@@ -47,6 +47,14 @@ def parse_mapping(text: str) -> Roles:
             raise MappingError(f"group {group} has neither a role nor a list of roles")
         mapping[group] = tuple(roles)
     return mapping
+
+
+def _once_each(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+    """Return an object of JSON. Raises MappingError for a name that it has twice: only the last would count."""
+    names = [name for name, _ in pairs]
+    if twice := next((name for name in names if names.count(name) > 1), None):
+        raise MappingError(f"group {twice} is in it twice")
+    return dict(pairs)
 
 
 def person_of(claims: Mapping[str, Any], *, mapping: Roles, groups_claim: str) -> Person:
@@ -66,7 +74,12 @@ def person_of(claims: Mapping[str, Any], *, mapping: Roles, groups_claim: str) -
     return Person(
         key=f"{key}@{PROVIDER_DOMAIN}",
         name=f"{PREFIX}{SEPARATOR}{readable}{SEPARATOR}{key[:8]}",
-        first_name=first_name[:LONGEST_NAME],
-        last_name=last_name[:LONGEST_NAME],
+        first_name=_printable(first_name),
+        last_name=_printable(last_name),
         roles=tuple(sorted(roles)),
     )
+
+
+def _printable(name: str) -> str:
+    """Return a name without what a database refuses, NUL, or a log shows as another line."""
+    return "".join(letter for letter in name if letter.isprintable())[:LONGEST_NAME]

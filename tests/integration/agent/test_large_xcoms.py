@@ -40,6 +40,14 @@ def without(name, call, value):
     finally:
         os.environ[name] = given
 
+def at_most(size, call, value):
+    large_xcoms = sys.modules["agent.large_xcoms"]
+    given, large_xcoms.MOST_BYTES = large_xcoms.MOST_BYTES, size
+    try:
+        return told(call, value)
+    finally:
+        large_xcoms.MOST_BYTES = given
+
 before = set(sys.modules)
 small = [read(write({"a": 1})), read(write({"bytes": 1})), read(write(None))]
 imported = sorted(set(sys.modules) - before)
@@ -54,6 +62,7 @@ answer({
     "read": [len(read(each)) for each in sizes],
     "rich": [sorted(rich), read(rich) == value],
     "switched off": [without("XCOM_THRESHOLD_KIB", *each) for each in ((write, "x" * 5000), (read, sizes[1]))],
+    "too large": [at_most(1023, *each) for each in ((write, "x" * 5000), (read, sizes[1]))],
     "unwritten": without("XCOM_BUCKET", write, "x" * 5000),
     "references": {name: told(read, reference) for name, reference in references.items()},
 })
@@ -119,6 +128,12 @@ def test_a_value_that_cannot_be_written_is_an_error(found: Any) -> None:
     kind, text = found["unwritten"]
     assert kind == "LargeXComError"
     assert "'k' of 5,002 bytes cannot be written to S3" in text
+
+
+def test_a_value_too_large_for_the_memory_of_tasks_is_neither_written_nor_read(found: Any) -> None:
+    for (kind, text), size in zip(found["too large"], ("5,002", "1,024"), strict=True):
+        assert kind == "LargeXComError"
+        assert f"has {size} bytes, more than 1,023: write the data into a bucket of yours" in text
 
 
 def test_a_value_that_is_gone_is_an_error_and_never_what_stands_for_it(found: Any, bucket: str) -> None:

@@ -76,8 +76,27 @@ def test_without_a_mapping_no_group_has_a_role(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["{", "[]", '"Admin"', '{"a": []}', '{"a": 1}', '{"a": [1]}', '{"a": ""}', '{"a": {}}']
+    "text",
+    [
+        "{",
+        "[]",
+        '"Admin"',
+        '{"a": []}',
+        '{"a": 1}',
+        '{"a": [1]}',
+        '{"a": ""}',
+        '{"a": {}}',
+        '{"a": "Viewer", "a": "Admin"}',
+        "[" * 100_000,
+    ],
+    ids=lambda text: text[:24],
 )
 def test_what_is_no_mapping_is_refused(text: str) -> None:
     with pytest.raises(MappingError):
         parse_mapping(text)
+
+
+def test_a_name_holds_nothing_that_a_database_refuses_or_that_begins_a_line() -> None:
+    claims = {"iss": "https://provider.example", "sub": "1", "given_name": "Ada\0\nB", "family_name": "L\r"}
+    person = person_of(claims, mapping={}, groups_claim="groups")
+    assert (person.first_name, person.last_name) == ("AdaB", "L")
