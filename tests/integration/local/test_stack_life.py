@@ -21,7 +21,7 @@ BROKEN = {
     "DependsOn": ["FlowerService", "AirflowService", "WorkerService", "Balancer"],
     "Properties": {"Cluster": {"Ref": "Cluster"}, "TaskDefinition": "nothing:1"},
 }
-KEPT_ON_DELETION = {"AccessLogBucket", "FernetSecret", "Key", "LogBucket", "XComBucket"}
+KEPT_ON_DELETION = {"AccessLogBucket", "DagBucket", "FernetSecret", "Key", "LogBucket", "XComBucket"}
 
 
 @dataclass
