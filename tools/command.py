@@ -296,7 +296,8 @@ def main(arguments: Sequence[str], environment: Mapping[str, str]) -> NoReturn:
 
     After `--check` nothing is run: what takes long before the command can be left out when it would be refused.
     """
-    checks_only, (command, *more) = arguments[0] == "--check", [word for word in arguments if word != "--check"]
+    checks_only = arguments[0] == "--check"
+    command, *more = arguments[1:] if checks_only else arguments
     try:
         words = arguments_of(command, environment)
     except BadVariable as error:

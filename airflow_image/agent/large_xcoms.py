@@ -82,19 +82,17 @@ class LargeXCom(BaseXCom):  # type: ignore[misc]  # mypy is told not to look int
             return BaseXCom.deserialize_value(result)
         try:
             answer = _client().get_object(Bucket=os.environ[variables.XCOM_BUCKET], Key=name)
-            length, data = int(answer["ContentLength"]), b""
-            if length <= MOST_BYTES:
-                data = answer["Body"].read()
+            if (length := int(answer["ContentLength"])) > MOST_BYTES:
+                raise LargeXComError(
+                    f"the XCom at {result.value[WHERE]} has {length:,} bytes, more than {MOST_BYTES:,}: {INSTEAD}"
+                )
+            data = answer["Body"].read()
         except _aws_errors() as error:
             # S3 says "access denied" also of what is not there, to those who may not list the bucket.
             raise LargeXComError(
                 f"the XCom at {result.value[WHERE]} cannot be read from S3: {error}. It is deleted when it is older "
                 "than the parameter TaskLogDays says: run the task that returned it again"
             ) from error
-        if length > MOST_BYTES:
-            raise LargeXComError(
-                f"the XCom at {result.value[WHERE]} has {length:,} bytes, more than {MOST_BYTES:,}: {INSTEAD}"
-            )
         return BaseXCom.deserialize_value(_Held(value=json.loads(data)))
 
 

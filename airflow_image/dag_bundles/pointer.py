@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import itertools
 import json
-import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
 from dag_bundles.manifest import is_version
+from fleet.validation import is_time
 
 FORMAT = 1
 MAX_ENTRIES = 200
@@ -73,17 +73,13 @@ def parse_pointer(raw: bytes) -> Pointer:
         if isinstance(error, BadPointer):
             raise
         raise BadPointer(f"the pointer cannot be read: {error!r}") from None
-    if not _is_time(until):
+    if not is_time(until):
         raise BadPointer(f"the pointer's cleaning_until is {until!r}")
     return Pointer(entries=entries, cleaning_until=float(until))
 
 
 def _entry(record: dict[str, Any]) -> Entry:
     version, at, files = record["version"], record["at"], record["files"]
-    if not (isinstance(version, str) and is_version(version) and _is_time(at) and type(files) is int):
+    if not (isinstance(version, str) and is_version(version) and is_time(at) and type(files) is int):
         raise ValueError(f"an entry is {record!r}")
     return Entry(version=version, at=float(at), files=files)
-
-
-def _is_time(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value) and value >= 0

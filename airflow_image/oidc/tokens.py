@@ -10,7 +10,7 @@ import jwt
 from oidc.issuer import Issuer, UnknownKey
 
 # Never what the token says. Signatures of the issuer's own key only: with HS256 its public key would be a password.
-ALGORITHMS = (*("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"),)
+ALGORITHMS = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA")
 NEEDED = ("exp", "iat", "iss", "aud", "sub")
 LEEWAY_S = 60
 

@@ -71,7 +71,11 @@ def content_of(source: Path = paths.IMAGE_SOURCE) -> str:
     with tempfile.TemporaryDirectory(prefix="image-content-") as folder:
         copied = Path(folder, "image")
         copy_sources(copied, source=source)
-        files = CodeHash({"image": copied}).read()
+        return _content_of_copy(copied, source)
+
+
+def _content_of_copy(copied: Path, source: Path) -> str:
+    files = CodeHash({"image": copied}).read()
     lock = source / "requirements.txt"
     packages = lock.read_bytes() if lock.exists() else b""
     return hashlib.sha256(files.encode() + packages).hexdigest()
@@ -91,10 +95,11 @@ def build(uri: str, version: str, *, source: Path = paths.IMAGE_SOURCE) -> Image
     fresh = target.with_name(f"{target.name}.{os.getpid()}")
     shutil.rmtree(fresh, ignore_errors=True)
     copy_sources(fresh, source=source)
+    content = _content_of_copy(fresh, source)  # before there is anything else in it
     (fresh / AUTHORITIES.parent).mkdir()
     shutil.copy(paths.AUTHORITY, fresh / AUTHORITIES)
     (fresh / "VERSION").write_text(version)
-    (fresh / CONTENT).write_text(content_of(source))
+    (fresh / CONTENT).write_text(content)
     (fresh / PACKAGES).write_text(str(paths.AIRFLOW_ENVIRONMENT.resolve()))
     compile_sources(fresh)
     shutil.rmtree(target, ignore_errors=True)

@@ -14,6 +14,7 @@ import httpx
 from local.stack.rest_api import ImportFailure, RestApi
 from local.stack.seed import read_seed
 from project.errors import CommandError
+from roles.bundle_settings import LOCAL_BUNDLE, SECTION
 
 log = logging.getLogger(__name__)
 
@@ -32,10 +33,10 @@ def settings(folder: Path) -> dict[str, str]:
     containers, does not change with it.
     """
     kwargs = {"path": str(folder), "refresh_interval": REFRESH_S}
-    bundle = {"name": BUNDLE, "classpath": "airflow.dag_processing.bundles.local.LocalDagBundle", "kwargs": kwargs}
+    bundle = {"name": BUNDLE, "classpath": LOCAL_BUNDLE, "kwargs": kwargs}
     return {
-        "AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_CONFIG_LIST": json.dumps([bundle]),
-        "AIRFLOW__DAG_PROCESSOR__BUNDLE_REFRESH_CHECK_INTERVAL": str(REFRESH_S),
+        f"{SECTION}DAG_BUNDLE_CONFIG_LIST": json.dumps([bundle]),
+        f"{SECTION}BUNDLE_REFRESH_CHECK_INTERVAL": str(REFRESH_S),
         # Python takes bytecode for current if the source has the same size and second: an edit could be missed.
         "PYTHONDONTWRITEBYTECODE": "1",
     }

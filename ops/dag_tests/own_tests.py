@@ -41,7 +41,6 @@ def run(folder: Path, *, quiet: bool = False) -> int:
             env={
                 **variables,
                 **_settings(folder, home),
-                "AIRFLOW__CORE__DAGS_FOLDER": str(folder),
                 "PYTHONDONTWRITEBYTECODE": "1",  # no file is written into the folder
             },
             cwd=folder,

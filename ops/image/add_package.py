@@ -19,8 +19,8 @@ Lock = Callable[[str, Path, Path], None]  # newest day of a release, what is req
 
 def lock(as_of: str, required: Path, locked: Path) -> None:
     """Renew the lock with the releases until that day. Raises CommandError."""
-    names = (str(path.relative_to(paths.ROOT)) for path in (required, locked))
-    command = [sys.executable, "tools/command.py", "lock", "--exclude-newer", as_of, next(names), "-o", next(names)]
+    source, target = (str(path.relative_to(paths.ROOT)) for path in (required, locked))
+    command = [sys.executable, "tools/command.py", "lock", "--exclude-newer", as_of, source, "-o", target]
     done = subprocess.run(command, cwd=paths.ROOT, capture_output=True, text=True, check=False)
     if done.returncode:
         said = [line.strip() for line in done.stderr.splitlines() if line.strip()]

@@ -5,13 +5,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from troposphere import Output, Ref, Template
-from troposphere.s3 import Bucket, LoggingConfiguration, ServerSideEncryptionByDefault
+from troposphere.s3 import Bucket, ServerSideEncryptionByDefault
 
 from stack.lib.iam import Statement, read_bucket
 from stack.lib.logs import add_bucket, add_bucket_policy
 from stack.lib.parameters import FormGroup, Matching, suppress
 from stack.lib.settings import Settings
-from stack.sections.logs import BUCKET_PREFIX, AccessLogs
+from stack.sections.logs import AccessLogs, log_requests
 
 GROUP = "DAGs"
 IMAGE = "image"  # the folder in the image; a test compares it with the image's own name
@@ -41,10 +41,7 @@ def add_dags(t: Template, *, settings: Settings, access_logs: AccessLogs) -> Dag
     )
     encryption = ServerSideEncryptionByDefault(SSEAlgorithm="aws:kms", KMSMasterKeyID=settings.key_arn)
     bucket = add_bucket(t, "DagBucket", days=None, encryption=encryption)
-    bucket.LoggingConfiguration = LoggingConfiguration(
-        DestinationBucketName=Ref(access_logs.bucket), LogFilePrefix=BUCKET_PREFIX
-    )
-    bucket.DependsOn = access_logs.policy.title
+    log_requests(bucket, access_logs)
     suppress(bucket, guard={"s3_bucket_object_lock_enabled_check": UNLOCKED_REASON})
     add_bucket_policy(t, "DagBucketPolicy", bucket=bucket)
     t.add_output(Output("DagBucketName", Description="Bucket of the DAGs that make dags uploads.", Value=Ref(bucket)))

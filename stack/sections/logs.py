@@ -75,6 +75,14 @@ def add_access_logs(t: Template) -> AccessLogs:
     )
 
 
+def log_requests(bucket: Bucket, access_logs: AccessLogs) -> None:
+    """Let S3 log the requests to a bucket."""
+    bucket.LoggingConfiguration = LoggingConfiguration(
+        DestinationBucketName=Ref(access_logs.bucket), LogFilePrefix=BUCKET_PREFIX
+    )
+    bucket.DependsOn = access_logs.policy.title
+
+
 def add_logs(t: Template, *, settings: Settings, access_logs: AccessLogs) -> Logs:
     days = FormGroup(t, LOGS_GROUP).add(
         "TaskLogDays",
@@ -85,12 +93,9 @@ def add_logs(t: Template, *, settings: Settings, access_logs: AccessLogs) -> Log
     )
     encryption = ServerSideEncryptionByDefault(SSEAlgorithm="aws:kms", KMSMasterKeyID=settings.key_arn)
     bucket = add_bucket(t, "LogBucket", days=Ref(days), encryption=encryption)
-    bucket.LoggingConfiguration = LoggingConfiguration(
-        DestinationBucketName=Ref(access_logs.bucket), LogFilePrefix=BUCKET_PREFIX
-    )
+    log_requests(bucket, access_logs)
     # Locks nothing by itself. A retention, for logs that must stay unchanged, needs it from the bucket's creation on.
     bucket.ObjectLockEnabled = True
-    bucket.DependsOn = access_logs.policy.title
     add_bucket_policy(t, "LogBucketPolicy", bucket=bucket)
     t.add_output(Output("LogBucketName", Description="Bucket with the logs of Airflow's tasks.", Value=Ref(bucket)))
     return Logs(bucket=bucket, prefix=TASK_LOG_PREFIX, access=access_logs.bucket, days=Ref(days))

@@ -6,13 +6,13 @@ from typing import Any
 
 from troposphere import Ref, Template
 from troposphere.iam import Role
-from troposphere.s3 import Bucket, LoggingConfiguration, ServerSideEncryptionByDefault
+from troposphere.s3 import Bucket, ServerSideEncryptionByDefault
 
 from stack.lib.iam import Statement, allow
 from stack.lib.logs import add_bucket, add_bucket_policy, objects
 from stack.lib.parameters import Between, FormGroup
 from stack.lib.settings import Settings
-from stack.sections.logs import BUCKET_PREFIX, AccessLogs, Logs
+from stack.sections.logs import AccessLogs, Logs, log_requests
 
 MAX_THRESHOLD_KIB = 65_536
 
@@ -65,10 +65,7 @@ def add_xcoms(t: Template, *, settings: Settings, logs: Logs, access_logs: Acces
     )
     encryption = ServerSideEncryptionByDefault(SSEAlgorithm="aws:kms", KMSMasterKeyID=settings.key_arn)
     bucket = add_bucket(t, "XComBucket", days=logs.days, encryption=encryption)
-    bucket.LoggingConfiguration = LoggingConfiguration(
-        DestinationBucketName=Ref(access_logs.bucket), LogFilePrefix=BUCKET_PREFIX
-    )
-    bucket.DependsOn = access_logs.policy.title
+    log_requests(bucket, access_logs)
     # Locks nothing by itself, see LogBucket.
     bucket.ObjectLockEnabled = True
     return XComs(bucket=bucket, threshold_kib=Ref(threshold))

@@ -8,13 +8,12 @@ meanwhile, and then waits for the supervisor's first message as any other.
 from __future__ import annotations
 
 import contextlib
-import os
-import signal
 import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from agent.runner.channels import Channels
+from agent.runner.orphans import end_child
 from agent.runner.zygote import Closing, Task, Zygote
 
 
@@ -54,10 +53,7 @@ class EarlyTask:
         finally:
             if self.take() is not None:
                 ours.close()
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGKILL)
-                with contextlib.suppress(ChildProcessError):
-                    os.waitpid(pid, 0)
+                end_child(pid)
 
     def take(self) -> tuple[int, Channels] | None:
         """Return the process id and the supervisor's ends; None if there is no process, or no longer."""

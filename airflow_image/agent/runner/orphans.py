@@ -248,6 +248,14 @@ def _kill_children(but: Set[int], ended: dict[int, str]) -> bool:
     return True
 
 
+def end_child(pid: int) -> None:
+    """Kill a child of this process and read its status, unless it is gone."""
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGKILL)
+    with contextlib.suppress(ChildProcessError):
+        os.waitpid(pid, 0)
+
+
 def has_ended(pid: int) -> bool:
     """Return whether a child of this process has ended. It can still have a status that is not read."""
     try:

@@ -19,7 +19,7 @@ from collections.abc import Iterable
 from typing import NoReturn, Protocol
 
 from agent.runner.channels import Channels
-from agent.runner.orphans import end_with
+from agent.runner.orphans import end_child, end_with
 
 PR_GET_TID_ADDRESS = 40  # from <linux/prctl.h>
 CLONE_PARENT, CLONE_CHILD_CLEARTID, CLONE_CHILD_SETTID = 0x8000, 0x200000, 0x1000000  # from <linux/sched.h>
@@ -99,10 +99,7 @@ class Zygote:
     def end(self) -> None:
         """End it; its status is read."""
         self._socket.close()
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(self.pid, signal.SIGKILL)
-        with contextlib.suppress(ChildProcessError):
-            os.waitpid(self.pid, 0)
+        end_child(self.pid)
 
 
 def _serve(requests: socket.socket, supervisor: int, task: Task) -> None:

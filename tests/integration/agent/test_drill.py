@@ -1,5 +1,6 @@
 """The examination of a restored database: real dumps of a real Postgres with Airflow's schema, whole and broken."""
 
+import contextlib
 import json
 import os
 import subprocess
@@ -62,24 +63,28 @@ def migrated(postgres_server: PostgresServer, tmp_path_factory: pytest.TempPathF
     made.remove()
 
 
+@contextlib.contextmanager
+def filled(server: PostgresServer, folder: Path, *, copy_of: str, dags: int, runs: int) -> Iterator[AirflowDatabase]:
+    made = AirflowDatabase(server, folder, copy_of=copy_of)
+    made.fill(dags=dags, runs=runs, tasks=10, logs=1000)
+    yield made
+    made.remove()
+
+
 @pytest.fixture(scope="module")
 def large(
     postgres_server: PostgresServer, migrated: str, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[AirflowDatabase]:
-    made = AirflowDatabase(postgres_server, tmp_path_factory.mktemp("airflow"), copy_of=migrated)
-    made.fill(dags=100, runs=100, tasks=10, logs=1000)
-    yield made
-    made.remove()
+    with filled(postgres_server, tmp_path_factory.mktemp("airflow"), copy_of=migrated, dags=100, runs=100) as made:
+        yield made
 
 
 @pytest.fixture(scope="module")
 def original(
     postgres_server: PostgresServer, migrated: str, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[AirflowDatabase]:
-    made = AirflowDatabase(postgres_server, tmp_path_factory.mktemp("airflow"), copy_of=migrated)
-    made.fill(dags=10, runs=10, tasks=10, logs=1000)
-    yield made
-    made.remove()
+    with filled(postgres_server, tmp_path_factory.mktemp("airflow"), copy_of=migrated, dags=10, runs=10) as made:
+        yield made
 
 
 @pytest.fixture
