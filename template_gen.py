@@ -34,6 +34,7 @@ from stack.sections.notifications import add_notifications, let_notify
 from stack.sections.pools import DEFAULT_QUEUE, DeclaredPool, add_pools
 from stack.sections.secrets import add_secrets
 from stack.sections.settings import add_settings
+from stack.sections.telemetry import add_telemetry
 from stack.sections.topic import add_topic
 from stack.sections.workers import add_workers
 from stack.sections.xcoms import add_xcoms, limit_xcoms
@@ -83,7 +84,15 @@ def build(declared: Sequence[DeclaredPool] = POOLS) -> RecordedTemplate:
     machines = add_machines(t, network=network)
     pools = add_pools(t, declared)
     notifications = add_notifications(t)
-    airflow = add_airflow(t, base=base, balancer=balancer, pools=pools, machines=machines, notifications=notifications)
+    airflow = add_airflow(
+        t,
+        base=base,
+        balancer=balancer,
+        pools=pools,
+        machines=machines,
+        notifications=notifications,
+        telemetry=add_telemetry(t, network=network),
+    )
     workers = add_workers(t, base=base, airflow=airflow, pools=pools)
     of_tasks = {pool: defined.role for pool, defined in workers.defined.items()}
     let_notify(t, notifications, airflow=airflow.role, tasks=list(of_tasks.values()))

@@ -65,7 +65,7 @@ def _flower(given: Variables) -> list[str]:
 
 _AIRFLOW = (
     *(parts.DATABASE, parts.BROKER, parts.FERNET, parts.CONNECTIONS, parts.BUNDLES),
-    *(parts.SITE, parts.FLEET),
+    *(parts.SITE, parts.FLEET, parts.TELEMETRY),
 )
 
 ROLES = {

@@ -15,6 +15,7 @@ _HEALTH = (
 )
 _LISTEN = "the load balancer and the workers reach the webserver there, and TLS ends at the load balancer"
 _SESSION = "the parameter SessionMinutes sets it"
+_TELEMETRY = "the parameters AirflowMetrics, TracedRunsPercent and OtlpSecretArn decide it"
 _WAIT = "the parameter MaxTaskWaitMinutes sets it"
 _CELERY = (
     "workers take Celery's settings from the image only, see airflow_image/roles/celery_settings.py; slots of a worker "
@@ -69,6 +70,10 @@ OWNED = {
     **dict.fromkeys(
         ("API_AUTH__JWT_EXPIRATION_TIME", "FAB__SESSION_LIFETIME_MINUTES", "FAB__SESSION_MAX_LIFETIME_MINUTES"),
         _SESSION,
+    ),
+    **dict.fromkeys(
+        ("METRICS__LEGACY_NAMES_ON", "METRICS__OTEL_ON", "METRICS__OTEL_PREFIX", "TRACES__OTEL_ON"),
+        _TELEMETRY,
     ),
     **dict.fromkeys(("SCHEDULER__NUM_STUCK_IN_QUEUED_RETRIES", "SCHEDULER__TASK_QUEUED_TIMEOUT"), _WAIT),
 }

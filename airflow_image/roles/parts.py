@@ -22,6 +22,7 @@ from roles.forecaster_settings import forecast_settings
 from roles.web_processes import MAX_OVERFLOW, PROCESSES, WEB_OVERFLOW, processes
 from sign_in import names as sign_in_names
 from sign_in.people import MappingError, parse_mapping
+from telemetry import settings as telemetry
 
 Variables = Mapping[str, str]
 Settings = dict[str, str]
@@ -253,6 +254,20 @@ def _worker_secrets(given: Variables) -> Settings:
     return _extra_celery_config(given, patience, *variables.WORKER_MODULES)
 
 
+def _telemetry_settings(given: Variables) -> Settings:
+    try:
+        return telemetry.settings(given)
+    except ValueError as error:
+        raise ConfigurationError(str(error)) from None
+
+
+def _telemetry_secrets(given: Variables) -> Settings:
+    try:
+        return telemetry.receiver(given)
+    except ValueError as error:
+        raise ConfigurationError(str(error)) from None
+
+
 def _machine_roles(given: Variables) -> Settings:
     """Check the rules, which the application itself would fail to read without ending the webserver."""
     try:
@@ -417,3 +432,4 @@ PEOPLE = Part(
 )
 MACHINES = Part(needs=(), settings=_machine_roles)
 FLEET = Part(needs=(variables.METADATA_URI,))
+TELEMETRY = Part(needs=(), settings=_telemetry_settings, secrets=_telemetry_secrets, raw=(telemetry.RECEIVER,))

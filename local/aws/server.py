@@ -24,6 +24,7 @@ from local.aws.cloudformation.api import CloudFormationApi
 from local.aws.cloudformation.engine import Engine
 from local.aws.iam.gate import Gate
 from local.aws.iam.state import State
+from local.aws.otlp.receiver import TELEMETRY_PATH, Receiver
 
 BACKLOG = 128
 # The services that a deployment uses first; see _warm_up.
@@ -84,8 +85,14 @@ class Server:
 
     @staticmethod
     def _gate(settings: Settings, engine: Engine) -> Gate:
-        application = DomainDispatcherApplication(_application)
-        return Gate(application, state=State(settings.account), account=settings.account, stack_of=engine.stack_of)
+        receiver = Receiver(DomainDispatcherApplication(_application))
+        return Gate(
+            receiver,
+            state=State(settings.account),
+            account=settings.account,
+            stack_of=engine.stack_of,
+            own={TELEMETRY_PATH: receiver.tell},
+        )
 
     def start(self) -> None:
         """Serve; the API can be called when this returns."""

@@ -54,7 +54,7 @@ def demo() -> int:
         display.say(
             f"  the first extra worker was started {made.seconds_from_backlog_to_worker:g} s after the first backlog"
         )
-    display.say("  ".join(["", *(str(paths.STATE / name) for name in ("demo-report.json", "demo.png", "demo.svg"))]))
+    display.say("  ".join(["", *(str(paths.STATE / name) for name in burst.FILES)]))
     return 1 if problems else 0
 
 

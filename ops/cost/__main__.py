@@ -13,6 +13,7 @@ from ops.cost.compare import compare, show
 from ops.cost.estimate import NoPrice, estimate
 from ops.cost.load import HOURS_A_WEEK, IDLE, Load
 from ops.cost.resolved import read_template
+from ops.cost.telemetry import choices
 from project.errors import CommandError
 
 
@@ -42,6 +43,8 @@ def _cost(options: argparse.Namespace, console: Console) -> None:
     if options.vs is None and options.vs_rev is None:
         rows = compare(estimate(template, load=IDLE), estimate(template, load=load))
         show(rows, left=f"{options.env}, idle", right=of_load, with_difference=False, console=console)
+        if each := choices(template, load=load):
+            console.print("Of that, by choice: " + ", ".join(f"{what} {usd:,.2f}" for what, usd in each.items()) + ".")
         return
     other, other_rev = options.vs or options.env, options.vs_rev
     rows = compare(estimate(template, load=load), estimate(read_template(other, other_rev), load=load))

@@ -12,6 +12,7 @@ from typing import Any
 from ops.cost import prices
 from ops.cost.fargate import price_service
 from ops.cost.load import Load
+from ops.cost.telemetry import price_telemetry
 
 FREE = frozenset(
     (
@@ -32,6 +33,7 @@ FREE = frozenset(
         "AWS::Scheduler::Schedule",  # 14 million calls a month are free
     )
 )
+TELEMETRY = "Telemetry"  # no resource: what the service airflow sends
 MINUTES_A_MONTH = prices.HOURS_A_MONTH * 60
 # Seconds of each minute that a function runs: the autoscaler ticks all the time, the others once, or once an hour.
 AUTOSCALER = "autoscaler"
@@ -69,6 +71,8 @@ def estimate(template: Template, *, load: Load) -> list[Line]:
             raise NoPrice(f"no price for {kind} ({title}): add it to ops/cost/estimate.py")
         for what, usd in PRICED[kind](resource.get("Properties", {}), template, load):
             lines.append(Line(resource=title, what=what, usd=usd))
+    for what, usd in price_telemetry(template, load=load):
+        lines.append(Line(resource=TELEMETRY, what=what, usd=usd))
     return sorted(lines, key=lambda line: (-line.usd, line.resource, line.what))
 
 

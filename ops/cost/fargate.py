@@ -29,7 +29,7 @@ def price_service(p: Properties, template: Mapping[str, Any], load: Load) -> Ite
     """Yield a description of each part and its dollars a month."""
     title = _definition(p, template)
     definition = template["Resources"][title]["Properties"]
-    tasks = _tasks(title, definition, template, load)
+    tasks = mean_tasks(title, definition, template, load)
     parts = split(tasks, p.get("CapacityProviderStrategy", ()))
     processor = definition["RuntimePlatform"]["CpuArchitecture"]
     vcpu, gb = int(definition["Cpu"]) / 1024, int(definition["Memory"]) / 1024
@@ -95,7 +95,7 @@ def _definition(p: Properties, template: Mapping[str, Any]) -> str:
     return next(title for title, r in resources.items() if r.get("Properties", {}).get("Family") == named)
 
 
-def _tasks(title: str, definition: Properties, template: Mapping[str, Any], load: Load) -> float:
+def mean_tasks(title: str, definition: Properties, template: Mapping[str, Any], load: Load) -> float:
     """Return the mean number of ECS tasks over all hours; none run while asleep.
 
     A pool's workers follow the load. A service that scales by CPU runs its minimum. Every other service runs one.

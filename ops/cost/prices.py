@@ -70,6 +70,13 @@ ALARM_MONTH = 0.10
 DASHBOARD_MONTH = 3.00
 METRIC_MONTH = 0.30
 
+# aws.amazon.com/cloudwatch/pricing: what comes by OpenTelemetry is charged by the GB, not by the metric; a data point
+# counts with its name, labels and resource (checked, on 2026-12-01:
+# docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/metrics-otel-pricing.html). The amounts: not checked, since no
+# page that could be read names them. Taken are those of CloudWatch's logs and of X-Ray's Transaction Search.
+OTEL_METRICS_GB = 0.50
+OTEL_SPANS_GB = 0.35
+
 # aws.amazon.com/cloud-map/pricing, aws.amazon.com/route53/pricing. Not checked.
 PRIVATE_ZONE_MONTH = 0.50
 REGISTERED_TASK_MONTH = 0.10

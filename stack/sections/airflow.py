@@ -47,6 +47,7 @@ from stack.sections.machines import Machines
 from stack.sections.notifications import Notifications
 from stack.sections.people import add_people
 from stack.sections.pools import SizedPool
+from stack.sections.telemetry import Telemetry, count_undelivered, let_send
 from stack.sections.webserver_alarms import add_webserver_alarms
 
 VERSION_PATH = "/fleet/version"  # the image serves it, on the Execution API's port; a test compares
@@ -96,6 +97,7 @@ def add_airflow(
     pools: Sequence[SizedPool],
     machines: Machines,
     notifications: Notifications,
+    telemetry: Telemetry,
 ) -> Airflow:
     form = FormGroup(t, GROUP)
     size = add_size(
@@ -111,11 +113,20 @@ def add_airflow(
     connections = add_connections(t, base=base, pools=pools, base_url=site_url(balancer), notifications=notifications)
     people = add_people(t, admin=base.secrets.admin, balancer=balancer)
     containers = add_containers(
-        t, base=base, pools=pools, connections=connections, people=people, machines=machines, size=size
+        t,
+        base=base,
+        pools=pools,
+        connections=connections,
+        people=people,
+        machines=machines,
+        telemetry=telemetry,
+        size=size,
     )
     task = Task(containers=containers, size=size, statements=connections.statements)
     defined = add_task(t, "Airflow", settings=base.settings, task=task)
     let_read_connections(t, "AirflowConnectionsPolicy", role=defined.role, connections=connections)
+    let_send(t, telemetry, role=defined.role)
+    count_undelivered(t, log_group=defined.log_group)
     target = _add_web_target(t, balancer=balancer)
     service = _add_service(t, base=base, balancer=balancer, defined=defined, group=group, target=target)
     latency = add_latency(t, log_group=defined.log_group)

@@ -15,6 +15,7 @@ from stack.sections.foundation import Foundation
 from stack.sections.machines import Machines
 from stack.sections.people import People
 from stack.sections.pools import SizedPool, pools_json
+from stack.sections.telemetry import Telemetry
 
 GATE = "gate"
 MIGRATE = "migrate"
@@ -49,11 +50,21 @@ def add_containers(
     connections: Connections,
     people: People,
     machines: Machines,
+    telemetry: Telemetry,
     size: Size,
 ) -> tuple[Container, ...]:
     shares = _add_memory_shares(t, memory_mib=size.memory_mib)
     return (
-        *_containers(t, connections, base=base, people=people, machines=machines, memory_mib=shares, cpu=size.cpu),
+        *_containers(
+            t,
+            connections,
+            base=base,
+            people=people,
+            machines=machines,
+            telemetry=telemetry,
+            memory_mib=shares,
+            cpu=size.cpu,
+        ),
         _add_forecaster(
             t,
             base=base,
@@ -94,6 +105,7 @@ def _containers(
     base: Foundation,
     people: People,
     machines: Machines,
+    telemetry: Telemetry,
     memory_mib: Mapping[str, Any],
     cpu: Ref,
 ) -> tuple[Container, ...]:
@@ -144,25 +156,31 @@ def _containers(
                 **page.environment,
                 **people.environment,
                 **machines.environment,
+                **telemetry.environment,
                 "CPU_UNITS": cpu,
                 "MEMORY_MIB": memory_mib[WEBSERVER],
             },
-            secrets={**common, **page.secrets, **people.secrets, **api, **jwt},
+            secrets={**common, **page.secrets, **people.secrets, **telemetry.secrets, **api, **jwt},
             listens_on=EXECUTION_PORT,
             public_port=PUBLIC_PORT,
         ),
         resident(
             role=SCHEDULER,
             memory_mib=memory_mib[SCHEDULER],
-            environment={**environment, **scheduling.environment, "MAX_TASK_WAIT_MINUTES": Ref(max_wait)},
-            secrets={**common, **scheduling.secrets, **api, **jwt},
+            environment={
+                **environment,
+                **scheduling.environment,
+                **telemetry.environment,
+                "MAX_TASK_WAIT_MINUTES": Ref(max_wait),
+            },
+            secrets={**common, **scheduling.secrets, **telemetry.secrets, **api, **jwt},
         ),
         *(
             resident(
                 role=role,
                 memory_mib=memory_mib[role],
-                environment={**environment, **login.environment},
-                secrets={**common, **login.secrets, **api},
+                environment={**environment, **login.environment, **telemetry.environment},
+                secrets={**common, **login.secrets, **telemetry.secrets, **api},
             )
             for role, login in (("dag-processor", parsing), ("triggerer", triggering))
         ),

@@ -33,6 +33,12 @@ def test_the_demo_scales_out_and_in_and_kills_nothing(command: Callable[..., Com
     assert all(event["reason"] for event in report["scale_events"])
     assert report["refused"] == []
     assert unlisted(report["actions_used"]) == {}
+    # Airflow's own metrics, each request signed with the role of the service airflow.
+    assert report["tasks_counted"] >= 120
+    page = (demo.state / "demo-metrics.html").read_text()
+    said = ("airflow.ti.finish", "airflow.executor.running_tasks", "airflow.dagbag_size", "airflow.triggers.running")
+    assert {name for name in said if name not in page} == set()
+    assert "One DAG run as a trace" in page
     assert (demo.state / "demo.png").read_bytes().startswith(b"\x89PNG")
     svg = ElementTree.parse(demo.state / "demo.svg")  # noqa: S314 - made by the demo
     drawn = "".join(svg.getroot().itertext()).replace("\xa0", " ")

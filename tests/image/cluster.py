@@ -46,9 +46,11 @@ DAGS = Path(__file__).parent / "dags"
 IMAGE_DAGS = "/opt/airflow-on-ecs/dags"
 # The containers have defaults for these, or nothing here that these lead to.
 LEFT_OUT = {
+    "AIRFLOW_METRICS",
     "AIRFLOW_SETTINGS",
     "BASE_URL",
     "BROKER_PATIENCE_MINUTES",
+    "CLOUDWATCH_METRICS_URL",
     "CONNECTIONS_PREFIX",
     "DAG_BUCKET",
     "DAG_BUNDLES",
@@ -64,14 +66,18 @@ LEFT_OUT = {
     "OIDC_GROUPS_CLAIM",
     "OIDC_ISSUER",
     "OIDC_SCOPES",
+    "OTLP_RECEIVER",
     "ROLE_MAPPING",
     "ROLLOUT_PATIENCE_MINUTES",
+    "STACK_NAME",
     "STS_URL",
     "TASK_SETTINGS",
+    "TRACED_RUNS_PERCENT",
     "USER_PASSWORDS",
     "XCOM_BUCKET",
     "XCOM_PREFIX",
     "XCOM_THRESHOLD_KIB",
+    "XRAY_TRACES_URL",
 }
 LOG_SERVER_PORT = "AIRFLOW__LOGGING__WORKER_LOG_SERVER_PORT"
 TRIGGERER_LOG_PORT = "AIRFLOW__LOGGING__TRIGGER_LOG_SERVER_PORT"

@@ -19,6 +19,8 @@ from agent.web.first_requests import answer_each_kind
 from agent.web.latency import Latency
 from agent.web.listeners import Application, Listener, Listeners
 from agent.web.paths import UI_PAGES
+from telemetry import names, tasks
+from telemetry.settings import SENT
 
 EXECUTION = "execution"
 FLEET = "fleet"
@@ -33,6 +35,8 @@ def make() -> Application:
     public, internal = int(os.environ[variables.PUBLIC_PORT]), int(os.environ[variables.PORT])
     core, execution = create_app(apps="core"), create_app(apps=EXECUTION)
     _add_version(execution)
+    if os.environ.get(SENT, names.NONE) != names.NONE:
+        tasks.install()
     latency = Latency(execution)
     lifespans = (*(_lifespan(app) for app in (core, execution)), latency.reporting)
 

@@ -26,6 +26,12 @@ BATCH = "batch"
 PREFIXES = {"monitoring": "cloudwatch", "email": "ses"}
 # Operations of Batch by the last part of their path.
 BATCH_OPERATIONS = {"describejobs": "DescribeJobs", "submitjob": "SubmitJob", "terminatejob": "TerminateJob"}
+# Operations that OTLP's endpoints stand for, by signing name and path.
+OTLP = {
+    ("cloudwatch", "/v1/metrics"): "PutMetricData",
+    ("xray", "/v1/traces"): "PutTraceSegments",
+    ("logs", "/v1/logs"): "PutLogEvents",
+}
 INVOKE = re.compile(r"/2015-03-31/functions/([^/]+)/invocations")
 # What the query of a request to S3 asks for, when it is not about the bucket or object itself.
 S3_PARTS = {
@@ -49,7 +55,7 @@ class Call:
     """One call. `service` and `operation` as IAM's actions name them; `key_id`: of the caller's access key.
 
     `parameters`: of S3 the bucket, key and query, of Lambda the function, else as the API has them; those of a form
-    are flat (`AlarmNames.member.1`).
+    are flat (`AlarmNames.member.1`). `is_telemetry`: whether it came to an endpoint of OTLP.
     """
 
     key_id: str
@@ -58,6 +64,7 @@ class Call:
     region: str
     parameters: Mapping[str, Any] = field(default_factory=dict)
     is_json: bool = False
+    is_telemetry: bool = False
 
     @property
     def action(self) -> str:
@@ -105,6 +112,16 @@ def read_call(environ: dict[str, Any]) -> Call | None:
             is_json=True,
         )
     path = unquote(environ.get("PATH_INFO", ""))
+    if (service, path) in OTLP:
+        names = {"logGroupName": "HTTP_X_AWS_LOG_GROUP", "logStreamName": "HTTP_X_AWS_LOG_STREAM"}
+        return Call(
+            key_id=key_id,
+            service=service,
+            operation=OTLP[service, path],
+            region=region,
+            parameters={name: environ.get(header) for name, header in names.items()},
+            is_telemetry=True,
+        )
     if service == LAMBDA:
         invoked = INVOKE.fullmatch(path)
         operation = "InvokeFunction" if invoked else f"{environ['REQUEST_METHOD']} {path}"

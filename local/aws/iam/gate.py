@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -38,7 +38,7 @@ KEY_USES = {
     "sns:Publish": ("kms:GenerateDataKey", "kms:Decrypt"),
 }
 READS_OBJECT = "s3:GetObject"
-# Others pass this call on to learn who signed it.
+# Others pass this call on to learn who signed it. Its signature is checked, and that of telemetry, which no SDK signs.
 TELLS_CALLER = "sts:GetCallerIdentity"
 TAKES_ROLE = "sts:AssumeRole"
 
@@ -62,14 +62,24 @@ class Gate:
     `used`: the actions that were allowed, by the name of the role. `refused`: how often, by the message.
     """
 
-    def __init__(self, application: Application, *, state: State, account: str, stack_of: Callable[[str], str]) -> None:
+    def __init__(
+        self,
+        application: Application,
+        *,
+        state: State,
+        account: str,
+        stack_of: Callable[[str], str],
+        own: Mapping[str, Application] | None = None,
+    ) -> None:
+        """`own`: paths of no AWS service, which the local stack asks without a signature."""
         self._application, self._state, self._account, self._stack_of = application, state, account, stack_of
+        self._own = {ACCESS_PATH: self._tell, **(own or {})}
         self.used: dict[str, set[str]] = {}
         self.refused: dict[str, int] = {}
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Any:
-        if environ.get("PATH_INFO") == ACCESS_PATH:
-            return self._tell(start_response)
+        if (own := self._own.get(environ.get("PATH_INFO", ""))) is not None:
+            return own(environ, start_response)
         refusal = self._refusal(environ)
         if refusal is None:
             return self._application(environ, start_response)
@@ -96,7 +106,8 @@ class Gate:
             identity_of=lambda address: self._state.identity_of(address, call.region),
             roles_of=lambda definition: self._state.task_roles(definition, call.region),
         )
-        if call.action == TELLS_CALLER and not self._is_rightly_signed(call, environ, place):
+        is_checked = call.is_telemetry or call.action == TELLS_CALLER
+        if is_checked and not self._is_rightly_signed(call, environ, place):
             message = "The request signature we calculated does not match the signature you provided."
             return Refusal(call=call, code=WRONGLY_SIGNED, message=message)
         caller = self._caller(call, place)
@@ -181,7 +192,7 @@ class Gate:
             f"on resource: {resource.arn} {decision.why}"
         )
 
-    def _tell(self, start_response: Any) -> list[bytes]:
+    def _tell(self, _environ: dict[str, Any], start_response: Any) -> list[bytes]:
         used = {role: sorted(actions) for role, actions in list(self.used.items())}
         data = json.dumps({"used": used, "refused": dict(self.refused)}).encode()
         start_response("200 OK", [("Content-Type", "application/json"), ("Content-Length", str(len(data)))])

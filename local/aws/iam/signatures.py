@@ -1,7 +1,7 @@
 """Checks the signature of a call, version 4, as AWS does.
 
-Only calls that another program passes on need it: for all others this API trusts the access key, since it serves one
-machine.
+Only calls that another program passes on need it, and those that no SDK of AWS signs: for all others this API trusts
+the access key, since it serves one machine.
 """
 
 from __future__ import annotations

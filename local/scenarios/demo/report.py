@@ -31,7 +31,8 @@ class Report:
 
     `seconds_from_backlog_to_worker`: from the first sample with a backlog to the first with an extra worker, which has
     been started and does not run yet. Samples are taken each second. `refused`: calls that the AWS API refused.
-    `actions_used`: the actions of IAM that it allowed, by role.
+    `actions_used`: the actions of IAM that it allowed, by role. `tasks_counted`: tasks that succeeded by Airflow's own
+    metrics; None where none are sent.
     """
 
     tasks_total: int
@@ -49,6 +50,7 @@ class Report:
     files_with_secrets: tuple[str, ...] = ()
     refused: tuple[str, ...] = ()
     actions_used: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    tasks_counted: int | None = None
 
     def problems(self, *, at_least_peak: int) -> list[str]:
         """Return one line for each requirement that did not hold; none when the demonstration succeeded."""
@@ -69,6 +71,9 @@ class Report:
             found.append(f"secrets were logged in {', '.join(self.files_with_secrets)}")
         if self.refused:
             found.append(f"{len(self.refused)} kinds of calls were refused, the first: {self.refused[0]}")
+        if self.tasks_counted is not None and self.tasks_counted < self.tasks_succeeded:
+            counted = f"{self.tasks_counted} tasks that succeeded, not {self.tasks_succeeded}"
+            found.append(f"Airflow's metrics counted {counted}")
         return found
 
     def summary(self) -> str:

@@ -10,11 +10,12 @@ from typing import Any
 from rich.console import Console, Group
 
 from local.scenarios.airflow import ADMIN, BURST_DAG, BURST_TASK, Airflow
-from local.scenarios.demo import report
+from local.scenarios.demo import metrics_page, report
 from local.scenarios.demo.charts import BurstProgress, plot
 from local.scenarios.demo.samples import Recorder
 from local.scenarios.sampling import decisions
 from local.stack.pools import declared_pools
+from local.stack.telemetry import Telemetry, read_telemetry
 from local.stack.up import Stack
 from local.ui.display import Display
 from local.ui.screen import RESERVED_LINES, fit, save_svg
@@ -29,6 +30,7 @@ BURST_TIMEOUT_S = 300
 SCALE_IN_TIMEOUT_S = 120
 LOG_READERS = 4
 CHECK_EVERY_S = 1.0
+FILES = ("demo-report.json", "demo.png", "demo.svg", "demo-metrics.html")
 STATES = ("scheduled", "queued", "running", "success", "failed", "up_for_retry")
 
 
@@ -51,6 +53,7 @@ def run(stack: Stack, display: Display, *, began_at: float) -> report.Report:
     finally:
         recorder.close()
         airflow.close()
+    telemetry = read_telemetry(stack.clients.s3.meta.endpoint_url)
     samples, minimum = list(recorder.samples), int(stack.parameters["WorkerMin"])
     events = report.scale_events(decisions(stack), triggered_at=triggered_at)
     made = report.Report(
@@ -69,9 +72,11 @@ def run(stack: Stack, display: Display, *, began_at: float) -> report.Report:
         files_with_secrets=_files_with_secrets(stack),
         refused=stack.refusals.seen(),
         actions_used=stack.refusals.used(),
+        tasks_counted=_counted(telemetry),
     )
     made.write(paths.STATE / "demo-report.json")
     trigger_t = triggered_at - recorder.started_at
+    (paths.STATE / "demo-metrics.html").write_text(metrics_page.render(telemetry, title=made.summary()))
     plot(samples, trigger_t=trigger_t, title=made.summary(), path=paths.STATE / "demo.png")
     return made
 
@@ -105,6 +110,11 @@ def _follow(stack: Stack, display: Display, airflow: Airflow, recorder: Recorder
             what = f"scaling in to {minimum}" if has_ended else f"the run of {TASKS} tasks"
             raise CommandError(f"{what} did not end within {limit_s} s ({progress.line()}); see {paths.LOGS}")
         time.sleep(CHECK_EVERY_S)
+
+
+def _counted(telemetry: Telemetry) -> int:
+    """Return the tasks that succeeded by Airflow's own metric."""
+    return int(telemetry.total("airflow.ti.finish", state="success"))
 
 
 def _draw(progress: BurstProgress, snapshot: Snapshot, console: Console) -> Group:

@@ -45,6 +45,7 @@ GIVEN = {
     "JWT_SECRET": "jwt-secret",
     "ADMIN_PASSWORD": "admin-secret",
     "USER_PASSWORDS": '{"ada": "ada-secret"}',
+    "OTLP_RECEIVER": '{"endpoint": "https://otlp.example.com", "headers": {"api-key": "otlp secret"}}',
     "EXECUTION_API_URL": "http://webserver.stack.internal:8080/execution/",
     "LOG_BUCKET": "bucket",
     "POOLS": json.dumps(POOLS),
@@ -241,7 +242,7 @@ def test_the_role_that_runs_tasks_gets_no_secret() -> None:
 def test_no_raw_secret_reaches_a_program(role: str) -> None:
     assert {
         *("DATABASE_USER", "DATABASE_PASSWORD", "BROKER_PASSWORD", "BROKER_READER_PASSWORD", "FERNET_SECRET"),
-        *("API_SECRET", "JWT_SECRET", "ADMIN_PASSWORD", "USER_PASSWORDS"),
+        *("API_SECRET", "JWT_SECRET", "ADMIN_PASSWORD", "USER_PASSWORDS", "OTLP_RECEIVER"),
     } == RAW_SECRETS
     assert not RAW_SECRETS & composed(role).keys()
 

@@ -47,6 +47,7 @@ def test_a_good_run_has_no_problems() -> None:
         ({"logs_in_bucket": 100}, "20 logs are missing"),
         ({"logs_readable": 0}, "120 logs cannot be read"),
         ({"files_with_secrets": ("logs/a.log",)}, "secrets were logged in logs/a.log"),
+        ({"tasks_counted": 119}, "Airflow's metrics counted 119 tasks that succeeded, not 120"),
         ({"refused": ("User: x is not authorized", "y")}, "2 kinds of calls were refused, the first: User: x is not"),
     ],
 )

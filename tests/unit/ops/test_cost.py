@@ -5,10 +5,10 @@ from dataclasses import replace
 
 import pytest
 
-from ops.cost import prices
+from ops.cost import prices, telemetry
 from ops.cost.__main__ import main
 from ops.cost.compare import compare
-from ops.cost.estimate import FREE, PRICED, Line, NoPrice, estimate
+from ops.cost.estimate import FREE, PRICED, TELEMETRY, Line, NoPrice, estimate
 from ops.cost.fargate import Split, split
 from ops.cost.load import IDLE, Load
 from stack.lib.services import ON_DEMAND_WEIGHTS, SPOT_WEIGHTS
@@ -156,6 +156,43 @@ def test_production_costs_more_than_development(capsys: pytest.CaptureFixture[st
     said = capsys.readouterr().out
     assert "difference" in said
     assert prices.AS_OF in said
+
+
+def test_the_default_metrics_of_production_cost_at_most_a_twentieth_of_the_idle_month() -> None:
+    prd = in_environment("prd")
+    lines = estimate(prd, load=IDLE)
+    (metrics,) = dollars(lines, TELEMETRY)
+    assert 0 < metrics <= 0.05 * sum(line.usd for line in lines)
+    # Two copies, each minute of the month.
+    gb = 2 * 730 * 60 * telemetry.BYTES_A_MINUTE["default"] / 1e9
+    assert metrics == round(gb * prices.OTEL_METRICS_GB, 2)
+
+
+def test_all_metrics_cost_more_than_the_default_set_and_none_cost_nothing() -> None:
+    each = telemetry.choices(in_environment("prd"), load=Load(tasks_a_day=10_000, task_s=60.0))
+    assert each["metrics none"] == 0 < each["metrics default"] < each["metrics all"]
+    spans = 10_000 * 365 / 12 * 1.2  # each task, and a run for five
+    assert each["traces of all runs"] == pytest.approx(spans * telemetry.SPAN_BYTES / 1e9 * prices.OTEL_SPANS_GB)
+
+
+@pytest.mark.parametrize(
+    ("choice", "secrets", "said"),
+    [
+        ("none", [], []),
+        ("default", [{"Name": "OTLP_RECEIVER", "ValueFrom": "arn"}], []),  # someone else's bill
+        ("all", [], ["Airflow's metrics, all"]),
+    ],
+)
+def test_what_another_receiver_gets_costs_nothing_here(
+    choice: str, secrets: list[dict[str, str]], said: list[str]
+) -> None:
+    template = copy.deepcopy(in_environment("prd"))
+    containers = template["Resources"]["AirflowTaskDefinition"]["Properties"]["ContainerDefinitions"]
+    (scheduler,) = [container for container in containers if container["Name"] == "scheduler"]
+    (entry,) = [entry for entry in scheduler["Environment"] if entry["Name"] == telemetry.CHOICE]
+    entry["Value"] = choice
+    scheduler["Secrets"] = [*scheduler["Secrets"], *secrets]
+    assert [what for what, _ in telemetry.price_telemetry(template, load=IDLE)] == said
 
 
 def test_an_unknown_environment_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:

@@ -10,6 +10,8 @@ import pytest
 from botocore import xform_name
 
 from cfn.intrinsics import Scope, no_resources, resolve
+from local.aws.iam.conditions import are_met
+from stack.lib.alarms import METRICS_NAMESPACE
 from tests.support import rendered
 
 ROOT = Path(__file__).parents[3]
@@ -18,6 +20,8 @@ NETWORK_INTERFACES = "Lambda checks it on all resources before it creates the fu
 ON_ALL_RESOURCES = {
     "ecr:GetAuthorizationToken": "the token is for the whole registry; the API takes no resource",
     "application-autoscaling:DescribeScalableTargets": "the API takes no resource",
+    "cloudwatch:PutMetricData": "the API takes no resource; the fleet's own namespace is denied",
+    "xray:PutTraceSegments": "the API takes no resource; allowed only where runs are traced",
     "ecs:ListServices": "listing takes no resource; the cluster is a condition",
     "ecs:ListTasks": "listing by service takes no resource; the cluster is a condition",
     **{
@@ -272,7 +276,18 @@ def test_policies_that_are_attached_have_a_parameter_of_their_own() -> None:
         **{f"{title}ConnectionsPolicy": "HasConnectionsPrefix" for title in ("Airflow", "Worker")},
         "MailPolicy": "HasMailFrom",
         "AirflowTopicsPolicy": "HasAirflowTopics",
+        "AirflowMetricsPolicy": "SendsMetrics",
+        "AirflowTracesPolicy": "SendsTraces",
     }
+
+
+@pytest.mark.parametrize(("namespace", "is_allowed"), [(None, True), ("Airflow", True), (METRICS_NAMESPACE, False)])
+def test_airflow_sends_metrics_but_none_of_those_on_which_alarms_stand(namespace: str | None, is_allowed: bool) -> None:
+    statement = statement_for("AirflowTaskRole", "cloudwatch:PutMetricData")
+    context = {} if namespace is None else {"cloudwatch:namespace": namespace}
+    assert are_met(statement["Condition"], context) is is_allowed
+    sending = {r for r in roles() for s in statements(r) if "cloudwatch:PutMetricData" in s["Action"]}
+    assert sending == {"AirflowTaskRole"}
 
 
 @pytest.mark.parametrize("title", ["Airflow", "Worker"])

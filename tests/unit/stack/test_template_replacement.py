@@ -48,6 +48,7 @@ OTHER = {
     "ImageRepositoryArn": "arn:aws:ecr:us-east-1:123456789012:repository/others",
     "ImageUri": "others:2",
     "MachineRoles": "Op: aws=arn:aws:iam::123456789012:role/others",
+    "OtlpSecretArn": "arn:aws:secretsmanager:us-east-1:123456789012:secret:receiver-a1b2c3",
     "PluginPaths": "/reports*",
     "OidcIssuer": "https://others.example.com",
     "OidcGroupsClaim": "roles",

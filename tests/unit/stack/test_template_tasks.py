@@ -26,6 +26,7 @@ AIRFLOW = CONTAINERS["AirflowTaskDefinition"]
 CORE = AIRFLOW[:-1]  # the containers that always exist
 EVERY = [name for group in CONTAINERS.values() for name in group]
 WITH_BROKER = [name for name in EVERY if name not in ("migrate", "runner", "clean")]
+SENDING = ["webserver", "scheduler", "dag-processor", "triggerer"]  # metrics and traces
 LONGEST_STOP_TIMEOUT_S = 120  # Fargate grants no more
 RESTART_ATTEMPT_PERIODS_S = range(60, 1801)  # accepted by ECS; cfn-lint does not check
 FARGATE_INJECTS = {variables.AGENT_URI, variables.METADATA_URI}
@@ -58,6 +59,7 @@ PLAIN = {
     ("OIDC_ISSUER", "OIDC_CLIENT_ID", "OIDC_SCOPES", "OIDC_GROUPS_CLAIM"): ["webserver"],
     ("ROLE_MAPPING",): ["webserver", "migrate"],
     ("MEMORY_MIB",): ["webserver", "runner"],
+    ("AIRFLOW_METRICS", "TRACED_RUNS_PERCENT", "STACK_NAME", "CLOUDWATCH_METRICS_URL", "XRAY_TRACES_URL"): SENDING,
 }
 SECRET = {
     ("BROKER_PASSWORD",): WITH_BROKER,
@@ -69,6 +71,7 @@ SECRET = {
     ("ADMIN_PASSWORD",): ["migrate", "flower"],
     ("USER_PASSWORDS",): ["migrate"],
     ("OIDC_CLIENT_SECRET",): ["webserver"],
+    ("OTLP_RECEIVER",): SENDING,
 }
 
 

@@ -1,0 +1,128 @@
+"""Draws a page of Airflow's own metrics, as they came to the endpoint of CloudWatch: one file, without scripts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from html import escape
+from typing import Any
+
+from local.aws.otlp.messages import EXPONENTIAL_HISTOGRAM, GAUGE, HISTOGRAM
+from local.stack.telemetry import Series, Telemetry
+
+PREFIX = "airflow."
+# Heading -> how the names of its metrics begin, without the prefix. The last takes the rest.
+GROUPS = (
+    ("Tasks", ("ti", "task", "operator_")),
+    ("DAG runs", ("dagrun",)),
+    ("Scheduler and executor", ("scheduler", "executor", "pool", "asset")),
+    ("DAG files", ("dag",)),
+    ("Triggers", ("trigger",)),
+    ("Others", ("",)),
+)
+SPARK_WIDTH, SPARK_HEIGHT = 180, 26
+TRACE_WIDTH, BAR_HEIGHT, MOST_BARS = 760, 5, 150
+HISTOGRAMS = (HISTOGRAM, EXPONENTIAL_HISTOGRAM)
+STYLE = """
+:root { color-scheme: light dark; --line: #d0d7de; --dim: #656d76; --ink: #4e79a7; --bad: #c0392b; --mark: #f28e2b }
+body { font: 14px/1.5 system-ui, sans-serif; max-width: 1080px; margin: 2rem auto; padding: 0 1rem }
+h1 { font-size: 1.4rem; margin-bottom: 0 } h2 { font-size: 1.05rem; margin: 1.8rem 0 .3rem }
+p { color: var(--dim); margin: .2rem 0 }
+table { border-collapse: collapse; width: 100%; table-layout: fixed }
+th:nth-child(1) { width: 34% } th:nth-child(2) { width: 22% }
+th:nth-child(3) { width: 12% } th:nth-child(4) { width: 14% }
+th { text-align: left; color: var(--dim); font-weight: 500 }
+td, th { padding: .2rem .6rem .2rem 0; border-bottom: 1px solid var(--line) }
+td.name { font-family: ui-monospace, monospace; font-size: 12.5px } td.source { color: var(--dim) }
+td.value { text-align: right; padding-right: 1rem; white-space: nowrap; font-variant-numeric: tabular-nums }
+svg { display: block } polyline { fill: none; stroke: var(--ink); stroke-width: 1.5 }
+.run { fill: var(--ink) } .bad { fill: var(--bad) } .mark { fill: var(--mark) }
+"""
+
+
+def render(telemetry: Telemetry, *, title: str) -> str:
+    """Return the page."""
+    parts = [_group(heading, found) for heading, found in _grouped(telemetry.series) if found]
+    sent = sum(telemetry.requests.values())
+    return (
+        '<!doctype html><html lang="en"><head><meta charset="utf-8">'
+        f"<title>{escape(title)}</title><style>{STYLE}</style></head><body>"
+        f"<h1>Airflow's metrics</h1><p>{escape(title)}</p>"
+        f"<p>{len(telemetry.series)} series and {len(telemetry.spans)} spans in {sent} requests, each signed with the "
+        "role of the service airflow. A duration shows how many were measured, and their mean.</p>"
+        f"{''.join(parts)}{_trace(telemetry.spans)}</body></html>\n"
+    )
+
+
+def _grouped(series: Iterable[Series]) -> list[tuple[str, list[Series]]]:
+    groups: dict[str, list[Series]] = {heading: [] for heading, _ in GROUPS}
+    for each in sorted(series, key=lambda s: (s.name, str(s.labels), str(s.source))):
+        name = each.name.removeprefix(PREFIX)
+        groups[next(heading for heading, begins in GROUPS if name.startswith(begins))].append(each)
+    return list(groups.items())
+
+
+def _group(heading: str, series: Sequence[Series]) -> str:
+    rows = "".join(map(_row, series))
+    head = "<tr><th>metric</th><th>labels</th><th>from</th><th></th><th></th></tr>"
+    return f"<h2>{escape(heading)}</h2><table>{head}{rows}</table>"
+
+
+def _row(series: Series) -> str:
+    labels = ", ".join(f"{name}={value}" for name, value in sorted(series.labels.items()))
+    source = str(series.source.get("service.name", ""))
+    drawn = [float(p[2] or 0) if series.kind in HISTOGRAMS else p[1] for p in series.points]
+    return (
+        f'<tr><td class="name">{escape(series.name)}</td><td>{escape(labels)}</td>'
+        f'<td class="source">{escape(source)}</td><td class="value">{escape(_value(series))}</td>'
+        f"<td>{sparkline(drawn)}</td></tr>"
+    )
+
+
+def _value(series: Series) -> str:
+    _, value, count = series.last
+    if series.kind in HISTOGRAMS:
+        return f"{count}, mean {value / count:,.0f} {series.unit}" if count else "0"
+    text = f"{value:,.2f}".rstrip("0").rstrip(".")
+    return text if series.kind == GAUGE else f"{text} in all"
+
+
+def sparkline(values: Sequence[float]) -> str:
+    """Return a line through the values as SVG; the lowest and the highest fill its height."""
+    if len(values) < 2:
+        return ""
+    low, high = min(values), max(values)
+    span, step = (high - low) or 1.0, SPARK_WIDTH / (len(values) - 1)
+    height = SPARK_HEIGHT - 4
+    at = " ".join(f"{i * step:.1f},{2 + height - (v - low) / span * height:.1f}" for i, v in enumerate(values))
+    return f'<svg width="{SPARK_WIDTH}" height="{SPARK_HEIGHT}" role="img"><polyline points="{at}"/></svg>'
+
+
+def _trace(spans: Sequence[Mapping[str, Any]]) -> str:
+    """Draw the longest trace: each span a bar, in the order in which they begin; nothing without spans."""
+    runs = [span for span in spans if not span["parent"]]
+    if not runs:
+        return ""
+    run = max(runs, key=lambda span: float(span["end"]) - float(span["start"]))
+    members = sorted((s for s in spans if s["trace"] == run["trace"]), key=lambda s: (s["start"], s["end"]))
+    shown, began = members[:MOST_BARS], min(s["start"] for s in members)
+    scale = TRACE_WIDTH / max(max(s["end"] for s in members) - began, 0.001)
+    bars = "".join(_bar(span, index, began=began, scale=scale) for index, span in enumerate(shown))
+    height = BAR_HEIGHT * len(shown) + 4
+    at = datetime.fromtimestamp(began, UTC).strftime("%H:%M:%S")
+    rest = f", the first {MOST_BARS} of them" if len(members) > MOST_BARS else ""
+    return (
+        f"<h2>One DAG run as a trace</h2><p>{escape(str(run['name']))}: {len(members)} spans{rest}, from {at} UTC, "
+        f"{run['end'] - run['start']:.1f} s. Each bar is a task, from being queued to its end; a red one failed.</p>"
+        f'<svg width="{TRACE_WIDTH}" height="{height}" role="img">{bars}</svg>'
+    )
+
+
+def _bar(span: Mapping[str, Any], index: int, *, began: float, scale: float) -> str:
+    x, width = (span["start"] - began) * scale, max((span["end"] - span["start"]) * scale, 1.0)
+    kind = "bad" if span["is_error"] else "run"
+    label = f"{span['name']}: {span['end'] - span['start']:.1f} s"
+    return (
+        f'<rect class="{kind}" x="{x:.1f}" y="{BAR_HEIGHT * index}" width="{width:.1f}" height="{BAR_HEIGHT - 1}">'
+        f"<title>{escape(label)}</title></rect>"
+    )
