@@ -102,5 +102,5 @@ def test_the_bytes_that_costs_are_computed_from_are_those_of_the_encoder(choice:
         OTEL_RESOURCE_ATTRIBUTES="service.namespace=airflow-prd",
     )
     assert points > 30
-    # Not less than was measured, and not so much more that a choice would look dear.
+    # Not less than was measured, and not so much more that a choice would seem dear.
     assert size <= telemetry.BYTES_A_MINUTE[choice] <= 1.5 * size
