@@ -168,7 +168,8 @@ def _scheduler(queues: tuple[str, ...]) -> User:
 def _worker(pool: str, queues: tuple[str, ...]) -> User:
     return User(
         name=worker(pool),
-        commands=_commands(_CONSUME, _ACKNOWLEDGE, _REPORT),
+        # `expire` is for the ends of tasks.
+        commands=_commands(_CONSUME, _ACKNOWLEDGE, _REPORT, ("expire",)),
         keys=(
             *_queue_keys(queues),
             *_bindings(queues),
@@ -177,6 +178,7 @@ def _worker(pool: str, queues: tuple[str, ...]) -> User:
             EVENTS_BINDING,
             RESULTS,
             registry.peaks_key(pool),
+            registry.ends_key(pool),
             *_own_record(member.WORKER),
         ),
         channels=(COMMANDS_CHANNEL, EVENTS_CHANNELS),
@@ -224,7 +226,7 @@ def _page(queues: tuple[str, ...]) -> User:
     """Let the Fleet page read the whole registry, and the lengths of the queues."""
     return User(
         name=PAGE,
-        commands=_commands(_READ_MEMBERS, ("get", "llen", "lrange", "hvals")),
+        commands=_commands(_READ_MEMBERS, ("get", "llen", "lrange", "hvals", "hmget")),
         keys=(*_queue_keys(queues), "fleet:*"),
     )
 

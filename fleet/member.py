@@ -82,7 +82,8 @@ class Member:
 
     `trouble`: why a worker takes no messages although it is `consuming`; empty if it does. `left_behind`: how many
     processes the tasks of a worker have left behind since its start, which were ended. `slots`: how many tasks a worker
-    takes at present, `declared_slots`: how many it would take with memory for all of them.
+    takes at present, `declared_slots`: how many it would take with memory for all of them. `host`: the address that
+    Airflow stores with the worker's tasks; empty if it is not known.
     """
 
     id: str
@@ -102,6 +103,7 @@ class Member:
     trouble: str = ""
     left_behind: int = 0
     declared_slots: int = 0
+    host: str = ""
     last_seen: float = 0.0
 
     @property
@@ -139,6 +141,7 @@ class Member:
         values["trouble"] = record.get("trouble", "")
         values["left_behind"] = record.get("left_behind", 0)
         values["declared_slots"] = record.get("declared_slots", record.get("slots"))
+        values["host"] = record.get("host", "")
         values["last_seen"] = last_seen
         for name, is_plausible in _PLAUSIBLE.items():
             if not is_plausible(values[name]):

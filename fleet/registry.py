@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from fleet import history
 from fleet.bundles import BUNDLES_TTL_S, Bundles, parse_bundles, to_json
+from fleet.ends import ENDS_TTL_S, End, field_of, parse_end
 from fleet.forecast import FORECAST_TTL_S, Forecast, parse_forecast
 from fleet.member import MalformedMember, Member, member_id
 from fleet.peaks import PEAKS_TTL_S, PoolPeaks, parse_peaks
@@ -32,6 +33,13 @@ WAITING_TTL_S = 15  # the scheduler counts every few seconds, while tasks wait
 
 # The autoscaler writes it again at each tick; while it is away, no one waits for its word.
 GIVEN_UP_TTL_S = 120
+
+# How the reason of a decision begins while the pool sleeps.
+ASLEEP_REASON = "The pool is asleep"
+# Fields of the autoscaler's memory of a pool that are read elsewhere: the boots under way, as pairs of a time and a
+# number of workers, and the seconds that the last ones took.
+LAUNCHES = "launches"
+BOOTS_TOOK = "boots_took"
 
 ORDER_CONSUME = "consume"
 ORDER_DRAIN = "drain"
@@ -78,6 +86,11 @@ def forecast_key(pool: str) -> str:
 
 def peaks_key(pool: str) -> str:
     return f"fleet:peaks:{pool}"
+
+
+def ends_key(pool: str) -> str:
+    """Return the key of how tasks of the pool ended that did not end by themselves: see fleet.ends."""
+    return f"fleet:ends:{pool}"
 
 
 def waiting_key(pool: str) -> str:
@@ -226,6 +239,21 @@ class Registry:
     def peaks(self, pool: str) -> PoolPeaks | None:
         """Return what the pool's workers have learned; None if nothing; raise ValueError as parse_peaks."""
         return parse_peaks(self._redis.get(peaks_key(pool)))
+
+    def record_end(self, pool: str, end: End) -> None:
+        """Keep how a task ended, in place of an older record of its field. All expire ENDS_TTL_S after the last."""
+        with self._redis.pipeline(transaction=True) as pipe:
+            pipe.hset(ends_key(pool), field_of(end.instance), end.to_json())
+            pipe.expire(ends_key(pool), ENDS_TTL_S)
+            pipe.execute()
+
+    def ends(self, pool: str, instances: Sequence[str]) -> dict[str, End]:
+        """Return how those of the task instances ended of which that is known, by id."""
+        if not instances:
+            return {}
+        raw = self._redis.hmget(ends_key(pool), [field_of(instance) for instance in instances])
+        found = (parse_end(each, instance=instance) for instance, each in zip(instances, raw, strict=True))
+        return {end.instance: end for end in found if end is not None}
 
     def write_bundles(self, bundles: Bundles) -> None:
         """Replace the report on DAG bundles, which expires after BUNDLES_TTL_S."""

@@ -16,7 +16,7 @@ from typing import Any
 from celery.exceptions import Ignore, Reject
 from celery.signals import worker_init
 
-from agent import variables
+from agent import ends, variables
 from agent.admission import admission
 from agent.left_behind import tally
 from agent.runner.client import Runner, RunnerUnavailable
@@ -45,6 +45,7 @@ def run_workload(workload: str) -> None:
     if runner is None:
         raise Reject("no runner is connected", requeue=True)
     outcome = _run(runner, workload)
+    ends.of_this_worker()(workload, outcome, at_deadline=ends.is_at_deadline.is_set())
     if outcome is None:
         raise SupervisorLost("the runner died, or could not tell how the task ended")
     if outcome.left_behind:

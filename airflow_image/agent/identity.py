@@ -10,8 +10,9 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 
 from agent import variables
+from agent.addresses import own_address
 from agent.versions import airflow_version
-from fleet.member import Code, Member, member_id
+from fleet.member import WORKER, Code, Member, member_id
 
 TIMEOUT_S = 2.0
 ATTEMPTS = 5
@@ -79,6 +80,7 @@ class Identity:
             trouble=trouble,
             left_behind=left_behind,
             declared_slots=self.slots,
+            host=own_address() if self.role == WORKER else "",
             **fields,
         )
 

@@ -15,7 +15,7 @@ from typing import Any
 
 from celery.signals import worker_shutting_down
 
-from agent import handover, variables
+from agent import ends, handover, variables
 
 log = logging.getLogger(__name__)
 
@@ -27,6 +27,7 @@ REPEAT_EVERY_S = 0.5
 def _at_deadline(grace_s: float) -> None:
     time.sleep(grace_s)
     log.warning("fleet: stop deadline reached, ending the tasks")
+    ends.is_at_deadline.set()
     # Repeat until the process exits: a reserved task could still start.
     while True:
         with contextlib.suppress(OSError):

@@ -10,6 +10,7 @@ from autoscaler.boots import LONGEST_BOOT_S, MAX_LAUNCHES, MAX_REMEMBERED, Boots
 from autoscaler.estimates import MAX_SAMPLES, DemandSample, Head
 from autoscaler.racing import Budget
 from autoscaler.revision import Rollout
+from fleet.registry import BOOTS_TOOK, LAUNCHES
 from fleet.validation import is_count, is_time
 
 # Far beyond what one tick launches. Each is remembered when it ends: a billion would exhaust the function's memory.
@@ -41,8 +42,8 @@ class Memory:
             "released": dict(self.stopping),
             "heads": {name: [head.digest, head.since] for name, head in self.heads.items()},
             "sights": [[sample.at, sample.demand] for sample in self.samples],
-            "launches": [[launch.at, launch.tasks] for launch in self.boots.launches],
-            "boots_took": [round(seconds, 1) for seconds in self.boots.took_s],
+            LAUNCHES: [[launch.at, launch.tasks] for launch in self.boots.launches],
+            BOOTS_TOOK: [round(seconds, 1) for seconds in self.boots.took_s],
             "racing": self._racing(),
             "rollout": self.rollout.to_record(),
         }
@@ -63,10 +64,10 @@ class Memory:
             raise ValueError(f"surplus_since is {since!r}")
         if not isinstance(released, dict) or not all(is_time(at) for at in released.values()):
             raise ValueError("released is not a map of times")
-        took = record.get("boots_took", [])
+        took = record.get(BOOTS_TOOK, [])
         if not isinstance(took, list) or len(took) > MAX_REMEMBERED or not all(map(_is_boot, took)):
             raise ValueError("boots_took is not a short list of boots' seconds")
-        launches = _counts(record.get("launches", []), name="launches", most=MAX_LAUNCHES)
+        launches = _counts(record.get(LAUNCHES, []), name="launches", most=MAX_LAUNCHES)
         if any(count > MOST_LAUNCHED for _, count in launches):
             raise ValueError(f"a launch is of more than {MOST_LAUNCHED} tasks")
         sights = _counts(record.get("sights", []), name="sights", most=MAX_SAMPLES)

@@ -6,6 +6,7 @@ from autoscaler.desired import DesiredCount, Plan, Situation, limit_step
 from autoscaler.policy import Policy
 from autoscaler.retirement import count_retiring
 from fleet.member import CONSUMING
+from fleet.registry import ASLEEP_REASON
 
 
 def in_words(
@@ -44,7 +45,7 @@ def _backlog(situation: Situation, plan: Plan, count: DesiredCount) -> str:
     """Say whether the tasks have slots, and what is done about those that have none."""
     queued, active, without_slot = situation.queued, situation.active, situation.without_slot
     if situation.service.asleep:
-        tasks = "The pool is asleep"
+        tasks = ASLEEP_REASON
     elif without_slot:
         tasks = f"{_number(without_slot, 'task')} wait{_s(without_slot)} for a slot"
     elif queued and plan.recall:

@@ -15,9 +15,10 @@ from autoscaler.observation import Service
 from autoscaler.redis_reader import read_broker_state, read_fleets, read_queues
 from fleet import access
 from fleet.access import unacked_keys
+from fleet.ends import ENDS_TTL_S, MEMORY, End
 from fleet.member import CONSUMING, DRAINED, RUNNING, Member
 from fleet.pools import Pool, lists_of, lists_of_pools
-from fleet.registry import ORDER_CONSUME, ORDER_DRAIN, Registry
+from fleet.registry import ORDER_CONSUME, ORDER_DRAIN, Registry, ends_key
 from project import paths
 from shared.known_tasks import Answers
 from tests.support.broker_users import POOLS, BrokerWithUsers, broker_with_users, password_of
@@ -134,6 +135,18 @@ def test_a_worker_takes_a_task_answers_obeys_and_stops_warmly(
         assert worker.process.wait(30) == 0
         assert worker.member is None, "it has removed its record"
     assert broker.denials() == set()
+
+
+def test_a_worker_tells_how_tasks_of_its_own_pool_ended_and_of_no_other(broker: BrokerWithUsers) -> None:
+    own, other = Registry(broker.client(WORKER)), Registry(broker.client(OTHER))
+    end = End(instance="an-id", try_number=1, t=own.now(), how=MEMORY, worker="task-1/worker")
+    own.record_end("worker", end)
+    assert Registry(broker.client(access.PAGE)).ends("worker", ["an-id", "another"]) == {"an-id": end}
+    assert 0 < broker.administrator.ttl(ends_key("worker")) <= ENDS_TTL_S
+    with pytest.raises(redis.exceptions.NoPermissionError):
+        other.record_end("worker", end)
+    with pytest.raises(redis.exceptions.NoPermissionError):
+        Registry(broker.client(access.PAGE)).record_end("worker", end)
 
 
 @needs_airflow

@@ -59,14 +59,15 @@ def test_a_user_names_its_commands_and_keys_one_by_one(user: User) -> None:
 def test_who_runs_foreign_code_touches_no_decision_order_or_forecast(name: str) -> None:
     registry = [key for key in USERS[name].keys if key.startswith("fleet:")]
     role = "worker" if name.startswith("worker-") else name
-    own = [f"fleet:peaks:{name.removeprefix('worker-')}"] if role == "worker" else []
+    pool = name.removeprefix("worker-")
+    own = [f"fleet:peaks:{pool}", f"fleet:ends:{pool}"] if role == "worker" else []
     assert registry == [*own, "fleet:members", f"fleet:member:*/{role}"]
 
 
 @pytest.mark.parametrize("name", [access.READER, access.PAGE])
 def test_who_reads_all_members_writes_nothing(name: str) -> None:
     assert set(USERS[name].commands) <= {
-        *("get", "hvals", "llen", "lrange", "mget", "ping", "time", "zrange", "zscan"),
+        *("get", "hmget", "hvals", "llen", "lrange", "mget", "ping", "time", "zrange", "zscan"),
     }
 
 
