@@ -1,4 +1,4 @@
-"""The Fleet page in Airflow's UI, for authorized users."""
+"""The Fleet page and a task's tab Why in Airflow's UI, for authorized users."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from fleet.member import WEBSERVER
 PREFIX = "/fleet"
 PAGE = "Fleet"
 BANNER = "Fleet banner"
+WHY = "Why"
 
 
 def make_app() -> Any:
@@ -21,14 +22,19 @@ def make_app() -> Any:
     from fastapi import FastAPI
 
     from agent.page.app import add_page
+    from agent.why.routes import add_why
 
     app = FastAPI(openapi_url=None)
     add_page(app)
+    add_why(app)
     return app
 
 
 def make_react_apps() -> list[dict[str, Any]]:
-    """Return the page in the navigation and its banner on Home. A module sets the global that has its app's name."""
+    """Return the page in the navigation, its banner on Home, and the tab of a task instance.
+
+    A module sets the global that has its app's name.
+    """
     from agent.page.app import static_path
 
     files = f"{PREFIX}{static_path()}".lstrip("/")  # relative: Airflow may be served below a path
@@ -41,7 +47,15 @@ def make_react_apps() -> list[dict[str, Any]]:
         "icon": f"{files}/icon.svg",
         "icon_dark_mode": f"{files}/icon_dark.svg",
     }
-    return [page, {"name": BANNER, "bundle_url": f"{files}/banner.js", "destination": "dashboard"}]
+    why = {
+        "name": WHY,
+        "bundle_url": f"{files}/why.js",
+        "destination": "task_instance",
+        "url_route": "why",
+        "icon": f"{files}/why.svg",
+        "icon_dark_mode": f"{files}/why_dark.svg",
+    }
+    return [page, {"name": BANNER, "bundle_url": f"{files}/banner.js", "destination": "dashboard"}, why]
 
 
 class FleetWeb(AirflowPlugin):  # type: ignore[misc]  # Airflow is not type-checked here

@@ -14,6 +14,7 @@ import redis
 from bench.micro.page.webserver import Webserver, running_webserver
 from local.servers.postgres import Postgres
 from local.servers.redis import Redis
+from tests.support.airflow_stories import write_stories
 from tests.support.aws_api import AwsApi, aws_api
 from tests.support.servers import PostgresServer, RedisServer
 
@@ -70,6 +71,12 @@ def webserver(broker: Redis, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     url = f"redis://{broker.host}:{broker.port}/0"
     with running_webserver(home=tmp_path_factory.mktemp("airflow"), broker_url=url) as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def stories(webserver: Webserver) -> dict[str, str]:
+    """Write the task instances of tests.support.airflow_stories into the webserver's database; return their ids."""
+    return write_stories(webserver)
 
 
 @pytest.fixture

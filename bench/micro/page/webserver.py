@@ -34,8 +34,9 @@ DECLARED = (
     pool_entry(name="worker", queues=["default"], minimum=1, maximum=40, concurrency=16),
     pool_entry(name="heavy", queues=["heavy", "heavier"], minimum=0, maximum=8, concurrency=2),
 )
-# The local users with their roles. Public has no permissions.
-USERS = {"admin": "Admin", "op": "Op", "viewer": "Viewer", "nobody": "Public"}
+# The local users with their roles. Public has no permissions; a Reporter may see one DAG.
+USERS = {"admin": "Admin", "op": "Op", "viewer": "Viewer", "nobody": "Public", "reporter": "Reporter"}
+ROLES = {"Reporter": {"may": {"can_read": ["DAG:report", "DAG Runs", "Task Instances"]}}}
 PASSWORD = "a-password-of-nobody"  # noqa: S105 - for servers that run for a minute
 # Runs the role `migrate` with another file than the image's.
 MIGRATE = """
@@ -114,7 +115,7 @@ def migrate(*, home: Path, variables: Mapping[str, str], log: Path, declared: st
     """Make the database with its roles and users, by default those of USERS. Raises CommandError."""
     users = {name: {"roles": [role]} for name, role in USERS.items() if name != ADMIN}
     file = home / "access.yaml"
-    file.write_text(json.dumps({"users": users}) if declared is None else declared)
+    file.write_text(json.dumps({"roles": ROLES, "users": users}) if declared is None else declared)
     passwords = {"ADMIN_PASSWORD": PASSWORD, "USER_PASSWORDS": json.dumps(dict.fromkeys(users, PASSWORD))}
     settings = parts.PEOPLE.settings({}) | parts.PEOPLE.secrets(passwords)
     command = [str(PYTHON), "-c", MIGRATE, str(file)]

@@ -18,6 +18,7 @@ from bench.micro.page.sample_fleet import HOSTILE, OLDER, a_member, airflow_memb
 from bench.micro.page.webserver import Webserver
 from fleet import registry
 from fleet.bundles import Bundle, OlderTask, VersionInUse
+from fleet.ends import MEMORY, End
 from fleet.member import CONSUMING, DRAINING
 from fleet.registry import Registry
 from local.servers.redis import Redis
@@ -281,6 +282,84 @@ def test_the_documentations_picture(visit: Visit, store: redis.Redis, name: str)
     visit.open()
     expect(visit.shown("fleet-pool-worker").locator("svg path")).to_have_count(5)
     take_picture(visit, name, until="fleet-pool-worker")
+    assert (PICTURES / name).stat().st_size > 0
+
+
+def of_memory(store: redis.Redis, stories: dict[str, str]) -> None:
+    """Let the task `first` of the run `died` have been ended for want of memory."""
+    now = Registry(store).now()
+    sample_fleet.report(store, airflow_members(now=now))
+    end = End(
+        instance=stories["report.died.first"],
+        try_number=1,
+        t=now,
+        how=MEMORY,
+        worker=a_member(1, now=now).id,
+        held=1_480_000_000,
+        limit=1_600_000_000,
+    )
+    Registry(store).record_end("worker", end)
+
+
+def test_why_a_task_died_is_one_click_away(visit: Visit, store: redis.Redis, stories: dict[str, str]) -> None:
+    of_memory(store, stories)
+    visit.open("/dags/report/runs/died/tasks/first")
+    visit.page.get_by_role("link", name="Why").click()
+    expect(visit.shown("why-headline")).to_contain_text("Why it died")
+    expect(visit.shown("why-headline")).to_contain_text("ran out of memory. It held 1,411 MiB")
+    expect(visit.shown("why-page").get_by_text("Let the task handle less at once")).to_be_visible()
+    expect(visit.shown("why-page").get_by_text("Try 1 began on worker")).to_be_visible()
+    assert visit.hosts - {None} == {urlsplit(visit.url).hostname}
+
+
+@pytest.mark.parametrize(
+    "visit",
+    [
+        pytest.param({}, id="light"),
+        pytest.param({"color_scheme": "dark"}, id="dark"),
+        pytest.param({"viewport": PHONE, "has_touch": True}, id="phone"),
+    ],
+    indirect=True,
+)
+def test_the_tab_why_is_accessible(
+    visit: Visit, store: redis.Redis, stories: dict[str, str], request: pytest.FixtureRequest
+) -> None:
+    of_memory(store, stories)
+    visit.open("/dags/report/runs/died/tasks/first/plugin/why")
+    expect(visit.shown("why-headline")).to_be_visible()
+    found = Axe().run(visit.page, context="[data-testid=why-page]").response["violations"]
+    faults = [(fault["id"], fault["nodes"][0]["html"]) for fault in found if fault["impact"] in SERIOUS]
+    assert faults == []
+    assert visit.shown("why-page").evaluate("part => part.scrollWidth <= part.clientWidth")
+    PICTURES.mkdir(parents=True, exist_ok=True)
+    visit.page.screenshot(path=PICTURES / f"why-{request.node.callspec.id}.png", animations="disabled")
+
+
+def test_markup_in_a_story_stays_text(visit: Visit, store: redis.Redis, stories: dict[str, str]) -> None:
+    now = Registry(store).now()
+    assert stories
+    texts: dict[str, list[str]] = {name: [] for name in ("drain", "recall", "unreadable", "problems")}
+    Registry(store).record_decision("worker", {"t": now, "reason": HOSTILE, "desired": 1, **texts})
+    visit.open("/dags/report/runs/died/tasks/third/plugin/why")
+    expect(visit.shown("why-page").get_by_text(HOSTILE)).to_be_visible()
+    assert visit.page.locator("img[src='x']").count() == 0
+    assert visit.page.title() != "injected"
+
+
+@pytest.mark.parametrize(
+    ("visit", "name"),
+    [({}, "why.png"), ({"color_scheme": "dark"}, "why-dark.png")],
+    indirect=["visit"],
+    ids=["light", "dark"],
+)
+def test_the_documentations_picture_of_why(
+    visit: Visit, store: redis.Redis, stories: dict[str, str], name: str
+) -> None:
+    of_memory(store, stories)
+    visit.open("/dags/report/runs/died/tasks/first/plugin/why")
+    expect(visit.shown("why-headline")).to_be_visible()
+    PICTURES.mkdir(parents=True, exist_ok=True)
+    visit.page.screenshot(path=PICTURES / name, animations="disabled")
     assert (PICTURES / name).stat().st_size > 0
 
 

@@ -20,6 +20,13 @@ export const clock = (t, seconds = false) =>
     hourCycle: "h23",
   });
 
+// A time by the viewer's clock, with its day if that is another one.
+export function moment(t) {
+  const day = new Date(t * 1000);
+  const isToday = day.toDateString() === new Date().toDateString();
+  return isToday ? clock(t, true) : `${day.toLocaleDateString([], { day: "numeric", month: "short" })}, ${clock(t, true)}`;
+}
+
 // Text with times in it, by the viewer's clock, with seconds, which a forecast needs.
 export const timed = (parts) => parts.map((part) => (typeof part === "number" ? clock(part, true) : part)).join("");
 
