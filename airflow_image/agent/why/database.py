@@ -217,7 +217,7 @@ def _pool(session: Any, row: Any, may_see: Callable[[str], bool]) -> AirflowPool
 
 
 def _place(session: Any, row: Any) -> Place | None:
-    """Return the task's place by the time at which each was queued: nobody reads a message for it."""
+    """Return the task's place by the time at which each was queued: no message is read for it."""
     if row.queued_dttm is None:
         return None
     ti = TaskInstance

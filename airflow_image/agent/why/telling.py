@@ -64,7 +64,7 @@ def _reschedule(known: Known) -> Story:
             advice=("Read its log. The version of the DAG that the run uses may be lost, or the file fails there.",),
         )
     else:
-        cause = Cause(name="reschedule", parts=("what it looks for was not there yet, and it looks again",))
+        cause = Cause(name="reschedule", parts=("what it waits for was not there yet, and it asks again",))
     when: tuple[str | float, ...] = (".",) if due is None else (" at ", due, ".")
     return _waits(replace(cause, parts=(*cause.parts, *when)))
 

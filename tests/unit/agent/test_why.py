@@ -285,7 +285,7 @@ SITUATIONS: list[Any] = [
     ),
     pytest.param(
         known("up_for_reschedule", task=Task(is_sensor=True), instance={"next_poke_at": NOW + 60}),
-        *(WAITS, "reschedule", "looks again at 2027-01-15 08:01:00 UTC"),
+        *(WAITS, "reschedule", "asks again at 2027-01-15 08:01:00 UTC"),
         id="a sensor waits",
     ),
     pytest.param(
