@@ -137,6 +137,9 @@ def main(arguments: Sequence[str]) -> int:
     except DoesNotFit as error:
         print(f"{count_fitting(POOLS)} of {len(POOLS)} pools fit: {error}", file=sys.stderr)
         return 1
+    except ValueError as error:
+        print(f"template: {error}", file=sys.stderr)
+        return 1
     texts: dict[Path, str] = {options.template: render(t), options.reference: render_reference(t)}
     if not options.check:
         for path, text in texts.items():

@@ -18,6 +18,7 @@ SCALE_IN_AFTER_S = (0, 60)
 RACED_PERCENT = (0, 35, 75)
 MORE_WORKERS = (1, 2, 4)  # in addition to the present minimum
 PERCENT = 100
+NAMES = "PollSeconds / ScaleInAfterSeconds / RacedBootsPercent / WorkerMin"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,6 +36,11 @@ class Candidate:
             f"PollSeconds {self.poll_s}, ScaleInAfterSeconds {self.scale_in_after_s}, "
             f"RacedBootsPercent {self.raced_percent}, WorkerMin {self.minimum}"
         )
+
+    @property
+    def values(self) -> str:
+        """Return the values alone, in the order of NAMES."""
+        return f"{self.poll_s} / {self.scale_in_after_s} / {self.raced_percent} / {self.minimum}"
 
     def make(self, _: Load, setting: Setting) -> Scaler:
         policy = replace(

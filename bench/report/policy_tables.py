@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from bench.policies.candidates import frontier
 from bench.policies.experiment import Result
@@ -32,6 +32,7 @@ HEAD = (
     "redone h",
     "completed",
 )
+REPLAY_HEAD = ("setting", "hours", "% MWAA", "boots", "wait p95", "% MWAA", "p99", "> 60 s")  # within 80 columns
 FRONT_HEAD = ("setting", "worker-hours", "% of MWAA", "boots", "GB pulled", "wait p95", "% of MWAA")
 SCENARIO_HEAD = (
     "policy",
@@ -51,6 +52,30 @@ def policy_table(title: str, results: Sequence[Result], *, base: Result) -> Text
     over_bound = f"{base.first_fit_hours / base.clairvoyant_hours:.2f}"
     first_fit = _first_fit_row((*_first_fit_costs(base), over_bound), HEAD)
     return TextTable(title=title, columns=HEAD, rows=(*rows, first_fit))
+
+
+def replay_table(title: str, results: Sequence[Result], *, base: Result, labels: Mapping[str, str]) -> TextTable:
+    """Return a row for each result, with what an operator chooses by. Percentages are of `base`; waits are in seconds.
+
+    `labels`: what stands for the names of policies that are too long for a terminal.
+    """
+    rows = []
+    for result in results:
+        figures = result.to_record()
+        rows.append(
+            (
+                labels.get(result.policy, result.policy),
+                f"{result.worker_hours:,.0f}",
+                _percent(result.worker_hours, base.worker_hours),
+                f"{figures['boots']:,.0f}",
+                f"{figures['wait_p95']:.1f}",
+                _percent(result.wait_p95, base.wait_p95),
+                f"{figures['wait_p99']:.0f}",
+                f"{figures['long_waits']:.1%}",
+            )
+        )
+    first_fit = _first_fit_row(_first_fit_costs(base), REPLAY_HEAD)
+    return TextTable(title=title, columns=REPLAY_HEAD, rows=(*rows, first_fit))
 
 
 def front_table(comparison: Comparison) -> TextTable:

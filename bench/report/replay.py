@@ -12,7 +12,7 @@ from pathlib import Path
 
 from bench.loads.decisions import holds_decisions, read_decisions
 from bench.loads.load import Load, LoadError, read_load
-from bench.policies.candidates import candidates, recommended
+from bench.policies.candidates import NAMES, candidates, recommended
 from bench.policies.catalog import MAKERS, MWAA_TODAY
 from bench.policies.experiment import compare
 from bench.report import policy_tables
@@ -49,7 +49,9 @@ def main(arguments: Sequence[str]) -> int:
     best = recommended(ours, wait_s=options.wait)
     draw_candidates(ours, base=base, best=best, wait_s=options.wait, path=options.plot)
     title = f"{load.name}: {len(load):,} tasks, {load.arrivals[-1] / 86_400:.1f} days, {setting.slots} slots a worker"
-    terminal.print(policy_tables.policy_table(title, results, base=base).to_rich())
+    labels = {candidate.name: candidate.values for candidate in chosen}
+    terminal.print(policy_tables.replay_table(title, results, base=base, labels=labels).to_rich())
+    print(f"A setting: {NAMES}.")
     limit = f"within the limit of {options.wait:.0f} s"
     met = limit if best.wait_p95 <= options.wait else f"the shortest of all settings, but NOT {limit}"
     print(

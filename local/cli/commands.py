@@ -7,10 +7,12 @@ import fcntl
 import os
 import signal
 import time
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
+import psutil
 import redis
 from rich.console import Console
 
@@ -194,17 +196,30 @@ def down() -> int:
     """End the running stack; without one, do nothing."""
     with contextlib.suppress(FileNotFoundError), paths.LOCK.open("r+") as lock:
         deadline = time.monotonic() + DOWN_TIMEOUT_S
-        asked = False
+        asked, waits_for = False, ""
         while not _is_free(lock.fileno()):
             lock.seek(0)
             pid = lock.read().strip()
             if pid and not asked:
                 os.kill(int(pid), signal.SIGTERM)
                 asked = True
+            if pid and (left := _processes_of(int(pid))) not in ("", waits_for):
+                waits_for = left
+                print(f"waiting for the stack's processes: {left}", flush=True)
             if time.monotonic() > deadline:
                 raise CommandError(f"the local stack (process {pid}) did not end within {DOWN_TIMEOUT_S} s")
             time.sleep(0.2)
     return 0
+
+
+def _processes_of(pid: int) -> str:
+    """Return the names of the processes that the stack has started, with how many there are of each."""
+    names: Counter[str] = Counter()
+    with contextlib.suppress(psutil.Error):
+        for process in psutil.Process(pid).children(recursive=True):
+            with contextlib.suppress(psutil.Error):
+                names[process.name()] += 1
+    return ", ".join(f"{count} {name}" for name, count in sorted(names.items()))
 
 
 def _is_free(fd: int) -> bool:

@@ -24,6 +24,7 @@ class Display:
         self._step_started = self._started
         self._body: RenderableType | None = None
         self._plain_at = 0.0
+        self._size = self.console.size
         self._live = Live(console=self.console, refresh_per_second=REFRESH_PER_S, get_renderable=self._render)
 
     def __enter__(self) -> Display:
@@ -71,6 +72,9 @@ class Display:
         self._step = None
 
     def _render(self) -> Group:
+        if self.console.is_terminal and self.console.size != self._size:
+            self._size = self.console.size
+            self.console.clear()  # the terminal has wrapped the last frame anew: its lines cannot be found again
         parts: list[RenderableType] = [self._body] if self._body else []
         if self._step is not None:
             seconds = time.monotonic() - self._step_started

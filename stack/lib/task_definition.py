@@ -146,9 +146,14 @@ def add_size(
 ) -> Size:
     """Add the parameters `<prefix>Cpu` and `<prefix>Memory`, and the rule that Fargate offers their combination.
 
-    `least_memory_mib`: what the containers cannot run with less than.
+    `least_memory_mib`: what the containers cannot run with less than. Raises ValueError for defaults that Fargate does
+    not offer, or that are smaller.
     """
     memory = memory_choices(least_memory_mib)
+    offered = [mib for mib in MEMORY_MIB_BY_CPU.get(cpu, ()) if mib in memory]
+    if memory_mib not in offered:
+        sizes = f"with {cpu} it offers {', '.join(offered)} MiB" if offered else f"{cpu} is none of its sizes"
+        raise ValueError(f"{described_as} cannot have {cpu} CPU units and {memory_mib} MiB on Fargate: {sizes}")
     cpu_parameter = form.add(
         f"{prefix}Cpu",
         label="CPU units",

@@ -32,7 +32,9 @@ def code_by_role(members: Iterable[Member], *, malformed: Iterable[str], check: 
     reference = max(webservers, key=lambda member: (member.started_at, member.id)).code if webservers else None
     groups = _groups(alive, reference)
     unknown = [f"{member}: its record is malformed" for member in sorted(set(malformed))]
-    if reference is None:
+    if not alive:
+        unknown.append("no container has reported: the stack is asleep, or starts")
+    elif reference is None:
         unknown.append("no webserver has reported: there is nothing to compare with")
     for group in groups:
         unknown += (f"{group['role']}: reports no {name}" for name, value in group["code"].items() if not value)

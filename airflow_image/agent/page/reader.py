@@ -208,7 +208,7 @@ def _past(pool: Pool, replies: Mapping[str, Any], *, now: float) -> dict[str, An
     else:
         try:
             forecast = parse_forecast(expected)
-            sentence = words.expected(forecast)
+            sentence = words.expected(forecast, now=now)
         except ValueError as error:
             troubles.append(str(error))
     return {"name": pool.name, "samples": samples, "forecast": forecast, "expected": sentence, "troubles": troubles}

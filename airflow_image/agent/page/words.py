@@ -69,14 +69,15 @@ def needs(peaks: PoolPeaks | None, *, slots: int) -> str:
     return f"{said}: for all of them, add {more:,} GiB to a worker."
 
 
-def expected(forecast: Forecast | None) -> Parts:
-    """Return a pool's forecast as one sentence."""
+def expected(forecast: Forecast | None, *, now: float) -> Parts:
+    """Return what a pool's forecast says of the time after `now`, a POSIX time, as one sentence."""
     if forecast is None:
         return ["This pool has no forecast."]
-    if not forecast:
+    coming = [entry for entry in forecast if entry[0] > now]
+    if not coming:
         return ["The forecast expects no runs soon."]
     parts: Parts = ["The forecast expects runs that need "]
-    for n, (at, slots) in enumerate(forecast[:NAMED]):
+    for n, (at, slots) in enumerate(coming[:NAMED]):
         parts += [f"{', ' if n else ''}{count(slots, 'more slot')} at ", at]
-    others = len(forecast) - NAMED
+    others = len(coming) - NAMED
     return [*parts, f", and others at {count(others, 'later time')}." if others > 0 else "."]

@@ -104,5 +104,6 @@ def plot(samples: list[Sample], *, trigger_t: float, title: str, path: Path) -> 
         axes.spines[["top", "right"]].set_visible(False)
         axes.legend(loc="upper right", frameon=False, ncols=3 if axes is fleet else 1)
         axes.set_ylim(bottom=0)
+    load.set_xlim(left=0)  # the sample before the trigger begins the lines, outside of the picture
     figure.savefig(path, dpi=110)
     plt.close(figure)

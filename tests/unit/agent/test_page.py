@@ -48,6 +48,12 @@ def test_a_fleet_without_a_webserver_is_unknown() -> None:
     assert (said["status"], said["reference"]) == ("unknown", None)
 
 
+def test_a_fleet_without_members_is_asleep_or_starts() -> None:
+    said = code_by_role([], malformed=())
+    assert said["status"] == "unknown"
+    assert said["unknown"] == ["no container has reported: the stack is asleep, or starts"]
+
+
 def test_a_malformed_record_makes_the_result_unknown() -> None:
     assert status(A_WEBSERVER, A_WORKER, malformed=("x/worker",)) == "unknown"
 

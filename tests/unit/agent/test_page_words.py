@@ -51,7 +51,8 @@ def test_the_verdict_of_an_unknown_fleet_gives_a_few_reasons() -> None:
     [
         (None, ["This pool has no forecast."]),
         ((), ["The forecast expects no runs soon."]),
-        (((60, 1),), ["The forecast expects runs that need ", "1 more slot at ", 60, "."]),
+        (((40, 3), (50, 2)), ["The forecast expects no runs soon."]),  # they have begun
+        (((40, 3), (60, 1)), ["The forecast expects runs that need ", "1 more slot at ", 60, "."]),
         (
             ((60, 1), (120, 2), (180, 3), (240, 4), (300, 5)),
             [
@@ -68,7 +69,7 @@ def test_the_verdict_of_an_unknown_fleet_gives_a_few_reasons() -> None:
     ],
 )
 def test_the_forecast_is_a_sentence_with_its_first_times(forecast: Forecast | None, parts: Parts) -> None:
-    assert expected(forecast) == parts
+    assert expected(forecast, now=50) == parts
 
 
 def test_memory_is_mentioned_where_it_limits_workers() -> None:

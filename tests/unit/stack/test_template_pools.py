@@ -229,3 +229,17 @@ def test_an_unconsumed_queue_raises_an_alarm_for_this_cluster() -> None:
     variables = rendered.resources("AWS::Lambda::Function")["AutoscalerFunction"]["Environment"]["Variables"]
     assert alarm["Namespace"] == variables["POWERTOOLS_METRICS_NAMESPACE"]
     assert variables["CLUSTER"] == {"Ref": "Cluster"}  # the function's dimension
+
+
+@pytest.mark.parametrize(
+    ("cpu", "memory_mib", "says"),
+    [
+        ("2048", "2048", "with 2048 it offers 4096, 8192, 16384 MiB"),
+        ("16384", "8192", "with 16384 it offers 32768, 65536, 122880 MiB"),
+        ("3000", "8192", "3000 is none of its sizes"),
+    ],
+)
+def test_a_pool_of_a_size_that_fargate_does_not_offer_is_refused(cpu: str, memory_mib: str, says: str) -> None:
+    pool = DeclaredPool(name="odd", queues=("odd",), cpu=cpu, memory_mib=memory_mib)
+    with pytest.raises(ValueError, match=f"a worker of the pool odd cannot have {cpu} CPU units.*: {says}"):
+        build((DEFAULT, pool))
