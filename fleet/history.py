@@ -41,6 +41,17 @@ def read_samples(raw: Sequence[str | bytes], *, now: float) -> tuple[list[Sample
     return sorted(recent, key=_time_of), len(entries) - len(samples)
 
 
+def workers_of(sample: Sample) -> int | None:
+    """Return how many workers of the pool ran or booted; None if that is not known.
+
+    `desired` counts those that boot. While a deployment replaces workers, those that drain come on top of it.
+    """
+    consuming, draining, desired = (sample[1 + FIGURES.index(name)] for name in ("consuming", "draining", "desired"))
+    if desired is None:
+        return None
+    return int(max(desired, (consuming or 0) + (draining or 0)))
+
+
 def _is_sample(value: object) -> bool:
     return (
         isinstance(value, list)

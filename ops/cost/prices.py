@@ -7,18 +7,18 @@ no such page was found. Before a decision, compare with AWS's page. No price her
 
 from collections.abc import Mapping
 
-AS_OF = "2026-11"
-REGION = "us-east-1"
+from fleet import worker_price
+
+AS_OF = worker_price.AS_OF
+REGION = worker_price.PRICES_OF
 HOURS_A_MONTH = 730
 
-# aws.amazon.com/fargate/pricing: Linux, by architecture. Checked: vantage.sh/blog/fargate-pricing.
-FARGATE_VCPU_HOUR: Mapping[str, float] = {"X86_64": 0.04048, "ARM64": 0.03238}
-FARGATE_GB_HOUR: Mapping[str, float] = {"X86_64": 0.004445, "ARM64": 0.00356}
-FARGATE_DISK_GB_HOUR = 0.000111
-FARGATE_FREE_DISK_GB = 20
-# Spot's price moves: AWS promises up to 70 % off for processors and memory.
-# Checked: wring.co/blog/aws-fargate-pricing-guide.
-FARGATE_SPOT_SHARE = 0.30
+# Fargate's are in fleet/worker_price.py, because the containers read them, too.
+FARGATE_VCPU_HOUR = worker_price.VCPU_HOUR
+FARGATE_GB_HOUR = worker_price.GB_HOUR
+FARGATE_DISK_GB_HOUR = worker_price.DISK_GB_HOUR
+FARGATE_FREE_DISK_GB = worker_price.FREE_DISK_GB
+FARGATE_SPOT_SHARE = worker_price.SPOT_SHARE
 
 # aws.amazon.com/rds/postgresql/pricing: one zone; a standby costs the same again. Checked, up to db.t4g.medium:
 # infratally.com/articles/aws-rds-pricing-explained-2026.html; the disk: usage.ai/blogs/aws/reserved-instances/rds.
