@@ -105,8 +105,8 @@ clean-database: setup-dev ## delete old runs from an environment's database, as 
 drill: setup-dev ## restore the newest snapshot beside the database, migrate and examine it, remove it (ENV=prd)
 	@exec $(RUN) drill
 
-cost: setup-dev ## print what a month costs, by resource (ENV=prd TASKS=10000 TASK_SECONDS=60 DEPLOYMENTS=20 AWAKE_HOURS=55 VS=qa VS_REV=HEAD~1)
-	@$(RUN) cost
+cost: setup-dev ## print what a month costs, by resource (ENV=prd TASKS=10000 TASK_SECONDS=60 DEPLOYMENTS=20 AWAKE_HOURS=55 VS=qa VS_REV=HEAD~1), or by DAG (HISTORY=task_instance.csv)
+	@if [ -n "$$HISTORY" ]; then $(RUN) --check cost && $(BIN)/python -m bench.sim.compiled || exit; fi; $(RUN) cost
 
 check: setup-dev ## check an environment's parameters against the template (ENV=prd)
 	@$(RUN) check

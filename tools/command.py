@@ -124,6 +124,7 @@ class Command:
 
     `options` become `--option=value`. `several` become `--option value value`, `switches` a bare `--option`, and
     `loose` the values alone, after the others. `inherited` stay in the environment, where the command reads them.
+    `variant`: a variable, and the command that runs in place of this one if it is set.
     """
 
     line: Line
@@ -135,6 +136,7 @@ class Command:
     inherited: Sequence[str] = ("AIRFLOW_ON_ECS_STATE",)
     refused: int = REFUSED
     is_module: bool = True
+    variant: tuple[str, Command] | None = None
 
 
 DEPLOYMENT = {
@@ -157,6 +159,11 @@ COST = {
     "TASK_SECONDS": "task-seconds",
     "DEPLOYMENTS": "deployments",
     "AWAKE_HOURS": "awake-hours",
+}
+COST_OF_HISTORY = {
+    **{name: COST[name] for name in ("ENV", "REV", "VS", "VS_REV")},
+    "BOOT_MEDIAN": "boot-median",
+    "BOOT_P95": "boot-p95",
 }
 IMAGE_BUILD = {
     "VERSION": "version",
@@ -193,7 +200,12 @@ COMMANDS: Mapping[str, Command] = {
         required=("ENV",),
         refused=UNKNOWN,
     ),
-    "cost": Command(("ops.cost",), COST, required=("ENV",)),
+    "cost": Command(
+        ("ops.cost",),
+        COST,
+        required=("ENV",),
+        variant=("HISTORY", Command(("bench.costs",), COST_OF_HISTORY, loose=("HISTORY",), required=("ENV",))),
+    ),
     "dags": Command(
         ("ops.dags",),
         {"ENV": "env", "DAGS": "dags", "BUNDLE": "bundle", "VERSION": "version", "KEEP": "keep", "WAIT": "wait"},
@@ -254,9 +266,10 @@ class BadVariable(ValueError):
 
 def arguments_of(command: str, environment: Mapping[str, str]) -> list[str]:
     """Return the command's whole argument list. Raises BadVariable."""
-    found = COMMANDS[command]
+    found, given = COMMANDS[command], _Given(environment)
+    if found.variant is not None and found.variant[0] in given:
+        found = found.variant[1]
     words = list(found.line)
-    given = _Given(environment)
     # All of the pipeline's commands need its bucket.
     for name in (*found.required, *(name for name in STORE if name in (found.options or {}))):
         if name not in given:

@@ -85,7 +85,7 @@ def read_load(path: Path, *, queue: str | None = None) -> Load:
     Raises LoadError when the file cannot be read or is no load.
     """
     name = path.name.removesuffix(".gz").removesuffix(".csv")
-    rows = csv.DictReader(io.StringIO(_text(path)))
+    rows = csv.DictReader(io.StringIO(text_of(path)))
     columns = set(rows.fieldnames or ())
     if not columns:
         raise LoadError(f"{path.name} is empty")
@@ -102,7 +102,7 @@ def read_load(path: Path, *, queue: str | None = None) -> Load:
     tasks = []
     for row in rows:
         if row[QUEUED_AT] and row[STARTED_AT] and row[ENDED_AT] and queue in (None, row.get(QUEUE)):
-            tasks.append(_task(row, where=f"{path.name}, line {rows.line_num}"))
+            tasks.append(times_of(row, where=f"{path.name}, line {rows.line_num}"))
     return load_of(name if queue is None else f"{name} (queue {queue})", tasks)
 
 
@@ -114,7 +114,8 @@ def read_bytes(path: Path) -> bytes:
         raise LoadError(f"{path}: {error.strerror}") from None
 
 
-def _text(path: Path) -> str:
+def text_of(path: Path) -> str:
+    """Return a file's text, gzipped or not. Raises LoadError."""
     raw = read_bytes(path)
     try:
         return (gzip.decompress(raw) if raw[:2] == GZIP else raw).decode()
@@ -136,7 +137,11 @@ def _number(row: Row, column: str, where: str) -> float:
     return value
 
 
-def _task(row: Row, *, where: str) -> tuple[float, float]:
+def times_of(row: Row, *, where: str) -> tuple[float, float]:
+    """Return when a task of task_instance was queued, in seconds since the epoch, and how long it ran.
+
+    `where`: its place in the file. Raises LoadError.
+    """
     queued, started, ended = (_time(row, column, where) for column in (QUEUED_AT, STARTED_AT, ENDED_AT))
     if ended < started:
         raise LoadError(f"{where}: {ENDED_AT} is before {STARTED_AT}")

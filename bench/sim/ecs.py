@@ -16,21 +16,27 @@ MINIMUM_S = 60.0  # Fargate bills an ECS task by the second from its launch, for
 
 
 class Bill:
-    """Sums up the billed seconds of workers. `boots`: those launched. `unready`: those of them never ready."""
+    """Sums up the billed seconds of workers. `boots`: those launched. `unready`: those of them never ready.
 
-    __slots__ = ("boots", "seconds", "unready")
+    `lives`: when each billed worker was launched, and up to when it is billed.
+    """
+
+    __slots__ = ("boots", "lives", "seconds", "unready")
 
     def __init__(self) -> None:
         self.seconds = 0.0
         self.boots = 0
         self.unready = 0
+        self.lives: list[tuple[float, float]] = []
 
     def add(self, *, launched_at: float, ended_at: float, was_ready: bool) -> None:
         """Add a worker. One that was stopped while it waited for its launch costs nothing."""
         if ended_at >= launched_at:
             self.boots += 1
             self.unready += not was_ready
-            self.seconds += max(MINIMUM_S, ended_at - launched_at)
+            billed_s = max(MINIMUM_S, ended_at - launched_at)
+            self.seconds += billed_s
+            self.lives.append((launched_at, launched_at + billed_s))
 
     @property
     def hours(self) -> float:

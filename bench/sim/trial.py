@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from random import Random
 
@@ -56,8 +57,56 @@ class Outcome:
     figures: Figures
 
 
+@dataclass(frozen=True, kw_only=True)
+class Course:
+    """What happened: a task's start, end and the number of its worker, by task; the billed lives of all workers.
+
+    Times are seconds since the load's start. `unfinished`: the tasks without an end. `until`: when the last one ended.
+    """
+
+    started: Sequence[float]
+    ended: Sequence[float]
+    ran_on: Sequence[int]
+    unfinished: Sequence[int]
+    lives: Sequence[tuple[float, float]]
+    until: float
+
+
+def run_course(scaler: Scaler, *, load: Load, setting: Setting, seed: int) -> Course:
+    """Simulate as run_trial, and return what happened instead of figures."""
+    pool, _ = _simulate(scaler, load=load, setting=setting, seed=seed)
+    workers = pool.workers
+    return Course(
+        started=workers.started,
+        ended=workers.ended,
+        ran_on=workers.ran_on,
+        unfinished=workers.waits.unfinished(),
+        lives=pool.ecs.bill.lives,
+        until=pool.clock.now,
+    )
+
+
 def run_trial(scaler: Scaler, *, load: Load, setting: Setting, seed: int) -> Outcome:
     """Simulate from an idle pool at its minimum to the end of the last task; bill remaining workers until then."""
+    pool, bucket = _simulate(scaler, load=load, setting=setting, seed=seed)
+    bill, waits = pool.ecs.bill, pool.workers.waits
+    pool.workers.cut_off()
+    return Outcome(
+        policy=scaler.name,
+        worker_hours=bill.hours,
+        boots=bill.boots,
+        unready=bill.unready,
+        late_launches=bucket.late,
+        latest_launch_s=bucket.latest_s,
+        completed=waits.completed,
+        killed=waits.killed,
+        redone_hours=waits.redone_s / 3600,
+        figures=waits.figures(),
+    )
+
+
+def _simulate(scaler: Scaler, *, load: Load, setting: Setting, seed: int) -> tuple[SimPool, LaunchBucket]:
+    """Return the pool when the last task has ended and all remaining workers are billed, and its launches."""
     clock = Clock()
     workers = Workers(clock=clock, load=load, slots=setting.slots, seed=seed, when_done=clock.stop)
     bucket = LaunchBucket(burst=setting.launch_burst, per_s=setting.launch_per_s)
@@ -91,20 +140,7 @@ def run_trial(scaler: Scaler, *, load: Load, setting: Setting, seed: int) -> Out
     clock.at(load.arrivals[-1] + max(load.durations) + CUT_OFF_AFTER_S, lambda _: clock.stop())
     clock.run()
     ecs.close()
-    waits = workers.waits
-    workers.cut_off()
-    return Outcome(
-        policy=scaler.name,
-        worker_hours=ecs.bill.hours,
-        boots=ecs.bill.boots,
-        unready=ecs.bill.unready,
-        late_launches=bucket.late,
-        latest_launch_s=bucket.latest_s,
-        completed=waits.completed,
-        killed=waits.killed,
-        redone_hours=waits.redone_s / 3600,
-        figures=waits.figures(),
-    )
+    return pool, bucket
 
 
 def _tick_regularly(scaler: Scaler, clock: Clock, *, lost: float, seed: int) -> None:

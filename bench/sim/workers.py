@@ -87,6 +87,7 @@ class Workers:
         when_last_stage_ends: Called with the last stage of each run, if the load has stages.
         when_queued: Called when a task must wait.
         arrived: Times by task. `started` and `ended` likewise; those of a killed task are of its last attempt.
+        ran_on: The number of its worker, by task, likewise.
         progress: The progress through the load's stages, if it has any.
     """
 
@@ -103,6 +104,7 @@ class Workers:
         self.arrived = array("d", load.arrivals)
         self.started = array("d", load.arrivals)
         self.ended = array("d", load.arrivals)
+        self.ran_on = array("l", [0]) * len(load)
         self._when_done = when_done
         self._dice = Random(f"line {seed}")  # the order of the workers' BRPOP
         self._free: list[SimWorker] = []  # consuming workers with a free slot
@@ -182,6 +184,7 @@ class Workers:
         if worker.place >= 0 and len(worker.tasks) >= self.slots:
             self._take(worker)
         self.started[task] = clock.now
+        self.ran_on[task] = worker.number
         if not self._attempts[task]:
             self.waits.start(task, clock.now - self.arrived[task])
         clock.at(clock.now + self.load.durations[task], self._end, (task, self._attempts[task], worker))

@@ -18,6 +18,22 @@ Properties = Mapping[str, Any]
 
 
 @dataclass(frozen=True, kw_only=True)
+class HourPrices:
+    """What an hour of one ECS task costs, in dollars, and the strategy that says which of them run on Spot."""
+
+    on_demand_usd: float
+    spot_usd: float
+    strategy: Any
+
+    def mean_usd(self, tasks: float) -> float:
+        """Return the mean price of an hour of one ECS task while so many run."""
+        if tasks <= 0:
+            return self.on_demand_usd
+        parts = split(tasks, self.strategy)
+        return (parts.on_demand * self.on_demand_usd + parts.spot * self.spot_usd) / tasks
+
+
+@dataclass(frozen=True, kw_only=True)
 class Split:
     """The number of ECS tasks on demand and on Spot."""
 
@@ -30,25 +46,57 @@ def price_service(p: Properties, template: Mapping[str, Any], load: Load) -> Ite
     title = _definition(p, template)
     definition = template["Resources"][title]["Properties"]
     tasks = mean_tasks(title, definition, template, load)
-    parts = split(tasks, p.get("CapacityProviderStrategy", ()))
-    processor = definition["RuntimePlatform"]["CpuArchitecture"]
-    vcpu, gb = int(definition["Cpu"]) / 1024, int(definition["Memory"]) / 1024
-    hour = vcpu * prices.FARGATE_VCPU_HOUR[processor] + gb * prices.FARGATE_GB_HOUR[processor]
-    disk = definition.get("EphemeralStorage", {}).get("SizeInGiB", prices.FARGATE_FREE_DISK_GB)
-    disk_hour = (disk - prices.FARGATE_FREE_DISK_GB) * prices.FARGATE_DISK_GB_HOUR
+    hour = hour_prices(p, definition)
+    parts = split(tasks, hour.strategy)
+    vcpu, gb, processor = _size(definition)
     size = f"{vcpu:g} vCPU, {gb:g} GB, {processor}"
     if parts.on_demand or not parts.spot:
-        yield f"{parts.on_demand:.1f} x {size}", parts.on_demand * (hour + disk_hour) * prices.HOURS_A_MONTH
+        yield f"{parts.on_demand:.1f} x {size}", parts.on_demand * hour.on_demand_usd * prices.HOURS_A_MONTH
     if parts.spot:
-        spot_hour = hour * prices.FARGATE_SPOT_SHARE + disk_hour
-        yield f"{parts.spot:.1f} x {size} on Spot", parts.spot * spot_hour * prices.HOURS_A_MONTH
+        yield f"{parts.spot:.1f} x {size} on Spot", parts.spot * hour.spot_usd * prices.HOURS_A_MONTH
     gate_minutes = _gate_minutes(definition)
     if gate_minutes and load.deployments_a_month:
         while_awake = tasks / load.awake  # no deployments while asleep
-        twice = load.deployments_a_month * gate_minutes / MINUTES_AN_HOUR * while_awake * (hour + disk_hour)
+        twice = load.deployments_a_month * gate_minutes / MINUTES_AN_HOUR * while_awake * hour.on_demand_usd
         yield f"{load.deployments_a_month} deployments, old and new for {gate_minutes} min", twice
     if "ServiceRegistries" in p:
         yield "registered tasks", tasks * prices.REGISTERED_TASK_MONTH
+
+
+def hour_prices(p: Properties, definition: Properties) -> HourPrices:
+    """Return what an hour of a service's ECS task costs, from the properties of both."""
+    vcpu, gb, processor = _size(definition)
+    hour = vcpu * prices.FARGATE_VCPU_HOUR[processor] + gb * prices.FARGATE_GB_HOUR[processor]
+    disk = definition.get("EphemeralStorage", {}).get("SizeInGiB", prices.FARGATE_FREE_DISK_GB)
+    disk_hour = (disk - prices.FARGATE_FREE_DISK_GB) * prices.FARGATE_DISK_GB_HOUR
+    return HourPrices(
+        on_demand_usd=hour + disk_hour,
+        spot_usd=hour * prices.FARGATE_SPOT_SHARE + disk_hour,
+        strategy=p.get("CapacityProviderStrategy", ()),
+    )
+
+
+def worker_prices(template: Mapping[str, Any]) -> dict[str, HourPrices]:
+    """Return what an hour of a worker costs, by pool."""
+    found: dict[str, HourPrices] = {}
+    for resource in template["Resources"].values():
+        if resource["Type"] != "AWS::ECS::Service":
+            continue
+        p = resource["Properties"]
+        definition = template["Resources"][_definition(p, template)]["Properties"]
+        for environment in map(_environment, definition["ContainerDefinitions"]):
+            if "POOL" in environment:
+                found[environment["POOL"]] = hour_prices(p, definition)
+    return found
+
+
+def _size(definition: Properties) -> tuple[float, float, str]:
+    """Return vCPUs, GB of memory and the processor of an ECS task."""
+    return (
+        int(definition["Cpu"]) / 1024,
+        int(definition["Memory"]) / 1024,
+        definition["RuntimePlatform"]["CpuArchitecture"],
+    )
 
 
 def split(tasks: float, strategy: Any) -> Split:
@@ -79,7 +127,7 @@ def _gate_minutes(definition: Properties) -> int:
     return max(int(_environment(c).get("GATE_MINUTES", 0)) for c in definition["ContainerDefinitions"])
 
 
-def _pools(template: Mapping[str, Any]) -> tuple[Pool, ...]:
+def pools_of(template: Mapping[str, Any]) -> tuple[Pool, ...]:
     """Return the pools with their limits, which the workers are not told."""
     definitions = (r["Properties"] for r in template["Resources"].values() if r["Type"] == "AWS::ECS::TaskDefinition")
     containers = (container for definition in definitions for container in definition["ContainerDefinitions"])
@@ -102,7 +150,7 @@ def mean_tasks(title: str, definition: Properties, template: Mapping[str, Any], 
     """
     for environment in map(_environment, definition["ContainerDefinitions"]):
         if "POOL" in environment:
-            pools = _pools(template)
+            pools = pools_of(template)
             pool = find_pool(pools, environment["POOL"])
             # All tasks go to the first pool: the load does not say which pool runs a task.
             if pool != pools[0]:

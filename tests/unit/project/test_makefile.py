@@ -200,6 +200,14 @@ class TestVariable:
         ),
         ("drill", ["ENV", "WAIT"], [["-m", "ops.drill", "--env=qa", "--wait=600"]]),
         ("cost", ["ENV", "VS_REV"], [["-m", "ops.cost", "--env=qa", "--vs-rev=v1.4.0"]]),
+        (
+            "cost",
+            ["ENV", "VS_REV", "HISTORY", "TASKS"],
+            [
+                ["-m", "bench.sim.compiled"],
+                ["-m", "bench.costs", "--env=qa", "--vs-rev=v1.4.0", "my history.csv"],
+            ],
+        ),
         ("replay", ["HISTORY", "SEEDS"], [["-m", "bench.report", "replay", "--seeds=3", "my history.csv"]]),
         (
             "image",

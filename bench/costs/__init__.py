@@ -1,0 +1,1 @@
+"""What the tasks of a history would cost with an environment's settings, by DAG and by owner."""
