@@ -65,7 +65,7 @@ def read(session: Any, key: Key, *, dag_bag: Any, may_see: Callable[[str], bool]
         return None
     instance, state = _to_instance(session, key, row), row.state
     task = None
-    if state in NOT_BEGUN or state in OF_UPSTREAM or state in (TaskInstanceState.FAILED, TaskInstanceState.RUNNING):
+    if state in NOT_BEGUN or state in OF_UPSTREAM or state == TaskInstanceState.FAILED:
         task = structure.read(session, key.dag, key.run, row.id, dag_bag=dag_bag, with_upstream=state in OF_UPSTREAM)
     is_to_begin = state in NOT_BEGUN
     return Found(

@@ -40,6 +40,7 @@ def what_holds(known: Known) -> Cause:
         lines=(
             *_place(known.place, fleet, queue),
             *cause.lines,
+            *_forecast(fleet, now=known.now),
             *decided(fleet, since=known.instance.attempt.queued_at),
         ),
         advice=cause.advice,
@@ -71,6 +72,15 @@ def _place(place: Place | None, fleet: Fleet, queue: str) -> tuple[Line, ...]:
         text = f"{count(fleet.waiting, 'task')} of this pool of workers wait in the scheduler for a slot, by priority."
         lines.append(Line(t=None, parts=(text,)))
     return tuple(lines)
+
+
+def _forecast(fleet: Fleet, *, now: float) -> tuple[Line, ...]:
+    """Say when the schedule wants more slots of this pool: workers are launched for it beforehand."""
+    later = [(t, slots) for t, slots in fleet.expected if t > now]
+    if not later:
+        return ()
+    t, slots = later[0]
+    return (Line(t=None, parts=(f"The forecast expects runs that need {count(slots, 'more slot')} at ", t, ".")),)
 
 
 def _of_workers(known: Known, fleet: Fleet, pool: Pool) -> Cause:

@@ -47,7 +47,7 @@ def of_running(known: Known) -> Story:
         cause = "draining_worker"
     elif worker is not None and known.fleet.webserver is not None and _is_older(worker, known):
         cause = "older_code"
-    return Story(kind=RUNS, cause=cause, headline=(f"Runs{where}{ran}.",), lines=lines, advice=_timeout(known))
+    return Story(kind=RUNS, cause=cause, headline=(f"Runs{where}{ran}.",), lines=lines)
 
 
 def _silent(known: Known, worker: Member | None, *, last_heard: float, where: str) -> Story:
@@ -86,11 +86,6 @@ def _of_worker(known: Known, worker: Member) -> Iterable[Line]:
 def _is_older(worker: Member, known: Known) -> bool:
     code = known.fleet.webserver
     return code is not None and all((code.image_version, worker.image_version)) and worker.code != code
-
-
-def _timeout(known: Known) -> tuple[str, ...]:
-    limit = known.task.execution_timeout_s if known.task else None
-    return (f"Its execution_timeout ends it after {lasting(limit)}.",) if limit else ()
 
 
 def _has_retries(known: Known) -> bool:

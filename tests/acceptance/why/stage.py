@@ -40,9 +40,10 @@ class Stories:
         self.http = httpx.Client(base_url=stack.webserver_url, headers=headers, timeout=30, trust_env=False)
         self.found: dict[str, Any] = {}
 
-    def ask(self, run: tuple[str, str], task: str) -> dict[str, Any]:
+    def ask(self, run: tuple[str, str], task: str, *, map_index: int = -1) -> dict[str, Any]:
         """Return the present story of a run's task."""
-        answer = self.http.get(f"/fleet/api/why/{run[0]}/{quote(run[1], safe='')}/{task}")
+        path = f"/fleet/api/why/{run[0]}/{quote(run[1], safe='')}/{task}"
+        answer = self.http.get(path, params={"map_index": map_index})
         if answer.is_error:
             raise CommandError(f"no story of {task}: HTTP {answer.status_code} {answer.text[:200]}")
         return dict(answer.json())
@@ -77,6 +78,8 @@ def _wait(stack: Stack, airflow: Airflow, stories: Stories) -> None:
     failing = _run(airflow, "failing")
     stories.await_cause(failing, "fail", "own")
     stories.await_cause(failing, "try_again", "retry")
+    stories.found["mapped"] = _ended(stories, failing, "divide", map_index=1)
+    stories.found["mapped beside"] = _ended(stories, failing, "divide", map_index=0)
     stories.await_cause(_run(airflow, "hungry"), "eat", "memory")
     stories.await_cause(("paused", airflow.start_run("paused", {})), "never", "paused")
     stories.await_cause(_run(airflow, "deferring"), "wait", "deferred")
@@ -108,6 +111,17 @@ def _die(stack: Stack, airflow: Airflow, stories: Stories) -> None:
     stack.agent.kill(lost.task_arn)
     stories.await_cause(again, "first", "worker_lost")
     stories.found["lost"] = task_of(lost.id)
+
+
+def _ended(stories: Stories, run: tuple[str, str], task: str, *, map_index: int) -> dict[str, Any]:
+    """Return the story of an instance of a mapped task once it has ended, or after TOLD_WITHIN_S."""
+    deadline = time.monotonic() + TOLD_WITHIN_S
+    told: dict[str, Any] = {"state": None}
+    while told["state"] not in ("failed", "success") and time.monotonic() < deadline:
+        time.sleep(ASK_EVERY_S)
+        with contextlib.suppress(CommandError):  # it does not exist before the scheduler has expanded the task
+            told = stories.ask(run, task, map_index=map_index)
+    return told
 
 
 def _run(airflow: Airflow, dag: str) -> tuple[str, str]:

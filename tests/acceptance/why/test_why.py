@@ -40,3 +40,13 @@ def test_a_situation_on_the_stack_is_told(results: Any, cause: str, kind: str, w
     told = results[cause]
     assert (told["cause"], told["kind"]) == (cause, kind), told
     assert words in told["text"]
+
+
+def test_each_instance_of_a_mapped_task_has_its_own_story(results: Any) -> None:
+    assert (results["mapped"]["cause"], results["mapped beside"]["cause"]) == ("own", "success")
+
+
+def test_a_lost_worker_and_a_drained_one_are_named_by_what_they_were(results: Any) -> None:
+    assert f"`{results['lost'][:8]}`" in results["running"]["text"]
+    texts = [line["text"] for line in results["stop_deadline"]["lines"]]
+    assert any(text.startswith("Try 1 began on worker `") for text in texts)

@@ -499,6 +499,14 @@ def test_the_autoscalers_decisions_since_it_was_queued_are_told_once_each() -> N
     ]
 
 
+def test_the_forecast_is_told_of_what_is_to_come_only() -> None:
+    situation = queued(fleet=fleet(workers=(BUSY,), expected=((NOW - 60, 9), (NOW + 120, 4))))
+    told = [in_text(line.parts) for line in tell(situation).lines]
+    assert [text for text in told if "forecast" in text] == [
+        "The forecast expects runs that need 4 more slots at 2027-01-15 08:02:00 UTC."
+    ]
+
+
 def test_who_holds_a_pool_is_named_only_where_the_reader_may_see_it() -> None:
     situation = known("scheduled", pool=AirflowPool(slots=4, taken=4))
     assert "taken by other DAGs." in in_text(tell(situation).headline)

@@ -32,7 +32,7 @@ class Defer(BaseOperator):
 
 @dag(**OPTIONS)
 def failing() -> None:
-    """Fail at once, once for good and once with a retry far away."""
+    """Fail at once: for good, with a retry far away, and one of the instances of a mapped task."""
 
     @task(retries=0)
     def fail() -> None:
@@ -42,8 +42,13 @@ def failing() -> None:
     def try_again() -> None:
         raise ValueError("of its own")
 
+    @task(retries=0)
+    def divide(number: int) -> float:
+        return 1 / number
+
     fail()
     try_again()
+    divide.expand(number=[1, 0])
 
 
 @dag(**OPTIONS)
