@@ -172,9 +172,9 @@ def test_the_pages_files_may_be_cached_and_are_not_found_under_another_hash(
     webserver: Webserver, store: redis.Redis
 ) -> None:
     plugins = webserver.get("/api/v2/plugins", user="admin").json()["plugins"]
-    (page, banner) = next(plugin["react_apps"] for plugin in plugins if plugin["name"] == "fleet_web")
-    assert (page["destination"], banner["destination"]) == ("nav", "dashboard")
-    for app in (page, banner):
+    page, banner, why = next(plugin["react_apps"] for plugin in plugins if plugin["name"] == "fleet_web")
+    assert [app["destination"] for app in (page, banner, why)] == ["nav", "dashboard", "task_instance"]
+    for app in (page, banner, why):
         answer = webserver.get(f"/{app['bundle_url']}")
         assert (answer.status_code, "immutable" in answer.headers["cache-control"]) == (200, True)
     folder, _, name = page["bundle_url"].rpartition("/")
