@@ -1,6 +1,6 @@
-"""Generate template.yaml, the whole stack, and docs/reference.md from the sections in stack/.
+"""Generate template.yaml, the whole stack, docs/reference.md and Grafana's dashboard from the sections in stack/.
 
-python template_gen.py            write both files
+python template_gen.py            write the files
 python template_gen.py --check    exit 1 if a committed file is stale or missing
 """
 
@@ -11,6 +11,7 @@ from pathlib import Path
 
 from cfn.quotas import longest_place, over_quota
 from fleet import access
+from stack.grafana import render_grafana
 from stack.reference import DoesNotFit, RecordedTemplate, render_reference
 from stack.render import render
 from stack.sections.airflow import add_airflow
@@ -36,12 +37,15 @@ from stack.sections.secrets import add_secrets
 from stack.sections.settings import add_settings
 from stack.sections.telemetry import add_telemetry
 from stack.sections.topic import add_topic
+from stack.sections.work_alarms import add_environment_alarm, add_work_alarms
+from stack.sections.work_limits import add_work_limits
 from stack.sections.workers import add_workers
 from stack.sections.xcoms import add_xcoms, limit_xcoms
 
 ROOT = Path(__file__).parent
 TEMPLATE_PATH = ROOT / "template.yaml"
 REFERENCE_PATH = ROOT / "docs" / "reference.md"
+GRAFANA_PATH = ROOT / "docs" / "grafana-dashboard.json"
 
 # To add a pool, add an entry: its service, parameters, scaling and version check follow from it.
 POOLS = (DeclaredPool(name="worker", queues=("default",)),)
@@ -78,6 +82,7 @@ def build(declared: Sequence[DeclaredPool] = POOLS) -> RecordedTemplate:
         dags=add_dags(t, settings=settings, access_logs=access_logs),
         secrets=add_secrets(t, settings=settings, backups=backups),
         cluster=add_cluster(t, network=network),
+        work_limits=add_work_limits(t),
     )
     add_flow_logs(t, network=network, access_logs=access_logs)
     balancer = add_balancer(t, network=network, settings=settings, access_logs=access_logs, has_flower=has_flower)
@@ -101,6 +106,8 @@ def build(declared: Sequence[DeclaredPool] = POOLS) -> RecordedTemplate:
     add_cleaning(t, base=base, airflow_log_group=airflow.log_group)
     functions = add_functions(t, base=base, airflow=airflow, workers=workers, flower=flower, pools=pools)
     add_alarms(t, base=base, functions=functions, workers=workers, pools=pools)
+    add_work_alarms(t, base=base, site_url=airflow.connections.site_url)
+    add_environment_alarm(t)
     add_dashboard(t, base=base, balancer=balancer, airflow=airflow, functions=functions, pools=pools)
     template = t.to_dict()
     if refused := over_quota(template, longest_place(template)):
@@ -123,13 +130,19 @@ def count_fitting(declared: Sequence[DeclaredPool]) -> int:
 
 
 def main(arguments: Sequence[str]) -> int:
-    parser = argparse.ArgumentParser(description="Generate template.yaml and docs/reference.md.")
+    parser = argparse.ArgumentParser(description="Generate template.yaml and what follows from it.")
     parser.add_argument("--check", action="store_true", help="only compare; exit 1 if a file is stale")
     parser.add_argument(
         "--template", type=Path, default=TEMPLATE_PATH, help="path of the template; template.yaml by default"
     )
     parser.add_argument(
         "--reference", type=Path, default=REFERENCE_PATH, help="path of the reference; docs/reference.md by default"
+    )
+    parser.add_argument(
+        "--grafana",
+        type=Path,
+        default=GRAFANA_PATH,
+        help="path of Grafana's dashboard; docs/grafana-dashboard.json by default",
     )
     options = parser.parse_args(arguments)
     try:
@@ -140,7 +153,11 @@ def main(arguments: Sequence[str]) -> int:
     except ValueError as error:
         print(f"template: {error}", file=sys.stderr)
         return 1
-    texts: dict[Path, str] = {options.template: render(t), options.reference: render_reference(t)}
+    texts: dict[Path, str] = {
+        options.template: render(t),
+        options.reference: render_reference(t),
+        options.grafana: render_grafana(t),
+    }
     if not options.check:
         for path, text in texts.items():
             path.write_text(text, encoding="utf-8")

@@ -196,7 +196,7 @@ def _webserver() -> User:
 
 
 def _forecaster() -> User:
-    keys = (registry.forecast_key("*"), *_own_record(member.FORECASTER))
+    keys = (registry.forecast_key("*"), registry.WORK_KEY, *_own_record(member.FORECASTER))
     return User(name=FORECASTER, commands=_commands(_REPORT), keys=keys)
 
 
@@ -255,9 +255,9 @@ def _autoscaler(queues: tuple[str, ...], pools: tuple[str, ...]) -> User:
 
 def _version_check() -> User:
     commands = _commands(_READ_MEMBERS, ("get", "set", "watch", "unwatch"), _TRANSACTION)
-    return User(
-        name=VERSION_CHECK, commands=commands, keys=(registry.VERSIONS_KEY, registry.BUNDLES_KEY, *_every_record())
-    )
+    told = (registry.TOLD_KEY, registry.QUIET_KEY)
+    keys = (registry.VERSIONS_KEY, registry.BUNDLES_KEY, registry.WORK_KEY, *told, *_every_record())
+    return User(name=VERSION_CHECK, commands=commands, keys=keys)
 
 
 def _sleeper(queues: tuple[str, ...]) -> User:

@@ -14,6 +14,8 @@ from fleet.forecast import FORECAST_TTL_S, Forecast, parse_forecast
 from fleet.member import MalformedMember, Member, member_id
 from fleet.peaks import PEAKS_TTL_S, PoolPeaks, parse_peaks
 from fleet.validation import loads_each
+from fleet.work import WORK_TTL_S, WorkReport, parse_work
+from fleet.work import to_json as work_to_json
 
 if TYPE_CHECKING:
     import redis
@@ -21,6 +23,9 @@ if TYPE_CHECKING:
 MEMBERS_KEY = "fleet:members"
 VERSIONS_KEY = "fleet:versions"  # the version check's memory
 BUNDLES_KEY = "fleet:bundles"  # written by the scheduler
+WORK_KEY = "fleet:work"  # written by the forecaster
+TOLD_KEY = "fleet:told"  # what of it the version check has told people
+QUIET_KEY = "fleet:quiet"  # exists while it tells them no more
 MEMBER_TTL_S = 30
 # Longer than MEMBER_TTL_S: a listed member without a record is then an anomaly, not a race with expiry.
 RECORD_TTL_S = 2 * MEMBER_TTL_S
@@ -262,6 +267,16 @@ class Registry:
     def bundles(self) -> Bundles | None:
         """Return the report on DAG bundles; None without one; raise ValueError as parse_bundles."""
         return parse_bundles(self._redis.get(BUNDLES_KEY))
+
+    def write_work(self, report: WorkReport) -> None:
+        """Replace the report on Airflow's work, which expires after WORK_TTL_S; raise ValueError for an invalid one."""
+        raw = work_to_json(report)
+        parse_work(raw)
+        self._redis.set(WORK_KEY, raw, ex=WORK_TTL_S)
+
+    def work(self) -> WorkReport | None:
+        """Return the report on Airflow's work; None without one; raise ValueError as parse_work."""
+        return parse_work(self._redis.get(WORK_KEY))
 
     def write_forecast(self, pool: str, forecast: Forecast) -> None:
         """Replace the pool's forecast, which expires after FORECAST_TTL_S; raise ValueError for an invalid one."""

@@ -7,6 +7,7 @@ ROOT = Path(__file__).resolve().parent.parent
 STATE_VARIABLE = "AIRFLOW_ON_ECS_STATE"  # two stacks of one checkout need a folder each
 STATE = ROOT / (os.environ.get(STATE_VARIABLE) or ".local")
 LOGS = STATE / "logs"
+FUNCTION_LOGS = LOGS / "functions"
 TASKS = STATE / "tasks"
 IMAGES = STATE / "images"
 FUNCTIONS = STATE / "functions"

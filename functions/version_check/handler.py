@@ -18,6 +18,7 @@ from version_check.check import Wiring, check
 from version_check.report import Outcome, publish
 from version_check.settings import Settings
 from version_check.verdict import ASLEEP, IN_SYNC
+from version_check.work import publish_work
 
 # An event may ask for fewer ticks: {"ticks": 1}.
 TICKS = "ticks"
@@ -57,9 +58,11 @@ def handler(event: Any, context: Any) -> dict[str, Any]:
 
 
 def tick() -> Outcome:
-    """Check once and publish the outcome."""
+    """Check once and publish the outcome, and how Airflow's work goes."""
     parts, names = wiring()
     settings = parts.settings.with_names(names.find(parts.settings.services.values()))
     outcome = check(replace(parts, settings=settings))
     publish(outcome, cluster=settings.cluster, logger=logger)
+    if outcome.work is not None:
+        publish_work(outcome.work, cluster=settings.cluster)
     return outcome

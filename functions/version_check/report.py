@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from itertools import groupby
 from typing import Any
@@ -13,6 +13,7 @@ from aws_lambda_powertools.metrics import EphemeralMetrics, MetricUnit
 
 from fleet.bundles import Bundles
 from fleet.member import WORKER
+from fleet.work import WorkReport
 from version_check.memory import Memory
 from version_check.verdict import ASLEEP, IN_SYNC, OUT_OF_SYNC, UNKNOWN, Difference, Gap, Verdict
 
@@ -51,13 +52,15 @@ LOGGED_AT_MOST = 50  # of each list: a CloudWatch log line has a size limit; the
 class Outcome:
     """`memory` is None when it could not be stored: the start of the status is then unknown. `problems` in words.
 
-    `bundles`: the DAG bundles that have versions; None if the scheduler has not reported them lately.
+    `bundles`: the DAG bundles that have versions; None if the scheduler has not reported them lately. `work`: how
+    Airflow's work goes; None if the forecaster has not reported it lately.
     """
 
     verdict: Verdict
     memory: Memory | None
     problems: tuple[str, ...] = ()
     bundles: Bundles | None = None
+    work: WorkReport | None = None
 
     def to_record(self, *, at_most: int | None = None) -> dict[str, Any]:
         """Return the verdict's record, with the start of its status and the seconds out of sync."""
@@ -68,6 +71,7 @@ class Outcome:
             "seconds_out_of_sync": None if memory is None else memory.seconds_out_of_sync(),
             "problems": list(self.problems),
             "bundles": None if self.bundles is None else [each.to_record() for each in self.bundles],
+            "work": None if self.work is None else asdict(self.work),
         }
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import moto.applicationautoscaling.models
 import moto.awslambda.models
+import moto.cloudwatch.responses
 import moto.ecs.urls
 import moto.elasticache.urls
 import moto.rds.models
@@ -39,6 +40,13 @@ def replace(owner: Any, name: str, make: Callable[[Any], Any]) -> None:
     if name not in vars(owner):
         raise MotoChanged(f"moto has no {owner.__name__}.{name} any more: adapt local/aws/patches.py")
     setattr(owner, name, make(vars(owner)[name]))
+
+
+def add(owner: Any, name: str, value: Any) -> None:
+    """Add the attribute. Raises MotoChanged when moto has it by now."""
+    if name in vars(owner) and vars(owner)[name] is not value:
+        raise MotoChanged(f"moto has {owner.__name__}.{name} by now: remove ours from local/aws/patches.py")
+    setattr(owner, name, value)
 
 
 def replace_route(urls: Any, path: str, handler: Callable[..., Any]) -> None:
@@ -80,6 +88,10 @@ def apply(settings: Settings, *, cloud: Callable[[str], Cloud]) -> None:
 
     # moto issues a certificate after a minute, whether or not the record that validates it is there.
     replace(moto.settings, "ACM_VALIDATION_WAIT", lambda _original: 0)
+
+    # moto stores composite alarms, but has no action that makes them.
+    alarms = moto.cloudwatch.responses.CloudWatchResponse
+    add(alarms, "put_composite_alarm", alarms.put_metric_alarm)
 
     # moto answers with a bucket of AWS, from which nothing can be fetched.
     replace(moto.awslambda.models.LambdaFunction, "get_code", lambda original: _with_location(original, cloud))

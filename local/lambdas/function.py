@@ -53,7 +53,7 @@ class Function:
         `resolve` replaces Cloud Map names in an environment by addresses of this machine.
         """
         self.name = name
-        self.log_path = paths.LOGS / "functions" / f"{name}.log"
+        self.log_path = paths.FUNCTION_LOGS / f"{name}.log"
         self.log_path.parent.mkdir(parents=True, exist_ok=True)
         self._lambda = getattr(clients, "lambda")
         self._platform, self._resolve = platform, resolve

@@ -15,6 +15,8 @@ import redis
 from fleet import access
 from fleet.member import CONSUMING, WORKER
 from fleet.registry import Registry, Roster
+from local.alarms.evaluate import MINUTE_S
+from local.alarms.watch import Alarms
 from local.fargate import image
 from local.fargate.agent import Agent
 from local.fargate.container_user import ContainerUsers, UnusableUserError, container_users
@@ -74,6 +76,7 @@ class Stack:
     broker_server: Redis
     parameters: dict[str, str]
     refusals: Refusals
+    alarms: Alarms
 
     def worker_service(self) -> dict[str, Any]:
         """Return the default pool's service as ECS describes it."""
@@ -112,6 +115,7 @@ class Start:
     settings: Mapping[str, str]
     users: ContainerUsers | None
     failure: Failure
+    minute_s: float
 
 
 @contextlib.contextmanager
@@ -125,6 +129,7 @@ def up(
     overrides: Mapping[str, str] | None = None,
     settle_limit_s: float = sam.SETTLE_LIMIT_S,
     reveal: Sequence[Path] = (),
+    minute_s: float = MINUTE_S,
 ) -> Iterator[Stack]:
     """Bring everything up; call `report` with the name of each step as it begins. End what was started with the block.
 
@@ -133,7 +138,8 @@ def up(
     `source` is what the image is built from. `template` is the text of another template than the committed one, such as
     one with other pools. `overrides` win over the environment's parameters, in this deployment and not in later ones.
     `settle_limit_s`: how long CloudFormation waits for a service to settle in an update of the running stack; 0 for no
-    wait. `reveal`: folders besides the image's that every container must reach.
+    wait. `reveal`: folders besides the image's that every container must reach. `minute_s`: how long a minute of the
+    alarms' periods is.
     Raises CommandError when a part does not start, and at any time when a thread of the stack or its AWS API dies, or
     when the tasks of a service cannot start.
     """
@@ -155,7 +161,7 @@ def up(
         if users is not None:
             cleanup.callback(users.close)
         report("starting the services of ECS")
-        start = Start(outputs=outputs, settings=settings or {}, users=users, failure=failure)
+        start = Start(outputs=outputs, settings=settings or {}, users=users, failure=failure, minute_s=minute_s)
         stack = _start_services(cleanup, servers, config, start)
         cleanup.enter_context(_found_by_other_commands(stack))
         yield stack
@@ -291,9 +297,12 @@ def _start_services(
     registry = Registry(broker)
     schedules = Schedules(clients=clients)
     cleanup.callback(schedules.close)
+    alarms = Alarms(clients=clients, folder=paths.FUNCTION_LOGS, minute_s=start.minute_s)
+    cleanup.callback(alarms.close)
     _wait_until_healthy(network, outputs, registry)
     rules.start()
     schedules.start()
+    alarms.start()
     return Stack(
         clients=clients,
         outputs=outputs,
@@ -311,6 +320,7 @@ def _start_services(
         broker_server=servers.redis,
         parameters=config.parameters,
         refusals=servers.refusals,
+        alarms=alarms,
     )
 
 

@@ -36,10 +36,10 @@ FREE = frozenset(
 TELEMETRY = "Telemetry"  # no resource: what the service airflow sends
 MINUTES_A_MONTH = prices.HOURS_A_MONTH * 60
 # Seconds of each minute that a function runs: the autoscaler ticks all the time, the others once, or once an hour.
-AUTOSCALER = "autoscaler"
-FUNCTION_BUSY_S = {AUTOSCALER: 60.0, "version_check": 2.0, "sleeper": 2.0, "retirement": 2.0 / 60}
-# Metrics that the autoscaler and the version check publish: of the fleet, and of each pool.
-FLEET_METRICS, POOL_METRICS = 6, 12
+AUTOSCALER, VERSION_CHECK = "autoscaler", "version_check"
+FUNCTION_BUSY_S = {AUTOSCALER: 60.0, VERSION_CHECK: 2.0, "sleeper": 2.0, "retirement": 2.0 / 60}
+# Metrics that the autoscaler publishes, of the fleet and of each pool, and the version check, of Airflow's work.
+FLEET_METRICS, POOL_METRICS, WORK_METRICS = 6, 12, 11
 # Metrics of Container Insights: of the cluster, and of each service.
 CLUSTER_METRICS, SERVICE_METRICS = 4, 11
 
@@ -123,6 +123,8 @@ def _function(p: Resource, _template: Template, _load: Load) -> Priced:
     yield f"{busy_s:g} s each minute, {p['MemorySize']} MB", usd
     if package == AUTOSCALER:
         yield "its metrics", (FLEET_METRICS + POOL_METRICS) * prices.METRIC_MONTH
+    if package == VERSION_CHECK:
+        yield "metrics of the work", WORK_METRICS * prices.METRIC_MONTH
 
 
 def _cluster(p: Resource, template: Template, _load: Load) -> Priced:
@@ -149,6 +151,7 @@ def _flat(what: str, usd: float) -> Callable[[Resource, Template, Load], Priced]
 
 PRICED: Mapping[str, Callable[[Resource, Template, Load], Priced]] = {
     "AWS::CloudWatch::Alarm": _flat("alarm", prices.ALARM_MONTH),
+    "AWS::CloudWatch::CompositeAlarm": _flat("composite alarm", prices.COMPOSITE_ALARM_MONTH),
     "AWS::CloudWatch::Dashboard": _flat("dashboard", prices.DASHBOARD_MONTH),
     "AWS::EC2::EIP": _flat("public address", prices.PUBLIC_ADDRESS_HOUR * prices.HOURS_A_MONTH),
     "AWS::EC2::NatGateway": _flat("NAT gateway, without traffic", prices.NAT_GATEWAY_HOUR * prices.HOURS_A_MONTH),

@@ -67,6 +67,7 @@ KEY_MONTH = 1.00
 # aws.amazon.com/cloudwatch/pricing. Metrics, dashboards and logs checked: signoz.io/guides/cloudwatch-pricing,
 # factualminds.com/blog/amazon-cloudwatch-pricing-metrics-logs-alarms-dashboards. Alarms: not checked.
 ALARM_MONTH = 0.10
+COMPOSITE_ALARM_MONTH = 0.50
 DASHBOARD_MONTH = 3.00
 METRIC_MONTH = 0.30
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from troposphere import Ref, Template
+from troposphere import Ref, Sub, Template
 from troposphere.cloudwatch import Alarm, MetricDimension
 from troposphere.sns import Topic
 
@@ -20,6 +20,17 @@ OLDEST_WAIT = "OldestWait"
 DESIRED = "Desired"
 ROLLOUT_GIVEN_UP = "RolloutGivenUp"
 UNKNOWN_RECORDS = "Unknown"
+WORK_REPORTS = "WorkReports"
+TASK_FAILURES = "TaskFailures"
+RUN_FAILURES = "RunFailures"
+RUN_SUCCESSES = "RunSuccesses"
+LATE_DAGS = "LateDags"
+IMPORT_ERRORS = "ImportErrors"
+SCHEDULING_DELAY = "SchedulingDelay"
+PARSE_TIME = "ParseTime"
+PARSE_AGE = "ParseAge"
+TRIGGERER_LOAD = "TriggererLoad"
+SILENT_COMPONENTS = "SilentComponents"
 
 
 @dataclass(frozen=True)
@@ -56,7 +67,7 @@ def at_least(threshold: Any) -> Limit:
 class MetricAlarm:
     """Alarm when `measure` is beyond the limit in `periods` consecutive periods, or in `breaching` of them if given.
 
-    `missing` says how CloudWatch treats missing data.
+    `missing` says how CloudWatch treats missing data. `link`: where people see what it is about.
     """
 
     description: str
@@ -66,6 +77,7 @@ class MetricAlarm:
     breaching: int | None = None
     period_s: int = MINUTE_S
     missing: str = "missing"
+    link: Sub | None = None
 
 
 def add_alarm(t: Template, title: str, *, alarm: MetricAlarm, topic: Topic) -> Alarm:
@@ -74,7 +86,7 @@ def add_alarm(t: Template, title: str, *, alarm: MetricAlarm, topic: Topic) -> A
         Alarm(
             title,
             AlarmActions=actions,
-            AlarmDescription=f"{alarm.description} See docs/runbook/{title}.md.",
+            AlarmDescription=_description(title, alarm),
             ComparisonOperator=alarm.limit.comparison,
             Dimensions=[MetricDimension(Name=name, Value=value) for name, value in measure.dimensions.items()],
             EvaluationPeriods=alarm.periods,
@@ -90,3 +102,10 @@ def add_alarm(t: Template, title: str, *, alarm: MetricAlarm, topic: Topic) -> A
     if alarm.breaching is not None:
         added.DatapointsToAlarm = alarm.breaching
     return added
+
+
+def _description(title: str, alarm: MetricAlarm) -> Any:
+    page = f"See docs/runbook/{title}.md."
+    if alarm.link is None:
+        return f"{alarm.description} {page}"
+    return Sub(f"{alarm.description} ${{Link}} {page}", Link=alarm.link)

@@ -4,11 +4,12 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from troposphere import Equals, FindInMap, Not, Ref, Template
+from troposphere import FindInMap, Ref, Template
 
 from fleet import access
 from fleet.pools import POOLS
-from stack.lib.parameters import Between, FormGroup, add_condition, add_mapping
+from fleet.work import LIMITS
+from stack.lib.parameters import Between, FormGroup, add_mapping
 from stack.lib.task_definition import Container, Size, memory_choices
 from stack.sections.connections import EXECUTION_PORT, GROUP, PUBLIC_PORT, WEBSERVER, Connections
 from stack.sections.foundation import Foundation
@@ -192,6 +193,7 @@ def _add_forecaster(
 ) -> Container:
     """Add the forecaster. Tasks are scheduled and run without it, so its failure does not end its ECS task.
 
+    It also reports on Airflow's work, for the alarms, so it runs where nothing is forecast, too.
     Each copy of the ECS task has one: they write the same forecast, and the last one written counts.
     """
     minutes = FormGroup(t, GROUP).add(
@@ -213,10 +215,10 @@ def _add_forecaster(
             POOLS: pools_json(pools),
             "FORECAST_MINUTES": Ref(minutes),
             "CLEAN_KEEP_DAYS": base.database.keep_days,
+            LIMITS: base.work_limits.text,
         },
         secrets={**base.database.secrets, **login.secrets},
         runs_after=(MIGRATE,),
         is_restarted=True,
         is_optional=True,
-        condition=add_condition(t, "IsPrewarming", Not(Equals(Ref(minutes), str(NO_FORECAST)))),
     )

@@ -35,6 +35,8 @@ class Connections:
     `patience`: the variables with the limits of waits; `for_tasks`: those of the containers that run tasks.
     `rollout_patience`: the variable that says how long the autoscaler waits for new workers.
 
+    `site_url`: the URL at which people open Airflow.
+
     `prefix` names the secrets that serve as Airflow's connections and variables; it is empty unless the condition
     `has_prefix` holds.
     """
@@ -46,6 +48,7 @@ class Connections:
     patience: Mapping[str, Any]
     rollout_patience: Mapping[str, Any]
     for_tasks: Mapping[str, Any]
+    site_url: Sub
     prefix: Ref
     has_prefix: str
 
@@ -124,6 +127,7 @@ def add_connections(
         patience=patience,
         rollout_patience={"ROLLOUT_PATIENCE_MINUTES": Ref(rollout_patience)},
         for_tasks=for_tasks,
+        site_url=base_url,
         prefix=Ref(prefix),
         has_prefix=add_condition(t, "HasConnectionsPrefix", Not(Equals(Ref(prefix), ""))),
     )

@@ -12,6 +12,7 @@ from stack.sections.database import Database
 from stack.sections.logs import Logs
 from stack.sections.network import Network
 from stack.sections.secrets import Secrets
+from stack.sections.work_limits import WorkLimits
 from stack.sections.xcoms import XComs
 
 
@@ -27,3 +28,4 @@ class Foundation:
     dags: Dags
     secrets: Secrets
     cluster: Cluster
+    work_limits: WorkLimits

@@ -15,6 +15,7 @@ from troposphere.serverless import EventBridgeRuleEvent, Function
 
 from fleet import access
 from fleet.pools import POOLS
+from fleet.work import LIMITS
 from stack.lib.iam import (
     add_network_policy,
     inspect_services,
@@ -230,6 +231,8 @@ def _add_version_check(
                 "SERVICES": services_json,
                 "TOPIC_ARN": Ref(base.topic),
                 "WEBSERVER_URL": airflow.version_url,
+                "SITE_URL": airflow.connections.site_url,
+                LIMITS: base.work_limits.text,
             },
             secrets=[base.broker.passwords[access.VERSION_CHECK]],
             statements=[

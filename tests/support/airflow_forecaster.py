@@ -4,6 +4,7 @@ Each line on stdin is a JSON object, answered by one on stdout:
 {"migrate": true}
 {"dags": {dag id: {"schedule": cron, "end": date or null, "tasks": number}}}
 {"sql": statement}, on the forecaster's own connection: its first value, or the error
+{"work": true}, one report on the work
 {"tick": true}: {"wall_s", "cpu_s"} of one tick, and the process's {"memory_mib"}
 """
 
@@ -28,7 +29,8 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from agent import variables
 from agent.broker import connect
-from agent.forecaster.process import Forecaster, Settings, read_only
+from agent.forecaster.process import Forecaster, Settings, airflow_setup, read_only
+from agent.work.process import WorkReporter
 from fleet.registry import Registry
 
 BUNDLE = "dags"
@@ -36,7 +38,9 @@ BEGIN = datetime(2026, 1, 1, tzinfo=UTC)
 
 engine = read_only(os.environ[variables.DATABASE_URL])
 registry = Registry(connect(os.environ[variables.BROKER_URL]))
-forecaster = Forecaster(Settings.from_environment(os.environ), engine=engine, registry=registry)
+settings = Settings.from_environment(os.environ)
+forecaster = Forecaster(settings, engine=engine, registry=registry)
+reporter = WorkReporter(settings.limits, airflow_setup(), engine=engine, registry=registry)
 
 
 def write(dags: dict[str, dict[str, Any]]) -> None:
@@ -65,9 +69,9 @@ def execute(statement: str) -> str:
         return f"{type(error).__name__}: {error}"
 
 
-def tick() -> dict[str, float]:
+def tick(one: Forecaster | WorkReporter) -> dict[str, float]:
     wall, cpu = time.monotonic(), time.process_time()
-    forecaster.tick()
+    one.tick()
     used = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return {"wall_s": time.monotonic() - wall, "cpu_s": time.process_time() - cpu, "memory_mib": used / 1024}
 
@@ -85,6 +89,8 @@ for line in sys.stdin:
         case "sql":
             answer = execute(value)
         case "tick":
-            answer = tick()
+            answer = tick(forecaster)
+        case "work":
+            answer = tick(reporter)
     answers.write(json.dumps(answer) + "\n")
     answers.flush()

@@ -1,6 +1,7 @@
 """The process beside the scheduler that forecasts, each minute, the slots that scheduled runs will need.
 
-It only reads Airflow's database. Its forecasts expire: without them workers are scaled by the backlog alone.
+It also reports on Airflow's work, some times a minute (agent.work). It only reads Airflow's database. Its forecasts
+expire: without them workers are scaled by the backlog alone.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from dataclasses import dataclass
 from types import FrameType
 
 import redis
+from airflow.configuration import conf
 from sqlalchemy import Engine, create_engine, text
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
@@ -27,7 +29,10 @@ from agent.forecaster.forecast import LATE_S, TICK_EVERY_S, forecast
 from agent.forecaster.overdue import OLDEST_AGE_S, Overdue
 from agent.forecaster.past_use import past_use
 from agent.forecaster.schedule import Schedule, runs_under_way
+from agent.work.files import Setup
+from agent.work.process import WorkReporter
 from fleet.registry import Registry
+from fleet.work import DEFAULT_LIMITS, LIMITS, WorkLimits, parse_limits
 
 log = logging.getLogger(__name__)
 
@@ -35,6 +40,8 @@ CONNECT_TIMEOUT_S = 5
 ANSWER_TIMEOUT_MS = 10_000
 # A statement takes a fraction of a second over a million task instances; a slower one would hinder the scheduler.
 STATEMENT_TIMEOUT_MS = 5_000
+# Reports of the work are read each minute, and one may fail.
+WORK_EVERY_S = 20.0
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
@@ -42,7 +49,7 @@ STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 class Settings:
     """`pool_of`: the pool of each queue. Slots are the mean of `runs` past runs, over the first `window_s` of each.
 
-    `keep_days`: for how long the database keeps records; 0 for all time.
+    `ahead_s`: 0 for no forecast. `keep_days`: for how long the database keeps records; 0 for all time.
     """
 
     pool_of: Mapping[str, str]
@@ -50,6 +57,7 @@ class Settings:
     runs: int
     window_s: float
     keep_days: int = 0
+    limits: WorkLimits
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> Settings:
@@ -60,6 +68,7 @@ class Settings:
             runs=int(environment[variables.FORECAST_RUNS]),
             window_s=float(environment[variables.FORECAST_WINDOW_S]),
             keep_days=int(environment.get(variables.CLEAN_KEEP_DAYS) or 0),
+            limits=parse_limits(environment.get(LIMITS) or DEFAULT_LIMITS),
         )
 
 
@@ -85,6 +94,8 @@ class Forecaster:
         settings, now = self._settings, self._registry.now()
         with Session(self._engine) as session:
             self._overdue.tick(lambda: session.scalar(text(OLDEST_AGE_S)), now=now)
+            if not settings.ahead_s:
+                return
             under_way = runs_under_way(session, since=now - settings.window_s, until=now)
             due = self._schedule.due_runs(session, since=now - LATE_S, until=now + settings.ahead_s)
             # The scheduler may create a run between the two statements; both then return it, and it counts once.
@@ -103,20 +114,31 @@ def read_only(url: str) -> Engine:
     return create_engine(url, poolclass=NullPool, hide_parameters=True, connect_args=limits)
 
 
+def airflow_setup() -> Setup:
+    """Return what the report on the work needs of Airflow's settings."""
+    return Setup(
+        triggers_each=conf.getint("triggerer", "capacity"),
+        parse_interval_s=conf.getfloat("dag_processor", "min_file_process_interval"),
+    )
+
+
 def main() -> None:
-    """Forecast each minute until a signal asks to stop."""
+    """Forecast each minute, and report on the work in between, until a signal asks to stop."""
     for number in STOP_SIGNALS:
         signal.signal(number, _end)
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr, force=True)
-    forecaster = Forecaster(
-        Settings.from_environment(os.environ),
-        engine=read_only(os.environ[variables.DATABASE_URL]),
-        registry=registry_of(os.environ),
-    )
+    settings = Settings.from_environment(os.environ)
+    engine, registry = read_only(os.environ[variables.DATABASE_URL]), registry_of(os.environ)
+    forecaster = Forecaster(settings, engine=engine, registry=registry)
+    work = WorkReporter(settings.limits, airflow_setup(), engine=engine, registry=registry)
+    forecast_due = time.monotonic()
     while True:
-        forecaster.tick()
+        work.tick()
+        if time.monotonic() >= forecast_due:
+            forecaster.tick()
+            forecast_due = time.monotonic() + TICK_EVERY_S
         heartbeat.beat(os.environ, heartbeat.FORECASTER)
-        time.sleep(TICK_EVERY_S)
+        time.sleep(WORK_EVERY_S)
 
 
 def _end(_number: int, _frame: FrameType | None) -> None:

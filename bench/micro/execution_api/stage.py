@@ -17,14 +17,14 @@ from local.servers.postgres import Postgres
 from local.servers.redis import Redis
 from project.errors import CommandError
 from project.paths import AIRFLOW_ENVIRONMENT
-from roles.forecaster_settings import LIMITS
+from roles.forecaster_settings import NUMBERS
 
 PROGRAM = Path(__file__).with_name("airflow_program.py")
 USER, PASSWORD, DATABASE = "airflow", "airflow", "airflow"
 TASKS_A_RUN = 250
 FORECASTER = {
     "FLEET_POOL_OF_QUEUE": '{"default":"worker"}',
-    **{name: default for name, (default, _, _) in LIMITS.items()},
+    **{name: default for name, (default, _, _) in NUMBERS.items()},
 }
 
 

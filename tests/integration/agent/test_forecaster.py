@@ -18,6 +18,7 @@ import pytest
 from agent import heartbeat
 from fleet.forecast import Forecast
 from fleet.registry import Registry
+from fleet.work import BrokenFile, FailedRun, LateDag, WorkReport
 from local.servers.ports import free_port
 from project import paths
 from tests.support.past_runs import CASES, WINDOW_S, Past, at_once
@@ -126,9 +127,41 @@ class Site:
         self.ask(tick=True)
         return {pool: self._registry.forecast(pool) for pool in ("worker", "long")}
 
+    def work(self) -> WorkReport:
+        """Run one tick of the report on the work; return it."""
+        self.ask(work=True)
+        report = self._registry.work()
+        assert report is not None
+        return report
+
+    def scheduled(self, dag_id: str, state: str, *, due_ago_s: float, ended_ago_s: float | None = None) -> str:
+        """Add a scheduled run that was due so long ago; return its id."""
+        run_id = f"run{next(self._numbers)}"
+        self.execute(
+            "insert into dag_run (dag_id, run_id, run_type, state, run_after, logical_date, end_date) "
+            "values (%s, %s, 'scheduled', %s, now() - make_interval(secs => %s), now() - make_interval(secs => %s), "
+            "now() - make_interval(secs => %s))",
+            *(dag_id, run_id, state, due_ago_s, due_ago_s, ended_ago_s),
+        )
+        return run_id
+
+    def task(self, dag_id: str, run_id: str, task_id: str, state: str, *, failed_ago_s: float) -> None:
+        """Add a task instance with the entry in the audit log that says that a try of it failed."""
+        self.execute(
+            "insert into task_instance (id, dag_id, run_id, task_id, map_index, try_number, pool, pool_slots, queue, "
+            "state, end_date) values (%s, %s, %s, %s, -1, 1, 'default_pool', 1, 'default', %s, now())",
+            *(uuid.uuid4(), dag_id, run_id, task_id, state),
+        )
+        for _ in range(2):  # an entry that is there twice counts once
+            self.execute(
+                "insert into log (dttm, dag_id, run_id, task_id, map_index, event) "
+                "values (now() - make_interval(secs => %s), %s, %s, %s, -1, 'failed')",
+                *(failed_ago_s, dag_id, run_id, task_id),
+            )
+
     def begin(self) -> None:
         """Remove all DAGs. Set `first` to when a DAG that runs each five minutes is due next, or was due just now."""
-        self.execute("truncate dag, dag_run, task_instance cascade")
+        self.execute("truncate dag, dag_run, task_instance, log, import_error, job, trigger cascade")
         now = self._registry.now()
         self.first = int(now // FIVE_MINUTES_S + (now % FIVE_MINUTES_S > LITTLE_S)) * FIVE_MINUTES_S
 
@@ -367,6 +400,118 @@ def test_a_failed_run_counts_as_a_past_run(site: Site) -> None:
     assert slots(site.tick()) == 3
 
 
+MINUTE_S, HOUR_S = 60, 3600
+
+
+def test_where_nothing_happened_everything_is_zero_and_no_component_lives(site: Site) -> None:
+    report = site.work()
+    counts = (report.task_failures, report.run_failures, report.run_successes, report.late, report.import_errors)
+    assert (counts, report.delay_s, report.triggers, report.capacity) == ((0, 0, 0, 0, 0), 0, 0, 0)
+    assert report.silent == ("scheduler", "dag-processor", "triggerer")
+
+
+def test_failed_runs_of_the_window_are_counted_and_named_with_their_first_failed_task(site: Site) -> None:
+    dag = site.dag()
+    # One that was cleared long after it was due, and failed again.
+    recent = site.scheduled(dag, "failed", due_ago_s=90 * 24 * HOUR_S, ended_ago_s=5 * MINUTE_S)
+    bare = site.scheduled(dag, "failed", due_ago_s=10 * MINUTE_S, ended_ago_s=MINUTE_S)
+    site.scheduled(dag, "failed", due_ago_s=30 * MINUTE_S, ended_ago_s=16 * MINUTE_S)
+    site.scheduled(dag, "success", due_ago_s=29 * MINUTE_S, ended_ago_s=2 * MINUTE_S)
+    site.task(dag, recent, "load", "failed", failed_ago_s=5 * MINUTE_S)
+    site.task(dag, recent, "extract", "success", failed_ago_s=5 * MINUTE_S)
+    report = site.work()
+    assert (report.run_failures, report.run_successes) == (2, 1)
+    assert [(run.dag, run.run, run.task) for run in report.failed_runs] == [(dag, bare, ""), (dag, recent, "load")]
+    assert isinstance(report.failed_runs[0], FailedRun)
+
+
+def test_failed_tasks_of_the_window_are_counted_once_unless_they_are_retried_or_cleared(site: Site) -> None:
+    dag = site.dag()
+    run = site.scheduled(dag, "running", due_ago_s=HOUR_S)
+    site.task(dag, run, "failed", "failed", failed_ago_s=14 * MINUTE_S)
+    site.task(dag, run, "earlier", "failed", failed_ago_s=16 * MINUTE_S)
+    site.task(dag, run, "retried", "up_for_retry", failed_ago_s=MINUTE_S)
+    site.task(dag, run, "cleared", "success", failed_ago_s=MINUTE_S)
+    assert site.work().task_failures == 1
+
+
+def test_a_dag_that_has_missed_its_intervals_is_late_unless_its_tag_allows_it_or_it_is_paused(site: Site) -> None:
+    late, patient, paused, manual = (site.dag(schedule="0 * * * *") for _ in range(4))
+    for dag in (late, patient, paused, manual):
+        site.scheduled(dag, "success", due_ago_s=4 * HOUR_S, ended_ago_s=4 * HOUR_S)
+        for hours in (3, 2, 1):
+            site.scheduled(
+                dag, "failed", due_ago_s=hours * HOUR_S - MINUTE_S, ended_ago_s=hours * HOUR_S - 2 * MINUTE_S
+            )
+    site.execute("insert into dag_tag (name, dag_id) values ('expect:3', %s)", patient)
+    site.execute("update dag set is_paused = true where dag_id = %s", paused)
+    site.execute("update dag_run set run_type = 'manual' where dag_id = %s and state = 'failed'", manual)
+    site.execute("update dag set next_dagrun_create_after = now() + interval '1 minute'")
+    assert site.work().late_dags == (LateDag(dag=late, missed=2, expected=2),)
+    # The next run is due and not created: one more interval has ended.
+    site.execute("update dag set next_dagrun_create_after = now() - interval '1 minute'")
+    assert [(each.dag, each.missed) for each in site.work().late_dags] == [(late, 3), (patient, 3)]
+
+
+def test_import_errors_are_counted_and_named_by_file_and_exception(site: Site) -> None:
+    trace = "Traceback:\n  File x\nModuleNotFoundError: No module named 'secret-password'\n"
+    for file in ("b.py", "a.py"):
+        site.execute(
+            "insert into import_error (bundle_name, filename, stacktrace) values ('dags', %s, %s)", file, trace
+        )
+    report = site.work()
+    assert report.import_errors == 2
+    assert report.broken_files == tuple(
+        BrokenFile(bundle="dags", file=file, error="ModuleNotFoundError") for file in ("a.py", "b.py")
+    )
+
+
+@pytest.mark.parametrize(
+    ("change", "delay_s"),
+    [
+        ("update dag set next_dagrun_create_after = now() - interval '100 s'", 100),
+        ("update dag set next_dagrun_create_after = now() - interval '100 s', is_paused = true", 0),
+        ("update dag set next_dagrun_create_after = now() - interval '100 s', exceeds_max_non_backfill = true", 0),
+        ("""update dag set next_dagrun_create_after = now() - interval '100 s', allowed_run_types = '["manual"]'""", 0),
+        ("update dag_run set state = 'running', last_scheduling_decision = now() - interval '50 s'", 50),
+        ("update dag_run set state = 'queued', last_scheduling_decision = now() - interval '50 s'", 0),
+    ],
+)
+def test_the_delay_is_that_of_the_run_that_has_waited_longest_for_the_scheduler(
+    site: Site, change: str, delay_s: float
+) -> None:
+    site.scheduled(site.dag(), "success", due_ago_s=HOUR_S)
+    site.execute("update dag set next_dagrun_create_after = now() + interval '1 minute'")
+    site.execute(change)
+    assert site.work().delay_s == pytest.approx(delay_s, abs=5)
+
+
+def test_the_slowest_file_bundles_that_are_not_parsed_and_the_load_of_triggerers(site: Site) -> None:
+    for dag, seconds, minutes in ((site.dag(), 1.5, 5), (site.dag(), 30.5, 16)):
+        site.execute(
+            "update dag set last_parse_duration = %s, relative_fileloc = %s, "
+            "last_parsed_time = now() - make_interval(mins => %s) where dag_id = %s",
+            *(seconds, f"{dag}.py", minutes, dag),
+        )
+    for kind, seconds in (("SchedulerJob", 5), ("DagProcessorJob", 61), ("TriggererJob", 5), ("TriggererJob", 6)):
+        site.execute(
+            "insert into job (job_type, state, latest_heartbeat) "
+            "values (%s, 'running', now() - make_interval(secs => %s))",
+            *(kind, seconds),
+        )
+    site.execute(
+        "insert into trigger (classpath, kwargs, created_date) select 'x', '', now() from generate_series(1, 500)"
+    )
+    report = site.work()
+    ((slowest,), (bundle,)) = report.slowest, report.bundles
+    assert (slowest.seconds, report.parse_s) == (30.5, 30.5)
+    assert bundle.age_s == pytest.approx(5 * MINUTE_S, abs=5)
+    assert (report.triggers, report.capacity, report.triggerer_load) == (500, 2000, 25)
+    assert report.silent == ("dag-processor",)
+    site.execute("update dag set last_parsed_time = now() - interval '16 minutes'")
+    assert site.work().silent == ("dag-processor", "bundle dags")
+
+
 def test_the_forecaster_cannot_write_to_airflows_database(site: Site) -> None:
     assert "read-only transaction" in site.ask(sql="create table mine (id int)")
 
@@ -387,6 +532,7 @@ def test_the_forecaster_keeps_running_without_its_database(redis_server: RedisSe
         ) as process,
     ):
         assert eventually(lambda: "nothing can be forecast" in log.read_text(), within_s=60)
+        assert "Airflow's work is not reported" in log.read_text()
         assert process.poll() is None
         # Its container works, so it is healthy.
         assert eventually(
@@ -395,6 +541,7 @@ def test_the_forecaster_keeps_running_without_its_database(redis_server: RedisSe
         process.send_signal(signal.SIGTERM)
         assert process.wait(timeout=10) == 0
     assert Registry(redis_server.client).forecast("worker") is None
+    assert Registry(redis_server.client).work() is None
     assert "secret-password" not in log.read_text()
 
 

@@ -19,13 +19,17 @@ from fleet.ends import ENDS_TTL_S, MEMORY, End
 from fleet.member import CONSUMING, DRAINED, RUNNING, Member
 from fleet.pools import Pool, lists_of, lists_of_pools
 from fleet.registry import ORDER_CONSUME, ORDER_DRAIN, Registry, ends_key
+from fleet.work import DEFAULT_LIMITS, parse_limits
 from project import paths
 from shared.known_tasks import Answers
 from tests.support.broker_users import POOLS, BrokerWithUsers, broker_with_users, password_of
 from tests.support.celery_worker import running_worker
 from tests.support.fake_ecs import MEMBER_ID, FakeEcs
 from tests.support.waiting import eventually
+from tests.support.work_reports import a_report
 from version_check.memory import Memory, Store
+from version_check.report import Message
+from version_check.work import Teller, items_of
 
 PYTHON = paths.AIRFLOW_ENVIRONMENT / "bin/python"
 needs_airflow = pytest.mark.skipif(not PYTHON.exists(), reason="needs make setup-local")
@@ -213,12 +217,20 @@ def test_forecaster_version_check_sleeper_and_page_do_their_work(broker: BrokerW
     forecaster = Registry(broker.client(access.FORECASTER))
     forecaster.now()
     forecaster.write_forecast("worker", ((2_000_000_000, 3),))
+    forecaster.write_work(a_report())
 
     store = Store(broker.client(access.VERSION_CHECK))
     _, raw = store.read()
     assert store.replace(raw, Memory()) is True
     assert store.replace(b"another", Memory()) is False
-    Registry(broker.client(access.VERSION_CHECK)).members()
+    checking = broker.client(access.VERSION_CHECK)
+    Registry(checking).members()
+    report = Registry(checking).work()
+    assert report == a_report()
+    items = items_of(report, parse_limits(DEFAULT_LIMITS))
+    sent: list[Message] = []
+    assert Teller(checking, send=sent.append).tell(items, lambda _: Message(subject="s", body="b")) is None
+    assert len(sent) == 1
 
     sleeper = broker.client(access.SLEEPER)
     Registry(sleeper).members()
@@ -247,6 +259,8 @@ def call(*command: str | float) -> Attack:
 
 # What a task could do with the only user of earlier releases.
 ATTACKS: dict[str, Attack] = {
+    "forge a report on the work": call("SET", "fleet:work", "{}"),
+    "silence messages": call("SET", "fleet:quiet", "1"),
     "forge a forecast": call("SET", "fleet:forecast:worker", "[[2000000000,1000000]]"),
     "give another worker an order": call("SET", "fleet:order:task-2/worker", "drain"),
     "remove an order": call("DEL", "fleet:order:task-2/worker"),
@@ -338,6 +352,10 @@ def test_no_user_administers_the_server(filled: BrokerWithUsers, user: str) -> N
         (access.WEBSERVER, ("SET", "fleet:waiting:worker", "1")),
         (access.FORECASTER, ("SET", "fleet:order:task-1/worker", "drain")),
         (access.FORECASTER, ("LPUSH", "default", "message")),
+        (access.FORECASTER, ("SET", "fleet:told", "[]")),
+        (access.SCHEDULER, ("SET", "fleet:work", "{}")),
+        (access.TRIGGERER, ("SET", "fleet:work", "{}")),
+        (access.DAG_PROCESSOR, ("SET", "fleet:quiet", "1")),
         (access.FLOWER, ("BRPOP", "default", 1)),
         (access.FLOWER, ("LPUSH", "default", "message")),
         (access.FLOWER, ("SET", "fleet:forecast:worker", "[]")),

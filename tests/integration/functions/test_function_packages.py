@@ -15,6 +15,7 @@ import pytest
 from moto.server import ThreadedMotoServer
 
 from fleet.member import ROLES
+from fleet.work import DEFAULT_LIMITS
 from local.servers.redis import Redis
 from shared import aws
 from stack.lib.lambda_function import RUNTIME
@@ -126,6 +127,8 @@ def environment(tmp_path: Path) -> Iterator[dict[str, str]]:
         "ALARM_PREFIX": "stack-Alarm",
         "PATIENCE_MINUTES": "60",
         "WEBSERVER_URL": f"http://{host}:{port}/fleet/version",
+        "SITE_URL": "https://airflow.example.com",
+        "WORK_LIMITS": DEFAULT_LIMITS,
         "POWERTOOLS_SERVICE_NAME": "test",
         "POWERTOOLS_METRICS_NAMESPACE": "AirflowOnEcs",
         "POWERTOOLS_LOG_LEVEL": "DEBUG",

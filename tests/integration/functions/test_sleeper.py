@@ -8,6 +8,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from fleet.registry import MEMBERS_KEY, Registry, member_key
+from fleet.work import DEFAULT_LIMITS, parse_limits
 from shared.service_names import ServiceNames
 from shared.settings import SettingsError
 from sleeper.handler import tick
@@ -78,6 +79,8 @@ def versions(env: Environment) -> Any:
         cluster=env.name,
         services=env.fleet.services,
         webserver_url=env.fleet.webserver.url,
+        site_url="http://airflow.example.com",
+        limits=parse_limits(DEFAULT_LIMITS),
     )
     return check(Wiring(settings=settings, broker=env.clients.broker, ecs=env.clients.ecs, sns=lambda: None))
 

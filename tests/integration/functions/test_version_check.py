@@ -10,8 +10,10 @@ from botocore.stub import Stubber
 
 from fleet.bundles import Bundle, OlderTask, VersionInUse
 from fleet.member import CONSUMING, DRAINING, STARTING
-from fleet.registry import BUNDLES_KEY, MEMBERS_KEY, Registry, member_key
+from fleet.registry import BUNDLES_KEY, MEMBERS_KEY, QUIET_KEY, TOLD_KEY, WORK_KEY, Registry, member_key
+from fleet.work import DEFAULT_LIMITS, FailedRun, WorkReport, parse_limits
 from local.servers.ports import free_port
+from ops.cost.estimate import WORK_METRICS
 from ops.delivery.gate import has_arrived
 from shared import aws
 from shared.broker import Broker
@@ -22,11 +24,13 @@ from tests.support.function_role import OF_LAMBDA, FunctionRole, lacks
 from tests.support.releases import a_release
 from tests.support.servers import RedisServer
 from tests.support.version_world import CODE, FakeWebserver, World
+from tests.support.work_reports import NOTHING_WRONG, a_report
 from version_check.check import Wiring, check
 from version_check.memory import UNKNOWN_SETTLES_S, Store
 from version_check.report import Outcome
 from version_check.settings import Settings
 from version_check.verdict import IN_SYNC, OUT_OF_SYNC, UNKNOWN
+from version_check.work import publish_work
 
 
 @pytest.fixture(scope="module")
@@ -73,6 +77,8 @@ def parts(clients: dict[str, Any], world: World, inbox: Any, redis_server: Redis
         cluster=world.cluster,
         services=world.services,
         webserver_url=world.webserver.url,
+        site_url="http://airflow.example.com",
+        limits=parse_limits(DEFAULT_LIMITS),
         topic_arn=inbox[0],
     )
     yield Wiring(settings=settings, broker=broker, ecs=world.ecs, sns=lambda: clients["sns"])
@@ -450,3 +456,97 @@ def test_a_report_on_bundles_that_is_missing_or_malformed_is_unknown_and_not_emp
     outcome = look()
     assert outcome.to_record()["bundles"] is None
     assert outcome.problems == ("the report on DAG bundles is no list",)
+
+
+@pytest.fixture
+def told(look: Look, inbox: Any, redis_server: RedisServer) -> Callable[[WorkReport], list[dict[str, str]]]:
+    """Return a function that checks with this report, and returns the messages that it sends."""
+    _, read = inbox
+
+    def tell(report: WorkReport) -> list[dict[str, str]]:
+        Registry(redis_server.client).write_work(report)
+        assert look().problems == ()
+        return list(read())
+
+    return tell
+
+
+Told = Callable[[WorkReport], list[dict[str, str]]]
+
+
+def test_people_are_told_which_run_failed_which_dag_is_late_and_which_file_is_broken(told: Told, world: World) -> None:
+    (message,) = told(a_report())
+    assert message["Subject"] == f"Airflow {world.cluster}: 1 failed run, 1 late DAG, 1 broken DAG file"[:99]
+    body = message["Message"]
+    assert "* sales, run scheduled__2026-12-01T06:00:00+00:00, first task load\n" in body
+    assert "    http://airflow.example.com/dags/sales/runs/scheduled__2026-12-01T06%3A00%3A00%2B00%3A00\n" in body
+    assert "* stock: no success in its last 3 intervals\n    http://airflow.example.com/dags/stock\n" in body
+    assert "* dags/broken.py: ModuleNotFoundError" in body
+    for page in ("AlarmRunFailures", "AlarmDagLate", "AlarmImportErrors"):
+        assert f"docs/runbook/{page}.md" in body
+
+
+def test_each_thing_is_told_once_and_again_when_it_comes_back(told: Told, redis_server: RedisServer) -> None:
+    assert len(told(a_report())) == 1
+    redis_server.client.delete(QUIET_KEY)  # its time is over
+    assert told(a_report()) == []
+    assert told(a_report(**NOTHING_WRONG)) == []
+    assert len(told(a_report())) == 1
+
+
+def test_messages_are_limited_and_what_was_held_back_is_told_later(told: Told, redis_server: RedisServer) -> None:
+    first = a_report()
+    assert len(told(first)) == 1
+    second = FailedRun(dag="late-comer", run="manual__1", task="", at=1.8e9)
+    both = a_report(failed_runs=(*first.failed_runs, second), run_failures=2)
+    assert told(both) == []
+    assert 0 < redis_server.client.ttl(QUIET_KEY) <= 300
+    redis_server.client.delete(QUIET_KEY)
+    (message,) = told(both)
+    assert "* late-comer, run manual__1\n" in message["Message"]
+    assert "  sales, run scheduled__" in message["Message"]  # it is not new
+
+
+def test_failed_runs_within_the_limit_are_not_told(told: Told) -> None:
+    only_runs = {**NOTHING_WRONG, "run_failures": 0, "failed_runs": a_report().failed_runs}
+    assert told(a_report(**only_runs)) == []
+
+
+def test_a_message_that_sns_refused_is_sent_by_a_later_check(
+    look: Look, inbox: Any, clients: dict[str, Any], redis_server: RedisServer
+) -> None:
+    Registry(redis_server.client).write_work(a_report())
+    with Stubber(clients["sns"]) as stubbed:
+        stubbed.add_client_error("publish", service_error_code="AuthorizationError")
+        outcome = look()
+    assert [problem for problem in outcome.problems if "the message failed" in problem] != []
+    assert redis_server.client.get(TOLD_KEY) is None
+    redis_server.client.delete(QUIET_KEY)  # which is set for a second
+    assert look().problems == ()
+    assert len(inbox[1]()) == 1
+
+
+def test_a_report_on_the_work_that_is_missing_or_malformed_is_unknown_and_not_zero(
+    look: Look, redis_server: RedisServer
+) -> None:
+    assert look().work is None
+    redis_server.client.set(WORK_KEY, '{"task_failures": 0}')
+    outcome = look()
+    assert (outcome.work, outcome.verdict.status) == (None, IN_SYNC)
+    assert outcome.problems == ("the report on the work has a malformed at of WorkReport",)
+
+
+def test_the_works_figures_are_published_and_an_unknown_one_is_not(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("POWERTOOLS_METRICS_NAMESPACE", "AirflowOnEcs")
+    publish_work(a_report(), cluster="c")
+    publish_work(a_report(capacity=0), cluster="c")
+    first, second = map(json.loads, capsys.readouterr().out.splitlines())
+    figures = {name: value[0] for name, value in first.items() if isinstance(value, list)}
+    assert figures == {
+        "WorkReports": 1, "TaskFailures": 3, "RunFailures": 1, "RunSuccesses": 40, "LateDags": 1, "ImportErrors": 1,
+        "SilentComponents": 1, "SchedulingDelay": 1.25, "ParseTime": 4.5, "ParseAge": 12, "TriggererLoad": 1,
+    }  # fmt: skip
+    assert "TriggererLoad" not in second
+    assert len(figures) == WORK_METRICS

@@ -14,6 +14,7 @@ from agent import variables
 from agent.gates import other_workers, other_workers_unless_newer
 from agent.variables import WORKER_MODULES
 from fleet.pools import PoolsError
+from fleet.work import DEFAULT_LIMITS
 from roles import main as entrypoint
 from roles.celery_settings import RESULTS_SOCKETS
 from roles.compose import RAW_SECRETS, ROLES, compose
@@ -187,6 +188,7 @@ def test_an_empty_variable_counts_as_missing(role: str) -> None:
         ("forecaster", "FLEET_POOL_OF_QUEUE", '{"default":"worker","long":"long","longer":"long"}'),
         ("forecaster", "FORECAST_MINUTES", "15"),
         ("forecaster", "FORECAST_RUNS", "10"),
+        ("forecaster", "WORK_LIMITS", DEFAULT_LIMITS),
         ("forecaster", "FORECAST_WINDOW_S", "30"),
     ],
 )
@@ -444,10 +446,11 @@ def test_a_broker_without_tls_gets_no_tls_settings() -> None:
         ("scheduler", "MAX_TASK_WAIT_MINUTES", "1.5", "MAX_TASK_WAIT_MINUTES is not a whole number"),
         ("worker", "AIRFLOW__CELERY__EXTRA_CELERY_CONFIG", "[", "EXTRA_CELERY_CONFIG must be a JSON object"),
         ("worker", "AIRFLOW__CELERY__EXTRA_CELERY_CONFIG", '{"imports": "x"}', "and its imports a list"),
-        ("forecaster", "FORECAST_MINUTES", "0", "FORECAST_MINUTES is '0', not a number from 1 to 60"),
+        ("forecaster", "FORECAST_MINUTES", "61", "FORECAST_MINUTES is '61', not a number from 0 to 60"),
         ("forecaster", "FORECAST_MINUTES", "1.5", "FORECAST_MINUTES is '1.5', not a number"),
         ("forecaster", "FORECAST_RUNS", "nan", "FORECAST_RUNS is 'nan', not a number"),
         ("forecaster", "FORECAST_RUNS", "many", "FORECAST_RUNS is 'many', not a number"),
+        ("forecaster", "WORK_LIMITS", "RunFailures=0", "WORK_LIMITS: 'RunFailures=0' is not like WindowMinutes="),
         ("forecaster", "FORECAST_WINDOW_S", "901", "FORECAST_WINDOW_S is '901', not a number from 1 to 900"),
         ("webserver", "SESSION_MINUTES", "soon", "SESSION_MINUTES is 'soon', not a number of minutes"),
         ("webserver", "MEMORY_MIB", "4 GB", "MEMORY_MIB is '4 GB', not a number"),

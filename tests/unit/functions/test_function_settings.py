@@ -8,6 +8,7 @@ import pytest
 from autoscaler.policy import workers_needed
 from autoscaler.settings import SCALE_IN_AFTER_DEFAULT_S, Settings
 from fleet.pools import Pool, PoolsError
+from fleet.work import DEFAULT_LIMITS
 from shared.settings import SettingsError
 from sleeper.settings import Settings as SleeperSettings
 from version_check.settings import Settings as VersionCheckSettings
@@ -34,6 +35,8 @@ VERSION_CHECK = {
     **{name: value for name, value in ENVIRONMENT.items() if name not in ("POLL_SECONDS", "POOLS")},
     "SERVICES": json.dumps({"airflow": "a", "worker": "w", "flower": "f"}),
     "WEBSERVER_URL": "http://webserver.stack.internal:8080/fleet/version",
+    "SITE_URL": "https://airflow.example.com",
+    "WORK_LIMITS": DEFAULT_LIMITS,
 }
 
 
@@ -164,3 +167,8 @@ def test_the_sleeper_has_flower_only_where_there_is_one(given: dict[str, str], f
     assert settings.services == ("a", *flower, "stack-Worker")
     named = settings.with_names({"a": "a-1", "f": "f-1", "stack-Worker": "w-1"})
     assert named.services == ("a-1", *(f"{name}-1" for name in flower), "w-1")
+
+
+def test_the_version_check_wants_limits_that_can_be_read() -> None:
+    with pytest.raises(SettingsError, match="WORK_LIMITS: 'RunFailures=1' is not like WindowMinutes="):
+        VersionCheckSettings.from_environment({**VERSION_CHECK, "WORK_LIMITS": "RunFailures=1"})

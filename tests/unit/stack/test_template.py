@@ -14,11 +14,12 @@ from tests.support import rendered
 
 ROOT = Path(template_gen.__file__).parent
 GENERATOR = ROOT / "template_gen.py"
-FILES = ("template.yaml", "reference.md")
+FILES = ("template.yaml", "reference.md", "grafana-dashboard.json")
 
 
 def arguments(folder: Path, *, check: bool = False) -> list[str]:
-    paths = ["--template", str(folder / "template.yaml"), "--reference", str(folder / "reference.md")]
+    options = zip(("--template", "--reference", "--grafana"), FILES, strict=True)
+    paths = [part for option, name in options for part in (option, str(folder / name))]
     return [*(["--check"] if check else []), *paths]
 
 

@@ -50,7 +50,7 @@ PLAIN = {
     ("MAX_TASK_WAIT_MINUTES",): ["scheduler"],
     ("SHARED_FOLDER",): ["worker", "runner"],
     ("POOLS",): [*AIRFLOW, "worker"],
-    ("FORECAST_MINUTES",): ["forecaster"],
+    ("FORECAST_MINUTES", "WORK_LIMITS"): ["forecaster"],
     ("IMAGE_URI", "ROLLOUT_PATIENCE_MINUTES"): ["gate"],
     ("POOL",): ["worker"],
     ("PORT",): ["webserver", "flower"],
@@ -147,14 +147,9 @@ def test_ecs_restarts_all_containers_but_workers_and_those_that_run_once(name: s
         assert policy["RestartAttemptPeriod"] in RESTART_ATTEMPT_PERIODS_S
 
 
-def test_the_forecaster_exists_only_when_its_window_is_not_zero() -> None:
+def test_the_forecaster_exists_without_a_forecast_too_because_it_reports_on_the_work() -> None:
     definition = rendered.resources("AWS::ECS::TaskDefinition")["AirflowTaskDefinition"]
-    (conditional,) = (entry for entry in definition["ContainerDefinitions"] if "Fn::If" in entry)
-    condition, forecaster, otherwise = conditional["Fn::If"]
-    assert rendered.template()["Conditions"][condition] == {
-        "Fn::Not": [{"Fn::Equals": [{"Ref": "PrewarmMinutes"}, "0"]}]
-    }
-    assert (forecaster["Name"], otherwise) == ("forecaster", {"Ref": "AWS::NoValue"})
+    assert [entry for entry in definition["ContainerDefinitions"] if "Fn::If" in entry] == []
 
 
 @pytest.mark.parametrize("name", EVERY)
@@ -299,7 +294,7 @@ def test_the_pools_are_what_the_autoscaler_reads() -> None:
             {"POOLS", "POLL_SECONDS", "SCALE_IN_AFTER_S", "MAX_STEP_OUT", "RACED_BOOTS_PERCENT", "MAX_AGE_HOURS"}
             | {"IMAGE_URI", "RACING_BUDGET_PERCENT", "ROLLOUT_PATIENCE_MINUTES"},
         ),
-        ("VersionCheckFunction", {"SERVICES", "TOPIC_ARN", "WEBSERVER_URL"}),
+        ("VersionCheckFunction", {"SERVICES", "TOPIC_ARN", "WEBSERVER_URL", "SITE_URL", "WORK_LIMITS"}),
     ],
 )
 def test_a_function_gets_the_variables_of_the_contract(title: str, own: set[str]) -> None:

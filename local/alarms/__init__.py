@@ -1,0 +1,1 @@
+"""What CloudWatch does with the stack's own metrics: it evaluates the alarms on them and notifies their topics."""
