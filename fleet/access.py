@@ -196,8 +196,9 @@ def _webserver() -> User:
 
 
 def _forecaster() -> User:
-    keys = (registry.forecast_key("*"), registry.WORK_KEY, *_own_record(member.FORECASTER))
-    return User(name=FORECASTER, commands=_commands(_REPORT), keys=keys)
+    """Let the forecaster write forecasts and its report, and add to what the days cost unless another one has."""
+    keys = (registry.forecast_key("*"), registry.WORK_KEY, registry.costs_key("*"), *_own_record(member.FORECASTER))
+    return User(name=FORECASTER, commands=_commands(_REPORT, ("get", "mget", "watch", "unwatch")), keys=keys)
 
 
 def _flower() -> User:
@@ -217,9 +218,9 @@ def _flower() -> User:
 
 
 def _reader() -> User:
-    """Let containers read orders and the other members."""
-    keys = (*_every_record(), registry.order_key("*"), registry.given_up_key("*"))
-    return User(name=READER, commands=_commands(_READ_MEMBERS, ("get",)), keys=keys)
+    """Let containers read orders, the other members, and how many workers a pool had."""
+    keys = (*_every_record(), registry.order_key("*"), registry.given_up_key("*"), registry.history_key("*"))
+    return User(name=READER, commands=_commands(_READ_MEMBERS, ("get", "hvals")), keys=keys)
 
 
 def _page(queues: tuple[str, ...]) -> User:

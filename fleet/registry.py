@@ -89,6 +89,11 @@ def forecast_key(pool: str) -> str:
     return f"fleet:forecast:{pool}"
 
 
+def costs_key(day: int | str) -> str:
+    """Return the key of what the day cost that begins at `day`, in seconds since the epoch; see fleet.costs."""
+    return f"fleet:costs:{day}"
+
+
 def peaks_key(pool: str) -> str:
     return f"fleet:peaks:{pool}"
 

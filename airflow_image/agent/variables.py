@@ -55,6 +55,10 @@ FORECAST_MINUTES = "FORECAST_MINUTES"  # given by the task definition
 FORECAST_RUNS = "FORECAST_RUNS"
 FORECAST_WINDOW_S = "FORECAST_WINDOW_S"
 
+# What tasks cost, see agent.costs: given by the task definition.
+WORKER_SIZES = "WORKER_SIZES"  # a JSON object by pool, see fleet.worker_price
+WORKER_PROCESSOR = "WORKER_PROCESSOR"  # X86_64 or ARM64
+
 # The cleaning's settings, see agent.cleaning: the first is given by the task definitions, 0 stands for never.
 CLEAN_KEEP_DAYS = "CLEAN_KEEP_DAYS"
 CLEAN_DRY_RUN = "CLEAN_DRY_RUN"  # not empty: given by who starts the ECS task

@@ -101,7 +101,7 @@ ROLES = {
         ),
         Role(
             name="forecaster",
-            parts=(parts.DATABASE, parts.BROKER, parts.FLEET, parts.FORECASTING),
+            parts=(parts.DATABASE, parts.BROKER, parts.READER, parts.FLEET, parts.FORECASTING, parts.COSTS),
             # The scheduler, in the same ECS task, has priority.
             command=lambda _: ["nice", "-n", "10", "python", "-m", "agent.forecaster"],
         ),

@@ -17,6 +17,7 @@ from fleet.pools import POOLS, find_pool, read_pools, total_slots
 from machines.rules import parse_rules
 from roles import celery_settings, database
 from roles.bundle_settings import bundle_settings
+from roles.cost_settings import cost_settings
 from roles.errors import ConfigurationError
 from roles.forecaster_settings import forecast_settings
 from roles.web_processes import MAX_OVERFLOW, PROCESSES, WEB_OVERFLOW, processes
@@ -395,6 +396,7 @@ PARSING = Part(
 )
 CLEANING = Part(needs=(variables.CLEAN_KEEP_DAYS,), settings=_cleaning_settings)
 FORECASTING = Part(needs=(POOLS,), settings=forecast_settings)
+COSTS = Part(needs=(variables.WORKER_SIZES, variables.WORKER_PROCESSOR), settings=cost_settings)
 WORKING = Part(
     needs=(POOLS, "POOL", variables.AGENT_URI, variables.SHARED_FOLDER),
     settings=_worker_settings,

@@ -15,7 +15,7 @@ from stack.sections.connections import EXECUTION_PORT, GROUP, PUBLIC_PORT, WEBSE
 from stack.sections.foundation import Foundation
 from stack.sections.machines import Machines
 from stack.sections.people import People
-from stack.sections.pools import SizedPool, pools_json
+from stack.sections.pools import SizedPool, pools_json, sizes_json
 from stack.sections.telemetry import Telemetry
 
 GATE = "gate"
@@ -204,7 +204,7 @@ def _add_forecaster(
         constraint=Between(low=NO_FORECAST, high=MAX_PREWARM_MINUTES),
         default=15,
     )
-    login = base.broker.login(access.FORECASTER)
+    login = base.broker.login(access.FORECASTER, reader=access.READER)
     return Container(
         role=FORECASTER,
         memory_mib=memory_mib,
@@ -213,6 +213,8 @@ def _add_forecaster(
             **login.environment,
             **settings,
             POOLS: pools_json(pools),
+            "WORKER_SIZES": sizes_json(pools),
+            "WORKER_PROCESSOR": base.settings.cpu_architecture,
             "FORECAST_MINUTES": Ref(minutes),
             "CLEAN_KEEP_DAYS": base.database.keep_days,
             LIMITS: base.work_limits.text,

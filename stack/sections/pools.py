@@ -183,6 +183,23 @@ def pools_json(pools: Sequence[SizedPool], *, with_limits: bool = True) -> Sub:
     return Sub(f"[{','.join(map(_object, entries))}]")
 
 
+def sizes_json(pools: Sequence[SizedPool]) -> Sub:
+    """Return what fleet.worker_price reads: the size of each pool's workers, and what share of them is on Spot."""
+    sizes = {
+        sized.pool.name: _object(
+            {
+                "cpu": f"${{{sized.size.cpu.data['Ref']}}}",
+                "memory": f"${{{sized.size.memory_mib.data['Ref']}}}",
+                "disk": placeholder(sized.storage_gib),
+                "base": placeholder(sized.spot.base),
+                "spot": placeholder(sized.spot.percent),
+            }
+        )
+        for sized in pools
+    }
+    return Sub(_object(sizes))
+
+
 def compact_pools_json(
     pools: Sequence[SizedPool],
     *,

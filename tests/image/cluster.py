@@ -266,6 +266,8 @@ def _servers(image: Image, authority: Authority) -> Iterator[Cluster]:
                 "LOG_BUCKET": BUCKET,
                 "POOLS": json.dumps(POOLS),
                 "FORECAST_MINUTES": "15",
+                "WORKER_SIZES": '{"worker":{"cpu":1024,"memory":2048,"disk":21,"base":1,"spot":0}}',
+                "WORKER_PROCESSOR": "X86_64",
                 "CLEAN_KEEP_DAYS": "90",
                 "HAS_TLS": "false",
                 "SESSION_MINUTES": "60",

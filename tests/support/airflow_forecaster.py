@@ -6,6 +6,7 @@ Each line on stdin is a JSON object, answered by one on stdout:
 {"sql": statement}, on the forecaster's own connection: its first value, or the error
 {"work": true}, one report on the work
 {"tick": true}: {"wall_s", "cpu_s"} of one tick, and the process's {"memory_mib"}
+{"costs": seconds}, what tasks cost is added up for so long: {"wall_s", "cpu_s"} and {"memory_mib"} likewise
 """
 
 import json
@@ -13,6 +14,7 @@ import os
 import resource
 import sys
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -29,6 +31,8 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from agent import variables
 from agent.broker import connect
+from agent.costs import accounts
+from agent.costs.accounts import Accounts
 from agent.forecaster.process import Forecaster, Settings, airflow_setup, read_only
 from agent.work.process import WorkReporter
 from fleet.registry import Registry
@@ -69,9 +73,15 @@ def execute(statement: str) -> str:
         return f"{type(error).__name__}: {error}"
 
 
-def tick(one: Forecaster | WorkReporter) -> dict[str, float]:
+def costs(budget_s: float) -> None:
+    broker = connect(os.environ[variables.BROKER_URL])
+    settings = accounts.Settings.from_environment(os.environ)
+    Accounts(settings, engine=engine, writer=broker, reader=broker).tick(budget_s=budget_s)
+
+
+def measured(one_tick: Callable[[], None]) -> dict[str, float]:
     wall, cpu = time.monotonic(), time.process_time()
-    one.tick()
+    one_tick()
     used = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return {"wall_s": time.monotonic() - wall, "cpu_s": time.process_time() - cpu, "memory_mib": used / 1024}
 
@@ -89,8 +99,10 @@ for line in sys.stdin:
         case "sql":
             answer = execute(value)
         case "tick":
-            answer = tick(forecaster)
+            answer = measured(forecaster.tick)
         case "work":
-            answer = tick(reporter)
+            answer = measured(reporter.tick)
+        case "costs":
+            answer = measured(lambda budget_s=value: costs(budget_s))  # type: ignore[misc]
     answers.write(json.dumps(answer) + "\n")
     answers.flush()

@@ -1,7 +1,8 @@
 """The process beside the scheduler that forecasts, each minute, the slots that scheduled runs will need.
 
-It also reports on Airflow's work, some times a minute (agent.work). It only reads Airflow's database. Its forecasts
-expire: without them workers are scaled by the backlog alone.
+It also reports on Airflow's work, some times a minute (agent.work), and after each forecast it adds up what tasks have
+cost (agent.costs). It only reads Airflow's database. Its forecasts expire: without them workers are scaled by the
+backlog alone.
 """
 
 from __future__ import annotations
@@ -24,7 +25,9 @@ from sqlalchemy.orm import Session
 from sqlalchemy.pool import NullPool
 
 from agent import heartbeat, variables
-from agent.broker import Outage, registry_of
+from agent.broker import Outage, connect, registry_of
+from agent.costs import accounts
+from agent.costs.accounts import Accounts
 from agent.forecaster.forecast import LATE_S, TICK_EVERY_S, forecast
 from agent.forecaster.overdue import OLDEST_AGE_S, Overdue
 from agent.forecaster.past_use import past_use
@@ -123,7 +126,7 @@ def airflow_setup() -> Setup:
 
 
 def main() -> None:
-    """Forecast each minute, and report on the work in between, until a signal asks to stop."""
+    """Forecast and add up costs each minute, and report on the work in between, until a signal asks to stop."""
     for number in STOP_SIGNALS:
         signal.signal(number, _end)
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr, force=True)
@@ -131,11 +134,19 @@ def main() -> None:
     engine, registry = read_only(os.environ[variables.DATABASE_URL]), registry_of(os.environ)
     forecaster = Forecaster(settings, engine=engine, registry=registry)
     work = WorkReporter(settings.limits, airflow_setup(), engine=engine, registry=registry)
+    costs = Accounts(
+        accounts.Settings.from_environment(os.environ),
+        engine=engine,
+        writer=connect(os.environ[variables.BROKER_URL]),
+        reader=connect(os.environ[variables.READER_URL]),
+    )
     forecast_due = time.monotonic()
     while True:
         work.tick()
         if time.monotonic() >= forecast_due:
             forecaster.tick()
+            heartbeat.beat(os.environ, heartbeat.FORECASTER)
+            costs.tick()
             forecast_due = time.monotonic() + TICK_EVERY_S
         heartbeat.beat(os.environ, heartbeat.FORECASTER)
         time.sleep(WORK_EVERY_S)

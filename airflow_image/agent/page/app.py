@@ -18,6 +18,7 @@ from fastapi.staticfiles import StaticFiles
 
 from agent import variables
 from agent.broker import Outage, connect
+from agent.page.costs import read_costs
 from agent.page.reader import read_code, read_fleet, read_history
 from agent.page.shared import Shared
 from fleet.pools import POOLS, Pool, read_pools
@@ -93,6 +94,7 @@ def _routes() -> APIRouter:
     add("/fleet", read_fleet)
     add("/code", read_code)
     add("/history", read_history)
+    add("/costs", read_costs)
     return routes
 
 

@@ -10,11 +10,14 @@ from typing import Any
 import pytest
 import redis
 
+from agent.costs.counts import read_counts
+from agent.costs.ledger import Ledger
 from autoscaler.backing import hold_against_ecs
 from autoscaler.observation import Service
 from autoscaler.redis_reader import read_broker_state, read_fleets, read_queues
 from fleet import access
 from fleet.access import unacked_keys
+from fleet.costs import day_of
 from fleet.ends import ENDS_TTL_S, MEMORY, End
 from fleet.member import CONSUMING, DRAINED, RUNNING, Member
 from fleet.pools import Pool, lists_of, lists_of_pools
@@ -212,12 +215,19 @@ def test_the_autoscaler_reads_and_orders(broker: BrokerWithUsers) -> None:
 
 
 def test_forecaster_version_check_sleeper_and_page_do_their_work(broker: BrokerWithUsers) -> None:
+    from agent.page.costs import read_costs
     from agent.page.reader import read_code, read_fleet, read_history
 
     forecaster = Registry(broker.client(access.FORECASTER))
     forecaster.now()
     forecaster.write_forecast("worker", ((2_000_000_000, 3),))
     forecaster.write_work(a_report())
+    ledger = Ledger(broker.client(access.FORECASTER))
+    begin = day_of(ledger.now())
+    (nothing,) = ledger.read([begin]).values()
+    assert ledger.write(nothing.added({}, {}, until=begin + 60.0), was=nothing) is True
+    assert ledger.write(nothing.added({}, {}, until=begin + 90.0), was=nothing) is False
+    assert read_counts(broker.client(access.READER), ["worker"], now=ledger.now()) == {"worker": []}
 
     store = Store(broker.client(access.VERSION_CHECK))
     _, raw = store.read()
@@ -239,7 +249,7 @@ def test_forecaster_version_check_sleeper_and_page_do_their_work(broker: BrokerW
     assert sleeper.delete(*lists_of_pools(DECLARED)) == 1
 
     page = broker.client(access.PAGE)
-    for read in (read_fleet, read_code, read_history):
+    for read in (read_fleet, read_code, read_history, read_costs):
         assert read(page, DECLARED)
     assert read_history(page, DECLARED)["pools"][0]["forecast"] == ((2_000_000_000, 3),)
     assert broker.denials() == set()
@@ -268,6 +278,7 @@ ATTACKS: dict[str, Attack] = {
     "say that a version is given up": call("SET", "fleet:given-up:worker", "image:1"),
     "forge a decision": call("LPUSH", "fleet:decisions:worker", "{}"),
     "forge the history": call("HSET", "fleet:history:worker", "1", "[]"),
+    "forge what tasks cost": call("SET", "fleet:costs:1764547200", "{}"),
     "forge the version check's memory": call("SET", "fleet:versions", "{}"),
     "forge a webserver": call("SET", "fleet:member:task-2/webserver", "{}"),
     "forge a scheduler": call("SET", "fleet:member:task-2/scheduler", "{}"),
@@ -342,6 +353,9 @@ def test_no_user_administers_the_server(filled: BrokerWithUsers, user: str) -> N
         (access.READER, ("SET", "fleet:order:task-1/worker", "drain")),
         (access.READER, ("ZADD", "fleet:members", 4e9, "x")),
         (access.READER, ("LLEN", "default")),
+        (access.READER, ("GET", "fleet:costs:1764547200")),
+        (access.READER, ("HSET", "fleet:history:worker", "1", "[]")),
+        (access.FORECASTER, ("HSET", "fleet:history:worker", "1", "[]")),
         (access.PAGE, ("SET", "fleet:order:task-1/worker", "drain")),
         (access.PAGE, ("DEL", "default")),
         (access.DAG_PROCESSOR, ("SET", "fleet:member:x/webserver", "{}")),

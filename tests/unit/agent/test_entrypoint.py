@@ -50,6 +50,8 @@ GIVEN = {
     "EXECUTION_API_URL": "http://webserver.stack.internal:8080/execution/",
     "LOG_BUCKET": "bucket",
     "POOLS": json.dumps(POOLS),
+    "WORKER_SIZES": '{"worker":{"cpu":2048,"memory":8192,"disk":21,"base":1,"spot":0}}',
+    "WORKER_PROCESSOR": "ARM64",
     "POOL": "worker",
     "SHARED_FOLDER": "/opt/shared",
     "PORT": "8080",
@@ -190,6 +192,7 @@ def test_an_empty_variable_counts_as_missing(role: str) -> None:
         ("forecaster", "FORECAST_RUNS", "10"),
         ("forecaster", "WORK_LIMITS", DEFAULT_LIMITS),
         ("forecaster", "FORECAST_WINDOW_S", "30"),
+        ("forecaster", "WORKER_PROCESSOR", "ARM64"),
     ],
 )
 def test_a_role_gets_what_its_program_reads(role: str, name: str, value: str) -> None:
@@ -452,6 +455,14 @@ def test_a_broker_without_tls_gets_no_tls_settings() -> None:
         ("forecaster", "FORECAST_RUNS", "many", "FORECAST_RUNS is 'many', not a number"),
         ("forecaster", "WORK_LIMITS", "RunFailures=0", "WORK_LIMITS: 'RunFailures=0' is not like WindowMinutes="),
         ("forecaster", "FORECAST_WINDOW_S", "901", "FORECAST_WINDOW_S is '901', not a number from 1 to 900"),
+        ("forecaster", "WORKER_SIZES", "{", "WORKER_SIZES: it is not JSON"),
+        (
+            "forecaster",
+            "WORKER_SIZES",
+            '{"worker": {"cpu": "2"}}',
+            "WORKER_SIZES: the size of the workers of pool worker",
+        ),
+        ("forecaster", "WORKER_PROCESSOR", "sparc", "WORKER_PROCESSOR is 'sparc', not X86_64 or ARM64"),
         ("webserver", "SESSION_MINUTES", "soon", "SESSION_MINUTES is 'soon', not a number of minutes"),
         ("webserver", "MEMORY_MIB", "4 GB", "MEMORY_MIB is '4 GB', not a number"),
         ("webserver", "AIRFLOW__API__WORKERS", "12", "AIRFLOW__API__WORKERS is 12, and 3768 MiB suffice for 1 to 11"),

@@ -9,6 +9,8 @@ import pytest
 from agent import variables
 from cfn.intrinsics import Scope, no_resources, resolve
 from fleet.pools import read_pools
+from fleet.worker_price import read_sizes
+from ops.cost.fargate import worker_prices
 from roles import health
 from roles.compose import ROLES
 from roles.parts import FERNET_SECRET_LENGTH
@@ -39,7 +41,7 @@ PLAIN = {
     ("CLEAN_KEEP_DAYS",): ["forecaster", "clean"],
     ("AWS_DEFAULT_REGION",): EVERY,
     ("BROKER_HOST", "BROKER_PORT", "BROKER_SCHEME", "BROKER_USER"): WITH_BROKER,
-    ("BROKER_READER_USER",): ["webserver", "scheduler", "dag-processor", "worker"],
+    ("BROKER_READER_USER",): ["webserver", "scheduler", "dag-processor", "forecaster", "worker"],
     ("CONNECTIONS_PREFIX", "EXECUTION_API_URL", "LOG_BUCKET", "MAIL_FROM"): [*CORE, "runner"],
     ("DAG_BUCKET", "DAG_BUNDLES"): [*CORE, "runner"],
     ("TASK_SETTINGS",): [*AIRFLOW, "runner"],
@@ -50,7 +52,7 @@ PLAIN = {
     ("MAX_TASK_WAIT_MINUTES",): ["scheduler"],
     ("SHARED_FOLDER",): ["worker", "runner"],
     ("POOLS",): [*AIRFLOW, "worker"],
-    ("FORECAST_MINUTES", "WORK_LIMITS"): ["forecaster"],
+    ("FORECAST_MINUTES", "WORK_LIMITS", "WORKER_SIZES", "WORKER_PROCESSOR"): ["forecaster"],
     ("IMAGE_URI", "ROLLOUT_PATIENCE_MINUTES"): ["gate"],
     ("POOL",): ["worker"],
     ("PORT",): ["webserver", "flower"],
@@ -63,7 +65,7 @@ PLAIN = {
 }
 SECRET = {
     ("BROKER_PASSWORD",): WITH_BROKER,
-    ("BROKER_READER_PASSWORD",): ["webserver", "scheduler", "dag-processor", "worker"],
+    ("BROKER_READER_PASSWORD",): ["webserver", "scheduler", "dag-processor", "forecaster", "worker"],
     ("DATABASE_USER", "DATABASE_PASSWORD"): [*AIRFLOW[1:], "clean"],
     ("FERNET_SECRET",): CORE[1:],
     ("API_SECRET",): ["webserver", "scheduler", "dag-processor", "triggerer", "worker"],
@@ -107,6 +109,20 @@ def test_a_container_gets_all_that_its_role_in_the_image_needs(name: str) -> Non
 
 def test_the_image_knows_every_role() -> None:
     assert ROLES.keys() == {*EVERY, "drill"}  # which a call of RunTask puts in place of `clean`
+
+
+def test_the_forecaster_gets_the_size_of_each_pools_workers_and_the_price_is_that_of_make_cost() -> None:
+    text = rendered.environment(rendered.containers()["forecaster"])["WORKER_SIZES"]["Fn::Sub"]
+    template = rendered.in_environment("prd")
+    containers = rendered.containers_of(template["Resources"]["AirflowTaskDefinition"]["Properties"])
+    (own,) = (rendered.environment(each) for each in containers if each["Name"] == "forecaster")
+    sizes, prices = read_sizes(own["WORKER_SIZES"]), worker_prices(template)
+    assert "${WorkerCpu}" in text
+    assert sizes.keys() == prices.keys() == {pool.name for pool in read_pools(own["POOLS"])}
+    for pool, size in sizes.items():
+        for workers in (0.0, 1.0, 30.0):
+            found = size.usd_an_hour(own["WORKER_PROCESSOR"], workers=workers)
+            assert found == pytest.approx(prices[pool].mean_usd(workers), rel=2e-3)  # ECS's weights are whole numbers
 
 
 @pytest.mark.parametrize("name", EVERY)

@@ -3,12 +3,14 @@ import { ChakraUI, Guard, h } from "./kit.js";
 import { useLive } from "./live.js";
 import { Bundles } from "./bundles.js";
 import { CodeByRole } from "./code.js";
+import { Costs } from "./costs.js";
 import { Members } from "./members.js";
 import { Pool } from "./pool.js";
 import { clock, trouble, verdict } from "./words.js";
 
 const FLEET_EVERY_MS = 2_000;
 const HISTORY_EVERY_MS = 15_000;
+const COSTS_EVERY_MS = 60_000;
 const { Alert, Box, Flex, Heading, Skeleton, Stack, Status, Text } = ChakraUI;
 
 function Notice({ status, title, text, ...props }) {
@@ -49,6 +51,7 @@ function Malformed({ ids }) {
 function Page() {
   const fleet = useLive("fleet", FLEET_EVERY_MS);
   const past = useLive("history", HISTORY_EVERY_MS);
+  const costs = useLive("costs", COSTS_EVERY_MS);
   const { data, error } = fleet;
   return h(
     Box,
@@ -84,6 +87,7 @@ function Page() {
             readAt: data.read_at,
           }),
         ),
+      costs.data && h(Costs, { costs: costs.data }),
       data && h(CodeByRole, { code: data.code }),
       data?.bundles_trouble && h(Notice, { status: "warning", text: data.bundles_trouble }),
       data && h(Bundles, { bundles: data.bundles }),

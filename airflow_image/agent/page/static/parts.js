@@ -46,9 +46,22 @@ const TABLE = {
   "& td": { borderTopWidth: "1px", py: 1.5, pr: 5, whiteSpace: "nowrap", fontVariantNumeric: "tabular-nums" },
   "& td.code": { fontFamily: "mono", fontSize: "xs" },
   "& td.name": { whiteSpace: "normal", overflowWrap: "anywhere", minWidth: "12rem" },
+  "& .figure": { textAlign: "right" },
+  "& th button": { font: "inherit", color: "inherit", cursor: "pointer", _hover: { color: "fg" } },
   "& .differs": { color: "fg.warning", fontWeight: "semibold" },
   "& thead th": { position: "sticky", top: 0, bg: "bg.panel" },
 };
+
+// A column is a text, or {name, figure, sorted, sort}: whether it holds figures, "ascending" or "descending" if the rows
+// are in its order, and what its button does.
+function Column({ name, figure, sorted, sort }) {
+  const arrow = { ascending: " ↑", descending: " ↓" }[sorted] ?? "";
+  return h(
+    "th",
+    { scope: "col", className: figure ? "figure" : undefined, "aria-sort": sorted },
+    sort ? h("button", { type: "button", onClick: sort }, name + arrow) : name,
+  );
+}
 
 export function Table({ label, columns, children, ...props }) {
   return h(
@@ -57,7 +70,7 @@ export function Table({ label, columns, children, ...props }) {
     h(
       "table",
       null,
-      h("thead", null, h("tr", null, ...columns.map((column) => h("th", { key: column, scope: "col" }, column)))),
+      h("thead", null, h("tr", null, ...columns.map((column) => h(Column, typeof column === "string" ? { key: column, name: column } : { key: column.name, ...column })))),
       h("tbody", null, children),
     ),
   );

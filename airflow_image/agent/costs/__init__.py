@@ -1,0 +1,1 @@
+"""What tasks cost: added up beside the scheduler, in the forecaster's process."""
