@@ -13,7 +13,8 @@ from typing import Any
 
 import redis
 
-from fleet import history, registry
+from fleet import costs, history, registry
+from fleet.attribution import Share, Use
 from fleet.member import CONSUMING, DRAINING, RUNNING, WEBSERVER, WORKER, Member
 from fleet.registry import Registry
 
@@ -98,6 +99,25 @@ def _workers(count: int) -> str:
     return "1 worker" if count == 1 else f"{count} workers"
 
 
+# DAGs with their owners, the dearest first.
+PAYERS = (("daily_sales", "finance"), ("train_models", "data science"), ("refresh_reports", "finance"))
+
+
+def write_costs(client: redis.Redis, *, now: float, days: int = costs.DAYS_KEPT, dag: str = "events_to_lake") -> None:
+    """Write what the last days cost: `dag` the most, then PAYERS; no task ran yesterday."""
+    for ago in range(days):
+        begin = costs.day_of(now) - ago * costs.DAY_S
+        shares = {
+            payer: Share(tasks=400 // nth, task_s=90_000.0 / nth, worker_s=30_000.0 / nth)
+            for nth, payer in enumerate(((dag, "platform"), *PAYERS), start=1)
+        }
+        use = Use(shares=shares if ago != 1 else {}, idle_s=14_400.0)
+        day = costs.Day(begin=begin, until=float(begin))
+        until = now - 60 if ago == 0 else float(begin + costs.DAY_S)
+        record = day.added({"worker": use}, {"worker": use.worker_s / 3600 * 0.1165}, until=max(until, float(begin)))
+        client.set(registry.costs_key(begin), record.to_json())
+
+
 def a_fleet(client: redis.Redis) -> None:
     """Write a fleet in the middle of a deployment."""
     fleet = Registry(client)
@@ -110,6 +130,7 @@ def a_fleet(client: redis.Redis) -> None:
     queue(client, "heavy", 2)
     write_past(client, "worker", now=now, workers=10, slots=16)
     write_past(client, "heavy", now=now, workers=4, slots=2)
+    write_costs(client, now=now)
     active = sum(worker.active for worker in (*workers, *old))
     decide(fleet, "worker", t=now - 1, was=11, desired=13, queued=27, active=active, consuming=10, draining=2)
     decide(fleet, "heavy", t=now - 1, was=4, desired=5, queued=2, active=8, consuming=4, draining=0)
