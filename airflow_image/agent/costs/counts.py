@@ -1,6 +1,6 @@
 """Reads how many workers each pool had, from the samples that the autoscaler leaves with its decisions.
 
-Only the autoscaler may write them, and it counts no worker that ECS does not know: no task can make its pool look
+Only the autoscaler may write them, and it counts no worker that ECS does not know: no task can make its pool seem
 larger or smaller than it is.
 """
 
