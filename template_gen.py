@@ -25,6 +25,7 @@ from stack.sections.dags import add_dags
 from stack.sections.dashboard import add_dashboard
 from stack.sections.database import add_database
 from stack.sections.encryption_key import add_encryption_key
+from stack.sections.events import add_events, let_send
 from stack.sections.flower import add_flower, add_flower_choice
 from stack.sections.foundation import Foundation
 from stack.sections.functions import add_functions
@@ -75,7 +76,10 @@ def build(declared: Sequence[DeclaredPool] = POOLS) -> RecordedTemplate:
             settings=settings,
             backups=backups,
             pools=declared,
-            optional_users={access.FLOWER: has_flower},
+            optional_users={
+                access.FLOWER: has_flower,
+                access.EVENTS: (events := add_events(t, network=network)).has_bus,
+            },
         ),
         logs=(logs := add_logs(t, settings=settings, access_logs=access_logs)),
         xcoms=add_xcoms(t, settings=settings, logs=logs, access_logs=access_logs),
@@ -97,7 +101,9 @@ def build(declared: Sequence[DeclaredPool] = POOLS) -> RecordedTemplate:
         machines=machines,
         notifications=notifications,
         telemetry=add_telemetry(t, network=network),
+        events=events,
     )
+    let_send(t, events, airflow=airflow.role)
     workers = add_workers(t, base=base, airflow=airflow, pools=pools)
     of_tasks = {pool: defined.role for pool, defined in workers.defined.items()}
     let_notify(t, notifications, airflow=airflow.role, tasks=list(of_tasks.values()))

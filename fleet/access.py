@@ -21,6 +21,7 @@ DAG_PROCESSOR = "dag-processor"
 TRIGGERER = "triggerer"
 FORECASTER = "forecaster"
 FLOWER = "flower"
+EVENTS = "events"
 READER = "reader"
 PAGE = "page"
 AUTOSCALER = "autoscaler"
@@ -102,6 +103,7 @@ def users(pools: Mapping[str, Sequence[str]]) -> tuple[User, ...]:
         *(_reporter(role) for role in (DAG_PROCESSOR, TRIGGERER)),
         _forecaster(),
         _flower(),
+        _events(),
         _reader(),
         _page(queues),
         _autoscaler(queues, tuple(pools)),
@@ -215,6 +217,11 @@ def _flower() -> User:
         ),
         channels=(COMMANDS_CHANNEL, EVENTS_CHANNELS),
     )
+
+
+def _events() -> User:
+    keys = (registry.EVENTS_KEY, *_own_record(member.EVENTS))
+    return User(name=EVENTS, commands=_commands(_REPORT, ("get",)), keys=keys)
 
 
 def _reader() -> User:

@@ -26,6 +26,7 @@ BUNDLES_KEY = "fleet:bundles"  # written by the scheduler
 WORK_KEY = "fleet:work"  # written by the forecaster
 TOLD_KEY = "fleet:told"  # what of it the version check has told people
 QUIET_KEY = "fleet:quiet"  # exists while it tells them no more
+EVENTS_KEY = "fleet:events"  # until when all changes are sent, see agent.events
 MEMBER_TTL_S = 30
 # Longer than MEMBER_TTL_S: a listed member without a record is then an anomaly, not a race with expiry.
 RECORD_TTL_S = 2 * MEMBER_TTL_S
@@ -282,6 +283,18 @@ class Registry:
     def work(self) -> WorkReport | None:
         """Return the report on Airflow's work; None without one; raise ValueError as parse_work."""
         return parse_work(self._redis.get(WORK_KEY))
+
+    def write_events_position(self, until: float) -> None:
+        """Keep until when all changes are sent to EventBridge, in seconds since the epoch."""
+        self._redis.set(EVENTS_KEY, repr(until))
+
+    def events_position(self) -> float | None:
+        """Return what was kept; None if nothing, or no number."""
+        raw = self._redis.get(EVENTS_KEY)
+        try:
+            return None if raw is None else float(_text(raw))
+        except ValueError:
+            return None
 
     def write_forecast(self, pool: str, forecast: Forecast) -> None:
         """Replace the pool's forecast, which expires after FORECAST_TTL_S; raise ValueError for an invalid one."""

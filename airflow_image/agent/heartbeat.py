@@ -11,6 +11,7 @@ from agent import variables
 AGENT = "fleet-pulse"  # a tick of a worker's agent has ended
 RUNNER = "fleet-runner"  # a tick of the runner has begun; the worker reads it
 FORECASTER = "fleet-forecast"  # a tick of the forecaster has ended
+EVENTS = "fleet-events"  # changes were sent, or a tick has ended
 WAITING = "fleet-waits"  # the container waits for its turn; its program has not started
 
 

@@ -68,6 +68,11 @@ XCOM_BUCKET = "XCOM_BUCKET"
 XCOM_PREFIX = "XCOM_PREFIX"  # the pool's name, in the runner only, as the threshold; 0 for no XCom
 XCOM_THRESHOLD_KIB = "XCOM_THRESHOLD_KIB"
 
+# Of the process that sends events, see agent.events. Given by the task definition, the first to `migrate` as well.
+EVENT_BUS = "EVENT_BUS"  # an ARN; empty for none
+STACK_NAME = "STACK_NAME"
+BASE_URL = "BASE_URL"
+
 # A JSON object: what the original of a restored database has, see agent.drill. Given by who starts the ECS task.
 DRILL_EXPECTED = "DRILL_EXPECTED"
 

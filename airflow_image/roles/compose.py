@@ -106,6 +106,12 @@ ROLES = {
             command=lambda _: ["nice", "-n", "10", "python", "-m", "agent.forecaster"],
         ),
         Role(
+            name="events",
+            parts=(parts.DATABASE, parts.BROKER, parts.FLEET, parts.EVENTS),
+            command=lambda _: ["nice", "-n", "10", "python", "-m", "agent.events"],
+            has_reporter=False,  # a thread reports it
+        ),
+        Role(
             # Takes messages and serves logs; runs no code of a DAG.
             name="worker",
             parts=(parts.BROKER, parts.READER, parts.RESULTS, parts.API_KEY, parts.WORKING, parts.FLEET),

@@ -27,6 +27,8 @@ SCHEDULER_SILENCE_S = 30.0
 LONGEST_PAUSE_S = 120.0
 # The forecaster ticks each minute, and a tick takes some 30 s at most, with the database or Redis away.
 LONGEST_TICK_S = 180.0
+# Events are sent each five seconds, without their indexes each minute; a call that is repeated takes a minute.
+LONGEST_SENDING_S = 300.0
 HEARTBEAT = """
     SELECT extract(epoch FROM now() - max(latest_heartbeat)) FROM job
     WHERE job_type = %s AND hostname = %s AND state = 'running'
@@ -102,6 +104,11 @@ def _forecaster(given: Given) -> None:
     _require_heartbeat("forecaster", heartbeat.age_s(given, heartbeat.FORECASTER), longest_s=LONGEST_TICK_S)
 
 
+def _events(given: Given) -> None:
+    """Check its heartbeat only, as the forecaster's."""
+    _require_heartbeat("events", heartbeat.age_s(given, heartbeat.EVENTS), longest_s=LONGEST_SENDING_S)
+
+
 def _job(job_type: str, *, longest_s: float = LONGEST_SILENCE_S) -> Callable[[Given], None]:
     """Return the check of the heartbeat that this container's job of that type writes into Airflow's database.
 
@@ -168,6 +175,7 @@ CHECKS: Mapping[str, Callable[[Given], None]] = {
     "dag-processor": _job("DagProcessorJob"),
     "triggerer": _job("TriggererJob"),
     "forecaster": _forecaster,
+    "events": _events,
     "worker": _worker,
     "flower": _flower,
 }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -67,6 +68,7 @@ AUTH_MANAGER = {
     "AIRFLOW__FAB__SESSION_BACKEND": "database",
 }
 BROKER_READER = "BROKER_READER"  # how the variables of the second user begin, who reads what the first may not
+BUS_ARN = re.compile(r"arn:[a-z-]+:events:[a-z0-9-]+:[0-9]{12}:event-bus/[A-Za-z0-9._/-]+")
 AWS_CONNECTION = "aws_default"
 # Airflow's own defaults. The webserver connects to the ports, by the same settings.
 WORKER_LOG_PORT, TRIGGERER_LOG_PORT = "8793", "8794"
@@ -230,6 +232,14 @@ def _cleaning_settings(given: Variables) -> Settings:
     days = given[variables.CLEAN_KEEP_DAYS]
     if not (days.isascii() and days.isdecimal() and int(days) > 0):
         raise ConfigurationError(f"{variables.CLEAN_KEEP_DAYS} is {days!r}, not a number of days from 1 on")
+    return {}
+
+
+def _events_settings(given: Variables) -> Settings:
+    """Return no setting: the process reads the variables itself, of which the bus is checked here."""
+    bus = given[variables.EVENT_BUS]
+    if not BUS_ARN.fullmatch(bus):
+        raise ConfigurationError(f"{variables.EVENT_BUS} is {bus!r}, not the ARN of an event bus")
     return {}
 
 
@@ -397,6 +407,7 @@ PARSING = Part(
 CLEANING = Part(needs=(variables.CLEAN_KEEP_DAYS,), settings=_cleaning_settings)
 FORECASTING = Part(needs=(POOLS,), settings=forecast_settings)
 COSTS = Part(needs=(variables.WORKER_SIZES, variables.WORKER_PROCESSOR), settings=cost_settings)
+EVENTS = Part(needs=(variables.EVENT_BUS, variables.STACK_NAME, variables.BASE_URL), settings=_events_settings)
 WORKING = Part(
     needs=(POOLS, "POOL", variables.AGENT_URI, variables.SHARED_FOLDER),
     settings=_worker_settings,

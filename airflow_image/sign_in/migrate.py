@@ -33,6 +33,8 @@ def main() -> int:
     # A process of its own: its memory is free again before FAB is loaded, and it gets no password of a user.
     if code := subprocess.run(["airflow", "db", "migrate"], check=False).returncode:
         return code
+    # Airflow starts without them, too: `events` says that they are missing.
+    subprocess.run([sys.executable, "-m", "agent.events.indexes"], check=False)
     roles = apply_declared(declared, admin_password=admin_password, passwords=passwords)
     if unknown := sorted({role for group in mapping.values() for role in group} - roles):
         sys.stderr.write(f"sign-in: RoleMapping names the role {unknown[0]}, which does not exist\n")

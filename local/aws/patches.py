@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import secrets
 import string
 from collections.abc import Callable
@@ -14,6 +15,7 @@ import moto.awslambda.models
 import moto.cloudwatch.responses
 import moto.ecs.urls
 import moto.elasticache.urls
+import moto.events.models
 import moto.rds.models
 import moto.s3.models
 import moto.ses.models
@@ -29,6 +31,8 @@ from local.aws.ecs.api import EcsApi
 from local.aws.elasticache_api import ElastiCacheApi
 
 PASSWORD_LENGTH = 28
+
+log = logging.getLogger(__name__)
 
 
 class MotoChanged(RuntimeError):
@@ -93,6 +97,9 @@ def apply(settings: Settings, *, cloud: Callable[[str], Cloud]) -> None:
     alarms = moto.cloudwatch.responses.CloudWatchResponse
     add(alarms, "put_composite_alarm", alarms.put_metric_alarm)
 
+    # moto takes a schedule for a rule that matches every event, and fails at targets that it cannot deliver to.
+    replace(moto.events.models.Rule, "send_to_targets", _to_known_targets)
+
     # moto answers with a bucket of AWS, from which nothing can be fetched.
     replace(moto.awslambda.models.LambdaFunction, "get_code", lambda original: _with_location(original, cloud))
 
@@ -128,6 +135,20 @@ def _kept_in(folder: Path) -> Callable[[Any], Callable[..., Any]]:
         return send
 
     return make
+
+
+def _to_known_targets(original: Callable[..., None]) -> Callable[..., None]:
+    """Return a send_to_targets that passes over schedules, and over targets that moto does not know."""
+
+    def send(self: Any, original_event: Any, transform_input: bool = True) -> None:
+        if not self.event_pattern.get_pattern():
+            return
+        try:
+            original(self, original_event, transform_input)
+        except NotImplementedError:
+            log.warning("the rule %s has a target that no event is delivered to here", self.name)
+
+    return send
 
 
 def _is_service(cloud: Callable[[str], Cloud]) -> Callable[[Any, str], bool]:

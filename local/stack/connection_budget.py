@@ -23,6 +23,7 @@ RESERVED = 10
 SETS_IN_DEPLOYMENT = 2
 # Connections that the containers beside the webserver may open: they work in a few threads. Health checks open theirs.
 OTHERS = {"scheduler": 5, "dag-processor": 5, "triggerer": 5, "forecaster": 1, "checks": 4}
+EVENTS = 1  # where events are sent
 _CLASS = re.compile(r"db\.(?P<family>[a-z]+)[a-z0-9-]*\.(?P<size>[a-z0-9]+)")
 _SMALL_GIB = {"micro": 1.0, "small": 2.0}
 _GIB_A_VCPU = {"c": 2, "m": 4, "r": 8, "t": 4, "x": 16, "z": 8}
@@ -68,9 +69,12 @@ def connection_budget(values: Mapping[str, str]) -> Budget:
     copies = int(values["AirflowMax"])
     size = {
         variables.CPU_UNITS: values["AirflowCpu"],
-        variables.MEMORY_MIB: str(memory_share_mib(WEBSERVER, int(values["AirflowMemory"]))),
+        variables.MEMORY_MIB: str(
+            memory_share_mib(WEBSERVER, int(values["AirflowMemory"]), has_events=bool(values.get("EventBus")))
+        ),
     }
-    a_copy = processes(size) * CONNECTIONS_A_PROCESS + sum(OTHERS.values())
+    events = EVENTS if values.get("EventBus") else 0
+    a_copy = processes(size) * CONNECTIONS_A_PROCESS + sum(OTHERS.values()) + events
     return Budget(
         instance_class=values["DatabaseInstanceClass"],
         copies=copies,

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ops.cost import prices
-from ops.cost.fargate import price_service
+from ops.cost.fargate import containers_of, price_service
 from ops.cost.load import Load
 from ops.cost.telemetry import price_telemetry
 
@@ -40,6 +40,7 @@ AUTOSCALER, VERSION_CHECK = "autoscaler", "version_check"
 FUNCTION_BUSY_S = {AUTOSCALER: 60.0, VERSION_CHECK: 2.0, "sleeper": 2.0, "retirement": 2.0 / 60}
 # Metrics that the autoscaler publishes, of the fleet and of each pool, and the version check, of Airflow's work.
 FLEET_METRICS, POOL_METRICS, WORK_METRICS = 6, 12, 11
+EVENTS = "events"  # the container that sends state changes
 # Metrics of Container Insights: of the cluster, and of each service.
 CLUSTER_METRICS, SERVICE_METRICS = 4, 11
 
@@ -142,6 +143,13 @@ def _bucket(p: Resource, template: Template, load: Load) -> Priced:
         yield f"{kept_gb:.0f} GB of task logs", kept_gb * prices.S3_GB_MONTH
 
 
+def _service(p: Resource, template: Template, load: Load) -> Priced:
+    yield from price_service(p, template, load)
+    if EVENTS in containers_of(p, template):
+        million = load.events_a_month / 1_000_000
+        yield f"{million:.1f} million events on the bus", million * prices.EVENTS_MILLION
+
+
 def _flat(what: str, usd: float) -> Callable[[Resource, Template, Load], Priced]:
     def price(_p: Resource, _template: Template, _load: Load) -> Priced:
         yield what, usd
@@ -157,7 +165,7 @@ PRICED: Mapping[str, Callable[[Resource, Template, Load], Priced]] = {
     "AWS::EC2::NatGateway": _flat("NAT gateway, without traffic", prices.NAT_GATEWAY_HOUR * prices.HOURS_A_MONTH),
     "AWS::EC2::VPCEndpoint": _endpoint,
     "AWS::ECS::Cluster": _cluster,
-    "AWS::ECS::Service": price_service,
+    "AWS::ECS::Service": _service,
     "AWS::ElastiCache::ReplicationGroup": _broker,
     "AWS::ElasticLoadBalancingV2::LoadBalancer": _balancer,
     "AWS::KMS::Key": _flat("key", prices.KEY_MONTH),

@@ -99,6 +99,12 @@ def _size(definition: Properties) -> tuple[float, float, str]:
     )
 
 
+def containers_of(p: Properties, template: Mapping[str, Any]) -> list[str]:
+    """List the names of the containers of a service's ECS tasks."""
+    definition = template["Resources"][_definition(p, template)]["Properties"]
+    return [container["Name"] for container in definition["ContainerDefinitions"]]
+
+
 def split(tasks: float, strategy: Any) -> Split:
     """Divide tasks as ECS does: the base on demand first, the rest by weight."""
     items = {item["CapacityProvider"]: item for item in strategy}

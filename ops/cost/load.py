@@ -10,6 +10,8 @@ SLOTS_IN_USE = 0.6
 # Log of one task, measured with short tasks; tasks that log much leave more.
 LOG_KB_A_TASK = 20
 HOURS_A_WEEK = 168
+# State changes that are sent to an event bus, at most: four of a task, and three of a run of three tasks.
+EVENTS_A_TASK = 5
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,6 +39,10 @@ class Load:
     @property
     def log_gb_a_month(self) -> float:
         return self.tasks_a_day * DAYS_A_MONTH * LOG_KB_A_TASK / 1_000_000
+
+    @property
+    def events_a_month(self) -> float:
+        return self.tasks_a_day * DAYS_A_MONTH * EVENTS_A_TASK
 
 
 IDLE = Load(tasks_a_day=0, task_s=0.0)

@@ -78,6 +78,10 @@ METRIC_MONTH = 0.30
 OTEL_METRICS_GB = 0.50
 OTEL_SPANS_GB = 0.35
 
+# aws.amazon.com/eventbridge/pricing: events of one's own, up to 64 KB each. Checked:
+# cloudburn.io/blog/amazon-eventbridge-pricing.
+EVENTS_MILLION = 1.00
+
 # aws.amazon.com/cloud-map/pricing, aws.amazon.com/route53/pricing. Not checked.
 PRIVATE_ZONE_MONTH = 0.50
 REGISTERED_TASK_MONTH = 0.10

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from troposphere import Equals, If, Not, Or, Parameter, Ref, Region, Sub, Template
+from troposphere import Equals, If, Not, NoValue, Or, Parameter, Ref, Region, Sub, Template
 from troposphere.ecs import (
     ContainerDefinition,
     ContainerDependency,
@@ -85,6 +85,7 @@ class Container:
     `is_optional`: the other containers continue without it, even when ECS no longer restarts it.
     `health`: None for a container that ECS does not check.
     `starts_after`: containers that start before this one, and that ECS stops after it.
+    `condition`: the name of the condition under which the task definition has the container; None for always.
     """
 
     role: str
@@ -100,6 +101,7 @@ class Container:
     stop_timeout_s: int | None = None
     is_restarted: bool = False
     is_optional: bool = False
+    condition: str | None = None
     health: Health | None = DEFAULT_HEALTH
 
 
@@ -204,7 +206,7 @@ def add_task(t: Template, prefix: str, *, settings: Settings, task: Task) -> Def
     add_policy(t, f"{prefix}ExecPolicy", role=role, statements=[use_ecs_exec()], condition=settings.has_exec)
     definition = TaskDefinition(
         f"{prefix}TaskDefinition",
-        ContainerDefinitions=[_container(c, settings=settings, log_group=log_group) for c in task.containers],
+        ContainerDefinitions=[_entry(c, settings=settings, log_group=log_group) for c in task.containers],
         Cpu=task.size.cpu,
         ExecutionRoleArn=execution.get_att("Arn"),
         Memory=task.size.memory_mib,
@@ -231,6 +233,11 @@ def _secret_arns(containers: Sequence[Container]) -> list[Any]:
         if (arn := secret.if_there(secret.arn)) not in arns:
             arns.append(arn)
     return arns
+
+
+def _entry(container: Container, *, settings: Settings, log_group: LogGroup) -> ContainerDefinition | If:
+    definition = _container(container, settings=settings, log_group=log_group)
+    return definition if container.condition is None else If(container.condition, definition, NoValue)
 
 
 def _container(container: Container, *, settings: Settings, log_group: LogGroup) -> ContainerDefinition:
@@ -264,8 +271,7 @@ def _container(container: Container, *, settings: Settings, log_group: LogGroup)
         ReadonlyRootFilesystem=If(settings.has_exec, False, True),
         User=USER,
         Secrets=[
-            secret.if_there(ContainerSecret(Name=name, ValueFrom=secret.value_from))
-            for name, secret in sorted(container.secrets.items())
+            _secret(name, secret, condition=container.condition) for name, secret in sorted(container.secrets.items())
         ],
     )
     if container.runs_after or container.starts_after:
@@ -282,6 +288,12 @@ def _container(container: Container, *, settings: Settings, log_group: LogGroup)
     if container.stop_timeout_s is not None:
         definition.StopTimeout = container.stop_timeout_s
     return definition
+
+
+def _secret(name: str, secret: SecretValue, *, condition: str | None) -> Any:
+    """Return a container's secret, under a condition of its own unless that is the container's."""
+    given = ContainerSecret(Name=name, ValueFrom=secret.value_from)
+    return given if secret.condition == condition else secret.if_there(given)
 
 
 def _volumes(containers: Sequence[Container]) -> list[Volume]:

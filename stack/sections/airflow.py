@@ -1,4 +1,4 @@
-"""The service `airflow`: webserver, scheduler, DAG processor, triggerer and forecaster in one ECS task.
+"""The service `airflow`: webserver, scheduler, DAG processor, triggerer, forecaster and events in one ECS task.
 
 The webserver serves the UI and the Execution API. In a deployment the container `gate` waits until it is the ECS task's
 turn, then `migrate` runs, then the others.
@@ -42,6 +42,7 @@ from stack.sections.connections import (
     let_read_connections,
     webserver_url,
 )
+from stack.sections.events import Events
 from stack.sections.foundation import Foundation
 from stack.sections.machines import Machines
 from stack.sections.notifications import Notifications
@@ -98,6 +99,7 @@ def add_airflow(
     machines: Machines,
     notifications: Notifications,
     telemetry: Telemetry,
+    events: Events,
 ) -> Airflow:
     form = FormGroup(t, GROUP)
     size = add_size(
@@ -120,6 +122,7 @@ def add_airflow(
         people=people,
         machines=machines,
         telemetry=telemetry,
+        events=events,
         size=size,
     )
     task = Task(containers=containers, size=size, statements=connections.statements)

@@ -33,14 +33,15 @@ from agent import variables
 from agent.broker import connect
 from agent.costs import accounts
 from agent.costs.accounts import Accounts
-from agent.forecaster.process import Forecaster, Settings, airflow_setup, read_only
+from agent.forecaster.process import STATEMENT_TIMEOUT_MS, Forecaster, Settings, airflow_setup
+from agent.read_only import read_only
 from agent.work.process import WorkReporter
 from fleet.registry import Registry
 
 BUNDLE = "dags"
 BEGIN = datetime(2026, 1, 1, tzinfo=UTC)
 
-engine = read_only(os.environ[variables.DATABASE_URL])
+engine = read_only(os.environ[variables.DATABASE_URL], statement_timeout_ms=STATEMENT_TIMEOUT_MS)
 registry = Registry(connect(os.environ[variables.BROKER_URL]))
 settings = Settings.from_environment(os.environ)
 forecaster = Forecaster(settings, engine=engine, registry=registry)

@@ -19,10 +19,9 @@ from types import FrameType
 
 import redis
 from airflow.configuration import conf
-from sqlalchemy import Engine, create_engine, text
+from sqlalchemy import Engine, text
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
-from sqlalchemy.pool import NullPool
 
 from agent import heartbeat, variables
 from agent.broker import Outage, connect, registry_of
@@ -32,6 +31,7 @@ from agent.forecaster.forecast import LATE_S, TICK_EVERY_S, forecast
 from agent.forecaster.overdue import OLDEST_AGE_S, Overdue
 from agent.forecaster.past_use import past_use
 from agent.forecaster.schedule import Schedule, runs_under_way
+from agent.read_only import read_only
 from agent.work.files import Setup
 from agent.work.process import WorkReporter
 from fleet.registry import Registry
@@ -39,8 +39,6 @@ from fleet.work import DEFAULT_LIMITS, LIMITS, WorkLimits, parse_limits
 
 log = logging.getLogger(__name__)
 
-CONNECT_TIMEOUT_S = 5
-ANSWER_TIMEOUT_MS = 10_000
 # A statement takes a fraction of a second over a million task instances; a slower one would hinder the scheduler.
 STATEMENT_TIMEOUT_MS = 5_000
 # Reports of the work are read each minute, and one may fail.
@@ -110,13 +108,6 @@ class Forecaster:
             self._registry.write_forecast(pool, expected)
 
 
-def read_only(url: str) -> Engine:
-    """Return an engine whose connections are read-only with a statement timeout, and are closed after each tick."""
-    options = f"-c default_transaction_read_only=on -c statement_timeout={STATEMENT_TIMEOUT_MS}"
-    limits = {"connect_timeout": CONNECT_TIMEOUT_S, "tcp_user_timeout": ANSWER_TIMEOUT_MS, "options": options}
-    return create_engine(url, poolclass=NullPool, hide_parameters=True, connect_args=limits)
-
-
 def airflow_setup() -> Setup:
     """Return what the report on the work needs of Airflow's settings."""
     return Setup(
@@ -131,7 +122,8 @@ def main() -> None:
         signal.signal(number, _end)
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr, force=True)
     settings = Settings.from_environment(os.environ)
-    engine, registry = read_only(os.environ[variables.DATABASE_URL]), registry_of(os.environ)
+    engine = read_only(os.environ[variables.DATABASE_URL], statement_timeout_ms=STATEMENT_TIMEOUT_MS)
+    registry = registry_of(os.environ)
     forecaster = Forecaster(settings, engine=engine, registry=registry)
     work = WorkReporter(settings.limits, airflow_setup(), engine=engine, registry=registry)
     costs = Accounts(

@@ -230,6 +230,20 @@ def _sending(call: Call, place: Place, *, sender: str, recipients: Sequence[str]
         )
 
 
+def _events(call: Call, place: Place) -> Iterator[Need]:
+    """Return a need for each event, on its bus, by its source and its type."""
+    for entry in call.list("Entries"):
+        bus = entry.get("EventBusName") or "default"
+        yield Need(
+            action=call.action,
+            resource=bus if bus.startswith("arn:") else place.arn("events", f"event-bus/{bus}"),
+            context={
+                "events:source": str(entry.get("Source", "")),
+                "events:detail-type": str(entry.get("DetailType", "")),
+            },
+        )
+
+
 Describe = Callable[[Call, Place], Iterator[Need]]
 TABLE: Mapping[str, Describe] = {
     "application-autoscaling:RegisterScalableTarget": _scalable_target,
@@ -260,6 +274,7 @@ TABLE: Mapping[str, Describe] = {
     "ecs:UntagResource": _ecs_tagging,
     "ecs:UpdateService": _service_update,
     "ecs:UpdateTaskProtection": _ecs(ECS_TASK, "tasks"),
+    "events:PutEvents": _events,
     **{
         f"iam:{name}": _iam_role
         for name in (

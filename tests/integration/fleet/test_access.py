@@ -175,6 +175,7 @@ def test_a_message_of_a_worker_that_died_is_restored_by_another_of_its_pool(brok
         (access.TRIGGERER, "triggerer"),
         (access.FORECASTER, "forecaster"),
         (access.FLOWER, "flower"),
+        (access.EVENTS, "events"),
     ],
 )
 def test_a_container_reports_itself_and_reads_the_others(broker: BrokerWithUsers, user: str, role: str) -> None:
@@ -228,6 +229,10 @@ def test_forecaster_version_check_sleeper_and_page_do_their_work(broker: BrokerW
     assert ledger.write(nothing.added({}, {}, until=begin + 60.0), was=nothing) is True
     assert ledger.write(nothing.added({}, {}, until=begin + 90.0), was=nothing) is False
     assert read_counts(broker.client(access.READER), ["worker"], now=ledger.now()) == {"worker": []}
+
+    events = Registry(broker.client(access.EVENTS))
+    events.write_events_position(2_000_000_000.25)
+    assert events.events_position() == 2_000_000_000.25
 
     store = Store(broker.client(access.VERSION_CHECK))
     _, raw = store.read()

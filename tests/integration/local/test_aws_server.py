@@ -1,6 +1,7 @@
 """The embedded AWS API starts, listens on 127.0.0.1 only, and ends when it should."""
 
 import contextlib
+import json
 import signal
 import socket
 import subprocess
@@ -9,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.aws_api import BROKER, DATABASE, ROOT, aws_api
+from tests.support.aws_api import BROKER, DATABASE, ROOT, AwsApi, aws_api
 
 # Far more than it needs, for busy machines.
 EXIT_S = 20
@@ -67,3 +68,21 @@ def test_an_invalid_address_is_refused() -> None:
     done = subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, timeout=30, check=False)
     assert done.returncode == 2
     assert "'localhost' is not HOST:PORT" in done.stderr
+
+
+def test_a_rules_queue_gets_the_events_that_match_and_no_schedule_stands_in_their_way(api: AwsApi) -> None:
+    events, sqs = api.client("events"), api.client("sqs")
+    function = f"arn:aws:lambda:{api.region}:123456789012:function:a"
+    events.put_rule(Name="each-minute", ScheduleExpression="rate(1 minute)")
+    events.put_targets(Rule="each-minute", Targets=[{"Id": "function", "Arn": function}])
+    queue = sqs.create_queue(QueueName="events")["QueueUrl"]
+    arn = sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+    for name, target in (("to-queue", arn), ("to-function", function)):
+        events.put_rule(Name=name, EventPattern=json.dumps({"source": ["airflow-on-ecs"], "detail": {"dag_id": ["a"]}}))
+        events.put_targets(Rule=name, Targets=[{"Id": "target", "Arn": target}])
+    entry = {"Source": "airflow-on-ecs", "DetailType": "Airflow Task State Change"}
+    details = [json.dumps({"dag_id": dag_id}) for dag_id in ("a", "b")]
+    answer = events.put_events(Entries=[{**entry, "Detail": detail} for detail in details])
+    assert answer["FailedEntryCount"] == 0
+    (message,) = sqs.receive_message(QueueUrl=queue, MaxNumberOfMessages=10)["Messages"]
+    assert json.loads(message["Body"])["detail"] == {"dag_id": "a"}

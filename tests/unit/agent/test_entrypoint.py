@@ -63,6 +63,9 @@ GIVEN = {
     "ECS_CONTAINER_METADATA_URI_V4": "http://169.254.170.2/v4/1",
     "IMAGE_VERSION": "1.2.3",
     "CLEAN_KEEP_DAYS": "365",
+    "EVENT_BUS": "arn:aws:events:us-east-1:123456789012:event-bus/default",
+    "STACK_NAME": "airflow",
+    "BASE_URL": "https://airflow.example.com",
     "PATH": "/usr/bin",
 }
 FLOWER_CONFIGURATION = PROGRAM.parent / "agent" / "flower_configuration.py"
@@ -89,7 +92,7 @@ def run(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 def test_there_is_a_role_for_every_container_of_the_template() -> None:
     assert set(ROLES) == {
-        *("webserver", "scheduler", "dag-processor", "triggerer", "forecaster"),
+        *("webserver", "scheduler", "dag-processor", "triggerer", "forecaster", "events"),
         *("worker", "runner", "flower", "gate", "migrate", "clean"),
         "drill",  # in place of `clean`, by a call of RunTask
     }
@@ -216,6 +219,8 @@ def test_authorities_may_lie_anywhere_in_the_image() -> None:
         ("flower", "AIRFLOW__CORE__FERNET_KEY"),
         ("forecaster", "AIRFLOW__CORE__FERNET_KEY"),
         ("forecaster", "AIRFLOW__API_AUTH__JWT_SECRET"),
+        ("events", "AIRFLOW__CORE__FERNET_KEY"),
+        ("events", "AIRFLOW__API_AUTH__JWT_SECRET"),
         ("migrate", "AIRFLOW__CELERY__BROKER_URL"),
         ("clean", "AIRFLOW__CELERY__BROKER_URL"),
         ("clean", "AIRFLOW__CORE__FERNET_KEY"),
@@ -273,6 +278,7 @@ def test_no_secret_is_on_a_command_line(role: str) -> None:
         ("drill", "python -m agent.drill"),
         # With less priority than the scheduler, which shares its processor.
         ("forecaster", "nice -n 10 python -m agent.forecaster"),
+        ("events", "nice -n 10 python -m agent.events"),
         ("gate", "true"),
     ],
 )
@@ -308,7 +314,7 @@ def test_links_begin_with_the_address_at_which_people_open_airflow(role: str) ->
     assert composed(role, BASE_URL=site)["AIRFLOW__API__BASE_URL"] == site
     own = "https://proxy.example.com"
     assert composed(role, BASE_URL=site, TASK_SETTINGS=f"AIRFLOW__API__BASE_URL={own}")["AIRFLOW__API__BASE_URL"] == own
-    assert "AIRFLOW__API__BASE_URL" not in composed(role)
+    assert "AIRFLOW__API__BASE_URL" not in composed(role, BASE_URL="")
 
 
 MAIL_SETTINGS = {
@@ -451,6 +457,7 @@ def test_a_broker_without_tls_gets_no_tls_settings() -> None:
         ("worker", "AIRFLOW__CELERY__EXTRA_CELERY_CONFIG", '{"imports": "x"}', "and its imports a list"),
         ("forecaster", "FORECAST_MINUTES", "61", "FORECAST_MINUTES is '61', not a number from 0 to 60"),
         ("forecaster", "FORECAST_MINUTES", "1.5", "FORECAST_MINUTES is '1.5', not a number"),
+        ("events", "EVENT_BUS", "default", "EVENT_BUS is 'default', not the ARN of an event bus"),
         ("forecaster", "FORECAST_RUNS", "nan", "FORECAST_RUNS is 'nan', not a number"),
         ("forecaster", "FORECAST_RUNS", "many", "FORECAST_RUNS is 'many', not a number"),
         ("forecaster", "WORK_LIMITS", "RunFailures=0", "WORK_LIMITS: 'RunFailures=0' is not like WindowMinutes="),
@@ -515,7 +522,7 @@ def test_every_long_running_role_but_the_worker_gets_a_reporter(become: dict[str
     with pytest.raises(Executed):
         entrypoint.main([role])
     assert ("reporter" in become) == (
-        role not in ("scheduler", "worker", "runner", "gate", "migrate", "clean", "drill")
+        role not in ("scheduler", "events", "worker", "runner", "gate", "migrate", "clean", "drill")
     )
 
 

@@ -43,6 +43,10 @@ def test_each_process_of_the_webserver_counts() -> None:
     assert connection_budget(larger).needed == 2 * 4 * (4 * 20 + 20) + 10
 
 
+def test_a_copy_that_sends_events_opens_one_more() -> None:
+    assert connection_budget({**SIZES, "EventBus": "default"}).needed == 174
+
+
 def test_sizes_that_fit_have_no_fault() -> None:
     budget = connection_budget(SIZES)
     assert budget.faults == []

@@ -27,6 +27,7 @@ PARAMETERS: dict[str, dict[str, Any]] = {
     "cloudwatch:EnableAlarmActions": {"AlarmNames": ["a"]},
     "cloudwatch:SetAlarmState": {"AlarmName": "a"},
     "ecs:DescribeClusters": {"clusters": ["c"]},
+    "events:PutEvents": {"Entries": [{"EventBusName": "b", "Source": "s", "DetailType": "t"}]},
     "ecs:DescribeServices": {"cluster": "c", "services": ["a", "b"]},
     "ecs:DescribeTasks": {"cluster": "c", "tasks": ["1"]},
     "ecs:GetTaskProtection": {"cluster": "c", "tasks": ["1"]},

@@ -11,8 +11,10 @@ from ops.cost.compare import compare
 from ops.cost.estimate import FREE, PRICED, TELEMETRY, Line, NoPrice, estimate
 from ops.cost.fargate import Split, split
 from ops.cost.load import IDLE, Load
+from ops.cost.resolved import resolve_template
+from project import environments
 from stack.lib.services import ON_DEMAND_WEIGHTS, SPOT_WEIGHTS
-from tests.support.rendered import in_environment
+from tests.support.rendered import in_environment, parsed
 
 A_MONTH = 730  # hours
 
@@ -198,3 +200,14 @@ def test_what_another_receiver_gets_costs_nothing_here(
 def test_an_unknown_environment_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--env", "nowhere"]) == 1
     assert capsys.readouterr().err.startswith("cost: unknown environment 'nowhere'")
+
+
+def test_events_cost_a_dollar_a_million_where_there_is_a_bus() -> None:
+    load = Load(tasks_a_day=10_000, task_s=60.0)
+    without = estimate(in_environment("prd"), load=load)
+    config = environments.load("prd")
+    template = resolve_template(parsed(), given={**config.parameters, "EventBus": "default"}, region=config.region)
+    whats = [line for line in estimate(template, load=load) if line.what.endswith("events on the bus")]
+    assert [(line.resource, line.what) for line in whats] == [("AirflowService", "1.5 million events on the bus")]
+    assert whats[0].usd == pytest.approx(10_000 * 365 / 12 * 5 / 1_000_000)
+    assert not [line for line in without if "bus" in line.what]

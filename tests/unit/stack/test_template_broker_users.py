@@ -40,8 +40,11 @@ def test_the_user_default_may_do_nothing_unless_a_parameter_keeps_it_on() -> Non
 
 def test_the_broker_has_all_users() -> None:
     (group,) = rendered.resources("AWS::ElastiCache::UserGroup").values()
-    flower = {"Fn::If": ["HasFlower", {"Ref": "BrokerFlowerUser"}, {"Ref": "AWS::NoValue"}]}
-    assert group["UserIds"] == [flower if name == "BrokerFlowerUser" else {"Ref": name} for name in users()]
+    optional = {"BrokerFlowerUser": "HasFlower", "BrokerEventsUser": "HasEventBus"}
+    assert group["UserIds"] == [
+        {"Fn::If": [optional[name], {"Ref": name}, {"Ref": "AWS::NoValue"}]} if name in optional else {"Ref": name}
+        for name in users()
+    ]
     assert len(group["UserIds"]) <= MAX_USERS_OF_A_GROUP
 
 
@@ -86,7 +89,10 @@ def test_each_container_signs_in_as_the_user_of_its_role() -> None:
         "migrate": None,
         "clean": None,
         "runner": None,
-        **{role: role for role in ("webserver", "scheduler", "dag-processor", "triggerer", "forecaster", "flower")},
+        **{
+            role: role
+            for role in ("webserver", "scheduler", "dag-processor", "triggerer", "forecaster", "flower", "events")
+        },
         "worker": "worker-worker",
     }
 

@@ -9,6 +9,7 @@ import botocore.session
 import pytest
 from botocore import xform_name
 
+from agent.events import event
 from cfn.intrinsics import Scope, no_resources, resolve
 from local.aws.iam.conditions import are_met
 from stack.lib.alarms import METRICS_NAMESPACE
@@ -278,6 +279,7 @@ def test_policies_that_are_attached_have_a_parameter_of_their_own() -> None:
         "AirflowTopicsPolicy": "HasAirflowTopics",
         "AirflowMetricsPolicy": "SendsMetrics",
         "AirflowTracesPolicy": "SendsTraces",
+        "EventsPolicy": "HasEventBus",
     }
 
 
@@ -288,6 +290,21 @@ def test_airflow_sends_metrics_but_none_of_those_on_which_alarms_stand(namespace
     assert are_met(statement["Condition"], context) is is_allowed
     sending = {r for r in roles() for s in statements(r) if "cloudwatch:PutMetricData" in s["Action"]}
     assert sending == {"AirflowTaskRole"}
+
+
+def test_only_the_service_airflow_sends_events_of_its_own_source_to_one_bus() -> None:
+    policy = rendered.resources("AWS::IAM::Policy")["EventsPolicy"]
+    assert policy["Roles"] == [{"Ref": "AirflowTaskRole"}]
+    (statement,) = policy["PolicyDocument"]["Statement"]
+    default = "arn:${AWS::Partition}:events:${AWS::Region}:${AWS::AccountId}:event-bus/default"
+    assert statement == {
+        "Effect": "Allow",
+        "Action": ["events:PutEvents"],
+        "Resource": [{"Fn::If": ["IsDefaultEventBus", {"Fn::Sub": default}, {"Ref": "EventBus"}]}],
+        "Condition": {"StringEquals": {"events:source": event.SOURCE}},
+    }
+    granting = [t for t, each in rendered.deployed()["Resources"].items() if "events:PutEvents" in str(each)]
+    assert granting == ["EventsPolicy"]
 
 
 @pytest.mark.parametrize("title", ["Airflow", "Worker"])
@@ -417,7 +434,7 @@ def test_a_function_reads_only_the_password_of_its_own_broker_user(title: str) -
 BROKER_SECRETS_OF = {
     "Airflow": {
         *("BrokerSchedulerSecret", "BrokerWebserverSecret", "BrokerDagProcessorSecret", "BrokerTriggererSecret"),
-        *("BrokerForecasterSecret", "BrokerReaderSecret", "BrokerPageSecret"),
+        *("BrokerForecasterSecret", "BrokerReaderSecret", "BrokerPageSecret", "BrokerEventsSecret"),
     },
     "Worker": {"BrokerWorkerWorkerSecret", "BrokerReaderSecret"},
     "Flower": {"BrokerFlowerSecret"},
@@ -429,7 +446,8 @@ def test_an_execution_role_reads_only_the_passwords_of_its_containers_broker_use
     service: str, expected: set[str]
 ) -> None:
     resources = statement_for(f"{service}ExecutionRole", "secretsmanager:GetSecretValue")["Resource"]
-    own = {resource["Ref"] for resource in resources if "Ref" in resource}
+    there = (resource["Fn::If"][1] if "Fn::If" in resource else resource for resource in resources)
+    own = {resource["Ref"] for resource in there if "Ref" in resource}
     assert {name for name in own if name.startswith("Broker")} == expected
 
 

@@ -23,6 +23,7 @@ SUBNETS = "subnet-0123abcd,subnet-4567abcd"
 # Another value for each parameter whose constraint does not list other values.
 OTHER = {
     "WorkAlarmLimits": DEFAULT_LIMITS.replace("RunFailures=0", "RunFailures=1"),
+    "EventBus": "default",
     "AirflowSettings": "AIRFLOW__API__INSTANCE_NAME=others\n",
     "TaskSettings": "AIRFLOW__CORE__DEFAULT_TASK_RETRIES=1\n",
     "BackupKeyArn": "arn:aws:kms:eu-west-1:123456789012:key/01234567-89ab-cdef-0123-456789abcdef",

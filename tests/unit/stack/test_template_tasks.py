@@ -18,14 +18,15 @@ from tests.support import rendered
 from version_check import report
 
 ROOT = Path(__file__).parents[3]
+OPTIONAL = ["forecaster", "events"]
 CONTAINERS = {
-    "AirflowTaskDefinition": ["gate", "migrate", "webserver", "scheduler", "dag-processor", "triggerer", "forecaster"],
+    "AirflowTaskDefinition": ["gate", "migrate", "webserver", "scheduler", "dag-processor", "triggerer", *OPTIONAL],
     "WorkerTaskDefinition": ["worker", "runner"],
     "FlowerTaskDefinition": ["flower"],
     "CleanTaskDefinition": ["clean"],
 }
 AIRFLOW = CONTAINERS["AirflowTaskDefinition"]
-CORE = AIRFLOW[:-1]  # the containers that always exist
+CORE = AIRFLOW[: -len(OPTIONAL)]  # the containers that always exist
 EVERY = [name for group in CONTAINERS.values() for name in group]
 WITH_BROKER = [name for name in EVERY if name not in ("migrate", "runner", "clean")]
 SENDING = ["webserver", "scheduler", "dag-processor", "triggerer"]  # metrics and traces
@@ -38,20 +39,23 @@ PLAIN = {
     ("DATABASE_HOST", "DATABASE_PORT", "DATABASE_NAME"): [*AIRFLOW, "clean"],
     ("DATABASE_SECRET_ARN",): AIRFLOW,
     ("DATABASE_SSLMODE", "DATABASE_AUTHORITIES"): [*AIRFLOW, "clean"],
+    ("EVENT_BUS",): ["migrate", "events"],
+    ("STACK_NAME",): ["events"],
     ("CLEAN_KEEP_DAYS",): ["forecaster", "clean"],
     ("AWS_DEFAULT_REGION",): EVERY,
     ("BROKER_HOST", "BROKER_PORT", "BROKER_SCHEME", "BROKER_USER"): WITH_BROKER,
     ("BROKER_READER_USER",): ["webserver", "scheduler", "dag-processor", "forecaster", "worker"],
     ("CONNECTIONS_PREFIX", "EXECUTION_API_URL", "LOG_BUCKET", "MAIL_FROM"): [*CORE, "runner"],
     ("DAG_BUCKET", "DAG_BUNDLES"): [*CORE, "runner"],
-    ("TASK_SETTINGS",): [*AIRFLOW, "runner"],
-    ("BASE_URL", "XCOM_BUCKET"): [*CORE, "runner"],
+    ("TASK_SETTINGS",): [*CORE, "forecaster", "runner"],
+    ("BASE_URL",): [*CORE, "events", "runner"],
+    ("XCOM_BUCKET",): [*CORE, "runner"],
     ("XCOM_PREFIX", "XCOM_THRESHOLD_KIB"): ["runner"],
-    ("AIRFLOW_SETTINGS",): AIRFLOW,
+    ("AIRFLOW_SETTINGS",): [*CORE, "forecaster"],
     ("GATE_MINUTES", "BROKER_PATIENCE_MINUTES"): [*CORE, "worker"],
     ("MAX_TASK_WAIT_MINUTES",): ["scheduler"],
     ("SHARED_FOLDER",): ["worker", "runner"],
-    ("POOLS",): [*AIRFLOW, "worker"],
+    ("POOLS",): [*CORE, "forecaster", "worker"],
     ("FORECAST_MINUTES", "WORK_LIMITS", "WORKER_SIZES", "WORKER_PROCESSOR"): ["forecaster"],
     ("IMAGE_URI", "ROLLOUT_PATIENCE_MINUTES"): ["gate"],
     ("POOL",): ["worker"],
@@ -148,7 +152,7 @@ def test_the_others_wait_until_the_migration_succeeded() -> None:
     containers = rendered.containers()
     assert containers["migrate"]["Essential"] is False
     for name in AIRFLOW[2:]:
-        assert containers[name]["Essential"] is (name != "forecaster")
+        assert containers[name]["Essential"] is (name not in OPTIONAL)
         assert containers[name]["DependsOn"] == [{"ContainerName": "migrate", "Condition": "SUCCESS"}]
 
 
@@ -165,7 +169,17 @@ def test_ecs_restarts_all_containers_but_workers_and_those_that_run_once(name: s
 
 def test_the_forecaster_exists_without_a_forecast_too_because_it_reports_on_the_work() -> None:
     definition = rendered.resources("AWS::ECS::TaskDefinition")["AirflowTaskDefinition"]
-    assert [entry for entry in definition["ContainerDefinitions"] if "Fn::If" in entry] == []
+    conditional = [entry["Fn::If"][1]["Name"] for entry in definition["ContainerDefinitions"] if "Fn::If" in entry]
+    assert conditional == ["events"]
+
+
+def test_events_are_sent_only_where_there_is_a_bus() -> None:
+    definition = rendered.resources("AWS::ECS::TaskDefinition")["AirflowTaskDefinition"]
+    ((condition, container, otherwise),) = (
+        entry["Fn::If"] for entry in definition["ContainerDefinitions"] if "Fn::If" in entry
+    )
+    assert rendered.template()["Conditions"][condition] == {"Fn::Not": [{"Fn::Equals": [{"Ref": "EventBus"}, ""]}]}
+    assert (container["Name"], otherwise) == ("events", {"Ref": "AWS::NoValue"})
 
 
 @pytest.mark.parametrize("name", EVERY)
@@ -235,11 +249,17 @@ def test_every_container_of_airflow_has_a_share_of_the_memory() -> None:
     sizes = rendered.template()["Mappings"]["AirflowMemoryMib"]
     assert set(sizes) == set(rendered.template()["Parameters"]["AirflowMemory"]["AllowedValues"])
     for mib, shares in sizes.items():
-        assert 0.98 * int(mib) < sum(shares.values()) <= int(mib)
+        beside = [share for key, share in shares.items() if key.endswith("BesideEvents")]
+        for total in (sum(beside), sum(shares.values()) - sum(beside)):
+            assert 0.98 * int(mib) < total <= int(mib)
     for name in AIRFLOW:
         key = "".join(part.capitalize() for part in name.split("-"))
+        without, beside_events = (
+            {"Fn::FindInMap": ["AirflowMemoryMib", {"Ref": "AirflowMemory"}, each]}
+            for each in (key, f"{key}BesideEvents")
+        )
         memory = rendered.containers()[name]["Memory"]
-        assert memory == {"Fn::FindInMap": ["AirflowMemoryMib", {"Ref": "AirflowMemory"}, key]}
+        assert memory == (beside_events if name == "events" else {"Fn::If": ["HasEventBus", beside_events, without]})
 
 
 def test_fernets_secret_has_the_length_that_the_image_requires() -> None:
@@ -262,7 +282,7 @@ def test_the_webservers_address_for_tasks_is_the_name_in_cloud_map() -> None:
     assert url == {"Fn::Sub": f"http://{name}.{namespace}:{port}/execution/"}
 
 
-@pytest.mark.parametrize("name", AIRFLOW)
+@pytest.mark.parametrize("name", [*CORE, "forecaster"])
 def test_the_pools_are_what_the_image_reads(name: str) -> None:
     sub = rendered.environment(rendered.containers()[name])["POOLS"]
     text = rendered.filled(sub, WorkerMin="1", WorkerMax="10", WorkerConcurrency="16")

@@ -1,0 +1,1 @@
+"""Sends state changes of runs and tasks to EventBridge."""

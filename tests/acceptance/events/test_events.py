@@ -1,0 +1,59 @@
+"""A rule's target gets the events of a real run on the running stack with IAM, and no task can forge one."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from jsonschema import Draft7Validator
+
+from project import paths
+from tests.support.staged import stage
+
+STAGE_TIMEOUT_S = 480
+SCHEMA = json.loads((paths.ROOT / "docs" / "events.schema.json").read_text())
+pytestmark = [pytest.mark.acceptance, pytest.mark.slow, pytest.mark.timeout(STAGE_TIMEOUT_S + 120)]
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    folder = tmp_path_factory.mktemp("events")
+    return stage("tests.acceptance.events.stage", folder, timeout_s=STAGE_TIMEOUT_S)
+
+
+def test_a_rules_target_gets_each_end_and_each_retry_once_behind_the_start_of_the_run(results: Any) -> None:
+    details = [event["detail"] for event in results["received"]]
+    tasks = {(each["task_id"], each["try_number"], each["state"]) for each in details if "task_id" in each}
+    assert results["state"] == "success"
+    assert tasks >= {
+        ("tried", 1, "up_for_retry"),
+        ("tried", 2, "success"),
+        ("forging", 1, "success"),
+        ("last", 1, "success"),
+    }
+    runs = [each["state"] for each in details if "task_id" not in each]
+    assert runs[-1] == "success"
+    assert "task_id" not in details[0], "the run is told before its tasks"
+    assert "task_id" not in details[-1], "and its end behind them"
+    assert len({each["id"] for each in details}) == len(details)
+
+
+def test_an_event_is_as_the_schema_says_and_names_its_environment(results: Any) -> None:
+    validator = Draft7Validator(SCHEMA)
+    for event in results["received"]:
+        assert list(validator.iter_errors(event["detail"])) == []
+        assert event["source"] == "airflow-on-ecs"
+        assert event["detail"]["environment"] == "airflow-local"
+        assert event["detail"]["url"].startswith(f"{results['site']}/dags/followed/runs/")
+    assert {event["detail-type"] for event in results["received"]} == {
+        "Airflow DAG Run State Change",
+        "Airflow Task State Change",
+    }
+
+
+def test_a_task_cannot_forge_one(results: Any) -> None:
+    assert "not authorized to perform: events:PutEvents" in results["logs"]["forging"]
+    (refusal,) = results["refused"]
+    assert "WorkerTaskRole" in refusal
+    assert "forged" not in json.dumps(results["received"])
