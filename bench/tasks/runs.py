@@ -9,7 +9,7 @@ from typing import Any
 
 import psycopg
 
-from local.scenarios.airflow import Airflow
+from local.stack.rest_api import Airflow
 from project.errors import CommandError
 from project.waiting import wait_until
 

@@ -18,8 +18,8 @@ from bench.micro.machine import family_cpu_s, family_pss_mib
 from bench.tasks.runs import Runs
 from bench.tasks.servers import Servers
 from local.fargate.container import Container
-from local.scenarios.airflow import Airflow
 from local.servers.ports import HOST, free_port
+from local.stack.rest_api import Airflow
 from project.errors import CommandError
 from project.paths import BENCH_ENVIRONMENT
 from project.waiting import wait_until

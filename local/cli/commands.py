@@ -23,7 +23,7 @@ from local.stack import inside, kept, live_dags, release, sam
 from local.stack.advice import advice
 from local.stack.airflow_settings import AIRFLOW, TASKS
 from local.stack.preflight import preflight
-from local.stack.rest_api import RestApi
+from local.stack.rest_api import ADMIN, Airflow
 from local.stack.seed import find_seed, read_seed
 from local.stack.up import CONFIG_ENV, Stack, outputs_of
 from local.stack.up import up as bring_up
@@ -111,10 +111,10 @@ def up(dags: Path | None = None, *, keeps: bool = False) -> int:
 
 def _follow(stack: Stack, display: Display, live: Path | None, seeds: Sequence[Path]) -> live_dags.Follower:
     """Store the seeds, the last one over the others, and follow the last one and the folder."""
-    api = RestApi(stack.webserver_url, password=stack.password)
+    client = Airflow(stack.webserver_url, user=ADMIN, password=stack.password, attempts=1)
     for seed in filter(Path.exists, seeds):
-        display.say(f"  {live_dags.first_seed(api, seed)} from {seed}")
-    follower = live_dags.Follower(api, folder=live, seed=seeds[-1])
+        display.say(f"  {live_dags.first_seed(client, seed)} from {seed}")
+    follower = live_dags.Follower(client, folder=live, seed=seeds[-1])
     follower.start()
     return follower
 

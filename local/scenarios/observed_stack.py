@@ -9,11 +9,12 @@ from typing import Any
 import redis
 
 from fleet.access import unacked_keys
-from local.scenarios.airflow import ADMIN, BURST_DAG, Airflow
 from local.scenarios.sampling import WorkerSample, WorkerSampler, decisions
+from local.stack.rest_api import ADMIN, Airflow
 from local.stack.up import DEFAULT_POOL, WEBSERVER_PORT, Stack
 from project.errors import CommandError
 
+BURST_DAG, BURST_TASK = "burst", "work"
 AUTOSCALER_OUTPUT = "AutoscalerFunctionName"
 SETTLE_TIMEOUT_S = 240
 SAMPLE_TIMEOUT_S = 150

@@ -13,9 +13,9 @@ from project.errors import CommandError
 
 KEPT = paths.STATE / "kept.json"  # no start empties it; readable by this user only
 EXPORT_WITHIN_S = 40.0
-_MARK = "\nKEPT"
+MARK = "\nKEPT"
 # Runs in a container, where the keys of connections are.
-_EXPORT = f"""
+EXPORT = f"""
 import json, sys
 from airflow.models import Connection, Variable
 from airflow.utils.session import create_session
@@ -28,7 +28,7 @@ with create_session() as session:
         for each in session.scalars(select(Connection))
     }}
     variables = {{each.key: each.val for each in session.scalars(select(Variable))}}
-sys.stdout.write({_MARK!r} + json.dumps({{"variables": variables, "connections": connections}}))
+sys.stdout.write({MARK!r} + json.dumps({{"variables": variables, "connections": connections}}))
 """
 _INSIDE = "import sys; from local.stack import inside; inside.become(['python', '-c', sys.argv[1]])"
 
@@ -37,7 +37,7 @@ def keep() -> Seed:
     """Write the connections and variables of the running stack to the file. Raises CommandError, which has no value."""
     try:
         done = subprocess.run(
-            [sys.executable, "-c", _INSIDE, _EXPORT],
+            [sys.executable, "-c", _INSIDE, EXPORT],
             cwd=paths.ROOT,
             stdin=subprocess.DEVNULL,
             capture_output=True,
@@ -45,7 +45,7 @@ def keep() -> Seed:
             timeout=EXPORT_WITHIN_S,
             check=False,
         )
-        found = json.loads(done.stdout.rpartition(_MARK)[2])
+        found = json.loads(done.stdout.rpartition(MARK)[2])
     except (subprocess.TimeoutExpired, ValueError):
         raise CommandError("connections and variables could not be read; those of the last time stay kept") from None
     fresh = KEPT.with_suffix(".new")

@@ -9,9 +9,8 @@ import threading
 import time
 from pathlib import Path
 
-import httpx
-
-from local.stack.rest_api import ImportFailure, RestApi
+from local.stack.import_failures import ImportFailure
+from local.stack.rest_api import Airflow, NoAnswer
 from local.stack.seed import read_seed
 from project.errors import CommandError
 from roles.bundle_settings import LOCAL_BUNDLE, SECTION
@@ -57,8 +56,8 @@ class Follower:
     minute: this asks it to read all of them.
     """
 
-    def __init__(self, api: RestApi, *, folder: Path | None, seed: Path) -> None:
-        self._api, self._folder, self._seed = api, folder, seed
+    def __init__(self, airflow: Airflow, *, folder: Path | None, seed: Path) -> None:
+        self._airflow, self._folder, self._seed = airflow, folder, seed
         self._failures: tuple[ImportFailure, ...] = ()
         self._troubles: dict[str, str] = {}
         self._modules = self._stamps()
@@ -75,7 +74,7 @@ class Follower:
         self._closing.set()
         if self._thread.is_alive():
             self._thread.join()
-        self._api.close()
+        self._airflow.close()
 
     def lines(self) -> list[str]:
         """Return a line for each DAG file that does not import, and for each trouble with Airflow or the seed."""
@@ -85,27 +84,29 @@ class Follower:
         while not self._closing.wait(FOLLOW_EVERY_S):
             try:
                 self.follow()
-            except httpx.HTTPError as error:
+            except CommandError as error:
                 log.info("import errors: %s", error)
-                self._troubles["airflow"] = f"Airflow does not say whether DAG files import ({type(error).__name__})"
+                self._troubles["airflow"] = f"unknown whether DAG files import: {error}"
             else:
                 self._troubles.pop("airflow", None)
 
     def follow(self) -> None:
-        """Do it once. Raises httpx.HTTPError."""
-        self._failures = tuple(sorted(self._api.import_failures(), key=str))
+        """Do it once. Raises CommandError."""
+        self._failures = tuple(sorted(self._airflow.import_failures(), key=str))
         modules = self._stamps()
         changed = {path for path, _ in modules.items() ^ self._modules.items()}
         if not all(map(_is_dag_file, changed)):
-            self._api.parse_again()
+            self._airflow.parse_again()
         self._modules = modules
         if (now := _stamp(self._seed)) != self._seeded:
-            self._seeded = now
             self._troubles.pop("seed", None)
             try:
-                read_seed(self._seed).store(self._api)
+                read_seed(self._seed).store(self._airflow)
+            except NoAnswer:
+                raise  # it is stored at the next second
             except CommandError as error:
                 self._troubles["seed"] = str(error)
+            self._seeded = now
 
     def _stamps(self) -> Stamps:
         """Return the modules of the folder."""
@@ -135,15 +136,15 @@ def _stamp(path: Path) -> tuple[int, int] | None:
     return found.st_size, found.st_mtime_ns
 
 
-def first_seed(api: RestApi, seed: Path, *, attempts: int = 5) -> str:
+def first_seed(airflow: Airflow, seed: Path, *, attempts: int = 5) -> str:
     """Store the seed and return how much it is. Raises CommandError."""
     found = read_seed(seed)
     for attempt in range(attempts):
         try:
-            found.store(api)
-        except httpx.HTTPError as error:
+            found.store(airflow)
+        except NoAnswer as error:
             if attempt + 1 == attempts:
-                raise CommandError(f"{seed} could not be stored in Airflow: {type(error).__name__}") from None
+                raise CommandError(f"{seed} could not be stored: {error}") from None
             time.sleep(1)
         else:
             break

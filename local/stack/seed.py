@@ -11,7 +11,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 
 import yaml
 
-from local.stack.rest_api import RestApi
+from local.stack.rest_api import Airflow
 from project import paths
 from project.errors import CommandError
 
@@ -28,10 +28,10 @@ class Seed:
     variables: tuple[Mapping[str, Any], ...] = ()
     connections: tuple[Mapping[str, Any], ...] = ()
 
-    def store(self, api: RestApi) -> None:
-        """Store all of it, also over what exists. Raises httpx.HTTPError and CommandError."""
-        api.store(VARIABLES, self.variables)
-        api.store(CONNECTIONS, self.connections)
+    def store(self, airflow: Airflow) -> None:
+        """Store all of it, also over what exists. Raises NoAnswer and CommandError."""
+        airflow.store(VARIABLES, self.variables)
+        airflow.store(CONNECTIONS, self.connections)
 
     def summary(self) -> str:
         """Return how many there are."""

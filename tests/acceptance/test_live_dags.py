@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from local.scenarios.airflow import ADMIN, Airflow
+from local.stack.rest_api import ADMIN, Airflow
 from project import environments
 from project.clients import Clients
 from tests.acceptance.conftest import Command

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from local.scenarios.airflow import Airflow
 from local.servers.tls import Authority
+from local.stack.rest_api import Airflow
 from tests.image import machine
 from tests.image.cluster import PASSWORD, START_TIMEOUT_S, Cluster, WorkerTask, start_cluster
 from tests.image.containers import Image

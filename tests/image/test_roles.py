@@ -5,7 +5,7 @@ import time
 import httpx
 import pytest
 
-from local.scenarios.airflow import Airflow
+from local.stack.rest_api import Airflow
 from roles.compose import ROLES
 from roles.health import CHECKS
 from tests.image.cluster import RUN_TIMEOUT_S, SIDE_ROLES, START_TIMEOUT_S, Cluster, WorkerTask

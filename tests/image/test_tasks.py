@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
-from local.scenarios.airflow import Airflow
+from local.stack.rest_api import Airflow
 from tests.image.cluster import FERNET_SECRET, RUN_TIMEOUT_S, START_TIMEOUT_S, Cluster, WorkerTask
 from tests.image.conftest import consuming_worker_task
 from tests.image.containers import Container

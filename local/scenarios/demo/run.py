@@ -9,12 +9,13 @@ from typing import Any
 
 from rich.console import Console, Group
 
-from local.scenarios.airflow import ADMIN, BURST_DAG, BURST_TASK, Airflow
 from local.scenarios.demo import metrics_page, report
 from local.scenarios.demo.charts import BurstProgress, plot
 from local.scenarios.demo.samples import Recorder
+from local.scenarios.observed_stack import BURST_DAG, BURST_TASK
 from local.scenarios.sampling import decisions
 from local.stack.pools import declared_pools
+from local.stack.rest_api import ADMIN, Airflow
 from local.stack.telemetry import Telemetry, read_telemetry
 from local.stack.up import Stack
 from local.ui.display import Display

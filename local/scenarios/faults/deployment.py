@@ -9,9 +9,9 @@ import time
 from pathlib import Path
 
 from fleet.member import DRAINING, WORKER
-from local.scenarios.airflow import BURST_DAG, BURST_TASK
 from local.scenarios.faults.skew import SkewSampler, wrongly_reported
 from local.scenarios.faults.trial import Burst, Trial
+from local.scenarios.observed_stack import BURST_DAG, BURST_TASK
 from local.stack import release
 from local.stack.up import CONFIG_ENV
 from project import environments, paths

@@ -11,9 +11,9 @@ from collections.abc import Iterator
 
 from fleet.member import SCHEDULER, WEBSERVER
 from local.fargate.endpoint import Answer
-from local.scenarios.airflow import BURST_DAG, BURST_TASK
 from local.scenarios.faults.container_logs import count_lines
 from local.scenarios.faults.trial import Burst, Trial
+from local.scenarios.observed_stack import BURST_DAG, BURST_TASK
 from local.scenarios.sampling import EVERY_S, WorkerSample
 from local.stack.up import EXECUTION_PORT, WEBSERVER_PORT
 from project.errors import CommandError

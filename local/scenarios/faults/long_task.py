@@ -5,9 +5,8 @@ from __future__ import annotations
 import contextlib
 import time
 
-from local.scenarios.airflow import BURST_DAG, BURST_TASK
 from local.scenarios.faults.trial import CHECK_EVERY_S, Burst, Run, Trial
-from local.scenarios.observed_stack import ObservedStack
+from local.scenarios.observed_stack import BURST_DAG, BURST_TASK, ObservedStack
 from project.errors import CommandError
 from project.waiting import wait_until
 

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from fleet.member import DRAINING
-from local.scenarios.airflow import BURST_DAG, BURST_TASK
 from local.scenarios.faults.deployment import build_changed, image_with
 from local.scenarios.faults.trial import Burst, Trial
+from local.scenarios.observed_stack import BURST_DAG, BURST_TASK
 from local.stack import release, sam
 from local.stack.up import CONFIG_ENV
 from project import environments, paths

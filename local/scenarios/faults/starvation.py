@@ -9,7 +9,6 @@ from functools import partial
 from typing import Any
 
 from fleet.member import CONSUMING, WORKER
-from local.scenarios.airflow import BURST_TASK
 from local.scenarios.faults.ten_pools import (
     FLOOD,
     FROM_ZERO,
@@ -24,6 +23,7 @@ from local.scenarios.faults.ten_pools import (
 )
 from local.scenarios.faults.trial import Trial
 from local.scenarios.faults.waits import Boot, Reading, Waits, boots_of, waits_of
+from local.scenarios.observed_stack import BURST_TASK
 from local.scenarios.sampling import Sampler
 from project.errors import CommandError
 from project.waiting import wait_until
@@ -135,7 +135,7 @@ def _require_import_error(trial: Trial) -> None:
     """Require that the DAG that misspells a queue is refused, with the nearest queue."""
     said = refusal_of(MISTAKE.queue, nearest=MISSPELT.queues[0])
     wait_until(
-        lambda: any(said in error for error in trial.observed.airflow.import_errors()),
+        lambda: any(said in failure.trace for failure in trial.observed.airflow.import_failures()),
         what="the import error of a misspelt queue",
         timeout_s=PARSE_TIMEOUT_S,
     )

@@ -7,9 +7,8 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from local.scenarios.airflow import BURST_DAG, BURST_TASK
 from local.scenarios.faults.verdict import Evidence, Figure, Tally
-from local.scenarios.observed_stack import ObservedStack
+from local.scenarios.observed_stack import BURST_DAG, BURST_TASK, ObservedStack
 from local.stack.up import Stack
 from project.errors import CommandError
 

@@ -13,8 +13,8 @@ from typing import Any
 import httpx
 
 from fleet.member import STOPPED
-from local.scenarios.airflow import ADMIN, Airflow
 from local.stack import release, sam
+from local.stack.rest_api import ADMIN, Airflow
 from local.stack.up import Stack, outputs_of, up
 from project import environments
 from project.clients import environment

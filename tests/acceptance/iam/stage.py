@@ -16,7 +16,7 @@ from typing import Any
 import httpx
 
 from fleet.registry import decisions_key
-from local.scenarios.airflow import ADMIN, Airflow
+from local.stack.rest_api import ADMIN, Airflow
 from local.stack.up import DEFAULT_POOL, Stack, up
 from ops.deployed import LOCAL, find_stack
 from ops.drill.__main__ import drill

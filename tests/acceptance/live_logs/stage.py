@@ -19,7 +19,7 @@ import psutil
 from playwright.sync_api import Page, sync_playwright
 
 from agent.variables import TASK_ARN
-from local.scenarios.airflow import ADMIN, Airflow
+from local.stack.rest_api import ADMIN, Airflow
 from local.stack.up import Stack, up
 from local.ui.chromium import find_chromium
 from project.waiting import wait_until

@@ -17,7 +17,7 @@ from typing import Any
 
 import httpx
 
-from local.scenarios.airflow import ADMIN, Airflow
+from local.stack.rest_api import ADMIN, Airflow
 from local.stack.up import Stack, up
 from project import paths
 from project.waiting import wait_until

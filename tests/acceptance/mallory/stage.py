@@ -20,7 +20,7 @@ from typing import Any
 import httpx
 
 from local.fargate.definition import resolve_secrets
-from local.scenarios.airflow import ADMIN, Airflow
+from local.stack.rest_api import ADMIN, Airflow
 from local.stack.up import Stack, up
 from project.errors import CommandError
 from project.waiting import wait_until

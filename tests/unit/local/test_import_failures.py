@@ -2,7 +2,7 @@
 
 import pytest
 
-from local.stack.rest_api import import_failure
+from local.stack.import_failures import import_failure
 
 RAISED = """Traceback (most recent call last):
   File "/dags/sub/load.py", line 7, in <module>
