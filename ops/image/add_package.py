@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
@@ -19,7 +20,7 @@ Lock = Callable[[str, Path, Path], None]  # newest day of a release, what is req
 
 def lock(as_of: str, required: Path, locked: Path) -> None:
     """Renew the lock with the releases until that day. Raises CommandError."""
-    source, target = (str(path.relative_to(paths.ROOT)) for path in (required, locked))
+    source, target = (os.path.relpath(path, paths.ROOT) for path in (required, locked))
     command = [sys.executable, "tools/command.py", "lock", "--exclude-newer", as_of, source, "-o", target]
     done = subprocess.run(command, cwd=paths.ROOT, capture_output=True, text=True, check=False)
     if done.returncode:

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from ops.image import builders
+from ops.image.add_package import add
 from ops.image.base import DOCKERFILE
 from project.paths import ROOT
 from tests.support.package_index import NAME, PASSWORD, VERSION, WHEEL, PackageIndex, package_index
@@ -58,6 +59,23 @@ def test_a_lock_has_a_private_package_by_hash_and_neither_url_nor_password(index
         path for path in (tmp_path / "venv").rglob("*") if path.is_file() and PASSWORD.encode() in path.read_bytes()
     ]
     assert holding == []
+
+
+def test_a_package_is_added_from_a_private_index_with_all_that_it_needs(
+    index: PackageIndex, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "uv.toml").write_text(f"exclude-newer-package = {{ {NAME} = false }}\n")
+    (tmp_path / "requirements.in").write_text("# packages\n")
+    (tmp_path / "requirements.txt").write_text("")
+    monkeypatch.setenv("UV_INDEX", index.url_with_password)
+    monkeypatch.setenv("UV_CONFIG_FILE", str(tmp_path / "uv.toml"))
+    monkeypatch.setenv("UV_CACHE_DIR", str(tmp_path / "cache"))
+    add(f"{NAME}<2", as_of=AS_OF, image=tmp_path)
+    assert (tmp_path / "requirements.in").read_text() == f"# packages\n{NAME}<2\n"
+    lock = (tmp_path / "requirements.txt").read_text()
+    assert f"{NAME}=={VERSION}" in lock
+    assert "--hash=sha256:" in lock
+    assert PASSWORD not in lock
 
 
 def test_an_index_without_times_of_upload_needs_the_exception(index: PackageIndex, tmp_path: Path) -> None:
