@@ -12,6 +12,7 @@ from airflow.dag_processing.bundles.base import BaseDagBundle, BundleVersion
 
 from agent import variables
 from dag_bundles.bucket import BundleBucket, Missing, Unavailable
+from dag_bundles.create_process import resolve_links
 from dag_bundles.follower import Follower
 from dag_bundles.pointer import BadPointer
 from dag_bundles.store import CannotHold, Held, VersionStore
@@ -101,6 +102,7 @@ class S3DagBundle(BaseDagBundle):  # type: ignore[misc]  # Airflow is not type-c
 
     def _follow(self) -> None:
         if self._follower is None:
+            resolve_links()
             self._follower = Follower(self._bucket, self._store, bundle=self.name)
         self._follower.wait(FIRST_WAIT_S)
         latest = self._follower.take()

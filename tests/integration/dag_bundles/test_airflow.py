@@ -135,6 +135,29 @@ answer(seen)
     assert start[1] == second[1] == back[1], "the path of a DAG file changed"
 
 
+def test_a_parse_reads_one_version_to_its_end(bundle: Bundle, ask: Asking, tmp_path: Path) -> None:
+    """Airflow itself hands over the link; once it no longer does, the replaced method is not needed."""
+    version = bundle.delivery().upload(folder(tmp_path, FIRST)).version
+    program = """
+import airflow.dag_processing.manager as processing
+b = bundle(); b.initialize(); b.refresh()
+started = []
+def start(**given):
+    started.append([str(given["path"]), str(given["bundle_path"])])
+processing.DagFileProcessorProcess.start = start
+Manager = processing.DagFileProcessorManager
+manager = Manager(max_runs=1)
+manager._dag_bundles = [b]
+file = processing.DagFileInfo(rel_path=processing.Path("a.py"), bundle_name="dags", bundle_path=b.path)
+manager._create_process(file)
+Manager._create_process.original(manager, file)
+answer([str(b.path), *started])
+"""
+    link, ours, airflows = ask(program, role="dag-processor")
+    assert airflows == [f"{link}/a.py", link]
+    assert ours == [f"{Path(link).parent}/versions/{version}/a.py", f"{Path(link).parent}/versions/{version}"]
+
+
 def test_before_the_first_upload_the_bundle_is_empty_and_then_it_is_not(
     bundle: Bundle, ask: Asking, tmp_path: Path
 ) -> None:
