@@ -18,7 +18,10 @@ MOST_TASKS_NAMED = 20  # of each bundle
 
 @dataclass(frozen=True, kw_only=True)
 class VersionInUse:
-    """A version with its unfinished runs, and how many tasks of them are running."""
+    """A version with its unfinished runs, and how many tasks of them are running.
+
+    Without a run, it is the version that new runs of a DAG would have: that of the DAG's last parsing.
+    """
 
     version: str
     runs: int

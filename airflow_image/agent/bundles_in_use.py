@@ -42,6 +42,9 @@ def _read(session: Any) -> Bundles:
     in_use: dict[str, list[VersionInUse]] = defaultdict(list)
     for name, version, runs, tasks in session.execute(_used()):
         in_use[name].append(VersionInUse(version=version, runs=runs, tasks=tasks))
+    for name, version in session.execute(_next()):
+        if version != versions.get(name) and all(version != each.version for each in in_use[name]):
+            in_use[name].append(VersionInUse(version=version, runs=0, tasks=0))
     return tuple(
         Bundle(name=name, version=version, since=0.0, in_use=tuple(in_use[name]), older=_older(session, name, version))
         for name, version in sorted(versions.items())
@@ -61,6 +64,16 @@ def _used() -> Any:
         .where(DagRun.state.in_(UNFINISHED), DagRun.bundle_version.is_not(None))
         .group_by(DagModel.bundle_name, DagRun.bundle_version)
         .order_by(DagModel.bundle_name, DagRun.bundle_version)
+    )
+
+
+def _next() -> Any:
+    """Select the versions that new runs would have. A file that no longer imports leaves its DAGs at an older one."""
+    return (
+        select(DagModel.bundle_name, DagModel.bundle_version)
+        .where(DagModel.is_stale.is_(False), DagModel.bundle_version.is_not(None))
+        .distinct()
+        .order_by(DagModel.bundle_name, DagModel.bundle_version)
     )
 
 

@@ -27,10 +27,21 @@ class Missing(Exception):
 
 @dataclass(frozen=True, kw_only=True)
 class ReadPointer:
-    """A pointer with the tag by which S3 knows its content."""
+    """A pointer with the tag by which S3 knows its content.
+
+    `stored_at`: when it was stored, seconds since the epoch by S3's clock, to the second; 0 if that is unknown.
+    """
 
     pointer: Pointer
     etag: str
+    stored_at: float = 0.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Object:
+    body: bytes
+    etag: str
+    stored_at: float
 
 
 class BundleBucket:
@@ -49,7 +60,9 @@ class BundleBucket:
         """
         condition = {"IfNoneMatch": unless} if unless else {}
         found = self._patiently(names.pointer_key(self._bundle), until=until, **condition)
-        return None if found is None else ReadPointer(pointer=parse_pointer(found[0]), etag=found[1])
+        if found is None:
+            return None
+        return ReadPointer(pointer=parse_pointer(found.body), etag=found.etag, stored_at=found.stored_at)
 
     def manifest(self, version: str, *, until: float) -> bytes:
         """Return the manifest of a version. Raises Missing, and Unavailable once `until` has passed by the clock."""
@@ -63,10 +76,10 @@ class BundleBucket:
         found = self._patiently(key, until=until)
         if found is None:
             raise Unavailable(f"s3://{self._bucket}/{key}: S3 answers that it has not changed, which was not asked")
-        return found[0]
+        return found.body
 
-    def _patiently(self, key: str, *, until: float, **condition: str) -> tuple[bytes, str] | None:
-        """Return an object with its tag, after any number of attempts until `until`."""
+    def _patiently(self, key: str, *, until: float, **condition: str) -> _Object | None:
+        """Return an object, after any number of attempts until `until`; None if the condition does not hold."""
         pause = PAUSE_S
         while True:
             try:
@@ -77,13 +90,14 @@ class BundleBucket:
                 time.sleep(pause)
                 pause = min(2 * pause, MAX_PAUSE_S)
 
-    def _get(self, key: str, **condition: str) -> tuple[bytes, str] | None:
+    def _get(self, key: str, **condition: str) -> _Object | None:
         from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
 
         where = f"s3://{self._bucket}/{key}"
         try:
             answer = self._connected().get_object(Bucket=self._bucket, Key=key, **condition)
-            return answer["Body"].read(), answer["ETag"]
+            stored_at = answer["LastModified"].timestamp()
+            return _Object(body=answer["Body"].read(), etag=answer["ETag"], stored_at=stored_at)
         except ClientError as error:
             if error.response["ResponseMetadata"].get("HTTPStatusCode") == _UNCHANGED:
                 return None

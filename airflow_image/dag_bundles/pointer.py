@@ -50,10 +50,14 @@ class Pointer:
         """Return the pointer with `entry` as the current one; the oldest entries are dropped."""
         return Pointer(entries=(entry, *self.entries)[:MAX_ENTRIES])
 
-    def kept(self, count: int, in_use: Iterable[str]) -> frozenset[str]:
-        """Return the last `count` versions that were current, and those in use."""
+    def kept(self, count: int, in_use: Iterable[str], *, since: float) -> frozenset[str]:
+        """Return the last `count` versions that were current, those in use, and those that were current after `since`.
+
+        `since`: seconds since the epoch. A run may have begun with such a version that no report has yet.
+        """
         latest = dict.fromkeys(each.version for each in self.entries)
-        return frozenset((*itertools.islice(latest, count), *in_use))
+        replaced = [each.version for each, by in zip(self.entries[1:], self.entries, strict=False) if by.at > since]
+        return frozenset((*itertools.islice(latest, count), *in_use, *replaced))
 
     def to_bytes(self) -> bytes:
         entries = [{"version": each.version, "at": each.at, "files": each.files} for each in self.entries]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
 from itertools import groupby
 from typing import Any
 
@@ -16,10 +15,10 @@ from fleet.member import WORKER
 from fleet.work import WorkReport
 from version_check.memory import Memory
 from version_check.verdict import ASLEEP, IN_SYNC, OUT_OF_SYNC, UNKNOWN, Difference, Gap, Verdict
+from version_check.words import duration, short, utc
 
 LONGEST_SUBJECT = 99
 SHOWN = 20
-SHORT = 12  # characters of a hash that tell it from others
 
 SUBJECTS = {
     IN_SYNC: "all containers run the same code again",
@@ -112,7 +111,7 @@ def message_on(verdict: Verdict, memory: Memory, *, cluster: str) -> Message:
         _section("Other code", _differences(verdict.out_of_sync)),
         _section("Unknown", [_gap(gap, verdict.at) for gap in verdict.unknown]),
         _section("Problems", verdict.notes),
-        _section("Since", [f"{_time(memory.since)} ({_duration(verdict.at - memory.since)})"]),
+        _section("Since", [f"{utc(memory.since)} ({duration(verdict.at - memory.since)})"]),
         _section("What to do", [_to_do(verdict)]),
     ]
     return Message(subject=subject[:LONGEST_SUBJECT], body="\n\n".join(filter(None, sections)) + "\n")
@@ -134,7 +133,7 @@ def _differences(differences: Iterable[Difference]) -> list[str]:
     lines = []
     for member, group in groupby(by_member, key=lambda each: each.member):
         fields = list(group)
-        what = ", ".join(f"{each.field} {each.value[:SHORT]} instead of {each.expected[:SHORT]}" for each in fields)
+        what = ", ".join(f"{each.field} {short(each.value)} instead of {short(each.expected)}" for each in fields)
         doing = "draining" if fields[0].is_draining else fields[0].state or "not reporting"
         active = fields[0].active
         tasks = f", {active} active task{'' if active == 1 else 's'}" if fields[0].role == WORKER else ""
@@ -143,19 +142,8 @@ def _differences(differences: Iterable[Difference]) -> list[str]:
 
 
 def _in_words(code: object) -> str:
-    return ", ".join(f"{name} {str(value)[:SHORT] or 'unknown'}" for name, value in vars(code).items())
+    return ", ".join(f"{name} {short(str(value)) or 'unknown'}" for name, value in vars(code).items())
 
 
 def _gap(gap: Gap, now: float) -> str:
-    return f"{gap.who}: {gap.why}" + ("" if gap.since is None else f", for {_duration(now - gap.since)}")
-
-
-def _time(at: float) -> str:
-    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
-
-
-def _duration(seconds: float) -> str:
-    whole = max(0, round(seconds))
-    if whole < 120:
-        return f"{whole} s"
-    return f"{whole // 60} min" if whole < 7200 else f"{whole // 3600} h {whole % 3600 // 60} min"
+    return f"{gap.who}: {gap.why}" + ("" if gap.since is None else f", for {duration(now - gap.since)}")

@@ -9,7 +9,6 @@ import argparse
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 
 from botocore.exceptions import BotoCoreError, ClientError
@@ -17,12 +16,15 @@ from botocore.exceptions import BotoCoreError, ClientError
 from dag_bundles import names
 from dag_bundles.pointer import Pointer
 from ops.dag_tests.__main__ import main as test_dags
-from ops.dags.delivery import SHORT, Delivered, Delivery
+from ops.dags.delivery import Delivered, Delivery
 from ops.dags.folder import read_folder
+from ops.dags.memory import Memory
 from ops.deployed import DeployedStack, FunctionFailed, find_stack
 from ops.versions.__main__ import wait_for_bundle
 from ops.versions.check import ask_version_check
+from project import paths
 from project.errors import CommandError
+from version_check.words import short, utc
 
 OUTPUT, PARAMETER = "DagBucketName", "DagBundles"
 LISTED = KEPT = 20
@@ -57,7 +59,7 @@ def main(arguments: Sequence[str]) -> int:
         print(_in_words(done, bundle, files=files, seconds=time.monotonic() - began), flush=True)
         if options.wait and wait_for_bundle(stack, bundle, done.version, seconds=options.wait):
             return UNSEEN
-        if done.is_new and folder is not None:
+        if done.is_new and folder is not None and are_many(done.versions, keep=options.keep):
             remove_old(delivery, stack, bundle, keep=options.keep)
     except (CommandError, FunctionFailed, BotoCoreError, ClientError) as error:
         print(f"make dags: {error}", file=sys.stderr)
@@ -89,36 +91,44 @@ def listing(pointer: Pointer, bundle: str) -> Iterator[str]:
     if pointer.current is None:
         yield f"{bundle}: nothing was uploaded yet"
     for number, each in enumerate(pointer.entries[:LISTED]):
-        at = datetime.fromtimestamp(each.at, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
-        yield f"{'*' if number == 0 else ' '} {each.version[:SHORT]}  {at}  {each.files} files"
+        yield f"{'*' if number == 0 else ' '} {short(each.version)}  {utc(each.at)}  {each.files} files"
+
+
+def are_many(versions: int, *, keep: int) -> bool:
+    """Return whether so many versions are removed down to `keep`.
+
+    From half as many again on: a removal makes dozens of requests, and meanwhile no one can upload.
+    """
+    return versions > keep + keep // 2
 
 
 def remove_old(delivery: Delivery, stack: DeployedStack, bundle: str, *, keep: int) -> None:
-    """Remove old versions, if there are any, but none that an unfinished run uses.
+    """Remove old versions, but none that an unfinished run uses.
 
     Which ones these are the scheduler knows. Without its word nothing is removed.
     """
-    if len({each.version for each in delivery.pointer().entries}) <= keep:
-        return
     bundles = ask_version_check(stack).get("bundles")
     if bundles is None:
         print(f"{bundle}: old versions stay: the scheduler has not reported lately which ones runs still use")
         return
-    in_use = {each["version"] for one in bundles for each in one["in_use"]}  # a DAG may have moved to another bundle
+    # Of all bundles, because a DAG may have moved to another one. New runs take the version that the DAG processor has.
+    in_use = {version for one in bundles for version in (one["version"], *(each["version"] for each in one["in_use"]))}
     removed = delivery.clean(keep, in_use)
     print(f"{bundle}: {removed} old version{'' if removed == 1 else 's'} removed")
 
 
 def _delivery(stack: DeployedStack, bundle: str) -> Delivery:
-    return Delivery(stack.client("s3"), stack.output(OUTPUT), bundle)
+    bucket = stack.output(OUTPUT)
+    memory = Memory(paths.STATE / "delivered" / f"{bucket}-{bundle}.json")
+    return Delivery(stack.client("s3"), bucket, bundle, memory=memory)
 
 
 def _in_words(done: Delivered, bundle: str, *, files: int | None, seconds: float) -> str:
-    short = done.version[:SHORT]
+    version = short(done.version)
     if not done.is_new:
-        return f"{bundle}: version {short} is current already; nothing was changed"
+        return f"{bundle}: version {version} is current already; nothing was changed"
     how = "it was uploaded before" if files is None else f"{done.uploaded} of its {files} files were uploaded"
-    return f"{bundle}: version {short} is current now; {how}, in {seconds:.1f} s"
+    return f"{bundle}: version {version} is current now; {how}, in {seconds:.1f} s"
 
 
 if __name__ == "__main__":

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import UTC, datetime
 
 from ops.deployed import DeployedStack, Record, ask_function
 from version_check.verdict import ASLEEP, IN_SYNC, OUT_OF_SYNC
+from version_check.words import short, utc
 
 OUTPUT = "VersionCheckFunctionName"
 
@@ -23,7 +23,6 @@ def is_in_sync(record: Record) -> bool:
 EXIT_CODES = {IN_SYNC: 0, OUT_OF_SYNC: 1}
 OTHER_CODE, UNKNOWN_CODE = 1, 2
 ONLY_DRAINING = "all that take tasks run the same code; only old workers that drain are left"
-SHORT = 12  # characters of a hash that tell it from others
 
 
 def is_draining_only(record: Record) -> bool:
@@ -53,13 +52,13 @@ def report_lines(record: Record) -> Iterator[str]:
     webserver = record["webserver"] or {"member": "none", "image_version": "", "dags_hash": "", "airflow_version": ""}
     yield (
         f"{record['status']}: {record['compared']} containers compared with {webserver['member']} "
-        f"(image {webserver['image_version']}, dags {webserver['dags_hash'][:SHORT]}, "
+        f"(image {webserver['image_version']}, dags {short(webserver['dags_hash'])}, "
         f"Airflow {webserver['airflow_version']})"
     )
     for each in record["out_of_sync"]:
         doing = "draining" if each["is_draining"] else each["state"] or "not reporting"
         yield (
-            f"  {each['member']}: {each['field']} {each['value'][:SHORT]} instead of {each['expected'][:SHORT]} "
+            f"  {each['member']}: {each['field']} {short(each['value'])} instead of {short(each['expected'])} "
             f"({doing}, {each['active']} active task{'' if each['active'] == 1 else 's'})"
         )
     for each in record["unknown"]:
@@ -79,14 +78,13 @@ def bundle_lines(record: Record) -> Iterator[str]:
     A function of an earlier release says nothing of them.
     """
     for bundle in record.get("bundles") or []:
-        at = datetime.fromtimestamp(bundle["since"], UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
-        older = [each for each in bundle["in_use"] if each["version"] != bundle["version"]]
-        runs = ", ".join(f"{each['runs']} of {each['version'][:SHORT]} ({_tasks(each['tasks'])})" for each in older)
+        older = [each for each in bundle["in_use"] if each["version"] != bundle["version"] and each["runs"]]
+        runs = ", ".join(f"{each['runs']} of {short(each['version'])} ({_tasks(each['tasks'])})" for each in older)
         more = f"; unfinished runs of other versions: {runs}" if runs else ""
-        yield f"bundle {bundle['name']}: version {bundle['version'][:SHORT]} since {at}{more}"
+        yield f"bundle {bundle['name']}: version {short(bundle['version'])} since {utc(bundle['since'])}{more}"
         for task in bundle["older"]:
             index = "" if task["map_index"] < 0 else f" [{task['map_index']}]"
-            yield f"  {task['dag']}.{task['task']}{index} of {task['run']} runs version {task['version'][:SHORT]}"
+            yield f"  {task['dag']}.{task['task']}{index} of {task['run']} runs version {short(task['version'])}"
         if bundle["older_tasks"] > len(bundle["older"]):
             yield f"  and {bundle['older_tasks'] - len(bundle['older'])} more"
 
@@ -106,4 +104,4 @@ def bundle_state(record: Record, bundle: str, version: str) -> tuple[int, str]:
     if not found:
         return OTHER_CODE, f"{bundle}: the DAG processor has no version of it"
     has = found[0].startswith(version)
-    return 0 if has else OTHER_CODE, f"{bundle}: the DAG processor has version {found[0][:SHORT]}"
+    return 0 if has else OTHER_CODE, f"{bundle}: the DAG processor has version {short(found[0])}"

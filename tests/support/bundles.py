@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import itertools
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ops.dags.delivery import Delivery
+from ops.dags.delivery import LATELY_S, Delivery
 from ops.dags.folder import Folder, read_folder
+from ops.dags.memory import Memory
 
 _numbers = itertools.count(1)
 BUNDLE = "dags"
+LATER_S = LATELY_S + 60  # no version but the current one was current lately then
 
 
 def folder(root: Path, files: Mapping[str, str]) -> Folder:
@@ -27,11 +30,15 @@ def folder(root: Path, files: Mapping[str, str]) -> Folder:
 
 @dataclass(kw_only=True)
 class Cut:
-    """A client of S3 that breaks off: `put_object` fails from its call number `after` on. Calls are counted."""
+    """A client of S3 that breaks off: `put_object` fails from its call number `after` on. Calls are counted.
+
+    `refused`: the keys that were not written.
+    """
 
     s3: Any
     after: int = 1_000_000
     calls: list[str] = field(default_factory=list)
+    refused: list[str] = field(default_factory=list)
 
     def get_object(self, **arguments: Any) -> Any:
         self.calls.append("get")
@@ -39,6 +46,7 @@ class Cut:
 
     def put_object(self, **arguments: Any) -> Any:
         if self.calls.count("put") >= self.after:
+            self.refused.append(str(arguments["Key"]))
             raise ConnectionError("cut, on purpose")
         self.calls.append("put")
         return self.s3.put_object(**arguments)
@@ -57,8 +65,13 @@ class Bundle:
         s3.create_bucket(Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": region})
         return cls(s3=s3, bucket=bucket)
 
-    def delivery(self, s3: Any = None) -> Delivery:
-        return Delivery(s3 or self.s3, self.bucket, BUNDLE)
+    def delivery(self, s3: Any = None, *, memory: Memory | None = None) -> Delivery:
+        return Delivery(s3 or self.s3, self.bucket, BUNDLE, memory=memory)
+
+    def later(self, s3: Any = None, *, memory: Memory | None = None) -> Delivery:
+        """Return the delivery after a pause of LATER_S."""
+        clock = lambda: time.time() + LATER_S  # noqa: E731
+        return Delivery(s3 or self.s3, self.bucket, BUNDLE, memory=memory, clock=clock)
 
     def stored(self) -> set[str]:
         found = self.s3.list_objects_v2(Bucket=self.bucket).get("Contents", [])

@@ -16,10 +16,11 @@ from fleet.bundles import Bundle as Reported
 from fleet.bundles import Bundles, VersionInUse
 from ops.dags.__main__ import remove_old
 from ops.dags.delivery import CLEAN_WITHIN_S, Delivery
+from ops.dags.memory import Memory
 from ops.deployed import DeployedStack
 from project.errors import CommandError
 from tests.support.aws_api import AwsApi
-from tests.support.bundles import Bundle, Cut, folder
+from tests.support.bundles import LATER_S, Bundle, Cut, folder
 
 FIRST = {"a.py": "A = 1\n", "team/b.py": "B = 1\n", "team/c.sql": "select 1\n"}
 SECOND = {**FIRST, "a.py": "A = 2\n", "team/d.py": "D = 2\n"}
@@ -28,6 +29,11 @@ SECOND = {**FIRST, "a.py": "A = 2\n", "team/d.py": "D = 2\n"}
 @pytest.fixture
 def bundle(api: AwsApi) -> Bundle:
     return Bundle.new(api.client("s3"), api.region)
+
+
+@pytest.fixture
+def memory(tmp_path: Path) -> Memory:
+    return Memory(tmp_path / "memory.json")
 
 
 def current(delivery: Delivery) -> str:
@@ -45,27 +51,50 @@ def test_an_upload_is_current_and_the_same_files_again_change_nothing(bundle: Bu
     assert current(bundle.delivery()) == done.version
 
 
-def test_only_changed_files_are_uploaded_with_two_requests_more(bundle: Bundle, tmp_path: Path) -> None:
-    many = {f"f{number}.py": f"N = {number}\n" for number in range(200)}
-    bundle.delivery().upload(folder(tmp_path, many))
-    counting = Cut(s3=bundle.s3)
-    done = bundle.delivery(counting).upload(folder(tmp_path, {**many, "f7.py": "changed = True\n"}))
-    assert done.uploaded == 1
-    assert counting.calls.count("put") == 3  # the file, the manifest, the pointer
-    assert counting.calls.count("get") == 2  # the pointer, the manifest before
-
-
-@pytest.mark.parametrize("after", range(4))
-def test_an_upload_that_is_cut_at_any_step_changes_nothing_and_can_be_repeated(
-    bundle: Bundle, tmp_path: Path, after: int
+@pytest.mark.parametrize("is_remembered", [True, False])
+def test_one_changed_file_of_many_is_uploaded_with_two_requests_more(
+    bundle: Bundle, tmp_path: Path, memory: Memory, is_remembered: bool
 ) -> None:
-    """Four writes make the second version: two files, the manifest, the pointer."""
-    first = bundle.delivery().upload(folder(tmp_path, FIRST)).version
+    many = {f"f{number}.py": f"N = {number}\n" for number in range(200)}
+    bundle.delivery(memory=memory).upload(folder(tmp_path, many))
+    counting = Cut(s3=bundle.s3)
+    delivery = bundle.delivery(counting, memory=memory if is_remembered else None)
+    done = delivery.upload(folder(tmp_path, {**many, "f7.py": "changed = True\n"}))
+    assert (done.uploaded, done.versions) == (1, 2)
+    assert counting.calls.count("put") == 3  # the file, the manifest, the pointer
+    # Where nothing is remembered, the pointer and the manifest before.
+    assert counting.calls.count("get") == (0 if is_remembered else 2)
+    assert_whole(bundle, done.version, tmp_path, files=200)
+
+
+def assert_whole(bundle: Bundle, version: str, tmp_path: Path, *, files: int) -> None:
+    """Fetch a version as a worker that has none of it."""
+    store = VersionStore(tmp_path / f"kept-{version[:12]}", limit_bytes=1 << 30)
+    source = BundleBucket(bundle.bucket, "dags", client=bundle.s3)
+    held = store.hold(version, source, until=time.monotonic() + 30)
+    assert sum(path.is_file() for path in held.path.rglob("*")) == files
+    held.release()
+
+
+STEPS = ("objects", "objects", "manifests", "current.json")  # what makes the second version
+
+
+@pytest.mark.parametrize("is_remembered", [True, False])
+@pytest.mark.parametrize("after", range(len(STEPS)))
+def test_an_upload_that_is_cut_at_any_step_changes_nothing_and_can_be_repeated(
+    bundle: Bundle, tmp_path: Path, memory: Memory, after: int, is_remembered: bool
+) -> None:
+    known = memory if is_remembered else None
+    first = bundle.delivery(memory=known).upload(folder(tmp_path, FIRST)).version
+    cut = Cut(s3=bundle.s3, after=after)
     with pytest.raises(ConnectionError):
-        bundle.delivery(Cut(s3=bundle.s3, after=after)).upload(folder(tmp_path, SECOND))
+        bundle.delivery(cut, memory=known).upload(folder(tmp_path, SECOND))
+    assert {key.split("/")[2] for key in cut.refused} == {STEPS[after]}
+    assert cut.calls.count("put") == after
     assert current(bundle.delivery()) == first
-    done = bundle.delivery().upload(folder(tmp_path, SECOND))
+    done = bundle.delivery(memory=known).upload(folder(tmp_path, SECOND))
     assert current(bundle.delivery()) == done.version
+    assert_whole(bundle, done.version, tmp_path, files=len(SECOND))
 
 
 @dataclass(kw_only=True)
@@ -80,15 +109,90 @@ class Racing(Cut):
         return super().put_object(**arguments)
 
 
-@pytest.mark.parametrize("is_first", [True, False])
-def test_of_two_uploads_at_once_one_loses_and_says_so(bundle: Bundle, tmp_path: Path, is_first: bool) -> None:
-    if not is_first:
-        bundle.delivery().upload(folder(tmp_path, {"old.py": ""}))
+@pytest.mark.parametrize("before", ["nothing", "a version", "a remembered version"])
+def test_of_two_uploads_at_once_one_loses_and_says_so(
+    bundle: Bundle, tmp_path: Path, memory: Memory, before: str
+) -> None:
+    if before != "nothing":
+        bundle.delivery(memory=memory).upload(folder(tmp_path, {"old.py": ""}))
     racing = Racing(s3=bundle.s3, others=[lambda: bundle.delivery().upload(folder(tmp_path, SECOND))])
+    known = memory if before == "a remembered version" else None
     with pytest.raises(CommandError, match="another upload to the bundle dags came first"):
-        bundle.delivery(racing).upload(folder(tmp_path, FIRST))
+        bundle.delivery(racing, memory=known).upload(folder(tmp_path, FIRST))
     assert current(bundle.delivery()) == folder(tmp_path, SECOND).manifest.version
-    assert len(bundle.delivery().pointer().entries) == (1 if is_first else 2)
+    assert len(bundle.delivery().pointer().entries) == (1 if before == "nothing" else 2)
+    # It was told, so it may decide: the same again succeeds.
+    assert bundle.delivery(memory=known).upload(folder(tmp_path, FIRST)).is_new
+
+
+@dataclass(kw_only=True)
+class Unheard(Cut):
+    """The answer to the write of the pointer is lost once, and boto3 sends it again."""
+
+    def put_object(self, **arguments: Any) -> Any:
+        if str(arguments["Key"]).endswith("current.json"):
+            super().put_object(**arguments)
+        return super().put_object(**arguments)
+
+
+@pytest.mark.parametrize("is_first", [True, False])
+def test_an_upload_whose_last_answer_is_lost_is_no_other_upload(bundle: Bundle, tmp_path: Path, is_first: bool) -> None:
+    if not is_first:
+        bundle.delivery().upload(folder(tmp_path, FIRST))
+    done = bundle.delivery(Unheard(s3=bundle.s3)).upload(folder(tmp_path, SECOND))
+    assert done.is_new
+    assert current(bundle.delivery()) == done.version
+
+
+def test_what_others_did_since_the_last_upload_from_here_is_no_upload_at_once(
+    bundle: Bundle, tmp_path: Path, memory: Memory
+) -> None:
+    """They have also removed a file that is remembered to be there."""
+    bundle.delivery(memory=memory).upload(folder(tmp_path, {"a.py": "A = 0\n", "only.py": ""}))
+    others = push_several(bundle, tmp_path, 3)
+    bundle.later().clean(1, in_use=[])
+    time.sleep(2)  # S3 says to the second when the pointer was stored
+    files = {"a.py": "A = 9\n", "only.py": ""}
+    done = bundle.delivery(memory=memory).upload(folder(tmp_path, files))
+    assert [each.version for each in bundle.delivery().pointer().entries] == [done.version, others[-1]]
+    assert_whole(bundle, done.version, tmp_path, files=2)
+
+
+def test_a_pointer_that_was_removed_since_is_made_anew(bundle: Bundle, tmp_path: Path, memory: Memory) -> None:
+    bundle.delivery(memory=memory).upload(folder(tmp_path, FIRST))
+    for key in bundle.stored():
+        bundle.s3.delete_object(Bucket=bundle.bucket, Key=key)
+    done = bundle.delivery(memory=memory).upload(folder(tmp_path, SECOND))
+    assert_whole(bundle, done.version, tmp_path, files=len(SECOND))
+
+
+def test_the_same_files_again_are_current_only_if_the_bucket_says_so(
+    bundle: Bundle, tmp_path: Path, memory: Memory
+) -> None:
+    first = bundle.delivery(memory=memory).upload(folder(tmp_path, FIRST)).version
+    assert not bundle.delivery(memory=memory).upload(folder(tmp_path, FIRST)).is_new
+    bundle.delivery().upload(folder(tmp_path, SECOND))
+    assert bundle.delivery(memory=memory).upload(folder(tmp_path, FIRST)).is_new
+    assert current(bundle.delivery()) == first
+
+
+@pytest.mark.parametrize("damage", ["", "{}", '{"pointer": 1}', "[1]"])
+def test_a_damaged_memory_is_no_memory(bundle: Bundle, tmp_path: Path, memory: Memory, damage: str) -> None:
+    bundle.delivery(memory=memory).upload(folder(tmp_path, FIRST))
+    (tmp_path / "memory.json").write_text(damage)
+    assert memory.recall() is None
+    assert bundle.delivery(memory=memory).upload(folder(tmp_path, SECOND)).is_new
+    assert memory.recall() is not None
+
+
+def test_a_return_and_a_removal_are_remembered(bundle: Bundle, tmp_path: Path, memory: Memory) -> None:
+    versions = push_several(bundle, tmp_path, 4)
+    bundle.delivery(memory=memory).go_back(versions[2])
+    bundle.later(memory=memory).clean(1, in_use=[])
+    counting = Cut(s3=bundle.s3)
+    done = bundle.delivery(counting, memory=memory).upload(folder(tmp_path, FIRST))
+    assert "get" not in counting.calls
+    assert_whole(bundle, done.version, tmp_path, files=len(FIRST))
 
 
 def test_a_version_comes_back_by_how_its_name_begins(bundle: Bundle, tmp_path: Path) -> None:
@@ -139,7 +243,7 @@ def push_several(bundle: Bundle, tmp_path: Path, count: int) -> list[str]:
 
 def test_old_versions_go_and_the_last_ones_and_those_in_use_stay_whole(bundle: Bundle, tmp_path: Path) -> None:
     versions = push_several(bundle, tmp_path, 6)
-    assert bundle.delivery().clean(2, in_use=[versions[1]]) == 3
+    assert bundle.later().clean(2, in_use=[versions[1]]) == 3
     kept = [versions[5], versions[4], versions[1]]
     assert [each.version for each in bundle.delivery().pointer().entries] == kept
     store = VersionStore(tmp_path / "kept", limit_bytes=1 << 30)
@@ -148,7 +252,15 @@ def test_old_versions_go_and_the_last_ones_and_those_in_use_stay_whole(bundle: B
         assert (store.hold(version, source, until=time.monotonic() + 30).path / "same.py").read_text() == "S = 0\n"
     # Of each kept version the manifest and a file of its own, the file that all have, and the pointer.
     assert len(bundle.stored()) == 3 * 2 + 1 + 1
-    assert bundle.delivery().clean(2, in_use=[versions[1]]) == 0
+    assert bundle.later().clean(2, in_use=[versions[1]]) == 0
+
+
+def test_versions_that_were_current_lately_stay_whatever_the_report_says(bundle: Bundle, tmp_path: Path) -> None:
+    """A run may have begun with one of them since the report was made."""
+    push_several(bundle, tmp_path, 4)
+    before = bundle.stored()
+    assert bundle.delivery().clean(1, in_use=[]) == 0
+    assert bundle.stored() == before
 
 
 def test_a_version_in_use_that_left_the_pointers_list_stays(bundle: Bundle, tmp_path: Path) -> None:
@@ -156,7 +268,7 @@ def test_a_version_in_use_that_left_the_pointers_list_stays(bundle: Bundle, tmp_
     pointer = bundle.delivery().pointer()
     shorter = replace(pointer, entries=pointer.entries[:3])  # as after many uploads
     bundle.s3.put_object(Bucket=bundle.bucket, Key="bundles/dags/current.json", Body=shorter.to_bytes())
-    bundle.delivery().clean(1, in_use=[versions[0]])
+    bundle.later().clean(1, in_use=[versions[0]])
     assert f"bundles/dags/manifests/{versions[0]}" in bundle.stored()
     assert f"bundles/dags/manifests/{versions[1]}" not in bundle.stored()
 
@@ -164,7 +276,7 @@ def test_a_version_in_use_that_left_the_pointers_list_stays(bundle: Bundle, tmp_
 def test_an_upload_that_was_under_way_when_versions_were_removed_is_refused(bundle: Bundle, tmp_path: Path) -> None:
     """It counts on a file that only an old version had."""
     versions = push_several(bundle, tmp_path, 4)
-    racing = Racing(s3=bundle.s3, others=[lambda: bundle.delivery().clean(1, in_use=[])])
+    racing = Racing(s3=bundle.s3, others=[lambda: bundle.later().clean(1, in_use=[])])
     with pytest.raises(CommandError, match="came first"):
         bundle.delivery(racing).upload(folder(tmp_path, {"a.py": "A = 0\n", "same.py": "S = 0\n", "n.py": ""}))
     assert current(bundle.delivery()) == versions[3]
@@ -176,10 +288,10 @@ def test_nothing_is_uploaded_while_versions_are_removed_and_everything_once_that
     push_several(bundle, tmp_path, 4)
     removing = Removing(s3=bundle.s3)
     with pytest.raises(ConnectionError):
-        Delivery(removing, bundle.bucket, "dags").clean(1, in_use=[])
+        bundle.later(removing).clean(1, in_use=[])
     with pytest.raises(CommandError, match="being removed: try again, in"):
         bundle.delivery().upload(folder(tmp_path, FIRST))
-    later = Delivery(bundle.s3, bundle.bucket, "dags", clock=lambda: time.time() + CLEAN_WITHIN_S + 1)
+    later = Delivery(bundle.s3, bundle.bucket, "dags", clock=lambda: time.time() + LATER_S + CLEAN_WITHIN_S + 1)
     assert later.upload(folder(tmp_path, FIRST)).is_new
 
 
@@ -217,10 +329,11 @@ def test_after_an_upload_only_versions_go_that_the_scheduler_says_no_run_uses(
     """A DAG may have moved to another bundle since its run began."""
     versions = push_several(bundle, tmp_path, 4)
     uses = (VersionInUse(version=versions[0], runs=1, tasks=0),)
-    known = Answering((Reported(name="another", version="x", since=1.0, in_use=uses),))
-    remove_old(bundle.delivery(), known.stack, "dags", keep=2)
+    reported = Reported(name="another", version="x", since=1.0, in_use=uses)
+    behind = Reported(name="dags", version=versions[1], since=1.0)  # the DAG processor has not fetched the newest
+    remove_old(bundle.later(), Answering((reported, behind)).stack, "dags", keep=1)
     assert capsys.readouterr().out == "dags: 1 old version removed\n"
-    assert [each.version for each in bundle.delivery().pointer().entries] == [versions[3], versions[2], versions[0]]
+    assert [each.version for each in bundle.delivery().pointer().entries] == [versions[3], versions[1], versions[0]]
 
 
 def test_while_it_is_unknown_which_versions_runs_use_all_stay(
@@ -228,6 +341,6 @@ def test_while_it_is_unknown_which_versions_runs_use_all_stay(
 ) -> None:
     push_several(bundle, tmp_path, 4)
     before = bundle.stored()
-    remove_old(bundle.delivery(), Answering(None).stack, "dags", keep=2)
+    remove_old(bundle.later(), Answering(None).stack, "dags", keep=2)
     assert "old versions stay" in capsys.readouterr().out
     assert bundle.stored() == before

@@ -25,6 +25,16 @@ def test_the_newest_entry_is_current_and_the_oldest_are_dropped() -> None:
     assert pointer.entries[-1] == entry(5)
 
 
+@pytest.mark.parametrize(
+    ("since", "kept"),
+    [(9.0, {4}), (4.0, {4}), (3.9, {4, 3}), (2.9, {4, 3, 2}), (0.0, {4, 3, 2, 1})],  # number 3 was replaced at 4.0
+)
+def test_a_version_that_was_current_lately_is_kept(since: float, kept: set[int]) -> None:
+    pointer = Pointer(entries=tuple(entry(number) for number in (4, 3, 2, 1)))
+    assert pointer.kept(1, (), since=since) == {entry(number).version for number in kept}
+    assert pointer.kept(1, ["x"], since=since) == {*(entry(number).version for number in kept), "x"}
+
+
 def test_a_pointer_is_read_as_it_was_written() -> None:
     pointer = Pointer(entries=(entry(2), entry(1)), cleaning_until=5.0)
     assert parse_pointer(pointer.to_bytes()) == pointer

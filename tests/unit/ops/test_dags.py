@@ -6,7 +6,7 @@ import pytest
 
 from dag_bundles.manifest import MAX_FILE_BYTES, digest
 from dag_bundles.pointer import Entry, Pointer
-from ops.dags.__main__ import choose_bundle, listing, main
+from ops.dags.__main__ import are_many, choose_bundle, listing, main
 from ops.dags.folder import read_folder
 from project.errors import CommandError
 
@@ -87,6 +87,11 @@ def test_versions_are_listed_with_the_current_one_marked() -> None:
         "  aaaaaaaaaaaa  1970-01-01 00:00:00 UTC  2 files",
     ]
     assert list(listing(Pointer(), "dags")) == ["dags: nothing was uploaded yet"]
+
+
+@pytest.mark.parametrize(("versions", "keep", "are"), [(30, 20, False), (31, 20, True), (3, 2, False), (2, 1, True)])
+def test_old_versions_are_removed_from_half_as_many_again_on(versions: int, keep: int, are: bool) -> None:
+    assert are_many(versions, keep=keep) is are
 
 
 @pytest.mark.parametrize(

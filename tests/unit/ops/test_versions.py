@@ -188,7 +188,11 @@ BUNDLE = Bundle(
     name="dags",
     version=NEW,
     since=60.0,
-    in_use=(VersionInUse(version=OLD, runs=2, tasks=3), VersionInUse(version=NEW, runs=1, tasks=1)),
+    in_use=(
+        VersionInUse(version=OLD, runs=2, tasks=3),
+        VersionInUse(version=NEW, runs=1, tasks=1),
+        VersionInUse(version="c" * 64, runs=0, tasks=0),  # of a DAG that is parsed at this version soon
+    ),
     older=(
         OlderTask(dag="d", run="r", task="t", map_index=-1, version=OLD),
         OlderTask(dag="d", run="r", task="m", map_index=4, version=OLD),
