@@ -11,7 +11,7 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -23,12 +23,15 @@ END_TIMEOUT_S = 60
 LOG_TAIL = 4000  # characters
 
 
-def stage(module: str, folder: Path, *, timeout_s: float) -> Any:
-    """Run a module with a state folder in `folder`; return the JSON that it wrote. Fails with its last output."""
+def stage(module: str, folder: Path, *, timeout_s: float, arguments: Sequence[str] = ()) -> Any:
+    """Run a module with a state folder in `folder`; return the JSON that it wrote. Fails with its last output.
+
+    `arguments`: what the module gets besides the path of that JSON.
+    """
     path, log_path = folder / "results.json", folder / "stage.log"
     env = {k: v for k, v in os.environ.items() if not k.startswith(("MAKE", "MFLAGS", "COV"))}
     env |= {paths.STATE_VARIABLE: str(folder / "state"), "PYTHONPATH": ".:functions:airflow_image"}
-    argv = [sys.executable, "-m", module, str(path)]
+    argv = [sys.executable, "-m", module, str(path), *arguments]
     with log_path.open("wb") as log, subprocess.Popen(argv, cwd=paths.ROOT, env=env, stdout=log, stderr=log) as child:
         try:
             code = child.wait(timeout_s)
