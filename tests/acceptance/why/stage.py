@@ -16,7 +16,7 @@ import httpx
 
 from fleet.member import Member, task_of
 from fleet.registry import ORDER_DRAIN
-from local.scenarios.airflow import ADMIN, Airflow
+from local.stack.rest_api import ADMIN, Airflow
 from local.stack.up import Stack, up
 from project.errors import CommandError
 from tests.support.staged import image_with, perform, say
