@@ -10,7 +10,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from local.scenarios.airflow import ADMIN, Airflow
+from local.stack.rest_api import ADMIN, Airflow
 from local.stack.up import Stack, up
 from project.waiting import wait_until
 from tests.support.staged import image_with, perform, say
