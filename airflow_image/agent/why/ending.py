@@ -13,15 +13,16 @@ FAILED, UP_FOR_RETRY, RESTARTING = "failed", "up_for_retry", "restarting"
 # Names in Airflow's audit log: those of the scheduler, and those of what people do.
 HEARTBEAT, STUCK, MISMATCH = "heartbeat timeout", "stuck in queued tries exceeded", "state mismatch"
 FAIL_FAST, SKIP_FAST = "fail task", "skip task"
-BY_HAND = frozenset(
-    {
-        *("patch_task_instance", "bulk_task_instances", "patch_dag_run", "patch_task_group_instances"),
-        *("post_clear_task_instances", "clear_dag_run"),
-    }
-)
+# Each with the field of its text that names the new state: a note is set by the same calls.
+BY_HAND = {
+    "patch_task_instance": '"new_state"',
+    "bulk_task_instances": '"new_state"',
+    "patch_task_group_instances": '"new_state"',
+    "patch_dag_run": '"state"',
+}
 EXTRA = "Extra info: "  # before what the executor says, in the text of MISMATCH
-SOON_S = 30.0  # between an event and the end that it brings about
-TIMEOUT_TOLERANCE_S = 5.0
+SOON_S = 10.0  # between what someone does and the end that it brings about
+CLOCKS_S = 1.0  # by which two containers' clocks may differ
 LOG = "Read the end of its log: the tab Logs."
 
 
@@ -149,12 +150,12 @@ def _heartbeat_lost(known: Known, attempt: Attempt) -> Cause:
 def _by_hand(known: Known, attempt: Attempt) -> Cause | None:
     ended = attempt.ended_at
     for event in known.events:
-        is_near = ended is None or abs(event.t - ended) <= SOON_S
-        if event.name in BY_HAND and is_near:
+        is_near = ended is None or -CLOCKS_S <= ended - event.t <= SOON_S
+        if event.name in BY_HAND and BY_HAND[event.name] in event.text and is_near:
             what = "the whole run" if event.is_of_run else "it"
             return Cause(
                 name="by_hand",
-                parts=(f"someone set {what} to this state, or cleared it, at ", event.t, "."),
+                parts=(f"someone set {what} to this state at ", event.t, "."),
                 advice=("The tab Audit Log says who.",),
             )
     return None
@@ -165,7 +166,7 @@ def _by_limit(known: Known, attempt: Attempt) -> Cause | None:
     if attempt.started_at is None or attempt.ended_at is None:
         return None
     ran_s = attempt.ended_at - attempt.started_at
-    if limit_s is not None and ran_s >= limit_s - TIMEOUT_TOLERANCE_S / 5:
+    if limit_s is not None and ran_s >= limit_s - CLOCKS_S:
         return Cause(
             name="timeout",
             parts=(f"it ran for {lasting(ran_s)}, and its `execution_timeout` is {lasting(limit_s)}.",),

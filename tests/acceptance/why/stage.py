@@ -87,6 +87,9 @@ def _wait(stack: Stack, airflow: Airflow, stories: Stories) -> None:
     stories.await_cause(limited, "one", "running")
     stories.await_cause(limited, "other", "dag_limit")
     stories.await_cause(pooled, "other", "pool_full")
+    path = f"/api/v2/dags/{limited[0]}/dagRuns/{quote(limited[1], safe='')}/taskInstances/one"
+    stories.http.patch(path, json={"new_state": "failed"}).raise_for_status()
+    stories.await_cause(limited, "one", "by_hand")
     crowd = _run(airflow, "crowd")
     last = max(airflow.task_instances(*crowd), key=lambda each: str(each["task_id"]))
     stories.await_cause(crowd, last["task_id"], "booting")

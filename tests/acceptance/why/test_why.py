@@ -27,6 +27,7 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Any:
         ("deferred", "waits", "for `DateTimeTrigger`, which a triggerer watches"),
         ("dag_limit", "waits", "its run has 1 task queued or running"),
         ("pool_full", "waits", "the only slot of the pool `narrow` is taken by `pooled` (1)"),
+        ("by_hand", "died", "someone set it to this state at"),
         ("booting", "waits", "been starting for"),
         ("running", "runs", "Runs on worker `"),
         ("upstream", "waits", "it waits for `first` to succeed."),

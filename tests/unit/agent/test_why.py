@@ -389,7 +389,7 @@ SITUATIONS: list[Any] = [
         id="its executor gives it up",
     ),
     pytest.param(
-        failed(events=event("patch_task_instance")),
+        failed(events=event("patch_task_instance", '{"new_state": "failed"}')),
         *(DIED, "by_hand", "someone set it to this state"),
         id="a person fails it",
     ),
@@ -497,6 +497,23 @@ def test_the_autoscalers_decisions_since_it_was_queued_are_told_once_each() -> N
         "The autoscaler: All have a slot; 20 queued.",
         "The autoscaler: launch; 10 queued.",
     ]
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "seconds_before_its_end"),
+    [
+        pytest.param("patch_task_instance", '{"note": "look at this"}', 1, id="a note"),
+        pytest.param("patch_dag_run", '{"state": "success"}', -30, id="its run is marked afterwards"),
+        pytest.param("patch_task_instance", '{"new_state": "failed"}', 600, id="an earlier try was failed"),
+        pytest.param("post_clear_task_instances", "{}", 1, id="another task is cleared"),
+    ],
+)
+def test_what_someone_does_beside_its_end_is_not_taken_for_its_cause(
+    name: str, text: str, seconds_before_its_end: float
+) -> None:
+    ended_at = NOW - 50
+    beside = Event(t=ended_at - seconds_before_its_end, name=name, text=text, is_of_run=name == "patch_dag_run")
+    assert tell(failed(events=(beside,))).cause == "own"
 
 
 def test_the_forecast_is_told_of_what_is_to_come_only() -> None:
