@@ -4,40 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import datetime
 from typing import Any
 
 from airflow.models.dag import DagModel
 from airflow.models.dagrun import DagRun
 from airflow.models.errors import ParseImportError
-from airflow.models.log import Log
 from airflow.models.pool import Pool
 from airflow.models.taskinstance import TaskInstance
 from airflow.models.taskinstancehistory import TaskInstanceHistory
 from airflow.models.taskreschedule import TaskReschedule
-from airflow.models.trigger import Trigger as TriggerModel
 from airflow.utils.state import DagRunState, TaskInstanceState
-from sqlalchemy import and_, func, or_, select
+from sqlalchemy import and_, func, select
 
-from agent.why import structure
+from agent.why import around, structure
+from agent.why.around import AT_WORK, Key, in_seconds
 from agent.why.facts import AirflowPool, Attempt, Dag, Event, Instance, Place, Run, Task, Trigger
 
-AT_WORK = (TaskInstanceState.QUEUED, TaskInstanceState.RUNNING)
 MOST_TRIES = 10  # of the earlier ones, the last are told
-MOST_EVENTS = 40
-HOLDERS = 4  # DAGs with the most slots of a pool, of which the reader may see some
 NOT_BEGUN = frozenset({None, "scheduled", "up_for_retry", "up_for_reschedule"})
 OF_UPSTREAM = frozenset({None, "up_for_retry", "upstream_failed", "skipped"})
-
-
-@dataclass(frozen=True, kw_only=True)
-class Key:
-    """What names a task instance."""
-
-    dag: str
-    run: str
-    task: str
-    map_index: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,10 +58,10 @@ def read(session: Any, key: Key, *, dag_bag: Any, may_see: Callable[[str], bool]
         run=_to_run(session, key, row, is_to_begin=is_to_begin),
         dag=_to_dag(session, row),
         task=task,
-        pool=_pool(session, row, may_see) if state == TaskInstanceState.SCHEDULED else None,
-        place=_place(session, row) if state == TaskInstanceState.QUEUED else None,
-        trigger=_trigger(session, row) if state == TaskInstanceState.DEFERRED else None,
-        events=_events(session, key),
+        pool=around.read_pool(session, row, may_see) if state == TaskInstanceState.SCHEDULED else None,
+        place=around.read_place(session, row) if state == TaskInstanceState.QUEUED else None,
+        trigger=around.read_trigger(session, row) if state == TaskInstanceState.DEFERRED else None,
+        events=around.read_events(session, key),
         tries=tuple(attempt.instance for attempt in (*instance.earlier, instance.attempt)),
     )
 
@@ -115,9 +100,9 @@ def _to_instance(session: Any, key: Key, row: Any) -> Instance:
             instance=str(row.id),
             number=row.try_number,
             state=row.state,
-            queued_at=_seconds(row.queued_dttm),
-            started_at=_seconds(row.start_date),
-            ended_at=_seconds(row.end_date),
+            queued_at=in_seconds(row.queued_dttm),
+            started_at=in_seconds(row.start_date),
+            ended_at=in_seconds(row.end_date),
             host=row.hostname or "",
         ),
         earlier=_earlier(session, key, row),
@@ -125,13 +110,13 @@ def _to_instance(session: Any, key: Key, row: Any) -> Instance:
         pool=row.pool,
         pool_slots=row.pool_slots,
         queue=row.queue or "",
-        scheduled_at=_seconds(row.scheduled_dttm),
-        heartbeat_at=_seconds(row.last_heartbeat_at),
+        scheduled_at=in_seconds(row.scheduled_dttm),
+        heartbeat_at=in_seconds(row.last_heartbeat_at),
         next_method=row.next_method or "",
-        trigger_timeout_at=_seconds(row.trigger_timeout),
+        trigger_timeout_at=in_seconds(row.trigger_timeout),
         retry_reason=row.retry_reason or "",
         pokes=pokes or 0,
-        next_poke_at=_seconds(next_poke),
+        next_poke_at=in_seconds(next_poke),
     )
 
 
@@ -151,9 +136,9 @@ def _earlier(session: Any, key: Key, row: Any) -> tuple[Attempt, ...]:
             instance=str(each.task_instance_id),
             number=each.try_number,
             state=each.state,
-            queued_at=_seconds(each.queued_dttm),
-            started_at=_seconds(each.start_date),
-            ended_at=_seconds(each.end_date),
+            queued_at=in_seconds(each.queued_dttm),
+            started_at=in_seconds(each.start_date),
+            ended_at=in_seconds(each.end_date),
             host=each.hostname or "",
         )
         for each in reversed(found.all())
@@ -171,11 +156,11 @@ def _to_run(session: Any, key: Key, row: Any, *, is_to_begin: bool) -> Run:
         of_run = session.scalar(at_work)
     return Run(
         state=str(row.run_state),
-        run_after=_seconds(row.run_after),
-        queued_at=_seconds(row.queued_at),
-        started_at=_seconds(row.run_start),
-        ended_at=_seconds(row.run_end),
-        decided_at=_seconds(row.last_scheduling_decision),
+        run_after=in_seconds(row.run_after),
+        queued_at=in_seconds(row.queued_at),
+        started_at=in_seconds(row.run_start),
+        ended_at=in_seconds(row.run_end),
+        decided_at=in_seconds(row.last_scheduling_decision),
         active_of_dag=of_dag,
         tasks_active=of_run,
     )
@@ -192,81 +177,5 @@ def _to_dag(session: Any, row: Any) -> Dag:
         is_stale=row.is_stale,
         max_active_tasks=row.max_active_tasks,
         max_active_runs=row.max_active_runs,
-        import_error_at=_seconds(error_at),
+        import_error_at=in_seconds(error_at),
     )
-
-
-def _pool(session: Any, row: Any, may_see: Callable[[str], bool]) -> AirflowPool | None:
-    """Return the slots of the task's pool, taken as Airflow counts them."""
-    if row.slots is None:
-        return None
-    states = (*AT_WORK, TaskInstanceState.DEFERRED) if row.include_deferred else AT_WORK
-    ti = TaskInstance
-    by_dag = session.execute(
-        select(ti.dag_id, func.sum(ti.pool_slots), func.min(ti.start_date))
-        .where(ti.pool == row.pool, ti.state.in_(states))
-        .group_by(ti.dag_id)
-    ).all()
-    largest = sorted(by_dag, key=lambda each: -int(each[1]))[:HOLDERS]
-    return AirflowPool(
-        slots=row.slots,
-        taken=sum(int(slots) for _, slots, _ in by_dag),
-        holders={dag: int(slots) for dag, slots, _ in largest if may_see(dag)},
-        since=min((t for t in (_seconds(since) for *_, since in by_dag) if t is not None), default=None),
-    )
-
-
-def _place(session: Any, row: Any) -> Place | None:
-    """Return the task's place by the time at which each was queued: no message is read for it."""
-    if row.queued_dttm is None:
-        return None
-    ti = TaskInstance
-    is_before = or_(ti.queued_dttm < row.queued_dttm, and_(ti.queued_dttm == row.queued_dttm, ti.id < row.id))
-    queued = (ti.state == TaskInstanceState.QUEUED, ti.queue == row.queue)
-    before, all_of_them = session.execute(
-        select(func.count().filter(is_before), func.count()).select_from(ti).where(*queued)
-    ).one()
-    return Place(ahead=before, queued=all_of_them)
-
-
-def _trigger(session: Any, row: Any) -> Trigger | None:
-    from airflow.jobs.job import Job
-
-    trigger = session.execute(
-        select(TriggerModel.classpath, TriggerModel.created_date, Job.latest_heartbeat)
-        .outerjoin(Job, Job.id == TriggerModel.triggerer_id)
-        .where(TriggerModel.id == row.trigger_id)
-    ).one_or_none()
-    if trigger is None:
-        return None
-    return Trigger(
-        name=trigger.classpath,
-        created_at=_seconds(trigger.created_date),
-        heartbeat_at=_seconds(trigger.latest_heartbeat),
-    )
-
-
-def _events(session: Any, key: Key) -> tuple[Event, ...]:
-    """Return the last lines of the audit log about the task instance and about its run."""
-    of_task = and_(Log.task_id == key.task, or_(Log.map_index == key.map_index, Log.map_index.is_(None)))
-    found = session.execute(
-        select(Log.dttm, Log.event, Log.extra, Log.try_number, Log.task_id)
-        .where(Log.dag_id == key.dag, Log.run_id == key.run, or_(of_task, Log.task_id.is_(None)))
-        .order_by((Log.id + 0).desc())  # a sum, or the whole log would be read backwards for a few lines
-        .limit(MOST_EVENTS)
-    ).all()
-    return tuple(
-        Event(
-            t=_seconds(each.dttm) or 0.0,
-            name=each.event,
-            text=each.extra or "",
-            try_number=each.try_number,
-            is_of_run=each.task_id is None,
-        )
-        for each in reversed(found)
-    )
-
-
-def _seconds(at: datetime | None) -> float | None:
-    """Return seconds since the epoch. Every column here has a time zone, but the trigger's timeout of a past try."""
-    return None if at is None else at.timestamp()

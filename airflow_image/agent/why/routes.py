@@ -23,7 +23,8 @@ from sqlalchemy.exc import SQLAlchemyError
 from agent import variables
 from agent.broker import Outage, connect
 from agent.why import fleet_reading
-from agent.why.database import Found, Key, read
+from agent.why.around import Key
+from agent.why.database import Found, read
 from agent.why.facts import Known
 from agent.why.telling import tell
 from fleet.pools import POOLS, Pool, read_pools
