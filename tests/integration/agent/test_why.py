@@ -156,3 +156,12 @@ def _contents(webserver: Webserver) -> dict[str, list[Any]]:
     tables = ("task_instance", "task_instance_history", "dag_run", "xcom", "log", "task_reschedule")
     with contextlib.closing(sqlite3.connect(webserver.log.parent / "airflow.db")) as database:
         return {name: database.execute(f"select * from {name}").fetchall() for name in tables}  # noqa: S608
+
+
+def test_a_task_that_someone_set_to_failed_says_so(webserver: Webserver) -> None:
+    path = "/api/v2/dags/many/dagRuns/before/taskInstances/first"
+    headers = {"Authorization": f"Bearer {webserver.token('op')}"}
+    answer = httpx.patch(webserver.url + path, json={"new_state": "failed"}, headers=headers, timeout=60)
+    assert answer.status_code == 200, answer.text
+    found = story(webserver, "many", "first", "before")
+    assert found["cause"] == "by_hand", found
