@@ -30,8 +30,8 @@ from fleet.worker_price import WorkerSize, read_sizes
 
 log = logging.getLogger(__name__)
 
-# Each takes some 300 bytes. The forecaster has 200 MiB in the smallest ECS task.
-MOST_TRIES = 100_000
+# Each takes some 600 bytes while it is read. The forecaster has 176 MiB in the smallest ECS task.
+MOST_TRIES = 20_000
 # Beside the scheduler, with less priority.
 BUDGET_S = 3.0
 
