@@ -13,8 +13,11 @@ from typing import Any
 SUCCESS, FAILED, RETRY = "success", "failed", "up_for_retry"
 
 
-def install() -> None:
-    """Count in this process. Raises AttributeError if Airflow tells its webserver of ends in another way."""
+def install(*, is_counting: bool, note: Callable[[Any], None] | None = None) -> None:
+    """Count in this process, and pass the row of each task that ends to `note`.
+
+    Raises AttributeError if Airflow tells its webserver of ends in another way.
+    """
     from airflow._shared.observability.metrics import stats
     from airflow.api_fastapi.execution_api.routes import task_instances
 
@@ -22,8 +25,10 @@ def install() -> None:
 
     def count_and_emit(ti: Any, state: Any) -> None:
         # Airflow catches what this raises.
-        if ti is not None:
+        if ti is not None and is_counting:
             count(stats, ti, state=str(getattr(state, "value", state)), now=datetime.now(UTC))
+        if ti is not None and note is not None:
+            note(ti)
         emit(ti, state)
 
     task_instances._emit_task_span = count_and_emit

@@ -53,6 +53,16 @@ def read_telemetry(endpoint: str) -> Telemetry:
     return Telemetry(series=tuple(_series(told["series"])), spans=told["spans"], requests=told["requests"])
 
 
+def spoil(endpoint: str, trouble: int | str | None) -> None:
+    """Let the endpoints answer with a status, or hang, until the next call; None: answer as they should.
+
+    Raises OSError.
+    """
+    request = urllib.request.Request(endpoint + TELEMETRY_PATH, data=json.dumps(trouble).encode())  # noqa: S310
+    with urllib.request.urlopen(request, timeout=TIMEOUT_S):  # noqa: S310 - the embedded API
+        pass
+
+
 def _series(told: Iterable[Mapping[str, Any]]) -> Iterable[Series]:
     for each in told:
         points = [(float(t), float(value), count) for t, value, count in each["points"]]

@@ -39,6 +39,7 @@ def test_the_demo_scales_out_and_in_and_kills_nothing(command: Callable[..., Com
     said = ("airflow.ti.finish", "airflow.executor.running_tasks", "airflow.dagbag_size", "airflow.triggers.running")
     assert {name for name in said if name not in page} == set()
     assert "One DAG run as a trace" in page
+    assert "autoscaler.worker: 1 -&gt; " in page  # why its tasks waited
     assert (demo.state / "demo.png").read_bytes().startswith(b"\x89PNG")
     svg = ElementTree.parse(demo.state / "demo.svg")  # noqa: S314 - made by the demo
     drawn = "".join(svg.getroot().itertext()).replace("\xa0", " ")

@@ -16,11 +16,13 @@ from agent import variables
 from agent.identity import read_identity
 from agent.versions import CodeWatch
 from agent.web.first_requests import answer_each_kind
+from agent.web.late_tasks import late_tasks
 from agent.web.latency import Latency
 from agent.web.listeners import Application, Listener, Listeners
 from agent.web.paths import UI_PAGES
+from fleet.pools import POOLS
 from telemetry import names, tasks
-from telemetry.settings import SENT
+from telemetry.settings import SENT, SHARE
 
 EXECUTION = "execution"
 FLEET = "fleet"
@@ -35,8 +37,7 @@ def make() -> Application:
     public, internal = int(os.environ[variables.PUBLIC_PORT]), int(os.environ[variables.PORT])
     core, execution = create_app(apps="core"), create_app(apps=EXECUTION)
     _add_version(execution)
-    if os.environ.get(SENT, names.NONE) != names.NONE:
-        tasks.install()
+    _watch_tasks()
     latency = Latency(execution)
     lifespans = (*(_lifespan(app) for app in (core, execution)), latency.reporting)
 
@@ -50,6 +51,16 @@ def make() -> Application:
         lifespans=lifespans,
         ready=ready,
     )
+
+
+def _watch_tasks() -> None:
+    """Count the tasks that end, and show in traces why they waited, as far as metrics and traces are on."""
+    is_counting, is_tracing = os.environ.get(SENT, names.NONE) != names.NONE, float(os.environ.get(SHARE) or 0) > 0
+    late = late_tasks(pools=os.environ[POOLS], reader_url=os.environ[variables.READER_URL]) if is_tracing else None
+    if late is not None:
+        late.start()
+    if is_counting or late is not None:
+        tasks.install(is_counting=is_counting, note=late.note if late is not None else None)
 
 
 def _lifespan(app: FastAPI) -> Any:

@@ -88,7 +88,9 @@ class Figures:
     other_share: float
 
 
-class _Measuring:
+class Measuring:
+    """Measures one webserver."""
+
     def __init__(self, stage: Stage, server: Webserver, api: Api) -> None:
         self._stage, self._server, self._api = stage, server, api
         self.other_shares: list[float] = []
@@ -161,11 +163,11 @@ def measure(say: Callable[[str], None]) -> Figures:
     with prepared_stage() as stage:
         say("one process, a heartbeat a second")
         with stage.webserver(1) as (server, api):
-            former = _Measuring(stage, server, api)
+            former = Measuring(stage, server, api)
             before = Served(processes=1, beats=former.beats(), running=former.running(every_second))
         say(f"{processes} processes, the heartbeats of today")
         with stage.webserver(processes) as (server, api):
-            present = _Measuring(stage, server, api)
+            present = Measuring(stage, server, api)
             now = Served(processes=processes, beats=present.beats(), running=present.running(of_today))
             cycle_ms = present.cycle_ms()
         say("the other processes of Airflow")

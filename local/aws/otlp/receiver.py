@@ -9,6 +9,7 @@ import threading
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict
+from http import HTTPStatus
 from typing import Any
 
 from local.aws.otlp.messages import Point, Span, points_of, spans_of
@@ -16,6 +17,8 @@ from local.aws.otlp.wire import BadMessage, Message
 
 TELEMETRY_PATH = "/local/telemetry"  # a path of no AWS service, at which the local stack asks what was sent
 PROTOBUF = "application/x-protobuf"
+HANGS = "hangs"  # instead of a status: requests are accepted, and not answered
+LONGEST_HANG_S = 30.0
 # X-Ray's limit of a request, as AWS documents it; of metrics the same one is taken.
 MOST_BYTES = 5 * 1024 * 1024
 MOST_SERIES, MOST_POINTS, MOST_SPANS = 20_000, 720, 5_000
@@ -92,6 +95,8 @@ class Receiver:
 
     def __init__(self, application: Application) -> None:
         self._application, self.received = application, Received()
+        self._trouble: int | str | None = None
+        self._is_mended = threading.Event()
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
         """Answer a request that was let through."""
@@ -99,6 +104,10 @@ class Receiver:
         if path not in PATHS or environ["REQUEST_METHOD"] != "POST":
             answer: Iterable[bytes] = self._application(environ, start_response)
             return answer
+        if self._trouble == HANGS:
+            self._is_mended.wait(LONGEST_HANG_S)
+        elif self._trouble is not None:
+            return _answer(start_response, f"{self._trouble} {HTTPStatus(int(self._trouble)).phrase}", b"")
         if PROTOBUF not in environ.get("CONTENT_TYPE", ""):
             return _answer(start_response, "415 Unsupported Media Type", b"only application/x-protobuf is decoded here")
         try:
@@ -107,8 +116,14 @@ class Receiver:
             return _answer(start_response, "400 Bad Request", str(error).encode())
         return _answer(start_response, "200 OK", b"")
 
-    def tell(self, _environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
-        """Answer what was sent, as JSON."""
+    def tell(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+        """Answer what was sent, as JSON. A POST says what is wrong from now on: HANGS, a status, or null."""
+        if environ["REQUEST_METHOD"] == "POST":
+            self._trouble = json.loads(_body_of(environ))
+            if self._trouble is None:
+                self._is_mended.set()
+            else:
+                self._is_mended.clear()
         return _answer(start_response, "200 OK", json.dumps(self.received.told()).encode(), kind="application/json")
 
 

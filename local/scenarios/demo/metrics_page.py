@@ -22,6 +22,7 @@ GROUPS = (
 )
 SPARK_WIDTH, SPARK_HEIGHT = 180, 26
 TRACE_WIDTH, BAR_HEIGHT, MOST_BARS = 760, 5, 150
+DECISION = "autoscaler."  # how the names of spans begin that agent.web.late_tasks adds
 HISTOGRAMS = (HISTOGRAM, EXPONENTIAL_HISTOGRAM)
 STYLE = """
 :root { color-scheme: light dark; --line: #d0d7de; --dim: #656d76; --ink: #4e79a7; --bad: #c0392b; --mark: #f28e2b }
@@ -36,7 +37,7 @@ td, th { padding: .2rem .6rem .2rem 0; border-bottom: 1px solid var(--line) }
 td.name { font-family: ui-monospace, monospace; font-size: 12.5px } td.source { color: var(--dim) }
 td.value { text-align: right; padding-right: 1rem; white-space: nowrap; font-variant-numeric: tabular-nums }
 svg { display: block } polyline { fill: none; stroke: var(--ink); stroke-width: 1.5 }
-.run { fill: var(--ink) } .bad { fill: var(--bad) } .mark { fill: var(--mark) }
+.run { fill: var(--ink) } .bad { fill: var(--bad) } .mark { stroke: var(--mark); stroke-width: 2 }
 """
 
 
@@ -104,7 +105,9 @@ def _trace(spans: Sequence[Mapping[str, Any]]) -> str:
     if not runs:
         return ""
     run = max(runs, key=lambda span: float(span["end"]) - float(span["start"]))
-    members = sorted((s for s in spans if s["trace"] == run["trace"]), key=lambda s: (s["start"], s["end"]))
+    of_run = sorted((s for s in spans if s["trace"] == run["trace"]), key=lambda s: (s["start"], s["end"]))
+    decisions = [span for span in of_run if span["name"].startswith(DECISION)]
+    members = [span for span in of_run if span not in decisions]
     shown, began = members[:MOST_BARS], min(s["start"] for s in members)
     scale = TRACE_WIDTH / max(max(s["end"] for s in members) - began, 0.001)
     bars = "".join(_bar(span, index, began=began, scale=scale) for index, span in enumerate(shown))
@@ -113,9 +116,23 @@ def _trace(spans: Sequence[Mapping[str, Any]]) -> str:
     rest = f", the first {MOST_BARS} of them" if len(members) > MOST_BARS else ""
     return (
         f"<h2>One DAG run as a trace</h2><p>{escape(str(run['name']))}: {len(members)} spans{rest}, from {at} UTC, "
-        f"{run['end'] - run['start']:.1f} s. Each bar is a task, from being queued to its end; a red one failed.</p>"
-        f'<svg width="{TRACE_WIDTH}" height="{height}" role="img">{bars}</svg>'
+        f"{run['end'] - run['start']:.1f} s. Each bar is a task, from being queued to its end; a red one failed. "
+        "Lines are what the autoscaler decided while tasks waited.</p>"
+        f'<svg width="{TRACE_WIDTH}" height="{height}" role="img">{bars}'
+        f"{''.join(_mark(d, began=began, scale=scale, height=height) for d in decisions)}</svg>"
+        f"<ul>{''.join(_reason(d, began=began) for d in decisions)}</ul>"
     )
+
+
+def _mark(span: Mapping[str, Any], *, began: float, scale: float, height: int) -> str:
+    x = f"{(span['start'] - began) * scale:.1f}"
+    title = f"<title>{escape(str(span['name']))}</title>"
+    return f'<line class="mark" x1="{x}" x2="{x}" y1="0" y2="{height}">{title}</line>'
+
+
+def _reason(span: Mapping[str, Any], *, began: float) -> str:
+    said = f"{span['start'] - began:.1f} s: {span['name']}: {span['attributes'].get('fleet.reason', '')}"
+    return f"<li>{escape(said)}</li>"
 
 
 def _bar(span: Mapping[str, Any], index: int, *, began: float, scale: float) -> str:

@@ -35,6 +35,7 @@ from local.scenarios.faults.retirement import retire
 from local.scenarios.faults.scaling import flip_orders, lower_count, run_second_autoscaler
 from local.scenarios.faults.sleep import put_to_sleep
 from local.scenarios.faults.starvation import FLOOD_TASKS, starve
+from local.scenarios.faults.telemetry import spoil_telemetry
 from local.scenarios.faults.ten_pools import up_with_ten_pools
 from local.scenarios.faults.trial import Trial
 from local.scenarios.faults.verdict import Verdict, judge
@@ -128,6 +129,11 @@ def faults(*, autoscaler_away_s: float = AUTOSCALER_AWAY_S, flood_tasks: int = F
             name="aws-trouble",
             what=f"AWS's answers to the functions are wrong in {len(aws.KINDS)} ways, {aws.EACH_S:.0f} s each",
             harm=aws.trouble,
+        ),
+        Fault(
+            name="telemetry",
+            what="the receiver of metrics and traces hangs, then refuses, in a burst of 120",
+            harm=spoil_telemetry,
         ),
         Fault(name="two-autoscalers", what="a second autoscaler runs at the same time", harm=run_second_autoscaler),
         Fault(

@@ -19,7 +19,7 @@ from botocore.credentials import Credentials as Keys
 
 from local.aws.iam.sessions import TASKS, Credentials, RoleSession, Service
 from local.aws.otlp.receiver import PROTOBUF
-from local.stack.telemetry import Telemetry, read_telemetry
+from local.stack.telemetry import Telemetry, read_telemetry, spoil
 from project import paths
 from telemetry import names
 from tests.support.airflows_python import AIRFLOWS_PYTHON, IMAGE, needs_airflow
@@ -157,6 +157,15 @@ def test_what_is_no_message_is_a_bad_request(api: AwsApi, body: bytes, said: str
     status, answer = post(api, "/v1/metrics", body, **signed(api, "/v1/metrics", body, who))
     assert status == 400, answer
     assert said in answer
+
+
+@pytest.mark.parametrize("status", [403, 429, 500])
+def test_the_endpoints_can_be_told_to_refuse(api: AwsApi, status: int) -> None:
+    who, endpoint = keys(credentials_of(api, METRICS)), f"http://localhost:{api.port}"
+    spoil(endpoint, status)
+    assert post(api, "/v1/metrics", b"", **signed(api, "/v1/metrics", b"", who))[0] == status
+    spoil(endpoint, None)
+    assert post(api, "/v1/metrics", b"", **signed(api, "/v1/metrics", b"", who))[0] == 200
 
 
 def test_a_packed_request_is_unpacked_up_to_a_limit(api: AwsApi) -> None:

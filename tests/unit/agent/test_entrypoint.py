@@ -378,9 +378,9 @@ def test_an_operators_own_setting_beats_a_default() -> None:
         ("1024", "942", "1"),
         ("1536", "3768", "1"),
         ("2048", "942", "2"),
-        ("4096", "942", "2"),  # (942 - 100) / 325
+        ("4096", "942", "2"),  # (942 - 100) / 337
         ("4096", "1884", "4"),
-        ("16384", "3768", "11"),
+        ("16384", "3768", "10"),
     ],
 )
 def test_the_webserver_has_a_process_for_each_vcpu_if_its_memory_suffices(
@@ -390,7 +390,7 @@ def test_the_webserver_has_a_process_for_each_vcpu_if_its_memory_suffices(
 
 
 def test_an_operators_own_number_of_processes_beats_the_default_if_it_fits() -> None:
-    assert composed("webserver", AIRFLOW__API__WORKERS="11")["AIRFLOW__API__WORKERS"] == "11"
+    assert composed("webserver", AIRFLOW__API__WORKERS="10")["AIRFLOW__API__WORKERS"] == "10"
 
 
 def test_an_operators_forecast_settings_reach_the_forecaster() -> None:
@@ -472,7 +472,7 @@ def test_a_broker_without_tls_gets_no_tls_settings() -> None:
         ("forecaster", "WORKER_PROCESSOR", "sparc", "WORKER_PROCESSOR is 'sparc', not X86_64 or ARM64"),
         ("webserver", "SESSION_MINUTES", "soon", "SESSION_MINUTES is 'soon', not a number of minutes"),
         ("webserver", "MEMORY_MIB", "4 GB", "MEMORY_MIB is '4 GB', not a number"),
-        ("webserver", "AIRFLOW__API__WORKERS", "12", "AIRFLOW__API__WORKERS is 12, and 3768 MiB suffice for 1 to 11"),
+        ("webserver", "AIRFLOW__API__WORKERS", "12", "AIRFLOW__API__WORKERS is 12, and 3768 MiB suffice for 1 to 10"),
         ("webserver", "AIRFLOW__API__WORKERS", "0", "AIRFLOW__API__WORKERS is 0, and 3768 MiB"),
         ("scheduler", "POOLS", "{", "POOLS is not JSON"),
         ("scheduler", "POOLS", "[]", "at least one pool"),

@@ -77,6 +77,7 @@ def test_the_longest_run_is_drawn_with_its_tasks() -> None:
         span("dag_run.long", start=10.0, end=20.0, parent=""),
         span("task_run.ok", start=10.0, end=15.0),
         span("task_run.bad", start=12.0, end=15.0, is_error=True),
+        span("autoscaler.worker: 1 -> 4", start=11.0, end=11.0, attributes={"fleet.reason": "6 tasks need 4 workers"}),
         span("task_run.other", start=0.0, end=1.0, trace="a"),
     ]
     page = render(Telemetry(series=[], spans=spans, requests={}), title="t")
@@ -84,6 +85,8 @@ def test_the_longest_run_is_drawn_with_its_tasks() -> None:
     assert page.count("<rect") == 3
     assert page.count('class="bad"') == 1
     assert "task_run.other" not in page
+    assert page.count("<line") == 1
+    assert "1.0 s: autoscaler.worker: 1 -&gt; 4: 6 tasks need 4 workers" in page
 
 
 @pytest.mark.parametrize("values", [[], [1.0]])
