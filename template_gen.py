@@ -29,6 +29,7 @@ from stack.sections.events import add_events, let_send
 from stack.sections.flower import add_flower, add_flower_choice
 from stack.sections.foundation import Foundation
 from stack.sections.functions import add_functions
+from stack.sections.log_queries import add_log_queries
 from stack.sections.logs import add_access_logs, add_flow_logs, add_logs
 from stack.sections.machines import add_machines
 from stack.sections.network import add_network
@@ -106,6 +107,7 @@ def build(declared: Sequence[DeclaredPool] = POOLS) -> RecordedTemplate:
     let_send(t, events, airflow=airflow.role)
     workers = add_workers(t, base=base, airflow=airflow, pools=pools)
     of_tasks = {pool: defined.role for pool, defined in workers.defined.items()}
+    add_log_queries(t, airflow=airflow.log_group, workers=[defined.log_group for defined in workers.defined.values()])
     let_notify(t, notifications, airflow=airflow.role, tasks=list(of_tasks.values()))
     limit_xcoms(t, base.xcoms, writers=of_tasks)
     flower = add_flower(t, base=base, balancer=balancer, condition=has_flower)

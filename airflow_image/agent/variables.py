@@ -68,6 +68,9 @@ XCOM_BUCKET = "XCOM_BUCKET"
 XCOM_PREFIX = "XCOM_PREFIX"  # the pool's name, in the runner only, as the threshold; 0 for no XCom
 XCOM_THRESHOLD_KIB = "XCOM_THRESHOLD_KIB"
 
+# How much of a task's log is copied to the container's output, see agent.runner.log_copy. Given by the task definition.
+TASK_LOG_COPY = "TASK_LOG_COPY"
+
 # Of the process that sends events, see agent.events. Given by the task definition, the first to `migrate` as well.
 EVENT_BUS = "EVENT_BUS"  # an ARN; empty for none
 STACK_NAME = "STACK_NAME"

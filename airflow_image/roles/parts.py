@@ -13,6 +13,7 @@ from urllib.parse import quote
 
 from agent import variables
 from agent.broker import patience_s
+from agent.runner import log_copy
 from fleet import access
 from fleet.pools import POOLS, find_pool, read_pools, total_slots
 from machines.rules import parse_rules
@@ -217,6 +218,8 @@ def _worker_settings(given: Variables) -> Settings:
 
 
 def _runner_settings(given: Variables) -> Settings:
+    if (choice := given.get(variables.TASK_LOG_COPY) or log_copy.NONE) not in log_copy.CHOICES:
+        raise ConfigurationError(f"{variables.TASK_LOG_COPY} is {choice!r}, not one of {', '.join(log_copy.CHOICES)}")
     return {
         "AIRFLOW__WORKERS__MIN_HEARTBEAT_INTERVAL": str(MIN_HEARTBEAT_INTERVAL_S),
         "AIRFLOW__WORKERS__EXECUTION_API_RETRIES": str(EXECUTION_API_ATTEMPTS),

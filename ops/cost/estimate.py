@@ -11,7 +11,7 @@ from typing import Any
 
 from ops.cost import prices
 from ops.cost.fargate import containers_of, price_service
-from ops.cost.load import Load
+from ops.cost.load import LOG_KB_A_TASK, Load
 from ops.cost.telemetry import price_telemetry
 
 FREE = frozenset(
@@ -27,7 +27,8 @@ FREE = frozenset(
         *("AWS::ElasticLoadBalancingV2::ListenerRule", "AWS::ElasticLoadBalancingV2::TargetGroup"),
         *("AWS::Events::Rule", "AWS::IAM::ManagedPolicy", "AWS::IAM::Policy", "AWS::IAM::Role", "AWS::KMS::Alias"),
         *("AWS::Lambda::EventInvokeConfig", "AWS::Lambda::Permission", "AWS::Logs::LogGroup"),
-        *("AWS::Logs::MetricFilter", "AWS::RDS::DBParameterGroup", "AWS::RDS::DBSubnetGroup", "AWS::S3::BucketPolicy"),
+        *("AWS::Logs::MetricFilter", "AWS::Logs::QueryDefinition"),
+        *("AWS::RDS::DBParameterGroup", "AWS::RDS::DBSubnetGroup", "AWS::S3::BucketPolicy"),
         *("AWS::SNS::Subscription", "AWS::SNS::Topic", "AWS::SNS::TopicPolicy"),
         *("AWS::ECS::ClusterCapacityProviderAssociations", "AWS::ServiceDiscovery::Service"),
         "AWS::Scheduler::Schedule",  # 14 million calls a month are free
@@ -40,6 +41,9 @@ AUTOSCALER, VERSION_CHECK = "autoscaler", "version_check"
 FUNCTION_BUSY_S = {AUTOSCALER: 60.0, VERSION_CHECK: 2.0, "sleeper": 2.0, "retirement": 2.0 / 60}
 # Metrics that the autoscaler publishes, of the fleet and of each pool, and the version check, of Airflow's work.
 FLEET_METRICS, POOL_METRICS, WORK_METRICS = 6, 12, 11
+TASK_LOG_COPY, NO_COPY = "TASK_LOG_COPY", "none"
+# Of each task, what is copied: its log, or the line that sums up, without the errors.
+COPIED_KB = {"all": LOG_KB_A_TASK, "errors": 0.3}
 EVENTS = "events"  # the container that sends state changes
 # Metrics of Container Insights: of the cluster, and of each service.
 CLUSTER_METRICS, SERVICE_METRICS = 4, 11
@@ -145,6 +149,11 @@ def _bucket(p: Resource, template: Template, load: Load) -> Priced:
 
 def _service(p: Resource, template: Template, load: Load) -> Priced:
     yield from price_service(p, template, load)
+    for container in containers_of(p, template).values():
+        if (choice := container.get(TASK_LOG_COPY, NO_COPY)) != NO_COPY:
+            # All tasks go to the first pool, as in ops.cost.fargate.
+            gb = load.tasks_a_month * COPIED_KB[choice] / 1_000_000
+            yield f"{gb:.1f} GB of task logs copied to CloudWatch", gb * prices.LOGS_GB
     if EVENTS in containers_of(p, template):
         million = load.events_a_month / 1_000_000
         yield f"{million:.1f} million events on the bus", million * prices.EVENTS_MILLION

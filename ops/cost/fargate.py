@@ -99,10 +99,10 @@ def _size(definition: Properties) -> tuple[float, float, str]:
     )
 
 
-def containers_of(p: Properties, template: Mapping[str, Any]) -> list[str]:
-    """List the names of the containers of a service's ECS tasks."""
+def containers_of(p: Properties, template: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """Return the plain variables of each container of a service's ECS tasks, by the containers' names."""
     definition = template["Resources"][_definition(p, template)]["Properties"]
-    return [container["Name"] for container in definition["ContainerDefinitions"]]
+    return {container["Name"]: _environment(container) for container in definition["ContainerDefinitions"]}
 
 
 def split(tasks: float, strategy: Any) -> Split:

@@ -37,12 +37,16 @@ class Load:
         return min(max(busy_slots / SLOTS_IN_USE / concurrency, least * self.awake), most * self.awake)
 
     @property
+    def tasks_a_month(self) -> float:
+        return self.tasks_a_day * DAYS_A_MONTH
+
+    @property
     def log_gb_a_month(self) -> float:
-        return self.tasks_a_day * DAYS_A_MONTH * LOG_KB_A_TASK / 1_000_000
+        return self.tasks_a_month * LOG_KB_A_TASK / 1_000_000
 
     @property
     def events_a_month(self) -> float:
-        return self.tasks_a_day * DAYS_A_MONTH * EVENTS_A_TASK
+        return self.tasks_a_month * EVENTS_A_TASK
 
 
 IDLE = Load(tasks_a_day=0, task_s=0.0)

@@ -78,6 +78,9 @@ METRIC_MONTH = 0.30
 OTEL_METRICS_GB = 0.50
 OTEL_SPANS_GB = 0.35
 
+# CloudWatch Logs, by what is written. Checked with the metrics.
+LOGS_GB = 0.50
+
 # aws.amazon.com/eventbridge/pricing: events of one's own, up to 64 KB each. Checked:
 # cloudburn.io/blog/amazon-eventbridge-pricing.
 EVENTS_MILLION = 1.00

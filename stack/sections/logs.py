@@ -15,6 +15,7 @@ from stack.sections.network import Network
 from stack.sections.settings import LOGS_GROUP
 
 TASK_LOG_PREFIX = "logs"  # the image composes s3://<LOG_BUCKET>/logs
+TASK_LOG_COPIES = ("none", "errors", "all")  # of agent.runner.log_copy, which cannot be imported here; a test compares
 BALANCER_PREFIX = "balancer"
 BUCKET_PREFIX = "bucket/"
 NETWORK_PREFIX = "network"
@@ -35,12 +36,16 @@ class AccessLogs:
 
 @dataclass(frozen=True, kw_only=True)
 class Logs:
-    """The bucket of task logs, below `prefix`; `access` is that of access logs. `days`: how long task logs are kept."""
+    """The bucket of task logs, below `prefix`; `access` is that of access logs. `days`: how long task logs are kept.
+
+    `copied`: which of their lines are copied to the workers' container logs.
+    """
 
     bucket: Bucket
     prefix: str
     access: Bucket
     days: Ref
+    copied: Ref
 
 
 def add_access_logs(t: Template) -> AccessLogs:
@@ -91,6 +96,14 @@ def add_logs(t: Template, *, settings: Settings, access_logs: AccessLogs) -> Log
         constraint=Between(low=1, high=3650),
         default=180,
     )
+    copied = FormGroup(t, LOGS_GROUP).add(
+        "TaskLogCopy",
+        label="Task logs in CloudWatch",
+        description="Which lines of task logs are copied to CloudWatch Logs, where they can be searched: none, errors "
+        "(and warnings), or all. The bucket has all of them in any case.",
+        constraint=OneOf(values=TASK_LOG_COPIES),
+        default=TASK_LOG_COPIES[0],
+    )
     encryption = ServerSideEncryptionByDefault(SSEAlgorithm="aws:kms", KMSMasterKeyID=settings.key_arn)
     bucket = add_bucket(t, "LogBucket", days=Ref(days), encryption=encryption)
     log_requests(bucket, access_logs)
@@ -98,7 +111,7 @@ def add_logs(t: Template, *, settings: Settings, access_logs: AccessLogs) -> Log
     bucket.ObjectLockEnabled = True
     add_bucket_policy(t, "LogBucketPolicy", bucket=bucket)
     t.add_output(Output("LogBucketName", Description="Bucket with the logs of Airflow's tasks.", Value=Ref(bucket)))
-    return Logs(bucket=bucket, prefix=TASK_LOG_PREFIX, access=access_logs.bucket, days=Ref(days))
+    return Logs(bucket=bucket, prefix=TASK_LOG_PREFIX, access=access_logs.bucket, days=Ref(days), copied=Ref(copied))
 
 
 def add_flow_logs(t: Template, *, network: Network, access_logs: AccessLogs) -> None:

@@ -101,6 +101,7 @@ def _add_pool(t: Template, *, base: Foundation, airflow: Airflow, sized: SizedPo
         environment={
             **airflow.connections.for_tasks,
             **base.xcoms.writers_environment(pool.name),
+            "TASK_LOG_COPY": base.logs.copied,
             # It ends the task that takes the most before the kernel ends any process.
             "MEMORY_MIB": FindInMap(MEMORY_MAPPING, sized.size.memory_mib, "Runner"),
         },

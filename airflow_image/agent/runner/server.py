@@ -264,7 +264,7 @@ def main() -> None:
     from airflow.configuration import conf
     from airflow.executors.base_executor import BaseExecutor
 
-    from agent.runner import decoders, huge_pages, loggers, memory_report, obsolete, pace, trial, uploads
+    from agent.runner import decoders, huge_pages, log_copy, loggers, memory_report, obsolete, pace, trial, uploads
     from agent.runner.preload import preload, steps
     from agent.runner.task import AirflowTask
 
@@ -273,6 +273,7 @@ def main() -> None:
     obsolete.install()
     decoders.install()
     uploads.install()
+    log_copy.install(os.environ)
     loggers.install()
     tasks = EarlyTask(AirflowTask(folder))
     tasks.install()

@@ -1,4 +1,4 @@
-"""Runs a DAG on a stack that sends events to the default bus; writes what a rule's queue got.
+"""Runs a DAG on a stack that sends events and copies task logs; writes what a rule's queue and the logs got.
 
 Usage: python -m tests.acceptance.events.stage RESULTS
 """
@@ -12,6 +12,7 @@ from typing import Any
 
 from local.stack.rest_api import ADMIN, Airflow
 from local.stack.up import Stack, up
+from project import paths
 from project.waiting import wait_until
 from tests.support.staged import image_with, perform, say
 
@@ -24,7 +25,7 @@ PARSE_TIMEOUT_S, RUN_TIMEOUT_S, ARRIVAL_TIMEOUT_S = 120, 240, 60
 def main(results: Path) -> None:
     """Bring the stack up, run the DAG, write the events and what the tasks logged."""
     source = image_with(DAGS, "events-image")
-    with up(say, warn=say, source=source, overrides={"EventBus": "default"}) as stack:
+    with up(say, warn=say, source=source, overrides={"EventBus": "default", "TaskLogCopy": "all"}) as stack:
         queue = _follow(stack)
         with contextlib.closing(Airflow(stack.webserver_url, user=ADMIN, password=stack.password)) as airflow:
             airflow.wait_for_dag(DAG, timeout_s=PARSE_TIMEOUT_S)
@@ -42,6 +43,7 @@ def main(results: Path) -> None:
                 "received": received,
                 "logs": {each["task_id"]: airflow.log(each) for each in instances},
                 "refused": stack.refusals.seen(),
+                "copied": _copied(),
             }
     results.write_text(json.dumps(found, indent=2))
 
@@ -65,6 +67,13 @@ def _has_end(stack: Stack, queue: str, received: list[dict[str, Any]], *, run: s
             stack.clients.sqs.delete_message(QueueUrl=queue, ReceiptHandle=message["ReceiptHandle"])
     details = [event["detail"] for event in received]
     return any(each["run_id"] == run and "task_id" not in each and each["state"] in ENDED for each in details)
+
+
+def _copied() -> list[dict[str, Any]]:
+    """Return the lines of task logs among all that the runners have written, which the log driver takes on AWS."""
+    texts = (path.read_text(errors="replace") for path in paths.LOGS.glob("*/runner-*.log"))
+    lines = (line for text in texts for line in text.splitlines() if line.startswith('{"log": "airflow-task"'))
+    return [json.loads(line) for line in lines]
 
 
 if __name__ == "__main__":

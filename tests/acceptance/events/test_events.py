@@ -1,4 +1,4 @@
-"""A rule's target gets the events of a real run on the running stack with IAM, and no task can forge one."""
+"""Events of a real run reach a rule's target on the running stack with IAM, and task logs the container's log."""
 
 from __future__ import annotations
 
@@ -57,3 +57,12 @@ def test_a_task_cannot_forge_one(results: Any) -> None:
     (refusal,) = results["refused"]
     assert "WorkerTaskRole" in refusal
     assert "forged" not in json.dumps(results["received"])
+
+
+def test_each_try_of_a_task_is_in_the_container_log_of_its_worker_with_its_names(results: Any) -> None:
+    assert {(each["dag_id"], each["run_id"]) for each in results["copied"]} == {("followed", results["run"])}
+    ended = {(each["task_id"], each["try_number"]) for each in results["copied"] if each["message"] == "end of the log"}
+    assert ended == {("tried", 1), ("tried", 2), ("forging", 1), ("last", 1)}
+    failed = [each for each in results["copied"] if "the first try" in each.get("error", "")]
+    assert {(each["task_id"], each["try_number"], each["level"]) for each in failed} == {("tried", 1, "error")}
+    assert "tried" in results["logs"], "and the log in Airflow's UI is there as well"

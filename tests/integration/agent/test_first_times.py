@@ -1,5 +1,6 @@
 """What the runner does once, so that tasks need not: each test shows also that Airflow's processes would do it."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -182,3 +183,43 @@ def test_a_task_would_compile_patterns_without_a_rehearsal(tmp_path: Path) -> No
     """When this fails, the rehearsal of requests has become needless."""
     compiled, _ = asked(REHEARSED, home=tmp_path, REHEARSED="no")
     assert compiled > 0
+
+
+# Uploads a log as Airflow's supervisor does, and others that are none. S3 itself is not asked.
+COPIED = """
+import os, types
+from pathlib import Path
+from airflow.providers.amazon.aws.log.s3_task_handler import S3RemoteLogIO
+from agent.runner import log_copy
+written = []
+log_copy.install(os.environ, write=lambda descriptor, line: written.append(line.decode()))
+S3RemoteLogIO.write = lambda self, log, location: True
+base = Path(os.environ["AIRFLOW_HOME"])
+log = base / "dag_id=d" / "attempt=1.log"
+log.parent.mkdir()
+lines = ['{"event": "one", "level": "info"}', '{"event": "two", "level": "error"}']
+log.write_text(chr(10).join(lines))
+(base / "link.log").symlink_to("/etc/hostname")
+remote = S3RemoteLogIO(remote_base="s3://logs/base", base_log_folder=base, delete_local_copy=False)
+ti = types.SimpleNamespace(dag_id="d", run_id="r", task_id="t", map_index=-1, try_number=1)
+remote.upload("dag_id=d/attempt=1.log", ti)
+emptied = log.read_text()
+for path in ("link.log", "missing.log", "../outside.log"):
+    remote.upload(path, ti)
+remote.upload("dag_id=d/attempt=1.log", None)
+answer({"written": written, "emptied": emptied})
+"""
+
+
+@pytest.mark.parametrize(
+    ("choice", "messages"),
+    [
+        ("all", ["one", "two", "end of the log"]),
+        pytest.param("errors", ["two", "end of the log"], marks=pytest.mark.slow),
+        pytest.param("none", [], marks=pytest.mark.slow),
+    ],
+)
+def test_a_tasks_log_is_copied_once_when_it_is_uploaded(choice: str, messages: list[str], tmp_path: Path) -> None:
+    found = asked(COPIED, home=tmp_path, TASK_LOG_COPY=choice)
+    assert [json.loads(line)["message"] for line in found["written"]] == messages
+    assert found["emptied"] == ""

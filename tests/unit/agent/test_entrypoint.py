@@ -457,6 +457,7 @@ def test_a_broker_without_tls_gets_no_tls_settings() -> None:
         ("worker", "AIRFLOW__CELERY__EXTRA_CELERY_CONFIG", '{"imports": "x"}', "and its imports a list"),
         ("forecaster", "FORECAST_MINUTES", "61", "FORECAST_MINUTES is '61', not a number from 0 to 60"),
         ("forecaster", "FORECAST_MINUTES", "1.5", "FORECAST_MINUTES is '1.5', not a number"),
+        ("runner", "TASK_LOG_COPY", "some", "TASK_LOG_COPY is 'some', not one of none, errors, all"),
         ("events", "EVENT_BUS", "default", "EVENT_BUS is 'default', not the ARN of an event bus"),
         ("forecaster", "FORECAST_RUNS", "nan", "FORECAST_RUNS is 'nan', not a number"),
         ("forecaster", "FORECAST_RUNS", "many", "FORECAST_RUNS is 'many', not a number"),

@@ -211,3 +211,20 @@ def test_events_cost_a_dollar_a_million_where_there_is_a_bus() -> None:
     assert [(line.resource, line.what) for line in whats] == [("AirflowService", "1.5 million events on the bus")]
     assert whats[0].usd == pytest.approx(10_000 * 365 / 12 * 5 / 1_000_000)
     assert not [line for line in without if "bus" in line.what]
+
+
+@pytest.mark.parametrize(
+    ("choice", "expected"),
+    [
+        ("all", ["6.1 GB of task logs copied to CloudWatch"]),  # 10,000 a day of 20 KB
+        ("errors", ["0.1 GB of task logs copied to CloudWatch"]),
+        ("none", []),
+    ],
+)
+def test_a_copy_of_task_logs_costs_what_cloudwatch_takes_for_its_bytes(choice: str, expected: list[str]) -> None:
+    config = environments.load("prd")
+    template = resolve_template(parsed(), given={**config.parameters, "TaskLogCopy": choice}, region=config.region)
+    lines = estimate(template, load=Load(tasks_a_day=10_000, task_s=60.0))
+    found = [line for line in lines if "copied" in line.what]
+    assert [line.what for line in found] == expected
+    assert {line.resource for line in found} <= {"WorkerService"}

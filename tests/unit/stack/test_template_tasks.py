@@ -50,7 +50,7 @@ PLAIN = {
     ("TASK_SETTINGS",): [*CORE, "forecaster", "runner"],
     ("BASE_URL",): [*CORE, "events", "runner"],
     ("XCOM_BUCKET",): [*CORE, "runner"],
-    ("XCOM_PREFIX", "XCOM_THRESHOLD_KIB"): ["runner"],
+    ("XCOM_PREFIX", "XCOM_THRESHOLD_KIB", "TASK_LOG_COPY"): ["runner"],
     ("AIRFLOW_SETTINGS",): [*CORE, "forecaster"],
     ("GATE_MINUTES", "BROKER_PATIENCE_MINUTES"): [*CORE, "worker"],
     ("MAX_TASK_WAIT_MINUTES",): ["scheduler"],
