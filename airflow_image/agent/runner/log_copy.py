@@ -108,8 +108,9 @@ def _entry(line: bytes) -> dict[str, str] | None:
     for name, ours in (("timestamp", "time"), ("logger", "logger"), ("event", "message")):
         if name in found:
             entry[ours] = str(found[name])
-    if found.get("error_detail"):
-        entry["error"] = json.dumps(_kinds(found["error_detail"]))
+    details = found.get("error_detail") or found.get("exception")
+    if details:
+        entry["error"] = json.dumps(_kinds(details))
     return entry
 
 

@@ -185,28 +185,35 @@ def test_a_task_would_compile_patterns_without_a_rehearsal(tmp_path: Path) -> No
     assert compiled > 0
 
 
-# Uploads a log as Airflow's supervisor does, and others that are none. S3 itself is not asked.
+# Logs and uploads as Airflow's supervisor does, and then files that are no log. S3 itself is not asked.
 COPIED = """
-import os, types
+import os
 from pathlib import Path
+from uuid import uuid4
 from airflow.providers.amazon.aws.log.s3_task_handler import S3RemoteLogIO
+from airflow.sdk.api.datamodels._generated import TaskInstance
+from airflow.sdk.execution_time.supervisor import _configure_logging
+from airflow.sdk.log import load_remote_log_handler, upload_to_remote
 from agent.runner import log_copy
 written = []
 log_copy.install(os.environ, write=lambda descriptor, line: written.append(line.decode()))
 S3RemoteLogIO.write = lambda self, log, location: True
-base = Path(os.environ["AIRFLOW_HOME"])
-log = base / "dag_id=d" / "attempt=1.log"
-log.parent.mkdir()
-lines = ['{"event": "one", "level": "info"}', '{"event": "two", "level": "error"}']
-log.write_text(chr(10).join(lines))
+base = Path(os.environ["AIRFLOW__LOGGING__BASE_LOG_FOLDER"])
+path = "dag_id=d/run_id=r/task_id=t/attempt=2.log"
+logger, file = _configure_logging(path, None)
+logger.info("one")
+try:
+    raise ValueError("no fish")
+except ValueError:
+    logger.exception("two")
+file.flush()
+ti = TaskInstance(id=uuid4(), dag_id="d", run_id="r", task_id="t", try_number=2, dag_version_id=uuid4())
+upload_to_remote(logger, ti)
+emptied = (base / path).read_text()
 (base / "link.log").symlink_to("/etc/hostname")
-remote = S3RemoteLogIO(remote_base="s3://logs/base", base_log_folder=base, delete_local_copy=False)
-ti = types.SimpleNamespace(dag_id="d", run_id="r", task_id="t", map_index=-1, try_number=1)
-remote.upload("dag_id=d/attempt=1.log", ti)
-emptied = log.read_text()
-for path in ("link.log", "missing.log", "../outside.log"):
-    remote.upload(path, ti)
-remote.upload("dag_id=d/attempt=1.log", None)
+for other in ("link.log", "missing.log", "../outside.log"):
+    load_remote_log_handler().upload(other, ti)
+load_remote_log_handler().upload(path, None)
 answer({"written": written, "emptied": emptied})
 """
 
@@ -220,6 +227,16 @@ answer({"written": written, "emptied": emptied})
     ],
 )
 def test_a_tasks_log_is_copied_once_when_it_is_uploaded(choice: str, messages: list[str], tmp_path: Path) -> None:
-    found = asked(COPIED, home=tmp_path, TASK_LOG_COPY=choice)
-    assert [json.loads(line)["message"] for line in found["written"]] == messages
+    settings = {
+        "AIRFLOW__LOGGING__BASE_LOG_FOLDER": str(tmp_path / "logs"),
+        "AIRFLOW__LOGGING__REMOTE_LOGGING": "True",
+        "AIRFLOW__LOGGING__REMOTE_BASE_LOG_FOLDER": "s3://logs/base",
+        "AIRFLOW__LOGGING__REMOTE_LOG_CONN_ID": "aws_default",
+        "AIRFLOW_CONN_AWS_DEFAULT": "aws://",
+    }
+    found = asked(COPIED, home=tmp_path, TASK_LOG_COPY=choice, **settings)
+    lines = [json.loads(line) for line in found["written"]]
+    assert [line["message"] for line in lines] == messages
+    assert all((line["dag_id"], line["try_number"], line["map_index"]) == ("d", 2, -1) for line in lines)
+    assert [line["error"] for line in lines if "error" in line] == ['["ValueError: no fish"]'] * bool(lines)
     assert found["emptied"] == ""

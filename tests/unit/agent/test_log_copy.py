@@ -37,9 +37,10 @@ def test_of_errors_only_warnings_and_errors_are_copied() -> None:
     assert copies[-1]["lines"] == 5
 
 
-def test_an_exception_is_told_by_its_kind_and_text() -> None:
-    details = [{"exc_type": "ValueError", "exc_value": "no fish", "frames": [{"lineno": 1}]}]
-    (error, _) = copy([line("Task failed", level="error", error_detail=details)])
+@pytest.mark.parametrize("field", ["error_detail", "exception"])  # of a task's process, and of its supervisor
+def test_an_exception_is_told_by_its_kind_and_text(field: str) -> None:
+    details: Any = [{"exc_type": "ValueError", "exc_value": "no fish", "frames": [{"lineno": 1}]}]
+    (error, _) = copy([line("Task failed", **{"level": "error", field: details})])
     assert json.loads(error["error"]) == ["ValueError: no fish"]
 
 
