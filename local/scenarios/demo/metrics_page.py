@@ -20,7 +20,7 @@ GROUPS = (
     ("Triggers", ("trigger",)),
     ("Others", ("",)),
 )
-SPARK_WIDTH, SPARK_HEIGHT = 180, 26
+SPARK_WIDTH, SPARK_HEIGHT = 170, 26
 TRACE_WIDTH, BAR_HEIGHT, MOST_BARS = 760, 5, 150
 DECISION = "autoscaler."  # how the names of spans begin that agent.web.late_tasks adds
 HISTOGRAMS = (HISTOGRAM, EXPONENTIAL_HISTOGRAM)
@@ -30,8 +30,8 @@ body { font: 14px/1.5 system-ui, sans-serif; max-width: 1080px; margin: 2rem aut
 h1 { font-size: 1.4rem; margin-bottom: 0 } h2 { font-size: 1.05rem; margin: 1.8rem 0 .3rem }
 p { color: var(--dim); margin: .2rem 0 }
 table { border-collapse: collapse; width: 100%; table-layout: fixed }
-th:nth-child(1) { width: 34% } th:nth-child(2) { width: 22% }
-th:nth-child(3) { width: 12% } th:nth-child(4) { width: 14% }
+th:nth-child(1) { width: 34% } th:nth-child(2) { width: 20% }
+th:nth-child(3) { width: 11% } th:nth-child(4) { width: 17% }
 th { text-align: left; color: var(--dim); font-weight: 500 }
 td, th { padding: .2rem .6rem .2rem 0; border-bottom: 1px solid var(--line) }
 td.name { font-family: ui-monospace, monospace; font-size: 12.5px } td.source { color: var(--dim) }

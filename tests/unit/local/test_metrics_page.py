@@ -95,4 +95,4 @@ def test_one_value_is_no_line(values: list[float]) -> None:
 
 
 def test_a_line_that_does_not_change_is_level() -> None:
-    assert 'points="0.0,24.0 180.0,24.0"' in sparkline([5.0, 5.0])
+    assert 'points="0.0,24.0 170.0,24.0"' in sparkline([5.0, 5.0])
