@@ -36,7 +36,7 @@ class QuietPeriod:
     def lasts(self, forecast: Forecast | None, memory: Memory, *, now: float) -> bool:
         if now >= self.until:
             return False
-        present = expected_slots(forecast, memory.boots, now=now)
+        present = expected_slots(forecast, memory.boots, memory.samples, now=now)
         return present is self.expected or present == self.expected  # the first comparison saves time
 
 
@@ -59,7 +59,7 @@ def quiet_period_after(
     times = _change_times(fleet, after, queued=sum(observation.queued.values()), max_age_s=max_age_s)
     return QuietPeriod(
         until=min([time for time in times if time > observation.now - ROUNDING_S], default=math.inf) - ROUNDING_S,
-        expected=expected_slots(observation.forecast, after.boots, now=observation.now),
+        expected=expected_slots(observation.forecast, after.boots, after.samples, now=observation.now),
     )
 
 

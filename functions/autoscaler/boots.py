@@ -22,9 +22,9 @@ MAX_LAUNCHES = 64  # with no capacity for hours, launches would pile up in the m
 
 # As many tasks end during a boot as ended in the last minute; half of them is a safe estimate of the slots they free.
 SHARE_OF_ENDS = 0.5
-# Demand that has grown in the last minute goes on to grow: by half as much during a boot, as simulated. More than one
-# worker is not launched for it: a burst that is already over must not cost a multiple.
-SHARE_OF_GROWTH = 0.5
+# Demand that has grown in the last minute goes on to grow: by three quarters as much during a boot, as simulated. More
+# than one worker is not launched for it: a burst that is already over must not cost a multiple.
+SHARE_OF_GROWTH = 0.75
 
 
 @dataclass(frozen=True, kw_only=True)

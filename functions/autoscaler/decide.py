@@ -33,7 +33,7 @@ from autoscaler.desired import (
     plan_by_backlog,
     still_stopping,
 )
-from autoscaler.estimates import DemandSample, add_sample, count_ended, grown, oldest_wait_s, update_heads
+from autoscaler.estimates import DemandSample, add_sample, count_ended, oldest_wait_s, update_heads
 from autoscaler.forecast import expected_slots
 from autoscaler.memory import Memory
 from autoscaler.observation import Fleet, Observation, Service, Unreadable, Worker
@@ -92,6 +92,7 @@ def decide(observation: Observation, policy: Policy, memory: Memory) -> Decision
     )
     demand = sum(queued.values()) + fleet.active
     memory = _learn(observation, memory, policy, demand=demand, service=service, workers=workers)
+    expected = expected_slots(observation.forecast, memory.boots, memory.samples, now=observation.now)
     situation = Situation(
         now=observation.now,
         policy=policy,
@@ -100,9 +101,9 @@ def decide(observation: Observation, policy: Policy, memory: Memory) -> Decision
         queued=sum(queued.values()),
         active=fleet.active,
         ended=count_ended(memory.samples),
-        expected=expected_slots(observation.forecast, memory.boots, now=observation.now),
+        expected=expected,
         boots=memory.boots,
-        to_come=0 if service.asleep else tasks_to_come(grown=grown(memory.samples), concurrency=policy.concurrency),
+        to_come=0 if service.asleep else tasks_to_come(grown=expected.grown, concurrency=policy.concurrency),
         budget=memory.racing,
     )
     return _decide(situation, memory, observation, obstacle=_obstacle(observation, fleet, workers))

@@ -35,6 +35,12 @@ def count_ended(samples: Sequence[DemandSample]) -> int:
     return sum(before - after for before, after in itertools.pairwise(demands) if before > after)
 
 
+def count_come(samples: Sequence[DemandSample], *, since: float) -> int:
+    """Return the least number of tasks that came after the last sample before `since`: an end may hide an arrival."""
+    later = ((before.demand, after.demand) for before, after in itertools.pairwise(samples) if after.at >= since)
+    return sum(after - before for before, after in later if after > before)
+
+
 def grown(samples: Sequence[DemandSample]) -> int:
     """Return by how many tasks the demand has grown between the first sample and the last; 0 if it has not.
 

@@ -108,10 +108,10 @@ GROWING = Memory(samples=(DemandSample(at=NOW - 30, demand=8),))
 
 
 def test_a_worker_is_launched_ahead_where_the_demand_grows() -> None:
-    full = (worker("a", active=4), worker("b", active=4), worker("c", active=4))  # 8 -> 12: 2 more are expected
+    full = (worker("a", active=4), worker("b", active=4), worker("c", active=4))  # 8 -> 12: 3 more are expected
     decision = decided(seen(*full), GROWING)
     assert decision.desired == 4
-    assert "demand grows: 2 more tasks expected" in decision.reason
+    assert "demand grows: 3 more tasks expected" in decision.reason
     assert decided(seen(*full)).desired == 3
     free = (*full[:2], worker("c", active=2), worker("d", active=1))  # 5 slots are free for them
     assert decided(seen(*free), GROWING).desired == 4

@@ -7,6 +7,7 @@ import pytest
 
 from autoscaler.boots import Boots, Launch
 from autoscaler.decide import Decision, decide
+from autoscaler.estimates import DemandSample
 from autoscaler.forecast import HELD_AFTER_S, RECALLED_BEFORE_S
 from autoscaler.memory import Memory
 from autoscaler.observation import Deployment, Fleet, Observation, Service, Worker
@@ -111,13 +112,13 @@ def test_draining_workers_are_recalled_shortly_before_a_run() -> None:
 
 def test_a_part_of_the_expected_workers_waits_drained_until_tasks_have_come() -> None:
     ready = [worker(name) for name in "abcdefg"]
-    # Workers consume for all of 16 expected slots (4 workers), and for 18 of 26 (5 workers).
+    # Workers consume for 16 of the expected slots: 4 workers.
     few, many = ((NOW + 5, 16),), ((NOW + 5, 26),)
     assert decided(seen(*ready[:4], forecast=few)).drain == ()
     ahead = decided(seen(*ready, forecast=many))
-    assert (ahead.drain, ahead.desired) == (("f", "g"), 7)
-    come = seen(*ready[:5], *(worker(name, DRAINED) for name in "fg"), queued=26, forecast=many)
-    assert decided(come).recall == ("f", "g")
+    assert (ahead.drain, ahead.desired) == (("e", "f", "g"), 7)
+    come = seen(*ready[:4], *(worker(name, DRAINED) for name in "efg"), queued=26, forecast=many)
+    assert decided(come).recall == ("e", "f", "g")
 
 
 def test_workers_for_an_expected_run_stay_until_it_had_time_to_begin() -> None:
@@ -125,6 +126,39 @@ def test_workers_for_an_expected_run_stay_until_it_had_time_to_begin() -> None:
     due = NOW - int(HELD_AFTER_S)
     assert decided(seen(*ready, forecast=((due + 1, 8),))).drain == ()
     assert decided(seen(*ready, forecast=((due, 8),))).drain == ("a", "b")
+
+
+@pytest.mark.parametrize(
+    ("demands", "drained"),
+    [
+        pytest.param((0, 0), (), id="none has come"),
+        pytest.param((0, 4), ("c",), id="4 have come and ended: 8 slots are held"),
+        pytest.param((0, 12), ("a", "b", "c"), id="all have come"),
+        pytest.param((12, 12), (), id="12 came before the run was due"),
+        pytest.param((8, 12), ("c",), id="4 of 12 came since"),
+    ],
+)
+def test_slots_whose_tasks_have_come_are_held_no_longer(demands: tuple[int, int], drained: tuple[str, ...]) -> None:
+    before, come = demands
+    samples = (DemandSample(at=NOW - 8, demand=before), DemandSample(at=NOW - 3, demand=come))
+    late = seen(worker("a"), worker("b"), worker("c"), forecast=((NOW - 5, 12),))
+    assert decided(late, replace(LEARNED, samples=samples)).drain == drained
+
+
+@pytest.mark.parametrize(
+    ("forecast", "desired"),
+    [
+        pytest.param(None, 2, id="nothing forecast: of 4 more tasks, 3 are expected again"),
+        pytest.param(((NOW - 30, 3),), 1, id="3 of 4 forecast"),
+        pytest.param(((NOW - 79, 4),), 1, id="all were due at most 20 s before the last minute"),
+        pytest.param(((NOW - 80, 4),), 2, id="they were due earlier"),
+    ],
+)
+def test_growth_that_was_forecast_launches_no_worker_ahead(forecast: Any, desired: int) -> None:
+    grown = replace(LEARNED, samples=(DemandSample(at=NOW - 40, demand=4),))
+    wide = replace(POLICY, concurrency=10)
+    busy = replace(worker("a", active=8), slots=10)
+    assert decided(seen(busy, forecast=forecast), grown, wide).desired == desired
 
 
 def test_boots_for_a_run_that_does_not_come_are_cancelled() -> None:

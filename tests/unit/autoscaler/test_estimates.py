@@ -22,6 +22,6 @@ def test_demand_has_grown_by_what_was_added_since_the_first_sample(demands: tupl
     assert grown([DemandSample(at=5.0 * tick, demand=demand) for tick, demand in enumerate(demands)]) == expected
 
 
-@pytest.mark.parametrize(("more", "tasks"), [(0, 0), (1, 0), (2, 1), (20, 10), (31, 15), (32, 16), (400, 16)])
-def test_half_of_the_growth_is_expected_to_come_but_no_more_than_one_worker_takes(more: int, tasks: int) -> None:
+@pytest.mark.parametrize(("more", "tasks"), [(0, 0), (1, 0), (2, 1), (20, 15), (21, 15), (22, 16), (400, 16)])
+def test_three_quarters_of_the_growth_are_expected_but_no_more_than_one_worker_takes(more: int, tasks: int) -> None:
     assert tasks_to_come(grown=more, concurrency=16) == tasks
