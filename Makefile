@@ -26,7 +26,7 @@ unexport PYTHONDONTWRITEBYTECODE
 unexport PYTHONPATH
 override export SAM_CLI_TELEMETRY := 0
 
-.PHONY: help setup setup-dev setup-local setup-bench demo faults prewarm up airflow shell deploy-local down decisions dags versions versions-asked sleep wake clean-database drill cost check image renew-base add-package package release promote rollback releases settle test-dags pipeline-role pipeline-ledger test test-all test-ci test-fast test-image protocol pictures compiled bench replay lint format template lock options clean
+.PHONY: help setup setup-dev setup-local setup-bench setup-docs demo faults prewarm up airflow shell deploy-local down decisions dags versions versions-asked sleep wake clean-database drill cost check image renew-base add-package package release promote rollback releases settle test-dags pipeline-role pipeline-ledger test test-all test-ci test-fast test-image protocol pictures compiled bench replay lint format template lock options site clean
 
 help: ## list the commands
 	@"$$PYTHON" tools/help.py
@@ -39,6 +39,9 @@ setup-dev:
 
 setup-local:
 	@"$$PYTHON" tools/setup_env.py dev airflow
+
+setup-docs:
+	@"$$PYTHON" tools/setup_env.py docs
 
 setup-bench:
 	@"$$PYTHON" tools/setup_env.py dev airflow bench
@@ -153,7 +156,7 @@ pipeline-ledger: setup-dev ## let only an environment's own role write its ledge
 # CONTRIBUTING.md says which tests are marked slow.
 override PYTEST := $(BIN)/python -m pytest
 override SEVERAL := -n 4 --dist loadfile --no-loadscope-reorder -m
-test: setup lint ## lint, unit tests, the protocol's model, quick integration tests, one demo (15 minutes)
+test: setup lint site ## lint, the documentation's site, unit tests, the protocol's model, quick integration tests, one demo (15 minutes)
 	@$(PYTEST) $(SEVERAL) "not slow and not acceptance and not image" tests
 	@$(PYTEST) -m "acceptance and not slow" tests/acceptance
 
@@ -211,10 +214,14 @@ lock: setup-dev ## renew the locks from their .in files (UPGRADE=--upgrade for n
 	@$(RUN) lock airflow_image/build.in -o airflow_image/build.txt
 	@$(RUN) lock --exclude-newer $(AIRFLOW_AS_OF) airflow_image/requirements.in -o airflow_image/requirements.txt
 	@$(RUN) lock requirements/bench.in -o requirements/bench.txt
+	@$(RUN) lock requirements/docs.in -o requirements/docs.txt
 
 options: setup-local ## write the list of Airflow's options from the image's packages, after `make lock`
 	@AIRFLOW_CONFIG=airflow_image/airflow.cfg AIRFLOW_HOME=/tmp .venv-airflow/bin/python tools/airflow_options.py >project/airflow_options.new
 	@mv project/airflow_options.new project/airflow_options.txt
 
+site: setup-docs ## build the documentation as a site into .local/site; a link that leads nowhere fails
+	@NO_MKDOCS_2_WARNING=1 .venv-docs/bin/mkdocs build --strict --quiet
+
 clean: ## remove environments, state and build output
-	@rm -rf .venv .venv-airflow .venv-airflow-* .venv-bench .venv-checkov .local .aws-sam
+	@rm -rf .venv .venv-airflow .venv-airflow-* .venv-bench .venv-checkov .venv-docs .local .aws-sam

@@ -25,6 +25,7 @@ ENVIRONMENTS = {
     "airflow": (".venv-airflow", "airflow_image/requirements.txt"),
     "checkov": (".venv-checkov", "requirements/checkov.txt"),
     "bench": (".venv-bench", "requirements/bench.txt"),
+    "docs": (".venv-docs", "requirements/docs.txt"),
 }
 STAMP = ".made-from"
 # A running local stack keeps the packages that it began with: each lock has a folder of its own, and a link names the

@@ -10,7 +10,14 @@ import pytest
 from tools import help as listing
 
 MAKEFILE = (Path(__file__).parents[3] / "Makefile").read_text()
-UNLISTED = {"setup-dev", "setup-local", "setup-bench", "versions-asked", "compiled"}  # parts of other commands
+UNLISTED = {
+    "setup-dev",
+    "setup-local",
+    "setup-bench",
+    "setup-docs",
+    "versions-asked",
+    "compiled",
+}  # parts of other commands
 
 
 def test_lists_each_command_once_and_within_its_width() -> None:

@@ -15,7 +15,9 @@ SCRIPT = Path(setup_env.__file__)
 def test_an_unknown_environment_is_named_with_the_known_ones() -> None:
     done = subprocess.run([sys.executable, SCRIPT, "nope"], capture_output=True, text=True, check=False)
     assert done.returncode != 0
-    assert done.stderr.splitlines() == ["setup: unknown environment nope; there are: dev, airflow, checkov, bench"]
+    assert done.stderr.splitlines() == [
+        "setup: unknown environment nope; there are: dev, airflow, checkov, bench, docs"
+    ]
 
 
 def test_an_unsupported_python_is_named_with_the_supported_ones(monkeypatch: pytest.MonkeyPatch) -> None:
