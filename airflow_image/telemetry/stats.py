@@ -45,6 +45,16 @@ class Exporter(OTLPMetricExporter):  # type: ignore[misc]  # not type-checked he
         return result
 
 
+class Provider(MeterProvider):  # type: ignore[misc]
+    """OpenTelemetry's provider, of which a forked process makes no use: that has no statistics (see OneProcess).
+
+    OpenTelemetry's would start threads there, and wait for a lock that no one frees (see `traces.Provider`).
+    """
+
+    def _handle_fork(self) -> None:
+        """Do nothing."""
+
+
 class Reader(PeriodicExportingMetricReader):  # type: ignore[misc]
     """OpenTelemetry's reader, without a thread in each process that is forked from this one."""
 
@@ -116,7 +126,7 @@ def make_stats(
     """Return the process's logger of statistics, whose thread sends them."""
     reader = Reader(Exporter(delivery, timeout_s=timeout_s))
     view = View(instrument_type=metrics.Histogram, aggregation=ExponentialBucketHistogramAggregation(max_size=BUCKETS))
-    provider = MeterProvider(
+    provider = Provider(
         resource=resource(environment), metric_readers=[reader], views=[view], shutdown_on_exit=False
     )
     own = os.getpid()

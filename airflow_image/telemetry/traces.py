@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import atexit
 import os
+import threading
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -25,6 +26,17 @@ MOST_WAITING = 2048
 MOST_A_REQUEST = 512
 EVERY_MS = 5000
 LONGEST_TEXT = 1024  # characters of an attribute
+
+
+class Provider(TracerProvider):  # type: ignore[misc]
+    """OpenTelemetry's provider, which a fork does not stop.
+
+    OpenTelemetry's asks threads of a pool who the forked process is. The pool's lock is held at that moment if the pool
+    was imported later than the provider was made: the forked process would never go on.
+    """
+
+    def _handle_fork(self) -> None:
+        self._tracers_lock = threading.Lock()
 
 
 class Exporter(OTLPSpanExporter):  # type: ignore[misc]  # not type-checked here, as Airflow
@@ -60,7 +72,7 @@ def install(share: float, *, delivery: Delivery, environment: Mapping[str, str],
     """Let this process send the spans of sampled runs. Airflow's `[traces] otel_on` must be off."""
     from airflow._shared.observability.traces import OverrideableRandomIdGenerator
 
-    provider = TracerProvider(
+    provider = Provider(
         sampler=ParentBased(TraceIdRatioBased(share)),
         # A run's span has the id that its tasks' spans name as their parent.
         id_generator=OverrideableRandomIdGenerator(),

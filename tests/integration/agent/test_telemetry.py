@@ -186,6 +186,37 @@ def test_a_forked_process_sends_nothing_and_has_no_thread_for_it(tmp_path: Path)
     assert found == [["NoStatsLogger", 1], "NoStatsLogger", "BoundedStats"]
 
 
+# Forks a process, as the triggerer does for its triggers, from one that sends since before it knew of thread pools.
+FORKED_EARLY = """
+import os, select, signal, sys
+from opentelemetry.sdk import metrics as _, trace as _
+for name in [name for name in sys.modules if name.startswith("concurrent.futures")]:
+    del sys.modules[name]
+import telemetry.install, telemetry.traces
+from airflow._shared.observability.metrics import stats
+from airflow.observability.metrics import stats_utils
+telemetry.install.install(os.environ)
+stats.initialize(factory=stats_utils.get_stats_factory(), export_legacy_names=False)
+stats.incr("ti.finish", tags={"state": "success"})
+import concurrent.futures.thread  # its lock is held while a process forks, and free in it after the handlers of others
+read, write = os.pipe()
+if (pid := os.fork()) == 0:
+    os.write(write, b"forked")
+    os._exit(0)
+is_there = bool(select.select([read], [], [], 10)[0])
+os.kill(pid, signal.SIGKILL)
+os.waitpid(pid, 0)
+answer(is_there)
+"""
+
+
+def test_a_process_can_be_forked_whatever_was_imported_first(tmp_path: Path) -> None:
+    """OpenTelemetry's handler of forks starts threads in the forked process to find out who it is: a deadlock."""
+    with otlp_server() as server:
+        given = {**SENDING, "FLEET_ROLE": "triggerer", "OTEL_EXPORTER_OTLP_ENDPOINT": server.url}
+        assert asked(FORKED_EARLY, home=tmp_path, **given)
+
+
 DOCUMENTED = (
     BEGIN
     + """
