@@ -30,6 +30,7 @@ IMAGE = ROOT / "airflow_image"
 AIRFLOWS_PYTHON = ROOT / ".venv-airflow" / "bin" / "python"
 PROGRAM = Path(__file__).parents[2] / "support" / "airflow_forecaster.py"
 DATABASE = "forecasts"
+SIZE = {"cpu": 1024, "memory": 0, "disk": 20, "base": 0, "spot": 0}
 AHEAD_S = 15 * 60
 FIVE_MINUTES_S = 300
 LITTLE_S = 5
@@ -53,6 +54,9 @@ def environment(*, database: str, broker: str, home: str) -> dict[str, str]:
         "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
         "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": database,
         "AIRFLOW__CELERY__BROKER_URL": broker,
+        "FLEET_READER_URL": broker,
+        "WORKER_SIZES": json.dumps({"worker": SIZE, "long": SIZE}),
+        "WORKER_PROCESSOR": "X86_64",
         "FLEET_POOL_OF_QUEUE": json.dumps({"default": "worker", "long": "long"}),
         "FORECAST_MINUTES": str(AHEAD_S // 60),
         "FORECAST_RUNS": "10",

@@ -18,6 +18,7 @@ import sleeper.handler
 import version_check.handler
 from autoscaler.settings import MAX_AGE_HOURS, POLL_SECONDS
 from fleet.pools import POOLS
+from fleet.work import DEFAULT_LIMITS, LIMITS
 from local.servers.troubled_api import REFUSALS, TROUBLES, WRONG, TroubledApi
 from shared import aws
 from shared.settings import BROKER_HOST, BROKER_PORT, BROKER_SCHEME, BROKER_SECRET_ARN, BROKER_USER, CLUSTER
@@ -28,7 +29,7 @@ from tests.support.servers import RedisServer
 from tests.support.sleeping_world import Environment, clients_of, environment
 from tests.support.version_world import FakeWebserver
 from tests.support.waiting import eventually
-from version_check.settings import SERVICES, TOPIC_ARN, WEBSERVER_URL
+from version_check.settings import SERVICES, SITE_URL, TOPIC_ARN, WEBSERVER_URL
 
 # Every kind is tried in both protocols (DescribeServices: JSON, DescribeDBInstances: XML), and these elsewhere.
 SOME = ("other types", "an empty object", "denied")
@@ -122,6 +123,8 @@ def fleet(
         SERVICES: json.dumps(services),
         WEBSERVER_URL: env.fleet.webserver.url,
         TOPIC_ARN: arns[1],
+        SITE_URL: "https://airflow.example.com",
+        LIMITS: DEFAULT_LIMITS,
         AIRFLOW_SERVICE: services["airflow"],
         FLOWER_SERVICE: services["flower"],
         DATABASE: env.name,
