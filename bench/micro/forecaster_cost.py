@@ -1,4 +1,4 @@
-"""Measures the cost of the forecaster with a database of a million task instances.
+"""Measures the cost of the forecaster, and of its report on Airflow's work, with a million task instances.
 
 `python -m bench.micro.forecaster_cost` takes some minutes, mostly to fill the database. It is not part of `make
 bench`.
@@ -27,21 +27,32 @@ TASKS_A_RUN = 20
 DAGS = 900  # with a history
 DUE = 255  # DAGs among them that are due
 TICKS = 4  # the first one reads the timetables
-TICK_EVERY_S = 60
+FORECAST, REPORT = "tick", "work"
+EVERY_S = {FORECAST: 60, REPORT: 20}
 
 # Hourly runs with a fan-out: one task, after 20 s all others at once, for up to half a minute.
 RUNS = """
-insert into dag_run (dag_id, run_id, run_type, state, run_after)
-select 'dag' || dag, 'run' || run, 'scheduled', 'success', timestamptz '2026-02-01' + run * interval '1 hour'
-from generate_series(0, %(dags)s - 1) as dag, generate_series(1, %(runs)s) as run
+insert into dag_run (dag_id, run_id, run_type, state, run_after, logical_date, end_date)
+select 'dag' || dag, 'run' || run, 'scheduled', case when (dag + run) %% 33 = 0 then 'failed' else 'success' end,
+       at, at, at + interval '5 minutes'
+from generate_series(0, %(dags)s - 1) as dag, generate_series(1, %(runs)s) as run,
+     lateral (select now() - (%(runs)s - run) * interval '1 hour' - interval '10 minutes' as at) as due
 """
 TASKS = """
 insert into task_instance (id, dag_id, run_id, task_id, map_index, try_number, pool, pool_slots, queue, state,
                            queued_dttm, start_date, end_date)
-select gen_random_uuid(), dag_id, run_id, 'task' || task, -1, 1, 'default_pool', 1, 'default', 'success',
+select gen_random_uuid(), dag_id, run_id, 'task' || task, -1, 1, 'default_pool', 1, 'default',
+       case when state = 'failed' and task = 1 then 'failed' else 'success' end,
        run_after + least(task, 1) * interval '20 s', run_after + least(task, 1) * interval '20 s' + interval '1 s',
        run_after + least(task, 1) * interval '20 s' + (10 + task) * interval '1 s'
 from dag_run, generate_series(0, %(tasks)s - 1) as task
+"""
+# The audit log has two entries for each try of a task.
+LOG = """
+insert into log (dttm, dag_id, run_id, task_id, map_index, event)
+select at, dag_id, run_id, task_id, map_index, event
+from task_instance, lateral (values (start_date, 'running'), (end_date, state)) as entry (at, event)
+where start_date > now() - interval '2 days'
 """
 DUE_SOON = """
 update dag set is_paused = false, next_dagrun = later.at, next_dagrun_create_after = later.at,
@@ -50,8 +61,8 @@ from (select date_bin('5 min', now(), '2026-01-01') + interval '5 min' as at) as
 """
 
 
-def measure(rows: int) -> list[dict[str, float]]:
-    """Return for each of TICKS ticks: wall_s and cpu_s of the process, and memory_mib, its peak so far."""
+def measure(rows: int) -> dict[str, list[dict[str, float]]]:
+    """Return for each of TICKS ticks, and reports, wall_s and cpu_s of the process, and memory_mib, its peak so far."""
     with tempfile.TemporaryDirectory(prefix="forecast-") as folder:
         postgres, redis = Postgres(Path(folder, "postgres")).start(), Redis(Path(folder, "redis")).start()
         try:
@@ -70,15 +81,16 @@ def measure(rows: int) -> list[dict[str, float]]:
             }
             ticks = _measure(variables, f"postgresql://{place}", runs=-(-rows // (DAGS * TASKS_A_RUN)))
             with redis.client() as client:
-                if not Registry(client).forecast("worker"):
-                    raise RuntimeError("no forecast was written: the figures would be those of an idle forecaster")
+                report = Registry(client).work()
+                if not Registry(client).forecast("worker") or report is None or not report.task_failures:
+                    raise RuntimeError("no forecast or report was written: the figures would be those of an idle one")
             return ticks
         finally:
             redis.stop()
             postgres.remove()
 
 
-def _measure(variables: dict[str, str], url: str, *, runs: int) -> list[dict[str, float]]:
+def _measure(variables: dict[str, str], url: str, *, runs: int) -> dict[str, list[dict[str, float]]]:
     with (
         subprocess.Popen(
             [AIRFLOW_ENVIRONMENT / "bin" / "python", PROGRAM],
@@ -95,9 +107,10 @@ def _measure(variables: dict[str, str], url: str, *, runs: int) -> list[dict[str
             ask(program, dags={f"dag{number}": {"schedule": "*/5 * * * *", "end": None, "tasks": TASKS_A_RUN}})
         connection.execute(RUNS, {"dags": DAGS, "runs": runs})
         connection.execute(TASKS, {"tasks": TASKS_A_RUN})
-        connection.execute("vacuum analyze dag_run, task_instance")
+        connection.execute(LOG)
+        connection.execute("vacuum analyze dag_run, task_instance, log")
         connection.execute(DUE_SOON)
-        ticks = [ask(program, tick=True) for _ in range(TICKS)]
+        ticks = {name: [ask(program, **{name: True}) for _ in range(TICKS)] for name in (FORECAST, REPORT)}
         program.kill()
     return ticks
 
@@ -116,13 +129,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rows", type=int, default=1_000_000, help="task instances")
     rows = parser.parse_args(arguments).rows
-    for number, tick in enumerate(measure(rows), start=1):
-        share = 100 * tick["cpu_s"] / TICK_EVERY_S
-        print(
-            f"tick {number}, {DUE} due DAGs, {rows:,} task instances: {tick['wall_s']:.2f} s, "
-            f"{tick['cpu_s']:.2f} s of them in this process ({share:.1f} % of a processor, once a minute), "
-            f"{tick['memory_mib']:.0f} MiB"
-        )
+    for name, ticks in measure(rows).items():
+        for number, tick in enumerate(ticks, start=1):
+            share = 100 * tick["cpu_s"] / EVERY_S[name]
+            print(
+                f"{name} {number}, {DUE} due DAGs, {rows:,} task instances: {tick['wall_s']:.3f} s, "
+                f"{tick['cpu_s']:.3f} s of them in this process "
+                f"({share:.1f} % of a processor, each {EVERY_S[name]} s), "
+                f"{tick['memory_mib']:.0f} MiB"
+            )
 
 
 if __name__ == "__main__":
