@@ -14,15 +14,14 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import httpx
 import psutil
 
 from agent.variables import ROLE
 from fleet.registry import QUIET_KEY, WORK_KEY
 from local.alarms.evaluate import ALARM, OK
-from local.scenarios.airflow import ADMIN, Airflow
 from local.scenarios.faults.skew import CHECK_OUTPUT
 from local.stack import live_dags
+from local.stack.rest_api import ADMIN, Airflow
 from local.stack.up import Stack, up
 from project import paths
 from project.waiting import wait_until
@@ -75,7 +74,7 @@ def main(results: Path) -> None:
                 stack.broker.delete(WORK_KEY)  # it would expire
                 observer.wait_for(BY_A_STOPPED_FORECASTER, ALARM, within_s=BEGINS_WITHIN_S)
             say("everything is repaired")
-            _repair(stack, airflow, folder)
+            _repair(airflow, folder)
             everything = (*BY_DAGS, *BY_A_STOPPED_SCHEDULER, *BY_A_STOPPED_FORECASTER, ANY)
             observer.wait_for(everything, OK, within_s=ENDS_WITHIN_S)
         found = {
@@ -89,11 +88,8 @@ def main(results: Path) -> None:
     results.write_text(json.dumps(found, indent=2))
 
 
-def _repair(stack: Stack, airflow: Airflow, folder: Path) -> None:
-    headers = {"Authorization": f"Bearer {airflow.token}"}
-    variable = {"key": "broken", "value": "no"}
-    url = f"{stack.webserver_url}/api/v2/variables"
-    httpx.post(url, json=variable, headers=headers, trust_env=False).raise_for_status()
+def _repair(airflow: Airflow, folder: Path) -> None:
+    airflow.store("variables", [{"key": "broken", "value": "no"}])
     (folder / "broken.py").write_text('"""Nothing is in it any more."""\n')
     slow = folder / "slow.py"
     slow.write_text(slow.read_text().replace("time.sleep(4)", ""))
