@@ -90,7 +90,7 @@ def main(results: Path) -> None:
 
 def _repair(airflow: Airflow, folder: Path) -> None:
     airflow.store("variables", [{"key": "broken", "value": "no"}])
-    (folder / "broken.py").write_text('"""Nothing is in it any more."""\n')
+    (folder / "broken.py").write_text('"""No DAG of Airflow is in it any more."""\n')
     slow = folder / "slow.py"
     slow.write_text(slow.read_text().replace("time.sleep(4)", ""))
 
