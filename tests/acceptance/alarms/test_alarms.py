@@ -14,7 +14,7 @@ from tests.support.staged import stage
 
 STAGE_TIMEOUT_S = 720
 PROVOKED = (*BY_DAGS, *BY_A_STOPPED_SCHEDULER, *BY_A_STOPPED_FORECASTER)
-pytestmark = [pytest.mark.acceptance, pytest.mark.slow, pytest.mark.timeout(STAGE_TIMEOUT_S + 120)]
+pytestmark = [pytest.mark.acceptance, pytest.mark.slow, pytest.mark.longest, pytest.mark.timeout(STAGE_TIMEOUT_S + 120)]
 
 
 @pytest.fixture(scope="module")
