@@ -126,9 +126,7 @@ def make_stats(
     """Return the process's logger of statistics, whose thread sends them."""
     reader = Reader(Exporter(delivery, timeout_s=timeout_s))
     view = View(instrument_type=metrics.Histogram, aggregation=ExponentialBucketHistogramAggregation(max_size=BUCKETS))
-    provider = Provider(
-        resource=resource(environment), metric_readers=[reader], views=[view], shutdown_on_exit=False
-    )
+    provider = Provider(resource=resource(environment), metric_readers=[reader], views=[view], shutdown_on_exit=False)
     own = os.getpid()
 
     def send_last() -> None:
