@@ -221,7 +221,7 @@ options: setup-local ## write the list of Airflow's options from the image's pac
 	@mv project/airflow_options.new project/airflow_options.txt
 
 site: setup-docs ## build the documentation as a site into .local/site; a link that leads nowhere fails
-	@NO_MKDOCS_2_WARNING=1 .venv-docs/bin/mkdocs build --strict --quiet
+	@said=$$(NO_MKDOCS_2_WARNING=1 .venv-docs/bin/mkdocs build --strict 2>&1) || { printf '%s\n' "$$said" | grep -v ^INFO; exit 1; } # --quiet would hide warnings from --strict
 
 clean: ## remove environments, state and build output
 	@rm -rf .venv .venv-airflow .venv-airflow-* .venv-bench .venv-checkov .venv-docs .local .aws-sam

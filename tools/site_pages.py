@@ -63,8 +63,8 @@ def in_site(markdown: str, *, place: str, path: str) -> str:
         file, _, heading = target.partition("#")
         meant = posixpath.normpath(posixpath.join(posixpath.dirname(path), file))
         found = ADDED.get(meant) or (posixpath.relpath(meant, DOCS) if PurePosixPath(meant).parts[0] == DOCS else None)
-        if found is None or not (meant in ADDED or (ROOT / meant).is_file()):
-            return text[1:-1]
+        if found is None or (ROOT / meant).is_dir():
+            return text[1:-1] if (ROOT / meant).exists() else match[0]  # mkdocs refuses what leads nowhere
         return f"{text}({posixpath.relpath(found, posixpath.dirname(place) or '.')}{'#' * bool(heading)}{heading})"
 
     return SOURCE.sub(r"\1", LINK.sub(replaced, markdown)) if path in ADDED else LINK.sub(replaced, markdown)
