@@ -27,7 +27,7 @@ MODULES: Mapping[str, tuple[str, ...]] = {
         *("boots", "decide", "desired", "estimates", "forecast", "glance", "memory", "observation", "policy"),
         *("racing", "reason", "retirement", "revision", "rollout", "workers"),
     ),
-    "fleet": ("bundles", "ends", "forecast", "history", "member", "peaks", "pools", "registry", "validation"),
+    "fleet": ("bundles", "ends", "forecast", "history", "member", "peaks", "pools", "registry", "validation", "work"),
     "airflow_image/agent": ("variables",),
     "airflow_image/agent/forecaster": ("forecast",),
     "airflow_image/roles": ("errors", "forecaster_settings"),
