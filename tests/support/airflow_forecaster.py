@@ -35,7 +35,7 @@ from agent.costs import accounts
 from agent.costs.accounts import Accounts
 from agent.forecaster.process import STATEMENT_TIMEOUT_MS, Forecaster, Settings, airflow_setup
 from agent.read_only import read_only
-from agent.work.process import WorkReporter
+from agent.work_report.process import WorkReporter
 from fleet.registry import Registry
 
 BUNDLE = "dags"

@@ -1,8 +1,8 @@
 """The process beside the scheduler that forecasts, each minute, the slots that scheduled runs will need.
 
-It also reports on Airflow's work, some times a minute (agent.work), and after each forecast it adds up what tasks have
-cost (agent.costs). It only reads Airflow's database. Its forecasts expire: without them workers are scaled by the
-backlog alone.
+It also reports on Airflow's work, some times a minute (agent.work_report), and after each forecast it adds up what
+tasks have cost (agent.costs). It only reads Airflow's database. Its forecasts expire: without them workers are scaled
+by the backlog alone.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ from agent.forecaster.overdue import OLDEST_AGE_S, Overdue
 from agent.forecaster.past_use import past_use
 from agent.forecaster.schedule import Schedule, runs_under_way
 from agent.read_only import read_only
-from agent.work.files import Setup
-from agent.work.process import WorkReporter
+from agent.work_report.files import Setup
+from agent.work_report.process import WorkReporter
 from fleet.registry import Registry
 from fleet.work import DEFAULT_LIMITS, LIMITS, WorkLimits, parse_limits
 

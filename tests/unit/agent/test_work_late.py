@@ -2,8 +2,8 @@
 
 import pytest
 
-from agent.work.files import Setup, exception_of
-from agent.work.late import Scheduled, expected_intervals, is_late, late_dags, missed_intervals
+from agent.work_report.files import Setup, exception_of
+from agent.work_report.late import Scheduled, expected_intervals, is_late, late_dags, missed_intervals
 from fleet.work import MOST_MISSED, LateDag
 
 HOUR = 3600.0

@@ -10,8 +10,8 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from agent.broker import Outage
-from agent.work.files import Setup
-from agent.work.read import read_work
+from agent.work_report.files import Setup
+from agent.work_report.read import read_work
 from fleet.registry import Registry
 from fleet.work import WorkLimits
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from agent.work import queries
-from agent.work.files import Setup, exception_of
-from agent.work.late import Scheduled, late_dags
+from agent.work_report import queries
+from agent.work_report.files import Setup, exception_of
+from agent.work_report.late import Scheduled, late_dags
 from fleet.work import (
     MOST_MISSED,
     MOST_NAMED,
