@@ -19,6 +19,19 @@ MOST_NAMED = 20  # of each list: the counts include all
 LONGEST_NAME = 250  # characters, as Airflow's ids have at most
 MOST_MISSED = 10  # intervals that are looked back to
 
+# The metrics that the version check makes of a report, and that alarms and dashboards read.
+WORK_REPORTS = "WorkReports"
+TASK_FAILURES = "TaskFailures"
+RUN_FAILURES = "RunFailures"
+RUN_SUCCESSES = "RunSuccesses"
+LATE_DAGS = "LateDags"
+IMPORT_ERRORS = "ImportErrors"
+SCHEDULING_DELAY = "SchedulingDelay"
+PARSE_TIME = "ParseTime"
+PARSE_AGE = "ParseAge"
+TRIGGERER_LOAD = "TriggererLoad"
+SILENT_COMPONENTS = "SilentComponents"
+
 # The limits as the template's parameter has them, in this order, and their defaults.
 DEFAULT_LIMITS = "WindowMinutes=15,TaskFailures=10,RunFailures=0,MissedIntervals=2,DelaySeconds=120,ParseSeconds=20"
 LIMITS = "WORK_LIMITS"  # the variable that both readers get

@@ -16,22 +16,25 @@ import redis
 from aws_lambda_powertools.metrics import EphemeralMetrics, MetricUnit
 
 from fleet.registry import QUIET_KEY, TOLD_KEY
-from fleet.work import MOST_NAMED, WorkLimits, WorkReport
+from fleet.work import (
+    IMPORT_ERRORS,
+    LATE_DAGS,
+    MOST_NAMED,
+    PARSE_AGE,
+    PARSE_TIME,
+    RUN_FAILURES,
+    RUN_SUCCESSES,
+    SCHEDULING_DELAY,
+    SILENT_COMPONENTS,
+    TASK_FAILURES,
+    TRIGGERER_LOAD,
+    WORK_REPORTS,
+    WorkLimits,
+    WorkReport,
+)
 from shared.aws import AWS_ERRORS
 from shared.broker import why_not_done
 from version_check.report import CLUSTER_DIMENSION, LONGEST_SUBJECT, Message
-
-WORK_REPORTS = "WorkReports"
-TASK_FAILURES = "TaskFailures"
-RUN_FAILURES = "RunFailures"
-RUN_SUCCESSES = "RunSuccesses"
-LATE_DAGS = "LateDags"
-IMPORT_ERRORS = "ImportErrors"
-SCHEDULING_DELAY = "SchedulingDelay"
-PARSE_TIME = "ParseTime"
-PARSE_AGE = "ParseAge"
-TRIGGERER_LOAD = "TriggererLoad"
-SILENT_COMPONENTS = "SilentComponents"
 
 QUIET_S = 300
 SOON_S = 1  # after a message that could not be sent

@@ -20,17 +20,6 @@ OLDEST_WAIT = "OldestWait"
 DESIRED = "Desired"
 ROLLOUT_GIVEN_UP = "RolloutGivenUp"
 UNKNOWN_RECORDS = "Unknown"
-WORK_REPORTS = "WorkReports"
-TASK_FAILURES = "TaskFailures"
-RUN_FAILURES = "RunFailures"
-RUN_SUCCESSES = "RunSuccesses"
-LATE_DAGS = "LateDags"
-IMPORT_ERRORS = "ImportErrors"
-SCHEDULING_DELAY = "SchedulingDelay"
-PARSE_TIME = "ParseTime"
-PARSE_AGE = "ParseAge"
-TRIGGERER_LOAD = "TriggererLoad"
-SILENT_COMPONENTS = "SilentComponents"
 
 
 @dataclass(frozen=True)

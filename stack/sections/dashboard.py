@@ -11,14 +11,11 @@ from typing import Any
 from troposphere import Output, Sub, Template
 from troposphere.cloudwatch import Alarm, Dashboard
 
-from stack.lib.alarms import (
-    CLUSTER_DIMENSION,
+from fleet.work import (
     IMPORT_ERRORS,
     LATE_DAGS,
-    METRICS_NAMESPACE,
     PARSE_AGE,
     PARSE_TIME,
-    POOL_DIMENSION,
     RUN_FAILURES,
     RUN_SUCCESSES,
     SCHEDULING_DELAY,
@@ -26,6 +23,7 @@ from stack.lib.alarms import (
     TASK_FAILURES,
     TRIGGERER_LOAD,
 )
+from stack.lib.alarms import CLUSTER_DIMENSION, METRICS_NAMESPACE, POOL_DIMENSION
 from stack.lib.listeners import Balancer
 from stack.lib.parameters import placeholder
 from stack.sections.airflow import Airflow

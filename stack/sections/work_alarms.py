@@ -1,7 +1,7 @@
 """Alarms on Airflow's own work, and one that is on while any alarm of the environment is.
 
-The forecaster reads Airflow's database, the version check publishes what it reports; agent.work has what each figure
-means.
+The forecaster reads Airflow's database, the version check publishes what it reports; agent.work_report has what
+each figure means.
 """
 
 from collections.abc import Mapping
@@ -11,11 +11,9 @@ from typing import Any
 from troposphere import Ref, Sub, Template
 from troposphere.cloudwatch import Alarm, CompositeAlarm
 
-from stack.lib.alarms import (
-    CLUSTER_DIMENSION,
+from fleet.work import (
     IMPORT_ERRORS,
     LATE_DAGS,
-    METRICS_NAMESPACE,
     PARSE_TIME,
     RUN_FAILURES,
     SCHEDULING_DELAY,
@@ -23,6 +21,10 @@ from stack.lib.alarms import (
     TASK_FAILURES,
     TRIGGERER_LOAD,
     WORK_REPORTS,
+)
+from stack.lib.alarms import (
+    CLUSTER_DIMENSION,
+    METRICS_NAMESPACE,
     Measure,
     MetricAlarm,
     above,
