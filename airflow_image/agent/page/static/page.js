@@ -5,27 +5,14 @@ import { Bundles } from "./bundles.js";
 import { CodeByRole } from "./code.js";
 import { Costs } from "./costs.js";
 import { Members } from "./members.js";
+import { Notice } from "./parts.js";
 import { Pool } from "./pool.js";
 import { clock, trouble, verdict } from "./words.js";
 
 const FLEET_EVERY_MS = 2_000;
 const HISTORY_EVERY_MS = 15_000;
 const COSTS_EVERY_MS = 60_000;
-const { Alert, Box, Flex, Heading, Skeleton, Stack, Status, Text } = ChakraUI;
-
-function Notice({ status, title, text, ...props }) {
-  return h(
-    Alert.Root,
-    { status, ...props },
-    h(Alert.Indicator),
-    h(
-      Alert.Content,
-      null,
-      title && h(Alert.Title, { fontSize: "md" }, title),
-      h(Alert.Description, { overflowWrap: "anywhere" }, text),
-    ),
-  );
-}
+const { Box, Flex, Heading, Skeleton, Stack, Status, Text } = ChakraUI;
 
 function Freshness({ data, error }) {
   const text = error ? "Not live" : data ? "Live" : "Reading";

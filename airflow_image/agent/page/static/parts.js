@@ -1,7 +1,7 @@
-// The parts that the page's sections share: frame, figure and table.
+// The parts that the page's sections, and the tab Why, share: frame, notice, figure and table.
 import { ChakraUI, h } from "./kit.js";
 
-const { Box, Flex, Heading, Text } = ChakraUI;
+const { Alert, Box, Flex, Heading, Text } = ChakraUI;
 
 export function Section({ title, aside, children, ...props }) {
   return h(
@@ -22,6 +22,20 @@ export function Section({ title, aside, children, ...props }) {
       aside,
     ),
     h(Box, { px: { base: 4, md: 5 }, pb: 5 }, children),
+  );
+}
+
+export function Notice({ status, title, text, ...props }) {
+  return h(
+    Alert.Root,
+    { status, ...props },
+    h(Alert.Indicator),
+    h(
+      Alert.Content,
+      null,
+      title && h(Alert.Title, { fontSize: "md" }, title),
+      h(Alert.Description, { overflowWrap: "anywhere" }, text),
+    ),
   );
 }
 

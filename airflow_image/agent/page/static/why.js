@@ -1,11 +1,11 @@
 // A task instance's tab: why it waits, where it runs, why it died.
 import { ChakraUI, Guard, h } from "./kit.js";
 import { useLive } from "./live.js";
-import { Section } from "./parts.js";
+import { Notice, Section } from "./parts.js";
 import { moment } from "./words.js";
 
 const EVERY_MS = 5_000;
-const { Alert, Box, Code, Skeleton, Stack, Text } = ChakraUI;
+const { Box, Code, Skeleton, Stack, Text } = ChakraUI;
 const STATUS = { waits: "info", runs: "success", died: "error", ended: "neutral" };
 const TITLE = { waits: "Why it waits", runs: "Where it runs", died: "Why it died", ended: "How it ended" };
 
@@ -68,20 +68,6 @@ function trouble({ status }) {
   return "The webserver does not answer.";
 }
 
-function Notice({ status, title, children, ...props }) {
-  return h(
-    Alert.Root,
-    { status, ...props },
-    h(Alert.Indicator),
-    h(
-      Alert.Content,
-      null,
-      title && h(Alert.Title, { fontSize: "md" }, title),
-      h(Alert.Description, { overflowWrap: "anywhere" }, children),
-    ),
-  );
-}
-
 function Story({ path }) {
   const { data, error } = useLive(path, EVERY_MS);
   return h(
@@ -90,14 +76,16 @@ function Story({ path }) {
     h(
       Stack,
       { gap: 4 },
-      error && h(Notice, { status: "error", role: "alert", "data-testid": "why-error" }, trouble(error)),
+      error && h(Notice, { status: "error", text: trouble(error), role: "alert", "data-testid": "why-error" }),
       !data && !error && h(Skeleton, { h: 24, "aria-hidden": true }),
       data &&
-        h(
-          Notice,
-          { status: STATUS[data.kind], title: TITLE[data.kind], role: "status", "data-testid": "why-headline" },
-          h(Sentence, { parts: data.headline }),
-        ),
+        h(Notice, {
+          status: STATUS[data.kind],
+          title: TITLE[data.kind],
+          text: h(Sentence, { parts: data.headline }),
+          role: "status",
+          "data-testid": "why-headline",
+        }),
       data && h(Advice, { advice: data.advice }),
       data && h(Lines, { lines: data.lines }),
     ),
@@ -110,6 +98,6 @@ function Page({ dagId, runId, taskId, mapIndex }) {
   return h(Story, { key: path, path }); // the key: another task's story must not stay
 }
 
-const broken = () => h(Notice, { status: "error", m: 4 }, "The tab has failed. Reload the page.");
+const broken = () => h(Notice, { status: "error", text: "The tab has failed. Reload the page.", m: 4 });
 
 globalThis.Why = (props) => h(Guard, { instead: h(broken) }, h(Page, props));
