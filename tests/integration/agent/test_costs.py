@@ -1,13 +1,9 @@
 """What tasks cost, added up from rows of Airflow's real schema, in a real Postgres and Redis."""
 
-import json
-import os
-import subprocess
 import tempfile
 import uuid
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -22,38 +18,26 @@ from fleet.costs import DAY_S, Day, day_of
 from fleet.history import STEP_S, sample_of, slot_of
 from fleet.registry import costs_key, history_key
 from fleet.statement import Statement, state
-from project import paths
+from tests.support.forecaster_program import Program, needs_environment, running
 from tests.support.servers import PostgresServer, RedisServer
 
-ROOT = Path(__file__).parents[3]
-AIRFLOWS_PYTHON = ROOT / ".venv-airflow" / "bin" / "python"
-PROGRAM = Path(__file__).parents[2] / "support" / "airflow_forecaster.py"
 DATABASE = "costs"
 LONG_S = 60.0  # for a whole month
 RUN = "run"
-# One vCPU and no memory, so that a worker-hour costs 0.04048 dollars.
-SIZE = {"cpu": 1024, "memory": 0, "disk": 20, "base": 0, "spot": 0}
 USD_A_S = 0.04048 / 3600
 MANY = 200_000
 
-pytestmark = pytest.mark.skipif(not AIRFLOWS_PYTHON.exists(), reason="needs the image's environment (make setup)")
+pytestmark = needs_environment
 
 
 class Site:
     """Airflow's database, the broker, and a process that adds up what tasks cost. Times are seconds before `now`."""
 
-    def __init__(self, program: subprocess.Popen[str], connection: psycopg.Connection[Any], broker: Any) -> None:
-        self._program, self.connection, self.broker = program, connection, broker
+    def __init__(self, program: Program, connection: psycopg.Connection[Any], broker: Any) -> None:
+        self.ask, self.connection, self.broker = program.ask, connection, broker
         self.ledger = Ledger(broker)
         self.now = 0.0
         self._tasks = 0
-
-    def ask(self, **command: Any) -> Any:
-        assert self._program.stdin is not None
-        assert self._program.stdout is not None
-        self._program.stdin.write(json.dumps(command) + "\n")
-        self._program.stdin.flush()
-        return json.loads(self._program.stdout.readline())
 
     def begin(self) -> None:
         """Remove all rows and keys. Add two DAGs with a run each."""
@@ -136,38 +120,11 @@ class Site:
 
 @pytest.fixture(scope="module")
 def prepared(postgres_server: PostgresServer, redis_server: RedisServer) -> Iterator[Site]:
-    given = postgres_server
-    given.server.provision(given.user, given.password, DATABASE)
-    place = f"{given.user}:{given.password}@{given.host}:{given.port}/{DATABASE}"
-    with tempfile.TemporaryDirectory(prefix="airflow-") as home:
-        variables = {
-            "PATH": os.environ["PATH"],
-            "PYTHONPATH": paths.IMAGE_PYTHONPATH,
-            "AIRFLOW_HOME": home,
-            "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
-            "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"postgresql+psycopg2://{place}",
-            "AIRFLOW__CELERY__BROKER_URL": redis_server.url,
-            "FLEET_POOL_OF_QUEUE": json.dumps({"default": "worker", "long": "long"}),
-            "WORKER_SIZES": json.dumps({"worker": SIZE, "long": SIZE}),
-            "WORKER_PROCESSOR": "X86_64",
-            **{"FORECAST_MINUTES": "15", "FORECAST_RUNS": "10", "FORECAST_WINDOW_S": "30"},
-        }
-        with (
-            Path(home, "log").open("w") as log,
-            subprocess.Popen(
-                [AIRFLOWS_PYTHON, PROGRAM],
-                env=variables,
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=log,
-                text=True,
-            ) as program,
-            psycopg.connect(f"postgresql://{place}", autocommit=True) as connection,
-        ):
-            site = Site(program, connection, redis_server.client)
-            site.ask(migrate=True)
-            yield site
-            program.kill()
+    with (
+        tempfile.TemporaryDirectory(prefix="airflow-") as home,
+        running(postgres_server, database=DATABASE, broker=redis_server.url, home=home) as (program, connection),
+    ):
+        yield Site(program, connection, redis_server.client)
 
 
 @pytest.fixture

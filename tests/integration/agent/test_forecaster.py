@@ -1,8 +1,6 @@
 """The forecaster on Airflow's real schema and schedule, in a real Postgres and Redis."""
 
 import itertools
-import json
-import os
 import signal
 import subprocess
 import tempfile
@@ -20,18 +18,13 @@ from fleet.forecast import Forecast
 from fleet.registry import Registry
 from fleet.work import BrokenFile, FailedRun, LateDag, WorkReport
 from local.servers.ports import free_port
-from project import paths
-from tests.support.past_runs import CASES, WINDOW_S, Past, at_once
+from tests.support.airflows_python import AIRFLOWS_PYTHON
+from tests.support.forecaster_program import Program, environment, needs_environment, running
+from tests.support.past_runs import CASES, Past, at_once
 from tests.support.servers import PostgresServer, RedisServer
 from tests.support.waiting import eventually
 
-ROOT = Path(__file__).parents[3]
-IMAGE = ROOT / "airflow_image"
-AIRFLOWS_PYTHON = ROOT / ".venv-airflow" / "bin" / "python"
-PROGRAM = Path(__file__).parents[2] / "support" / "airflow_forecaster.py"
 DATABASE = "forecasts"
-SIZE = {"cpu": 1024, "memory": 0, "disk": 20, "base": 0, "spot": 0}
-AHEAD_S = 15 * 60
 FIVE_MINUTES_S = 300
 LITTLE_S = 5
 LONG_AGO = datetime(2026, 2, 1, tzinfo=UTC)
@@ -43,42 +36,16 @@ STAGES = (
     *[Past(queued=151.5, started=152, ran=10)] * 7,
 )
 
-pytestmark = pytest.mark.skipif(not AIRFLOWS_PYTHON.exists(), reason="needs the image's environment (make setup)")
-
-
-def environment(*, database: str, broker: str, home: str) -> dict[str, str]:
-    return {
-        "PATH": os.environ["PATH"],
-        "PYTHONPATH": paths.IMAGE_PYTHONPATH,
-        "AIRFLOW_HOME": home,
-        "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
-        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": database,
-        "AIRFLOW__CELERY__BROKER_URL": broker,
-        "FLEET_READER_URL": broker,
-        "WORKER_SIZES": json.dumps({"worker": SIZE, "long": SIZE}),
-        "WORKER_PROCESSOR": "X86_64",
-        "FLEET_POOL_OF_QUEUE": json.dumps({"default": "worker", "long": "long"}),
-        "FORECAST_MINUTES": str(AHEAD_S // 60),
-        "FORECAST_RUNS": "10",
-        "FORECAST_WINDOW_S": str(WINDOW_S),
-    }
+pytestmark = needs_environment
 
 
 class Site:
     """Airflow's database with DAGs that run each five minutes, and a forecaster that ticks on command."""
 
-    def __init__(self, program: subprocess.Popen[str], connection: psycopg.Connection[Any], registry: Registry) -> None:
-        self._program, self._connection, self._registry = program, connection, registry
+    def __init__(self, program: Program, connection: psycopg.Connection[Any], registry: Registry) -> None:
+        self.ask, self._connection, self._registry = program.ask, connection, registry
         self._numbers = itertools.count()
         self.first = 0
-
-    def ask(self, **command: Any) -> Any:
-        """Return the program's answer to one command."""
-        assert self._program.stdin is not None
-        assert self._program.stdout is not None
-        self._program.stdin.write(json.dumps(command) + "\n")
-        self._program.stdin.flush()
-        return json.loads(self._program.stdout.readline())
 
     def execute(self, statement: str, *arguments: Any) -> None:
         self._connection.execute(statement.encode(), arguments)
@@ -178,26 +145,9 @@ def home() -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def prepared(postgres_server: PostgresServer, redis_server: RedisServer, home: str) -> Iterator[Site]:
-    given = postgres_server
-    given.server.provision(given.user, given.password, DATABASE)
-    place = f"{given.user}:{given.password}@{given.host}:{given.port}/{DATABASE}"
-    variables = environment(database=f"postgresql+psycopg2://{place}", broker=redis_server.url, home=home)
-    with (
-        Path(home, "log").open("w") as log,
-        subprocess.Popen(
-            [AIRFLOWS_PYTHON, PROGRAM],
-            env=variables,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=log,
-            text=True,
-        ) as program,
-        psycopg.connect(f"postgresql://{place}", autocommit=True) as connection,
-    ):
-        site = Site(program, connection, Registry(redis_server.client))
-        site.ask(migrate=True)
-        yield site
-        program.kill()
+    broker = redis_server.url
+    with running(postgres_server, database=DATABASE, broker=broker, home=home) as (program, connection):
+        yield Site(program, connection, Registry(redis_server.client))
 
 
 @pytest.fixture
