@@ -101,11 +101,11 @@ def build(declared: Sequence[DeclaredPool] = POOLS) -> RecordedTemplate:
         pools=pools,
         machines=machines,
         notifications=notifications,
-        telemetry=add_telemetry(t, network=network),
+        telemetry=(telemetry := add_telemetry(t, network=network)),
         events=events,
     )
     let_send(t, events, airflow=airflow.role)
-    workers = add_workers(t, base=base, airflow=airflow, pools=pools)
+    workers = add_workers(t, base=base, airflow=airflow, lineage=telemetry.lineage, pools=pools)
     of_tasks = {pool: defined.role for pool, defined in workers.defined.items()}
     add_log_queries(t, airflow=airflow.log_group, workers=[defined.log_group for defined in workers.defined.values()])
     let_notify(t, notifications, airflow=airflow.role, tasks=list(of_tasks.values()))

@@ -14,6 +14,7 @@ from celery.signals import worker_ready
 
 from agent import log_listener, variables
 from agent.celery_app import app
+from agent.lineage.process import Beside
 
 
 def main() -> int:
@@ -21,6 +22,8 @@ def main() -> int:
     environment = dict(os.environ)
     start_log_server = partial(_start_log_server, log_listener.listen(environment), environment)
     worker_ready.connect(start_log_server)  # not before: the start of the worker is urgent
+    lineage = Beside(environment)
+    worker_ready.connect(lineage.start)
     worker = app.Worker(
         queues=os.environ[variables.QUEUES].split(","),
         concurrency=int(os.environ[variables.SLOTS]),
@@ -32,7 +35,10 @@ def main() -> int:
         without_mingle=True,
         without_gossip=True,
     )
-    worker.start()
+    try:
+        worker.start()
+    finally:
+        lineage.end()
     return int(worker.exitcode or 0)
 
 

@@ -114,7 +114,10 @@ ROLES = {
         Role(
             # Takes messages and serves logs; runs no code of a DAG.
             name="worker",
-            parts=(parts.BROKER, parts.READER, parts.RESULTS, parts.API_KEY, parts.WORKING, parts.FLEET),
+            parts=(
+                *(parts.BROKER, parts.READER, parts.RESULTS, parts.API_KEY),
+                *(parts.WORKING, parts.FLEET, parts.LINEAGE_SENDING),
+            ),
             command=lambda _: ["python", "-m", "agent.start_worker"],
             has_reporter=False,
         ),
@@ -129,6 +132,7 @@ ROLES = {
                 parts.LOGS,
                 parts.MAIL,
                 parts.XCOMS,
+                parts.LINEAGE,
                 parts.RUNNING,
             ),
             command=lambda _: ["python", "-m", "agent.runner"],

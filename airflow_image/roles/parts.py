@@ -13,6 +13,7 @@ from urllib.parse import quote
 
 from agent import variables
 from agent.broker import patience_s
+from agent.lineage import settings as lineage
 from agent.runner import log_copy
 from fleet import access
 from fleet.pools import POOLS, find_pool, read_pools, total_slots
@@ -282,6 +283,16 @@ def _telemetry_secrets(given: Variables) -> Settings:
         raise ConfigurationError(str(error)) from None
 
 
+def _lineage_secrets(given: Variables) -> Settings:
+    try:
+        found = lineage.sender_settings(given)
+    except ValueError as error:
+        raise ConfigurationError(str(error)) from None
+    if found and not given.get(lineage.NAMESPACE):
+        raise ConfigurationError(f"{lineage.RECEIVER} needs {lineage.NAMESPACE}")
+    return found
+
+
 def _machine_roles(given: Variables) -> Settings:
     """Check the rules, which the application itself would fail to read without ending the webserver."""
     try:
@@ -449,3 +460,5 @@ PEOPLE = Part(
 MACHINES = Part(needs=(), settings=_machine_roles)
 FLEET = Part(needs=(variables.METADATA_URI,))
 TELEMETRY = Part(needs=(), settings=_telemetry_settings, secrets=_telemetry_secrets, raw=(telemetry.RECEIVER,))
+LINEAGE = Part(needs=(), settings=lineage.task_settings)
+LINEAGE_SENDING = Part(needs=(), secrets=_lineage_secrets, raw=(lineage.RECEIVER,))

@@ -9,14 +9,14 @@ from __future__ import annotations
 import json
 import logging
 import os
-import sys
 from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
 import requests
 
-FIELD = "telemetry_undelivered"  # the template's metric filter reads it
+from telemetry.undelivered import FIELD, write_line
+
 METRICS, TRACES = "metrics", "traces"
 # The services of AWS whose names are in the signature.
 SIGNED_FOR = {METRICS: "monitoring", TRACES: "xray"}
@@ -29,12 +29,6 @@ LOGGERS = tuple(f"opentelemetry.exporter.otlp.proto.http.{kind}_exporter" for ki
 
 class NoCredentials(Exception):
     """The ECS task has no role, or its credentials cannot be read."""
-
-
-def write_line(line: str) -> None:
-    """Write a line to the container's log. CloudWatch reads a line that is JSON as a whole, and no other."""
-    sys.stdout.write(f"{line}\n")
-    sys.stdout.flush()
 
 
 class Signer:

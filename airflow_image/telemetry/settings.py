@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
+from typing import Any
 from urllib.parse import quote, urlsplit
 
 from telemetry import names
@@ -96,38 +97,50 @@ def receiver(given: Mapping[str, str]) -> dict[str, str]:
     """Return OpenTelemetry's variables for the receiver of the secret. Raises ValueError, which shows none of it."""
     if not (text := given.get(RECEIVER)):
         return {}
-    try:
-        found = json.loads(text)
-    except ValueError:
-        found = None
-    if not isinstance(found, dict):
-        raise ValueError(f"{RECEIVER} is no JSON object")
-    headers, temporality = found.get("headers", {}), found.get("temporality", TEMPORALITIES[0])
+    found = secret_of(text, RECEIVER)
+    headers, temporality = headers_of(found.get("headers", {}), RECEIVER), found.get("temporality", TEMPORALITIES[0])
     if temporality not in TEMPORALITIES:
         raise ValueError(f"the temporality of {RECEIVER} is not one of {', '.join(TEMPORALITIES)}")
-    return {ENDPOINT: _endpoint(found.get("endpoint")), HEADERS: _headers(headers), TEMPORALITY: temporality}
+    return {
+        ENDPOINT: endpoint_of(found.get("endpoint"), RECEIVER),
+        HEADERS: ",".join(f"{quote(name, safe='')}={quote(value, safe='')}" for name, value in headers.items()),
+        TEMPORALITY: temporality,
+    }
 
 
-def _endpoint(value: object) -> str:
+def secret_of(text: str, variable: str) -> dict[str, Any]:
+    """Return the object that a variable with a receiver's secret holds. Raises ValueError, which shows none of it."""
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError):
+        found = None
+    if not isinstance(found, dict):
+        raise ValueError(f"{variable} is no JSON object")
+    return found
+
+
+def endpoint_of(value: object, variable: str) -> str:
+    """Return a receiver's endpoint without a slash at its end. Raises ValueError, which does not show it."""
     if not isinstance(value, str) or not value.isascii() or any(c.isspace() or not c.isprintable() for c in value):
-        raise ValueError(f"the endpoint of {RECEIVER} is no URL")
+        raise ValueError(f"the endpoint of {variable} is no URL")
     try:
         parts = urlsplit(value)
         is_url = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
     except ValueError:
         is_url = False
     if not is_url or parts.username or parts.query or parts.fragment:
-        raise ValueError(f"the endpoint of {RECEIVER} must be http(s)://HOST[:PORT][/PATH]: keys go into its headers")
+        raise ValueError(f"the endpoint of {variable} must be http(s)://HOST[:PORT][/PATH]: keys go into its headers")
     return value.rstrip("/")
 
 
-def _headers(value: object) -> str:
+def headers_of(value: object, variable: str) -> dict[str, str]:
+    """Return a receiver's headers. Raises ValueError, which shows none of them."""
     if not isinstance(value, dict) or len(value) > MOST_HEADERS:
-        raise ValueError(f"the headers of {RECEIVER} must be an object of at most {MOST_HEADERS} texts")
+        raise ValueError(f"the headers of {variable} must be an object of at most {MOST_HEADERS} texts")
     for name, text in value.items():
         if not HEADER_NAME.fullmatch(name) or not isinstance(text, str) or not text.isprintable():
-            raise ValueError(f"the headers of {RECEIVER} must be an object of names and texts of one line")
-    return ",".join(f"{quote(name, safe='')}={quote(text, safe='')}" for name, text in value.items())
+            raise ValueError(f"the headers of {variable} must be an object of names and texts of one line")
+    return value
 
 
 def _aws_url(given: Mapping[str, str], variable: str, path: str) -> str:

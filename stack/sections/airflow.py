@@ -129,7 +129,7 @@ def add_airflow(
     defined = add_task(t, "Airflow", settings=base.settings, task=task)
     let_read_connections(t, "AirflowConnectionsPolicy", role=defined.role, connections=connections)
     let_send(t, telemetry, role=defined.role)
-    count_undelivered(t, log_group=defined.log_group)
+    count_undelivered(t, "TelemetryUndelivered", log_group=defined.log_group)
     target = _add_web_target(t, balancer=balancer)
     service = _add_service(t, base=base, balancer=balancer, defined=defined, group=group, target=target)
     latency = add_latency(t, log_group=defined.log_group)

@@ -1,10 +1,25 @@
-"""Airflow's metrics and traces: how many, and where to. By default to CloudWatch and X-Ray, without a collector."""
+"""Airflow's metrics, traces and lineage: how many, and where to. Nothing of it needs a collector."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from troposphere import And, Condition, Equals, Not, Ref, StackName, Sub, Template
+from troposphere import (
+    And,
+    Condition,
+    Equals,
+    If,
+    Join,
+    Not,
+    Or,
+    Parameter,
+    Ref,
+    Select,
+    Split,
+    StackName,
+    Sub,
+    Template,
+)
 from troposphere.iam import Role
 from troposphere.logs import LogGroup, MetricFilter, MetricTransformation
 
@@ -19,6 +34,17 @@ GROUP = "Observability"
 # Of telemetry.names and telemetry.delivery in the image. They cannot be imported here; a test compares.
 CHOICES = ("none", "default", "all")
 UNDELIVERED_FIELD = "telemetry_undelivered"
+# CloudFormation accepts 200 parameters, so two secrets share one. No ARN has a comma.
+TO_AWS, AND_LINEAGE = "aws", ",lineage="
+
+
+@dataclass(frozen=True, kw_only=True)
+class Lineage:
+    """What both containers of a worker get: the runner tells lineage, the worker sends it. `is_told`: a condition."""
+
+    environment: Mapping[str, Any]
+    secrets: Mapping[str, SecretValue]
+    is_told: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,6 +55,7 @@ class Telemetry:
     secrets: Mapping[str, SecretValue]
     sends_metrics: str
     sends_traces: str
+    lineage: Lineage
 
 
 def add_telemetry(t: Template, *, network: Network) -> Telemetry:
@@ -50,13 +77,17 @@ def add_telemetry(t: Template, *, network: Network) -> Telemetry:
     )
     arn = form.add(
         "OtlpSecretArn",
-        label="Another receiver",
-        description="ARN of a secret whose JSON has the endpoint of a receiver of OTLP over HTTP, and headers; empty "
-        "for CloudWatch and X-Ray.",
-        constraint=Matching(regex=f"^({SECRET_ARN})?$", must_be="the ARN of a secret, or empty"),
+        label="Other receivers",
+        description="ARN of a secret whose JSON has the endpoint of a receiver of OTLP over HTTP, and headers; empty, "
+        "or aws, for CloudWatch and X-Ray. Behind it ,lineage= and the ARN of such a secret for OpenLineage.",
+        constraint=Matching(
+            regex=f"^({SECRET_ARN}|({SECRET_ARN}|{TO_AWS}){AND_LINEAGE}{SECRET_ARN})?$",
+            must_be="the ARN of a secret, that with ,lineage=ARN behind it, aws,lineage=ARN, or empty",
+        ),
         default="",
     )
-    has_receiver = add_condition(t, "HasOtlpSecret", Not(Equals(Ref(arn), "")))
+    receiver = Select(0, Split(AND_LINEAGE, Ref(arn)))
+    has_receiver = add_condition(t, "HasOtlpSecret", Not(Or(Equals(receiver, ""), Equals(receiver, TO_AWS))))
     to_aws = Not(Condition(has_receiver))
     sends_traces = add_condition(t, "SendsTraces", And(Not(Equals(Ref(percent), "0")), to_aws))
     # The endpoint of CloudWatch is there in any case, for the functions.
@@ -76,9 +107,20 @@ def add_telemetry(t: Template, *, network: Network) -> Telemetry:
             "CLOUDWATCH_METRICS_URL": Sub("https://monitoring.${AWS::Region}.${AWS::URLSuffix}/v1/metrics"),
             "XRAY_TRACES_URL": Sub("https://xray.${AWS::Region}.${AWS::URLSuffix}/v1/traces"),
         },
-        secrets={"OTLP_RECEIVER": SecretValue(arn=Ref(arn), value_from=Ref(arn), condition=has_receiver)},
+        secrets={"OTLP_RECEIVER": SecretValue(arn=receiver, value_from=receiver, condition=has_receiver)},
         sends_metrics=add_condition(t, "SendsMetrics", And(Not(Equals(Ref(choice), "none")), to_aws)),
         sends_traces=sends_traces,
+        lineage=_lineage(t, arn),
+    )
+
+
+def _lineage(t: Template, arn: Parameter) -> Lineage:
+    secret = Select(1, Split(AND_LINEAGE, Join("", [Ref(arn), AND_LINEAGE])))
+    is_told = add_condition(t, "HasLineage", Not(Equals(secret, "")))
+    return Lineage(
+        environment={"LINEAGE_NAMESPACE": If(is_told, StackName, "")},
+        secrets={"LINEAGE_RECEIVER": SecretValue(arn=secret, value_from=secret, condition=is_told)},
+        is_told=is_told,
     )
 
 
@@ -104,19 +146,26 @@ def let_send(t: Template, telemetry: Telemetry, *, role: Role) -> None:
     )
 
 
-def count_undelivered(t: Template, *, log_group: LogGroup) -> None:
+def undelivered_metric() -> Sub:
+    """Return the name of the metric, which holds the stack's: metrics from logs have no dimension for it."""
+    return Sub("TelemetryUndelivered-${AWS::StackName}")
+
+
+def count_undelivered(t: Template, title: str, *, log_group: LogGroup, condition: str | None = None) -> None:
     """Make a metric of what the containers log about telemetry that they could not deliver."""
-    t.add_resource(
+    added = t.add_resource(
         MetricFilter(
-            "TelemetryUndelivered",
+            title,
             FilterPattern=f"{{ $.{UNDELIVERED_FIELD} = * }}",
             LogGroupName=Ref(log_group),
             MetricTransformations=[
                 MetricTransformation(
-                    MetricName=Sub("TelemetryUndelivered-${AWS::StackName}"),
+                    MetricName=undelivered_metric(),
                     MetricNamespace=METRICS_NAMESPACE,
                     MetricValue=f"$.{UNDELIVERED_FIELD}",
                 )
             ],
         )
     )
+    if condition is not None:
+        added.Condition = condition

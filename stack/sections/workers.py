@@ -23,6 +23,7 @@ from stack.sections.airflow import Airflow
 from stack.sections.connections import let_read_connections
 from stack.sections.foundation import Foundation
 from stack.sections.pools import LEAST_MEMORY_MIB, SizedPool, pools_json
+from stack.sections.telemetry import Lineage, count_undelivered
 
 # agent.fleet_agent logs it for the first refusal in a row. It cannot be imported here; a test compares.
 REFUSED = "fleet: scale-in protection is not granted"
@@ -47,9 +48,11 @@ class Workers:
     refused: Mapping[str, Any]
 
 
-def add_workers(t: Template, *, base: Foundation, airflow: Airflow, pools: tuple[SizedPool, ...]) -> Workers:
+def add_workers(
+    t: Template, *, base: Foundation, airflow: Airflow, lineage: Lineage, pools: tuple[SizedPool, ...]
+) -> Workers:
     _add_memory_split(t)
-    made = {sized.pool.name: _add_pool(t, base=base, airflow=airflow, sized=sized) for sized in pools}
+    made = {sized.pool.name: _add_pool(t, base=base, airflow=airflow, lineage=lineage, sized=sized) for sized in pools}
     return Workers(
         services={name: service for name, (service, _, _) in made.items()},
         defined={name: defined for name, (_, defined, _) in made.items()},
@@ -65,7 +68,9 @@ def _add_memory_split(t: Template) -> None:
     )
 
 
-def _add_pool(t: Template, *, base: Foundation, airflow: Airflow, sized: SizedPool) -> tuple[Service, DefinedTask, Sub]:
+def _add_pool(
+    t: Template, *, base: Foundation, airflow: Airflow, lineage: Lineage, sized: SizedPool
+) -> tuple[Service, DefinedTask, Sub]:
     pool = sized.pool
     # A title has no dash, so that no other stack's name and pool make the same family.
     family = Sub(f"${{AWS::StackName}}-{pool.title}")
@@ -88,8 +93,9 @@ def _add_pool(t: Template, *, base: Foundation, airflow: Airflow, sized: SizedPo
             # Its own pool without the limits: no change of them, or of another pool, replaces a worker.
             POOLS: pools_json([sized], with_limits=False),
             "POOL": pool.name,
+            **lineage.environment,
         },
-        secrets={**login.secrets, "API_SECRET": base.secrets.api},
+        secrets={**login.secrets, "API_SECRET": base.secrets.api, **lineage.secrets},
         health=HEALTH,
         stop_timeout_s=STOP_TIMEOUT_S,
         starts_after=(RUNNER,),
@@ -102,6 +108,7 @@ def _add_pool(t: Template, *, base: Foundation, airflow: Airflow, sized: SizedPo
             **airflow.connections.for_tasks,
             **base.xcoms.writers_environment(pool.name),
             "TASK_LOG_COPY": base.logs.copied,
+            **lineage.environment,
             # It ends the task that takes the most before the kernel ends any process.
             "MEMORY_MIB": FindInMap(MEMORY_MAPPING, sized.size.memory_mib, "Runner"),
         },
@@ -165,6 +172,7 @@ def _add_pool(t: Template, *, base: Foundation, airflow: Airflow, sized: SizedPo
             is_rebalanced=False,
         ),
     )
+    count_undelivered(t, f"{pool.title}LineageUndelivered", log_group=defined.log_group, condition=lineage.is_told)
     return service, defined, _count_refusals(t, pool_title=pool.title, log_group=defined.log_group)
 
 

@@ -4,6 +4,7 @@ import os
 import subprocess
 import threading
 import uuid
+from collections.abc import Mapping
 from pathlib import Path
 
 from agent.runner.client import Runner, RunnerUnavailable
@@ -23,11 +24,11 @@ START_TIMEOUT_S = 180.0
 class Run:
     """One task that the runner runs. `outcome` is None until its end, and if the supervisor died."""
 
-    def __init__(self, runner: Runner, task_id: str, folder: Path) -> None:
+    def __init__(self, runner: Runner, task_id: str, folder: Path, *, dag_id: str) -> None:
         self.task_id = task_id
         self._log = folder / "logs" / f"{task_id}-{uuid.uuid4()}.log"
         self.outcome: Outcome | None = None
-        sent = workload(dag_file="memory.py", dag_id=DAG, task_id=task_id, run_id="run", log_path=self._log.name)
+        sent = workload(dag_file="memory.py", dag_id=dag_id, task_id=task_id, run_id="run", log_path=self._log.name)
         self._thread = threading.Thread(target=self._run, args=(runner, sent), daemon=True)
         self._thread.start()
 
@@ -52,11 +53,21 @@ class Run:
 class AirflowRunner:
     """A runner whose tasks are those of a DAG file. With `in_group`, the kernel holds it to the limit as well.
 
-    `packages`: a folder of installed packages beside Airflow's.
+    `packages`: a folder of installed packages beside Airflow's. `settings`: more variables of its environment.
     """
 
-    def __init__(self, folder: Path, *, dag: str, limit_mib: int, in_group: bool, packages: Path | None = None) -> None:
-        self.folder = folder
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        dag: str,
+        limit_mib: int,
+        in_group: bool,
+        packages: Path | None = None,
+        dag_id: str = DAG,
+        settings: Mapping[str, str] | None = None,
+    ) -> None:
+        self.folder, self._dag_id = folder, dag_id
         for name in ("dags", "logs", "shared"):
             (folder / name).mkdir()
         (folder / "dags" / "memory.py").write_text(dag)
@@ -73,6 +84,7 @@ class AirflowRunner:
             "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": self._api.url,
             "AIRFLOW__LOGGING__BASE_LOG_FOLDER": str(folder / "logs"),
             "FOLDER": str(folder),
+            **(settings or {}),
         }
         self.process: subprocess.Popen[bytes] = spawn(
             [str(AIRFLOWS_PYTHON), "-m", "agent.runner"],
@@ -92,7 +104,7 @@ class AirflowRunner:
         return (self.folder / "runner.log").read_text()
 
     def start(self, task_id: str) -> Run:
-        return Run(self.runner, task_id, self.folder)
+        return Run(self.runner, task_id, self.folder, dag_id=self._dag_id)
 
     def began(self, task_id: str) -> int:
         """Return how many tasks of this name have begun: each touches a file."""

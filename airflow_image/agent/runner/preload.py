@@ -12,6 +12,7 @@ from collections.abc import Mapping
 
 from pydantic import TypeAdapter
 
+from agent.lineage import install as lineage
 from agent.runner import imports
 from agent.runner.rehearsal import rehearse
 from agent.runner.trial import Step
@@ -42,7 +43,9 @@ MODULES = (
     "jinja2.sandbox",
     "setproctitle",
 )
-PLUGINS = "plugins"
+PLUGINS, LINEAGE = "plugins", "lineage"
+# What its documents need, and each task would import.
+MODULES_OF_LINEAGE = ("agent.lineage.outbox", "airflow.providers.common.sql.hooks.lineage")
 NAMES_OF_THE_SDK = ("Asset", "Param", "dag", "get_current_context", "task")
 
 
@@ -93,6 +96,8 @@ def steps(environment: Mapping[str, str]) -> dict[str, Step]:
         log.warning("runner: not imported for all tasks: what DAG files import, which cannot be read: %s", error)
     if folders["plugins"].is_dir():
         found[PLUGINS] = _load_plugins
+    if lineage.is_wanted(environment):
+        found[LINEAGE] = _load_lineage
     return found
 
 
@@ -104,6 +109,15 @@ def _load_plugins() -> None:
     _, errors = plugins_manager._get_plugins()
     if errors:
         raise ImportError(", ".join(errors))
+
+
+def _load_lineage() -> None:
+    """Build the client of lineage, which each task would build. Raises whatever its settings make it raise."""
+    from airflow.providers.openlineage.plugins.listener import get_openlineage_listener
+
+    for name in MODULES_OF_LINEAGE:
+        importlib.import_module(name)
+    get_openlineage_listener().adapter.get_or_create_openlineage_client()
 
 
 def _build_log_client() -> None:

@@ -47,6 +47,8 @@ GIVEN = {
     "ADMIN_PASSWORD": "admin-secret",
     "USER_PASSWORDS": '{"ada": "ada-secret"}',
     "OTLP_RECEIVER": '{"endpoint": "https://otlp.example.com", "headers": {"api-key": "otlp secret"}}',
+    "LINEAGE_RECEIVER": '{"endpoint": "https://lineage.example.com", "headers": {"Authorization": "Bearer secret"}}',
+    "LINEAGE_NAMESPACE": "airflow-prd",
     "EXECUTION_API_URL": "http://webserver.stack.internal:8080/execution/",
     "LOG_BUCKET": "bucket",
     "POOLS": json.dumps(POOLS),
@@ -252,7 +254,7 @@ def test_the_role_that_runs_tasks_gets_no_secret() -> None:
 def test_no_raw_secret_reaches_a_program(role: str) -> None:
     assert {
         *("DATABASE_USER", "DATABASE_PASSWORD", "BROKER_PASSWORD", "BROKER_READER_PASSWORD", "FERNET_SECRET"),
-        *("API_SECRET", "JWT_SECRET", "ADMIN_PASSWORD", "USER_PASSWORDS", "OTLP_RECEIVER"),
+        *("API_SECRET", "JWT_SECRET", "ADMIN_PASSWORD", "USER_PASSWORDS", "OTLP_RECEIVER", "LINEAGE_RECEIVER"),
     } == RAW_SECRETS
     assert not RAW_SECRETS & composed(role).keys()
 

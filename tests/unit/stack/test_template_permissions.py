@@ -93,7 +93,7 @@ def roles() -> list[str]:
 
 def secret_arn(value_from: dict[str, str]) -> dict[str, Any]:
     """Return the ARN without the JSON key that a container reads from the secret."""
-    if "Ref" in value_from:
+    if "Fn::Sub" not in value_from:
         return value_from
     owner, attribute = re.fullmatch(r"\$\{(\w+)(?:\.([\w.]+))?\}:\w+::", value_from["Fn::Sub"]).groups()  # type: ignore[union-attr]
     return {"Fn::GetAtt": [owner, attribute]} if attribute else {"Ref": owner}

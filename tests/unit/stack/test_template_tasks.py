@@ -50,6 +50,7 @@ PLAIN = {
     ("TASK_SETTINGS",): [*CORE, "forecaster", "runner"],
     ("BASE_URL",): [*CORE, "events", "runner"],
     ("XCOM_BUCKET",): [*CORE, "runner"],
+    ("LINEAGE_NAMESPACE",): ["worker", "runner"],
     ("XCOM_PREFIX", "XCOM_THRESHOLD_KIB", "TASK_LOG_COPY"): ["runner"],
     ("AIRFLOW_SETTINGS",): [*CORE, "forecaster"],
     ("GATE_MINUTES", "BROKER_PATIENCE_MINUTES"): [*CORE, "worker"],
@@ -78,6 +79,7 @@ SECRET = {
     ("USER_PASSWORDS",): ["migrate"],
     ("OIDC_CLIENT_SECRET",): ["webserver"],
     ("OTLP_RECEIVER",): SENDING,
+    ("LINEAGE_RECEIVER",): ["worker"],
 }
 
 

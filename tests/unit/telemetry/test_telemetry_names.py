@@ -5,13 +5,13 @@ import re
 import pytest
 
 from stack.sections import telemetry as section
-from telemetry import delivery
+from telemetry import undelivered
 from telemetry.names import ALL, CHOICES, DEFAULT, DEFAULT_SET, NONE, OVERFLOW, Labels, allow_list
 
 
 def test_the_template_and_the_image_have_the_same_choices_and_the_same_field() -> None:
     assert section.CHOICES == CHOICES
-    assert delivery.FIELD == section.UNDELIVERED_FIELD
+    assert undelivered.FIELD == section.UNDELIVERED_FIELD
 
 
 def test_airflow_s_allow_list_is_one_pattern_of_whole_names() -> None:
