@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Any
 
 from airflow.models.dag import DagModel
@@ -18,29 +17,14 @@ from sqlalchemy import and_, func, select
 
 from agent.why import around, structure
 from agent.why.around import AT_WORK, Key, in_seconds
-from agent.why.facts import AirflowPool, Attempt, Dag, Event, Instance, Place, Run, Task, Trigger
+from agent.why.facts import Attempt, Dag, Instance, Recorded, Run
 
 MOST_TRIES = 10  # of the earlier ones, the last are told
 NOT_BEGUN = frozenset({None, "scheduled", "up_for_retry", "up_for_reschedule"})
 OF_UPSTREAM = frozenset({None, "up_for_retry", "upstream_failed", "skipped"})
 
 
-@dataclass(frozen=True, kw_only=True)
-class Found:
-    """What the database knows: see facts.Known."""
-
-    instance: Instance
-    run: Run
-    dag: Dag
-    task: Task | None = None
-    pool: AirflowPool | None = None
-    place: Place | None = None
-    trigger: Trigger | None = None
-    events: tuple[Event, ...] = ()
-    tries: tuple[str, ...] = field(default=())
-
-
-def read(session: Any, key: Key, *, dag_bag: Any, may_see: Callable[[str], bool]) -> Found | None:
+def read(session: Any, key: Key, *, dag_bag: Any, may_see: Callable[[str], bool]) -> Recorded | None:
     """Return what is known; None if there is no such task instance. Raises SQLAlchemyError.
 
     `dag_bag`: Airflow's DBDagBag. `may_see`: whether the reader may see the task instances of a DAG.
@@ -53,7 +37,7 @@ def read(session: Any, key: Key, *, dag_bag: Any, may_see: Callable[[str], bool]
     if state in NOT_BEGUN or state in OF_UPSTREAM or state == TaskInstanceState.FAILED:
         task = structure.read(session, key.dag, key.run, row.id, dag_bag=dag_bag, with_upstream=state in OF_UPSTREAM)
     is_to_begin = state in NOT_BEGUN
-    return Found(
+    return Recorded(
         instance=instance,
         run=_to_run(session, key, row, is_to_begin=is_to_begin),
         dag=_to_dag(session, row),
@@ -62,7 +46,6 @@ def read(session: Any, key: Key, *, dag_bag: Any, may_see: Callable[[str], bool]
         place=around.read_place(session, row) if state == TaskInstanceState.QUEUED else None,
         trigger=around.read_trigger(session, row) if state == TaskInstanceState.DEFERRED else None,
         events=around.read_events(session, key),
-        tries=tuple(attempt.instance for attempt in (*instance.earlier, instance.attempt)),
     )
 
 

@@ -52,6 +52,11 @@ class Instance:
     def state(self) -> str | None:
         return self.attempt.state
 
+    @property
+    def tries(self) -> tuple[str, ...]:
+        """The ids that the instance had in its tries, the present one last."""
+        return tuple(attempt.instance for attempt in (*self.earlier, self.attempt))
+
 
 @dataclass(frozen=True, kw_only=True)
 class Run:
@@ -176,10 +181,9 @@ class Fleet:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Known:
-    """All of it. `ends`: how tries ended that did not end by themselves, by the id of the instance."""
+class Recorded:
+    """What Airflow's database knows."""
 
-    now: float
     instance: Instance
     run: Run
     dag: Dag
@@ -188,6 +192,13 @@ class Known:
     place: Place | None = None
     trigger: Trigger | None = None
     events: tuple[Event, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Known(Recorded):
+    """All of it. `ends`: how tries ended that did not end by themselves, by the id of the instance."""
+
+    now: float
     fleet: Fleet = field(default_factory=Fleet)
     ends: Mapping[str, End] = field(default_factory=dict)
     heartbeat_timeout_s: float = 300.0

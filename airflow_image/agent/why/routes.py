@@ -24,8 +24,8 @@ from agent import variables
 from agent.broker import Outage, connect
 from agent.why import fleet_reading
 from agent.why.around import Key
-from agent.why.database import Found, read
-from agent.why.facts import Known
+from agent.why.database import read
+from agent.why.facts import Known, Recorded
 from agent.why.telling import tell
 from fleet.pools import POOLS, Pool, read_pools
 
@@ -53,24 +53,17 @@ class Reader:
     def known(self, key: Key, *, may_see: Callable[[str], bool], now: Callable[[], float]) -> Known | None:
         """Return what is known; None without such a task instance. Raises SQLAlchemyError."""
         with create_session() as session:
-            found = read(session, key, dag_bag=self._dags, may_see=may_see)
+            recorded = read(session, key, dag_bag=self._dags, may_see=may_see)
             session.rollback()  # nothing of this is to be written
-        return None if found is None else self._with_fleet(found, now())
+        return None if recorded is None else self._with_fleet(recorded, now())
 
-    def _with_fleet(self, found: Found, now: float) -> Known:
-        queue = found.instance.queue
+    def _with_fleet(self, recorded: Recorded, now: float) -> Known:
+        queue = recorded.instance.queue
         return Known(
+            **vars(recorded),
             now=now,
-            instance=found.instance,
-            run=found.run,
-            dag=found.dag,
-            task=found.task,
-            pool=found.pool,
-            place=found.place,
-            trigger=found.trigger,
-            events=found.events,
             fleet=fleet_reading.read_fleet(self._client, self._pools, queue),
-            ends=fleet_reading.read_ends(self._client, self._pools, queue, found.tries),
+            ends=fleet_reading.read_ends(self._client, self._pools, queue, recorded.instance.tries),
             heartbeat_timeout_s=self._heartbeat_timeout_s,
         )
 
