@@ -1,12 +1,14 @@
-"""Collects the metrics that the functions write into their logs, as CloudWatch does (embedded metric format)."""
+"""Collects metrics from logs, as CloudWatch does: functions' embedded metrics, and metric filters of containers."""
 
 from __future__ import annotations
 
 import json
 from collections import defaultdict, deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+from local.alarms.filters import Filter
 
 MOST_POINTS = 5_000  # of each metric: more than a day of one each 20 s
 MARK = '"_aws"'
@@ -27,13 +29,35 @@ class Readings:
     def read(self, folder: Path) -> None:
         """Take in the lines that were added to the folder's logs since the last call. Raises OSError."""
         for path in sorted(folder.glob("*.log")):
-            with path.open("rb") as log:
-                log.seek(self._offsets.get(path, 0))
-                for line in log:
-                    if not line.endswith(b"\n"):  # it is being written
-                        break
-                    self._offsets[path] = self._offsets.get(path, 0) + len(line)
-                    self.add(line.decode(errors="replace"))
+            for line in self._new_lines(path):
+                self.add(line)
+
+    def read_containers(self, groups: Mapping[Path, str], filters: Iterable[Filter], *, at: float) -> None:
+        """Take in the lines that were added to containers' logs. Raises OSError.
+
+        `groups`: the log group of each log. `at`: seconds since the epoch, of all of these lines.
+        """
+        by_group: dict[str, list[Filter]] = defaultdict(list)
+        for each in filters:
+            by_group[each.group].append(each)
+        for path, group in groups.items():
+            if not path.exists():
+                continue
+            lines = self._new_lines(path)
+            for each in by_group[group]:
+                points = self._points[each.namespace, each.metric, frozenset()]
+                points.extend((at, value) for value in each.values(lines))
+
+    def _new_lines(self, path: Path) -> list[str]:
+        lines = []
+        with path.open("rb") as log:
+            log.seek(self._offsets.get(path, 0))
+            for line in log:
+                if not line.endswith(b"\n"):  # it is being written
+                    break
+                self._offsets[path] = self._offsets.get(path, 0) + len(line)
+                lines.append(line.decode(errors="replace"))
+        return lines
 
     def add(self, line: str) -> None:
         """Take in a line; one without metrics is passed over."""

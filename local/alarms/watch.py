@@ -16,6 +16,7 @@ from typing import Any
 from botocore.exceptions import BotoCoreError, ClientError
 
 from local.alarms.evaluate import ALARM, MINUTE_S, OK, UNSETTLED, composite_state, state_of
+from local.alarms.filters import Filter
 from local.alarms.readings import Readings
 from stack.lib.alarms import METRICS_NAMESPACE
 
@@ -30,10 +31,20 @@ class Alarms:
     """The alarms of a stack. `minute_s`: how long a minute of their periods is."""
 
     def __init__(
-        self, *, clients: Any, folder: Path, minute_s: float = MINUTE_S, clock: Callable[[], float] = time.time
+        self,
+        *,
+        clients: Any,
+        folder: Path,
+        container_logs: Callable[[], Mapping[Path, str]] = dict,
+        minute_s: float = MINUTE_S,
+        clock: Callable[[], float] = time.time,
     ) -> None:
-        """Read the functions' logs in `folder`; an error of the API is logged, and the next tick tries again."""
+        """Read the functions' logs in `folder`; an error of the API is logged, and the next tick tries again.
+
+        `container_logs` returns the log group of each container's log.
+        """
         self._clients, self._folder, self._minute_s, self._clock = clients, folder, minute_s, clock
+        self._container_logs = container_logs
         self._readings, self._since = Readings(), clock()
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._run, name="alarms", daemon=True)
@@ -51,6 +62,8 @@ class Alarms:
     def tick(self) -> dict[str, str]:
         """Evaluate once; return all alarms' states by name. Raises OSError and botocore's errors."""
         self._readings.read(self._folder)
+        if logs := self._container_logs():
+            self._readings.read_containers(logs, self._filters(), at=self._clock())
         states = {}
         found = list(self._alarms(METRIC))
         for alarm in found:
@@ -64,6 +77,10 @@ class Alarms:
             return str(alarm["StateValue"])
         points = self._readings.of(alarm)
         return state_of(alarm, points, now=self._clock(), since=self._since, minute_s=self._minute_s)
+
+    def _filters(self) -> list[Filter]:
+        pages = self._clients.logs.get_paginator("describe_metric_filters").paginate()
+        return [Filter.of(each) for page in pages for each in page["metricFilters"]]
 
     def _alarms(self, kind: str) -> Iterator[dict[str, Any]]:
         pages = self._clients.cloudwatch.get_paginator("describe_alarms").paginate(AlarmTypes=[kind])

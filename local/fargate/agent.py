@@ -76,6 +76,7 @@ class Agent:
         self._closing = threading.Event()
         self.events: deque[str] = deque(maxlen=EVENTS_KEPT)
         self.killed_tasks = 0
+        self._log_groups: dict[Path, str] = {}
         self._roles = Roles(endpoint=clients.endpoint, region=clients.region)
         self.endpoint = Endpoint(roles=self._roles, cluster=cluster, metadata_of=self._metadata)
         self._thread = threading.Thread(target=self._run, name="fargate", daemon=True)
@@ -211,6 +212,8 @@ class Agent:
         task = self._tasks[arn]
         built = image.load(task.definition.image)
         log_path = self.log_path(task, definition.name)
+        if definition.log is not None:
+            self._log_groups[log_path] = definition.log.group
         grant = self._roles.take(task.id, task.definition)
         resolved = self._roles.prepare(task.id, task.definition, definition, log_path=log_path)
         home = paths.TASKS / task.id / definition.name
@@ -245,6 +248,10 @@ class Agent:
         if self._memory is None or definition.memory_mib is None:
             return None
         return self._memory.new(definition.memory_mib)
+
+    def log_groups(self) -> dict[Path, str]:
+        """Return the log group of each container that has run here, by its log."""
+        return dict(self._log_groups)
 
     @staticmethod
     def log_path(task: Task, container: str) -> Path:

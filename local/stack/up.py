@@ -297,7 +297,9 @@ def _start_services(
     registry = Registry(broker)
     schedules = Schedules(clients=clients)
     cleanup.callback(schedules.close)
-    alarms = Alarms(clients=clients, folder=paths.FUNCTION_LOGS, minute_s=start.minute_s)
+    alarms = Alarms(
+        clients=clients, folder=paths.FUNCTION_LOGS, container_logs=agent.log_groups, minute_s=start.minute_s
+    )
     cleanup.callback(alarms.close)
     _wait_until_healthy(network, outputs, registry)
     rules.start()

@@ -42,7 +42,7 @@ from stack.sections.connections import (
     let_read_connections,
     webserver_url,
 )
-from stack.sections.events import Events
+from stack.sections.events import Events, measure_waiting
 from stack.sections.foundation import Foundation
 from stack.sections.machines import Machines
 from stack.sections.notifications import Notifications
@@ -129,6 +129,7 @@ def add_airflow(
     defined = add_task(t, "Airflow", settings=base.settings, task=task)
     let_read_connections(t, "AirflowConnectionsPolicy", role=defined.role, connections=connections)
     let_send(t, telemetry, role=defined.role)
+    measure_waiting(t, log_group=defined.log_group)
     count_undelivered(t, "TelemetryUndelivered", log_group=defined.log_group)
     target = _add_web_target(t, balancer=balancer)
     service = _add_service(t, base=base, balancer=balancer, defined=defined, group=group, target=target)

@@ -6,7 +6,9 @@ from typing import Any
 
 from troposphere import And, Condition, Equals, If, Not, Ref, Sub, Template
 from troposphere.iam import Role
+from troposphere.logs import LogGroup, MetricFilter, MetricTransformation
 
+from stack.lib.alarms import METRICS_NAMESPACE
 from stack.lib.iam import add_policy, allow
 from stack.lib.parameters import FormGroup, Matching, add_condition
 from stack.sections.network import Network
@@ -15,6 +17,7 @@ from stack.sections.notifications import GROUP
 ROLE = "events"
 # agent.events.event has it, too. It cannot be imported here; a test compares.
 SOURCE = "airflow-on-ecs"
+WAITING_FIELD = "events_waiting_s"  # of agent.events.waiting, which cannot be imported here either
 DEFAULT_BUS = "default"
 BUS_ARN = r"arn:aws(-[a-z]+)*:events:[a-z0-9-]+:[0-9]{12}:event-bus/[A-Za-z0-9._/-]{1,256}"
 
@@ -59,3 +62,24 @@ def let_send(t: Template, events: Events, *, airflow: Role) -> None:
         condition={"StringEquals": {"events:source": SOURCE}},
     )
     add_policy(t, "EventsPolicy", role=airflow, statements=[put], condition=events.has_bus)
+
+
+def waiting_metric() -> Sub:
+    """Return the name of the metric, which holds the stack's: metrics from logs have no dimension for it."""
+    return Sub("EventsWaitingSeconds-${AWS::StackName}")
+
+
+def measure_waiting(t: Template, *, log_group: LogGroup) -> None:
+    """Make a metric of what the container logs about events that wait."""
+    t.add_resource(
+        MetricFilter(
+            "EventsWaiting",
+            FilterPattern=f"{{ $.{WAITING_FIELD} = * }}",
+            LogGroupName=Ref(log_group),
+            MetricTransformations=[
+                MetricTransformation(
+                    MetricName=waiting_metric(), MetricNamespace=METRICS_NAMESPACE, MetricValue=f"$.{WAITING_FIELD}"
+                )
+            ],
+        )
+    )

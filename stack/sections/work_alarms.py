@@ -33,9 +33,15 @@ from stack.lib.alarms import (
     below,
 )
 from stack.lib.parameters import placeholder
+from stack.sections.events import waiting_metric
 from stack.sections.foundation import Foundation
+from stack.sections.telemetry import undelivered_metric
 
 FULL_TRIGGERER_PERCENT = 90
+PERIOD_OF_LOGS_S = 300
+# A container sends once a minute, so one that never succeeds is enough.
+UNDELIVERED_A_PERIOD = 4
+MOST_WAITING_S = 300
 FAILED_RUNS, FAILED_TASKS, DAGS = "/dag_runs?state=failed", "/task_instances?task_state=failed", "/dags"
 ANY = "AlarmEnvironment"
 
@@ -114,6 +120,23 @@ def _alarms(base: Foundation, *, site_url: Sub) -> Mapping[str, MetricAlarm]:
             limit=below(1),
             periods=10,
             missing="breaching",
+        ),
+        # Of both nothing is logged while all is well.
+        "AlarmTelemetryUndelivered": MetricAlarm(
+            description="Metrics, traces or lineage have not been delivered for a quarter of an hour.",
+            measure=Measure(METRICS_NAMESPACE, {}, undelivered_metric(), "Sum"),
+            limit=at_least(UNDELIVERED_A_PERIOD),
+            periods=3,
+            period_s=PERIOD_OF_LOGS_S,
+            missing="notBreaching",
+        ),
+        "AlarmEventsWaiting": MetricAlarm(
+            description="State changes wait to be sent to the event bus.",
+            measure=Measure(METRICS_NAMESPACE, {}, waiting_metric(), "Maximum"),
+            limit=above(MOST_WAITING_S),
+            periods=1,
+            period_s=PERIOD_OF_LOGS_S,
+            missing="notBreaching",
         ),
     }
 

@@ -2,6 +2,7 @@
 
 Each line on stdin is a JSON object, answered by one on stdout:
 {"indexes": is_wanted}: makes or drops the indexes, as `migrate` does
+{"later_s": seconds}: lets so many more have passed by the process's clock
 {"tick": true}: {"pause_s", "is_sender", "sent", "refused", "remembered", "wall_s", "memory_mib"} of one tick
 """
 
@@ -23,12 +24,20 @@ from agent.read_only import read_only
 
 logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
 engine = read_only(os.environ[variables.DATABASE_URL], statement_timeout_ms=STATEMENT_TIMEOUT_MS, name="events")
+passed_s = 0.0
 process = Process(
     Settings.from_environment(os.environ),
     engine=engine,
     position=Position(registry_of(os.environ)),
     client=boto3.client("events", config=CLIENT),
+    clock=lambda: time.monotonic() + passed_s,
 )
+
+
+def wait(seconds: float) -> float:
+    global passed_s
+    passed_s += seconds
+    return passed_s
 
 
 def make(*, is_wanted: bool) -> int:
@@ -50,6 +59,6 @@ answers = os.fdopen(os.dup(1), "w")
 os.dup2(2, 1)
 for line in sys.stdin:
     (verb, value) = json.loads(line).popitem()
-    answer = make(is_wanted=value) if verb == "indexes" else tick()
+    answer = make(is_wanted=value) if verb == "indexes" else wait(value) if verb == "later_s" else tick()
     answers.write(json.dumps(answer) + "\n")
     answers.flush()

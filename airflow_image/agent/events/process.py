@@ -32,8 +32,10 @@ from agent.events.indexes import followed_since
 from agent.events.position import Position
 from agent.events.sender import NotSent, Sender
 from agent.events.told import Told
+from agent.events.waiting import Waiting
 from agent.read_only import read_only
 from agent.reporter import ReportingThread
+from telemetry.undelivered import write_line
 
 log = logging.getLogger(__name__)
 
@@ -73,15 +75,21 @@ class Process:
         position: Position,
         client: Any,
         beat: Callable[[], None] = lambda: None,
+        write: Callable[[str], None] = write_line,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`client`: boto3's for EventBridge. `beat` is called as often as something is done."""
+        """`client`: boto3's for EventBridge. `beat` is called as often as something is done.
+
+        `write` takes a line of the container's log, `clock` returns seconds.
+        """
         self._engine, self._position, self._beat = engine, position, beat
         self._told = Told()
         self._sender = Sender(client, settings.bus)
         self._follower = Follower(self._sender, settings.site, told=self._told, advance=self._advance)
         self._connection: Connection | None = None
         self._has_indexes = True
-        self._waiting = Outage("events wait", log)
+        self._outage = Outage("events wait", log)
+        self._waiting, self._clock = Waiting(write), clock
         self._unindexed = Outage("events: an index of the database is missing, see docs/events.md", log)
 
     @property
@@ -92,17 +100,24 @@ class Process:
         """Send what has changed, once; return the seconds until the next tick."""
         try:
             connection = self._connected()
-            if connection is None:
-                return STANDBY_EVERY_S
-            self._send(connection)
+            if connection is not None:
+                self._send(connection)
         except (SQLAlchemyError, redis.RedisError) as error:
             self._end_connection()
-            self._waiting.begin(in_words(error))
+            self._note_failure(in_words(error))
         except NotSent as error:
-            self._waiting.begin(error)
+            self._note_failure(error)
         else:
-            self._waiting.end()
+            # Another process sends, or this one has sent all.
+            self._outage.end()
+            self._waiting.note_success()
+            if connection is None:
+                return STANDBY_EVERY_S
         return TICK_EVERY_S if self._has_indexes else TICK_WITHOUT_INDEXES_EVERY_S
+
+    def _note_failure(self, why: object) -> None:
+        self._outage.begin(why)
+        self._waiting.note_failure(now=self._clock())
 
     def counts(self) -> dict[str, Any]:
         """Return what the log says once a minute."""

@@ -13,10 +13,12 @@ import pytest
 from jsonschema import Draft7Validator
 
 from fleet.registry import EVENTS_KEY
+from local.alarms.evaluate import ALARM, OK
 from project import paths
 from tests.support.airflow_history import AirflowDatabase
 from tests.support.airflows_python import AIRFLOWS_PYTHON, needs_airflow
 from tests.support.event_bus import EventBus, event_bus
+from tests.support.log_alarms import state_after
 from tests.support.servers import PostgresServer, RedisServer
 
 PROGRAM = Path(__file__).parents[2] / "support" / "airflow_events.py"
@@ -274,6 +276,31 @@ def test_while_the_bus_is_away_events_wait_and_are_told_in_order_afterwards(site
     said = program.errors.read_text()
     assert said.count("events wait: EventBridge answers 500") == 1
     assert said.count("resolved: events wait") == 1
+
+
+def test_the_alarm_on_events_that_wait_begins_and_ends(site: Site, program: Program) -> None:
+    site.bus.is_away = True
+    site.run("r", "success")
+    lines: list[tuple[float, str]] = []
+    read = 0
+
+    def pass_minutes(until: int) -> None:
+        nonlocal read
+        for minute in range(len(lines), until):
+            program.ask(later_s=60)
+            program.tick()
+            said = program.errors.read_text()
+            lines.append((60.0 * minute, said[read:]))
+            read = len(said)
+
+    pass_minutes(5)
+    assert state_after("AlarmEventsWaiting", lines, now=300.0) == OK
+    pass_minutes(10)
+    assert state_after("AlarmEventsWaiting", lines, now=600.0) == ALARM
+    site.bus.is_away = False
+    pass_minutes(15)
+    assert site.bus.told == ["success"]
+    assert state_after("AlarmEventsWaiting", lines, now=900.0) == OK
 
 
 def test_a_process_that_ends_loses_nothing(site: Site, program: Program) -> None:

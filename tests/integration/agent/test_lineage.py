@@ -17,10 +17,12 @@ from agent.lineage import folder
 from agent.lineage.process import Beside
 from agent.lineage.sender import AT_THE_END, NO_DOCUMENT, NOT_WHOLE, TOO_MANY, Connection, Sender
 from agent.lineage.settings import NAMESPACE, RECEIVER, Receiver, sender_settings, task_settings
+from local.alarms.evaluate import ALARM, OK
 from local.servers.ports import HOST, free_port
 from project import paths
 from tests.support.airflow_runner import AirflowRunner
 from tests.support.airflows_python import IMAGE, asked, needs_airflow
+from tests.support.log_alarms import state_after
 from tests.support.otlp_server import Receiver as Served
 from tests.support.otlp_server import otlp_server
 from tests.support.waiting import eventually
@@ -189,6 +191,20 @@ def test_what_the_receiver_may_take_later_waits_and_the_pauses_grow(
     served.status = 201
     site.tick(now=100.0)
     assert site.left == []
+
+
+def test_the_alarm_on_what_is_not_delivered_begins_and_ends(site: Site, served: Served) -> None:
+    served.status = 503
+    folder.put(site.folder, document())
+    lines: list[tuple[float, str]] = []
+    for second in range(1_500):
+        served.status = 503 if second < 900 else 200
+        site.tick(now=float(second))
+        lines += [(float(second), json.dumps(line)) for line in site.said]
+        site.said.clear()
+    assert state_after("AlarmTelemetryUndelivered", lines, now=600.0) == OK
+    assert state_after("AlarmTelemetryUndelivered", lines, now=900.0) == ALARM
+    assert state_after("AlarmTelemetryUndelivered", lines, now=1_500.0) == OK
 
 
 def test_a_receiver_that_is_away_or_hangs_is_said_and_the_documents_wait(tmp_path: Path) -> None:

@@ -12,10 +12,12 @@ from typing import Any
 
 import pytest
 
+from local.alarms.evaluate import ALARM, OK
 from local.servers.ports import HOST, free_port
 from project import paths
 from telemetry import names
 from tests.support.airflows_python import AIRFLOWS_PYTHON, IMAGE, asked, needs_airflow
+from tests.support.log_alarms import state_after
 from tests.support.otlp_server import otlp_server
 
 pytestmark = needs_airflow
@@ -92,6 +94,11 @@ def test_a_receiver_that_is_away_slow_or_refuses_slows_no_task_and_takes_no_memo
         # What a task's end costs does not depend on the receiver. Processor time of the thread that counts.
         assert each["us_a_task"] < 3 * well["us_a_task"] + 100
         assert each["grown_mib"] < 8
+        # As one container says it, which sends once a minute.
+        lines = [(60.0 * minute, each["lines"][-1]) for minute in range(15)]
+        assert state_after("AlarmTelemetryUndelivered", lines, now=900.0) == ALARM
+        assert state_after("AlarmTelemetryUndelivered", lines, now=1200.0) == OK
+        assert state_after("AlarmTelemetryUndelivered", lines[::5], now=900.0) == OK  # one in five fails
     assert whys[1:4] == ["403 Forbidden", "429 Too Many Requests", "500 Internal Server Error"]
     assert whys[0] in ("ReadTimeout", "ConnectTimeout", "ConnectionError")
     assert whys[4] in ("ConnectionError", "ConnectTimeout")

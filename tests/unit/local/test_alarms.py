@@ -7,7 +7,9 @@ from typing import Any
 import pytest
 
 from local.alarms.evaluate import ALARM, OK, UNSETTLED, UnsupportedAlarm, composite_state, state_of
+from local.alarms.filters import Filter, UnsupportedFilter
 from local.alarms.readings import Readings
+from tests.support import rendered
 
 NOW = 6_000.0  # the end of a period of 60 s
 LONG_AGO = 0.0
@@ -126,3 +128,36 @@ def test_metrics_are_read_from_the_functions_logs_as_they_grow(tmp_path: Path) -
     readings.read(tmp_path)
     assert readings.of(alarm()) == ((NOW, 1.0), (NOW, 2.0))
     assert readings.of(alarm(Dimensions=[{"Name": "cluster", "Value": "other"}])) == ()
+
+
+def metric_filter(pattern: str, value: str, *, group: str = "airflow") -> Filter:
+    made = {"metricName": "RunFailures", "metricNamespace": "AirflowOnEcs", "metricValue": value}
+    return Filter.of(
+        {"filterName": "f", "filterPattern": pattern, "logGroupName": group, "metricTransformations": [made]}
+    )
+
+
+def test_metrics_are_made_of_containers_logs_by_their_groups_filters(tmp_path: Path) -> None:
+    readings, own, other = Readings(), tmp_path / "own.log", tmp_path / "other.log"
+    lines = ['{"n": 3}', "refused: why", '{"n": "x"}', "[1]", '{"m": 3}', '{"n": 4.5}']
+    for path in (own, other):
+        path.write_text("\n".join(lines) + "\n" + '{"n": 9}')
+    groups = {own: "airflow", other: "worker", tmp_path / "none.log": "airflow"}
+    filters = [metric_filter("{ $.n = * }", "$.n"), metric_filter('"refused: "', "1")]
+    for at in (NOW, NOW + 1):
+        readings.read_containers(groups, filters, at=at)
+    assert readings.of(alarm(Dimensions=[])) == ((NOW, 3.0), (NOW, 4.5), (NOW, 1.0))
+
+
+@pytest.mark.parametrize(("pattern", "value"), [("{ $.n > 1 }", "$.n"), ("{ $.n = * }", "1"), ("refused", "1")])
+def test_another_metric_filter_is_refused(pattern: str, value: str) -> None:
+    with pytest.raises(UnsupportedFilter, match="metric filter f"):
+        metric_filter(pattern, value)
+
+
+def test_the_filters_of_the_template_are_known() -> None:
+    for title, found in rendered.resources("AWS::Logs::MetricFilter").items():
+        (made,) = found["MetricTransformations"]
+        told = {"filterName": title, "filterPattern": found["FilterPattern"], "logGroupName": "group"}
+        named = {"metricName": title, "metricNamespace": "n", "metricValue": made["MetricValue"]}
+        assert Filter.of({**told, "metricTransformations": [named]}).group == "group"

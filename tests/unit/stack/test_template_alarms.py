@@ -9,6 +9,7 @@ import pytest
 
 import version_check.report
 import version_check.work
+from agent.events import waiting
 from agent.forecaster import overdue
 from agent.web import latency
 from autoscaler import report
@@ -30,6 +31,7 @@ PROMISED = {
     "AlarmExecutionApiSlow", "AlarmWorkerRolloutGivenUp", "AlarmWorkerLost", "AlarmDatabaseNotCleaned",
     "AlarmTaskFailures", "AlarmRunFailures", "AlarmDagLate", "AlarmImportErrors", "AlarmSchedulingDelay",
     "AlarmParseSlow", "AlarmTriggererFull", "AlarmComponentSilent", "AlarmWorkUnknown",
+    "AlarmTelemetryUndelivered", "AlarmEventsWaiting",
 }  # fmt: skip
 ALARMS = rendered.resources("AWS::CloudWatch::Alarm")
 COMPOSITE = rendered.resources("AWS::CloudWatch::CompositeAlarm")
@@ -159,6 +161,12 @@ def test_days_that_the_database_is_overdue_are_read_from_the_field_that_the_fore
     assert found["FilterPattern"] == f"{{ $.{overdue.FIELD} = * }}"
     assert found["MetricTransformations"][0]["MetricValue"] == f"$.{overdue.FIELD}"
     assert found["LogGroupName"] == {"Ref": "AirflowLogGroup"}
+
+
+def test_the_wait_of_events_is_read_from_the_field_that_their_process_writes() -> None:
+    found = FILTERS["EventsWaiting"]
+    assert found["FilterPattern"] == f"{{ $.{waiting.FIELD} = * }}"
+    assert found["MetricTransformations"][0]["MetricValue"] == f"$.{waiting.FIELD}"
 
 
 def test_alarms_may_use_the_key_of_their_topic() -> None:
