@@ -26,7 +26,7 @@ unexport PYTHONDONTWRITEBYTECODE
 unexport PYTHONPATH
 override export SAM_CLI_TELEMETRY := 0
 
-.PHONY: help setup setup-dev setup-local setup-bench setup-docs demo faults prewarm up airflow shell deploy-local down decisions dags versions versions-asked sleep wake clean-database drill cost check image renew-base add-package package release promote rollback releases settle test-dags pipeline-role pipeline-ledger test test-all test-ci test-fast test-image protocol pictures compiled bench replay lint format template lock options site clean
+.PHONY: help setup setup-dev setup-local setup-bench setup-docs demo faults prewarm up airflow shell deploy-local down decisions dags versions versions-asked sleep wake clean-database drill cost check image renew-base add-package package release promote rollback releases settle test-dags pipeline-role pipeline-ledger test test-all test-ci test-fast test-image protocol pictures compiled bench replay lint format template lock options site cut-release release-notes clean
 
 help: ## list the commands
 	@"$$PYTHON" tools/help.py
@@ -222,6 +222,12 @@ options: setup-local ## write the list of Airflow's options from the image's pac
 
 site: setup-docs ## build the documentation as a site into .local/site; a link that leads nowhere fails
 	@said=$$(NO_MKDOCS_2_WARNING=1 .venv-docs/bin/mkdocs build --strict 2>&1) || { printf '%s\n' "$$said" | grep -v ^INFO; exit 1; } # --quiet would hide warnings from --strict
+
+cut-release: setup-dev ## make a release of what is unreleased in CHANGELOG.md, see CONTRIBUTING.md (VERSION=1.1.0)
+	@$(RUN) cut-release
+
+release-notes: setup-dev ## print the notes of a release from CHANGELOG.md (VERSION=1.0.0)
+	@exec $(RUN) release-notes
 
 clean: ## remove environments, state and build output
 	@rm -rf .venv .venv-airflow .venv-airflow-* .venv-bench .venv-checkov .venv-docs .local .aws-sam

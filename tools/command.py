@@ -206,6 +206,7 @@ COMMANDS: Mapping[str, Command] = {
         required=("ENV",),
         variant=("HISTORY", Command(("bench.costs",), COST_OF_HISTORY, loose=("HISTORY",), required=("ENV",))),
     ),
+    "cut-release": Command(("tools.changelog", "cut"), {"VERSION": "version"}, required=("VERSION",)),
     "dags": Command(
         ("ops.dags",),
         {"ENV": "env", "DAGS": "dags", "BUNDLE": "bundle", "VERSION": "version", "KEEP": "keep", "WAIT": "wait"},
@@ -239,6 +240,7 @@ COMMANDS: Mapping[str, Command] = {
         {"VERSION": "version", "REPOSITORY": "repository", "BUILDER": "builder", **STORE},
         required=("VERSION", "REPOSITORY"),
     ),
+    "release-notes": Command(("tools.changelog", "notes"), {"VERSION": "version"}, required=("VERSION",)),
     "releases": Command(("ops.delivery", "status"), STORE),
     "renew-base": Command(("ops.image.base",), {"BASE": "base"}),
     "replay": Command(("bench.report", "replay"), REPLAY, loose=("HISTORY",), required=("HISTORY",)),
