@@ -66,7 +66,7 @@ def settings(given: Mapping[str, str]) -> dict[str, str]:
     choice, share = choice_of(given), traced_share(given)
     if choice == names.NONE and not share:
         return {}
-    every_s = LOCAL_EVERY_S if given.get(ENDPOINT_URL) else EVERY_S
+    every_s = _interval_s(given)
     found = {
         SENT: choice,
         SHARE: str(share),
@@ -106,6 +106,15 @@ def receiver(given: Mapping[str, str]) -> dict[str, str]:
         HEADERS: ",".join(f"{quote(name, safe='')}={quote(value, safe='')}" for name, value in headers.items()),
         TEMPORALITY: temporality,
     }
+
+
+def _interval_s(given: Mapping[str, str]) -> int:
+    """Return the seconds between two exports: what OpenTelemetry's variable says, if the container has it."""
+    if not (text := given.get(INTERVAL_MS)):
+        return LOCAL_EVERY_S if given.get(ENDPOINT_URL) else EVERY_S
+    if not (text.isascii() and text.isdecimal() and int(text) >= 1000):
+        raise ValueError(f"{INTERVAL_MS} is {text!r}, not at least 1000 milliseconds")
+    return int(text) // 1000
 
 
 def secret_of(text: str, variable: str) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""A program in place of AWS, in a process of its own: task metadata and protection, and a bucket that keeps nothing.
+"""A program in place of AWS, in a process of its own: task metadata, protection, and a bucket and telemetry kept nowhere.
 
 `python aws_program.py PORT`. Standard library only. It answers in well under a millisecond, and its processor time
 belongs to neither system.
@@ -23,7 +23,7 @@ Answer = tuple[str, str, bytes]
 def answer(method: str, path: str, body: bytes) -> Answer:
     """Return status, type and content for a request.
 
-    `/v4/TASK/...` is metadata, `/api/TASK/...` protection, every other path S3.
+    `/v4/TASK/...` is metadata, `/api/TASK/...` protection, `/v1/...` telemetry, every other path S3.
     """
     match path.strip("/").split("/"):
         case ["v4", task, *_]:
@@ -32,6 +32,8 @@ def answer(method: str, path: str, body: bytes) -> Answer:
             enabled = bool(json.loads(body)["ProtectionEnabled"])
             state = {"protection": {"TaskArn": TASK_ARN.format(task), "ProtectionEnabled": enabled}}
             return OK, "application/json", json.dumps(state).encode()
+        case ["v1", "metrics" | "traces"]:
+            return OK, "application/x-protobuf", b""
         case _ if method == "PUT":
             return OK, "application/xml", b""
         case _:

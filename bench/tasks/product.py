@@ -17,6 +17,7 @@ from local.fargate.image import Image, compile_sources, copy_sources
 from local.servers.ports import HOST
 from ops.cost.resolved import read_template
 from project.paths import AIRFLOW_ENVIRONMENT
+from telemetry import settings
 
 ENVIRONMENT = "dev"  # whose parameters the template's containers get
 DEFINITIONS = ("AirflowTaskDefinition", "WorkerTaskDefinition")
@@ -69,6 +70,8 @@ class Product(System):
             **{name: ours[name] if name in ours else literal[name] for name in names},
             **self.servers.aws_environment(),
             "BIND_HOST": HOST,
+            # As on AWS: beside a local endpoint of AWS metrics are sent more often.
+            settings.INTERVAL_MS: str(1000 * settings.EVERY_S),
             # Stock Airflow's log servers listen on every interface, so neither of the two has one here.
             "AIRFLOW__LOGGING__WORKER_LOG_SERVER_PORT": "",
             "AIRFLOW__LOGGING__TRIGGER_LOG_SERVER_PORT": "",
@@ -89,6 +92,7 @@ class Product(System):
             "BROKER_PORT": str(servers.redis.port),
             "BROKER_READER_PASSWORD": servers.password,
             "BROKER_SCHEME": "redis",
+            "CLOUDWATCH_METRICS_URL": f"{servers.aws_url}/v1/metrics",
             "DAG_BUCKET": BUCKET,
             "DATABASE_HOST": servers.postgres.host,
             "DATABASE_NAME": self.name,
@@ -105,8 +109,10 @@ class Product(System):
             "PORT": str(self.execution_port),
             "PUBLIC_PORT": str(self.url_port),
             "SHARED_FOLDER": str(self._shared),
+            "STACK_NAME": "bench",
             "STS_URL": f"{servers.aws_url}/",
             "XCOM_BUCKET": BUCKET,
+            "XRAY_TRACES_URL": f"{servers.aws_url}/v1/traces",
             POOLS: self._pools(slots, has_limits='"max"' in str(given.get(POOLS))),
         }
 

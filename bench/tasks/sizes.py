@@ -43,7 +43,7 @@ class Sizes:
 WHOLE = Sizes(
     turns=2,
     empty_tasks=120,
-    pandas_tasks=24,
+    pandas_tasks=96,
     many_tasks=200,
     latency_runs=12,
     idle_s=20.0,

@@ -4,6 +4,8 @@ import os
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 
@@ -11,9 +13,12 @@ from bench.report.tables import BEGIN, END
 from bench.tasks import limits
 from bench.tasks.aws_program import answer
 from bench.tasks.figures import Result, figures, percentile, ratio, record, result
+from bench.tasks.product import Product
 from bench.tasks.report import Report
+from bench.tasks.servers import Servers
 from bench.tasks.sizes import QUICK
 from bench.tasks.turn import BURSTS, EMPTY, HEADROOM, Burst, Full, Turn
+from project import clients
 
 CPU_MS = {"webserver": 30.0, "scheduler": 40.0, "dag-processor": 99.0, "postgres": 10.0, "redis": 1.0}
 
@@ -166,6 +171,26 @@ def test_the_program_in_place_of_aws_grants_protection_and_keeps_nothing(
     method: str, path: str, body: bytes, expected: bytes
 ) -> None:
     assert expected in answer(method, path, body)[2]
+
+
+@pytest.mark.parametrize("role", ["migrate", "webserver", "scheduler", "dag-processor", "worker", "runner"])
+def test_each_variable_of_the_templates_containers_has_a_value(role: str, tmp_path: Path) -> None:
+    """The product's turn comes after stock's: what it lacks would show after seven minutes."""
+    server = SimpleNamespace(host="127.0.0.1", port=1)
+    servers = SimpleNamespace(
+        password="p",
+        redis=server,
+        postgres=server,
+        aws_url="http://127.0.0.1:1",
+        aws_environment=lambda: clients.environment("http://127.0.0.1:1"),
+        add_broker_users=lambda pools: None,  # noqa: ARG005 - there is no broker
+        add_database=lambda name: None,  # noqa: ARG005 - nor a database
+        broker=lambda number: None,  # noqa: ARG005
+    )
+    product = Product(cast("Servers", servers), tmp_path, dag_ids=(), variables={})
+    home = tmp_path / "home"
+    home.mkdir()
+    assert product.environment(role, home, slots=2)
 
 
 def test_a_ratio_of_an_unknown_figure_is_unknown() -> None:

@@ -91,9 +91,18 @@ def test_a_bad_receiver_is_one_line_without_what_the_secret_holds(secret: str, s
         ({"AIRFLOW_METRICS": "some"}, "not one of none, default, all"),
         ({"TRACED_RUNS_PERCENT": "101"}, "not a number from 0 to 100"),
         ({"TRACED_RUNS_PERCENT": "²"}, "not a number from 0 to 100"),
+        ({"OTEL_METRIC_EXPORT_INTERVAL": "soon"}, "OTEL_METRIC_EXPORT_INTERVAL is 'soon', not at least 1000"),
         ({"CLOUDWATCH_METRICS_URL": ""}, "CLOUDWATCH_METRICS_URL is not set"),
     ],
 )
 def test_a_bad_choice_is_one_line(change: dict[str, str], said: str) -> None:
     with pytest.raises(ValueError, match=said):
         settings.settings({**GIVEN, **change})
+
+
+def test_open_telemetrys_own_interval_wins() -> None:
+    local = {"AWS_ENDPOINT_URL": "http://127.0.0.1:1", **GIVEN}
+    assert settings.settings(local)["OTEL_METRIC_EXPORT_INTERVAL"] == "5000"
+    found = settings.settings({**local, "OTEL_METRIC_EXPORT_INTERVAL": "60000"})
+    assert found["OTEL_METRIC_EXPORT_INTERVAL"] == "60000"
+    assert found["AIRFLOW__SCHEDULER__POOL_METRICS_INTERVAL"] == "30"
