@@ -1,1 +1,1 @@
-"""DAGs delivered through the stack's bucket: versions named by their content, and the bundle that Airflow reads."""
+"""The bundle that Airflow reads: DAGs delivered through the stack's bucket, kept on a container's disk."""

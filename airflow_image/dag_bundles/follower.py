@@ -9,9 +9,9 @@ import logging
 import threading
 import time
 
-from dag_bundles.bucket import BundleBucket, Missing, Unavailable
-from dag_bundles.pointer import BadPointer
 from dag_bundles.store import CannotHold, Held, VersionStore
+from fleet.dag_versions.bucket import BundleBucket, Missing, Unavailable
+from fleet.dag_versions.pointer import BadPointer
 
 log = logging.getLogger(__name__)
 

@@ -11,11 +11,11 @@ from typing import Any
 from airflow.dag_processing.bundles.base import BaseDagBundle, BundleVersion
 
 from agent import variables
-from dag_bundles.bucket import BundleBucket, Missing, Unavailable
 from dag_bundles.create_process import resolve_links
 from dag_bundles.follower import Follower
-from dag_bundles.pointer import BadPointer
 from dag_bundles.store import CannotHold, Held, VersionStore
+from fleet.dag_versions.bucket import BundleBucket, Missing, Unavailable
+from fleet.dag_versions.pointer import BadPointer
 from fleet.member import DAG_PROCESSOR
 
 log = logging.getLogger(__name__)

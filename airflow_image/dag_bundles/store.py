@@ -24,8 +24,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from dag_bundles.bucket import Missing, Unavailable
-from dag_bundles.manifest import BadManifest, File, Manifest, digest, parse_manifest
+from fleet.dag_versions.bucket import Missing, Unavailable
+from fleet.dag_versions.manifest import BadManifest, File, Manifest, digest, parse_manifest
 
 log = logging.getLogger(__name__)
 

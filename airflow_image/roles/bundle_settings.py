@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 
 from agent import variables
-from dag_bundles import names
+from fleet.dag_versions import names
 from roles.errors import ConfigurationError
 
 LOCAL_BUNDLE = "airflow.dag_processing.bundles.local.LocalDagBundle"

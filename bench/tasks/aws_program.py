@@ -1,5 +1,6 @@
-"""A program in place of AWS, in a process of its own: task metadata, protection, and a bucket and telemetry kept nowhere.
+"""A program in place of AWS, in a process of its own. It keeps nothing.
 
+It answers for task metadata and protection, a bucket, and telemetry.
 `python aws_program.py PORT`. Standard library only. It answers in well under a millisecond, and its processor time
 belongs to neither system.
 """

@@ -13,12 +13,13 @@ from pathlib import Path
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from dag_bundles import names
-from dag_bundles.pointer import Pointer
+from fleet.dag_versions import names
+from fleet.dag_versions.delivery import Delivered, Delivery
+from fleet.dag_versions.memory import Memory
+from fleet.dag_versions.pointer import Pointer
+from fleet.dag_versions.writing import Refused
 from ops.dag_tests.__main__ import main as test_dags
-from ops.dags.delivery import Delivered, Delivery
 from ops.dags.folder import read_folder
-from ops.dags.memory import Memory
 from ops.deployed import DeployedStack, FunctionFailed, find_stack
 from ops.versions.__main__ import wait_for_bundle
 from ops.versions.check import ask_version_check
@@ -61,7 +62,7 @@ def main(arguments: Sequence[str]) -> int:
             return UNSEEN
         if done.is_new and folder is not None and are_many(done.versions, keep=options.keep):
             remove_old(delivery, stack, bundle, keep=options.keep)
-    except (CommandError, FunctionFailed, BotoCoreError, ClientError) as error:
+    except (CommandError, Refused, FunctionFailed, BotoCoreError, ClientError) as error:
         print(f"make dags: {error}", file=sys.stderr)
         return 1
     return 0

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from dag_bundles.manifest import MAX_FILE_BYTES, BadManifest, File, Manifest, check_files, digest
+from fleet.dag_versions.manifest import MAX_FILE_BYTES, BadManifest, File, Manifest, check_files, digest
 from project.errors import CommandError
 
 # What Python, git and editors make: none of it is code, and a cache would make each upload another version.

@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ops.dags.delivery import LATELY_S, Delivery
+from fleet.dag_versions.delivery import LATELY_S, Delivery
+from fleet.dag_versions.memory import Memory
 from ops.dags.folder import Folder, read_folder
-from ops.dags.memory import Memory
 
 _numbers = itertools.count(1)
 BUNDLE = "dags"

@@ -11,10 +11,11 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from fleet.dag_versions.delivery import Delivery
+from fleet.dag_versions.writing import Refused
 from local.stack.up import Stack
 from ops.dags.__main__ import main as make_dags
 from ops.dags.__main__ import remove_old
-from ops.dags.delivery import Delivery
 from ops.dags.folder import Folder, read_folder
 from ops.deployed import find_stack
 from project import paths
@@ -126,7 +127,7 @@ class Pushes:
             ready.wait()
             try:
                 delivery.upload(folder)
-            except CommandError as error:
+            except Refused as error:
                 went.append(str(error))
             else:
                 went.append("delivered")

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from dag_bundles.manifest import digest
+from fleet.dag_versions.manifest import digest
 from roles.bundle_settings import bundle_settings
 from tests.support.airflows_python import POOLS, asked, needs_airflow
 from tests.support.aws_api import AwsApi

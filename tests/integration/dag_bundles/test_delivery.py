@@ -10,13 +10,14 @@ from typing import Any
 
 import pytest
 
-from dag_bundles.bucket import BundleBucket
 from dag_bundles.store import VersionStore
 from fleet.bundles import Bundle as Reported
 from fleet.bundles import Bundles, VersionInUse
+from fleet.dag_versions.bucket import BundleBucket
+from fleet.dag_versions.delivery import CLEAN_WITHIN_S, Delivery
+from fleet.dag_versions.memory import Memory
+from fleet.dag_versions.writing import Refused
 from ops.dags.__main__ import remove_old
-from ops.dags.delivery import CLEAN_WITHIN_S, Delivery
-from ops.dags.memory import Memory
 from ops.deployed import DeployedStack
 from project.errors import CommandError
 from tests.support.aws_api import AwsApi
@@ -117,7 +118,7 @@ def test_of_two_uploads_at_once_one_loses_and_says_so(
         bundle.delivery(memory=memory).upload(folder(tmp_path, {"old.py": ""}))
     racing = Racing(s3=bundle.s3, others=[lambda: bundle.delivery().upload(folder(tmp_path, SECOND))])
     known = memory if before == "a remembered version" else None
-    with pytest.raises(CommandError, match="another upload to the bundle dags came first"):
+    with pytest.raises(Refused, match="another upload to the bundle dags came first"):
         bundle.delivery(racing, memory=known).upload(folder(tmp_path, FIRST))
     assert current(bundle.delivery()) == folder(tmp_path, SECOND).manifest.version
     assert len(bundle.delivery().pointer().entries) == (1 if before == "nothing" else 2)
@@ -207,10 +208,10 @@ def test_a_version_comes_back_by_how_its_name_begins(bundle: Bundle, tmp_path: P
 
 def test_a_version_that_never_was_or_is_gone_cannot_come_back(bundle: Bundle, tmp_path: Path) -> None:
     first, second = (bundle.delivery().upload(folder(tmp_path, files)).version for files in (FIRST, SECOND))
-    with pytest.raises(CommandError, match="no version"):
+    with pytest.raises(Refused, match="no version"):
         bundle.delivery().go_back("0000")
     bundle.s3.delete_object(Bucket=bundle.bucket, Key=f"bundles/dags/manifests/{first}")
-    with pytest.raises(CommandError, match="cannot come back"):
+    with pytest.raises(Refused, match="cannot come back"):
         bundle.delivery().go_back(first)
     assert current(bundle.delivery()) == second
 
@@ -223,7 +224,7 @@ def test_after_a_current_manifest_was_lost_all_files_are_uploaded_again(bundle: 
 
 def test_a_pointer_that_cannot_be_read_stops_everything(bundle: Bundle, tmp_path: Path) -> None:
     bundle.s3.put_object(Bucket=bundle.bucket, Key="bundles/dags/current.json", Body=b"{}")
-    with pytest.raises(CommandError, match="pointer cannot be read"):
+    with pytest.raises(Refused, match="pointer cannot be read"):
         bundle.delivery().upload(folder(tmp_path, FIRST))
     assert bundle.stored() == {"bundles/dags/current.json"}
 
@@ -277,7 +278,7 @@ def test_an_upload_that_was_under_way_when_versions_were_removed_is_refused(bund
     """It counts on a file that only an old version had."""
     versions = push_several(bundle, tmp_path, 4)
     racing = Racing(s3=bundle.s3, others=[lambda: bundle.later().clean(1, in_use=[])])
-    with pytest.raises(CommandError, match="came first"):
+    with pytest.raises(Refused, match="came first"):
         bundle.delivery(racing).upload(folder(tmp_path, {"a.py": "A = 0\n", "same.py": "S = 0\n", "n.py": ""}))
     assert current(bundle.delivery()) == versions[3]
 
@@ -289,7 +290,7 @@ def test_nothing_is_uploaded_while_versions_are_removed_and_everything_once_that
     removing = Removing(s3=bundle.s3)
     with pytest.raises(ConnectionError):
         bundle.later(removing).clean(1, in_use=[])
-    with pytest.raises(CommandError, match="being removed: try again, in"):
+    with pytest.raises(Refused, match="being removed: try again, in"):
         bundle.delivery().upload(folder(tmp_path, FIRST))
     later = Delivery(bundle.s3, bundle.bucket, "dags", clock=lambda: time.time() + LATER_S + CLEAN_WITHIN_S + 1)
     assert later.upload(folder(tmp_path, FIRST)).is_new

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from dag_bundles.bucket import BundleBucket, Missing, Unavailable
-from dag_bundles.manifest import digest
 from dag_bundles.store import CannotHold, VersionStore
+from fleet.dag_versions.bucket import BundleBucket, Missing, Unavailable
+from fleet.dag_versions.manifest import digest
 from ops.dags.folder import read_folder
 from tests.support.aws_api import AwsApi
 from tests.support.bundles import BUNDLE, Bundle, Cut, folder

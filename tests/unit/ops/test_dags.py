@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from dag_bundles.manifest import MAX_FILE_BYTES, digest
-from dag_bundles.pointer import Entry, Pointer
+from fleet.dag_versions.manifest import MAX_FILE_BYTES, digest
+from fleet.dag_versions.pointer import Entry, Pointer
 from ops.dags.__main__ import are_many, choose_bundle, listing, main
 from ops.dags.folder import read_folder
 from project.errors import CommandError

@@ -1,4 +1,7 @@
-"""A manifest: all files of one version of a bundle, by path. The hash of its bytes is the version's name."""
+"""A manifest: all files of one version of a bundle, by path. The hash of its bytes names the version.
+
+A version that comes from git has its commit in the manifest, and before the hash in its name.
+"""
 
 from __future__ import annotations
 
@@ -14,6 +17,8 @@ MAX_FILE_BYTES = 100 << 20
 MAX_NAME_BYTES = 255  # of each part of a path, on Linux
 EXECUTABLE = "x"
 _HASH = re.compile(r"[0-9a-f]{64}")
+_VERSION = re.compile(r"(?:([0-9a-f]{40})-)?([0-9a-f]{64})")
+SHORT = 12  # characters of a version that tell it from others
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
@@ -26,9 +31,19 @@ def digest(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
-def is_version(text: str) -> bool:
-    """Return whether the text is the name of a version or an object: 64 hexadecimal digits."""
+def is_hash(text: str) -> bool:
+    """Return whether the text is a SHA-256: 64 hexadecimal digits."""
     return _HASH.fullmatch(text) is not None
+
+
+def is_version(text: str) -> bool:
+    """Return whether the text is the name of a version: a SHA-256, after a commit and a dash if it is from git."""
+    return _VERSION.fullmatch(text) is not None
+
+
+def short(version: str) -> str:
+    """Return what tells a version from others."""
+    return version[:SHORT]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,9 +57,10 @@ class File:
 
 @dataclass(frozen=True, kw_only=True)
 class Manifest:
-    """The files by their path below the bundle's folder, with `/` between its parts."""
+    """The files by their path below the bundle's folder, with `/` between its parts, and git's commit or ""."""
 
     files: Mapping[str, File]
+    commit: str = ""
 
     def to_bytes(self) -> bytes:
         """Return the manifest as it is stored: equal files give equal bytes."""
@@ -52,28 +68,34 @@ class Manifest:
             path: [file.sha256, file.size, *([EXECUTABLE] if file.is_executable else [])]
             for path, file in sorted(self.files.items())
         }
-        return json.dumps({"format": FORMAT, "files": files}, separators=(",", ":"), sort_keys=True).encode()
+        record = {"format": FORMAT, "files": files, **({"commit": self.commit} if self.commit else {})}
+        return json.dumps(record, separators=(",", ":"), sort_keys=True).encode()
 
     @property
     def version(self) -> str:
-        return digest(self.to_bytes())
+        sha256 = digest(self.to_bytes())
+        return f"{self.commit}-{sha256}" if self.commit else sha256
 
 
 def parse_manifest(raw: bytes, *, version: str) -> Manifest:
     """Return the manifest of a version. Raises BadManifest, also for a path that would lead out of the folder."""
-    if digest(raw) != version:
+    found = _VERSION.fullmatch(version)
+    if found is None or digest(raw) != found[2]:
         raise BadManifest(f"the manifest of version {version} is damaged")
     try:
         record = json.loads(raw)
         if record["format"] != FORMAT:
             raise BadManifest(f"version {version} has the format {record['format']!r}; this image reads {FORMAT}")
         files = {path: _file(entry) for path, entry in record["files"].items()}
+        commit = record.get("commit", "")
+        if commit != (found[1] or ""):
+            raise BadManifest(f"version {version} has the commit {commit!r} in its manifest")
     except (ValueError, TypeError, KeyError, AttributeError, IndexError) as error:
         if isinstance(error, BadManifest):
             raise
         raise BadManifest(f"the manifest of version {version} cannot be read: {error!r}") from None
     check_files(files)
-    return Manifest(files=files)
+    return Manifest(files=files, commit=commit)
 
 
 def check_files(files: Mapping[str, File]) -> None:
@@ -99,7 +121,7 @@ def check_files(files: Mapping[str, File]) -> None:
 
 def _file(entry: list[object]) -> File:
     sha256, size, *more = entry
-    if not (isinstance(sha256, str) and is_version(sha256) and type(size) is int and size >= 0):
+    if not (isinstance(sha256, str) and is_hash(sha256) and type(size) is int and size >= 0):
         raise ValueError(f"an entry is {entry!r}")
     if more not in ([], [EXECUTABLE]):
         raise ValueError(f"an entry is {entry!r}")

@@ -4,9 +4,9 @@ import json
 
 import pytest
 
-from dag_bundles.manifest import digest
-from dag_bundles.names import BadNames, parse_names
-from dag_bundles.pointer import MAX_ENTRIES, BadPointer, Entry, Pointer, parse_pointer
+from fleet.dag_versions.manifest import digest
+from fleet.dag_versions.names import BadNames, parse_names
+from fleet.dag_versions.pointer import MAX_ENTRIES, BadPointer, Entry, Pointer, parse_pointer
 
 VERSION = digest(b"1")
 

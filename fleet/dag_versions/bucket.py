@@ -7,8 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from dag_bundles import names
-from dag_bundles.pointer import Pointer, parse_pointer
+from fleet.dag_versions import names
+from fleet.dag_versions.pointer import Pointer, parse_pointer
 
 CONNECT_TIMEOUT_S, READ_TIMEOUT_S = 2.0, 5.0
 PAUSE_S, MAX_PAUSE_S = 0.5, 8.0

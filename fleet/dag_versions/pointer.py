@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from dag_bundles.manifest import is_version
+from fleet.dag_versions.manifest import is_version
 from fleet.validation import is_time
 
 FORMAT = 1

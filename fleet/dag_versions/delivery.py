@@ -11,17 +11,14 @@ import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
-from dag_bundles import names
-from dag_bundles.bucket import Missing, ReadPointer
-from dag_bundles.manifest import BadManifest, Manifest
-from dag_bundles.pointer import Entry, Pointer
-from ops.dags.bucket import OperatorsBucket, Outdated, Stored
-from ops.dags.folder import Folder
-from ops.dags.memory import Left, Memory
-from project.errors import CommandError
-from version_check.words import short
+from fleet.dag_versions import names
+from fleet.dag_versions.bucket import Missing, ReadPointer
+from fleet.dag_versions.manifest import BadManifest, Manifest, short
+from fleet.dag_versions.memory import Left, Memory
+from fleet.dag_versions.pointer import Entry, Pointer
+from fleet.dag_versions.writing import Outdated, Refused, Stored, WritableBucket
 
 WRITERS = 16
 # The longest that one removal of old versions may take. Meanwhile nothing can be uploaded: it could need what goes.
@@ -29,6 +26,15 @@ CLEAN_WITHIN_S = 300.0
 # A version that was current so lately stays: a report on what runs use is a minute old at most, the DAG processor takes
 # another one to fetch a version, and the rest is for clocks of uploaders that differ.
 LATELY_S = 600.0
+
+
+class Folder(Protocol):
+    """The files of a version to be: their manifest, and the content of each by its path."""
+
+    @property
+    def manifest(self) -> Manifest: ...
+
+    def content(self, path: str) -> bytes: ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,7 +51,7 @@ class Delivered:
 
 
 class Delivery:
-    """One bundle of a bucket. Each method may raise CommandError and what boto3 raises.
+    """One bundle of a bucket. Each method may raise Refused and what boto3 raises.
 
     `memory`: of the last upload from here; without it, each upload reads the pointer and the manifest first.
     """
@@ -60,7 +66,7 @@ class Delivery:
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._bundle, self._clock = bundle, clock
-        self._bucket = OperatorsBucket(s3, bucket, bundle, clock=clock)
+        self._bucket = WritableBucket(s3, bucket, bundle, clock=clock)
         self._memory = memory or Memory()
 
     def pointer(self) -> Pointer:
@@ -88,14 +94,12 @@ class Delivery:
         found = {each.version: each for each in reversed(entries) if each.version.startswith(beginning)}
         if before is None or len(found) != 1:
             what = "no version" if not found else f"{len(found)} versions"
-            raise CommandError(
-                f"{what} of the bundle {self._bundle} begin with {beginning}: make dags ENV=... lists them"
-            )
+            raise Refused(f"{what} of the bundle {self._bundle} begin with {beginning}: make dags ENV=... lists them")
         ((version, entry),) = found.items()
         try:
             manifest = self._bucket.manifest_to_use(version)
         except (Missing, BadManifest) as error:
-            raise CommandError(f"version {short(version)} cannot come back: {error}") from None
+            raise Refused(f"version {short(version)} cannot come back: {error}") from None
         if version == entries[0].version:
             return self._delivered(Left(read=before, manifest=manifest), uploaded=0, is_new=False)
         read = self._replace(before, self._moved(before, version, files=entry.files))
@@ -165,7 +169,7 @@ class Delivery:
     def _replace(self, before: ReadPointer | None, pointer: Pointer, *, began_at: float = 0.0) -> ReadPointer:
         try:
             return self._bucket.replace(before, pointer, began_at=began_at)
-        except (CommandError, Outdated):
+        except (Refused, Outdated):
             self._memory.forget()
             raise
 

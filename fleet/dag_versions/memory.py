@@ -13,9 +13,9 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from dag_bundles.bucket import ReadPointer
-from dag_bundles.manifest import BadManifest, Manifest, parse_manifest
-from dag_bundles.pointer import BadPointer, parse_pointer
+from fleet.dag_versions.bucket import ReadPointer
+from fleet.dag_versions.manifest import BadManifest, Manifest, parse_manifest
+from fleet.dag_versions.pointer import BadPointer, parse_pointer
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from dag_bundles.manifest import FORMAT, MAX_FILE_BYTES, BadManifest, File, Manifest, digest, parse_manifest
+from fleet.dag_versions.manifest import FORMAT, MAX_FILE_BYTES, BadManifest, File, Manifest, digest, parse_manifest
 
 EMPTY = digest(b"")
 FILE = File(sha256=EMPTY, size=0)

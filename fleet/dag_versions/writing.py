@@ -1,4 +1,4 @@
-"""Reads and writes the objects of a bundle as an operator; the pointer only if it is still the one that was read."""
+"""Writes the objects of a bundle; the pointer only if it is still the one that was read."""
 
 from __future__ import annotations
 
@@ -10,18 +10,20 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from dag_bundles import names
-from dag_bundles.bucket import BundleBucket, Missing, ReadPointer, Unavailable
-from dag_bundles.manifest import BadManifest, Manifest, parse_manifest
-from dag_bundles.pointer import BadPointer, Pointer
-from project.errors import CommandError
-from version_check.words import short
+from fleet.dag_versions import names
+from fleet.dag_versions.bucket import BundleBucket, Missing, ReadPointer, Unavailable
+from fleet.dag_versions.manifest import BadManifest, Manifest, parse_manifest, short
+from fleet.dag_versions.pointer import BadPointer, Pointer
 
 DELETED_AT_ONCE = 1000  # S3's own limit
 PATIENCE_S = 20.0
 # S3's answers to a condition that does not hold, to two conditional writes at the same moment, and to a condition on a
 # pointer that is not there.
 LOST = frozenset({"PreconditionFailed", "ConditionalRequestConflict", "NoSuchKey"})
+
+
+class Refused(Exception):
+    """The bucket cannot be changed as asked. The message is one line, for who delivers."""
 
 
 class Outdated(Exception):
@@ -36,8 +38,8 @@ class Stored:
     at: float
 
 
-class OperatorsBucket:
-    """One bundle of a bucket. Each method may raise CommandError and what boto3 raises."""
+class WritableBucket:
+    """One bundle of a bucket. Each method may raise Refused and what boto3 raises."""
 
     def __init__(self, s3: Any, bucket: str, bundle: str, *, clock: Callable[[], float]) -> None:
         self._s3, self._name, self._bundle, self._clock = s3, bucket, bundle, clock
@@ -50,15 +52,13 @@ class OperatorsBucket:
         except Missing:
             return None
         except (Unavailable, BadPointer) as error:
-            raise CommandError(str(error)) from None
+            raise Refused(str(error)) from None
 
     def read_to_write(self) -> ReadPointer | None:
-        """Return the pointer. Raises CommandError while old versions are being removed."""
+        """Return the pointer. Raises Refused while old versions are being removed."""
         read = self.read()
         if read is not None and (left_s := read.pointer.cleaning_until - self._clock()) > 0:
-            raise CommandError(
-                f"old versions of {self._bundle} are being removed: try again, in {left_s:.0f} s at most"
-            )
+            raise Refused(f"old versions of {self._bundle} are being removed: try again, in {left_s:.0f} s at most")
         return read
 
     def manifest(self, version: str) -> Manifest | None:
@@ -73,7 +73,7 @@ class OperatorsBucket:
         try:
             raw = self._bucket.manifest(version, until=time.monotonic() + PATIENCE_S)
         except Unavailable as error:
-            raise CommandError(str(error)) from None
+            raise Refused(str(error)) from None
         return parse_manifest(raw, version=version)
 
     def put(self, key: str, body: bytes, **condition: str) -> Stored:
@@ -83,7 +83,7 @@ class OperatorsBucket:
         return Stored(etag=str(answer["ETag"]), at=parsedate_to_datetime(date).timestamp() if date else 0.0)
 
     def replace(self, before: ReadPointer | None, pointer: Pointer, *, began_at: float = 0.0) -> ReadPointer:
-        """Write the pointer if it is still the one of `before`; return it with its tag. Raises CommandError otherwise.
+        """Write the pointer if it is still the one of `before`; return it with its tag. Raises Refused otherwise.
 
         Raises Outdated if what stands there was stored before `began_at`, in seconds since the epoch by S3's clock.
         """
@@ -100,9 +100,9 @@ class OperatorsBucket:
         if began_at and (now is None or now.stored_at < began_at):
             raise Outdated
         if now is None:
-            raise CommandError(f"the pointer of the bundle {self._bundle} was removed meanwhile: upload again")
+            raise Refused(f"the pointer of the bundle {self._bundle} was removed meanwhile: upload again")
         current = short(now.pointer.current.version) if now.pointer.current else "none"
-        raise CommandError(
+        raise Refused(
             f"another upload to the bundle {self._bundle} came first, or a removal of old versions; current is "
             f"{current}: look at it (make dags ENV=...), then upload again"
         )
@@ -118,6 +118,4 @@ class OperatorsBucket:
             some = [{"Key": key} for key in keys[start : start + DELETED_AT_ONCE]]
             answer = self._s3.delete_objects(Bucket=self._name, Delete={"Objects": some, "Quiet": True})
             if answer.get("Errors"):
-                raise CommandError(
-                    f"old versions of {self._bundle} cannot be removed: {answer['Errors'][0].get('Code')}"
-                )
+                raise Refused(f"old versions of {self._bundle} cannot be removed: {answer['Errors'][0].get('Code')}")
