@@ -1,5 +1,10 @@
-"""The generated template for tests, parsed from the text that template_gen.py writes."""
+"""The generated template for tests: the content that template_gen.py writes, not parsed from its text each time.
 
+tests/unit/stack/test_template.py holds that the text, parsed, is this content.
+"""
+
+import copy
+import json
 from collections.abc import Iterator, Mapping
 from functools import cache
 from typing import Any
@@ -7,9 +12,8 @@ from typing import Any
 import boto3
 from samtranslator.parser.parser import Parser
 from samtranslator.translator.translator import Translator
-from samtranslator.yaml_helper import yaml_parse
+from troposphere import Template
 
-from cfn.template import parse
 from ops.cost.resolved import resolve_template
 from project import environments
 from stack.render import render
@@ -25,17 +29,16 @@ def text() -> str:
     return render(build())
 
 
+def content(of: Template) -> dict[str, Any]:
+    """Return the content of a built template, before the SAM transform; it is the caller's own."""
+    written: dict[str, Any] = json.loads(json.dumps(of.to_dict()))
+    return written
+
+
 @cache
 def template() -> dict[str, Any]:
     """Return the template as written, before the SAM transform. It is shared: do not change it."""
-    parsed: dict[str, Any] = yaml_parse(text())
-    return parsed
-
-
-@cache
-def parsed() -> dict[str, Any]:
-    """Return the template as the local AWS API parses it, for `ops.cost.resolved`. It is shared: do not change it."""
-    return parse(text())
+    return content(build())
 
 
 def expanded(source: dict[str, Any]) -> dict[str, Any]:
@@ -52,7 +55,7 @@ def expanded(source: dict[str, Any]) -> dict[str, Any]:
 @cache
 def deployed() -> dict[str, Any]:
     """Return the template after the SAM transform. It is shared: do not change it."""
-    return expanded(yaml_parse(text()))
+    return expanded(copy.deepcopy(template()))
 
 
 @cache
@@ -62,7 +65,7 @@ def in_environment(name: str) -> dict[str, Any]:
     It is shared: do not change it.
     """
     config = environments.load(name)
-    return resolve_template(parsed(), given=config.parameters, region=config.region)
+    return resolve_template(template(), given=config.parameters, region=config.region)
 
 
 def resources(kind: str) -> dict[str, Resource]:

@@ -186,7 +186,7 @@ def project(api: AwsApi, tmp_path_factory: pytest.TempPathFactory) -> Deployed:
     """Deploy this project's template by its own configuration; a folder stands in for the built functions."""
     folder = tmp_path_factory.mktemp("real")
     # As JSON, which is YAML, too: SAM reads it seven times a deployment, and YAML takes a second each time.
-    (folder / "template.yaml").write_text(json.dumps(rendered.parsed()))
+    (folder / "template.yaml").write_text(json.dumps(rendered.template()))
     (folder / "functions").mkdir()
     (folder / "functions" / "handler.py").write_text("")
     config = tomllib.loads((ROOT / "samconfig.toml").read_text())["local"]["deploy"]["parameters"]

@@ -49,7 +49,7 @@ def folder(api: AwsApi, tmp_path_factory: pytest.TempPathFactory) -> Path:
     made = tmp_path_factory.mktemp("project")
     (made / "samconfig.toml").write_text((ROOT / "samconfig.toml").read_text())
     # As JSON, which is YAML, too: SAM reads it seven times a deployment, and YAML takes a second each time.
-    (made / "template.yaml").write_text(json.dumps(rendered.parsed()))
+    (made / "template.yaml").write_text(json.dumps(rendered.template()))
     (made / "parameters").mkdir()
     certificate = _certificate(replace(api, region="us-east-1"))
     for path in (ROOT / "parameters").iterdir():

@@ -1,12 +1,13 @@
 """The report: its claims, its tables and its document."""
 
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 import pytest
 
 from bench.loads.cron_load import cron_load
-from bench.loads.load import load_of
+from bench.loads.load import Load, load_of
 from bench.loads.schedule import Calendar, ScheduledRun
 from bench.loads.stages import NONE, Stages
 from bench.policies.catalog import FASTER_MWAA, MAKERS, MWAA_TODAY, OURS, OURS_FORECAST
@@ -19,7 +20,6 @@ from bench.report.suite import Comparison, Extent, ScenarioResult, Suite, run_su
 from bench.report.tables import BEGIN, END
 from bench.sim.trial import Setting
 
-DAY = cron_load(days=1)
 LOAD = load_of("test", [(0, 30), (0, 30), (5, 60), (600, 30)])
 POLICIES = (OURS, OURS_FORECAST, MWAA_TODAY, FASTER_MWAA)
 
@@ -207,7 +207,12 @@ def test_a_trace_that_cannot_be_read_ends_the_report_in_one_line(
 
 
 @pytest.mark.slow
+@cache
+def a_day() -> Load:
+    return cron_load(days=1)
+
+
 @pytest.mark.parametrize("scenario", [*SCENARIOS[1:], *OTHER_LOADS], ids=lambda scenario: scenario.name)
 def test_each_scenario_changes_something(scenario: Scenario) -> None:
     base = Setting(slots=16)
-    assert (scenario.setting(base), scenario.load(days=1)) != (base, DAY)
+    assert (scenario.setting(base), scenario.load(days=1)) != (base, a_day())

@@ -134,7 +134,7 @@ def test_the_notice_is_what_the_rule_lets_through_and_the_function_reads(world: 
     under_way(world)
     ((source, detail_type, published),) = world.rules.published
     event = {"source": source, "detail-type": detail_type, **published}
-    events = rendered.parsed()["Resources"]["RetirementFunction"]["Properties"]["Events"]
+    events = rendered.template()["Resources"]["RetirementFunction"]["Properties"]["Events"]
     assert matches(events["Notice"]["Properties"]["Pattern"], event)
     read = read_notice(event, cluster="cluster", region="us-east-1", now=1.0)
     assert (sorted(read.tasks), sorted(read.services)) == (sorted({OLD, OTHER}), ["airflow", "flower"])

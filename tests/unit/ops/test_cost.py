@@ -14,7 +14,8 @@ from ops.cost.load import IDLE, Load
 from ops.cost.resolved import resolve_template
 from project import environments
 from stack.lib.services import ON_DEMAND_WEIGHTS, SPOT_WEIGHTS
-from tests.support.rendered import in_environment, parsed
+from tests.support import rendered
+from tests.support.rendered import in_environment
 
 A_MONTH = 730  # hours
 
@@ -206,7 +207,9 @@ def test_events_cost_a_dollar_a_million_where_there_is_a_bus() -> None:
     load = Load(tasks_a_day=10_000, task_s=60.0)
     without = estimate(in_environment("prd"), load=load)
     config = environments.load("prd")
-    template = resolve_template(parsed(), given={**config.parameters, "EventBus": "default"}, region=config.region)
+    template = resolve_template(
+        rendered.template(), given={**config.parameters, "EventBus": "default"}, region=config.region
+    )
     whats = [line for line in estimate(template, load=load) if line.what.endswith("events on the bus")]
     assert [(line.resource, line.what) for line in whats] == [("AirflowService", "1.5 million events on the bus")]
     assert whats[0].usd == pytest.approx(10_000 * 365 / 12 * 5 / 1_000_000)
@@ -223,7 +226,9 @@ def test_events_cost_a_dollar_a_million_where_there_is_a_bus() -> None:
 )
 def test_a_copy_of_task_logs_costs_what_cloudwatch_takes_for_its_bytes(choice: str, expected: list[str]) -> None:
     config = environments.load("prd")
-    template = resolve_template(parsed(), given={**config.parameters, "TaskLogCopy": choice}, region=config.region)
+    template = resolve_template(
+        rendered.template(), given={**config.parameters, "TaskLogCopy": choice}, region=config.region
+    )
     lines = estimate(template, load=Load(tasks_a_day=10_000, task_s=60.0))
     found = [line for line in lines if "copied" in line.what]
     assert [line.what for line in found] == expected

@@ -5,10 +5,8 @@ from functools import cache
 from typing import Any
 
 import pytest
-from samtranslator.yaml_helper import yaml_parse
 
 from stack.lib.started_jobs import BatchJob, EcsTask
-from stack.render import render
 from stack.sections.pools import DeclaredPool
 from template_gen import build
 from tests.support import rendered
@@ -26,8 +24,7 @@ HERE = "${AWS::Region}:${AWS::AccountId}"
 
 @cache
 def template() -> dict[str, Any]:
-    parsed: dict[str, Any] = yaml_parse(render(build(DECLARED)))
-    return parsed
+    return rendered.content(build(DECLARED))
 
 
 def allowed(role: str) -> list[dict[str, Any]]:

@@ -1,14 +1,17 @@
 """Generating the template: deterministic, fast, and compared with the committed file."""
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from samtranslator.yaml_helper import yaml_parse
 from troposphere.serverless import FunctionGlobals, Globals
 
 import template_gen
+from cfn.template import parse
 from stack.render import HEADER, render
 from tests.support import rendered
 
@@ -43,9 +46,16 @@ def test_two_builds_are_byte_identical(tmp_path: Path) -> None:
         assert (first / name).read_bytes() == (second / name).read_bytes()
 
 
-def test_check_passes_on_fresh_files(tmp_path: Path) -> None:
-    template_gen.main(arguments(tmp_path))
-    assert template_gen.main(arguments(tmp_path, check=True)) == 0
+@pytest.fixture(scope="module")
+def fresh(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder with the generated files. It is shared: do not change it."""
+    folder = tmp_path_factory.mktemp("fresh")
+    template_gen.main(arguments(folder))
+    return folder
+
+
+def test_check_passes_on_fresh_files(fresh: Path) -> None:
+    assert template_gen.main(arguments(fresh, check=True)) == 0
 
 
 @pytest.mark.parametrize(
@@ -53,9 +63,9 @@ def test_check_passes_on_fresh_files(tmp_path: Path) -> None:
 )
 @pytest.mark.parametrize("name", FILES)
 def test_check_reports_a_stale_or_missing_file_in_one_line(
-    tmp_path: Path, name: str, content: str | None, state: str
+    fresh: Path, tmp_path: Path, name: str, content: str | None, state: str
 ) -> None:
-    template_gen.main(arguments(tmp_path))
+    shutil.copytree(fresh, tmp_path, dirs_exist_ok=True)
     (tmp_path / name).unlink()
     if content is not None:
         (tmp_path / name).write_text(content)
@@ -69,6 +79,10 @@ def test_check_writes_nothing(tmp_path: Path) -> None:
         (tmp_path / name).write_text("old")
     template_gen.main(arguments(tmp_path, check=True))
     assert {name: (tmp_path / name).read_text() for name in FILES} == dict.fromkeys(FILES, "old")
+
+
+def test_the_text_is_the_content_that_the_other_tests_examine() -> None:
+    assert yaml_parse(rendered.text()) == parse(rendered.text()) == rendered.template()
 
 
 def test_the_file_says_that_it_is_generated() -> None:

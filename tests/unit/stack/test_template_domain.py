@@ -14,7 +14,7 @@ OWN_NAME = {"Host": {"Fn::GetAtt": ["Balancer", "DNSName"]}}
 
 
 def deployed_with(**given: str) -> dict[str, Any]:
-    return resolve_template(rendered.parsed(), given={"ImageUri": "image:tag", **given}, region=rendered.REGION)
+    return resolve_template(rendered.template(), given={"ImageUri": "image:tag", **given}, region=rendered.REGION)
 
 
 def base_urls(template: dict[str, Any]) -> dict[str, Any]:

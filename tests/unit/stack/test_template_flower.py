@@ -31,7 +31,7 @@ def with_flower(is_enabled: bool, exec_allowed: bool = True) -> dict[str, Any]:
         "ExecAllowed": str(exec_allowed).lower(),
         "AllowedCidrs": "10.0.0.0/8,192.168.0.0/16",
     }
-    return resolve_template(rendered.parsed(), given=given, region=config.region)
+    return resolve_template(rendered.template(), given=given, region=config.region)
 
 
 def without_texts(node: Any) -> Any:

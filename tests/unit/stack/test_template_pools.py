@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from samtranslator.yaml_helper import yaml_parse
 
 import template_gen
 from autoscaler import report
@@ -15,7 +14,6 @@ from fleet.pools import read_pools
 from ops.cost.resolved import resolve_template
 from stack.lib import alarms
 from stack.reference import DoesNotFit
-from stack.render import render
 from stack.sections.pools import DeclaredPool
 from template_gen import build
 from tests.support import rendered
@@ -36,8 +34,7 @@ HEAVY = DeclaredPool(
 
 @pytest.fixture(scope="module")
 def two_pools() -> dict[str, Any]:
-    parsed: dict[str, Any] = yaml_parse(render(build((DEFAULT, HEAVY))))
-    return parsed
+    return rendered.content(build((DEFAULT, HEAVY)))
 
 
 def test_a_pool_has_a_service_that_runs_its_worker(two_pools: dict[str, Any]) -> None:
@@ -82,7 +79,7 @@ def test_a_pools_share_on_spot_is_its_own_and_excludes_a_launch_type(two_pools: 
 def test_a_pool_that_is_all_on_spot_keeps_its_base_on_demand(base: str, on_demand: int) -> None:
     """ECS places no ECS task with a provider whose weight is 0, also not for its base."""
     given = {"ImageUri": "image:tag", "WorkerSpotPercent": "100", "WorkerOnDemandBase": base}
-    template = resolve_template(rendered.parsed(), given=given, region=rendered.REGION)
+    template = resolve_template(rendered.template(), given=given, region=rendered.REGION)
     strategy = template["Resources"]["WorkerService"]["Properties"]["CapacityProviderStrategy"]
     placed = {
         item["CapacityProvider"]: (int(item["Base"]) if "Base" in item and int(_weight(item)) else 0)

@@ -253,7 +253,7 @@ KEY_ABROAD = "arn:aws:kms:eu-west-1:123456789012:key/01ab"
 
 def test_backups_and_the_key_of_their_contents_are_copied_to_the_region_of_a_given_key() -> None:
     given = {"ImageUri": "image:tag", "BackupKeyArn": KEY_ABROAD, "DatabaseBackupDays": "9"}
-    found = resolve_template(rendered.parsed(), given=given, region=rendered.REGION)["Resources"]
+    found = resolve_template(rendered.template(), given=given, region=rendered.REGION)["Resources"]
     database = found["Database"]["Properties"]
     index, parts = database["AutomaticBackupReplicationRegion"]["Fn::Select"]
     assert parts[index] == "eu-west-1"
@@ -261,14 +261,16 @@ def test_backups_and_the_key_of_their_contents_are_copied_to_the_region_of_a_giv
     assert str(database["AutomaticBackupReplicationRetentionPeriod"]) == "9"
     (replica,) = found["FernetSecret"]["Properties"]["ReplicaRegions"]
     assert replica == {"Region": database["AutomaticBackupReplicationRegion"], "KmsKeyId": KEY_ABROAD}
-    without = resolve_template(rendered.parsed(), given={"ImageUri": "image:tag"}, region=rendered.REGION)["Resources"]
+    without = resolve_template(rendered.template(), given={"ImageUri": "image:tag"}, region=rendered.REGION)[
+        "Resources"
+    ]
     assert not [name for name in without["Database"]["Properties"] if name.startswith("AutomaticBackup")]
     assert "ReplicaRegions" not in without["FernetSecret"]["Properties"]
 
 
 def test_database_and_broker_are_maintained_in_one_window() -> None:
     given = {"MaintenanceWindow": "sun:04:00-sun:05:00", "DatabaseBackupWindow": "02:00-03:00"}
-    template = resolve_template(rendered.parsed(), given={"ImageUri": "image:tag", **given}, region=rendered.REGION)
+    template = resolve_template(rendered.template(), given={"ImageUri": "image:tag", **given}, region=rendered.REGION)
     database, broker = (template["Resources"][title]["Properties"] for title in ("Database", "Broker"))
     assert database["PreferredMaintenanceWindow"] == broker["PreferredMaintenanceWindow"] == "sun:04:00-sun:05:00"
     assert database["PreferredBackupWindow"] == "02:00-03:00"
