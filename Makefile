@@ -7,7 +7,7 @@ override BIN := .venv/bin
 # one (it would run a value like $(shell ...)), and no recipe holds one (its shell would read it). They reach the
 # commands by environment, through tools/command.py, which says what each may hold.
 override INPUTS := AIRFLOW_ON_ECS_STATE ANY_BASE ARGS AUTHORITIES AWAKE_HOURS BASE BOOT_MEDIAN BOOT_P95 BUDGET BUILDER BUNDLE CHANGE_SET \
-  CLOUDFORMATION_ROLE CONCURRENCY DAGS DELIVERY_BUCKET DEPLOYMENTS DRY_RUN ENV FLAGS HISTORY KEEP KEEP_DAYS MAXIMUM MINIMUM ONLY OPERATORS OPTIONS \
+  CLOUDFORMATION_ROLE CONCURRENCY DAGS DELIVERY_BUCKET DEPLOYMENTS DRY_RUN ENV FLAGS FOLLOW GIT HISTORY KEEP KEEP_DAYS MAXIMUM MINIMUM ONLY OPERATORS OPTIONS \
   PACKAGE PLAN PYTHON QUEUE REPO REPOSITORY REV REVISION ROLE SEEDS TAG TASKS TASK_SECONDS UPGRADE VERSION VS VS_REV WAIT YES
 # $(value) is a variable's text, unexpanded. With := it stays so, also where make exports it.
 $(foreach name,$(INPUTS),$(if $(filter undefined,$(origin $(name))),,$(eval override export $(name) := $$(value $(name)))))
@@ -93,7 +93,7 @@ versions-asked:
 		"$$PYTHON" tools/setup_env.py dev || exit 0; $(RUN) versions; echo $$? >"$$state/versions-code"
 
 ##@ A deployed environment
-dags: setup-local ## upload DAGs, list their versions, or go back to one (ENV=dev DAGS=../my-dags BUNDLE= VERSION= KEEP=20 WAIT=60)
+dags: setup-local ## upload DAGs, list their versions, or go back to one (ENV=dev DAGS=../my-dags or GIT=URL, see docs)
 	@exec $(RUN) dags
 
 sleep: setup-dev ## stop a whole environment when no task runs in it (ENV=dev WAIT=3600)

@@ -61,6 +61,10 @@ PACKAGE = Kind(
     r"[A-Za-z0-9][A-Za-z0-9._-]*(\[[A-Za-z0-9,._-]+\])?((===?|[<>~!]=|[<>])[A-Za-z0-9.*+!]+(,([<>~!]?=|[<>])[A-Za-z0-9.*+!]+)*)?",
     "a package as in a requirements file, such as polars==1.2",
 )
+GIT = Kind(
+    r"https?://[A-Za-z0-9._~:/-]+(#[A-Za-z0-9._/+@-]*(:[A-Za-z0-9._ /+@-]*)?)?",
+    "https://HOST/PATH#BRANCH:FOLDER without a token",
+)
 UPGRADE = Kind(
     r"--upgrade|--upgrade-package=[A-Za-z0-9][A-Za-z0-9._=-]*", "--upgrade or --upgrade-package=NAME", is_list=True
 )
@@ -86,6 +90,8 @@ VARIABLES: Mapping[str, Kind] = {
     "DRY_RUN": SWITCH,
     "ENV": ENVIRONMENT,
     "FLAGS": OPTIONS,
+    "FOLLOW": NUMBER,
+    "GIT": GIT,
     "HISTORY": PATH,
     "KEEP": WHOLE,
     "KEEP_DAYS": WHOLE,
@@ -209,7 +215,16 @@ COMMANDS: Mapping[str, Command] = {
     "cut-release": Command(("tools.changelog", "cut"), {"VERSION": "version"}, required=("VERSION",)),
     "dags": Command(
         ("ops.dags",),
-        {"ENV": "env", "DAGS": "dags", "BUNDLE": "bundle", "VERSION": "version", "KEEP": "keep", "WAIT": "wait"},
+        {
+            "ENV": "env",
+            "DAGS": "dags",
+            "GIT": "git",
+            "FOLLOW": "follow",
+            "BUNDLE": "bundle",
+            "VERSION": "version",
+            "KEEP": "keep",
+            "WAIT": "wait",
+        },
         required=("ENV",),
     ),
     "decisions": Command(("local", "decisions")),

@@ -126,6 +126,8 @@ GOOD: Values = {
     "DRY_RUN": "1",
     "ENV": "qa",
     "FLAGS": "--autoscaler-away 60",
+    "FOLLOW": "15",
+    "GIT": "https://example.com/team/dags.git#main:dags",
     "HISTORY": "my history.csv",
     "KEEP": "20",
     "KEEP_DAYS": "90",
