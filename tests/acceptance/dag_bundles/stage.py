@@ -33,7 +33,7 @@ KEPT = 2
 ENDED = ("success", "failed")
 PARSE_TIMEOUT_S, RUN_TIMEOUT_S, KNOWN_TIMEOUT_S = 120, 300, 120
 DENIED = "with an explicit deny in a resource-based policy"
-CODE = re.compile(r"bundle=dags bundle_version=([0-9a-f]{64})")
+CODE = re.compile(r"bundle=dags bundle_version=((?:[0-9a-f]{40}-)?[0-9a-f]{64})")
 SAID = re.compile(r"number=(\d+) helper=(\d+)")
 
 
@@ -52,7 +52,7 @@ def main(results: Path, *, pushes: int, runs: int) -> None:
             wait_until(lambda: _is_running(airflow, held), what="the start of the long task", timeout_s=RUN_TIMEOUT_S)
             push.push()
             found["older"] = _seconds_until_known(stack, airflow, first)
-            with _parsed_versions(airflow) as parsed:
+            with parsed_versions(airflow) as parsed:
                 started = _load(airflow, push, pushes=pushes, runs=runs)
                 newest = push.push()
                 found["seconds_forward"] = _seen(airflow, newest)
@@ -61,7 +61,7 @@ def main(results: Path, *, pushes: int, runs: int) -> None:
                 found["seconds_after_two"] = _seen(airflow, push.current())
             found["parsed"] = sorted(parsed)
             found["lost"] = _lose(airflow, push)
-            found["runs"] = [_ended(airflow, CHAIN, run) for run in started]
+            found["runs"] = [end_of(airflow, CHAIN, run) for run in started]
             found["cleaned"] = _clean(push, first)
             began = time.monotonic()
             if make_dags(["--env=local", f"--version={first[:12]}"]):
@@ -69,7 +69,7 @@ def main(results: Path, *, pushes: int, runs: int) -> None:
             found["seconds_back"] = {"command": time.monotonic() - began, "parsed": _seen(airflow, first)}
             found["described"] = airflow.description(CHAIN)
             airflow.store("variables", [{"key": RELEASE, "value": "1"}])
-            found["held"] = _ended(airflow, HOLDING, held)
+            found["held"] = end_of(airflow, HOLDING, held)
             found["first"], found["numbers"] = first, push.numbers
             refused = stack.refusals.seen()
             found["refused"] = [each for each in refused if DENIED not in each]
@@ -125,7 +125,7 @@ def _lose(airflow: Airflow, push: Pushes) -> dict[str, Any]:
     removed, is_spared = len(before - push.stored()), version in push.stored()
     push.lose(version)
     airflow.unpause(LOST)
-    return {"removed": removed, "is_spared": is_spared, "expected": version, **_ended(airflow, LOST, run)}
+    return {"removed": removed, "is_spared": is_spared, "expected": version, **end_of(airflow, LOST, run)}
 
 
 def _clean(push: Pushes, held: str) -> dict[str, Any]:
@@ -144,7 +144,7 @@ def _in_use() -> set[str]:
 
 
 @contextlib.contextmanager
-def _parsed_versions(airflow: Airflow) -> Iterator[set[str]]:
+def parsed_versions(airflow: Airflow) -> Iterator[set[str]]:
     """Note what the DAG processor has read of the DAG file and of the module beside it, until the block ends."""
     found: set[str] = set()
     ended = threading.Event()
@@ -178,7 +178,7 @@ def _is_running(airflow: Airflow, run: str) -> bool:
     return any(each["state"] == "running" for each in airflow.task_instances(HOLDING, run))
 
 
-def _ended(airflow: Airflow, dag: str, run: str) -> dict[str, Any]:
+def end_of(airflow: Airflow, dag: str, run: str) -> dict[str, Any]:
     """Wait for the end of a run; return its version and what each of its tasks has logged."""
     wait_until(lambda: airflow.run_state(dag, run) in ENDED, what=f"end of {run}", timeout_s=RUN_TIMEOUT_S)
     record = airflow.call("GET", f"/api/v2/dags/{dag}/dagRuns/{run}")
