@@ -11,12 +11,15 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 GROUP, PLUGIN = "airflow.plugins", "openlineage"
-# How the variables begin by which the provider is told of a receiver.
-PREFIXES = ("AIRFLOW__OPENLINEAGE__", "OPENLINEAGE_")
+# How the variables begin that tell the provider of a receiver. Without any it does nothing, whatever else is set.
+PREFIXES = (
+    *("AIRFLOW__OPENLINEAGE__TRANSPORT", "AIRFLOW__OPENLINEAGE__CONFIG_"),
+    *("OPENLINEAGE__TRANSPORT", "OPENLINEAGE_URL", "OPENLINEAGE_CONFIG"),
+)
 
 
 def is_wanted(environment: Mapping[str, str]) -> bool:
-    """Return whether anything in the environment is for the provider, which then decides itself."""
+    """Return whether the environment names a receiver; the provider then decides itself."""
     return any(name.startswith(PREFIXES) and value for name, value in environment.items())
 
 

@@ -46,6 +46,16 @@ def test_an_environment_can_narrow_what_is_told() -> None:
     assert found["AIRFLOW__OPENLINEAGE__EXECUTION_TIMEOUT"] == "1"
 
 
+def test_other_settings_of_the_provider_load_it_nowhere_else() -> None:
+    given = composed("scheduler", TASK_SETTINGS="AIRFLOW__OPENLINEAGE__DISABLED_FOR_OPERATORS=some.Operator")
+    assert not install.is_wanted(given)
+
+
+def test_an_environment_can_name_a_receiver_of_its_own() -> None:
+    line = 'AIRFLOW__OPENLINEAGE__TRANSPORT={"type": "console"}'
+    assert install.is_wanted(composed("runner", LINEAGE_NAMESPACE="", TASK_SETTINGS=line))
+
+
 def test_the_key_is_in_no_role_but_the_worker() -> None:
     holding = {role for role in ROLES if any("Bearer secret" in value for value in composed(role).values())}
     assert holding == {"worker"}
