@@ -127,6 +127,7 @@ def up(
     source: Path = paths.IMAGE_SOURCE,
     template: str | None = None,
     overrides: Mapping[str, str] | None = None,
+    secrets: Mapping[str, str] | None = None,
     settle_limit_s: float = sam.SETTLE_LIMIT_S,
     reveal: Sequence[Path] = (),
     minute_s: float = MINUTE_S,
@@ -137,6 +138,8 @@ def up(
     `settings` reach every container, as variables (AIRFLOW__...) that an operator adds to the task definitions.
     `source` is what the image is built from. `template` is the text of another template than the committed one, such as
     one with other pools. `overrides` win over the environment's parameters, in this deployment and not in later ones.
+    `secrets`: what an operator has made before in Secrets Manager, by name; `overrides` have their ARNs without the
+    random end.
     `settle_limit_s`: how long CloudFormation waits for a service to settle in an update of the running stack; 0 for no
     wait. `reveal`: folders besides the image's that every container must reach. `minute_s`: how long a minute of the
     alarms' periods is.
@@ -154,6 +157,7 @@ def up(
         servers = _start_servers(cleanup, config.region, failure, warn, settle_limit_s=settle_limit_s)
         building.wait()
 
+        overrides = _with_secrets(servers.clients, overrides or {}, secrets or {})
         report("deploying the template with sam deploy")
         outputs = _deploy(cleanup, servers, config, source, overrides)
 
@@ -171,6 +175,15 @@ def outputs_of(clients: Clients, stack_name: str) -> dict[str, str]:
     """Return the outputs of a deployed stack."""
     stacks = clients.cloudformation.describe_stacks(StackName=stack_name)["Stacks"]
     return {o["OutputKey"]: o["OutputValue"] for o in stacks[0]["Outputs"]}
+
+
+def _with_secrets(clients: Clients, overrides: Mapping[str, str], secrets: Mapping[str, str]) -> Mapping[str, str]:
+    """Make the secrets; return the overrides with their whole ARNs."""
+    for name, value in secrets.items():
+        arn = str(clients.secretsmanager.create_secret(Name=name, SecretString=value)["ARN"])
+        without_end = arn.rpartition("-")[0]
+        overrides = {title: given.replace(without_end, arn) for title, given in overrides.items()}
+    return overrides
 
 
 def _written(template: str | None) -> Path:

@@ -1,4 +1,4 @@
-"""Runs a DAG on a stack that sends events and copies task logs; writes what a rule's queue and the logs got.
+"""Runs a DAG on a stack that sends events and lineage and copies task logs; writes what arrived, and what it costs.
 
 Usage: python -m tests.acceptance.events.stage RESULTS
 """
@@ -14,18 +14,26 @@ from local.stack.rest_api import ADMIN, Airflow
 from local.stack.up import Stack, up
 from project import paths
 from project.waiting import wait_until
+from tests.support.otlp_server import Receiver, otlp_server
 from tests.support.staged import image_with, perform, say
 
 DAGS = Path(__file__).parent / "dags"
 DAG = "followed"
 ENDED = ("failed", "success")
+RECEIVER, KEY, ALL = "lineage-receiver", "the-key-of-the-receiver", "all tasks"
+RECEIVER_ARN = f"arn:aws:secretsmanager:us-east-1:123456789012:secret:{RECEIVER}"
+COSTS_TIMEOUT_S = 180
 PARSE_TIMEOUT_S, RUN_TIMEOUT_S, ARRIVAL_TIMEOUT_S = 120, 240, 60
 
 
 def main(results: Path) -> None:
     """Bring the stack up, run the DAG, write the events and what the tasks logged."""
     source = image_with(DAGS, "events-image")
-    with up(say, warn=say, source=source, overrides={"EventBus": "default", "TaskLogCopy": "all"}) as stack:
+    given = {"EventBus": "default", "TaskLogCopy": "all", "OtlpSecretArn": f"aws,lineage={RECEIVER_ARN}"}
+    with (
+        otlp_server() as receiver,
+        up(say, warn=say, source=source, overrides=given, secrets={RECEIVER: _secret(receiver.url)}) as stack,
+    ):
         queue = _follow(stack)
         with contextlib.closing(Airflow(stack.webserver_url, user=ADMIN, password=stack.password)) as airflow:
             airflow.wait_for_dag(DAG, timeout_s=PARSE_TIMEOUT_S)
@@ -35,6 +43,9 @@ def main(results: Path) -> None:
             wait_until(
                 lambda: _has_end(stack, queue, received, run=run), what="the run's end", timeout_s=ARRIVAL_TIMEOUT_S
             )
+            wait_until(lambda: _is_told(receiver), what="the lineage", timeout_s=ARRIVAL_TIMEOUT_S)
+            say("what the run costs is added up each minute")
+            wait_until(lambda: DAG in _costs(airflow)["Today"], what="the costs of the run", timeout_s=COSTS_TIMEOUT_S)
             instances = airflow.task_instances(DAG, run)
             found = {
                 "run": run,
@@ -44,8 +55,31 @@ def main(results: Path) -> None:
                 "logs": {each["task_id"]: airflow.log(each) for each in instances},
                 "refused": stack.refusals.seen(),
                 "copied": _copied(),
+                "lineage": [json.loads(body) for body in receiver.bodies],
+                "keys": sorted({headers.get("Authorization", "") for headers in receiver.headers}),
+                "logged": [str(path) for path in paths.LOGS.rglob("*.log") if KEY in path.read_text(errors="replace")],
+                "costs": _costs(airflow),
             }
     results.write_text(json.dumps(found, indent=2))
+
+
+def _secret(url: str) -> str:
+    return json.dumps({"endpoint": url, "headers": {"Authorization": f"Bearer {KEY}"}})
+
+
+def _is_told(receiver: Receiver) -> bool:
+    """Return whether the end of the last task has arrived."""
+    found = [json.loads(body) for body in receiver.bodies]
+    return any((each["job"]["name"], each["eventType"]) == (f"{DAG}.last", "COMPLETE") for each in found)
+
+
+def _costs(airflow: Airflow) -> dict[str, dict[str, Any]]:
+    """Return the rows of DAGs of each period, by their names, with the row of all tasks as ALL."""
+    told = airflow.call("GET", "/fleet/api/costs")
+    return {
+        period["name"]: {ALL: period["all"], **{row["name"]: row for row in period["dags"]}}
+        for period in told["periods"]
+    }
 
 
 def _follow(stack: Stack) -> str:

@@ -1,10 +1,11 @@
-"""A run whose events are looked at: a retry, a failure that skips nothing, and an event that a task tries to forge."""
+"""A run whose events and lineage are looked at: a retry, and what a task tries to forge or to find."""
 
 import logging
+import os
 from datetime import timedelta
 
 import boto3
-from airflow.sdk import dag, get_current_context, task
+from airflow.sdk import Asset, dag, get_current_context, task
 from botocore.exceptions import ClientError
 
 log = logging.getLogger(__name__)
@@ -24,8 +25,9 @@ def followed():
             boto3.client("events").put_events(Entries=[entry])
         except ClientError as error:
             log.info("refused: %s", error)
+        log.info("environment: %s", dict(os.environ))
 
-    @task
+    @task(outlets=[Asset("s3://shop-data/orders.csv")])
     def last(_value):
         pass
 
