@@ -35,7 +35,7 @@ def put(folder: Path, document: bytes) -> None:
     """Leave a document to the sender, which sees it when it is whole. Raises NoRoom, OSError."""
     if len(document) > MOST_DOCUMENT_BYTES:
         raise NoRoom(f"the document has {len(document)} bytes, more than {MOST_DOCUMENT_BYTES}")
-    folder.mkdir(mode=0o700, exist_ok=True)
+    folder.mkdir(exist_ok=True)
     if sum(1 for _ in folder.iterdir()) >= 2 * MOST_WAITING:
         raise NoRoom(f"{2 * MOST_WAITING} documents wait to be sent")
     path = folder / f"{time.time_ns():020d}-{uuid.uuid4().hex}"
@@ -119,7 +119,7 @@ def opened(folder: Path) -> Iterator[Documents]:
     A task could exchange the folder for a link: what is opened stays what it was.
     """
     with contextlib.suppress(FileExistsError):
-        folder.mkdir(mode=0o700)
+        folder.mkdir()
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
     try:
         yield Documents(descriptor)
