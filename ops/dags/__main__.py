@@ -89,12 +89,12 @@ class _Command:
 
     def upload(self, place: Path, *, commit: str = "") -> int:
         """Make the folder the current version, if its DAGs pass their tests. `commit`: of git, that it is of."""
-        began = time.monotonic()
         # Only what was read before is uploaded, so what is tested is what is delivered.
         read = read_folder(place)
         folder = replace(read, manifest=replace(read.manifest, commit=commit))
         if test_dags([str(place)]):
             raise CommandError("nothing was uploaded: the DAGs fail the tests above")
+        began = time.monotonic()
         done = self.delivery.upload(folder)
         exit_code = self._say(done, began=began, files=len(folder.manifest.files))
         if not exit_code and done.is_new and are_many(done.versions, keep=self._keep):

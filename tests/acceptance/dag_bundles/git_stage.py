@@ -47,7 +47,7 @@ class Branch:
         return commit
 
     def break_file(self) -> str:
-        return self._server.push({"dags/chain.py": "import nothing_of_this_name\n"}, branch=BRANCH)
+        return self._server.push({"dags/chain.py": "import nothing_of_this_name\nfrom airflow.sdk import dag\n"}, branch=BRANCH)
 
     def delete(self) -> None:
         git(self._server.bare, "update-ref", "-d", f"refs/heads/{BRANCH}")
@@ -77,6 +77,7 @@ def _following(url: str, said: Path) -> Iterator[None]:
         finally:
             process.send_signal(signal.SIGTERM)
             process.wait(ENDS_WITHIN_S)
+            say(said.read_text())
 
 
 def main(results: Path, *, pushes: int, runs: int, away_s: float) -> None:
