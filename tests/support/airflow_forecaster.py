@@ -41,7 +41,7 @@ from fleet.registry import Registry
 BUNDLE = "dags"
 BEGIN = datetime(2026, 1, 1, tzinfo=UTC)
 
-engine = read_only(os.environ[variables.DATABASE_URL], statement_timeout_ms=STATEMENT_TIMEOUT_MS)
+engine = read_only(os.environ[variables.DATABASE_URL], statement_timeout_ms=STATEMENT_TIMEOUT_MS, is_kept=True)
 registry = Registry(connect(os.environ[variables.BROKER_URL]))
 settings = Settings.from_environment(os.environ)
 forecaster = Forecaster(settings, engine=engine, registry=registry)

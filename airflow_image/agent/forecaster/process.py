@@ -122,7 +122,7 @@ def main() -> None:
         signal.signal(number, _end)
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr, force=True)
     settings = Settings.from_environment(os.environ)
-    engine = read_only(os.environ[variables.DATABASE_URL], statement_timeout_ms=STATEMENT_TIMEOUT_MS)
+    engine = read_only(os.environ[variables.DATABASE_URL], statement_timeout_ms=STATEMENT_TIMEOUT_MS, is_kept=True)
     registry = registry_of(os.environ)
     forecaster = Forecaster(settings, engine=engine, registry=registry)
     work = WorkReporter(settings.limits, airflow_setup(), engine=engine, registry=registry)

@@ -1,7 +1,7 @@
 """The questions that the report on the work asks Airflow's database.
 
-Each reads by an index: over a million task instances all of them together take 0.1 s on two busy cores, with the
-connection (bench/micro/forecaster_cost.py). `:window_s` is the window that ends now.
+Each reads by an index: over a million task instances all of them together take some 15 ms of the database's processor
+(bench/micro/forecaster_cost.py). `:window_s` is the window that ends now.
 """
 
 from __future__ import annotations

@@ -470,6 +470,16 @@ def test_the_forecaster_cannot_write_to_airflows_database(site: Site) -> None:
     assert "read-only transaction" in site.ask(sql="create table mine (id int)")
 
 
+def test_one_connection_is_kept_and_made_again_when_the_server_has_ended_it(site: Site) -> None:
+    backend = site.ask(sql="select pg_backend_pid()")
+    assert site.ask(sql="select pg_backend_pid()") == backend
+    site.execute("select pg_terminate_backend(%s)", int(backend))
+    other = site.ask(sql="select pg_backend_pid()")
+    assert other.isdigit()
+    assert other != backend
+    assert site.ask(sql="show default_transaction_read_only") == "on"
+
+
 def test_postgres_ends_a_query_that_takes_long(site: Site) -> None:
     assert site.ask(sql="show statement_timeout") == "5s"
 
