@@ -1,6 +1,6 @@
 """The questions that the report on the work asks Airflow's database.
 
-Each reads by an index: over a million task instances all of them together take some 15 ms of the database's processor
+Each reads by an index: over a million task instances all of them together take some 20 ms of the database's processor
 (bench/micro/forecaster_cost.py). `:window_s` is the window that ends now.
 """
 
