@@ -22,10 +22,12 @@ def make_app() -> Any:
     from fastapi import FastAPI
 
     from agent.page.app import add_page
+    from agent.page.tasks_route import add_tasks
     from agent.why.routes import add_why
 
     app = FastAPI(openapi_url=None)
     add_page(app)
+    add_tasks(app)
     add_why(app)
     return app
 

@@ -28,6 +28,9 @@ from version_check.rollout import Rollout, gap_of
 from version_check.verdict import Difference, Gap, Reference, Verdict
 
 IMAGE_DIGEST = "image_digest"
+# A worker that has reported nothing for longer is no longer said to start. From the start of its ECS task, after the
+# pull, it takes 5 to 30 s until its first report.
+STARTS_WITHIN_S = 120.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -126,7 +129,13 @@ def _silent_members(observation: Observation, members: Sequence[Member]) -> Iter
             yield Gap(who=container.member, why="its record is malformed")
         elif container.member not in heard:
             since = observation.silent.get(container.member, container.started_at)
-            yield Gap(who=container.member, why="runs but does not report", since=since)
+            is_starting = _is_starting(container, since=since, now=observation.now)
+            yield Gap(who=container.member, why="runs but does not report", since=since, is_starting=is_starting)
+
+
+def _is_starting(container: Container, *, since: float, now: float) -> bool:
+    """Return whether it is a worker that has never reported and has begun to run only now."""
+    return container.role == WORKER and since == container.started_at and now - since <= STARTS_WITHIN_S
 
 
 def _gaps_of_answer(answer: Reference | Gap, tasks: Tasks) -> Iterator[Gap]:

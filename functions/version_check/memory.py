@@ -13,7 +13,7 @@ from typing import Any
 import redis
 
 from fleet.registry import MEMBER_TTL_S, VERSIONS_KEY
-from fleet.validation import is_time
+from fleet.validation import is_flag, is_time
 from version_check.compare import Container
 from version_check.verdict import IN_SYNC, OUT_OF_SYNC, UNKNOWN, Verdict
 
@@ -29,7 +29,7 @@ class Memory:
 
     `since`: start of the status. `skewed_since`: since when the versions have not been in sync, None while they are.
     `announced`: the last status that was announced. `silent`: since when a running container has not reported, by id.
-    `looked_at`: time of the last tick.
+    `looked_at`: time of the last tick. `is_starting_only`: see Verdict; the `silent` ones are workers that start.
     """
 
     status: str = ""
@@ -38,6 +38,7 @@ class Memory:
     announced: str = ""
     silent: Mapping[str, float] = field(default_factory=dict)
     looked_at: float = 0.0
+    is_starting_only: bool = False
 
     def seconds_out_of_sync(self) -> float:
         """Return the time out of sync, 0 while in sync. Unknown counts as out of sync: silence is never agreement."""
@@ -72,6 +73,7 @@ def remember(memory: Memory, verdict: Verdict, silent: Mapping[str, float]) -> M
         announced=memory.announced,
         silent=silent,
         looked_at=verdict.at,
+        is_starting_only=verdict.is_starting_only,
     )
 
 
@@ -122,6 +124,6 @@ def _parse(raw: bytes | None) -> Memory:
         return Memory()
     times = [memory.since, memory.looked_at, *([] if memory.skewed_since is None else [memory.skewed_since])]
     known = memory.status in ("", *STATUSES) and memory.announced in ("", *STATUSES)
-    if not known or not isinstance(memory.silent, dict):
+    if not known or not isinstance(memory.silent, dict) or not is_flag(memory.is_starting_only):
         return Memory()
     return memory if all(map(is_time, [*times, *memory.silent.values()])) else Memory()

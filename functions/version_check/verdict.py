@@ -36,12 +36,14 @@ class Gap:
     """Something unknown: about whom, why, and since when (seconds since the epoch), None if that is unknown too.
 
     `is_draining_only`: a rollout of workers of which only the end is open, because old ones still drain.
+    `is_starting`: a worker that has just been launched and has not reported yet, as in every scale-out.
     """
 
     who: str
     why: str
     since: float | None = None
     is_draining_only: bool = False
+    is_starting: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,6 +87,11 @@ class Verdict:
         are_draining = all(each.role == WORKER and each.is_draining for each in self.out_of_sync)
         is_any = bool(self.out_of_sync or self.unknown)
         return is_any and are_draining and all(gap.is_draining_only for gap in self.unknown)
+
+    @property
+    def is_starting_only(self) -> bool:
+        """Whether nothing differs, and nothing is unknown but the code of workers that are starting."""
+        return bool(self.unknown) and not self.out_of_sync and all(gap.is_starting for gap in self.unknown)
 
     def to_record(self, *, at_most: int | None = None) -> dict[str, Any]:
         """Return the verdict for JSON, with the first `at_most` entries of each list; the counts include all."""

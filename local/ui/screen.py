@@ -131,14 +131,20 @@ def _pools(snapshot: Snapshot, *, wide: bool) -> Group:
     if wide:
         made.add_column("active in the last 15 minutes", no_wrap=True)
     history = {pool["name"]: pool for pool in snapshot.history["pools"]}
-    for pool in snapshot.fleet["pools"]:
+    pools = snapshot.fleet["pools"]
+    for pool in pools:
         cells: list[Text] = [Text(cell) for cell in _figures(pool)]
         if wide:
             samples: Sequence[list[int | None]] = history[pool["name"]]["samples"]
             cells.append(sparkline([sample[ACTIVE] for sample in samples], "steel_blue1", width=SPARKLINE_WIDTH))
         made.add_row(*cells)
     is_named = len(history) > 1
-    return Group(made, *(_expected(pool, is_named=is_named) for pool in history.values() if pool["expected"]))
+    coming = (
+        f"{pool['name']}: {pool['coming']}." if is_named else f"{pool['coming']}." for pool in pools if pool["coming"]
+    )
+    return Group(
+        made, *map(Text, coming), *(_expected(pool, is_named=is_named) for pool in history.values() if pool["expected"])
+    )
 
 
 def _table() -> Table:
@@ -159,10 +165,9 @@ def _members(group: dict[str, Any]) -> str:
 
 
 def _figures(pool: dict[str, Any]) -> tuple[str, ...]:
-    consuming = f"{pool['consuming']} + {pool['starting']} starting" if pool["starting"] else str(pool["consuming"])
     draining = f"{pool['draining']} + {pool['drained']} drained" if pool["drained"] else str(pool["draining"])
     queued, desired = (NOT_KNOWN if pool[name] is None else str(pool[name]) for name in ("queued", "desired"))
-    return pool["name"], queued, f"{pool['active']} of {pool['slots']}", consuming, draining, desired
+    return pool["name"], queued, f"{pool['active']} of {pool['slots']}", str(pool["consuming"]), draining, desired
 
 
 def _block(value: int | None, highest: int) -> str:

@@ -10,6 +10,7 @@ from dataclasses import asdict
 from operator import attrgetter
 from typing import Any
 
+from agent.page.entries import Check
 from fleet.member import CODE_FIELDS, ROLES, RUNNING, STOPPED, WEBSERVER, Code, Member
 
 IN_SYNC = "in_sync"
@@ -20,12 +21,15 @@ _role_with_code = attrgetter("role", *CODE_FIELDS)  # a Code for each member tak
 ORDER_OF_ROLES = (WEBSERVER, *sorted(ROLES - {WEBSERVER}))
 
 
-def code_by_role(members: Iterable[Member], *, malformed: Iterable[str], check: str | None = None) -> dict[str, Any]:
+def code_by_role(members: Iterable[Member], *, malformed: Iterable[str], check: Check | None = None) -> dict[str, Any]:
     """Return `status`, `reference` (the webserver's code or None), `groups` and `unknown` (sentences), for JSON.
+
+    `starting`: POSIX times since which workers start, if nothing else is unknown. The status is unknown then, too: a
+    missing report is never taken for equal.
 
     A group: role, code, number of `members`, number of `active` tasks, the fields in which it `differs`.
     The reference is the running webserver that started last: in a rollout an older one differs from it like others.
-    `check`: the version check's last status, which also covers the tasks that ECS runs; None without a recent one.
+    `check`: the version check's last result, which also covers the tasks that ECS runs; None without a recent one.
     """
     alive = [member for member in members if member.state != STOPPED]
     webservers = [member for member in alive if member.role == WEBSERVER and member.state == RUNNING]
@@ -38,17 +42,19 @@ def code_by_role(members: Iterable[Member], *, malformed: Iterable[str], check: 
         unknown.append("no webserver has reported: there is nothing to compare with")
     for group in groups:
         unknown += (f"{group['role']}: reports no {name}" for name, value in group["code"].items() if not value)
-    if check not in (None, IN_SYNC):
-        unknown.append(f"the version check, which also asks ECS, reports {str(check).replace('_', ' ')}")
+    starting = check.starting if check is not None and check.status == UNKNOWN and not unknown else ()
+    if check is not None and check.status != IN_SYNC and not starting:
+        unknown.append(f"the version check, which also asks ECS, reports {check.status.replace('_', ' ')}")
     differing = [group for group in groups if group["differs"]]
     return {
-        "status": OUT_OF_SYNC if differing else UNKNOWN if unknown else IN_SYNC,
+        "status": OUT_OF_SYNC if differing else UNKNOWN if unknown or starting else IN_SYNC,
         "reference": None if reference is None else asdict(reference),
         "compared": len(alive),
         "differing": sum(group["members"] for group in differing),
         "differing_active": sum(group["active"] for group in differing),
         "groups": groups,
         "unknown": unknown,
+        "starting": starting,
     }
 
 

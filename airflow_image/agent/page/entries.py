@@ -28,8 +28,19 @@ def read_decisions(raw: Sequence[str | bytes]) -> Decisions:
     return Decisions(entries=entries, malformed=len(raw) - len(entries))
 
 
-def read_check(raw: str | bytes | None, *, now: float) -> str | None:
-    """Return the version check's last status; None when there is none, or it is too old to count.
+@dataclass(frozen=True, kw_only=True)
+class Check:
+    """The version check's last status. `starting`: since when workers start whose reports alone it lacks, POSIX times.
+
+    `starting` is empty if the check lacks anything else.
+    """
+
+    status: str
+    starting: tuple[float, ...] = ()
+
+
+def read_check(raw: str | bytes | None, *, now: float) -> Check | None:
+    """Return the version check's last result; None when there is none, or it is too old to count.
 
     The status is "unknown" when the entry is invalid.
     """
@@ -37,8 +48,13 @@ def read_check(raw: str | bytes | None, *, now: float) -> str | None:
         return None
     memory = loads(raw)
     if not isinstance(memory, dict) or not is_text(memory.get("status")) or not is_time(memory.get("looked_at")):
-        return "unknown"
-    return str(memory["status"]) if now - memory["looked_at"] <= CHECK_COUNTS_FOR_S else None
+        return Check(status="unknown")
+    if now - memory["looked_at"] > CHECK_COUNTS_FOR_S:
+        return None
+    silent = memory.get("silent")
+    is_starting_only = memory.get("is_starting_only") is True and isinstance(silent, dict)
+    times = tuple(silent.values()) if is_starting_only and isinstance(silent, dict) else ()
+    return Check(status=str(memory["status"]), starting=times if all(map(is_time, times)) else ())
 
 
 def _decision(record: object) -> dict[str, Any] | None:

@@ -104,7 +104,7 @@ def _bundles(client: redis.Redis) -> dict[str, Any]:
 def _code(client: redis.Redis, roster: Roster) -> dict[str, Any]:
     raw: Any = client.get(registry.VERSIONS_KEY)  # redis-py's stubs say that this may be awaitable
     code = code_by_role(roster.members, malformed=roster.malformed, check=read_check(raw, now=roster.read_at))
-    return {**code, **words.verdict(code)}
+    return {**code, **words.verdict(code, now=roster.read_at)}
 
 
 def _workers(members: Iterable[Member]) -> list[Member]:
@@ -160,6 +160,12 @@ def _pool(pool: Pool, roster: Roster, replies: Mapping[str, Any], decisions: Dec
         troubles.append(f"the autoscaler has decided nothing for more than {SILENT_AFTER_S} s")
     elif latest and latest["ignored"]:
         troubles.append(f"records without a running ECS task of the pool, ignored: {', '.join(latest['ignored'])}")
+    reported = sum(states[state] for state in WORKER_STATES)
+    is_decided = bool(latest) and _is_recent(latest, roster)
+    launched = max(0, (latest.get("desired") or 0) - reported) if is_decided else 0
+    begun = [worker.started_at for worker in workers if worker.state == STARTING]
+    if launched and (launch := _last_launch(decisions)) is not None:
+        begun.append(launch)
     return {
         "name": pool.name,
         "queues": pool.queues,
@@ -175,8 +181,17 @@ def _pool(pool: Pool, roster: Roster, replies: Mapping[str, Any], decisions: Dec
         "desired": latest.get("desired"),
         "decided_at": latest.get("t"),
         "decisions": decisions.entries,
+        "coming": words.coming(states[STARTING] + launched, since=min(begun, default=None), now=roster.read_at),
         "troubles": troubles,
     }
+
+
+def _last_launch(decisions: Decisions) -> float | None:
+    """Return the time of the last decision that raised the desired count, of those read."""
+    for entry in decisions.entries:
+        if entry["was"] is not None and entry["desired"] is not None and entry["desired"] > entry["was"]:
+            return float(entry["t"])
+    return None
 
 
 def _count(raw: Any) -> int | None:

@@ -24,8 +24,16 @@ def count(number: int, one: str, many: str | None = None) -> str:
     return f"{number:,} {one if number == 1 else many or f'{one}s'}"
 
 
-def verdict(code: Mapping[str, Any]) -> dict[str, str]:
-    """Return the result of `code_by_role` as a `title` and one sentence, `text`."""
+def coming(number: int, *, since: float | None, now: float) -> str:
+    """Return how many workers start and for how long, such as "3 workers are starting (11 s)"; nothing if none do."""
+    if not number:
+        return ""
+    seconds = "" if since is None else f" ({max(0, round(now - since)):,} s)"
+    return f"{count(number, 'worker')} {'is' if number == 1 else 'are'} starting{seconds}"
+
+
+def verdict(code: Mapping[str, Any], *, now: float) -> dict[str, str]:
+    """Return the result of `code_by_role` at `now`, a POSIX time, as a `title` and one sentence, `text`."""
     status, compared = code["status"], count(code["compared"], "process", "processes")
     if status == IN_SYNC:
         text = f"All {compared} run {code['reference']['image_version']}."
@@ -34,6 +42,9 @@ def verdict(code: Mapping[str, Any]) -> dict[str, str]:
         meanwhile = f", with {count(running, 'running task')}" if running else ""
         who = "; ".join(differing(group) for group in code["groups"] if group["differs"])
         text = f"{code['differing']:,} of {compared} differ from the webserver{meanwhile}: {who}."
+    elif code["starting"] and not code["unknown"]:
+        text = f"All {compared} that report run {code['reference']['image_version']}."
+        return {"title": coming(len(code["starting"]), since=min(code["starting"]), now=now), "text": text}
     else:
         text = f"{'; '.join(code['unknown'][:NAMED])}."
     return {"title": TITLES[status], "text": text}

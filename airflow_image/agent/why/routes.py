@@ -11,8 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 import redis
-from airflow.api_fastapi.app import get_auth_manager
-from airflow.api_fastapi.auth.managers.models.resource_details import DagAccessEntity, DagDetails
+from airflow.api_fastapi.auth.managers.models.resource_details import DagAccessEntity
 from airflow.api_fastapi.common.dagbag import create_dag_bag
 from airflow.api_fastapi.core_api.security import GetUserDep, requires_access_dag
 from airflow.configuration import conf
@@ -22,6 +21,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from agent import variables
 from agent.broker import Outage, connect
+from agent.dag_access import may_see_tasks
 from agent.why import fleet_reading
 from agent.why.around import Key
 from agent.why.database import read
@@ -80,7 +80,7 @@ def _routes(reader: Reader) -> APIRouter:
     def why(dag_id: str, run_id: str, task_id: str, user: GetUserDep, map_index: int = NOT_MAPPED) -> Response:
         key = Key(dag=dag_id, run=run_id, task=task_id, map_index=map_index)
         try:
-            known = reader.known(key, may_see=functools.partial(_may_see, user), now=time.time)
+            known = reader.known(key, may_see=functools.partial(may_see_tasks, user), now=time.time)
         except SQLAlchemyError as error:
             outage.begin(type(error).__name__)  # a database's message may hold values
             return _answer({"detail": "Airflow's database cannot be read."}, status=503)
@@ -94,12 +94,6 @@ def _routes(reader: Reader) -> APIRouter:
     may_see = Depends(requires_access_dag(method="GET", access_entity=DagAccessEntity.TASK_INSTANCE))
     routes.add_api_route(PATH, why, dependencies=[may_see])
     return routes
-
-
-def _may_see(user: Any, dag_id: str) -> bool:
-    details = DagDetails(id=dag_id)
-    entity = DagAccessEntity.TASK_INSTANCE
-    return bool(get_auth_manager().is_authorized_dag(method="GET", access_entity=entity, details=details, user=user))
 
 
 def _answer(content: Any, *, status: int) -> Response:

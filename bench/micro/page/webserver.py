@@ -34,9 +34,20 @@ DECLARED = (
     pool_entry(name="worker", queues=["default"], minimum=1, maximum=40, concurrency=16),
     pool_entry(name="heavy", queues=["heavy", "heavier"], minimum=0, maximum=8, concurrency=2),
 )
-# The local users with their roles. Public has no permissions; a Reporter may see one DAG.
-USERS = {"admin": "Admin", "op": "Op", "viewer": "Viewer", "nobody": "Public", "reporter": "Reporter"}
-ROLES = {"Reporter": {"may": {"can_read": ["DAG:report", "DAG Runs", "Task Instances"]}}}
+# The local users with their roles. Public has no permissions; a Reporter may see one DAG, a Watcher the fleet as well.
+USERS = {
+    "admin": "Admin",
+    "op": "Op",
+    "viewer": "Viewer",
+    "nobody": "Public",
+    "reporter": "Reporter",
+    "watcher": "Watcher",
+}
+OF_ONE_DAG = ["DAG:report", "DAG Runs", "Task Instances"]
+ROLES = {
+    "Reporter": {"may": {"can_read": OF_ONE_DAG}},
+    "Watcher": {"may": {"can_read": [*OF_ONE_DAG, "Cluster Activity", "Plugins"]}},
+}
 PASSWORD = "a-password-of-nobody"  # noqa: S105 - for servers that run for a minute
 # Runs the role `migrate` with another file than the image's.
 MIGRATE = """

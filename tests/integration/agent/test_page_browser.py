@@ -1,7 +1,9 @@
 """The Fleet page as people see it: a real Airflow, a real Redis, a headless Chromium."""
 
+import itertools
 import json
 import os
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,7 +13,7 @@ from urllib.parse import urlsplit
 import pytest
 import redis
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, BrowserContext, Page, expect
+from playwright.sync_api import Browser, BrowserContext, Locator, Page, expect
 
 from bench.micro.page import sample_fleet
 from bench.micro.page.sample_fleet import HOSTILE, OLDER, a_member, airflow_members
@@ -19,10 +21,11 @@ from bench.micro.page.webserver import Webserver
 from fleet import registry
 from fleet.bundles import Bundle, OlderTask, VersionInUse
 from fleet.ends import MEMORY, End
-from fleet.member import CONSUMING, DRAINING
+from fleet.member import CONSUMING, DRAINING, STARTING
 from fleet.registry import Registry
 from local.servers.redis import Redis
 from local.ui.chromium import INSTALLS_WITHIN_S
+from tests.support.contrast import LEAST, contrast
 from tests.support.headless_chromium import headless_chromium
 
 # The folder of the documentation's picture; by default that of the other output.
@@ -31,6 +34,13 @@ DESK = {"width": 1280, "height": 900}
 PHONE = {"width": 390, "height": 844}
 SHOWN_WITHIN_MS = 60_000  # the machine may be busy
 SERIOUS = {"serious", "critical"}
+LOOKS = [
+    pytest.param({}, id="light"),
+    pytest.param({"color_scheme": "dark"}, id="dark"),
+    pytest.param({"viewport": PHONE, "has_touch": True}, id="phone"),
+    pytest.param({"viewport": PHONE, "has_touch": True, "color_scheme": "dark"}, id="dark-phone"),
+]
+A_MINUTE_S, AN_HOUR_S = 60, 3600
 
 # Two runs of apt-get may come first, if Chromium must be installed.
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(2 * INSTALLS_WITHIN_S + 300)]
@@ -213,15 +223,7 @@ def test_a_hostile_name_is_text_wherever_it_comes_from(visit: Visit, store: redi
     assert visit.complaints == []
 
 
-@pytest.mark.parametrize(
-    "visit",
-    [
-        pytest.param({}, id="light"),
-        pytest.param({"color_scheme": "dark"}, id="dark"),
-        pytest.param({"viewport": PHONE, "has_touch": True}, id="phone"),
-    ],
-    indirect=True,
-)
+@pytest.mark.parametrize("visit", LOOKS, indirect=True)
 def test_the_page_is_accessible(visit: Visit, store: redis.Redis, request: pytest.FixtureRequest) -> None:
     sample_fleet.a_fleet(store)
     visit.open()
@@ -230,7 +232,133 @@ def test_the_page_is_accessible(visit: Visit, store: redis.Redis, request: pytes
     faults = [(fault["id"], fault["nodes"][0]["html"]) for fault in found if fault["impact"] in SERIOUS]
     assert faults == []
     assert visit.page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    page = visit.shown("fleet-page")
+    marks: list[tuple[Locator, str]] = [
+        (page.locator("svg path[fill=none]"), "stroke"),
+        (page.locator("dt").locator("xpath=..").filter(has_text="Active"), "borderLeftColor"),
+        (page.get_by_role("img", name="worker").locator("i > b"), "backgroundColor"),
+        (page.get_by_test_id("fleet-legend").locator("div > div"), "backgroundColor"),
+    ]
+    measured = [contrast(mark, name) for mark, name in marks]
+    assert min(measured) >= LEAST, measured
     take_picture(visit, f"whole-page-{request.node.callspec.id}.png")
+
+
+def test_an_ordinary_scale_out_says_how_many_workers_start_and_alarms_no_one(visit: Visit, store: redis.Redis) -> None:
+    fleet = Registry(store)
+    now = fleet.now()
+    workers = [a_member(1, now=now, active=16), a_member(2, now=now, state=STARTING, active=0, started_at=now - 3)]
+    sample_fleet.report(store, [*airflow_members(now=now), *workers])
+    fleet.write_bundles(())
+    sample_fleet.write_costs(store, now=now)
+    sample_fleet.queue(store, "default", 40)
+    sample_fleet.write_past(store, "heavy", now=now, workers=1, slots=2)
+    sample_fleet.decide(fleet, "heavy", t=now, was=0, desired=0, queued=0, active=0, consuming=0, draining=0)
+    sample_fleet.decide(fleet, "worker", t=now - 11, was=1, desired=4, queued=40, active=16, consuming=1, draining=0)
+    silent = {f"{task}/worker": now - 9 for task in ("a", "b")}
+    check = {"status": "unknown", "looked_at": now, "silent": silent, "is_starting_only": True}
+    store.set(registry.VERSIONS_KEY, json.dumps(check))
+    visit.open()
+    expect(visit.shown("fleet-verdict")).to_contain_text(re.compile(r"2 workers are starting \(\d+ s\)"))
+    expect(visit.shown("fleet-verdict")).to_contain_text("All 7 processes that report run 1.4.0.")
+    expect(visit.shown("fleet-coming-worker")).to_have_text(re.compile(r"3 workers are starting \(\d+ s\)\."))
+    expect(visit.shown("fleet-coming-heavy")).to_have_count(0)
+    page = visit.shown("fleet-page")
+    notices = page.locator("[data-status]")
+    shown = [(each.get_attribute("data-status"), each.inner_text()) for each in notices.all()]
+    assert {status for status, _ in shown} == {"info"}, shown
+    assert "nknown" not in page.inner_text()
+    take_picture(visit, "scale-out.png")
+    assert visit.complaints == []
+
+
+def times(visit: Visit) -> list[int]:
+    """Return the labels of the first plot's time axis, in minutes of the day."""
+    labels = visit.shown("fleet-pool-worker").locator("svg text", has_text=":").all_text_contents()
+    return [60 * int(label[:2]) + int(label[3:]) for label in labels]
+
+
+@pytest.mark.parametrize("visit", LOOKS[::2], indirect=True)
+def test_a_plot_shows_the_chosen_time_with_at_least_four_ticks(visit: Visit, store: redis.Redis) -> None:
+    sample_fleet.a_fleet(store)
+    visit.open()
+    pool = visit.shown("fleet-pool-worker")
+    expect(pool.locator("svg path")).to_have_count(5)
+    # A day has 1,440 minutes: the axis may pass midnight. A quarter of the range may be forecast.
+    for name, minutes in (("15 min", 15), ("1 h", 60), ("6 h", 360), ("Fit", 360)):
+        visit.page.get_by_role("group", name="Time range of the plots").get_by_role("button", name=name).click()
+        expect(visit.page.get_by_role("button", name=name, exact=True)).to_have_attribute("aria-pressed", "true")
+        found = times(visit)
+        assert len(found) >= 4
+        assert minutes / 2 <= (found[-1] - found[0]) % 1440 <= minutes * 1.25
+        labels = [label.bounding_box() for label in pool.locator("svg text", has_text=":").all()]
+        edges = [(box["x"], box["x"] + box["width"]) for box in labels if box]
+        assert all(end < start for (_, end), (start, _) in itertools.pairwise(edges))
+    assert visit.complaints == []
+
+
+def test_a_pool_that_has_just_begun_has_four_ticks_as_well(visit: Visit, store: redis.Redis) -> None:
+    now = Registry(store).now()
+    sample_fleet.report(store, [*airflow_members(now=now), a_member(1, now=now)])
+    sample_fleet.decide(Registry(store), "worker", t=now, was=1, desired=1, queued=0, active=1, consuming=1, draining=0)
+    visit.open()
+    expect(visit.shown("fleet-pool-worker").locator("svg text", has_text=":").first).to_be_visible()
+    assert len(times(visit)) >= 4
+
+
+def test_each_table_is_sorted_by_the_column_that_is_clicked(visit: Visit, store: redis.Redis) -> None:
+    sample_fleet.a_fleet(store)
+    visit.open()
+    members = visit.shown("fleet-members")
+    expect(members.locator("tbody tr")).to_have_count(21)
+
+    def column(name: str, nth: int, direction: str) -> list[str]:
+        members.locator("th").get_by_role("button", name=name).click()
+        expect(members.locator("th", has_text=name)).to_have_attribute("aria-sort", direction)
+        cells: list[str] = members.locator(f"tbody tr td:nth-child({nth})").all_inner_texts()
+        return cells
+
+    def busy(cells: list[str]) -> list[int]:
+        return [int(cell.split(" ")[0]) for cell in cells if cell != "\N{EN DASH}"]
+
+    assert (roles := column("Role", 2, "ascending")) == sorted(roles)
+    assert (roles := column("Role", 2, "descending")) == sorted(roles, reverse=True)
+    # Members without slots come last, in both directions.
+    downwards, upwards = column("Tasks", 5, "descending"), column("Tasks", 5, "ascending")
+    assert busy(downwards) == sorted(busy(downwards), reverse=True)
+    assert busy(upwards) == sorted(busy(upwards))
+    assert {*downwards[-5:], *upwards[-5:]} == {"\N{EN DASH}"}
+    code = visit.shown("fleet-code")
+    code.get_by_role("button", name="Processes").click()
+    cells = [int(cell) for cell in code.locator("tbody tr td:nth-child(2)").all_inner_texts()]
+    assert cells == sorted(cells, reverse=True)
+    assert visit.complaints == []
+
+
+@pytest.mark.parametrize("visit", [{}, {"user": "watcher"}], indirect=True, ids=["viewer", "watcher"])
+def test_a_workers_running_tasks_are_listed_with_links_to_their_pages(
+    visit: Visit, store: redis.Redis, stories: dict[str, str], request: pytest.FixtureRequest
+) -> None:
+    now = Registry(store).now()
+    assert stories
+    sample_fleet.report(store, [*airflow_members(now=now), a_member(2, now=now, active=2, host="10.0.1.9")])
+    visit.open()
+    button = visit.shown("fleet-members").get_by_role("button", name="Tasks of")
+    button.focus()
+    visit.page.keyboard.press("Enter")
+    tasks = visit.shown("fleet-tasks")
+    expect(tasks.get_by_role("link", name="report.first")).to_be_visible()
+    if "watcher" in request.node.callspec.id:
+        expect(tasks).to_contain_text("1 task of DAGs that you may not see")
+        expect(tasks.get_by_role("link")).to_have_count(1)
+    else:
+        expect(tasks.get_by_role("link", name="secret.second")).to_be_visible()
+    found = Axe().run(visit.page, context="[data-testid=fleet-members]").response["violations"]
+    assert [fault["id"] for fault in found if fault["impact"] in SERIOUS] == []
+    take_picture(visit, f"tasks-{request.node.callspec.id}.png")
+    tasks.get_by_role("link", name="report.first").click()
+    visit.page.wait_for_url("**/dags/report/runs/manual__*/tasks/first")
+    expect(visit.page.get_by_role("link", name="Why")).to_be_visible()
 
 
 def test_every_control_can_be_reached_and_used_with_the_keyboard(visit: Visit, store: redis.Redis) -> None:
@@ -346,15 +474,7 @@ def test_why_a_task_died_is_one_click_away(visit: Visit, store: redis.Redis, sto
     assert visit.hosts - {None} == {urlsplit(visit.url).hostname}
 
 
-@pytest.mark.parametrize(
-    "visit",
-    [
-        pytest.param({}, id="light"),
-        pytest.param({"color_scheme": "dark"}, id="dark"),
-        pytest.param({"viewport": PHONE, "has_touch": True}, id="phone"),
-    ],
-    indirect=True,
-)
+@pytest.mark.parametrize("visit", LOOKS, indirect=True)
 def test_the_tab_why_is_accessible(
     visit: Visit, store: redis.Redis, stories: dict[str, str], request: pytest.FixtureRequest
 ) -> None:

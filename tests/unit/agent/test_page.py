@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from agent.page.code import code_by_role
-from agent.page.entries import read_check, read_decisions
+from agent.page.entries import Check, read_check, read_decisions
 from bench.micro.page.sample_fleet import CODE, OLDER, a_member
 from fleet.member import STOPPED, WEBSERVER, Member
 
@@ -69,7 +69,26 @@ def test_the_webserver_that_started_last_is_the_reference() -> None:
 
 @pytest.mark.parametrize(("check", "expected"), [(None, "in_sync"), ("in_sync", "in_sync"), ("unknown", "unknown")])
 def test_the_version_checks_finding_counts(check: str | None, expected: str) -> None:
-    assert code_by_role([A_WEBSERVER, A_WORKER], malformed=(), check=check)["status"] == expected
+    found = None if check is None else Check(status=check)
+    assert code_by_role([A_WEBSERVER, A_WORKER], malformed=(), check=found)["status"] == expected
+
+
+def test_workers_that_start_are_unknown_until_they_report_and_named_as_starting() -> None:
+    check = Check(status="unknown", starting=(NOW - 11, NOW - 4))
+    said = code_by_role([A_WEBSERVER, A_WORKER], malformed=(), check=check)
+    assert (said["status"], said["unknown"], said["starting"]) == ("unknown", [], (NOW - 11, NOW - 4))
+
+
+@pytest.mark.parametrize(
+    ("check", "malformed"),
+    [
+        (Check(status="unknown", starting=(NOW,)), ("x/worker",)),  # something else is unknown
+        (Check(status="out_of_sync", starting=(NOW,)), ()),
+    ],
+)
+def test_workers_that_start_hide_nothing_else(check: Check, malformed: tuple[str, ...]) -> None:
+    said = code_by_role([A_WEBSERVER, A_WORKER], malformed=malformed, check=check)
+    assert (said["status"], said["starting"], len(said["unknown"]) > 0) == ("unknown", (), True)
 
 
 @pytest.mark.parametrize(
@@ -85,7 +104,25 @@ def test_the_version_checks_finding_counts(check: str | None, expected: str) -> 
     ],
 )
 def test_the_version_checks_status_counts_while_it_is_recent_and_valid(raw: str | None, status: str | None) -> None:
-    assert read_check(raw, now=NOW) == status
+    found = read_check(raw, now=NOW)
+    assert (None if found is None else found.status) == status
+
+
+@pytest.mark.parametrize(
+    ("changes", "starting"),
+    [
+        ({}, (NOW - 11, NOW - 4)),
+        ({"is_starting_only": False}, ()),
+        ({"is_starting_only": 1}, ()),
+        ({"silent": None}, ()),
+        ({"silent": [NOW]}, ()),
+        ({"silent": {"a/worker": "<b>"}}, ()),
+    ],
+)
+def test_the_version_check_names_the_workers_that_start(changes: dict[str, Any], starting: tuple[float, ...]) -> None:
+    silent = {"a/worker": NOW - 11, "b/worker": NOW - 4}
+    record = {"status": "unknown", "looked_at": NOW - 1, "is_starting_only": True, "silent": silent, **changes}
+    assert read_check(json.dumps(record), now=NOW) == Check(status="unknown", starting=starting)
 
 
 def test_a_stopped_member_is_not_compared() -> None:

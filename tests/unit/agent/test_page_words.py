@@ -5,7 +5,8 @@ from dataclasses import replace
 import pytest
 
 from agent.page.code import code_by_role
-from agent.page.words import Parts, count, expected, memory, needs, verdict
+from agent.page.entries import Check
+from agent.page.words import Parts, coming, count, expected, memory, needs, verdict
 from bench.micro.page.sample_fleet import OLDER, a_member
 from fleet.forecast import Forecast
 from fleet.member import DRAINING, WEBSERVER, Member
@@ -17,7 +18,7 @@ WORKERS = [a_member(number, now=NOW, active=3) for number in (2, 3)]
 
 
 def said(*members: Member, malformed: tuple[str, ...] = ()) -> dict[str, str]:
-    return verdict(code_by_role(members, malformed=malformed))
+    return verdict(code_by_role(members, malformed=malformed), now=NOW)
 
 
 def test_a_noun_is_singular_for_one() -> None:
@@ -44,6 +45,27 @@ def test_the_verdict_of_an_unknown_fleet_gives_a_few_reasons() -> None:
     shown = said(A_WEBSERVER, malformed=("a", "b", "c", "d"))
     assert shown["title"] == "Unknown"
     assert shown["text"] == "a: its record is malformed; b: its record is malformed; c: its record is malformed."
+
+
+@pytest.mark.parametrize(
+    ("number", "since", "text"),
+    [
+        (0, NOW - 11, ""),
+        (1, NOW - 11, "1 worker is starting (11 s)"),
+        (3, NOW + 1, "3 workers are starting (0 s)"),  # clocks differ a little
+        (3, None, "3 workers are starting"),
+    ],
+)
+def test_workers_that_start_are_counted_with_their_time(number: int, since: float | None, text: str) -> None:
+    assert coming(number, since=since, now=NOW) == text
+
+
+def test_the_verdict_of_an_ordinary_scale_out_names_no_unknown() -> None:
+    check = Check(status="unknown", starting=(NOW - 11, NOW - 4, NOW - 2))
+    assert verdict(code_by_role([A_WEBSERVER, *WORKERS], malformed=(), check=check), now=NOW) == {
+        "title": "3 workers are starting (11 s)",
+        "text": "All 3 processes that report run 1.4.0.",
+    }
 
 
 @pytest.mark.parametrize(

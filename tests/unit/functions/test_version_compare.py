@@ -7,7 +7,7 @@ import pytest
 
 from fleet.member import CODE_FIELDS, CONSUMING, DRAINED, DRAINING, RUNNING, STARTING, STOPPED, Member, task_of
 from fleet.registry import Roster
-from version_check.compare import IMAGE_DIGEST, Container, Observation, Tasks, compare
+from version_check.compare import IMAGE_DIGEST, STARTS_WITHIN_S, Container, Observation, Tasks, compare
 from version_check.rollout import Rollout
 from version_check.verdict import IN_SYNC, OUT_OF_SYNC, UNKNOWN, Difference, Gap, Reference, Verdict
 
@@ -156,6 +156,35 @@ def test_a_container_that_does_not_report_is_unknown_and_for_how_long() -> None:
     assert result.status == UNKNOWN
     gaps = {gap["who"]: gap["seconds"] for gap in result.to_record()["unknown"]}
     assert gaps == {"t2/worker": 90, "t3/flower": 600}  # flower is not remembered: since its task started
+
+
+@pytest.mark.parametrize(
+    ("name", "started", "silent_since", "is_starting"),
+    [
+        ("t2/worker", NOW - 11, NOW - 11, True),
+        ("t2/worker", NOW - STARTS_WITHIN_S, NOW - STARTS_WITHIN_S, True),
+        ("t2/worker", NOW - STARTS_WITHIN_S - 1, NOW - STARTS_WITHIN_S - 1, False),
+        ("t2/worker", NOW - 600, NOW - 30, False),  # it has reported before
+        ("t3/flower", NOW - 11, NOW - 11, False),
+    ],
+)
+def test_only_a_worker_that_was_just_launched_starts(
+    name: str, started: float, silent_since: float, is_starting: bool
+) -> None:
+    others = tuple(each for each in FLEET if each.id != name)
+    containers = tuple(each for each in RUNNING_ONES if each.member != name)
+    late = container(name, started_at=started)
+    result = verdict(*others, containers=(*containers, late), silent={name: silent_since})
+    assert (result.status, result.is_starting_only) == (UNKNOWN, is_starting)
+
+
+def test_starting_workers_hide_neither_another_gap_nor_a_difference() -> None:
+    new = container("t4/worker", started_at=NOW - 5)
+    gap = Gap(who="ECS", why="no answer")
+    assert verdict(*FLEET, containers=(*RUNNING_ONES, new)).is_starting_only
+    assert not verdict(*FLEET, containers=(*RUNNING_ONES, new), gaps=(gap,)).is_starting_only
+    assert not verdict(*changed("worker", dags_hash="other"), containers=(*RUNNING_ONES, new)).is_starting_only
+    assert not verdict(*FLEET).is_starting_only
 
 
 def test_a_malformed_record_of_a_running_container_is_unknown() -> None:

@@ -1,9 +1,7 @@
 // Which version each DAG bundle has, and which running tasks still have an older one.
 import { h } from "./kit.js";
-import { Section, Table } from "./parts.js";
+import { Section, Table, useOrder } from "./parts.js";
 import { clock, shortHash } from "./words.js";
-
-const COLUMNS = ["Bundle", "Version", "Since", "Running tasks", "On older versions", "For example"];
 
 function tasks(bundle, isCurrent) {
   return bundle.in_use.reduce((sum, each) => sum + ((each.version === bundle.version) === isCurrent ? each.tasks : 0), 0);
@@ -15,23 +13,33 @@ function example(bundle) {
   return `${dag}.${task} of ${run}: ${shortHash(version)}`;
 }
 
+const COLUMNS = [
+  { name: "Bundle", of: (bundle) => bundle.name },
+  { name: "Version", of: (bundle) => bundle.version },
+  { name: "Since", of: (bundle) => bundle.since },
+  { name: "Running tasks", of: (bundle) => tasks(bundle, true), figure: true },
+  { name: "On older versions", of: (bundle) => tasks(bundle, false), figure: true },
+  { name: "For example", of: example },
+];
+
 export function Bundles({ bundles }) {
+  const { headings, sorted } = useOrder(COLUMNS, bundles);
   if (bundles.length === 0) return null;
   return h(
     Section,
     { title: "DAG bundles" },
     h(
       Table,
-      { label: "DAG bundles", columns: COLUMNS, "data-testid": "fleet-bundles" },
-      bundles.map((bundle) =>
+      { label: "DAG bundles", columns: headings, "data-testid": "fleet-bundles" },
+      sorted.map((bundle) =>
         h(
           "tr",
           { key: bundle.name },
           h("td", { className: "name" }, bundle.name),
           h("td", { className: "code", title: bundle.version }, shortHash(bundle.version)),
           h("td", null, clock(bundle.since, true)),
-          h("td", null, tasks(bundle, true)),
-          h("td", null, tasks(bundle, false)),
+          h("td", { className: "figure" }, tasks(bundle, true)),
+          h("td", { className: "figure" }, tasks(bundle, false)),
           h("td", null, example(bundle)),
         ),
       ),

@@ -1,6 +1,7 @@
 // A pool's last hours and its forecast. Drawn as SVG, because Airflow offers plugins no chart library.
 import { ChakraUI, React, h } from "./kit.js";
-import { area, hourTicks, path, runs, stems, ticks } from "./scale.js";
+import { tone } from "./parts.js";
+import { area, path, runs, stems, ticks, timesShown, timeTicks } from "./scale.js";
 import { clock, figure } from "./words.js";
 
 const { Box, Flex, HStack, Text } = ChakraUI;
@@ -12,12 +13,12 @@ const HALF_A_LABEL = 16;
 const colour = (token) => `var(--chakra-colors-${token.replace(".", "-")})`;
 // A sample: [t, queued, active, consuming, draining, desired].
 const SERIES = [
-  { name: "Slots", token: "green.solid", of: (sample, slots) => (sample[3] === null ? null : sample[3] * slots) },
-  { name: "Active", token: "blue.solid", of: (sample) => sample[2], filled: true },
-  { name: "Queued", token: "orange.solid", of: (sample) => sample[1] },
+  { name: "Slots", token: tone.green, of: (sample, slots) => (sample[3] === null ? null : sample[3] * slots) },
+  { name: "Active", token: tone.blue, of: (sample) => sample[2], filled: true },
+  { name: "Queued", token: tone.orange, of: (sample) => sample[1] },
 ];
 // A forecast: [t, slots], how many more slots are expected from that time on.
-const FORECAST = { name: "Expected", token: "purple.solid" };
+const FORECAST = { name: "Expected", token: tone.purple };
 
 function useWidth() {
   const ref = React.useRef(null);
@@ -49,18 +50,18 @@ function Lines({ lines, forecast, x, y }) {
         h(
           React.Fragment,
           { key: `${token}${n}` },
-          filled && h("path", { d: area(run, x, y), fill: colour(token), opacity: 0.18 }),
-          h("path", { d: path(run, x, y), fill: "none", stroke: colour(token), strokeWidth: 1.75, strokeLinejoin: "round" }),
+          filled && h("path", { d: area(run, x, y), fill: token, opacity: 0.18 }),
+          h("path", { d: path(run, x, y), fill: "none", stroke: token, strokeWidth: 1.75, strokeLinejoin: "round" }),
         ),
       ),
     ),
-    forecast.length > 0 && h("path", { d: stems(forecast, x, y), stroke: colour(FORECAST.token), strokeWidth: 3, strokeLinecap: "round" }),
+    forecast.length > 0 && h("path", { d: stems(forecast, x, y), stroke: FORECAST.token, strokeWidth: 3, strokeLinecap: "round" }),
   );
 }
 
 function Axes({ width, from, to, levels, x, y }) {
   const label = { fill: colour("fg.muted"), style: { fontSize: "11px" } };
-  const inside = (t) => Math.min(x(t), width - MARGIN.right - HALF_A_LABEL);
+  const inside = (t) => Math.min(Math.max(x(t), HALF_A_LABEL), width - HALF_A_LABEL);
   return h(
     "g",
     { "aria-hidden": true },
@@ -72,23 +73,25 @@ function Axes({ width, from, to, levels, x, y }) {
         h("text", { x: MARGIN.left - 8, y: y(level) + 4, textAnchor: "end", ...label }, figure(level)),
       ),
     ),
-    hourTicks(from, to, Math.max(1, Math.floor((width - MARGIN.left) / PIXELS_A_TICK))).map((t) =>
+    timeTicks(from, to, Math.floor((width - MARGIN.left) / PIXELS_A_TICK)).map((t) =>
       h("text", { key: t, x: inside(t), y: HEIGHT - 6, textAnchor: "middle", ...label }, clock(t)),
     ),
   );
 }
 
-export function Chart({ past, hours, step, concurrency, name, now }) {
+export function Chart({ past, hours, range, step, concurrency, name, now }) {
   const [ref, width] = useWidth();
   const [picked, setPicked] = React.useState(null);
-  const { samples } = past;
-  const forecast = (past.forecast ?? []).filter(([t]) => t >= now - step);
+  const coming = (past.forecast ?? []).filter(([t]) => t >= now - step);
+  const first = past.samples[0]?.[0] ?? now;
+  const { from, to } = timesShown({ range, first, last: coming.at(-1)?.[0], now, most: hours * 3600, step });
+  const samples = past.samples.filter(([t]) => t >= from);
+  const forecast = coming.filter(([t]) => t <= to);
   if (samples.length === 0) {
-    return h(Box, { ref }, h(Text, { color: "fg.muted", fontSize: "sm" }, "No history is recorded yet."));
+    const none = past.samples.length === 0 ? "No history is recorded yet." : "Nothing is recorded in this time.";
+    return h(Box, { ref }, h(Text, { color: "fg.muted", fontSize: "sm" }, none));
   }
 
-  const from = Math.max(now - hours * 3600, samples[0][0]);
-  const to = Math.max(now, from + 60 * step, forecast.at(-1)?.[0] ?? 0);
   const lines = SERIES.map((series) => {
     const points = samples.map((sample) => [sample[0], series.of(sample, concurrency)]);
     return { ...series, points, found: runs(points, GAP_STEPS * step) };

@@ -1,9 +1,8 @@
 // Which code the processes run, by role.
 import { h } from "./kit.js";
-import { Section, Table } from "./parts.js";
+import { Section, Table, useOrder } from "./parts.js";
 import { fieldName, shortHash } from "./words.js";
 
-const COLUMNS = ["Role", "Processes", "Running tasks", "Image", "DAGs", "Airflow", "Compared with the webserver"];
 const FIELDS = ["image_version", "dags_hash", "airflow_version"];
 
 function comparison(group) {
@@ -17,20 +16,31 @@ function value(group, field) {
   return field === "dags_hash" ? shortHash(text) : text;
 }
 
+const COLUMNS = [
+  { name: "Role", of: (group) => group.role },
+  { name: "Processes", of: (group) => group.members, figure: true },
+  { name: "Running tasks", of: (group) => group.active, figure: true },
+  { name: "Image", of: (group) => group.code.image_version },
+  { name: "DAGs", of: (group) => group.code.dags_hash },
+  { name: "Airflow", of: (group) => group.code.airflow_version },
+  { name: "Compared with the webserver", of: comparison },
+];
+
 export function CodeByRole({ code }) {
+  const { headings, sorted } = useOrder(COLUMNS, code.groups);
   return h(
     Section,
     { title: "Code by role" },
     h(
       Table,
-      { label: "Code by role", columns: COLUMNS, "data-testid": "fleet-code" },
-      code.groups.map((group) =>
+      { label: "Code by role", columns: headings, "data-testid": "fleet-code" },
+      sorted.map((group) =>
         h(
           "tr",
           { key: JSON.stringify([group.role, group.code]) },
           h("td", { className: "name" }, group.role),
-          h("td", null, group.members),
-          h("td", null, group.active),
+          h("td", { className: "figure" }, group.members),
+          h("td", { className: "figure" }, group.active),
           ...FIELDS.map((field) =>
             h(
               "td",

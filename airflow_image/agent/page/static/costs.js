@@ -1,9 +1,9 @@
 // What tasks cost, by DAG and by owner, today and in the last month.
 import { ChakraUI, React, h } from "./kit.js";
-import { Figure, Section, Table } from "./parts.js";
+import { Choice, Figure, Notice, Section, Table, tone, useOrder } from "./parts.js";
 import { clock, figure, sentence } from "./words.js";
 
-const { Alert, Box, Button, HStack, Stack, Text } = ChakraUI;
+const { Box, HStack, Stack, Text } = ChakraUI;
 
 const fixed = (value, digits) => value.toLocaleString([], { minimumFractionDigits: digits, maximumFractionDigits: digits });
 const hours = (s) => fixed(s / 3600, 2);
@@ -15,28 +15,19 @@ const columnsFor = (worker_s) => [
   { name: "Tasks", of: (row) => row.tasks, text: (row) => figure(row.tasks), title: "that ended" },
   { name: "Worker-hours", of: (row) => row.worker_s, text: (row) => hours(row.worker_s) },
   { name: "Of these idle", of: (row) => row.idle_s, text: (row) => hours(row.idle_s), title: "its part of boots, drains and free workers" },
-  { name: "Tasks beside", of: (row) => row.beside ?? 0, text: (row) => known(row.beside, 1), title: "tasks that shared a worker with it, itself included" },
-  { name: "Worker-s a task", of: (row) => row.a_task_s ?? 0, text: (row) => known(row.a_task_s, 1) },
-  { name: "US$", of: (row) => row.usd ?? 0, text: (row) => dollars(row.usd) },
+  { name: "Tasks beside", of: (row) => row.beside, text: (row) => known(row.beside, 1), title: "tasks that shared a worker with it, itself included" },
+  { name: "Worker-s a task", of: (row) => row.a_task_s, text: (row) => known(row.a_task_s, 1) },
+  { name: "US$", of: (row) => row.usd, text: (row) => dollars(row.usd) },
   { name: "Share", of: (row) => row.worker_s, text: (row) => `${fixed(worker_s ? (100 * row.worker_s) / worker_s : 0, 1)} %` },
 ];
 
 function Rows({ label, first, rows, worker_s, ...props }) {
-  const [order, setOrder] = React.useState({ name: "Worker-hours", down: true });
-  const figures = columnsFor(worker_s);
-  const names = first.map(({ name, field }) => ({ name, of: (row) => row[field], isName: true }));
-  const by = [...names, ...figures].find(({ name }) => name === order.name);
-  const compare = (a, b) => (by.isName ? by.of(a).localeCompare(by.of(b)) : by.of(a) - by.of(b));
-  const sorted = [...rows].sort((a, b) => (order.down ? compare(b, a) : compare(a, b)));
-  const heading = ({ name, isName }) => ({
-    name,
-    figure: !isName,
-    sorted: order.name === name ? (order.down ? "descending" : "ascending") : undefined,
-    sort: () => setOrder((last) => ({ name, down: last.name === name ? !last.down : !isName })),
-  });
+  const figures = columnsFor(worker_s).map((column) => ({ ...column, figure: true }));
+  const names = first.map(({ name, field }) => ({ name, of: (row) => row[field] }));
+  const { headings, sorted } = useOrder([...names, ...figures], rows, { name: "Worker-hours", down: true });
   return h(
     Table,
-    { label, columns: [...names, ...figures].map(heading), maxH: "24rem", ...props },
+    { label, columns: headings, maxH: "24rem", ...props },
     sorted.map((row) =>
       h(
         "tr",
@@ -57,10 +48,10 @@ function Period({ period, prices }) {
     h(
       Box,
       { as: "dl", display: "grid", gridTemplateColumns: { base: "repeat(2, 1fr)", md: "repeat(4, 1fr)" }, rowGap: 4, columnGap: 3 },
-      h(Figure, { name: "Workers", value: hours(worker_s), detail: "hours", accent: "blue.solid" }),
-      h(Figure, { name: "Cost", value: dollars(all.usd), accent: "purple.solid" }),
-      h(Figure, { name: "Tasks", value: figure(all.tasks), detail: "ended", accent: "green.solid" }),
-      h(Figure, { name: "Idle, for no task", value: dollars(unborne.usd), detail: `${hours(unborne.worker_s)} hours`, accent: unborne.worker_s ? "orange.solid" : undefined }),
+      h(Figure, { name: "Workers", value: hours(worker_s), detail: "hours", accent: tone.blue }),
+      h(Figure, { name: "Cost", value: dollars(all.usd), accent: tone.purple }),
+      h(Figure, { name: "Tasks", value: figure(all.tasks), detail: "ended", accent: tone.green }),
+      h(Figure, { name: "Idle, for no task", value: dollars(unborne.usd), detail: `${hours(unborne.worker_s)} hours`, accent: unborne.worker_s ? tone.orange : undefined }),
     ),
     note && h(Text, { fontSize: "sm", color: "fg.muted" }, note),
     dags.length === 0
@@ -95,20 +86,14 @@ export function Costs({ costs }) {
         HStack,
         { wrap: "wrap" },
         costs.until && h(Text, { color: "fg.muted", fontSize: "sm" }, `up to ${clock(costs.until)}`),
-        costs.periods.map(({ name }, nth) =>
-          h(
-            Button,
-            { key: name, size: "xs", variant: nth === chosen ? "solid" : "outline", "aria-pressed": nth === chosen, onClick: () => setChosen(nth) },
-            name,
-          ),
-        ),
+        h(Choice, { label: "Period", choices: costs.periods.map(({ name }, value) => ({ name, value })), chosen, choose: setChosen }),
       ),
     },
     h(
       Stack,
       { gap: 5 },
       costs.troubles.length > 0 &&
-        h(Alert.Root, { status: "warning", size: "sm" }, h(Alert.Indicator), h(Alert.Content, null, sentence(costs.troubles.join("; ")))),
+        h(Notice, { status: "warning", size: "sm", text: sentence(costs.troubles.join("; ")) }),
       h(Period, { key: chosen, period: costs.periods[chosen], prices: costs.prices }),
     ),
   );

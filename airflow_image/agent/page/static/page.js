@@ -1,17 +1,24 @@
 // The Fleet page: which processes run which code, what the pools do and why, all members of the registry.
-import { ChakraUI, Guard, h } from "./kit.js";
+import { ChakraUI, Guard, React, h } from "./kit.js";
 import { useLive } from "./live.js";
 import { Bundles } from "./bundles.js";
 import { CodeByRole } from "./code.js";
 import { Costs } from "./costs.js";
 import { Members } from "./members.js";
-import { Notice } from "./parts.js";
+import { Choice, Notice, toned } from "./parts.js";
 import { Pool } from "./pool.js";
 import { clock, trouble, verdict } from "./words.js";
 
 const FLEET_EVERY_MS = 2_000;
 const HISTORY_EVERY_MS = 15_000;
 const COSTS_EVERY_MS = 60_000;
+// How far back the plots go, in seconds; null: from the first sample to the end of the forecast.
+const RANGES = [
+  { name: "15 min", value: 900 },
+  { name: "1 h", value: 3_600 },
+  { name: "6 h", value: 21_600 },
+  { name: "Fit", value: null },
+];
 const { Box, Flex, Heading, Skeleton, Stack, Status, Text } = ChakraUI;
 
 function Freshness({ data, error }) {
@@ -39,15 +46,21 @@ function Page() {
   const fleet = useLive("fleet", FLEET_EVERY_MS);
   const past = useLive("history", HISTORY_EVERY_MS);
   const costs = useLive("costs", COSTS_EVERY_MS);
+  const [range, setRange] = React.useState(null);
   const { data, error } = fleet;
   return h(
     Box,
-    { "data-testid": "fleet-page", p: { base: 3, md: 6 }, maxW: "90rem", mx: "auto", w: "full" },
+    { "data-testid": "fleet-page", css: toned, p: { base: 3, md: 6 }, maxW: "90rem", mx: "auto", w: "full" },
     h(
       Flex,
       { justify: "space-between", align: "center", mb: 4, gap: 3, wrap: "wrap" },
       h(Heading, { as: "h1", size: "2xl" }, "Fleet"),
-      h(Freshness, fleet),
+      h(
+        Flex,
+        { align: "center", gap: 4, wrap: "wrap" },
+        h(Choice, { label: "Time range of the plots", choices: RANGES, chosen: range, choose: setRange }),
+        h(Freshness, fleet),
+      ),
     ),
     h(
       Stack,
@@ -70,6 +83,7 @@ function Page() {
             workers: data.members.filter((member) => member.role === "worker" && member.pool === pool.name),
             past: past.data?.pools.find((each) => each.name === pool.name),
             hours: past.data?.hours,
+            range,
             step: past.data?.step_s,
             readAt: data.read_at,
           }),

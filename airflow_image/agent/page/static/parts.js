@@ -1,7 +1,28 @@
 // The parts that the page's sections, and the tab Why, share: frame, notice, figure and table.
-import { ChakraUI, h } from "./kit.js";
+import { ChakraUI, React, h } from "./kit.js";
 
-const { Alert, Box, Flex, Heading, Text } = ChakraUI;
+const { Alert, Box, Button, Flex, Heading, HStack, Text } = ChakraUI;
+
+// Colours of lines and marks. Chakra UI's `solid` is too dark for a dark panel: WCAG asks for a contrast of 3:1.
+const TONES = ["blue", "gray", "green", "orange", "purple"];
+export const tone = Object.fromEntries(TONES.map((name) => [name, `var(--fleet-${name})`]));
+const tonesOf = (shade) => Object.fromEntries(TONES.map((name) => [`--fleet-${name}`, `colors.${name}.${shade}`]));
+export const toned = { ...tonesOf("solid"), _dark: tonesOf("400") };
+
+// One of several choices: [{name, value}], each a button.
+export function Choice({ label, choices, chosen, choose }) {
+  return h(
+    HStack,
+    { role: "group", "aria-label": label, gap: 1 },
+    choices.map(({ name, value }) =>
+      h(
+        Button,
+        { key: name, size: "xs", variant: value === chosen ? "solid" : "outline", "aria-pressed": value === chosen, onClick: () => choose(value) },
+        name,
+      ),
+    ),
+  );
+}
 
 export function Section({ title, aside, children, ...props }) {
   return h(
@@ -28,7 +49,7 @@ export function Section({ title, aside, children, ...props }) {
 export function Notice({ status, title, text, ...props }) {
   return h(
     Alert.Root,
-    { status, ...props },
+    { status, "data-status": status, ...props },
     h(Alert.Indicator),
     h(
       Alert.Content,
@@ -62,6 +83,7 @@ const TABLE = {
   "& td.name": { whiteSpace: "normal", overflowWrap: "anywhere", minWidth: "12rem" },
   "& .figure": { textAlign: "right" },
   "& th button": { font: "inherit", color: "inherit", cursor: "pointer", _hover: { color: "fg" } },
+  "& td button": { font: "inherit", cursor: "pointer", _hover: { textDecoration: "underline" } },
   "& .differs": { color: "fg.warning", fontWeight: "semibold" },
   "& thead th": { position: "sticky", top: 0, bg: "bg.panel" },
 };
@@ -75,6 +97,28 @@ function Column({ name, figure, sorted, sort }) {
     { scope: "col", className: figure ? "figure" : undefined, "aria-sort": sorted },
     sort ? h("button", { type: "button", onClick: sort }, name + arrow) : name,
   );
+}
+
+const isUnknown = (value) => value === null || value === undefined || value === "";
+
+const compare = (a, b) =>
+  typeof a === "number" && typeof b === "number" ? a - b : String(a).localeCompare(String(b), undefined, { numeric: true });
+
+// Rows in the order of the column that the reader has chosen, before that in their own; unknown values come last.
+// A column: {name, of: what a row is sorted by, figure}. `first`: {name, down}, the order at first.
+export function useOrder(columns, rows, first = { name: null, down: false }) {
+  const [order, setOrder] = React.useState(first);
+  const by = columns.find(({ name }) => name === order.name);
+  const headings = columns.map(({ name, figure }) => ({
+    name,
+    figure,
+    sorted: order.name === name ? (order.down ? "descending" : "ascending") : undefined,
+    sort: () => setOrder((last) => ({ name, down: last.name === name ? !last.down : Boolean(figure) })),
+  }));
+  if (!by) return { headings, sorted: rows };
+  const [known, unknown] = [rows.filter((row) => !isUnknown(by.of(row))), rows.filter((row) => isUnknown(by.of(row)))];
+  known.sort((a, b) => (order.down ? compare(by.of(b), by.of(a)) : compare(by.of(a), by.of(b))));
+  return { headings, sorted: [...known, ...unknown] };
 }
 
 export function Table({ label, columns, children, ...props }) {

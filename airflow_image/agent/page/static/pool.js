@@ -2,11 +2,11 @@
 import { ChakraUI, React, h } from "./kit.js";
 import { Chart } from "./chart.js";
 import { Decisions } from "./decisions.js";
-import { Figure, Section } from "./parts.js";
+import { Figure, Notice, Section, tone } from "./parts.js";
 import { count, figure, memberName, sentence, timed } from "./words.js";
 
-const { Alert, Badge, Box, HStack, Stack, Text } = ChakraUI;
-const COLOURS = { starting: "blue.solid", consuming: "green.solid", draining: "orange.solid", drained: "gray.solid" };
+const { Badge, Box, HStack, Stack, Text } = ChakraUI;
+const COLOURS = { starting: tone.blue, consuming: tone.green, draining: tone.orange, drained: tone.gray };
 
 const Workers = React.memo(
   function Workers({ workers }) {
@@ -44,16 +44,16 @@ const Workers = React.memo(
 function Legend() {
   return h(
     HStack,
-    { gap: 4, wrap: "wrap", color: "fg.muted", fontSize: "xs", "aria-hidden": true },
+    { gap: 4, wrap: "wrap", color: "fg.muted", fontSize: "xs", "aria-hidden": true, "data-testid": "fleet-legend" },
     Object.entries(COLOURS).map(([state, colour]) =>
       h(HStack, { key: state, gap: 1.5 }, h(Box, { boxSize: 2.5, borderRadius: "sm", bg: colour }), state),
     ),
   );
 }
 
-export function Pool({ pool, workers, past, hours, step, readAt }) {
+export function Pool({ pool, workers, past, hours, range, step, readAt }) {
   const troubles = [...pool.troubles, ...(past?.troubles ?? [])];
-  const moving = [pool.starting && `${pool.starting} starting`, pool.drained && `${pool.drained} drained`].filter(Boolean);
+  const drained = pool.drained ? `${pool.drained} drained` : undefined;
   return h(
     Section,
     {
@@ -70,19 +70,20 @@ export function Pool({ pool, workers, past, hours, step, readAt }) {
       Stack,
       { gap: 5 },
       troubles.length > 0 &&
-        h(Alert.Root, { status: "warning", size: "sm" }, h(Alert.Indicator), h(Alert.Content, null, sentence(troubles.join("; ")))),
+        h(Notice, { status: "warning", size: "sm", text: sentence(troubles.join("; ")) }),
       h(
         Box,
         { as: "dl", display: "grid", gridTemplateColumns: { base: "repeat(2, 1fr)", md: "repeat(5, 1fr)" }, rowGap: 4, columnGap: 3 },
-        h(Figure, { name: "Queued", value: figure(pool.queued), detail: pool.waiting ? `and ${figure(pool.waiting)} waiting for a slot` : "tasks", accent: "orange.solid" }),
-        h(Figure, { name: "Active", value: figure(pool.active), detail: pool.memory || `of ${count(pool.slots, "slot")}`, accent: "blue.solid" }),
-        h(Figure, { name: "Consuming", value: figure(pool.consuming), detail: moving.join(", "), accent: "green.solid" }),
-        h(Figure, { name: "Draining", value: figure(pool.draining), accent: pool.draining ? "orange.solid" : undefined }),
-        h(Figure, { name: "Desired", value: figure(pool.desired), detail: "workers", accent: "purple.solid" }),
+        h(Figure, { name: "Queued", value: figure(pool.queued), detail: pool.waiting ? `and ${figure(pool.waiting)} waiting for a slot` : "tasks", accent: tone.orange }),
+        h(Figure, { name: "Active", value: figure(pool.active), detail: pool.memory || `of ${count(pool.slots, "slot")}`, accent: tone.blue }),
+        h(Figure, { name: "Consuming", value: figure(pool.consuming), detail: drained, accent: tone.green }),
+        h(Figure, { name: "Draining", value: figure(pool.draining), accent: pool.draining ? tone.orange : undefined }),
+        h(Figure, { name: "Desired", value: figure(pool.desired), detail: "workers", accent: tone.purple }),
       ),
       pool.needs && h(Text, { fontSize: "sm", color: "fg.muted" }, pool.needs),
+      pool.coming && h(Text, { fontSize: "sm", "data-testid": `fleet-coming-${pool.name}` }, sentence(pool.coming)),
       h(Stack, { gap: 2 }, h(Workers, { workers }), h(Legend)),
-      past && h(Chart, { past, hours, step, concurrency: pool.concurrency, name: pool.name, now: readAt }),
+      past && h(Chart, { past, hours, range, step, concurrency: pool.concurrency, name: pool.name, now: readAt }),
       past && h(Text, { fontSize: "sm", color: past.forecast ? undefined : "fg.muted" }, timed(past.expected)),
       h(Decisions, { decisions: pool.decisions }),
     ),

@@ -8,12 +8,26 @@ export function ticks(most, about = 4) {
   return Array.from({ length: Math.ceil(Math.max(1, most) / step) + 1 }, (_, n) => n * step);
 }
 
-// Full hours (or half hours) between two times in seconds, by the viewer's clock.
-export function hourTicks(from, to, about) {
-  const step = [1800, 3600, 7200, 10800].find((each) => (to - from) / each <= about) ?? 21600;
+const STEPS_S = [60, 120, 180, 300, 600, 900, 1200, 1800, 3600, 5400, 7200, 10800, 21600];
+const FEWEST_TICKS = 4;
+
+// Round times between two times in seconds, by the viewer's clock: at least four, and about as many as there is room for.
+export function timeTicks(from, to, room) {
+  const widest = STEPS_S.findLast((step) => (to - from) / step >= FEWEST_TICKS) ?? STEPS_S[0];
+  const step = Math.min(widest, STEPS_S.find((each) => (to - from) / each <= room) ?? widest);
   const shift = new Date(from * 1000).getTimezoneOffset() * 60;
   const first = Math.ceil((from - shift) / step) * step + shift;
   return Array.from({ length: Math.max(0, Math.floor((to - first) / step) + 1) }, (_, n) => first + n * step);
+}
+
+const FEWEST_STEPS = 60; // a pool that has just begun gets half an hour
+const AHEAD = 1 / 4; // of a range that was chosen, at most, for the forecast
+
+// {from, to}: which times a plot shows. `range`: seconds until now, or null for everything recorded and forecast.
+export function timesShown({ range, first, last, now, most, step }) {
+  if (range !== null) return { from: now - range, to: Math.max(now, Math.min(last ?? now, now + range * AHEAD)) };
+  const from = Math.max(now - most, first);
+  return { from, to: Math.max(now, from + FEWEST_STEPS * step, last ?? 0) };
 }
 
 // [[t, value], ...] split where a value is unknown or more than `gap` seconds are missing.
