@@ -70,7 +70,8 @@ def main() -> int:
     except CommandError as error:
         code, said = 1, str(error)
     except Interrupted:
-        pass
+        if arguments.command == "up":
+            code = 0  # a signal is its regular end; with another code make would print an error
     finally:
         reaper.end_descendants()
     if said:

@@ -8,7 +8,7 @@ import os
 import signal
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NoReturn
 
@@ -196,30 +196,44 @@ def down() -> int:
     """End the running stack; without one, do nothing."""
     with contextlib.suppress(FileNotFoundError), paths.LOCK.open("r+") as lock:
         deadline = time.monotonic() + DOWN_TIMEOUT_S
-        asked, waits_for = False, ""
+        asked, waits_for = False, frozenset[str]()
         while not _is_free(lock.fileno()):
             lock.seek(0)
             pid = lock.read().strip()
             if pid and not asked:
                 os.kill(int(pid), signal.SIGTERM)
                 asked = True
-            if pid and (left := _processes_of(int(pid))) not in ("", waits_for):
-                waits_for = left
-                print(f"waiting for the stack's processes: {left}", flush=True)
+            if pid and (left := _processes_of(int(pid))) and left.keys() != waits_for:
+                waits_for = frozenset(left)
+                print(f"waiting for the stack's processes: {in_words(left)}", flush=True)
             if time.monotonic() > deadline:
                 raise CommandError(f"the local stack (process {pid}) did not end within {DOWN_TIMEOUT_S} s")
             time.sleep(0.2)
     return 0
 
 
-def _processes_of(pid: int) -> str:
-    """Return the names of the processes that the stack has started, with how many there are of each."""
-    names: Counter[str] = Counter()
+def _processes_of(pid: int) -> Counter[str]:
+    """Return how many processes of each program the stack has started."""
+    programs: Counter[str] = Counter()
     with contextlib.suppress(psutil.Error):
         for process in psutil.Process(pid).children(recursive=True):
             with contextlib.suppress(psutil.Error):
-                names[process.name()] += 1
-    return ", ".join(f"{count} {name}" for name, count in sorted(names.items()))
+                programs[program_of(process.cmdline(), name=process.name())] += 1
+    return programs
+
+
+def program_of(command: Sequence[str], *, name: str) -> str:
+    """Return a process's program. `name`: the kernel's, which has at most 15 characters and is all that a zombie has.
+
+    A program may write a title in place of its command, such as "postgres: walwriter" or "airflow worker -- LocalTask".
+    """
+    title = command[0].split() if command else []
+    return Path(title[0].rstrip(":")).name if title else name.split(":")[0]
+
+
+def in_words(programs: Mapping[str, int]) -> str:
+    """Return programs with how many processes each has, such as "postgres (14 processes), redis-server"."""
+    return ", ".join(f"{name} ({n} processes)" if n > 1 else name for name, n in sorted(programs.items()))
 
 
 def _is_free(fd: int) -> bool:
