@@ -47,7 +47,9 @@ class Branch:
         return commit
 
     def break_file(self) -> str:
-        return self._server.push({"dags/chain.py": "import nothing_of_this_name\nfrom airflow.sdk import dag\n"}, branch=BRANCH)
+        return self._server.push(
+            {"dags/chain.py": "import nothing_of_this_name\nfrom airflow.sdk import dag\n"}, branch=BRANCH
+        )
 
     def delete(self) -> None:
         git(self._server.bare, "update-ref", "-d", f"refs/heads/{BRANCH}")

@@ -19,6 +19,7 @@ QUICK, FULL = (4, 8, 15, 700), (30, 67, 60, 1500)
 pytestmark = [
     pytest.mark.acceptance,
     pytest.mark.slow,
+    pytest.mark.longest,  # what it adds to the stage of uploads is tested against git alone in integration/ops
     pytest.mark.timeout(FULL[-1] + 120),
     pytest.mark.skipif(shutil.which("git") is None, reason="the stage's server is git's own"),
 ]
@@ -26,7 +27,7 @@ pytestmark = [
 
 @pytest.fixture(
     scope="module",
-    params=[pytest.param(QUICK, id="quick"), pytest.param(FULL, id="full", marks=pytest.mark.longest)],
+    params=[pytest.param(QUICK, id="quick"), pytest.param(FULL, id="full")],
 )
 def load(request: pytest.FixtureRequest) -> tuple[int, int, int, int]:
     found: tuple[int, int, int, int] = request.param
