@@ -17,7 +17,7 @@ from project import environments
 from project.clients import Clients
 from tests.acceptance.conftest import Command
 
-pytestmark = [pytest.mark.acceptance, pytest.mark.slow, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.acceptance, pytest.mark.slow, pytest.mark.longest, pytest.mark.timeout(900)]
 
 RUNS = "the stack runs"
 UP_TIMEOUT_S, END_TIMEOUT_S = 300, 90

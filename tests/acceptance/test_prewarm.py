@@ -8,7 +8,7 @@ import pytest
 
 from tests.acceptance.conftest import Command
 
-pytestmark = [pytest.mark.acceptance, pytest.mark.slow, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.acceptance, pytest.mark.slow, pytest.mark.longest, pytest.mark.timeout(900)]
 
 PREWARM_TIMEOUT_S = 800
 WAITS = re.compile(r"^with(?:out)? a forecast: .*$", re.MULTILINE)

@@ -10,7 +10,7 @@ import pytest
 from tests.acceptance.live_logs.stage import TASKS
 from tests.support.staged import stage
 
-pytestmark = [pytest.mark.acceptance, pytest.mark.slow, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.acceptance, pytest.mark.slow, pytest.mark.longest, pytest.mark.timeout(900)]
 
 TIMEOUT_S = 840
 SEEN_WITHIN_S = 5.0

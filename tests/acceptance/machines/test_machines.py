@@ -9,7 +9,7 @@ import pytest
 from tests.support.staged import stage
 
 STAGE_TIMEOUT_S = 480
-pytestmark = [pytest.mark.acceptance, pytest.mark.slow, pytest.mark.timeout(STAGE_TIMEOUT_S + 120)]
+pytestmark = [pytest.mark.acceptance, pytest.mark.slow, pytest.mark.longest, pytest.mark.timeout(STAGE_TIMEOUT_S + 120)]
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ from tests.acceptance.notifications.stage import SENDER, TOKEN
 from tests.support.staged import stage
 
 STAGE_TIMEOUT_S = 480
-pytestmark = [pytest.mark.acceptance, pytest.mark.slow, pytest.mark.timeout(STAGE_TIMEOUT_S + 120)]
+pytestmark = [pytest.mark.acceptance, pytest.mark.slow, pytest.mark.longest, pytest.mark.timeout(STAGE_TIMEOUT_S + 120)]
 
 
 @pytest.fixture(scope="module")
