@@ -26,7 +26,7 @@ unexport PYTHONDONTWRITEBYTECODE
 unexport PYTHONPATH
 override export SAM_CLI_TELEMETRY := 0
 
-.PHONY: help setup setup-dev setup-local setup-bench setup-docs demo faults prewarm up airflow shell deploy-local down decisions dags versions versions-asked sleep wake clean-database drill cost check image renew-base add-package package release promote rollback releases settle test-dags pipeline-role pipeline-ledger test test-all test-ci test-fast test-image protocol pictures compiled bench replay lint format template lock options site cut-release release-notes clean
+.PHONY: help setup setup-dev setup-local setup-bench setup-docs demo faults prewarm up airflow shell deploy-local down decisions dags versions versions-asked sleep wake clean-database drill cost check image renew-base add-package package release promote rollback releases settle test-dags pipeline-role pipeline-ledger test badge test-all test-ci test-fast test-image protocol pictures compiled bench replay lint format template lock options site cut-release release-notes clean
 
 help: ## list the commands
 	@"$$PYTHON" tools/help.py
@@ -156,9 +156,16 @@ pipeline-ledger: setup-dev ## let only an environment's own role write its ledge
 # CONTRIBUTING.md says which tests are marked slow.
 override PYTEST := $(BIN)/python -m pytest
 override SEVERAL := -n 4 --dist loadfile --no-loadscope-reorder -m
+# Their branch coverage is measured, and has a floor in pyproject.toml. These use no server, so two processes suffice.
+override COVERING := $(addprefix tests/unit/,agent autoscaler cfn dag_bundles fleet functions machines oidc sign_in telemetry)
 test: setup lint site ## lint, the documentation's site, unit tests, the protocol's model, quick integration tests, one demo (15 minutes)
-	@$(PYTEST) $(SEVERAL) "not slow and not acceptance and not image" tests
+	@$(PYTEST) -n 2 --dist loadfile --no-loadscope-reorder -m "not slow" --cov --cov-report=json $(COVERING)
+	@$(BIN)/python tools/coverage_badge.py
+	@$(PYTEST) $(SEVERAL) "not slow and not acceptance and not image" $(addprefix --ignore=,$(COVERING)) tests
 	@$(PYTEST) -m "acceptance and not slow" tests/acceptance
+
+badge: setup-dev ## write the badge of the coverage that the last `make test` measured
+	@$(BIN)/python tools/coverage_badge.py --write
 
 test-ci: test ## `make test`, then the slow tests but the longest, as .ci/run does
 	@$(PYTEST) $(SEVERAL) "slow and not acceptance and not image" tests
