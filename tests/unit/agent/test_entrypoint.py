@@ -501,7 +501,9 @@ def become(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> dict[str, object]
         seen.update(argv=argv, environment=environment)
         raise Executed
 
-    monkeypatch.setattr(os, "environ", {**GIVEN, "AIRFLOW_HOME": str(tmp_path)})
+    # The triggerer's log server listens on a fixed port: a stack on this machine has it on other addresses.
+    address = f"127.66.{os.getpid() // 250 % 250}.{os.getpid() % 250 + 1}"
+    monkeypatch.setattr(os, "environ", {**GIVEN, "AIRFLOW_HOME": str(tmp_path), "BIND_HOST": address})
     monkeypatch.setattr(os, "execvpe", execute)
     monkeypatch.setattr(entrypoint, "read_task_arn", lambda _: "arn:aws:ecs:eu-central-1:1:task/cluster/abc")
     monkeypatch.setattr(subprocess, "Popen", lambda argv, **_: seen.update(reporter=argv))
