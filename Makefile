@@ -26,7 +26,7 @@ unexport PYTHONDONTWRITEBYTECODE
 unexport PYTHONPATH
 override export SAM_CLI_TELEMETRY := 0
 
-.PHONY: help setup setup-dev setup-local setup-bench setup-docs demo faults prewarm up airflow shell deploy-local down decisions dags versions versions-asked sleep wake clean-database drill cost check image renew-base add-package package release promote rollback releases settle test-dags pipeline-role pipeline-ledger test badge test-all test-ci test-fast test-image protocol pictures compiled bench replay lint format template lock options site cut-release release-notes clean
+.PHONY: help setup setup-dev setup-local setup-bench setup-docs demo faults prewarm up airflow shell deploy-local down decisions dags versions versions-asked sleep wake clean-database drill cost check image renew-base add-package package release promote rollback releases settle test-dags pipeline-role pipeline-ledger test badge test-all test-ci test-fast test-image protocol mutation pictures compiled bench replay lint format template lock options site cut-release release-notes clean
 
 help: ## list the commands
 	@"$$PYTHON" tools/help.py
@@ -183,6 +183,10 @@ test-image: setup-dev ## build the real image and run every role of it (needs bu
 protocol: setup-dev ## run the model of the drain protocol over 100,000 steps (about an hour)
 	@PROTOCOL_STEPS=100000 $(BIN)/python -m pytest tests/model -k test_no_task --log-cli-level=INFO
 
+mutation: ## count small changes of scaling decision and registry that no test notices (half an hour at most)
+	@"$$PYTHON" tools/setup_env.py dev mutation
+	@exec $(BIN)/python tools/mutation.py
+
 compiled: setup-dev # compile the simulator's hot modules, if there is a compiler and the build is out of date
 	@$(BIN)/python -m bench.sim.compiled
 
@@ -222,6 +226,7 @@ lock: setup-dev ## renew the locks from their .in files (UPGRADE=--upgrade for n
 	@$(RUN) lock --exclude-newer $(AIRFLOW_AS_OF) airflow_image/requirements.in -o airflow_image/requirements.txt
 	@$(RUN) lock requirements/bench.in -o requirements/bench.txt
 	@$(RUN) lock requirements/docs.in -o requirements/docs.txt
+	@$(RUN) lock requirements/mutation.in -o requirements/mutation.txt
 
 options: setup-local ## write the list of Airflow's options from the image's packages, after `make lock`
 	@AIRFLOW_CONFIG=airflow_image/airflow.cfg AIRFLOW_HOME=/tmp .venv-airflow/bin/python tools/airflow_options.py >project/airflow_options.new
@@ -237,4 +242,4 @@ release-notes: setup-dev ## print the notes of a release from CHANGELOG.md (VERS
 	@exec $(RUN) release-notes
 
 clean: ## remove environments, state and build output
-	@rm -rf .venv .venv-airflow .venv-airflow-* .venv-bench .venv-checkov .venv-docs .local .aws-sam
+	@rm -rf .venv .venv-airflow .venv-airflow-* .venv-bench .venv-checkov .venv-docs .venv-mutation .local .aws-sam

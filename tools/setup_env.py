@@ -26,7 +26,10 @@ ENVIRONMENTS = {
     "checkov": (".venv-checkov", "requirements/checkov.txt"),
     "bench": (".venv-bench", "requirements/bench.txt"),
     "docs": (".venv-docs", "requirements/docs.txt"),
+    "mutation": (".venv-mutation", "requirements/mutation.txt"),
 }
+# Made only by name, for the one command that needs it.
+BY_NAME = ("mutation",)
 STAMP = ".made-from"
 # A running local stack keeps the packages that it began with: each lock has a folder of its own, and a link names the
 # newest. The one before stays.
@@ -185,8 +188,8 @@ def point(link: Path, target: Path) -> None:
 
 
 def main() -> None:
-    """Create the environments named on the command line, by default all of them."""
-    names = sys.argv[1:] or list(ENVIRONMENTS)
+    """Create the environments named on the command line, by default all but those that are made by name."""
+    names = sys.argv[1:] or [name for name in ENVIRONMENTS if name not in BY_NAME]
     unknown = [name for name in names if name not in ENVIRONMENTS]
     if unknown:
         fail("unknown environment {}; there are: {}".format(", ".join(unknown), ", ".join(ENVIRONMENTS)))

@@ -245,7 +245,7 @@ def test_a_target_hands_each_value_to_its_command_as_one_argument(
 def test_the_locks_are_made_with_the_upgrade_that_was_asked_for(checkout: Path) -> None:
     assert make(checkout, "lock", "UPGRADE=--upgrade-package=zizmor").returncode == 0
     lines = asked(checkout)
-    assert len(lines) == 8
+    assert len(lines) == 9
     assert all(line[:3] == ["uv", "pip", "compile"] and "--upgrade-package=zizmor" in line for line in lines)
 
 

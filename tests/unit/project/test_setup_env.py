@@ -16,7 +16,7 @@ def test_an_unknown_environment_is_named_with_the_known_ones() -> None:
     done = subprocess.run([sys.executable, SCRIPT, "nope"], capture_output=True, text=True, check=False)
     assert done.returncode != 0
     assert done.stderr.splitlines() == [
-        "setup: unknown environment nope; there are: dev, airflow, checkov, bench, docs"
+        "setup: unknown environment nope; there are: dev, airflow, checkov, bench, docs, mutation"
     ]
 
 
