@@ -198,28 +198,23 @@ class Repository:
                     each.close()
 
 
-class _in_words:  # noqa: N801 - used as a function
+@contextlib.contextmanager
+def _in_words(source: Source) -> Iterator[None]:
     """Turn what dulwich and the network raise into GitTrouble, without what the host has sent."""
+    from dulwich.client import HTTPUnauthorized
+    from dulwich.errors import GitProtocolError, NotGitRepository
+    from urllib3.exceptions import HTTPError
 
-    def __init__(self, source: Source) -> None:
-        self._source = source
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: object) -> None:
-        from dulwich.client import HTTPUnauthorized
-        from dulwich.errors import GitProtocolError, NotGitRepository
-        from urllib3.exceptions import HTTPError
-
-        if isinstance(error, HTTPUnauthorized):
-            raise GitTrouble(f"{self._source.url} asks for a token, or refuses the one in {TOKEN}") from None
-        if isinstance(error, NotGitRepository):
-            raise GitTrouble(f"{self._source.url} is no git repository, or needs a token in {TOKEN}") from None
-        if isinstance(
-            error, GitProtocolError | HTTPError | OSError | EOFError | AssertionError | KeyError | ValueError
-        ):
-            raise GitTrouble(f"{self._source.url} does not answer as git does ({type(error).__name__})") from None
+    # The last three for answers that are not of git: dulwich does not check all of them.
+    broken = (GitProtocolError, HTTPError, OSError, EOFError, AssertionError, KeyError, ValueError)
+    try:
+        yield
+    except HTTPUnauthorized:
+        raise GitTrouble(f"{source.url} asks for a token, or refuses the one in {TOKEN}") from None
+    except NotGitRepository:
+        raise GitTrouble(f"{source.url} is no git repository, or needs a token in {TOKEN}") from None
+    except broken as error:
+        raise GitTrouble(f"{source.url} does not answer as git does ({type(error).__name__})") from None
 
 
 def _write(store: Any, tree: Any, folder: Path) -> None:

@@ -237,3 +237,34 @@ def test_a_version_of_git_is_named_by_its_commit() -> None:
     for other in ("d" * 40 + made.version[40:], made.version[41:]):
         with pytest.raises(BadManifest, match="has the commit"):
             parse_manifest(made.to_bytes(), version=other)
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b"<html>", b"001e# service=git-upload-pack\n0000", b"ffff", b"0004" * 9, bytes(range(256))]
+)
+def test_an_answer_that_is_not_of_git_is_one_line(body: bytes, tmp_path: Path) -> None:
+    from http.server import BaseHTTPRequestHandler
+
+    from local.servers.ports import HOST
+    from local.servers.threads import HttpServer
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.send_header("Content-Type", "application/x-git-upload-pack-advertisement")
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = HttpServer(Handler, name="not git")
+    try:
+        repository = Repository(parse_source(f"http://{HOST}:{server.server_port}/x.git#main"))
+        for ask in (repository.latest, lambda: repository.export(tmp_path)):
+            with pytest.raises(GitTrouble) as refused:
+                ask()
+            assert "\n" not in str(refused.value)
+    finally:
+        server.close()
