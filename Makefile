@@ -157,7 +157,7 @@ pipeline-ledger: setup-dev ## let only an environment's own role write its ledge
 override PYTEST := $(BIN)/python -m pytest
 override SEVERAL := -n 4 --dist loadfile --no-loadscope-reorder -m
 # Their branch coverage is measured, and has a floor in pyproject.toml. These use no server, so two processes suffice.
-override COVERING := $(addprefix tests/unit/,agent autoscaler cfn dag_bundles fleet functions machines oidc sign_in telemetry)
+override COVERING := $(addprefix tests/unit/,agent autoscaler cfn fleet functions machines oidc sign_in telemetry)
 test: setup lint site ## lint, the documentation's site, unit tests, the protocol's model, quick integration tests, one demo (15 minutes)
 	@$(PYTEST) -n 2 --dist loadfile --no-loadscope-reorder -m "not slow" --cov --cov-report=json $(COVERING)
 	@$(BIN)/python tools/coverage_badge.py

@@ -123,14 +123,17 @@ def test_a_second_decision_on_the_same_observation_changes_nothing_more(
     """Decide twice, as a duplicate invocation does: it observes the same, with the memory of the first one.
 
     Where boots race, the first decision may have ended some races, of which the second one still observes the boots: it
-    can count each of these racers once more, or once less.
+    can count each of these racers once more, or once less; so it can those that the first one launches.
     """
     first = decide(observation, policy, memory)
     assert first.desired is not None
     again = decide(observation, policy, first.memory)
     assert again.desired is not None
     budgets = (memory.racing, first.memory.racing, again.memory.racing) if policy.boots_per_task else ()
+    unraced = decide(observation, replace(policy, boots_per_task=0.0), memory).desired
+    assert unraced is not None
     raced = max((max(budget.racers, budget.fresh) for budget in budgets), default=0)
+    raced = max(raced, first.desired - unraced)
     # Workers that the first decision stops are not counted again; the desired count does not exceed its old value.
     assert first.desired - raced <= again.desired <= max(first.desired, parts(observation)[1].desired) + raced
     assert again.recall == first.recall
