@@ -8,12 +8,14 @@ import asyncio
 import os
 import sys
 
-import airflow_local_settings  # noqa: F401 - what Airflow imports in each process
 from asyncpg import PostgresError
 from sqlalchemy import Engine, create_engine, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
+
+answers, sys.stdout = sys.stdout, sys.stderr  # Airflow's log goes to standard output
+import airflow_local_settings  # noqa: E402, F401 - what Airflow imports in each process
 
 place = "{DATABASE_USER}:{DATABASE_PASSWORD}@{DATABASE_HOST}:{DATABASE_PORT}/{DATABASE_NAME}".format(**os.environ)
 pooled = create_engine(f"postgresql+psycopg2://{place}")
@@ -39,5 +41,4 @@ for line in sys.stdin:
         answer = f"failed {type(error.orig).__name__}"
     except PostgresError as error:  # SQLAlchemy passes asyncpg's refusals of a connection on
         answer = f"failed {type(error).__name__}"
-    sys.stdout.write(f"{answer}\n")
-    sys.stdout.flush()
+    print(answer, file=answers, flush=True)
