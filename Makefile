@@ -214,8 +214,9 @@ format: setup-dev ## format and fix what can be fixed
 	@$(BIN)/ruff check --fix-only -q .
 	@$(BIN)/ruff format -q .
 
-template: setup-dev ## write template.yaml and docs/reference.md
+template: setup-dev ## write template.yaml, docs/reference.md and docs/commands.md
 	@$(BIN)/python template_gen.py
+	@"$$PYTHON" tools/help.py --page
 
 lock: setup-dev ## renew the locks from their .in files (UPGRADE=--upgrade for newer versions)
 	@$(RUN) lock requirements/dev.in -o requirements/dev.txt

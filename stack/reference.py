@@ -1,6 +1,7 @@
 """The reference: every name in the template, with the code that adds it, so that composed names can be found."""
 
 import inspect
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,18 @@ composed in the code, so only this page has them in full. `Worker` is the defaul
 with its own name in front. SAM adds further resources: for each function `<Function>EventInvokeConfig`, and for each of
 its events the rule `<Function><Event>` and the permission `<Function><Event>Permission`.
 """
+
+ALARMS = """\
+## Alarms
+
+Each has a page in the [runbook](runbook/README.md), which says what to do. The metrics of `AirflowOnEcs` are described
+where they are made: [of the fleet](scaling.md), [of versions](versions.md), [of the work](observability.md).
+"""
+COMPARISONS = {
+    "GreaterThanThreshold": "above",
+    "LessThanThreshold": "below",
+    "GreaterThanOrEqualToThreshold": "at least",
+}
 
 
 class DoesNotFit(ValueError):
@@ -88,6 +101,7 @@ def render_reference(t: RecordedTemplate) -> str:
     """Render a Markdown page; the same template always gives the same text."""
     content = t.to_dict()
     lines = [INTRODUCTION, "## Parameters\n", *_parameters(content, origins=t.origins)]
+    lines += [ALARMS, *_alarms(content)]
     for kind, told in COLUMNS.items():
         rows = [(name, *(each[key] for key in told), t.origins[name]) for name, each in content[kind].items()]
         lines += [f"## {kind}", "", *_table(["Name", *told, "Added by"], rows)]
@@ -103,6 +117,52 @@ def _parameters(content: Mapping[str, Any], *, origins: Mapping[str, str]) -> It
             ["Name", "Default", "Description", "Added by"],
             [(name, _default(each), each["Description"], origins[name]) for name, each in declared.items()],
         )
+
+
+def _alarms(content: Mapping[str, Any]) -> Iterator[str]:
+    """Yield a table of the alarms on one metric each."""
+    alarms = {
+        name: each["Properties"]
+        for name, each in content["Resources"].items()
+        if each["Type"] == "AWS::CloudWatch::Alarm"
+    }
+    rows = [
+        (
+            name,
+            f"`{_text(each['MetricName'])}` of {each['Namespace']}",
+            _begins(each),
+            _missing(each["TreatMissingData"]),
+        )
+        for name, each in sorted(alarms.items())
+    ]
+    yield from _table(["Alarm", "Metric", "Begins when it is", "Without data"], rows)
+
+
+def _begins(alarm: Mapping[str, Any]) -> str:
+    limit, periods = _text(alarm["Threshold"]), _text(alarm["EvaluationPeriods"])
+    minutes = alarm["Period"] // 60
+    each = {1: "minute", 24 * 60: "day"}.get(minutes, f"period of {minutes} minutes")
+    if least := alarm.get("DatapointsToAlarm"):
+        lasting = f"in {least} of {periods}, each a {each}"
+    else:
+        lasting = f"for one {each}" if periods == "1" else f"for {periods} in a row, each a {each}"
+    return f"{COMPARISONS[alarm['ComparisonOperator']]} {limit} ({alarm['Statistic'].lower()}), {lasting}"
+
+
+def _missing(treatment: str) -> str:
+    return {"missing": "unknown", "breaching": "begins", "notBreaching": "ends"}[treatment]
+
+
+def _text(value: Any) -> str:
+    """Return a number, or the name or the parameter that a value of the template refers to."""
+    if not isinstance(value, Mapping):
+        return f"{value:,}" if isinstance(value, int) else str(value)
+    if "Ref" in value:
+        return f"`{value['Ref']}`"
+    if "Fn::Sub" in value:
+        return str(value["Fn::Sub"]).replace("${AWS::StackName}", "STACK")
+    parameters = re.findall(r"'Ref': '(\w+)'", str(value))
+    return f"its number in `{parameters[0]}`"
 
 
 def _default(parameter: Mapping[str, Any]) -> str:

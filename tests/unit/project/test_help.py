@@ -56,3 +56,16 @@ def test_runs_without_any_package() -> None:
         [sys.executable, "-I", "-S", listing.__file__], capture_output=True, text=True, check=True, timeout=60
     ).stdout
     assert printed.startswith("make COMMAND [VARIABLE=value ...]\n")
+
+
+def test_the_page_of_commands_is_current() -> None:
+    committed = Path(__file__).parents[3] / "docs/commands.md"
+    assert committed.read_text() == listing.page(MAKEFILE), "run make template and commit the result"
+
+
+def test_a_command_of_the_page_has_its_group_and_its_variables() -> None:
+    written = listing.page("##@ One\nup: x ## bring it up (KEEP=1)\ndown: ## end it (slow)\n")
+    assert written.endswith(
+        "## One\n\n| command | what it does | variables, notes |\n|---|---|---|\n"
+        "| `make up` | bring it up | `KEEP=1` |\n| `make down` | end it | slow |\n"
+    )

@@ -63,3 +63,14 @@ def test_resources_that_sam_adds_have_the_names_that_the_reference_describes() -
 def test_a_name_that_no_section_adds_is_refused() -> None:
     with pytest.raises(ValueError, match="outside of stack/sections"):
         template_gen.build().add_condition("IsStray", {})
+
+
+def test_each_alarm_on_a_metric_stands_in_the_alarms_section_with_its_metric() -> None:
+    section = committed().partition("\n## Alarms\n")[2].partition("\n## ")[0]
+    named = dict(re.findall(r"^\| `(\w+)` \| `([\w-]+)` of ", section, re.MULTILINE))
+    resources = rendered.template()["Resources"].items()
+    alarms = {name: each["Properties"] for name, each in resources if each["Type"] == "AWS::CloudWatch::Alarm"}
+    assert named.keys() == alarms.keys()
+    assert {
+        name for name, alarm in alarms.items() if named[name].partition("-")[0] not in str(alarm["MetricName"])
+    } == set()
