@@ -9,7 +9,8 @@ from flask import make_response
 from markupsafe import escape
 
 STYLE = (
-    "body{font:16px/1.5 system-ui,sans-serif;max-width:34rem;margin:20vh auto;padding:0 1rem;color-scheme:light dark}"
+    ":root{color-scheme:light dark;background:Canvas}"
+    "body{font:16px/1.5 system-ui,sans-serif;max-width:34rem;margin:20vh auto;padding:0 1rem}"
     "h1{font-size:1.4rem}a{margin-right:1.5rem}"
 )
 

@@ -25,7 +25,9 @@ TRACE_WIDTH, BAR_HEIGHT, MOST_BARS = 760, 5, 150
 DECISION = "autoscaler."  # how the names of spans begin that agent.web.late_tasks adds
 HISTOGRAMS = (HISTOGRAM, EXPONENTIAL_HISTOGRAM)
 STYLE = """
-:root { color-scheme: light dark; --line: #d0d7de; --dim: #656d76; --ink: #4e79a7; --bad: #c0392b; --mark: #f28e2b }
+:root { color-scheme: light dark; background: Canvas; --line: light-dark(#d0d7de, #3d444d);
+  --dim: light-dark(#59636e, #a5adb7); --ink: light-dark(#4e79a7, #6f9bca);
+  --bad: light-dark(#c0392b, #f0665a); --mark: light-dark(#c2610c, #f28e2b) }
 body { font: 14px/1.5 system-ui, sans-serif; max-width: 1080px; margin: 2rem auto; padding: 0 1rem }
 h1 { font-size: 1.4rem; margin-bottom: 0 } h2 { font-size: 1.05rem; margin: 1.8rem 0 .3rem }
 p { color: var(--dim); margin: .2rem 0 }
@@ -36,7 +38,7 @@ th { text-align: left; color: var(--dim); font-weight: 500 }
 td, th { padding: .2rem .6rem .2rem 0; border-bottom: 1px solid var(--line) }
 td.name { font-family: ui-monospace, monospace; font-size: 12.5px } td.source { color: var(--dim) }
 td.value { text-align: right; padding-right: 1rem; white-space: nowrap; font-variant-numeric: tabular-nums }
-svg { display: block } polyline { fill: none; stroke: var(--ink); stroke-width: 1.5 }
+svg { display: block; max-width: 100% } polyline { fill: none; stroke: var(--ink); stroke-width: 1.5 }
 .run { fill: var(--ink) } .bad { fill: var(--bad) } .mark { stroke: var(--mark); stroke-width: 2 }
 """
 
@@ -96,7 +98,8 @@ def sparkline(values: Sequence[float]) -> str:
     span, step = (high - low) or 1.0, SPARK_WIDTH / (len(values) - 1)
     height = SPARK_HEIGHT - 4
     at = " ".join(f"{i * step:.1f},{2 + height - (v - low) / span * height:.1f}" for i, v in enumerate(values))
-    return f'<svg width="{SPARK_WIDTH}" height="{SPARK_HEIGHT}" role="img"><polyline points="{at}"/></svg>'
+    # The figure beside it says the value.
+    return f'<svg width="{SPARK_WIDTH}" height="{SPARK_HEIGHT}" aria-hidden="true"><polyline points="{at}"/></svg>'
 
 
 def _trace(spans: Sequence[Mapping[str, Any]]) -> str:
@@ -118,7 +121,7 @@ def _trace(spans: Sequence[Mapping[str, Any]]) -> str:
         f"<h2>One DAG run as a trace</h2><p>{escape(str(run['name']))}: {len(members)} spans{rest}, from {at} UTC, "
         f"{run['end'] - run['start']:.1f} s. Each bar is a task, from being queued to its end; a red one failed. "
         "Lines are what the autoscaler decided while tasks waited.</p>"
-        f'<svg width="{TRACE_WIDTH}" height="{height}" role="img">{bars}'
+        f'<svg width="{TRACE_WIDTH}" height="{height}" role="img" aria-label="spans of the run">{bars}'
         f"{''.join(_mark(d, began=began, scale=scale, height=height) for d in decisions)}</svg>"
         f"<ul>{''.join(_reason(d, began=began) for d in decisions)}</ul>"
     )
