@@ -6,7 +6,6 @@ import io
 import re
 import time
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
 from rich import box
@@ -81,9 +80,9 @@ def sparkline(values: Sequence[int | None], style: str, *, width: int, top: int 
     return Text("".join(_block(value, highest) for value in shown), style=style)
 
 
-def save_svg(draw: Callable[[Console], RenderableType], path: Path, *, title: str) -> None:
-    """Write what `draw` makes of a terminal that is high enough for everything."""
-    console = Console(
+def picture_console() -> Console:
+    """Return a terminal that is high enough for everything, and records."""
+    return Console(
         file=io.StringIO(),
         record=True,
         width=PICTURE_WIDTH,
@@ -91,8 +90,13 @@ def save_svg(draw: Callable[[Console], RenderableType], path: Path, *, title: st
         force_terminal=True,
         highlight=False,
     )
+
+
+def picture(draw: Callable[[Console], RenderableType], *, title: str, name: str = "terminal") -> str:
+    """Return what `draw` makes of a terminal as SVG. `name`: of its styles, where several pictures are in one file."""
+    console = picture_console()
     console.print(draw(console))
-    path.write_text(FONT_FACE.sub("", console.export_svg(title=title, unique_id="terminal")))
+    return FONT_FACE.sub("", console.export_svg(title=title, unique_id=name))
 
 
 def _banner(snapshot: Snapshot) -> Text:

@@ -19,7 +19,8 @@ from local.stack.rest_api import ADMIN, Airflow
 from local.stack.telemetry import Telemetry, read_telemetry
 from local.stack.up import Stack
 from local.ui.display import Display
-from local.ui.screen import RESERVED_LINES, fit, save_svg
+from local.ui.moving import Frames, moving_picture
+from local.ui.screen import RESERVED_LINES, fit
 from local.ui.snapshot import Snapshot, read_snapshot
 from project import paths
 from project.errors import CommandError
@@ -31,6 +32,7 @@ BURST_TIMEOUT_S = 300
 SCALE_IN_TIMEOUT_S = 120
 LOG_READERS = 4
 CHECK_EVERY_S = 1.0
+FRAME_EVERY_S, MOST_FRAMES = 4.0, 12  # of the moving picture
 FILES = ("demo-report.json", "demo.png", "demo.svg", "demo-metrics.html")
 STATES = ("scheduled", "queued", "running", "success", "failed", "up_for_retry")
 
@@ -83,8 +85,9 @@ def run(stack: Stack, display: Display, *, began_at: float) -> report.Report:
 
 
 def _follow(stack: Stack, display: Display, airflow: Airflow, recorder: Recorder, run_id: str) -> None:
-    """Wait for the run's end, then for the return to the minimum; show both, and save a picture of the peak."""
-    pools, peak = declared_pools(stack.clients, stack.outputs), (0, 0)
+    """Wait for the run's end, then for the return to the minimum; show both, and save them as a moving picture."""
+    pools, peak = declared_pools(stack.clients, stack.outputs), (-1, -1)
+    frames, at_peak = Frames(every_s=FRAME_EVERY_S, most=MOST_FRAMES), None
     minimum, maximum = int(stack.parameters["WorkerMin"]), int(stack.parameters["WorkerMax"])
     limit_s, has_ended = BURST_TIMEOUT_S, False
     deadline = time.monotonic() + limit_s
@@ -98,14 +101,17 @@ def _follow(stack: Stack, display: Display, airflow: Airflow, recorder: Recorder
         snapshot = read_snapshot(stack.broker, pools)
         display.say_periodically(progress.line())
         display.show(_draw(progress, snapshot, display.console))
+        draw = partial(_draw, progress, snapshot)
+        frames.add(draw, now=time.monotonic())
         if now and (now.running, now.active) >= peak:
-            peak = (now.running, now.active)
-            save_svg(partial(_draw, progress, snapshot), paths.STATE / "demo.svg", title="make demo")
+            peak, at_peak = (now.running, now.active), draw
         if not has_ended and airflow.run_state(BURST_DAG, run_id) in ("success", "failed"):
             limit_s, has_ended = SCALE_IN_TIMEOUT_S, True
             deadline = time.monotonic() + limit_s
             display.step("scaling in")
         if has_ended and now and now.desired == now.running == minimum:
+            moving = moving_picture([*frames.draws, draw], still=at_peak or draw, title="make demo")
+            (paths.STATE / "demo.svg").write_text(moving)
             return
         if time.monotonic() > deadline:
             what = f"scaling in to {minimum}" if has_ended else f"the run of {TASKS} tasks"

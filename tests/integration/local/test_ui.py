@@ -3,7 +3,6 @@
 import io
 import json
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
@@ -17,7 +16,7 @@ from fleet import registry
 from fleet.pools import read_pools
 from fleet.registry import Registry
 from local.ui.monitor import MOST_BROKEN, ChangeLog, draw_broken
-from local.ui.screen import RESERVED_LINES, fit, save_svg
+from local.ui.screen import RESERVED_LINES, fit, picture
 from local.ui.snapshot import Snapshot, read_snapshot
 
 DECLARED = read_pools(json.dumps(webserver.DECLARED))
@@ -108,9 +107,8 @@ def test_a_problem_that_came_back_is_printed_again() -> None:
     assert said == ["Redis is away", "Redis is away"]
 
 
-def test_the_picture_is_an_svg_that_loads_nothing(snapshot: Snapshot, tmp_path: Path) -> None:
-    save_svg(lambda console: fit(snapshot, console), tmp_path / "live.svg", title="make up")
-    text = (tmp_path / "live.svg").read_text()
+def test_the_picture_is_an_svg_that_loads_nothing(snapshot: Snapshot) -> None:
+    text = picture(lambda console: fit(snapshot, console), title="make up")
     assert "url(http" not in text
     assert 'url("http' not in text
     shown = "".join(ElementTree.fromstring(text).itertext()).replace("\xa0", " ")  # noqa: S314 - written by this test
