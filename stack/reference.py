@@ -36,6 +36,7 @@ COMPARISONS = {
     "LessThanThreshold": "below",
     "GreaterThanOrEqualToThreshold": "at least",
 }
+WITHOUT_DATA = {"missing": "unknown", "breaching": "begins", "notBreaching": "ends"}
 
 
 class DoesNotFit(ValueError):
@@ -131,7 +132,7 @@ def _alarms(content: Mapping[str, Any]) -> Iterator[str]:
             name,
             f"`{_text(each['MetricName'])}` of {each['Namespace']}",
             _begins(each),
-            _missing(each["TreatMissingData"]),
+            WITHOUT_DATA[each["TreatMissingData"]],
         )
         for name, each in sorted(alarms.items())
     ]
@@ -147,10 +148,6 @@ def _begins(alarm: Mapping[str, Any]) -> str:
     else:
         lasting = f"for one {each}" if periods == "1" else f"for {periods} in a row, each a {each}"
     return f"{COMPARISONS[alarm['ComparisonOperator']]} {limit} ({alarm['Statistic'].lower()}), {lasting}"
-
-
-def _missing(treatment: str) -> str:
-    return {"missing": "unknown", "breaching": "begins", "notBreaching": "ends"}[treatment]
 
 
 def _text(value: Any) -> str:

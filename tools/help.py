@@ -7,12 +7,14 @@ A line `##@ Title` of the Makefile begins a group; `target: ... ## what it does`
 
 from __future__ import annotations
 
+import itertools
 import re
 import signal
 import sys
 import textwrap
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 WIDTH = 100
 NAME_WIDTH = 17
@@ -30,14 +32,37 @@ need an AWS account; the others need none.
 TABLE = ("| command | what it does | variables, notes |", "|---|---|---|")
 
 
-def lines(makefile: str) -> Iterator[str]:
-    """Yield the lines of the help. Raises ValueError for a command's name that is wider than its column."""
+class Command(NamedTuple):
+    """A command of the Makefile. `group` is empty before the first group, `variables` without variables or a note."""
+
+    group: str
+    name: str
+    text: str
+    variables: str
+
+
+def commands(makefile: str) -> Iterator[Command]:
+    """Yield the commands in the Makefile's order."""
+    title = ""
     for line in makefile.splitlines():
         if group := GROUP.fullmatch(line):
-            yield ""
-            yield group["title"]
+            title = group["title"]
         elif command := COMMAND.fullmatch(line):
-            yield from _command(command["name"], command["text"], command["variables"] or "")
+            yield Command(title, command["name"], command["text"], command["variables"] or "")
+
+
+def groups(makefile: str) -> Iterator[tuple[str, Iterator[Command]]]:
+    """Yield the title of each group with its commands."""
+    return itertools.groupby(commands(makefile), key=lambda command: command.group)
+
+
+def lines(makefile: str) -> Iterator[str]:
+    """Yield the lines of the help. Raises ValueError for a command's name that is wider than its column."""
+    for title, members in groups(makefile):
+        if title:
+            yield from ("", title)
+        for command in members:
+            yield from _command(command.name, command.text, command.variables)
 
 
 def _command(name: str, text: str, variables: str) -> Iterator[str]:
@@ -62,14 +87,14 @@ def _command(name: str, text: str, variables: str) -> Iterator[str]:
 
 def page(makefile: str) -> str:
     """Return a Markdown page of the commands in their groups."""
-    written = [PAGE, *TABLE]
-    for line in makefile.splitlines():
-        if group := GROUP.fullmatch(line):
-            written += ["", f"## {group['title']}", "", *TABLE]
-        elif command := COMMAND.fullmatch(line):
-            note = (command["variables"] or "").removeprefix(" (").removesuffix(")")
-            shown = f"`{note}`" if "=" in note else note
-            cells = (f"`make {command['name']}`", command["text"], shown)
+    written = [PAGE]
+    for title, members in groups(makefile):
+        if title:
+            written += ["", f"## {title}", ""]
+        written += TABLE
+        for command in members:
+            note = command.variables.removeprefix(" (").removesuffix(")")
+            cells = (f"`make {command.name}`", command.text, f"`{note}`" if "=" in note else note)
             written.append("| " + " | ".join(cell.replace("|", "\\|").replace("*", "\\*") for cell in cells) + " |")
     return "\n".join(written) + "\n"
 

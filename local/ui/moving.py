@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 
 from rich.console import Console, Group, RenderableType
 from rich.text import Text
@@ -43,15 +44,12 @@ def moving_picture(draws: Sequence[Draw], *, still: Draw, title: str, frame_s: f
     lines = max(map(_lines, (*draws, still)))
     pictures = [picture(_filled(draw, lines), title=title, name=f"f{n}") for n, draw in enumerate((*draws, still))]
     whole_s = frame_s * (len(draws) - 1) + last_s
+    begins = [frame_s * number / whole_s * 100 for number in range(len(draws))]
     rules, content = [], []
-    for number, drawn in enumerate(pictures[:-1]):
-        begin, end = frame_s * number / whole_s * 100, frame_s * (number + 1) / whole_s * 100
-        last = number == len(draws) - 1
-        until = "" if last else f" {end:.3f}% {{ {HIDDEN} }}"
-        rules.append(f"@keyframes at{number} {{ 0% {{ {SHOWN if not number else HIDDEN} }}")
-        rules.append(f"  {begin:.3f}% {{ {SHOWN} }}{until} 100% {{ {SHOWN if last else HIDDEN} }} }}")
+    for number, (begin, end) in enumerate(pairwise((*begins, 100.0))):
+        rules.append(f"@keyframes at{number} {{ {begin:.3f}% {{ {SHOWN} }} {end:.3f}% {{ {HIDDEN} }} }}")
         rules.append(f".frame{number} {{ {HIDDEN}; animation: at{number} {whole_s:g}s step-end infinite }}")
-        content.append(f'<g class="frame{number}">{drawn}</g>')
+        content.append(f'<g class="frame{number}">{pictures[number]}</g>')
     content.append(f'<g class="still">{pictures[-1]}</g>')
     every = ", ".join(f".frame{number}" for number in range(len(draws)))
     rules.append(f".still {{ {HIDDEN} }}")

@@ -86,7 +86,7 @@ def run(stack: Stack, display: Display, *, began_at: float) -> report.Report:
 
 def _follow(stack: Stack, display: Display, airflow: Airflow, recorder: Recorder, run_id: str) -> None:
     """Wait for the run's end, then for the return to the minimum; show both, and save them as a moving picture."""
-    pools, peak = declared_pools(stack.clients, stack.outputs), (-1, -1)
+    pools, peak = declared_pools(stack.clients, stack.outputs), (0, 0)
     frames, at_peak = Frames(every_s=FRAME_EVERY_S, most=MOST_FRAMES), None
     minimum, maximum = int(stack.parameters["WorkerMin"]), int(stack.parameters["WorkerMax"])
     limit_s, has_ended = BURST_TIMEOUT_S, False

@@ -12,7 +12,6 @@ from urllib.parse import urlsplit
 
 import pytest
 import redis
-from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, BrowserContext, Locator, Page, expect
 
 from bench.micro.page import sample_fleet
@@ -25,6 +24,7 @@ from fleet.member import CONSUMING, DRAINING, STARTING
 from fleet.registry import Registry
 from local.servers.redis import Redis
 from local.ui.chromium import INSTALLS_WITHIN_S
+from tests.support.accessibility import serious_faults
 from tests.support.contrast import LEAST, contrast
 from tests.support.headless_chromium import headless_chromium
 
@@ -33,7 +33,6 @@ PICTURES = Path(os.environ.get("FLEET_PICTURES") or Path(__file__).parents[3] / 
 DESK = {"width": 1280, "height": 900}
 PHONE = {"width": 390, "height": 844}
 SHOWN_WITHIN_MS = 60_000  # the machine may be busy
-SERIOUS = {"serious", "critical"}
 LOOKS = [
     pytest.param({}, id="light"),
     pytest.param({"color_scheme": "dark"}, id="dark"),
@@ -228,9 +227,7 @@ def test_the_page_is_accessible(visit: Visit, store: redis.Redis, request: pytes
     sample_fleet.a_fleet(store)
     visit.open()
     expect(visit.shown("fleet-pool-worker").locator("svg path")).to_have_count(5)
-    found = Axe().run(visit.page, context="[data-testid=fleet-page]").response["violations"]
-    faults = [(fault["id"], fault["nodes"][0]["html"]) for fault in found if fault["impact"] in SERIOUS]
-    assert faults == []
+    assert serious_faults(visit.page, "[data-testid=fleet-page]") == []
     assert visit.page.evaluate("document.documentElement.scrollWidth <= innerWidth")
     page = visit.shown("fleet-page")
     marks: list[tuple[Locator, str]] = [
@@ -353,8 +350,7 @@ def test_a_workers_running_tasks_are_listed_with_links_to_their_pages(
         expect(tasks.get_by_role("link")).to_have_count(1)
     else:
         expect(tasks.get_by_role("link", name="secret.second")).to_be_visible()
-    found = Axe().run(visit.page, context="[data-testid=fleet-members]").response["violations"]
-    assert [fault["id"] for fault in found if fault["impact"] in SERIOUS] == []
+    assert serious_faults(visit.page, "[data-testid=fleet-members]") == []
     take_picture(visit, f"tasks-{request.node.callspec.id}.png")
     tasks.get_by_role("link", name="report.first").click()
     visit.page.wait_for_url("**/dags/report/runs/manual__*/tasks/first")
@@ -481,9 +477,7 @@ def test_the_tab_why_is_accessible(
     of_memory(store, stories)
     visit.open("/dags/report/runs/died/tasks/first/plugin/why")
     expect(visit.shown("why-headline")).to_be_visible()
-    found = Axe().run(visit.page, context="[data-testid=why-page]").response["violations"]
-    faults = [(fault["id"], fault["nodes"][0]["html"]) for fault in found if fault["impact"] in SERIOUS]
-    assert faults == []
+    assert serious_faults(visit.page, "[data-testid=why-page]") == []
     assert visit.shown("why-page").evaluate("part => part.scrollWidth <= part.clientWidth")
     PICTURES.mkdir(parents=True, exist_ok=True)
     visit.page.screenshot(path=PICTURES / f"why-{request.node.callspec.id}.png", animations="disabled")

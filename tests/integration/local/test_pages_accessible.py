@@ -5,20 +5,19 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser
 
 from local.aws.otlp.messages import EXPONENTIAL_HISTOGRAM, GAUGE, SUM
 from local.scenarios.demo.metrics_page import render
 from local.stack.telemetry import Telemetry
 from local.ui.chromium import INSTALLS_WITHIN_S
+from tests.support.accessibility import serious_faults
 from tests.support.airflows_python import asked, needs_airflow
 from tests.support.headless_chromium import headless_chromium
 from tests.unit.local.test_metrics_page import series, span
 
 ROOT = Path(__file__).parents[3]
 MKDOCS = ROOT / ".venv-docs" / "bin" / "mkdocs"
-SERIOUS = {"serious", "critical"}
 SIZES = {"desk": {"width": 1280, "height": 900}, "phone": {"width": 390, "height": 844}}
 SIGN_IN = """
 from flask import Flask
@@ -90,12 +89,7 @@ def test_a_page_is_accessible(
     page = browser.new_page(viewport=SIZES[size], color_scheme=scheme)  # type: ignore[arg-type]
     page.goto(pages(name).as_uri())
     page.wait_for_timeout(1000)  # the theme's script lets wide blocks of code take the focus
-    found = Axe().run(page).response["violations"]
-    faults = [
-        (fault["id"], [node["html"][:200] for node in fault["nodes"]][:3])
-        for fault in found
-        if fault["impact"] in SERIOUS
-    ]
+    faults = serious_faults(page)
     fits = page.evaluate("document.documentElement.scrollWidth <= innerWidth")
     page.close()
     assert faults == []

@@ -1,6 +1,7 @@
 """The costs that the documentation names are those that `make cost` prints."""
 
 import re
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ NUMBER = r"([\d,.]+)"
 EXAMPLE = re.compile(rf"^\| (dev|qa|prd) \| {NUMBER} \| {NUMBER} \| {NUMBER} \| {NUMBER} \|$", re.MULTILINE)
 SLEEPING = re.compile(rf"^\| all \| {NUMBER} \| {NUMBER} \|$", re.MULTILINE)
 DEPLOYMENTS = 20  # the command's default
+template = cache(read_template)  # rendered once for each environment
 
 
 def number(text: str) -> float:
@@ -22,7 +24,7 @@ def number(text: str) -> float:
 
 def costs(environment: str, *, tasks: float, seconds: float, awake: float, deployments: int = DEPLOYMENTS) -> float:
     load = Load(tasks_a_day=int(tasks), task_s=seconds, deployments_a_month=deployments, awake_hours_a_week=awake)
-    return sum(line.usd for line in estimate(read_template(environment, None), load=load))
+    return sum(line.usd for line in estimate(template(environment, None), load=load))
 
 
 @pytest.mark.parametrize("row", EXAMPLE.findall((DOCS / "sizing.md").read_text()), ids=" ".join)

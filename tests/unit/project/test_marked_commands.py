@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.documents import PAGES, ROOT
+from tools.help import commands
 
 BLOCK = re.compile(r"^ *```(?:sh|bash|console)\n(.*?)^ *```", re.DOTALL | re.MULTILINE)
 MARK = "needs an AWS account"
@@ -13,23 +14,15 @@ PROGRAMS = r"(?:^|[\s(|])(?:aws|docker push|podman push|docker login|sam deploy|
 ACCOUNT = re.compile(PROGRAMS, re.MULTILINE)
 MAKE = re.compile(r"\bmake ([a-z-]+)([^\n#&]*)")
 LOCAL = {"cost", "check", "image", "renew-base", "add-package", "package"}  # of the groups for an account
-
-
-def groups(makefile: str) -> dict[str, set[str]]:
-    """Return the commands of each group of the Makefile."""
-    found: dict[str, set[str]] = {}
-    for part in re.split(r"^##@ ", makefile, flags=re.MULTILINE)[1:]:
-        title, _, rest = part.partition("\n")
-        found[title] = set(re.findall(r"^([a-z-]+):.*##", rest, re.MULTILINE))
-    return found
+GROUPS = {"A deployed environment", "Images and releases"}
+COMMANDS = commands((ROOT / "Makefile").read_text())
+THERE = {command.name for command in COMMANDS if command.group in GROUPS and command.name not in LOCAL} | {"versions"}
 
 
 def needs_account(block: str) -> bool:
     """Whether one command of the block reaches AWS; one with ENV=local does not."""
-    of_group = groups((ROOT / "Makefile").read_text())
-    there = (of_group["A deployed environment"] | of_group["Images and releases"] | {"versions"}) - LOCAL
     made = ((name, rest) for name, rest in MAKE.findall(block) if "ENV=local" not in rest)
-    return bool(ACCOUNT.search(block)) or any(name in there for name, _ in made)
+    return bool(ACCOUNT.search(block)) or any(name in THERE for name, _ in made)
 
 
 def unmarked(page: str) -> list[str]:
@@ -53,3 +46,4 @@ def test_what_needs_an_account_is_known() -> None:
         needs_account(b) for b in ("make up\n", "make dags ENV=local DAGS=d\n", "make cost ENV=prd\n", "sam build\n")
     ] == [False] * 4
     assert unmarked("# A\n\n```sh\nmake wake ENV=dev\n```\n") == ["make wake ENV=dev"]
+    assert {"dags", "wake", "release", "promote"} <= THERE
